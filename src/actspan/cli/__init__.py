@@ -1,0 +1,54 @@
+"""The `actspan` command: a thin layer over the library, one file a group of commands."""
+
+from __future__ import annotations
+
+import importlib
+from typing import ClassVar
+
+import click
+
+from actspan import __version__
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used, so that `--help` stays fast."""
+
+    # command: (module, one line for --help)
+    table: ClassVar[dict[str, tuple[str, str]]] = {
+        "demo": ("actspan.cli.demo", "See the main job on a small made-up dataset."),
+        "train": ("actspan.cli.train", "Train TEM and PEM on a dataset folder into a bundle."),
+        "convert": ("actspan.cli.convert", "Turn published checkpoints into a bundle."),
+        "export": ("actspan.cli.export", "Write a bundle's networks as ONNX, checked numerically."),
+        "propose": ("actspan.cli.propose", "Find scored segments in the videos of a dataset."),
+        "evaluate": ("actspan.cli.evaluate", "Average recall (AR@AN, AUC) of proposals."),
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Commands in the order in which a user meets them."""
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import the one command that was asked for."""
+        if name not in self.table:
+            return None
+        command: click.Command = importlib.import_module(self.table[name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="actspan")
+def main() -> None:
+    """When do actions happen in a long video? Scored segments, from BSN.
+
+    \b
+    Example:
+      actspan demo
+      actspan convert tem_best.pth.tar pem_best.pth.tar --out bsn/
+      actspan propose --model bsn/ --dataset my-videos/ --out run/
+      actspan evaluate run/ --ground-truth my-videos/
+    """

@@ -1,0 +1,201 @@
+"""The settings of every stage: one frozen struct each, defaults = the published ones.
+
+Read from TOML with unknown keys refused; written back to TOML without loss.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import tomli_w
+
+from actspan.errors import ConfigError
+
+T = TypeVar("T")
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all settings: immutable, compared by value, checked where it is made."""
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+class TemConfig(Config):
+    """Temporal Evaluation Module (paper section 3.3)."""
+
+    channels: int = 400  # two-stream CUHK features, 200 + 200
+    length: int = 100  # T, the temporal scale
+    hidden: int = 512
+
+    def __post_init__(self) -> None:
+        _require(min(self.channels, self.hidden) >= 1, "tem: channels and hidden must be >= 1")
+        _require(self.length >= 2, "tem: length must be at least 2")
+
+
+class PemConfig(Config):
+    """Proposal Evaluation Module (paper section 3.3)."""
+
+    inputs: int = 32  # BSP features a proposal
+    hidden: int = 256
+
+    def __post_init__(self) -> None:
+        _require(min(self.inputs, self.hidden) >= 1, "pem: inputs and hidden must be at least 1")
+
+
+class RescaleConfig(Config):
+    """Snippets to the T cells of the nets."""
+
+    # what cells before the first or after the last snippet centre hold: zeros as published,
+    # or the nearest snippet; "auto" is zeros for the authors' layout and the nearest elsewhere
+    edge: Literal["auto", "clamp", "zero"] = "auto"
+
+
+class PgmConfig(Config):
+    """Proposal Generation Module: boundary peaks to candidates (paper section 3.3)."""
+
+    peak_ratio: float = 0.5  # a cell above this share of the maximum is a candidate
+    keep: int = 1000  # candidates a video that PEM scores
+    keep_training: int = 500  # candidates a video that PEM learns from
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.peak_ratio <= 1, f"pgm: peak_ratio {self.peak_ratio} is not in [0, 1]")
+        _require(min(self.keep, self.keep_training) >= 1, "pgm: keep at least one candidate")
+
+
+class BspConfig(Config):
+    """Boundary-Sensitive Proposal features (paper section 3.3)."""
+
+    action_samples: int = 16  # over the proposal
+    boundary_samples: int = 8  # around its start, and around its end
+    boundary_ratio: float = 0.2  # half width of a boundary region, as a share of the proposal
+
+    def __post_init__(self) -> None:
+        _require(
+            min(self.action_samples, self.boundary_samples) >= 2, "bsp: at least 2 samples a region"
+        )
+        _require(self.boundary_ratio > 0, "bsp: boundary_ratio must be positive")
+
+    @property
+    def size(self) -> int:
+        """Features a proposal."""
+        return self.action_samples + 2 * self.boundary_samples
+
+
+class SoftNmsConfig(Config):
+    """Soft-NMS (paper section 3.4, thresholds of the published code)."""
+
+    threshold_short: float = 0.65  # tIoU above which a neighbour of an infinitely short pick decays
+    threshold_long: float = 0.9  # ... of a pick as long as the video
+    decay: float = 0.75  # score *= exp(-tIoU^2 / decay)
+    picks: int = 101  # the published loop takes one more than it keeps
+    keep: int = 100
+
+    def __post_init__(self) -> None:
+        _require(self.decay > 0, "soft_nms: decay must be positive")
+        _require(min(self.picks, self.keep) >= 1, "soft_nms: picks and keep must be at least 1")
+
+
+class FeatureSpec(Config):
+    """What the features of a dataset are, or what a bundle expects: `dataset.toml`, `[features]`.
+
+    The snippet grid is in frames or in seconds. Where neither is given the features are taken as
+    spread evenly over the whole video (`csv_mean_100` is such a set).
+    """
+
+    channels: int | None = None
+    layout: Literal["TC", "CT"] | None = None
+    stride_frames: float | None = None
+    length_frames: float | None = None
+    stride_seconds: float | None = None
+    length_seconds: float | None = None
+    fps: float | None = None  # where stride is in frames and annotations give no rate
+    backbone: str | None = None
+
+    def __post_init__(self) -> None:
+        grid = {
+            "stride_frames": self.stride_frames,
+            "length_frames": self.length_frames,
+            "stride_seconds": self.stride_seconds,
+            "length_seconds": self.length_seconds,
+            "fps": self.fps,
+            "channels": self.channels,
+        }
+        for name, value in grid.items():
+            _require(value is None or value > 0, f"features: {name} must be positive, not {value}")
+        frames = self.stride_frames is not None or self.length_frames is not None
+        seconds = self.stride_seconds is not None or self.length_seconds is not None
+        _require(not (frames and seconds), "features: give frames or seconds, not both")
+        _require(
+            not frames or self.stride_frames is not None,
+            "features: length_frames needs a stride",
+        )
+        _require(
+            not seconds or self.stride_seconds is not None,
+            "features: length_seconds needs a stride",
+        )
+
+
+class PipelineConfig(Config):
+    """Every stage between features and proposals."""
+
+    tem: TemConfig | None = None
+    pem: PemConfig | None = None
+    rescale: RescaleConfig = RescaleConfig()
+    pgm: PgmConfig = PgmConfig()
+    bsp: BspConfig = BspConfig()
+    soft_nms: SoftNmsConfig = SoftNmsConfig()
+
+
+def from_dict(kind: type[T], values: Any, *, where: str) -> T:
+    """Check plain values (of a TOML or JSON file) and make a config of them.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown, a value of the wrong type or out of range; names `where` and the key.
+    """
+    try:
+        return msgspec.convert(values, kind, strict=True)
+    except (msgspec.ValidationError, ConfigError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain values for TOML, which has no null: unset options are left out."""
+    plain: dict[str, Any] = msgspec.to_builtins(config)
+    return _without_none(plain)
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        It is missing or not TOML; says where.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def dump_toml(values: dict[str, Any]) -> str:
+    """Plain values as TOML text."""
+    return tomli_w.dumps(_without_none(values))

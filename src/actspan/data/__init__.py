@@ -1,0 +1,1 @@
+"""Annotations, features and datasets: what people have, read and checked."""

@@ -1,0 +1,113 @@
+"""Every exception that ActSpan raises on purpose, in one tree.
+
+    ActSpanError
+    ├── ConfigError          a setting is unknown, of the wrong type or out of range
+    ├── ShapeError           arrays of the wrong shape, type or content (also a ValueError)
+    ├── DataError            a file of the user's is missing, damaged or says impossible things
+    │   ├── AnnotationError  ... annotations
+    │   ├── FeatureError     ... snippet features
+    │   ├── ResultError      ... proposals, boundary scores and runs
+    │   └── DatasetError     many problems of a dataset at once, as a table
+    ├── ModelError           a model on disk
+    │   ├── BundleError      ... a bundle is damaged, incomplete or does not fit the data
+    │   ├── CheckpointError  ... a checkpoint that is not BSN's, or is not safe to open
+    │   └── ParityError      ... an export does not compute what its weights compute
+    ├── BackendError         an inference runtime is absent or refused the model
+    └── MissingExtraError    an optional dependency is not installed (also an ImportError)
+
+Messages say what was wrong, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actspan.data.problems import Problem
+
+
+class ActSpanError(Exception):
+    """Base of everything below: catch it to catch all of ActSpan's own errors."""
+
+
+class ConfigError(ActSpanError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class ShapeError(ActSpanError, ValueError):
+    """Arrays of the wrong shape, type or content were handed to a function."""
+
+
+class DataError(ActSpanError):
+    """A file of the user's is missing, damaged or says impossible things."""
+
+
+class AnnotationError(DataError):
+    """Annotations cannot be read."""
+
+
+class FeatureError(DataError):
+    """Snippet features cannot be read."""
+
+
+class ResultError(DataError):
+    """Proposals, boundary scores or a run cannot be read or written."""
+
+
+class DatasetError(DataError):
+    """A dataset has problems; `problems` holds every one of them."""
+
+    def __init__(self, problems: Sequence[Problem], remedy: str) -> None:
+        self.problems = tuple(problems)
+        self.remedy = remedy
+        lines = [f"{len(self.problems)} problem(s) found before work started. {remedy}"]
+        lines += [
+            f"  {p.video or '-'}: {p.problem} ({p.file}): {p.remedy}" for p in self.problems[:20]
+        ]
+        if len(self.problems) > 20:
+            lines.append(f"  ... and {len(self.problems) - 20} more")
+        super().__init__("\n".join(lines))
+
+
+class ModelError(ActSpanError):
+    """A model on disk cannot be used."""
+
+
+class BundleError(ModelError):
+    """A bundle is damaged, incomplete or does not fit what is asked of it."""
+
+
+class CheckpointError(ModelError):
+    """A checkpoint is not one of BSN's networks, or is not safe to open."""
+
+
+class ParityError(ModelError):
+    """An exported graph does not compute what its weights compute."""
+
+
+class BackendError(ActSpanError):
+    """An inference runtime is absent, or refused the model."""
+
+
+class MissingExtraError(ActSpanError, ImportError):
+    """An optional dependency is not installed; the message says what to type."""
+
+
+def require(module: str, *, extra: str, purpose: str) -> ModuleType:
+    """Import an optional module, or say which extra brings it.
+
+    Raises
+    ------
+    MissingExtraError
+        `module` is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise MissingExtraError(
+            f"{purpose} needs {package}, which is not installed: pip install 'actspan[{extra}]'"
+        ) from error

@@ -1,0 +1,1 @@
+"""How good are proposals? The ActivityNet protocol."""

@@ -1,0 +1,1 @@
+"""TEM and PEM in torch; imported only where torch is needed."""

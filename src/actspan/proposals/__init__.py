@@ -1,0 +1,1 @@
+"""From boundary scores to ranked segments: candidates, BSP features, Soft-NMS."""

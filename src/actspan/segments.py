@@ -1,0 +1,53 @@
+"""The only overlap measures: tIoU, IoA and IoP of temporal segments.
+
+Positions may be fractions or seconds, as long as both sides use the same. Float64 throughout, and
+in the form that bsn.md section 7 fixes: on a grid of T cells some tIoU equal a threshold exactly,
+so that another order of operations gives other results.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from actspan.types import Float64
+
+
+@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+def tiou(start_a: float, end_a: float, start_b: float, end_b: float) -> float:
+    """Intersection over union of two segments, 0 where both are empty."""
+    inter = max(min(end_a, end_b) - max(start_a, start_b), 0.0)
+    union = (end_a - start_a) - inter + end_b - start_b
+    return inter / union if union > 0.0 else 0.0
+
+
+def _intersection(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64) -> Float64:
+    upper = np.minimum(end_a[:, None], end_b[None, :])
+    lower = np.maximum(start_a[:, None], start_b[None, :])
+    return np.maximum(upper - lower, 0.0)
+
+
+def _ratio(part: Float64, whole: Float64) -> Float64:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+
+
+def tiou_matrix(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64) -> Float64:
+    """Intersection over union of every a with every b.
+
+    Returns
+    -------
+    (A, B) float64
+        0 where both segments are empty.
+    """
+    inter = _intersection(start_a, end_a, start_b, end_b)
+    union = (end_a - start_a)[:, None] - inter + end_b[None, :] - start_b[None, :]
+    return _ratio(inter, union)
+
+
+def ioa_matrix(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64) -> Float64:
+    """Intersection over the length of a, every a with every b: (A, B) float64.
+
+    With cells as a this is the IoA of the targets; with proposals as a it is IoP (match_ioa).
+    """
+    inter = _intersection(start_a, end_a, start_b, end_b)
+    return _ratio(inter, np.broadcast_to((end_a - start_a)[:, None], inter.shape))

@@ -1,0 +1,261 @@
+"""What flows between the stages: parallel arrays, checked once where they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from actspan.errors import ShapeError
+
+Float32 = NDArray[np.float32]
+Float64 = NDArray[np.float64]
+
+
+def _vector(name: str, value: ArrayLike, dtype: type[np.floating[Any]]) -> NDArray[Any]:
+    array = np.ascontiguousarray(value, dtype=dtype)
+    if array.ndim != 1:
+        raise ShapeError(f"{name} has shape {array.shape}; it must be one-dimensional")
+    return array
+
+
+def _check_lengths(arrays: Mapping[str, NDArray[Any] | None]) -> None:
+    (first, reference), *others = [(k, v) for k, v in arrays.items() if v is not None]
+    for name, array in others:
+        if len(array) != len(reference):
+            raise ShapeError(f"{name} has {len(array)} entries, {first} has {len(reference)}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposals:
+    """Scored segments of one video, best first where a stage says so.
+
+    Attributes
+    ----------
+    start, end : (N,) float64
+        Fractions of the feature span in [0, 1], unless the function that made them says seconds.
+    score : (N,) float64
+        What they are ranked by.
+    start_score, end_score : (N,) float64, optional
+        Boundary probabilities at `start` and `end`.
+
+    Raises
+    ------
+    ShapeError
+        Arrays differ in length, or are not one-dimensional.
+
+    Examples
+    --------
+    >>> p = Proposals([0.1, 0.4], [0.3, 0.9], [0.8, 0.5])
+    >>> len(p[:1]), p[p.score > 0.9].start.size
+    (1, 0)
+    """
+
+    start: Float64
+    end: Float64
+    score: Float64
+    start_score: Float64 | None = None
+    end_score: Float64 | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in self._columns().items():
+            if value is not None:
+                object.__setattr__(self, name, _vector(name, value, np.float64))
+        _check_lengths(self._columns())
+
+    def _columns(self) -> dict[str, Float64 | None]:
+        return {
+            "start": self.start,
+            "end": self.end,
+            "score": self.score,
+            "start_score": self.start_score,
+            "end_score": self.end_score,
+        }
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __getitem__(self, index: slice | NDArray[Any] | list[int]) -> Self:
+        """Select by slice, mask or indices; a bare integer would drop an axis and is refused."""
+        if isinstance(index, (int, np.integer)):
+            raise ShapeError(f"index proposals by slice, mask or array: use [{index}:{index + 1}]")
+        chosen = {name: None if v is None else v[index] for name, v in self._columns().items()}
+        return type(self)(**chosen)  # type: ignore[arg-type]
+
+    def with_score(self, score: ArrayLike) -> Self:
+        """The same segments, ranked by `score`, (N,) float64."""
+        return replace(self, score=np.asarray(score, dtype=np.float64))
+
+    def scaled(self, seconds: float) -> Self:
+        """The same proposals with `start` and `end` multiplied by `seconds`."""
+        return replace(self, start=self.start * seconds, end=self.end * seconds)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """No proposals."""
+        return cls(*(np.empty(0) for _ in range(5)))
+
+    @classmethod
+    def concat(cls, parts: Iterable[Self]) -> Self:
+        """All proposals of `parts`, in their order; a column that one part lacks is dropped."""
+        parts = list(parts)
+        if not parts:
+            return cls.empty()
+        columns: dict[str, Any] = {}
+        for name in parts[0]._columns():
+            arrays = [getattr(part, name) for part in parts]
+            columns[name] = None if any(a is None for a in arrays) else np.concatenate(arrays)
+        return cls(**columns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoundaryScores:
+    """What TEM says of each of the T cells of a video.
+
+    Attributes
+    ----------
+    action, start, end : (T,) float32
+        Probability, in [0, 1], that the cell lies in an action, holds a start, holds an end.
+
+    Raises
+    ------
+    ShapeError
+        Arrays differ in length, are empty, or hold NaN or infinity.
+    """
+
+    action: Float32
+    start: Float32
+    end: Float32
+
+    def __post_init__(self) -> None:
+        for name in ("action", "start", "end"):
+            array = _vector(name, getattr(self, name), np.float32)
+            if not np.isfinite(array).all():
+                raise ShapeError(f"boundary scores: {name} holds NaN or infinity")
+            object.__setattr__(self, name, array)
+        _check_lengths({"action": self.action, "start": self.start, "end": self.end})
+        if len(self.action) == 0:
+            raise ShapeError("boundary scores are empty: at least one cell is needed")
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+    def __getitem__(self, index: slice) -> Self:
+        """The cells that a slice selects."""
+        return type(self)(self.action[index], self.start[index], self.end[index])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """The scores as (3, T): action, start, end."""
+        stacked = np.stack([self.action, self.start, self.end])
+        return stacked if dtype is None else stacked.astype(dtype)
+
+    @classmethod
+    def from_array(cls, array: ArrayLike) -> Self:
+        """From (3, T): action, start, end."""
+        array = np.asarray(array)
+        if array.ndim != 2 or array.shape[0] != 3:
+            raise ShapeError(f"boundary scores have shape {array.shape}; (3, T) is needed")
+        return cls(array[0], array[1], array[2])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Features:
+    """Snippet features of one video and where its snippets lie in time.
+
+    Snippet i covers [i * stride, i * stride + length] seconds; the span is n * stride.
+
+    Attributes
+    ----------
+    values : (n, C) float32
+    stride, length : float
+        Seconds.
+    output_span : float, optional
+        Seconds that position 1.0 stands for in results, where that differs from the span
+        (the authors' ActivityNet layout).
+
+    Raises
+    ------
+    ShapeError
+        Not two-dimensional, empty, not finite, or with a stride or length that is not positive.
+    """
+
+    values: Float32
+    stride: float
+    length: float
+    output_span: float | None = None
+
+    def __post_init__(self) -> None:
+        values = np.ascontiguousarray(self.values, dtype=np.float32)
+        if values.ndim != 2 or 0 in values.shape:
+            raise ShapeError(f"features have shape {values.shape}; (n, C) with n, C >= 1 is needed")
+        if not np.isfinite(values).all():
+            raise ShapeError("features hold NaN or infinity")
+        if not (self.stride > 0 and self.length > 0):
+            raise ShapeError(f"stride {self.stride} s and length {self.length} s must be positive")
+        object.__setattr__(self, "values", values)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def span(self) -> float:
+        """Seconds that the features cover."""
+        return len(self.values) * self.stride
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that position 1.0 stands for in results."""
+        return self.span if self.output_span is None else self.output_span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Video:
+    """One annotated video.
+
+    Attributes
+    ----------
+    id : str
+        Without the `v_` that some layouts put before it.
+    duration : float
+        Seconds; NaN where nothing says it and only the features can tell.
+    subset : str
+        "training", "validation", "testing", or "" where the source does not say.
+    segments : (M, 2) float64
+        Start and end of each instance, seconds, as annotated (not clipped).
+    labels : tuple of str
+        One label an instance.
+    frames, fps : optional
+        Number of frames, and frames a second.
+    feature_frames : int, optional
+        Frames that the features cover, in the authors' layout; it fixes both spans there.
+    snippet_stride, snippet_length : float, optional
+        Seconds; this video's own snippet grid, where the annotations give one.
+    extra : mapping
+        Other keys of the source, kept for writing.
+    """
+
+    id: str
+    duration: float
+    subset: str = ""
+    segments: Float64 = field(default_factory=lambda: np.empty((0, 2)))
+    labels: tuple[str, ...] = ()
+    frames: int | None = None
+    fps: float | None = None
+    feature_frames: int | None = None
+    snippet_stride: float | None = None
+    snippet_length: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        segments = np.asarray(self.segments, dtype=np.float64).reshape(-1, 2)
+        object.__setattr__(self, "segments", segments)
+        if len(self.labels) != len(segments):
+            raise ShapeError(f"{self.id}: {len(self.labels)} labels for {len(segments)} segments")
+
+    def instances(self) -> Iterator[tuple[float, float, str]]:
+        """(start, end, label) of every instance, seconds."""
+        for (start, end), label in zip(self.segments.tolist(), self.labels, strict=True):
+            yield start, end, label
