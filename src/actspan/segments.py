@@ -13,7 +13,7 @@ from numba import njit
 from actspan.types import Float64
 
 
-@njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, inline="always")
 def tiou(start_a: float, end_a: float, start_b: float, end_b: float) -> float:
     """Intersection over union of two segments, 0 where both are empty."""
     inter = max(min(end_a, end_b) - max(start_a, start_b), 0.0)
@@ -24,7 +24,8 @@ def tiou(start_a: float, end_a: float, start_b: float, end_b: float) -> float:
 def _intersection(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64) -> Float64:
     upper = np.minimum(end_a[:, None], end_b[None, :])
     lower = np.maximum(start_a[:, None], start_b[None, :])
-    return np.maximum(upper - lower, 0.0)
+    inter: Float64 = np.maximum(upper - lower, 0.0)
+    return inter
 
 
 def _ratio(part: Float64, whole: Float64) -> Float64:

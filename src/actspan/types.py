@@ -78,12 +78,14 @@ class Proposals:
     def __len__(self) -> int:
         return len(self.start)
 
-    def __getitem__(self, index: slice | NDArray[Any] | list[int]) -> Self:
+    def __getitem__(self, index: Any) -> Self:
         """Select by slice, mask or indices; a bare integer would drop an axis and is refused."""
         if isinstance(index, (int, np.integer)):
             raise ShapeError(f"index proposals by slice, mask or array: use [{index}:{index + 1}]")
-        chosen = {name: None if v is None else v[index] for name, v in self._columns().items()}
-        return type(self)(**chosen)  # type: ignore[arg-type]
+        chosen: dict[str, Any] = {
+            name: None if v is None else v[index] for name, v in self._columns().items()
+        }
+        return type(self)(**chosen)
 
     def with_score(self, score: ArrayLike) -> Self:
         """The same segments, ranked by `score`, (N,) float64."""

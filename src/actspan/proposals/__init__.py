@@ -1,1 +1,25 @@
-"""From boundary scores to ranked segments: candidates, BSP features, Soft-NMS."""
+"""From boundary scores to ranked segments: candidates, BSP features, Soft-NMS.
+
+Each stage is a function over one video, with a numba kernel behind it that releases the GIL and a
+plain NumPy twin (`*_plain`) that says the same in the form of the spec.
+"""
+
+from __future__ import annotations
+
+from actspan.proposals.bsp import bsp_features, bsp_features_plain
+from actspan.proposals.candidates import (
+    generate_proposals,
+    generate_proposals_plain,
+    match_instances,
+)
+from actspan.proposals.suppression import soft_nms, soft_nms_plain
+
+__all__ = [
+    "bsp_features",
+    "bsp_features_plain",
+    "generate_proposals",
+    "generate_proposals_plain",
+    "match_instances",
+    "soft_nms",
+    "soft_nms_plain",
+]

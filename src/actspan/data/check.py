@@ -1,0 +1,231 @@
+"""Find everything that is wrong with a dataset before work starts (one pass, on all cores)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from actspan.config import FeatureSpec
+from actspan.data.dataset import Dataset
+from actspan.data.problems import Loss, Problem, stop_on_errors
+from actspan.data.readers import read_array
+from actspan.data.timebase import infer_grid, snippet_grid
+from actspan.errors import FeatureError
+from actspan.types import Video
+
+Progress = Callable[[int, int], None]  # (videos done, videos in all)
+
+_SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far a segment may pass the end and be clipped
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one look at a feature file told."""
+
+    video: Video
+    shape: tuple[int, ...] = ()
+    header: bool = False  # a CSV: rows are snippets whatever the counts
+    problem: Problem | None = None
+
+
+def check_dataset(
+    dataset: Dataset,
+    *,
+    channels: int | None = None,
+    on_error: Literal["fail", "skip"] = "fail",
+    progress: Progress | None = None,
+) -> Dataset:
+    """Check annotations and every feature file; settle layout, channels and snippet grid.
+
+    Reads all features once: missing, extra, repeated, empty, truncated and non-finite files,
+    wrong channels or layout, segments without length or outside their video.
+
+    Parameters
+    ----------
+    channels : int, optional
+        What the model expects.
+    on_error : "fail" or "skip"
+        Raise with all findings, or go on without what is bad.
+    progress : callable, optional
+        Told (videos looked at, videos in all).
+
+    Returns
+    -------
+    Dataset
+        Fit for use; `problems` lists what was left out and what is only worth a note,
+        `assumptions` what was taken for granted.
+
+    Raises
+    ------
+    DatasetError
+        There are problems and `on_error` is "fail", or nothing is left.
+    FeatureError
+        Nothing tells (T, C) from (C, T).
+    """
+    problems = [*dataset.problems, *_segment_problems(dataset), *_orphans(dataset)]
+    seen = list(_look_at_all(dataset, progress))
+    problems += [look.problem for look in seen if look.problem]
+    good = [look for look in seen if look.problem is None]
+    spec, notes = dataset.spec, list(dataset.assumptions)
+    if good:
+        spec, wrong = _settle(dataset.spec, good, channels)
+        problems += wrong
+        bad = {p.video for p in wrong}
+        good = [look for look in good if look.video.id not in bad]
+        spec, note = _settle_grid(spec, good)
+        notes += note
+        problems += _grid_problems(spec, good)
+    if on_error == "fail":
+        stop_on_errors(problems)
+    lost = {p.video for p in problems if p.loss is Loss.VIDEO}
+    videos = [_without_bad_segments(look.video) for look in good if look.video.id not in lost]
+    if not videos:
+        stop_on_errors(problems or [_nothing(dataset)])
+    return replace(
+        dataset,
+        videos=tuple(videos),
+        spec=spec,
+        assumptions=tuple(notes),
+        problems=tuple(problems),
+    )
+
+
+def _nothing(dataset: Dataset) -> Problem:
+    return Problem("", str(dataset.path), "no videos", "check the folder and the subset")
+
+
+def good_segments(video: Video) -> np.ndarray:
+    """Which segments have a length and lie in their video, (M,) bool."""
+    start, end = video.segments.T
+    slack = max(_SLACK_SECONDS, _SLACK_SHARE * video.duration)
+    latest = np.inf if np.isnan(video.duration) else video.duration
+    inside = (start >= 0) & (start < latest) & (end <= latest + slack)
+    good: np.ndarray = np.isfinite(video.segments).all(axis=1) & (end > start) & inside
+    return good
+
+
+def _without_bad_segments(video: Video) -> Video:
+    good = good_segments(video)
+    if good.all():
+        return video
+    labels = tuple(label for label, keep in zip(video.labels, good, strict=True) if keep)
+    return replace(video, segments=video.segments[good], labels=labels)
+
+
+def _segment_problems(dataset: Dataset) -> Iterator[Problem]:
+    for video in dataset.videos:
+        for start, end in video.segments[~good_segments(video)].tolist():
+            what = "zero length" if start == end else "ends before it starts"
+            if end > start or not np.isfinite(end - start):
+                what = f"outside the video, which lasts {video.duration:g} s"
+            problem = f"segment [{start:g}, {end:g}]: {what}"
+            remedy = "mend the annotation, or remove it"
+            yield Problem(video.id, str(dataset.path), problem, remedy, Loss.SEGMENT)
+
+
+def _orphans(dataset: Dataset) -> Iterator[Problem]:
+    """Features of videos that no annotation names (in any subset)."""
+    for name, entry in dataset.entries.items():
+        if name not in dataset.annotated:
+            remedy = "annotate the video, or remove the file"
+            yield Problem(name, str(entry), "features without annotation", remedy, Loss.FILE)
+
+
+def _look_at_all(dataset: Dataset, progress: Progress | None) -> Iterator[_Seen]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        looks = pool.map(lambda video: _look_at(dataset, video), dataset.videos)
+        for done, look in enumerate(looks, start=1):
+            if progress:
+                progress(done, len(dataset))
+            yield look
+
+
+def _look_at(dataset: Dataset, video: Video) -> _Seen:
+    entry = dataset.entries.get(video.id)
+    if entry is None:
+        remedy = "extract its features, or remove it from the annotations"
+        return _Seen(video, problem=Problem(video.id, str(dataset.path), "no features", remedy))
+    try:
+        array = read_array(entry)
+    except FeatureError as error:
+        remedy = "extract its features again"
+        what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
+        return _Seen(video, problem=Problem(video.id, str(entry), what, remedy))
+    if not np.isfinite(array).all():
+        remedy = "extract its features again"
+        count = int(array.size - np.isfinite(array).sum())
+        what = f"{count} value(s) NaN or infinite"
+        return _Seen(video, problem=Problem(video.id, str(entry), what, remedy))
+    return _Seen(video, array.shape, entry.path.suffix == ".csv")
+
+
+def _settle(
+    spec: FeatureSpec, seen: list[_Seen], expected: int | None
+) -> tuple[FeatureSpec, list[Problem]]:
+    """Layout and channels of the whole set, and the files that do not fit them."""
+    channels = spec.channels or expected
+    layout = spec.layout or _vote(seen, channels)
+    if layout is None:
+        raise FeatureError(
+            "cannot tell whether features are (T, C) or (C, T): write dataset.toml with "
+            '[features] channels = ..., or layout = "TC" or "CT"'
+        )
+    axis = 1 if layout == "TC" else 0
+    counts = [look.shape[axis] for look in seen]
+    channels = channels or max(set(counts), key=counts.count)
+    if expected is not None and expected != channels:
+        raise FeatureError(f"features have {channels} channels, but the model expects {expected}")
+    settled = msgspec.structs.replace(spec, channels=channels, layout=layout)
+    wrong = [_misfit(look, axis, channels) for look in seen if look.shape[axis] != channels]
+    return settled, wrong
+
+
+def _vote(seen: list[_Seen], channels: int | None) -> Literal["TC", "CT"] | None:
+    """What the layout must be for most files to have the known channels."""
+    if all(look.header for look in seen):
+        return "TC"
+    if channels is None:
+        return None
+    rows = sum(look.shape[1] == channels for look in seen)
+    columns = sum(look.shape[0] == channels for look in seen)
+    return "CT" if columns > rows else "TC"
+
+
+def _misfit(look: _Seen, axis: int, channels: int) -> Problem:
+    what = f"{look.shape[axis]} channels, {channels} expected (shape {look.shape})"
+    if look.shape[1 - axis] == channels:
+        what = f"layout turned round: shape {look.shape}, {channels} channels"
+    return Problem(look.video.id, "features", what, "extract again, or transpose the file")
+
+
+def _settle_grid(spec: FeatureSpec, seen: list[_Seen]) -> tuple[FeatureSpec, list[str]]:
+    if spec.stride_frames is not None or spec.stride_seconds is not None or not seen:
+        return spec, []
+    snippets = [_snippets(look, spec) for look in seen]
+    settled, note = infer_grid([look.video for look in seen], snippets, spec)
+    return settled, [note]
+
+
+def _snippets(look: _Seen, spec: FeatureSpec) -> int:
+    return look.shape[1] if spec.layout == "CT" else look.shape[0]
+
+
+def _grid_problems(spec: FeatureSpec, seen: list[_Seen]) -> Iterator[Problem]:
+    for look in seen:
+        video, snippets = look.video, _snippets(look, spec)
+        try:
+            stride, length, _ = snippet_grid(video, spec, snippets)
+        except FeatureError as error:
+            yield Problem(video.id, "annotations", str(error), "give stride_seconds, or fps")
+            continue
+        gap = abs(stride * snippets - video.duration)
+        if gap > max(0.1 * video.duration, 2 * max(stride, length)):
+            what = f"features cover {stride * snippets:.1f} s of {video.duration:.1f} s"
+            remedy = "check the stride in dataset.toml"
+            yield Problem(video.id, "features", what, remedy, Loss.NOTHING)

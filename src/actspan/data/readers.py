@@ -1,0 +1,154 @@
+"""Feature files: CSV, npy, npz and HDF5, to one array a video. Pickled content is never loaded."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.errors import FeatureError, require
+
+HDF5_SUFFIXES = (".h5", ".hdf5")
+SUFFIXES = (".npy", ".csv", ".npz", *HDF5_SUFFIXES)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where one video's array lies: a file, and its name inside a file of several."""
+
+    path: Path
+    key: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.key is None else f"{self.path}[{self.key}]"
+
+
+def list_entries(path: Path) -> list[tuple[str, Entry]]:
+    """Name the arrays of a file: its stem, or the arrays' own names where it holds several.
+
+    Raises
+    ------
+    FeatureError
+        It is not what its suffix says, or is empty.
+    """
+    if path.suffix not in (".npz", *HDF5_SUFFIXES):
+        return [(path.stem, Entry(path))]
+    keys = _guarded(path, _npz_keys if path.suffix == ".npz" else _hdf5_keys)
+    if not keys:
+        raise FeatureError(f"{path}: holds no arrays")
+    if len(keys) == 1:
+        return [(path.stem, Entry(path, keys[0]))]
+    return [(key, Entry(path, key)) for key in keys]
+
+
+def read_array(entry: Entry) -> NDArray[Any]:
+    """Load one video's array, two-dimensional and numeric.
+
+    Raises
+    ------
+    FeatureError
+        Empty, truncated, not numeric, pickled, or not two-dimensional; names the file.
+    """
+    array: NDArray[Any] = _guarded(entry.path, _READERS[entry.path.suffix], entry.key)
+    if array.ndim != 2 or 0 in array.shape:
+        raise FeatureError(f"{entry}: shape {array.shape}, but a filled (T, C) array is needed")
+    if array.dtype.kind not in "fiu":
+        raise FeatureError(f"{entry}: holds {array.dtype}, not numbers")
+    return array
+
+
+def _guarded(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a reader and turn every way in which a file can be bad into a FeatureError."""
+    import pyarrow as pa
+
+    try:
+        if path.stat().st_size == 0:
+            raise FeatureError(f"{path}: the file is empty")
+        return function(path, *arguments)
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        zipfile.BadZipFile,
+        pa.ArrowException,
+    ) as error:
+        if isinstance(error, FeatureError):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FeatureError(f"{path}: cannot be read, damaged or truncated: {reason}") from error
+
+
+def _read_npy(path: Path, key: str | None) -> NDArray[Any]:
+    array: NDArray[Any] = np.load(path, allow_pickle=False)
+    return array
+
+
+def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
+    with np.load(path, allow_pickle=False) as archive:
+        array: NDArray[Any] = archive[key]
+        return array
+
+
+def _npz_keys(path: Path) -> list[str]:
+    with np.load(path, allow_pickle=False) as archive:
+        return list(archive.files)
+
+
+def _read_hdf5(path: Path, key: str | None) -> NDArray[Any]:
+    h5py = require("h5py", extra="hdf5", purpose=f"reading {path.name}")
+    with h5py.File(path, "r") as store:
+        return np.asarray(store[key])
+
+
+def _hdf5_keys(path: Path) -> list[str]:
+    h5py = require("h5py", extra="hdf5", purpose=f"reading {path.name}")
+
+    def datasets(group: Any) -> Iterator[str]:
+        for item in group.values():
+            if isinstance(item, h5py.Group):
+                yield from datasets(item)
+            else:
+                yield item.name.lstrip("/")
+
+    with h5py.File(path, "r") as store:
+        return list(datasets(store))
+
+
+def _read_csv(path: Path, key: str | None) -> NDArray[np.float32]:
+    """One row a snippet; a first row that is not numeric is a header."""
+    from pyarrow import csv
+
+    options = csv.ReadOptions(autogenerate_column_names=not _has_header(path), use_threads=False)
+    table = csv.read_csv(path, read_options=options)
+    columns = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if str(column.type) not in ("double", "float", "int64"):
+            raise ValueError(f"column {name} holds {column.type}, not numbers")
+        if column.null_count:
+            raise ValueError(f"column {name} has {column.null_count} empty field(s)")
+        columns.append(column.to_numpy().astype(np.float32))
+    return np.stack(columns, axis=1)
+
+
+def _has_header(path: Path) -> bool:
+    with path.open("rb") as stream:
+        first = stream.readline().decode("utf-8", errors="replace").split(",")
+    try:
+        [float(field) for field in first]
+    except ValueError:
+        return True
+    return False
+
+
+_READERS: dict[str, Callable[[Path, str | None], NDArray[Any]]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".csv": _read_csv,
+    **dict.fromkeys(HDF5_SUFFIXES, _read_hdf5),
+}

@@ -1,0 +1,130 @@
+"""Snippets to the T cells of the nets: bsn.md section 2, a kernel and its plain twin."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from actspan.errors import ConfigError, ShapeError
+from actspan.types import Features, Float32, Float64
+
+Edge = Literal["clamp", "zero"]
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+
+_MARGIN = 1e-4  # seconds that sampling stays inside the first and last snippet centre
+
+
+def rescale_features(
+    features: ArrayLike, length: int = 100, *, stride: float = 16 / 30, edge: Edge = "clamp"
+) -> Float32:
+    """Resample snippet features to `length` cells that share the span evenly.
+
+    A cell's value is the mean of three linear interpolations between snippet centres: at its
+    start, middle and end (bsn.md section 2; the published `csv_mean_100` features are this).
+
+    Parameters
+    ----------
+    features : (n, C) array
+        One row a snippet; snippet i has its centre at (i + 0.5) * stride.
+    length : int
+        T, the number of cells.
+    stride : float
+        Seconds from snippet to snippet.
+    edge : "clamp" or "zero"
+        What cells beyond the first and last snippet centre hold: the nearest snippet, or zeros
+        as published (which empties both ends of short videos).
+
+    Returns
+    -------
+    (length, C) float32
+
+    Raises
+    ------
+    ShapeError
+        `features` is not a filled two-dimensional array, or `stride` or `length` not positive.
+
+    Examples
+    --------
+    >>> rescale_features([[0.0], [1.0]], length=2).ravel()
+    array([0.16666667, 0.8333333 ], dtype=float32)
+    """
+    values = _checked(features, length, stride)
+    low, share, inside = _sample_points(len(values), length, stride, edge)
+    out = np.empty((length, values.shape[1]), dtype=np.float32)
+    _mean_of_three(values, low, share, inside, out)
+    return out
+
+
+def fit_to_cells(features: Features, length: int, edge: Edge) -> Float32:
+    """Bring a video's features to `length` cells, (length, C).
+
+    Features that have exactly `length` snippets are taken as they are: they are on the grid
+    already (`csv_mean_100` was rescaled before it was published).
+    """
+    if len(features) == length:
+        return features.values
+    return rescale_features(features.values, length, stride=features.stride, edge=edge)
+
+
+def rescale_features_plain(
+    features: ArrayLike, length: int = 100, *, stride: float = 16 / 30, edge: Edge = "clamp"
+) -> Float32:
+    """Twin of `rescale_features` in plain NumPy."""
+    values = _checked(features, length, stride)
+    low, share, inside = _sample_points(len(values), length, stride, edge)
+    high = np.minimum(low + 1, len(values) - 1)
+    weight = share[:, :, None]
+    sampled = values[low] * (1 - weight) + values[high] * weight  # (T, 3, C) float64
+    rescaled: Float32 = np.where(inside[:, None], sampled.mean(axis=1), 0.0).astype(np.float32)
+    return rescaled
+
+
+def _checked(features: ArrayLike, length: int, stride: float) -> Float32:
+    values = np.ascontiguousarray(features, dtype=np.float32)
+    if values.ndim != 2 or 0 in values.shape:
+        raise ShapeError(f"features have shape {values.shape}; (n, C) with n, C >= 1 is needed")
+    if length < 1 or not stride > 0:
+        raise ShapeError(f"length {length} and stride {stride} must be positive")
+    return values
+
+
+def _sample_points(n: int, length: int, stride: float, edge: Edge) -> tuple[Int64, Float64, Bool]:
+    """Where each cell samples: lower snippet (T, 3), share of the next one (T, 3), inside (T,)."""
+    if edge not in ("clamp", "zero"):
+        raise ConfigError(f"edge {edge!r} is not known: 'clamp' or 'zero'")
+    first, last = 0.5 * stride, (n - 0.5) * stride  # centres of the outer snippets, seconds
+    edges = np.arange(length + 1) * (n * stride / length)
+    if n == 1:
+        everywhere = np.ones(length, dtype=bool)
+        return np.zeros((length, 3), dtype=np.int64), np.zeros((length, 3)), everywhere
+    low = np.maximum(first + _MARGIN, edges[:-1])
+    high = np.minimum(last - _MARGIN, edges[1:])
+    inside = (high >= first) & (low <= last)
+    points = np.stack([low, (low + high) / 2, high], axis=1)
+    if edge == "clamp":
+        points[high < first], points[low > last] = first, last
+        inside = np.ones(length, dtype=bool)
+    position = np.clip(points / stride - 0.5, 0.0, n - 1.0)  # in snippets
+    lower = np.minimum(position.astype(np.int64), n - 2)
+    return lower, position - lower, inside
+
+
+@njit(cache=True, nogil=True)
+def _mean_of_three(values: Float32, low: Int64, share: Float64, inside: Bool, out: Float32) -> None:
+    last = len(values) - 1
+    for cell in range(len(out)):
+        if not inside[cell]:
+            out[cell, :] = 0.0
+            continue
+        a, b, c = low[cell, 0], low[cell, 1], low[cell, 2]
+        wa, wb, wc = share[cell, 0], share[cell, 1], share[cell, 2]
+        a1, b1, c1 = min(a + 1, last), min(b + 1, last), min(c + 1, last)
+        for k in range(out.shape[1]):
+            total = values[a, k] * (1 - wa) + values[a1, k] * wa
+            total += values[b, k] * (1 - wb) + values[b1, k] * wb
+            total += values[c, k] * (1 - wc) + values[c1, k] * wc
+            out[cell, k] = total / 3

@@ -1,0 +1,116 @@
+"""Boundary scores on disk: `scores.npz`, or a folder of TEM result CSVs."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.data.annotations import canonical_id
+from actspan.errors import ResultError, ShapeError
+from actspan.files import atomic_file
+from actspan.types import BoundaryScores
+
+_COLUMNS = ("action", "start", "end")
+
+
+class ScoreFiles:
+    """Boundary scores of many videos, read one at a time.
+
+    Parameters
+    ----------
+    path : Path
+        An `.npz` with an array (3, T) a video, a run folder, or a folder with one TEM result CSV
+        a video (columns action, start, end; others are ignored).
+
+    Raises
+    ------
+    ResultError
+        Neither of these, or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        archive = path / "scores.npz" if (path / "scores.npz").is_file() else path
+        self._archive: Any = None
+        self._names: dict[str, str] = {}
+        if archive.is_dir():
+            self._names = {canonical_id(f.stem): f.name for f in sorted(archive.glob("*.csv"))}
+        else:
+            self._archive = _open_npz(archive)
+            self._names = {canonical_id(name): name for name in self._archive.files}
+        if not self._names:
+            raise ResultError(f"{path}: holds no boundary scores (no CSV files, or an empty npz)")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of the videos, without a leading `v_`."""
+        return tuple(self._names)
+
+    def __contains__(self, video_id: str) -> bool:
+        return video_id in self._names
+
+    def read(self, video_id: str) -> BoundaryScores:
+        """One video's scores.
+
+        Raises
+        ------
+        ResultError
+            They are missing, damaged, not (3, T), or not finite.
+        """
+        if video_id not in self._names:
+            raise ResultError(f"{self.path}: no boundary scores for video {video_id!r}")
+        try:
+            if self._archive is not None:
+                return BoundaryScores.from_array(self._archive[self._names[video_id]])
+            return _read_csv(self.path / self._names[video_id])
+        except (ShapeError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ResultError(f"{self.path}: scores of {video_id!r}: {error}") from error
+
+
+def _open_npz(path: Path) -> Any:
+    try:
+        return np.load(path, allow_pickle=False, mmap_mode=None)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ResultError(f"{path}: not an npz archive of boundary scores: {error}") from error
+
+
+def _read_csv(path: Path) -> BoundaryScores:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    try:
+        table = csv.read_csv(path, read_options=csv.ReadOptions(use_threads=False))
+        return BoundaryScores(*(table[name].to_numpy() for name in _COLUMNS))
+    except (pa.ArrowException, KeyError) as error:
+        raise ValueError(f"{path.name}: columns action, start, end are needed: {error}") from error
+
+
+class ScoreWriter:
+    """Write `scores.npz` one video at a time; nothing is left behind on failure."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = atomic_file(path)
+
+    def __enter__(self) -> Self:
+        self._zip = zipfile.ZipFile(self._file.__enter__(), "w", zipfile.ZIP_STORED)
+        return self
+
+    def add(self, video_id: str, scores: NDArray[np.float32]) -> None:
+        """Append one video's scores, (3, T)."""
+        info = zipfile.ZipInfo(f"{video_id}.npy")  # a fixed date: same input, same bytes
+        with self._zip.open(info, "w") as stream:
+            np.lib.format.write_array(stream, np.ascontiguousarray(scores), allow_pickle=False)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._zip.close()
+        self._file.__exit__(kind, error, trace)

@@ -1,0 +1,99 @@
+"""From snippet numbers to seconds: bsn.md section 1."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from actspan.config import FeatureSpec
+from actspan.errors import FeatureError
+from actspan.types import Video
+
+_AUTHORS_STRIDE = 16  # frames; the published features
+_COMMON_STRIDES = (1, 2, 4, 5, 8, 10, 16, 32, 64)  # frames; tried when nothing says the stride
+
+
+def snippet_grid(
+    video: Video, spec: FeatureSpec, snippets: int
+) -> tuple[float, float, float | None]:
+    """Find the stride, length and output span of a video's features, in seconds.
+
+    The output span is None where results use the same span as labels; in the authors' layout it
+    is theirs, with the floor that is part of the published number.
+
+    Raises
+    ------
+    FeatureError
+        Neither the spec nor the annotations say how the snippets lie in time.
+    """
+    if video.feature_frames is not None and video.frames is not None:
+        seconds_a_frame = video.duration / video.frames
+        stride = video.feature_frames * seconds_a_frame / snippets
+        whole = video.frames // _AUTHORS_STRIDE * _AUTHORS_STRIDE
+        return stride, stride, whole / video.frames * video.duration
+    stride, length = _stride_and_length(video, spec, snippets)
+    return stride, length, None
+
+
+def _stride_and_length(video: Video, spec: FeatureSpec, snippets: int) -> tuple[float, float]:
+    if spec.stride_seconds is not None:
+        return spec.stride_seconds, spec.length_seconds or spec.stride_seconds
+    if spec.stride_frames is not None:
+        fps = frame_rate(video, spec)
+        return spec.stride_frames / fps, (spec.length_frames or spec.stride_frames) / fps
+    if video.snippet_stride is not None:
+        return video.snippet_stride, video.snippet_length or video.snippet_stride
+    if np.isfinite(video.duration):
+        return video.duration / snippets, video.duration / snippets
+    raise FeatureError(
+        f"{video.id}: nothing says how its snippets lie in time; write dataset.toml with "
+        "[features] stride_seconds"
+    )
+
+
+def frame_rate(video: Video, spec: FeatureSpec) -> float:
+    """Frames a second: the video's own, else from its frames and duration, else the dataset's.
+
+    Raises
+    ------
+    FeatureError
+        None of these is known.
+    """
+    if video.fps is not None:
+        return video.fps
+    if video.frames is not None and np.isfinite(video.duration):
+        return video.frames / video.duration
+    if spec.fps is not None:
+        return spec.fps
+    raise FeatureError(
+        f"{video.id}: the stride is in frames but nothing gives a frame rate; "
+        "write 'fps' to its annotation or to dataset.toml"
+    )
+
+
+def infer_grid(
+    videos: Sequence[Video], snippets: Sequence[int], spec: FeatureSpec
+) -> tuple[FeatureSpec, str]:
+    """Settle the snippet grid where no spec gives it; also says in words what was assumed."""
+    if all(video.feature_frames is not None for video in videos):
+        return spec, "authors' layout: features cover feature_frame frames of each video"
+    if all(video.snippet_stride is not None for video in videos):
+        return spec, "snippet stride and length taken from the annotations"
+    stride = _common_stride(videos, np.asarray(snippets))
+    if stride is not None:
+        settled = msgspec.structs.replace(spec, stride_frames=stride, length_frames=stride)
+        return settled, f"snippets of {stride} frames, from the number of rows and frames"
+    return spec, "features taken as spread evenly over each video's duration"
+
+
+def _common_stride(videos: Sequence[Video], snippets: np.ndarray) -> int | None:
+    """Frames a snippet that explain the number of rows of nearly all videos, if any do."""
+    if len(np.unique(snippets)) < 2 or any(video.frames is None for video in videos):
+        return None
+    frames = np.array([video.frames for video in videos])
+    for stride in _COMMON_STRIDES:
+        if np.mean(np.abs(frames / stride - snippets) <= 1.0) >= 0.95:
+            return stride
+    return None

@@ -1,0 +1,113 @@
+"""Soft-NMS: thin out neighbours of better proposals (paper section 3.4, bsn.md section 7)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from actspan.config import SoftNmsConfig
+from actspan.segments import tiou, tiou_matrix
+from actspan.types import Float64, Proposals
+
+
+def soft_nms(proposals: Proposals, config: SoftNmsConfig | None = None) -> Proposals:
+    """Pick the best proposal again and again, lowering the scores of its close neighbours.
+
+    A neighbour is close if its tIoU with the pick exceeds a threshold that grows with the pick's
+    width, from `threshold_short` to `threshold_long`; its score is multiplied by
+    exp(-tIoU^2 / decay).
+
+    Parameters
+    ----------
+    proposals : Proposals
+        Positions in fractions of the feature span (the threshold depends on their width); `score`
+        is what they compete by. Equal scores: the earlier wins.
+    config : SoftNmsConfig, optional
+
+    Returns
+    -------
+    Proposals
+        At most `keep`, by their lowered score, descending. A proposal alone passes untouched.
+
+    Examples
+    --------
+    >>> kept = soft_nms(Proposals([0.1, 0.1, 0.7], [0.5, 0.49, 0.9], [0.9, 0.8, 0.3]))
+    >>> kept.score.round(3)
+    array([0.9  , 0.3  , 0.225])
+    """
+    config = config or SoftNmsConfig()
+    chosen, scores = _decay_and_pick(
+        proposals.start,
+        proposals.end,
+        proposals.score,
+        config.threshold_short,
+        config.threshold_long,
+        config.decay,
+        config.picks,
+    )
+    return _best(proposals, chosen, scores, config.keep)
+
+
+def soft_nms_plain(proposals: Proposals, config: SoftNmsConfig | None = None) -> Proposals:
+    """Twin of `soft_nms` in plain NumPy."""
+    config = config or SoftNmsConfig()
+    score, left = proposals.score.copy(), np.ones(len(proposals), dtype=bool)
+    chosen: list[int] = []
+    scores: list[float] = []
+    while left.any() and len(chosen) < config.picks:
+        best = int(np.argmax(np.where(left, score, -np.inf)))
+        chosen.append(best)
+        scores.append(float(score[best]))
+        left[best] = False
+        width = proposals.end[best] - proposals.start[best]
+        span = config.threshold_long - config.threshold_short
+        pick = slice(best, best + 1)
+        overlap = tiou_matrix(
+            proposals.start[pick], proposals.end[pick], proposals.start, proposals.end
+        )[0]
+        close = left & (overlap > config.threshold_short + span * width)
+        score[close] *= np.exp(-np.square(overlap[close]) / config.decay)
+    return _best(proposals, np.array(chosen, dtype=np.int64), np.array(scores), config.keep)
+
+
+def _best(proposals: Proposals, chosen: NDArray[np.int64], scores: Float64, keep: int) -> Proposals:
+    order = np.argsort(-scores, kind="stable")[:keep]
+    return proposals[chosen[order]].with_score(scores[order])
+
+
+@njit(cache=True, nogil=True)
+def _decay_and_pick(
+    start: Float64,
+    end: Float64,
+    score: Float64,
+    threshold_short: float,
+    threshold_long: float,
+    decay: float,
+    picks: int,
+) -> tuple[NDArray[np.int64], Float64]:
+    left_start, left_end, left_score = start.copy(), end.copy(), score.copy()
+    index = np.arange(len(start))
+    left = len(start)
+    picks = min(picks, left)
+    chosen, scores = np.empty(picks, dtype=np.int64), np.empty(picks)
+    for k in range(picks):
+        best = 0
+        for i in range(1, left):
+            if left_score[i] > left_score[best]:
+                best = i
+        chosen[k], scores[k] = index[best], left_score[best]
+        xmin, xmax = left_start[best], left_end[best]
+        threshold = threshold_short + (threshold_long - threshold_short) * (xmax - xmin)
+        left -= 1
+        for i in range(left):  # close the gap, keeping the order, and lower what is near
+            j = i + 1 if i >= best else i
+            s, e, value = left_start[j], left_end[j], left_score[j]
+            overlap = tiou(xmin, xmax, s, e)
+            if overlap > threshold:
+                value *= math.exp(-(overlap * overlap) / decay)
+            left_start[i], left_end[i], left_score[i] = s, e, value
+            index[i] = index[j]
+    return chosen, scores
