@@ -26,7 +26,7 @@ def _require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
-class TemConfig(Config):
+class TemConfig(Config, frozen=True, kw_only=True):
     """Temporal Evaluation Module (paper section 3.3)."""
 
     channels: int = 400  # two-stream CUHK features, 200 + 200
@@ -38,7 +38,7 @@ class TemConfig(Config):
         _require(self.length >= 2, "tem: length must be at least 2")
 
 
-class PemConfig(Config):
+class PemConfig(Config, frozen=True, kw_only=True):
     """Proposal Evaluation Module (paper section 3.3)."""
 
     inputs: int = 32  # BSP features a proposal
@@ -48,7 +48,7 @@ class PemConfig(Config):
         _require(min(self.inputs, self.hidden) >= 1, "pem: inputs and hidden must be at least 1")
 
 
-class RescaleConfig(Config):
+class RescaleConfig(Config, frozen=True, kw_only=True):
     """Snippets to the T cells of the nets."""
 
     # what cells before the first or after the last snippet centre hold: zeros as published,
@@ -56,7 +56,7 @@ class RescaleConfig(Config):
     edge: Literal["auto", "clamp", "zero"] = "auto"
 
 
-class PgmConfig(Config):
+class PgmConfig(Config, frozen=True, kw_only=True):
     """Proposal Generation Module: boundary peaks to candidates (paper section 3.3)."""
 
     peak_ratio: float = 0.5  # a cell above this share of the maximum is a candidate
@@ -68,7 +68,7 @@ class PgmConfig(Config):
         _require(min(self.keep, self.keep_training) >= 1, "pgm: keep at least one candidate")
 
 
-class BspConfig(Config):
+class BspConfig(Config, frozen=True, kw_only=True):
     """Boundary-Sensitive Proposal features (paper section 3.3)."""
 
     action_samples: int = 16  # over the proposal
@@ -87,7 +87,7 @@ class BspConfig(Config):
         return self.action_samples + 2 * self.boundary_samples
 
 
-class SoftNmsConfig(Config):
+class SoftNmsConfig(Config, frozen=True, kw_only=True):
     """Soft-NMS (paper section 3.4, thresholds of the published code)."""
 
     threshold_short: float = 0.65  # tIoU above which a neighbour of an infinitely short pick decays
@@ -101,7 +101,7 @@ class SoftNmsConfig(Config):
         _require(min(self.picks, self.keep) >= 1, "soft_nms: picks and keep must be at least 1")
 
 
-class FeatureSpec(Config):
+class FeatureSpec(Config, frozen=True, kw_only=True):
     """What the features of a dataset are, or what a bundle expects: `dataset.toml`, `[features]`.
 
     The snippet grid is in frames or in seconds. Where neither is given the features are taken as
@@ -141,7 +141,7 @@ class FeatureSpec(Config):
         )
 
 
-class PipelineConfig(Config):
+class PipelineConfig(Config, frozen=True, kw_only=True):
     """Every stage between features and proposals."""
 
     tem: TemConfig | None = None

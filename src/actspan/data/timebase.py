@@ -29,12 +29,22 @@ def snippet_grid(
         Neither the spec nor the annotations say how the snippets lie in time.
     """
     if video.feature_frames is not None and video.frames is not None:
-        seconds_a_frame = video.duration / video.frames
-        stride = video.feature_frames * seconds_a_frame / snippets
-        whole = video.frames // _AUTHORS_STRIDE * _AUTHORS_STRIDE
-        return stride, stride, whole / video.frames * video.duration
+        stride = video.feature_frames / video.frames * video.duration / snippets
+        return stride, stride, annotated_seconds(video)
     stride, length = _stride_and_length(video, spec, snippets)
     return stride, length, None
+
+
+def annotated_seconds(video: Video) -> float:
+    """Seconds that position 1.0 stands for in results, as far as annotations tell: the duration.
+
+    In the authors' layout it is the whole snippets' share of it; the floor is part of the
+    published number.
+    """
+    if video.feature_frames is None or video.frames is None:
+        return video.duration
+    whole = video.frames // _AUTHORS_STRIDE * _AUTHORS_STRIDE
+    return whole / video.frames * video.duration
 
 
 def _stride_and_length(video: Video, spec: FeatureSpec, snippets: int) -> tuple[float, float]:

@@ -1,0 +1,119 @@
+"""`actspan propose`: features, or boundary scores, to scored segments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from actspan.cli.common import console, json_option, progress_bar, reports_errors, say
+
+if TYPE_CHECKING:
+    from actspan.proposing import Summary
+
+
+@click.command()
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="A bundle.")
+@click.option("--dataset", required=True, type=click.Path(path_type=Path), help="A dataset folder.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="A run folder to make, or FILE.json for the result alone.",
+)
+@click.option("--subset", help="Only these videos: training, validation, ... [default: all]")
+@click.option(
+    "--scores",
+    type=click.Path(path_type=Path, exists=True),
+    help="Start from boundary scores: scores.npz, a run, or a folder of TEM CSVs.",
+)
+@click.option("--backend", default="auto", show_default=True, help="Inference runtime.")
+@click.option("--threads", type=click.IntRange(1), help="Workers. [default: all cores]")
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="Stop at problems in the dataset, or go on without what is bad.",
+)
+@click.option("--force", is_flag=True, help="Replace a run that is there.")
+@json_option
+@reports_errors
+def command(
+    model: Path,
+    dataset: Path,
+    out: Path,
+    subset: str | None,
+    scores: Path | None,
+    backend: str,
+    threads: int | None,
+    batch: int,
+    on_error: Literal["fail", "skip"],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Find scored segments in the videos of a dataset.
+
+    \b
+    Example:
+      actspan propose --model bsn/ --dataset my-videos/ --subset validation --out run/
+      actspan propose --model bsn/ --dataset my-videos/ --scores scores.npz --out result.json
+    """
+    with progress_bar() as bar:
+        task = bar.add_task("loading", total=None, note="")
+
+        def report(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        from actspan.proposing import Request, propose_dataset
+
+        request = Request(
+            model=model,
+            dataset=dataset,
+            out=out,
+            subset=subset,
+            scores=scores,
+            backend=backend,
+            threads=threads,
+            batch=batch,
+            on_error=on_error,
+            overwrite=force,
+        )
+        summary = propose_dataset(request, report)
+    if as_json:
+        click.echo(json.dumps(_figures(summary)))
+    else:
+        _print(summary)
+
+
+def _figures(summary: Summary) -> dict[str, object]:
+    return {
+        "out": str(summary.out),
+        "videos": summary.videos,
+        "proposals": summary.proposals,
+        "seconds": summary.seconds,
+        "videos_per_second": summary.videos / summary.seconds,
+        "stages": summary.stages,
+        "skipped": [[p.video, p.problem] for p in summary.problems if p.is_error],
+        "notes": [[p.video, p.problem] for p in summary.problems if not p.is_error],
+        "assumptions": summary.assumptions,
+    }
+
+
+def _print(summary: Summary) -> None:
+    from actspan.cli.tables import problem_table
+
+    for assumption in summary.assumptions:
+        say(f"note: {assumption}")
+    if summary.problems:
+        console.print(problem_table(summary.problems))
+    left_out = sum(p.is_error for p in summary.problems)
+    if left_out:
+        say(f"went on without {left_out} of the above (named in run.toml where a run is written)")
+    shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.stages.items())
+    rate = summary.videos / summary.seconds
+    say(f"{summary.videos} videos in {summary.seconds:.2f} s ({rate:.0f} videos/s): {shares}")
+    say(f"{summary.proposals} proposals in {summary.out}")

@@ -1,0 +1,268 @@
+"""The main job: a dataset and a bundle in, a run or a result file out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal
+
+from actspan.bundle import Bundle
+from actspan.config import to_dict
+from actspan.data.annotations import find_annotations
+from actspan.data.check import check_dataset
+from actspan.data.dataset import Dataset
+from actspan.data.problems import Loss, Problem, stop_on_errors
+from actspan.data.scores import ScoreFiles
+from actspan.data.timebase import annotated_seconds
+from actspan.errors import BundleError, FeatureError, ResultError
+from actspan.files import sha256
+from actspan.pipeline import BATCH, Job, Outcome, Pipeline, ScoredVideo, Stage
+from actspan.run import (
+    RunWriter,
+    check_run_target,
+    new_run_folder,
+    write_info,
+    write_result_file,
+)
+
+Report = Callable[[str, int, int], None]  # (what, videos done, videos in all)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `propose_dataset` shall do.
+
+    Attributes
+    ----------
+    model, dataset : Path
+        A bundle, and a dataset folder.
+    out : Path
+        A run folder to make, or a file that ends in `.json` for the result alone.
+    subset : str, optional
+        All videos unless given.
+    scores : Path, optional
+        Start from these boundary scores instead of features.
+    on_error : "fail" or "skip"
+        What to do about problems in the dataset.
+    overwrite : bool
+        Replace a run that is there.
+    """
+
+    model: Path
+    dataset: Path
+    out: Path
+    subset: str | None = None
+    scores: Path | None = None
+    backend: str = "auto"
+    threads: int | None = None
+    batch: int = BATCH
+    on_error: Literal["fail", "skip"] = "fail"
+    overwrite: bool = False
+
+    @property
+    def writes_run(self) -> bool:
+        """Whether `out` is a run folder, not a result file."""
+        return self.out.suffix != ".json"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was done, in figures.
+
+    Attributes
+    ----------
+    videos, proposals : int
+    seconds : float
+        Wall time from the first video's start to the last one's result, without start-up.
+    stages : mapping of stage to share
+        Of the workers' time, in [0, 1].
+    problems : tuple of Problem
+        What was left out, and notes.
+    assumptions : tuple of str
+    """
+
+    out: Path
+    videos: int
+    proposals: int
+    seconds: float
+    stages: dict[Stage, float]
+    problems: tuple[Problem, ...]
+    assumptions: tuple[str, ...]
+
+
+def propose_dataset(request: Request, report: Report | None = None) -> Summary:
+    """Find the proposals of every video of a dataset, and write them.
+
+    Raises
+    ------
+    DatasetError
+        The dataset has problems and `on_error` is "fail".
+    BundleError, DataError, BackendError
+        A part is missing, damaged, or does not fit; nothing is written.
+    """
+    if request.writes_run:
+        check_run_target(request.out, replace=request.overwrite)
+    elif not request.out.parent.is_dir():
+        raise ResultError(f"{request.out}: the folder {request.out.parent} does not exist")
+    bundle = Bundle.load(request.model)
+    if request.scores is None and not bundle.has_tem:
+        raise BundleError(
+            f"{bundle.path}: holds no TEM, which features need; convert one into it, or give "
+            "boundary scores that were computed elsewhere: --scores"
+        )
+    dataset = Dataset.load(request.dataset).subset(request.subset)
+    pipeline = Pipeline.load(
+        bundle,
+        backend=request.backend,
+        threads=request.threads,
+        edge=dataset.edge,
+        tem=request.scores is None,
+    )
+    with pipeline:
+        dataset, jobs = _prepare(request, bundle, dataset, report)
+        begin = perf_counter()
+        counted = _Counted(pipeline.run(jobs, batch=request.batch), len(dataset), report)
+        summarise = partial(_summary, request, dataset, pipeline, counted, begin)
+        if not request.writes_run:
+            write_result_file(counted, request.out)
+            return summarise()
+        with new_run_folder(request.out, replace=request.overwrite) as folder:
+            with RunWriter(folder) as writer:
+                for outcome in counted:
+                    writer.add(outcome)
+            summary = summarise()
+            write_info(folder, _info(request, bundle, summary))
+    return summary
+
+
+class _Counted:
+    """Outcomes as they pass, counted and reported."""
+
+    def __init__(self, outcomes: Iterator[Outcome], total: int, report: Report | None) -> None:
+        self._outcomes, self._total, self._report = outcomes, total, report
+        self.videos = self.proposals = 0
+
+    def __iter__(self) -> Iterator[Outcome]:
+        for outcome in self._outcomes:
+            yield outcome
+            self.videos += 1
+            self.proposals += len(outcome.proposals)
+            if self._report:
+                self._report("propose", self.videos, self._total)
+
+
+def _prepare(
+    request: Request, bundle: Bundle, dataset: Dataset, report: Report | None
+) -> tuple[Dataset, Iterable[Job]]:
+    """Check everything that is about to be read; the dataset without what is bad, and its jobs."""
+    progress = partial(report, "check") if report else None
+    if request.scores is not None:
+        return _from_scores(dataset, ScoreFiles(request.scores), request.on_error)
+    channels = None if bundle.config.tem is None else bundle.config.tem.channels
+    dataset = check_dataset(
+        dataset, channels=channels, on_error=request.on_error, progress=progress
+    )
+    return dataset, (Job(v.id, partial(dataset.read, v.id)) for v in dataset.videos)
+
+
+def _from_scores(
+    dataset: Dataset, scores: ScoreFiles, on_error: Literal["fail", "skip"]
+) -> tuple[Dataset, Iterable[Job]]:
+    missing = [
+        Problem(v.id, str(scores.path), "no boundary scores", "compute them, or leave it out")
+        for v in dataset.videos
+        if v.id not in scores
+    ]
+    extra = [
+        Problem(name, str(scores.path), "scores without annotation", "check it", Loss.NOTHING)
+        for name in scores.ids
+        if name not in dataset.annotated
+    ]
+    problems = [*dataset.problems, *missing, *extra]
+    if on_error == "fail":
+        stop_on_errors(problems)
+    lost = {p.video for p in problems if p.loss is Loss.VIDEO}
+    videos = [v for v in dataset.videos if v.id not in lost]
+    if not videos:
+        raise ResultError(f"{scores.path}: holds no boundary scores of the videos asked for")
+    seconds, note = _seconds_of(dataset.select(videos))
+    dataset = replace(
+        dataset,
+        videos=tuple(videos),
+        problems=tuple(problems),
+        assumptions=(*dataset.assumptions, note),
+    )
+    return dataset, (Job(v.id, partial(_load_scores, scores, v.id, seconds)) for v in videos)
+
+
+def _load_scores(scores: ScoreFiles, name: str, seconds: dict[str, float]) -> ScoredVideo:
+    return ScoredVideo(scores.read(name), seconds[name])
+
+
+def _seconds_of(dataset: Dataset) -> tuple[dict[str, float], str]:
+    """Seconds that position 1.0 stands for: the features' span where they lie here."""
+    try:
+        checked = check_dataset(dataset, on_error="skip") if dataset.entries else None
+    except FeatureError:
+        checked = None
+    seconds = {v.id: annotated_seconds(v) for v in dataset.videos}
+    if checked is None:
+        return seconds, "positions are scaled by the videos' annotated durations"
+    seconds |= {v.id: checked.read(v.id).seconds for v in checked.videos}
+    return seconds, "positions are scaled by the span of the features that lie in the dataset"
+
+
+def _summary(
+    request: Request, dataset: Dataset, pipeline: Pipeline, counted: _Counted, begin: float
+) -> Summary:
+    return Summary(
+        out=request.out,
+        videos=counted.videos,
+        proposals=counted.proposals,
+        seconds=perf_counter() - begin,
+        stages=pipeline.clock.shares(),
+        problems=dataset.problems,
+        assumptions=dataset.assumptions,
+    )
+
+
+def _info(request: Request, bundle: Bundle, summary: Summary) -> dict[str, Any]:
+    """What `run.toml` says."""
+    annotations = find_annotations(request.dataset)
+    packages = ("actspan", "numpy", "numba", "onnxruntime")
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "videos": summary.videos,
+        "proposals": summary.proposals,
+        "bundle": {
+            "path": str(request.model),
+            "files": {name: record.sha256 for name, record in bundle.files.items()},
+        },
+        "dataset": {
+            "path": str(request.dataset),
+            "subset": request.subset,
+            "annotations": None if annotations is None else annotations.name,
+            "annotations_sha256": None if annotations is None else sha256(annotations),
+            "scores": None if request.scores is None else str(request.scores),
+            "assumptions": list(summary.assumptions),
+        },
+        "backend": request.backend,
+        "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
+        "pipeline": to_dict(bundle.config),
+        "timing": {
+            "seconds": round(summary.seconds, 3),
+            "videos_per_second": round(summary.videos / summary.seconds, 1),
+            "stages": {stage: round(share, 4) for stage, share in summary.stages.items()},
+        },
+        "skipped": [
+            {"video": p.video, "file": p.file, "problem": p.problem, "left_out": p.loss.value}
+            for p in summary.problems
+            if p.is_error
+        ],
+    }

@@ -1,0 +1,223 @@
+"""A run on disk: what went in, what came out, what was left out and why.
+
+    run/
+    ├── run.toml           bundle, dataset, versions, settings, timing, skipped videos
+    ├── scores.npz         <video> -> (3, T) float32: action, start, end
+    ├── candidates.arrow   a row a video: what PEM scored, before suppression
+    └── result.json        the proposals, seconds
+
+A run appears when it is complete; until then it lies beside its place under a hidden name.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from actspan.config import dump_toml, read_toml
+from actspan.data.results import ResultWriter, read_result
+from actspan.data.scores import ScoreFiles, ScoreWriter
+from actspan.errors import ConfigError, ResultError
+from actspan.files import atomic_file
+from actspan.pipeline import Outcome
+from actspan.types import Float32, Proposals
+
+RUN_FILE, SCORES, CANDIDATES, RESULT = "run.toml", "scores.npz", "candidates.arrow", "result.json"
+_COLUMNS = {
+    "start": "float64",
+    "end": "float64",
+    "start_score": "float32",
+    "end_score": "float32",
+    "confidence": "float32",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run, read from its folder; arrays are read when they are asked for.
+
+    Examples
+    --------
+    >>> run = Run.load("run/")  # doctest: +SKIP
+    >>> run.info["videos"], len(run.proposals())  # doctest: +SKIP
+    (120, 120)
+    """
+
+    path: Path
+    info: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, path: Path | str) -> Self:
+        """Open a run folder.
+
+        Raises
+        ------
+        ResultError
+            It is not one, or is damaged.
+        """
+        path = Path(path)
+        if not (path / RUN_FILE).is_file():
+            raise ResultError(f"{path}: not a run (no {RUN_FILE}); actspan propose --out makes one")
+        try:
+            return cls(path, read_toml(path / RUN_FILE))
+        except ConfigError as error:
+            raise ResultError(str(error)) from error
+
+    def proposals(self) -> dict[str, Proposals]:
+        """The answer: proposals of every video, seconds, best first."""
+        return read_result(self.path / RESULT)
+
+    def scores(self) -> ScoreFiles:
+        """Boundary scores of every video."""
+        return ScoreFiles(self.path / SCORES)
+
+    def candidates(self) -> Iterator[tuple[str, float, Proposals, Float32]]:
+        """Walk over (video, seconds of position 1.0, candidates as fractions, PEM's confidence).
+
+        Raises
+        ------
+        ResultError
+            The file is missing or damaged.
+        """
+        import pyarrow as pa
+
+        path = self.path / CANDIDATES
+        try:
+            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
+                for index in range(reader.num_record_batches):
+                    yield from _rows(reader.get_batch(index))
+        except (OSError, pa.ArrowException) as error:
+            raise ResultError(f"{path}: cannot be read: {error}") from error
+
+
+def _rows(batch: Any) -> Iterator[tuple[str, float, Proposals, Float32]]:
+    for row in range(batch.num_rows):
+        columns = {
+            name: batch.column(name)[row].values.to_numpy().copy()  # the file closes, arrays stay
+            for name in _COLUMNS
+        }
+        score = columns["start_score"].astype(np.float64) * columns["end_score"]
+        found = Proposals(
+            columns["start"], columns["end"], score, columns["start_score"], columns["end_score"]
+        )
+        name, seconds = batch.column("video")[row].as_py(), batch.column("seconds")[row].as_py()
+        yield name, seconds, found, columns["confidence"]
+
+
+class _CandidateWriter:
+    """Write `candidates.arrow`, a record batch a video."""
+
+    def __init__(self, stream: Any) -> None:
+        import pyarrow as pa
+
+        self._pa = pa
+        lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in _COLUMNS.items()]
+        self._schema = pa.schema([("video", pa.string()), ("seconds", pa.float64()), *lists])
+        self._writer = pa.ipc.new_file(stream, self._schema)
+
+    def add(self, outcome: Outcome) -> None:
+        pa, found = self._pa, outcome.candidates
+        offsets = pa.array([0, len(found)], pa.int32())
+        values = {
+            "start": found.start,
+            "end": found.end,
+            "start_score": found.start_score,
+            "end_score": found.end_score,
+            "confidence": outcome.confidence,
+        }
+        lists = [
+            pa.ListArray.from_arrays(offsets, pa.array(values[name], getattr(pa, kind)()))
+            for name, kind in _COLUMNS.items()
+        ]
+        head = [pa.array([outcome.id]), pa.array([outcome.seconds])]
+        self._writer.write_batch(pa.record_batch([*head, *lists], schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
+    """Write the result JSON alone, as outcomes come; it appears when it is complete."""
+    with ResultWriter(path) as result:
+        for outcome in outcomes:
+            proposals = outcome.proposals
+            result.add(outcome.id, proposals.start, proposals.end, proposals.score)
+
+
+class RunWriter:
+    """Write a run as outcomes come; call `finish` with what `run.toml` shall say."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        stack = self._stack
+        self._scores = stack.enter_context(ScoreWriter(self._folder / SCORES))
+        stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
+        self._candidates = _CandidateWriter(stream)
+        stack.callback(self._candidates.close)
+        self._result = stack.enter_context(ResultWriter(self._folder / RESULT))
+        return self
+
+    def __exit__(self, *details: Any) -> None:
+        self._stack.__exit__(*details)
+
+    def add(self, outcome: Outcome) -> None:
+        """Append one video."""
+        self._scores.add(outcome.id, np.asarray(outcome.scores))
+        self._candidates.add(outcome)
+        proposals = outcome.proposals
+        self._result.add(outcome.id, proposals.start, proposals.end, proposals.score)
+
+
+def write_info(folder: Path, info: Mapping[str, Any]) -> None:
+    """Write `run.toml`."""
+    with atomic_file(folder / RUN_FILE) as stream:
+        stream.write(dump_toml({"format": 1, **info}).encode())
+
+
+@contextmanager
+def new_run_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Make a folder to fill; when the block ends well it takes its place at `path`.
+
+    Raises
+    ------
+    ResultError
+        Something is at `path` already that may not be replaced.
+    """
+    check_run_target(path, replace=replace)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.parent / f".{path.name}.{os.getpid()}.partial"
+    partial.mkdir()
+    try:
+        yield partial
+        if path.exists():
+            shutil.rmtree(path)
+        partial.rename(path)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def check_run_target(path: Path, *, replace: bool = False) -> None:
+    """Refuse to write a run over something else, before any work is done.
+
+    Raises
+    ------
+    ResultError
+        `path` exists and is not an empty folder, nor a run that may be replaced.
+    """
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / RUN_FILE).is_file():
+        raise ResultError(f"{path}: exists and is not a run, so it is left alone: choose another")
+    if not replace:
+        raise ResultError(f"{path}: there is a run already: choose another folder, or use --force")
