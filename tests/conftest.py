@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# the first call of a kernel may compile it; CI draws the same examples every time
+settings.register_profile("actspan", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("actspan")
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("ACTSPAN_DATA", ROOT.parent / "shared" / "data"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -124,8 +125,11 @@ def propose_dataset(request: Request, report: Report | None = None) -> Summary:
         edge=dataset.edge,
         tem=request.scores is None,
     )
-    with pipeline:
-        dataset, jobs = _prepare(request, bundle, dataset, report)
+    with pipeline, _given_scores(request) as scores:
+        if scores is None:
+            dataset, jobs = _from_features(dataset, bundle, request.on_error, report)
+        else:
+            dataset, jobs = _from_scores(dataset, scores, request.on_error)
         begin = perf_counter()
         counted = _Counted(pipeline.run(jobs, batch=request.batch), len(dataset), report)
         summarise = partial(_summary, request, dataset, pipeline, counted, begin)
@@ -157,17 +161,17 @@ class _Counted:
                 self._report("propose", self.videos, self._total)
 
 
-def _prepare(
-    request: Request, bundle: Bundle, dataset: Dataset, report: Report | None
+def _given_scores(request: Request) -> AbstractContextManager[ScoreFiles | None]:
+    return nullcontext() if request.scores is None else ScoreFiles(request.scores)
+
+
+def _from_features(
+    dataset: Dataset, bundle: Bundle, on_error: Literal["fail", "skip"], report: Report | None
 ) -> tuple[Dataset, Iterable[Job]]:
     """Check everything that is about to be read; the dataset without what is bad, and its jobs."""
-    progress = partial(report, "check") if report else None
-    if request.scores is not None:
-        return _from_scores(dataset, ScoreFiles(request.scores), request.on_error)
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
-    dataset = check_dataset(
-        dataset, channels=channels, on_error=request.on_error, progress=progress
-    )
+    progress = partial(report, "check") if report else None
+    dataset = check_dataset(dataset, channels=channels, on_error=on_error, progress=progress)
     return dataset, (Job(v.id, partial(dataset.read, v.id)) for v in dataset.videos)
 
 

@@ -132,6 +132,8 @@ def _collect(
     videos: dict[str, Video] = {}
     for name, entry in entries.items():
         try:
+            if not isinstance(entry, dict):
+                raise TypeError(f"{entry!r} is not an object")
             video = parse(canonical_id(name), entry)
         except (KeyError, TypeError, ValueError) as error:
             why = f"no {error}" if isinstance(error, KeyError) else str(error)

@@ -19,7 +19,7 @@ _COLUMNS = ("action", "start", "end")
 
 
 class ScoreFiles:
-    """Boundary scores of many videos, read one at a time.
+    """Boundary scores of many videos, read one at a time; a context manager that closes the file.
 
     Parameters
     ----------
@@ -37,7 +37,6 @@ class ScoreFiles:
         self.path = path
         archive = path / "scores.npz" if (path / "scores.npz").is_file() else path
         self._archive: Any = None
-        self._names: dict[str, str] = {}
         if archive.is_dir():
             self._names = {canonical_id(f.stem): f.name for f in sorted(archive.glob("*.csv"))}
         else:
@@ -45,6 +44,17 @@ class ScoreFiles:
             self._names = {canonical_id(name): name for name in self._archive.files}
         if not self._names:
             raise ResultError(f"{path}: holds no boundary scores (no CSV files, or an empty npz)")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the archive, if it is one."""
+        if self._archive is not None:
+            self._archive.close()
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actspan.data.annotations import canonical_id, read_annotations, write_annotations
+from actspan.errors import AnnotationError
+from tests.made_up import write_dataset
+
+
+def test_activitynet_form_and_back_with_extra_keys(tmp_path: Path) -> None:
+    source = tmp_path / "annotations.json"
+    entry = {
+        "subset": "training",
+        "duration": 10.0,
+        "url": "somewhere",
+        "annotations": [{"segment": [1.0, 2.5], "label": "jump"}],
+    }
+    source.write_text(json.dumps({"version": "1", "taxonomy": [], "database": {"v_a": entry}}))
+    (video,) = read_annotations(source).videos
+    assert (video.id, video.subset, video.labels) == ("a", "training", ("jump",))
+    write_annotations(tmp_path / "again.json", [video])
+    (again,) = read_annotations(tmp_path / "again.json").videos
+    assert again.extra == {"url": "somewhere"}
+    np.testing.assert_array_equal(again.segments, [[1.0, 2.5]])
+
+
+def test_the_published_pair_of_files(data: Path) -> None:
+    found = read_annotations(data / "activitynet")
+    assert found.form == "authors"
+    assert len(found.videos) == 19228
+    validation = [v for v in found.videos if v.subset == "validation"]
+    assert (len(validation), sum(len(v.segments) for v in validation)) == (4728, 7293)
+    assert not found.problems
+
+
+def test_subsets_of_the_authors_form_come_from_the_table_beside_it(tmp_path: Path) -> None:
+    entry = {"duration_second": 10.0, "duration_frame": 300, "feature_frame": 288}
+    document = {"v_a": {**entry, "annotations": []}, "v_b": {**entry, "annotations": []}}
+    (tmp_path / "anet_anno_action.json").write_text(json.dumps(document))
+    (tmp_path / "video_info_new.csv").write_text("video,subset\nv_a,training\n")
+    found = read_annotations(tmp_path)
+    assert [v.subset for v in found.videos] == ["training", ""]
+    assert [(p.video, p.problem) for p in found.problems] == [("b", "no row for it")]
+
+
+def test_ids_lose_one_literal_prefix() -> None:
+    assert [canonical_id(x) for x in ("v_abc", "abc", "v_v_x")] == ["abc", "abc", "v_x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("", "not valid JSON", id="empty"),
+        pytest.param("[1]", "a JSON object is needed", id="a-list"),
+        pytest.param('{"a": 1}', "neither ActivityNet's form", id="something-else"),
+        pytest.param('{"database": ' + "[" * 100000, "nested too deeply", id="deep"),
+    ],
+)
+def test_files_that_are_no_annotations(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "annotations.json"
+    file.write_text(text)
+    with pytest.raises(AnnotationError, match=message):
+        read_annotations(file)
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        pytest.param("{}", "bad entry: no 'duration'", id="no-duration"),
+        pytest.param('{"duration": "long"}', "not a number", id="duration-in-words"),
+        pytest.param('{"duration": -1}', "not a positive number", id="negative-duration"),
+        pytest.param('{"duration": 9, "annotations": [{"segment": [1]}]}', "not [start", id="one"),
+        pytest.param("7", "bad entry", id="no-object"),
+    ],
+)
+def test_bad_entries_are_problems_not_crashes(tmp_path: Path, entry: str, problem: str) -> None:
+    file = tmp_path / "annotations.json"
+    file.write_text('{"database": {"good": {"duration": 5}, "bad": ' + entry + "}}")
+    found = read_annotations(file)
+    assert [v.id for v in found.videos] == ["good"]
+    assert found.problems[0].video == "bad"
+    assert problem in found.problems[0].problem
+
+
+def test_ids_listed_twice_are_reported_and_the_first_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "annotations.json"
+    file.write_text('{"database": {"a": {"duration": 5}, "a": {"duration": 6}}}')
+    found = read_annotations(file)
+    assert found.videos[0].duration == 5
+    assert [p.problem for p in found.problems] == ["id listed twice"]
+
+
+def test_a_folder_without_annotations_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match="holds neither"):
+        read_annotations(tmp_path)
+    assert read_annotations(write_dataset(tmp_path / "set")).form == "activitynet"

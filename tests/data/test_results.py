@@ -1,0 +1,170 @@
+"""The result file: read exactly, written atomically, refused where it is damaged."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actspan import Proposals
+from actspan.data.results import ResultWriter, read_result, write_result
+from actspan.errors import ActSpanError, ResultError, ShapeError
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+entries = st.lists(st.tuples(finite, finite, finite), max_size=5)
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    path = folder / "result.json"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def document(**results: Any) -> str:
+    return json.dumps({"version": "VERSION 1.3", "results": results, "external_data": {}})
+
+
+def entry(score: float = 0.5, start: float = 1.0, end: float = 2.0) -> dict[str, Any]:
+    return {"score": score, "segment": [start, end]}
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), entries, max_size=5))
+def test_floats_and_names_survive_a_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, videos: dict[str, list[tuple[float, float, float]]]
+) -> None:
+    path = tmp_path_factory.mktemp("result") / "result.json"
+    with ResultWriter(path) as writer:
+        for video, rows in videos.items():
+            columns = np.array(rows).reshape(-1, 3).T
+            writer.add(f"x{video}", *columns)
+    raw = json.loads(path.read_text(encoding="utf-8"))
+    assert list(raw) == ["version", "results", "external_data"]
+    assert (raw["version"], raw["external_data"]) == ("VERSION 1.3", {})
+    found = read_result(path)
+    assert list(found) == [f"x{video}" for video in videos]
+    for video, rows in videos.items():
+        p = found[f"x{video}"]
+        columns = (p.start.tolist(), p.end.tolist(), p.score.tolist())
+        assert list(zip(*columns, strict=True)) == rows
+        read_by_python = raw["results"][f"x{video}"]
+        assert [(*e["segment"], e["score"]) for e in read_by_python] == rows
+
+
+def test_golden_result_reads_as_python_reads_it(golden: Path) -> None:
+    path = golden / "result_proposal.json"
+    found = read_result(path)
+    expected = json.loads(path.read_text())["results"]
+    assert list(found) == list(expected)
+    for video, rows in expected.items():
+        assert found[video].score.tolist() == [row["score"] for row in rows]
+        assert found[video].start.tolist() == [row["segment"][0] for row in rows]
+        assert found[video].end.tolist() == [row["segment"][1] for row in rows]
+
+
+def test_reads_a_run_folder_strips_v_and_tolerates_labels(tmp_path: Path) -> None:
+    write(tmp_path, document(v_b=[{**entry(), "label": "run"}], a=[]))
+    found = read_result(tmp_path)
+    assert {video: len(p) for video, p in found.items()} == {"b": 1, "a": 0}
+
+
+TWICE = '{"results": {"a": [%s], "a": []}}' % json.dumps(entry())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("{'results'", "not valid JSON", id="not-json"),
+        pytest.param(document(a=[entry()])[:-30], "cut off", id="truncated"),
+        pytest.param("", "not valid JSON", id="empty"),
+        pytest.param(b'{"results": {"\xff": []}}', "not valid JSON", id="not-utf8"),
+        pytest.param("[]", "not a result file", id="a-list"),
+        pytest.param('{"version": "1"}', "results", id="no-results"),
+        pytest.param('{"results": []}', "results", id="results-is-a-list"),
+        pytest.param(document(vid=[entry(float("nan"))]), "'vid', entry 0: NaN", id="nan-score"),
+        pytest.param(
+            document(vid=[entry(), entry(end=float("inf"))]), "'vid', entry 1", id="infinite-end"
+        ),
+        pytest.param('{"results": {}, "external_data": NaN}', "not valid JSON", id="nan-elsewhere"),
+        pytest.param('{"results": {"a": [{"score": 1e999}]}}', "'a'", id="too-large"),
+        pytest.param(document(vid=[{"score": 1.0, "segment": [1.0]}]), "'vid'", id="one-number"),
+        pytest.param(
+            document(vid=[{"score": 1.0, "segment": [1, 2, 3]}]), "'vid'", id="three-numbers"
+        ),
+        pytest.param(document(vid=[{"score": 1.0, "segment": ["1", "2"]}]), "'vid'", id="strings"),
+        pytest.param(document(vid=[{"segment": [1.0, 2.0]}]), "score", id="no-score"),
+        pytest.param(document(vid=[{"score": None, "segment": [1.0, 2.0]}]), "'vid'", id="null"),
+        pytest.param(document(vid={}), "'vid'", id="entries-not-a-list"),
+        pytest.param(document(v_a=[], a=[]), "with and without", id="twice-after-stripping"),
+        pytest.param(TWICE, "'a' is there 2 times", id="repeated-key"),
+    ],
+)
+def test_damage_is_named(tmp_path: Path, text: str | bytes, message: str) -> None:
+    path = write(tmp_path, text)
+    with pytest.raises(ResultError, match=message) as error:
+        read_result(path)
+    assert str(path) in str(error.value)
+
+
+def test_the_word_segment_in_a_name_is_no_damage(tmp_path: Path) -> None:
+    path = write(tmp_path, document(a=[{**entry(), "label": "segment", "x": {"segment": []}}]))
+    assert len(read_result(path)["a"]) == 1
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match=r"no result\.json in this folder"):
+        read_result(tmp_path)
+    with pytest.raises(ResultError, match=r"x\.json: cannot be read"):
+        read_result(tmp_path / "x.json")
+
+
+def test_writes_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = write(tmp_path, "the old one")
+
+    def fail_half_way() -> None:
+        with ResultWriter(path) as writer:
+            writer.add("a", [1.0], [2.0], [0.5])
+            raise FileNotFoundError("a feature file")
+
+    with pytest.raises(FileNotFoundError, match="a feature file"):
+        fail_half_way()
+    assert path.read_text() == "the old one"
+    assert list(tmp_path.iterdir()) == [path]
+
+    write_result(path, {"a": Proposals([1.0], [2.0], [0.5])})
+    assert read_result(path)["a"].end.tolist() == [2.0]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("column", range(3))
+def test_writer_refuses_what_is_not_finite(tmp_path: Path, bad: float, column: int) -> None:
+    columns: list[list[float]] = [[0.0], [1.0], [0.5]]
+    columns[column] = [bad]
+    with (
+        pytest.raises(ResultError, match="'a': NaN or infinity"),
+        ResultWriter(tmp_path / "r.json") as writer,
+    ):
+        writer.add("a", *columns)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_writer_refuses_a_video_twice_and_ragged_columns(tmp_path: Path) -> None:
+    with ResultWriter(tmp_path / "r.json") as writer:
+        writer.add("a", [], [], [])
+        with pytest.raises(ResultError, match="'a' is written twice"):
+            writer.add("a", [], [], [])
+        with pytest.raises(ShapeError):
+            writer.add("b", [1.0], [], [])
+    with pytest.raises(ResultError, match="open it first"):
+        writer.add("c", [], [], [])
+    assert list(read_result(tmp_path / "r.json")) == ["a"]
+
+
+def test_writer_needs_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(ActSpanError, match="cannot be written"):
+        write_result(tmp_path / "absent" / "r.json", {})

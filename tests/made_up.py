@@ -1,0 +1,94 @@
+"""Small made-up dataset folders and bundles for tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
+from actspan.bundle import Source
+from actspan.config import FeatureSpec
+from actspan.export import export_bundle
+
+CHANNELS, STRIDE = 6, 0.5
+
+
+def write_dataset(
+    folder: Path,
+    *,
+    videos: int = 4,
+    subsets: tuple[str, ...] = ("training", "validation"),
+    channels: int = CHANNELS,
+    spec: str | None = f"[features]\nchannels = {CHANNELS}\nstride_seconds = {STRIDE}\n",
+    seed: int = 0,
+) -> Path:
+    """A folder of `videos` videos whose features carry a trace of their one to three actions."""
+    rng = np.random.default_rng(seed)
+    (folder / "features").mkdir(parents=True)
+    database = {}
+    for i in range(videos):
+        snippets = int(rng.integers(20, 60))
+        duration = snippets * STRIDE
+        cuts = np.sort(rng.uniform(0, duration, 2 * int(rng.integers(1, 4)))).reshape(-1, 2)
+        values = rng.normal(size=(snippets, channels))
+        centres = (np.arange(snippets) + 0.5) * STRIDE
+        for start, end in cuts:
+            values[(centres > start) & (centres < end), 0] += 3
+        np.save(folder / "features" / f"video{i}.npy", values.astype(np.float32))
+        database[f"video{i}"] = {
+            "subset": subsets[i % len(subsets)],
+            "duration": duration,
+            "annotations": [{"segment": cut.tolist(), "label": "act"} for cut in cuts],
+        }
+    write_annotations(folder, database)
+    if spec is not None:
+        (folder / "dataset.toml").write_text(spec)
+    return folder
+
+
+def write_annotations(folder: Path, database: Mapping[str, Any]) -> None:
+    document = {"version": "test", "taxonomy": [], "database": database}
+    (folder / "annotations.json").write_text(json.dumps(document))
+
+
+def edit_annotations(folder: Path, video: str, **changes: Any) -> None:
+    database = json.loads((folder / "annotations.json").read_text())["database"]
+    database[video] |= changes
+    write_annotations(folder, database)
+
+
+def write_bundle(
+    folder: Path, *, channels: int = CHANNELS, length: int = 20, hidden: int = 8, tem: bool = True
+) -> Bundle:
+    """A small bundle with random weights, scaled so that scores spread over (0, 1)."""
+    rng = np.random.default_rng(7)
+
+    def weights(**shapes: tuple[int, ...]) -> dict[str, np.ndarray]:
+        made = {}
+        for name, shape in shapes.items():
+            inputs = int(np.prod(shape[1:]))
+            made[f"{name}.weight"] = rng.normal(size=shape, scale=3 / np.sqrt(inputs))
+            made[f"{name}.bias"] = rng.normal(size=shape[0])
+        return {name: array.astype(np.float32) for name, array in made.items()}
+
+    tem_weights = weights(
+        conv1=(hidden, channels, 3), conv2=(hidden, hidden, 3), conv3=(3, hidden, 1)
+    )
+    tem_weights["conv3.weight"] *= 20
+    bundle = Bundle.create(
+        folder,
+        config=PipelineConfig(
+            tem=TemConfig(channels=channels, length=length, hidden=hidden) if tem else None,
+            pem=PemConfig(hidden=hidden),
+        ),
+        features=FeatureSpec(channels=channels),
+        source=Source(note="made up for tests"),
+        tem=tem_weights if tem else None,
+        pem=weights(fc1=(hidden, 32), fc2=(1, hidden)),
+    )
+    exported, _ = export_bundle(bundle, check_torch=False)
+    return exported

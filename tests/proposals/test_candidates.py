@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from actspan import BoundaryScores, PgmConfig, Proposals, generate_proposals
+from actspan.proposals import generate_proposals_plain, match_instances
+from tests.strategies import boundary_scores
+
+
+@given(boundary_scores())
+def test_kernel_equals_its_plain_twin(scores: BoundaryScores) -> None:
+    kernel, plain = generate_proposals(scores), generate_proposals_plain(scores)
+    for name in ("start", "end", "score", "start_score", "end_score"):
+        np.testing.assert_array_equal(getattr(kernel, name), getattr(plain, name))
+
+
+@given(boundary_scores(min_cells=2))
+def test_candidates_are_ordered_pairs_and_hold_the_whole_video(scores: BoundaryScores) -> None:
+    found = generate_proposals(scores)
+    assert (found.start < found.end).all()
+    assert (np.diff(found.score) <= 0).all()
+    tgap = 1 / len(scores)
+    first, last = tgap / 2, tgap / 2 + tgap * (len(scores) - 1)
+    assert ((found.start == first) & (found.end == last)).sum() == 1
+
+
+def test_equal_scores_keep_the_order_of_generation() -> None:
+    ones = np.ones(4)
+    found = generate_proposals(BoundaryScores(ones, ones, ones))
+    cells = [tuple(pair) for pair in np.rint(np.c_[found.start, found.end] * 4 - 0.5).tolist()]
+    assert cells == [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("start", "ratio", "expected"),
+    [
+        pytest.param([0.1, 0.1, 0.1, 0.1], 1.0, [0, 3], id="plateau-is-no-peak"),
+        pytest.param([0.1, 0.3, 0.1, 0.1], 1.0, [0, 1, 3], id="strict-peak"),
+        pytest.param([0.1, 0.6, 0.6, 1.0], 0.5, [0, 1, 2, 3], id="above-half-the-maximum"),
+        pytest.param([0.1, 0.5, 0.5, 1.0], 0.5, [0, 3], id="exactly-half-is-not-above"),
+    ],
+)
+def test_which_cells_are_peaks(start: list[float], ratio: float, expected: list[int]) -> None:
+    end = np.array([0.0, 0.0, 0.0, 0.0, 1.0])  # one more cell, so that cell 3 can be a start
+    scores = BoundaryScores(np.zeros(5), [*start, 0.0], end)
+    found = generate_proposals(scores, PgmConfig(peak_ratio=ratio))
+    last = found[found.end == found.end.max()]
+    cells = sorted({round(s * 5 - 0.5) for s in last.start})
+    assert set(expected) - {3} <= set(cells)
+    assert (1 in cells) == (1 in expected)
+
+
+def test_one_cell_gives_no_candidates() -> None:
+    assert len(generate_proposals(BoundaryScores([1.0], [1.0], [1.0]))) == 0
+
+
+def test_matching_is_nan_without_instances_and_unclipped_with() -> None:
+    proposals = Proposals([0.0, 0.5], [0.5, 1.0], [1.0, 1.0])
+    iou, ioa = match_instances(proposals, np.empty((0, 2)))
+    assert np.isnan(iou).all()
+    assert np.isnan(ioa).all()
+    iou, ioa = match_instances(proposals, np.array([[0.5, 1.5]]))
+    np.testing.assert_allclose(iou, [0.0, 0.5])
+    np.testing.assert_allclose(ioa, [0.0, 1.0])

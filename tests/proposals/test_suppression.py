@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from actspan import Proposals, SoftNmsConfig, soft_nms
+from actspan.proposals import soft_nms_plain
+from tests.strategies import ranked_proposals
+
+
+@given(ranked_proposals())
+def test_kernel_equals_its_plain_twin(proposals: Proposals) -> None:
+    kernel, plain = soft_nms(proposals), soft_nms_plain(proposals)
+    np.testing.assert_array_equal(kernel.start, plain.start)
+    np.testing.assert_array_equal(kernel.end, plain.end)
+    np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
+
+
+@given(ranked_proposals())
+def test_suppression_never_raises_a_score_and_sorts(proposals: Proposals) -> None:
+    kept = soft_nms(proposals)
+    assert (np.diff(kept.score) <= 0).all()
+    assert len(kept) == min(len(proposals), 100)
+    assert kept.score.max(initial=0) == proposals.score.max(initial=0)
+    assert np.sort(kept.score).sum() <= proposals.score.sum() + 1e-9
+
+
+def test_a_proposal_alone_passes_untouched() -> None:
+    kept = soft_nms(Proposals([0.2], [0.4], [0.7]))
+    assert (kept.start[0], kept.end[0], kept.score[0]) == (0.2, 0.4, 0.7)
+
+
+def test_nothing_in_nothing_out() -> None:
+    assert len(soft_nms(Proposals.empty())) == 0
+
+
+@pytest.mark.parametrize(
+    ("width", "decays"),
+    [
+        pytest.param(0.02, True, id="short-pick-decays-neighbours-above-0.65"),
+        pytest.param(0.9, False, id="long-pick-needs-almost-0.9"),
+    ],
+)
+def test_threshold_grows_with_the_width_of_the_pick(width: float, decays: bool) -> None:
+    proposals = Proposals([0.0, 0.0], [width, 0.75 * width], [0.9, 0.5])
+    assert (soft_nms(proposals).score[1] < 0.5) == decays
+
+
+def test_decay_formula() -> None:
+    kept = soft_nms(Proposals([0.1, 0.1], [0.5, 0.49], [0.9, 0.8]))
+    overlap = 0.39 / 0.4
+    assert kept.score[1] == pytest.approx(0.8 * np.exp(-(overlap**2) / 0.75))
+
+
+def test_picks_and_keep_bound_the_answer() -> None:
+    start = np.arange(200) / 200
+    proposals = Proposals(start, start + 0.004, np.linspace(1, 0.1, 200))
+    assert len(soft_nms(proposals)) == 100
+    assert len(soft_nms(proposals, SoftNmsConfig(picks=20, keep=50))) == 20

@@ -1,0 +1,147 @@
+"""The baseline of the benchmarks is correct, and ActSpan gives the same answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pd = pytest.importorskip("pandas")
+pytest.importorskip("scipy")
+pytest.importorskip("onnx")
+
+from benchmarks import evaluate, made_up, memory, propose, stages  # noqa: E402
+from benchmarks.agreement import compare, read_result  # noqa: E402
+from benchmarks.straightforward import evaluation, networks  # noqa: E402
+from benchmarks.straightforward.pipeline import make_folders, run_after_tem, run_tem  # noqa: E402
+
+import actspan  # noqa: E402
+from actspan.bundle import Source  # noqa: E402
+from actspan.config import FeatureSpec  # noqa: E402
+from actspan.export import export_bundle  # noqa: E402
+
+COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "match_ioa"]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> actspan.Bundle:
+    return made_up.make_bundle(tmp_path_factory.mktemp("made-up") / "bundle")
+
+
+@pytest.fixture(scope="module")
+def published_pem(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published PEM as ONNX."""
+    torch = pytest.importorskip("torch")
+    file = data / "weights" / "pem_best.pth.tar"
+    state = torch.load(file, map_location="cpu", weights_only=True)["state_dict"]
+    bundle = actspan.Bundle.create(
+        tmp_path_factory.mktemp("published") / "pem",
+        config=actspan.PipelineConfig(pem=actspan.PemConfig()),
+        features=FeatureSpec(),
+        source=Source.of([file]),
+        tem=None,
+        pem={name.removeprefix("module."): w.numpy() for name, w in state.items()},
+    )
+    exported, _ = export_bundle(bundle, check_torch=False)
+    return exported.file("pem.onnx")
+
+
+def position_of(video: dict[str, Any]) -> tuple[float, float]:
+    """Seconds that the features cover, and seconds of position 1.0 in the published results."""
+    a_frame = video["duration_second"] / video["duration_frame"]
+    return video["feature_frame"] * a_frame, video["duration_frame"] // 16 * 16 * a_frame
+
+
+@pytest.mark.parametrize("part", [".", "dense"])
+def test_baseline_is_the_published_code(
+    part: str, golden: Path, published_pem: Path, tmp_path: Path
+) -> None:
+    folder = golden / part
+    stages = np.load(folder / "stages.npz")
+    videos = json.loads((folder / "videos.json").read_text(encoding="utf-8"))
+    names = sorted(videos, key=lambda name: -len(stages[f"{name}/proposals"]))[:2]
+    spans = {name: position_of(videos[name]) for name in names}
+    instances = {
+        name: [tuple(np.array(a["segment"]) / spans[name][0]) for a in videos[name]["annotations"]]
+        for name in names
+    }
+    make_folders(tmp_path)
+    for name in names:
+        networks.write_boundaries(tmp_path, name, stages[f"{name}/tem"])
+    run_after_tem(tmp_path, {n: spans[n][1] for n in names}, published_pem, instances)
+
+    for name in names:
+        candidates = pd.read_csv(tmp_path / "candidates" / f"{name}.csv")[COLUMNS].to_numpy()
+        np.testing.assert_allclose(
+            candidates, stages[f"{name}/proposals"][:1000], rtol=0, atol=1e-9
+        )
+        bsp = np.load(tmp_path / "bsp" / f"{name}.npy")
+        np.testing.assert_allclose(bsp, stages[f"{name}/bsp"][:1000], rtol=0, atol=1e-6)
+        pem = pd.read_csv(tmp_path / "pem" / f"{name}.csv").iou_score.to_numpy()
+        np.testing.assert_allclose(pem, stages[f"{name}/pem"][:1000], rtol=0, atol=1e-6)
+    published = read_result(folder / "result_proposal.json")
+    mine = read_result(tmp_path / "result.json")
+    assert compare(published, mine).same == len(names)
+
+
+@pytest.mark.parametrize("part", [".", "dense"])
+def test_baseline_evaluator_is_the_published_one(part: str, golden: Path) -> None:
+    folder = golden / part
+    found = evaluation.evaluate(folder / "ground_truth.json", folder / "result_proposal.json")
+    stages = np.load(folder / "stages.npz")
+    np.testing.assert_array_equal(found.recall, stages["eval/recall"])
+    np.testing.assert_array_equal(found.average_recall, stages["eval/avg_recall"])
+    np.testing.assert_array_equal(found.proposals_per_video, stages["eval/proposals_per_video"])
+
+
+def test_actspan_gives_the_proposals_of_the_baseline(
+    bundle: actspan.Bundle, tmp_path: Path
+) -> None:
+    numbers = range(3)
+    names = [made_up.name_of(number) for number in numbers]
+    seconds = {made_up.name_of(number): made_up.seconds_of(number) for number in numbers}
+    made_up.write_csv_features(tmp_path / "csv", numbers)
+    run_tem(tmp_path / "csv", tmp_path, names, bundle.file("tem.onnx"))
+    run_after_tem(tmp_path, seconds, bundle.file("pem.onnx"))
+
+    strides = (seconds[name] / made_up.LENGTH for name in names)
+    features = [
+        actspan.Features(made_up.make_features(number), stride, stride)
+        for number, stride in zip(numbers, strides, strict=True)
+    ]
+    with actspan.Pipeline.load(bundle, threads=2) as pipeline:
+        ours = dict(zip(names, pipeline.propose(features), strict=True))
+    assert compare(ours, read_result(tmp_path / "result.json")).same == len(names)
+
+
+def test_actspan_evaluates_like_the_baseline(tmp_path: Path) -> None:
+    truth, result = tmp_path / "annotations.json", tmp_path / "result.json"
+    made_up.write_annotations(truth, range(40))
+    made_up.write_result(result, range(36), proposals=57)  # four videos have no proposals
+    theirs = evaluation.evaluate(truth, result)
+    ours = actspan.evaluate_recall(truth, result)
+    np.testing.assert_array_equal(ours.recall, theirs.recall)
+    assert ours.auc == pytest.approx(theirs.auc, rel=1e-12)
+    assert 0.3 < theirs.auc < 0.9
+
+
+def test_made_up_data_are_realistic_and_repeatable(bundle: actspan.Bundle) -> None:
+    first, again = made_up.make_features(7), made_up.make_features(7)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, made_up.make_features(7, seed=1))
+    tem = networks.open_network(bundle.file("tem.onnx"))
+    scores = networks.score_boundaries(tem, first.T[None])
+    found = actspan.generate_proposals(actspan.BoundaryScores.from_array(scores))
+    assert 300 < len(found) < 2000
+
+
+@pytest.mark.parametrize("module", [stages, propose, evaluate, memory])
+def test_every_benchmark_explains_itself(module: Any) -> None:
+    from click.testing import CliRunner
+
+    answer = CliRunner().invoke(module.main, ["--help"])
+    assert answer.exit_code == 0
+    assert "Example:" in answer.output

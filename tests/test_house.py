@@ -1,0 +1,91 @@
+"""What holds the house up: a light import, a curated surface, rooms that import upwards only."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import actspan
+
+SOURCE = Path(actspan.__file__).parent
+
+# docs/architecture.md draws these; a room may import itself and those above it
+ROOMS = [
+    "errors",
+    "files",
+    "types",
+    "config",
+    "segments",
+    "data",
+    "bundle",
+    "proposals",
+    "nets",
+    "runtime",
+    "export",
+    "pipeline",
+    "run",
+    "proposing",
+    "evaluation",
+    "training",
+    "report",
+    "demo",
+    "cli",
+]
+
+
+def run_python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_import_is_light() -> None:
+    heavy = ["torch", "onnx", "numba", "numpy", "pandas", "matplotlib", "pyarrow", "onnxruntime"]
+    loaded = f"import sys, actspan; print([m for m in {heavy} if m in sys.modules])"
+    assert run_python(loaded) == "[]"
+
+
+def test_the_main_job_never_imports_torch() -> None:
+    code = "import sys, actspan.proposing, actspan.evaluation.recall; print('torch' in sys.modules)"
+    assert run_python(code) == "False"
+
+
+@pytest.mark.parametrize("name", actspan.__all__)
+def test_public_names_exist_and_are_documented(name: str) -> None:
+    assert getattr(actspan, name).__doc__
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'propose'"):
+        actspan.propose  # noqa: B018
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1]
+
+
+def imports_of(file: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("actspan."):
+            found.add(room_of(str(node.module)))
+        elif isinstance(node, ast.Import):
+            found |= {room_of(a.name) for a in node.names if a.name.startswith("actspan.")}
+    return found
+
+
+@pytest.mark.parametrize(
+    "file",
+    [f for f in sorted(SOURCE.rglob("*.py")) if f.parent != SOURCE or f.stem not in ("__init__",)],
+    ids=lambda f: str(f.relative_to(SOURCE)),
+)
+def test_rooms_import_upwards_only(file: Path) -> None:
+    room = file.relative_to(SOURCE).parts[0].removesuffix(".py")
+    assert room in ROOMS, f"{room} has no place in the house: add it to ROOMS and to the docs"
+    if room == "errors":
+        return  # names a type of data/ for the type checker alone
+    below = set(ROOMS[ROOMS.index(room) + 1 :])
+    assert not imports_of(file) & below

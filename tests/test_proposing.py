@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actspan import Run
+from actspan.errors import BundleError, DatasetError, ResultError
+from actspan.proposing import Request, propose_dataset
+from tests.made_up import write_bundle, write_dataset
+
+
+@pytest.fixture(scope="module")
+def request_(tmp_path_factory: pytest.TempPathFactory) -> Request:
+    folder = tmp_path_factory.mktemp("main")
+    write_bundle(folder / "bundle")
+    write_dataset(folder / "set", videos=6)
+    return Request(model=folder / "bundle", dataset=folder / "set", out=folder / "unused")
+
+
+def test_a_run_holds_everything(request_: Request, tmp_path: Path) -> None:
+    seen = []
+    summary = propose_dataset(
+        replace(request_, out=tmp_path / "run"), lambda *step: seen.append(step)
+    )
+    assert (summary.videos, len(summary.problems)) == (6, 0)
+    assert seen[-1] == ("propose", 6, 6)
+    run = Run.load(tmp_path / "run")
+    assert run.info["videos"] == 6
+    assert run.info["skipped"] == []
+    assert {"bundle", "dataset", "versions", "pipeline", "timing"} <= run.info.keys()
+    proposals = run.proposals()
+    assert sum(len(p) for p in proposals.values()) == summary.proposals
+    with run.scores() as scores:
+        for name, seconds, candidates, confidence in run.candidates():
+            assert len(candidates) == len(confidence)
+            assert proposals[name].end.max() <= seconds
+            assert scores.read(name).action.shape == (20,)
+    assert not [f for f in tmp_path.iterdir() if f.name != "run"]
+
+
+def test_result_alone_equals_the_runs(request_: Request, tmp_path: Path) -> None:
+    propose_dataset(replace(request_, out=tmp_path / "run"))
+    propose_dataset(replace(request_, out=tmp_path / "alone.json", threads=1, batch=1))
+    alone = (tmp_path / "alone.json").read_bytes()
+    assert alone == (tmp_path / "run" / "result.json").read_bytes()
+    assert set(json.loads(alone)) == {"version", "results", "external_data"}
+
+
+def test_starting_from_the_scores_of_a_run_gives_the_same(
+    request_: Request, tmp_path: Path
+) -> None:
+    first = replace(request_, out=tmp_path / "run")
+    propose_dataset(first)
+    scores = tmp_path / "run" / "scores.npz"
+    propose_dataset(replace(first, out=tmp_path / "again.json", scores=scores))
+    again = (tmp_path / "again.json").read_bytes()
+    assert again == (tmp_path / "run" / "result.json").read_bytes()
+
+
+def test_scores_need_neither_tem_nor_features(request_: Request, tmp_path: Path) -> None:
+    propose_dataset(replace(request_, out=tmp_path / "run"))
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "annotations.json").write_bytes((request_.dataset / "annotations.json").read_bytes())
+    write_bundle(tmp_path / "pem-only", tem=False)
+    summary = propose_dataset(
+        Request(
+            model=tmp_path / "pem-only",
+            dataset=bare,
+            out=tmp_path / "out.json",
+            scores=tmp_path / "run",
+        )
+    )
+    assert summary.videos == 6
+    assert summary.assumptions == ("positions are scaled by the videos' annotated durations",)
+
+
+def test_scores_that_are_missing_are_named_or_skipped(request_: Request, tmp_path: Path) -> None:
+    values = np.full((3, 20), 0.5, dtype=np.float32)
+    np.savez(tmp_path / "scores.npz", video0=values, stranger=values)
+    request = replace(request_, out=tmp_path / "x.json", scores=tmp_path / "scores.npz")
+    with pytest.raises(DatasetError) as caught:
+        propose_dataset(request)
+    assert {p.video for p in caught.value.problems} == {f"video{i}" for i in range(1, 6)}
+    assert not (tmp_path / "x.json").exists()
+    summary = propose_dataset(replace(request, on_error="skip"))
+    assert summary.videos == 1
+    notes = [p.video for p in summary.problems if not p.is_error]
+    assert notes == ["stranger"]
+
+
+def test_skipped_videos_stand_in_the_run(request_: Request, tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "set", videos=3)
+    (folder / "features" / "video1.npy").write_bytes(b"")
+    request = replace(request_, dataset=folder, out=tmp_path / "run")
+    with pytest.raises(DatasetError, match="video1: the file is empty"):
+        propose_dataset(request)
+    assert not (tmp_path / "run").exists()
+    propose_dataset(replace(request, on_error="skip"))
+    (skipped,) = Run.load(tmp_path / "run").info["skipped"]
+    assert (skipped["video"], skipped["left_out"]) == ("video1", "video")
+
+
+def test_nothing_is_overwritten_by_accident(request_: Request, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(ResultError, match="is not a run, so it is left alone"):
+        propose_dataset(replace(request_, out=tmp_path / "mine", overwrite=True))
+    request = replace(request_, out=tmp_path / "run")
+    propose_dataset(request)
+    with pytest.raises(ResultError, match="there is a run already"):
+        propose_dataset(request)
+    propose_dataset(replace(request, overwrite=True))
+    with pytest.raises(ResultError, match="does not exist"):
+        propose_dataset(replace(request_, out=tmp_path / "nowhere" / "x.json"))
+
+
+def test_a_failure_half_way_leaves_nothing_behind(
+    request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk_full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("actspan.run.ScoreWriter.add", disk_full)
+    with pytest.raises(OSError, match="No space left"):
+        propose_dataset(replace(request_, out=tmp_path / "run"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_features_need_a_tem(request_: Request, tmp_path: Path) -> None:
+    write_bundle(tmp_path / "pem-only", tem=False)
+    with pytest.raises(BundleError, match="holds no TEM, which features need"):
+        propose_dataset(replace(request_, model=tmp_path / "pem-only", out=tmp_path / "run"))
+
+
+def test_a_run_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match="not a run"):
+        Run.load(tmp_path)
