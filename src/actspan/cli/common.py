@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -58,6 +59,18 @@ def progress_bar() -> Progress:
         console=console,
         disable=not console.is_terminal,
     )
+
+
+@contextmanager
+def progress_report() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar as the callback (what, done, in all) that the library reports to."""
+    with progress_bar() as bar:
+        task = bar.add_task("loading", total=None, note="")
+
+        def report(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        yield report
 
 
 def say(message: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.common import console, json_option, progress_bar, reports_errors, say
+from actspan.cli.common import console, json_option, progress_report, reports_errors, say
 
 if TYPE_CHECKING:
     from actspan.proposing import Summary
@@ -62,12 +62,7 @@ def command(
       actspan propose --model bsn/ --dataset my-videos/ --subset validation --out run/
       actspan propose --model bsn/ --dataset my-videos/ --scores scores.npz --out result.json
     """
-    with progress_bar() as bar:
-        task = bar.add_task("loading", total=None, note="")
-
-        def report(what: str, done: int, total: int) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
+    with progress_report() as report:
         from actspan.proposing import Request, propose_dataset
 
         request = Request(

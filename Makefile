@@ -1,0 +1,58 @@
+# Everything a developer needs, from a bare machine with Python 3.11, pip and make.
+PYTHON ?= python3.11
+BIN := .venv/bin
+# pins what is installed and what builds it: two installs a month apart are the same
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+
+.PHONY: help setup demo demo-train test lint format bench clean
+
+help:
+	@echo "make demo        install the core and see the main job on made-up data"
+	@echo "make test        install everything and run the tests"
+	@echo "make setup       .venv with everything for development"
+	@echo "make lint        linter, format check and strict type check"
+	@echo "make bench       the speed tables of the README"
+	@echo "make demo-train  train the demo's networks anew"
+
+# the core and pictures, no torch
+.venv/core: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -e '.[report]'
+	@touch $@
+
+.venv/dev: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet torch
+	$(BIN)/pip install --quiet -e '.[dev]'
+	@touch $@ .venv/core
+
+setup: .venv/dev
+
+demo: .venv/core
+	$(BIN)/actspan demo --out demo-output
+
+demo-train: .venv/dev
+	$(BIN)/actspan demo --training-set 480 --seed 0 --out build/made-up
+	$(BIN)/actspan train --dataset build/made-up --config src/actspan/demo/train.toml --seed 0 --restart --force --out build/demo-bundle
+	cp build/demo-bundle/*.toml build/demo-bundle/*.safetensors build/demo-bundle/*.onnx src/actspan/demo/bundle/
+
+test: .venv/dev
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/dev
+	$(BIN)/python -m benchmarks.stages
+	$(BIN)/python -m benchmarks.propose
+	$(BIN)/python -m benchmarks.evaluate
+	$(BIN)/python -m benchmarks.memory
+
+clean:
+	rm -rf .venv build demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,74 @@
+"""`actspan demo`: the main job on made-up data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from actspan.cli.common import progress_report, reports_errors
+
+if TYPE_CHECKING:
+    from actspan.demo import DemoFiles
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-output"),
+    show_default=True,
+    help="Folder for everything that the demo makes.",
+)
+@click.option("--videos", type=click.IntRange(3), default=60, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--training-set",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Only write N training and N // 4 validation videos, to train on.",
+)
+@reports_errors
+def command(out: Path, videos: int, seed: int, training_set: int) -> None:
+    """See the main job on a small made-up dataset.
+
+    \b
+    Example:
+      actspan demo
+      actspan demo --training-set 400 --seed 0 --out made-up
+    """
+    from actspan.demo import run_demo, write_made_up_dataset
+
+    if training_set:
+        write_made_up_dataset(
+            out, training=training_set, validation=max(training_set // 4, 1), seed=seed
+        )
+        click.echo(f"made-up training set in {out}; train on it: actspan train --dataset {out}")
+        return
+    with progress_report() as report:
+        demo = run_demo(out, videos=videos, seed=seed, report=report)
+    _print(demo)
+
+
+def _print(demo: DemoFiles) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    summary, recall = demo.summary, demo.recall
+    title = "Made-up data: these figures say nothing about real videos"
+    table = Table(title=title, title_justify="left")
+    figures = recall.summary()
+    for name in figures:
+        table.add_column(name, justify="right")
+    table.add_row(*(f"{value:.2f}" for value in figures.values()))
+    Console().print(table)
+    rate = summary.videos / summary.seconds
+    click.echo(f"{summary.videos} made-up videos, {recall.instances} actions, {rate:.0f} videos/s")
+    click.echo(f"dataset  {demo.dataset}")
+    click.echo(f"run      {demo.run}")
+    for picture in demo.pictures:
+        click.echo(f"picture  {picture}")
+    if not demo.pictures:
+        click.echo("no pictures: pip install 'actspan[report]'")

@@ -1,0 +1,8 @@
+"""The main job on made-up data: a seeded generator, small trained networks, pictures."""
+
+from __future__ import annotations
+
+from actspan.demo.made_up import write_made_up_dataset
+from actspan.demo.show import DemoFiles, run_demo
+
+__all__ = ["DemoFiles", "run_demo", "write_made_up_dataset"]

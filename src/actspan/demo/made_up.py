@@ -1,0 +1,144 @@
+"""Made-up videos that behave like real ones: slow backgrounds, blurred boundaries, distractors.
+
+A video is a sequence of snippets on a half-second grid. Its background drifts from scene to scene;
+each action adds the direction of its class, swelling and fading over a second or two and varying
+in strength; short flickers of other classes, and gestures that look half like an action, mislead.
+Nothing here comes from anybody's data.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from actspan.data.annotations import DATASET_JSON, write_annotations
+from actspan.files import atomic_file
+from actspan.types import Float32, Float64, Video
+
+CHANNELS = 32
+STRIDE = 0.5  # seconds
+LABELS = ("wave", "jump", "throw", "climb", "spin", "lift")
+
+_SPEC = f"""\
+# what the features of this made-up set are
+[features]
+channels = {CHANNELS}
+stride_seconds = {STRIDE}
+length_seconds = {STRIDE}
+layout = "TC"
+"""
+
+
+class _Action(NamedTuple):
+    start: float  # seconds
+    end: float
+    label: int
+
+
+def write_made_up_dataset(
+    folder: Path, *, training: int = 0, validation: int = 60, seed: int = 0
+) -> None:
+    """Write a dataset folder of made-up videos.
+
+    Every video depends on `seed`, its subset and its number alone, so that a larger set begins
+    with the videos of a smaller one.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is not there.
+    training, validation : int
+        Videos a subset.
+    """
+    (folder / "features").mkdir(parents=True, exist_ok=True)
+    with atomic_file(folder / "dataset.toml") as stream:
+        stream.write(_SPEC.encode())
+    videos = []
+    for subset, count in (("training", training), ("validation", validation)):
+        for number in range(count):
+            video, features = _make_video(subset, number, seed)
+            with atomic_file(folder / "features" / f"{video.id}.npy") as stream:
+                np.save(stream, features)
+            videos.append(video)
+    write_annotations(folder / DATASET_JSON, videos)
+
+
+def _make_video(subset: str, number: int, seed: int) -> tuple[Video, Float32]:
+    rng = np.random.default_rng([seed, zlib.crc32(subset.encode()), number])
+    duration = float(np.round(np.exp(rng.uniform(np.log(25), np.log(200))), 2))
+    snippets = int(duration / STRIDE)
+    centres: Float64 = (np.arange(snippets, dtype=np.float64) + 0.5) * STRIDE
+    actions = list(_plan_actions(rng, duration))
+    features = _background(rng, snippets)
+    for action in actions:
+        strength = rng.uniform(0.8, 1.6) * _texture(rng, snippets)  # (n,)
+        features += np.outer(strength * _swell(rng, centres, action), _direction(action.label))
+    for _ in range(rng.poisson(duration / 40)):
+        features += _distraction(rng, centres, duration)
+    features += rng.normal(scale=0.45, size=features.shape)
+    video = Video(
+        id=f"madeup_{subset}_{number:04d}",
+        duration=duration,
+        subset=subset,
+        segments=np.array([[a.start, a.end] for a in actions]).reshape(-1, 2).round(2),
+        labels=tuple(LABELS[a.label] for a in actions),
+    )
+    return video, features.astype(np.float32)
+
+
+def _plan_actions(rng: np.random.Generator, duration: float) -> Iterator[_Action]:
+    """One to a handful of actions, from two seconds to most of the video, with gaps between."""
+    label = int(rng.integers(len(LABELS)))
+    time = rng.exponential(0.12 * duration)
+    while True:
+        length = min(np.exp(rng.normal(np.log(0.18 * duration), 0.8)), 0.85 * duration)
+        length = max(length, 2.0)
+        if time + length > duration:
+            return
+        yield _Action(time, time + length, label)
+        time += length + 1.5 + rng.exponential(0.15 * duration)
+        if rng.random() < 0.2:
+            label = int(rng.integers(len(LABELS)))
+
+
+def _direction(label: int) -> Float64:
+    """The unit vector in feature space along which a class shows."""
+    vector = np.random.default_rng([2018, label]).normal(size=CHANNELS)
+    unit: Float64 = vector / np.linalg.norm(vector) * 2.2
+    return unit
+
+
+def _background(rng: np.random.Generator, snippets: int) -> Float64:
+    """Scenes that last half a minute or so, and a slow drift within them."""
+    scene = np.cumsum(rng.random(snippets) < STRIDE / 30)
+    scenes = rng.normal(scale=0.6, size=(scene[-1] + 1, CHANNELS))
+    drift = np.cumsum(rng.normal(scale=0.06, size=(snippets, CHANNELS)), axis=0)
+    background: Float64 = scenes[scene] + drift
+    return background
+
+
+def _texture(rng: np.random.Generator, snippets: int) -> Float64:
+    """Strength of an action from moment to moment, around 1."""
+    noise: Float64 = np.convolve(rng.normal(size=snippets + 4), np.full(5, 0.1), mode="valid")
+    return 1.0 + noise
+
+
+def _swell(rng: np.random.Generator, centres: Float64, action: _Action) -> Float64:
+    """Share of the action that each snippet shows: a smooth rise and a smooth fall."""
+    rise, fall = rng.uniform(0.15, 0.7, 2)
+    rising, falling = (centres - action.start) / rise, (centres - action.end) / fall
+    shown: Float64 = (np.tanh(rising / 2) - np.tanh(falling / 2)) / 2
+    return shown
+
+
+def _distraction(rng: np.random.Generator, centres: Float64, duration: float) -> Float64:
+    """A flicker of some class for a second, or a longer gesture that is half an action."""
+    start = rng.uniform(0, duration)
+    length, strength = (1.0, 1.2) if rng.random() < 0.6 else (rng.uniform(3, 10), 0.5)
+    label = int(rng.integers(len(LABELS)))
+    shown = _swell(rng, centres, _Action(start, start + length, label))
+    return np.outer(strength * shown, _direction(label))

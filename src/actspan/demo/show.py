@@ -1,0 +1,94 @@
+"""Run the main job on the made-up set and draw what came out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import numpy as np
+
+from actspan.data.dataset import Dataset
+from actspan.demo.made_up import write_made_up_dataset
+from actspan.errors import MissingExtraError
+from actspan.evaluation.recall import RecallResult, evaluate_recall
+from actspan.proposing import Report, Request, Summary, propose_dataset
+from actspan.run import Run
+from actspan.types import Proposals
+
+_TIMELINES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class DemoFiles:
+    """What the demo left behind.
+
+    Attributes
+    ----------
+    dataset, run : Path
+        Folders.
+    pictures : tuple of Path
+        Empty where matplotlib is not installed.
+    summary : Summary
+        Of the run.
+    recall : RecallResult
+        Of the proposals.
+    """
+
+    dataset: Path
+    run: Path
+    pictures: tuple[Path, ...]
+    summary: Summary
+    recall: RecallResult
+
+
+def run_demo(
+    out: Path, *, videos: int = 60, seed: int = 1, report: Report | None = None
+) -> DemoFiles:
+    """Make a dataset, propose with the networks that ship with the package, evaluate, draw.
+
+    Parameters
+    ----------
+    out : Path
+        A folder for everything; a demo that is there already is replaced.
+    videos, seed : int
+        Size and seed of the made-up validation set.
+    """
+    dataset, run = out / "dataset", out / "run"
+    write_made_up_dataset(dataset, validation=videos, seed=seed)
+    with as_file(files("actspan.demo") / "bundle") as bundle:
+        request = Request(
+            model=bundle, dataset=dataset, out=run, subset="validation", overwrite=True
+        )
+        summary = propose_dataset(request, report)
+    recall = evaluate_recall(dataset, run)
+    try:
+        pictures = _draw(out, Dataset.load(dataset), Run.load(run), recall)
+    except MissingExtraError:
+        pictures = ()
+    return DemoFiles(dataset, run, pictures, summary, recall)
+
+
+def _draw(out: Path, dataset: Dataset, run: Run, recall: RecallResult) -> tuple[Path, ...]:
+    from actspan.report.curves import plot_recall
+    from actspan.report.timeline import plot_timeline
+
+    curve = out / "recall.png"
+    plot_recall(recall, curve)
+    proposals, spans = run.proposals(), {name: s for name, s, _, _ in run.candidates()}
+    pictures = [curve]
+    with run.scores() as scores:
+        for name in _telling(dataset, proposals):
+            picture = out / f"timeline-{name}.png"
+            video, span = dataset[name], spans[name]
+            plot_timeline(name, scores.read(name), span, video.segments, proposals[name], picture)
+            pictures.append(picture)
+    return tuple(pictures)
+
+
+def _telling(dataset: Dataset, proposals: dict[str, Proposals]) -> list[str]:
+    """A few videos with several actions, which make pictures worth a look."""
+    counts = np.array([len(video.segments) for video in dataset if video.id in proposals])
+    names = [video.id for video in dataset if video.id in proposals]
+    order = np.argsort(-np.minimum(counts, 5), kind="stable")[:_TIMELINES]
+    return [names[i] for i in order]
