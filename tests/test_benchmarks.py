@@ -13,15 +13,14 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("scipy")
 pytest.importorskip("onnx")
 
-from benchmarks import evaluate, made_up, memory, propose, stages  # noqa: E402
-from benchmarks.agreement import compare, read_result  # noqa: E402
-from benchmarks.straightforward import evaluation, networks  # noqa: E402
-from benchmarks.straightforward.pipeline import make_folders, run_after_tem, run_tem  # noqa: E402
-
 import actspan  # noqa: E402
 from actspan.bundle import Source  # noqa: E402
 from actspan.config import FeatureSpec  # noqa: E402
 from actspan.export import export_bundle  # noqa: E402
+from benchmarks import evaluate, made_up, memory, propose, stages  # noqa: E402
+from benchmarks.agreement import compare, read_result  # noqa: E402
+from benchmarks.straightforward import evaluation, networks  # noqa: E402
+from benchmarks.straightforward.pipeline import make_folders, run_after_tem, run_tem  # noqa: E402
 
 COLUMNS = ["xmin", "xmax", "xmin_score", "xmax_score", "score", "match_iou", "match_ioa"]
 

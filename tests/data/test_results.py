@@ -72,7 +72,7 @@ def test_reads_a_run_folder_strips_v_and_tolerates_labels(tmp_path: Path) -> Non
     assert {video: len(p) for video, p in found.items()} == {"b": 1, "a": 0}
 
 
-TWICE = '{"results": {"a": [%s], "a": []}}' % json.dumps(entry())
+TWICE = document(a=[entry()], b=[]).replace('"b"', '"a"')
 
 
 @pytest.mark.parametrize(

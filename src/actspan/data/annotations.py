@@ -150,7 +150,7 @@ def _activitynet_video(name: str, entry: dict[str, Any]) -> Video:
     segments, labels = _instances(entry.get("annotations", []))
     return Video(
         id=name,
-        duration=_number(entry, "duration"),
+        duration=_number(entry, "duration") if "duration" in entry else math.nan,
         subset=str(entry.get("subset", "")),
         segments=segments,
         labels=labels,
@@ -237,7 +237,7 @@ def activitynet_document(videos: Iterable[Video], *, version: str = "ActSpan 1")
 def _entry(video: Video) -> dict[str, Any]:
     known = {
         "subset": video.subset,
-        "duration": video.duration,
+        "duration": None if math.isnan(video.duration) else video.duration,
         "frames": video.frames,
         "fps": video.fps,
         "snippet_stride": video.snippet_stride,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -17,6 +18,7 @@ from actspan.data.problems import Loss, Problem, stop_on_errors
 from actspan.data.readers import read_array
 from actspan.data.timebase import infer_grid, snippet_grid
 from actspan.errors import FeatureError
+from actspan.parallel import map_ordered
 from actspan.types import Video
 
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
@@ -139,7 +141,7 @@ def _orphans(dataset: Dataset) -> Iterator[Problem]:
 
 def _look_at_all(dataset: Dataset, progress: Progress | None) -> Iterator[_Seen]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        looks = pool.map(lambda video: _look_at(dataset, video), dataset.videos)
+        looks = map_ordered(pool, partial(_look_at, dataset), dataset.videos, ahead=64)
         for done, look in enumerate(looks, start=1):
             if progress:
                 progress(done, len(dataset))

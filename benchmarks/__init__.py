@@ -1,0 +1,10 @@
+"""What the README's speed figures come from: each command prints ratios against a baseline.
+
+    python -m benchmarks.stages      everything after TEM, in memory
+    python -m benchmarks.propose     the `propose` command from .npy features, start-up included
+    python -m benchmarks.evaluate    AR@AN of a result file
+    python -m benchmarks.memory      anonymous memory of `propose` as the number of videos grows
+
+All data are made up from a seed in a temporary folder. The baseline is
+`benchmarks.straightforward`, measured in the same run.
+"""

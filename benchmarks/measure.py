@@ -1,0 +1,104 @@
+"""Timing rounds in which every contender takes its turn, and how results are printed."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+_LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "pyarrow", "pandas", "scipy")
+
+
+def interleave(
+    contenders: Mapping[str, Callable[[], object]], rounds: int, *, warm: bool = True
+) -> dict[str, float]:
+    """Median seconds of each contender over `rounds`; each runs once in every round.
+
+    With `warm` every contender has one run before the first round that does not count
+    (compilation, caches, first touch of files).
+    """
+    if warm:
+        for contender in contenders.values():
+            contender()
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, contender in contenders.items():
+            began = time.perf_counter()
+            contender()
+            seconds[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a comparison: seconds a video (or a run) of both sides, and what is aimed at."""
+
+    what: str
+    baseline: float
+    ours: float
+    target: str = ""
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster than the baseline."""
+        return self.baseline / self.ours
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    if seconds >= 1:
+        value, unit = seconds, "s"
+    elif seconds >= 1e-3:
+        value, unit = seconds * 1e3, "ms"
+    else:
+        value, unit = seconds * 1e6, "µs"
+    return f"{value:.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
+
+
+def print_comparison(rows: Sequence[Row]) -> None:
+    """A table of durations and ratios, also valid Markdown."""
+    lines = [
+        (row.what, duration(row.baseline), duration(row.ours), f"{row.ratio:.3g}x", row.target)
+        for row in rows
+    ]
+    print_table(("what", "baseline", "actspan", "ratio", "target"), lines)
+
+
+def print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Aligned columns, also valid Markdown; the first to the left, numbers to the right."""
+    widths = [max(len(line[i]) for line in (header, *lines)) for i in range(len(header))]
+    rule = ["-" * width for width in widths]
+    for line in (header, rule, *lines):
+        cells = [line[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
+        click.echo("| " + " | ".join(cells) + " |")
+
+
+def print_machine() -> None:
+    """Processor, cores, versions of what takes part, and a note where the machine is not idle."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
+    click.echo(f"machine: {_processor()}, {cores} core(s), {platform.system()}")
+    click.echo(f"versions: Python {platform.python_version()}, {versions}")
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > 0.5:
+        click.echo(
+            f"note: load average {load:.1f}: others use this machine, ratios come out too low"
+        )
+    click.echo()
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,122 @@
+"""Anonymous memory of the `propose` command while the number of videos grows (Linux)."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from benchmarks import made_up
+from benchmarks.measure import print_machine, print_table
+from benchmarks.propose import command
+
+Sample = tuple[int, float]  # peak bytes, seconds
+
+DISTINCT = 300  # feature files beyond these are hard links to them
+
+
+def anonymous_memory(process: int) -> int:
+    """RssAnon of a process and its children, bytes; 0 once it is gone."""
+    total = 0
+    try:
+        for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("RssAnon:"):
+                total = 1024 * int(line.split()[1])
+        children = [
+            p.read_text(encoding="utf-8") for p in Path(f"/proc/{process}/task").glob("*/children")
+        ]
+    except (FileNotFoundError, ProcessLookupError):
+        return total
+    return total + sum(anonymous_memory(int(child)) for line in children for child in line.split())
+
+
+def peak_memory(line: list[str], every: float = 0.01) -> Sample:
+    """Run a command; its largest RssAnon in bytes, and its seconds.
+
+    Raises
+    ------
+    click.ClickException
+        It failed; shows what it said.
+    """
+    began = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as errors:
+        process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=errors)
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, anonymous_memory(process.pid))
+            time.sleep(every)
+        if process.returncode:
+            errors.seek(0)
+            raise click.ClickException(f"{' '.join(line)} failed:\n{errors.read()}")
+    return peak, time.perf_counter() - began
+
+
+def measure(folder: Path, videos: Sequence[int], rounds: int, seed: int) -> list[list[Sample]]:
+    """Samples of every size, the sizes in turn in each round."""
+    bundle = made_up.make_bundle(folder / "bundle", seed)
+    lines = []
+    for count in videos:
+        dataset = made_up.make_dataset(folder / f"dataset-{count}", count, seed, DISTINCT)
+        lines.append(command(bundle.path, dataset, folder / f"{count}.json"))
+    peak_memory(lines[0])  # kernels are compiled and cached once, which takes memory of its own
+    samples: list[list[Sample]] = [[] for _ in videos]
+    for _ in range(rounds):
+        for line, taken in zip(lines, samples, strict=True):
+            taken.append(peak_memory(line))
+    return samples
+
+
+def print_growth(videos: Sequence[int], samples: Sequence[Sequence[Sample]]) -> None:
+    """A line a size, each compared with the first."""
+    peaks = [statistics.median(peak for peak, _ in taken) for taken in samples]
+    lines = []
+    for count, peak, taken in zip(videos, peaks, samples, strict=True):
+        more = count - videos[0]
+        growth = f"{(peak - peaks[0]) / 1024 / more:.2f} kB" if more else "-"
+        low, high = (bound(taken)[0] / 2**20 for bound in (min, max))
+        seconds = statistics.median(seconds for _, seconds in taken)
+        figures = f"{peak / 2**20:.0f} MB", f"{low:.0f} .. {high:.0f} MB", f"{peak / peaks[0]:.2f}x"
+        lines.append((f"{count:,}", *figures, growth, f"{seconds:.1f} s"))
+    header = (
+        "videos",
+        "peak RssAnon",
+        "lowest .. highest",
+        "of the first",
+        "growth a video",
+        "time",
+    )
+    print_table(header, lines)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("videos", nargs=-1, type=click.IntRange(min=1))
+@click.option("--rounds", default=3, help="Times that each size runs; the median counts.")
+@click.option("--seed", default=0, help="Of the made-up data.")
+def main(videos: tuple[int, ...], rounds: int, seed: int) -> None:
+    """Measure the peak of anonymous memory (RssAnon) of `actspan propose`.
+
+    VIDEOS are the sizes to try, by default 300, 1200 and 4800. RssAnon is what the process itself
+    allocated; pages of files that it maps do not count. Sampled every 10 ms.
+
+    \b
+    Example:
+      python -m benchmarks.memory 300 1200 4800
+    """
+    if not Path("/proc/self/status").is_file():
+        raise click.ClickException("needs /proc, which only Linux has")
+    videos = tuple(sorted(set(videos))) or (300, 1200, 4800)
+    print_machine()
+    click.echo(
+        f"peak RssAnon of `actspan propose`, median of {rounds} rounds; made-up data, seed {seed}\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        print_growth(videos, measure(Path(folder), videos, rounds, seed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The `propose` command on a folder of .npy features, from its start to its last byte."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from actspan import Bundle
+from benchmarks import made_up
+from benchmarks.agreement import compare, read_result
+from benchmarks.measure import Row, interleave, print_comparison, print_machine
+from benchmarks.straightforward.pipeline import run_after_tem, run_tem
+
+
+def command(bundle: Path, dataset: Path, out: Path) -> list[str]:
+    """The command line that is timed."""
+    program = Path(sys.executable).with_name("actspan")
+    return [
+        str(program),
+        "propose",
+        *("--model", str(bundle)),
+        *("--dataset", str(dataset)),
+        *("--out", str(out)),
+    ]
+
+
+def propose(bundle: Path, dataset: Path, out: Path) -> None:
+    """Run the command in a new process.
+
+    Raises
+    ------
+    click.ClickException
+        It failed; shows what it said.
+    """
+    out.unlink(missing_ok=True)
+    done = subprocess.run(command(bundle, dataset, out), capture_output=True, text=True)
+    if done.returncode:
+        raise click.ClickException(f"actspan propose failed:\n{done.stderr}")
+
+
+def baseline(bundle: Bundle, features: Path, work: Path, numbers: range) -> None:
+    """The published steps on some videos: CSV features to `result.json`."""
+    seconds = {made_up.name_of(number): made_up.seconds_of(number) for number in numbers}
+    run_tem(features, work, list(seconds), bundle.file("tem.onnx"))
+    run_after_tem(work, seconds, bundle.file("pem.onnx"))
+
+
+def time_both(folder: Path, videos: int, sample: int, seed: int, rounds: int) -> Row:
+    """Time the command on all videos and the baseline on a sample of them."""
+    bundle = made_up.make_bundle(folder / "bundle", seed)
+    dataset = made_up.make_dataset(folder / "dataset", videos, seed)
+    numbers = range(sample)
+    made_up.write_csv_features(folder / "csv", numbers, seed)
+    out = folder / "x.json"
+    seconds = interleave(
+        {
+            "baseline": lambda: baseline(bundle, folder / "csv", folder / "plain", numbers),
+            "ours": lambda: propose(bundle.path, dataset, out),
+        },
+        rounds,
+    )
+    click.echo(f"{compare(read_result(out), read_result(folder / 'plain' / 'result.json'))}\n")
+    return Row(
+        f"propose, {videos:,} videos",
+        seconds["baseline"] / sample * videos,
+        seconds["ours"],
+        ">= 100x",
+    )
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--videos", default=600, help="Videos of the dataset folder.")
+@click.option("--sample", default=12, help="Videos on which the baseline is timed.")
+@click.option("--rounds", default=3, help="Times that both run, in turn; the median counts.")
+@click.option("--seed", default=0, help="Of the made-up data.")
+def main(videos: int, sample: int, rounds: int, seed: int) -> None:
+    """Compare the whole `actspan propose` command with the published steps.
+
+    The command is a new process each time, its start-up included; its kernels were compiled by a
+    run before. The baseline reads CSV features, as published; its seconds a video on a sample
+    are multiplied by the number of videos, and its imports are not counted.
+
+    \b
+    Example:
+      python -m benchmarks.propose --videos 600
+    """
+    sample = min(sample, videos)
+    print_machine()
+    click.echo(
+        f"features ({made_up.LENGTH}, {made_up.CHANNELS}) on disk -> result file, start-up "
+        f"included; median of {rounds} rounds; baseline on {sample} of {videos:,} videos; "
+        f"made-up data, seed {seed}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        row = time_both(Path(folder), videos, sample, seed, rounds)
+    print_comparison([row])
+    click.echo(
+        f"\n{1e3 * row.ours / videos:.3g} ms a video against {1e3 * row.baseline / videos:.3g} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+"""Everything after TEM, boundary scores in memory -> proposals, stage by stage and as a whole."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import click
+import numpy as np
+
+from actspan import BoundaryScores, Bundle, Pipeline, Proposals
+from actspan.pipeline import BATCH, Job, ScoredVideo, StageClock
+from actspan.runtime import open_session
+from benchmarks import made_up
+from benchmarks.agreement import compare, read_result
+from benchmarks.measure import Row, duration, interleave, print_comparison, print_machine
+from benchmarks.straightforward.networks import write_boundaries
+from benchmarks.straightforward.pipeline import Timings, make_folders, run_after_tem, run_tem
+
+
+class Tem:
+    """TEM on all videos, features in memory, on as many threads as the pipeline has."""
+
+    def __init__(self, bundle: Bundle, features: np.ndarray, threads: int) -> None:
+        self.threads = threads
+        self.batches = np.split(features, range(BATCH, len(features), BATCH))  # (B, C, T) each
+        self.narrow = open_session(bundle.file("tem.onnx"), threads=1)
+        self.wide = open_session(bundle.file("tem.onnx"), threads=threads)
+
+    def by_workers(self) -> list[np.ndarray]:
+        """One thread a batch, as the pipeline does: boundary scores (B, 3, T) of each batch."""
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(lambda x: self.narrow.run({"video": x})["output"], self.batches))
+
+    def by_batches(self) -> None:
+        """All threads on one batch after the other."""
+        for batch in self.batches:
+            self.wide.run({"video": batch})
+
+
+class Baseline:
+    """The published steps on a few of the videos, from the same boundary scores."""
+
+    def __init__(self, bundle: Bundle, folder: Path, scores: np.ndarray, seed: int) -> None:
+        self.bundle, self.folder = bundle, folder
+        self.names = [made_up.name_of(number) for number in range(len(scores))]
+        self.seconds = {name: made_up.seconds_of(i) for i, name in enumerate(self.names)}
+        self.instances = {n: made_up.make_instances(i, seed) for i, n in enumerate(self.names)}
+        self.timings: dict[str, list[Timings]] = {"tem": [], "like": [], "published": []}
+        made_up.write_csv_features(folder / "csv", range(len(scores)), seed)
+        make_folders(folder)
+        for name, row in zip(self.names, scores, strict=True):
+            write_boundaries(folder, name, row)
+
+    def tem(self) -> None:
+        """TEM, from CSV features."""
+        model = self.bundle.file("tem.onnx")
+        timings = run_tem(self.folder / "csv", self.folder / "own", self.names, model)
+        self.timings["tem"].append(timings)
+
+    def like_for_like(self) -> None:
+        """What ActSpan's pipeline does too."""
+        model = self.bundle.file("pem.onnx")
+        self.timings["like"].append(run_after_tem(self.folder, self.seconds, model))
+
+    def published(self) -> None:
+        """With the candidates' overlaps with ground truth, which the published code works out."""
+        model = self.bundle.file("pem.onnx")
+        timings = run_after_tem(self.folder, self.seconds, model, self.instances)
+        self.timings["published"].append(timings)
+
+    def stage(self, kind: str, *names: str) -> float:
+        """Median seconds a video in these stages, or in all."""
+        rounds = [sum(t[name] for name in names or t) for t in self.timings[kind]]
+        return statistics.median(rounds) / len(self.names)
+
+
+def run_pipeline(pipeline: Pipeline, videos: list[ScoredVideo]) -> list[Proposals]:
+    """ActSpan's stages after TEM."""
+    jobs = [Job(str(i), lambda video=video: video) for i, video in enumerate(videos)]  # type: ignore[misc]
+    return [outcome.proposals for outcome in pipeline.run(jobs)]
+
+
+def stage_rows(baseline: Baseline, clock: Mapping[str, float]) -> list[Row]:
+    """Stage by stage: the baseline's seconds against ActSpan's core-seconds, a video."""
+    made = baseline.stage("like", "candidates", "BSP features")
+    return [
+        Row("candidates and BSP features", made, clock["candidates"]),
+        Row("PEM", baseline.stage("like", "PEM"), clock["pem"]),
+        Row("Soft-NMS", baseline.stage("like", "Soft-NMS"), clock["soft-nms"]),
+    ]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--videos", default=480, help="Videos for ActSpan.")
+@click.option("--sample", default=12, help="Videos on which the baseline is timed.")
+@click.option("--threads", default=2, help="Workers of ActSpan.")
+@click.option("--rounds", default=5, help="Times that all run, in turn; the median counts.")
+@click.option("--seed", default=0, help="Of the made-up data.")
+def main(videos: int, sample: int, threads: int, rounds: int, seed: int) -> None:
+    """Compare the stages after TEM with the published steps, and with TEM itself.
+
+    ActSpan goes from boundary scores in memory to proposals in memory. The baseline goes, on one
+    core, from boundary scores on disk to result.json through a file a stage and video, as
+    published; its imports and the opening of models are not counted, on either side.
+
+    \b
+    Example:
+      python -m benchmarks.stages
+    """
+    print_machine()
+    sample = min(sample, videos)
+    click.echo(
+        f"after TEM, {threads} threads, median of {rounds} rounds; ActSpan on {videos} videos, "
+        f"baseline on {sample} of them; made-up data, seed {seed}"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        report(Path(folder), videos, sample, threads, rounds, seed)
+
+
+def report(folder: Path, videos: int, sample: int, threads: int, rounds: int, seed: int) -> None:
+    """Measure and print.
+
+    Raises
+    ------
+    click.ClickException
+        The two sides give different proposals.
+    """
+    bundle = made_up.make_bundle(folder / "bundle", seed)
+    features = np.stack([made_up.make_features(i, seed).T for i in range(videos)])  # (N, C, T)
+    tem = Tem(bundle, features, threads)
+    scores = np.concatenate(tem.by_workers())  # (N, 3, T)
+    scored = [
+        ScoredVideo(BoundaryScores.from_array(row), made_up.seconds_of(number))
+        for number, row in enumerate(scores)
+    ]
+    baseline = Baseline(bundle, folder / "plain", scores[:sample], seed)
+    with Pipeline.load(bundle, threads=threads) as pipeline:
+        baseline.like_for_like()
+        ours = dict(zip(baseline.names, run_pipeline(pipeline, scored[:sample]), strict=True))
+        found = compare(ours, read_result(baseline.folder / "result.json"))
+        click.echo(f"{found}\n")
+        if found.same < found.videos:
+            raise click.ClickException("different answers: their speed cannot be compared")
+        pipeline.clock = StageClock()
+        contenders = {
+            "like for like": baseline.like_for_like,
+            "ours": lambda: run_pipeline(pipeline, scored),
+            "TEM by workers": tem.by_workers,
+            "TEM by batches": tem.by_batches,
+            "published": baseline.published,
+            "TEM of the baseline": baseline.tem,
+        }
+        seconds = interleave(contenders, rounds)
+        clock = {str(k): v / videos / (rounds + 1) for k, v in pipeline.clock.seconds.items()}
+    per_video = {name: value / videos for name, value in seconds.items()}
+    print_summary(baseline, per_video, clock, threads)
+
+
+def print_summary(
+    baseline: Baseline, ours: Mapping[str, float], clock: Mapping[str, float], threads: int
+) -> None:
+    """Three parts: a video on one core by stage, the whole after TEM, and TEM beside it."""
+    click.echo("seconds a video, one core")
+    print_comparison(stage_rows(baseline, clock))
+    click.echo(f"\nseconds a video, everything after TEM; ActSpan on {threads} threads")
+    after = ours["ours"]
+    print_comparison(
+        [
+            Row("the same outputs", baseline.stage("like"), after, ">= 250x"),
+            Row(
+                "as published, with match_iou / ioa", baseline.stage("published"), after, ">= 250x"
+            ),
+        ]
+    )
+    tem = min(ours["TEM by workers"], ours["TEM by batches"])
+    click.echo(
+        f"\nTEM itself on {threads} threads: {duration(tem)} a video (a worker a batch "
+        f"{duration(ours['TEM by workers'])}, all threads on a batch "
+        f"{duration(ours['TEM by batches'])})\n"
+        f"after TEM / TEM: {after / tem:.2f}x (target <= 0.6x)"
+    )
+    reading, scoring = baseline.stage("tem", "read CSV"), baseline.stage("tem", "TEM")
+    click.echo(f"baseline before that: CSV reading {duration(reading)}, TEM {duration(scoring)}")
+
+
+if __name__ == "__main__":
+    main()

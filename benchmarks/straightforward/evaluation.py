@@ -1,0 +1,117 @@
+"""AR@AN with pandas tables and plain loops (spec section 9)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+
+class PlainRecall(NamedTuple):
+    """Recall (tIoU, AN), its mean over tIoU, proposals a video, and the area under the curve."""
+
+    recall: np.ndarray
+    average_recall: np.ndarray
+    proposals_per_video: np.ndarray
+    auc: float
+
+
+def read_ground_truth(path: Path, subset: str) -> pd.DataFrame:
+    """One row an instance of the subset's videos."""
+    with open(path, encoding="utf-8") as file:
+        database = json.load(file)["database"]
+    videos, starts, ends = [], [], []
+    for video, entry in database.items():
+        if entry["subset"] != subset:
+            continue
+        for annotation in entry["annotations"]:
+            videos.append(video)
+            starts.append(float(annotation["segment"][0]))
+            ends.append(float(annotation["segment"][1]))
+    return pd.DataFrame({"video": videos, "start": starts, "end": ends})
+
+
+def read_proposals(path: Path) -> pd.DataFrame:
+    """One row a proposal."""
+    with open(path, encoding="utf-8") as file:
+        results = json.load(file)["results"]
+    videos, starts, ends, scores = [], [], [], []
+    for video, entries in results.items():
+        for entry in entries:
+            videos.append(video)
+            starts.append(float(entry["segment"][0]))
+            ends.append(float(entry["segment"][1]))
+            scores.append(float(entry["score"]))
+    return pd.DataFrame({"video": videos, "start": starts, "end": ends, "score": scores})
+
+
+def overlaps(instances: np.ndarray, proposals: np.ndarray) -> np.ndarray:
+    """Temporal intersection over union, (instances, proposals)."""
+    matrix = np.empty((len(instances), len(proposals)))
+    for row, (start, end) in enumerate(instances):
+        upper = np.minimum(proposals[:, 1], end)
+        inter = np.maximum(upper - np.maximum(proposals[:, 0], start), 0.0)
+        union = (proposals[:, 1] - proposals[:, 0]) + (end - start) - inter
+        matrix[row] = inter / union
+    return matrix
+
+
+def match_videos(
+    ground_truth: pd.DataFrame, proposals: pd.DataFrame, max_proposals: int
+) -> list[np.ndarray]:
+    """The tIoU matrix of each video, proposals by score, within the budget of the whole set."""
+    instances_by_video = ground_truth.groupby("video", sort=False)
+    proposals_by_video = proposals.groupby("video", sort=False)
+    ratio = max_proposals * instances_by_video.ngroups / len(proposals)
+    matrices = []
+    for video, instances in instances_by_video:
+        if video not in proposals_by_video.groups:
+            matrices.append(np.empty((len(instances), 0)))
+            continue
+        own = proposals_by_video.get_group(video)
+        own = own.sort_values(by="score", ascending=False, kind="stable")
+        kept = own[["start", "end"]].values[: min(int(len(own) * ratio), len(own))]
+        matrices.append(overlaps(instances[["start", "end"]].values, kept))
+    return matrices
+
+
+def recall_table(
+    matrices: list[np.ndarray], thresholds: np.ndarray, budget: np.ndarray
+) -> np.ndarray:
+    """Share of instances found, (thresholds, budget)."""
+    recall = np.empty((len(thresholds), len(budget)))
+    positives = sum(matrix.shape[0] for matrix in matrices)
+    for row, threshold in enumerate(thresholds):
+        matches = np.empty((len(matrices), len(budget)))
+        for video, matrix in enumerate(matrices):
+            hits = matrix >= threshold
+            count = matrix.shape[1]
+            used = np.minimum((count * budget).astype(int), count)
+            for column, number in enumerate(used):
+                matches[video, column] = np.count_nonzero(hits[:, :number].sum(axis=1))
+        recall[row] = matches.sum(axis=0) / positives
+    return recall
+
+
+def evaluate(
+    ground_truth_path: Path,
+    result_path: Path,
+    subset: str = "validation",
+    max_proposals: int = 100,
+) -> PlainRecall:
+    """Both JSON files in, the recall arrays and the area under the AR-AN curve out."""
+    ground_truth = read_ground_truth(ground_truth_path, subset)
+    proposals = read_proposals(result_path)
+    proposals = proposals[proposals.video.isin(ground_truth.video.unique())]
+    matrices = match_videos(ground_truth, proposals, max_proposals)
+    total = sum(matrix.shape[1] for matrix in matrices)
+    thresholds = np.linspace(0.5, 0.95, 10)
+    budget = np.arange(1, 101) / 100 * (max_proposals * len(matrices) / total)
+    recall = recall_table(matrices, thresholds, budget)
+    average = recall.mean(axis=0)
+    per_video = budget * (total / len(matrices))
+    auc = float(np.trapezoid(average, per_video) / per_video[-1])
+    return PlainRecall(recall, average, per_video, auc)

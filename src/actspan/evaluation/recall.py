@@ -1,0 +1,239 @@
+"""AR@AN, the ActivityNet proposal task: how many instances do a few proposals a video find?
+
+The protocol is bsn.md section 9, to the last count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from actspan.data.problems import Problem
+from actspan.errors import ConfigError, ResultError
+from actspan.evaluation.inputs import (
+    OnError,
+    load_blocked,
+    load_proposals,
+    load_truth,
+)
+from actspan.evaluation.kernels import Int64, count_matches
+from actspan.types import Float64, Proposals, Video
+
+REPORTED = (1, 5, 10, 50, 100, 200, 500, 1000)  # the AN of tables in papers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecallResult:
+    """Recall of ground truth by proposals; arrays are fractions, `at` and `summary` percent.
+
+    Attributes
+    ----------
+    recall : (K, A) float64
+        Share of instances matched at tIoU `tiou[k]` by budget a + 1; in [0, 1].
+    average_recall : (A,) float64
+        Mean of `recall` over the thresholds.
+    proposals_per_video : (A,) float64
+        Average number of proposals a video at each budget.
+    tiou : (K,) float64
+        Thresholds.
+    videos, instances : int
+        How many were evaluated.
+    proposals : int
+        How many proposals those videos have, of which the best were used.
+    missing : tuple of str
+        Evaluated videos without proposals; their instances count as missed.
+    extra : tuple of str
+        Videos with results that were not evaluated: in another subset, or without instances.
+    problems : tuple of Problem
+        Entries of the ground truth that were left out (`on_error="skip"`).
+    """
+
+    recall: Float64
+    average_recall: Float64
+    proposals_per_video: Float64
+    tiou: Float64
+    videos: int
+    instances: int
+    proposals: int
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def auc(self) -> float:
+        """Area under average recall over proposals a video, as a share of the axis; in [0, 1]."""
+        area = np.trapezoid(self.average_recall, self.proposals_per_video)
+        return float(area / self.proposals_per_video[-1])
+
+    @property
+    def auc_percent(self) -> float:
+        """`auc` in percent, as papers give it."""
+        return 100.0 * self.auc
+
+    @property
+    def max_proposals(self) -> int:
+        """A, the largest budget."""
+        return len(self.average_recall)
+
+    def at(self, proposals: int) -> float:
+        """AR@AN in percent.
+
+        Raises
+        ------
+        ConfigError
+            The budget is not in 1 ... A.
+        """
+        if not 1 <= proposals <= self.max_proposals:
+            raise ConfigError(
+                f"AR@{proposals}: evaluated for 1 to {self.max_proposals} proposals; "
+                "raise max_proposals"
+            )
+        return 100.0 * float(self.average_recall[proposals - 1])
+
+    def summary(self) -> dict[str, float]:
+        """`AR@1` ... `AR@100` (and 200, 500, 1000 where evaluated) and `AUC`, in percent."""
+        budgets = [n for n in REPORTED if n <= self.max_proposals]
+        return {**{f"AR@{n}": self.at(n) for n in budgets}, "AUC": self.auc_percent}
+
+
+def evaluate_recall(
+    ground_truth: Path | str | Iterable[Video],
+    proposals: Path | str | Mapping[str, Proposals],
+    *,
+    subset: str | None = "validation",
+    max_proposals: int = 100,
+    tiou: ArrayLike | None = None,
+    blocked: Path | str | Iterable[str] | None = None,
+    on_error: OnError = "fail",
+) -> RecallResult:
+    """Average recall over budgets of proposals (AR@AN) and the area under it (AUC).
+
+    Parameters
+    ----------
+    ground_truth : Path, str, Dataset or iterable of Video
+        Annotations in any form that `read_annotations` takes, a folder that holds them, or
+        loaded videos. Those of `subset` with instances are evaluated.
+    proposals : Path, str or mapping of video id to Proposals
+        A result file, a run folder, or proposals in seconds.
+    subset : str, optional
+        None takes the videos of all subsets.
+    max_proposals : int
+        A, the largest average number of proposals a video: 100 for ActivityNet, 1000 for THUMOS14.
+    tiou : (K,) array_like, optional
+        Thresholds in (0, 1], ascending; 0.5, 0.55, ... 0.95 by default.
+    blocked : Path, str or iterable of str, optional
+        Videos to leave out: ids, or a file of them (a JSON list, or one id a line).
+    on_error : "fail" or "skip"
+        What to do about ground truth entries that cannot be read.
+
+    Returns
+    -------
+    RecallResult
+        With the videos that lack proposals (counted as missed) and those with proposals that
+        were not evaluated.
+
+    Raises
+    ------
+    AnnotationError, DatasetError
+        Ground truth cannot be read, or has no instances in the subset.
+    ResultError
+        Proposals cannot be read, hold a NaN score, or none is for an evaluated video.
+    ConfigError
+        `max_proposals` or `tiou` is out of range.
+
+    Examples
+    --------
+    >>> video = Video("a", 60.0, "validation", [[10, 20], [30, 50]], ("run", "jump"))
+    >>> found = {"a": Proposals([10, 0], [19, 9], [0.9, 0.2])}
+    >>> round(evaluate_recall([video], found).at(100), 1)  # 9 of 10 s of one of the two
+    45.0
+    """
+    thresholds = _thresholds(tiou)
+    if max_proposals < 1:
+        raise ConfigError(f"max_proposals is {max_proposals}; it must be at least 1")
+    left_out = load_blocked(blocked)
+    truth = load_truth(ground_truth, subset, left_out, on_error)
+    found = load_proposals(proposals)
+    none = Proposals.empty()
+    ranked = [found.get(video, none) for video in truth.segments]
+    segments = list(truth.segments.values())
+    recall, proposals_per_video = _recall(segments, ranked, max_proposals, thresholds)
+    return RecallResult(
+        recall=recall,
+        average_recall=recall.mean(axis=0),
+        proposals_per_video=proposals_per_video,
+        tiou=thresholds,
+        videos=len(segments),
+        instances=sum(map(len, segments)),
+        proposals=sum(map(len, ranked)),
+        missing=tuple(v for v, p in zip(truth.segments, ranked, strict=True) if not len(p)),
+        extra=tuple(v for v in found if v not in truth.segments and v not in left_out),
+        problems=truth.problems,
+    )
+
+
+def _thresholds(tiou: ArrayLike | None) -> Float64:
+    values = np.linspace(0.5, 0.95, 10) if tiou is None else np.array(tiou, np.float64, ndmin=1)
+    fits = values.ndim == 1 and len(values) > 0 and (values > 0).all() and (values <= 1).all()
+    if not (fits and (np.diff(values) > 0).all()):
+        raise ConfigError(f"tiou is {tiou!r}; thresholds in (0, 1], ascending, are needed")
+    return values
+
+
+def _recall(
+    segments: list[Float64], ranked: list[Proposals], max_proposals: int, thresholds: Float64
+) -> tuple[Float64, Float64]:
+    """Recall (K, A) and proposals a video (A,); one entry of both lists a video."""
+    videos = len(segments)
+    counts = np.array([len(p) for p in ranked], np.int64)
+    offered = int(counts.sum())
+    if offered == 0:
+        raise ResultError(
+            f"no proposals for any of the {videos} evaluated videos: "
+            "do the ids of results and ground truth, and the subset, fit?"
+        )
+    # the order of these float operations, and their truncation, is part of the published number
+    ratio = max_proposals * float(videos) / offered
+    kept = np.minimum((counts * ratio).astype(np.int64), counts)
+    total = int(kept.sum())
+    if total == 0:
+        raise ConfigError(f"max_proposals {max_proposals} leaves no proposal to any video")
+    share = np.arange(1, max_proposals + 1) / float(max_proposals)
+    share = share * (max_proposals * float(videos) / total)
+
+    truth = np.concatenate(segments)
+    start, end = _best_first(ranked, counts)
+    matches = count_matches(
+        np.ascontiguousarray(truth[:, 0]),
+        np.ascontiguousarray(truth[:, 1]),
+        _offsets(np.array([len(s) for s in segments], np.int64)),
+        start,
+        end,
+        _offsets(counts),
+        kept,
+        share,
+        thresholds,
+    )
+    return matches / len(truth), share * (float(total) / videos)
+
+
+def _offsets(counts: Int64) -> Int64:
+    return np.concatenate(([0], np.cumsum(counts)))
+
+
+def _best_first(ranked: list[Proposals], counts: Int64) -> tuple[Float64, Float64]:
+    """Starts and ends of all videos, by falling score within each; ties keep their order."""
+    start = np.concatenate([p.start for p in ranked])
+    end = np.concatenate([p.end for p in ranked])
+    score = np.concatenate([p.score for p in ranked])
+    offsets = _offsets(counts)
+    rising = np.flatnonzero(score[1:] > score[:-1]) + 1  # files are mostly sorted already
+    for video in np.unique(np.searchsorted(offsets, rising, side="right") - 1):
+        part = slice(offsets[video], offsets[video + 1])
+        order = np.argsort(-score[part], kind="stable")
+        start[part], end[part] = start[part][order], end[part][order]
+    return start, end

@@ -1,0 +1,70 @@
+"""Figures without global state: matplotlib's object interface, loaded when a picture is made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from actspan.errors import ConfigError, DataError, require
+from actspan.files import atomic_file
+
+SUFFIXES = (".png", ".svg", ".pdf")
+
+# colours that stay apart for colour-blind readers (Okabe and Ito), strongest first
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+INK = "#262626"
+GRID = "#DDDDDD"
+
+
+def check_picture(path: Path | str) -> Path:
+    """Make sure that a picture can be written there, before work starts.
+
+    Raises
+    ------
+    ConfigError
+        The suffix is not that of a known picture format.
+    DataError
+        The folder does not exist.
+    MissingExtraError
+        matplotlib is not installed.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(f"{path}: a picture's name must end in one of {', '.join(SUFFIXES)}")
+    if not path.absolute().parent.is_dir():
+        raise DataError(f"{path}: its folder does not exist")
+    require("matplotlib", extra="report", purpose="Drawing a picture")
+    return path
+
+
+def new_figure(width: float, height: float) -> Any:
+    """Make an empty figure, inches, that belongs to no window system."""
+    module = require("matplotlib.figure", extra="report", purpose="Drawing a picture")
+    return module.Figure(figsize=(width, height), layout="constrained")
+
+
+def tidy(axes: Any) -> None:
+    """Give axes a quiet frame and grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#888888")
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.grid(visible=True, color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write the picture in one step; the same figure gives the same bytes.
+
+    Raises
+    ------
+    DataError
+        It cannot be written.
+    """
+    matplotlib = require("matplotlib", extra="report", purpose="Drawing a picture")
+    kind = path.suffix.lower().removeprefix(".")
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    try:
+        with matplotlib.rc_context({"svg.hashsalt": "actspan"}), atomic_file(path) as stream:
+            figure.savefig(stream, format=kind, dpi=150, facecolor="white", metadata=undated)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,100 @@
+"""The AR-AN picture: recall over the average number of proposals a video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from actspan.errors import ConfigError
+from actspan.evaluation.recall import RecallResult
+from actspan.report.canvas import COLOURS, INK, check_picture, new_figure, save, tidy
+
+
+def plot_recall(result: RecallResult | Mapping[str, RecallResult], path: Path | str) -> None:
+    """Draw recall over the average number of proposals a video.
+
+    Parameters
+    ----------
+    result : RecallResult, or mapping of name to RecallResult
+        One result is drawn with a line for every tIoU; several as their averages, to compare.
+    path : Path or str
+        .png, .svg or .pdf.
+
+    Raises
+    ------
+    ConfigError
+        No result, or not a picture's suffix.
+    DataError
+        The picture cannot be written.
+    MissingExtraError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> plot_recall(evaluate_recall("my-videos/", "run/"), "ar.png")  # doctest: +SKIP
+    """
+    path = check_picture(path)
+    results = {"": result} if isinstance(result, RecallResult) else dict(result)
+    if not results:
+        raise ConfigError("no result to plot")
+    figure = new_figure(7.8, 4.8)
+    axes = figure.subplots()
+    tidy(axes)
+    if len(results) == 1:
+        _draw_thresholds(axes, next(iter(results.values())))
+    for number, (name, each) in enumerate(results.items()):
+        ends = f"{100 * each.average_recall[-1]:.1f} %, AUC {each.auc_percent:.1f} %"
+        axes.plot(
+            each.proposals_per_video,
+            100 * each.average_recall,
+            color=INK if len(results) == 1 else COLOURS[number % len(COLOURS)],
+            linestyle=("-", "--", ":", "-.")[number // len(COLOURS) % 4],
+            linewidth=2.8,
+            label=f"{name or 'average'}: {ends}",
+            zorder=3,
+        )
+    _label(axes, results)
+    save(figure, path)
+
+
+def _draw_thresholds(axes: Any, result: RecallResult) -> None:
+    """One thin line a tIoU, dark (strict) to bright (lenient), in the order of the legend."""
+    from matplotlib import colormaps
+
+    shades = colormaps["viridis"]
+    last = max(len(result.tiou) - 1, 1)
+    for k in range(len(result.tiou)):
+        axes.plot(
+            result.proposals_per_video,
+            100 * result.recall[k],
+            color=shades(0.88 * (1 - k / last)),
+            linewidth=1.2,
+            label=f"tIoU {result.tiou[k]:.2f}: {100 * result.recall[k, -1]:.1f} %",
+        )
+
+
+def _label(axes: Any, results: Mapping[str, RecallResult]) -> None:
+    single = len(results) == 1
+    longest = max(float(each.proposals_per_video[-1]) for each in results.values())
+    axes.set(xlim=(0, longest), ylim=(0, 100))
+    axes.set_xlabel("Average number of proposals a video (AN)", color=INK)
+    axes.set_ylabel("Recall (%)" if single else "Average recall (%)", color=INK)
+    counted = {f"{r.videos:,} videos, {r.instances:,} instances" for r in results.values()}
+    if len(counted) == 1:
+        axes.set_title(*counted, loc="left", fontsize=10, color=INK)
+    handles, labels = axes.get_legend_handles_labels()
+    if single:  # the average was drawn last, on top, but is what a reader looks for first
+        handles, labels = [handles[-1], *handles[:-1]], [labels[-1], *labels[:-1]]
+    legend = axes.legend(
+        handles,
+        labels,
+        title=f"At AN = {longest:.4g}",
+        title_fontsize=9,
+        fontsize=9,
+        frameon=False,
+        alignment="left",
+        loc="center left" if single else "best",
+        bbox_to_anchor=(1.01, 0.5) if single else None,
+    )
+    legend.get_texts()[0].set_fontweight("bold" if single else "normal")

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from actspan import Bundle, PemConfig, TemConfig
+from actspan.cli import main
+from actspan.nets.pem import Pem
+from actspan.nets.tem import Tem
+
+
+def actspan(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["convert", *map(str, arguments)])
+
+
+@pytest.fixture
+def tem(tmp_path: Path) -> Path:
+    state = {f"module.{k}": v for k, v in Tem(TemConfig(channels=5, hidden=4)).state_dict().items()}
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "tem.pth.tar")
+    return tmp_path / "tem.pth.tar"
+
+
+@pytest.fixture
+def pem(tmp_path: Path) -> Path:
+    state = Pem(PemConfig(hidden=6)).state_dict()
+    torch.save({"meta": {"epoch": 3}, "state_dict": state}, tmp_path / "pem.pth")
+    return tmp_path / "pem.pth"
+
+
+def test_says_what_each_file_is_and_what_comes_next(tmp_path: Path, tem: Path, pem: Path) -> None:
+    out = tmp_path / "b"
+    result = actspan(pem, tem, "--out", out, "--length", 50)
+    assert result.exit_code == 0
+    assert "pem.pth: PEM from OpenMMLab: inputs 32, hidden 6; 205 parameters" in result.stdout
+    assert "tem.pth.tar: TEM from the authors' code: channels 5, length 50, hid" in result.stdout
+    assert f"bundle: {out}" in result.stdout
+    assert f"actspan propose --model {out} --dataset DIR --out run/" in result.stdout
+    bundle = Bundle.load(out)
+    assert bundle.config.tem == TemConfig(channels=5, hidden=4, length=50)
+    assert bundle.features.channels == 5
+
+
+@pytest.mark.parametrize(
+    ("net", "next_command"),
+    [pytest.param("tem", "actspan export", id="tem"), pytest.param("pem", "--scores", id="pem")],
+)
+def test_one_network_alone(
+    tmp_path: Path, net: str, next_command: str, request: pytest.FixtureRequest
+) -> None:
+    path = request.getfixturevalue(net)
+    result = actspan(path, "--out", tmp_path / "b", "--json")
+    answer = json.loads(result.stdout)
+    assert next_command in answer["next"]
+    assert [n["kind"] for n in answer["networks"]] == [net]
+    assert answer["networks"][0]["parameters"] > 0
+    assert answer["bundle"] == str(tmp_path / "b")
+
+
+def test_a_bundle_is_replaced_by_force_only(tmp_path: Path, tem: Path, pem: Path) -> None:
+    out = tmp_path / "b"
+    assert actspan(tem, "--out", out).exit_code == 0
+    refused = actspan(pem, "--out", out)
+    assert refused.exit_code == 1
+    assert "there is a bundle already" in refused.stderr
+    assert Bundle.load(out).has_tem
+    assert actspan(pem, "--out", out, "--force").exit_code == 0
+    assert not Bundle.load(out).has_tem
+
+
+def test_failures_are_one_line(tmp_path: Path) -> None:
+    result = actspan(tmp_path / "x.pth", "--out", tmp_path / "b")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert "x.pth: does not exist" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_bad_usage() -> None:
+    assert actspan("--out", "b").exit_code == 2
+    assert actspan("x.pth").exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["convert", "export"])
+def test_help_is_light_and_shows_an_example(name: str) -> None:
+    code = (
+        "import sys\nfrom actspan.cli import main\n"
+        f"main(['{name}', '--help'], standalone_mode=False)\n"
+        "heavy = {'torch', 'onnx', 'onnxruntime', 'numba', 'numpy'}\n"
+        "print(sorted(heavy & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert f"Example:\n    actspan {name} " in done.stdout.replace("      ", "    ")
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_published_checkpoints(golden: Path, tmp_path: Path) -> None:
+    published = golden.parent / "weights" / "pem_best.pth.tar"
+    result = actspan(published, golden / "tem_made_up.pth.tar", "--out", tmp_path / "b")
+    assert result.exit_code == 0
+    assert "channels 400, length 100, hidden 512; 1,403,395 parameters" in result.stdout
+    assert "inputs 32, hidden 256; 8,705 parameters" in result.stdout

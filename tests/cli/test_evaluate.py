@@ -1,0 +1,118 @@
+"""`actspan evaluate`: tables for people, JSON for machines, clear errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from actspan import Proposals, Video
+from actspan.cli import main
+from actspan.data.annotations import write_annotations
+from actspan.data.results import write_result
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    segments = np.array([[0.0, 10.0]])
+    names = [f"video_{i}" for i in range(8)]
+    videos = [Video(name, 60.0, "validation", segments, ("x",)) for name in names]
+    write_annotations(tmp_path / "annotations.json", videos)
+    found = Proposals([0.0, 0.0], [10.0, 4.0], [0.9, 0.1])
+    write_result(tmp_path / "result.json", {"video_0": found, "stranger": found})
+    return tmp_path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["evaluate", *map(str, arguments)])
+
+
+def test_tables_and_what_differs(folder: Path) -> None:
+    done = run(folder, "--ground-truth", folder)
+    assert done.exit_code == 0, done.output
+    assert "8 videos, 8 instances" in done.stdout
+    assert "12.50" in done.stdout
+    assert "0.95" in done.stdout
+    assert "7 videos (video_1, video_2, video_3, video_4, video_5, ...)" in done.stderr
+    assert "1 video (stranger)" in done.stderr
+
+
+def test_json(folder: Path) -> None:
+    done = run(folder / "result.json", "--ground-truth", folder / "annotations.json", "--json")
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    keys = ["AR@1", "AR@5", "AR@10", "AR@50", "AR@100", "AUC"]
+    assert list(answer)[:6] == keys
+    assert answer["AR@100"] == 12.5
+    assert answer["recall_by_tiou"]["0.50"] == 12.5
+    assert len(answer["recall_by_tiou"]) == 10
+    assert len(answer["missing"]) == 7
+    assert answer["extra"] == ["stranger"]
+    assert (answer["videos"], answer["instances"], answer["proposals"]) == (8, 8, 2)
+    assert len(answer["curve"]["average_recall"]) == 100
+
+
+def test_larger_budget_and_blocked_videos(folder: Path) -> None:
+    (folder / "blocked.txt").write_text("\n".join(f"video_{i}" for i in range(1, 8)))
+    done = run(
+        folder, "--ground-truth", folder, "--json", "--max-proposals", 1000,
+        "--blocked", folder / "blocked.txt",
+    )  # fmt: skip
+    answer = json.loads(done.stdout)
+    assert (answer["videos"], answer["AR@1000"], answer["missing"]) == (1, 100.0, [])
+
+
+def test_plot(folder: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
+    done = run(folder, "--ground-truth", folder, "--plot", folder / "curve.png")
+    assert done.exit_code == 0, done.output
+    assert (folder / "curve.png").stat().st_size > 10_000
+    assert "curve.png" in done.stderr
+
+
+def test_unreadable_annotations_stop_it_unless_told_to_skip(folder: Path) -> None:
+    path = folder / "annotations.json"
+    document = json.loads(path.read_text())
+    document["database"]["video_7"]["duration"] = "long"
+    path.write_text(json.dumps(document))
+    done = run(folder, "--ground-truth", folder)
+    assert done.exit_code == 1
+    assert "video_7" in done.stderr
+    done = run(folder, "--ground-truth", folder, "--on-error", "skip", "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["videos"] == 7
+    assert json.loads(done.stdout)["problems"][0]["video"] == "video_7"
+
+
+def test_failures_are_one_line_and_exit_code_1(folder: Path) -> None:
+    done = run(folder, "--ground-truth", folder, "--subset", "testing")
+    assert done.exit_code == 1
+    assert "no video with instances in subset 'testing'" in done.stderr
+    done = run(folder, "--ground-truth", folder, "--plot", folder / "curve.txt")
+    assert done.exit_code == 1
+    assert "must end in" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nowhere.json", "--ground-truth", "."],
+        ["."],
+        [".", "--ground-truth", ".", "--max-proposals", "0"],
+    ],
+    ids=["no-result", "no-truth", "no-budget"],
+)
+def test_bad_usage_is_exit_code_2(arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_help_shows_an_example_and_starts_light() -> None:
+    assert "Example:" in run("--help").stdout
+    code = "import sys, actspan.cli.evaluate; print('numba' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
+from actspan.bundle import Source, weight_shapes
+from actspan.cli import main
+from actspan.config import FeatureSpec
+
+TEM, PEM = TemConfig(channels=5, hidden=4, length=20), PemConfig(hidden=6)
+
+
+def actspan(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["export", *map(str, arguments)])
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    tem, pem = (
+        {name: np.full(shape, 0.1, np.float32) for name, shape in weight_shapes(config).items()}
+        for config in (TEM, PEM)
+    )
+    return Bundle.create(
+        tmp_path / "b",
+        config=PipelineConfig(tem=TEM, pem=PEM),
+        features=FeatureSpec(),
+        source=Source(),
+        tem=tem,
+        pem=pem,
+    )
+
+
+def test_prints_a_table(bundle: Bundle) -> None:
+    result = actspan(bundle.path)
+    assert result.exit_code == 0
+    for word in ("TEM", "tem.onnx", "PEM", "pem.onnx", "17", "NumPy", "torch"):
+        assert word in result.stdout
+    assert {"tem.onnx", "pem.onnx"} <= Bundle.load(bundle.path).files.keys()
+
+
+def test_says_where_torch_is_absent(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert actspan(bundle.path).stdout.count("not installed") == 2
+
+
+def test_answers_as_json(bundle: Bundle) -> None:
+    answer = json.loads(actspan(bundle.path, "--json", "--batch", 2, "--length", 30).stdout)
+    assert [f["net"] for f in answer["files"]] == ["tem", "pem"]
+    assert all(f["numpy_difference"] < 1e-5 for f in answer["files"])
+    assert all(f["opset"] == 17 and f["size"] > 0 for f in answer["files"])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        pytest.param("tem.safetensors", "tem.safetensors: damaged", id="damaged"),
+        pytest.param("model.toml", "model.toml", id="settings"),
+    ],
+)
+def test_failures_are_one_line(bundle: Bundle, name: str, message: str) -> None:
+    (bundle.path / name).write_bytes(b"x")
+    result = actspan(bundle.path)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_bad_usage(bundle: Bundle) -> None:
+    assert actspan().exit_code == 2
+    assert actspan(bundle.path, "--batch", 0).exit_code == 2
