@@ -17,6 +17,7 @@ SOURCE = Path(actspan.__file__).parent
 ROOMS = [
     "errors",
     "files",
+    "parallel",
     "types",
     "config",
     "segments",

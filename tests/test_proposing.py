@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actspan import Run
-from actspan.errors import BundleError, DatasetError, ResultError
+from actspan.errors import ActSpanError, BundleError, DatasetError, ResultError
 from actspan.proposing import Request, propose_dataset
 from tests.made_up import write_bundle, write_dataset
 
@@ -126,7 +126,7 @@ def test_a_failure_half_way_leaves_nothing_behind(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("actspan.run.ScoreWriter.add", disk_full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ActSpanError, match="cannot be written: No space left"):
         propose_dataset(replace(request_, out=tmp_path / "run"))
     assert not list(tmp_path.iterdir())
 

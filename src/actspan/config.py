@@ -152,6 +152,92 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     soft_nms: SoftNmsConfig = SoftNmsConfig()
 
 
+class OptimConfig(Config):
+    """How the weights of one network are moved, and how often one looks whether it got better."""
+
+    method: Literal["adam", "adamw"] = "adam"
+    rate: float = 1e-3  # highest learning rate
+    weight_decay: float = 1e-4  # with "adam" part of the gradient, with "adamw" apart from it
+    schedule: Literal["step", "one-cycle"] = "step"
+    decay_epochs: int = 7  # "step": epochs between two drops of the rate
+    decay_factor: float = 0.1  # "step": what a drop multiplies the rate by
+    warmup: float = 0.2  # "one-cycle": share of the steps in which the rate rises
+    batch: int = 16  # videos a step
+    epochs: int = 20  # equal parts of the training; after each the validation set is judged
+    passes: int = 20  # how often every training video is seen at least
+    steps: int = 0  # optimiser steps at least; a small set is passed more often for them
+    average: float = 0.0  # decay of the running average of the weights, a step; 0 is none
+
+    def __post_init__(self) -> None:
+        counts = min(self.batch, self.epochs, self.passes, self.decay_epochs)
+        _require(counts >= 1, "training: batch, epochs, passes and decay_epochs must be >= 1")
+        _require(self.rate > 0, "training: rate must be positive")
+        _require(min(self.weight_decay, self.steps) >= 0, "training: nothing may be negative")
+        _require(0 <= self.warmup < 1, f"training: warmup {self.warmup} is not in [0, 1)")
+        _require(0 <= self.average < 1, f"training: average {self.average} is not in [0, 1)")
+
+
+class TemTrainConfig(Config):
+    """Training of TEM (bsn.md section 3)."""
+
+    optim: OptimConfig = OptimConfig()
+    action_weight: float = 2.0  # of the action loss; start and end count 1
+    standardize: bool = False  # scale every input channel to mean 0 and variance 1
+    dropout: float = 0.0  # share of input channels dropped
+    hidden_dropout: float = 0.0  # share of hidden channels dropped
+
+    def __post_init__(self) -> None:
+        _require(self.action_weight >= 0, "training: action_weight must not be negative")
+        for share in (self.dropout, self.hidden_dropout):
+            _require(0 <= share < 1, f"training: dropout {share} is not in [0, 1)")
+
+
+PemLoss = Literal["published", "weighted", "weighted-logistic"]
+
+
+class PemTrainConfig(Config):
+    """Training of PEM (bsn.md section 6)."""
+
+    optim: OptimConfig = OptimConfig(rate=0.01, weight_decay=1e-5, decay_epochs=10)
+    loss: PemLoss = "published"  # the published code averages before it weights
+    dropout: float = 0.0  # share of hidden units dropped
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.dropout < 1, f"training: dropout {self.dropout} is not in [0, 1)")
+
+
+class TrainConfig(Config):
+    """Both trainings, and the pipeline that the bundle shall have.
+
+    The channels of TEM are those of the dataset, whatever `pipeline` says.
+    """
+
+    pipeline: PipelineConfig = PipelineConfig(tem=TemConfig(), pem=PemConfig())
+    tem: TemTrainConfig = TemTrainConfig()
+    pem: PemTrainConfig = PemTrainConfig()
+
+
+DEFAULT_PRESET = "default"
+
+PRESETS: dict[str, TrainConfig] = {
+    "published": TrainConfig(),
+    "default": TrainConfig(),
+}
+
+
+def preset(name: str = DEFAULT_PRESET) -> TrainConfig:
+    """Training settings by name.
+
+    Raises
+    ------
+    ConfigError
+        There is no such preset; names those that there are.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
 def from_dict(kind: type[T], values: Any, *, where: str) -> T:
     """Check plain values (of a TOML or JSON file) and make a config of them.
 

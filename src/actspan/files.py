@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -12,6 +13,8 @@ from typing import IO
 
 from actspan.errors import ActSpanError
 
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
@@ -20,7 +23,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     Raises
     ------
     ActSpanError
-        The folder is missing or not writable; names it.
+        The folder is missing or not writable, or the disk is full; names the file.
     """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -33,6 +36,11 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(stream.fileno())
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        if error.errno in _DISK_ERRORS:
+            raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
+        raise  # of what the block does besides writing
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

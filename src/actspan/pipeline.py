@@ -9,12 +9,10 @@ the batch size nor the number of threads.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -26,11 +24,13 @@ from actspan.bundle import Bundle
 from actspan.config import PipelineConfig
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.errors import BundleError, ShapeError
+from actspan.parallel import chunked, map_ordered
 from actspan.proposals import bsp_features, generate_proposals, soft_nms
 from actspan.runtime import Session, open_session
 from actspan.types import BoundaryScores, Features, Float32, Proposals
 
 BATCH = 16  # videos a chunk: large enough for TEM's throughput, small enough for the caches
+PEM_ROWS = 2048  # proposals a call of PEM: its hidden layer then stays in the second-level cache
 
 Stage = Literal["read", "tem", "candidates", "pem", "soft-nms"]
 STAGES: tuple[Stage, ...] = ("read", "tem", "candidates", "pem", "soft-nms")
@@ -136,6 +136,7 @@ class Pipeline:
         self.clock = StageClock()
         self._tem, self._pem = tem, pem
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="actspan")
+        self._pool.submit(_load_kernels)  # meanwhile the caller finds out what to do
 
     @classmethod
     def load(
@@ -240,23 +241,11 @@ class Pipeline:
         batch : int
             Videos a chunk.
         """
-        waiting: deque[Future[tuple[list[Outcome], StageClock]]] = deque()
-        try:
-            remaining = iter(jobs)
-            while chunk := list(islice(remaining, batch)):
-                waiting.append(self._pool.submit(self._run_chunk, chunk))
-                if len(waiting) > 2 * self.threads:
-                    yield from self._collect(waiting.popleft())
-            while waiting:
-                yield from self._collect(waiting.popleft())
-        finally:
-            for future in waiting:
-                future.cancel()
-
-    def _collect(self, future: Future[tuple[list[Outcome], StageClock]]) -> list[Outcome]:
-        outcomes, clock = future.result()
-        self.clock.add(clock)
-        return outcomes
+        chunks = chunked(jobs, batch)
+        ahead = 2 * self.threads
+        for outcomes, clock in map_ordered(self._pool, self._run_chunk, chunks, ahead=ahead):
+            self.clock.add(clock)
+            yield from outcomes
 
     def _run_chunk(self, jobs: Sequence[Job]) -> tuple[list[Outcome], StageClock]:
         clock = StageClock()
@@ -308,12 +297,16 @@ class Pipeline:
         return generate_proposals(scores, self.config.pgm)[: self.config.pgm.keep]
 
     def _confidences(self, bsp: Sequence[Float32]) -> list[Float32]:
-        """PEM's score of every candidate of every video, from one call without padding."""
+        """PEM's score of every candidate; videos share calls, without padding."""
         counts = [len(rows) for rows in bsp]
         if self._pem is None:
             return [np.ones(count, dtype=np.float32) for count in counts]
-        output = self._pem.run({"video_feature": np.concatenate(bsp)})["output"]  # (sum N, 1)
-        return np.split(output[:, 0], np.cumsum(counts)[:-1])
+        rows = np.concatenate(bsp)  # (sum N, 32)
+        scored = np.empty(len(rows), dtype=np.float32)
+        for block in range(0, len(rows), PEM_ROWS):
+            part = slice(block, block + PEM_ROWS)
+            scored[part] = self._pem.run({"video_feature": rows[part]})["output"][:, 0]
+        return np.split(scored, np.cumsum(counts)[:-1])
 
     def _outcome(
         self,
@@ -327,6 +320,16 @@ class Pipeline:
         clipped = replace(best, start=np.maximum(best.start, 0), end=np.minimum(best.end, 1))
         answer = clipped.scaled(video.seconds)
         return Outcome(name, video.seconds, video.scores, candidates, confidence, answer)
+
+
+def _load_kernels() -> None:
+    """Call every kernel once, which loads its compiled form (or compiles it, the first time)."""
+    cells = np.full((2, 1), 0.5, dtype=np.float32)
+    fit_to_cells(Features(cells, stride=1.0, length=1.0), 3, "clamp")
+    scores = BoundaryScores(*(cells.ravel() for _ in range(3)))
+    candidates = generate_proposals(scores)
+    bsp_features(scores, candidates)
+    soft_nms(candidates)
 
 
 def fuse(candidates: Proposals, confidence: Float32) -> np.ndarray:

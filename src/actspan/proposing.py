@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -178,24 +179,14 @@ def _from_features(
 def _from_scores(
     dataset: Dataset, scores: ScoreFiles, on_error: Literal["fail", "skip"]
 ) -> tuple[Dataset, Iterable[Job]]:
-    missing = [
-        Problem(v.id, str(scores.path), "no boundary scores", "compute them, or leave it out")
-        for v in dataset.videos
-        if v.id not in scores
-    ]
-    extra = [
-        Problem(name, str(scores.path), "scores without annotation", "check it", Loss.NOTHING)
-        for name in scores.ids
-        if name not in dataset.annotated
-    ]
-    problems = [*dataset.problems, *missing, *extra]
+    seconds, note = _seconds_of(dataset)
+    problems = [*dataset.problems, *_score_problems(dataset, scores, seconds)]
     if on_error == "fail":
         stop_on_errors(problems)
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
     videos = [v for v in dataset.videos if v.id not in lost]
     if not videos:
         raise ResultError(f"{scores.path}: holds no boundary scores of the videos asked for")
-    seconds, note = _seconds_of(dataset.select(videos))
     dataset = replace(
         dataset,
         videos=tuple(videos),
@@ -203,6 +194,21 @@ def _from_scores(
         assumptions=(*dataset.assumptions, note),
     )
     return dataset, (Job(v.id, partial(_load_scores, scores, v.id, seconds)) for v in videos)
+
+
+def _score_problems(
+    dataset: Dataset, scores: ScoreFiles, seconds: Mapping[str, float]
+) -> Iterator[Problem]:
+    file = str(scores.path)
+    for video in dataset.videos:
+        if video.id not in scores:
+            yield Problem(video.id, file, "no boundary scores", "compute them, or leave it out")
+        elif math.isnan(seconds[video.id]):
+            remedy = "annotate its duration, in seconds"
+            yield Problem(video.id, str(dataset.path), "no duration", remedy)
+    for name in scores.ids:
+        if name not in dataset.annotated:
+            yield Problem(name, file, "scores without annotation", "check it", Loss.NOTHING)
 
 
 def _load_scores(scores: ScoreFiles, name: str, seconds: dict[str, float]) -> ScoredVideo:
