@@ -4,7 +4,7 @@ BIN := .venv/bin
 # pins what is installed and what builds it: two installs a month apart are the same
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: help setup demo demo-train test lint format bench clean
+.PHONY: help setup demo demo-train test docs lint format bench clean
 
 help:
 	@echo "make demo        install the core and see the main job on made-up data"
@@ -38,6 +38,9 @@ demo-train: .venv/dev
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n 2
+
+docs: .venv/dev
+	$(BIN)/python docs/generate_cli.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -21,8 +21,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="Folder for everything that the demo makes.",
 )
-@click.option("--videos", type=click.IntRange(3), default=60, show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+@click.option(
+    "--videos",
+    type=click.IntRange(3),
+    default=60,
+    show_default=True,
+    help="Size of the made-up set.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the set.")
 @click.option(
     "--training-set",
     type=click.IntRange(0),

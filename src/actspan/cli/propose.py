@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 )
 @click.option("--backend", default="auto", show_default=True, help="Inference runtime.")
 @click.option("--threads", type=click.IntRange(1), help="Workers. [default: all cores]")
-@click.option("--batch", type=click.IntRange(1), default=16, show_default=True)
+@click.option(
+    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos a chunk."
+)
 @click.option(
     "--on-error",
     type=click.Choice(["fail", "skip"]),

@@ -1,0 +1,197 @@
+"""`actspan train`: a dataset folder to a bundle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from actspan.cli.common import json_option, progress_bar, reports_errors, say
+from actspan.config import DEFAULT_PRESET, PRESETS
+from actspan.errors import require
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from actspan.bundle import Bundle
+    from actspan.config import TrainConfig
+
+
+@click.command()
+@click.option("--dataset", required=True, type=click.Path(path_type=Path), help="A dataset folder.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Bundle to write.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default=DEFAULT_PRESET,
+    show_default=True,
+    help="Settings to start from.",
+)
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    help="TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Train both networks for this many passes instead."
+)
+@click.option("--length", type=click.IntRange(2), help="Temporal scale T. [default: 100]")
+@click.option("--tem-hidden", type=click.IntRange(1), help="Hidden size of TEM. [default: 512]")
+@click.option("--pem-hidden", type=click.IntRange(1), help="Hidden size of PEM. [default: 256]")
+@click.option(
+    "--validation-split",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Share of the videos to set apart where the dataset has no validation part.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="Stop at problems in the dataset, or go on without what is bad.",
+)
+@click.option("--restart", is_flag=True, help="Throw away an unfinished training of this bundle.")
+@click.option("--force", is_flag=True, help="Replace a bundle that is there.")
+@json_option
+@reports_errors
+def command(
+    dataset: Path,
+    out: Path,
+    seed: int,
+    preset: str,
+    config_file: Path | None,
+    epochs: int | None,
+    length: int | None,
+    tem_hidden: int | None,
+    pem_hidden: int | None,
+    validation_split: float | None,
+    on_error: Literal["fail", "skip"],
+    restart: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Train TEM and PEM on a dataset folder, and write a bundle that is ready to run.
+
+    Cut off, it goes on where it was when the same command is given again. Losses are logged for
+    TensorBoard in OUT.training/logs, and in OUT/logs at the end.
+
+    \b
+    Example:
+      actspan train --dataset my-videos/ --out my-model/
+      actspan train --dataset my-videos/ --out my-model/ --preset published --seed 1
+    """
+    require("torch", extra="train", purpose="Training")
+    from actspan.bundle import Bundle
+    from actspan.data.dataset import Dataset
+    from actspan.training import train, trainable
+
+    sizes = {
+        "tem": {"length": length, "hidden": tem_hidden},
+        "pem": {"hidden": pem_hidden},
+    }
+    config = _settings(preset, config_file, epochs, sizes)
+    Bundle.check_target(out, overwrite=force)
+    with _drawn() as report:
+        found = trainable(
+            Dataset.load(dataset),
+            on_error=on_error,
+            progress=lambda done, total: report.progress("checking", done, total),
+        )
+        for line in _findings(found):
+            report.say(line)
+        bundle = train(
+            found,
+            out,
+            config,
+            seed=seed,
+            validation_split=validation_split,
+            restart=restart,
+            overwrite=force,
+            report=report,
+        )
+    if as_json:
+        click.echo(json.dumps(_figures(bundle)))
+    else:
+        _print(bundle)
+
+
+def _settings(
+    preset_name: str,
+    file: Path | None,
+    epochs: int | None,
+    sizes: dict[str, dict[str, int | None]],
+) -> TrainConfig:
+    """The preset, changed by a file, changed by options."""
+    from actspan.config import TrainConfig, from_dict, preset, read_toml, to_dict
+
+    values = to_dict(preset(preset_name))
+    if file is not None:
+        _merge(values, read_toml(file))
+    chosen = {net: {k: v for k, v in size.items() if v} for net, size in sizes.items()}
+    _merge(values, {"pipeline": chosen})
+    if epochs is not None:
+        length = {"optim": {"epochs": epochs, "passes": epochs, "steps": 0}}
+        _merge(values, {"tem": length, "pem": length})
+    return from_dict(TrainConfig, values, where=str(file or f"preset {preset_name}"))
+
+
+def _merge(values: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(values.get(key), dict):
+            _merge(values[key], value)
+        else:
+            values[key] = value
+
+
+class _Drawn:
+    """A report as progress bars, one a kind of work."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._tasks: dict[str, Any] = {}
+
+    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(what, total=total, note=note)
+        self._bar.update(self._tasks[what], completed=done, total=total, note=note)
+
+    def say(self, message: str) -> None:
+        say(message)
+
+
+@contextmanager
+def _drawn() -> Iterator[_Drawn]:
+    with progress_bar() as bar:
+        yield _Drawn(bar)
+
+
+def _findings(dataset: Any) -> Iterator[str]:
+    for assumption in dataset.assumptions:
+        yield f"note: {assumption}"
+    for problem in dataset.problems:
+        what = "left out" if problem.is_error else "note"
+        yield f"{what}: {problem.video}: {problem.problem} ({problem.file}): {problem.remedy}"
+
+
+def _figures(bundle: Bundle) -> dict[str, Any]:
+    training = dict(bundle.training or {})
+    names = ("preset", "seed", "data", "tem", "pem")
+    return {"bundle": str(bundle.path), **{name: training[name] for name in names}}
+
+
+def _print(bundle: Bundle) -> None:
+    figures = _figures(bundle)
+    for net in ("tem", "pem"):
+        fit = figures[net]
+        losses = f"training loss {fit['training']:.4f}"
+        if "validation" in fit:
+            losses += f", validation loss {fit['validation']:.4f}"
+        click.echo(f"{net.upper()}: epoch {fit['epoch']} of {fit['epochs']} kept, {losses}")
+    click.echo(f"bundle: {bundle.path}")
+    click.echo(f"next:   actspan propose --model {bundle.path} --dataset DIR --out run/")

@@ -1,0 +1,66 @@
+"""What every command owes its users."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from actspan.cli import main
+from tests.conftest import ROOT
+
+COMMANDS = list(main.table)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_an_example(name: str) -> None:
+    answer = CliRunner().invoke(main, [name, "--help"])
+    assert answer.exit_code == 0
+    assert f"actspan {name}" in answer.output.partition("Example:")[2]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_does(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    silent = [p.name for p in command.params if isinstance(p, click.Option) and not p.help]
+    assert silent == []
+
+
+def test_bad_usage_exits_with_2() -> None:
+    assert CliRunner().invoke(main, ["propose"]).exit_code == 2
+    assert CliRunner().invoke(main, ["fly"]).exit_code == 2
+
+
+def test_errors_are_one_message_and_exit_code_1(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "actspan", "propose", "--model", str(tmp_path / "none")]
+    command += ["--dataset", str(tmp_path), "--out", str(tmp_path / "x.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "is not a bundle" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys; from actspan.cli import main; main(['--help'], standalone_mode=False);"
+        "print([m for m in ('numpy', 'numba', 'torch', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_reference_in_the_docs_is_current() -> None:
+    path = ROOT / "docs" / "generate_cli.py"
+    spec = importlib.util.spec_from_file_location("generate_cli", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert module.reference() == written, "run: make docs"
