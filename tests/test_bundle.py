@@ -153,17 +153,23 @@ def test_contradictions_are_refused(tmp_path: Path, changes: dict[str, Any], mes
     assert files_of(tmp_path) == []
 
 
+@pytest.mark.parametrize("error", [OSError("disk on fire"), OSError(28, "No space left")])
 def test_a_failing_disk_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
 ) -> None:
-    def fail(*_: object) -> None:
-        raise OSError("no space left on device")
+    bundle = create(tmp_path / "whole")
 
-    monkeypatch.setattr("actspan.bundle.files.sync", fail)
+    def fail(*_: object) -> None:
+        raise error
+
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(BundleError, match="no space left"):
+    with pytest.raises(BundleError, match=str(error.args[-1])):
         create(tmp_path / "b")
-    assert files_of(tmp_path) == []
+    with pytest.raises(BundleError, match=str(error.args[-1])):
+        bundle.add_file("x.bin", lambda path: path.touch())
+    assert files_of(tmp_path) == ["whole"]
+    assert Bundle.load(bundle.path) == bundle
+    assert len(files_of(bundle.path)) == 3
 
 
 def test_other_folders_are_never_replaced(tmp_path: Path) -> None:

@@ -1,1 +1,5 @@
 """Weights to ONNX, without torch."""
+
+from actspan.export.export import ExportCheck, export_bundle
+
+__all__ = ["ExportCheck", "export_bundle"]

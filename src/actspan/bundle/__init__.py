@@ -1,0 +1,26 @@
+"""A model on disk: a folder that says where it came from and can prove that it is whole.
+
+    bsn/
+    ├── model.toml        format version, source, features, pipeline, training; files with checksums
+    ├── tem.safetensors   weights; a bundle may hold one of the two networks
+    ├── pem.safetensors
+    ├── tem.onnx          written by `actspan export`
+    └── pem.onnx
+
+A bundle appears all at once, files are replaced in one step, and whatever is read is checked.
+"""
+
+from actspan.bundle.manifest import FileRecord, Source, SourceFile
+from actspan.bundle.model import Bundle
+from actspan.bundle.weights import NETS, Net, check_weights, weight_shapes
+
+__all__ = [
+    "NETS",
+    "Bundle",
+    "FileRecord",
+    "Net",
+    "Source",
+    "SourceFile",
+    "check_weights",
+    "weight_shapes",
+]

@@ -1,0 +1,101 @@
+"""Checksums, and writing such that a reader sees the old files or the new ones, never a mix."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from actspan.config import Config
+from actspan.errors import BundleError
+from actspan.files import atomic_file, sha256
+
+
+class FileRecord(Config, frozen=True):
+    """What a file of the bundle must be."""
+
+    sha256: str
+    size: int  # bytes
+
+
+def record_of(data: bytes) -> FileRecord:
+    """The record of a file with these contents."""
+    return FileRecord(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+
+
+def measure(path: Path) -> FileRecord:
+    """The record of a file as it is on disk."""
+    return FileRecord(sha256=sha256(path), size=path.stat().st_size)
+
+
+def remedy(path: Path) -> str:
+    """What to do about a damaged file."""
+    if path.suffix == ".safetensors":
+        return "copy the bundle again, or make it anew from its checkpoints"
+    return f"write it anew: actspan export {path.parent}"
+
+
+def damage(path: Path, what: str) -> str:
+    """The message about a damaged file."""
+    return f"{path}: damaged: {what}; {remedy(path)}"
+
+
+def check_record(path: Path, found: FileRecord, record: FileRecord) -> None:
+    """Compare what was found with what was written.
+
+    Raises
+    ------
+    BundleError
+        They differ; says how, and what to do.
+    """
+    if found.size != record.size:
+        raise BundleError(damage(path, f"{found.size} bytes where {record.size} were written"))
+    if found.sha256 != record.sha256:
+        raise BundleError(damage(path, "its SHA-256 is not the recorded one"))
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's entries, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def beside(path: Path) -> Path:
+    """A new hidden name in the same folder, with the same suffix."""
+    return path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
+
+
+def place(temporary: Path, path: Path) -> None:
+    """Move a finished file to its place, in one step and for good."""
+    sync(temporary)
+    os.replace(temporary, path)
+    sync(path.parent)
+
+
+def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Make a folder beside its place, then move it there; what was there is removed at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh, old = beside(path), beside(path)
+    try:
+        fresh.mkdir()
+        for name, data in contents.items():
+            with atomic_file(fresh / name) as stream:
+                stream.write(data)
+        if path.exists():
+            path.rename(old)
+        try:
+            fresh.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+        sync(path.parent)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)

@@ -1,0 +1,299 @@
+"""The bundle itself: load, create, read weights, add files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+from numpy.typing import ArrayLike
+
+from actspan.bundle.files import (
+    FileRecord,
+    beside,
+    check_record,
+    damage,
+    measure,
+    place,
+    record_of,
+    remedy,
+    write_folder,
+)
+from actspan.bundle.manifest import (
+    FORMAT_VERSION,
+    MANIFEST,
+    Manifest,
+    Source,
+    check_consistent,
+    read_manifest,
+)
+from actspan.bundle.weights import NETS, Net, check_weights
+from actspan.config import FeatureSpec, PemConfig, PipelineConfig, TemConfig, dump_toml, to_dict
+from actspan.errors import ActSpanError, BundleError, ShapeError
+from actspan.files import atomic_file
+from actspan.types import Float32
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One model: its weights, its settings, the features it expects, its exported files.
+
+    Attributes
+    ----------
+    path : Path
+        The folder.
+    config : PipelineConfig
+        Every stage's settings.
+    features : FeatureSpec
+        What the features must be.
+    source : Source
+        Where the weights came from.
+    files : mapping of str to FileRecord
+        Checksums of everything in the folder.
+    training : mapping, optional
+        What the trainer chose to record.
+
+    Examples
+    --------
+    >>> bundle = Bundle.load("bsn/")  # doctest: +SKIP
+    >>> bundle.has_tem, bundle.weights("pem")["fc1.weight"].shape  # doctest: +SKIP
+    (True, (256, 32))
+    """
+
+    path: Path
+    config: PipelineConfig
+    features: FeatureSpec
+    source: Source
+    files: Mapping[str, FileRecord]
+    training: Mapping[str, Any] | None = None
+
+    @property
+    def has_tem(self) -> bool:
+        """Whether it holds a TEM."""
+        return "tem.safetensors" in self.files
+
+    @property
+    def has_pem(self) -> bool:
+        """Whether it holds a PEM."""
+        return "pem.safetensors" in self.files
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read `model.toml`; the other files are checked when they are used.
+
+        Raises
+        ------
+        BundleError
+            Not a bundle, of a newer format, or its settings are damaged or contradict each other.
+        """
+        manifest = read_manifest(Path(path))
+        return cls(
+            path=Path(path),
+            config=manifest.pipeline,
+            features=manifest.features,
+            source=manifest.source,
+            files=manifest.files,
+            training=manifest.training,
+        )
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        config: PipelineConfig,
+        features: FeatureSpec,
+        source: Source,
+        tem: Mapping[str, ArrayLike] | None,
+        pem: Mapping[str, ArrayLike] | None,
+        training: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> Self:
+        """Write a bundle: all of it, or nothing.
+
+        Parameters
+        ----------
+        tem, pem : mapping of str to array, optional
+            Weights under the names of `weight_shapes`; at least one network is needed.
+        training : mapping, optional
+            Anything that TOML can hold.
+        overwrite : bool
+            Replace a bundle that is there. A folder that is not a bundle is never replaced.
+
+        Raises
+        ------
+        BundleError
+            `path` is taken, cannot be written, or weights do not fit `config`.
+        """
+        path = Path(path)
+        cls.check_target(path, overwrite=overwrite)
+        contents = {
+            f"{net}.safetensors": _pack(path, config, net, weights)
+            for net, weights in (("tem", tem), ("pem", pem))
+            if weights is not None
+        }
+        if not contents:
+            raise BundleError(f"{path}: a bundle needs the weights of a TEM, a PEM or both")
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            source=source,
+            features=features,
+            pipeline=config,
+            files={name: record_of(data) for name, data in contents.items()},
+            training=None if training is None else msgspec.to_builtins(dict(training)),
+        )
+        check_consistent(manifest, path)
+        contents[MANIFEST] = dump_toml(to_dict(manifest)).encode()
+        try:
+            write_folder(path.resolve(), contents)
+        except (OSError, ActSpanError) as error:
+            raise BundleError(f"{path}: cannot be written: {error}") from error
+        return cls.load(path)
+
+    @staticmethod
+    def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Before long work: could a bundle be written to `path`?
+
+        Raises
+        ------
+        BundleError
+            Something is there that must not be replaced.
+        """
+        path = Path(path)
+        if (path / MANIFEST).is_file():
+            if not overwrite:
+                raise BundleError(
+                    f"{path}: there is a bundle already; choose another folder, or ask to "
+                    "replace it (--force, overwrite=True)"
+                )
+        elif path.is_dir() and not any(path.iterdir()):
+            return
+        elif path.exists() or path.is_symlink():
+            raise BundleError(
+                f"{path}: exists and is not a bundle, so it is left alone; choose another folder"
+            )
+
+    def weights(self, net: Net) -> dict[str, Float32]:
+        """The float32 weights of one network, checksum and shapes verified.
+
+        Raises
+        ------
+        BundleError
+            The bundle lacks this network, or the file is missing, damaged or does not fit.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        path = self.path / f"{net}.safetensors"
+        record = self._recorded(path.name)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BundleError(damage(path, f"cannot be read: {error.strerror}")) from error
+        check_record(path, record_of(data), record)
+        try:
+            return check_weights(load(data), _stage(self.config, net, path))
+        except (SafetensorError, ShapeError) as error:
+            raise BundleError(
+                f"{path}: does not fit {MANIFEST}: {error}; {remedy(path)}"
+            ) from error
+
+    def file(self, name: str) -> Path:
+        """The path of a file of the bundle, checksum verified.
+
+        Raises
+        ------
+        BundleError
+            The bundle lacks it, or it is damaged; says how to write it anew.
+        """
+        record, path = self._recorded(name), self.path / name
+        try:
+            found = measure(path)
+        except OSError as error:
+            raise BundleError(damage(path, f"cannot be read: {error.strerror}")) from error
+        check_record(path, found, record)
+        return path
+
+    def add_file(self, name: str, write: Callable[[Path], None]) -> Self:
+        """Add or replace a file: `write` fills a temporary one, which then takes its place.
+
+        A reader never meets a half-written file. `model.toml` comes last; whoever stops in
+        between leaves a bundle in which the file counts as absent.
+
+        Returns
+        -------
+        Bundle
+            With the new record; this one is left as it was.
+
+        Raises
+        ------
+        BundleError
+            `name` is not a plain file name, or the folder cannot be written.
+        """
+        if name in {MANIFEST, "", ".."} or Path(name).name != name:
+            raise BundleError(f"{self.path}: {name!r} cannot be the name of an added file")
+        files = dict(read_manifest(self.path).files)  # another process may have added some
+        temporary = beside(self.path / name)
+        try:
+            write(temporary)
+            record = measure(temporary)
+            if files.pop(name, record) != record:
+                self._write_manifest(files)
+            place(temporary, self.path / name)
+            files = dict(sorted((files | {name: record}).items()))
+            self._write_manifest(files)
+        except OSError as error:
+            raise BundleError(f"{self.path / name}: cannot be written: {error}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return replace(self, files=files)
+
+    def _write_manifest(self, files: dict[str, FileRecord]) -> None:
+        manifest = Manifest(
+            format_version=FORMAT_VERSION,
+            source=self.source,
+            features=self.features,
+            pipeline=self.config,
+            files=files,
+            training=None if self.training is None else dict(self.training),
+        )
+        try:
+            with atomic_file(self.path / MANIFEST) as stream:
+                stream.write(dump_toml(to_dict(manifest)).encode())
+        except ActSpanError as error:
+            raise BundleError(str(error)) from error
+
+    def _recorded(self, name: str) -> FileRecord:
+        if name in self.files:
+            return self.files[name]
+        net = name.partition(".")[0]
+        if net in NETS and f"{net}.safetensors" not in self.files:
+            raise BundleError(f"{self.path}: this bundle has no {net.upper()}; {_ABSENT[net]}")
+        raise BundleError(f"{self.path}: has no {name}; write it: actspan export {self.path}")
+
+
+_ABSENT = {
+    "tem": "start from boundary scores (actspan propose --scores), or make a bundle of both "
+    "networks: actspan convert TEM PEM --out BUNDLE",
+    "pem": "make a bundle of both networks: actspan convert TEM PEM --out BUNDLE, or actspan train",
+}
+
+
+def _stage(config: PipelineConfig, net: str, path: Path) -> TemConfig | PemConfig:
+    stage = config.tem if net == "tem" else config.pem
+    if stage is None:
+        raise BundleError(f"{path}: there are {net} weights, but no config of {net}")
+    return stage
+
+
+def _pack(path: Path, config: PipelineConfig, net: str, weights: Mapping[str, ArrayLike]) -> bytes:
+    from safetensors.numpy import save
+
+    try:
+        packed: bytes = save(check_weights(weights, _stage(config, net, path)))
+    except ShapeError as error:
+        raise BundleError(f"{path}: the {net} weights do not fit its config: {error}") from error
+    return packed

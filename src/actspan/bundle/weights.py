@@ -1,0 +1,70 @@
+"""Which weights each network has: names, shapes, and whether given ones fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from actspan.config import PemConfig, TemConfig
+from actspan.errors import ShapeError
+from actspan.types import Float32
+
+Net = Literal["tem", "pem"]
+NETS: tuple[Net, ...] = ("tem", "pem")
+
+
+def weight_shapes(config: TemConfig | PemConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every weight that a network must have."""
+    H = config.hidden
+    if isinstance(config, PemConfig):
+        return {
+            "fc1.weight": (H, config.inputs),
+            "fc1.bias": (H,),
+            "fc2.weight": (1, H),
+            "fc2.bias": (1,),
+        }
+    return {
+        "conv1.weight": (H, config.channels, 3),
+        "conv1.bias": (H,),
+        "conv2.weight": (H, H, 3),
+        "conv2.bias": (H,),
+        "conv3.weight": (3, H, 1),
+        "conv3.bias": (3,),
+    }
+
+
+def check_weights(
+    weights: Mapping[str, ArrayLike], config: TemConfig | PemConfig
+) -> dict[str, Float32]:
+    """The weights of one network as contiguous float32, if they are what `config` says.
+
+    TEM may also have `input.mean` and `input.scale`, (C,): its input is then
+    `(x - mean) * scale`.
+
+    Raises
+    ------
+    ShapeError
+        A weight is missing, unknown, of another shape, or holds NaN or infinity; names it.
+    """
+    shapes = weight_shapes(config)
+    if isinstance(config, TemConfig) and ("input.mean" in weights or "input.scale" in weights):
+        shapes |= {"input.mean": (config.channels,), "input.scale": (config.channels,)}
+    missing, unknown = sorted(shapes.keys() - weights), sorted(weights.keys() - shapes)
+    if missing or unknown:
+        raise ShapeError(
+            "; ".join(
+                f"{what} weights: {', '.join(names)}"
+                for what, names in (("missing", missing), ("unknown", unknown))
+                if names
+            )
+        )
+    arrays = {name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in shapes}
+    for name, array in arrays.items():
+        if array.shape != shapes[name]:
+            raise ShapeError(f"{name} has shape {array.shape}; {shapes[name]} is needed")
+        if not np.isfinite(array).all():
+            raise ShapeError(f"{name} holds NaN or infinity")
+    return arrays

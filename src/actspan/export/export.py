@@ -1,0 +1,202 @@
+"""A bundle's networks as ONNX files, each held against its weights before it is kept."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from actspan.bundle import NETS, Bundle, Net
+from actspan.config import TemConfig
+from actspan.errors import ParityError
+from actspan.export.graph import OPSET, build_pem, build_tem
+from actspan.export.reference import pem_forward, tem_forward
+from actspan.runtime import open_session
+from actspan.types import Float32
+
+__all__ = ["TOLERANCE", "ExportCheck", "export_bundle"]
+
+TOLERANCE = 1e-5  # largest absolute difference of a probability
+
+Forward = Callable[[Float32], Float32]
+Weights = dict[str, Float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportCheck:
+    """What was written, and how far it is from its weights.
+
+    Attributes
+    ----------
+    net : "tem" or "pem"
+    file : str
+        Name in the bundle.
+    opset : int
+    size : int
+        Bytes.
+    numpy_difference : float
+        Largest absolute difference between ONNX Runtime and the NumPy forward pass.
+    torch_difference : float, optional
+        The same with the torch network, where that was compared.
+    """
+
+    net: Net
+    file: str
+    opset: int
+    size: int
+    numpy_difference: float
+    torch_difference: float | None = None
+
+
+def export_bundle(
+    bundle: Bundle,
+    *,
+    batch: int | None = None,
+    length: int | None = None,
+    check_torch: bool | Literal["auto"] = "auto",
+) -> tuple[Bundle, list[ExportCheck]]:
+    """Write `tem.onnx` and `pem.onnx` for the networks that are there.
+
+    Each graph runs on ONNX Runtime over seeded random input and must agree with the NumPy forward
+    pass, and with the torch network where asked, before its file appears. The number of proposals
+    is always free.
+
+    Parameters
+    ----------
+    batch, length : int, optional
+        Fix TEM's batch size, its number of cells; free where not given.
+    check_torch : bool or "auto"
+        Compare with the torch networks too; "auto" does so where torch is installed. False never
+        imports torch.
+
+    Returns
+    -------
+    Bundle
+        With the new files.
+    list of ExportCheck
+        One a network.
+
+    Raises
+    ------
+    ParityError
+        A graph differs by more than 1e-5; its file is not written.
+    BundleError
+        The bundle is damaged or cannot be written.
+    MissingExtraError
+        The package `onnx` is not installed.
+
+    Examples
+    --------
+    >>> bundle, checks = export_bundle(Bundle.load("bsn/"))  # doctest: +SKIP
+    >>> max(check.numpy_difference for check in checks) < 1e-5  # doctest: +SKIP
+    True
+    """
+    if check_torch == "auto":
+        check_torch = importlib.util.find_spec("torch") is not None
+    checks = []
+    for net in NETS:
+        if bundle.has_tem if net == "tem" else bundle.has_pem:
+            bundle, check = _export(bundle, net, batch, length, check_torch)
+            checks.append(check)
+    return bundle, checks
+
+
+def _export(
+    bundle: Bundle, net: Net, batch: int | None, length: int | None, check_torch: bool
+) -> tuple[Bundle, ExportCheck]:
+    weights = bundle.weights(net)
+    model = build_tem(weights, batch=batch, length=length) if net == "tem" else build_pem(weights)
+    forwards = {"NumPy": _numpy_forward(net, weights)}
+    if check_torch:
+        forwards["torch"] = _torch_forward(bundle, net, weights)
+    checks = []
+
+    def write(path: Path) -> None:
+        path.write_bytes(model.SerializeToString(deterministic=True))
+        checks.append(
+            _check(net, path, list(_inputs(bundle, net, weights, batch, length)), forwards)
+        )
+
+    bundle = bundle.add_file(f"{net}.onnx", write)
+    return bundle, checks[0]
+
+
+def _check(
+    net: Net, path: Path, inputs: list[Float32], forwards: Mapping[str, Forward]
+) -> ExportCheck:
+    """Run a written graph; its file is not kept if this raises."""
+    with open_session(path, backend="onnxruntime") as session:
+        (name,) = session.input_names
+        outputs = [session.run({name: x})["output"] for x in inputs]
+    with np.errstate(all="ignore"):  # what overflows is reported below
+        differences = {
+            who: max(_difference(y, forward(x)) for x, y in zip(inputs, outputs, strict=True))
+            for who, forward in forwards.items()
+        }
+    for who, difference in differences.items():
+        if not difference <= TOLERANCE:  # NaN is no agreement
+            raise ParityError(
+                f"{net}.onnx: not written: it differs from the {who} network by {difference:.3g} "
+                f"where {TOLERANCE:g} is allowed; check the weights for extreme values, or report "
+                "this with your versions of onnx and onnxruntime"
+            )
+    return ExportCheck(
+        net=net,
+        file=f"{net}.onnx",
+        opset=OPSET,
+        size=path.stat().st_size,
+        numpy_difference=differences["NumPy"],
+        torch_difference=differences.get("torch"),
+    )
+
+
+def _difference(a: Float32, b: Float32) -> float:
+    return float(np.max(np.abs(a.astype(np.float64) - b)))
+
+
+def _inputs(
+    bundle: Bundle, net: Net, weights: Weights, batch: int | None, length: int | None
+) -> Iterator[Float32]:
+    """Seeded input on the scale of real features, in the sizes that the graph allows."""
+    rng = np.random.default_rng(0)
+    if net == "pem":  # BSP features are mixtures of probabilities
+        inputs = weights["fc1.weight"].shape[1]
+        for proposals in (1, 7, 1000):
+            yield rng.random((proposals, inputs), dtype=np.float32)
+        return
+    channels = weights["conv1.weight"].shape[1]
+    cells = (bundle.config.tem or TemConfig()).length
+    sizes = {(batch or b, length or t) for b, t in ((1, cells), (3, cells), (2, cells + 7))}
+    for b, t in sorted(sizes):
+        x = 2.0 * rng.standard_normal((b, channels, t), dtype=np.float32)
+        if "input.mean" in weights:  # what lies on that scale once it is standardised
+            scale = weights["input.scale"][:, None]
+            x = weights["input.mean"][:, None] + x / np.where(scale == 0, 1, scale)
+        yield x.astype(np.float32)
+
+
+def _numpy_forward(net: Net, weights: Weights) -> Forward:
+    forward = tem_forward if net == "tem" else pem_forward
+    return lambda x: forward(weights, x)
+
+
+def _torch_forward(bundle: Bundle, net: Net, weights: Weights) -> Forward:
+    import torch
+
+    from actspan.nets.pem import Pem
+    from actspan.nets.tem import Tem
+
+    module = Tem(bundle.config.tem) if net == "tem" else Pem(bundle.config.pem)
+    module.load_weights(weights)
+    module.eval()
+
+    def forward(x: Float32) -> Float32:
+        with torch.inference_mode():
+            output: Float32 = module(torch.from_numpy(x)).numpy()
+        return output
+
+    return forward
