@@ -152,7 +152,7 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     soft_nms: SoftNmsConfig = SoftNmsConfig()
 
 
-class OptimConfig(Config):
+class OptimConfig(Config, frozen=True):
     """How the weights of one network are moved, and how often one looks whether it got better."""
 
     method: Literal["adam", "adamw"] = "adam"
@@ -177,7 +177,7 @@ class OptimConfig(Config):
         _require(0 <= self.average < 1, f"training: average {self.average} is not in [0, 1)")
 
 
-class TemTrainConfig(Config):
+class TemTrainConfig(Config, frozen=True):
     """Training of TEM (bsn.md section 3)."""
 
     optim: OptimConfig = OptimConfig()
@@ -195,7 +195,7 @@ class TemTrainConfig(Config):
 PemLoss = Literal["published", "weighted", "weighted-logistic"]
 
 
-class PemTrainConfig(Config):
+class PemTrainConfig(Config, frozen=True):
     """Training of PEM (bsn.md section 6)."""
 
     optim: OptimConfig = OptimConfig(rate=0.01, weight_decay=1e-5, decay_epochs=10)
@@ -206,7 +206,7 @@ class PemTrainConfig(Config):
         _require(0 <= self.dropout < 1, f"training: dropout {self.dropout} is not in [0, 1)")
 
 
-class TrainConfig(Config):
+class TrainConfig(Config, frozen=True):
     """Both trainings, and the pipeline that the bundle shall have.
 
     The channels of TEM are those of the dataset, whatever `pipeline` says.
