@@ -33,8 +33,10 @@ demo: .venv/core
 
 demo-train: .venv/dev
 	$(BIN)/actspan demo --training-set 480 --seed 0 --out build/made-up
-	$(BIN)/actspan train --dataset build/made-up --config src/actspan/demo/train.toml --seed 0 --restart --force --out build/demo-bundle
-	cp build/demo-bundle/*.toml build/demo-bundle/*.safetensors build/demo-bundle/*.onnx src/actspan/demo/bundle/
+	$(BIN)/actspan train --dataset build/made-up --tem-hidden 64 --pem-hidden 64 --seed 0 \
+	  --restart --force --out build/demo-bundle
+	mkdir -p src/actspan/demo/bundle
+	cp $(addprefix build/demo-bundle/,model.toml tem.safetensors pem.safetensors tem.onnx pem.onnx) src/actspan/demo/bundle/
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n 2
