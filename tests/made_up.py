@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -62,7 +62,13 @@ def edit_annotations(folder: Path, video: str, **changes: Any) -> None:
 
 
 def write_bundle(
-    folder: Path, *, channels: int = CHANNELS, length: int = 20, hidden: int = 8, tem: bool = True
+    folder: Path,
+    *,
+    channels: int = CHANNELS,
+    length: int = 20,
+    hidden: int = 8,
+    tem: bool = True,
+    mode: Literal["rescale", "window"] = "rescale",
 ) -> Bundle:
     """A small bundle with random weights, scaled so that scores spread over (0, 1)."""
     rng = np.random.default_rng(7)
@@ -84,6 +90,7 @@ def write_bundle(
         config=PipelineConfig(
             tem=TemConfig(channels=channels, length=length, hidden=hidden) if tem else None,
             pem=PemConfig(hidden=hidden),
+            mode=mode,
         ),
         features=FeatureSpec(channels=channels),
         source=Source(note="made up for tests"),

@@ -35,10 +35,10 @@ def test_a_run_holds_everything(request_: Request, tmp_path: Path) -> None:
     proposals = run.proposals()
     assert sum(len(p) for p in proposals.values()) == summary.proposals
     with run.scores() as scores:
-        for name, seconds, candidates, confidence in run.candidates():
-            assert len(candidates) == len(confidence)
-            assert proposals[name].end.max() <= seconds
-            assert scores.read(name).action.shape == (20,)
+        for row in run.candidates():
+            assert len(row.proposals) == len(row.confidence)
+            assert proposals[row.video].end.max() <= row.seconds
+            assert scores.read(row.video).action.shape == (20,)
     assert not [f for f in tmp_path.iterdir() if f.name != "run"]
 
 

@@ -156,6 +156,8 @@ class _Counted:
     def __iter__(self) -> Iterator[Outcome]:
         for outcome in self._outcomes:
             yield outcome
+            if outcome.proposals is None:
+                continue
             self.videos += 1
             self.proposals += len(outcome.proposals)
             if self._report:
@@ -173,7 +175,8 @@ def _from_features(
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
     progress = partial(report, "check") if report else None
     dataset = check_dataset(dataset, channels=channels, on_error=on_error, progress=progress)
-    return dataset, (Job(v.id, partial(dataset.read, v.id)) for v in dataset.videos)
+    mapped = bundle.config.mode == "window"  # long recordings are read in parts
+    return dataset, (Job(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in dataset.videos)
 
 
 def _from_scores(

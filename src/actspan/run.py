@@ -3,7 +3,7 @@
     run/
     ├── run.toml           bundle, dataset, versions, settings, timing, skipped videos
     ├── scores.npz         <video> -> (3, T) float32: action, start, end
-    ├── candidates.arrow   a row a video: what PEM scored, before suppression
+    ├── candidates.arrow   a row a video or window: what PEM scored, before suppression
     └── result.json        the proposals, seconds
 
 A run appears when it is complete; until then it lies beside its place under a hidden name.
@@ -17,13 +17,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
 from actspan.config import dump_toml, read_toml
 from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
+from actspan.data.windows import Window, stitch
 from actspan.errors import ConfigError, ResultError
 from actspan.files import atomic_file
 from actspan.pipeline import Outcome
@@ -78,8 +79,8 @@ class Run:
         """Boundary scores of every video."""
         return ScoreFiles(self.path / SCORES)
 
-    def candidates(self) -> Iterator[tuple[str, float, Proposals, Float32]]:
-        """Walk over (video, seconds of position 1.0, candidates as fractions, PEM's confidence).
+    def candidates(self) -> Iterator[Candidates]:
+        """Walk over what PEM scored, before suppression, a video or a window at a time.
 
         Raises
         ------
@@ -97,7 +98,28 @@ class Run:
             raise ResultError(f"{path}: cannot be read: {error}") from error
 
 
-def _rows(batch: Any) -> Iterator[tuple[str, float, Proposals, Float32]]:
+class Candidates(NamedTuple):
+    """What PEM scored of one video, or of one window of it.
+
+    Attributes
+    ----------
+    video : str
+    offset, seconds : float
+        Position p stands for offset + p * seconds.
+    proposals : Proposals
+        N candidates, positions, ranked by start score x end score.
+    confidence : (N,) float32
+        PEM's scores.
+    """
+
+    video: str
+    offset: float
+    seconds: float
+    proposals: Proposals
+    confidence: Float32
+
+
+def _rows(batch: Any) -> Iterator[Candidates]:
     for row in range(batch.num_rows):
         columns = {
             name: batch.column(name)[row].values.to_numpy().copy()  # the file closes, arrays stay
@@ -107,19 +129,22 @@ def _rows(batch: Any) -> Iterator[tuple[str, float, Proposals, Float32]]:
         found = Proposals(
             columns["start"], columns["end"], score, columns["start_score"], columns["end_score"]
         )
-        name, seconds = batch.column("video")[row].as_py(), batch.column("seconds")[row].as_py()
-        yield name, seconds, found, columns["confidence"]
+        name, offset, seconds = (
+            batch.column(key)[row].as_py() for key in ("video", "offset", "seconds")
+        )
+        yield Candidates(name, offset, seconds, found, columns["confidence"])
 
 
 class _CandidateWriter:
-    """Write `candidates.arrow`, a record batch a video."""
+    """Write `candidates.arrow`, a record batch a video or window."""
 
     def __init__(self, stream: Any) -> None:
         import pyarrow as pa
 
         self._pa = pa
         lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in _COLUMNS.items()]
-        self._schema = pa.schema([("video", pa.string()), ("seconds", pa.float64()), *lists])
+        place = [("video", pa.string()), ("offset", pa.float64()), ("seconds", pa.float64())]
+        self._schema = pa.schema([*place, *lists])
         self._writer = pa.ipc.new_file(stream, self._schema)
 
     def add(self, outcome: Outcome) -> None:
@@ -136,8 +161,8 @@ class _CandidateWriter:
             pa.ListArray.from_arrays(offsets, pa.array(values[name], getattr(pa, kind)()))
             for name, kind in _COLUMNS.items()
         ]
-        head = [pa.array([outcome.id]), pa.array([outcome.seconds])]
-        self._writer.write_batch(pa.record_batch([*head, *lists], schema=self._schema))
+        place = [pa.array([x]) for x in (outcome.id, outcome.offset, outcome.seconds)]
+        self._writer.write_batch(pa.record_batch([*place, *lists], schema=self._schema))
 
     def close(self) -> None:
         self._writer.close()
@@ -147,8 +172,13 @@ def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
     """Write the result JSON alone, as outcomes come; it appears when it is complete."""
     with ResultWriter(path) as result:
         for outcome in outcomes:
-            proposals = outcome.proposals
-            result.add(outcome.id, proposals.start, proposals.end, proposals.score)
+            _add_result(result, outcome)
+
+
+def _add_result(result: ResultWriter, outcome: Outcome) -> None:
+    proposals = outcome.proposals
+    if proposals is not None:  # None: a window with more to come
+        result.add(outcome.id, proposals.start, proposals.end, proposals.score)
 
 
 class RunWriter:
@@ -157,6 +187,7 @@ class RunWriter:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stack = ExitStack()
+        self._windows: list[tuple[Window, Float32]] = []  # of the recording at hand
 
     def __enter__(self) -> Self:
         stack = self._stack
@@ -171,11 +202,16 @@ class RunWriter:
         self._stack.__exit__(*details)
 
     def add(self, outcome: Outcome) -> None:
-        """Append one video."""
-        self._scores.add(outcome.id, np.asarray(outcome.scores))
+        """Append one video, or the next window of a recording."""
         self._candidates.add(outcome)
-        proposals = outcome.proposals
-        self._result.add(outcome.id, proposals.start, proposals.end, proposals.score)
+        _add_result(self._result, outcome)
+        if outcome.window is None:
+            self._scores.add(outcome.id, np.asarray(outcome.scores))
+            return
+        self._windows.append((outcome.window, np.asarray(outcome.scores)))
+        if outcome.window.is_final:
+            self._scores.add(outcome.id, stitch(self._windows))
+            self._windows.clear()
 
 
 def write_info(folder: Path, info: Mapping[str, Any]) -> None:

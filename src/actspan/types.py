@@ -202,6 +202,13 @@ class Features:
     def __len__(self) -> int:
         return len(self.values)
 
+    def rows(self, first: int, last: int) -> Self:
+        """The snippets first <= i < last, with their share of the output span."""
+        values = self.values[first:last]
+        share = len(values) / len(self.values)
+        output_span = None if self.output_span is None else self.output_span * share
+        return replace(self, values=values, output_span=output_span)
+
     @property
     def span(self) -> float:
         """Seconds that the features cover."""

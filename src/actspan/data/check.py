@@ -23,6 +23,7 @@ from actspan.types import Video
 
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
 
+_ROWS = 4096  # looked at at a time, so that a day's recording takes no more memory than an hour's
 _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far a segment may pass the end and be clipped
 
 
@@ -151,18 +152,20 @@ def _look_at_all(dataset: Dataset, progress: Progress | None) -> Iterator[_Seen]
 def _look_at(dataset: Dataset, video: Video) -> _Seen:
     entry = dataset.entries.get(video.id)
     if entry is None:
-        remedy = "extract its features, or remove it from the annotations"
-        return _Seen(video, problem=Problem(video.id, str(dataset.path), "no features", remedy))
+        todo = "extract its features, or remove it from the annotations"
+        return _Seen(video, problem=Problem(video.id, str(dataset.path), "no features", todo))
+    remedy = "extract its features again"
     try:
-        array = read_array(entry)
+        array = read_array(entry, mapped=True)
     except FeatureError as error:
-        remedy = "extract its features again"
         what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
         return _Seen(video, problem=Problem(video.id, str(entry), what, remedy))
-    if not np.isfinite(array).all():
-        remedy = "extract its features again"
-        count = int(array.size - np.isfinite(array).sum())
-        what = f"{count} value(s) NaN or infinite"
+    bad = sum(
+        int(np.count_nonzero(~np.isfinite(array[i : i + _ROWS])))
+        for i in range(0, len(array), _ROWS)
+    )
+    if bad:
+        what = f"{bad} value(s) NaN or infinite"
         return _Seen(video, problem=Problem(video.id, str(entry), what, remedy))
     return _Seen(video, array.shape, entry.path.suffix == ".csv")
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actspan.config import FeatureSpec, from_dict, read_toml
 from actspan.data.annotations import canonical_id, find_annotations, read_annotations
 from actspan.data.problems import Loss, Problem
 from actspan.data.readers import HDF5_SUFFIXES, SUFFIXES, Entry, list_entries, read_array
 from actspan.data.rescale import Edge
-from actspan.data.timebase import snippet_grid
-from actspan.errors import AnnotationError, DataError, FeatureError
+from actspan.data.timebase import SnippetGrid, snippet_grid
+from actspan.errors import AnnotationError, DataError, FeatureError, ShapeError
 from actspan.types import Features, Video
 
 SPEC_FILE = "dataset.toml"
@@ -153,19 +154,65 @@ class Dataset:
         FeatureError
             There are none, they are damaged, or do not fit the dataset's spec.
         """
+        recording = self.open(video_id, mapped=False)
+        return recording.rows(0, len(recording))
+
+    def open(self, video_id: str, *, mapped: bool = True) -> Recording:
+        """Open one video's features, to read them in parts where the format allows it (npy).
+
+        Raises
+        ------
+        FeatureError
+            As `read`; values are checked where they are read.
+        """
         if video_id not in self.entries:
             raise FeatureError(f"{self.path}: no features for video {video_id!r}")
         entry = self.entries[video_id]
-        array = read_array(entry)
+        array = read_array(entry, mapped=mapped)
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
-        if not np.isfinite(values).all():
-            raise FeatureError(f"{entry}: holds NaN or infinity")
-        video = self._by_id[video_id]
-        stride, length, output_span = snippet_grid(video, self.spec, len(values))
-        return Features(np.asarray(values, np.float32), stride, length, output_span)
+        grid = snippet_grid(self._by_id[video_id], self.spec, len(values))
+        return Recording(entry, values, grid)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """One video's features, read in parts.
+
+    Attributes
+    ----------
+    entry : Entry
+        Where they lie.
+    values : (n, C) array
+        In memory or mapped, of any numeric type.
+    grid : SnippetGrid
+        How they lie in time.
+    """
+
+    entry: Entry
+    values: NDArray[Any]
+    grid: SnippetGrid
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rows(self, first: int, last: int) -> Features:
+        """The snippets first <= i < last, with their share of the output span.
+
+        Raises
+        ------
+        FeatureError
+            They hold NaN or infinity.
+        """
+        values = np.asarray(self.values[first:last], dtype=np.float32)
+        stride, length, span = self.grid
+        output_span = None if span is None else span * (len(values) / len(self.values))
+        try:
+            return Features(values, stride, length, output_span)
+        except ShapeError as error:
+            raise FeatureError(f"{self.entry}: {error}") from error
 
 
 def _read_spec(path: Path) -> FeatureSpec:

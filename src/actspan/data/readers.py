@@ -46,15 +46,18 @@ def list_entries(path: Path) -> list[tuple[str, Entry]]:
     return [(key, Entry(path, key)) for key in keys]
 
 
-def read_array(entry: Entry) -> NDArray[Any]:
+def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
     """Load one video's array, two-dimensional and numeric.
+
+    With `mapped`, an npy file is mapped into memory instead, and only what is touched is read.
 
     Raises
     ------
     FeatureError
         Empty, truncated, not numeric, pickled, or not two-dimensional; names the file.
     """
-    array: NDArray[Any] = _guarded(entry.path, _READERS[entry.path.suffix], entry.key)
+    reader = _map_npy if mapped and entry.path.suffix == ".npy" else _READERS[entry.path.suffix]
+    array: NDArray[Any] = _guarded(entry.path, reader, entry.key)
     if array.ndim != 2 or 0 in array.shape:
         raise FeatureError(f"{entry}: shape {array.shape}, but a filled (T, C) array is needed")
     if array.dtype.kind not in "fiu":
@@ -86,6 +89,11 @@ def _guarded(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
 
 def _read_npy(path: Path, key: str | None) -> NDArray[Any]:
     array: NDArray[Any] = np.load(path, allow_pickle=False)
+    return array
+
+
+def _map_npy(path: Path, key: str | None) -> NDArray[Any]:
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 

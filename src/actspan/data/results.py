@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from operator import attrgetter
@@ -73,21 +73,41 @@ def read_result(path: Path | str) -> dict[str, Proposals]:
     0.768
     """
     path = _result_file(Path(path))
+    data = result_bytes(path)
+    found = {name: _decode_proposals(path, name, raw) for name, raw in result_videos(path, data)}
+    refuse_repeated_videos(path, data, sum(map(len, found.values())))
+    return found
+
+
+def result_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises
+    ------
+    ResultError
+        It cannot be read.
+    """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
-    raw = _decode_results(path, data)
-    found: dict[str, Proposals] = {}
-    for name, entries in raw.items():
+
+
+def result_videos(path: Path, data: bytes) -> Iterator[tuple[str, msgspec.Raw]]:
+    """Id, without `v_`, and undecoded entries of every video of a result file.
+
+    Raises
+    ------
+    ResultError
+        Not JSON, without "results", or a video is there with and without `v_`.
+    """
+    seen = set()
+    for name, entries in _decode_results(path, data).items():
         video = canonical_id(name)
-        if video in found:
+        if video in seen:
             raise ResultError(f"{path}: video {video!r} is there with and without 'v_': keep one")
-        found[video] = _decode_proposals(path, name, entries)
-    # a repeated key overwrites silently, but what it overwrote still stands in the text
-    if data.count(b'"segment"') != sum(map(len, found.values())):
-        _refuse_repeated_videos(path, data)
-    return found
+        seen.add(video)
+        yield video, entries
 
 
 def _result_file(path: Path) -> Path:
@@ -147,8 +167,11 @@ def _holds_non_finite(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-def _refuse_repeated_videos(path: Path, data: bytes) -> None:
-    """Raise if any object of the document has a key twice."""
+def refuse_repeated_videos(path: Path, data: bytes, entries: int) -> None:
+    """Raise if any object of the document, of which `entries` were read, has a key twice."""
+    # a repeated key overwrites silently, but what it overwrote still stands in the text
+    if data.count(b'"segment"') == entries:
+        return
 
     def check(pairs: list[tuple[str, Any]]) -> None:
         names, times = Counter(key for key, _ in pairs).most_common(1)[0] if pairs else ("", 0)
@@ -210,18 +233,33 @@ class ResultWriter:
         ShapeError
             The arrays differ in length.
         """
-        if video_id in self._written:
-            raise ResultError(f"{self.path}: video {video_id!r} is written twice")
         proposals = Proposals(
             np.asarray(start, np.float64), np.asarray(end, np.float64), np.asarray(score, float)
         )
+        self.add_entries(video_id, proposals)
+
+    def add_entries(
+        self, video_id: str, proposals: Proposals, labels: Sequence[str] | None = None
+    ) -> None:
+        """Write one video's proposals, seconds, with a label each where `labels` are given.
+
+        Raises
+        ------
+        ResultError
+            The video was added before, or a value is NaN or infinite.
+        """
+        if video_id in self._written:
+            raise ResultError(f"{self.path}: video {video_id!r} is written twice")
         columns = (proposals.start, proposals.end, proposals.score)
         if not all(np.isfinite(column).all() for column in columns):
             raise ResultError(f"{self.path}: video {video_id!r}: NaN or infinity in its proposals")
-        entries = [
+        entries: list[dict[str, Any]] = [
             {"score": c, "segment": (s, e)}
             for s, e, c in zip(*(column.tolist() for column in columns), strict=True)
         ]
+        if labels is not None:
+            for entry, label in zip(entries, labels, strict=True):
+                entry["label"] = label
         separator = b", " if self._written else b""
         key = msgspec.json.encode(video_id)
         self._put(b"%s%s: %s" % (separator, key, msgspec.json.encode(entries)))

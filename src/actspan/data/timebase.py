@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,13 +16,25 @@ _AUTHORS_STRIDE = 16  # frames; the published features
 _COMMON_STRIDES = (1, 2, 4, 5, 8, 10, 16, 32, 64)  # frames; tried when nothing says the stride
 
 
-def snippet_grid(
-    video: Video, spec: FeatureSpec, snippets: int
-) -> tuple[float, float, float | None]:
-    """Find the stride, length and output span of a video's features, in seconds.
+class SnippetGrid(NamedTuple):
+    """How a video's snippets lie in time.
 
-    The output span is None where results use the same span as labels; in the authors' layout it
-    is theirs, with the floor that is part of the published number.
+    Attributes
+    ----------
+    stride, length : float
+        Seconds.
+    output_span : float, optional
+        Seconds that position 1.0 stands for in results, where labels use another span: in the
+        authors' layout, whose floor is part of the published number.
+    """
+
+    stride: float
+    length: float
+    output_span: float | None = None
+
+
+def snippet_grid(video: Video, spec: FeatureSpec, snippets: int) -> SnippetGrid:
+    """Find how a video's features lie in time.
 
     Raises
     ------
@@ -30,9 +43,8 @@ def snippet_grid(
     """
     if video.feature_frames is not None and video.frames is not None:
         stride = video.feature_frames / video.frames * video.duration / snippets
-        return stride, stride, annotated_seconds(video)
-    stride, length = _stride_and_length(video, spec, snippets)
-    return stride, length, None
+        return SnippetGrid(stride, stride, annotated_seconds(video))
+    return SnippetGrid(*_stride_and_length(video, spec, snippets))
 
 
 def annotated_seconds(video: Video) -> float:

@@ -75,7 +75,7 @@ def _draw(out: Path, dataset: Dataset, run: Run, recall: RecallResult) -> tuple[
 
     curve = out / "recall.png"
     plot_recall(recall, curve)
-    proposals, spans = run.proposals(), {name: s for name, s, _, _ in run.candidates()}
+    proposals, spans = run.proposals(), {row.video: row.seconds for row in run.candidates()}
     pictures = [curve]
     with run.scores() as scores:
         for name in _telling(dataset, proposals):

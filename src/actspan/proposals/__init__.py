@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from actspan.proposals.bsp import bsp_features, bsp_features_plain
 from actspan.proposals.candidates import (
+    fuse,
     generate_proposals,
     generate_proposals_plain,
     match_instances,
@@ -17,6 +18,7 @@ from actspan.proposals.suppression import soft_nms, soft_nms_plain
 __all__ = [
     "bsp_features",
     "bsp_features_plain",
+    "fuse",
     "generate_proposals",
     "generate_proposals_plain",
     "match_instances",

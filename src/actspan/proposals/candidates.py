@@ -7,6 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from actspan.config import PgmConfig
+from actspan.errors import ShapeError
 from actspan.segments import ioa_matrix, tiou_matrix
 from actspan.types import BoundaryScores, Float32, Float64, Proposals
 
@@ -130,3 +131,28 @@ def match_instances(proposals: Proposals, instances: Float64) -> tuple[Float64, 
         return nothing, nothing.copy()
     sides = (proposals.start, proposals.end, instances[:, 0], instances[:, 1])
     return tiou_matrix(*sides).max(axis=1), ioa_matrix(*sides).max(axis=1)
+
+
+def fuse(candidates: Proposals, confidence: Float32) -> Float64:
+    """Final score of candidates: confidence x start score x end score (bsn.md section 7).
+
+    Parameters
+    ----------
+    candidates : Proposals
+        N candidates with boundary scores.
+    confidence : (N,) float32
+        PEM's scores.
+
+    Returns
+    -------
+    (N,) float64
+
+    Raises
+    ------
+    ShapeError
+        The candidates carry no boundary scores.
+    """
+    if candidates.start_score is None or candidates.end_score is None:
+        raise ShapeError("candidates without start and end scores cannot be ranked")
+    fused: Float64 = confidence.astype(np.float64) * candidates.start_score * candidates.end_score
+    return fused

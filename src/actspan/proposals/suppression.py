@@ -13,7 +13,9 @@ from actspan.segments import tiou, tiou_matrix
 from actspan.types import Float64, Proposals
 
 
-def soft_nms(proposals: Proposals, config: SoftNmsConfig | None = None) -> Proposals:
+def soft_nms(
+    proposals: Proposals, config: SoftNmsConfig | None = None, *, span: float = 1.0
+) -> Proposals:
     """Pick the best proposal again and again, lowering the scores of its close neighbours.
 
     A neighbour is close if its tIoU with the pick exceeds a threshold that grows with the pick's
@@ -23,9 +25,12 @@ def soft_nms(proposals: Proposals, config: SoftNmsConfig | None = None) -> Propo
     Parameters
     ----------
     proposals : Proposals
-        Positions in fractions of the feature span (the threshold depends on their width); `score`
-        is what they compete by. Equal scores: the earlier wins.
+        `score` is what they compete by. Equal scores: the earlier wins.
     config : SoftNmsConfig, optional
+    span : float
+        The length, in the unit of the positions, that counts as 1 (and anything longer too) where
+        the threshold depends on a pick's width: 1 for fractions of the feature span; the length
+        of a window for a long recording in seconds.
 
     Returns
     -------
@@ -47,11 +52,14 @@ def soft_nms(proposals: Proposals, config: SoftNmsConfig | None = None) -> Propo
         config.threshold_long,
         config.decay,
         config.picks,
+        span,
     )
     return _best(proposals, chosen, scores, config.keep)
 
 
-def soft_nms_plain(proposals: Proposals, config: SoftNmsConfig | None = None) -> Proposals:
+def soft_nms_plain(
+    proposals: Proposals, config: SoftNmsConfig | None = None, *, span: float = 1.0
+) -> Proposals:
     """Twin of `soft_nms` in plain NumPy."""
     config = config or SoftNmsConfig()
     score, left = proposals.score.copy(), np.ones(len(proposals), dtype=bool)
@@ -62,13 +70,15 @@ def soft_nms_plain(proposals: Proposals, config: SoftNmsConfig | None = None) ->
         chosen.append(best)
         scores.append(float(score[best]))
         left[best] = False
-        width = proposals.end[best] - proposals.start[best]
-        span = config.threshold_long - config.threshold_short
+        width = min((proposals.end[best] - proposals.start[best]) / span, 1.0)
+        threshold = (
+            config.threshold_short + (config.threshold_long - config.threshold_short) * width
+        )
         pick = slice(best, best + 1)
         overlap = tiou_matrix(
             proposals.start[pick], proposals.end[pick], proposals.start, proposals.end
         )[0]
-        close = left & (overlap > config.threshold_short + span * width)
+        close = left & (overlap > threshold)
         score[close] *= np.exp(-np.square(overlap[close]) / config.decay)
     return _best(proposals, np.array(chosen, dtype=np.int64), np.array(scores), config.keep)
 
@@ -87,6 +97,7 @@ def _decay_and_pick(
     threshold_long: float,
     decay: float,
     picks: int,
+    span: float,
 ) -> tuple[NDArray[np.int64], Float64]:
     left_start, left_end, left_score = start.copy(), end.copy(), score.copy()
     index = np.arange(len(start))
@@ -100,7 +111,8 @@ def _decay_and_pick(
                 best = i
         chosen[k], scores[k] = index[best], left_score[best]
         xmin, xmax = left_start[best], left_end[best]
-        threshold = threshold_short + (threshold_long - threshold_short) * (xmax - xmin)
+        width = min((xmax - xmin) / span, 1.0)
+        threshold = threshold_short + (threshold_long - threshold_short) * width
         left -= 1
         for i in range(left):  # close the gap, keeping the order, and lower what is near
             j = i + 1 if i >= best else i

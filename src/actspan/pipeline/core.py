@@ -9,96 +9,30 @@ the batch size nor the number of threads.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from time import perf_counter
 from types import TracebackType
-from typing import Literal, NamedTuple, Self, overload
+from typing import Self, overload
 
 import numpy as np
 
 from actspan.bundle import Bundle
-from actspan.config import PipelineConfig
+from actspan.config import PipelineConfig, TemConfig
 from actspan.data.rescale import Edge, fit_to_cells
+from actspan.data.windows import pad_window, plan_windows, seen_elsewhere
 from actspan.errors import BundleError, ShapeError
 from actspan.parallel import chunked, map_ordered
-from actspan.proposals import bsp_features, generate_proposals, soft_nms
+from actspan.pipeline.jobs import Job, Outcome, Piece, ScoredVideo, StageClock
+from actspan.pipeline.recordings import Recordings
+from actspan.proposals import bsp_features, fuse, generate_proposals, soft_nms
 from actspan.runtime import Session, open_session
 from actspan.types import BoundaryScores, Features, Float32, Proposals
 
 BATCH = 16  # videos a chunk: large enough for TEM's throughput, small enough for the caches
 PEM_ROWS = 2048  # proposals a call of PEM: its hidden layer then stays in the second-level cache
-
-Stage = Literal["read", "tem", "candidates", "pem", "soft-nms"]
-STAGES: tuple[Stage, ...] = ("read", "tem", "candidates", "pem", "soft-nms")
-
-
-class ScoredVideo(NamedTuple):
-    """Boundary scores of a video, and the seconds that position 1.0 stands for."""
-
-    scores: BoundaryScores
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One video to be done; a worker loads its features, or its boundary scores."""
-
-    id: str
-    load: Callable[[], Features | ScoredVideo]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Outcome:
-    """All that was computed of one video.
-
-    Attributes
-    ----------
-    id : str
-    seconds : float
-        What position 1.0 stands for.
-    scores : BoundaryScores
-    candidates : Proposals
-        What PEM scored, fractions of the feature span, ranked as section 4; before suppression.
-    confidence : (N,) float32
-        PEM's score of each candidate.
-    proposals : Proposals
-        The answer: seconds, best first.
-    """
-
-    id: str
-    seconds: float
-    scores: BoundaryScores
-    candidates: Proposals
-    confidence: Float32
-    proposals: Proposals
-
-
-@dataclass(slots=True)
-class StageClock:
-    """Seconds that workers spent in each stage, summed over workers."""
-
-    seconds: dict[Stage, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-
-    @contextmanager
-    def time(self, stage: Stage) -> Iterator[None]:
-        """Add the time of a block to a stage."""
-        begin = perf_counter()
-        yield
-        self.seconds[stage] += perf_counter() - begin
-
-    def add(self, other: StageClock) -> None:
-        """Add another worker's times."""
-        for stage, seconds in other.seconds.items():
-            self.seconds[stage] += seconds
-
-    def shares(self) -> dict[Stage, float]:
-        """Each stage's share of the sum, in [0, 1]."""
-        total = sum(self.seconds.values()) or 1.0
-        return {stage: seconds / total for stage, seconds in self.seconds.items()}
 
 
 class Pipeline:
@@ -227,9 +161,11 @@ class Pipeline:
             The model holds no TEM.
         """
         if isinstance(features, Features):
-            return next(self.run([Job("", lambda: features)])).proposals
-        jobs = (Job("", lambda f=f: f) for f in features)  # type: ignore[misc]
-        return (outcome.proposals for outcome in self.run(jobs))
+            return next(self._answers([Job("", lambda: features)]))
+        return self._answers(Job("", lambda f=f: f) for f in features)  # type: ignore[misc]
+
+    def _answers(self, jobs: Iterable[Job]) -> Iterator[Proposals]:
+        return (o.proposals for o in self.run(jobs) if o.proposals is not None)
 
     def run(self, jobs: Iterable[Job], *, batch: int = BATCH) -> Iterator[Outcome]:
         """Take jobs through all stages; outcomes come in order, a bounded number at a time.
@@ -237,30 +173,46 @@ class Pipeline:
         Parameters
         ----------
         jobs : iterable of Job
-            All load features, or all load boundary scores.
         batch : int
-            Videos a chunk.
+            Videos, or windows, a chunk.
+
+        Yields
+        ------
+        Outcome
+            One a video in rescale mode; in window mode one a window, the last with proposals.
         """
-        chunks = chunked(jobs, batch)
+        windows = self.config.mode == "window"
+        chunks = chunked(self._windows(jobs) if windows else map(_whole, jobs), batch)
         ahead = 2 * self.threads
+        answering = Recordings(self.config) if windows else None
         for outcomes, clock in map_ordered(self._pool, self._run_chunk, chunks, ahead=ahead):
             self.clock.add(clock)
-            yield from outcomes
+            yield from outcomes if answering is None else map(answering.add, outcomes)
 
-    def _run_chunk(self, jobs: Sequence[Job]) -> tuple[list[Outcome], StageClock]:
+    def _windows(self, jobs: Iterable[Job]) -> Iterator[Piece]:
+        for job in jobs:
+            source = job.open()
+            for window in plan_windows(len(source), self._length):
+                yield Piece(job.id, partial(source.rows, window.first, window.last), window)
+
+    @property
+    def _length(self) -> int:
+        """T, cells a video or snippets a window."""
+        return (self.config.tem or TemConfig()).length
+
+    def _run_chunk(self, pieces: Sequence[Piece]) -> tuple[list[Outcome], StageClock]:
         clock = StageClock()
         with clock.time("read"):
-            loaded = [job.load() for job in jobs]
+            loaded = [piece.load() for piece in pieces]
         videos = self._with_scores(loaded, clock)
         with clock.time("candidates"):
-            candidates = [self._candidates(video.scores) for video in videos]
+            candidates = list(map(self._candidates, videos, pieces))
             pairs = zip(videos, candidates, strict=True)
             bsp = [bsp_features(video.scores, found, self.config.bsp) for video, found in pairs]
         with clock.time("pem"):
             confidences = self._confidences(bsp)
         with clock.time("soft-nms"):
-            names = (job.id for job in jobs)
-            outcomes = list(map(self._outcome, names, videos, candidates, confidences))
+            outcomes = list(map(self._outcome, pieces, videos, candidates, confidences))
         return outcomes, clock
 
     def _with_scores(
@@ -276,25 +228,37 @@ class Pipeline:
             tem, video = self._tem_input(features)
         with clock.time("tem"):
             output = tem.run({"video": video})["output"]  # (B, 3, T)
+        windows = self.config.mode == "window"  # there padded cells hold nothing, so they go
         pairs = zip(output, features, strict=True)
-        return [ScoredVideo(BoundaryScores.from_array(row), item.seconds) for row, item in pairs]
+        return [
+            ScoredVideo(
+                BoundaryScores.from_array(row[:, : len(item)] if windows else row), item.seconds
+            )
+            for row, item in pairs
+        ]
 
     def _tem_input(self, features: Sequence[Features]) -> tuple[Session, Float32]:
         """TEM and a batch for it, (B, C, T)."""
         if self._tem is None or self.config.tem is None:
             raise BundleError("the bundle holds no TEM, which features need; give boundary scores")
-        length, channels = self.config.tem.length, self.config.tem.channels
+        length, channels = self._length, self.config.tem.channels
         video = np.empty((len(features), channels, length), dtype=np.float32)
         for row, item in zip(video, features, strict=True):
             if item.values.shape[1] != channels:
                 raise ShapeError(
                     f"features have {item.values.shape[1]} channels, the model expects {channels}"
                 )
-            row[:] = fit_to_cells(item, length, self.edge).T
+            if self.config.mode == "window":
+                row[:] = pad_window(item.values, length).T
+            else:
+                row[:] = fit_to_cells(item, length, self.edge).T
         return self._tem, video
 
-    def _candidates(self, scores: BoundaryScores) -> Proposals:
-        return generate_proposals(scores, self.config.pgm)[: self.config.pgm.keep]
+    def _candidates(self, video: ScoredVideo, piece: Piece) -> Proposals:
+        found = generate_proposals(video.scores, self.config.pgm)
+        if piece.window is not None:
+            found = found[~seen_elsewhere(found.start, found.end, piece.window)]
+        return found[: self.config.pgm.keep]
 
     def _confidences(self, bsp: Sequence[Float32]) -> list[Float32]:
         """PEM's score of every candidate; videos share calls, without padding."""
@@ -309,17 +273,26 @@ class Pipeline:
         return np.split(scored, np.cumsum(counts)[:-1])
 
     def _outcome(
-        self,
-        name: str,
-        video: ScoredVideo,
-        candidates: Proposals,
-        confidence: Float32,
+        self, piece: Piece, video: ScoredVideo, candidates: Proposals, confidence: Float32
     ) -> Outcome:
-        fused = candidates.with_score(fuse(candidates, confidence))
-        best = soft_nms(fused, self.config.soft_nms)
+        outcome = Outcome(
+            piece.id, video.seconds, video.scores, candidates, confidence, None, piece.window
+        )
+        if piece.window is not None:  # the recording's windows go through Soft-NMS together
+            return outcome
+        best = soft_nms(candidates.with_score(fuse(candidates, confidence)), self.config.soft_nms)
         clipped = replace(best, start=np.maximum(best.start, 0), end=np.minimum(best.end, 1))
-        answer = clipped.scaled(video.seconds)
-        return Outcome(name, video.seconds, video.scores, candidates, confidence, answer)
+        return replace(outcome, proposals=clipped.scaled(video.seconds))
+
+
+def _whole(job: Job) -> Piece:
+    """A video that the nets see at once; it is opened by the worker."""
+
+    def load() -> Features | ScoredVideo:
+        source = job.open()
+        return source.rows(0, len(source))
+
+    return Piece(job.id, load)
 
 
 def _load_kernels() -> None:
@@ -330,16 +303,6 @@ def _load_kernels() -> None:
     candidates = generate_proposals(scores)
     bsp_features(scores, candidates)
     soft_nms(candidates)
-
-
-def fuse(candidates: Proposals, confidence: Float32) -> np.ndarray:
-    """Final score of candidates: confidence x start score x end score, (N,) float64."""
-    if candidates.start_score is None or candidates.end_score is None:
-        raise ShapeError("candidates without start and end scores cannot be ranked")
-    fused: np.ndarray = (
-        confidence.astype(np.float64) * candidates.start_score * candidates.end_score
-    )
-    return fused
 
 
 def _with_onnx(bundle: Bundle) -> Bundle:

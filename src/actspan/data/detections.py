@@ -1,0 +1,189 @@
+"""Detections: proposals with labels, in the result file's form with `label` in every entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.data.results import (
+    ResultWriter,
+    refuse_repeated_videos,
+    result_bytes,
+    result_videos,
+)
+from actspan.errors import ResultError, ShapeError
+from actspan.types import Float64, Proposals
+
+DETECTIONS_FILE = "detections.json"  # in a run folder
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """Scored and labelled segments of one video.
+
+    Attributes
+    ----------
+    segments : Proposals
+        N segments, seconds; their `score` is what detections are ranked by.
+    label : (N,) int64
+        Positions in `names`.
+    names : tuple of str
+        Labels that there are; often shared by many videos.
+
+    Raises
+    ------
+    ShapeError
+        `label` is not (N,), or points outside `names`.
+
+    Examples
+    --------
+    >>> found = Detections(Proposals([0.0], [9.5], [0.8]), [1], ("jump", "run"))
+    >>> found.labels
+    ['run']
+    """
+
+    segments: Proposals
+    label: Labels
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        label = np.ascontiguousarray(self.label, dtype=np.int64)
+        if label.shape != (len(self.segments),):
+            raise ShapeError(f"label has shape {label.shape}; ({len(self.segments)},) is needed")
+        if len(label) and not 0 <= label.min() <= label.max() < len(self.names):
+            raise ShapeError(f"label points outside the {len(self.names)} names")
+        object.__setattr__(self, "label", label)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, index: Any) -> Self:
+        """Select by slice, mask or indices."""
+        return type(self)(self.segments[index], self.label[index], self.names)
+
+    @property
+    def labels(self) -> list[str]:
+        """The label of each entry, in words."""
+        return [self.names[code] for code in self.label.tolist()]
+
+    @classmethod
+    def of(cls, segments: Proposals, labels: Sequence[str]) -> Self:
+        """From labels in words, one a segment."""
+        codes = {name: code for code, name in enumerate(dict.fromkeys(labels))}
+        return cls(segments, np.array([codes[name] for name in labels], np.int64), tuple(codes))
+
+    def ranked(self) -> Self:
+        """Best first; equal scores keep their order."""
+        return self[np.argsort(-self.segments.score, kind="stable")]
+
+
+class _Entry(msgspec.Struct, gc=False):
+    score: float
+    segment: tuple[float, float]
+    label: str
+
+
+_decode_entries = msgspec.json.Decoder(list[_Entry]).decode
+_score, _segment, _label = attrgetter("score"), attrgetter("segment"), attrgetter("label")
+
+
+def read_detections(path: Path | str) -> dict[str, Detections]:
+    """Read a detections file, or that of a run folder (`detections.json`).
+
+    Parameters
+    ----------
+    path : Path or str
+
+    Returns
+    -------
+    dict of video id to Detections
+        Seconds; videos and entries in the file's order, all with the same `names`. A leading `v_`
+        of an id is stripped.
+
+    Raises
+    ------
+    ResultError
+        Missing, damaged, with NaN, or an entry is without a label.
+    """
+    path = _detections_file(Path(path))
+    columns: dict[str, tuple[Float64, list[float], list[str]]] = {}
+    codes: dict[str, int] = {}
+    data = result_bytes(path)
+    for video, raw in result_videos(path, data):
+        try:
+            entries = _decode_entries(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ResultError(f"{path}: video {video!r}: {error}; {_needed(error)}") from error
+        segments = np.array(list(map(_segment, entries)), np.float64).reshape(-1, 2)
+        labels = list(map(_label, entries))
+        for name in labels:
+            codes.setdefault(name, len(codes))
+        columns[video] = (segments, list(map(_score, entries)), labels)
+    refuse_repeated_videos(path, data, sum(len(scores) for _, scores, _ in columns.values()))
+    names = tuple(codes)
+    return {
+        video: Detections(
+            Proposals(segments[:, 0], segments[:, 1], np.array(score, np.float64)),
+            np.array([codes[name] for name in labels], np.int64),
+            names,
+        )
+        for video, (segments, score, labels) in columns.items()
+    }
+
+
+def _needed(error: Exception) -> str:
+    if "`label`" in str(error):
+        return "these are proposals, not detections; label them: actspan label"
+    return "every entry needs a score, a label and a segment of two numbers, in seconds"
+
+
+def _detections_file(path: Path) -> Path:
+    if not path.is_dir():
+        return path
+    if not (path / DETECTIONS_FILE).is_file():
+        raise ResultError(
+            f"{path}: no {DETECTIONS_FILE} in this run; label its proposals: actspan label {path} "
+            "--labels-from SCORES.json"
+        )
+    return path / DETECTIONS_FILE
+
+
+class DetectionWriter(ResultWriter):
+    """Write a detections file video by video, as `ResultWriter` does.
+
+    Examples
+    --------
+    >>> with DetectionWriter("detections.json") as writer:  # doctest: +SKIP
+    ...     writer.add_detections("video_1", detections)
+    """
+
+    def add_detections(self, video_id: str, found: Detections) -> None:
+        """Write one video's detections, seconds.
+
+        Raises
+        ------
+        ResultError
+            The video was added before, or a value is NaN or infinite.
+        """
+        self.add_entries(video_id, found.segments, found.labels)
+
+
+def write_detections(path: Path | str, detections: Mapping[str, Detections]) -> None:
+    """Write the detections of many videos, seconds.
+
+    Raises
+    ------
+    ResultError
+        As `DetectionWriter`.
+    """
+    with DetectionWriter(path) as writer:
+        for video, found in detections.items():
+            writer.add_detections(video, found)

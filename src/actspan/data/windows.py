@@ -1,0 +1,104 @@
+"""Long recordings in windows: bsn.md section 11."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.types import Float32, Float64
+
+
+class Window(NamedTuple):
+    """A stretch of a recording, in snippets.
+
+    Attributes
+    ----------
+    first, last : int
+        It holds the snippets first <= i < last; fewer than T only where the recording is shorter.
+    snippets : int
+        Of the whole recording.
+    """
+
+    first: int
+    last: int
+    snippets: int
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the recording ends with it."""
+        return self.last == self.snippets
+
+    def inner_edges(self) -> tuple[bool, bool]:
+        """Whether the recording goes on before its first, and after its last snippet."""
+        return self.first > 0, not self.is_final
+
+
+def plan_windows(snippets: int, length: int) -> Iterator[Window]:
+    """Cut a recording into windows of `length` snippets every half a window.
+
+    The last one is aligned to the end. A recording of at most `length` snippets is one window.
+
+    Examples
+    --------
+    >>> [(w.first, w.last) for w in plan_windows(23, 10)]
+    [(0, 10), (5, 15), (10, 20), (13, 23)]
+    """
+    if snippets <= length:
+        yield Window(0, snippets, snippets)
+        return
+    step = max(length // 2, 1)
+    for first in range(0, snippets - length, step):
+        yield Window(first, first + length, snippets)
+    yield Window(snippets - length, snippets, snippets)
+
+
+def pad_window(values: Float32, length: int) -> Float32:
+    """Fill a short window up with snippets of zeros: (n, C) -> (length, C)."""
+    if len(values) == length:
+        return values
+    padded = np.zeros((length, values.shape[1]), dtype=np.float32)
+    padded[: len(values)] = values
+    return padded
+
+
+def seen_elsewhere(start: Float64, end: Float64, window: Window) -> NDArray[np.bool_]:
+    """Which candidates touch an edge of their window that a neighbouring window sees inside.
+
+    Parameters
+    ----------
+    start, end : (N,) float64
+        Fractions of the window, at cell centres.
+
+    Returns
+    -------
+    (N,) bool
+    """
+    before, after = window.inner_edges()
+    half = 1.0 / len(window)  # a cell: centres of the outer cells lie half of it inside
+    return (before & (start < half)) | (after & (end > 1.0 - half))
+
+
+def stitch(parts: list[tuple[Window, NDArray[np.float32]]]) -> NDArray[np.float32]:
+    """One curve a channel from those of all windows, each snippet from where it is most central.
+
+    Parameters
+    ----------
+    parts : list of (Window, (3, cells) float32)
+        In order.
+
+    Returns
+    -------
+    (3, n) float32
+    """
+    snippets = parts[0][0].snippets
+    whole = np.empty((3, snippets), dtype=np.float32)
+    for k, (window, scores) in enumerate(parts):
+        before = 0 if k == 0 else (parts[k - 1][0].last - window.first) // 2
+        whole[:, window.first + before : window.last] = scores[:, before:]
+    return whole

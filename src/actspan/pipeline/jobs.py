@@ -1,0 +1,120 @@
+"""What goes through the pipeline, and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Literal, Protocol
+
+from actspan.data.windows import Window
+from actspan.types import BoundaryScores, Features, Float32, Proposals
+
+Stage = Literal["read", "tem", "candidates", "pem", "soft-nms"]
+STAGES: tuple[Stage, ...] = ("read", "tem", "candidates", "pem", "soft-nms")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredVideo:
+    """Boundary scores of a video, and the seconds that position 1.0 stands for."""
+
+    scores: BoundaryScores
+    seconds: float
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def rows(self, first: int, last: int) -> ScoredVideo:
+        """The cells first <= i < last."""
+        part = self.scores[first:last]
+        return ScoredVideo(part, self.seconds * (len(part) / len(self.scores)))
+
+
+class Source(Protocol):
+    """What a job opens: `Features`, a `Recording` on disk, or a `ScoredVideo`."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self, first: int, last: int) -> Features | ScoredVideo:
+        """The snippets first <= i < last."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One video to be done, and how to open what is known of it."""
+
+    id: str
+    open: Callable[[], Source]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What the nets see at once: a whole video, or a window of it; a worker loads it."""
+
+    id: str
+    load: Callable[[], Features | ScoredVideo]
+    window: Window | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """All that was computed of one video, or of one window of a long recording.
+
+    Attributes
+    ----------
+    id : str
+        Of the video.
+    seconds : float
+        What position 1.0 stands for.
+    scores : BoundaryScores
+    candidates : Proposals
+        What PEM scored, fractions of the span, ranked as section 4; before suppression.
+    confidence : (N,) float32
+        PEM's score of each candidate.
+    proposals : Proposals, optional
+        The answer: seconds, best first. In window mode it comes with the last window and is the
+        whole recording's; None before.
+    window : Window, optional
+        Which part of the video this is; None for all of it.
+    """
+
+    id: str
+    seconds: float
+    scores: BoundaryScores
+    candidates: Proposals
+    confidence: Float32
+    proposals: Proposals | None
+    window: Window | None = None
+
+    @property
+    def offset(self) -> float:
+        """Seconds at which position 0.0 lies."""
+        if self.window is None:
+            return 0.0
+        return self.window.first * (self.seconds / len(self.window))
+
+
+@dataclass(slots=True)
+class StageClock:
+    """Seconds that workers spent in each stage, summed over workers."""
+
+    seconds: dict[Stage, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+
+    @contextmanager
+    def time(self, stage: Stage) -> Iterator[None]:
+        """Add the time of a block to a stage."""
+        begin = perf_counter()
+        yield
+        self.seconds[stage] += perf_counter() - begin
+
+    def add(self, other: StageClock) -> None:
+        """Add another worker's times."""
+        for stage, seconds in other.seconds.items():
+            self.seconds[stage] += seconds
+
+    def shares(self) -> dict[Stage, float]:
+        """Each stage's share of the sum, in [0, 1]."""
+        total = sum(self.seconds.values()) or 1.0
+        return {stage: seconds / total for stage, seconds in self.seconds.items()}

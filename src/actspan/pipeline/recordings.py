@@ -1,0 +1,66 @@
+"""The windows of a recording, brought together: one Soft-NMS over all of it (bsn.md section 11)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from actspan.config import PipelineConfig
+from actspan.pipeline.jobs import Outcome
+from actspan.proposals import fuse, soft_nms
+from actspan.types import Proposals
+
+POOL = 200_000  # candidates of a recording that are held at least; the best ones
+
+
+class Recordings:
+    """Collects windows in order; the last one of a recording gets the recording's proposals.
+
+    A pool of the best candidates is held, so that memory is flat however long the recording is.
+    That changes nothing as long as the last pick scores more than the best candidate left out:
+    scores only fall, so no candidate left out would have been picked, and only picks matter.
+
+    Parameters
+    ----------
+    config : PipelineConfig
+    pool : int
+        Candidates to hold at least.
+    """
+
+    def __init__(self, config: PipelineConfig, *, pool: int = POOL) -> None:
+        self._config, self._pool = config, pool
+        self._parts: list[Proposals] = []
+        self._held = 0
+
+    def add(self, outcome: Outcome) -> Outcome:
+        """Take a window; the recording's last one comes back with proposals."""
+        assert outcome.window is not None
+        fused = fuse(outcome.candidates, outcome.confidence)
+        part = Proposals(
+            outcome.offset + outcome.candidates.start * outcome.seconds,
+            outcome.offset + outcome.candidates.end * outcome.seconds,
+            fused,
+        )
+        self._parts.append(part)
+        self._held += len(part)
+        if self._held > 2 * self._pool:
+            self._prune()
+        if not outcome.window.is_final:
+            return outcome
+        return replace(outcome, proposals=self._finish(outcome))
+
+    def _prune(self) -> None:
+        everything = Proposals.concat(self._parts)
+        best = np.argpartition(-everything.score, self._pool)[: self._pool]
+        best.sort()  # ties are settled by the order in which candidates came
+        self._parts = [everything[best]]
+        self._held = self._pool
+
+    def _finish(self, outcome: Outcome) -> Proposals:
+        assert outcome.window is not None
+        snippet = outcome.seconds / len(outcome.window)
+        length = self._config.tem.length if self._config.tem else len(outcome.window)
+        everything = Proposals.concat(self._parts)
+        self._parts, self._held = [], 0
+        return soft_nms(everything, self._config.soft_nms, span=length * snippet)
