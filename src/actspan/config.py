@@ -144,6 +144,8 @@ class FeatureSpec(Config, frozen=True, kw_only=True):
 class PipelineConfig(Config, frozen=True, kw_only=True):
     """Every stage between features and proposals."""
 
+    # a video to T cells, or a long recording in windows of T snippets (bsn.md section 11)
+    mode: Literal["rescale", "window"] = "rescale"
     tem: TemConfig | None = None
     pem: PemConfig | None = None
     rescale: RescaleConfig = RescaleConfig()
@@ -185,11 +187,19 @@ class TemTrainConfig(Config, frozen=True):
     standardize: bool = False  # scale every input channel to mean 0 and variance 1
     dropout: float = 0.0  # share of input channels dropped
     hidden_dropout: float = 0.0  # share of hidden channels dropped
+    crop: float = 0.0  # chance that a video is seen through a random window of its span
+    crop_shortest: float = 0.5  # ... whose length is at least this share of the span
+    crop_longest: float = 1.3  # ... and at most this; beyond the span the outer cells repeat
 
     def __post_init__(self) -> None:
         _require(self.action_weight >= 0, "training: action_weight must not be negative")
         for share in (self.dropout, self.hidden_dropout):
             _require(0 <= share < 1, f"training: dropout {share} is not in [0, 1)")
+        _require(0 <= self.crop <= 1, f"training: crop {self.crop} is not in [0, 1]")
+        _require(
+            0 < self.crop_shortest <= self.crop_longest,
+            "training: crop_shortest must be positive and not above crop_longest",
+        )
 
 
 PemLoss = Literal["published", "weighted", "weighted-logistic"]
@@ -219,9 +229,40 @@ class TrainConfig(Config, frozen=True):
 
 DEFAULT_PRESET = "default"
 
+# docs/log.md has the measurements behind "default". It counts optimiser steps, so that thirty
+# recordings are trained as thoroughly as thousands.
 PRESETS: dict[str, TrainConfig] = {
     "published": TrainConfig(),
-    "default": TrainConfig(),
+    "default": TrainConfig(
+        tem=TemTrainConfig(
+            optim=OptimConfig(
+                method="adamw",
+                weight_decay=0.01,
+                schedule="one-cycle",
+                epochs=20,
+                passes=20,
+                steps=1800,
+                average=0.99,
+            ),
+            standardize=True,
+            dropout=0.3,
+            hidden_dropout=0.3,
+            crop=0.7,
+        ),
+        pem=PemTrainConfig(
+            optim=OptimConfig(
+                method="adamw",
+                rate=0.01,
+                weight_decay=1e-3,
+                schedule="one-cycle",
+                epochs=20,
+                passes=20,
+                steps=600,
+                average=0.99,
+            ),
+            loss="weighted-logistic",
+        ),
+    ),
 }
 
 

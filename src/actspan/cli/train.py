@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from actspan.bundle import Bundle
     from actspan.config import TrainConfig
+    from actspan.training import Report
 
 
 @click.command()
@@ -97,7 +98,7 @@ def command(
     }
     config = _settings(preset, config_file, epochs, sizes)
     Bundle.check_target(out, overwrite=force)
-    with _drawn() as report:
+    with drawn_report() as report:
         found = trainable(
             Dataset.load(dataset),
             on_error=on_error,
@@ -105,16 +106,20 @@ def command(
         )
         for line in _findings(found):
             report.say(line)
-        bundle = train(
-            found,
-            out,
-            config,
-            seed=seed,
-            validation_split=validation_split,
-            restart=restart,
-            overwrite=force,
-            report=report,
-        )
+        try:
+            bundle = train(
+                found,
+                out,
+                config,
+                seed=seed,
+                validation_split=validation_split,
+                restart=restart,
+                overwrite=force,
+                report=report,
+            )
+        except KeyboardInterrupt:
+            report.say("stopped; the same command goes on after the last whole epoch")
+            raise
     if as_json:
         click.echo(json.dumps(_figures(bundle)))
     else:
@@ -166,7 +171,8 @@ class _Drawn:
 
 
 @contextmanager
-def _drawn() -> Iterator[_Drawn]:
+def drawn_report() -> Iterator[Report]:
+    """A report for people: progress bars with the losses on a terminal, messages as lines."""
     with progress_bar() as bar:
         yield _Drawn(bar)
 

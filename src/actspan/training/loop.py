@@ -1,0 +1,247 @@
+"""One network's training: steps, epochs, the best epoch, and going on after a kill.
+
+Everything random depends on the seed and the epoch alone, and the learning rate on the step, so
+that a training that was cut off ends with the same weights as one that was not.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from actspan.bundle import Net as NetName
+from actspan.config import OptimConfig
+from actspan.nets.base import Net
+from actspan.training.report import Logs, Report
+from actspan.training.state import StateFolder
+
+_WARMUP_FROM = 0.04  # "one-cycle" starts at this share of the rate
+
+
+class Task(Protocol):
+    """What a network is trained on."""
+
+    name: NetName
+    videos: int  # to draw batches from
+
+    def losses(
+        self, net: Net, videos: NDArray[np.int64], draw: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Losses of a batch, scalars; `loss` is the one to minimise."""
+
+    def validate(self, net: Net) -> float | None:
+        """The loss over the whole validation set; None where there is no such set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a training ended.
+
+    Attributes
+    ----------
+    epoch : int
+        The chosen epoch, from 1.
+    epochs, steps : int
+        How many there were in all.
+    training, validation : float
+        Losses of the chosen epoch; None without a validation set.
+    """
+
+    epoch: int
+    epochs: int
+    steps: int
+    training: float
+    validation: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps and epochs of a training: the number of steps is a whole number an epoch."""
+
+    batches: int  # a pass over the training videos
+    epochs: int
+    epoch_steps: int
+
+    @classmethod
+    def of(cls, optim: OptimConfig, videos: int) -> Plan:
+        """At least the asked passes and the asked steps, in equal epochs."""
+        batches = math.ceil(videos / optim.batch)
+        total = max(optim.passes * batches, optim.steps)
+        return cls(batches, optim.epochs, math.ceil(total / optim.epochs))
+
+    @property
+    def steps(self) -> int:
+        """All of them."""
+        return self.epochs * self.epoch_steps
+
+
+def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
+    """The rate of one step, from 0."""
+    if optim.schedule == "step":
+        drops: int = step // plan.epoch_steps // optim.decay_epochs
+        return float(optim.rate * optim.decay_factor**drops)
+    rise = optim.warmup * plan.steps
+    if step < rise:
+        share = _WARMUP_FROM + (1 - _WARMUP_FROM) * (1 - math.cos(math.pi * step / rise)) / 2
+    else:
+        share = (1 + math.cos(math.pi * (step - rise) / (plan.steps - rise))) / 2
+    return optim.rate * share
+
+
+def fit(
+    net: Net, task: Task, optim: OptimConfig, *, seed: int, state: StateFolder, report: Report
+) -> Fit:
+    """Train `net` in place; it ends with the weights of the best epoch.
+
+    The best epoch is that of the lowest loss over the whole validation set, or the last one where
+    there is no such set.
+    """
+    return _Fitting(net, task, optim, seed, state, report).run()
+
+
+class _Fitting:
+    """The moving parts of one `fit`."""
+
+    def __init__(
+        self,
+        net: Net,
+        task: Task,
+        optim: OptimConfig,
+        seed: int,
+        state: StateFolder,
+        report: Report,
+    ) -> None:
+        self.net, self.task, self.optim, self.seed = net, task, optim, seed
+        self.state, self.report = state, report
+        self.plan = Plan.of(optim, task.videos)
+        self.average = copy.deepcopy(net) if optim.average else None
+        kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
+        self.optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
+        self.done = 0  # epochs
+        self.best: dict[str, Any] | None = None
+
+    @property
+    def judged(self) -> Net:
+        """What is validated and kept: the running average where there is one."""
+        return self.net if self.average is None else self.average
+
+    def run(self) -> Fit:
+        self._restore()
+        logs = Logs(self.state.logs / self.task.name, self.done)
+        try:
+            while self.done < self.plan.epochs:
+                with torch.random.fork_rng(devices=[]):
+                    losses = self._epoch()
+                self._judge(losses, logs)
+                self.state.save(self.task.name, self._snapshot())
+        finally:
+            logs.close()
+        assert self.best is not None  # there is at least one epoch
+        self.net.load_state_dict(self.best["weights"])
+        self.net.eval()
+        return Fit(
+            epoch=self.best["epoch"],
+            epochs=self.plan.epochs,
+            steps=self.plan.steps,
+            training=self.best["training"],
+            validation=self.best["validation"],
+        )
+
+    def _epoch(self) -> dict[str, float]:
+        """One epoch; returns the mean of every loss."""
+        torch.manual_seed(_mix(self.seed, self.task.name, 1, self.done))
+        draw = torch.Generator().manual_seed(_mix(self.seed, self.task.name, 2, self.done))
+        first = self.done * self.plan.epoch_steps
+        sums: dict[str, float] = {}
+        self.net.train()
+        for step, videos in enumerate(self._batches(first), start=first):
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(self.optim, self.plan, step)
+            losses = self.task.losses(self.net, videos, draw)
+            self.optimizer.zero_grad()
+            losses["loss"].backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            self._update_average(step)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value.item()
+            self._tell(step + 1, sums["loss"] / (step + 1 - first))
+        return {name: value / self.plan.epoch_steps for name, value in sums.items()}
+
+    def _batches(self, first: int) -> Iterator[NDArray[np.int64]]:
+        """Batches of an epoch that starts at step `first`; passes follow each other seamlessly."""
+        order, current = np.empty(0, dtype=np.int64), -1
+        for step in range(first, first + self.plan.epoch_steps):
+            turn, batch = divmod(step, self.plan.batches)
+            if turn != current:
+                mixed = np.random.default_rng(_mix(self.seed, self.task.name, 0, turn))
+                order, current = mixed.permutation(self.task.videos), turn
+            yield order[batch * self.optim.batch : (batch + 1) * self.optim.batch]
+
+    @torch.no_grad()
+    def _update_average(self, step: int) -> None:
+        if self.average is None:
+            return
+        decay = min(self.optim.average, (step + 1) / (step + 10))  # short memory at the beginning
+        pairs = zip(self.average.parameters(), self.net.parameters(), strict=True)
+        for mean, current in pairs:
+            mean.lerp_(current, 1 - decay)
+
+    def _judge(self, losses: Mapping[str, float], logs: Logs) -> None:
+        self.judged.eval()
+        with torch.no_grad():
+            validation = self.task.validate(self.judged)
+        self.done += 1
+        if validation is None or self.best is None or validation < self.best["validation"]:
+            weights = {k: v.clone() for k, v in self.judged.state_dict().items()}
+            self.best = {
+                "epoch": self.done,
+                "training": losses["loss"],
+                "validation": validation,
+                "weights": weights,
+            }
+        figures = {f"training/{name}": value for name, value in losses.items()}
+        if validation is not None:
+            figures["validation/loss"] = validation
+        figures["rate"] = self.optimizer.param_groups[0]["lr"]
+        logs.write(self.done, figures)
+
+    def _tell(self, step: int, loss: float) -> None:
+        note = f"epoch {self.done + 1}/{self.plan.epochs}, loss {loss:.4f}"
+        if self.best is not None and self.best["validation"] is not None:
+            note += f", best validation {self.best['validation']:.4f} ({self.best['epoch']})"
+        self.report.progress(f"training {self.task.name.upper()}", step, self.plan.steps, note)
+
+    def _snapshot(self) -> dict[str, Any]:
+        return {
+            "done": self.done,
+            "net": self.net.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+        }
+
+    def _restore(self) -> None:
+        found = self.state.load(self.task.name)
+        if found is None:
+            return
+        self.done, self.best = found["done"], found["best"]
+        self.net.load_state_dict(found["net"])
+        self.optimizer.load_state_dict(found["optimizer"])
+        if self.average is not None:
+            self.average.load_state_dict(found["average"])
+        what = f"{self.task.name.upper()}: {self.done} of {self.plan.epochs} epochs"
+        self.report.say(f"continuing: {what} were done before")
+
+
+def _mix(seed: int, name: str, use: int, index: int) -> int:
+    """A seed of its own for every network, use and epoch."""
+    entropy = [seed, *name.encode(), use, index]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,114 @@
+"""Training that survives a kill: after each epoch all that the next one needs is on disk."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from actspan.errors import ActSpanError, ConfigError
+from actspan.files import atomic_file
+
+SETTINGS, LOGS = "settings.json", "logs"
+
+
+@dataclass(frozen=True, slots=True)
+class StateFolder:
+    """The folder `OUT.training` beside the bundle that is in the making."""
+
+    path: Path
+
+    @classmethod
+    def open(cls, out: Path, settings: Mapping[str, Any], *, restart: bool) -> Self:
+        """Make the folder, or go on with the one that is there.
+
+        Parameters
+        ----------
+        out : Path
+            Where the bundle shall be.
+        settings : mapping
+            All that decides the result, for JSON; a state of other settings is not continued.
+        restart : bool
+            Throw away what is there.
+
+        Raises
+        ------
+        ConfigError
+            An unfinished training with other settings or data is there; names what differs.
+        """
+        path = out.resolve()
+        path = path.with_name(f"{path.name}.training")
+        if restart:
+            shutil.rmtree(path, ignore_errors=True)
+        plain = json.loads(json.dumps(settings))
+        found = _read_settings(path)
+        if found is not None and found != plain:
+            names = ", ".join(_differences(found, plain))
+            raise ConfigError(
+                f"{path}: holds an unfinished training with other settings ({names}); repeat those "
+                "to continue it, or start anew: --restart"
+            )
+        if found is None:
+            path.mkdir(parents=True, exist_ok=True)
+            with atomic_file(path / SETTINGS) as stream:
+                stream.write(json.dumps(plain, indent=1).encode())
+        return cls(path)
+
+    @property
+    def logs(self) -> Path:
+        """Where TensorBoard logs go."""
+        return self.path / LOGS
+
+    def load(self, net: str) -> dict[str, Any] | None:
+        """The state of one network's training after its last whole epoch, if there is one.
+
+        Raises
+        ------
+        ActSpanError
+            The file is damaged.
+        """
+        file = self.path / f"{net}.pt"
+        if not file.is_file():
+            return None
+        try:
+            state: dict[str, Any] = torch.load(file, weights_only=True)
+        except Exception as error:  # whatever the unpickler trips over
+            raise ActSpanError(f"{file}: damaged: {error}; start anew: --restart") from error
+        return state
+
+    def save(self, net: str, state: Mapping[str, Any]) -> None:
+        """Replace the state of one network's training, in one step."""
+        with atomic_file(self.path / f"{net}.pt") as stream:
+            torch.save(dict(state), stream)
+
+    def finish(self, bundle: Path) -> None:
+        """Move the logs into the bundle and remove the rest."""
+        if self.logs.is_dir():
+            shutil.move(self.logs, bundle / LOGS)
+        shutil.rmtree(self.path)
+
+
+def _read_settings(path: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads((path / SETTINGS).read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ActSpanError(f"{path / SETTINGS}: damaged: {error}; start anew: --restart") from error
+    return found
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for key in sorted(a.keys() | b.keys()):
+        left, right = a.get(key), b.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            names += _differences(left, right, f"{prefix}{key}.")
+        elif left != right:
+            names.append(f"{prefix}{key}")
+    return names

@@ -1,0 +1,289 @@
+"""From a dataset to a bundle: what is trained on what, and what the bundle says of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from actspan import __version__
+from actspan.bundle import Bundle, Source
+from actspan.config import PRESETS, PemConfig, PipelineConfig, TemConfig, TrainConfig, to_dict
+from actspan.data.check import check_dataset
+from actspan.data.dataset import Dataset
+from actspan.errors import AnnotationError, ConfigError
+from actspan.nets.base import Net
+from actspan.nets.pem import Pem
+from actspan.nets.tem import Tem
+from actspan.training.loop import Fit, fit
+from actspan.training.report import Report, Silent
+from actspan.training.samples import Samples, split_videos
+from actspan.training.state import StateFolder
+from actspan.training.tasks import Candidates, PemTask, TemTask, score_videos, standardize
+from actspan.types import Float32, Video
+
+TRAINING, VALIDATION = "training", "validation"
+
+
+def train(
+    dataset: Dataset,
+    out: str | os.PathLike[str],
+    config: TrainConfig | None = None,
+    *,
+    seed: int = 0,
+    validation_split: float | None = None,
+    restart: bool = False,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> Bundle:
+    """Train TEM and PEM and write them as a bundle.
+
+    The state of each epoch goes to the folder `OUT.training`; called again with the same settings
+    and data after a kill, training goes on there and ends with the same weights (on the same
+    machine, with the same number of threads).
+
+    Parameters
+    ----------
+    dataset : Dataset
+        As `trainable` returns it: its training videos are learnt from, its validation videos
+        choose the best epoch.
+    out : path
+        Where the bundle shall be.
+    config : TrainConfig, optional
+        The default preset unless given.
+    seed : int
+        Decides initial weights, the order of videos and everything that is drawn.
+    validation_split : float, optional
+        Where the dataset has no validation videos: the share of the training videos to set apart.
+        With neither, the last epoch is kept.
+    restart : bool
+        Throw away an unfinished training.
+    overwrite : bool
+        Replace a bundle that is there.
+    report : Report, optional
+        Told what is going on.
+
+    Returns
+    -------
+    Bundle
+        With ONNX files where onnx is installed.
+
+    Raises
+    ------
+    ConfigError
+        Settings are out of range, or an unfinished training with other settings is there.
+    AnnotationError
+        There is nothing to learn from.
+    BundleError
+        `out` is taken.
+
+    Examples
+    --------
+    >>> bundle = train(trainable(Dataset.load("my-videos")), "my-model")  # doctest: +SKIP
+    """
+    report, out = report or Silent(), Path(out)
+    config = _for_dataset(config or PRESETS["default"], dataset)
+    if seed < 0:
+        raise ConfigError(f"seed {seed} must not be negative")
+    Bundle.check_target(out, overwrite=overwrite)
+    samples = _read(dataset, config.pipeline, validation_split, seed, report)
+    settings = {
+        "config": to_dict(config),
+        "seed": seed,
+        "data": samples.fingerprint(),
+        "versions": _versions(),
+    }
+    state = StateFolder.open(out, settings, restart=restart)
+    tem, tem_fit = _train_tem(samples, config, seed, state, report)
+    pem, pem_fit = _train_pem(samples, tem, config, seed, state, report)
+    bundle = Bundle.create(
+        out,
+        config=config.pipeline,
+        features=dataset.spec,
+        source=Source(note=f"trained on {dataset.path.resolve().name}"),
+        tem=tem.weights(),
+        pem=pem.weights(),
+        training={
+            "preset": _preset_of(config, dataset),
+            "seed": seed,
+            "data": _describe(samples),
+            "versions": _versions(),
+            "config": {net: to_dict(getattr(config, net)) for net in ("tem", "pem")},
+            "tem": msgspec.to_builtins(tem_fit),
+            "pem": msgspec.to_builtins(pem_fit),
+        },
+        overwrite=overwrite,
+    )
+    state.finish(out)
+    return _export(bundle, report)
+
+
+def trainable(dataset: Dataset, **checks: Any) -> Dataset:
+    """Keep the training and validation videos, and check them (options of `check_dataset`).
+
+    Where no video says its subset, all are training videos.
+
+    Raises
+    ------
+    AnnotationError
+        There is no training video, or none that holds an instance.
+    DatasetError
+        There are problems.
+    """
+    videos = dataset.videos
+    if all(video.subset == "" for video in videos):
+        videos = tuple(replace(video, subset=TRAINING) for video in videos)
+    chosen = [video for video in videos if video.subset in (TRAINING, VALIDATION)]
+    if not any(video.subset == TRAINING for video in chosen):
+        there = ", ".join(sorted({repr(video.subset) for video in videos})) or "no videos"
+        raise AnnotationError(
+            f"{dataset.path}: no video in subset 'training'; there are: {there}. Write the subset "
+            "of each video to the annotations"
+        )
+    checked = check_dataset(dataset.select(chosen), **checks)
+    if not any(v.subset == TRAINING and len(v.segments) for v in checked):
+        raise AnnotationError(f"{dataset.path}: no training video holds an instance to learn from")
+    return checked
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The two parts of what training reads."""
+
+    training: Samples
+    validation: Samples | None
+
+    def fingerprint(self) -> dict[str, str]:
+        parts = {TRAINING: self.training, VALIDATION: self.validation}
+        return {name: part.fingerprint() for name, part in parts.items() if part is not None}
+
+
+def _for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """Settle what the dataset decides: channels, and how edges are filled."""
+    given, channels = config.pipeline, dataset.spec.channels
+    if channels is None:
+        raise ConfigError(f"{dataset.path}: its channels are not known; use trainable(dataset)")
+    edge = dataset.edge if given.rescale.edge == "auto" else given.rescale.edge
+    pipeline = msgspec.structs.replace(
+        given,
+        tem=msgspec.structs.replace(given.tem or TemConfig(), channels=channels),
+        pem=msgspec.structs.replace(given.pem or PemConfig(), inputs=given.bsp.size),
+        rescale=msgspec.structs.replace(given.rescale, edge=edge),
+    )
+    return msgspec.structs.replace(config, pipeline=pipeline)
+
+
+def _read(
+    dataset: Dataset, pipeline: PipelineConfig, share: float | None, seed: int, report: Report
+) -> _Parts:
+    validation = {video.id for video in dataset if video.subset == VALIDATION}
+    if validation and share is not None:
+        report.say("--validation-split is not needed: the dataset has validation videos")
+    elif not validation and share is not None:
+        _, validation = split_videos(dataset.videos, share, seed)
+        report.say(f"{len(validation)} of {len(dataset)} videos are set apart for validation")
+    elif not validation:
+        report.say(
+            "no validation videos, so the last epoch is kept; to choose the best one: "
+            "--validation-split 0.1"
+        )
+    edge = pipeline.rescale.edge
+    assert pipeline.tem is not None  # settled by _for_dataset
+    assert edge != "auto"
+    length = pipeline.tem.length
+
+    def read(part: str, videos: list[Video]) -> Samples:
+        return Samples.read(
+            dataset.select(videos),
+            length,
+            edge,
+            lambda done, total: report.progress(f"reading {part}", done, total),
+        )
+
+    training = read(TRAINING, [video for video in dataset if video.id not in validation])
+    if not validation:
+        return _Parts(training, None)
+    return _Parts(training, read(VALIDATION, [v for v in dataset if v.id in validation]))
+
+
+def _train_tem(
+    samples: _Parts, config: TrainConfig, seed: int, state: StateFolder, report: Report
+) -> tuple[Tem, Fit]:
+    training = config.tem
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        tem = Tem(
+            config.pipeline.tem, dropout=training.dropout, hidden_dropout=training.hidden_dropout
+        )
+    if training.standardize:
+        standardize(tem, samples.training.features)
+    task = TemTask(samples.training, samples.validation, training)
+    return tem, fit(tem, task, training.optim, seed=seed, state=state, report=report)
+
+
+def _train_pem(
+    samples: _Parts, tem: Tem, config: TrainConfig, seed: int, state: StateFolder, report: Report
+) -> tuple[Pem, Fit]:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        pem = Pem(config.pipeline.pem, dropout=config.pem.dropout)
+    training, validation = (
+        None if part is None else _candidates(part, tem, config.pipeline)
+        for part in (samples.training, samples.validation)
+    )
+    assert training is not None
+    task = PemTask(training, validation, config.pem)
+    return pem, fit(pem, task, config.pem.optim, seed=seed, state=state, report=report)
+
+
+def _candidates(samples: Samples, tem: Net, pipeline: PipelineConfig) -> Candidates:
+    scores: Float32 = score_videos(tem, samples.features)
+    return Candidates.find(samples, scores, pipeline)
+
+
+def _describe(samples: _Parts) -> dict[str, Any]:
+    parts = {TRAINING: samples.training, VALIDATION: samples.validation}
+    return {
+        name: {
+            "videos": len(part),
+            "instances": sum(len(i) for i in part.instances),
+            "sha256": part.fingerprint(),
+        }
+        for name, part in parts.items()
+        if part is not None
+    }
+
+
+def _preset_of(config: TrainConfig, dataset: Dataset) -> str:
+    """The preset that these settings are, or "custom"."""
+    names = [n for n, known in PRESETS.items() if _for_dataset(known, dataset) == config]
+    return names[-1] if names else "custom"
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "actspan": __version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+    }
+
+
+def _export(bundle: Bundle, report: Report) -> Bundle:
+    """The bundle with its ONNX files, so that it runs at once."""
+    if importlib.util.find_spec("onnx") is None:
+        report.say(
+            f"onnx is not installed, so there are no ONNX files: actspan export {bundle.path}"
+        )
+        return bundle
+    from actspan.export import export_bundle
+
+    exported, _ = export_bundle(bundle)
+    return exported

@@ -1,0 +1,109 @@
+"""`actspan train`: options reach the training, answers are short, errors are one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from actspan import Bundle
+from actspan.cli import main
+from tests.made_up import edit_annotations, write_dataset
+
+SMALL = ("--epochs", 2, "--length", 20, "--tem-hidden", 8, "--pem-hidden", 8)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "data", videos=6)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["train", *map(str, arguments)])
+
+
+def test_help_shows_an_example() -> None:
+    done = run("--help")
+    assert done.exit_code == 0
+    assert "actspan train --dataset my-videos/ --out my-model/" in done.stdout
+
+
+def test_trains_and_says_what_next(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    done = run("--dataset", dataset, "--out", out, "--preset", "published", *SMALL)
+    assert done.exit_code == 0, done.output
+    assert "TEM: epoch" in done.stdout
+    assert f"actspan propose --model {out}" in done.stdout
+    bundle = Bundle.load(out)
+    assert bundle.config.tem is not None
+    assert bundle.config.pem is not None
+    assert (bundle.config.tem.length, bundle.config.tem.hidden) == (20, 8)
+    assert bundle.config.tem.channels == 6
+    assert bundle.config.pem.hidden == 8
+
+
+def test_json_and_a_settings_file(dataset: Path, tmp_path: Path) -> None:
+    file = tmp_path / "train.toml"
+    file.write_text('[pem]\nloss = "weighted"\n\n[pipeline.pgm]\nkeep_training = 7\n')
+    out = tmp_path / "model"
+    done = run("--dataset", dataset, "--out", out, "--config", file, "--seed", 3, "--json", *SMALL)
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    assert answer["seed"] == 3
+    assert answer["preset"] == "custom"
+    assert answer["tem"]["epochs"] == 2
+    bundle = Bundle.load(out)
+    assert bundle.config.pgm.keep_training == 7
+    assert (bundle.training or {})["config"]["pem"]["loss"] == "weighted"
+
+
+def test_bad_data_stop_it_or_are_left_out(dataset: Path, tmp_path: Path) -> None:
+    (dataset / "features" / "video1.npy").unlink()
+    arguments = ("--dataset", dataset, "--out", tmp_path / "model", *SMALL)
+    done = run(*arguments)
+    assert done.exit_code == 1
+    assert "video1" in done.output
+    assert "no features" in done.output
+    done = run(*arguments, "--on-error", "skip")
+    assert done.exit_code == 0, done.output
+    assert "left out: video1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        pytest.param("[tem]\ndropuot = 0.1\n", "dropuot", id="unknown-key"),
+        pytest.param("[tem]\ndropout = 1.5\n", "dropout 1.5", id="out-of-range"),
+        pytest.param("[tem\n", "not valid TOML", id="not-toml"),
+    ],
+)
+def test_bad_settings_are_named(dataset: Path, tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "train.toml"
+    file.write_text(text)
+    done = run("--dataset", dataset, "--out", tmp_path / "model", "--config", file)
+    assert done.exit_code == 1
+    assert "train.toml" in done.stderr
+    assert complaint in done.stderr
+
+
+def test_a_taken_place_is_refused(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "note.txt").write_text("mine")
+    done = run("--dataset", dataset, "--out", tmp_path / "taken", *SMALL)
+    assert done.exit_code == 1
+    assert "not a bundle" in done.stderr
+
+
+def test_no_training_part_is_said(dataset: Path, tmp_path: Path) -> None:
+    for i in range(6):
+        edit_annotations(dataset, f"video{i}", subset="testing")
+    done = run("--dataset", dataset, "--out", tmp_path / "model", *SMALL)
+    assert done.exit_code == 1
+    assert "no video in subset 'training'" in done.stderr
+
+
+def test_impossible_split_is_a_usage_error(dataset: Path, tmp_path: Path) -> None:
+    arguments = ("--dataset", dataset, "--out", tmp_path / "model", "--validation-split", 1)
+    assert run(*arguments).exit_code == 2

@@ -1,0 +1,326 @@
+"""Training on tiny made-up data: it learns, repeats to the bit, and goes on after a kill."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from actspan import (
+    Bundle,
+    Dataset,
+    Features,
+    PemConfig,
+    Pipeline,
+    PipelineConfig,
+    TemConfig,
+    TrainConfig,
+)
+from actspan.config import PRESETS, OptimConfig, PemTrainConfig, TemTrainConfig, from_dict, to_dict
+from actspan.errors import ActSpanError, AnnotationError, BundleError, ConfigError
+from actspan.nets.targets import tem_targets
+from actspan.training import train, trainable
+from actspan.training.crop import crop, draw_windows
+from actspan.training.loop import Plan, learning_rate
+from actspan.training.samples import split_videos
+from tests.made_up import write_dataset
+
+OPTIM = OptimConfig(
+    method="adamw", schedule="one-cycle", rate=0.01, batch=2, epochs=3, passes=3, average=0.9
+)
+TINY = TrainConfig(
+    pipeline=PipelineConfig(tem=TemConfig(length=20, hidden=8), pem=PemConfig(hidden=8)),
+    tem=TemTrainConfig(optim=OPTIM, standardize=True, dropout=0.2, hidden_dropout=0.2, crop=0.7),
+    pem=PemTrainConfig(optim=OPTIM, loss="weighted", dropout=0.2),
+)
+NETS = ("tem", "pem")
+
+
+class Collected:
+    """A report that remembers, and can stop the training at a step."""
+
+    def __init__(self, stop: tuple[str, int] | None = None) -> None:
+        self.lines: list[str] = []
+        self.notes: list[str] = []
+        self._stop = stop
+
+    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        self.notes.append(f"{what} {done}/{total} {note}")
+        if (what, done) == self._stop:
+            raise KeyboardInterrupt
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("data") / "made-up"
+    return trainable(Dataset.load(write_dataset(folder, videos=8)))
+
+
+@pytest.fixture(scope="module")
+def bundle(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return train(dataset, tmp_path_factory.mktemp("model") / "bundle", TINY)
+
+
+def weights_of(bundle: Bundle) -> dict[str, bytes]:
+    return {net: bundle.file(f"{net}.safetensors").read_bytes() for net in NETS}
+
+
+def test_the_bundle_runs_at_once(bundle: Bundle, dataset: Dataset) -> None:
+    assert {"tem.onnx", "pem.onnx"} <= set(bundle.files)
+    features = dataset.read(dataset.videos[0].id)
+    with Pipeline.load(bundle, threads=1) as pipeline:
+        found = pipeline.propose(features)
+    assert len(found) > 0
+    assert isinstance(features, Features)
+
+
+def test_the_bundle_says_where_it_came_from(bundle: Bundle) -> None:
+    record = dict(bundle.training or {})
+    assert (record["preset"], record["seed"]) == ("custom", 0)
+    assert record["data"]["training"]["videos"] == 4
+    assert {"actspan", "torch"} <= set(record["versions"])
+    assert 1 <= record["tem"]["epoch"] <= record["tem"]["epochs"] == 3
+    assert from_dict(PemTrainConfig, record["config"]["pem"], where="record") == TINY.pem
+    assert bundle.config.rescale.edge == "clamp"
+    assert bundle.features.channels == 6
+
+
+def test_logs_are_kept_and_the_state_is_not(bundle: Bundle) -> None:
+    assert all(list((bundle.path / "logs" / net).iterdir()) for net in NETS)
+    assert [p.name for p in bundle.path.parent.iterdir()] == ["bundle"]
+
+
+def test_two_trainings_give_the_same_bytes(
+    bundle: Bundle, dataset: Dataset, tmp_path: Path
+) -> None:
+    assert weights_of(train(dataset, tmp_path / "again", TINY)) == weights_of(bundle)
+
+
+def test_the_seed_matters(bundle: Bundle, dataset: Dataset, tmp_path: Path) -> None:
+    other = weights_of(train(dataset, tmp_path / "other", TINY, seed=1))
+    assert all(other[net] != weights_of(bundle)[net] for net in NETS)
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        pytest.param(("training TEM", 1), id="first-step"),
+        pytest.param(("training TEM", 3), id="second-epoch"),
+        pytest.param(("training PEM", 5), id="last-epoch-of-pem"),
+    ],
+)
+def test_an_interrupted_training_ends_with_the_same_bytes(
+    bundle: Bundle, dataset: Dataset, tmp_path: Path, stop: tuple[str, int]
+) -> None:
+    out = tmp_path / "cut-off"
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, out, TINY, report=Collected(stop))
+    assert not out.exists()
+    report = Collected()
+    assert weights_of(train(dataset, out, TINY, report=report)) == weights_of(bundle)
+    assert any("continuing" in line for line in report.lines) == (stop[1] > 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["cut-off"]
+
+
+def test_a_killed_training_ends_with_the_same_bytes(
+    bundle: Bundle, dataset: Dataset, tmp_path: Path
+) -> None:
+    settings = tmp_path / "tiny.json"
+    settings.write_bytes(msgspec.json.encode(TINY))
+    out = tmp_path / "killed"
+    code = (
+        "import sys, msgspec; from pathlib import Path; from actspan import Dataset, TrainConfig;"
+        "from actspan.training import train, trainable; from tests.test_training import Collected;"
+        "report = Collected(); tell = report.progress;\n"
+        "def slow(*a):\n import time; time.sleep(0.2); tell(*a)\n"
+        "report.progress = slow;"
+        "config = msgspec.json.decode(Path(sys.argv[2]).read_bytes(), type=TrainConfig);"
+        "train(trainable(Dataset.load(sys.argv[1])), sys.argv[3], config, report=report)"
+    )
+    root = Path(__file__).resolve().parents[1]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(dataset.path), str(settings), str(out)], cwd=root
+    )
+    state = tmp_path / "killed.training" / "tem.pt"
+    deadline = time.monotonic() + 60
+    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    report = Collected()
+    assert weights_of(train(dataset, out, TINY, report=report)) == weights_of(bundle)
+    assert "continuing: TEM" in report.lines[0]
+
+
+def interrupted(dataset: Dataset, out: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, out, TINY, report=Collected(("training TEM", 3)))
+
+
+def test_other_settings_do_not_continue_a_training(dataset: Dataset, tmp_path: Path) -> None:
+    interrupted(dataset, tmp_path / "b")
+    with pytest.raises(ConfigError, match=r"other settings \(seed\).*--restart"):
+        train(dataset, tmp_path / "b", TINY, seed=1)
+    assert train(dataset, tmp_path / "b", TINY, seed=1, restart=True).has_pem
+
+
+def test_other_data_do_not_continue_a_training(dataset: Dataset, tmp_path: Path) -> None:
+    interrupted(dataset, tmp_path / "b")
+    fewer = dataset.select(dataset.videos[1:])
+    with pytest.raises(ConfigError, match=r"data\.training"):
+        train(fewer, tmp_path / "b", TINY)
+
+
+def test_a_damaged_state_is_named(dataset: Dataset, tmp_path: Path) -> None:
+    interrupted(dataset, tmp_path / "b")
+    (tmp_path / "b.training" / "tem.pt").write_bytes(b"half a file")
+    with pytest.raises(ActSpanError, match=r"tem\.pt: damaged.*--restart"):
+        train(dataset, tmp_path / "b", TINY)
+
+
+def test_a_bundle_that_is_there_is_refused_before_work(bundle: Bundle, dataset: Dataset) -> None:
+    report = Collected()
+    with pytest.raises(BundleError, match="there is a bundle already"):
+        train(dataset, bundle.path, TINY, report=report)
+    assert report.notes == []
+
+
+def test_training_learns(dataset: Dataset, tmp_path: Path) -> None:
+    optim = msgspec.structs.replace(OPTIM, passes=60, epochs=6)
+    config = msgspec.structs.replace(TINY, tem=TemTrainConfig(optim=optim, standardize=True))
+    record = dict(train(dataset, tmp_path / "b", config).training or {})
+    assert record["tem"]["training"] < 2.4  # 4 log 2 = 2.77 is knowing nothing
+    assert record["tem"]["validation"] < 2.7
+
+
+def test_a_share_of_the_videos_can_be_set_apart(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", videos=5, subsets=("",))
+    dataset, report = trainable(Dataset.load(folder)), Collected()
+    bundle = train(dataset, tmp_path / "b", TINY, validation_split=0.2, report=report)
+    record = dict(bundle.training or {})
+    assert [record["data"][part]["videos"] for part in ("training", "validation")] == [4, 1]
+    assert any("set apart" in line for line in report.lines)
+
+
+def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", videos=3, subsets=("training",))
+    report = Collected()
+    bundle = train(trainable(Dataset.load(folder)), tmp_path / "b", TINY, report=report)
+    record = dict(bundle.training or {})
+    assert [record[net]["epoch"] for net in NETS] == [3, 3]
+    assert "validation" not in record["tem"]
+    assert any("the last epoch is kept" in line for line in report.lines)
+
+
+def test_only_training_and_validation_videos_are_read(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", videos=6, subsets=("training", "validation", "testing"))
+    (folder / "features" / "video2.npy").unlink()
+    assert {v.subset for v in trainable(Dataset.load(folder))} == {"training", "validation"}
+
+
+def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", videos=2, subsets=("testing",))
+    with pytest.raises(AnnotationError, match=r"no video in subset 'training'.*'testing'"):
+        trainable(Dataset.load(folder))
+
+
+def test_splits_depend_on_seed_not_on_order(dataset: Dataset) -> None:
+    first = split_videos(dataset.videos, 0.25, seed=3)
+    assert first == split_videos(dataset.videos[::-1], 0.25, seed=3)
+    assert [len(part) for part in first] == [6, 2]
+    assert any(split_videos(dataset.videos, 0.25, seed=s) != first for s in range(5))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
+def test_impossible_shares_are_refused(dataset: Dataset, share: float) -> None:
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        split_videos(dataset.videos, share, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("optim", "videos", "epoch_steps", "steps"),
+    [
+        pytest.param(OptimConfig(), 480, 30, 600, id="published"),
+        pytest.param(OptimConfig(epochs=10, passes=3, steps=100), 5, 10, 100, id="small-set"),
+        pytest.param(OptimConfig(epochs=10, passes=4), 16_000, 400, 4000, id="large-set"),
+    ],
+)
+def test_plans(optim: OptimConfig, videos: int, epoch_steps: int, steps: int) -> None:
+    plan = Plan.of(optim, videos)
+    assert (plan.epoch_steps, plan.steps) == (epoch_steps, steps)
+
+
+def test_step_schedule_drops_after_seven_epochs() -> None:
+    optim, plan = OptimConfig(), Plan.of(OptimConfig(), 480)
+    rates = [learning_rate(optim, plan, step) for step in (0, 209, 210, 419, 420, 599)]
+    np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
+
+
+def test_one_cycle_rises_and_falls() -> None:
+    optim = OptimConfig(schedule="one-cycle", warmup=0.2)
+    plan = Plan.of(optim, 480)
+    rates = np.array([learning_rate(optim, plan, step) for step in range(plan.steps)])
+    assert rates.argmax() == 120
+    assert rates.max() == optim.rate
+    assert (np.diff(rates[:120]) > 0).all()
+    assert (np.diff(rates[120:]) < 0).all()
+    assert 0 < rates[-1] < 1e-7
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_toml(name: str) -> None:
+    assert from_dict(TrainConfig, to_dict(PRESETS[name]), where=name) == PRESETS[name]
+
+
+def test_the_published_preset_is_the_published_training() -> None:
+    published = PRESETS["published"]
+    assert (published.tem.optim.rate, published.pem.optim.rate) == (1e-3, 0.01)
+    assert (published.tem.optim.weight_decay, published.pem.optim.weight_decay) == (1e-4, 1e-5)
+    assert (published.tem.optim.decay_epochs, published.pem.optim.decay_epochs) == (7, 10)
+    assert published.pem.loss == "published"
+    assert not published.tem.standardize
+
+
+def test_windows_lie_in_the_span_or_hold_it() -> None:
+    draw = torch.Generator().manual_seed(0)
+    offset, length = draw_windows(500, TemTrainConfig(crop=0.5), draw).T
+    whole = (offset == 0) & (length == 1)
+    assert 0.4 < whole.mean() < 0.6
+    assert ((length >= 0.5) & (length <= 1.3)).all()
+    inside = length <= 1
+    assert ((offset >= 0) & (offset + length <= 1 + 1e-12))[inside].all()
+    assert ((offset <= 0) & (offset + length >= 1 - 1e-12))[~inside].all()
+
+
+def test_features_and_targets_move_together() -> None:
+    """Features that equal the targets still do so after a crop, away from fractions of a cell."""
+    T, instances = 20, np.array([[0.25, 0.5], [0.7, 0.9]])
+    targets = torch.from_numpy(tem_targets(instances, T))[None]
+    windows = np.array([[0.2, 0.5]])
+    seen, aims = crop(targets, targets, [instances], windows)
+    assert aims[0, 0].tolist() == pytest.approx([0] * 2 + [1] * 10 + [0] * 8)
+    assert torch.equal(seen[0, 0] > 0.5, aims[0, 0] > 0.5)
+
+
+def test_the_whole_span_is_left_as_it_is() -> None:
+    features, targets = torch.rand(2, 5, 20), torch.rand(2, 3, 20)
+    windows = np.array([[0.0, 1.0]] * 2)
+    seen, aims = crop(features, targets, [np.empty((0, 2))] * 2, windows)
+    assert torch.allclose(seen, features)
+    assert torch.equal(aims, targets)
+
+
+def test_cells_outside_the_span_repeat_the_outer_ones() -> None:
+    features = torch.arange(4.0).reshape(1, 1, 4)
+    seen, _ = crop(features, torch.zeros(1, 3, 4), [np.empty((0, 2))], np.array([[-0.5, 2.0]]))
+    assert seen[0, 0].tolist() == pytest.approx([0.0, 0.5, 2.5, 3.0])
