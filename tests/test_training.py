@@ -27,15 +27,17 @@ from actspan.config import PRESETS, OptimConfig, PemTrainConfig, TemTrainConfig,
 from actspan.errors import ActSpanError, AnnotationError, BundleError, ConfigError
 from actspan.nets.targets import tem_targets
 from actspan.training import train, trainable
-from actspan.training.crop import crop, draw_windows
+from actspan.training.crop import draw_windows, interpolate
 from actspan.training.loop import Plan, learning_rate
 from actspan.training.samples import split_videos
+from actspan.training.whole import WholeVideos
 from tests.made_up import write_dataset
 
 OPTIM = OptimConfig(
     method="adamw", schedule="one-cycle", rate=0.01, batch=2, epochs=3, passes=3, average=0.9
 )
 TINY = TrainConfig(
+    mode="rescale",
     pipeline=PipelineConfig(tem=TemConfig(length=20, hidden=8), pem=PemConfig(hidden=8)),
     tem=TemTrainConfig(optim=OPTIM, standardize=True, dropout=0.2, hidden_dropout=0.2, crop=0.7),
     pem=PemTrainConfig(optim=OPTIM, loss="weighted", dropout=0.2),
@@ -293,7 +295,7 @@ def test_the_published_preset_is_the_published_training() -> None:
 
 def test_windows_lie_in_the_span_or_hold_it() -> None:
     draw = torch.Generator().manual_seed(0)
-    offset, length = draw_windows(500, TemTrainConfig(crop=0.5), draw).T
+    offset, length = draw_windows(500, TemTrainConfig(crop=0.5), draw)
     whole = (offset == 0) & (length == 1)
     assert 0.4 < whole.mean() < 0.6
     assert ((length >= 0.5) & (length <= 1.3)).all()
@@ -302,25 +304,32 @@ def test_windows_lie_in_the_span_or_hold_it() -> None:
     assert ((offset <= 0) & (offset + length >= 1 - 1e-12))[~inside].all()
 
 
+def samples_of(features: np.ndarray, instances: np.ndarray) -> WholeVideos:
+    return WholeVideos(("a",), features.astype(np.float32), (instances,))
+
+
 def test_features_and_targets_move_together() -> None:
     """Features that equal the targets still do so after a crop, away from fractions of a cell."""
     T, instances = 20, np.array([[0.25, 0.5], [0.7, 0.9]])
-    targets = torch.from_numpy(tem_targets(instances, T))[None]
-    windows = np.array([[0.2, 0.5]])
-    seen, aims = crop(targets, targets, [instances], windows)
-    assert aims[0, 0].tolist() == pytest.approx([0] * 2 + [1] * 10 + [0] * 8)
-    assert torch.equal(seen[0, 0] > 0.5, aims[0, 0] > 0.5)
+    samples = samples_of(tem_targets(instances, T)[None], instances)
+    config = TemTrainConfig(crop=1.0, crop_shortest=0.5, crop_longest=0.5)
+    seen, moved, _ = samples.crop(np.array([0]), config, torch.Generator().manual_seed(3))
+    aims = tem_targets(moved[0], T, clip=False)
+    fraction = (aims[0] > 0.01) & (aims[0] < 0.99)
+    assert ((seen[0, 0] > 0.5) == (aims[0] > 0.5))[~fraction].all()
+    assert aims[0].any()
 
 
 def test_the_whole_span_is_left_as_it_is() -> None:
-    features, targets = torch.rand(2, 5, 20), torch.rand(2, 3, 20)
-    windows = np.array([[0.0, 1.0]] * 2)
-    seen, aims = crop(features, targets, [np.empty((0, 2))] * 2, windows)
-    assert torch.allclose(seen, features)
-    assert torch.equal(aims, targets)
+    features = np.random.default_rng(0).random((1, 5, 20))
+    samples = samples_of(features, np.array([[0.5, 1.2]]))
+    config = TemTrainConfig(crop=1e-9)
+    seen, (instances,), _ = samples.crop(np.array([0]), config, torch.Generator())
+    np.testing.assert_allclose(seen, features, atol=1e-6)
+    np.testing.assert_array_equal(instances, [[0.5, 1.0]])
 
 
 def test_cells_outside_the_span_repeat_the_outer_ones() -> None:
-    features = torch.arange(4.0).reshape(1, 1, 4)
-    seen, _ = crop(features, torch.zeros(1, 3, 4), [np.empty((0, 2))], np.array([[-0.5, 2.0]]))
+    features = np.arange(4, dtype=np.float32).reshape(1, 1, 4)
+    seen = interpolate(features, np.array([-2.0]), np.array([8.0]), 4)
     assert seen[0, 0].tolist() == pytest.approx([0.0, 0.5, 2.5, 3.0])

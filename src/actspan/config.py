@@ -216,12 +216,26 @@ class PemTrainConfig(Config, frozen=True):
         _require(0 <= self.dropout < 1, f"training: dropout {self.dropout} is not in [0, 1)")
 
 
+class WindowTrainConfig(Config, frozen=True):
+    """Which windows of long recordings are learnt from (bsn.md section 11)."""
+
+    instance_share: float = 0.9  # a window counts if it holds this share of some instance
+    empty_share: float = 0.25  # share of the other windows that is learnt from as well
+
+    def __post_init__(self) -> None:
+        _require(0 < self.instance_share <= 1, "training: instance_share is not in (0, 1]")
+        _require(0 <= self.empty_share <= 1, "training: empty_share is not in [0, 1]")
+
+
 class TrainConfig(Config, frozen=True):
     """Both trainings, and the pipeline that the bundle shall have.
 
     The channels of TEM are those of the dataset, whatever `pipeline` says.
     """
 
+    # "auto": windows where the training videos' median length is above two windows
+    mode: Literal["auto", "rescale", "window"] = "auto"
+    windows: WindowTrainConfig = WindowTrainConfig()
     pipeline: PipelineConfig = PipelineConfig(tem=TemConfig(), pem=PemConfig())
     tem: TemTrainConfig = TemTrainConfig()
     pem: PemTrainConfig = PemTrainConfig()

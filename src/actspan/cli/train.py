@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 @click.option(
     "--epochs", type=click.IntRange(1), help="Train both networks for this many passes instead."
 )
+@click.option(
+    "--mode",
+    type=click.Choice(["auto", "rescale", "window"]),
+    help="Rescale videos to T cells, or see recordings in windows of T snippets. [default: auto]",
+)
 @click.option("--length", type=click.IntRange(2), help="Temporal scale T. [default: 100]")
 @click.option("--tem-hidden", type=click.IntRange(1), help="Hidden size of TEM. [default: 512]")
 @click.option("--pem-hidden", type=click.IntRange(1), help="Hidden size of PEM. [default: 256]")
@@ -68,6 +73,7 @@ def command(
     preset: str,
     config_file: Path | None,
     epochs: int | None,
+    mode: str | None,
     length: int | None,
     tem_hidden: int | None,
     pem_hidden: int | None,
@@ -96,7 +102,7 @@ def command(
         "tem": {"length": length, "hidden": tem_hidden},
         "pem": {"hidden": pem_hidden},
     }
-    config = _settings(preset, config_file, epochs, sizes)
+    config = _settings(preset, config_file, epochs, mode, sizes)
     Bundle.check_target(out, overwrite=force)
     with drawn_report() as report:
         found = trainable(
@@ -130,6 +136,7 @@ def _settings(
     preset_name: str,
     file: Path | None,
     epochs: int | None,
+    mode: str | None,
     sizes: dict[str, dict[str, int | None]],
 ) -> TrainConfig:
     """The preset, changed by a file, changed by options."""
@@ -140,6 +147,8 @@ def _settings(
         _merge(values, read_toml(file))
     chosen = {net: {k: v for k, v in size.items() if v} for net, size in sizes.items()}
     _merge(values, {"pipeline": chosen})
+    if mode is not None:
+        values["mode"] = mode
     if epochs is not None:
         length = {"optim": {"epochs": epochs, "passes": epochs, "steps": 0}}
         _merge(values, {"tem": length, "pem": length})

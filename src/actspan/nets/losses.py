@@ -28,7 +28,13 @@ class TemLoss:
     end: Tensor
 
 
-def tem_loss(probabilities: Tensor, targets: Tensor, *, action_weight: float = 2.0) -> TemLoss:
+def tem_loss(
+    probabilities: Tensor,
+    targets: Tensor,
+    *,
+    action_weight: float = 2.0,
+    real: Tensor | None = None,
+) -> TemLoss:
     """Class-balanced logistic loss: action_weight * action + start + end.
 
     Parameters
@@ -37,7 +43,13 @@ def tem_loss(probabilities: Tensor, targets: Tensor, *, action_weight: float = 2
         In [0, 1]: action, start, end.
     action_weight : float
         2 as published.
+    real : (B, T) bool tensor, optional
+        False for padded cells, which count for nothing.
     """
+    if real is not None:
+        probabilities, targets = (
+            x.transpose(1, 2)[real].T[None] for x in (probabilities, targets)
+        )  # (1, 3, real cells)
     action, start, end = (
         balanced_logistic(probabilities[:, k], targets[:, k] > POSITIVE) for k in range(3)
     )

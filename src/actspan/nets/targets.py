@@ -41,9 +41,11 @@ def tem_targets(instances: Float64, length: int = 100, *, clip: bool = True) -> 
     half = np.maximum(1.0 / length, BOUNDARY_SHARE * (end - start)) / 2
     low = np.arange(length) / length
     high = np.arange(1, length + 1) / length
-    regions = ((start, end), (start - half, start + half), (end - half, end + half))
-    for row, region in zip(targets, regions, strict=True):
-        row[:] = ioa_matrix(low, high, *region).max(axis=1)
+    targets[0] = ioa_matrix(low, high, start, end).max(axis=1)
+    for row, boundary in zip(targets[1:], (start, end), strict=True):
+        seen = (boundary >= 0) & (boundary <= 1)
+        centre, width = boundary[seen], half[seen]
+        row[:] = ioa_matrix(low, high, centre - width, centre + width).max(axis=1, initial=0.0)
     return targets
 
 

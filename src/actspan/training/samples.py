@@ -1,78 +1,112 @@
-"""What training reads: every video once, on the cells of the nets, in one array."""
+"""What training reads, once: the contract of its samples, and what its two kinds share."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Self
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+from actspan.config import PipelineConfig, TemTrainConfig
 from actspan.data.dataset import Dataset
-from actspan.data.rescale import Edge, fit_to_cells
 from actspan.errors import ConfigError
 from actspan.types import Float32, Float64, Video
 
+Int64 = NDArray[np.int64]
+Bool = NDArray[np.bool_]
+Loaded = TypeVar("Loaded")
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Samples:
-    """Videos as the nets see them.
+class Samples(Protocol):
+    """What the nets learn from: whole videos on T cells, or windows of recordings.
 
     Attributes
     ----------
     ids : tuple of str
-    features : (V, C, T) float32
-    instances : tuple of (M, 2) float64
-        Fractions of each video's feature span, not clipped.
+        Of the videos.
+    length : int
+        T.
+    instances : sequence of (M, 2) float64
+        Of each sample; fractions of its T cells, not clipped.
+    clips : bool
+        Whether instances end where the sample ends (a whole video), or go on (a window).
     """
 
-    ids: tuple[str, ...]
-    features: Float32
-    instances: tuple[Float64, ...]
+    clips: ClassVar[bool]
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of the videos."""
+        ...
 
-    @classmethod
-    def read(
-        cls, dataset: Dataset, length: int, edge: Edge, progress: Progress | None = None
-    ) -> Self:
-        """Read and rescale every video of a checked dataset, on all cores.
+    @property
+    def length(self) -> int:
+        """T."""
+        ...
 
-        Raises
-        ------
-        FeatureError
-            A file cannot be read.
-        """
-        features = np.empty((len(dataset), dataset.spec.channels or 0, length), dtype=np.float32)
+    @property
+    def instances(self) -> Sequence[Float64]:
+        """Of each sample."""
+        ...
 
-        def load(index: int, video: Video) -> Float64:
-            read = dataset.read(video.id)
-            features[index] = fit_to_cells(read, length, edge).T
-            fractions: Float64 = video.segments / read.span
-            return fractions
+    def __len__(self) -> int: ...
 
-        instances = []
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for fractions in pool.map(load, range(len(dataset)), dataset.videos):
-                instances.append(fractions)
-                if progress:
-                    progress(len(instances), len(dataset))
-        return cls(tuple(video.id for video in dataset), features, tuple(instances))
+    def take(self, index: Int64) -> Float32:
+        """Features of some samples, (B, C, T)."""
+        ...
+
+    def real(self, index: Int64) -> Bool | None:
+        """Which cells are not padded, (B, T); None where none is."""
+        ...
+
+    def crop(
+        self, index: Int64, config: TemTrainConfig, draw: torch.Generator
+    ) -> tuple[Float32, list[Float64], Bool | None]:
+        """Some samples seen through random windows: features, instances, cells not padded."""
+        ...
+
+    def candidates(self, index: int, scores: Float32, pipeline: PipelineConfig) -> Found:
+        """What PEM learns from in one sample whose boundary scores are (3, T)."""
+        ...
 
     def fingerprint(self) -> str:
-        """SHA-256 over ids, features and instances."""
-        digest = hashlib.sha256(repr((self.ids, self.features.shape)).encode())
-        digest.update(np.ascontiguousarray(self.features).data.cast("B"))
-        for fractions in self.instances:
-            digest.update(repr(fractions.shape).encode())
-            digest.update(fractions.tobytes())
-        return digest.hexdigest()
+        """SHA-256 over all of it."""
+        ...
+
+
+class Found(NamedTuple):
+    """Candidates of a sample: BSP features (N, 32) float32, and match_iou (N,) float32."""
+
+    features: Float32
+    targets: Float32
+
+
+def read_all(
+    load: Callable[[int, Video], Loaded], dataset: Dataset, progress: Progress | None
+) -> Iterator[Loaded]:
+    """What `load(number, video)` returns for every video, in order, on all cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        loaded = pool.map(load, range(len(dataset)), dataset.videos)
+        for done, item in enumerate(loaded, start=1):
+            if progress:
+                progress(done, len(dataset))
+            yield item
+
+
+def fingerprint_of(names: object, features: Iterable[Float32], instances: Iterable[Float64]) -> str:
+    """SHA-256 over names and arrays."""
+    digest = hashlib.sha256(repr(names).encode())
+    arrays: list[NDArray[np.floating[Any]]] = [*features, *instances]
+    for array in arrays:
+        digest.update(repr(array.shape).encode())
+        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    return digest.hexdigest()
 
 
 def split_videos(videos: Sequence[Video], share: float, seed: int) -> tuple[set[str], set[str]]:

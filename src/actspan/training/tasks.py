@@ -13,13 +13,11 @@ from torch import Tensor
 from actspan.bundle import Net as NetName
 from actspan.config import PemTrainConfig, PipelineConfig, TemTrainConfig
 from actspan.nets.base import Net
-from actspan.nets.losses import pem_loss, tem_loss
-from actspan.nets.targets import pem_targets, tem_targets
+from actspan.nets.losses import TemLoss, pem_loss, tem_loss
+from actspan.nets.targets import tem_targets
 from actspan.nets.tem import Tem
-from actspan.proposals import bsp_features, generate_proposals
-from actspan.training.crop import crop, draw_windows
 from actspan.training.samples import Samples
-from actspan.types import BoundaryScores, Float32
+from actspan.types import Float32, Float64
 
 _CHUNK_VIDEOS = 64  # judged at once, which bounds memory
 _CHUNK_ROWS = 1 << 16
@@ -33,31 +31,36 @@ class TemTask:
     def __init__(self, training: Samples, validation: Samples | None, config: TemTrainConfig):
         self.videos = len(training)
         self._config = config
-        self._instances = training.instances
-        self._features = torch.from_numpy(training.features)  # (V, C, T)
+        self._training, self._validation = training, validation
         self._targets = _cell_targets(training)  # (V, 3, T)
-        self._validation = validation
-        self._judged = None if validation is None else _cell_targets(validation)
+        if validation is not None:
+            self._judged = _cell_targets(validation)
 
     def losses(
         self, net: Net, videos: NDArray[np.int64], draw: torch.Generator
     ) -> dict[str, Tensor]:
         """Losses of a batch, whole and a channel."""
-        chosen = torch.from_numpy(videos)
-        features, targets = self._features[chosen], self._targets[chosen]
+        samples = self._training
         if self._config.crop:
-            windows = draw_windows(len(videos), self._config, draw)
-            instances = [self._instances[v] for v in videos.tolist()]
-            features, targets = crop(features, targets, instances, windows)
-        loss = tem_loss(net(features), targets, action_weight=self._config.action_weight)
+            seen, instances, real = samples.crop(videos, self._config, draw)
+            targets = torch.stack([_targets(i, samples.length, clip=False) for i in instances])
+        else:
+            seen, real = samples.take(videos), samples.real(videos)
+            targets = self._targets[torch.from_numpy(videos)]
+        loss = self._loss(net(torch.from_numpy(seen)), targets, real)
         return {"loss": loss.total, "action": loss.action, "start": loss.start, "end": loss.end}
 
     def validate(self, net: Net) -> float | None:
         """The loss over the whole validation set."""
-        if self._validation is None or self._judged is None:
+        if self._validation is None:
             return None
-        scores = torch.from_numpy(score_videos(net, self._validation.features))
-        return tem_loss(scores, self._judged, action_weight=self._config.action_weight).total.item()
+        scores = torch.from_numpy(score_samples(net, self._validation))
+        real = self._validation.real(np.arange(len(self._validation)))
+        return self._loss(scores, self._judged, real).total.item()
+
+    def _loss(self, scores: Tensor, targets: Tensor, real: NDArray[np.bool_] | None) -> TemLoss:
+        mask = None if real is None else torch.from_numpy(real)
+        return tem_loss(scores, targets, action_weight=self._config.action_weight, real=mask)
 
 
 class PemTask:
@@ -111,13 +114,8 @@ class Candidates:
     @classmethod
     def find(cls, samples: Samples, scores: Float32, pipeline: PipelineConfig) -> Self:
         """Candidates from boundary scores, (V, 3, T): the best `keep_training` a video."""
-        features, targets = [], []
-        for video, instances in zip(scores, samples.instances, strict=True):
-            cells = BoundaryScores.from_array(video)
-            found = generate_proposals(cells, pipeline.pgm)[: pipeline.pgm.keep_training]
-            features.append(bsp_features(cells, found, pipeline.bsp))
-            targets.append(pem_targets(found, instances))
-        return cls(features, targets)
+        found = [samples.candidates(k, row, pipeline) for k, row in enumerate(scores)]
+        return cls([one.features for one in found], [one.targets for one in found])
 
     def of(self, videos: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Features (n, 32) and targets (n,) of all candidates of some videos."""
@@ -129,24 +127,28 @@ class Candidates:
 
 
 @torch.no_grad()
-def score_videos(tem: Net, features: Float32) -> Float32:
-    """Boundary scores of many videos: (V, C, T) to (V, 3, T)."""
+def score_samples(tem: Net, samples: Samples) -> Float32:
+    """Boundary scores of all samples, (V, 3, T)."""
     tem.eval()
-    scores = [tem(torch.from_numpy(chunk)).numpy() for chunk in _chunks(features)]
+    scores = [tem(torch.from_numpy(chunk)).numpy() for chunk in _chunks(samples)]
     joined: Float32 = np.concatenate(scores)
     return joined
 
 
-def standardize(tem: Tem, features: Float32) -> None:
-    """Make TEM scale every channel of its input as `features`, (V, C, T), need it.
+def standardize(tem: Tem, samples: Samples) -> None:
+    """Make TEM scale every channel of its input as the samples need it.
 
     A channel that is constant is silenced: it tells nothing.
     """
-    count = features.shape[0] * features.shape[2]
-    mean = sum(chunk.sum(axis=(0, 2), dtype=np.float64) for chunk in _chunks(features)) / count
-    square = np.zeros(features.shape[1])
-    for chunk in _chunks(features):
-        square += np.square(chunk - mean[:, None]).sum(axis=(0, 2))
+    count, mean, square = 0, 0.0, 0.0
+    for chunk in _chunks(samples):  # Chan's parallel variance, a chunk at a time
+        size = chunk.shape[0] * chunk.shape[2]
+        of_chunk = chunk.mean(axis=(0, 2), dtype=np.float64)
+        step = of_chunk - mean
+        square += np.square(chunk - of_chunk[:, None]).sum(axis=(0, 2))
+        square += np.square(step) * (count * size / (count + size))
+        mean += step * (size / (count + size))
+        count += size
     deviation = np.sqrt(square / count)  # (C,)
     telling = deviation > 1e-6 * max(float(deviation.max()), 1e-30)
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=telling)
@@ -154,10 +156,14 @@ def standardize(tem: Tem, features: Float32) -> None:
 
 
 def _cell_targets(samples: Samples) -> Tensor:
-    length = samples.features.shape[2]
-    return torch.from_numpy(np.stack([tem_targets(i, length) for i in samples.instances]))
+    length, clip = samples.length, samples.clips
+    return torch.stack([_targets(i, length, clip=clip) for i in samples.instances])
 
 
-def _chunks(features: Float32) -> Iterator[Float32]:
-    for first in range(0, len(features), _CHUNK_VIDEOS):
-        yield features[first : first + _CHUNK_VIDEOS]
+def _targets(instances: Float64, length: int, *, clip: bool) -> Tensor:
+    return torch.from_numpy(tem_targets(instances, length, clip=clip))
+
+
+def _chunks(samples: Samples) -> Iterator[Float32]:
+    for first in range(0, len(samples), _CHUNK_VIDEOS):
+        yield samples.take(np.arange(first, min(first + _CHUNK_VIDEOS, len(samples))))

@@ -6,8 +6,9 @@ import importlib.util
 import os
 import platform
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -15,7 +16,15 @@ import torch
 
 from actspan import __version__
 from actspan.bundle import Bundle, Source
-from actspan.config import PRESETS, PemConfig, PipelineConfig, TemConfig, TrainConfig, to_dict
+from actspan.config import (
+    PRESETS,
+    PemConfig,
+    PipelineConfig,
+    SoftNmsConfig,
+    TemConfig,
+    TrainConfig,
+    to_dict,
+)
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.errors import AnnotationError, ConfigError
@@ -26,10 +35,13 @@ from actspan.training.loop import Fit, fit
 from actspan.training.report import Report, Silent
 from actspan.training.samples import Samples, split_videos
 from actspan.training.state import StateFolder
-from actspan.training.tasks import Candidates, PemTask, TemTask, score_videos, standardize
-from actspan.types import Float32, Video
+from actspan.training.tasks import Candidates, PemTask, TemTask, score_samples, standardize
+from actspan.training.whole import WholeVideos
+from actspan.training.windowed import Windows
+from actspan.types import Video
 
 TRAINING, VALIDATION = "training", "validation"
+_WINDOW_PICKS = 1000  # proposals a recording: the largest AN that is evaluated
 
 
 def train(
@@ -90,10 +102,12 @@ def train(
     """
     report, out = report or Silent(), Path(out)
     config = _for_dataset(config or PRESETS["default"], dataset)
+    if config.pipeline.mode == "window":
+        report.say("long recordings: they are seen in windows, every half of one")
     if seed < 0:
         raise ConfigError(f"seed {seed} must not be negative")
     Bundle.check_target(out, overwrite=overwrite)
-    samples = _read(dataset, config.pipeline, validation_split, seed, report)
+    samples = _read(dataset, config, validation_split, seed, report)
     settings = {
         "config": to_dict(config),
         "seed": seed,
@@ -171,17 +185,31 @@ def _for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
     if channels is None:
         raise ConfigError(f"{dataset.path}: its channels are not known; use trainable(dataset)")
     edge = dataset.edge if given.rescale.edge == "auto" else given.rescale.edge
+    mode = (
+        _mode(dataset, (given.tem or TemConfig()).length) if config.mode == "auto" else config.mode
+    )
+    nms = given.soft_nms
+    if mode == "window" and nms == SoftNmsConfig():
+        nms = SoftNmsConfig(picks=_WINDOW_PICKS, keep=_WINDOW_PICKS)
     pipeline = msgspec.structs.replace(
         given,
+        mode=mode,
+        soft_nms=nms,
         tem=msgspec.structs.replace(given.tem or TemConfig(), channels=channels),
         pem=msgspec.structs.replace(given.pem or PemConfig(), inputs=given.bsp.size),
         rescale=msgspec.structs.replace(given.rescale, edge=edge),
     )
-    return msgspec.structs.replace(config, pipeline=pipeline)
+    return msgspec.structs.replace(config, mode=mode, pipeline=pipeline)
+
+
+def _mode(dataset: Dataset, length: int) -> Literal["rescale", "window"]:
+    """Windows where the training videos' median length is above two windows (bsn.md section 11)."""
+    snippets = [len(dataset.open(v.id)) for v in dataset if v.subset == TRAINING]
+    return "window" if np.median(snippets) > 2 * length else "rescale"
 
 
 def _read(
-    dataset: Dataset, pipeline: PipelineConfig, share: float | None, seed: int, report: Report
+    dataset: Dataset, config: TrainConfig, share: float | None, seed: int, report: Report
 ) -> _Parts:
     validation = {video.id for video in dataset if video.subset == VALIDATION}
     if validation and share is not None:
@@ -194,18 +222,17 @@ def _read(
             "no validation videos, so the last epoch is kept; to choose the best one: "
             "--validation-split 0.1"
         )
-    edge = pipeline.rescale.edge
-    assert pipeline.tem is not None  # settled by _for_dataset
-    assert edge != "auto"
-    length = pipeline.tem.length
+    pipeline = config.pipeline
+    edge, length = pipeline.rescale.edge, pipeline.tem.length if pipeline.tem else 0
+    assert edge != "auto"  # settled by _for_dataset
 
     def read(part: str, videos: list[Video]) -> Samples:
-        return Samples.read(
-            dataset.select(videos),
-            length,
-            edge,
-            lambda done, total: report.progress(f"reading {part}", done, total),
-        )
+        chosen = dataset.select(videos)
+        progress = partial(report.progress, f"reading {part}")
+        if pipeline.mode == "window":
+            every = config.windows if part == TRAINING else None
+            return Windows.read(chosen, length, every, progress)
+        return WholeVideos.read(chosen, length, edge, progress)
 
     training = read(TRAINING, [video for video in dataset if video.id not in validation])
     if not validation:
@@ -223,7 +250,7 @@ def _train_tem(
             config.pipeline.tem, dropout=training.dropout, hidden_dropout=training.hidden_dropout
         )
     if training.standardize:
-        standardize(tem, samples.training.features)
+        standardize(tem, samples.training)
     task = TemTask(samples.training, samples.validation, training)
     return tem, fit(tem, task, training.optim, seed=seed, state=state, report=report)
 
@@ -244,7 +271,7 @@ def _train_pem(
 
 
 def _candidates(samples: Samples, tem: Net, pipeline: PipelineConfig) -> Candidates:
-    scores: Float32 = score_videos(tem, samples.features)
+    scores = score_samples(tem, samples)
     return Candidates.find(samples, scores, pipeline)
 
 
@@ -252,8 +279,8 @@ def _describe(samples: _Parts) -> dict[str, Any]:
     parts = {TRAINING: samples.training, VALIDATION: samples.validation}
     return {
         name: {
-            "videos": len(part),
-            "instances": sum(len(i) for i in part.instances),
+            "videos": len(part.ids),
+            "samples": len(part),
             "sha256": part.fingerprint(),
         }
         for name, part in parts.items()
