@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -16,9 +17,19 @@ def reference() -> str:
     for name in main.list_commands(context):
         command = main.get_command(context, name)
         assert command is not None
-        sub = click.Context(command, info_name=name, parent=context)
-        parts.append(f"## actspan {name}\n\n```\n{command.get_help(sub)}\n```")
+        parts += sections(command, name, context)
     return "\n\n".join(parts) + "\n"
+
+
+def sections(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
+    """The section of a command, and those of its subcommands."""
+    context = click.Context(command, info_name=name, parent=parent)
+    yield f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```"
+    if isinstance(command, click.Group):
+        for sub in command.list_commands(context):
+            child = command.get_command(context, sub)
+            assert child is not None
+            yield from sections(child, sub, context)
 
 
 if __name__ == "__main__":

@@ -244,6 +244,10 @@ class Video:
         Seconds; this video's own snippet grid, where the annotations give one.
     extra : mapping
         Other keys of the source, kept for writing.
+    ignored : (K, 2) float64
+        Stretches of which the annotators could not tell, seconds (THUMOS14's "Ambiguous"): neither
+        instances nor background. They are no ground truth; a detection that touches one and
+        matches no instance does not count as false.
     """
 
     id: str
@@ -257,10 +261,13 @@ class Video:
     snippet_stride: float | None = None
     snippet_length: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    ignored: Float64 = field(default_factory=lambda: np.empty((0, 2)))
 
     def __post_init__(self) -> None:
         segments = np.asarray(self.segments, dtype=np.float64).reshape(-1, 2)
         object.__setattr__(self, "segments", segments)
+        ignored = np.asarray(self.ignored, dtype=np.float64).reshape(-1, 2)
+        object.__setattr__(self, "ignored", ignored)
         if len(self.labels) != len(segments):
             raise ShapeError(f"{self.id}: {len(self.labels)} labels for {len(segments)} segments")
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--dataset", required=True, type=click.Path(path_type=Path), help="A dataset folder.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Bundle to write.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn."
+)
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
@@ -41,6 +43,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--epochs", type=click.IntRange(1), help="Train both networks for this many passes instead."
+)
+@click.option(
+    "--labels",
+    multiple=True,
+    metavar="PATTERN",
+    help="Learn only from instances with such labels, as in '*_TO_*'.",
 )
 @click.option(
     "--mode",
@@ -73,6 +81,7 @@ def command(
     preset: str,
     config_file: Path | None,
     epochs: int | None,
+    labels: tuple[str, ...],
     mode: str | None,
     length: int | None,
     tem_hidden: int | None,
@@ -96,6 +105,7 @@ def command(
     require("torch", extra="train", purpose="Training")
     from actspan.bundle import Bundle
     from actspan.data.dataset import Dataset
+    from actspan.data.labels import split_patterns
     from actspan.training import train, trainable
 
     sizes = {
@@ -106,7 +116,7 @@ def command(
     Bundle.check_target(out, overwrite=force)
     with drawn_report() as report:
         found = trainable(
-            Dataset.load(dataset),
+            Dataset.load(dataset).with_labels(split_patterns(labels)),
             on_error=on_error,
             progress=lambda done, total: report.progress("checking", done, total),
         )

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actspan.config import FeatureSpec, from_dict, read_toml
-from actspan.data.annotations import canonical_id, find_annotations, read_annotations
+from actspan.data.annotations import (
+    canonical_id,
+    canonical_subset,
+    find_annotations,
+    read_annotations,
+)
+from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
 from actspan.data.readers import HDF5_SUFFIXES, SUFFIXES, Entry, list_entries, read_array
 from actspan.data.rescale import Edge
@@ -45,8 +51,8 @@ class Dataset:
         Every video that the source knows, in whichever subset.
     spec : FeatureSpec
         What the features are; `actspan.data.check.check_dataset` settles what is not given.
-    form : "activitynet", "authors" or "features"
-        Where the videos come from; "features" is a folder without annotations.
+    form : str
+        Form of the annotations ("activitynet", "authors", ...); "features" is a folder without.
     assumptions : tuple of str
         What was taken for granted, for people to read.
     problems : tuple of Problem
@@ -64,7 +70,7 @@ class Dataset:
     entries: dict[str, Entry]
     annotated: frozenset[str]
     spec: FeatureSpec
-    form: Literal["activitynet", "authors", "features"] = "activitynet"
+    form: str = "activitynet"
     assumptions: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     _by_id: dict[str, Video] = field(init=False, repr=False)
@@ -100,11 +106,11 @@ class Dataset:
                 )
             note = f"no annotations in {path}: every feature file is taken as a video"
             videos = tuple(Video(id=name, duration=float("nan")) for name in entries)
-            form: Literal["activitynet", "authors", "features"] = "features"
+            form = "features"
             assumptions: tuple[str, ...] = (note,)
         else:
             found = read_annotations(path)
-            videos, form, assumptions = found.videos, found.form, ()
+            videos, form, assumptions = found.videos, found.form, found.assumptions
             problems = [*found.problems, *problems]
         annotated = frozenset(video.id for video in videos)
         return cls(path, videos, entries, annotated, spec, form, assumptions, tuple(problems))
@@ -136,11 +142,22 @@ class Dataset:
         """
         if name is None:
             return self
+        name = canonical_subset(name)
         chosen = tuple(video for video in self.videos if video.subset == name)
         if not chosen:
             there = ", ".join(sorted({repr(video.subset) for video in self.videos})) or "no videos"
             raise AnnotationError(f"{self.path}: no video in subset {name!r}; there are: {there}")
         return replace(self, videos=chosen)
+
+    def with_labels(self, patterns: Sequence[str]) -> Self:
+        """Keep the instances whose labels match a pattern; see `actspan.data.labels`.
+
+        Raises
+        ------
+        AnnotationError
+            A pattern matches no label.
+        """
+        return replace(self, videos=with_labels(self.videos, patterns))
 
     def select(self, videos: Sequence[Video]) -> Self:
         """Keep exactly these videos (as given: their segments may have changed)."""

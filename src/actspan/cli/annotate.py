@@ -1,0 +1,168 @@
+"""`actspan annotate`: annotations from one form to another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from actspan.cli.common import console, json_option, reports_errors, say
+
+if TYPE_CHECKING:
+    from actspan.data.annotations.convert import Converted
+
+_existing = click.Path(exists=True, path_type=Path)
+# as in `FORMS`, which is not imported for --help; a test holds the two together
+_READ = ("activitynet", "authors", "csv", "elan", "thumos14", "labelstudio")
+_WRITTEN = ("activitynet", "csv")
+
+
+@click.group()
+def command() -> None:
+    """Read, check and convert annotations.
+
+    \b
+    Example:
+      actspan annotate convert segments.csv annotations.json
+    """
+
+
+def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
+    pairs = [value.partition("=") for value in values]
+    if not all(sign and new for _, sign, new in pairs):
+        raise click.BadParameter("OLD=NEW is needed, as in validation=training")
+    return {old: new for old, _, new in pairs}
+
+
+@command.command()
+@click.argument("source", type=_existing)
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--from",
+    "source_form",
+    type=click.Choice(_READ),
+    help="Form of SOURCE. [default: by its names and content]",
+)
+@click.option(
+    "--to",
+    "target_form",
+    type=click.Choice(_WRITTEN),
+    help="Form of TARGET. [default: by its suffix]",
+)
+@click.option(
+    "--rename-subset",
+    "rename_subsets",
+    multiple=True,
+    metavar="OLD=NEW",
+    callback=_pairs,
+    help="Call a subset otherwise: validation=training; '=training' for videos that have none.",
+)
+@click.option("--subset", help="Only these videos (by their new name). [default: all]")
+@click.option(
+    "--fps",
+    type=click.FloatRange(0, min_open=True),
+    help="Frames a second of videos that do not say theirs (Label Studio counts frames).",
+)
+@click.option(
+    "--durations",
+    type=_existing,
+    help="Where durations are: a table (video, duration), or annotations, or a dataset folder.",
+)
+@click.option("--tier", "tiers", multiple=True, help="ELAN: only tiers that match this pattern.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="Stop at problems, or leave out what is bad.",
+)
+@click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
+@json_option
+@reports_errors
+def convert(
+    source: Path,
+    target: Path,
+    source_form: str | None,
+    target_form: str | None,
+    rename_subsets: dict[str, str],
+    subset: str | None,
+    fps: float | None,
+    durations: Path | None,
+    tiers: tuple[str, ...],
+    on_error: Literal["fail", "skip"],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Convert annotations from SOURCE to TARGET.
+
+    SOURCE is ActivityNet's JSON (HACS and THUMOS14 come in it too), the BSN authors' JSON, a CSV
+    table, ELAN's .eaf or a folder of them, THUMOS14's folder of text files, or Label Studio's JSON
+    export. TARGET is ActivityNet's JSON, or a table where it ends in .csv. Rows and entries that
+    cannot be used are shown together, with their places.
+
+    \b
+    Example:
+      actspan annotate convert segments.csv my-videos/annotations.json --durations lengths.csv
+      actspan annotate convert TH14_annotations/ thumos14/annotations.json \\
+          --rename-subset validation=training --rename-subset test=validation
+    """
+    from actspan.data.annotations.convert import Conversion, convert_annotations
+
+    request = Conversion(
+        source=source,
+        target=target,
+        form=source_form,
+        target_form=target_form,
+        rename_subsets=rename_subsets,
+        subset=subset,
+        fps=fps,
+        durations=durations,
+        tiers=tiers,
+        on_error=on_error,
+        overwrite=force,
+    )
+    done = convert_annotations(request)
+    _say_what_was_left_out(done)
+    if as_json:
+        click.echo(json.dumps(_answer(done), indent=1, ensure_ascii=False))
+    else:
+        _print(done)
+
+
+def _say_what_was_left_out(done: Converted) -> None:
+    from actspan.cli.tables import problem_table
+
+    for assumption in done.assumptions:
+        say(f"note: {assumption}")
+    if done.problems:
+        console.print(problem_table(done.problems))
+    left_out = sum(p.is_error for p in done.problems)
+    if left_out:
+        say(f"went on without {left_out} of the above")
+
+
+def _print(done: Converted) -> None:
+    counts = done.summary()
+    ignored = f", {counts['ignored']:,} ambiguous stretches" if counts["ignored"] else ""
+    click.echo(
+        f"{done.form}: {counts['videos']:,} videos, {counts['instances']:,} instances, "
+        f"{len(counts['labels']):,} labels{ignored}"
+    )
+    subsets = (f"{name or 'none'} {count:,}" for name, count in counts["subsets"].items())
+    click.echo(f"subsets: {', '.join(subsets)}")
+    click.echo(f"written: {done.target}")
+
+
+def _answer(done: Converted) -> dict[str, Any]:
+    return {
+        "form": done.form,
+        "target": str(done.target),
+        **done.summary(),
+        "problems": [
+            {"video": p.video, "file": p.file, "problem": p.problem, "left_out": p.loss.value}
+            for p in done.problems
+        ],
+        "assumptions": list(done.assumptions),
+    }

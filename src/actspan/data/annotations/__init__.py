@@ -1,0 +1,31 @@
+"""Annotations as people have them: one file a form, one table of forms (`FORMS`)."""
+
+from actspan.data.annotations.activitynet import document_of as activitynet_document
+from actspan.data.annotations.authors import AUTHORS_JSON, AUTHORS_TABLE
+from actspan.data.annotations.base import AMBIGUOUS, Annotations, canonical_id, canonical_subset
+from actspan.data.annotations.forms import (
+    DATASET_JSON,
+    DATASET_TABLE,
+    FORMS,
+    Form,
+    find_annotations,
+    read_annotations,
+    write_annotations,
+)
+
+__all__ = [
+    "AMBIGUOUS",
+    "AUTHORS_JSON",
+    "AUTHORS_TABLE",
+    "DATASET_JSON",
+    "DATASET_TABLE",
+    "FORMS",
+    "Annotations",
+    "Form",
+    "activitynet_document",
+    "canonical_id",
+    "canonical_subset",
+    "find_annotations",
+    "read_annotations",
+    "write_annotations",
+]

@@ -1,0 +1,187 @@
+"""From one form of annotations to another, with everything that is wrong reported together."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from actspan.data.annotations.base import canonical_subset
+from actspan.data.annotations.forms import (
+    DATASET_JSON,
+    read_annotations,
+    writable_form,
+    write_annotations,
+)
+from actspan.data.check import good_segments
+from actspan.data.problems import Loss, Problem, stop_on_errors
+from actspan.errors import AnnotationError
+from actspan.types import Video
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What `convert_annotations` shall do.
+
+    Attributes
+    ----------
+    source, target : Path
+        `target` may be a folder that is there: `annotations.json` is written into it.
+    form, target_form : str, optional
+        Of the source, by its content unless given; of the target, by its suffix unless given.
+    rename_subsets : mapping
+        New names of subsets; "" names the videos that have none.
+    subset : str, optional
+        Keep only the videos of this subset (by its new name).
+    fps : float, optional
+        Frames a second of videos that do not say theirs.
+    tiers : tuple of str
+        ELAN's tiers to read, by pattern.
+    durations : Path, optional
+        Annotations or a table (video, duration) that say what the source does not: duration,
+        frame rate, number of frames.
+    on_error : "fail" or "skip"
+        What to do about problems: stop with all of them, or leave out what is bad.
+    overwrite : bool
+        Replace a target that is there.
+    """
+
+    source: Path
+    target: Path
+    form: str | None = None
+    target_form: str | None = None
+    rename_subsets: Mapping[str, str] = field(default_factory=dict)
+    subset: str | None = None
+    fps: float | None = None
+    tiers: tuple[str, ...] = ()
+    durations: Path | None = None
+    on_error: Literal["fail", "skip"] = "fail"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What came of it.
+
+    Attributes
+    ----------
+    form : str
+        Of the source.
+    target : Path
+        The file that was written.
+    videos : tuple of Video
+        As written.
+    problems : tuple of Problem
+        What was left out, and notes.
+    assumptions : tuple of str
+    """
+
+    form: str
+    target: Path
+    videos: tuple[Video, ...]
+    problems: tuple[Problem, ...]
+    assumptions: tuple[str, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Counts: videos, instances, ignored stretches; videos by subset, instances by label."""
+        return {
+            "videos": len(self.videos),
+            "instances": sum(len(v.segments) for v in self.videos),
+            "ignored": sum(len(v.ignored) for v in self.videos),
+            "subsets": dict(Counter(v.subset for v in self.videos)),
+            "labels": dict(Counter(label for v in self.videos for label in v.labels)),
+        }
+
+
+def convert_annotations(request: Conversion) -> Converted:
+    """Read annotations of one form and write them in another.
+
+    Raises
+    ------
+    DatasetError
+        There are problems and `on_error` is "fail"; nothing is written.
+    AnnotationError
+        The source cannot be read, nothing is left of it, or the target is there already.
+    ConfigError
+        A form is not known, or cannot be written.
+    """
+    target = request.target / DATASET_JSON if request.target.is_dir() else request.target
+    if request.target_form is not None:
+        writable_form(request.target_form)
+    if target.exists() and not request.overwrite:
+        raise AnnotationError(f"{target}: is there already; --force replaces it")
+    found = read_annotations(
+        request.source, form=request.form, fps=request.fps, tiers=request.tiers
+    )
+    videos = found.videos
+    if request.durations is not None:
+        videos = with_facts(videos, read_annotations(request.durations).videos)
+    if request.fps is not None:
+        videos = tuple(replace(v, fps=v.fps or request.fps) for v in videos)
+    videos = _chosen(_renamed(videos, request.rename_subsets), request.subset, found.path)
+    problems = [*found.problems, *_bad_segments(videos, found.path)]
+    if request.on_error == "fail":
+        stop_on_errors(problems)
+    problems += _durations_missing(videos, found.path)
+    videos = tuple(map(_with_good_segments, videos))
+    if not videos:
+        stop_on_errors(problems)
+        raise AnnotationError(f"{found.path}: holds no videos")
+    write_annotations(target, videos, form=request.target_form, document=found.document)
+    return Converted(found.form, target, videos, tuple(problems), found.assumptions)
+
+
+def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> tuple[Video, ...]:
+    """The same videos, with duration, frame rate and frames where only the others have them."""
+    by_id = {video.id: video for video in known}
+    return tuple(_filled(v, by_id[v.id]) if v.id in by_id else v for v in videos)
+
+
+def _filled(video: Video, other: Video) -> Video:
+    return replace(
+        video,
+        duration=other.duration if math.isnan(video.duration) else video.duration,
+        fps=video.fps or other.fps,
+        frames=video.frames or other.frames,
+    )
+
+
+def _renamed(videos: Iterable[Video], names: Mapping[str, str]) -> tuple[Video, ...]:
+    names = {canonical_subset(old): new for old, new in names.items()}
+    return tuple(replace(v, subset=names.get(v.subset, v.subset)) for v in videos)
+
+
+def _chosen(videos: tuple[Video, ...], subset: str | None, path: Path) -> tuple[Video, ...]:
+    if subset is None:
+        return videos
+    chosen = tuple(v for v in videos if v.subset == canonical_subset(subset))
+    if not chosen:
+        there = ", ".join(sorted({repr(v.subset) for v in videos})) or "no videos"
+        raise AnnotationError(f"{path}: no video in subset {subset!r}; there are: {there}")
+    return chosen
+
+
+def _bad_segments(videos: Iterable[Video], path: Path) -> Iterator[Problem]:
+    for video in videos:
+        for start, end in video.segments[~good_segments(video)].tolist():
+            what = f"segment [{start:g}, {end:g}] without length, or beyond {video.duration:g} s"
+            remedy = "mend the annotation, or remove it"
+            yield Problem(video.id, str(path), what, remedy, Loss.SEGMENT)
+
+
+def _with_good_segments(video: Video) -> Video:
+    good = good_segments(video)
+    labels = tuple(label for label, keep in zip(video.labels, good.tolist(), strict=True) if keep)
+    return replace(video, segments=video.segments[good], labels=labels)
+
+
+def _durations_missing(videos: Sequence[Video], path: Path) -> Iterator[Problem]:
+    without = [v.id for v in videos if math.isnan(v.duration)]
+    if without:
+        names = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
+        remedy = "give --durations, unless features are to tell how long the videos are"
+        what = f"{len(without)} video(s) without duration ({names})"
+        yield Problem("", str(path), what, remedy, Loss.NOTHING)

@@ -1,0 +1,216 @@
+"""The table of forms, and reading and writing by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actspan.data.annotations import activitynet, authors, elan, labelstudio, table, thumos
+from actspan.data.annotations.authors import AUTHORS_JSON
+from actspan.data.annotations.base import Annotations, Hints, Source
+from actspan.errors import AnnotationError, ConfigError
+from actspan.types import Video
+
+DATASET_JSON = "annotations.json"
+DATASET_TABLE = "annotations.csv"
+# where the authors' repository keeps its annotations, seen from its root or its data folder
+_AUTHORS_PLACES = (".", "activitynet_annotations", "data/activitynet_annotations")
+
+Writer = Callable[[Path, Iterable[Video], Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One form of annotations.
+
+    Attributes
+    ----------
+    name : str
+        What `--from` and `--to` call it.
+    what : str
+        A line for people.
+    fits : callable
+        Whether a file or folder is of this form, by its names and content.
+    read : callable
+    write : callable, optional
+        Takes the path, the videos and what shall stand beside them; None: it can only be read.
+    suffix : str
+        Of files that are written.
+    """
+
+    name: str
+    what: str
+    fits: Callable[[Source], bool]
+    read: Callable[[Source, Hints], Annotations]
+    write: Writer | None = None
+    suffix: str = ""
+
+
+# the first that fits is taken
+FORMS = {
+    form.name: form
+    for form in (
+        Form(
+            "activitynet",
+            "JSON with a 'database' of videos (ActivityNet, HACS Segments, THUMOS14, ...)",
+            activitynet.fits,
+            activitynet.read,
+            activitynet.write,
+            ".json",
+        ),
+        Form("authors", f"{AUTHORS_JSON} of the BSN authors", authors.fits, authors.read),
+        Form("csv", "a table: video,start,end,label", table.fits, table.read, table.write, ".csv"),
+        Form("elan", "ELAN's .eaf file, or a folder of them", elan.fits, elan.read),
+        Form(
+            "thumos14",
+            "a folder of <Class>_val.txt and <Class>_test.txt",
+            thumos.fits,
+            thumos.read,
+        ),
+        Form(
+            "labelstudio",
+            "Label Studio's export: JSON or JSON-MIN",
+            labelstudio.fits,
+            labelstudio.read,
+        ),
+    )
+}
+
+
+def find_annotations(folder: Path) -> Path | None:
+    """Locate the annotation file of a dataset folder: `annotations.json`, the authors', a table."""
+    named = (folder / DATASET_JSON, *(folder / p / AUTHORS_JSON for p in _AUTHORS_PLACES))
+    return next((p for p in (*named, folder / DATASET_TABLE) if p.is_file()), None)
+
+
+def read_annotations(
+    path: Path | str,
+    *,
+    form: str | None = None,
+    fps: float | None = None,
+    tiers: Iterable[str] = (),
+) -> Annotations:
+    """Read annotations of any known form; which one it is shows in names and content.
+
+    Parameters
+    ----------
+    path : Path or str
+        A file, a dataset folder that holds one, or a folder of THUMOS14's or ELAN's files.
+    form : str, optional
+        A key of `FORMS`, where the content shall not decide.
+    fps : float, optional
+        Frames a second of videos that do not say theirs, where times are frame numbers.
+    tiers : iterable of str
+        Patterns of the tiers to read (ELAN); all unless given.
+
+    Returns
+    -------
+    Annotations
+        With what could not be read among its `problems`.
+
+    Raises
+    ------
+    AnnotationError
+        Missing, damaged, or of no known form; says which file and where.
+    ConfigError
+        There is no such form.
+
+    Examples
+    --------
+    >>> found = read_annotations("TH14_annotations/")  # doctest: +SKIP
+    >>> found.form, len(found.videos)  # doctest: +SKIP
+    ('thumos14', 413)
+    """
+    path = Path(path)
+    if not path.exists():
+        raise AnnotationError(f"{path}: cannot be read: no such file or folder")
+    found = find_annotations(path) if path.is_dir() else None
+    source = Source(found or path)
+    chosen = _detect(source) if form is None else form_named(form)
+    return chosen.read(source, Hints(fps, tuple(tiers)))
+
+
+def form_named(name: str) -> Form:
+    """Look a form up by its name.
+
+    Raises
+    ------
+    ConfigError
+        There is none; names those that there are.
+    """
+    if name not in FORMS:
+        raise ConfigError(f"no form {name!r} of annotations; there are: {', '.join(FORMS)}")
+    return FORMS[name]
+
+
+def _detect(source: Source) -> Form:
+    for form in FORMS.values():
+        if form.fits(source):
+            return form
+    path = source.path
+    if path.is_dir():
+        raise AnnotationError(
+            f"{path}: holds neither {DATASET_JSON} nor {AUTHORS_JSON}, nor {DATASET_TABLE}, "
+            "nor .eaf files, nor THUMOS14's <Class>_val.txt"
+        )
+    if source.may_be_json and not isinstance(source.json.document, dict):
+        kind = type(source.json.document).__name__
+        raise AnnotationError(
+            f"{path}: a JSON object is needed, or a list of Label Studio's tasks, not {kind}"
+        )
+    raise AnnotationError(
+        f"{path}: of no known form: neither ActivityNet's form (an object 'database' of videos), "
+        "nor the BSN authors' (videos with 'duration_second'), nor a .csv, .eaf or <Class>_val.txt"
+    )
+
+
+def write_annotations(
+    path: Path | str,
+    videos: Iterable[Video],
+    *,
+    form: str | None = None,
+    document: Mapping[str, Any] | None = None,
+) -> None:
+    """Write annotations; the file appears when it is whole.
+
+    Parameters
+    ----------
+    form : str, optional
+        A key of `FORMS`; by the suffix unless given, ActivityNet's for any that is not known.
+    document : mapping, optional
+        What shall stand beside the videos, where a form has room for it: version, taxonomy.
+
+    Raises
+    ------
+    ConfigError
+        The form is not known, or can only be read.
+    AnnotationError, ActSpanError
+        The file cannot be written.
+    """
+    path = Path(path)
+    chosen = writable_form(form) if form else _by_suffix(path)
+    assert chosen.write is not None
+    chosen.write(path, videos, document or {})
+
+
+def writable_form(name: str) -> Form:
+    """Look up a form that can be written.
+
+    Raises
+    ------
+    ConfigError
+        There is none of that name, or it can only be read.
+    """
+    form = form_named(name)
+    if form.write is None:
+        there = ", ".join(f.name for f in FORMS.values() if f.write is not None)
+        raise ConfigError(f"{name} can only be read; these can be written: {there}")
+    return form
+
+
+def _by_suffix(path: Path) -> Form:
+    suffix = path.suffix.lower()
+    written = (f for f in FORMS.values() if f.write is not None and f.suffix == suffix)
+    return next(written, FORMS["activitynet"])

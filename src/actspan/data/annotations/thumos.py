@@ -1,0 +1,65 @@
+"""THUMOS14's official annotations: a text file a class and subset, a segment a line.
+
+`BaseballPitch_val.txt`, `BaseballPitch_test.txt`, ...; a line is `video start end`, in seconds:
+
+    video_validation_0000051  67.5 75.9
+
+`Ambiguous_val.txt` and `Ambiguous_test.txt` hold stretches that nobody could decide: the official
+evaluation counts neither them nor detections that touch them. Durations are not in these files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from actspan.data.annotations.base import Annotations, Facts, Hints, Rows, Source, seconds
+from actspan.errors import AnnotationError
+
+_CLASS_FILE = re.compile(r"(?P<label>.+)_(?P<subset>val|test)\.txt")
+_SUBSETS = {"val": "validation", "test": "test"}
+
+
+def fits(source: Source) -> bool:
+    """Whether it is such a file, or a folder that holds such files at any depth."""
+    return next(_class_files(source.path), None) is not None
+
+
+def _class_files(path: Path) -> Iterator[Path]:
+    files: Iterable[Path] = path.rglob("*.txt") if path.is_dir() else [path]
+    return (file for file in files if _CLASS_FILE.fullmatch(file.name))
+
+
+def read(source: Source, hints: Hints) -> Annotations:
+    """Read every class file of a folder, or one of them."""
+    files = sorted(_class_files(source.path))
+    if not files:
+        raise AnnotationError(
+            f"{source.path}: holds no files <Class>_val.txt or <Class>_test.txt, as THUMOS14 has"
+        )
+    rows = Rows()
+    for file in files:
+        _read_class(file, rows)
+    return Annotations(source.path, "thumos14", rows.videos(), tuple(rows.problems))
+
+
+def _read_class(file: Path, rows: Rows) -> None:
+    found = _CLASS_FILE.fullmatch(file.name)
+    assert found is not None
+    facts = Facts(subset=_SUBSETS[found["subset"]])
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnnotationError(f"{file}: cannot be read: {error}") from error
+    for line, text in enumerate(lines, start=1):
+        fields = text.split()
+        if not fields:
+            continue
+        try:
+            if len(fields) != 3:
+                raise ValueError(f"{text.strip()!r} is not 'video start end'")
+            instance = (seconds(fields[1]), seconds(fields[2]), found["label"])
+            rows.add(fields[0], instance, facts)
+        except ValueError as error:
+            rows.refuse(fields[0], f"{file}:{line}", error)

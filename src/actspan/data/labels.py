@@ -1,0 +1,67 @@
+"""Some classes of a set: train and judge on instances whose labels match a pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from actspan.errors import AnnotationError
+from actspan.types import Video
+
+
+def split_patterns(values: Iterable[str]) -> tuple[str, ...]:
+    """Patterns as options give them: repeated, or several in one, separated by commas.
+
+    Examples
+    --------
+    >>> split_patterns(["*_TO_*", "Diving, HighJump"])
+    ('*_TO_*', 'Diving', 'HighJump')
+    """
+    parts = (part.strip() for value in values for part in value.split(","))
+    return tuple(part for part in parts if part)
+
+
+def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> tuple[Video, ...]:
+    """The same videos with the instances whose label matches one of the patterns.
+
+    All videos stay, those without such an instance too: the rest of them is background. What is
+    `ignored` stays ignored.
+
+    Parameters
+    ----------
+    patterns : iterable of str
+        As of file names, capitals counting: `*` any text, `?` any character, `[ab]` one of these.
+        None at all keeps everything.
+
+    Raises
+    ------
+    AnnotationError
+        A pattern matches no label; names those that there are.
+
+    Examples
+    --------
+    >>> video = Video("a", 60.0, segments=[[0, 9], [10, 12]], labels=("SIT", "SIT_TO_STAND"))
+    >>> with_labels([video], ["*_TO_*"])[0].labels
+    ('SIT_TO_STAND',)
+    """
+    videos, patterns = tuple(videos), tuple(patterns)
+    if not patterns:
+        return videos
+    there = sorted({label for video in videos for label in video.labels})
+    for pattern in patterns:
+        if not any(fnmatchcase(label, pattern) for label in there):
+            raise AnnotationError(f"no label matches {pattern!r}; there are: {_some(there)}")
+    wanted = {label for label in there if any(fnmatchcase(label, p) for p in patterns)}
+    return tuple(_reduced(video, wanted) for video in videos)
+
+
+def _reduced(video: Video, wanted: set[str]) -> Video:
+    kept = [i for i, label in enumerate(video.labels) if label in wanted]
+    labels = tuple(video.labels[i] for i in kept)
+    return replace(video, segments=video.segments[kept], labels=labels)
+
+
+def _some(labels: list[str], most: int = 30) -> str:
+    rest = f", ... ({len(labels)} in all)" if len(labels) > most else ""
+    return (", ".join(labels[:most]) or "none at all") + rest

@@ -1,0 +1,172 @@
+"""`actspan annotate convert`: from any form to those that can be written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from actspan import Video
+from actspan.cli import annotate, main
+from actspan.data.annotations import FORMS, read_annotations, write_annotations
+from tests.data.annotation_files import task, timeline_region, write_label_studio, write_thumos
+
+
+def convert(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["annotate", "convert", *map(str, arguments)])
+
+
+def good(*arguments: object) -> Result:
+    done = convert(*arguments)
+    assert done.exit_code == 0, done.output
+    return done
+
+
+@pytest.fixture
+def thumos(tmp_path: Path) -> Path:
+    lines = {
+        "Diving_val": ["video_validation_0000051 1 2", "video_validation_0000051 3 4"],
+        "Diving_test": ["video_test_0000001 3 4"],
+        "Ambiguous_test": ["video_test_0000001 8 9"],
+    }
+    return write_thumos(tmp_path / "TH14", lines)
+
+
+def test_thumos14_with_the_names_that_training_uses(thumos: Path, tmp_path: Path) -> None:
+    (tmp_path / "lengths.csv").write_text(
+        "video,seconds\nvideo_validation_0000051,60\nvideo_test_0000001,70.5\n"
+    )
+    target = tmp_path / "annotations.json"
+    done = good(
+        thumos, target, "--rename-subset", "validation=training", "--rename-subset",
+        "test=validation", "--durations", tmp_path / "lengths.csv",
+    )  # fmt: skip
+    assert "thumos14: 2 videos, 3 instances, 1 labels, 1 ambiguous stretches" in done.stdout
+    assert "subsets: validation 1, training 1" in done.stdout
+    by_subset = {v.subset: v for v in read_annotations(target).videos}
+    assert by_subset["training"].duration == 60
+    assert by_subset["validation"].duration == 70.5
+    assert by_subset["validation"].ignored.tolist() == [[8.0, 9.0]]
+
+
+def test_durations_that_are_missing_are_a_note(thumos: Path, tmp_path: Path) -> None:
+    done = good(thumos, tmp_path / "out.csv", "--json")
+    answer = json.loads(done.stdout)
+    assert answer["problems"][0]["problem"].startswith("2 video(s) without duration")
+    assert answer["problems"][0]["left_out"] == "nothing"
+    assert (answer["form"], answer["videos"], answer["instances"], answer["ignored"]) == (
+        "thumos14", 2, 3, 1,
+    )  # fmt: skip
+    assert answer["labels"] == {"Diving": 3}
+    assert (tmp_path / "out.csv").read_text().startswith("video,start,end,label,subset,duration\n")
+
+
+def test_subsets_may_be_chosen(thumos: Path, tmp_path: Path) -> None:
+    good(thumos, tmp_path / "test.json", "--subset", "Test")
+    assert len(read_annotations(tmp_path / "test.json").videos) == 1
+    done = convert(thumos, tmp_path / "x.json", "--subset", "training")
+    assert done.exit_code == 1
+    assert "no video in subset 'training'; there are: 'test', 'validation'" in done.stderr
+    (tmp_path / "a.csv").write_text("a,1,2,x\n")
+    good(tmp_path / "a.csv", tmp_path / "a.json", "--rename-subset", "=training")
+    assert read_annotations(tmp_path / "a.json").videos[0].subset == "training"
+
+
+def test_version_and_taxonomy_survive(tmp_path: Path) -> None:
+    entry = {"url": "u", "resolution": "320x240", "subset": "training", "duration": 9.5}
+    document = {
+        "version": "VERSION 1.3",
+        "taxonomy": [{"nodeId": 1, "nodeName": "Root"}],
+        "database": {"a": {**entry, "annotations": [{"segment": [1.0, 2.0], "label": "x"}]}},
+    }
+    (tmp_path / "activity_net.v1-3.json").write_text(json.dumps(document))
+    good(tmp_path / "activity_net.v1-3.json", tmp_path / "again.json")
+    assert json.loads((tmp_path / "again.json").read_text()) == document
+
+
+def test_the_authors_files_keep_their_time_base(data: Path, tmp_path: Path) -> None:
+    source = data / "activitynet"
+    done = good(
+        source, tmp_path / "out.json", "--subset", "validation", "--on-error", "skip", "--json"
+    )
+    assert len(json.loads(done.stdout)["problems"]) == 3  # segments without length
+    written = {v.id: v for v in read_annotations(tmp_path / "out.json").videos}
+    assert len(written) == 4728
+    for video in read_annotations(source).videos:
+        if video.subset == "validation":
+            other = written[video.id]
+            assert (video.frames, video.feature_frames) == (other.frames, other.feature_frames)
+            assert video.duration == other.duration
+
+
+def test_frame_rates(tmp_path: Path) -> None:
+    source = write_label_studio(tmp_path / "x.json", [task("a.mp4", timeline_region(1, 50, "x"))])
+    assert "--fps" in convert(source, tmp_path / "out.json").stderr
+    good(source, tmp_path / "out.json", "--fps", 25)
+    (video,) = read_annotations(tmp_path / "out.json").videos
+    assert (video.fps, video.segments.tolist()) == (25, [[0.0, 2.0]])
+
+
+def test_problems_come_together_and_nothing_is_written(tmp_path: Path) -> None:
+    source, target = tmp_path / "x.csv", tmp_path / "out.json"
+    source.write_text("video,start,end,label,duration\na,5,1,x,60\na,1,2,x,60\na,70,80,x,60\n")
+    done = convert(source, target)
+    assert done.exit_code == 1
+    assert "2 problem(s) found" in done.stderr
+    assert not target.exists()
+    done = good(source, target, "--on-error", "skip")
+    assert "went on without 2 of the above" in done.stderr
+    assert read_annotations(target).videos[0].segments.tolist() == [[1.0, 2.0]]
+
+
+def test_a_folder_gets_annotations_json_and_nothing_is_replaced_unasked(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    write_annotations(tmp_path / "x.csv", [Video("a", 9.0)])
+    good(tmp_path / "x.csv", tmp_path / "set")
+    assert (tmp_path / "set" / "annotations.json").is_file()
+    done = convert(tmp_path / "x.csv", tmp_path / "set")
+    assert done.exit_code == 1
+    assert "--force" in done.stderr
+    good(tmp_path / "x.csv", tmp_path / "set", "--force")
+
+
+def test_durations_from_a_dataset_folder(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    write_annotations(tmp_path / "set" / "annotations.json", [Video("a", 9.0, fps=30.0)])
+    (tmp_path / "a.csv").write_text("video,start,end\na,1,2\nb,1,2\n")
+    good(tmp_path / "a.csv", tmp_path / "out.json", "--durations", tmp_path / "set")
+    a, b = read_annotations(tmp_path / "out.json").videos
+    assert (a.duration, a.fps) == (9.0, 30.0)
+    assert b.duration != b.duration
+
+
+def test_no_videos_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("video,start,end\n")
+    done = convert(tmp_path / "a.csv", tmp_path / "out.json")
+    assert done.exit_code == 1
+    assert "holds no videos" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--to", "elan"], ["--from", "telex"], ["--rename-subset", "a"], ["--fps", "0"]],
+    ids=" ".join,
+)
+def test_bad_usage_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "a.csv").write_text("a,1,2\n")
+    assert convert(tmp_path / "a.csv", tmp_path / "out.json", *arguments).exit_code == 2
+
+
+def test_the_choices_are_the_table_of_forms() -> None:
+    assert set(annotate._READ) == FORMS.keys()
+    assert set(annotate._WRITTEN) == {f.name for f in FORMS.values() if f.write is not None}
+
+
+def test_every_option_says_what_it_does() -> None:
+    help_text = CliRunner().invoke(main, ["annotate", "convert", "--help"]).output
+    assert "actspan annotate convert" in help_text.partition("Example:")[2]
+    options = [p for p in annotate.convert.params if isinstance(p, click.Option)]
+    assert all(option.help for option in options)

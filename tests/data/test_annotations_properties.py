@@ -1,0 +1,153 @@
+"""What is written reads back the same; what is broken never ends in anything but our errors."""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from actspan import Video
+from actspan.data.annotations import FORMS, read_annotations, write_annotations
+from actspan.errors import ActSpanError
+from tests.data.annotation_files import task, timeline_region, write_elan, write_thumos
+
+# text as a cell of a table keeps it: no half surrogates or control characters, trimmed
+_words = st.text(
+    st.characters(exclude_categories=["C", "Z"], include_characters=" ,;\"'"), max_size=12
+)
+_text = _words.map(str.strip)
+_positive = st.floats(1e-3, 1e6)
+
+
+@st.composite
+def videos(draw: st.DrawFn) -> list[Video]:
+    ids = draw(st.lists(_text.filter(bool), unique=True, max_size=4))
+    return [draw(video_of(name)) for name in ids]
+
+
+@st.composite
+def video_of(draw: st.DrawFn, name: str) -> Video:
+    def segments() -> np.ndarray:
+        spans = st.tuples(st.floats(0, 1e5), _positive).map(lambda x: (x[0], x[0] + x[1]))
+        return np.array(draw(st.lists(spans, max_size=4))).reshape(-1, 2)
+
+    instances = segments()
+    return Video(
+        id=name,
+        duration=draw(st.just(math.nan) | _positive),
+        subset=draw(st.sampled_from(["", "training", "validation", "test", "Fold 1"])),
+        segments=instances,
+        labels=tuple(draw(_text.filter(lambda x: x != "Ambiguous")) for _ in instances),
+        frames=draw(st.none() | st.integers(1, 10**6)),
+        fps=draw(st.none() | _positive),
+        ignored=segments(),
+    )
+
+
+def same(video: Video, other: Video) -> bool:
+    facts = ("id", "subset", "labels", "frames", "fps", "feature_frames", "snippet_stride")
+    return (
+        all(getattr(video, name) == getattr(other, name) for name in facts)
+        and np.array_equal(video.duration, other.duration, equal_nan=True)
+        and np.array_equal(video.segments, other.segments)
+        and np.array_equal(video.ignored, other.ignored)
+    )
+
+
+@pytest.mark.parametrize("form", [f.name for f in FORMS.values() if f.write is not None])
+@settings(max_examples=50)
+@given(written=videos())
+@example(written=[Video("v_twice", 5.0)])
+def test_what_is_written_reads_back(form: str, written: list[Video]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"x{FORMS[form].suffix}"
+        write_annotations(file, written)
+        found = read_annotations(file)
+    assert found.form == form
+    assert not found.problems
+    assert all(same(a, b) for a, b in zip(found.videos, written, strict=True))
+
+
+_keys = st.sampled_from(
+    ["database", "annotations", "segment", "label", "duration", "subset", "frames", "fps", "data",
+     "duration_second", "duration_frame", "feature_frame", "result", "value", "ranges", "start",
+     "end", "timelinelabels", "labels", "video", "framesCount", "original_length", "id"]
+)  # fmt: skip
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_keys, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=50)
+@given(_json)
+def test_any_json_is_read_or_refused(document: Any) -> None:
+    check_bytes(".json", json.dumps(document).encode())
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.text(max_size=4), _json, max_size=3), st.sampled_from(["database", ""]))
+def test_any_entry_is_read_or_refused(entries: dict[str, Any], key: str) -> None:
+    check_bytes(".json", json.dumps({key: entries} if key else entries).encode())
+
+
+_cells = st.sampled_from(["video", "start", "end", "label", "duration", "fps", "a", "1", "2.5", "",
+                          "nan", "1e999", "1:2", "-1", '"', "v_a", "\x00", "1_0"])  # fmt: skip
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.lists(_cells | st.text(max_size=4), max_size=6), max_size=6),
+    st.sampled_from(",;\t"),
+)
+def test_any_table_is_read_or_refused(rows: list[list[str]], separator: str) -> None:
+    text = "\n".join(separator.join(row) for row in rows)
+    check_bytes(".csv", text.encode("utf-8", "replace"))
+    check_bytes(".csv", b"video,start,end,label,duration\n" + text.encode("utf-8", "replace"))
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".eaf", "_val.txt"])
+@settings(max_examples=50)
+@given(data=st.data())
+def test_damaged_files_are_read_or_refused(suffix: str, data: st.DataObject) -> None:
+    """Cut off, or with bytes changed, at any place."""
+    content = bytearray(_good(suffix))
+    for _ in range(data.draw(st.integers(0, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    check_bytes(suffix, bytes(content[: data.draw(st.integers(0, len(content)))]))
+
+
+def _good(suffix: str) -> bytes:
+    if suffix == ".json":
+        return json.dumps([task("a.mp4", timeline_region(1, 9, "x"), fps=25)]).encode()
+    if suffix == ".csv":
+        return b"video,start,end,label,duration\na,1,2,x,9\nb,,,,8\n"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if suffix == ".eaf":
+            return write_elan(folder / "x.eaf", {"t": [(1, 2, "a")]}, media="m.mp4").read_bytes()
+        return (write_thumos(folder, {"D_val": ["v 1 2", "v 3 4"]}) / "D_val.txt").read_bytes()
+
+
+def check_bytes(suffix: str, content: bytes) -> None:
+    """Reading gives videos that can be written, or one of our errors."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"x{suffix}"
+        file.write_bytes(content)
+        try:
+            found = read_annotations(file)
+            for name in ("y.json", "y.csv"):
+                write_annotations(Path(folder) / name, found.videos, document=found.document)
+        except ActSpanError as error:
+            assert str(error)  # noqa: PT017 - any of them will do
+            return
+        assert all(p.file and p.remedy for p in found.problems)
+        assert all(len(v.labels) == len(v.segments) for v in found.videos)
