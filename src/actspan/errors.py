@@ -11,6 +11,7 @@
     ├── ModelError           a model on disk
     │   ├── BundleError      ... a bundle is damaged, incomplete or does not fit the data
     │   ├── CheckpointError  ... a checkpoint that is not BSN's, or is not safe to open
+    │   ├── ExportError      ... an ONNX graph cannot be read, or not be rewritten as asked
     │   └── ParityError      ... an export does not compute what its weights compute
     ├── BackendError         an inference runtime is absent or refused the model
     └── MissingExtraError    an optional dependency is not installed (also an ImportError)
@@ -84,8 +85,12 @@ class CheckpointError(ModelError):
     """A checkpoint is not one of BSN's networks, or is not safe to open."""
 
 
+class ExportError(ModelError):
+    """An ONNX graph cannot be read, or cannot be rewritten as asked."""
+
+
 class ParityError(ModelError):
-    """An exported graph does not compute what its weights compute."""
+    """An exported or rewritten graph does not compute what it must."""
 
 
 class BackendError(ActSpanError):

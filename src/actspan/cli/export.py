@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from actspan.cli.common import json_option, reports_errors
+from actspan.cli.optimize import split_names
 
 if TYPE_CHECKING:
+    from actspan.bundle import Bundle
     from actspan.export import ExportCheck
+    from actspan.export.passes.contract import PassSettings
 
 
 @click.command("export")
@@ -21,27 +24,88 @@ if TYPE_CHECKING:
 @click.option(
     "--length", type=click.IntRange(min=1), help="Fix TEM's number of cells; free by default."
 )
+@click.option(
+    "--passes",
+    multiple=True,
+    help="Write a variant too: names of passes, comma-separated (actspan optimize --list). "
+    "With fix-dims among them --batch and --length fix the variant alone. Repeatable.",
+)
+@click.option("--opset", type=click.IntRange(min=1), help="Convert the variants to this opset.")
+@click.option(
+    "--io",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="Type of the inputs and outputs of fp16 variants.",
+)
+@click.option(
+    "--calibrate",
+    type=click.Path(path_type=Path),
+    help="A dataset folder that int8 learns its ranges from.",
+)
 @json_option
 @reports_errors
-def command(bundle: Path, batch: int | None, length: int | None, as_json: bool) -> None:
-    """Write the networks of a BUNDLE as tem.onnx and pem.onnx.
+def command(
+    bundle: Path,
+    batch: int | None,
+    length: int | None,
+    passes: tuple[str, ...],
+    opset: int | None,
+    io: Literal["fp32", "fp16"],
+    calibrate: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the networks of a BUNDLE as tem.onnx and pem.onnx, and variants of them.
 
-    Each file runs on ONNX Runtime and must agree with the weights to 1e-5 before it is kept: with
-    a NumPy forward pass and, where torch is installed, the torch network.
+    Each file runs on ONNX Runtime and must agree with the weights before it is kept, the plain ones
+    to 1e-5: with a NumPy forward pass and, where torch is installed, the torch network. A variant
+    is called after its passes: tem.conv2d.fp16.onnx.
 
     \b
     Example:
       actspan export bsn/
+      actspan export bsn/ --passes fold-scale,conv1d-to-conv2d --passes fold-scale,fp16
+      actspan export bsn/ --passes fold-scale,int8 --calibrate my-videos/
     """
     from actspan.bundle import Bundle
     from actspan.export import export_bundle
 
-    _, checks = export_bundle(Bundle.load(bundle), batch=batch, length=length)
+    variants = [split_names(text) or [] for text in passes]
+    if not variants and (opset or calibrate):
+        variants = [["int8"] if calibrate else []]
+    fixed = not any("fix-dims" in names for names in variants)
+    exported, checks = export_bundle(
+        Bundle.load(bundle), batch=batch if fixed else None, length=length if fixed else None
+    )
+    if variants:
+        from actspan.errors import require
+
+        require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
+        from actspan.export.passes.contract import PassSettings
+
+        settings = PassSettings(batch=batch, length=length, opset=opset, io=io)
+        checks += _export_variants(exported, variants, settings, calibrate)
     if as_json:
         answer = {"bundle": str(bundle), "files": [dataclasses.asdict(c) for c in checks]}
         click.echo(json.dumps(answer, indent=2))
         return
     _print_table(checks)
+
+
+def _export_variants(
+    bundle: Bundle, variants: list[list[str]], settings: PassSettings, calibrate: Path | None
+) -> list[ExportCheck]:
+    from actspan.cli.common import say
+    from actspan.export.variants import export_variants
+
+    checks = []
+    for names in variants:
+        bundle, found = export_variants(bundle, names, settings, calibrate=calibrate)
+        for net in ("tem", "pem"):
+            if f"{net}.onnx" in bundle.files and net not in {check.net for check in found}:
+                say(f"{net}.onnx is not changed by {', '.join(names)}: no variant of it")
+        checks += found
+    return checks
 
 
 def _print_table(checks: list[ExportCheck]) -> None:
@@ -56,13 +120,14 @@ def _print_table(checks: list[ExportCheck]) -> None:
         table.add_column(heading, justify="right")
     for check in checks:
         torch = check.torch_difference
+        absent = "" if check.passes else "not installed"
         table.add_row(
             check.net.upper(),
             check.file,
             str(check.opset),
             f"{check.size / 1e3:,.0f} kB",
             f"{check.numpy_difference:.1e}",
-            "not installed" if torch is None else f"{torch:.1e}",
+            absent if torch is None else f"{torch:.1e}",
         )
     Console().print(table)
     click.echo("NumPy, torch: largest absolute difference from ONNX Runtime's output")

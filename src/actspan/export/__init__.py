@@ -1,4 +1,4 @@
-"""Weights to ONNX, without torch."""
+"""Weights to ONNX, without torch, and rewrites of ONNX graphs."""
 
 from actspan.export.export import ExportCheck, export_bundle
 

@@ -18,7 +18,7 @@ from actspan.export.reference import pem_forward, tem_forward
 from actspan.runtime import open_session
 from actspan.types import Float32
 
-__all__ = ["TOLERANCE", "ExportCheck", "export_bundle"]
+__all__ = ["TOLERANCE", "ExportCheck", "export_bundle", "numpy_forward", "sample_inputs"]
 
 TOLERANCE = 1e-5  # largest absolute difference of a probability
 
@@ -42,6 +42,8 @@ class ExportCheck:
         Largest absolute difference between ONNX Runtime and the NumPy forward pass.
     torch_difference : float, optional
         The same with the torch network, where that was compared.
+    passes : tuple of str
+        Graph passes that it went through.
     """
 
     net: Net
@@ -50,6 +52,7 @@ class ExportCheck:
     size: int
     numpy_difference: float
     torch_difference: float | None = None
+    passes: tuple[str, ...] = ()
 
 
 def export_bundle(
@@ -110,7 +113,7 @@ def _export(
 ) -> tuple[Bundle, ExportCheck]:
     weights = bundle.weights(net)
     model = build_tem(weights, batch=batch, length=length) if net == "tem" else build_pem(weights)
-    forwards = {"NumPy": _numpy_forward(net, weights)}
+    forwards = {"NumPy": numpy_forward(net, weights)}
     if check_torch:
         forwards["torch"] = _torch_forward(bundle, net, weights)
     checks = []
@@ -118,7 +121,7 @@ def _export(
     def write(path: Path) -> None:
         path.write_bytes(model.SerializeToString(deterministic=True))
         checks.append(
-            _check(net, path, list(_inputs(bundle, net, weights, batch, length)), forwards)
+            _check(net, path, list(sample_inputs(bundle, net, weights, batch, length)), forwards)
         )
 
     bundle = bundle.add_file(f"{net}.onnx", write)
@@ -158,7 +161,7 @@ def _difference(a: Float32, b: Float32) -> float:
     return float(np.max(np.abs(a.astype(np.float64) - b)))
 
 
-def _inputs(
+def sample_inputs(
     bundle: Bundle, net: Net, weights: Weights, batch: int | None, length: int | None
 ) -> Iterator[Float32]:
     """Seeded input on the scale of real features, in the sizes that the graph allows."""
@@ -179,7 +182,8 @@ def _inputs(
         yield x.astype(np.float32)
 
 
-def _numpy_forward(net: Net, weights: Weights) -> Forward:
+def numpy_forward(net: Net, weights: Weights) -> Forward:
+    """What a network computes, in plain NumPy."""
     forward = tem_forward if net == "tem" else pem_forward
     return lambda x: forward(weights, x)
 

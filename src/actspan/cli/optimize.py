@@ -1,0 +1,162 @@
+"""`actspan optimize`: graph passes over any ONNX file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from actspan.cli.common import json_option, reports_errors
+
+if TYPE_CHECKING:
+    from actspan.export.optimize import Rewritten
+    from actspan.export.passes.contract import Calibration
+
+FILE = click.Path(path_type=Path)
+
+
+@click.command("optimize")
+@click.argument("source", required=False, type=FILE)
+@click.argument("target", required=False, type=FILE)
+@click.option("--passes", help="Names, comma-separated, in order. [default: see --list]")
+@click.option("--batch", type=click.IntRange(min=1), help="fix-dims: size of the first axis.")
+@click.option("--length", type=click.IntRange(min=1), help="fix-dims: size of the other free axis.")
+@click.option("--opset", type=click.IntRange(min=1), help="opset: version to convert to.")
+@click.option(
+    "--io",
+    type=click.Choice(["fp32", "fp16"]),
+    default="fp32",
+    show_default=True,
+    help="fp16: type of the inputs and outputs.",
+)
+@click.option("--calibrate", type=FILE, help="int8: a dataset folder to learn ranges from.")
+@click.option(
+    "--model-kind",
+    type=click.Choice(["tem", "pem"]),
+    default="tem",
+    show_default=True,
+    help="int8: whether the network takes features, or features of proposals.",
+)
+@click.option("--bundle", type=FILE, help="int8: how features become inputs; PEM needs its TEM.")
+@click.option("--list", "list_them", is_flag=True, help="Say what passes there are, and stop.")
+@json_option
+@reports_errors
+def command(
+    source: Path | None,
+    target: Path | None,
+    passes: str | None,
+    batch: int | None,
+    length: int | None,
+    opset: int | None,
+    io: Literal["fp32", "fp16"],
+    calibrate: Path | None,
+    model_kind: Literal["tem", "pem"],
+    bundle: Path | None,
+    list_them: bool,
+    as_json: bool,
+) -> None:
+    """Rewrite an ONNX file, SOURCE, from any exporter, and write TARGET.
+
+    After each pass the graph is checked and the whole model must compute on ONNX Runtime what it
+    computed before, within the pass's tolerance; else TARGET is not written.
+
+    \b
+    Example:
+      actspan optimize tem.onnx tem2d.onnx
+      actspan optimize tem.onnx tem16.onnx --passes fold-scale,fp16 --batch 16
+      actspan optimize tem.onnx tem8.onnx --passes fold-scale --calibrate my-videos/
+    """
+    if list_them:
+        _list(as_json)
+        return
+    if source is None or target is None:
+        raise click.UsageError("give SOURCE and TARGET, or --list")
+    from actspan.errors import require
+
+    require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
+    from actspan.export.optimize import optimize_file
+    from actspan.export.passes.contract import PassSettings
+
+    settings = PassSettings(
+        batch=batch,
+        length=length,
+        opset=opset,
+        io=io,
+        calibration=_calibration(calibrate, model_kind, bundle),
+    )
+    rewritten = optimize_file(source, target, split_names(passes), settings)
+    if as_json:
+        click.echo(json.dumps(_answer(source, target, rewritten), indent=2))
+    else:
+        _print_table(target, rewritten)
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """Comma-separated names; None stays None, an empty text is no name."""
+    if text is None:
+        return None
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _calibration(
+    dataset: Path | None, kind: Literal["tem", "pem"], bundle: Path | None
+) -> Calibration | None:
+    if dataset is None:
+        return None
+    from actspan.bundle import Bundle
+    from actspan.export.passes.calibration import calibration_for
+
+    return calibration_for(dataset, kind, bundle=None if bundle is None else Bundle.load(bundle))
+
+
+def _answer(source: Path, target: Path, rewritten: Rewritten) -> dict[str, object]:
+    return {
+        "source": str(source),
+        "target": str(target),
+        "size": target.stat().st_size,
+        "changed": rewritten.changed,
+        "tags": list(rewritten.tags),
+        "passes": [dataclasses.asdict(report) for report in rewritten.reports],
+    }
+
+
+def _print_table(target: Path, rewritten: Rewritten) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE)
+    table.add_column("pass")
+    table.add_column("changed")
+    for heading in ("nodes", "difference", "allowed", "seconds"):
+        table.add_column(heading, justify="right")
+    for report in rewritten.reports:
+        table.add_row(
+            report.name,
+            "yes" if report.changed else "no",
+            f"{report.nodes_before} -> {report.nodes_after}",
+            f"{report.difference:.1e}" if report.changed else "",
+            f"{report.tolerance:g}",
+            f"{report.seconds:.2f}",
+        )
+    Console().print(table)
+    size = target.stat().st_size
+    click.echo(f"{target}: {size / 1e3:,.0f} kB" + ("" if rewritten.changed else ", unchanged"))
+
+
+def _list(as_json: bool) -> None:
+    from actspan.export.passes import DEFAULT, contracts
+
+    if as_json:
+        found = [dataclasses.asdict(c) | {"default": c.name in DEFAULT} for c in contracts()]
+        click.echo(json.dumps(found, indent=2))
+        return
+    for contract in contracts():
+        click.echo(contract.name + (" (default)" if contract.name in DEFAULT else ""))
+        click.echo(f"    {contract.summary}")
+        click.echo(f"    needs:     {contract.needs}")
+        click.echo(f"    ensures:   {contract.ensures}")
+        click.echo(f"    tolerance: {contract.tolerance:g}")

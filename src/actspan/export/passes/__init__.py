@@ -1,0 +1,62 @@
+"""Rewrites of ONNX graphs, one a file, each with a contract that is checked.
+
+A pass finds what it changes by structure, never by name, so it works on any exporter's files.
+`actspan.export.optimize` runs passes and holds the whole model against what it was before.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from actspan.errors import ExportError, require
+
+if TYPE_CHECKING:
+    from actspan.export.passes.contract import Contract, GraphPass, PassSettings
+
+__all__ = ["DEFAULT", "PASSES", "contracts", "make_passes"]
+
+# name: module and class; in the order in which they make sense together
+PASSES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "opset": ("opset", "ConvertOpset"),
+        "fix-dims": ("fix_dims", "FixDims"),
+        "constant-fold": ("constant_fold", "ConstantFold"),
+        "fold-batchnorm": ("fold_batchnorm", "FoldBatchNorm"),
+        "fold-scale": ("fold_scale", "FoldScale"),
+        "conv1d-to-conv2d": ("conv2d", "Conv1dToConv2d"),
+        "fp16": ("fp16", "Float16"),
+        "int8": ("int8", "Int8"),
+    }
+)
+
+DEFAULT = ("constant-fold", "fold-batchnorm", "fold-scale", "conv1d-to-conv2d")
+
+
+def contracts() -> list[Contract]:
+    """What every pass promises, in the order in which they make sense together."""
+    return [_class_of(name).contract for name in PASSES]
+
+
+def make_passes(names: Iterable[str], settings: PassSettings) -> list[GraphPass]:
+    """The passes of these names.
+
+    Raises
+    ------
+    ExportError
+        A name is not known; lists those that are.
+    """
+    names = list(names)
+    for name in names:
+        if name not in PASSES:
+            raise ExportError(f"there is no pass {name!r}; there are: {', '.join(PASSES)}")
+    return [_class_of(name).of(settings) for name in names]
+
+
+def _class_of(name: str) -> type[GraphPass]:
+    require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
+    module, kind = PASSES[name]
+    found: type[GraphPass] = getattr(importlib.import_module(f"{__name__}.{module}"), kind)
+    return found

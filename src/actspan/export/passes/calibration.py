@@ -1,0 +1,184 @@
+"""Real inputs of TEM and PEM from a dataset folder, for int8 to learn its ranges from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from actspan.bundle import Bundle, Net
+from actspan.config import PipelineConfig, TemConfig
+from actspan.data.check import check_dataset
+from actspan.data.dataset import Dataset
+from actspan.data.rescale import fit_to_cells
+from actspan.data.windows import pad_window, plan_windows
+from actspan.errors import ExportError
+from actspan.export.passes.contract import Calibration, Inputs, Shapes
+from actspan.proposals import bsp_features, generate_proposals
+from actspan.runtime import open_session
+from actspan.types import BoundaryScores, Float32
+
+__all__ = ["VIDEOS", "PemCalibration", "TemCalibration", "calibration_for"]
+
+VIDEOS = 128  # more change the ranges of few tensors, and the accuracy of none that was measured
+_WINDOWS = 4  # of a long recording
+_BATCH = 16  # videos a call, where the network takes any number
+
+
+T = TypeVar("T")
+
+
+def calibration_for(
+    dataset: Path, net: Net, *, bundle: Bundle | None = None, videos: int = VIDEOS
+) -> Calibration:
+    """Inputs of one network from a dataset folder.
+
+    Parameters
+    ----------
+    dataset : Path
+        Its training videos are used, or all where none is marked so.
+    net : "tem" or "pem"
+        Which network the inputs are for.
+    bundle : Bundle, optional
+        Says how features are rescaled; PEM needs its TEM, whose boundary scores the features of
+        proposals come from.
+    videos : int
+        How many, spread evenly over the dataset.
+
+    Raises
+    ------
+    ExportError
+        PEM's inputs are asked for without a bundle that holds a TEM.
+    DataError
+        The dataset cannot be used.
+    """
+    config = PipelineConfig() if bundle is None else bundle.config
+    if net == "tem":
+        return TemCalibration(dataset, config, videos)
+    if bundle is None or not bundle.has_tem or "tem.onnx" not in bundle.files:
+        raise ExportError(
+            "PEM is calibrated on proposals, which take an exported TEM to find: give the bundle "
+            "that holds both (--bundle BUNDLE), after actspan export BUNDLE"
+        )
+    return PemCalibration(dataset, bundle, videos)
+
+
+@dataclass(frozen=True, slots=True)
+class TemCalibration:
+    """Features as TEM takes them, (B, C, T).
+
+    Attributes
+    ----------
+    dataset : Path
+    config : PipelineConfig
+        How features become cells; its T counts where the network leaves the length open.
+    videos : int
+    """
+
+    dataset: Path
+    config: PipelineConfig = field(default_factory=PipelineConfig)
+    videos: int = VIDEOS
+
+    def inputs_for(self, shapes: Shapes) -> list[Inputs]:
+        """See `Calibration.inputs_for`."""
+        name, (batch, channels, length) = _single_input(shapes, ranks=(3,))
+        cells = _cells(self.dataset, self.config, self.videos, channels, length)
+        return [{name: video} for video in _batches([c for c, _ in cells], batch or _BATCH)]
+
+
+@dataclass(frozen=True, slots=True)
+class PemCalibration:
+    """BSP features of what TEM and PGM propose, (N, 32) or (B, N, 32).
+
+    Attributes
+    ----------
+    dataset : Path
+    bundle : Bundle
+        With an exported TEM.
+    videos : int
+    """
+
+    dataset: Path
+    bundle: Bundle
+    videos: int = VIDEOS
+
+    def inputs_for(self, shapes: Shapes) -> list[Inputs]:
+        """See `Calibration.inputs_for`."""
+        name, shape = _single_input(shapes, ranks=(2, 3))
+        found = []
+        with open_session(self.bundle.file("tem.onnx"), backend="onnxruntime") as session:
+            batch, channels, length = session.input_shapes["video"]
+            for cells, count in _cells(
+                self.dataset, self.bundle.config, self.videos, channels, length
+            ):
+                video = np.repeat(cells[None], batch or 1, axis=0)
+                output = session.run({"video": video})["output"][0, :, :count]
+                found.append(_features(output, self.bundle.config))
+        rows = [_with_rows(features, shape[-2]) for features in found]
+        if len(shape) == 2:
+            return [{name: features} for features in rows]
+        if shape[-2] is None:
+            return [{name: np.repeat(f[None], shape[0] or 1, axis=0)} for f in rows]
+        return [{name: batch} for batch in _batches(rows, shape[0] or _BATCH)]
+
+
+def _features(output: Float32, config: PipelineConfig) -> Float32:
+    """BSP features of the candidates in TEM's output, (3, T)."""
+    scores = BoundaryScores.from_array(output)
+    return bsp_features(
+        scores, generate_proposals(scores, config.pgm)[: config.pgm.keep], config.bsp
+    )
+
+
+def _single_input(shapes: Shapes, *, ranks: tuple[int, ...]) -> tuple[str, tuple[int | None, ...]]:
+    if len(shapes) == 1:
+        (name, shape) = next(iter(shapes.items()))
+        if len(shape) in ranks:
+            return name, shape
+    given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    wanted = " or ".join("(B, C, T)" if rank == 3 else "(N, 32)" for rank in ranks)
+    raise ExportError(f"calibration knows networks with one input, {wanted}; this one has {given}")
+
+
+def _cells(
+    path: Path, config: PipelineConfig, videos: int, channels: int | None, length: int | None
+) -> Iterator[tuple[Float32, int]]:
+    """(C, T) of some videos spread evenly over the dataset, and how many cells are no padding."""
+    length = length or (config.tem or TemConfig()).length
+    dataset = Dataset.load(path)
+    if any(video.subset == "training" for video in dataset.videos):
+        dataset = dataset.subset("training")
+    dataset = dataset.select(_spread(dataset.videos, videos))
+    dataset = check_dataset(dataset, channels=channels, on_error="skip")
+    for video in dataset.videos:
+        if config.mode == "rescale":
+            yield fit_to_cells(dataset.read(video.id), length, dataset.edge).T, length
+            continue
+        recording = dataset.open(video.id)
+        for window in _spread(list(plan_windows(len(recording), length)), _WINDOWS):
+            values = recording.rows(window.first, window.last).values
+            yield pad_window(values, length).T, len(values)
+
+
+def _spread(items: Sequence[T], count: int) -> Sequence[T]:
+    """At most `count` of them, at equal distances."""
+    return items[:: -(-len(items) // count)] if items else items
+
+
+def _batches(rows: list[Float32], size: int) -> Iterator[Float32]:
+    """Stacks of exactly `size`; the last one begins anew with the first rows."""
+    for begin in range(0, len(rows), size):
+        part = rows[begin : begin + size]
+        yield np.stack([*part, *(rows[i % len(rows)] for i in range(size - len(part)))])
+
+
+def _with_rows(features: Float32, rows: int | None) -> Float32:
+    """Cut or filled up with zeros to `rows`, as the staged path does."""
+    if rows is None:
+        return features
+    filled = np.zeros((rows, features.shape[1]), dtype=np.float32)
+    filled[: len(features)] = features[:rows]
+    return filled

@@ -1,0 +1,123 @@
+"""What a graph pass promises, and what it may be told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from actspan.errors import ConfigError
+
+__all__ = ["Calibration", "Contract", "GraphPass", "Inputs", "PassSettings", "Shapes"]
+
+Inputs = Mapping[str, NDArray[Any]]  # every input of a graph by name
+Shapes = Mapping[str, tuple[int | None, ...]]  # None: any size
+
+
+class Calibration(Protocol):
+    """Where int8 finds real inputs, from which it learns its ranges."""
+
+    def inputs_for(self, shapes: Shapes) -> Sequence[Inputs]:
+        """Inputs for a network whose inputs have these names and shapes, one mapping a call."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PassSettings:
+    """What the passes may be told; a pass reads what concerns it.
+
+    Attributes
+    ----------
+    batch, length : int, optional
+        fix-dims: size of the first axis of the inputs, and of their other free axis.
+    opset : int, optional
+        opset: the version to convert to.
+    io : "fp32" or "fp16"
+        fp16: type of the graph's inputs and outputs.
+    calibration : Calibration, optional
+        int8: real inputs.
+    """
+
+    batch: int | None = None
+    length: int | None = None
+    opset: int | None = None
+    io: Literal["fp32", "fp16"] = "fp32"
+    calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "length", "opset"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, not {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What holds before and after a pass.
+
+    Attributes
+    ----------
+    name : str
+        As `--passes` takes it.
+    tag : str
+        What it adds to the file name of a bundle's variant.
+    summary, needs, ensures : str
+        For people; `GraphPass.missing` and `GraphPass.broken` check the latter two.
+    tolerance : float
+        Largest difference of an output that the pass may cause, as a share of the output's largest
+        magnitude where that exceeds 1.
+    """
+
+    name: str
+    tag: str
+    summary: str
+    needs: str
+    ensures: str
+    tolerance: float
+
+
+class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
+    """A rewrite with a contract: a pass of onnx-ir, which its pass managers can run too.
+
+    A subclass says what it promises in `contract` and does it in `call`.
+    """
+
+    contract: ClassVar[Contract]
+
+    @classmethod
+    def of(cls, settings: PassSettings) -> Self:
+        """The pass, told what concerns it."""
+        return cls()
+
+    @property
+    def tag(self) -> str:
+        """What it adds to the file name of a bundle's variant."""
+        return self.contract.tag
+
+    @property
+    def probes(self) -> Sequence[Inputs]:
+        """Inputs for the numeric check, where random ones would not do."""
+        return ()
+
+    def missing(self, model: ir.Model) -> str | None:
+        """What a model lacks of `contract.needs`, and what to do about it; None if nothing."""
+        return None
+
+    def broken(self, model: ir.Model) -> str | None:
+        """What a rewritten model violates of `contract.ensures`; None if nothing."""
+        return None
+
+    def requires(self, model: ir.Model) -> None:
+        """Precondition, as onnx-ir asks for it."""
+        lack = self.missing(model)
+        if lack is not None:
+            raise ir.passes.PreconditionError(lack)
+
+    def ensures(self, model: ir.Model) -> None:
+        """Postcondition, as onnx-ir asks for it."""
+        fault = self.broken(model)
+        if fault is not None:
+            raise ir.passes.PostconditionError(fault)

@@ -1,0 +1,241 @@
+"""conv1d-to-conv2d: one-dimensional convolutions as two-dimensional ones of height 1.
+
+Accelerators are built for images; several have no one-dimensional convolution, or a slow one. A
+sequence (B, C, T) becomes (B, C, 1, T) where a region of convolutions and elementwise operators
+begins, and goes back where it ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from actspan.export.passes.contract import Contract, GraphPass
+from actspan.export.passes.lifting import (
+    AXIS,
+    ELEMENTWISE,
+    lift_attributes,
+    lift_constant,
+    lifted_inputs,
+    shape_to_2d,
+)
+from actspan.export.passes.tools import (
+    add_constant,
+    constant_of,
+    is_standard,
+    opset_of,
+    remove_unused,
+    unique_name,
+)
+
+__all__ = ["Conv1dToConv2d"]
+
+Plan = dict[ir.Node, list[int]]  # node of the region: inputs that get the new axis
+
+
+class Conv1dToConv2d(GraphPass):
+    """See the module."""
+
+    contract = Contract(
+        name="conv1d-to-conv2d",
+        tag="conv2d",
+        summary="Write one-dimensional convolutions as two-dimensional ones of height 1.",
+        needs="opset 11 or newer",
+        ensures="no Conv has constant weights of rank 3; one Unsqueeze for each value that enters "
+        "a region, one Squeeze for each that leaves it",
+        tolerance=1e-6,
+    )
+
+    def missing(self, model: ir.Model) -> str | None:
+        """See `GraphPass.missing`."""
+        version = opset_of(model)
+        return None if version >= 11 else f"opset {version} is too old; run the pass opset first"
+
+    def broken(self, model: ir.Model) -> str | None:
+        """See `GraphPass.broken`."""
+        left = [node.name or node.op_type for node in model.graph if _is_conv1d(node)]
+        return f"one-dimensional convolutions are left: {', '.join(left)}" if left else None
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Rewrite every region that holds a one-dimensional convolution."""
+        plan = _plan(model.graph)
+        if plan:
+            _Rewriter(model, plan).run()
+            remove_unused(model)
+        return ir.passes.PassResult(model, bool(plan))
+
+
+def _is_conv1d(node: ir.Node) -> bool:
+    if not is_standard(node, "Conv"):
+        return False
+    weight = constant_of(node.inputs[1])
+    return weight is not None and weight.ndim == 3
+
+
+def _ranks(graph: ir.Graph) -> dict[ir.Value, int]:
+    """Ranks from shapes, and from what the operators say where shapes are unknown."""
+    rank: dict[ir.Value, int] = {}
+    for value in (*graph.inputs, *graph.initializers.values()):
+        if value.shape is not None:
+            rank[value] = value.shape.rank()
+    for node in graph:
+        if _is_conv1d(node):
+            rank[node.inputs[0]] = rank[node.outputs[0]] = 3
+            continue
+        for output in node.outputs:
+            if output.shape is not None:
+                rank[output] = output.shape.rank()
+            elif node.op_type in ELEMENTWISE and node.inputs[0] in rank:
+                rank[output] = rank[node.inputs[0]]
+    return rank
+
+
+def _plan(graph: ir.Graph) -> Plan:
+    """The nodes of all regions, in the graph's order."""
+    rank = _ranks(graph)
+    plan: Plan = {}
+    for node in graph:
+        inputs = lifted_inputs(node, rank)
+        if inputs is not None:
+            plan[node] = inputs
+    plan = _with_convolution(plan)
+    while _trim(plan):
+        plan = _with_convolution(plan)
+    return plan
+
+
+def _with_convolution(plan: Plan) -> Plan:
+    """Drop regions (nodes linked by the sequences between them) without a convolution."""
+    reached: set[ir.Node] = set()
+    stack = [node for node in plan if node.op_type == "Conv"]
+    while stack:
+        node = stack.pop()
+        if node in reached:
+            continue
+        reached.add(node)
+        producers = (node.inputs[index].producer() for index in plan[node])
+        stack += [other for other in producers if other in plan]
+        stack += [use.node for use in node.outputs[0].uses() if _lifts(plan, use)]
+    return {node: inputs for node, inputs in plan.items() if node in reached}
+
+
+def _lifts(plan: Plan, use: Any) -> bool:
+    """Whether a use of a value is one that gets the new axis."""
+    return use.node in plan and use.idx in plan[use.node]
+
+
+def _crossings(plan: Plan, values: Iterable[ir.Value]) -> int:
+    """How many of these values enter or leave a region."""
+    count = 0
+    for value in values:
+        inside = any(_lifts(plan, use) for use in value.uses())
+        outside = value.is_graph_output() or any(not _lifts(plan, use) for use in value.uses())
+        count += outside if value.producer() in plan else inside and constant_of(value) is None
+    return count
+
+
+def _trim(plan: Plan) -> bool:
+    """Take out a node at the rim if fewer values then change their shape.
+
+    At the entry it may also go if as many do: what comes after it may then save one.
+    """
+    for node, inputs in list(plan.items()):
+        if node.op_type == "Conv":
+            continue
+        values = {*(node.inputs[index] for index in inputs), node.outputs[0]}
+        before = _crossings(plan, values)
+        first = not any(node.inputs[index].producer() in plan for index in inputs)
+        del plan[node]
+        if _crossings(plan, values) < before + first:
+            return True
+        plan[node] = inputs
+    return False
+
+
+class _Rewriter:
+    """One run over a graph whose regions are known."""
+
+    def __init__(self, model: ir.Model, plan: Plan) -> None:
+        self._graph, self._plan = model.graph, plan
+        self._axes_as_input = opset_of(model) >= 13
+        self._lifted: dict[ir.Value, ir.Value] = {}  # from three dimensions to four
+        self._axes: ir.Value | None = None
+
+    def run(self) -> None:
+        nodes = [node for node in self._graph if node in self._plan]
+        leaving = [node.outputs[0] for node in nodes if _leaves(self._plan, node.outputs[0])]
+        for value in leaving:
+            self._squeeze(value)
+        for node in nodes:
+            for index in self._plan[node]:
+                node.replace_input_with(index, self._lift(node.inputs[index]))
+            self._lift_parameters(node)
+            output = node.outputs[0]
+            output.shape = shape_to_2d(output.shape)
+
+    def _lift_parameters(self, node: ir.Node) -> None:
+        lift_attributes(node)
+        if node.op_type == "Conv":
+            node.replace_input_with(1, self._lift(node.inputs[1]))
+        elif node.op_type == "Pad":
+            begin, end = np.split(np.asarray(constant_of(node.inputs[1])), 2)
+            pads = np.concatenate([np.insert(begin, AXIS, 0), np.insert(end, AXIS, 0)])
+            node.replace_input_with(1, add_constant(self._graph, f"{node.inputs[1].name}_2d", pads))
+
+    def _lift(self, value: ir.Value) -> ir.Value:
+        """The value with the new axis: what a region computes has it anyway."""
+        if value.producer() in self._plan:
+            return value
+        if value not in self._lifted:
+            array = constant_of(value)
+            if array is None:
+                self._lifted[value] = self._unsqueeze(value)
+            else:
+                name = f"{value.name}_2d"
+                self._lifted[value] = add_constant(self._graph, name, lift_constant(array))
+        return self._lifted[value]
+
+    def _unsqueeze(self, value: ir.Value) -> ir.Value:
+        node = self._reshape("Unsqueeze", value, f"{value.name}_2d")
+        producer = value.producer()
+        if producer is None:
+            self._graph.insert_before(self._graph[0], node)
+        else:
+            self._graph.insert_after(producer, node)
+        node.outputs[0].shape = shape_to_2d(value.shape)
+        return node.outputs[0]
+
+    def _squeeze(self, value: ir.Value) -> None:
+        """Give what reads `value` outside its region the three-dimensional one, under its name."""
+        name, outside = value.name, [u for u in value.uses() if not _lifts(self._plan, u)]
+        value.name = unique_name(self._graph, f"{name}_2d")
+        node = self._reshape("Squeeze", value, name)
+        self._graph.insert_after(value.producer(), node)
+        squeezed = node.outputs[0]
+        squeezed.shape = value.shape
+        for use in outside:
+            use.node.replace_input_with(use.idx, squeezed)
+        for index, output in enumerate(self._graph.outputs):
+            if output is value:
+                self._graph.outputs[index] = squeezed
+
+    def _reshape(self, operator: str, value: ir.Value, name: str) -> ir.Node:
+        inputs, attributes = [value], []
+        if self._axes_as_input:
+            if self._axes is None:
+                self._axes = add_constant(self._graph, "axes_2d", np.array([AXIS]))
+            inputs.append(self._axes)
+        else:
+            attributes.append(ir.AttrInt64s("axes", [AXIS]))
+        name = unique_name(self._graph, name)
+        output = ir.Value(name=name, type=value.type)
+        return ir.Node(
+            "", operator, inputs, attributes, outputs=[output], name=f"{operator}_{name}"
+        )
+
+
+def _leaves(plan: Plan, value: ir.Value) -> bool:
+    return value.is_graph_output() or any(not _lifts(plan, use) for use in value.uses())

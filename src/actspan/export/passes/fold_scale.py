@@ -1,0 +1,207 @@
+"""fold-scale: a multiplication by constants into the weights of the layer before it.
+
+BSN scales what its layers compute by 0.01 and 0.1. Scaling the weights and the bias instead gives
+the same numbers with one operator less each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from actspan.export.passes.contract import Contract, GraphPass
+from actspan.export.passes.tools import (
+    add_constant,
+    bypass,
+    constant_of,
+    is_standard,
+    only_use,
+    remove_unused,
+)
+
+__all__ = ["FoldScale"]
+
+LAYERS = ("Conv", "Gemm", "MatMul")
+# f(s * x) = s * f(x): for every s, and for s >= 0
+_LINEAR = ("AveragePool", "GlobalAveragePool", "Identity")
+_RELU_LIKE = ("GlobalMaxPool", "LeakyRelu", "MaxPool", "PRelu", "Relu")
+# they move entries about, so only one scale for all passes through
+_MOVING = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+
+
+class FoldScale(GraphPass):
+    """See the module."""
+
+    contract = Contract(
+        name="fold-scale",
+        tag="scale",
+        summary="Fold Mul or Div by a constant, or one per channel, into the weights before it.",
+        needs="nothing",
+        ensures="no such Mul or Div follows a layer with constant weights, directly or behind "
+        "operators that a positive scale passes through (Relu, MaxPool, Squeeze, ...)",
+        tolerance=1e-5,
+    )
+
+    def broken(self, model: ir.Model) -> str | None:
+        """See `GraphPass.broken`."""
+        left = [node.name or node.op_type for node in model.graph if _find(node) is not None]
+        return f"scales are left: {', '.join(left)}" if left else None
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Fold one scale after the other, until none is left."""
+        changed = False
+        while (fold := next(filter(None, map(_find, model.graph)), None)) is not None:
+            fold.apply(model.graph)
+            remove_unused(model)
+            changed = True
+        return ir.passes.PassResult(model, changed)
+
+
+@dataclass(slots=True)
+class _Fold:
+    """A scale, and the layer that it can go into.
+
+    Attributes
+    ----------
+    scale : () or (channels,) array
+    biases : list of (node, index of the input)
+        Constants that are added between the layer and the scale.
+    """
+
+    node: ir.Node
+    source: ir.Value
+    scale: NDArray[Any]
+    layer: ir.Node
+    biases: list[tuple[ir.Node, int]] = field(default_factory=list)
+
+    def apply(self, graph: ir.Graph) -> None:
+        """Scale weights and biases; the node goes."""
+        weight = _weight_index(self.layer)
+        self._scale(graph, self.layer, weight, _along(self.layer, self.scale))
+        if len(self.layer.inputs) > 2 and self.layer.inputs[2] is not None:
+            self._scale(graph, self.layer, 2, self.scale)
+        for node, index in self.biases:
+            self._scale(graph, node, index, self.scale)
+        bypass(self.node, self.source)
+
+    def _scale(self, graph: ir.Graph, node: ir.Node, index: int, scale: NDArray[Any]) -> None:
+        value = node.inputs[index]
+        array = np.asarray(constant_of(value))
+        scaled = (array * scale.astype(np.float64)).astype(array.dtype)
+        node.replace_input_with(index, add_constant(graph, f"{value.name}_scaled", scaled))
+
+
+def _find(node: ir.Node) -> _Fold | None:
+    """The fold that begins at a Mul or Div, if there is one."""
+    split = _split(node)
+    if split is None:
+        return None
+    source, factor = split
+    biases: list[tuple[ir.Node, int]] = []
+    value, reader, scalar = source, node, factor.size == 1
+    while True:
+        layer = value.producer()
+        if layer is None or only_use(value) is not reader:
+            return None
+        if is_standard(layer, *LAYERS):
+            break
+        bias = _constant_input(layer) if is_standard(layer, "Add") else None
+        if bias is not None:
+            biases.append((layer, bias))
+            value = layer.inputs[1 - bias]
+        elif _passes(layer, factor, scalar):
+            value = layer.inputs[0]
+        else:
+            return None
+        reader = layer
+    scale = _scale_of(layer, factor, node)
+    if scale is None or not _is_scalable(layer, biases, scale):
+        return None
+    return _Fold(node, source, scale, layer, biases)
+
+
+def _split(node: ir.Node) -> tuple[ir.Value, NDArray[Any]] | None:
+    """What a Mul or Div scales, and by how much."""
+    if not is_standard(node, "Mul", "Div"):
+        return None
+    index = _constant_input(node)
+    if index is None or (node.op_type == "Div" and index == 0):
+        return None
+    factor = np.asarray(constant_of(node.inputs[index]), dtype=np.float64)
+    if node.op_type == "Div":
+        with np.errstate(all="ignore"):
+            factor = 1 / factor
+    return (node.inputs[1 - index], factor) if np.isfinite(factor).all() else None
+
+
+def _constant_input(node: ir.Node) -> int | None:
+    """Which of two operands is a constant of floats, if exactly one is."""
+    arrays = [constant_of(value) for value in node.inputs]
+    found = [i for i, array in enumerate(arrays) if array is not None and array.dtype.kind == "f"]
+    return found[0] if len(found) == 1 else None
+
+
+def _passes(node: ir.Node, factor: NDArray[Any], scalar: bool) -> bool:
+    """Whether a scale may go before this node instead of behind it."""
+    if len(node.outputs) > 1:
+        return False
+    if is_standard(node, *_RELU_LIKE):
+        return bool((factor >= 0).all())
+    return is_standard(node, *_LINEAR) or (scalar and is_standard(node, *_MOVING))
+
+
+def _weight_index(layer: ir.Node) -> int:
+    """Which input holds the weights; a MatMul may have them on either side."""
+    if layer.op_type == "MatMul" and constant_of(layer.inputs[1]) is None:
+        return 0
+    return 1
+
+
+def _scale_of(layer: ir.Node, factor: NDArray[Any], node: ir.Node) -> NDArray[Any] | None:
+    """`factor` as () or, where it differs between output channels, (channels,)."""
+    output = node.outputs[0]
+    rank = 0 if output.shape is None else output.shape.rank()
+    if factor.ndim > rank:
+        return None  # it may add an axis
+    if factor.size == 1:
+        return factor.reshape(())
+    weight, channels = constant_of(layer.inputs[1]), _channel_axis(layer)
+    if weight is None or channels is None:
+        return None
+    axis = rank - 1 if layer.op_type == "MatMul" else 1
+    shape = (1,) * (rank - factor.ndim) + factor.shape
+    own = shape[axis] == factor.size == weight.shape[channels]
+    return factor.reshape(-1) if own else None
+
+
+def _channel_axis(layer: ir.Node) -> int | None:
+    """Which axis of the weights counts the output channels, if one does."""
+    if layer.op_type == "Conv":
+        return 0
+    if layer.op_type == "Gemm":
+        return 0 if layer.attributes.get_int("transB", 0) else 1
+    weight = constant_of(layer.inputs[1])
+    return 1 if weight is not None and weight.ndim == 2 else None
+
+
+def _along(layer: ir.Node, scale: NDArray[Any]) -> NDArray[Any]:
+    """The scale in the shape that multiplies the weights of a layer."""
+    if scale.ndim == 0:
+        return scale
+    shape = [1] * np.asarray(constant_of(layer.inputs[1])).ndim
+    shape[_channel_axis(layer) or 0] = -1
+    return scale.reshape(shape)
+
+
+def _is_scalable(layer: ir.Node, biases: list[tuple[ir.Node, int]], scale: NDArray[Any]) -> bool:
+    """Whether weights and biases are constants that the scale can multiply."""
+    if constant_of(layer.inputs[_weight_index(layer)]) is None:
+        return False
+    own = layer.inputs[2] if len(layer.inputs) > 2 else None
+    if own is not None and constant_of(own) is None:
+        return False
+    return scale.ndim == 0 or not biases or layer.op_type != "Conv"

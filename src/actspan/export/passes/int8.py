@@ -1,0 +1,186 @@
+"""int8: static quantisation, written as QuantizeLinear / DequantizeLinear pairs.
+
+The work is ONNX Runtime's quantiser; every runtime and accelerator reads the form. What was chosen,
+and what it was measured against, is in docs/passes.md.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from actspan.export.passes.contract import (
+    Calibration,
+    Contract,
+    GraphPass,
+    Inputs,
+    PassSettings,
+    Shapes,
+)
+from actspan.export.passes.equalise import equalise
+from actspan.export.passes.tools import constant_of, is_standard, opset_of, remove_unused
+
+__all__ = ["Int8"]
+
+LAYERS = ("Conv", "Gemm", "MatMul")
+# what may lie between two quantised layers without leaving int8
+_BETWEEN = (
+    *("Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "MaxPool", "Relu"),
+    *("Reshape", "Squeeze", "Transpose", "Unsqueeze"),
+)
+_DONE = {
+    "onnx.quant.pre_process": "onnxruntime.quant"
+}  # keeps the quantiser from asking for preparation
+_PROBES = 4  # calls in the numeric check
+
+
+class Int8(GraphPass):
+    """See the module.
+
+    Parameters
+    ----------
+    calibration : Calibration, optional
+        Real inputs; needed to run, not to list the pass.
+    """
+
+    contract = Contract(
+        name="int8",
+        tag="int8",
+        summary="Quantise weights (one scale a channel) and activations to 8 bits.",
+        needs="a dataset to calibrate on, opset 13 or newer, float32 layers with constant weights "
+        "before the last one",
+        ensures="every such layer reads dequantised inputs and weights; the last layer stays in "
+        "float32",
+        tolerance=0.1,
+    )
+
+    def __init__(self, calibration: Calibration | None = None) -> None:
+        self._calibration = calibration
+        self._inputs: Sequence[Inputs] = ()
+
+    @classmethod
+    def of(cls, settings: PassSettings) -> Self:
+        """See `GraphPass.of`."""
+        return cls(settings.calibration)
+
+    @property
+    def probes(self) -> Sequence[Inputs]:
+        """Real inputs: random ones lie outside the ranges that were learned."""
+        return self._inputs[:: max(1, len(self._inputs) // _PROBES)][:_PROBES]
+
+    def missing(self, model: ir.Model) -> str | None:
+        """See `GraphPass.missing`."""
+        if self._calibration is None:
+            return "give a dataset to calibrate on: --calibrate DATASET"
+        if opset_of(model) < 13:
+            return f"opset {opset_of(model)} is too old; run the pass opset first: --opset 17"
+        return None
+
+    def broken(self, model: ir.Model) -> str | None:
+        """See `GraphPass.broken`."""
+        for node in _targets(model.graph):
+            producers = [value.producer() for value in node.inputs[:2]]
+            if not all(p is not None and p.op_type == "DequantizeLinear" for p in producers):
+                return f"{node.op_type} {node.name!r} is not quantised"
+        return None
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Quantise every layer but the last."""
+        targets = _targets(model.graph)
+        if self._calibration is None or not targets or _is_quantised(model.graph):
+            return ir.passes.PassResult(model, False)
+        self._inputs = self._calibration.inputs_for(_shapes(model.graph))
+        fed = set().union(*(_reached(node) for node in targets))
+        equalise(model, [node for node in targets if node not in fed], self._inputs)
+        remove_unused(model)
+        tail = [n for n in model.graph if n.op_type in (*LAYERS, *_BETWEEN) and not _feeds(n)]
+        proto = _quantise(ir.to_proto(model), self._inputs, [str(n.name) for n in tail])
+        model.graph = ir.from_proto(proto).graph
+        return ir.passes.PassResult(model, True)
+
+
+def _is_quantised(graph: ir.Graph) -> bool:
+    return any(is_standard(node, "QuantizeLinear") for node in graph)
+
+
+def _targets(graph: ir.Graph) -> list[ir.Node]:
+    """Layers with weights that feed another layer."""
+    return [node for node in graph if _is_layer(node) and _feeds(node)]
+
+
+def _is_layer(node: ir.Node) -> bool:
+    if not is_standard(node, *LAYERS):
+        return False
+    weight = node.inputs[1]
+    if constant_of(weight) is not None:
+        return bool(weight.dtype == ir.DataType.FLOAT)
+    producer = weight.producer()
+    return producer is not None and is_standard(producer, "DequantizeLinear")
+
+
+def _feeds(node: ir.Node) -> bool:
+    """Whether a layer comes after this node."""
+    return any(_is_layer(other) for other in _reached(node))
+
+
+def _reached(node: ir.Node) -> set[ir.Node]:
+    """All nodes that come after this one."""
+    reached: set[ir.Node] = set()
+    stack = [node]
+    while stack:
+        for other in stack.pop().successors():
+            if other not in reached:
+                reached.add(other)
+                stack.append(other)
+    return reached
+
+
+def _shapes(graph: ir.Graph) -> Shapes:
+    return {
+        value.name: tuple(size if isinstance(size, int) else None for size in value.shape)
+        for value in graph.inputs
+    }
+
+
+class _Reader:
+    """Calibration inputs in the form that the quantiser asks for them."""
+
+    def __init__(self, inputs: Sequence[Inputs]) -> None:
+        self._inputs: Iterator[Inputs] = iter(inputs)
+
+    def get_next(self) -> dict[str, Any] | None:
+        inputs = next(self._inputs, None)
+        return None if inputs is None else dict(inputs)
+
+
+def _quantise(proto: onnx.ModelProto, inputs: Sequence[Inputs], leave: list[str]) -> Any:
+    from onnxruntime.quantization import (
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+
+    onnx.helper.set_model_props(proto, _DONE)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "int8.onnx")
+        with np.errstate(all="ignore"):
+            quantize_static(
+                proto,
+                path,
+                _Reader(inputs),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=[*LAYERS, *_BETWEEN],
+                per_channel=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=leave,
+                calibrate_method=CalibrationMethod.MinMax,
+            )
+        return onnx.load(str(path))

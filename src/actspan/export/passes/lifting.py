@@ -1,0 +1,140 @@
+"""How operators on (B, C, T) are said of (B, C, 1, T): the table behind conv1d-to-conv2d."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from actspan.export.passes.tools import constant_of, is_standard
+
+__all__ = ["axis_to_2d", "lift_attributes", "lift_constant", "lifted_inputs", "shape_to_2d"]
+
+AXIS = 2  # of the new axis of size 1
+
+# the first input is the sequence; nothing else depends on its rank
+ELEMENTWISE = frozenset(
+    [
+        "Abs",
+        "BatchNormalization",
+        "Cast",
+        "Ceil",
+        "Celu",
+        "Clip",
+        "Cos",
+        "Dropout",
+        "Elu",
+        "Erf",
+        "Exp",
+        "Floor",
+        "Gelu",
+        "GlobalAveragePool",
+        "GlobalMaxPool",
+        "HardSigmoid",
+        "HardSwish",
+        "Identity",
+        "InstanceNormalization",
+        "LeakyRelu",
+        "Log",
+        "Mish",
+        "Neg",
+        "Not",
+        "Reciprocal",
+        "Relu",
+        "Round",
+        "Selu",
+        "Sigmoid",
+        "Sign",
+        "Sin",
+        "Softplus",
+        "Softsign",
+        "Sqrt",
+        "Swish",
+        "Tanh",
+        "ThresholdedRelu",
+    ]
+)
+# every input is broadcast against the others
+BROADCAST = frozenset(["Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum"])
+# windows over time
+WINDOW = frozenset({"AveragePool", "Conv", "LpPool", "MaxPool"})
+# an axis is named; of Concat every input is a sequence, of the others the first
+AXIAL = frozenset({"Concat", "Hardmax", "LogSoftmax", "Softmax"})
+
+_WINDOW_NEUTRAL = {"kernel_shape": 1, "strides": 1, "dilations": 1}
+
+
+def lifted_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:
+    """Which inputs of a node get the new axis; None if the node cannot be said in two dimensions.
+
+    Parameters
+    ----------
+    rank : dict of value to rank
+        Where it is known.
+    """
+    if not is_standard(node) or any(output.uses() for output in node.outputs[1:]):
+        return None
+    if any(output.is_graph_output() for output in node.outputs[1:]):
+        return None
+    if rank.get(node.outputs[0]) != 3:
+        return None
+    if node.op_type in BROADCAST:
+        return _broadcast_inputs(node, rank)
+    indices = list(range(len(node.inputs))) if node.op_type == "Concat" else [0]
+    if any(rank.get(node.inputs[index]) != 3 for index in indices):
+        return None
+    if node.op_type == "Conv":
+        weight = constant_of(node.inputs[1])
+        return indices if weight is not None and weight.ndim == 3 else None
+    if node.op_type == "Pad":
+        constant = constant_of(node.inputs[1]) if len(node.inputs) in (2, 3) else None
+        return indices if constant is not None else None
+    return indices if node.op_type in ELEMENTWISE | WINDOW | AXIAL else None
+
+
+def _broadcast_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:
+    """Operands align at the last axis, so what has at most one axis stays as it is."""
+    indices = []
+    for index, value in enumerate(node.inputs):
+        known = rank.get(value)
+        if known is None or (known == 2 and constant_of(value) is None):
+            return None
+        if known >= 2:
+            indices.append(index)
+    return indices
+
+
+def lift_constant(array: NDArray[Any]) -> NDArray[Any]:
+    """(B, C, T) or (C, T) to (B, C, 1, T) or (C, 1, T)."""
+    return np.expand_dims(array, -2)
+
+
+def axis_to_2d(axis: int) -> int:
+    """Where an axis of (B, C, T) lies in (B, C, 1, T)."""
+    if axis < 0:
+        return axis if axis == -1 else axis - 1
+    return axis if axis < AXIS else axis + 1
+
+
+def shape_to_2d(shape: ir.Shape | None) -> ir.Shape | None:
+    """(B, C, T) to (B, C, 1, T), free sizes kept."""
+    if shape is None:
+        return None
+    return ir.Shape([*shape.dims[:AXIS], 1, *shape.dims[AXIS:]])
+
+
+def lift_attributes(node: ir.Node) -> None:
+    """Say a node's attributes of the four-dimensional sequence."""
+    if node.op_type in WINDOW:
+        for name, neutral in _WINDOW_NEUTRAL.items():
+            if name in node.attributes:
+                values = node.attributes[name].as_ints()
+                node.attributes[name] = ir.AttrInt64s(name, [neutral, *values])
+        if "pads" in node.attributes:
+            begin, end = node.attributes["pads"].as_ints()
+            node.attributes["pads"] = ir.AttrInt64s("pads", [0, begin, 0, end])
+    elif node.op_type in AXIAL and "axis" in node.attributes:
+        axis = node.attributes["axis"].as_int()
+        node.attributes["axis"] = ir.AttrInt64("axis", axis_to_2d(axis))

@@ -1,0 +1,168 @@
+"""Variants of a bundle's networks: what graph passes make of `tem.onnx` and `pem.onnx`.
+
+A variant is called after its network and what was done to the bundle's networks, in order:
+`tem.conv2d.fp16.onnx` and, although PEM has no convolution, `pem.conv2d.fp16.onnx`, so that one
+name finds both. Passes that changed neither add nothing to it; a network that none of them changed
+has no such file, and its plain one stands in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actspan.bundle import NETS, Bundle, Net
+from actspan.errors import ParityError
+from actspan.export.export import TOLERANCE, ExportCheck, numpy_forward, sample_inputs
+from actspan.export.optimize import Rewritten, read_model, rewrite_model, with_implied
+
+if TYPE_CHECKING:
+    from actspan.export.passes.contract import PassSettings
+
+__all__ = ["export_variants", "variant_name"]
+
+
+def variant_name(net: Net, tags: Sequence[str]) -> str:
+    """File name of a variant.
+
+    Examples
+    --------
+    >>> variant_name("tem", ["conv2d", "fp16"])
+    'tem.conv2d.fp16.onnx'
+    """
+    return ".".join([net, *tags, "onnx"])
+
+
+def export_variants(
+    bundle: Bundle,
+    passes: Sequence[str],
+    settings: PassSettings | None = None,
+    *,
+    calibrate: Path | None = None,
+) -> tuple[Bundle, list[ExportCheck]]:
+    """Run graph passes over the exported networks of a bundle, and keep the results beside them.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        With `tem.onnx`, `pem.onnx`, or both.
+    passes : sequence of str
+        Names, in the order in which they run. `fix-dims` concerns TEM alone: the number of
+        proposals stays free.
+    settings : PassSettings, optional
+        Its batch and length count where `fix-dims` is among the passes.
+    calibrate : Path, optional
+        A dataset folder, which int8 needs.
+
+    Returns
+    -------
+    Bundle
+        With the new files.
+    list of ExportCheck
+        One a file; none for a network that the passes do not change.
+
+    Raises
+    ------
+    ExportError
+        A pass is not known, or cannot be applied.
+    ParityError
+        A variant is further from its weights than its passes may take it.
+    BundleError
+        A file is damaged, or cannot be written.
+    """
+    from actspan.export.passes.contract import PassSettings
+
+    settings = settings or PassSettings()
+    if "fix-dims" not in passes:
+        settings = replace(settings, batch=None, length=None)
+    if "int8" not in passes:
+        calibrate = None
+    rewritten = {
+        net: _rewrite(bundle, net, passes, settings, calibrate)
+        for net in NETS
+        if f"{net}.onnx" in bundle.files
+    }
+    tags = _shared_tags(with_implied(passes, settings), list(rewritten.values()))
+    checks = []
+    for net, done in rewritten.items():
+        if done.changed:
+            bundle, check = _keep(bundle, net, variant_name(net, tags), done)
+            checks.append(check)
+    return bundle, checks
+
+
+def _rewrite(
+    bundle: Bundle, net: Net, passes: Sequence[str], settings: PassSettings, calibrate: Path | None
+) -> Rewritten:
+    settings = _settings_of(bundle, net, settings, calibrate)
+    if net == "pem":
+        settings = replace(settings, batch=None, length=None)
+        passes = [name for name in passes if name != "fix-dims"]
+    file = bundle.file(f"{net}.onnx")
+    return rewrite_model(read_model(file), passes, settings, where=str(file))
+
+
+def _shared_tags(passes: Sequence[str], rewritten: Sequence[Rewritten]) -> list[str]:
+    """Tags of the passes that changed one of the networks, in order."""
+    found: dict[str, str] = {}
+    for done in rewritten:
+        changed = (report.name for report in done.reports if report.changed)
+        found |= zip(changed, done.tags, strict=True)
+    return [found[name] for name in dict.fromkeys(passes) if name in found]
+
+
+def _settings_of(
+    bundle: Bundle, net: Net, settings: PassSettings, calibrate: Path | None
+) -> PassSettings:
+    if calibrate is None:
+        return settings
+    from actspan.export.passes.calibration import calibration_for
+
+    return replace(settings, calibration=calibration_for(calibrate, net, bundle=bundle))
+
+
+def _keep(bundle: Bundle, net: Net, name: str, rewritten: Rewritten) -> tuple[Bundle, ExportCheck]:
+    """Hold a variant against the weights, and add it to the bundle."""
+    apart = _difference(bundle, net, rewritten)
+    allowed = TOLERANCE + sum(r.tolerance for r in rewritten.reports if r.changed)
+    if not apart <= allowed:  # NaN is no agreement
+        raise ParityError(
+            f"{name}: not written: it differs from the NumPy network by {apart:.3g} where "
+            f"{allowed:g} is allowed; leave a pass out: actspan export {bundle.path} --passes ..."
+        )
+    data = rewritten.model.SerializeToString(deterministic=True)
+    bundle = bundle.add_file(name, lambda path: _write(path, data))
+    check = ExportCheck(
+        net=net,
+        file=name,
+        opset=next(o.version for o in rewritten.model.opset_import if not o.domain),
+        size=len(data),
+        numpy_difference=apart,
+        passes=tuple(report.name for report in rewritten.reports if report.changed),
+    )
+    return bundle, check
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _difference(bundle: Bundle, net: Net, rewritten: Rewritten) -> float:
+    """Largest absolute difference from the NumPy forward pass."""
+    from actspan.export.passes.numeric import run
+
+    weights = bundle.weights(net)
+    (name,) = (value.name for value in rewritten.model.graph.input)
+    shape = rewritten.model.graph.input[0].type.tensor_type.shape.dim
+    fixed = [size.dim_value or None for size in shape]
+    inputs = [probe[name] for probe in rewritten.probes] or list(
+        sample_inputs(bundle, net, weights, fixed[0], fixed[-1] if net == "tem" else None)
+    )
+    forward = numpy_forward(net, weights)
+    outputs = run(rewritten.model, [{name: x} for x in inputs])
+    return max(
+        float(abs(y.astype("float64") - forward(x)).max())
+        for x, (y,) in zip(inputs, outputs, strict=True)
+    )

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+from click.testing import CliRunner, Result
+
+from actspan import Bundle
+from actspan.cli import main
+from actspan.export.passes import DEFAULT, PASSES
+from tests.export.passes.nets import old_tem
+from tests.made_up import CHANNELS, write_bundle, write_dataset
+
+
+def actspan(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.onnx"
+    onnx.save(old_tem(), path)
+    return path
+
+
+def test_prints_a_table(source: Path, tmp_path: Path) -> None:
+    result = actspan("optimize", source, tmp_path / "out.onnx")
+    assert result.exit_code == 0
+    for word in (*DEFAULT, "nodes", "allowed", "out.onnx"):
+        assert word in result.stdout
+    assert "Conv_0" in [node.name for node in onnx.load(tmp_path / "out.onnx").graph.node]
+
+
+def test_answers_as_json(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.onnx"
+    options = ["--passes", "fold-scale, fp16", "--opset", 17, "--io", "fp16", "--json"]
+    answer = json.loads(actspan("optimize", source, target, *options).stdout)
+    assert [p["name"] for p in answer["passes"]] == ["opset", "fold-scale", "fp16"]
+    assert answer["tags"] == ["opset17", "scale", "fp16-io"]
+    assert answer["size"] == target.stat().st_size
+    assert all(p["difference"] <= p["tolerance"] for p in answer["passes"])
+
+
+def test_lists_the_passes() -> None:
+    text = actspan("optimize", "--list").stdout
+    assert all(f"\n{name}" in f"\n{text}" for name in PASSES)
+    found = json.loads(actspan("optimize", "--list", "--json").stdout)
+    assert [p["name"] for p in found] == list(PASSES)
+    assert {p["name"] for p in found if p["default"]} == set(DEFAULT)
+
+
+def test_calibrates_on_a_dataset(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    dataset = write_dataset(tmp_path / "data", videos=6)
+    shared = ["--passes", "int8", "--calibrate", dataset, "--bundle", bundle.path, "--json"]
+    for net in ("tem", "pem"):
+        source, target = bundle.path / f"{net}.onnx", tmp_path / f"{net}8.onnx"
+        result = actspan("optimize", source, target, "--model-kind", net, *shared)
+        assert json.loads(result.stdout)["tags"] == ["int8"]
+        assert target.is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(["--passes", "magic"], "there is no pass 'magic'", id="unknown-pass"),
+        pytest.param(["--batch", 3], "the batch of video (axis 0) is 1 already", id="need"),
+        pytest.param(["--passes", "int8"], "give a dataset to calibrate on", id="no-data"),
+        pytest.param(["--passes", "int8", "--calibrate", "nowhere"], "nowhere", id="no-folder"),
+    ],
+)
+def test_failures_are_one_line(
+    source: Path, tmp_path: Path, options: list[object], message: str
+) -> None:
+    result = actspan("optimize", source, tmp_path / "out.onnx", "--opset", 17, *options)
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_bad_usage(source: Path) -> None:
+    assert actspan("optimize").exit_code == 2
+    assert actspan("optimize", source).exit_code == 2
+    assert actspan("optimize", source, "x", "--batch", 0).exit_code == 2
+
+
+def test_export_writes_variants(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    dataset = write_dataset(tmp_path / "data", videos=6)
+    variants = ["--passes", "conv1d-to-conv2d", "--passes", "fix-dims,fp16"]
+    variants += ["--passes", "fold-scale,int8", "--calibrate", dataset]
+    result = actspan("export", bundle.path, *variants, "--batch", 2, "--json")
+    answer = json.loads(result.stdout)
+    assert [f["file"] for f in answer["files"]] == [
+        *("tem.onnx", "pem.onnx", "tem.conv2d.onnx", "tem.b2.fp16.onnx", "pem.b2.fp16.onnx"),
+        *("tem.scale.int8.onnx", "pem.scale.int8.onnx"),
+    ]
+    assert "pem.onnx is not changed by conv1d-to-conv2d" in result.stderr
+    loaded = Bundle.load(bundle.path)
+    assert {f["file"] for f in answer["files"]} < loaded.files.keys()
+    shape = onnx.load(loaded.file("tem.onnx")).graph.input[0].type.tensor_type.shape.dim
+    assert [d.dim_param or d.dim_value for d in shape] == ["batch", CHANNELS, "length"]
+
+
+def test_export_prints_variants(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    result = actspan("export", bundle.path, "--opset", 11)
+    assert result.exit_code == 0
+    for word in ("tem.opset11.onnx", "pem.opset11.onnx", "17", "11"):
+        assert word in result.stdout
+    result = actspan("export", bundle.path, "--passes", "magic")
+    assert (result.exit_code, result.stdout) == (1, "")

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from actspan import Bundle
+from actspan.errors import ExportError, ParityError
+from actspan.export.optimize import read_model, rewrite_model
+from actspan.export.passes.calibration import PemCalibration, TemCalibration, calibration_for
+from actspan.export.passes.contract import Inputs, PassSettings, Shapes
+from tests.export.passes.nets import Net, old_tem
+from tests.made_up import CHANNELS, write_bundle, write_dataset
+
+
+class Made:
+    """Calibration on features whose channels differ in range by orders of magnitude."""
+
+    def __init__(self, name: str, *shape: int, spread: float = 0.0) -> None:
+        rng = np.random.default_rng(0)
+        scale = np.exp(-spread * np.arange(shape[1]))[:, None]
+        self.inputs: list[Inputs] = [
+            {name: (scale * rng.standard_normal(shape)).astype(np.float32)} for _ in range(20)
+        ]
+        self.shapes: Shapes = {}
+
+    def inputs_for(self, shapes: Shapes) -> Sequence[Inputs]:
+        self.shapes = shapes
+        return self.inputs
+
+
+def run(model: onnx.ModelProto, inputs: Inputs) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    output: np.ndarray = session.run(None, dict(inputs))[0]
+    return output
+
+
+def layers(model: onnx.ModelProto) -> list[str]:
+    """Conv and Gemm nodes, and whether each reads dequantised values."""
+    maker = {output: node.op_type for node in model.graph.node for output in node.output}
+    return [
+        f"{node.op_type} {maker.get(node.input[0], '-')} {maker.get(node.input[1], '-')}"
+        for node in model.graph.node
+        if node.op_type in ("Conv", "Gemm")
+    ]
+
+
+def test_every_layer_but_the_last_is_quantised() -> None:
+    made = Made("video", 1, 8, 100)
+    passes = ["opset", "fold-scale", "int8"]
+    done = rewrite_model(old_tem(), passes, PassSettings(opset=13, calibration=made))
+    both = "Conv DequantizeLinear DequantizeLinear"
+    assert layers(done.model) == [both, both, "Conv DequantizeLinear -"]
+    assert made.shapes == {"video": (1, 8, 100)}
+    assert done.tags == ("opset13", "scale", "int8")
+    assert not any(p.key.startswith("onnx.") for p in done.model.metadata_props)
+    again = rewrite_model(done.model, ["int8"], PassSettings(calibration=made))
+    assert not again.changed
+
+
+def test_channels_of_any_range_keep_their_share() -> None:
+    """The small channels matter as much as the large ones: what equalisation is for."""
+    net = Net()
+    weight = np.random.default_rng(1).standard_normal((4, 8, 3)) * np.exp(np.arange(8))[:, None]
+    x = net.op("Conv", "x", net.const(weight.astype(np.float32)), pads=[1, 1])
+    model = net.model(net.conv(net.op("Relu", x), 4, 2, 1), (1, 8, 60))
+    made = Made("x", 1, 8, 60, spread=1.0)
+    done = rewrite_model(model, ["int8"], PassSettings(calibration=made))
+    before, after = run(model, made.inputs[0]), run(done.model, made.inputs[0])
+    assert np.abs(before - after).max() < 0.02 * np.abs(before).max()
+
+
+def test_one_region_from_end_to_end_in_two_dimensions() -> None:
+    made = Made("video", 1, 8, 100)
+    passes = ["opset", "fold-scale", "conv1d-to-conv2d", "int8"]
+    done = rewrite_model(old_tem(), passes, PassSettings(opset=17, calibration=made))
+    count = [node.op_type for node in done.model.graph.node].count
+    assert (count("Unsqueeze"), count("Squeeze")) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        pytest.param(PassSettings(), "give a dataset to calibrate on", id="no-data"),
+        pytest.param(
+            PassSettings(calibration=Made("video", 1, 8, 100)), "run the pass opset first", id="old"
+        ),
+    ],
+)
+def test_needs(settings: PassSettings, message: str) -> None:
+    with pytest.raises(ExportError, match=f"pass int8: .*{message}"):
+        rewrite_model(old_tem(), ["int8"], settings)
+
+
+def test_a_net_of_one_layer_stays() -> None:
+    net = Net()
+    model = net.model(net.op("Relu", net.conv("x", 6, 4, 3)))
+    settings = PassSettings(calibration=Made("x", 2, 6, 30))
+    assert not rewrite_model(model, ["int8"], settings).changed
+
+
+def test_data_that_8_bits_do_not_do_for() -> None:
+    net = Net()
+    x = net.op("Mul", net.conv("x", 6, 6, 1), net.const(np.float32(1e4)))
+    x = net.op("Sin", net.conv(net.op("Relu", x), 6, 6, 1))
+    settings = PassSettings(calibration=Made("x", 2, 6, 30))
+    with pytest.raises(ParityError, match=r"outputs differ by .* where 0\.1 is allowed"):
+        rewrite_model(net.model(x, (2, 6, 30)), ["int8"], settings)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "data", videos=6)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write_bundle(tmp_path / "bundle")
+
+
+def test_tem_learns_from_the_training_videos(dataset: Path) -> None:
+    inputs = TemCalibration(dataset).inputs_for({"video": (None, CHANNELS, 20)})
+    assert [x["video"].shape for x in inputs] == [(16, CHANNELS, 20)]
+    fixed = TemCalibration(dataset, videos=3).inputs_for({"video": (2, CHANNELS, None)})
+    assert [x["video"].shape for x in fixed] == [(2, CHANNELS, 100)] * 2
+
+
+def test_pem_learns_from_proposals(dataset: Path, bundle: Bundle) -> None:
+    calibration = PemCalibration(dataset, bundle, videos=3)
+    free = calibration.inputs_for({"video_feature": (None, 32)})
+    assert len(free) == 3
+    assert all(x["video_feature"].shape[1] == 32 for x in free)
+    fixed = calibration.inputs_for({"video_feature": (1, 1000, 32)})
+    assert [x["video_feature"].shape for x in fixed] == [(1, 1000, 32)] * 3
+    np.testing.assert_array_equal(
+        fixed[0]["video_feature"][0, : len(free[0]["video_feature"])], free[0]["video_feature"]
+    )
+
+
+def test_pem_needs_a_bundle(dataset: Path, tmp_path: Path) -> None:
+    for bundle in (None, write_bundle(tmp_path / "half", tem=False)):
+        with pytest.raises(ExportError, match="PEM is calibrated on proposals"):
+            calibration_for(dataset, "pem", bundle=bundle)
+
+
+def test_networks_of_another_form(dataset: Path) -> None:
+    for shapes in ({"a": (1, 2, 3), "b": (1, 2, 3)}, {"x": (1, 2)}):
+        with pytest.raises(ExportError, match="calibration knows networks with one input"):
+            TemCalibration(dataset).inputs_for(shapes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("net", ["tem", "pem"])
+def test_a_bundle_from_a_dataset(dataset: Path, bundle: Bundle, net: str) -> None:
+    calibration = calibration_for(dataset, net, bundle=bundle)  # type: ignore[arg-type]
+    model = read_model(bundle.file(f"{net}.onnx"))
+    done = rewrite_model(model, ["fold-scale", "int8"], PassSettings(calibration=calibration))
+    assert done.tags == ("scale", "int8")
+
+
+def test_runs_in_openvino(tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    made = Made("video", 1, 8, 100)
+    passes = ["opset", "fold-scale", "conv1d-to-conv2d", "int8"]
+    done = rewrite_model(old_tem(), passes, PassSettings(opset=17, calibration=made))
+    onnx.save(done.model, tmp_path / "m.onnx")
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(str(tmp_path / "m.onnx"), "CPU", exact)
+    found = compiled([made.inputs[0]["video"]])[0]
+    np.testing.assert_allclose(found, run(done.model, made.inputs[0]), rtol=0, atol=1e-5)

@@ -1,0 +1,234 @@
+"""What the runner owes: contracts checked, numbers compared, nothing half-written."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from hypothesis import given, settings
+
+from actspan.errors import ExportError, ParityError
+from actspan.export.optimize import PASSES_KEY, optimize_file, read_model, rewrite_model
+from actspan.export.passes import DEFAULT, PASSES, contracts, make_passes
+from actspan.export.passes.contract import Contract, GraphPass, PassSettings
+from actspan.export.passes.numeric import difference, largest_difference
+from tests.export.passes.nets import FLOAT, Net, old_tem, random_nets
+
+
+class Spoil(GraphPass):
+    """Does what no pass should."""
+
+    contract = Contract("spoil", "bad", "", "", "", tolerance=1e-3)
+    factor, lack, fault = 1.0, "", ""
+
+    def missing(self, model: ir.Model) -> str | None:
+        return self.lack or None
+
+    def broken(self, model: ir.Model) -> str | None:
+        return self.fault or None
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        for value in model.graph.initializers.values():
+            value.const_value = ir.tensor(value.const_value.numpy() * np.float32(self.factor))
+        return ir.passes.PassResult(model, True)
+
+
+@pytest.fixture
+def spoil(monkeypatch: pytest.MonkeyPatch) -> type[Spoil]:
+    class Own(Spoil):
+        pass
+
+    monkeypatch.setattr("actspan.export.optimize.make_passes", lambda names, settings: [Own()])
+    return Own
+
+
+def test_every_pass_has_a_contract_of_its_own() -> None:
+    found = contracts()
+    assert [contract.name for contract in found] == list(PASSES)
+    assert len({contract.tag for contract in found}) == len(found)
+    assert all(c.summary and c.needs and c.ensures and c.tolerance > 0 for c in found)
+    assert set(DEFAULT) < set(PASSES)
+
+
+def test_passes_run_in_the_libraries_own_manager() -> None:
+    passes = make_passes(["constant-fold", "conv1d-to-conv2d"], PassSettings())
+    result = ir.passes.PassManager(passes)(ir.from_proto(old_tem()))
+    assert result.modified
+
+
+def test_default_passes_on_a_file_of_the_old_exporter(tmp_path: Path) -> None:
+    onnx.save(old_tem(), tmp_path / "in.onnx")
+    done = optimize_file(tmp_path / "in.onnx", tmp_path / "out.onnx")
+    assert [r.name for r in done.reports] == list(DEFAULT)
+    written = onnx.load(tmp_path / "out.onnx")
+    onnx.checker.check_model(written, full_check=True)
+    assert largest_difference(old_tem(), written) < 1e-6
+    assert {p.key: p.value for p in written.metadata_props} == {
+        PASSES_KEY: "fold-scale, conv1d-to-conv2d"
+    }
+    again = optimize_file(tmp_path / "out.onnx", tmp_path / "out.onnx")
+    assert not again.changed
+    assert onnx.load(tmp_path / "out.onnx") == written
+
+
+@settings(max_examples=25)
+@given(random_nets())
+def test_any_net_through_all_default_passes(model: onnx.ModelProto) -> None:
+    done = rewrite_model(model)
+    assert largest_difference(model, done.model, seed=1) < 1e-5
+    assert not rewrite_model(done.model).changed
+
+
+@pytest.mark.parametrize(
+    "passes",
+    [["conv1d-to-conv2d"], ["fold-scale"], ["fp16"], list(DEFAULT), [*DEFAULT, "fp16"]],
+    ids=",".join,
+)
+def test_rewritten_graphs_run_in_openvino(passes: list[str], tmp_path: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    model = old_tem()
+    done = rewrite_model(model, passes)
+    onnx.save(done.model, tmp_path / "m.onnx")
+    x = np.random.default_rng(0).standard_normal((1, 8, 100)).astype(np.float32)
+    core = openvino.Core()
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(str(tmp_path / "m.onnx"), "CPU", exact)
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    expected = session.run(None, {"video": x})[0]
+    found = compiled([x])[0]
+    assert difference(expected, found) < (2e-3 if "fp16" in passes else 1e-6)
+
+
+def test_a_pass_that_changes_the_numbers(spoil: type[Spoil], tmp_path: Path) -> None:
+    spoil.factor = 2.0
+    onnx.save(old_tem(), tmp_path / "in.onnx")
+    with pytest.raises(ParityError, match=r"in.onnx: pass spoil: outputs differ by 0.* nothing is"):
+        optimize_file(tmp_path / "in.onnx", tmp_path / "out.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.onnx"]
+
+
+def test_numbers_that_are_none_at_all(spoil: type[Spoil]) -> None:
+    spoil.factor = float("nan")
+    with pytest.raises(ParityError, match="outputs differ by nan"):
+        rewrite_model(old_tem())
+
+
+@pytest.mark.parametrize("what", ["lack", "fault"])
+def test_a_contract_that_does_not_hold(spoil: type[Spoil], what: str) -> None:
+    setattr(spoil, what, "the moon is full")
+    with pytest.raises(ExportError, match="model: pass spoil: the moon is full"):
+        rewrite_model(old_tem())
+
+
+def test_a_pass_that_leaves_an_invalid_graph(
+    spoil: type[Spoil], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def call(_: Any, model: ir.Model) -> ir.passes.PassResult:
+        model.graph[0].op_type = "Quark"
+        return ir.passes.PassResult(model, True)
+
+    monkeypatch.setattr(spoil, "call", call)
+    with pytest.raises(ExportError, match=r"the graph does not pass onnx's check: .*Quark"):
+        rewrite_model(old_tem())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(None, "cannot be read: No such file", id="missing"),
+        pytest.param(b"", "not an ONNX file: it holds no graph", id="empty"),
+        pytest.param(b"not a model at all", "not an ONNX file", id="text"),
+        pytest.param(bytes(range(256)) * 9, "not an ONNX file", id="bytes"),
+    ],
+)
+def test_files_that_are_no_models(tmp_path: Path, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "in.onnx").write_bytes(content)
+    with pytest.raises(ExportError, match=message) as caught:
+        optimize_file(tmp_path / "in.onnx", tmp_path / "out.onnx")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="cannot be read"):
+        read_model(tmp_path)
+
+
+def test_a_target_without_its_folder(tmp_path: Path) -> None:
+    onnx.save(old_tem(), tmp_path / "in.onnx")
+    with pytest.raises(ExportError, match=r"the folder .* does not exist"):
+        optimize_file(tmp_path / "in.onnx", tmp_path / "no" / "out.onnx")
+
+
+def test_names_that_are_no_passes() -> None:
+    with pytest.raises(ExportError, match="there is no pass 'conv2d'; there are: opset, fix-dims"):
+        rewrite_model(old_tem(), ["conv2d"])
+
+
+def test_weights_in_a_file_beside_it(tmp_path: Path) -> None:
+    model = old_tem(64, 64)
+    onnx.save(
+        model, tmp_path / "in.onnx", save_as_external_data=True, location="w", size_threshold=0
+    )
+    done = optimize_file(tmp_path / "in.onnx", tmp_path / "out.onnx", ["conv1d-to-conv2d"])
+    assert done.changed
+    assert largest_difference(old_tem(64, 64), onnx.load(tmp_path / "out.onnx")) < 1e-6
+
+
+def test_nodes_without_names_and_unknown_output_shapes() -> None:
+    net = Net()
+    model = net.model(net.op("Sigmoid", net.conv("x", 6, 4, 3)))
+    for node in model.graph.node:
+        node.name = ""
+    assert rewrite_model(model).changed
+
+
+def test_operators_of_another_domain_stay() -> None:
+    net = Net()
+    x = net.conv("x", 6, 4, 3)
+    net.nodes.append(onnx.helper.make_node("FastGelu", [x], ["y"], domain="com.microsoft"))
+    model = net.model(net.conv("y", 4, 3, 1))
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    model.graph.value_info.append(
+        onnx.helper.make_tensor_value_info("y", FLOAT, ("batch", 4, "inner"))
+    )
+    done = rewrite_model(model, ["conv1d-to-conv2d"])
+    count = [node.op_type for node in done.model.graph.node].count
+    assert (count("Unsqueeze"), count("FastGelu")) == (2, 1)
+    assert rewrite_model(model, ["fp16"]).changed
+
+
+def test_several_inputs_of_several_types() -> None:
+    net = Net()
+    taken = net.op("Gather", net.conv("x", 6, 4, 3), "index", axis=1)
+    model = net.model(taken)
+    model.graph.input.append(
+        onnx.helper.make_tensor_value_info("index", onnx.TensorProto.INT64, ("k",))
+    )
+    assert rewrite_model(model).changed
+
+
+def test_difference() -> None:
+    a = np.array([1.0, np.nan, np.inf, 100.0])
+    assert difference(a, a) == 0
+    assert difference(a, a + np.array([0, 0, 0, 1])) == pytest.approx(0.01)
+    assert np.isnan(difference(a, np.array([1.0, 1.0, np.inf, 100.0])))
+    assert np.isnan(difference(a, a[:3]))
+
+
+def test_looking_at_the_passes_imports_no_torch() -> None:
+    code = (
+        "import sys; from actspan.export.passes import contracts; contracts();"
+        "print([m for m in ('torch', 'pandas', 'onnxruntime.quantization') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

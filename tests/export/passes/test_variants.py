@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actspan import Bundle
+from actspan.errors import ExportError, ParityError
+from actspan.export.passes.contract import PassSettings
+from actspan.export.variants import export_variants, variant_name
+from actspan.nets.foreign import convert_checkpoints
+from actspan.runtime import open_session
+from tests.made_up import CHANNELS, write_bundle, write_dataset
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return write_bundle(tmp_path / "b")
+
+
+def test_are_called_after_what_was_done(bundle: Bundle) -> None:
+    exported, checks = export_variants(bundle, ["fold-scale", "conv1d-to-conv2d"])
+    assert [(c.net, c.file) for c in checks] == [
+        ("tem", "tem.scale.conv2d.onnx"),
+        ("pem", "pem.scale.conv2d.onnx"),
+    ]
+    assert checks[0].passes == ("fold-scale", "conv1d-to-conv2d")
+    assert checks[1].passes == ("fold-scale",)
+    for check in checks:
+        assert exported.file(check.file).stat().st_size == check.size
+        assert check.numpy_difference < 1e-5
+    assert Bundle.load(bundle.path) == exported
+    assert variant_name("pem", []) == "pem.onnx"
+
+
+def test_a_network_that_nothing_changes_has_none(bundle: Bundle) -> None:
+    exported, checks = export_variants(bundle, ["conv1d-to-conv2d"])
+    assert [c.file for c in checks] == ["tem.conv2d.onnx"]
+    assert len(exported.files) == len(bundle.files) + 1
+
+
+def test_sizes_are_fixed_where_that_is_asked_for(bundle: Bundle) -> None:
+    settings = PassSettings(batch=4, length=20)
+    exported, _ = export_variants(bundle, ["fix-dims", "conv1d-to-conv2d"], settings)
+    with open_session(exported.file("tem.b4-t20.conv2d.onnx")) as session:
+        assert session.input_shapes == {"video": (4, CHANNELS, 20)}
+    _, checks = export_variants(bundle, ["conv1d-to-conv2d"], settings)
+    assert [c.file for c in checks] == ["tem.conv2d.onnx"]
+
+
+def test_half_precision_on_the_outside_too(bundle: Bundle) -> None:
+    _, checks = export_variants(bundle, ["fp16"], PassSettings(io="fp16"))
+    assert [c.file for c in checks] == ["tem.fp16-io.onnx", "pem.fp16-io.onnx"]
+    assert all(0 < c.numpy_difference < 1e-2 for c in checks)
+
+
+def test_int8_from_a_dataset(bundle: Bundle, tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "data", videos=6)
+    exported, checks = export_variants(bundle, ["fold-scale", "int8"], calibrate=dataset)
+    assert [c.file for c in checks] == ["tem.scale.int8.onnx", "pem.scale.int8.onnx"]
+    with pytest.raises(ExportError, match=r"tem\.onnx: pass int8: give a dataset"):
+        export_variants(exported, ["int8"])
+
+
+def test_a_variant_that_is_off_is_not_written(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "actspan.export.variants.numpy_forward", lambda net, weights: lambda x: np.float32(2)
+    )
+    with pytest.raises(ParityError, match=r"tem\.scale\.onnx: not written: it differs from"):
+        export_variants(bundle, ["fold-scale"])
+    assert Bundle.load(bundle.path) == bundle
+
+
+def test_published_weights(golden: Path, tmp_path: Path) -> None:
+    from actspan.export import export_bundle
+
+    checkpoints = [golden / "tem_made_up.pth.tar", golden.parent / "weights" / "pem_best.pth.tar"]
+    bundle, _ = convert_checkpoints(checkpoints, tmp_path / "b")
+    bundle, _ = export_bundle(bundle, check_torch=False)
+    bundle, float32 = export_variants(bundle, ["fold-scale", "conv1d-to-conv2d"])
+    bundle, half = export_variants(bundle, ["fold-scale", "fp16"])
+    assert max(check.numpy_difference for check in float32) < 1e-6
+    assert max(check.numpy_difference for check in half) < 2e-3
+    with np.load(golden / "stages.npz") as stages:
+        features = [name for name in stages if name.endswith("/feature")]
+        x = np.stack([stages[name].T for name in features])  # (8, C, T)
+        expected = np.stack([stages[name.replace("feature", "tem")] for name in features])
+    for name, allowed in (("tem.scale.conv2d.onnx", 1e-5), ("tem.scale.fp16.onnx", 1e-3)):
+        with open_session(bundle.file(name), backend="onnxruntime") as session:
+            found = session.run({"video": x})["output"]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=allowed)
