@@ -58,6 +58,7 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.propose
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.backends
 
 clean:
 	rm -rf .venv build demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -27,8 +27,8 @@ class Tem:
     def __init__(self, bundle: Bundle, features: np.ndarray, threads: int) -> None:
         self.threads = threads
         self.batches = np.split(features, range(BATCH, len(features), BATCH))  # (B, C, T) each
-        self.narrow = open_session(bundle.file("tem.onnx"), threads=1)
-        self.wide = open_session(bundle.file("tem.onnx"), threads=threads)
+        self.narrow = open_session(bundle.file("tem.onnx"), backend="onnxruntime", threads=1)
+        self.wide = open_session(bundle.file("tem.onnx"), backend="onnxruntime", threads=threads)
 
     def by_workers(self) -> list[np.ndarray]:
         """One thread a batch, as the pipeline does: boundary scores (B, 3, T) of each batch."""
@@ -138,7 +138,7 @@ def report(folder: Path, videos: int, sample: int, threads: int, rounds: int, se
         for number, row in enumerate(scores)
     ]
     baseline = Baseline(bundle, folder / "plain", scores[:sample], seed)
-    with Pipeline.load(bundle, threads=threads) as pipeline:
+    with Pipeline.load(bundle, threads=threads, backend="onnxruntime") as pipeline:
         baseline.like_for_like()
         ours = dict(zip(baseline.names, run_pipeline(pipeline, scored[:sample]), strict=True))
         found = compare(ours, read_result(baseline.folder / "result.json"))

@@ -111,7 +111,7 @@ def test_actspan_gives_the_proposals_of_the_baseline(
         actspan.Features(made_up.make_features(number), stride, stride)
         for number, stride in zip(numbers, strides, strict=True)
     ]
-    with actspan.Pipeline.load(bundle, threads=2) as pipeline:
+    with actspan.Pipeline.load(bundle, threads=2, backend="onnxruntime") as pipeline:
         ours = dict(zip(names, pipeline.propose(features), strict=True))
     assert compare(ours, read_result(tmp_path / "result.json")).same == len(names)
 

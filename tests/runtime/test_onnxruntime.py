@@ -3,6 +3,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ from actspan.bundle import weight_shapes
 from actspan.errors import BackendError, ShapeError
 from actspan.export.graph import build_pem
 from actspan.export.reference import pem_forward
-from actspan.runtime import open_session
+from actspan.runtime import check_backend, open_session
 from actspan.types import Float32
 
 RNG = np.random.default_rng(0)
@@ -35,7 +36,7 @@ def rows(count: int) -> Float32:
 
 
 def test_says_what_it_takes_and_gives(model: Path) -> None:
-    with open_session(model) as session:
+    with open_session(model, backend="onnxruntime") as session:
         assert session.backend == "onnxruntime"
         assert session.input_names == ("video_feature",)
         assert session.input_shapes == {"video_feature": (None, 32)}
@@ -45,7 +46,7 @@ def test_says_what_it_takes_and_gives(model: Path) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("count", [0, 1, 1000])
 def test_computes_the_network(model: Path, threads: int, count: int) -> None:
-    with open_session(str(model), threads=threads) as session:
+    with open_session(str(model), backend="onnxruntime", threads=threads) as session:
         output = session.run({"video_feature": rows(count)})["output"]
     assert output.dtype == np.float32
     np.testing.assert_allclose(output, pem_forward(WEIGHTS, rows(count)), rtol=0, atol=1e-6)
@@ -53,7 +54,7 @@ def test_computes_the_network(model: Path, threads: int, count: int) -> None:
 
 def test_one_session_serves_many_threads(model: Path) -> None:
     counts = list(range(1, 200, 7)) * 4
-    with open_session(model) as session, ThreadPoolExecutor(4) as pool:
+    with open_session(model, backend="onnxruntime") as session, ThreadPoolExecutor(4) as pool:
         inputs = [{"video_feature": rows(count)} for count in counts]
         outputs = list(pool.map(session.run, inputs))
     for count, output in zip(counts, outputs, strict=True):
@@ -66,14 +67,14 @@ def test_one_thread_means_no_pool(model: Path) -> None:
     if not task.is_dir():
         pytest.skip("needs /proc to count threads")
     before, python = len(list(task.iterdir())), threading.active_count()
-    with open_session(model, threads=1) as session:
+    with open_session(model, backend="onnxruntime", threads=1) as session:
         session.run({"video_feature": rows(2000)})
         assert len(list(task.iterdir())) == before
     assert threading.active_count() == python
 
 
 def test_a_closed_session_says_so(model: Path) -> None:
-    session = open_session(model)
+    session = open_session(model, backend="onnxruntime")
     session.close()
     session.close()
     with pytest.raises(BackendError, match=r"pem\.onnx: the session is closed"):
@@ -81,7 +82,10 @@ def test_a_closed_session_says_so(model: Path) -> None:
 
 
 def test_wrong_inputs_are_named(model: Path) -> None:
-    with open_session(model) as session, pytest.raises(ShapeError, match="video_feature has shape"):
+    with (
+        open_session(model, backend="onnxruntime") as session,
+        pytest.raises(ShapeError, match="video_feature has shape"),
+    ):
         session.run({"video_feature": np.zeros((3, 31), np.float32)})
 
 
@@ -89,7 +93,7 @@ def test_wrong_inputs_are_named(model: Path) -> None:
 def test_a_damaged_file_is_named(model: Path, keep: int, capfd: pytest.CaptureFixture[str]) -> None:
     model.write_bytes(model.read_bytes()[:keep])
     with pytest.raises(BackendError, match=r"pem\.onnx: ONNX Runtime .* refuses it: .*export"):
-        open_session(model)
+        open_session(model, backend="onnxruntime")
     assert capfd.readouterr() == ("", "")
 
 
@@ -108,6 +112,56 @@ def test_a_failure_inside_the_vendor_is_ours(
     )
     opset = [helper.make_opsetid("", 17)]
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
-    with open_session(path) as session, pytest.raises(BackendError, match=r"x\.onnx: ONNX Runtime"):
+    with (
+        open_session(path, backend="onnxruntime") as session,
+        pytest.raises(BackendError, match=r"x\.onnx: ONNX Runtime"),
+    ):
         session.run({"x": np.zeros(5, np.float32)})
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("backend", "package"),
+    [
+        ("onnxruntime:cuda", "pip install onnxruntime-gpu"),
+        ("onnxruntime:cann:1", "pip install onnxruntime-cann"),
+        ("onnxruntime:directml", "pip install onnxruntime-directml"),
+        ("onnxruntime:Rknpu", "built with the Rknpu execution provider"),
+    ],
+)
+def test_an_absent_provider_names_its_package(model: Path, backend: str, package: str) -> None:
+    if check_backend(backend).usable:
+        pytest.skip(f"{backend} is here")
+    with pytest.raises(BackendError, match=f"has no .*ExecutionProvider: .*{package}"):
+        open_session(model, backend=backend)
+
+
+class _Elsewhere:
+    """An ONNX Runtime session whose provider did not start, so that it went to the CPU."""
+
+    def get_providers(self) -> list[str]:
+        return ["CPUExecutionProvider"]
+
+
+def test_a_provider_that_does_not_start_is_an_error(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    asked = []
+
+    def start(*args: Any, **kwargs: Any) -> _Elsewhere:
+        asked.append(kwargs["providers"][0])
+        return _Elsewhere()
+
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: there)
+    monkeypatch.setattr("onnxruntime.InferenceSession", start)
+    with pytest.raises(BackendError, match="CUDAExecutionProvider, but it does not start"):
+        open_session(model, backend="onnxruntime:cuda:1")
+    assert asked == [("CUDAExecutionProvider", {"device_id": "1", "use_tf32": "0"})]
+    assert "does not start" in check_backend("onnxruntime:cuda").problem
+
+
+def test_the_probe_of_providers_is_a_model() -> None:
+    from actspan.runtime.onnxruntime import _IDENTITY
+
+    onnx.checker.check_model(onnx.load_from_string(_IDENTITY), full_check=True)

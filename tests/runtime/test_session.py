@@ -7,13 +7,32 @@ import numpy as np
 import pytest
 
 from actspan.errors import BackendError, ShapeError
-from actspan.runtime import BACKENDS, open_session
-from actspan.runtime.session import check_inputs
+from actspan.runtime import BACKENDS, find_backend, open_session
+from actspan.runtime.session import Resources, check_inputs
 
 
-def test_unknown_backends_are_listed(tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match="'cuda' is not known; choose one of: auto, onnxruntime"):
-        open_session(tmp_path / "x.onnx", backend="cuda")
+@pytest.mark.parametrize("name", ["cuda", "", ":", "onnxruntime:", "openvino:tpu", "torch:1:1"])
+def test_unknown_backends_are_listed(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BackendError, match="is not known; choose one of: auto, tensorrt, ascend"):
+        open_session(tmp_path / "x.onnx", backend=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        pytest.param("openvino", ("openvino", 0), id="plain"),
+        pytest.param("ascend:3", ("ascend", 3), id="device"),
+        pytest.param("onnxruntime:cuda:1", ("onnxruntime:cuda", 1), id="provider-and-device"),
+        pytest.param("onnxruntime:ACL", ("onnxruntime:ACL", 0), id="any-provider"),
+    ],
+)
+def test_names_of_backends(name: str, expected: tuple[str, int]) -> None:
+    backend, device = find_backend(name)
+    assert (backend.name, device) == expected
+
+
+def test_what_is_not_in_the_table_is_not_verified() -> None:
+    assert not find_backend("onnxruntime:acl")[0].verified
 
 
 @pytest.mark.parametrize("backend", ["auto", *BACKENDS])
@@ -22,9 +41,21 @@ def test_a_missing_file_is_named(tmp_path: Path, backend: str) -> None:
         open_session(tmp_path / "x.onnx", backend=backend)
 
 
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if not name.startswith("onnx")])
+def test_files_of_another_kind_are_refused(tmp_path: Path, backend: str) -> None:
+    file = tmp_path / "x.txt"
+    file.touch()
+    with pytest.raises(BackendError, match=rf"x\.txt: backend {backend} opens "):
+        open_session(file, backend=backend)
+    with pytest.raises(BackendError, match=r"x\.txt: no backend opens such a file; they open: "):
+        open_session(file)
+
+
 def test_no_threads_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BackendError, match="at least 1, not 0"):
+    with pytest.raises(BackendError, match="threads must be at least 1, not 0"):
         open_session(tmp_path / "x.onnx", threads=0)
+    with pytest.raises(BackendError, match="streams must be at least 1, not 0"):
+        Resources(streams=0)
 
 
 def test_inputs_become_contiguous_float32() -> None:

@@ -19,7 +19,7 @@ from typing import Self, overload
 
 import numpy as np
 
-from actspan.bundle import Bundle
+from actspan.bundle import Bundle, Net
 from actspan.config import PipelineConfig, TemConfig
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.data.windows import pad_window, plan_windows, seen_elsewhere
@@ -28,7 +28,7 @@ from actspan.parallel import chunked, map_ordered
 from actspan.pipeline.jobs import Job, Outcome, Piece, ScoredVideo, StageClock
 from actspan.pipeline.recordings import Recordings
 from actspan.proposals import bsp_features, fuse, generate_proposals, soft_nms
-from actspan.runtime import Session, open_session
+from actspan.runtime import Session, choose_backend, find_backend, open_net
 from actspan.types import BoundaryScores, Features, Float32, Proposals
 
 BATCH = 16  # videos a chunk: large enough for TEM's throughput, small enough for the caches
@@ -108,11 +108,15 @@ class Pipeline:
                 f"{bundle.path}: holds no PEM, which proposals need; convert one beside the TEM: "
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"
             )
-        bundle = _with_onnx(bundle)
+        chosen = choose_backend(bundle, backend).name
+        if find_backend(chosen)[0].suffix == ".onnx":
+            bundle = _with_onnx(bundle)
+        threads = threads or os.cpu_count() or 1
+        wanted: tuple[tuple[Net, bool], ...] = (("tem", tem and bundle.has_tem), ("pem", pem))
         sessions = {
-            net: open_session(bundle.file(f"{net}.onnx"), backend=backend, threads=1)
-            for net, wanted in (("tem", tem and bundle.has_tem), ("pem", pem))
-            if wanted
+            net: open_net(bundle, net, backend=chosen, threads=1, streams=threads)
+            for net, needed in wanted
+            if needed
         }
         return cls(
             sessions.get("tem"), sessions.get("pem"), bundle.config, threads=threads, edge=edge

@@ -1,73 +1,116 @@
-"""ONNX Runtime on the CPU: the reference backend, always installed."""
+"""ONNX Runtime: the reference on the CPU, always installed, and any other execution provider."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType, TracebackType
-from typing import Any, Self
+from typing import Any
 
+import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from actspan.errors import BackendError
-from actspan.runtime.session import Session, Shape, check_inputs
-from actspan.types import Float32
+from actspan.runtime.backends import Backend, Support
+from actspan.runtime.session import FileSession, Resources, Session, Shape, reason_of
+
+_CPU = "CPUExecutionProvider"
+
+# Full precision, where a provider would take less without being asked, and its device.
+_EXACT: dict[str, dict[str, str]] = {
+    "CUDAExecutionProvider": {"device_id": "{device}", "use_tf32": "0"},
+    "TensorrtExecutionProvider": {"device_id": "{device}", "trt_fp16_enable": "0"},
+    "CANNExecutionProvider": {
+        "device_id": "{device}",
+        "precision_mode": "must_keep_origin_dtype",
+    },
+    "OpenVINOExecutionProvider": {"device_type": "CPU", "precision": "FP32"},
+    "DmlExecutionProvider": {"device_id": "{device}"},
+    "MIGraphXExecutionProvider": {"device_id": "{device}"},
+}
+
+_TYPES = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
 
 
-class OnnxRuntimeSession:
+class OnnxRuntimeSession(FileSession):
     """See `actspan.runtime.Session`."""
 
-    backend = "onnxruntime"
-
-    def __init__(self, path: Path, *, threads: int) -> None:
-        self._path = path
+    def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
+        provider = _provider(backend)
         try:
-            self._session: Any = onnxruntime.InferenceSession(
-                str(path), _options(threads), providers=["CPUExecutionProvider"]
-            )
+            session = _open(str(path), provider, resources)
         except Exception as error:  # the vendor's exceptions have no base of their own
             raise BackendError(
-                f"{path}: ONNX Runtime {onnxruntime.__version__} refuses it: {_reason(error)}; "
+                f"{path}: ONNX Runtime {onnxruntime.__version__} refuses it: {reason_of(error)}; "
                 "write it anew: actspan export BUNDLE"
             ) from error
-        self.input_shapes: Mapping[str, Shape] = MappingProxyType(
-            {node.name: _shape(node) for node in self._session.get_inputs()}
+        if session.get_providers()[0] != provider:
+            raise BackendError(
+                f"{path}: ONNX Runtime has {provider}, but it does not start: is the device there, "
+                f"and its driver? ({backend.name})"
+            )
+        super().__init__(
+            backend.name,
+            "ONNX Runtime",
+            path,
+            input_shapes={node.name: _shape(node) for node in session.get_inputs()},
+            output_names=[node.name for node in session.get_outputs()],
+            input_types={
+                node.name: _TYPES.get(node.type, np.float32) for node in session.get_inputs()
+            },
         )
-        self.input_names = tuple(self.input_shapes)
-        self.output_names: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+        self._session: Any = session
 
-    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
-        """See `actspan.runtime.Session.run`."""
+    def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
         session = self._session  # stays alive for this call, whoever closes meanwhile
-        if session is None:
-            raise BackendError(f"{self._path}: the session is closed; open it again")
-        checked = check_inputs(inputs, self.input_shapes)
-        try:
-            outputs = session.run(None, checked)
-        except Exception as error:
-            raise BackendError(f"{self._path}: ONNX Runtime failed: {_reason(error)}") from error
-        return dict(zip(self.output_names, outputs, strict=True))
+        outputs: Sequence[NDArray[Any]] = session.run(None, inputs)
+        return outputs
 
-    def close(self) -> None:
-        """See `actspan.runtime.Session.close`."""
+    def _release(self) -> None:
         self._session = None
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+def check(backend: Backend, device: int = 0) -> Support:
+    """See `actspan.runtime.backends.Driver`."""
+    version = str(onnxruntime.__version__)
+    try:
+        provider = _provider(backend)
+        if provider != _CPU:
+            started = _open(_IDENTITY, provider, Resources(device=device)).get_providers()[0]
+            if started != provider:
+                return Support(version, f"{provider} does not start: is its device there?")
+    except BackendError as error:
+        return Support("", str(error))
+    except Exception as error:  # noqa: BLE001  vendors' exceptions have no base of their own
+        return Support(version, f"{provider} does not start: {reason_of(error)}")
+    return Support(version)
 
 
-def open_file(path: Path, *, threads: int) -> Session:
-    """Open an ONNX file."""
-    return OnnxRuntimeSession(path, threads=threads)
+def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
+    """See `actspan.runtime.backends.Driver`."""
+    return OnnxRuntimeSession(path, backend, resources)
+
+
+def _provider(backend: Backend) -> str:
+    """The provider's full name, if this installation has it."""
+    there: dict[str, str] = {name.lower(): name for name in onnxruntime.get_available_providers()}
+    wanted = f"{backend.variant}ExecutionProvider"
+    if wanted.lower() not in there:
+        raise BackendError(
+            f"backend {backend.name}: this ONNX Runtime {onnxruntime.__version__} has no {wanted}: "
+            f"{backend.install} (only one onnxruntime package can be installed at a time)"
+        )
+    return there[wanted.lower()]
+
+
+def _open(model: str | bytes, provider: str, resources: Resources) -> Any:
+    settings = _EXACT.get(provider, {})
+    chosen = {key: text.format(device=resources.device) for key, text in settings.items()}
+    providers = [_CPU] if provider == _CPU else [(provider, chosen), _CPU]
+    # without fallback: ours to say what failed, not the vendor's to print and go on elsewhere
+    return onnxruntime.InferenceSession(
+        model, _options(resources.threads), providers=providers, enable_fallback=0
+    )
 
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
@@ -87,6 +130,8 @@ def _shape(node: Any) -> Shape:
     return tuple(size if isinstance(size, int) else None for size in node.shape)
 
 
-def _reason(error: Exception) -> str:
-    """The vendor's message without its code: '[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : ...'."""
-    return str(error).rpartition(" : ")[2].strip().splitlines()[0] if str(error) else repr(error)
+# ONNX, IR version 8, opset 17: one Identity of a float, to see whether a provider starts
+_IDENTITY = bytes.fromhex(
+    "08083a370a100a017812017922084964656e746974791201695a0f0a0178120a0a08080112040a020801620f"
+    "0a0179120a0a08080112040a02080142040a001011"
+)

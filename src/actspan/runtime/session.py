@@ -1,10 +1,10 @@
-"""The contract of an inference runtime, and the one function that opens any of them."""
+"""The contract of an inference runtime, and what every implementation of it shares."""
 
 from __future__ import annotations
 
-import importlib
-import os
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Protocol, Self
@@ -12,15 +12,37 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.errors import BackendError, ShapeError
+from actspan.errors import ActSpanError, BackendError, ShapeError
 from actspan.types import Float32
 
-__all__ = ["BACKENDS", "Session", "Shape", "check_inputs", "open_session"]
+__all__ = ["FileSession", "Resources", "Session", "Shape", "check_inputs", "reason_of"]
 
 Shape = tuple[int | None, ...]  # None: any size
+BatchRange = tuple[int, int | None]  # smallest and largest size of the first axis; None: any
 
-# name: module with `open_file(path, *, threads) -> Session`; "auto" takes the first
-BACKENDS: Mapping[str, str] = MappingProxyType({"onnxruntime": "actspan.runtime.onnxruntime"})
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a session may use.
+
+    Attributes
+    ----------
+    threads : int
+        CPU threads that share one call; 1 leaves it to one.
+    streams : int
+        Calls that come at the same time, from as many threads of the caller.
+    device : int
+        Number of the accelerator, where a machine has several.
+    """
+
+    threads: int = 1
+    streams: int = 1
+    device: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("threads", 1), ("streams", 1), ("device", 0)):
+            if getattr(self, name) < least:
+                raise BackendError(f"{name} must be at least {least}, not {getattr(self, name)}")
 
 
 class Session(Protocol):
@@ -52,6 +74,11 @@ class Session(Protocol):
         """Names of the outputs."""
         ...
 
+    @property
+    def batch_range(self) -> BatchRange:
+        """Smallest and largest size of the first axis in one call; None where nothing limits it."""
+        ...
+
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
         """Compute all outputs, by name, from all inputs.
 
@@ -78,41 +105,93 @@ class Session(Protocol):
     ) -> None: ...
 
 
-def open_session(
-    path: str | os.PathLike[str], *, backend: str = "auto", threads: int = 1
-) -> Session:
-    """Open an exported network.
+class FileSession(ABC):
+    """What sessions over a file share; see `Session`. A backend adds `_compute` and `_release`.
 
     Parameters
     ----------
-    path : path
-        An ONNX file.
     backend : str
-        One of `BACKENDS`, or "auto" for the best that is there.
-    threads : int
-        Threads that share one call; 1 runs it in the thread that calls.
-
-    Raises
-    ------
-    BackendError
-        The backend is unknown or absent, or it refuses the file.
-
-    Examples
-    --------
-    >>> open_session("bsn/tem.onnx").input_shapes  # doctest: +SKIP
-    mappingproxy({'video': (None, 400, None)})
+        As `open_session` takes it.
+    vendor : str
+        What errors call the runtime.
+    path : Path
+        What was opened.
+    input_shapes : mapping of str to Shape
+    output_names : sequence of str
+    batch_range : (int, int or None), optional
+        From the shapes unless given.
+    input_types : mapping of str to dtype, optional
+        Where the file takes something else than float32; callers always give float32.
     """
-    name = next(iter(BACKENDS)) if backend == "auto" else backend
-    if name not in BACKENDS:
-        known = ", ".join(["auto", *BACKENDS])
-        raise BackendError(f"backend {backend!r} is not known; choose one of: {known}")
-    if threads < 1:
-        raise BackendError(f"threads must be at least 1, not {threads}")
-    path = Path(path)
-    if not path.is_file():
-        raise BackendError(f"{path}: there is no such file; write it: actspan export BUNDLE")
-    session: Session = importlib.import_module(BACKENDS[name]).open_file(path, threads=threads)
-    return session
+
+    def __init__(
+        self,
+        backend: str,
+        vendor: str,
+        path: Path,
+        *,
+        input_shapes: Mapping[str, Shape],
+        output_names: Sequence[str],
+        batch_range: BatchRange | None = None,
+        input_types: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.backend = backend
+        self.input_shapes: Mapping[str, Shape] = MappingProxyType(dict(input_shapes))
+        self.input_names = tuple(self.input_shapes)
+        self.output_names = tuple(output_names)
+        self.batch_range = batch_range or _batch_range(self.input_shapes)
+        self._vendor, self._path = vendor, path
+        self._types = dict(input_types or {})
+        self._closed = False
+
+    @abstractmethod
+    def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
+        """Outputs in the order of `output_names`; whatever it raises becomes a BackendError."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Let go of the runtime; called once. A call that is under way may still be finishing."""
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
+        """See `Session.run`."""
+        if self._closed:
+            raise BackendError(f"{self._path}: the session is closed; open it again")
+        checked = check_inputs(inputs, self.input_shapes)
+        given = {
+            k: x.astype(self._types.get(k, np.float32), copy=False) for k, x in checked.items()
+        }
+        try:
+            outputs = self._compute(given)
+        except ActSpanError:
+            raise
+        except Exception as error:  # vendors' exceptions have no base of their own
+            raise BackendError(
+                f"{self._path}: {self._vendor} failed: {reason_of(error)}"
+            ) from error
+        arrays = (np.asarray(output, dtype=np.float32) for output in outputs)
+        return dict(zip(self.output_names, arrays, strict=True))
+
+    def close(self) -> None:
+        """See `Session.close`."""
+        if not self._closed:
+            self._closed = True
+            self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _batch_range(shapes: Mapping[str, Shape]) -> BatchRange:
+    fixed = [shape[0] for shape in shapes.values() if shape and shape[0] is not None]
+    return (fixed[0], fixed[0]) if fixed else (1, None)
 
 
 def check_inputs(
@@ -138,3 +217,12 @@ def check_inputs(
             raise ShapeError(f"{name} has shape {array.shape}; the network takes ({needed})")
         checked[name] = array
     return checked
+
+
+def reason_of(error: BaseException) -> str:
+    """A vendor's message on one line, without the codes and source places before it."""
+    text = str(error)
+    lines = [line.strip() for line in text.rpartition(" : ")[2].splitlines() if line.strip()]
+    if not lines:
+        return repr(error)
+    return lines[-1] if text.startswith("Exception from") else lines[0]

@@ -1,0 +1,122 @@
+"""`actspan verify`: does every way to run a model answer as its checkpoint does?"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from actspan.cli.common import json_option, progress_report, reports_errors, say
+
+if TYPE_CHECKING:
+    from actspan.verify import Verification
+
+_WIDTH = 120  # columns in a pipe
+
+_existing = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command("verify")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--dataset", type=_existing, help="A dataset folder. [default: made-up features]")
+@click.option("--subset", help="Only these videos of it: validation, ... [default: all]")
+@click.option(
+    "--backends",
+    help="Comma-separated. [default: those that this project verifies, and compiled files]",
+)
+@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Workers.")
+@click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report as a page.",
+)
+@json_option
+@click.pass_context
+@reports_errors
+def command(
+    context: click.Context,
+    bundle: Path,
+    dataset: Path | None,
+    subset: str | None,
+    backends: str | None,
+    threads: int,
+    markdown: Path | None,
+    as_json: bool,
+) -> None:
+    """Hold every variant of a BUNDLE against its checkpoint.
+
+    Variants are all graphs of the bundle (tem.onnx, tem.fp16.onnx, ...) on every backend, and its
+    compiled files. Outputs are compared before and after the sigmoid, proposals by segment and
+    rank, and with a dataset AR@AN and AUC. Exit code 1 where a variant breaks the limits of its
+    precision, or one that was asked for does not run.
+
+    \b
+    Example:
+      actspan verify bsn/
+      actspan verify bsn/ --dataset my-videos/ --subset validation --markdown accuracy.md
+      actspan verify bsn/ --backends onnxruntime,openvino:bf16 --json
+    """
+    if subset is not None and dataset is None:
+        raise click.UsageError("--subset needs --dataset")
+    names = None if backends is None else [n.strip() for n in backends.split(",") if n.strip()]
+    with progress_report() as report:
+        from actspan.files import atomic_file
+        from actspan.verify import verify_bundle
+        from actspan.verify.report import to_dict, to_markdown
+
+        found = verify_bundle(
+            bundle,
+            dataset=dataset,
+            subset=subset,
+            backends=names,
+            threads=threads,
+            report=report,
+        )
+    if markdown is not None:
+        with atomic_file(markdown) as stream:
+            stream.write(to_markdown(found, _command(bundle, dataset, subset, backends)).encode())
+        say(f"report: {markdown}")
+    if as_json:
+        click.echo(json.dumps(to_dict(found), indent=1))
+    else:
+        _print(found)
+    context.exit(0 if found.holds else 1)
+
+
+def _command(bundle: Path, dataset: Path | None, subset: str | None, backends: str | None) -> str:
+    """The command to repeat it, with the names of folders and not where they lie."""
+    words = ["actspan", "verify", f"{bundle.resolve().name}/"]
+    if dataset is not None:
+        words += ["--dataset", f"{dataset.resolve().name}/"]
+    words += [w for o, v in (("--subset", subset), ("--backends", backends)) if v for w in (o, v)]
+    return shlex.join([*words, "--markdown", "docs/accuracy.md"])
+
+
+def _print(found: Verification) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from actspan.verify.report import answer_table, output_table
+
+    click.echo(f"{found.material}: {found.videos:,} videos, {found.proposals:,} proposals")
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_WIDTH)
+    for header, rows in (output_table(found), answer_table(found)):
+        table = Table(box=box.SIMPLE, pad_edge=False)
+        for i, heading in enumerate(header):
+            table.add_column(heading, justify="right" if i else "left", no_wrap=not i)
+        for row in rows:
+            table.add_row(*map(escape, row))
+        console.print(table)
+    for result in found.results:
+        for reason in [*result.broken, *([result.problem] if result.problem else [])]:
+            say(f"{result.variant.name}: {reason}")
+    for note in found.notes:
+        say(f"note: {note}")
+    click.echo("every variant holds" if found.holds else "not every variant holds")

@@ -1,0 +1,114 @@
+"""Ascend NPUs: `.om` files through the vendor's `ais_bench.infer.interface.InferSession`.
+
+UNVERIFIED: written by the vendor's documentation, run in tests against a stand-in only.
+
+The module is part of the vendor's tools repository and comes with a wheel of its own beside
+`aclruntime`. PyPI's `ais-bench-benchmark`, which also installs a package `ais_bench`, is a
+benchmark for language models and has no `InferSession`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.errors import BackendError
+from actspan.runtime.backends import Backend, Support
+from actspan.runtime.device_thread import DeviceThread
+from actspan.runtime.session import FileSession, Resources, Session, Shape, reason_of
+
+_MODULE = "ais_bench.infer.interface"
+
+
+class AscendSession(FileSession):
+    """See `actspan.runtime.Session`; every call runs in the one thread that holds the context."""
+
+    def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
+        interface = _interface(backend)
+        self._thread = DeviceThread("ascend")
+        try:
+            self._session: Any = self._thread.call(
+                interface.InferSession, resources.device, str(path)
+            )
+            inputs = self._thread.call(self._session.get_inputs)
+            outputs = self._thread.call(self._session.get_outputs)
+        except Exception as error:  # a RuntimeError with the driver's code, mostly
+            self._thread.stop()
+            raise BackendError(
+                f"{path}: NPU {resources.device} refuses it: {reason_of(error)}. Is the device "
+                "there (npu-smi info), and was the file compiled for it (atc --soc_version)?"
+            ) from error
+        shapes: dict[str, Shape] = {desc.name: tuple(desc.shape) for desc in inputs}
+        free = [name for name, shape in shapes.items() if any(size < 1 for size in shape)]  # type: ignore[operator]
+        if free:
+            self._release()
+            raise BackendError(
+                f"{path}: the size of {', '.join(free)} is free; compile it with a fixed shape, "
+                "any batch size: rows are padded to it (atc --input_shape)"
+            )
+        self._output_shapes = [tuple(desc.shape) for desc in outputs]
+        super().__init__(
+            backend.name,
+            "the NPU",
+            path,
+            input_shapes=shapes,
+            output_names=[desc.name for desc in outputs],
+        )
+
+    def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
+        feeds = list(inputs.values())  # in the order of get_inputs
+        outputs = self._thread.call(self._session.infer, feeds, mode="static")
+        pairs = zip(outputs, self._output_shapes, strict=True)
+        return [np.asarray(output).reshape(shape) for output, shape in pairs]
+
+    def _release(self) -> None:
+        self._thread.call(self._session.free_resource)
+        self._thread.stop()
+
+
+def check(backend: Backend, device: int = 0) -> Support:
+    """See `actspan.runtime.backends.Driver`; only opening a file shows whether the NPU is there."""
+    try:
+        _interface(backend)
+    except BackendError as error:
+        return Support("", str(error))
+    try:
+        return Support(version("ais_bench"))
+    except PackageNotFoundError:
+        return Support("unknown version")
+
+
+def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
+    """See `actspan.runtime.backends.Driver`."""
+    return AscendSession(path, backend, resources)
+
+
+def _interface(backend: Backend) -> Any:
+    try:
+        interface = importlib.import_module(_MODULE)
+    except ImportError as error:
+        other = _has_namesake()
+        raise BackendError(
+            f"backend {backend.name}: {_MODULE} cannot be imported ({error})"
+            + ("; the ais_bench that is installed is another program" if other else "")
+            + f": {backend.install}"
+        ) from error
+    if not hasattr(interface, "InferSession"):
+        raise BackendError(
+            f"backend {backend.name}: {_MODULE} has no InferSession: {backend.install}"
+        )
+    return interface
+
+
+def _has_namesake() -> bool:
+    try:
+        importlib.import_module("ais_bench")
+    except ImportError:
+        return False
+    return True

@@ -1,0 +1,256 @@
+"""The table of inference runtimes. Adding one is a line here and a file beside this one.
+
+See docs/add-a-backend.md.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol, cast
+
+from actspan.errors import BackendError
+from actspan.runtime.session import Resources, Session
+
+__all__ = ["BACKENDS", "Backend", "Driver", "Support", "find_backend"]
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """Whether a runtime can be used on this machine.
+
+    Attributes
+    ----------
+    version : str
+        Empty where the runtime is not installed.
+    problem : str
+        What stands in the way, and what to do about it; empty where nothing does.
+    """
+
+    version: str = ""
+    problem: str = ""
+
+    @property
+    def installed(self) -> bool:
+        """Whether the package is there at all."""
+        return bool(self.version)
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can run a network now."""
+        return self.installed and not self.problem
+
+
+class Driver(Protocol):
+    """What the module of a backend defines, as plain functions."""
+
+    def check(self, backend: Backend, device: int = 0) -> Support:
+        """Whether the runtime and its device are here; never raises."""
+        ...
+
+    def open_file(self, path: Path, backend: Backend, resources: Resources) -> Session:
+        """Open a file that exists.
+
+        Raises
+        ------
+        BackendError
+            The runtime or the device is absent, or refuses the file.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """One way to run a network.
+
+    Attributes
+    ----------
+    name : str
+        What `--backend` takes.
+    module : str
+        The file in `actspan.runtime` that drives it.
+    device : str
+        What it runs on, for people.
+    suffix : str
+        The files that it opens.
+    install : str
+        What to do where it is absent.
+    variant : str
+        What the module makes of it: an execution provider, a device, a precision.
+    precision : "float32" or other
+        What it computes in, as far as it is asked to; `actspan verify` judges by it.
+    verified : bool
+        Whether this project runs it and holds it to the checkpoint. False: written by the
+        vendor's documentation and never run on the hardware.
+    auto : bool
+        Whether `--backend auto` may take it.
+    """
+
+    name: str
+    module: str
+    device: str
+    suffix: str
+    install: str
+    variant: str = ""
+    precision: str = "float32"
+    verified: bool = False
+    auto: bool = False
+
+    @property
+    def driver(self) -> Driver:
+        """Its module, imported now."""
+        return cast(Driver, importlib.import_module(f"actspan.runtime.{self.module}"))
+
+
+_ORT = "onnxruntime"
+_OV = "pip install 'actspan[openvino]'"
+_TORCH = "pip install torch"
+
+# In the order in which "auto" looks: what was compiled for the machine, accelerators, then
+# processors from fast to slow as `python -m benchmarks.backends` measures them.
+_TABLE = (
+    Backend(
+        "tensorrt",
+        "tensorrt",
+        "NVIDIA GPU",
+        ".engine",
+        "pip install tensorrt cuda-python",
+        auto=True,
+    ),
+    Backend(
+        "ascend",
+        "ascend",
+        "Ascend NPU",
+        ".om",
+        "install CANN, then the wheels ais_bench and aclruntime of Ascend's tools repository "
+        "(PyPI's ais-bench-benchmark is another program)",
+        auto=True,
+    ),
+    Backend(
+        "onnxruntime:cuda",
+        _ORT,
+        "NVIDIA GPU",
+        ".onnx",
+        "pip install onnxruntime-gpu",
+        variant="CUDA",
+        auto=True,
+    ),
+    Backend("openvino", "openvino", "CPU", ".onnx", _OV, variant="CPU", verified=True, auto=True),
+    Backend(
+        "onnxruntime",
+        _ORT,
+        "CPU",
+        ".onnx",
+        "pip install onnxruntime",
+        variant="CPU",
+        verified=True,
+        auto=True,
+    ),
+    Backend("torch", "torch", "CPU", ".safetensors", _TORCH, "cpu", verified=True, auto=True),
+    Backend(
+        "openvino:bf16",
+        "openvino",
+        "CPU",
+        ".onnx",
+        _OV,
+        variant="CPU",
+        precision="bfloat16",
+        verified=True,
+    ),
+    Backend("openvino:gpu", "openvino", "Intel GPU", ".onnx", _OV, "GPU"),
+    Backend("openvino:npu", "openvino", "Intel NPU", ".onnx", _OV, "NPU", "float16"),
+    Backend("torch:cuda", "torch", "NVIDIA GPU", ".safetensors", _TORCH, "cuda"),
+    Backend(
+        "onnxruntime:tensorrt",
+        _ORT,
+        "NVIDIA GPU",
+        ".onnx",
+        "pip install onnxruntime-gpu tensorrt",
+        "Tensorrt",
+    ),
+    Backend(
+        "onnxruntime:cann",
+        _ORT,
+        "Ascend NPU",
+        ".onnx",
+        "install CANN, then pip install onnxruntime-cann",
+        "CANN",
+    ),
+    Backend(
+        "onnxruntime:openvino",
+        _ORT,
+        "CPU",
+        ".onnx",
+        "pip install onnxruntime-openvino",
+        "OpenVINO",
+    ),
+    Backend(
+        "onnxruntime:directml",
+        _ORT,
+        "GPU, Windows",
+        ".onnx",
+        "pip install onnxruntime-directml",
+        "Dml",
+    ),
+    Backend(
+        "onnxruntime:migraphx",
+        _ORT,
+        "AMD GPU",
+        ".onnx",
+        "pip install onnxruntime-migraphx",
+        "MIGraphX",
+    ),
+    Backend(
+        "onnxruntime:coreml",
+        _ORT,
+        "Apple",
+        ".onnx",
+        "pip install onnxruntime, on macOS",
+        "CoreML",
+    ),
+    Backend(
+        "onnxruntime:qnn",
+        _ORT,
+        "Qualcomm NPU",
+        ".onnx",
+        "pip install onnxruntime-qnn",
+        "QNN",
+    ),
+)
+
+BACKENDS: Mapping[str, Backend] = MappingProxyType({row.name: row for row in _TABLE})
+
+
+def find_backend(name: str) -> tuple[Backend, int]:
+    """A backend by its name, and the number of the device: `ascend:1` is the second NPU.
+
+    `onnxruntime:<provider>` takes any execution provider, listed in the table or not.
+
+    Raises
+    ------
+    BackendError
+        There is none; lists those that there are.
+    """
+    base, _, number = name.rpartition(":")
+    device = int(number) if base and number.isdecimal() else 0
+    base = base if base and number.isdecimal() else name
+    if base in BACKENDS:
+        return BACKENDS[base], device
+    module, _, provider = base.partition(":")
+    if module == _ORT and provider:
+        generic = BACKENDS[_ORT]
+        install = f"install an ONNX Runtime that is built with the {provider} execution provider"
+        return replace(
+            generic,
+            name=base,
+            device=provider,
+            install=install,
+            variant=provider,
+            verified=False,
+            auto=False,
+        ), device
+    known = ", ".join(["auto", *BACKENDS])
+    raise BackendError(f"backend {name!r} is not known; choose one of: {known}")

@@ -1,0 +1,177 @@
+"""OpenVINO: the fastest on most x86 processors; Intel's GPUs and NPUs by the same interface.
+
+Precision is pinned: OpenVINO would take bfloat16 or float16 by itself where the device is faster
+with them, and the answer would no longer be the checkpoint's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from queue import LifoQueue
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.errors import BackendError, require
+from actspan.runtime.backends import Backend, Support
+from actspan.runtime.session import (
+    FileSession,
+    Resources,
+    Session,
+    Shape,
+    check_inputs,
+    reason_of,
+)
+from actspan.types import Float32
+
+_PRECISION = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+
+
+class OpenVinoSession(FileSession):
+    """See `actspan.runtime.Session`.
+
+    A stream is a share of the processor that works on one call; there are as many as calls that
+    come at the same time, each with a request (its buffers) of its own.
+    """
+
+    def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
+        core = _core(backend)
+        device = _device(backend, resources.device)
+        try:
+            model = core.read_model(str(path))
+            self._compiled: Any = core.compile_model(model, device, _settings(backend, resources))
+        except Exception as error:
+            raise BackendError(
+                f"{path}: OpenVINO {_version()} refuses it: {reason_of(error)}; "
+                "write it anew: actspan export BUNDLE"
+            ) from error
+        super().__init__(
+            backend.name,
+            "OpenVINO",
+            path,
+            input_shapes={port.any_name: _shape(port) for port in self._compiled.inputs},
+            output_names=[port.any_name for port in self._compiled.outputs],
+            input_types={p.any_name: p.element_type.to_dtype() for p in self._compiled.inputs},
+        )
+        self._idle: LifoQueue[Any] = LifoQueue()  # the one used last has its buffers in the cache
+        for _ in range(resources.streams):
+            self._idle.put(self._compiled.create_infer_request())
+
+    def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
+        request = self._idle.get()
+        try:
+            outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
+            return [np.array(outputs[i]) for i in range(len(self.output_names))]
+        finally:
+            self._idle.put(request)
+
+    def run_queue(self, batches: Iterable[Mapping[str, NDArray[Any]]]) -> list[dict[str, Float32]]:
+        """All batches through OpenVINO's own queue, from one thread; results in order.
+
+        For callers without threads of their own; the pipeline's workers call `run`.
+
+        Raises
+        ------
+        ShapeError, BackendError
+            As `run`.
+        """
+        import openvino
+
+        if self._closed:
+            raise BackendError(f"{self._path}: the session is closed; open it again")
+        results: dict[int, dict[str, Float32]] = {}
+
+        def keep(request: Any, number: int) -> None:
+            outputs = (np.array(tensor.data) for tensor in request.output_tensors)
+            results[number] = dict(zip(self.output_names, outputs, strict=True))
+
+        queue = openvino.AsyncInferQueue(self._compiled, self._idle.qsize())
+        queue.set_callback(keep)
+        try:
+            for number, batch in enumerate(batches):
+                queue.start_async(check_inputs(batch, self.input_shapes), userdata=number)
+            queue.wait_all()
+        except RuntimeError as error:
+            raise BackendError(f"{self._path}: OpenVINO failed: {reason_of(error)}") from error
+        return [results[number] for number in range(len(results))]
+
+    def _release(self) -> None:
+        self._idle = LifoQueue()
+        self._compiled = None
+
+
+def check(backend: Backend, device: int = 0) -> Support:
+    """See `actspan.runtime.backends.Driver`."""
+    try:
+        core = _core(backend)
+    except ImportError as error:
+        return Support("", str(error))
+    except RuntimeError as error:
+        return Support(_version(), f"it does not start: {reason_of(error)}")
+    try:
+        _device(backend, device)
+    except BackendError as error:
+        return Support(_version(), str(error))
+    if backend.variant == "CPU" and backend.precision == "bfloat16":
+        capable = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if "BF16" not in capable:
+            return Support(_version(), "this processor has no bfloat16 arithmetic")
+    return Support(_version())
+
+
+def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
+    """See `actspan.runtime.backends.Driver`."""
+    return OpenVinoSession(path, backend, resources)
+
+
+@cache
+def _openvino_core() -> Any:
+    import openvino
+
+    return openvino.Core()  # loads the plugins: once a process
+
+
+def _core(backend: Backend) -> Any:
+    require("openvino", extra="openvino", purpose=f"backend {backend.name}")
+    return _openvino_core()
+
+
+def _version() -> str:
+    import openvino
+
+    return str(openvino.__version__).partition("-")[0]
+
+
+def _device(backend: Backend, number: int) -> str:
+    """OpenVINO's name of the device, if it is there: `CPU`, `GPU`, `GPU.1`."""
+    there = _core(backend).available_devices
+    kind = backend.variant
+    mine = [name for name in there if name.partition(".")[0] == kind]
+    if number >= len(mine):
+        wanted = kind if number == 0 else f"{kind} number {number}"
+        raise BackendError(
+            f"backend {backend.name}: OpenVINO sees no {wanted}, only {', '.join(there)}: "
+            "is its driver installed?"
+        )
+    return str(mine[number])
+
+
+def _settings(backend: Backend, resources: Resources) -> dict[str, Any]:
+    streams = resources.streams
+    settings: dict[str, Any] = {
+        "INFERENCE_PRECISION_HINT": _PRECISION[backend.precision],
+        "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+        "PERFORMANCE_HINT_NUM_REQUESTS": streams,
+    }
+    if backend.variant == "CPU":
+        settings["NUM_STREAMS"] = streams
+        settings["INFERENCE_NUM_THREADS"] = streams * resources.threads
+    return settings
+
+
+def _shape(port: Any) -> Shape:
+    shape = port.partial_shape
+    return tuple(size.get_length() if size.is_static else None for size in shape)

@@ -1,0 +1,186 @@
+"""TensorRT engines on NVIDIA GPUs, with memory and copies through `cuda-python`.
+
+UNVERIFIED: written by the vendor's documentation (TensorRT 10, tensors by name, one stream), run
+in tests against a stand-in only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.errors import BackendError
+from actspan.runtime.backends import Backend, Support
+from actspan.runtime.device_thread import DeviceThread
+from actspan.runtime.session import BatchRange, FileSession, Resources, Session, Shape, reason_of
+
+
+class TensorRtSession(FileSession):
+    """See `actspan.runtime.Session`; every call runs in the one thread that holds the context."""
+
+    def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
+        trt, cuda = _modules(backend)
+        self._thread = DeviceThread("tensorrt")
+        try:
+            self._engine = self._thread.call(_Engine, trt, cuda, path, resources.device)
+        except BackendError:
+            self._thread.stop()
+            raise
+        except Exception as error:
+            self._thread.stop()
+            raise BackendError(
+                f"{path}: TensorRT {trt.__version__} refuses it: {reason_of(error)}"
+            ) from error
+        super().__init__(
+            backend.name,
+            "TensorRT",
+            path,
+            input_shapes=self._engine.input_shapes,
+            output_names=self._engine.output_names,
+            batch_range=self._engine.batch_range,
+        )
+
+    def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
+        return self._thread.call(self._engine.run, inputs)
+
+    def _release(self) -> None:
+        self._thread.call(self._engine.free)
+        self._thread.stop()
+
+
+class _Engine:
+    """An engine with one context, one stream and one buffer a tensor; used from one thread."""
+
+    def __init__(self, trt: Any, cuda: Any, path: Path, device: int) -> None:
+        self._trt, self._cuda = trt, cuda
+        self._call("cudaSetDevice", device)
+        self._logger = trt.Logger(trt.Logger.ERROR)  # outlives what is made with it
+        self._runtime = trt.Runtime(self._logger)
+        self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if self._engine is None:
+            raise BackendError(
+                f"{path}: TensorRT {trt.__version__} refuses it; an engine runs on the kind of GPU "
+                "and the version of TensorRT that built it: compile it anew on this machine"
+            )
+        self._context = self._engine.create_execution_context()
+        self._stream = self._call("cudaStreamCreate")
+        self._buffers: dict[str, tuple[int, int]] = {}  # name: address, bytes
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        is_input = trt.TensorIOMode.INPUT
+        inputs = [name for name in names if self._engine.get_tensor_mode(name) == is_input]
+        self.output_names = [name for name in names if name not in inputs]
+        self.input_shapes: dict[str, Shape] = {name: self._shape(name) for name in inputs}
+        self.batch_range = self._batch_range(inputs[0])
+
+    def _shape(self, name: str) -> Shape:
+        return tuple(
+            None if size < 0 else int(size) for size in self._engine.get_tensor_shape(name)
+        )
+
+    def _batch_range(self, name: str) -> BatchRange:
+        """What the first optimisation profile allows; a fixed size allows itself alone."""
+        fixed = self.input_shapes[name][0]
+        if fixed is not None:
+            return fixed, fixed
+        least, _, most = self._engine.get_tensor_profile_shape(name, 0)
+        return int(least[0]), int(most[0])
+
+    def run(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        """Outputs in the order of `output_names`."""
+        copied = [self._send(name, array) for name, array in inputs.items()]
+        outputs = {name: self._reserve(name) for name in self.output_names}
+        if not self._context.execute_async_v3(self._stream):
+            raise RuntimeError("execute_async_v3 reports a failure; see its log")
+        kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
+        for name, array in outputs.items():
+            address = self._buffers[name][0]
+            self._call(
+                "cudaMemcpyAsync", array.ctypes.data, address, array.nbytes, kind, self._stream
+            )
+        self._call("cudaStreamSynchronize", self._stream)
+        del copied  # until here the copies were read from
+        return list(outputs.values())
+
+    def _send(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
+        """Start copying an input; the array must live until the stream is through."""
+        held = np.ascontiguousarray(array, dtype=self._dtype(name))
+        if not self._context.set_input_shape(name, held.shape):
+            raise RuntimeError(f"the engine's profile does not allow {name} of {held.shape}")
+        address = self._address(name, held.nbytes)
+        kind = self._cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
+        self._call("cudaMemcpyAsync", address, held.ctypes.data, held.nbytes, kind, self._stream)
+        return held
+
+    def _reserve(self, name: str) -> NDArray[Any]:
+        """An array for an output, once the shapes of all inputs are set."""
+        array = np.empty(tuple(self._context.get_tensor_shape(name)), dtype=self._dtype(name))
+        self._address(name, array.nbytes)
+        return array
+
+    def _dtype(self, name: str) -> Any:
+        return self._trt.nptype(self._engine.get_tensor_dtype(name))
+
+    def _address(self, name: str, size: int) -> int:
+        """A tensor's buffer on the device, grown where it is too small."""
+        address, there = self._buffers.get(name, (0, 0))
+        if there < max(size, 1):
+            if address:
+                self._call("cudaFree", address)
+            address = int(self._call("cudaMalloc", max(size, 1)))
+            self._buffers[name] = address, max(size, 1)
+        self._context.set_tensor_address(name, address)
+        return address
+
+    def free(self) -> None:
+        """Give everything back to the device."""
+        for address, _ in self._buffers.values():
+            self._call("cudaFree", address)
+        self._call("cudaStreamDestroy", self._stream)
+        self._buffers = {}
+        self._context = self._engine = self._runtime = None
+
+    def _call(self, function: str, *args: Any) -> Any:
+        """A function of the CUDA runtime, whose first result is its error code."""
+        code, *results = getattr(self._cuda, function)(*args)
+        if int(code) != 0:
+            raise RuntimeError(f"{function} failed: {code!s}")
+        return results[0] if results else None
+
+
+def check(backend: Backend, device: int = 0) -> Support:
+    """See `actspan.runtime.backends.Driver`."""
+    try:
+        trt, cuda = _modules(backend)
+    except BackendError as error:
+        return Support("", str(error))
+    version = str(trt.__version__)
+    try:
+        code, count = cuda.cudaGetDeviceCount()
+    except RuntimeError as error:  # no driver
+        return Support(version, reason_of(error))
+    if int(code) != 0 or device >= count:
+        return Support(version, f"no NVIDIA GPU with number {device}: is its driver installed?")
+    return Support(version)
+
+
+def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
+    """See `actspan.runtime.backends.Driver`."""
+    return TensorRtSession(path, backend, resources)
+
+
+def _modules(backend: Backend) -> tuple[Any, Any]:
+    """TensorRT, and the CUDA runtime under the name it has had since cuda-python 12.8 or before."""
+    try:
+        trt = importlib.import_module("tensorrt")
+        try:
+            cuda = importlib.import_module("cuda.bindings.runtime")
+        except ImportError:
+            cuda = importlib.import_module("cuda.cudart")
+    except ImportError as error:
+        raise BackendError(f"backend {backend.name}: {error}: {backend.install}") from error
+    return trt, cuda

@@ -1,0 +1,134 @@
+"""PyTorch, from the weights themselves: the networks that were trained, on the CPU or a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from actspan.config import PemConfig, TemConfig
+from actspan.errors import BackendError, ShapeError, require
+from actspan.runtime.backends import Backend, Support
+from actspan.runtime.session import FileSession, Resources, Session, Shape, reason_of
+from actspan.types import Float32
+
+if TYPE_CHECKING:
+    from actspan.nets.base import Net
+
+
+class TorchSession(FileSession):
+    """See `actspan.runtime.Session`."""
+
+    def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
+        torch = _torch(backend)
+        self._device = _device(backend, resources.device)
+        self._threads = resources.threads
+        network, name, shape = _build(path, _read(path))
+        if backend.variant == "cuda":  # full precision, as everywhere
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.allow_tf32 = False
+        self._network: Net | None = network.eval().to(self._device)
+        super().__init__(
+            backend.name, "PyTorch", path, input_shapes={name: shape}, output_names=["output"]
+        )
+
+    def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
+        import torch
+
+        network = self._network
+        assert network is not None
+        (x,) = inputs.values()
+        with torch.inference_mode(), _threads(self._threads):
+            output: Any = network(torch.from_numpy(x).to(self._device))
+            return [output.cpu().numpy()]
+
+    def _release(self) -> None:
+        self._network = None
+
+
+def check(backend: Backend, device: int = 0) -> Support:
+    """See `actspan.runtime.backends.Driver`."""
+    try:
+        version = str(_torch(backend).__version__)
+    except ImportError:
+        return Support("", f"PyTorch is not installed: {backend.install}")
+    try:
+        _device(backend, device)
+    except BackendError as error:
+        return Support(version, str(error))
+    return Support(version)
+
+
+def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
+    """See `actspan.runtime.backends.Driver`."""
+    return TorchSession(path, backend, resources)
+
+
+def _torch(backend: Backend) -> Any:
+    return require("torch", extra="train", purpose=f"backend {backend.name}")
+
+
+def _device(backend: Backend, number: int) -> str:
+    if backend.variant == "cpu":
+        return "cpu"
+    there = _torch(backend).cuda.device_count()
+    if number >= there:
+        raise BackendError(
+            f"backend {backend.name}: PyTorch sees {there} GPU(s), so none with number {number}: "
+            "is this a build with CUDA, and the driver installed?"
+        )
+    return f"cuda:{number}"
+
+
+def _read(path: Path) -> dict[str, Float32]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        weights: dict[str, Float32] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise BackendError(f"{path}: not a file of weights: {reason_of(error)}") from error
+    return weights
+
+
+def _build(path: Path, weights: Mapping[str, Float32]) -> tuple[Net, str, Shape]:
+    """The network that the weights are of, and its input's name and shape."""
+    from actspan.nets.pem import Pem
+    from actspan.nets.tem import Tem
+
+    network: Net
+    shape: Shape
+    if "conv1.weight" in weights:
+        hidden, channels, _ = weights["conv1.weight"].shape
+        network = Tem(TemConfig(channels=channels, hidden=hidden))
+        name, shape = "video", (None, channels, None)
+    elif "fc1.weight" in weights:
+        hidden, inputs = weights["fc1.weight"].shape
+        network = Pem(PemConfig(inputs=inputs, hidden=hidden))
+        name, shape = "video_feature", (None, inputs)
+    else:
+        raise BackendError(f"{path}: holds the weights of neither TEM nor PEM")
+    try:
+        network.load_weights(weights)
+    except ShapeError as error:
+        raise BackendError(f"{path}: damaged: {error}") from error
+    return network, name, shape
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """PyTorch's number of threads is a setting of the thread that calls; it gets it back."""
+    import torch
+
+    before = torch.get_num_threads()
+    if before == count:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,119 @@
+"""How far outputs and proposals are apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from actspan.errors import ShapeError
+from actspan.runtime import Session
+from actspan.types import Float64, Proposals
+from actspan.verify.reference import Call
+
+__all__ = ["Agreement", "Difference", "compare_outputs", "compare_proposals"]
+
+# Beyond, a probability in float32 has too few digits for its logit: at 7, a last digit of the
+# probability (6e-8) is 7e-5 of the logit already, and outputs of the checkpoint itself scatter.
+LOGIT_LIMIT = 7.0
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Absolute differences of a network's outputs from the checkpoint's.
+
+    Attributes
+    ----------
+    max, mean : float
+        Of probabilities.
+    logit_max, logit_mean : float
+        Before the sigmoid, as the logit of the probabilities, where the checkpoint's is within
+        -7 ... 7; NaN where none is.
+    values : int
+        How many were compared.
+    """
+
+    max: float
+    mean: float
+    logit_max: float
+    logit_mean: float
+    values: int
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Shares of the checkpoint's proposals, in [0, 1].
+
+    Attributes
+    ----------
+    same : float
+        With the same segment at the same rank.
+    kept : float
+        With the same segment at any rank.
+    proposals : int
+        How many the checkpoint has.
+    """
+
+    same: float
+    kept: float
+    proposals: int
+
+
+def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:
+    """Run a session over the checkpoint's inputs.
+
+    Raises
+    ------
+    ShapeError
+        An output has another shape than the checkpoint's.
+    BackendError
+        The runtime failed.
+    """
+    ours, theirs = [], []
+    (name,) = session.input_names
+    for call in calls:
+        output = session.run({name: call.input})["output"]
+        if output.shape != call.output.shape:
+            raise ShapeError(f"output is {output.shape}, the checkpoint's is {call.output.shape}")
+        ours.append(output.ravel())
+        theirs.append(call.output.ravel())
+    a = np.concatenate(ours).astype(np.float64)
+    b = np.concatenate(theirs).astype(np.float64)
+    gap = np.abs(a - b)
+    logits = np.abs(_logit(a) - _logit(b))[np.abs(_logit(b)) <= LOGIT_LIMIT]
+    return Difference(
+        max=float(gap.max()),
+        mean=float(gap.mean()),
+        logit_max=float(logits.max()) if logits.size else float("nan"),
+        logit_mean=float(logits.mean()) if logits.size else float("nan"),
+        values=gap.size,
+    )
+
+
+def _logit(probability: Float64) -> Float64:
+    tiny = np.finfo(np.float32).tiny
+    clipped = np.clip(probability, tiny, 1.0 - 2.0**-25)
+    logit: Float64 = np.log(clipped) - np.log1p(-clipped)
+    return logit
+
+
+def compare_proposals(
+    checkpoint: Mapping[str, Proposals], variant: Mapping[str, Proposals]
+) -> Agreement:
+    """Which of the checkpoint's proposals a variant finds too.
+
+    Segments lie on cell centres on both sides, so the same ones are equal to the last bit.
+    """
+    total = same = kept = 0
+    for video, ours in checkpoint.items():
+        theirs = variant.get(video, Proposals.empty())
+        total += len(ours)
+        pairs = zip(_segments(ours), _segments(theirs), strict=False)
+        same += sum(a == b for a, b in pairs)
+        kept += len(set(_segments(ours)) & set(_segments(theirs)))
+    return Agreement(same / total if total else 1.0, kept / total if total else 1.0, total)
+
+
+def _segments(proposals: Proposals) -> list[tuple[float, float]]:
+    return list(zip(proposals.start.tolist(), proposals.end.tolist(), strict=True))

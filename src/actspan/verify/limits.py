@@ -1,0 +1,61 @@
+"""How far a variant may be from its checkpoint, by the precision it computes in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+__all__ = ["LIMITS", "Limits", "precision_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a variant must keep; None where nothing is asked.
+
+    Attributes
+    ----------
+    output : float
+        Largest absolute difference of a probability, TEM's or PEM's.
+    same : float, optional
+        Share of proposals with the same segment at the same rank, at least.
+    recall : float
+        Percentage points by which AR@100 and AUC may change, up or down.
+    all_recall : bool
+        Whether AR at the smaller budgets is held to that too.
+    """
+
+    output: float
+    same: float | None
+    recall: float
+    all_recall: bool = True
+
+
+# Full precision is rounding in another order. Half precision has 11 bits, bfloat16 has 8. An
+# 8-bit graph answers a little differently everywhere: it is judged by what it finds.
+LIMITS: Mapping[str, Limits] = MappingProxyType(
+    {
+        "float32": Limits(output=1e-5, same=0.999, recall=0.01),
+        "float16": Limits(output=1e-2, same=0.98, recall=0.05),
+        "bfloat16": Limits(output=0.1, same=None, recall=0.3, all_recall=False),
+        "int8": Limits(output=0.5, same=None, recall=0.3, all_recall=False),
+    }
+)
+
+_ROUGHEST_FIRST = {
+    "int8": ("int8", "qdq", "w8a8"),
+    "bfloat16": ("bf16", "bfloat16"),
+    "float16": ("fp16", "f16", "float16", "half"),
+}
+
+
+def precision_of(variant: str, backend: str = "float32") -> str:
+    """Which limits hold for a graph variant on a backend: those of the rougher of the two.
+
+    A variant says its precision in its name: `tem.fp16.onnx`, `tem.conv2d-int8.onnx`.
+    """
+    words = set(variant.lower().replace("-", ".").replace("_", ".").split("."))
+    for precision, names in _ROUGHEST_FIRST.items():
+        if backend == precision or words.intersection(names):
+            return precision
+    return backend if backend in LIMITS else "float32"

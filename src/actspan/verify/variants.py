@@ -1,0 +1,99 @@
+"""What there is to verify: every graph of a bundle on every backend that opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from actspan.bundle import NETS, Bundle, Net
+from actspan.runtime import BACKENDS, Backend, Session, find_backend, open_net
+from actspan.verify.limits import precision_of
+
+__all__ = ["Variant", "find_variants", "nets_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A way to run a bundle.
+
+    Attributes
+    ----------
+    backend : str
+        As `open_session` takes it.
+    graph : str
+        Which file: "fp16" is `tem.fp16.onnx`; empty for `tem.onnx`. A network that has no such
+        file runs its plain one.
+    precision : str
+        Whose limits hold.
+    """
+
+    backend: str
+    graph: str = ""
+    precision: str = "float32"
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return f"{self.backend}, {self.graph}" if self.graph else self.backend
+
+    def open(self, bundle: Bundle, net: Net, *, streams: int) -> Session:
+        """Open a network for it.
+
+        Raises
+        ------
+        BackendError, BundleError
+            The runtime is absent, or refuses the file; or the file is damaged.
+        """
+        suffix = find_backend(self.backend)[0].suffix
+        has_own = bool(self.graph) and f"{net}.{self.graph}{suffix}" in bundle.files
+        variant = self.graph if has_own else ""
+        return open_net(bundle, net, backend=self.backend, variant=variant, streams=streams)
+
+
+def nets_of(bundle: Bundle) -> list[Net]:
+    """The networks that a bundle holds."""
+    return [net for net in NETS if (bundle.has_tem if net == "tem" else bundle.has_pem)]
+
+
+def find_variants(bundle: Bundle, backends: Iterable[str] | None = None) -> list[Variant]:
+    """Every graph of the bundle on every backend.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        With its ONNX files exported.
+    backends : iterable of str, optional
+        Only these, in this order. Without it: those that this project verifies, and those for
+        which the bundle holds compiled files.
+
+    Raises
+    ------
+    BackendError
+        A backend is not known.
+    """
+    names = _usual(bundle) if backends is None else list(backends)
+    return [variant for name in names for variant in _of_backend(bundle, name)]
+
+
+def _usual(bundle: Bundle) -> list[str]:
+    plain = (".onnx", ".safetensors")
+    compiled = [b.name for b in BACKENDS.values() if b.suffix not in plain and _graphs(bundle, b)]
+    # what computes otherwise than the checkpoint is looked at when asked for
+    exact = [b.name for b in BACKENDS.values() if b.verified and b.precision == "float32"]
+    return [*exact, *compiled]
+
+
+def _of_backend(bundle: Bundle, name: str) -> Iterator[Variant]:
+    backend, _ = find_backend(name)
+    for graph in _graphs(bundle, backend) or [""]:
+        yield Variant(name, graph, precision_of(graph, backend.precision))
+
+
+def _graphs(bundle: Bundle, backend: Backend) -> list[str]:
+    """What stands between `tem.` and the suffix in the files that the backend opens."""
+    found = set()
+    for name in bundle.files:
+        net, _, rest = name.partition(".")
+        if net in NETS and f".{rest}".endswith(backend.suffix):
+            found.add(f".{rest}".removesuffix(backend.suffix).removeprefix("."))
+    return sorted(found)

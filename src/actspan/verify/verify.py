@@ -1,0 +1,243 @@
+"""A bundle's variants, one after the other, over the same videos as its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from actspan.bundle import Bundle, Net
+from actspan.errors import ActSpanError
+from actspan.evaluation.recall import evaluate_recall
+from actspan.export import export_bundle
+from actspan.pipeline import Pipeline
+from actspan.runtime import Session, check_backend
+from actspan.types import Proposals
+from actspan.verify.differences import (
+    Agreement,
+    Difference,
+    compare_outputs,
+    compare_proposals,
+)
+from actspan.verify.limits import LIMITS
+from actspan.verify.material import Material, made_up, of_dataset
+from actspan.verify.reference import Call, CheckpointSession
+from actspan.verify.variants import Variant, find_variants, nets_of
+
+__all__ = ["VariantResult", "Verification", "verify_bundle"]
+
+TEM_ROWS = 512  # videos (or windows) whose outputs are compared one by one
+PEM_ROWS = 1_000_000  # proposals
+
+Report = Callable[[str, int, int], None]  # (what, variants done, variants in all)
+
+
+@dataclass(frozen=True, slots=True)
+class VariantResult:
+    """What came of one variant.
+
+    Attributes
+    ----------
+    variant : Variant
+    outputs : mapping of net to Difference
+        Empty where it did not run.
+    agreement : Agreement, optional
+    recall : mapping of str to float, optional
+        `AR@1` ... `AR@100`, `AUC`, percent; None without ground truth.
+    broken : tuple of str
+        The limits that it does not keep.
+    problem : str
+        Why it did not run; empty where it did.
+    """
+
+    variant: Variant
+    outputs: Mapping[Net, Difference]
+    agreement: Agreement | None = None
+    recall: Mapping[str, float] | None = None
+    broken: tuple[str, ...] = ()
+    problem: str = ""
+
+    @property
+    def status(self) -> Literal["ok", "broken", "not run"]:
+        """For tables."""
+        return "not run" if self.problem else "broken" if self.broken else "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A bundle's variants beside its checkpoint.
+
+    Attributes
+    ----------
+    bundle : Bundle
+    material : str
+        What it was run on.
+    videos : int
+    proposals : int
+        Of the checkpoint, in all videos.
+    recall : mapping of str to float, optional
+        Of the checkpoint, percent; None without ground truth.
+    results : tuple of VariantResult
+    notes : tuple of str
+    """
+
+    bundle: Bundle
+    material: str
+    videos: int
+    proposals: int
+    recall: Mapping[str, float] | None
+    results: tuple[VariantResult, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether every variant ran and kept its limits."""
+        return all(result.status == "ok" for result in self.results)
+
+
+def verify_bundle(
+    bundle: Bundle | Path | str,
+    *,
+    dataset: Path | None = None,
+    subset: str | None = None,
+    backends: Iterable[str] | None = None,
+    threads: int = 2,
+    report: Report | None = None,
+) -> Verification:
+    """Hold every variant of a bundle against its checkpoint.
+
+    The checkpoint's weights are computed in double precision; every variant then gets the same
+    inputs (outputs are compared) and takes the same videos to proposals (segments, ranks and
+    recall are compared).
+
+    Parameters
+    ----------
+    bundle : Bundle or path
+        Its plain ONNX files are exported first where they are missing.
+    dataset : path, optional
+        A dataset folder; made-up features without recall unless given.
+    subset : str, optional
+        Of the dataset; all videos unless given.
+    backends : iterable of str, optional
+        All that this project verifies and those with compiled files, unless given. One that was
+        asked for and cannot run counts as a failure.
+    threads : int
+        Workers of the pipeline.
+
+    Raises
+    ------
+    BundleError, DataError, BackendError
+        The bundle, the dataset, or the name of a backend is bad.
+
+    Examples
+    --------
+    >>> verify_bundle("bsn/", backends=["onnxruntime"]).holds  # doctest: +SKIP
+    True
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
+    if any(f"{net}.onnx" not in bundle.files for net in nets_of(bundle)):
+        bundle, _ = export_bundle(bundle)
+    variants = find_variants(bundle, backends)
+    named = set(backends or ())
+    material = of_dataset(dataset, subset, bundle) if dataset else made_up(bundle)
+    job = _Job(bundle, material, threads)
+    tell = report or (lambda *_: None)
+    tell("checkpoint", 0, len(variants) + 1)
+    job.run_checkpoint()
+    results, skipped = [], []
+    for number, variant in enumerate(variants, start=1):
+        tell(variant.name, number, len(variants) + 1)
+        problem = check_backend(variant.backend).problem
+        if problem and variant.backend not in named:
+            skipped.append(f"{variant.name} left out: {problem}")
+            continue
+        results.append(job.judge(variant))
+    tell("done", len(variants) + 1, len(variants) + 1)
+    return Verification(
+        bundle=bundle,
+        material=material.name,
+        videos=material.videos,
+        proposals=sum(map(len, job.proposals.values())),
+        recall=job.recall,
+        results=tuple(results),
+        notes=(*material.notes, *skipped),
+    )
+
+
+class _Job:
+    """The checkpoint's answers, and variants judged by them."""
+
+    def __init__(self, bundle: Bundle, material: Material, threads: int) -> None:
+        self._bundle, self._material, self._threads = bundle, material, threads
+        self._calls: dict[Net, list[Call]] = {}
+        self.proposals: dict[str, Proposals] = {}
+        self.recall: Mapping[str, float] | None = None
+
+    def run_checkpoint(self) -> None:
+        """Compute what variants are compared with."""
+        rows: dict[Net, int] = {"tem": TEM_ROWS, "pem": PEM_ROWS}
+        sessions = {
+            net: CheckpointSession(self._bundle, net, remember=rows[net])
+            for net in nets_of(self._bundle)
+        }
+        self.proposals = self._propose(dict(sessions))
+        self.recall = self._recall(self.proposals)
+        self._calls = {net: session.calls for net, session in sessions.items()}
+
+    def judge(self, variant: Variant) -> VariantResult:
+        """Run a variant and compare; what goes wrong is part of the result."""
+        try:
+            with ExitStack() as stack:
+                sessions: dict[Net, Session] = {
+                    net: stack.enter_context(variant.open(self._bundle, net, streams=self._threads))
+                    for net in nets_of(self._bundle)
+                }
+                outputs = {
+                    net: compare_outputs(self._calls[net], session)
+                    for net, session in sessions.items()
+                }
+                proposals = self._propose(sessions)
+        except ActSpanError as error:
+            return VariantResult(variant, {}, problem=str(error))
+        agreement = compare_proposals(self.proposals, proposals)
+        recall = self._recall(proposals)
+        broken = tuple(self._broken(variant, outputs, agreement, recall))
+        return VariantResult(variant, outputs, agreement, recall, broken)
+
+    def _propose(self, sessions: Mapping[Net, Session]) -> dict[str, Proposals]:
+        pipeline = Pipeline(
+            sessions.get("tem"),
+            sessions.get("pem"),
+            self._bundle.config,
+            threads=self._threads,
+            edge=self._material.edge,
+        )
+        with pipeline:
+            outcomes = pipeline.run(self._material.jobs())
+            return {o.id: o.proposals for o in outcomes if o.proposals is not None}
+
+    def _recall(self, proposals: Mapping[str, Proposals]) -> Mapping[str, float] | None:
+        if not self._material.truth:
+            return None
+        return evaluate_recall(self._material.truth, proposals, subset=None).summary()
+
+    def _broken(
+        self,
+        variant: Variant,
+        outputs: Mapping[Net, Difference],
+        agreement: Agreement,
+        recall: Mapping[str, float] | None,
+    ) -> Iterable[str]:
+        limits = LIMITS[variant.precision]
+        for net, difference in outputs.items():
+            if not difference.max <= limits.output:  # NaN is no agreement
+                yield f"{net.upper()} differs by {difference.max:.2g}, at most {limits.output:g}"
+        if limits.same is not None and agreement.same < limits.same:
+            yield f"{agreement.same:.2%} of proposals are the same, at least {limits.same:.1%}"
+        for name, value in (recall or {}).items():
+            change = value - (self.recall or {})[name]
+            judged = limits.all_recall or name in ("AR@100", "AUC")
+            if judged and abs(change) > limits.recall:
+                yield f"{name} changes by {change:+.3f} points, at most {limits.recall:g}"

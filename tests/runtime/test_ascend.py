@@ -1,0 +1,120 @@
+"""Our calls of the vendor's interface, against a stand-in; never an NPU."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from actspan import Bundle
+from actspan.errors import BackendError
+from actspan.runtime import BACKENDS, check_backend, choose_backend, open_net, open_session
+from tests.made_up import write_bundle
+from tests.runtime.fakes import InferSession, double
+
+
+@pytest.fixture
+def vendor(monkeypatch: pytest.MonkeyPatch) -> type[InferSession]:
+    class Session(InferSession):
+        """One a test, whose attributes it may change."""
+
+    for name in ("ais_bench", "ais_bench.infer", "ais_bench.infer.interface"):
+        monkeypatch.setitem(sys.modules, name, ModuleType(name))
+    sys.modules["ais_bench.infer.interface"].InferSession = Session  # type: ignore[attr-defined]
+    return Session
+
+
+@pytest.fixture
+def om(tmp_path: Path) -> Path:
+    path = tmp_path / "tem.om"
+    path.write_bytes(b"om")
+    return path
+
+
+def test_it_is_never_called_verified() -> None:
+    assert not BACKENDS["ascend"].verified
+
+
+def test_runs_in_one_thread_whoever_calls(vendor: type[InferSession], om: Path) -> None:
+    x = np.random.default_rng(0).random((4, 5, 20), dtype=np.float32)
+    with open_session(om, backend="ascend") as session, ThreadPoolExecutor(3) as pool:
+        assert session.input_shapes == {"video": (4, 5, 20)}
+        assert session.batch_range == (4, 4)
+        for outputs in pool.map(session.run, [{"video": x}] * 9):
+            np.testing.assert_array_equal(outputs["Sigmoid_6:0:output"], double(x))
+    with pytest.raises(BackendError, match="is closed"):
+        session.run({"video": x})
+
+
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_a_bundle_runs_with_any_batch(
+    vendor: type[InferSession], tmp_path: Path, count: int
+) -> None:
+    bundle = write_bundle(tmp_path / "b").add_file("tem.bs4.om", lambda p: _write(p))
+    x = np.random.default_rng(0).random((count, 5, 20), dtype=np.float32)
+    with open_net(bundle, "tem", backend="ascend") as session:
+        np.testing.assert_array_equal(session.run({"video": x})["output"], double(x))
+    two = bundle.add_file("tem.bs1.om", lambda p: _write(p))
+    with pytest.raises(BackendError, match=r"there are tem\.bs1\.om, tem\.bs4\.om; keep the one"):
+        open_net(two, "tem", backend="ascend")
+
+
+def test_auto_takes_what_was_compiled(vendor: type[InferSession], tmp_path: Path) -> None:
+    whole = write_bundle(tmp_path / "b")
+    bundle: Bundle = whole.add_file("tem.om", _write).add_file("pem.om", _write)
+    vendor.shape = (4, 5, 20)
+    assert choose_backend(bundle).name == "ascend"
+    assert "nobody has verified it" in choose_backend(bundle).reason
+    vendor.devices = 0
+    assert "ascend passed over" in choose_backend(bundle).reason
+
+
+def _write(path: Path) -> None:
+    path.write_bytes(b"om")
+
+
+def test_a_wrong_device_and_a_foreign_file_are_named(vendor: type[InferSession], om: Path) -> None:
+    with pytest.raises(BackendError, match=r"tem\.om: NPU 7 refuses it: open device 7 failed"):
+        open_session(om, backend="ascend:7")
+    om.write_bytes(b"something else")
+    with pytest.raises(BackendError, match=r"NPU 0 refuses it: load model from file failed"):
+        open_session(om, backend="ascend")
+
+
+def test_free_sizes_are_refused(vendor: type[InferSession], om: Path) -> None:
+    vendor.shape = (-1, 5, 20)
+    with pytest.raises(BackendError, match=r"tem\.om: the size of video is free; compile it"):
+        open_session(om, backend="ascend")
+
+
+def test_a_failure_inside_the_vendor_is_ours(
+    vendor: type[InferSession], om: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: InferSession, feeds: list[np.ndarray], mode: str) -> None:
+        raise RuntimeError("aclmdlExecute failed, ret:507011")
+
+    monkeypatch.setattr(vendor, "infer", fail)
+    with (
+        open_session(om, backend="ascend") as session,
+        pytest.raises(BackendError, match=r"tem\.om: the NPU failed: aclmdlExecute failed"),
+    ):
+        session.run({"video": np.zeros((4, 5, 20), np.float32)})
+
+
+def test_where_it_is_absent_the_remedy_is_named(om: Path) -> None:
+    if check_backend("ascend").installed:
+        pytest.skip("the vendor's package is here")
+    with pytest.raises(BackendError, match=r"cannot be imported.* install CANN"):
+        open_session(om, backend="ascend")
+
+
+def test_the_namesake_is_told_apart(om: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyPI's ais-bench-benchmark brings a package of the same name."""
+    monkeypatch.setitem(sys.modules, "ais_bench", ModuleType("ais_bench"))
+    with pytest.raises(BackendError, match="the ais_bench that is installed is another program"):
+        open_session(om, backend="ascend")
+    assert not check_backend("ascend").installed

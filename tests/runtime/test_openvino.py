@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from actspan.bundle import weight_shapes
+from actspan.config import TemConfig
+from actspan.errors import BackendError, MissingExtraError, ShapeError
+from actspan.export.graph import build_tem
+from actspan.export.reference import tem_forward
+from actspan.runtime import check_backend, find_backend, open_session
+from actspan.runtime.session import Resources
+
+openvino = pytest.importorskip("openvino")
+
+from actspan.runtime.openvino import OpenVinoSession  # noqa: E402
+
+RNG = np.random.default_rng(0)
+WEIGHTS = {
+    name: RNG.standard_normal(shape, dtype=np.float32)
+    for name, shape in weight_shapes(TemConfig(channels=16, hidden=32)).items()
+}
+VIDEO = RNG.standard_normal((4, 16, 20), dtype=np.float32)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "tem.onnx"
+    onnx.save(build_tem(WEIGHTS), path)
+    return path
+
+
+def opened(model: Path, backend: str = "openvino", streams: int = 1) -> OpenVinoSession:
+    return OpenVinoSession(model, find_backend(backend)[0], Resources(streams=streams))
+
+
+@pytest.mark.parametrize(("streams", "hint"), [(1, "LATENCY"), (2, "THROUGHPUT")])
+def test_precision_streams_and_hint_are_pinned(model: Path, streams: int, hint: str) -> None:
+    with opened(model, streams=streams) as session:
+        settings = session._compiled
+        precision = settings.get_property("INFERENCE_PRECISION_HINT")
+        assert precision.to_dtype() == np.float32
+        assert settings.get_property("NUM_STREAMS") == streams
+        assert settings.get_property("INFERENCE_NUM_THREADS") == streams
+        assert hint in str(settings.get_property("PERFORMANCE_HINT"))
+
+
+def test_bfloat16_only_when_asked(model: Path) -> None:
+    support = check_backend("openvino:bf16")
+    if not support.usable:
+        pytest.skip(support.problem)
+    expected = tem_forward(WEIGHTS, VIDEO)
+    with opened(model) as exact, opened(model, "openvino:bf16") as rough:
+        near = np.abs(exact.run({"video": VIDEO})["output"] - expected).max()
+        far = np.abs(rough.run({"video": VIDEO})["output"] - expected).max()
+    assert near < 1e-6 < far < 0.1
+
+
+@pytest.mark.parametrize("streams", [1, 2])
+def test_the_queue_gives_results_in_order(model: Path, streams: int) -> None:
+    batches = [{"video": VIDEO[: 1 + i % 4] * (1 + i)} for i in range(20)]
+    with opened(model, streams=streams) as session:
+        outputs = session.run_queue(iter(batches))
+        one_by_one = [session.run(batch) for batch in batches]
+        assert session.run_queue([]) == []
+        with pytest.raises(ShapeError, match="the network takes video"):
+            session.run_queue([{"x": VIDEO}])
+    for ours, theirs in zip(outputs, one_by_one, strict=True):
+        np.testing.assert_array_equal(ours["output"], theirs["output"])
+    with pytest.raises(BackendError, match="is closed"):
+        session.run_queue(batches)
+
+
+@pytest.mark.parametrize("backend", ["openvino:gpu", "openvino:npu", "openvino:1"])
+def test_an_absent_device_is_named(model: Path, backend: str) -> None:
+    if check_backend(backend).usable:
+        pytest.skip(f"{backend} is here")
+    with pytest.raises(BackendError, match=r"OpenVINO sees no .*: is its driver installed"):
+        open_session(model, backend=backend)
+
+
+def test_an_absent_package_is_named(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'actspan\[openvino\]'"):
+        open_session(model, backend="openvino")
+    assert not check_backend("openvino").installed
+
+
+def test_an_idle_request_comes_back_after_a_failure(model: Path) -> None:
+    with opened(model) as session:
+        request = session._idle.get()
+        session._idle.put(_Failing())
+        for _ in range(2):
+            with pytest.raises(BackendError, match=r"tem\.onnx: OpenVINO failed: out of order"):
+                session.run({"video": VIDEO})
+        session._idle.get()
+        session._idle.put(request)
+
+
+class _Failing:
+    def infer(self, *args: object, **kwargs: object) -> None:
+        raise RuntimeError("Exception from src/x.cpp:1:\nout of order")
