@@ -194,7 +194,8 @@ def rewrite_model(
         begin = perf_counter()
         name, before = graph_pass.contract.name, current
         current, changed = _apply(graph_pass, before, f"{where}: pass {name}")
-        apart = _compare(graph_pass, before, current, where) if changed else 0.0
+        inputs = graph_pass.probes or settings.probes
+        apart = _compare(graph_pass, before, current, inputs, where) if changed else 0.0
         reports.append(
             PassReport(
                 name=name,
@@ -277,12 +278,14 @@ def _forget_shapes(model: Any) -> None:
     model.graph.value_info.extend(kept)
 
 
-def _compare(graph_pass: GraphPass, before: Any, after: Any, where: str) -> float:
+def _compare(
+    graph_pass: GraphPass, before: Any, after: Any, probes: Sequence[Inputs], where: str
+) -> float:
     from actspan.export.passes.numeric import largest_difference
 
     name, tolerance = graph_pass.contract.name, graph_pass.contract.tolerance
     try:
-        apart = largest_difference(before, after, probes=graph_pass.probes)
+        apart = largest_difference(before, after, probes=probes)
     except ExportError as error:
         raise ExportError(f"{where}: pass {name}: {error}") from error
     if not apart <= tolerance:  # NaN is no agreement

@@ -100,6 +100,9 @@ def _rewrite(
     if net == "pem":
         settings = replace(settings, batch=None, length=None)
         passes = [name for name in passes if name != "fix-dims"]
+    name = "video" if net == "tem" else "video_feature"
+    inputs = sample_inputs(bundle, net, bundle.weights(net), settings.batch, settings.length)
+    settings = replace(settings, probes=tuple({name: x} for x in inputs))
     file = bundle.file(f"{net}.onnx")
     return rewrite_model(read_model(file), passes, settings, where=str(file))
 

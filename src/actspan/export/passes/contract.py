@@ -39,6 +39,8 @@ class PassSettings:
         fp16: type of the graph's inputs and outputs.
     calibration : Calibration, optional
         int8: real inputs.
+    probes : tuple of Inputs
+        Inputs on the scale of real ones, for the numeric check; seeded random ones unless given.
     """
 
     batch: int | None = None
@@ -46,6 +48,7 @@ class PassSettings:
     opset: int | None = None
     io: Literal["fp32", "fp16"] = "fp32"
     calibration: Calibration | None = None
+    probes: tuple[Inputs, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("batch", "length", "opset"):
