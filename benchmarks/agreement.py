@@ -16,7 +16,7 @@ class Agreement(NamedTuple):
     """How near two sets of results are on the videos that both have."""
 
     videos: int
-    same: int  # videos with equal segments in equal order, and scores within 1e-6 relative
+    same: int  # videos with equal segments in equal order, and scores that agree
     apart: float  # largest relative difference of scores where segments are equal
 
     def __str__(self) -> str:
@@ -37,8 +37,10 @@ def read_result(path: Path) -> dict[str, Proposals]:
     return proposals
 
 
-def compare(ours: Mapping[str, Proposals], theirs: Mapping[str, Proposals]) -> Agreement:
-    """Compare every video of `theirs` with the same one of `ours`."""
+def compare(
+    ours: Mapping[str, Proposals], theirs: Mapping[str, Proposals], *, tolerance: float = 1e-6
+) -> Agreement:
+    """Compare every video of `theirs` with the same one of `ours`; scores relatively."""
     same, largest = 0, 0.0
     for video, expected in theirs.items():
         found = ours[video]
@@ -46,7 +48,7 @@ def compare(ours: Mapping[str, Proposals], theirs: Mapping[str, Proposals]) -> A
             continue
         apart = float(np.max(np.abs(found.score / expected.score - 1), initial=0.0))
         largest = max(largest, apart)
-        same += apart <= 1e-6
+        same += apart <= tolerance
     return Agreement(len(theirs), same, largest)
 
 

@@ -66,7 +66,9 @@ def time_both(folder: Path, videos: int, sample: int, seed: int, rounds: int) ->
         },
         rounds,
     )
-    click.echo(f"{compare(read_result(out), read_result(folder / 'plain' / 'result.json'))}\n")
+    published = read_result(folder / "plain" / "result.json")
+    # the runtime that `propose` chooses may be another than the baseline's: TEM agrees to 1e-5
+    click.echo(f"{compare(read_result(out), published, tolerance=1e-4)}\n")
     return Row(
         f"propose, {videos:,} videos",
         seconds["baseline"] / sample * videos,

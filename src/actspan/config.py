@@ -48,6 +48,59 @@ class PemConfig(Config, frozen=True, kw_only=True):
         _require(min(self.inputs, self.hidden) >= 1, "pem: inputs and hidden must be at least 1")
 
 
+class ClassifierConfig(Config, frozen=True, kw_only=True):
+    """The proposal classifier: pooled features to labels. It is ours, not the paper's."""
+
+    labels: tuple[str, ...]  # in the order of the network's outputs; background comes after them
+    channels: int  # of the features
+    hidden: int = 128
+
+    def __post_init__(self) -> None:
+        _require(len(self.labels) >= 1, "classifier: there are no labels")
+        _require(len(set(self.labels)) == len(self.labels), "classifier: a label is there twice")
+        _require(
+            min(self.channels, self.hidden) >= 1, "classifier: channels and hidden must be >= 1"
+        )
+
+    @property
+    def inputs(self) -> int:
+        """Pooled features a proposal: means inside it, shortly before it and shortly after it."""
+        return 3 * self.channels
+
+
+class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
+    """Training of the proposal classifier."""
+
+    hidden: int = 128
+    dropout: float = 0.5  # share of inputs and of hidden units dropped
+    context_dropout: float = 0.5  # chance that an example is seen without what lies around it
+    rate: float = 1e-3  # highest learning rate of one cycle (AdamW)
+    weight_decay: float = 0.01
+    steps: int = 1500
+    batch: int = 256  # examples a step
+    background_share: float = 0.25  # of a batch
+    positive_tiou: float = 0.5  # a proposal that overlaps an instance so much carries its label
+    negative_tiou: float = 0.3  # one that overlaps none so much is background
+    positives: int = 32  # proposals a video at most, so that memory is bounded
+    negatives: int = 16
+
+    def __post_init__(self) -> None:
+        counts = min(self.hidden, self.steps, self.batch, self.positives, self.negatives)
+        _require(counts >= 1, "classifier: hidden, steps, batch, positives, negatives must be >= 1")
+        _require(self.rate > 0, "classifier: rate must be positive")
+        _require(self.weight_decay >= 0, "classifier: weight_decay must not be negative")
+        for name, share in (
+            ("dropout", self.dropout),
+            ("context_dropout", self.context_dropout),
+            ("background_share", self.background_share),
+        ):
+            _require(0 <= share < 1, f"classifier: {name} {share} is not in [0, 1)")
+        _require(
+            0 < self.negative_tiou <= self.positive_tiou <= 1,
+            "classifier: 0 < negative_tiou <= positive_tiou <= 1 is needed",
+        )
+
+
 class RescaleConfig(Config, frozen=True, kw_only=True):
     """Snippets to the T cells of the nets."""
 
@@ -152,6 +205,7 @@ class PipelineConfig(Config, frozen=True, kw_only=True):
     pgm: PgmConfig = PgmConfig()
     bsp: BspConfig = BspConfig()
     soft_nms: SoftNmsConfig = SoftNmsConfig()
+    classifier: ClassifierConfig | None = None
 
 
 class OptimConfig(Config, frozen=True):

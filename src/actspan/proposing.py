@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import platform
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -19,11 +20,13 @@ from actspan.config import to_dict
 from actspan.data.annotations import find_annotations
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.data.detections import DETECTIONS_FILE
 from actspan.data.problems import Loss, Problem, stop_on_errors
 from actspan.data.scores import ScoreFiles
 from actspan.data.timebase import annotated_seconds
 from actspan.errors import BundleError, FeatureError, ResultError
 from actspan.files import sha256
+from actspan.labelling import ClassifiedLabels, LabelChoice, Labeller, write_labelled
 from actspan.pipeline import BATCH, Job, Outcome, Pipeline, ScoredVideo, Stage
 from actspan.run import (
     RunWriter,
@@ -32,6 +35,7 @@ from actspan.run import (
     write_info,
     write_result_file,
 )
+from actspan.types import Proposals
 
 Report = Callable[[str, int, int], None]  # (what, videos done, videos in all)
 
@@ -50,6 +54,8 @@ class Request:
         All videos unless given.
     scores : Path, optional
         Start from these boundary scores instead of features.
+    labels : LabelChoice
+        Whether to label the proposals; a result file then holds the detections alone.
     on_error : "fail" or "skip"
         What to do about problems in the dataset.
     overwrite : bool
@@ -61,6 +67,7 @@ class Request:
     out: Path
     subset: str | None = None
     scores: Path | None = None
+    labels: LabelChoice = field(default_factory=LabelChoice)
     backend: str = "auto"
     threads: int | None = None
     batch: int = BATCH
@@ -79,7 +86,7 @@ class Summary:
 
     Attributes
     ----------
-    videos, proposals : int
+    videos, proposals, detections : int
     seconds : float
         Wall time from the first video's start to the last one's result, without start-up.
     stages : mapping of stage to share
@@ -92,6 +99,7 @@ class Summary:
     out: Path
     videos: int
     proposals: int
+    detections: int
     seconds: float
     stages: dict[Stage, float]
     problems: tuple[Problem, ...]
@@ -119,6 +127,9 @@ def propose_dataset(request: Request, report: Report | None = None) -> Summary:
             "boundary scores that were computed elsewhere: --scores"
         )
     dataset = Dataset.load(request.dataset).subset(request.subset)
+    labels: Labeller | None
+    labels, lacking = request.labels.read((video.id for video in dataset), request.on_error)
+    dataset = replace(dataset, problems=(*dataset.problems, *lacking))
     pipeline = Pipeline.load(
         bundle,
         backend=request.backend,
@@ -126,21 +137,31 @@ def propose_dataset(request: Request, report: Report | None = None) -> Summary:
         edge=dataset.edge,
         tem=request.scores is None,
     )
-    with pipeline, _given_scores(request) as scores:
+    classify = request.labels.open_classifier(bundle, features=request.scores is None)
+    with pipeline, _given_scores(request) as scores, classify as classifier:
         if scores is None:
             dataset, jobs = _from_features(dataset, bundle, request.on_error, report)
         else:
             dataset, jobs = _from_scores(dataset, scores, request.on_error)
+        if classifier is not None:
+            labels = ClassifiedLabels(dataset, classifier, request.labels.top)
         begin = perf_counter()
         counted = _Counted(pipeline.run(jobs, batch=request.batch), len(dataset), report)
         summarise = partial(_summary, request, dataset, pipeline, counted, begin)
         if not request.writes_run:
-            write_result_file(counted, request.out)
+            if labels is None:
+                write_result_file(counted, request.out)
+            else:
+                _, counted.detections = write_labelled(_answers(counted), labels, request.out)
             return summarise()
         with new_run_folder(request.out, replace=request.overwrite) as folder:
             with RunWriter(folder) as writer:
-                for outcome in counted:
-                    writer.add(outcome)
+                answers = _answers(_recorded(counted, writer))
+                if labels is None:
+                    deque(answers, maxlen=0)
+                else:
+                    path = folder / DETECTIONS_FILE
+                    _, counted.detections = write_labelled(answers, labels, path)
             summary = summarise()
             write_info(folder, _info(request, bundle, summary))
     return summary
@@ -151,7 +172,7 @@ class _Counted:
 
     def __init__(self, outcomes: Iterator[Outcome], total: int, report: Report | None) -> None:
         self._outcomes, self._total, self._report = outcomes, total, report
-        self.videos = self.proposals = 0
+        self.videos = self.proposals = self.detections = 0
 
     def __iter__(self) -> Iterator[Outcome]:
         for outcome in self._outcomes:
@@ -162,6 +183,17 @@ class _Counted:
             self.proposals += len(outcome.proposals)
             if self._report:
                 self._report("propose", self.videos, self._total)
+
+
+def _recorded(outcomes: Iterable[Outcome], writer: RunWriter) -> Iterator[Outcome]:
+    """Outcomes as they pass, written to the run."""
+    for outcome in outcomes:
+        writer.add(outcome)
+        yield outcome
+
+
+def _answers(outcomes: Iterable[Outcome]) -> Iterator[tuple[str, Proposals]]:
+    return ((o.id, o.proposals) for o in outcomes if o.proposals is not None)
 
 
 def _given_scores(request: Request) -> AbstractContextManager[ScoreFiles | None]:
@@ -238,6 +270,7 @@ def _summary(
         out=request.out,
         videos=counted.videos,
         proposals=counted.proposals,
+        detections=counted.detections,
         seconds=perf_counter() - begin,
         stages=pipeline.clock.shares(),
         problems=dataset.problems,
@@ -268,6 +301,7 @@ def _info(request: Request, bundle: Bundle, summary: Summary) -> dict[str, Any]:
         "backend": request.backend,
         "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         "pipeline": to_dict(bundle.config),
+        "labels": request.labels.info(),
         "timing": {
             "seconds": round(summary.seconds, 3),
             "videos_per_second": round(summary.videos / summary.seconds, 1),

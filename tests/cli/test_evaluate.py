@@ -38,8 +38,8 @@ def test_tables_and_what_differs(folder: Path) -> None:
     assert "8 videos, 8 instances" in done.stdout
     assert "12.50" in done.stdout
     assert "0.95" in done.stdout
-    assert "7 videos (video_1, video_2, video_3, video_4, video_5, ...)" in done.stderr
-    assert "1 video (stranger)" in done.stderr
+    assert "missed: 7 (video_1, video_2, video_3, video_4, video_5, ...)" in done.stderr
+    assert "1 (stranger)" in done.stderr
 
 
 def test_json(folder: Path) -> None:

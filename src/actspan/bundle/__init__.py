@@ -5,22 +5,27 @@
     ├── tem.safetensors   weights; a bundle may hold one of the two networks
     ├── pem.safetensors
     ├── tem.onnx          written by `actspan export`
-    └── pem.onnx
+    ├── pem.onnx
+    ├── classifier.safetensors    labels of proposals, where one was trained
+    └── classifier.onnx
 
 A bundle appears all at once, files are replaced in one step, and whatever is read is checked.
 """
 
+from actspan.bundle.classifier import add_classifier
 from actspan.bundle.manifest import FileRecord, Source, SourceFile
 from actspan.bundle.model import Bundle
-from actspan.bundle.weights import NETS, Net, check_weights, weight_shapes
+from actspan.bundle.weights import NETS, Net, NetConfig, check_weights, weight_shapes
 
 __all__ = [
     "NETS",
     "Bundle",
     "FileRecord",
     "Net",
+    "NetConfig",
     "Source",
     "SourceFile",
+    "add_classifier",
     "check_weights",
     "weight_shapes",
 ]

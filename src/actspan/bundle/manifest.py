@@ -88,7 +88,8 @@ def check_consistent(manifest: Manifest, where: Path) -> None:
     """
     tem, pem = manifest.pipeline.tem, manifest.pipeline.pem
     channels, size = manifest.features.channels, manifest.pipeline.bsp.size
-    for name, config in (("tem", tem), ("pem", pem)):
+    stages = (("tem", tem), ("pem", pem), ("classifier", manifest.pipeline.classifier))
+    for name, config in stages:
         if config is None and f"{name}.safetensors" in manifest.files:
             raise BundleError(f"{where}: {name}.safetensors is there, but no [pipeline.{name}]")
     if tem is not None and channels is not None and tem.channels != channels:

@@ -30,8 +30,8 @@ from actspan.bundle.manifest import (
     check_consistent,
     read_manifest,
 )
-from actspan.bundle.weights import NETS, Net, check_weights
-from actspan.config import FeatureSpec, PemConfig, PipelineConfig, TemConfig, dump_toml, to_dict
+from actspan.bundle.weights import ABSENT, NETS, Net, NetConfig, check_weights
+from actspan.config import FeatureSpec, PipelineConfig, dump_toml, to_dict
 from actspan.errors import ActSpanError, BundleError, ShapeError
 from actspan.files import atomic_file
 from actspan.types import Float32
@@ -79,6 +79,11 @@ class Bundle:
     def has_pem(self) -> bool:
         """Whether it holds a PEM."""
         return "pem.safetensors" in self.files
+
+    @property
+    def has_classifier(self) -> bool:
+        """Whether it holds a proposal classifier."""
+        return "classifier.safetensors" in self.files
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -130,9 +135,10 @@ class Bundle:
         """
         path = Path(path)
         cls.check_target(path, overwrite=overwrite)
+        nets: tuple[tuple[Net, Mapping[str, ArrayLike] | None], ...] = (("tem", tem), ("pem", pem))
         contents = {
-            f"{net}.safetensors": _pack(path, config, net, weights)
-            for net, weights in (("tem", tem), ("pem", pem))
+            f"{net}.safetensors": pack(path, config, net, weights)
+            for net, weights in nets
             if weights is not None
         }
         if not contents:
@@ -241,17 +247,18 @@ class Bundle:
             write(temporary)
             record = measure(temporary)
             if files.pop(name, record) != record:
-                self._write_manifest(files)
+                self.write_manifest(files)
             place(temporary, self.path / name)
             files = dict(sorted((files | {name: record}).items()))
-            self._write_manifest(files)
+            self.write_manifest(files)
         except OSError as error:
             raise BundleError(f"{self.path / name}: cannot be written: {error}") from error
         finally:
             temporary.unlink(missing_ok=True)
         return replace(self, files=files)
 
-    def _write_manifest(self, files: dict[str, FileRecord]) -> None:
+    def write_manifest(self, files: dict[str, FileRecord]) -> None:
+        """Replace `model.toml`: this bundle's settings, and these files."""
         manifest = Manifest(
             format_version=FORMAT_VERSION,
             source=self.source,
@@ -270,26 +277,29 @@ class Bundle:
         if name in self.files:
             return self.files[name]
         net = name.partition(".")[0]
-        if net in NETS and f"{net}.safetensors" not in self.files:
-            raise BundleError(f"{self.path}: this bundle has no {net.upper()}; {_ABSENT[net]}")
+        if net in ABSENT and f"{net}.safetensors" not in self.files:
+            what = net.upper() if net in NETS else net
+            raise BundleError(f"{self.path}: this bundle has no {what}; {ABSENT[net]}")
         raise BundleError(f"{self.path}: has no {name}; write it: actspan export {self.path}")
 
 
-_ABSENT = {
-    "tem": "start from boundary scores (actspan propose --scores), or make a bundle of both "
-    "networks: actspan convert TEM PEM --out BUNDLE",
-    "pem": "make a bundle of both networks: actspan convert TEM PEM --out BUNDLE, or actspan train",
-}
-
-
-def _stage(config: PipelineConfig, net: str, path: Path) -> TemConfig | PemConfig:
-    stage = config.tem if net == "tem" else config.pem
+def _stage(config: PipelineConfig, net: Net, path: Path) -> NetConfig:
+    stages: dict[Net, NetConfig | None]
+    stages = {"tem": config.tem, "pem": config.pem, "classifier": config.classifier}
+    stage = stages[net]
     if stage is None:
         raise BundleError(f"{path}: there are {net} weights, but no config of {net}")
     return stage
 
 
-def _pack(path: Path, config: PipelineConfig, net: str, weights: Mapping[str, ArrayLike]) -> bytes:
+def pack(path: Path, config: PipelineConfig, net: Net, weights: Mapping[str, ArrayLike]) -> bytes:
+    """The file of a network's weights.
+
+    Raises
+    ------
+    BundleError
+        They do not fit `config`; `path` is named.
+    """
     from safetensors.numpy import save
 
     try:

@@ -8,17 +8,35 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.config import PemConfig, TemConfig
+from actspan.config import ClassifierConfig, PemConfig, TemConfig
 from actspan.errors import ShapeError
 from actspan.types import Float32
 
-Net = Literal["tem", "pem"]
-NETS: tuple[Net, ...] = ("tem", "pem")
+Net = Literal["tem", "pem", "classifier"]
+NETS: tuple[Net, ...] = ("tem", "pem")  # those of BSN; a bundle may have a classifier beside them
+NetConfig = TemConfig | PemConfig | ClassifierConfig
+
+ABSENT: dict[str, str] = {  # what to do about a network that a bundle lacks
+    "tem": "start from boundary scores (actspan propose --scores), or make a bundle of both "
+    "networks: actspan convert TEM PEM --out BUNDLE",
+    "pem": "make a bundle of both networks: actspan convert TEM PEM --out BUNDLE, or actspan train",
+    "classifier": "train one on labelled data, or take labels from a score file: --labels-from",
+}
 
 
-def weight_shapes(config: TemConfig | PemConfig) -> dict[str, tuple[int, ...]]:
+def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight that a network must have."""
     H = config.hidden
+    if isinstance(config, ClassifierConfig):
+        outputs = len(config.labels) + 1  # and background
+        return {
+            "input.mean": (config.inputs,),
+            "input.scale": (config.inputs,),
+            "fc1.weight": (H, config.inputs),
+            "fc1.bias": (H,),
+            "fc2.weight": (outputs, H),
+            "fc2.bias": (outputs,),
+        }
     if isinstance(config, PemConfig):
         return {
             "fc1.weight": (H, config.inputs),
@@ -36,9 +54,7 @@ def weight_shapes(config: TemConfig | PemConfig) -> dict[str, tuple[int, ...]]:
     }
 
 
-def check_weights(
-    weights: Mapping[str, ArrayLike], config: TemConfig | PemConfig
-) -> dict[str, Float32]:
+def check_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> dict[str, Float32]:
     """The weights of one network as contiguous float32, if they are what `config` says.
 
     TEM may also have `input.mean` and `input.scale`, (C,): its input is then

@@ -19,7 +19,12 @@ class LazyGroup(click.Group):
         "train": ("actspan.cli.train", "Train TEM and PEM on a dataset folder into a bundle."),
         "convert": ("actspan.cli.convert", "Turn published checkpoints into a bundle."),
         "export": ("actspan.cli.export", "Write a bundle's networks as ONNX, checked numerically."),
+        "optimize": ("actspan.cli.optimize", "Rewrite any ONNX file by graph passes, checked."),
+        "verify": ("actspan.cli.verify", "Hold every way to run a model against its checkpoint."),
+        "backends": ("actspan.cli.backends", "List the inference runtimes that are usable here."),
         "propose": ("actspan.cli.propose", "Find scored segments in the videos of a dataset."),
+        "label": ("actspan.cli.label", "Turn proposals into detections: give them labels."),
+        "annotate": ("actspan.cli.annotate", "Convert annotations from one form to another."),
         "evaluate": ("actspan.cli.evaluate", "Average recall (AR@AN, AUC) of proposals."),
     }
 

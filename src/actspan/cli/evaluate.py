@@ -1,19 +1,31 @@
-"""`actspan evaluate`: average recall of proposals."""
+"""`actspan evaluate`: average recall of proposals, mAP of detections, and where both are lost."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.common import json_option, reports_errors, say
+from actspan.cli.common import json_option, progress_report, reports_errors, say
+from actspan.cli.detection_report import (
+    detection_document,
+    mistakes_document,
+    print_detection,
+    print_mistakes,
+    say_about_detection,
+)
+from actspan.cli.diagnosis_report import diagnosis_document, print_diagnosis
+from actspan.cli.recall_report import print_recall, recall_document, say_about_recall
 
 if TYPE_CHECKING:
-    from actspan.evaluation.recall import RecallResult
-
-_NAMED = 5  # how many missing or extra videos are named on the terminal; --json names all
+    from actspan.data.annotations import Annotations
+    from actspan.evaluation.diagnosis import Diagnosis
+    from actspan.evaluation.mistakes import Mistakes
+    from actspan.evaluation.protocols import Task
+    from actspan.types import Float64
 
 _existing = click.Path(exists=True, path_type=Path)
 
@@ -24,15 +36,34 @@ _existing = click.Path(exists=True, path_type=Path)
     "--ground-truth",
     type=_existing,
     required=True,
-    help="Annotations: ActivityNet's JSON, the BSN authors', or a folder that holds either.",
+    help="Annotations in any form that `actspan annotate convert` reads, or a dataset folder.",
 )
 @click.option("--subset", default="validation", show_default=True, help="Videos to evaluate.")
 @click.option(
+    "--labels",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only instances with such labels, as in '*_TO_*'; may be repeated. [default: all]",
+)
+@click.option(
+    "--task",
+    type=click.Choice(["proposal", "detection"]),
+    default="proposal",
+    show_default=True,
+    help="Average recall of proposals, or average mAP of detections.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["activitynet", "thumos14"]),
+    default="activitynet",
+    show_default=True,
+    help="Thresholds and budgets: thumos14 is mAP at 0.3:0.1:0.7, AR up to 1000 proposals.",
+)
+@click.option("--tiou", help="Other thresholds: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75.")
+@click.option(
     "--max-proposals",
     type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="Largest average number of proposals a video (THUMOS14: 1000).",
+    help="Largest average number of proposals a video. [default: the protocol's]",
 )
 @click.option(
     "--blocked",
@@ -51,28 +82,76 @@ _existing = click.Path(exists=True, path_type=Path)
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the AR-AN picture: .png, .svg or .pdf.",
 )
+@click.option(
+    "--diagnose",
+    is_flag=True,
+    help="Say why: the stage that loses each missed instance (of a run), errors of detections.",
+)
 @json_option
 @reports_errors
 def command(
     result: Path,
     ground_truth: Path,
     subset: str,
-    max_proposals: int,
+    labels: tuple[str, ...],
+    task: Task,
+    protocol: str,
+    tiou: str | None,
+    max_proposals: int | None,
     blocked: Path | None,
     on_error: Literal["fail", "skip"],
     plot: Path | None,
+    diagnose: bool,
     as_json: bool,
 ) -> None:
-    """Average recall of RESULT (a result.json or a run folder), the ActivityNet protocol.
+    """Average recall of RESULT (a result.json or a run folder), or average mAP of detections.
 
     Prints AR@1 ... AR@100 and AUC in percent, and recall at every tIoU. Videos without proposals
-    count as missed; they, and videos that were not evaluated, are named.
+    count as missed; they, and videos that were not evaluated, are named. With --task detection
+    RESULT is a file of labelled proposals, or a run that holds detections.json.
 
     \b
     Example:
       actspan evaluate run/ --ground-truth my-videos/ --plot curve.png
       actspan evaluate result.json --ground-truth annotations.json --json
+      actspan evaluate run/ --ground-truth recordings/ --labels '*_TO_*'
+      actspan evaluate run/ --ground-truth my-videos/ --diagnose
+      actspan evaluate run/ --ground-truth thumos14/ --task detection --protocol thumos14
     """
+    from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
+
+    agreed = PROTOCOLS[protocol]
+    asked = _Asked(
+        result=result,
+        truth=_truth(ground_truth, labels),
+        subset=subset,
+        tiou=parse_thresholds(tiou or agreed.tiou(task)),
+        max_proposals=max_proposals or agreed.max_proposals,
+        blocked=blocked,
+        on_error=on_error,
+    )
+    if task == "detection":
+        if plot is not None:
+            raise click.UsageError("--plot draws average recall: leave out --task detection")
+        _evaluate_detection(asked, diagnose, as_json)
+    else:
+        _evaluate_recall(asked, plot, diagnose, as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What both tasks need to know."""
+
+    result: Path
+    truth: Path | Annotations
+    subset: str
+    tiou: Float64
+    max_proposals: int
+    blocked: Path | None
+    on_error: Literal["fail", "skip"]
+
+
+def _evaluate_recall(asked: _Asked, plot: Path | None, diagnose: bool, as_json: bool) -> None:
     from actspan.evaluation.recall import evaluate_recall
 
     if plot is not None:
@@ -80,18 +159,30 @@ def command(
 
         check_picture(plot)
     found = evaluate_recall(
-        ground_truth,
-        result,
-        subset=subset,
-        max_proposals=max_proposals,
-        blocked=blocked,
-        on_error=on_error,
+        asked.truth,
+        asked.result,
+        subset=asked.subset,
+        max_proposals=asked.max_proposals,
+        tiou=asked.tiou,
+        blocked=asked.blocked,
+        on_error=asked.on_error,
     )
+    diagnosis = _diagnose(asked) if diagnose else None
+    mistakes = _mistakes(asked) if diagnose and _has_detections(asked.result) else None
     if as_json:
-        click.echo(json.dumps(_document(found, subset), indent=1, ensure_ascii=False))
+        document = recall_document(found, asked.subset)
+        if diagnosis is not None:
+            document["diagnosis"] = diagnosis_document(diagnosis)
+        if mistakes is not None:
+            document["diagnosis"]["detections"] = mistakes_document(mistakes)
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
     else:
-        _print_tables(found, subset)
-    _say_what_differs(found)
+        print_recall(found, asked.subset)
+        if diagnosis is not None:
+            print_diagnosis(diagnosis)
+        if mistakes is not None:
+            print_mistakes(mistakes)
+    say_about_recall(found)
     if plot is not None:
         from actspan.report.curves import plot_recall
 
@@ -99,68 +190,70 @@ def command(
         say(f"picture: {plot}")
 
 
-def _recall_by_tiou(found: RecallResult) -> dict[str, float]:
-    """Recall in percent at the largest budget, by threshold."""
-    pairs = zip(found.tiou.tolist(), found.recall[:, -1].tolist(), strict=True)
-    return {f"{tiou:.2f}": 100.0 * recall for tiou, recall in pairs}
+def _evaluate_detection(asked: _Asked, diagnose: bool, as_json: bool) -> None:
+    from actspan.evaluation.detection import evaluate_detection
+
+    found = evaluate_detection(
+        asked.truth,
+        asked.result,
+        subset=asked.subset,
+        tiou=asked.tiou,
+        blocked=asked.blocked,
+        on_error=asked.on_error,
+    )
+    mistakes = _mistakes(asked) if diagnose else None
+    if as_json:
+        document = {**detection_document(found), "subset": asked.subset}
+        if mistakes is not None:
+            document["diagnosis"] = {"detections": mistakes_document(mistakes)}
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+    else:
+        print_detection(found, asked.subset)
+        if mistakes is not None:
+            print_mistakes(mistakes)
+    say_about_detection(found)
 
 
-def _document(found: RecallResult, subset: str) -> dict[str, Any]:
-    """The answer for machines: recall in percent throughout."""
-    return {
-        **found.summary(),
-        "recall_by_tiou": _recall_by_tiou(found),
-        "curve": {
-            "proposals_per_video": found.proposals_per_video.tolist(),
-            "average_recall": (100.0 * found.average_recall).tolist(),
-        },
-        "subset": subset,
-        "max_proposals": found.max_proposals,
-        "videos": found.videos,
-        "instances": found.instances,
-        "proposals": found.proposals,
-        "missing": list(found.missing),
-        "extra": list(found.extra),
-        "problems": [
-            {"video": p.video, "file": p.file, "problem": p.problem} for p in found.problems
-        ],
-    }
+def _diagnose(asked: _Asked) -> Diagnosis:
+    from actspan.evaluation.diagnosis import diagnose
+
+    with progress_report() as report:
+        return diagnose(
+            asked.result,
+            asked.truth,
+            subset=asked.subset,
+            max_proposals=asked.max_proposals,
+            tiou=asked.tiou,
+            blocked=asked.blocked,
+            on_error=asked.on_error,
+            progress=lambda done, total: report("diagnose", done, total),
+        )
 
 
-def _print_tables(found: RecallResult, subset: str) -> None:
-    from rich.console import Console
+def _mistakes(asked: _Asked) -> Mistakes:
+    from actspan.evaluation.mistakes import diagnose_detections
 
-    console = Console(highlight=False)
-    click.echo(f"{subset}: {found.videos:,} videos, {found.instances:,} instances; in percent")
-    console.print(_row(found.summary(), digits=2))
-    click.echo(f"recall at AN = {found.max_proposals}, by tIoU")
-    console.print(_row(_recall_by_tiou(found), digits=1))
-
-
-def _row(values: dict[str, float], digits: int) -> Any:
-    """A table of one row."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in values:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_row(*(f"{value:.{digits}f}" for value in values.values()))
-    return table
+    return diagnose_detections(
+        asked.truth,
+        asked.result,
+        subset=asked.subset,
+        tiou=asked.tiou,
+        blocked=asked.blocked,
+        on_error=asked.on_error,
+    )
 
 
-def _say_what_differs(found: RecallResult) -> None:
-    if found.missing:
-        say(f"{_names(found.missing)} without proposals, counted as missed")
-    if found.extra:
-        say(f"{_names(found.extra)} with results but not evaluated (other subset, no instances)")
-    if found.problems:
-        names = tuple(problem.video for problem in found.problems)
-        say(f"{_names(names)} left out: annotations cannot be read")
+def _has_detections(result: Path) -> bool:
+    from actspan.data.detections import DETECTIONS_FILE
+
+    return (result / DETECTIONS_FILE).is_file()
 
 
-def _names(videos: tuple[str, ...]) -> str:
-    """`3 videos (a, b, c)`, with at most a few of them by name."""
-    first = ", ".join(videos[:_NAMED])
-    rest = ", ..." if len(videos) > _NAMED else ""
-    return f"{len(videos)} video{'s' if len(videos) > 1 else ''} ({first}{rest})"
+def _truth(path: Path, labels: tuple[str, ...]) -> Path | Annotations:
+    """The ground truth, read if only some of its labels are wanted."""
+    if not labels:
+        return path
+    from actspan.data.annotations import read_annotations
+    from actspan.data.labels import split_patterns
+
+    return read_annotations(path).with_labels(split_patterns(labels))

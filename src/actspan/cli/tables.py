@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
 from actspan.data.problems import Problem
 
 _MOST_ROWS = 50
+_NAMED = 5  # how many videos or labels are named in a line; --json names all
 
 
 def problem_table(problems: Sequence[Problem]) -> Table:
@@ -21,3 +23,18 @@ def problem_table(problems: Sequence[Problem]) -> Table:
     if len(problems) > _MOST_ROWS:
         table.caption = f"... and {len(problems) - _MOST_ROWS} more"
     return table
+
+
+def row_table(values: Mapping[str, float], *, digits: int) -> Table:
+    """A table of one row of figures."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in values:
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_row(*(f"{value:.{digits}f}" for value in values.values()))
+    return table
+
+
+def name_some(names: Sequence[str]) -> str:
+    """`7 (a, b, c, d, e, ...)`: how many there are, and at most a few of them by name."""
+    rest = ", ..." if len(names) > _NAMED else ""
+    return f"{len(names)} ({', '.join(names[:_NAMED])}{rest})"

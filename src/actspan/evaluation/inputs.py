@@ -11,7 +11,12 @@ from typing import Literal
 
 import numpy as np
 
-from actspan.data.annotations import canonical_id, read_annotations
+from actspan.data.annotations import (
+    Annotations,
+    canonical_id,
+    canonical_subset,
+    read_annotations,
+)
 from actspan.data.problems import Problem
 from actspan.data.results import read_result
 from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
@@ -36,24 +41,44 @@ class Truth:
     problems: tuple[Problem, ...] = ()
 
 
-def load_truth(
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The videos of a subset, with or without instances.
+
+    Attributes
+    ----------
+    videos : tuple of Video
+        In the source's order; at least one has instances.
+    where : str
+        `file: ` for messages, or nothing.
+    problems : tuple of Problem
+        Entries of the source that were left out, because they could not be read.
+    """
+
+    videos: tuple[Video, ...]
+    where: str
+    problems: tuple[Problem, ...] = ()
+
+
+def load_videos(
     source: Path | str | Iterable[Video],
     subset: str | None,
     blocked: frozenset[str],
     on_error: OnError,
-) -> Truth:
-    """Ground truth of the videos of a subset (all for None) that have instances.
+) -> Chosen:
+    """Ground truth of the videos of a subset (all for None), without blocked ones.
 
     Raises
     ------
     AnnotationError
-        No video of the subset has instances, or a video is there twice.
+        No video of the subset has instances, or one is there twice.
     DatasetError
         Entries cannot be read and `on_error` is "fail".
     """
     if isinstance(source, (str, os.PathLike)):
-        found = read_annotations(Path(source))
-        videos, problems, where = found.videos, found.problems, f"{found.path}: "
+        source = read_annotations(Path(source))
+    if isinstance(source, Annotations):
+        videos, problems, where = source.videos, source.problems, f"{source.path}: "
     else:
         videos, problems, where = tuple(source), (), ""
     problems = tuple(problem for problem in problems if problem.is_error)
@@ -63,16 +88,28 @@ def load_truth(
             "Mend them: recall without them is not comparable; or go on all the same: "
             "--on-error skip.",
         )
-    chosen = [v for v in videos if subset is None or v.subset == subset]
-    segments = {v.id: v.segments for v in chosen if len(v.segments) and v.id not in blocked}
-    if not segments:
+    wanted = None if subset is None else canonical_subset(subset)
+    chosen = tuple(v for v in videos if wanted in (None, v.subset) and v.id not in blocked)
+    if not any(len(v.segments) for v in chosen):
         there = ", ".join(sorted({repr(v.subset) for v in videos if len(v.segments)})) or "none"
         raise AnnotationError(
             f"{where}no video with instances in subset {subset!r}; subsets with instances: {there}"
         )
-    if len(segments) != sum(len(v.segments) > 0 and v.id not in blocked for v in chosen):
+    if len({v.id for v in chosen}) != len(chosen):
         raise AnnotationError(f"{where}a video is there twice; keep one of the two")
-    return Truth(segments, problems)
+    return Chosen(chosen, where, problems)
+
+
+def load_truth(
+    source: Path | str | Iterable[Video],
+    subset: str | None,
+    blocked: frozenset[str],
+    on_error: OnError,
+) -> Truth:
+    """Instances of the videos of a subset that have any; raises as `load_videos`."""
+    chosen = load_videos(source, subset, blocked, on_error)
+    segments = {v.id: v.segments for v in chosen.videos if len(v.segments)}
+    return Truth(segments, chosen.problems)
 
 
 def load_proposals(source: Path | str | Mapping[str, Proposals]) -> dict[str, Proposals]:

@@ -21,6 +21,7 @@ from actspan.evaluation.inputs import (
     load_truth,
 )
 from actspan.evaluation.kernels import Int64, count_matches
+from actspan.evaluation.protocols import check_thresholds
 from actspan.types import Float64, Proposals, Video
 
 REPORTED = (1, 5, 10, 50, 100, 200, 500, 1000)  # the AN of tables in papers
@@ -152,7 +153,7 @@ def evaluate_recall(
     >>> round(evaluate_recall([video], found).at(100), 1)  # 9 of 10 s of one of the two
     45.0
     """
-    thresholds = _thresholds(tiou)
+    thresholds = check_thresholds(tiou)
     if max_proposals < 1:
         raise ConfigError(f"max_proposals is {max_proposals}; it must be at least 1")
     left_out = load_blocked(blocked)
@@ -176,34 +177,12 @@ def evaluate_recall(
     )
 
 
-def _thresholds(tiou: ArrayLike | None) -> Float64:
-    values = np.linspace(0.5, 0.95, 10) if tiou is None else np.array(tiou, np.float64, ndmin=1)
-    fits = values.ndim == 1 and len(values) > 0 and (values > 0).all() and (values <= 1).all()
-    if not (fits and (np.diff(values) > 0).all()):
-        raise ConfigError(f"tiou is {tiou!r}; thresholds in (0, 1], ascending, are needed")
-    return values
-
-
 def _recall(
     segments: list[Float64], ranked: list[Proposals], max_proposals: int, thresholds: Float64
 ) -> tuple[Float64, Float64]:
     """Recall (K, A) and proposals a video (A,); one entry of both lists a video."""
-    videos = len(segments)
     counts = np.array([len(p) for p in ranked], np.int64)
-    offered = int(counts.sum())
-    if offered == 0:
-        raise ResultError(
-            f"no proposals for any of the {videos} evaluated videos: "
-            "do the ids of results and ground truth, and the subset, fit?"
-        )
-    # the order of these float operations, and their truncation, is part of the published number
-    ratio = max_proposals * float(videos) / offered
-    kept = np.minimum((counts * ratio).astype(np.int64), counts)
-    total = int(kept.sum())
-    if total == 0:
-        raise ConfigError(f"max_proposals {max_proposals} leaves no proposal to any video")
-    share = np.arange(1, max_proposals + 1) / float(max_proposals)
-    share = share * (max_proposals * float(videos) / total)
+    kept, share, total = _budgets(counts, max_proposals)
 
     truth = np.concatenate(segments)
     start, end = _best_first(ranked, counts)
@@ -218,7 +197,39 @@ def _recall(
         share,
         thresholds,
     )
-    return matches / len(truth), share * (float(total) / videos)
+    return matches / len(truth), share * (float(total) / len(segments))
+
+
+def contributing(counts: Int64, max_proposals: int) -> Int64:
+    """How many of its `counts` proposals each video contributes at the largest budget.
+
+    Raises
+    ------
+    ResultError, ConfigError
+        As `evaluate_recall`.
+    """
+    kept, share, _ = _budgets(counts, max_proposals)
+    taken: Int64 = np.minimum((kept * share[-1]).astype(np.int64), kept)
+    return taken
+
+
+def _budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:
+    """Proposals a video may use, the share of them at each budget, and how many that is in all."""
+    videos = len(counts)
+    offered = int(counts.sum())
+    if offered == 0:
+        raise ResultError(
+            f"no proposals for any of the {videos} evaluated videos: "
+            "do the ids of results and ground truth, and the subset, fit?"
+        )
+    # the order of these float operations, and their truncation, is part of the published number
+    ratio = max_proposals * float(videos) / offered
+    kept = np.minimum((counts * ratio).astype(np.int64), counts)
+    total = int(kept.sum())
+    if total == 0:
+        raise ConfigError(f"max_proposals {max_proposals} leaves no proposal to any video")
+    share = np.arange(1, max_proposals + 1) / float(max_proposals)
+    return kept, share * (max_proposals * float(videos) / total), total
 
 
 def _offsets(counts: Int64) -> Int64:

@@ -9,15 +9,14 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
-from actspan.bundle import check_weights
-from actspan.config import PemConfig, TemConfig
+from actspan.bundle import NetConfig, check_weights
 from actspan.types import Float32
 
 
 class Net(nn.Module):
     """A network whose parameters and buffers are exactly the weights of a bundle."""
 
-    config: TemConfig | PemConfig
+    config: NetConfig
 
     def weights(self) -> dict[str, Float32]:
         """A copy of the weights on the CPU."""

@@ -1,0 +1,133 @@
+"""What `actspan evaluate --task detection` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from actspan.cli.common import say
+from actspan.cli.tables import name_some, row_table
+
+if TYPE_CHECKING:
+    from actspan.evaluation.detection import DetectionResult
+    from actspan.evaluation.mistakes import Mistakes
+
+
+def detection_document(found: DetectionResult) -> dict[str, Any]:
+    """The answer for machines: in percent throughout."""
+    thresholds = [f"{tiou:.2f}" for tiou in found.tiou.tolist()]
+    columns = (100.0 * found.average_precision.T).tolist()
+    means = found.by_class()
+    return {
+        **found.summary(),
+        "classes": {
+            name: {
+                "AP": means[name],
+                "by_tiou": dict(zip(thresholds, column, strict=True)),
+                "instances": instances,
+                "detections": detections,
+            }
+            for name, column, instances, detections in zip(
+                found.classes,
+                columns,
+                found.instances.tolist(),
+                found.detections.tolist(),
+                strict=True,
+            )
+        },
+        "videos": found.videos,
+        "undetected": list(found.undetected),
+        "unknown": dict(found.unknown),
+        "missing": list(found.missing),
+        "extra": list(found.extra),
+        "problems": [
+            {"video": p.video, "file": p.file, "problem": p.problem} for p in found.problems
+        ],
+    }
+
+
+def print_detection(found: DetectionResult, subset: str) -> None:
+    """MAP by threshold and AP by class, in percent."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    instances = int(found.instances.sum())
+    click.echo(
+        f"{subset}: {found.videos:,} videos, {instances:,} instances, {len(found.classes)} "
+        "class(es); in percent"
+    )
+    console = Console(highlight=False)
+    click.echo("mAP, by tIoU")
+    means = {name.removeprefix("mAP@"): value for name, value in found.summary().items()}
+    means["average"] = means.pop("average_mAP")
+    console.print(row_table(means, digits=2))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("class")
+    for heading in ("AP", "instances", "detections"):
+        table.add_column(heading, justify="right")
+    precision = found.by_class()
+    rows = zip(found.classes, found.instances.tolist(), found.detections.tolist(), strict=True)
+    for name, count, detections in rows:
+        table.add_row(escape(name), f"{precision[name]:.2f}", f"{count:,}", f"{detections:,}")
+    console.print(table)
+
+
+def say_about_detection(found: DetectionResult) -> None:
+    """What was left out or counts as missed."""
+    if found.undetected:
+        say(f"classes without detections, AP 0: {name_some(found.undetected)}")
+    if found.unknown:
+        names = name_some(tuple(found.unknown))
+        count = sum(found.unknown.values())
+        say(f"{count} detections with labels that the ground truth lacks, left out: {names}")
+    if found.missing:
+        say(f"videos without detections: {name_some(found.missing)}")
+    if found.extra:
+        say(f"videos with detections but not evaluated: {name_some(found.extra)}")
+    if found.problems:
+        names = name_some(tuple(problem.video for problem in found.problems))
+        say(f"left out, annotations cannot be read: {names}")
+
+
+def mistakes_document(found: Mistakes) -> dict[str, Any]:
+    """Shares of the best detections, and gains of average mAP, in percent."""
+    from actspan.evaluation.mistakes import KINDS
+
+    shares, gains = 100.0 * found.share, 100.0 * found.gain
+    thresholds = [f"{tiou:.2f}" for tiou in found.tiou.tolist()]
+    return {
+        "right": 100.0 * float(found.right.mean()),
+        "kinds": {
+            kind: {
+                "share": float(shares[:, number].mean()),
+                "by_tiou": dict(zip(thresholds, shares[:, number].tolist(), strict=True)),
+                "gain": float(gains[number]),
+            }
+            for number, kind in enumerate(KINDS)
+        },
+    }
+
+
+def print_mistakes(found: Mistakes) -> None:
+    """A row a kind of error."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    document = mistakes_document(found)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title="Wrong detections, mean over the thresholds",
+        title_justify="left",
+    )
+    table.add_column("kind")
+    table.add_column("share of the best", justify="right")
+    table.add_column("gain of average mAP without them", justify="right")
+    for kind, row in document["kinds"].items():
+        table.add_row(kind, f"{row['share']:.1f}", f"{row['gain']:+.2f}")
+    table.add_row("(right)", f"{document['right']:.1f}", "")
+    Console(highlight=False).print(table)

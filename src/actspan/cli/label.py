@@ -1,0 +1,101 @@
+"""`actspan label`: proposals to detections."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from actspan.cli.common import console, json_option, progress_report, reports_errors, say
+
+if TYPE_CHECKING:
+    from actspan.labelling.job import Labelled
+
+_existing = click.Path(exists=True, path_type=Path)
+
+
+@click.command()
+@click.argument("result", type=_existing)
+@click.option(
+    "--labels-from",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A score file: {video: [{label, score}, ...]}, or one label a proposal.",
+)
+@click.option("--model", type=_existing, help="A bundle with a classifier of proposals.")
+@click.option("--dataset", type=_existing, help="The features that the classifier looks at.")
+@click.option(
+    "--top-labels",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Labels a proposal.",
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where detections go. [default: detections.json in the run]",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="Stop at videos without labels or features, or leave them without detections.",
+)
+@json_option
+@reports_errors
+def command(
+    result: Path,
+    labels_from: Path | None,
+    model: Path | None,
+    dataset: Path | None,
+    top_labels: int,
+    out: Path | None,
+    on_error: Literal["fail", "skip"],
+    as_json: bool,
+) -> None:
+    """Give the proposals of RESULT (a result.json or a run folder) labels.
+
+    Labels come from a score file or from a classifier that was trained into a bundle. Each
+    proposal gets its best labels, its score multiplied by theirs.
+
+    \b
+    Example:
+      actspan label run/ --labels-from scores.json
+      actspan label result.json --model bsn/ --dataset my-videos/ --out detections.json
+    """
+    if (labels_from is None) == (model is None):
+        raise click.UsageError("give either --labels-from or --model")
+    if (model is None) != (dataset is None):
+        raise click.UsageError("--model and --dataset belong together")
+    with progress_report() as report:
+        from actspan.labelling import LabelChoice
+        from actspan.labelling.job import LabelRequest, label_result
+
+        labels = LabelChoice(labels_from, model is not None, top_labels)
+        request = LabelRequest(result, labels, out, model, dataset, on_error)
+        done = label_result(request, report)
+    if as_json:
+        click.echo(json.dumps(_figures(done)))
+    else:
+        _print(done)
+
+
+def _figures(done: Labelled) -> dict[str, object]:
+    return {
+        "out": str(done.out),
+        "videos": done.videos,
+        "detections": done.detections,
+        "seconds": done.seconds,
+        "problems": [[p.video, p.problem] for p in done.problems],
+    }
+
+
+def _print(done: Labelled) -> None:
+    from actspan.cli.tables import problem_table
+
+    if done.problems:
+        console.print(problem_table(done.problems))
+    say(f"{done.detections} detections in {done.videos} videos in {done.out}")

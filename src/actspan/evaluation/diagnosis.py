@@ -1,0 +1,233 @@
+"""Why recall is what it is: which instances are missed, at which stage, and what that costs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from actspan.bundle import Bundle
+from actspan.config import PipelineConfig, from_dict
+from actspan.errors import ActSpanError
+from actspan.evaluation.bins import Bin, bins_of
+from actspan.evaluation.evidence import Evidence, Found, Rate, make_evidence, read_found
+from actspan.evaluation.inputs import OnError, load_blocked, load_videos
+from actspan.evaluation.matching import Int64
+from actspan.evaluation.recall import RecallResult, contributing, evaluate_recall
+from actspan.evaluation.stages import IDEAL, STAGES, Trace, lost_at, trace
+from actspan.parallel import map_ordered
+from actspan.run import RUN_FILE, Run
+from actspan.runtime import open_session
+from actspan.types import Float32, Float64, Proposals, Video
+
+Progress = Callable[[int, int], None]  # (videos done, videos in all)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Diagnosis:
+    """Where a run loses instances.
+
+    Attributes
+    ----------
+    recall : RecallResult
+        As it is.
+    videos : tuple of str
+        The video of each of the M instances.
+    segments : (M, 2) float64
+        Seconds.
+    labels : tuple of str
+    best : (M, 6) float64
+        Largest tIoU left after each stage, see `actspan.evaluation.stages.Trace`; the last column
+        is that of the answer.
+    lost : (K, M) int64
+        Position in `STAGES` of the stage that loses it at each threshold, len(STAGES) if found.
+    bins : mapping of str to tuple of Bin
+        Recall by "length", "coverage" and "instances" (a video).
+    ideal : mapping of stage to RecallResult
+        What the run would reach if this stage were perfect. A stage whose gain cannot be told is
+        missing.
+    notes : tuple of str
+        What could not be told, and why.
+    """
+
+    recall: RecallResult
+    videos: tuple[str, ...]
+    segments: Float64
+    labels: tuple[str, ...]
+    best: Float64
+    lost: Int64
+    bins: Mapping[str, tuple[Bin, ...]]
+    ideal: Mapping[str, RecallResult]
+    notes: tuple[str, ...] = ()
+
+    def losses(self) -> Float64:
+        """Share of the instances lost at each stage, and found (last), by threshold: (K, 7)."""
+        counts = [(self.lost == stage).mean(axis=1) for stage in range(len(STAGES) + 1)]
+        return np.stack(counts, axis=1)
+
+    def gains(self) -> dict[str, dict[str, float]]:
+        """What AR and AUC would win by each perfect stage, in points of percent."""
+        now = self.recall.summary()
+        return {
+            stage: {name: value - now[name] for name, value in found.summary().items()}
+            for stage, found in self.ideal.items()
+        }
+
+
+def diagnose(
+    run: Run | Path | str,
+    ground_truth: Path | str | Iterable[Video],
+    *,
+    subset: str | None = "validation",
+    max_proposals: int = 100,
+    tiou: ArrayLike | None = None,
+    blocked: Path | str | Iterable[str] | None = None,
+    on_error: OnError = "fail",
+    model: Bundle | None = None,
+    progress: Progress | None = None,
+) -> Diagnosis:
+    """Follow every instance through the stages of a run.
+
+    Parameters
+    ----------
+    run : Run or path
+        A run folder with boundary scores, candidates and result.
+    ground_truth, subset, max_proposals, tiou, blocked, on_error
+        As in `evaluate_recall`, whose numbers these are.
+    model : Bundle, optional
+        To rate candidates that the top-K cut removed; the run's own bundle unless given.
+    progress : callable, optional
+        Told (videos done, videos in all).
+
+    Raises
+    ------
+    ResultError
+        `run` is not a run, or is damaged.
+    AnnotationError, DatasetError, ConfigError
+        As `evaluate_recall`.
+
+    Examples
+    --------
+    >>> found = diagnose("run/", "my-videos/")  # doctest: +SKIP
+    >>> found.gains()["ranking"]["AR@100"]  # points of percent  # doctest: +SKIP
+    3.1
+    """
+    run = run if isinstance(run, Run) else Run.load(run)
+    config = from_dict(PipelineConfig, run.info.get("pipeline", {}), where=str(run.path / RUN_FILE))
+    chosen = load_videos(ground_truth, subset, load_blocked(blocked), on_error)
+    videos = {v.id: v for v in chosen.videos if len(v.segments)}
+    answers = run.proposals()
+    judge = partial(
+        evaluate_recall, videos.values(), subset=None, max_proposals=max_proposals, tiou=tiou
+    )
+    recall = judge(answers)
+    with ExitStack() as stack:
+        rate, note = _rater(run, model, stack)
+        traces = _Tracing(config, rate, answers, _contributing(recall, videos, answers))
+        collected = dict(traces.run(read_found(run, videos), len(videos), progress))
+    notes = (note,) if note and traces.cut else ()
+    return _diagnosis(recall, videos, collected, judge, notes)
+
+
+def _diagnosis(
+    recall: RecallResult,
+    videos: Mapping[str, Video],
+    traces: Mapping[str, Trace],
+    judge: Callable[[Mapping[str, Proposals]], RecallResult],
+    notes: tuple[str, ...],
+) -> Diagnosis:
+    nothing = {name: np.zeros((len(v.segments), len(STAGES))) for name, v in videos.items()}
+    best = np.concatenate(
+        [traces[name].best if name in traces else nothing[name] for name in videos]
+    )
+    lost = lost_at(best, recall.tiou)
+    segments = np.concatenate([video.segments for video in videos.values()])
+    counts = [len(video.segments) for video in videos.values()]
+    durations = np.repeat([video.duration for video in videos.values()], counts)
+    seconds = segments[:, 1] - segments[:, 0]
+    told = [stage for stage in IDEAL if not (notes and stage == "top-k")]
+    return Diagnosis(
+        recall=recall,
+        videos=tuple(np.repeat(list(videos), counts).tolist()),
+        segments=segments,
+        labels=tuple(label for video in videos.values() for label in video.labels),
+        best=best,
+        lost=lost,
+        bins=bins_of(seconds, seconds / durations, np.repeat(counts, counts), lost == len(STAGES)),
+        ideal={
+            stage: judge({name: found.ideal[stage] for name, found in traces.items()})
+            for stage in told
+        },
+        notes=notes,
+    )
+
+
+def _contributing(
+    recall: RecallResult, videos: Mapping[str, Video], answers: Mapping[str, Proposals]
+) -> dict[str, int]:
+    """How many proposals of each video the largest budget takes (bsn.md section 9)."""
+    counts = np.array([len(answers.get(name, ())) for name in videos], np.int64)
+    taken = contributing(counts, recall.max_proposals)
+    return dict(zip(videos, taken.tolist(), strict=True))
+
+
+def _rater(run: Run, model: Bundle | None, stack: ExitStack) -> tuple[Rate | None, str | None]:
+    """PEM of the run's bundle, or why it is not to be had."""
+    recorded = run.info.get("bundle", {})
+    try:
+        bundle = model or Bundle.load(recorded.get("path", ""))
+        weights = bundle.files.get("pem.safetensors")
+        if weights is None or weights.sha256 != recorded.get("files", {}).get("pem.safetensors"):
+            return None, f"{bundle.path} is not the bundle of this run: no gain for top-k"
+        session = stack.enter_context(open_session(bundle.file("pem.onnx")))
+    except ActSpanError as error:
+        return None, f"no gain for top-k, which needs the run's bundle: {error}"
+
+    def rate(features: Float32) -> Float32:
+        scored: Float32 = session.run({"video_feature": features})["output"][:, 0]
+        return scored
+
+    return rate, None
+
+
+class _Tracing:
+    """Videos traced on all cores; notes whether the top-K cut removed anything."""
+
+    def __init__(
+        self,
+        config: PipelineConfig,
+        rate: Rate | None,
+        answers: Mapping[str, Proposals],
+        contributing: Mapping[str, int],
+    ) -> None:
+        self._config, self._rate = config, rate
+        self._answers, self._contributing = answers, contributing
+        self.cut = 0
+
+    def run(
+        self, found: Iterable[Found], total: int, progress: Progress | None
+    ) -> Iterator[tuple[str, Trace]]:
+        """(video id, trace) of every video."""
+        workers = os.cpu_count() or 1
+        with ThreadPoolExecutor(workers) as pool:
+            traced = map_ordered(pool, self._trace, found, ahead=4 * workers)
+            for done, (name, cut, result) in enumerate(traced, start=1):
+                self.cut += cut
+                if progress:
+                    progress(done, total)
+                yield name, result
+
+    def _trace(self, found: Found) -> tuple[str, int, Trace]:
+        name = found.video.id
+        evidence: Evidence = make_evidence(found, self._config, self._rate)
+        answer = self._answers.get(name, Proposals.empty())
+        answer = answer[np.argsort(-answer.score, kind="stable")]
+        count = self._contributing[name]
+        return name, len(evidence.cut), trace(evidence, answer, count, self._config.soft_nms)

@@ -1,0 +1,205 @@
+"""Instances and detections of all videos as flat arrays, in the order in which they are matched."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from actspan.data.annotations import canonical_id
+from actspan.data.detections import Detections, read_detections
+from actspan.data.problems import Problem
+from actspan.errors import AnnotationError, ResultError
+from actspan.evaluation.inputs import OnError, load_blocked, load_videos
+from actspan.evaluation.matching import Bool, Int64
+from actspan.types import Float64, Proposals, Video
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """What a detection task is about: L classes, M instances, D detections, V videos.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        Sorted.
+    truth_start, truth_end : (M,) float64
+        Instances by class, then by video.
+    truth_of : (M,) int64
+        Their videos.
+    truth_offsets, offsets : (L + 1,) int64
+        Class l has the instances, and the detections, from entry l up to entry l + 1 of these.
+    start, end, score : (D,) float64
+        Detections by class, best first.
+    video : (D,) int64
+        Their videos.
+    first, last : (D,) int64
+        Detection d meets the instances first[d] <= i < last[d], of its class and video.
+    unsure : (D,) bool
+        It touches a stretch that the annotators could not tell (`Video.ignored`).
+    videos : int
+        V, how many are evaluated.
+    unknown, missing, extra, problems
+        See `DetectionResult`.
+    """
+
+    classes: tuple[str, ...]
+    truth_start: Float64
+    truth_end: Float64
+    truth_of: Int64
+    truth_offsets: Int64
+    offsets: Int64
+    start: Float64
+    end: Float64
+    score: Float64
+    video: Int64
+    first: Int64
+    last: Int64
+    unsure: Bool
+    videos: int
+    unknown: Mapping[str, int]
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    problems: tuple[Problem, ...]
+
+    @property
+    def instances(self) -> Int64:
+        """Instances of each class, (L,)."""
+        return np.diff(self.truth_offsets)
+
+    @property
+    def undetected(self) -> tuple[str, ...]:
+        """Classes without detections."""
+        counts = np.diff(self.offsets).tolist()
+        return tuple(name for name, count in zip(self.classes, counts, strict=True) if not count)
+
+    def ignored(self, hit: Bool) -> Bool:
+        """Detections that are neither right nor wrong at a threshold, (K, D) bool."""
+        ignored: Bool = ~hit & self.unsure
+        return ignored
+
+
+def bring_together(
+    ground_truth: Path | str | Iterable[Video],
+    detections: Path | str | Mapping[str, Detections],
+    subset: str | None,
+    blocked: Path | str | Iterable[str] | None,
+    on_error: OnError,
+) -> Labelled:
+    """Read both sides and lay them out; options and errors are those of `evaluate_detection`."""
+    left_out = load_blocked(blocked)
+    chosen = load_videos(ground_truth, subset, left_out, on_error)
+    videos = sorted(chosen.videos, key=lambda video: video.id)
+    found = load_detections(detections)
+    classes = tuple(sorted({name for video in videos for name in video.labels}))
+    if classes in ((), ("",)):
+        raise AnnotationError(
+            f"{chosen.where}the instances have no labels, which detections are judged by; evaluate "
+            "proposals instead"
+        )
+    truth_key, truth = _instances(videos, classes)
+    key, segments, unknown = _detections(videos, found, classes)
+    known = {video.id for video in videos}
+    with_instances = (video.id for video in videos if len(video.segments))
+    count = len(videos)
+    return Labelled(
+        classes=classes,
+        truth_start=np.ascontiguousarray(truth[:, 0]),
+        truth_end=np.ascontiguousarray(truth[:, 1]),
+        truth_of=truth_key % count,
+        truth_offsets=_class_offsets(truth_key, len(classes), count),
+        offsets=_class_offsets(key, len(classes), count),
+        start=segments.start,
+        end=segments.end,
+        score=segments.score,
+        video=key % count,
+        first=np.searchsorted(truth_key, key, "left"),
+        last=np.searchsorted(truth_key, key, "right"),
+        unsure=_unsure(videos, key % count, segments),
+        videos=count,
+        unknown=unknown,
+        missing=tuple(name for name in with_instances if not len(found.get(name, ()))),
+        extra=tuple(name for name in found if name not in known and name not in left_out),
+        problems=chosen.problems,
+    )
+
+
+def load_detections(source: Path | str | Mapping[str, Detections]) -> dict[str, Detections]:
+    """Detections of each video in seconds, ids without `v_`.
+
+    Raises
+    ------
+    ResultError
+        They cannot be read, or a score is NaN.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return read_detections(source)
+    found = {canonical_id(video): detections for video, detections in source.items()}
+    if len(found) != len(source):
+        raise ResultError("a video's detections are given with and without 'v_': keep one")
+    for video, detections in found.items():
+        if np.isnan(detections.segments.score).any():
+            raise ResultError(f"video {video!r}: a score is NaN, so its detections have no order")
+    return found
+
+
+def _instances(videos: Sequence[Video], classes: tuple[str, ...]) -> tuple[Int64, Float64]:
+    """Key (class * V + video) and segment of every instance, by key."""
+    code = {name: number for number, name in enumerate(classes)}
+    keys, segments = [], []
+    for number, video in enumerate(videos):
+        for start, end, label in video.instances():
+            keys.append(code[label] * len(videos) + number)
+            segments.append((start, end))
+    key = np.array(keys, np.int64)
+    order = np.argsort(key, kind="stable")
+    return key[order], np.array(segments, np.float64).reshape(-1, 2)[order]
+
+
+def _detections(
+    videos: Sequence[Video], found: Mapping[str, Detections], classes: tuple[str, ...]
+) -> tuple[Int64, Proposals, dict[str, int]]:
+    """Key and segment of every detection of a known class, by class and falling score."""
+    code = {name: number for number, name in enumerate(classes)}
+    unknown: Counter[str] = Counter()
+    keys, parts = [np.empty(0, np.int64)], [Proposals(*np.empty((3, 0)))]
+    codes: dict[tuple[str, ...], Int64] = {}  # videos mostly share their names
+    for number, video in enumerate(videos):
+        detections = found.get(video.id)
+        if detections is None:
+            continue
+        if detections.names not in codes:
+            of_names = [code.get(name, -1) for name in detections.names]
+            codes[detections.names] = np.array(of_names, np.int64)
+        label = codes[detections.names][detections.label]
+        good = label >= 0
+        if not good.all():
+            unknown.update(detections[~good].labels)
+        keys.append(label[good] * len(videos) + number)
+        parts.append(detections.segments[good])
+    key, segments = np.concatenate(keys), Proposals.concat(parts)
+    if not len(key):
+        raise ResultError(
+            f"no detections of a known class in any of the {len(videos)} evaluated videos: do the "
+            "ids and labels of detections and ground truth, and the subset, fit?"
+        )
+    order = np.lexsort((-segments.score, key // len(videos)))
+    return key[order], segments[order], dict(unknown)
+
+
+def _class_offsets(key: Int64, classes: int, videos: int) -> Int64:
+    return np.searchsorted(key // videos, np.arange(classes + 1), "left")
+
+
+def _unsure(videos: Sequence[Video], video: Int64, segments: Proposals) -> Bool:
+    """Which detections touch an ignored stretch of their video, (D,) bool."""
+    unsure = np.zeros(len(video), np.bool_)
+    for number, each in enumerate(videos):
+        for start, end in each.ignored.tolist():
+            inside = np.flatnonzero(video == number)
+            unsure[inside] |= (segments.start[inside] < end) & (segments.end[inside] > start)
+    return unsure

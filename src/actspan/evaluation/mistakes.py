@@ -1,0 +1,154 @@
+"""What wrong detections are, by kind, and what each kind costs.
+
+The kinds are those of DETAD (Alwassel et al., ECCV 2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike
+
+from actspan.data.detections import Detections
+from actspan.evaluation.detection import match
+from actspan.evaluation.inputs import OnError
+from actspan.evaluation.labelled import Labelled, bring_together
+from actspan.evaluation.matching import Bool, Int64, average_precision
+from actspan.evaluation.protocols import check_thresholds
+from actspan.segments import evaluated_tiou
+from actspan.types import Float64, Video
+
+KINDS = ("double", "label", "localisation", "label and localisation", "background")
+NEAR = 0.1  # tIoU below which a detection has nothing to do with an instance
+LIST = 10  # a class's best detections are counted up to so many times its instances
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mistakes:
+    """Wrong detections by kind; gains are what average mAP would win without them.
+
+    Attributes
+    ----------
+    tiou : (K,) float64
+    right : (K,) float64
+        Share of each class's best detections (10 times as many as it has instances) that find an
+        instance; in [0, 1].
+    share : (K, 5) float64
+        Share of these detections that are wrong in each of `KINDS`; in [0, 1].
+    gain : (5,) float64
+        Average mAP without the wrong detections of a kind, less average mAP as it is; in [0, 1].
+    """
+
+    tiou: Float64
+    right: Float64
+    share: Float64
+    gain: Float64
+
+
+def diagnose_detections(
+    ground_truth: Path | str | Iterable[Video],
+    detections: Path | str | Mapping[str, Detections],
+    *,
+    subset: str | None = "validation",
+    tiou: ArrayLike | None = None,
+    blocked: Path | str | Iterable[str] | None = None,
+    on_error: OnError = "fail",
+) -> Mistakes:
+    """Wrong detections by kind; takes and raises what `evaluate_detection` does.
+
+    Examples
+    --------
+    >>> video = Video("a", 60.0, "validation", [[10, 20], [30, 50]], ("run", "jump"))
+    >>> found = {"a": Detections.of(Proposals([10, 10], [20, 19], [0.9, 0.2]), ["run", "jump"])}
+    >>> dict(zip(KINDS, diagnose_detections([video], found).share.mean(axis=0), strict=True))
+    {'double': 0.0, 'label': 0.5, ...}
+    """
+    labelled = bring_together(ground_truth, detections, subset, blocked, on_error)
+    return find_mistakes(labelled, check_thresholds(tiou))
+
+
+def find_mistakes(labelled: Labelled, thresholds: Float64) -> Mistakes:
+    """Sort the wrong detections at every threshold into kinds.
+
+    A wrong detection is the first of these that it can be: `double` (an instance of its class is
+    overlapped by the threshold at least, but a better detection has it), `label` (one of another
+    class is), `localisation` (one of its class is overlapped by 0.1 at least), `label and
+    localisation` (one of another class is), `background`.
+    """
+    hit = match(labelled, thresholds)
+    counted = ~labelled.ignored(hit)
+    kind = _kinds(labelled, hit, thresholds)
+    of_kind = [(kind == number) & counted for number in range(len(KINDS))]
+    listed = counted & _best_of_class(labelled)
+    total = np.maximum(listed.sum(axis=1), 1)
+    as_it_is = _average_map(labelled, hit, counted)
+    return Mistakes(
+        tiou=thresholds,
+        right=(hit & listed).sum(axis=1) / total,
+        share=np.stack([(wrong & listed).sum(axis=1) / total for wrong in of_kind], axis=1),
+        gain=np.array(
+            [_average_map(labelled, hit, counted & ~wrong) - as_it_is for wrong in of_kind]
+        ),
+    )
+
+
+def _average_map(labelled: Labelled, hit: Bool, counted: Bool) -> float:
+    precision = average_precision(hit, counted, labelled.offsets, labelled.instances)
+    return float(precision.mean())
+
+
+def _best_of_class(labelled: Labelled) -> Bool:
+    """The detections among the best of their class, (D,) bool."""
+    counts = np.diff(labelled.offsets)
+    rank = np.arange(len(labelled.start)) - np.repeat(labelled.offsets[:-1], counts)
+    best: Bool = rank < np.repeat(LIST * labelled.instances, counts)
+    return best
+
+
+def _kinds(labelled: Labelled, hit: Bool, thresholds: Float64) -> Int64:
+    """Position in `KINDS` of every wrong detection, -1 of the right ones; (K, D)."""
+    order = np.argsort(labelled.truth_of, kind="stable")
+    classes = np.repeat(np.arange(len(labelled.classes)), labelled.instances)[order]
+    offsets = np.searchsorted(labelled.truth_of[order], np.arange(labelled.videos + 1))
+    own, other = _best_overlaps(
+        labelled.start,
+        labelled.end,
+        labelled.video,
+        np.repeat(np.arange(len(labelled.classes)), np.diff(labelled.offsets)),
+        labelled.truth_start[order],
+        labelled.truth_end[order],
+        classes,
+        offsets,
+    )
+    limits = thresholds[:, None]
+    near = [np.broadcast_to(overlap >= NEAR, hit.shape) for overlap in (own, other)]
+    kind = np.select([own >= limits, other >= limits, *near], [0, 1, 2, 3], default=4)
+    kind[hit] = -1
+    return kind
+
+
+@njit(cache=True, nogil=True)
+def _best_overlaps(
+    start: Float64,
+    end: Float64,
+    video: Int64,
+    label: Int64,
+    truth_start: Float64,
+    truth_end: Float64,
+    truth_label: Int64,
+    truth_offsets: Int64,
+) -> tuple[Float64, Float64]:
+    """Largest tIoU of every detection with an instance of its own class, and of another."""
+    own, other = np.zeros(len(start)), np.zeros(len(start))
+    for d in range(len(start)):
+        for i in range(truth_offsets[video[d]], truth_offsets[video[d] + 1]):
+            overlap = evaluated_tiou(start[d], end[d], truth_start[i], truth_end[i])
+            if truth_label[i] == label[d]:
+                own[d] = max(own[d], overlap)
+            else:
+                other[d] = max(other[d], overlap)
+    return own, other

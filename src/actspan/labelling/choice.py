@@ -1,0 +1,112 @@
+"""Where the labels of proposals shall come from, and what that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from actspan.bundle import Bundle
+from actspan.data.detections import DetectionWriter
+from actspan.data.problems import Loss, Problem
+from actspan.errors import ConfigError
+from actspan.labelling.classifier import ProposalClassifier
+from actspan.labelling.fusion import Labeller, label_all
+from actspan.labelling.scores import LabelFile
+from actspan.types import Proposals
+
+
+@dataclass(frozen=True, slots=True)
+class LabelChoice:
+    """A score file, a bundle's classifier, or neither.
+
+    Attributes
+    ----------
+    file : Path, optional
+    classify : bool
+        Use the classifier.
+    top : int
+        Labels a proposal; the best.
+
+    Raises
+    ------
+    ConfigError
+        Both are asked for, or `top` is not positive.
+    """
+
+    file: Path | None = None
+    classify: bool = False
+    top: int = 2
+
+    def __post_init__(self) -> None:
+        if self.classify and self.file is not None:
+            raise ConfigError(
+                "take labels from a file or from the bundle's classifier, not from both"
+            )
+        if self.top < 1:
+            raise ConfigError(f"top {self.top}: each proposal needs at least one label")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there shall be labels at all."""
+        return self.classify or self.file is not None
+
+    def info(self) -> dict[str, Any] | None:
+        """What `run.toml` says."""
+        if not self.wanted:
+            return None
+        return {"from": str(self.file) if self.file else "classifier", "top": self.top}
+
+    def read(
+        self, videos: Iterable[str], on_error: Literal["fail", "skip"]
+    ) -> tuple[LabelFile | None, tuple[Problem, ...]]:
+        """The score file, if one was chosen, and which of `videos` it lacks.
+
+        They are mere notes where work shall go on regardless: proposals are wanted all the same.
+        """
+        if self.file is None:
+            return None, ()
+        labels = LabelFile.read(self.file, top=self.top)
+        loss = Loss.VIDEO if on_error == "fail" else Loss.NOTHING
+        remedy = "score it, or leave the video out"
+        lacking = (
+            Problem(name, str(self.file), "no label scores", remedy, loss)
+            for name in labels.missing(videos)
+        )
+        return labels, tuple(lacking)
+
+    def open_classifier(
+        self, bundle: Bundle, *, features: bool = True
+    ) -> AbstractContextManager[ProposalClassifier | None]:
+        """The bundle's classifier, if that was chosen; `features` says whether there are any.
+
+        Raises
+        ------
+        ConfigError
+            There are no features.
+        BundleError
+            The bundle has no classifier.
+        """
+        if not self.classify:
+            return nullcontext()
+        if not features:
+            raise ConfigError(
+                "the classifier needs features, and boundary scores come without; label the "
+                "result afterwards: actspan label"
+            )
+        return ProposalClassifier.open(bundle)
+
+
+def write_labelled(
+    results: Iterable[tuple[str, Proposals]], labels: Labeller, path: Path
+) -> tuple[int, int]:
+    """Label results (seconds) as they come and write them; numbers of videos and detections."""
+    videos = detections = 0
+    with DetectionWriter(path) as writer:
+        for video, found in label_all(labels, results):
+            writer.add_detections(video, found)
+            videos += 1
+            detections += len(found)
+    return videos, detections

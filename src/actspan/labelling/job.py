@@ -1,0 +1,138 @@
+"""Labels for a result or a run that is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+from actspan.bundle import Bundle
+from actspan.data.check import check_dataset
+from actspan.data.dataset import Dataset
+from actspan.data.detections import DETECTIONS_FILE
+from actspan.data.problems import Loss, Problem, stop_on_errors
+from actspan.data.results import read_result
+from actspan.errors import ConfigError, ResultError
+from actspan.labelling.choice import LabelChoice, write_labelled
+from actspan.labelling.classifier import ClassifiedLabels
+from actspan.types import Proposals
+
+Report = Callable[[str, int, int], None]  # (what, videos done, videos in all)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRequest:
+    """What `label_result` shall do.
+
+    Attributes
+    ----------
+    result : Path
+        A result file, or a run folder.
+    labels : LabelChoice
+    out : Path, optional
+        Where detections go; `detections.json` in the run unless given.
+    model, dataset : Path, optional
+        For the classifier: its bundle, and the features of the result's videos.
+    on_error : "fail" or "skip"
+        What to do about videos without labels or features.
+    """
+
+    result: Path
+    labels: LabelChoice
+    out: Path | None = None
+    model: Path | None = None
+    dataset: Path | None = None
+    on_error: Literal["fail", "skip"] = "fail"
+
+    @property
+    def target(self) -> Path:
+        """Where detections go.
+
+        Raises
+        ------
+        ConfigError
+            Nothing says.
+        """
+        if self.out is not None:
+            return self.out
+        if not self.result.is_dir():
+            raise ConfigError(f"{self.result} is not a run: say where detections go: --out")
+        return self.result / DETECTIONS_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What was done, in figures."""
+
+    out: Path
+    videos: int
+    detections: int
+    seconds: float
+    problems: tuple[Problem, ...]
+
+
+def label_result(request: LabelRequest, report: Report | None = None) -> Labelled:
+    """Label the proposals of a result.
+
+    Raises
+    ------
+    DatasetError
+        Videos lack labels or features, and `on_error` is "fail".
+    ResultError, BundleError, ConfigError
+        A part is missing or damaged.
+    """
+    target = request.target
+    if not target.parent.is_dir():
+        raise ResultError(f"{target}: the folder {target.parent} does not exist")
+    results = read_result(request.result)
+    if request.labels.classify:
+        return _by_classifier(request, results, report)
+    labels, lacking = request.labels.read(results, request.on_error)
+    if labels is None:
+        raise ConfigError("nothing says where labels come from: --labels-from, or --model")
+    stop_on_errors(lacking)
+    begin = perf_counter()
+    counts = write_labelled(_reported(results, report), labels, target)
+    return Labelled(target, *counts, perf_counter() - begin, lacking)
+
+
+def _by_classifier(
+    request: LabelRequest, results: dict[str, Proposals], report: Report | None
+) -> Labelled:
+    if request.model is None or request.dataset is None:
+        raise ConfigError("a classifier needs its bundle and the features: --model and --dataset")
+    bundle = Bundle.load(request.model)
+    with request.labels.open_classifier(bundle) as classifier:
+        assert classifier is not None
+        dataset = Dataset.load(request.dataset)
+        lacking = tuple(_without_features(dataset, results, request.on_error))
+        stop_on_errors(lacking)
+        chosen = dataset.select([video for video in dataset if video.id in results])
+        dataset = check_dataset(chosen, channels=classifier.channels, on_error=request.on_error)
+        there = {name: found for name, found in results.items() if name in dataset}
+        begin = perf_counter()
+        labels = ClassifiedLabels(dataset, classifier, request.labels.top)
+        counts = write_labelled(_reported(there, report), labels, request.target)
+    problems = (*lacking, *dataset.problems)
+    return Labelled(request.target, *counts, perf_counter() - begin, problems)
+
+
+def _without_features(
+    dataset: Dataset, results: dict[str, Proposals], on_error: Literal["fail", "skip"]
+) -> Iterator[Problem]:
+    loss = Loss.VIDEO if on_error == "fail" else Loss.NOTHING
+    for name in results:
+        if name not in dataset:
+            remedy = "give the dataset that was proposed on"
+            yield Problem(name, str(dataset.path), "not in the dataset", remedy, loss)
+
+
+def _reported(
+    results: dict[str, Proposals], report: Report | None
+) -> Iterator[tuple[str, Proposals]]:
+    for done, result in enumerate(results.items(), start=1):
+        yield result
+        if report:
+            report("label", done, len(results))

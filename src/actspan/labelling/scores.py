@@ -1,0 +1,218 @@
+"""Labels from a file: of whole videos, or of each proposal (bsn.md section 12)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.data.annotations import canonical_id
+from actspan.data.detections import Detections
+from actspan.data.results import result_bytes
+from actspan.errors import ConfigError, ResultError
+from actspan.types import Float64, Proposals
+
+_SLACK = 0.01  # seconds by which the file's segments may differ from the proposals'
+_FORMS = (
+    "{video: [{label, score}, ...]}, the same under 'results', 'results' with a list of scores a "
+    "video beside a list 'class' of names, or entries with a segment each"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredLabels:
+    """Labels of one video.
+
+    Attributes
+    ----------
+    label : (S,) int64
+        Positions in the names of the file.
+    score : (S,) float64
+    segments : (S, 2) float64, optional
+        Seconds; what each label is about. None: the whole video.
+    """
+
+    label: NDArray[np.int64]
+    score: Float64
+    segments: Float64 | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelFile:
+    """Labels of many videos, to fuse with proposals.
+
+    Attributes
+    ----------
+    path : Path
+    names : tuple of str
+        Labels that occur.
+    videos : mapping of video id to ScoredLabels
+    top : int
+        How many of a video's labels each proposal takes.
+
+    Examples
+    --------
+    >>> labels = LabelFile.read("scores.json", top=2)  # doctest: +SKIP
+    >>> labels.fuse("video_1", proposals).labels[:2]  # doctest: +SKIP
+    ['Archery', 'Archery']
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    videos: Mapping[str, ScoredLabels]
+    top: int = 2
+
+    @classmethod
+    def read(cls, path: Path | str, *, top: int = 2) -> LabelFile:
+        """Read a score file.
+
+        Parameters
+        ----------
+        path : Path or str
+            JSON: `{video: [{label, score}]}`; the same under `results`; `results` with a list of
+            scores a video and the names in `class`, as classifiers of ActivityNet are published;
+            or entries `{segment, label, score}` that label proposals one by one (`score` is 1
+            where it is left out).
+        top : int
+            How many of a video's labels each proposal takes; the best.
+
+        Raises
+        ------
+        ResultError
+            It cannot be read, is of another form, or holds a score that is not finite.
+        ConfigError
+            `top` is not positive.
+        """
+        path = Path(path)
+        if top < 1:
+            raise ConfigError(f"top {top}: each proposal needs at least one label")
+        document = _decode(path)
+        classes = document.get("class")
+        results = document.get("results", document)
+        if not isinstance(results, dict):
+            raise ResultError(f"{path}: 'results' is not an object of videos: {_FORMS}")
+        codes: dict[str, int] = {}
+        if isinstance(classes, list):
+            codes = {str(name): code for code, name in enumerate(classes)}
+        videos: dict[str, ScoredLabels] = {}
+        for name, entries in results.items():
+            video = canonical_id(name)
+            if video in videos:
+                raise ResultError(f"{path}: video {video!r} is there with and without 'v_'")
+            try:
+                videos[video] = _parse(entries, codes, classes)
+            except (KeyError, TypeError, ValueError) as error:
+                why = f"no {error}" if isinstance(error, KeyError) else str(error)
+                raise ResultError(f"{path}: video {name!r}: {why}; needed is {_FORMS}") from error
+        return cls(path, tuple(codes), videos, top)
+
+    def missing(self, videos: Iterable[str]) -> tuple[str, ...]:
+        """Those of `videos` that it says nothing of."""
+        return tuple(name for name in videos if name not in self.videos)
+
+    def fuse(self, video: str, proposals: Proposals) -> Detections:
+        """Give every proposal its labels; its score is multiplied by the label's.
+
+        Parameters
+        ----------
+        video : str
+        proposals : Proposals
+            N, seconds.
+
+        Returns
+        -------
+        Detections
+            Best first. Without labels for this video there are none.
+
+        Raises
+        ------
+        ResultError
+            The file labels proposals one by one, and one of them is not in it.
+        """
+        found = self.videos.get(video)
+        if found is None or not len(found.label):
+            return Detections(Proposals.empty(), np.empty(0, np.int64), self.names)
+        row, chosen = self._pairs(video, proposals, found)
+        score = proposals.score[row] * found.score[chosen]
+        segments = Proposals(proposals.start[row], proposals.end[row], score)
+        return Detections(segments, found.label[chosen], self.names).ranked()
+
+    def _pairs(
+        self, video: str, proposals: Proposals, found: ScoredLabels
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Which proposal takes which label: positions of both, one entry a detection."""
+        if found.segments is None:
+            best = np.argsort(-found.score, kind="stable")[: self.top]
+            row = np.repeat(np.arange(len(proposals)), len(best))
+            return row, np.tile(best, len(proposals))
+        gaps = np.maximum(
+            np.abs(proposals.start[:, None] - found.segments[:, 0]),
+            np.abs(proposals.end[:, None] - found.segments[:, 1]),
+        )  # (N, S)
+        same = gaps <= _SLACK
+        same &= gaps == gaps.min(axis=1, keepdims=True)
+        if not same.any(axis=1).all():
+            lost = int(np.argmin(same.any(axis=1)))
+            raise ResultError(
+                f"{self.path}: video {video!r}: no label for the proposal from "
+                f"{proposals.start[lost]:.3f} to {proposals.end[lost]:.3f} s; label the proposals "
+                "of this very result"
+            )
+        row, chosen = np.nonzero(same)
+        return row, chosen
+
+
+def _decode(path: Path) -> dict[str, Any]:
+    try:
+        document = msgspec.json.decode(result_bytes(path))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ResultError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ResultError(f"{path}: not an object of videos: {_FORMS}")
+    return document
+
+
+def _parse(entries: Any, codes: dict[str, int], classes: Any) -> ScoredLabels:
+    if not isinstance(entries, list):
+        raise TypeError(f"a list is needed, not {type(entries).__name__}")
+    if entries and not isinstance(entries[0], dict):
+        return _parse_vector(entries, classes)
+    labels, scores = [], []
+    for entry in entries:
+        labels.append(codes.setdefault(_text(entry["label"]), len(codes)))
+        scores.append(_number(entry.get("score", 1.0 if "segment" in entry else None)))
+    placed = [entry["segment"] for entry in entries if "segment" in entry]
+    if placed and len(placed) != len(entries):
+        raise ValueError("some entries have a segment and some have none")
+    segments = None
+    if placed:
+        segments = np.array([[_number(x) for x in segment] for segment in placed], np.float64)
+        if segments.shape != (len(entries), 2):
+            raise ValueError("a segment is not [start, end] in seconds")
+    return ScoredLabels(np.array(labels, np.int64), np.array(scores, np.float64), segments)
+
+
+def _parse_vector(scores: list[Any], classes: Any) -> ScoredLabels:
+    if not isinstance(classes, list) or len(classes) != len(scores):
+        count = len(classes) if isinstance(classes, list) else "no"
+        raise ValueError(f"{len(scores)} scores, but {count} names in 'class'")
+    values = np.array([_number(score) for score in scores], np.float64)
+    return ScoredLabels(np.arange(len(values)), values)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"label {value!r} is not a text")
+    return value
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)

@@ -1,0 +1,197 @@
+"""The commands of docs/datasets.md, run on small made-up data of the same form."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from actspan import Video
+from actspan.cli import main
+from actspan.data.annotations import FORMS, read_annotations, write_annotations
+from tests.conftest import ROOT
+from tests.data.annotation_files import (
+    task,
+    timeline_region,
+    write_elan,
+    write_label_studio,
+    write_thumos,
+)
+from tests.made_up import write_dataset
+
+PAGE = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+BLOCKS = dict(re.findall(r"<!-- runs on: (\S+) -->\n```sh\n(.*?)```", PAGE, flags=re.DOTALL))
+# small nets and one look at the data: what is tested is that the commands work
+QUICK = {"train": ["--epochs", "1", "--length", "20", "--tem-hidden", "8", "--pem-hidden", "8"]}
+
+
+def set_without_annotations(folder: Path) -> list[Video]:
+    """Features and dataset.toml; returns the videos that the annotations are to be made of."""
+    write_dataset(folder, videos=6)
+    videos = read_annotations(folder).videos
+    (folder / "annotations.json").unlink()
+    return list(videos)
+
+
+def write_lengths(videos: list[Video]) -> None:
+    rows = [f"{v.id},{v.duration},25" for v in videos]
+    Path("lengths.csv").write_text("\n".join(["video,duration,fps", *rows]))
+
+
+def activitynet() -> None:
+    folder = Path("activitynet")
+    (folder / "csv_mean_100").mkdir(parents=True)
+    rng, document, table = np.random.default_rng(0), {}, ["video,subset"]
+    for i in range(6):
+        facts = {"duration_second": 60.0, "duration_frame": 1800, "feature_frame": 1792}
+        segment = {"segment": [10.0 + i, 30.0], "label": "act"}
+        document[f"v_{i}"] = {**facts, "annotations": [segment]}
+        table.append(f"v_{i},{('training', 'validation')[i % 2]}")
+        header = ",".join(f"f{c}" for c in range(8))
+        np.savetxt(
+            folder / "csv_mean_100" / f"v_{i}.csv", rng.normal(size=(100, 8)), "%.5f", ",",
+            header=header, comments="",
+        )  # fmt: skip
+    (folder / "anet_anno_action.json").write_text(json.dumps(document))
+    (folder / "video_info_new.csv").write_text("\n".join(table))
+
+
+def activitynet_official() -> None:
+    videos = set_without_annotations(Path("anet"))
+    head = {"version": "VERSION 1.3", "taxonomy": [{"nodeId": 1}]}
+    write_annotations("activity_net.v1-3.min.json", videos, document=head)
+
+
+def thumos14() -> None:
+    videos = set_without_annotations(Path("thumos14"))
+    lines: dict[str, list[str]] = {"Ambiguous_test": [f"{videos[1].id} 0.5 1.5"]}
+    for video in videos:
+        suffix = {"training": "val", "validation": "test"}[video.subset]
+        for start, end, _ in video.instances():
+            lines.setdefault(f"Diving_{suffix}", []).append(f"{video.id}  {start:.1f} {end:.1f}")
+    write_thumos(Path("TH14/annotation"), lines)
+    write_lengths(videos)
+
+
+def thumos14_json() -> None:
+    Path("thumos14").mkdir()
+    entry = {"duration": 9.0, "fps": 30.0, "annotations": [{"segment": [1, 2], "label": "Diving"}]}
+    subsets = {"video_validation_0000051": "Validation", "video_test_0000004": "Test"}
+    database = {name: {"subset": subset, **entry} for name, subset in subsets.items()}
+    Path("thumos14.json").write_text(json.dumps({"database": database}))
+
+
+def hacs() -> None:
+    videos = set_without_annotations(Path("hacs"))
+    write_annotations("made.json", videos)
+    document = json.loads(Path("made.json").read_text())
+    for entry in document["database"].values():
+        entry["duration"] = str(entry["duration"])
+    document["database"]["held-out"] = {"subset": "testing", "duration": "9.0"}
+    Path("HACS_segments_v1.1.1.json").write_text(json.dumps(document))
+
+
+def csv() -> None:
+    videos = set_without_annotations(Path("my-videos"))
+    rows = [f"{v.id},{s},{e},{label},{v.subset}" for v in videos for s, e, label in v.instances()]
+    Path("segments.csv").write_text("\n".join(["video,start,end,label,subset", *rows]))
+    write_lengths(videos)
+
+
+def elan() -> None:
+    videos = set_without_annotations(Path("my-videos"))
+    Path("sessions").mkdir()
+    for video in videos:
+        tiers = {"actions": list(video.instances()), "speech": [(0.0, 1.0, "hm")]}
+        media = f"file:///D:/sessions/{video.id}.mp4"
+        write_elan(Path("sessions") / f"session-{video.id}.eaf", tiers, media=media)
+    write_lengths(videos)
+
+
+def labelstudio() -> None:
+    videos = set_without_annotations(Path("my-videos"))
+    tasks = []
+    for video in videos:
+        spans = [(int(s * 25) + 1, int(e * 25) + 1, label) for s, e, label in video.instances()]
+        regions = [timeline_region(first, last, label) for first, last, label in spans]
+        tasks.append(task(f"/data/upload/1/0123abcd-{video.id}.mp4", *regions))
+    write_label_studio(Path("export.json"), tasks)
+    write_lengths(videos)
+
+
+def sensors() -> None:
+    write_dataset(Path("recordings"), videos=6)
+    videos = read_annotations("recordings").videos
+    names = ["SIT_TO_STAND", "WALKING", "STANDING"]
+    labelled = [
+        Video(v.id, v.duration, v.subset, v.segments, tuple(names[: len(v.labels)])) for v in videos
+    ]
+    write_annotations("recordings/annotations.json", labelled)
+
+
+SETS: dict[str, Callable[[], None]] = {
+    "activitynet": activitynet,
+    "activitynet-official": activitynet_official,
+    "thumos14": thumos14,
+    "thumos14-json": thumos14_json,
+    "hacs": hacs,
+    "csv": csv,
+    "elan": elan,
+    "labelstudio": labelstudio,
+    "sensors": sensors,
+}
+
+
+def test_every_block_has_its_data() -> None:
+    assert BLOCKS.keys() == SETS.keys()
+
+
+def commands(block: str) -> Iterator[list[str]]:
+    for line in block.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words:
+            assert words[0] == "actspan"
+            yield words[1:]
+
+
+def without_coming_options(words: list[str]) -> tuple[list[str], list[str]]:
+    """The command without options that it does not have yet, and these."""
+    command = main.get_command(click.Context(main), words[0])
+    assert command is not None, f"there is no actspan {words[0]}"
+    if isinstance(command, click.Group):
+        command = command.commands[words[1]]
+    known = {name for option in command.params for name in option.opts}
+    coming = [word for word in words if word.startswith("--") and word not in known]
+    for option in coming:
+        i = words.index(option)
+        words = words[:i] + words[i + 2 :]
+    return words, [f"{words[0]} {option}" for option in coming]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_commands_of_the_page(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    if "actspan train" in BLOCKS[name]:
+        pytest.importorskip("torch", reason="needs the extra 'train'")
+    SETS[name]()
+    missing: list[str] = []
+    for given in commands(BLOCKS[name]):
+        words, coming = without_coming_options(given)
+        missing += coming
+        done = CliRunner().invoke(main, [*words, *QUICK.get(words[0], [])])
+        assert done.exit_code == 0, f"{shlex.join(given)}\n{done.output}"
+    if missing:
+        pytest.skip(f"ran without options that are still to come: {', '.join(missing)}")
+
+
+def test_every_form_is_in_the_table() -> None:
+    for form in FORMS.values():
+        (row,) = re.findall(rf"^\| `{form.name}` \|.*$", PAGE, flags=re.MULTILINE)
+        assert row.split("|")[4].strip() == ("yes" if form.write is not None else "")

@@ -1,0 +1,169 @@
+"""The proposal classifier: learnt from proposals, applied without torch."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actspan import Bundle, Dataset, Proposals, Video
+from actspan.config import ClassifierTrainConfig
+from actspan.data.annotations import write_annotations
+from actspan.data.detections import read_detections
+from actspan.errors import AnnotationError, BundleError, ConfigError, ShapeError
+from actspan.evaluation.detection import evaluate_detection
+from actspan.labelling import LabelChoice, ProposalClassifier
+from actspan.proposing import Request, propose_dataset
+from actspan.types import Features
+from tests.made_up import write_bundle
+
+pytest.importorskip("torch", reason="needs the extra 'train'")
+from actspan.training.labels import collect, labels_of, train_classifier
+from actspan.training.train import trainable
+
+QUICK = ClassifierTrainConfig(hidden=16, steps=150, batch=64, dropout=0.1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two labels, each with a channel of its own that is high inside its instances."""
+    folder = tmp_path_factory.mktemp("labelled") / "set"
+    (folder / "features").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    videos = []
+    for i in range(12):
+        values = rng.normal(size=(60, 6))
+        segments, labels = [], []
+        for first in (6, 26, 44):
+            label = int(rng.integers(2))
+            last = first + int(rng.integers(6, 12))
+            values[first:last, label] += 4
+            segments.append((first / 2, last / 2))
+            labels.append(("jump", "run")[label])
+        np.save(folder / "features" / f"v{i}.npy", values.astype(np.float32))
+        subset = "training" if i < 8 else "validation"
+        videos.append(Video(f"v{i}", 30.0, subset, np.array(segments), tuple(labels)))
+    write_annotations(folder / "annotations.json", videos)
+    (folder / "dataset.toml").write_text("[features]\nchannels = 6\nstride_seconds = 0.5\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    bundle = write_bundle(tmp_path_factory.mktemp("model") / "b", length=30)
+    return train_classifier(trainable(Dataset.load(folder)), bundle, QUICK, seed=1)
+
+
+def test_it_learns_and_says_so(trained: Bundle) -> None:
+    assert trained.training is not None
+    record = trained.training["classifier"]
+    assert record["accuracy"]["validation"] > 0.9
+    assert record["seed"] == 1
+    assert trained.config.classifier is not None
+    assert trained.config.classifier.labels == ("jump", "run")
+    assert "classifier.onnx" in Bundle.load(trained.path).files
+
+
+def test_the_same_seed_gives_the_same_weights(
+    folder: Path, trained: Bundle, tmp_path: Path
+) -> None:
+    again = write_bundle(tmp_path / "b", length=30)
+    again = train_classifier(trainable(Dataset.load(folder)), again, QUICK, seed=1)
+    for name, weight in trained.weights("classifier").items():
+        np.testing.assert_array_equal(weight, again.weights("classifier")[name])
+
+
+@pytest.mark.parametrize("out", ["run", "detections.json"])
+def test_proposing_with_it(folder: Path, trained: Bundle, tmp_path: Path, out: str) -> None:
+    request = Request(
+        trained.path,
+        folder,
+        tmp_path / out,
+        subset="validation",
+        labels=LabelChoice(classify=True),
+    )
+    summary = propose_dataset(request)
+    found = read_detections(tmp_path / out)
+    assert summary.detections == sum(map(len, found.values())) == 2 * summary.proposals
+    assert set(found) == {f"v{i}" for i in range(8, 12)}
+    assert evaluate_detection(folder, tmp_path / out).classes == ("jump", "run")
+
+
+def test_labels_are_right(folder: Path, trained: Bundle) -> None:
+    dataset = Dataset.load(folder)
+    right = []
+    with ProposalClassifier.open(trained) as classifier:
+        for video in dataset.subset("validation"):
+            start, end = video.segments.T
+            exact = Proposals(start, end, np.ones(len(start)))
+            found = classifier.detect(dataset.open(video.id), exact, top=1)
+            order = np.argsort(found.segments.start)
+            right += [a == b for a, b in zip(found[order].labels, video.labels, strict=True)]
+        none = classifier.detect(dataset.open("v0"), Proposals.empty())
+        with pytest.raises(ShapeError, match="the classifier expects 6"):
+            classifier.detect(Features(np.zeros((9, 2)), 0.5, 0.5), exact)
+    assert np.mean(right) > 0.9
+    assert len(none) == 0
+
+
+def test_no_torch_is_needed_to_apply_it(folder: Path, trained: Bundle, tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from actspan.labelling import LabelChoice\n"
+        "from actspan.proposing import Request, propose_dataset\n"
+        f"propose_dataset(Request(Path({str(trained.path)!r}), Path({str(folder)!r}), "
+        f"Path({str(tmp_path / 'x.json')!r}), backend='onnxruntime', "
+        "labels=LabelChoice(classify=True)))\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_examples_are_instances_and_a_bounded_number_of_clear_proposals(folder: Path) -> None:
+    dataset = trainable(Dataset.load(folder))
+    video = dataset["v0"]
+    start, end = video.segments.T
+    near = Proposals(np.repeat(start, 5), np.repeat(end, 5), np.ones(15))
+    far = Proposals(np.full(9, 0.0), np.full(9, 1.0), np.ones(9))
+    unclear = Proposals(start, end + 1.5 * (end - start), np.ones(3))  # tIoU 0.4
+    given = {"v0": Proposals.concat([near, far, unclear])}
+    config = replace_config(positives=4, negatives=2)
+    found = collect(dataset.select([video]), given, ("jump", "run"), config, seed=0)
+    assert len(found) == 3 + 4 + 2
+    assert found.label[:3].tolist() == [("jump", "run").index(n) for n in video.labels]
+    assert (found.label[-2:] == 2).all()
+    assert (found.label[:-2] < 2).all()
+
+
+def replace_config(**changes: int) -> ClassifierTrainConfig:
+    from msgspec.structs import replace as replaced
+
+    return replaced(QUICK, **changes)
+
+
+def test_what_it_needs_is_named(folder: Path, tmp_path: Path) -> None:
+    dataset = trainable(Dataset.load(folder))
+    bare = dataset.select([replace(v, labels=("",) * len(v.labels)) for v in dataset])
+    with pytest.raises(AnnotationError, match="no labels to learn"):
+        labels_of(bare)
+    half = write_bundle(tmp_path / "half", tem=False)
+    with pytest.raises(BundleError, match="need a TEM and a PEM"):
+        train_classifier(dataset, half, QUICK)
+    request = Request(half.path, folder, tmp_path / "x.json", labels=LabelChoice(classify=True))
+    whole = replace(request, model=write_bundle(tmp_path / "whole").path)
+    with pytest.raises(BundleError, match="has no classifier of proposals"):
+        propose_dataset(whole)
+    assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize(
+    "bad", [{"steps": 0}, {"dropout": 1.0}, {"negative_tiou": 0.6}, {"rate": 0.0}]
+)
+def test_bad_settings_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="classifier"):
+        ClassifierTrainConfig(**bad)  # type: ignore[arg-type]
