@@ -51,6 +51,11 @@ if TYPE_CHECKING:
     help="Learn only from instances with such labels, as in '*_TO_*'.",
 )
 @click.option(
+    "--classifier",
+    is_flag=True,
+    help="Train a small classifier of proposals as well, from the labels.",
+)
+@click.option(
     "--mode",
     type=click.Choice(["auto", "rescale", "window"]),
     help="Rescale videos to T cells, or see recordings in windows of T snippets. [default: auto]",
@@ -82,6 +87,7 @@ def command(
     config_file: Path | None,
     epochs: int | None,
     labels: tuple[str, ...],
+    classifier: bool,
     mode: str | None,
     length: int | None,
     tem_hidden: int | None,
@@ -107,6 +113,7 @@ def command(
     from actspan.data.dataset import Dataset
     from actspan.data.labels import split_patterns
     from actspan.training import train, trainable
+    from actspan.training.labels import labels_of, train_classifier
 
     sizes = {
         "tem": {"length": length, "hidden": tem_hidden},
@@ -122,6 +129,8 @@ def command(
         )
         for line in _findings(found):
             report.say(line)
+        if classifier:
+            labels_of(found)  # says so now if there are none
         try:
             bundle = train(
                 found,
@@ -133,6 +142,8 @@ def command(
                 overwrite=force,
                 report=report,
             )
+            if classifier:
+                bundle = train_classifier(found, bundle, seed=seed, report=report)
         except KeyboardInterrupt:
             report.say("stopped; the same command goes on after the last whole epoch")
             raise

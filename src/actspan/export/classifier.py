@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from actspan.bundle import Bundle
 from actspan.errors import ParityError, ShapeError
 from actspan.export.export import TOLERANCE, ExportCheck
-from actspan.export.graph import OPSET, _Graph
+from actspan.export.graph import OPSET, GraphBuilder
 from actspan.runtime import open_session
 from actspan.types import Float32
 
@@ -32,7 +32,7 @@ def build_classifier(weights: Mapping[str, Float32]) -> onnx.ModelProto:
     MissingExtraError
         The package `onnx` is not installed.
     """
-    graph = _Graph(weights)
+    graph = GraphBuilder(weights)
     x = graph.add("Sub", "pooled", "input.mean")
     x = graph.add("Mul", x, "input.scale")
     x = graph.add("Relu", graph.linear(x, "fc1", 2))

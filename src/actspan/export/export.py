@@ -105,6 +105,11 @@ def export_bundle(
         if bundle.has_tem if net == "tem" else bundle.has_pem:
             bundle, check = _export(bundle, net, batch, length, check_torch)
             checks.append(check)
+    if bundle.has_classifier:
+        from actspan.export.classifier import export_classifier
+
+        bundle, check = export_classifier(bundle)
+        checks.append(check)
     return bundle, checks
 
 

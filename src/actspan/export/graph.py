@@ -42,7 +42,7 @@ def build_tem(
     MissingExtraError
         The package `onnx` is not installed.
     """
-    graph = _Graph(weights)
+    graph = GraphBuilder(weights)
     x = "video"
     if "input.mean" in weights:
         x = graph.add("Sub", x, graph.constant("mean", weights["input.mean"][None, :, None]))
@@ -81,7 +81,7 @@ def build_pem(
     MissingExtraError
         The package `onnx` is not installed.
     """
-    graph = _Graph(weights)
+    graph = GraphBuilder(weights)
     x = graph.linear("video_feature", "fc1", rank)
     layer_scale = graph.constant("layer_scale", np.float32(0.1))
     x = graph.add("Relu", graph.add("Mul", x, layer_scale))
@@ -93,7 +93,7 @@ def build_pem(
     return graph.model("pem", ("video_feature", (*rows, inputs)), (*rows, 1))
 
 
-class _Graph:
+class GraphBuilder:
     """Nodes and constants in the making; a weight becomes a constant when a node first uses it."""
 
     def __init__(self, weights: Mapping[str, Float32]) -> None:
