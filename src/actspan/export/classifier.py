@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from actspan.bundle import Bundle
 from actspan.errors import ParityError, ShapeError
-from actspan.export.export import TOLERANCE, ExportCheck
+from actspan.export.checks import TOLERANCE, ExportCheck
 from actspan.export.graph import OPSET, GraphBuilder
 from actspan.runtime import open_session
 from actspan.types import Float32

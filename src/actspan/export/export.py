@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +12,8 @@ import numpy as np
 from actspan.bundle import NETS, Bundle, Net
 from actspan.config import TemConfig
 from actspan.errors import ParityError
+from actspan.export.checks import TOLERANCE, ExportCheck
+from actspan.export.classifier import export_classifier
 from actspan.export.graph import OPSET, build_pem, build_tem
 from actspan.export.reference import pem_forward, tem_forward
 from actspan.runtime import open_session
@@ -20,39 +21,9 @@ from actspan.types import Float32
 
 __all__ = ["TOLERANCE", "ExportCheck", "export_bundle", "numpy_forward", "sample_inputs"]
 
-TOLERANCE = 1e-5  # largest absolute difference of a probability
 
 Forward = Callable[[Float32], Float32]
 Weights = dict[str, Float32]
-
-
-@dataclass(frozen=True, slots=True)
-class ExportCheck:
-    """What was written, and how far it is from its weights.
-
-    Attributes
-    ----------
-    net : "tem" or "pem"
-    file : str
-        Name in the bundle.
-    opset : int
-    size : int
-        Bytes.
-    numpy_difference : float
-        Largest absolute difference between ONNX Runtime and the NumPy forward pass.
-    torch_difference : float, optional
-        The same with the torch network, where that was compared.
-    passes : tuple of str
-        Graph passes that it went through.
-    """
-
-    net: Net
-    file: str
-    opset: int
-    size: int
-    numpy_difference: float
-    torch_difference: float | None = None
-    passes: tuple[str, ...] = ()
 
 
 def export_bundle(
@@ -106,8 +77,6 @@ def export_bundle(
             bundle, check = _export(bundle, net, batch, length, check_torch)
             checks.append(check)
     if bundle.has_classifier:
-        from actspan.export.classifier import export_classifier
-
         bundle, check = export_classifier(bundle)
         checks.append(check)
     return bundle, checks

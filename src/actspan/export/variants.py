@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from actspan.bundle import NETS, Bundle, Net
 from actspan.errors import ParityError
-from actspan.export.export import TOLERANCE, ExportCheck, numpy_forward, sample_inputs
+from actspan.export.checks import TOLERANCE, ExportCheck
+from actspan.export.export import numpy_forward, sample_inputs
 from actspan.export.optimize import Rewritten, read_model, rewrite_model, with_implied
 
 if TYPE_CHECKING:

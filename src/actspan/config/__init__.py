@@ -1,0 +1,62 @@
+"""The settings of every stage: one frozen struct each, defaults = the published ones.
+
+Read from TOML with unknown keys refused; written back to TOML without loss.
+"""
+
+from actspan.config.base import (
+    Config,
+    dump_toml,
+    from_dict,
+    read_toml,
+    to_dict,
+)
+from actspan.config.stages import (
+    BspConfig,
+    ClassifierConfig,
+    FeatureSpec,
+    PemConfig,
+    PgmConfig,
+    PipelineConfig,
+    RescaleConfig,
+    SoftNmsConfig,
+    TemConfig,
+)
+from actspan.config.training import (
+    DEFAULT_PRESET,
+    PRESETS,
+    ClassifierTrainConfig,
+    OptimConfig,
+    PemLoss,
+    PemTrainConfig,
+    TemTrainConfig,
+    TrainConfig,
+    WindowTrainConfig,
+    preset,
+)
+
+__all__ = [
+    "DEFAULT_PRESET",
+    "PRESETS",
+    "BspConfig",
+    "ClassifierConfig",
+    "ClassifierTrainConfig",
+    "Config",
+    "FeatureSpec",
+    "OptimConfig",
+    "PemConfig",
+    "PemLoss",
+    "PemTrainConfig",
+    "PgmConfig",
+    "PipelineConfig",
+    "RescaleConfig",
+    "SoftNmsConfig",
+    "TemConfig",
+    "TemTrainConfig",
+    "TrainConfig",
+    "WindowTrainConfig",
+    "dump_toml",
+    "from_dict",
+    "preset",
+    "read_toml",
+    "to_dict",
+]

@@ -1,0 +1,73 @@
+"""What all settings have in common, and TOML in and out."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import tomli_w
+
+from actspan.errors import ConfigError
+
+T = TypeVar("T")
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all settings: immutable, compared by value, checked where it is made."""
+
+
+def require_setting(condition: bool, message: str) -> None:
+    """Raise ConfigError with the message unless the condition holds."""
+    if not condition:
+        raise ConfigError(message)
+
+
+def from_dict(kind: type[T], values: Any, *, where: str) -> T:
+    """Check plain values (of a TOML or JSON file) and make a config of them.
+
+    Raises
+    ------
+    ConfigError
+        A key is unknown, a value of the wrong type or out of range; names `where` and the key.
+    """
+    try:
+        return msgspec.convert(values, kind, strict=True)
+    except (msgspec.ValidationError, ConfigError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Plain values for TOML, which has no null: unset options are left out."""
+    plain: dict[str, Any] = msgspec.to_builtins(config)
+    return _without_none(plain)
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Parse a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        It is missing or not TOML; says where.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+
+
+def dump_toml(values: dict[str, Any]) -> str:
+    """Plain values as TOML text."""
+    return tomli_w.dumps(_without_none(values))

@@ -1,0 +1,157 @@
+"""The settings of the stages between features and proposals, and what features are."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from actspan.config.base import Config
+from actspan.config.base import require_setting as _require
+
+
+class TemConfig(Config, frozen=True, kw_only=True):
+    """Temporal Evaluation Module (paper section 3.3)."""
+
+    channels: int = 400  # two-stream CUHK features, 200 + 200
+    length: int = 100  # T, the temporal scale
+    hidden: int = 512
+
+    def __post_init__(self) -> None:
+        _require(min(self.channels, self.hidden) >= 1, "tem: channels and hidden must be >= 1")
+        _require(self.length >= 2, "tem: length must be at least 2")
+
+
+class PemConfig(Config, frozen=True, kw_only=True):
+    """Proposal Evaluation Module (paper section 3.3)."""
+
+    inputs: int = 32  # BSP features a proposal
+    hidden: int = 256
+
+    def __post_init__(self) -> None:
+        _require(min(self.inputs, self.hidden) >= 1, "pem: inputs and hidden must be at least 1")
+
+
+class ClassifierConfig(Config, frozen=True, kw_only=True):
+    """The proposal classifier: pooled features to labels. It is ours, not the paper's."""
+
+    labels: tuple[str, ...]  # in the order of the network's outputs; background comes after them
+    channels: int  # of the features
+    hidden: int = 128
+
+    def __post_init__(self) -> None:
+        _require(len(self.labels) >= 1, "classifier: there are no labels")
+        _require(len(set(self.labels)) == len(self.labels), "classifier: a label is there twice")
+        _require(
+            min(self.channels, self.hidden) >= 1, "classifier: channels and hidden must be >= 1"
+        )
+
+    @property
+    def inputs(self) -> int:
+        """Pooled features a proposal: means inside it, shortly before it and shortly after it."""
+        return 3 * self.channels
+
+
+class RescaleConfig(Config, frozen=True, kw_only=True):
+    """Snippets to the T cells of the nets."""
+
+    # what cells before the first or after the last snippet centre hold: zeros as published,
+    # or the nearest snippet; "auto" is zeros for the authors' layout and the nearest elsewhere
+    edge: Literal["auto", "clamp", "zero"] = "auto"
+
+
+class PgmConfig(Config, frozen=True, kw_only=True):
+    """Proposal Generation Module: boundary peaks to candidates (paper section 3.3)."""
+
+    peak_ratio: float = 0.5  # a cell above this share of the maximum is a candidate
+    keep: int = 1000  # candidates a video that PEM scores
+    keep_training: int = 500  # candidates a video that PEM learns from
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.peak_ratio <= 1, f"pgm: peak_ratio {self.peak_ratio} is not in [0, 1]")
+        _require(min(self.keep, self.keep_training) >= 1, "pgm: keep at least one candidate")
+
+
+class BspConfig(Config, frozen=True, kw_only=True):
+    """Boundary-Sensitive Proposal features (paper section 3.3)."""
+
+    action_samples: int = 16  # over the proposal
+    boundary_samples: int = 8  # around its start, and around its end
+    boundary_ratio: float = 0.2  # half width of a boundary region, as a share of the proposal
+
+    def __post_init__(self) -> None:
+        _require(
+            min(self.action_samples, self.boundary_samples) >= 2, "bsp: at least 2 samples a region"
+        )
+        _require(self.boundary_ratio > 0, "bsp: boundary_ratio must be positive")
+
+    @property
+    def size(self) -> int:
+        """Features a proposal."""
+        return self.action_samples + 2 * self.boundary_samples
+
+
+class SoftNmsConfig(Config, frozen=True, kw_only=True):
+    """Soft-NMS (paper section 3.4, thresholds of the published code)."""
+
+    threshold_short: float = 0.65  # tIoU above which a neighbour of an infinitely short pick decays
+    threshold_long: float = 0.9  # ... of a pick as long as the video
+    decay: float = 0.75  # score *= exp(-tIoU^2 / decay)
+    picks: int = 101  # the published loop takes one more than it keeps
+    keep: int = 100
+
+    def __post_init__(self) -> None:
+        _require(self.decay > 0, "soft_nms: decay must be positive")
+        _require(min(self.picks, self.keep) >= 1, "soft_nms: picks and keep must be at least 1")
+
+
+class FeatureSpec(Config, frozen=True, kw_only=True):
+    """What the features of a dataset are, or what a bundle expects: `dataset.toml`, `[features]`.
+
+    The snippet grid is in frames or in seconds. Where neither is given the features are taken as
+    spread evenly over the whole video (`csv_mean_100` is such a set).
+    """
+
+    channels: int | None = None
+    layout: Literal["TC", "CT"] | None = None
+    stride_frames: float | None = None
+    length_frames: float | None = None
+    stride_seconds: float | None = None
+    length_seconds: float | None = None
+    fps: float | None = None  # where stride is in frames and annotations give no rate
+    backbone: str | None = None
+
+    def __post_init__(self) -> None:
+        grid = {
+            "stride_frames": self.stride_frames,
+            "length_frames": self.length_frames,
+            "stride_seconds": self.stride_seconds,
+            "length_seconds": self.length_seconds,
+            "fps": self.fps,
+            "channels": self.channels,
+        }
+        for name, value in grid.items():
+            _require(value is None or value > 0, f"features: {name} must be positive, not {value}")
+        frames = self.stride_frames is not None or self.length_frames is not None
+        seconds = self.stride_seconds is not None or self.length_seconds is not None
+        _require(not (frames and seconds), "features: give frames or seconds, not both")
+        _require(
+            not frames or self.stride_frames is not None,
+            "features: length_frames needs a stride",
+        )
+        _require(
+            not seconds or self.stride_seconds is not None,
+            "features: length_seconds needs a stride",
+        )
+
+
+class PipelineConfig(Config, frozen=True, kw_only=True):
+    """Every stage between features and proposals."""
+
+    # a video to T cells, or a long recording in windows of T snippets (bsn.md section 11)
+    mode: Literal["rescale", "window"] = "rescale"
+    tem: TemConfig | None = None
+    pem: PemConfig | None = None
+    rescale: RescaleConfig = RescaleConfig()
+    pgm: PgmConfig = PgmConfig()
+    bsp: BspConfig = BspConfig()
+    soft_nms: SoftNmsConfig = SoftNmsConfig()
+    classifier: ClassifierConfig | None = None

@@ -1,0 +1,182 @@
+"""The settings of training, and the presets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from actspan.config.base import Config
+from actspan.config.base import require_setting as _require
+from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
+from actspan.errors import ConfigError
+
+
+class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
+    """Training of the proposal classifier."""
+
+    hidden: int = 128
+    dropout: float = 0.5  # share of inputs and of hidden units dropped
+    context_dropout: float = 0.5  # chance that an example is seen without what lies around it
+    rate: float = 1e-3  # highest learning rate of one cycle (AdamW)
+    weight_decay: float = 0.01
+    steps: int = 1500
+    batch: int = 256  # examples a step
+    background_share: float = 0.25  # of a batch
+    positive_tiou: float = 0.5  # a proposal that overlaps an instance so much carries its label
+    negative_tiou: float = 0.3  # one that overlaps none so much is background
+    positives: int = 32  # proposals a video at most, so that memory is bounded
+    negatives: int = 16
+
+    def __post_init__(self) -> None:
+        counts = min(self.hidden, self.steps, self.batch, self.positives, self.negatives)
+        _require(counts >= 1, "classifier: hidden, steps, batch, positives, negatives must be >= 1")
+        _require(self.rate > 0, "classifier: rate must be positive")
+        _require(self.weight_decay >= 0, "classifier: weight_decay must not be negative")
+        for name, share in (
+            ("dropout", self.dropout),
+            ("context_dropout", self.context_dropout),
+            ("background_share", self.background_share),
+        ):
+            _require(0 <= share < 1, f"classifier: {name} {share} is not in [0, 1)")
+        _require(
+            0 < self.negative_tiou <= self.positive_tiou <= 1,
+            "classifier: 0 < negative_tiou <= positive_tiou <= 1 is needed",
+        )
+
+
+class OptimConfig(Config, frozen=True):
+    """How the weights of one network are moved, and how often one looks whether it got better."""
+
+    method: Literal["adam", "adamw"] = "adam"
+    rate: float = 1e-3  # highest learning rate
+    weight_decay: float = 1e-4  # with "adam" part of the gradient, with "adamw" apart from it
+    schedule: Literal["step", "one-cycle"] = "step"
+    decay_epochs: int = 7  # "step": epochs between two drops of the rate
+    decay_factor: float = 0.1  # "step": what a drop multiplies the rate by
+    warmup: float = 0.2  # "one-cycle": share of the steps in which the rate rises
+    batch: int = 16  # videos a step
+    epochs: int = 20  # equal parts of the training; after each the validation set is judged
+    passes: int = 20  # how often every training video is seen at least
+    steps: int = 0  # optimiser steps at least; a small set is passed more often for them
+    average: float = 0.0  # decay of the running average of the weights, a step; 0 is none
+
+    def __post_init__(self) -> None:
+        counts = min(self.batch, self.epochs, self.passes, self.decay_epochs)
+        _require(counts >= 1, "training: batch, epochs, passes and decay_epochs must be >= 1")
+        _require(self.rate > 0, "training: rate must be positive")
+        _require(min(self.weight_decay, self.steps) >= 0, "training: nothing may be negative")
+        _require(0 <= self.warmup < 1, f"training: warmup {self.warmup} is not in [0, 1)")
+        _require(0 <= self.average < 1, f"training: average {self.average} is not in [0, 1)")
+
+
+class TemTrainConfig(Config, frozen=True):
+    """Training of TEM (bsn.md section 3)."""
+
+    optim: OptimConfig = OptimConfig()
+    action_weight: float = 2.0  # of the action loss; start and end count 1
+    standardize: bool = False  # scale every input channel to mean 0 and variance 1
+    dropout: float = 0.0  # share of input channels dropped
+    hidden_dropout: float = 0.0  # share of hidden channels dropped
+    crop: float = 0.0  # chance that a video is seen through a random window of its span
+    crop_shortest: float = 0.5  # ... whose length is at least this share of the span
+    crop_longest: float = 1.3  # ... and at most this; beyond the span the outer cells repeat
+
+    def __post_init__(self) -> None:
+        _require(self.action_weight >= 0, "training: action_weight must not be negative")
+        for share in (self.dropout, self.hidden_dropout):
+            _require(0 <= share < 1, f"training: dropout {share} is not in [0, 1)")
+        _require(0 <= self.crop <= 1, f"training: crop {self.crop} is not in [0, 1]")
+        _require(
+            0 < self.crop_shortest <= self.crop_longest,
+            "training: crop_shortest must be positive and not above crop_longest",
+        )
+
+
+PemLoss = Literal["published", "weighted", "weighted-logistic"]
+
+
+class PemTrainConfig(Config, frozen=True):
+    """Training of PEM (bsn.md section 6)."""
+
+    optim: OptimConfig = OptimConfig(rate=0.01, weight_decay=1e-5, decay_epochs=10)
+    loss: PemLoss = "published"  # the published code averages before it weights
+    dropout: float = 0.0  # share of hidden units dropped
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.dropout < 1, f"training: dropout {self.dropout} is not in [0, 1)")
+
+
+class WindowTrainConfig(Config, frozen=True):
+    """Which windows of long recordings are learnt from (bsn.md section 11)."""
+
+    instance_share: float = 0.9  # a window counts if it holds this share of some instance
+    empty_share: float = 0.25  # share of the other windows that is learnt from as well
+
+    def __post_init__(self) -> None:
+        _require(0 < self.instance_share <= 1, "training: instance_share is not in (0, 1]")
+        _require(0 <= self.empty_share <= 1, "training: empty_share is not in [0, 1]")
+
+
+class TrainConfig(Config, frozen=True):
+    """Both trainings, and the pipeline that the bundle shall have.
+
+    The channels of TEM are those of the dataset, whatever `pipeline` says.
+    """
+
+    # "auto": windows where the training videos' median length is above two windows
+    mode: Literal["auto", "rescale", "window"] = "auto"
+    windows: WindowTrainConfig = WindowTrainConfig()
+    pipeline: PipelineConfig = PipelineConfig(tem=TemConfig(), pem=PemConfig())
+    tem: TemTrainConfig = TemTrainConfig()
+    pem: PemTrainConfig = PemTrainConfig()
+
+
+DEFAULT_PRESET = "default"
+
+# docs/log.md has the measurements behind "default". It counts optimiser steps, so that thirty
+# recordings are trained as thoroughly as thousands.
+PRESETS: dict[str, TrainConfig] = {
+    "published": TrainConfig(),
+    "default": TrainConfig(
+        tem=TemTrainConfig(
+            optim=OptimConfig(
+                method="adamw",
+                weight_decay=0.01,
+                schedule="one-cycle",
+                epochs=20,
+                passes=20,
+                steps=1800,
+                average=0.99,
+            ),
+            standardize=True,
+            dropout=0.3,
+            hidden_dropout=0.3,
+            crop=0.7,
+        ),
+        pem=PemTrainConfig(
+            optim=OptimConfig(
+                method="adamw",
+                rate=0.01,
+                weight_decay=1e-3,
+                schedule="one-cycle",
+                epochs=20,
+                passes=20,
+                steps=600,
+                average=0.99,
+            ),
+            loss="weighted-logistic",
+        ),
+    ),
+}
+
+
+def preset(name: str = DEFAULT_PRESET) -> TrainConfig:
+    """Training settings by name.
+
+    Raises
+    ------
+    ConfigError
+        There is no such preset; names those that there are.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
+    return PRESETS[name]
