@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import actspan
+from tests.conftest import ROOT
 
 SOURCE = Path(actspan.__file__).parent
 
@@ -64,6 +65,12 @@ def test_public_names_exist_and_are_documented(name: str) -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(AttributeError, match="no attribute 'propose'"):
         actspan.propose  # noqa: B018
+
+
+def test_the_changelog_knows_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = next(line for line in changelog.splitlines() if line.startswith("## "))
+    assert newest.split()[1] == actspan.__version__
 
 
 def room_of(module: str) -> str:
