@@ -77,7 +77,7 @@ def check_dataset(
     good = [look for look in seen if look.problem is None]
     spec, notes = dataset.spec, list(dataset.assumptions)
     if good:
-        spec, wrong = _settle(dataset.spec, good, channels)
+        spec, wrong = _settle(dataset, good, channels)
         problems += wrong
         bad = {p.video for p in wrong}
         good = [look for look in good if look.video.id not in bad]
@@ -171,21 +171,25 @@ def _look_at(dataset: Dataset, video: Video) -> _Seen:
 
 
 def _settle(
-    spec: FeatureSpec, seen: list[_Seen], expected: int | None
+    dataset: Dataset, seen: list[_Seen], expected: int | None
 ) -> tuple[FeatureSpec, list[Problem]]:
     """Layout and channels of the whole set, and the files that do not fit them."""
+    spec = dataset.spec
     channels = spec.channels or expected
     layout = spec.layout or _vote(seen, channels)
     if layout is None:
         raise FeatureError(
-            "cannot tell whether features are (T, C) or (C, T): write dataset.toml with "
-            '[features] channels = ..., or layout = "TC" or "CT"'
+            f"{dataset.path}: cannot tell whether features are (T, C) or (C, T): write dataset.toml "
+            'with [features] channels = ..., or layout = "TC" or "CT"'
         )
     axis = 1 if layout == "TC" else 0
     counts = [look.shape[axis] for look in seen]
     channels = channels or max(set(counts), key=counts.count)
     if expected is not None and expected != channels:
-        raise FeatureError(f"features have {channels} channels, but the model expects {expected}")
+        raise FeatureError(
+            f"{dataset.path}: features have {channels} channels, but the model expects {expected}; "
+            "use a model that was trained on such features"
+        )
     settled = msgspec.structs.replace(spec, channels=channels, layout=layout)
     wrong = [_misfit(look, axis, channels) for look in seen if look.shape[axis] != channels]
     return settled, wrong
