@@ -179,8 +179,8 @@ def _settle(
     layout = spec.layout or _vote(seen, channels)
     if layout is None:
         raise FeatureError(
-            f"{dataset.path}: cannot tell whether features are (T, C) or (C, T): write dataset.toml "
-            'with [features] channels = ..., or layout = "TC" or "CT"'
+            f"{dataset.path}: cannot tell whether features are (T, C) or (C, T): write "
+            'dataset.toml with [features] channels = ..., or layout = "TC" or "CT"'
         )
     axis = 1 if layout == "TC" else 0
     counts = [look.shape[axis] for look in seen]
