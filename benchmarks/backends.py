@@ -15,11 +15,20 @@ import click
 import numpy as np
 
 from actspan import Bundle
-from actspan.runtime import BACKENDS, Session, check_backend, choose_backend, open_net
+from actspan.export.variants import export_variants
+from actspan.runtime import (
+    BACKENDS,
+    Session,
+    check_backend,
+    choose_backend,
+    open_net,
+    open_session,
+)
 from benchmarks import made_up
 from benchmarks.measure import interleave, print_machine, print_table
 
 BATCH = 16
+VARIANTS = (["fold-scale", "fp16"], ["fold-scale", "int8"])
 TOOL, PRODUCT = "OpenVINO's benchmark_app", "matrix products (sgemm)"
 
 
@@ -43,6 +52,16 @@ class Contenders:
         if name == "openvino":
             queue = narrow.run_queue  # type: ignore[attr-defined]
             self.runs[f"{name}, its own queue"] = lambda: queue([self.batch] * self.batches)
+
+    def add_variants(self, dataset: Path) -> None:
+        """Rewritten graphs on ONNX Runtime; int8 learns its ranges from a made-up dataset."""
+        for passes in VARIANTS:
+            given = dataset if "int8" in passes else None
+            bundle, checks = export_variants(self.bundle, passes, calibrate=given)
+            (file,) = (check.file for check in checks if check.net == "tem")
+            session = open_session(bundle.file(file), backend="onnxruntime", streams=self.threads)
+            self._stack.enter_context(session)
+            self.runs[f"{file} on onnxruntime"] = lambda s=session: self._at_once(s)  # type: ignore[misc]
 
     def _open(self, name: str, *, threads: int, streams: int) -> Session:
         session = open_net(self.bundle, "tem", backend=name, threads=threads, streams=streams)
@@ -148,9 +167,16 @@ def _share(rate: float, of: float | None) -> str:
 @click.option("--rounds", default=5, help="Times that all run, in turn; the median counts.")
 @click.option("--seconds", default=3, help="For benchmark_app in a round.")
 @click.option("--backends", help="Comma-separated. [default: all that are usable]")
+@click.option("--variants/--no-variants", default=True, help="Also time rewritten graphs.")
 @click.option("--seed", default=0, help="Of the made-up data.")
 def main(
-    batches: int, threads: int, rounds: int, seconds: int, backends: str | None, seed: int
+    batches: int,
+    threads: int,
+    rounds: int,
+    seconds: int,
+    backends: str | None,
+    variants: bool,
+    seed: int,
 ) -> None:
     """Compare the backends by the videos a second that TEM takes at batch 16.
 
@@ -175,6 +201,9 @@ def main(
         stack.callback(contenders.close)
         for name in names:
             contenders.add(name)
+        if variants:
+            dataset = made_up.make_dataset(Path(folder) / "dataset", 32, seed)
+            contenders.add_variants(dataset)
         reports = Path(folder) / "reports"
         reports.mkdir()
         model = bundle.file("tem.onnx")
