@@ -4,6 +4,8 @@
 
 Every seed is trained, exported and run as a user would run it; beside it the start x end scores of
 the same run, suppressed alike, without PEM. Percent; mean and sample standard deviation over seeds.
+`--labels '*_TO_*'` learns and judges such instances alone, `--share 0.25` learns from a quarter of
+the training videos (another one for each seed), `--config FILE` changes settings of the preset.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy as np
 
 from actspan import Bundle, Dataset, Pipeline, evaluate_recall
 from actspan.cli.train import drawn_report
-from actspan.config import PRESETS, preset
+from actspan.config import PRESETS, changed, preset, read_toml
 from actspan.pipeline import Job
 from actspan.training import Report, train, trainable
 
@@ -27,7 +29,7 @@ COLUMNS = ("AR@1", "AR@5", "AR@10", "AR@50", "AR@100", "AUC")
 
 def main() -> None:
     options = parse()
-    dataset = trainable(Dataset.load(options.dataset))
+    dataset = trainable(Dataset.load(options.dataset).with_labels(options.labels))
     rows: list[dict[str, float]] = []
     rows_without: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as temporary, drawn_report() as report:
@@ -35,7 +37,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for seed in options.seeds:
             begin = perf_counter()
-            bundle = trained(dataset, folder / f"{options.preset}-{seed}", options, seed, report)
+            part = reduced(dataset, options.share, seed)
+            bundle = trained(part, folder / f"{options.preset}-{seed}", options, seed, report)
             rows.append(judge(bundle, dataset, pem=True))
             rows_without.append(judge(bundle, dataset, pem=False))
             gain = rows[-1]["AUC"] - rows_without[-1]["AUC"]
@@ -56,6 +59,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--preset", choices=PRESETS, default="default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--labels", nargs="+", default=[], help="patterns of labels")
+    parser.add_argument("--share", type=float, default=1.0, help="of the training videos")
+    parser.add_argument("--config", type=Path, help="TOML: settings other than the preset's")
     parser.add_argument("--keep", type=Path, help="keep the bundles here, and use those there")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON, too")
     return parser.parse_args()
@@ -66,7 +72,18 @@ def trained(
 ) -> Bundle:
     if (path / "model.toml").is_file():
         return Bundle.load(path)
-    return train(dataset, path, preset(options.preset), seed=seed, report=report)
+    config = preset(options.preset)
+    if options.config:
+        config = changed(config, read_toml(options.config), where=str(options.config))
+    return train(dataset, path, config, seed=seed, report=report)
+
+
+def reduced(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """The dataset with a share of its training videos."""
+    training = [video for video in dataset if video.subset == "training"]
+    drawn = np.random.default_rng(seed).permutation(len(training))[round(share * len(training)) :]
+    dropped = {training[i].id for i in drawn.tolist()}
+    return dataset.select([video for video in dataset if video.id not in dropped])
 
 
 def judge(bundle: Bundle, dataset: Dataset, *, pem: bool) -> dict[str, float]:

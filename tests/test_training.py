@@ -27,9 +27,10 @@ from actspan.config import PRESETS, OptimConfig, PemTrainConfig, TemTrainConfig,
 from actspan.errors import ActSpanError, AnnotationError, BundleError, ConfigError
 from actspan.nets.targets import tem_targets
 from actspan.training import train, trainable
+from actspan.training.aims import aims_of
 from actspan.training.crop import draw_windows, interpolate
 from actspan.training.loop import Plan, learning_rate
-from actspan.training.samples import split_videos
+from actspan.training.samples import Marks, split_videos
 from actspan.training.whole import WholeVideos
 from tests.made_up import write_dataset
 
@@ -305,7 +306,8 @@ def test_windows_lie_in_the_span_or_hold_it() -> None:
 
 
 def samples_of(features: np.ndarray, instances: np.ndarray) -> WholeVideos:
-    return WholeVideos(("a",), features.astype(np.float32), (instances,))
+    marks = Marks(instances, np.empty((0, 2)))
+    return WholeVideos(("a",), features.astype(np.float32), (marks,))
 
 
 def test_features_and_targets_move_together() -> None:
@@ -313,10 +315,10 @@ def test_features_and_targets_move_together() -> None:
     T, instances = 20, np.array([[0.25, 0.5], [0.7, 0.9]])
     samples = samples_of(tem_targets(instances, T)[None], instances)
     config = TemTrainConfig(crop=1.0, crop_shortest=0.5, crop_longest=0.5)
-    seen, moved, _ = samples.crop(np.array([0]), config, torch.Generator().manual_seed(3))
-    aims = tem_targets(moved[0], T, clip=False)
+    seen = samples.crop(np.array([0]), config, torch.Generator().manual_seed(3))
+    (aims,), features = aims_of(seen).targets, seen.features
     fraction = (aims[0] > 0.01) & (aims[0] < 0.99)
-    assert ((seen[0, 0] > 0.5) == (aims[0] > 0.5))[~fraction].all()
+    assert ((features[0, 0] > 0.5) == (aims[0] > 0.5))[~fraction].all()
     assert aims[0].any()
 
 
@@ -324,9 +326,9 @@ def test_the_whole_span_is_left_as_it_is() -> None:
     features = np.random.default_rng(0).random((1, 5, 20))
     samples = samples_of(features, np.array([[0.5, 1.2]]))
     config = TemTrainConfig(crop=1e-9)
-    seen, (instances,), _ = samples.crop(np.array([0]), config, torch.Generator())
-    np.testing.assert_allclose(seen, features, atol=1e-6)
-    np.testing.assert_array_equal(instances, [[0.5, 1.0]])
+    seen = samples.crop(np.array([0]), config, torch.Generator())
+    np.testing.assert_allclose(seen.features, features, atol=1e-6)
+    np.testing.assert_array_equal(seen.marks[0].instances, [[0.5, 1.0]])
 
 
 def test_cells_outside_the_span_repeat_the_outer_ones() -> None:

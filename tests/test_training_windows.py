@@ -81,11 +81,10 @@ def test_instances_move_with_their_window_and_padding_is_not_real(dataset: Datas
     short = dataset.select([replace(dataset.videos[0])])
     samples = Windows.read(short, 100, None)
     video, snippets = short.videos[0], len(short.read(short.videos[0].id))
-    np.testing.assert_allclose(samples.instances[0] * 100 * 0.5, video.segments)
-    real = samples.real(np.array([0]))
+    features, (marks,), real = samples.take(np.array([0]))
+    np.testing.assert_allclose(marks.instances * 100 * 0.5, video.segments)
     assert real is not None
     assert real.sum() == snippets
-    features = samples.take(np.array([0]))
     assert (features[0, :, snippets:] == 0).all()
 
 
@@ -93,10 +92,10 @@ def test_random_windows_keep_features_and_instances_together(dataset: Dataset) -
     samples = Windows.read(dataset, T, None)
     config = TemTrainConfig(crop=1.0)
     index = np.arange(len(samples))
-    seen, instances, real = samples.crop(index, config, torch.Generator().manual_seed(0))
+    seen, marks, real = samples.crop(index, config, torch.Generator().manual_seed(0))
     inside, outside = [], []
-    for row, segments in zip(seen, instances, strict=True):
-        action = tem_targets(segments, T, clip=False)[0]
+    for row, mark in zip(seen, marks, strict=True):
+        action = tem_targets(mark.instances, T, clip=False)[0]
         inside += row[0][action > 0.99].tolist()  # channel 0 carries the trace of actions
         outside += row[0][action < 0.01].tolist()
     assert np.mean(inside) > np.mean(outside) + 1.5

@@ -161,27 +161,19 @@ def _settings(
     sizes: dict[str, dict[str, int | None]],
 ) -> TrainConfig:
     """The preset, changed by a file, changed by options."""
-    from actspan.config import TrainConfig, from_dict, preset, read_toml, to_dict
+    from actspan.config import changed, preset, read_toml
 
-    values = to_dict(preset(preset_name))
+    config = preset(preset_name)
     if file is not None:
-        _merge(values, read_toml(file))
+        config = changed(config, read_toml(file), where=str(file))
     chosen = {net: {k: v for k, v in size.items() if v} for net, size in sizes.items()}
-    _merge(values, {"pipeline": chosen})
+    changes: dict[str, Any] = {"pipeline": chosen}
     if mode is not None:
-        values["mode"] = mode
+        changes["mode"] = mode
     if epochs is not None:
         length = {"optim": {"epochs": epochs, "passes": epochs, "steps": 0}}
-        _merge(values, {"tem": length, "pem": length})
-    return from_dict(TrainConfig, values, where=str(file or f"preset {preset_name}"))
-
-
-def _merge(values: dict[str, Any], changes: dict[str, Any]) -> None:
-    for key, value in changes.items():
-        if isinstance(value, dict) and isinstance(values.get(key), dict):
-            _merge(values[key], value)
-        else:
-            values[key] = value
+        changes |= {"tem": length, "pem": length}
+    return changed(config, changes, where="options")
 
 
 class _Drawn:

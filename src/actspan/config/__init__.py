@@ -5,6 +5,7 @@ Read from TOML with unknown keys refused; written back to TOML without loss.
 
 from actspan.config.base import (
     Config,
+    changed,
     dump_toml,
     from_dict,
     read_toml,
@@ -54,6 +55,7 @@ __all__ = [
     "TemTrainConfig",
     "TrainConfig",
     "WindowTrainConfig",
+    "changed",
     "dump_toml",
     "from_dict",
     "preset",

@@ -38,6 +38,26 @@ def from_dict(kind: type[T], values: Any, *, where: str) -> T:
         raise ConfigError(f"{where}: {error}") from error
 
 
+def changed(config: T, changes: dict[str, Any], *, where: str) -> T:
+    """The same settings but for some, given as plain values in the shape of the config.
+
+    Raises
+    ------
+    ConfigError
+        As `from_dict`.
+    """
+    return from_dict(type(config), _merged(to_dict(config), changes), where=where)
+
+
+def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in changes.items():
+        below = merged.get(key)
+        tables = isinstance(value, dict) and isinstance(below, dict)
+        merged[key] = _merged(below, value) if tables else value
+    return merged
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """Plain values for TOML, which has no null: unset options are left out."""
     plain: dict[str, Any] = msgspec.to_builtins(config)

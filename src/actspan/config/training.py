@@ -79,12 +79,15 @@ class TemTrainConfig(Config, frozen=True):
     crop: float = 0.0  # chance that a video is seen through a random window of its span
     crop_shortest: float = 0.5  # ... whose length is at least this share of the span
     crop_longest: float = 1.3  # ... and at most this; beyond the span the outer cells repeat
+    mix: float = 0.0  # largest share of another video's background that is added to a video
+    splice: float = 0.0  # chance that a stretch is taken from another video
 
     def __post_init__(self) -> None:
         _require(self.action_weight >= 0, "training: action_weight must not be negative")
         for share in (self.dropout, self.hidden_dropout):
             _require(0 <= share < 1, f"training: dropout {share} is not in [0, 1)")
-        _require(0 <= self.crop <= 1, f"training: crop {self.crop} is not in [0, 1]")
+        for name, chance in (("crop", self.crop), ("mix", self.mix), ("splice", self.splice)):
+            _require(0 <= chance <= 1, f"training: {name} {chance} is not in [0, 1]")
         _require(
             0 < self.crop_shortest <= self.crop_longest,
             "training: crop_shortest must be positive and not above crop_longest",

@@ -6,7 +6,8 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -15,12 +16,55 @@ from numpy.typing import NDArray
 from actspan.config import PipelineConfig, TemTrainConfig
 from actspan.data.dataset import Dataset
 from actspan.errors import ConfigError
-from actspan.types import Float32, Float64, Video
+from actspan.segments import ioa_matrix
+from actspan.types import Float32, Float64, Proposals, Video
 
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Loaded = TypeVar("Loaded")
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Marks:
+    """What is annotated in a video, or in what is seen of it.
+
+    Attributes
+    ----------
+    instances : (M, 2) float64
+        Start and end.
+    ignored : (K, 2) float64
+        Stretches of which the annotators could not tell (`Video.ignored`).
+    """
+
+    instances: Float64
+    ignored: Float64
+
+    @classmethod
+    def of(cls, video: Video, unit: float) -> Self:
+        """Those of a video, in units of so many seconds, not clipped."""
+        return cls(video.segments / unit, video.ignored / unit)
+
+    def seen_from(self, first: float, length: float) -> Marks:
+        """The same, as shares of a window that begins at `first`."""
+        return Marks((self.instances - first) / length, (self.ignored - first) / length)
+
+
+class Seen(NamedTuple):
+    """Some samples as a net sees them.
+
+    Attributes
+    ----------
+    features : (B, C, T) float32
+    marks : list of Marks
+        Shares of the T cells.
+    real : (B, T) bool, optional
+        False for padded cells; None where there are none.
+    """
+
+    features: Float32
+    marks: list[Marks]
+    real: Bool | None
 
 
 class Samples(Protocol):
@@ -32,13 +76,7 @@ class Samples(Protocol):
         Of the videos.
     length : int
         T.
-    instances : sequence of (M, 2) float64
-        Of each sample; fractions of its T cells, not clipped.
-    clips : bool
-        Whether instances end where the sample ends (a whole video), or go on (a window).
     """
-
-    clips: ClassVar[bool]
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -50,25 +88,14 @@ class Samples(Protocol):
         """T."""
         ...
 
-    @property
-    def instances(self) -> Sequence[Float64]:
-        """Of each sample."""
-        ...
-
     def __len__(self) -> int: ...
 
-    def take(self, index: Int64) -> Float32:
-        """Features of some samples, (B, C, T)."""
+    def take(self, index: Int64) -> Seen:
+        """Some samples as they are."""
         ...
 
-    def real(self, index: Int64) -> Bool | None:
-        """Which cells are not padded, (B, T); None where none is."""
-        ...
-
-    def crop(
-        self, index: Int64, config: TemTrainConfig, draw: torch.Generator
-    ) -> tuple[Float32, list[Float64], Bool | None]:
-        """Some samples seen through random windows: features, instances, cells not padded."""
+    def crop(self, index: Int64, config: TemTrainConfig, draw: torch.Generator) -> Seen:
+        """Some samples seen through random windows."""
         ...
 
     def candidates(self, index: int, scores: Float32, pipeline: PipelineConfig) -> Found:
@@ -99,10 +126,19 @@ def read_all(
             yield item
 
 
-def fingerprint_of(names: object, features: Iterable[Float32], instances: Iterable[Float64]) -> str:
+def drop_ignored(found: Proposals, marks: Marks) -> Proposals:
+    """Leave out candidates that lie, by more than a half, in an ignored stretch."""
+    if not len(marks.ignored):
+        return found
+    inside = ioa_matrix(found.start, found.end, *marks.ignored.T)
+    return found[(inside <= 0.5).all(axis=1)]
+
+
+def fingerprint_of(names: object, features: Iterable[Float32], marks: Iterable[Marks]) -> str:
     """SHA-256 over names and arrays."""
     digest = hashlib.sha256(repr(names).encode())
-    arrays: list[NDArray[np.floating[Any]]] = [*features, *instances]
+    arrays: list[NDArray[np.floating[Any]]] = [*features]
+    arrays += [array for mark in marks for array in (mark.instances, mark.ignored)]
     for array in arrays:
         digest.update(repr(array.shape).encode())
         digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")

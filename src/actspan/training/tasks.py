@@ -14,10 +14,11 @@ from actspan.bundle import Net as NetName
 from actspan.config import PemTrainConfig, PipelineConfig, TemTrainConfig
 from actspan.nets.base import Net
 from actspan.nets.losses import TemLoss, pem_loss, tem_loss
-from actspan.nets.targets import tem_targets
 from actspan.nets.tem import Tem
-from actspan.training.samples import Samples
-from actspan.types import Float32, Float64
+from actspan.training.aims import Aims, aims_of
+from actspan.training.mixing import mix_backgrounds, splice
+from actspan.training.samples import Samples, Seen
+from actspan.types import Float32
 
 _CHUNK_VIDEOS = 64  # judged at once, which bounds memory
 _CHUNK_ROWS = 1 << 16
@@ -32,22 +33,15 @@ class TemTask:
         self.videos = len(training)
         self._config = config
         self._training, self._validation = training, validation
-        self._targets = _cell_targets(training)  # (V, 3, T)
         if validation is not None:
-            self._judged = _cell_targets(validation)
+            self._judged = _all_aims(validation)
 
     def losses(
         self, net: Net, videos: NDArray[np.int64], draw: torch.Generator
     ) -> dict[str, Tensor]:
         """Losses of a batch, whole and a channel."""
-        samples = self._training
-        if self._config.crop:
-            seen, instances, real = samples.crop(videos, self._config, draw)
-            targets = torch.stack([_targets(i, samples.length, clip=False) for i in instances])
-        else:
-            seen, real = samples.take(videos), samples.real(videos)
-            targets = self._targets[torch.from_numpy(videos)]
-        loss = self._loss(net(torch.from_numpy(seen)), targets, real)
+        features, aims = self._see(videos, draw)
+        loss = self._loss(net(torch.from_numpy(features)), aims)
         return {"loss": loss.total, "action": loss.action, "start": loss.start, "end": loss.end}
 
     def validate(self, net: Net) -> float | None:
@@ -55,12 +49,23 @@ class TemTask:
         if self._validation is None:
             return None
         scores = torch.from_numpy(score_samples(net, self._validation))
-        real = self._validation.real(np.arange(len(self._validation)))
-        return self._loss(scores, self._judged, real).total.item()
+        return self._loss(scores, self._judged).total.item()
 
-    def _loss(self, scores: Tensor, targets: Tensor, real: NDArray[np.bool_] | None) -> TemLoss:
-        mask = None if real is None else torch.from_numpy(real)
-        return tem_loss(scores, targets, action_weight=self._config.action_weight, real=mask)
+    def _see(self, videos: NDArray[np.int64], draw: torch.Generator) -> tuple[Float32, Aims]:
+        """A batch as the net shall see it, augmented."""
+        samples, config = self._training, self._config
+        seen = samples.crop(videos, config, draw) if config.crop else samples.take(videos)
+        features, aims = seen.features, aims_of(seen)
+        if config.mix:
+            features = mix_backgrounds(features, aims, config.mix, draw)
+        if config.splice:
+            features, aims = splice(features, aims, config.splice, draw)
+        return features, aims
+
+    def _loss(self, scores: Tensor, aims: Aims) -> TemLoss:
+        targets = torch.from_numpy(aims.targets)
+        counted = None if aims.counted is None else torch.from_numpy(aims.counted)
+        return tem_loss(scores, targets, action_weight=self._config.action_weight, real=counted)
 
 
 class PemTask:
@@ -130,7 +135,7 @@ class Candidates:
 def score_samples(tem: Net, samples: Samples) -> Float32:
     """Boundary scores of all samples, (V, 3, T)."""
     tem.eval()
-    scores = [tem(torch.from_numpy(chunk)).numpy() for chunk in _chunks(samples)]
+    scores = [tem(torch.from_numpy(seen.features)).numpy() for seen in _chunks(samples)]
     joined: Float32 = np.concatenate(scores)
     return joined
 
@@ -141,7 +146,8 @@ def standardize(tem: Tem, samples: Samples) -> None:
     A channel that is constant is silenced: it tells nothing.
     """
     count, mean, square = 0, 0.0, 0.0
-    for chunk in _chunks(samples):  # Chan's parallel variance, a chunk at a time
+    for seen in _chunks(samples):  # Chan's parallel variance, a chunk at a time
+        chunk = seen.features
         size = chunk.shape[0] * chunk.shape[2]
         of_chunk = chunk.mean(axis=(0, 2), dtype=np.float64)
         step = of_chunk - mean
@@ -155,15 +161,14 @@ def standardize(tem: Tem, samples: Samples) -> None:
     tem.standardize(torch.from_numpy(mean), torch.from_numpy(scale))
 
 
-def _cell_targets(samples: Samples) -> Tensor:
-    length, clip = samples.length, samples.clips
-    return torch.stack([_targets(i, length, clip=clip) for i in samples.instances])
+def _all_aims(samples: Samples) -> Aims:
+    parts = [aims_of(seen) for seen in _chunks(samples)]
+    targets = np.concatenate([part.targets for part in parts])
+    if all(part.counted is None for part in parts):
+        return Aims(targets, None)
+    return Aims(targets, np.concatenate([part.counts for part in parts]))
 
 
-def _targets(instances: Float64, length: int, *, clip: bool) -> Tensor:
-    return torch.from_numpy(tem_targets(instances, length, clip=clip))
-
-
-def _chunks(samples: Samples) -> Iterator[Float32]:
+def _chunks(samples: Samples) -> Iterator[Seen]:
     for first in range(0, len(samples), _CHUNK_VIDEOS):
         yield samples.take(np.arange(first, min(first + _CHUNK_VIDEOS, len(samples))))

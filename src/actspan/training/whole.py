@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -14,8 +14,17 @@ from actspan.data.rescale import Edge, fit_to_cells
 from actspan.nets.targets import pem_targets
 from actspan.proposals import bsp_features, generate_proposals
 from actspan.training.crop import draw_windows, interpolate
-from actspan.training.samples import Bool, Found, Int64, Progress, fingerprint_of, read_all
-from actspan.types import BoundaryScores, Float32, Float64, Video
+from actspan.training.samples import (
+    Found,
+    Int64,
+    Marks,
+    Progress,
+    Seen,
+    drop_ignored,
+    fingerprint_of,
+    read_all,
+)
+from actspan.types import BoundaryScores, Float32, Video
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,14 +35,13 @@ class WholeVideos:
     ----------
     ids : tuple of str
     features : (V, C, T) float32
-    instances : tuple of (M, 2) float64
+    marks : tuple of Marks
         Fractions of each video's feature span, not clipped.
     """
 
     ids: tuple[str, ...]
     features: Float32
-    instances: tuple[Float64, ...]
-    clips: ClassVar[bool] = True
+    marks: tuple[Marks, ...]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -56,41 +64,40 @@ class WholeVideos:
         """
         features = np.empty((len(dataset), dataset.spec.channels or 0, length), dtype=np.float32)
 
-        def load(index: int, video: Video) -> Float64:
+        def load(index: int, video: Video) -> Marks:
             read = dataset.read(video.id)
             features[index] = fit_to_cells(read, length, edge).T
-            fractions: Float64 = video.segments / read.span
-            return fractions
+            return Marks.of(video, read.span)
 
-        instances = list(read_all(load, dataset, progress))
-        return cls(tuple(video.id for video in dataset), features, tuple(instances))
+        marks = list(read_all(load, dataset, progress))
+        return cls(tuple(video.id for video in dataset), features, tuple(marks))
 
-    def take(self, index: Int64) -> Float32:
-        """See `Samples`."""
-        return self.features[index]
-
-    def real(self, index: Int64) -> Bool | None:
+    def take(self, index: Int64) -> Seen:
         """See `Samples`: no cell is padded."""
-        return None
+        return Seen(self.features[index], self._clipped(index), None)
 
-    def crop(
-        self, index: Int64, config: TemTrainConfig, draw: torch.Generator
-    ) -> tuple[Float32, list[Float64], Bool | None]:
+    def crop(self, index: Int64, config: TemTrainConfig, draw: torch.Generator) -> Seen:
         """See `Samples`: windows lie inside the video, or hold all of it."""
         offset, size = draw_windows(len(index), config, draw)
         T = self.length
         seen = interpolate(self.features[index], offset * T, size * T, T)
-        clipped = [np.clip(self.instances[v], 0.0, 1.0) for v in index.tolist()]
-        instances = [(x - offset[k]) / size[k] for k, x in enumerate(clipped)]
-        return seen, instances, None
+        windows = zip(self._clipped(index), offset.tolist(), size.tolist(), strict=True)
+        return Seen(seen, [marks.seen_from(*window) for marks, *window in windows], None)
+
+    def _clipped(self, index: Int64) -> list[Marks]:
+        """What ends beyond the features ends with them, as published."""
+        chosen = [self.marks[v] for v in index.tolist()]
+        return [Marks(np.clip(m.instances, 0.0, 1.0), m.ignored) for m in chosen]
 
     def candidates(self, index: int, scores: Float32, pipeline: PipelineConfig) -> Found:
         """See `Samples`."""
         cells = BoundaryScores.from_array(scores)
-        found = generate_proposals(cells, pipeline.pgm)[: pipeline.pgm.keep_training]
-        targets = pem_targets(found, self.instances[index])
+        marks = self.marks[index]
+        found = drop_ignored(generate_proposals(cells, pipeline.pgm), marks)
+        found = found[: pipeline.pgm.keep_training]
+        targets = pem_targets(found, marks.instances)
         return Found(bsp_features(cells, found, pipeline.bsp), targets)
 
     def fingerprint(self) -> str:
         """See `Samples`."""
-        return fingerprint_of(self.ids, [self.features], self.instances)
+        return fingerprint_of(self.ids, [self.features], self.marks)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -15,7 +14,16 @@ from actspan.data.windows import Window, pad_window, plan_windows, seen_elsewher
 from actspan.nets.targets import pem_targets
 from actspan.proposals import bsp_features, generate_proposals
 from actspan.training.crop import interpolate
-from actspan.training.samples import Bool, Found, Int64, Progress, fingerprint_of, read_all
+from actspan.training.samples import (
+    Found,
+    Int64,
+    Marks,
+    Progress,
+    Seen,
+    drop_ignored,
+    fingerprint_of,
+    read_all,
+)
 from actspan.types import BoundaryScores, Float32, Float64, Video
 
 
@@ -28,7 +36,7 @@ class Windows:
     ids : tuple of str
         Of the recordings.
     recordings : tuple of (C, n) float32
-    segments : tuple of (M, 2) float64
+    marks : tuple of Marks
         Of each recording; in snippets, not clipped.
     places : tuple of (int, Window)
         Which recording, and which part of it, each sample is.
@@ -38,18 +46,12 @@ class Windows:
 
     ids: tuple[str, ...]
     recordings: tuple[Float32, ...]
-    segments: tuple[Float64, ...]
+    marks: tuple[Marks, ...]
     places: tuple[tuple[int, Window], ...]
     length: int
-    clips: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return len(self.places)
-
-    @property
-    def instances(self) -> Sequence[Float64]:
-        """See `Samples`."""
-        return [(self.segments[r] - w.first) / self.length for r, w in self.places]
 
     @classmethod
     def read(
@@ -72,40 +74,37 @@ class Windows:
             A file cannot be read.
         """
 
-        def load(index: int, video: Video) -> tuple[Float32, Float64]:
+        def load(index: int, video: Video) -> tuple[Float32, Marks]:
             read = dataset.read(video.id)
-            return np.ascontiguousarray(read.values.T), video.segments / read.stride
+            return np.ascontiguousarray(read.values.T), Marks.of(video, read.stride)
 
-        recordings, segments = zip(*read_all(load, dataset, progress), strict=True)
+        recordings, marks = zip(*read_all(load, dataset, progress), strict=True)
         places = [
             (r, window)
-            for r, (recording, instances) in enumerate(zip(recordings, segments, strict=True))
-            for window in choose_windows(recording.shape[1], length, instances, config)
+            for r, (recording, of) in enumerate(zip(recordings, marks, strict=True))
+            for window in choose_windows(recording.shape[1], length, of.instances, config)
         ]
         ids = tuple(video.id for video in dataset)
-        return cls(ids, recordings, segments, tuple(places), length)
+        return cls(ids, recordings, marks, tuple(places), length)
 
-    def take(self, index: Int64) -> Float32:
+    def take(self, index: Int64) -> Seen:
         """See `Samples`."""
+        T = self.length
         chosen = [self.places[k] for k in index.tolist()]
         rows = [self.recordings[r][:, w.first : w.last] for r, w in chosen]
-        return np.stack([pad_window(row.T, self.length).T for row in rows])
+        features = np.stack([pad_window(row.T, T).T for row in rows])
+        marks = [self.marks[r].seen_from(w.first, T) for r, w in chosen]
+        real = np.arange(T) < np.array([len(w) for _, w in chosen])[:, None]
+        return Seen(features, marks, None if real.all() else real)
 
-    def real(self, index: Int64) -> Bool | None:
-        """See `Samples`."""
-        cells = np.array([len(self.places[k][1]) for k in index.tolist()])
-        return None if (cells == self.length).all() else np.arange(self.length) < cells[:, None]
-
-    def crop(
-        self, index: Int64, config: TemTrainConfig, draw: torch.Generator
-    ) -> tuple[Float32, list[Float64], Bool | None]:
+    def crop(self, index: Int64, config: TemTrainConfig, draw: torch.Generator) -> Seen:
         """See `Samples`: windows are moved by up to half a window, and are shorter or longer."""
         T = self.length
         chance, size, place = torch.rand(
             (3, len(index)), generator=draw, dtype=torch.float64
         ).numpy()
         size = config.crop_shortest + (config.crop_longest - config.crop_shortest) * size
-        seen, instances, real = [], [], np.ones((len(index), T), dtype=bool)
+        seen, marks, real = [], [], np.ones((len(index), T), dtype=bool)
         for k, sample in enumerate(index.tolist()):
             r, window = self.places[sample]
             first, cells = float(window.first), float(T)
@@ -116,8 +115,8 @@ class Windows:
             row = interpolate(self.recordings[r][None], np.array([first]), np.array([cells]), T)
             real[k] = first + cells * (np.arange(T) + 0.5) / T < window.snippets
             seen.append(row[0] * real[k])
-            instances.append((self.segments[r] - first) / cells)
-        return np.stack(seen).astype(np.float32), instances, None if real.all() else real
+            marks.append(self.marks[r].seen_from(first, cells))
+        return Seen(np.stack(seen).astype(np.float32), marks, None if real.all() else real)
 
     def candidates(self, index: int, scores: Float32, pipeline: PipelineConfig) -> Found:
         """See `Samples`: as in the pipeline, what a neighbour sees better is left out."""
@@ -125,13 +124,13 @@ class Windows:
         cells = BoundaryScores.from_array(scores[:, : len(window)])
         found = generate_proposals(cells, pipeline.pgm)
         found = found[~seen_elsewhere(found.start, found.end, window)]
-        found = found[: pipeline.pgm.keep_training]
-        instances = (self.segments[r] - window.first) / len(window)
-        return Found(bsp_features(cells, found, pipeline.bsp), pem_targets(found, instances))
+        marks = self.marks[r].seen_from(window.first, len(window))
+        found = drop_ignored(found, marks)[: pipeline.pgm.keep_training]
+        return Found(bsp_features(cells, found, pipeline.bsp), pem_targets(found, marks.instances))
 
     def fingerprint(self) -> str:
         """See `Samples`."""
-        return fingerprint_of((self.ids, self.places), self.recordings, self.segments)
+        return fingerprint_of((self.ids, self.places), self.recordings, self.marks)
 
 
 def choose_windows(
