@@ -53,7 +53,7 @@ def test_json_and_a_settings_file(dataset: Path, tmp_path: Path) -> None:
     answer = json.loads(done.stdout)
     assert answer["seed"] == 3
     assert answer["preset"] == "custom"
-    assert answer["tem"]["epochs"] == 2
+    assert answer["tem"][0]["epochs"] == 2
     bundle = Bundle.load(out)
     assert bundle.config.pgm.keep_training == 7
     assert (bundle.training or {})["config"]["pem"]["loss"] == "weighted"

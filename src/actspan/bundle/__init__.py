@@ -15,7 +15,7 @@ A bundle appears all at once, files are replaced in one step, and whatever is re
 from actspan.bundle.classifier import add_classifier
 from actspan.bundle.manifest import FileRecord, Source, SourceFile
 from actspan.bundle.model import Bundle
-from actspan.bundle.weights import NETS, Net, NetConfig, check_weights, weight_shapes
+from actspan.bundle.weights import NETS, Net, NetConfig, check_weights, members_of, weight_shapes
 
 __all__ = [
     "NETS",
@@ -27,5 +27,6 @@ __all__ = [
     "SourceFile",
     "add_classifier",
     "check_weights",
+    "members_of",
     "weight_shapes",
 ]

@@ -47,11 +47,17 @@ def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
     return {
         "conv1.weight": (H, config.channels, 3),
         "conv1.bias": (H,),
-        "conv2.weight": (H, H, 3),
+        "conv2.weight": (H, H // config.members, 3),
         "conv2.bias": (H,),
         "conv3.weight": (3, H, 1),
         "conv3.bias": (3,),
     }
+
+
+def members_of(tem: Mapping[str, Float32]) -> int:
+    """How many networks lie side by side in the weights of a TEM (`TemConfig.members`)."""
+    weight = tem["conv2.weight"]  # (H, H / members, 3)
+    return len(weight) // int(weight.shape[1])
 
 
 def check_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> dict[str, Float32]:

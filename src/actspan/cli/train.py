@@ -56,6 +56,11 @@ if TYPE_CHECKING:
     help="Train a small classifier of proposals as well, from the labels.",
 )
 @click.option(
+    "--ensemble",
+    type=click.IntRange(1),
+    help="Train so many networks, of seeds that follow each other, and merge them. [default: 1]",
+)
+@click.option(
     "--mode",
     type=click.Choice(["auto", "rescale", "window"]),
     help="Rescale videos to T cells, or see recordings in windows of T snippets. [default: auto]",
@@ -88,6 +93,7 @@ def command(
     epochs: int | None,
     labels: tuple[str, ...],
     classifier: bool,
+    ensemble: int | None,
     mode: str | None,
     length: int | None,
     tem_hidden: int | None,
@@ -119,7 +125,7 @@ def command(
         "tem": {"length": length, "hidden": tem_hidden},
         "pem": {"hidden": pem_hidden},
     }
-    config = _settings(preset, config_file, epochs, mode, sizes)
+    config = _settings(preset, config_file, epochs, sizes, mode=mode, ensemble=ensemble)
     Bundle.check_target(out, overwrite=force)
     with drawn_report() as report:
         found = trainable(
@@ -157,8 +163,8 @@ def _settings(
     preset_name: str,
     file: Path | None,
     epochs: int | None,
-    mode: str | None,
     sizes: dict[str, dict[str, int | None]],
+    **others: str | int | None,
 ) -> TrainConfig:
     """The preset, changed by a file, changed by options."""
     from actspan.config import changed, preset, read_toml
@@ -168,8 +174,7 @@ def _settings(
         config = changed(config, read_toml(file), where=str(file))
     chosen = {net: {k: v for k, v in size.items() if v} for net, size in sizes.items()}
     changes: dict[str, Any] = {"pipeline": chosen}
-    if mode is not None:
-        changes["mode"] = mode
+    changes |= {name: value for name, value in others.items() if value is not None}
     if epochs is not None:
         length = {"optim": {"epochs": epochs, "passes": epochs, "steps": 0}}
         changes |= {"tem": length, "pem": length}
@@ -216,10 +221,10 @@ def _figures(bundle: Bundle) -> dict[str, Any]:
 def _print(bundle: Bundle) -> None:
     figures = _figures(bundle)
     for net in ("tem", "pem"):
-        fit = figures[net]
-        losses = f"training loss {fit['training']:.4f}"
-        if "validation" in fit:
-            losses += f", validation loss {fit['validation']:.4f}"
-        click.echo(f"{net.upper()}: epoch {fit['epoch']} of {fit['epochs']} kept, {losses}")
+        for fit in figures[net]:
+            losses = f"training loss {fit['training']:.4f}"
+            if fit.get("validation") is not None:
+                losses += f", validation loss {fit['validation']:.4f}"
+            click.echo(f"{net.upper()}: epoch {fit['epoch']} of {fit['epochs']} kept, {losses}")
     click.echo(f"bundle: {bundle.path}")
     click.echo(f"next:   actspan propose --model {bundle.path} --dataset DIR --out run/")

@@ -53,8 +53,9 @@ def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(values)
     for key, value in changes.items():
         below = merged.get(key)
-        tables = isinstance(value, dict) and isinstance(below, dict)
-        merged[key] = _merged(below, value) if tables else value
+        if isinstance(value, dict) and isinstance(below, dict):
+            value = _merged(below, value)
+        merged[key] = value
     return merged
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from actspan.config.base import Config
 from actspan.config.base import require_setting as _require
+from actspan.config.video import ExtractionConfig
 
 
 class TemConfig(Config, frozen=True, kw_only=True):
@@ -14,9 +15,15 @@ class TemConfig(Config, frozen=True, kw_only=True):
     channels: int = 400  # two-stream CUHK features, 200 + 200
     length: int = 100  # T, the temporal scale
     hidden: int = 512
+    members: int = 1  # networks side by side in the hidden layers, whose logits are averaged
 
     def __post_init__(self) -> None:
         _require(min(self.channels, self.hidden) >= 1, "tem: channels and hidden must be >= 1")
+        _require(self.members >= 1, "tem: members must be at least 1")
+        _require(
+            self.hidden % self.members == 0,
+            f"tem: hidden {self.hidden} is not a multiple of its {self.members} members",
+        )
         _require(self.length >= 2, "tem: length must be at least 2")
 
 
@@ -118,6 +125,7 @@ class FeatureSpec(Config, frozen=True, kw_only=True):
     length_seconds: float | None = None
     fps: float | None = None  # where stride is in frames and annotations give no rate
     backbone: str | None = None
+    extraction: ExtractionConfig | None = None  # where `actspan extract` made them
 
     def __post_init__(self) -> None:
         grid = {

@@ -131,6 +131,10 @@ class TrainConfig(Config, frozen=True):
     pipeline: PipelineConfig = PipelineConfig(tem=TemConfig(), pem=PemConfig())
     tem: TemTrainConfig = TemTrainConfig()
     pem: PemTrainConfig = PemTrainConfig()
+    ensemble: int = 1  # networks of as many seeds, merged into one bundle
+
+    def __post_init__(self) -> None:
+        _require(self.ensemble >= 1, "training: an ensemble has at least one member")
 
 
 DEFAULT_PRESET = "default"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from actspan import __version__
+from actspan.bundle import members_of
 from actspan.errors import require
 from actspan.types import Float32
 
@@ -49,7 +50,8 @@ def build_tem(
         x = graph.add("Mul", x, graph.constant("scale", weights["input.scale"][None, :, None]))
     x = graph.add("Conv", x, "conv1.weight", "conv1.bias", kernel_shape=[3], pads=[1, 1])
     x = graph.add("Relu", x)
-    x = graph.add("Conv", x, "conv2.weight", "conv2.bias", kernel_shape=[3], pads=[1, 1])
+    second = {"kernel_shape": [3], "pads": [1, 1], "group": members_of(weights)}
+    x = graph.add("Conv", x, "conv2.weight", "conv2.bias", **second)
     x = graph.add("Relu", x)
     x = graph.add("Conv", x, "conv3.weight", "conv3.bias", kernel_shape=[1])
     x = graph.add("Mul", x, graph.constant("logit_scale", np.float32(0.01)))
@@ -108,7 +110,9 @@ class GraphBuilder:
         self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
         return name
 
-    def add(self, operator: str, *inputs: str, output: str = "", **attributes: list[int]) -> str:
+    def add(
+        self, operator: str, *inputs: str, output: str = "", **attributes: list[int] | int | str
+    ) -> str:
         """Append a node; the name of what it computes."""
         for name in inputs:
             if name in self._weights and name not in self._constants:

@@ -74,7 +74,14 @@ def pem_forward(weights: Mapping[str, Float32], features: ArrayLike) -> Float32:
 
 
 def _conv1d(x: Float32, weight: Float32, bias: Float32) -> Float32:
-    """(B, C, T) to (B, H, T): one matrix product for each tap of an odd kernel, zeros outside."""
+    """(B, C, T) to (B, H, T): one matrix product for each tap of an odd kernel, zeros outside.
+
+    Where a weight takes fewer channels than there are, these and the outputs are in groups.
+    """
+    groups = x.shape[1] // weight.shape[1]
+    if groups > 1:
+        split = (np.split(a, groups, axis) for a, axis in ((x, 1), (weight, 0), (bias, 0)))
+        return np.concatenate([_conv1d(*part) for part in zip(*split, strict=True)], axis=1)
     T, taps = x.shape[2], weight.shape[2]
     padded = np.pad(x, ((0, 0), (0, 0), (taps // 2, taps // 2)))
     out = np.zeros((x.shape[0], weight.shape[0], T), dtype=np.float32) + bias[:, None]

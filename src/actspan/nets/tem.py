@@ -64,7 +64,7 @@ class Tem(Net):
         C, H = config.channels, config.hidden
         self.input: nn.Module = nn.Identity()
         self.conv1 = nn.Conv1d(C, H, kernel_size=3, padding=1)
-        self.conv2 = nn.Conv1d(H, H, kernel_size=3, padding=1)
+        self.conv2 = nn.Conv1d(H, H, kernel_size=3, padding=1, groups=config.members)
         self.conv3 = nn.Conv1d(H, 3, kernel_size=1)
         self.dropout = nn.Dropout1d(dropout)
         self.hidden_dropout = nn.Dropout1d(dropout if hidden_dropout is None else hidden_dropout)

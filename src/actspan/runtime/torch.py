@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from actspan.bundle import members_of
 from actspan.config import PemConfig, TemConfig
 from actspan.errors import BackendError, ShapeError, require
 from actspan.runtime.backends import Backend, Support
@@ -103,7 +104,8 @@ def _build(path: Path, weights: Mapping[str, Float32]) -> tuple[Net, str, Shape]
     shape: Shape
     if "conv1.weight" in weights:
         hidden, channels, _ = weights["conv1.weight"].shape
-        network = Tem(TemConfig(channels=channels, hidden=hidden))
+        members = members_of(weights)
+        network = Tem(TemConfig(channels=channels, hidden=hidden, members=members))
         name, shape = "video", (None, channels, None)
     elif "fc1.weight" in weights:
         hidden, inputs = weights["fc1.weight"].shape

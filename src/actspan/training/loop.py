@@ -135,7 +135,7 @@ class _Fitting:
 
     def run(self) -> Fit:
         self._restore()
-        logs = Logs(self.state.logs / self.task.name, self.done)
+        logs = Logs(self.state.logs / self.state.part(self.task.name), self.done)
         try:
             while self.done < self.plan.epochs:
                 with torch.random.fork_rng(devices=[]):
@@ -217,7 +217,12 @@ class _Fitting:
         note = f"epoch {self.done + 1}/{self.plan.epochs}, loss {loss:.4f}"
         if self.best is not None and self.best["validation"] is not None:
             note += f", best validation {self.best['validation']:.4f} ({self.best['epoch']})"
-        self.report.progress(f"training {self.task.name.upper()}", step, self.plan.steps, note)
+        self.report.progress(f"training {self._title}", step, self.plan.steps, note)
+
+    @property
+    def _title(self) -> str:
+        member = f" {self.state.member + 1}" if self.state.member else ""
+        return self.task.name.upper() + member
 
     def _snapshot(self) -> dict[str, Any]:
         return {
@@ -237,7 +242,7 @@ class _Fitting:
         self.optimizer.load_state_dict(found["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(found["average"])
-        what = f"{self.task.name.upper()}: {self.done} of {self.plan.epochs} epochs"
+        what = f"{self._title}: {self.done} of {self.plan.epochs} epochs"
         self.report.say(f"continuing: {what} were done before")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,9 +19,17 @@ SETTINGS, LOGS = "settings.json", "logs"
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """The folder `OUT.training` beside the bundle that is in the making."""
+    """The folder `OUT.training` beside the bundle that is in the making.
+
+    Attributes
+    ----------
+    path : Path
+    member : int
+        Whose states are saved and loaded, of an ensemble's members.
+    """
 
     path: Path
+    member: int = 0
 
     @classmethod
     def open(cls, out: Path, settings: Mapping[str, Any], *, restart: bool) -> Self:
@@ -64,6 +72,14 @@ class StateFolder:
         """Where TensorBoard logs go."""
         return self.path / LOGS
 
+    def of(self, member: int) -> Self:
+        """The same folder for another member."""
+        return replace(self, member=member)
+
+    def part(self, net: str) -> str:
+        """What files of one network are called: `tem`, and `tem-1` of a second member."""
+        return f"{net}-{self.member}" if self.member else net
+
     def load(self, net: str) -> dict[str, Any] | None:
         """The state of one network's training after its last whole epoch, if there is one.
 
@@ -72,7 +88,7 @@ class StateFolder:
         ActSpanError
             The file is damaged.
         """
-        file = self.path / f"{net}.pt"
+        file = self.path / f"{self.part(net)}.pt"
         if not file.is_file():
             return None
         try:
@@ -83,7 +99,7 @@ class StateFolder:
 
     def save(self, net: str, state: Mapping[str, Any]) -> None:
         """Replace the state of one network's training, in one step."""
-        with atomic_file(self.path / f"{net}.pt") as stream:
+        with atomic_file(self.path / f"{self.part(net)}.pt") as stream:
             torch.save(dict(state), stream)
 
     def finish(self, bundle: Path) -> None:

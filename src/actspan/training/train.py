@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -18,6 +19,7 @@ from actspan import __version__
 from actspan.bundle import Bundle, Source
 from actspan.config import (
     PRESETS,
+    OptimConfig,
     PemConfig,
     PipelineConfig,
     SoftNmsConfig,
@@ -31,7 +33,8 @@ from actspan.errors import AnnotationError, ConfigError
 from actspan.nets.base import Net
 from actspan.nets.pem import Pem
 from actspan.nets.tem import Tem
-from actspan.training.loop import Fit, fit
+from actspan.training.ensemble import merge_pems, merge_tems
+from actspan.training.loop import Fit, Task, fit
 from actspan.training.report import Report, Silent
 from actspan.training.samples import Samples, split_videos
 from actspan.training.state import StateFolder
@@ -39,6 +42,8 @@ from actspan.training.tasks import Candidates, PemTask, TemTask, score_samples, 
 from actspan.training.whole import WholeVideos
 from actspan.training.windowed import Windows
 from actspan.types import Video
+
+N = TypeVar("N", bound=Net)
 
 TRAINING, VALIDATION = "training", "validation"
 _WINDOW_PICKS = 1000  # proposals a recording: the largest AN that is evaluated
@@ -71,7 +76,8 @@ def train(
     config : TrainConfig, optional
         The default preset unless given.
     seed : int
-        Decides initial weights, the order of videos and everything that is drawn.
+        Decides initial weights, the order of videos and everything that is drawn. Members of an
+        ensemble have this seed and the ones that follow it.
     validation_split : float, optional
         Where the dataset has no validation videos: the share of the training videos to set apart.
         With neither, the last epoch is kept.
@@ -115,11 +121,11 @@ def train(
         "versions": _versions(),
     }
     state = StateFolder.open(out, settings, restart=restart)
-    tem, tem_fit = _train_tem(samples, config, seed, state, report)
-    pem, pem_fit = _train_pem(samples, tem, config, seed, state, report)
+    tem, tem_fits = _train_tems(samples, config, seed, state, report)
+    pem, pem_fits = _train_pems(samples, tem, config, seed, state, report)
     bundle = Bundle.create(
         out,
-        config=config.pipeline,
+        config=msgspec.structs.replace(config.pipeline, tem=tem.config, pem=pem.config),
         features=dataset.spec,
         source=Source(note=f"trained on {dataset.path.resolve().name}"),
         tem=tem.weights(),
@@ -130,8 +136,8 @@ def train(
             "data": _describe(samples),
             "versions": _versions(),
             "config": {net: to_dict(getattr(config, net)) for net in ("tem", "pem")},
-            "tem": msgspec.to_builtins(tem_fit),
-            "pem": msgspec.to_builtins(pem_fit),
+            "tem": list(map(to_dict, tem_fits)),
+            "pem": list(map(to_dict, pem_fits)),
         },
         overwrite=overwrite,
     )
@@ -240,34 +246,62 @@ def _read(
     return _Parts(training, read(VALIDATION, [v for v in dataset if v.id in validation]))
 
 
-def _train_tem(
+def _train_tems(
     samples: _Parts, config: TrainConfig, seed: int, state: StateFolder, report: Report
-) -> tuple[Tem, Fit]:
+) -> tuple[Tem, list[Fit]]:
+    """A TEM for each member of the ensemble, merged."""
     training = config.tem
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        tem = Tem(
-            config.pipeline.tem, dropout=training.dropout, hidden_dropout=training.hidden_dropout
-        )
-    if training.standardize:
-        standardize(tem, samples.training)
     task = TemTask(samples.training, samples.validation, training)
-    return tem, fit(tem, task, training.optim, seed=seed, state=state, report=report)
+
+    def build() -> Tem:
+        dropouts = {"dropout": training.dropout, "hidden_dropout": training.hidden_dropout}
+        tem = Tem(config.pipeline.tem, **dropouts)
+        if training.standardize:
+            standardize(tem, samples.training)
+        return tem
+
+    tems, fits = _train_members(build, task, training.optim, config.ensemble, seed, state, report)
+    return merge_tems(tems), fits
 
 
-def _train_pem(
+def _train_pems(
     samples: _Parts, tem: Tem, config: TrainConfig, seed: int, state: StateFolder, report: Report
-) -> tuple[Pem, Fit]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        pem = Pem(config.pipeline.pem, dropout=config.pem.dropout)
+) -> tuple[Pem, list[Fit]]:
+    """A PEM for each member, all on the candidates of the merged TEM; merged."""
     training, validation = (
         None if part is None else _candidates(part, tem, config.pipeline)
         for part in (samples.training, samples.validation)
     )
     assert training is not None
     task = PemTask(training, validation, config.pem)
-    return pem, fit(pem, task, config.pem.optim, seed=seed, state=state, report=report)
+
+    def build() -> Pem:
+        return Pem(config.pipeline.pem, dropout=config.pem.dropout)
+
+    optim = config.pem.optim
+    pems, fits = _train_members(build, task, optim, config.ensemble, seed, state, report)
+    return merge_pems(pems), fits
+
+
+def _train_members(
+    build: Callable[[], N],
+    task: Task,
+    optim: OptimConfig,
+    count: int,
+    seed: int,
+    state: StateFolder,
+    report: Report,
+) -> tuple[list[N], list[Fit]]:
+    """Networks of the seeds `seed`, `seed + 1`, ..., and how each training ended."""
+    nets, fits = [], []
+    for member in range(count):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed + member)
+            net = build()
+        place = state.of(member)
+        fits.append(fit(net, task, optim, seed=seed + member, state=place, report=report))
+        nets.append(net)
+    return nets, fits
 
 
 def _candidates(samples: Samples, tem: Net, pipeline: PipelineConfig) -> Candidates:

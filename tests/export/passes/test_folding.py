@@ -12,9 +12,9 @@ from actspan.export.passes.contract import PassSettings
 from tests.export.passes.nets import Net, random_nets
 
 
-def operators(model: onnx.ModelProto, name: str) -> list[str]:
-    done = rewrite_model(model, [name])
-    assert not rewrite_model(done.model, [name]).changed
+def operators(model: onnx.ModelProto, *names: str) -> list[str]:
+    done = rewrite_model(model, names or None)
+    assert not rewrite_model(done.model, names or None).changed
     return [node.op_type for node in done.model.graph.node]
 
 
@@ -40,6 +40,13 @@ def test_batchnorm_before_a_layer_or_of_a_value_that_others_read_stays() -> None
     x = net.conv(net.batchnorm("x", 6), 6, 4, 3)
     model = net.model(net.op("Add", net.batchnorm(x, 4), x))
     assert not rewrite_model(model, ["fold-batchnorm"]).changed
+
+
+def test_scales_around_batchnorm_go_with_it() -> None:
+    net = Net()
+    x = net.batchnorm(net.op("Div", net.conv("x", 6, 4, 3), net.random(4, 1)), 4)
+    x = net.batchnorm(net.op("Mul", x, net.const(np.float32(0.1))), 4)
+    assert operators(net.model(x)) == ["Unsqueeze", "Conv", "Squeeze"]
 
 
 def test_constants_identities_and_dropout_go() -> None:

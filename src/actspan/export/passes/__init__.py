@@ -24,15 +24,16 @@ PASSES: Mapping[str, tuple[str, str]] = MappingProxyType(
         "opset": ("opset", "ConvertOpset"),
         "fix-dims": ("fix_dims", "FixDims"),
         "constant-fold": ("constant_fold", "ConstantFold"),
-        "fold-batchnorm": ("fold_batchnorm", "FoldBatchNorm"),
         "fold-scale": ("fold_scale", "FoldScale"),
+        "fold-batchnorm": ("fold_batchnorm", "FoldBatchNorm"),
         "conv1d-to-conv2d": ("conv2d", "Conv1dToConv2d"),
         "fp16": ("fp16", "Float16"),
         "int8": ("int8", "Int8"),
     }
 )
 
-DEFAULT = ("constant-fold", "fold-batchnorm", "fold-scale", "conv1d-to-conv2d")
+# a scale goes into the batch normalisation before it, and with that into the layer
+DEFAULT = ("constant-fold", "fold-scale", "fold-batchnorm", "conv1d-to-conv2d")
 
 
 def contracts() -> list[Contract]:

@@ -25,7 +25,7 @@ from actspan.export.passes.tools import (
 
 __all__ = ["FoldScale"]
 
-LAYERS = ("Conv", "Gemm", "MatMul")
+LAYERS = ("Conv", "Gemm", "MatMul", "BatchNormalization")
 # f(s * x) = s * f(x): for every s, and for s >= 0
 _LINEAR = ("AveragePool", "GlobalAveragePool", "Identity")
 _RELU_LIKE = ("GlobalMaxPool", "LeakyRelu", "MaxPool", "PRelu", "Relu")
@@ -180,7 +180,7 @@ def _scale_of(layer: ir.Node, factor: NDArray[Any], node: ir.Node) -> NDArray[An
 
 def _channel_axis(layer: ir.Node) -> int | None:
     """Which axis of the weights counts the output channels, if one does."""
-    if layer.op_type == "Conv":
+    if layer.op_type in ("Conv", "BatchNormalization"):
         return 0
     if layer.op_type == "Gemm":
         return 0 if layer.attributes.get_int("transB", 0) else 1
@@ -199,9 +199,9 @@ def _along(layer: ir.Node, scale: NDArray[Any]) -> NDArray[Any]:
 
 def _is_scalable(layer: ir.Node, biases: list[tuple[ir.Node, int]], scale: NDArray[Any]) -> bool:
     """Whether weights and biases are constants that the scale can multiply."""
-    if constant_of(layer.inputs[_weight_index(layer)]) is None:
+    if constant_of(layer.inputs[_weight_index(layer)]) is None or len(layer.outputs) > 1:
         return False
     own = layer.inputs[2] if len(layer.inputs) > 2 else None
     if own is not None and constant_of(own) is None:
         return False
-    return scale.ndim == 0 or not biases or layer.op_type != "Conv"
+    return scale.ndim == 0 or not biases or layer.op_type in ("Gemm", "MatMul")
