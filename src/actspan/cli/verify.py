@@ -14,8 +14,6 @@ from actspan.cli.common import json_option, progress_report, reports_errors, say
 if TYPE_CHECKING:
     from actspan.verify import Verification
 
-_WIDTH = 120  # columns in a pipe
-
 _existing = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -96,24 +94,12 @@ def _command(bundle: Path, dataset: Path | None, subset: str | None, backends: s
 
 
 def _print(found: Verification) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
+    from actspan.cli.tables import print_table
     from actspan.verify.report import answer_table, output_table
 
     click.echo(f"{found.material}: {found.videos:,} videos, {found.proposals:,} proposals")
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_WIDTH)
     for header, rows in (output_table(found), answer_table(found)):
-        table = Table(box=box.SIMPLE, pad_edge=False)
-        for i, heading in enumerate(header):
-            table.add_column(heading, justify="right" if i else "left", no_wrap=not i)
-        for row in rows:
-            table.add_row(*map(escape, row))
-        console.print(table)
+        print_table(header, rows)
     for result in found.results:
         for reason in [*result.broken, *([result.problem] if result.problem else [])]:
             say(f"{result.variant.name}: {reason}")

@@ -34,6 +34,7 @@ from actspan.config.training import (
     WindowTrainConfig,
     preset,
 )
+from actspan.config.video import ExtractionConfig, PictureConfig, Streams
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -42,15 +43,18 @@ __all__ = [
     "ClassifierConfig",
     "ClassifierTrainConfig",
     "Config",
+    "ExtractionConfig",
     "FeatureSpec",
     "OptimConfig",
     "PemConfig",
     "PemLoss",
     "PemTrainConfig",
     "PgmConfig",
+    "PictureConfig",
     "PipelineConfig",
     "RescaleConfig",
     "SoftNmsConfig",
+    "Streams",
     "TemConfig",
     "TemTrainConfig",
     "TrainConfig",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from actspan.bundle import Bundle
+from actspan.markdown import markdown_table
 from actspan.verify.limits import LIMITS
 from actspan.verify.verify import VariantResult, Verification
 
@@ -124,9 +125,9 @@ def to_markdown(found: Verification, command: str) -> str:
         f"{found.proposals:,} proposals of the checkpoint. Verdict: "
         f"**{'all variants hold' if found.holds else 'not all variants hold'}**.",
         "",
-        *_markdown_table(*answer_table(found)),
+        *markdown_table(*answer_table(found)),
         "",
-        *_markdown_table(*output_table(found)),
+        *markdown_table(*output_table(found)),
         "",
         *_failures(found),
         *_LEGEND,
@@ -167,14 +168,9 @@ def _limits_table() -> list[str]:
         ]
         for precision, limits in LIMITS.items()
     ]
-    return _markdown_table(
+    return markdown_table(
         ["precision", "outputs within", "same, at least", "recall within", "of"], rows
     )
-
-
-def _markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    table = [header, ["---"] * len(header), *rows]
-    return ["| " + " | ".join(row) + " |" for row in table]
 
 
 def _versions() -> dict[str, str]:

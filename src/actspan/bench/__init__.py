@@ -1,0 +1,1 @@
+"""Speed: results on disk, logs of other tools, and what compares them."""

@@ -1,0 +1,6 @@
+"""Logs of benchmark tools: one small reader a form, one table of forms (`FORMS`)."""
+
+from actspan.bench.logs.base import Figure, Log
+from actspan.bench.logs.forms import FORMS, is_log, read_log
+
+__all__ = ["FORMS", "Figure", "Log", "is_log", "read_log"]

@@ -1,0 +1,137 @@
+"""A log as text with line numbers, and what a reader makes of it."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from actspan.bench.result import Stage
+from actspan.errors import BenchError
+
+__all__ = ["NUMBER", "Figure", "Log", "Text", "batch_in_name", "network_of"]
+
+NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+
+_NETWORK = re.compile(r"(?<![a-z])(tem|pem)(?![a-z])", re.IGNORECASE)
+_MODEL_FILE = re.compile(r"[^\s=:\"',;]+\.(?:onnx|om|engine|plan|trt|xml)\b")
+_BATCH = re.compile(r"(?<![a-z])(?:batchsize|batch|bs)[_-]?(\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of a log, as it stands there.
+
+    Attributes
+    ----------
+    value : float
+    label : str
+        As the log calls it, with its unit.
+    line : int
+        From 1.
+    """
+
+    value: float
+    label: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A log that was understood.
+
+    Attributes
+    ----------
+    path : Path
+    tool : str
+        What wrote it.
+    stages : tuple of Stage
+        What it measured.
+    figures : tuple of Figure
+        Its numbers, with their lines.
+    notes : tuple of str
+        What a reader of the figures must know.
+    """
+
+    path: Path
+    tool: str
+    stages: tuple[Stage, ...]
+    figures: tuple[Figure, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Text:
+    """A file's lines, numbered from 1, and its JSON document if it is one.
+
+    Raises
+    ------
+    BenchError
+        The file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise BenchError(f"{path}: cannot be read: {error.strerror}") from error
+        # a redirected PowerShell command writes UTF-16
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        self.content = content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+        self.lines = self.content.splitlines()
+
+    @cached_property
+    def document(self) -> Any:
+        """The JSON document; None where the file is none."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            return None
+
+    def find(self, pattern: str | re.Pattern[str]) -> Iterator[tuple[int, re.Match[str]]]:
+        """Lines in which a pattern occurs: number and match."""
+        compiled = re.compile(pattern)
+        for number, line in enumerate(self.lines, 1):
+            if match := compiled.search(line):
+                yield number, match
+
+    def line_of(self, text: str) -> int:
+        """The first line with this text, else 1."""
+        return next((number for number, _ in self.find(re.escape(text))), 1)
+
+    def error(self, message: str, line: int | None = None) -> BenchError:
+        """An error that names the file and the line."""
+        place = str(self.path) if line is None else f"{self.path}, line {line}"
+        return BenchError(f"{place}: {message}")
+
+    def cut_off(self, expected: str) -> BenchError:
+        """An error about a log that ends before what must be in it."""
+        return self.error(f"{expected} was expected before the end: is the log cut off?", self.last)
+
+    @property
+    def last(self) -> int:
+        """Number of the last line that is not empty."""
+        return max((i for i, line in enumerate(self.lines, 1) if line.strip()), default=1)
+
+
+def network_of(text: Text) -> str:
+    """`tem` or `pem`, by the model that the log names, the file's name or its folder's.
+
+    Another model keeps its own name; `network` where nothing says.
+    """
+    models = [Path(m.group()).stem for _, m in text.find(_MODEL_FILE)]
+    for name in (*models, text.path.stem, text.path.absolute().parent.name):
+        if found := _NETWORK.search(name):
+            return found.group(1).lower()
+    return models[0] if models else "network"
+
+
+def batch_in_name(path: Path) -> int | None:
+    """The batch size that a file's name states: `..._batchsize_16_...`, `tem_bs16.txt`."""
+    found = _BATCH.search(path.stem)
+    return int(found.group(1)) or None if found else None

@@ -1,0 +1,135 @@
+"""OpenVINO's benchmark_app: what it prints, and its statistics report as CSV or JSON.
+
+Its throughput (FPS) is iterations a second times the batch size that it believes in. Without
+`-layout` it believes in 1, whatever the shape says: then FPS counts batches. The report states both
+that size and the command line, so samples a second are computed from the shape.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from actspan.bench.logs.base import NUMBER, Figure, Log, Text, batch_in_name, network_of
+from actspan.bench.result import BatchesPerSecond, Stage, Timing, samples_of
+
+TOOL = "benchmark_app"
+
+_PRINTED = {
+    "throughput": re.compile(rf"\[ INFO \] Throughput:\s+(?P<value>{NUMBER}) FPS"),
+    "median": re.compile(rf"\[ INFO \]\s+Median:\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"),
+    "mean": re.compile(rf"\[ INFO \]\s+Average:\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"),
+    "min": re.compile(rf"\[ INFO \]\s+Min:\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"),
+    "max": re.compile(rf"\[ INFO \]\s+Max:\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"),
+    "p99": re.compile(rf"\[ INFO \]\s+99 percentile:\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"),
+    "p90": re.compile(rf"\[ INFO \]\s+90 percentile:\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"),
+    "repeats": re.compile(r"\[ INFO \] Count:\s+(?P<value>\d+) iterations"),
+    "frames": re.compile(r"\[ INFO \] Model batch size: (?P<value>\d+)"),
+}
+_SHAPE = re.compile(r"\(node: .*\) : .* / \[(?P<batch>\d+),")  # of inputs, then of outputs
+_SECONDS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_REPORTED = {  # key of the report: ours
+    "throughput": "throughput",
+    "latency (ms)": "median",
+    "avg latency": "mean",
+    "min latency": "min",
+    "max latency": "max",
+    "latency (99 percentile) (ms)": "p99",
+    "latency (90 percentile) (ms)": "p90",
+    "total number of iterations": "repeats",
+    "batch size": "frames",
+}
+_TIMES = ("min", "mean", "median", "p90", "p99", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A number: seconds where it is a time."""
+
+    value: float
+    printed: Figure
+
+
+def fits(text: Text) -> bool:
+    """Whether it is a statistics report, or what the tool prints."""
+    if text.document is not None:
+        return isinstance(text.document, dict) and "execution_results" in text.document
+    return any(True for _ in text.find(r"^Execution results$|^\[Step \d+/11\]|^Command line param"))
+
+
+def read(text: Text) -> Log:
+    """Read any of the three."""
+    if text.document is not None or any(True for _ in text.find("^[^\\[].*;")):
+        values, shape = _reported(text)
+    else:
+        values, shape = _printed(text)
+    if "throughput" not in values:
+        raise text.cut_off("the throughput (at the end of the report)")
+    if values["throughput"].value <= 0:
+        raise text.error("a throughput above 0 was expected", values["throughput"].printed.line)
+    frames = round(values["frames"].value) if "frames" in values else 1
+    batch = shape or batch_in_name(text.path) or frames
+    rate = BatchesPerSecond(values["throughput"].value / frames)
+    times = {name: values[name].value for name in _TIMES if name in values}
+    stage = Stage(
+        name=network_of(text),
+        scope="interface",
+        batch=batch,
+        batches_per_second=rate,
+        samples_per_second=samples_of(rate, batch),
+        seconds=Timing(
+            repeats=round(values["repeats"].value) if "repeats" in values else None, **times
+        ),
+        backend="openvino",
+    )
+    figures = tuple(value.printed for value in values.values())
+    return Log(text.path, TOOL, (stage,), figures, tuple(_notes(stage, frames)))
+
+
+def _printed(text: Text) -> tuple[Mapping[str, _Value], int | None]:
+    values = {}
+    for name, pattern in _PRINTED.items():
+        for line, match in text.find(pattern):
+            unit = match.groupdict().get("unit")
+            figure = Figure(float(match["value"]), f"{name}, {unit}" if unit else name, line)
+            values[name] = _Value(figure.value * (_SECONDS[unit] if unit else 1), figure)
+    configured = next((line for line, _ in text.find(r"^\[Step 6/11\]")), 1)
+    shapes = [int(match["batch"]) for line, match in text.find(_SHAPE) if line > configured]
+    return values, shapes[0] if shapes else None
+
+
+def _reported(text: Text) -> tuple[Mapping[str, _Value], int | None]:
+    values, shape = {}, None
+    for key, written in _entries(text):
+        if key == "-shape" and (found := re.search(r"\[(\d+),", written)):
+            shape = int(found[1])
+        if key not in _REPORTED:
+            continue
+        name, line = _REPORTED[key], text.line_of(key)
+        if not re.fullmatch(NUMBER, written):
+            raise text.error(f"{key}: a number was expected, found {written!r}", line)
+        unit = 1e-3 if name in _TIMES else 1.0
+        values[name] = _Value(float(written) * unit, Figure(float(written), key, line))
+    return values, shape
+
+
+def _entries(text: Text) -> Iterator[tuple[str, str]]:
+    """Keys and values of all parts of a report."""
+    if text.document is None:
+        for line in text.lines:
+            key, mark, value = line.partition(";")
+            if mark:
+                yield key, value
+        return
+    for part in text.document.values():
+        if isinstance(part, dict):
+            yield from ((key, str(value)) for key, value in part.items())
+
+
+def _notes(stage: Stage, frames: int) -> Iterator[str]:
+    if stage.batch != frames:
+        yield (
+            f"benchmark_app counted {frames} sample(s) a batch, the shape says {stage.batch}: "
+            "its FPS are batches a second (give it -layout)"
+        )

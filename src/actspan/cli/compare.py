@@ -1,0 +1,205 @@
+"""`actspan compare`: speeds beside each other, from files or from two commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from actspan.cli.common import json_option, progress_bar, reports_errors, say
+
+if TYPE_CHECKING:
+    from actspan.bench.claims import Claims
+    from actspan.bench.compare import Comparison, Row
+    from actspan.bench.paired import Pair
+
+
+def _limit(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """`slower:5%` as the fraction 0.05."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"slower:(\d+(?:\.\d+)?)%", value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is not a limit such as slower:5%", context, option)
+    return float(found[1]) / 100
+
+
+@click.command("compare")
+@click.argument("sources", nargs=-1, metavar="[PATH | NAME=PATH]...")
+@click.option(
+    "--chips",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Chips on a card of the NPUs, whose logs are of one chip.",
+)
+@click.option(
+    "--claims",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A report: its printed arithmetic and trtexec commands are held against the logs.",
+)
+@click.option(
+    "--fail-if",
+    callback=_limit,
+    metavar="slower:N%",
+    help="Exit code 1 if a side takes that much longer than the first.",
+)
+@click.option("--run-a", metavar="COMMAND", help="Time this command ...")
+@click.option("--run-b", metavar="COMMAND", help="... against this one, in turn: A B B A.")
+@click.option(
+    "--rounds", type=click.IntRange(5), default=10, show_default=True, help="Rounds of A B B A."
+)
+@click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the comparison as a page.",
+)
+@json_option
+@click.pass_context
+@reports_errors
+def command(
+    context: click.Context,
+    sources: tuple[str, ...],
+    chips: int,
+    claims: Path | None,
+    fail_if: float | None,
+    run_a: str | None,
+    run_b: str | None,
+    rounds: int,
+    markdown: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare speeds: results of `actspan bench`, and logs of other tools.
+
+    A path is a result, a log or a folder of them, known by their content: the NPU benchmark's
+    perf_vision_*.txt, trtexec (old and new layout), ais_bench (text and summary JSON), OpenVINO's
+    benchmark_app (text, CSV, JSON), onnxruntime_perf_test. The first is what the others are
+    divided by. Headlines are recomputed (interface rate x chips, BSN = 1/(1/TEM + 1/PEM)) and set
+    beside what was measured end to end. Exit code 1 where --claims finds a slip or --fail-if
+    holds.
+
+    With --run-a and --run-b two commands are timed in turn (no shell), so that drift falls on
+    both alike; --fail-if then holds only if the whole interval of the ratio is beyond the limit.
+
+    \b
+    Example:
+      actspan compare old.json new.json --fail-if slower:5%
+      actspan compare t4/ ascend310/ --chips 4 --claims report.md
+      actspan compare --run-a 'actspan --version' --run-b 'python -c pass'
+    """
+    _check_usage(context, sources, (run_a, run_b), claims or markdown)
+    if run_a is not None and run_b is not None:
+        _time(context, run_a, run_b, rounds, fail_if, as_json)
+        return
+    from actspan.bench.claims import check_claims
+    from actspan.bench.compare import compare, slower_rows
+    from actspan.bench.report import to_dict, to_markdown
+    from actspan.bench.sides import read_sides
+    from actspan.files import atomic_file
+
+    found = compare(read_sides(sources), chips=chips)
+    checked = None if claims is None else check_claims(claims, found)
+    slower = [] if fail_if is None else slower_rows(found, fail_if)
+    if markdown is not None:
+        with atomic_file(markdown) as stream:
+            page = to_markdown(found, checked, shlex.join(["actspan", "compare", *sources]))
+            stream.write(page.encode())
+        say(f"report: {markdown}")
+    if as_json:
+        answer = {**to_dict(found, checked), "slower": [_plain(*row) for row in slower]}
+        click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
+    else:
+        _print(found, checked)
+    for name, row, longer in slower:
+        say(f"{name} takes {100 * longer:.1f} % longer: {row.name} {row.scope}, batch {row.batch}")
+    context.exit(1 if slower or (checked is not None and not checked.holds) else 0)
+
+
+def _plain(side: str, row: Row, longer: float) -> dict[str, object]:
+    return {
+        "side": side,
+        "name": row.name,
+        "scope": row.scope,
+        "batch": row.batch,
+        "longer": longer,
+    }
+
+
+def _check_usage(
+    context: click.Context,
+    sources: tuple[str, ...],
+    commands: tuple[str | None, str | None],
+    of_files: Path | None,
+) -> None:
+    given = sum(command is not None for command in commands)
+    if given == 1:
+        raise click.UsageError("--run-a and --run-b belong together", context)
+    if given and (sources or of_files):
+        raise click.UsageError("compare either files or two commands, not both", context)
+    if not given and not sources:
+        raise click.UsageError("give results or logs, or --run-a and --run-b", context)
+
+
+def _print(found: Comparison, claims: Claims | None) -> None:
+    from actspan.bench.report import tables, verdict
+    from actspan.cli.tables import print_table
+
+    for title, header, rows in tables(found):
+        click.echo(f"{title}:")
+        print_table(header, rows)
+    for note in found.notes:
+        click.echo(f"note: {note.about}: {note.text}")
+    if claims is not None:
+        click.echo("")
+        for finding in claims.findings:
+            click.echo(f"{claims.file.name}:{finding.line}: {finding.kind}: {finding.text}")
+        click.echo(f"{claims.file.name}: {verdict(claims)}")
+
+
+def _time(
+    context: click.Context,
+    run_a: str,
+    run_b: str,
+    rounds: int,
+    limit: float | None,
+    as_json: bool,
+) -> None:
+    from functools import partial
+
+    from actspan.bench.paired import run_command, time_pair
+    from actspan.bench.report import pair_to_dict
+
+    with progress_bar() as bar:
+        task = bar.add_task("rounds", total=rounds, note="")
+        pair = time_pair(
+            partial(run_command, run_a),
+            partial(run_command, run_b),
+            rounds=rounds,
+            report=lambda done: bar.update(task, completed=done),
+        )
+    if as_json:
+        answer = {"run_a": run_a, "run_b": run_b, **pair_to_dict(pair)}
+        click.echo(json.dumps(answer, indent=1))
+    else:
+        _print_pair(pair, run_a, run_b)
+    slower = limit is not None and pair.is_slower(limit)
+    if limit is not None:
+        verdict = "B takes" if slower else "B is not shown to take"
+        say(f"{verdict} more than {100 * limit:g} % longer than A")
+    context.exit(1 if slower else 0)
+
+
+def _print_pair(pair: Pair, run_a: str, run_b: str) -> None:
+    from actspan.bench.report import pair_table
+    from actspan.cli.tables import print_table
+
+    title, header, rows = pair_table(pair)
+    click.echo(f"A: {run_a}\nB: {run_b}\n{title}:")
+    print_table(header, rows)
+    click.echo(
+        f"time of B / time of A: {pair.ratio:.3f}, 95 % interval {pair.low:.3f} to {pair.high:.3f}"
+    )
