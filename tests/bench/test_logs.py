@@ -1,7 +1,8 @@
 """Readers against small logs in the tools' layouts.
 
 Layouts follow public logs: trtexec_new WongKinYiu/yolov7#329, trtexec_old_whole
-NVIDIA/TensorRT#2054, ais_bench_text the tool's manual, perf_test microsoft/onnxruntime#17313. Model names, shapes and
+NVIDIA/TensorRT#2054, ais_bench_text the tool's manual, perf_test
+microsoft/onnxruntime#17313. Model names, shapes and
 some figures are made up to be BSN's; ais_bench's table and summary wholly. benchmark_app is run.
 """
 
