@@ -6,13 +6,17 @@
     ├── DataError            a file of the user's is missing, damaged or says impossible things
     │   ├── AnnotationError  ... annotations
     │   ├── FeatureError     ... snippet features
+    │   ├── VideoError       ... a video
     │   ├── ResultError      ... proposals, boundary scores and runs
+    │   ├── BenchError       ... a benchmark's log or result; or a timed command fails
+    │   ├── StageError       ... a stage: files exchanged with a device's own runner
     │   └── DatasetError     many problems of a dataset at once, as a table
     ├── ModelError           a model on disk
     │   ├── BundleError      ... a bundle is damaged, incomplete or does not fit the data
     │   ├── CheckpointError  ... a checkpoint that is not BSN's, or is not safe to open
     │   ├── ExportError      ... an ONNX graph cannot be read, or not be rewritten as asked
-    │   └── ParityError      ... an export does not compute what its weights compute
+    │   ├── ParityError      ... an export does not compute what its weights compute
+    │   └── CompileError     ... a vendor's compiler is absent, or fails
     ├── BackendError         an inference runtime is absent or refused the model
     └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
@@ -54,8 +58,20 @@ class FeatureError(DataError):
     """Snippet features cannot be read."""
 
 
+class VideoError(DataError):
+    """A video cannot be found or decoded."""
+
+
 class ResultError(DataError):
     """Proposals, boundary scores or a run cannot be read or written."""
+
+
+class StageError(DataError):
+    """A stage, files exchanged with a device's own runner, is incomplete or does not fit."""
+
+
+class BenchError(DataError):
+    """A benchmark's log or result cannot be read, or a command that is timed fails."""
 
 
 class DatasetError(DataError):
@@ -91,6 +107,10 @@ class ExportError(ModelError):
 
 class ParityError(ModelError):
     """An exported or rewritten graph does not compute what it must."""
+
+
+class CompileError(ModelError):
+    """A vendor's compiler is absent, or fails."""
 
 
 class BackendError(ActSpanError):

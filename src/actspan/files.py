@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,37 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         raise  # of what the block does besides writing
     except BaseException:
         Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Make a folder to fill; when the block ends well it takes the place of what is at `path`.
+
+    Raises
+    ------
+    ActSpanError
+        It cannot be made, or the disk is full; names the folder.
+    """
+    target = path.resolve()  # a link stays one, and what it leads to is replaced
+    partial = target.parent / f".{target.name}.{os.getpid()}.partial"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+    except OSError as error:
+        raise ActSpanError(f"{path}: cannot be made: {error.strerror}") from error
+    try:
+        yield partial
+        if target.exists():
+            shutil.rmtree(target)
+        partial.rename(target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if error.errno in _DISK_ERRORS:
+            raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
+        raise  # of what the block does besides writing
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
         raise
 
 

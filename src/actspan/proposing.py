@@ -140,7 +140,7 @@ def propose_dataset(request: Request, report: Report | None = None) -> Summary:
     classify = request.labels.open_classifier(bundle, features=request.scores is None)
     with pipeline, _given_scores(request) as scores, classify as classifier:
         if scores is None:
-            dataset, jobs = _from_features(dataset, bundle, request.on_error, report)
+            dataset, jobs = jobs_from_features(dataset, bundle, request.on_error, report)
         else:
             dataset, jobs = _from_scores(dataset, scores, request.on_error)
         if classifier is not None:
@@ -200,10 +200,16 @@ def _given_scores(request: Request) -> AbstractContextManager[ScoreFiles | None]
     return nullcontext() if request.scores is None else ScoreFiles(request.scores)
 
 
-def _from_features(
+def jobs_from_features(
     dataset: Dataset, bundle: Bundle, on_error: Literal["fail", "skip"], report: Report | None
 ) -> tuple[Dataset, Iterable[Job]]:
-    """Check everything that is about to be read; the dataset without what is bad, and its jobs."""
+    """Check everything that is about to be read; the dataset without what is bad, and its jobs.
+
+    Raises
+    ------
+    DatasetError, FeatureError
+        As `check_dataset`.
+    """
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
     progress = partial(report, "check") if report else None
     dataset = check_dataset(dataset, channels=channels, on_error=on_error, progress=progress)

@@ -11,8 +11,6 @@ A run appears when it is complete; until then it lies beside its place under a h
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
 from actspan.data.windows import Window, stitch
 from actspan.errors import ConfigError, ResultError
-from actspan.files import atomic_file
+from actspan.files import atomic_file, atomic_folder
 from actspan.pipeline import Outcome
 from actspan.types import Float32, Proposals
 
@@ -230,17 +228,8 @@ def new_run_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         Something is at `path` already that may not be replaced.
     """
     check_run_target(path, replace=replace)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.parent / f".{path.name}.{os.getpid()}.partial"
-    partial.mkdir()
-    try:
-        yield partial
-        if path.exists():
-            shutil.rmtree(path)
-        partial.rename(path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    with atomic_folder(path) as folder:
+        yield folder
 
 
 def check_run_target(path: Path, *, replace: bool = False) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from actspan.cli.common import console, json_option, reports_errors, say
+from actspan.cli.common import console, json_option, on_error_option, reports_errors, say
 
 if TYPE_CHECKING:
     from actspan.data.annotations.convert import Converted
@@ -71,13 +71,7 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     help="Where durations are: a table (video, duration), or annotations, or a dataset folder.",
 )
 @click.option("--tier", "tiers", multiple=True, help="ELAN: only tiers that match this pattern.")
-@click.option(
-    "--on-error",
-    type=click.Choice(["fail", "skip"]),
-    default="fail",
-    show_default=True,
-    help="Stop at problems, or leave out what is bad.",
-)
+@on_error_option("Stop at problems, or leave out what is bad.")
 @click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
 @json_option
 @reports_errors

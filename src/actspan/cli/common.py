@@ -79,3 +79,14 @@ def say(message: str) -> None:
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
+
+
+def on_error_option(meaning: str) -> Callable[[F], F]:
+    """`--on-error fail|skip`, with what it means for a command."""
+    return click.option(
+        "--on-error",
+        type=click.Choice(["fail", "skip"]),
+        default="fail",
+        show_default=True,
+        help=meaning,
+    )

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.common import json_option, progress_report, reports_errors, say
+from actspan.cli.common import (
+    json_option,
+    on_error_option,
+    progress_report,
+    reports_errors,
+    say,
+)
 from actspan.cli.detection_report import (
     detection_document,
     mistakes_document,
@@ -70,13 +76,7 @@ _existing = click.Path(exists=True, path_type=Path)
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File of videos to leave out: a JSON list of ids, or one id a line.",
 )
-@click.option(
-    "--on-error",
-    type=click.Choice(["fail", "skip"]),
-    default="fail",
-    show_default=True,
-    help="What to do about annotations that cannot be read.",
-)
+@on_error_option("What to do about annotations that cannot be read.")
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.common import console, json_option, progress_report, reports_errors, say
+from actspan.cli.common import (
+    console,
+    json_option,
+    on_error_option,
+    progress_report,
+    reports_errors,
+    say,
+)
 
 if TYPE_CHECKING:
     from actspan.labelling.job import Labelled
@@ -37,13 +44,7 @@ _existing = click.Path(exists=True, path_type=Path)
     type=click.Path(dir_okay=False, path_type=Path),
     help="Where detections go. [default: detections.json in the run]",
 )
-@click.option(
-    "--on-error",
-    type=click.Choice(["fail", "skip"]),
-    default="fail",
-    show_default=True,
-    help="Stop at videos without labels or features, or leave them without detections.",
-)
+@on_error_option("Stop at videos without labels or features, or leave them without detections.")
 @json_option
 @reports_errors
 def command(

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.common import console, json_option, progress_report, reports_errors, say
+from actspan.cli.common import (
+    console,
+    json_option,
+    on_error_option,
+    progress_report,
+    reports_errors,
+    say,
+)
 
 if TYPE_CHECKING:
     from actspan.proposing import Summary
@@ -53,13 +60,7 @@ if TYPE_CHECKING:
 @click.option(
     "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos a chunk."
 )
-@click.option(
-    "--on-error",
-    type=click.Choice(["fail", "skip"]),
-    default="fail",
-    show_default=True,
-    help="Stop at problems in the dataset, or go on without what is bad.",
-)
+@on_error_option("Stop at problems in the dataset, or go on without what is bad.")
 @click.option("--force", is_flag=True, help="Replace a run that is there.")
 @json_option
 @reports_errors

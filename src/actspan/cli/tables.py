@@ -18,7 +18,7 @@ _NAMED = 5  # how many videos or labels are named in a line; --json names all
 
 def problem_table(problems: Sequence[Problem]) -> Table:
     """A row a problem: video, file, what is wrong, what to do; long lists are cut and counted."""
-    table = Table("video", "file", "problem", "what to do", title="Problems in the dataset")
+    table = Table("video", "file", "problem", "what to do", title="Problems")
     for problem in problems[:_MOST_ROWS]:
         row = (problem.video or "-", problem.file, problem.problem, problem.remedy)
         table.add_row(*(escape(cell) for cell in row))

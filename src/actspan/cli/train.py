@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from actspan.cli.common import json_option, progress_bar, reports_errors, say
+from actspan.cli.common import json_option, on_error_option, progress_bar, reports_errors, say
 from actspan.config import DEFAULT_PRESET, PRESETS
 from actspan.errors import require
 
@@ -73,13 +73,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of the videos to set apart where the dataset has no validation part.",
 )
-@click.option(
-    "--on-error",
-    type=click.Choice(["fail", "skip"]),
-    default="fail",
-    show_default=True,
-    help="Stop at problems in the dataset, or go on without what is bad.",
-)
+@on_error_option("Stop at problems in the dataset, or go on without what is bad.")
 @click.option("--restart", is_flag=True, help="Throw away an unfinished training of this bundle.")
 @click.option("--force", is_flag=True, help="Replace a bundle that is there.")
 @json_option

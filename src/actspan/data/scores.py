@@ -77,7 +77,7 @@ class ScoreFiles:
         try:
             if self._archive is not None:
                 return BoundaryScores.from_array(self._archive[self._names[video_id]])
-            return _read_csv(self.path / self._names[video_id])
+            return read_scores_csv(self.path / self._names[video_id])
         except (ShapeError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ResultError(f"{self.path}: scores of {video_id!r}: {error}") from error
 
@@ -89,12 +89,22 @@ def _open_npz(path: Path) -> Any:
         raise ResultError(f"{path}: not an npz archive of boundary scores: {error}") from error
 
 
-def _read_csv(path: Path) -> BoundaryScores:
+def read_scores_csv(path: Path) -> BoundaryScores:
+    """Read a TEM result: a CSV with the columns action, start and end.
+
+    Raises
+    ------
+    ValueError
+        It is damaged, lacks a column, or holds what is no boundary score.
+    """
     import pyarrow as pa
     from pyarrow import csv
 
+    # straight to float32: rounded once, so that what was written is what is read
+    types = csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.float32()))
+    reading = csv.ReadOptions(use_threads=False)
     try:
-        table = csv.read_csv(path, read_options=csv.ReadOptions(use_threads=False))
+        table = csv.read_csv(path, read_options=reading, convert_options=types)
         return BoundaryScores(*(table[name].to_numpy() for name in _COLUMNS))
     except (pa.ArrowException, KeyError) as error:
         raise ValueError(f"{path.name}: columns action, start, end are needed: {error}") from error

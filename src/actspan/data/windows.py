@@ -34,6 +34,10 @@ class Window(NamedTuple):
         """Whether the recording ends with it."""
         return self.last == self.snippets
 
+    def offset(self, seconds: float) -> float:
+        """Seconds at which it begins, where it lasts `seconds`."""
+        return self.first * (seconds / len(self))
+
     def inner_edges(self) -> tuple[bool, bool]:
         """Whether the recording goes on before its first, and after its last snippet."""
         return self.first > 0, not self.is_final

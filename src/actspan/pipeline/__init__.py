@@ -1,14 +1,23 @@
 """Features to proposals: every stage in memory, batched, on all cores."""
 
-from actspan.pipeline.core import BATCH, Pipeline
+from actspan.pipeline.core import BATCH, Pipeline, open_nets
 from actspan.pipeline.jobs import (
     STAGES,
     Job,
     Outcome,
+    Piece,
     ScoredVideo,
     Source,
     Stage,
     StageClock,
+)
+from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.steps import (
+    final_proposals,
+    find_candidates,
+    pieces,
+    settled_edge,
+    tem_input,
 )
 
 __all__ = [
@@ -16,9 +25,17 @@ __all__ = [
     "STAGES",
     "Job",
     "Outcome",
+    "Piece",
     "Pipeline",
+    "Recordings",
     "ScoredVideo",
     "Source",
     "Stage",
     "StageClock",
+    "final_proposals",
+    "find_candidates",
+    "open_nets",
+    "pieces",
+    "settled_edge",
+    "tem_input",
 ]

@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, overload
@@ -20,19 +19,25 @@ from typing import Self, overload
 import numpy as np
 
 from actspan.bundle import Bundle, Net
-from actspan.config import PipelineConfig, TemConfig
+from actspan.config import PipelineConfig
 from actspan.data.rescale import Edge, fit_to_cells
-from actspan.data.windows import pad_window, plan_windows, seen_elsewhere
-from actspan.errors import BundleError, ShapeError
+from actspan.errors import BundleError
 from actspan.parallel import chunked, map_ordered
 from actspan.pipeline.jobs import Job, Outcome, Piece, ScoredVideo, StageClock
 from actspan.pipeline.recordings import Recordings
-from actspan.proposals import bsp_features, fuse, generate_proposals, soft_nms
+from actspan.pipeline.steps import (
+    final_proposals,
+    find_candidates,
+    pieces,
+    settled_edge,
+    tem_input,
+)
+from actspan.proposals import bsp_features, generate_proposals, soft_nms
 from actspan.runtime import Session, choose_backend, find_backend, open_net
 from actspan.types import BoundaryScores, Features, Float32, Proposals
 
 BATCH = 16  # videos a chunk: large enough for TEM's throughput, small enough for the caches
-PEM_ROWS = 2048  # proposals a call of PEM: its hidden layer then stays in the second-level cache
+PEM_ROWS = 512
 
 
 class Pipeline:
@@ -66,7 +71,7 @@ class Pipeline:
     ) -> None:
         self.config = config
         self.threads = threads or os.cpu_count() or 1
-        self.edge: Edge = edge if config.rescale.edge == "auto" else config.rescale.edge
+        self.edge = settled_edge(config, edge)
         self.clock = StageClock()
         self._tem, self._pem = tem, pem
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="actspan")
@@ -108,16 +113,10 @@ class Pipeline:
                 f"{bundle.path}: holds no PEM, which proposals need; convert one beside the TEM: "
                 "actspan convert tem.pth.tar pem.pth.tar --out BUNDLE"
             )
-        chosen = choose_backend(bundle, backend).name
-        if find_backend(chosen)[0].suffix == ".onnx":
-            bundle = _with_onnx(bundle)
         threads = threads or os.cpu_count() or 1
         wanted: tuple[tuple[Net, bool], ...] = (("tem", tem and bundle.has_tem), ("pem", pem))
-        sessions = {
-            net: open_net(bundle, net, backend=chosen, threads=1, streams=threads)
-            for net, needed in wanted
-            if needed
-        }
+        nets = [net for net, needed in wanted if needed]
+        sessions = open_nets(bundle, nets, backend, threads)
         return cls(
             sessions.get("tem"), sessions.get("pem"), bundle.config, threads=threads, edge=edge
         )
@@ -185,24 +184,12 @@ class Pipeline:
         Outcome
             One a video in rescale mode; in window mode one a window, the last with proposals.
         """
-        windows = self.config.mode == "window"
-        chunks = chunked(self._windows(jobs) if windows else map(_whole, jobs), batch)
+        chunks = chunked(pieces(jobs, self.config), batch)
         ahead = 2 * self.threads
-        answering = Recordings(self.config) if windows else None
+        answering = Recordings(self.config) if self.config.mode == "window" else None
         for outcomes, clock in map_ordered(self._pool, self._run_chunk, chunks, ahead=ahead):
             self.clock.add(clock)
             yield from outcomes if answering is None else map(answering.add, outcomes)
-
-    def _windows(self, jobs: Iterable[Job]) -> Iterator[Piece]:
-        for job in jobs:
-            source = job.open()
-            for window in plan_windows(len(source), self._length):
-                yield Piece(job.id, partial(source.rows, window.first, window.last), window)
-
-    @property
-    def _length(self) -> int:
-        """T, cells a video or snippets a window."""
-        return (self.config.tem or TemConfig()).length
 
     def _run_chunk(self, pieces: Sequence[Piece]) -> tuple[list[Outcome], StageClock]:
         clock = StageClock()
@@ -210,9 +197,10 @@ class Pipeline:
             loaded = [piece.load() for piece in pieces]
         videos = self._with_scores(loaded, clock)
         with clock.time("candidates"):
-            candidates = list(map(self._candidates, videos, pieces))
-            pairs = zip(videos, candidates, strict=True)
-            bsp = [bsp_features(video.scores, found, self.config.bsp) for video, found in pairs]
+            pairs = zip(videos, pieces, strict=True)
+            candidates = [find_candidates(v.scores, p.window, self.config.pgm) for v, p in pairs]
+            found = zip(videos, candidates, strict=True)
+            bsp = [bsp_features(video.scores, c, self.config.bsp) for video, c in found]
         with clock.time("pem"):
             confidences = self._confidences(bsp)
         with clock.time("soft-nms"):
@@ -245,24 +233,11 @@ class Pipeline:
         """TEM and a batch for it, (B, C, T)."""
         if self._tem is None or self.config.tem is None:
             raise BundleError("the bundle holds no TEM, which features need; give boundary scores")
-        length, channels = self._length, self.config.tem.channels
-        video = np.empty((len(features), channels, length), dtype=np.float32)
+        shape = (len(features), self.config.tem.channels, self.config.tem.length)
+        video = np.empty(shape, dtype=np.float32)
         for row, item in zip(video, features, strict=True):
-            if item.values.shape[1] != channels:
-                raise ShapeError(
-                    f"features have {item.values.shape[1]} channels, the model expects {channels}"
-                )
-            if self.config.mode == "window":
-                row[:] = pad_window(item.values, length).T
-            else:
-                row[:] = fit_to_cells(item, length, self.edge).T
+            row[:] = tem_input(item, self.config, self.edge).T
         return self._tem, video
-
-    def _candidates(self, video: ScoredVideo, piece: Piece) -> Proposals:
-        found = generate_proposals(video.scores, self.config.pgm)
-        if piece.window is not None:
-            found = found[~seen_elsewhere(found.start, found.end, piece.window)]
-        return found[: self.config.pgm.keep]
 
     def _confidences(self, bsp: Sequence[Float32]) -> list[Float32]:
         """PEM's score of every candidate; videos share calls, without padding."""
@@ -284,19 +259,26 @@ class Pipeline:
         )
         if piece.window is not None:  # the recording's windows go through Soft-NMS together
             return outcome
-        best = soft_nms(candidates.with_score(fuse(candidates, confidence)), self.config.soft_nms)
-        clipped = replace(best, start=np.maximum(best.start, 0), end=np.minimum(best.end, 1))
-        return replace(outcome, proposals=clipped.scaled(video.seconds))
+        answer = final_proposals(candidates, confidence, video.seconds, self.config.soft_nms)
+        return replace(outcome, proposals=answer)
 
 
-def _whole(job: Job) -> Piece:
-    """A video that the nets see at once; it is opened by the worker."""
+def open_nets(
+    bundle: Bundle, nets: Iterable[Net], backend: str, threads: int
+) -> dict[Net, Session]:
+    """Open networks of a bundle for calls from `threads` workers, each on one thread.
 
-    def load() -> Features | ScoredVideo:
-        source = job.open()
-        return source.rows(0, len(source))
+    Missing ONNX files are exported first. `backend` may be "auto".
 
-    return Piece(job.id, load)
+    Raises
+    ------
+    BundleError, BackendError
+        A file is missing or damaged, or the runtime is absent or refuses it.
+    """
+    chosen = choose_backend(bundle, backend).name
+    if find_backend(chosen)[0].suffix == ".onnx":
+        bundle = _with_onnx(bundle)
+    return {n: open_net(bundle, n, backend=chosen, threads=1, streams=threads) for n in nets}
 
 
 def _load_kernels() -> None:

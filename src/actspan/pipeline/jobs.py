@@ -91,9 +91,7 @@ class Outcome:
     @property
     def offset(self) -> float:
         """Seconds at which position 0.0 lies."""
-        if self.window is None:
-            return 0.0
-        return self.window.first * (self.seconds / len(self.window))
+        return 0.0 if self.window is None else self.window.offset(self.seconds)
 
 
 @dataclass(slots=True)

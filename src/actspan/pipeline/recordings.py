@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from actspan.config import PipelineConfig
+from actspan.data.windows import Window
 from actspan.pipeline.jobs import Outcome
 from actspan.proposals import fuse, soft_nms
 from actspan.types import Proposals
@@ -36,19 +37,32 @@ class Recordings:
     def add(self, outcome: Outcome) -> Outcome:
         """Take a window; the recording's last one comes back with proposals."""
         assert outcome.window is not None
-        fused = fuse(outcome.candidates, outcome.confidence)
-        part = Proposals(
-            outcome.offset + outcome.candidates.start * outcome.seconds,
-            outcome.offset + outcome.candidates.end * outcome.seconds,
-            fused,
-        )
+        fused = outcome.candidates.with_score(fuse(outcome.candidates, outcome.confidence))
+        return replace(outcome, proposals=self.take(outcome.window, outcome.seconds, fused))
+
+    def take(self, window: Window, seconds: float, fused: Proposals) -> Proposals | None:
+        """Take the candidates of a window; the last one gives the recording's proposals.
+
+        Parameters
+        ----------
+        window : Window
+        seconds : float
+            What the window lasts.
+        fused : Proposals
+            Positions are fractions of the window; `score` is the final one, before suppression.
+
+        Returns
+        -------
+        Proposals or None
+            Seconds, best first; None before the recording's last window.
+        """
+        offset = window.offset(seconds)
+        part = Proposals(offset + fused.start * seconds, offset + fused.end * seconds, fused.score)
         self._parts.append(part)
         self._held += len(part)
         if self._held > 2 * self._pool:
             self._prune()
-        if not outcome.window.is_final:
-            return outcome
-        return replace(outcome, proposals=self._finish(outcome))
+        return self._finish(seconds / len(window), len(window)) if window.is_final else None
 
     def _prune(self) -> None:
         everything = Proposals.concat(self._parts)
@@ -57,10 +71,8 @@ class Recordings:
         self._parts = [everything[best]]
         self._held = self._pool
 
-    def _finish(self, outcome: Outcome) -> Proposals:
-        assert outcome.window is not None
-        snippet = outcome.seconds / len(outcome.window)
-        length = self._config.tem.length if self._config.tem else len(outcome.window)
+    def _finish(self, snippet: float, cells: int) -> Proposals:
+        length = self._config.tem.length if self._config.tem else cells
         everything = Proposals.concat(self._parts)
         self._parts, self._held = [], 0
         return soft_nms(everything, self._config.soft_nms, span=length * snippet)

@@ -1,0 +1,42 @@
+"""The staged path: every step between features and proposals stops at files (docs/staged.md).
+
+A host may have nothing but a vendor's tool that runs a compiled network over raw files. Then ours
+is what comes before, between and after the two networks:
+
+    stage/
+    ├── stage.toml         the model, the dataset, the settings
+    ├── tem/               input/ xmin/ xmax/, by `write_tem_inputs`
+    ├── tem-output/        <input>_1.bin, by the device
+    ├── tem-result/        <input>.csv, by `take_tem_outputs`
+    ├── pem/               input/ proposals/ bsp/ xmin/ xmax/ xmin_score/ xmax_score/,
+    │                      by `write_pem_inputs`
+    ├── pem-output/        <input>_1.bin, by the device
+    ├── pem-result/        <input>.csv, by `take_pem_outputs`
+    └── result.json
+
+An input is a video, or a window of a long recording. Each of our folders appears when it is
+complete and holds `inputs.jsonl`, which says what is in it and what it was made from.
+"""
+
+from actspan.staged.dumps import Dumps
+from actspan.staged.lists import write_list, write_script
+from actspan.staged.pem import take_pem_outputs, write_pem_inputs
+from actspan.staged.runner import RunRequest, run_net
+from actspan.staged.stage import Stage
+from actspan.staged.tem import TemRequest, take_tem_outputs, write_tem_inputs
+from actspan.staged.work import Done
+
+__all__ = [
+    "Done",
+    "Dumps",
+    "RunRequest",
+    "Stage",
+    "TemRequest",
+    "run_net",
+    "take_pem_outputs",
+    "take_tem_outputs",
+    "write_list",
+    "write_pem_inputs",
+    "write_script",
+    "write_tem_inputs",
+]

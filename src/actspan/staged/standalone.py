@@ -1,0 +1,315 @@
+#!/usr/bin/env python3
+"""Run a compiled network over a list of raw inputs, and write one dump an input.
+
+`actspan staged script` wrote this file. It needs Python 3.7 or newer, numpy, and the module of
+one interface; it knows nothing of ActSpan.
+
+    python3 run_staged.py --interface ais_bench --model tem.bs16.om --list tem.info --out tem-output
+    python3 run_staged.py --interface acl --model pem.bs1.om --list pem.info --out pem-output
+    python3 run_staged.py --interface onnxruntime --model tem.onnx --list tem.info --out tem-output
+
+The list has a line an input: index, path, height, width; an input is height x width float32 values
+without a header. The dump of a/b.bin is OUT/b_1.bin, float32. OUT/inputs.csv says by CRC-32 what
+each dump was made from, so that `actspan staged tem-outputs` and `pem-outputs` find stale ones.
+
+The interfaces ais_bench and acl are written by the vendor's documentation, and are unverified.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+DUMP = "_1.bin"
+RECORD = "inputs.csv"
+MOST_NAMED = 20  # problems
+
+
+class Input(NamedTuple):
+    """A line of the list."""
+
+    path: str
+    height: int
+    width: int
+
+    @property
+    def name(self) -> str:
+        """What its dump is called, without suffix."""
+        return os.path.splitext(os.path.basename(self.path))[0]
+
+    @property
+    def values(self) -> int:
+        """How many float32 values it has."""
+        return self.height * self.width
+
+
+class AisBench:
+    """The vendor's `ais_bench.infer.interface.InferSession`, over an `.om` file."""
+
+    def __init__(self, model: str, device: int) -> None:
+        from ais_bench.infer.interface import InferSession
+
+        self._session = InferSession(device, model)
+        self.shape = tuple(self._session.get_inputs()[0].shape)
+
+    def run(self, block: Any) -> Any:
+        """The answer to a block of inputs."""
+        return self._session.infer([block], mode="static")[0]
+
+    def close(self) -> None:
+        """Free the device."""
+        self._session.free_resource()
+
+
+class Acl:
+    """The vendor's pyACL, over an `.om` file with one input and one output."""
+
+    HUGE_FIRST = 0  # policy of acl.rt.malloc
+    TO_DEVICE, TO_HOST = 1, 2  # kinds of acl.rt.memcpy
+
+    def __init__(self, model: str, device: int) -> None:
+        import acl
+
+        self._acl, self._device = acl, device
+        self._check(acl.init(), "acl.init")
+        self._check(acl.rt.set_device(device), "acl.rt.set_device")
+        self._context = self._value(acl.rt.create_context(device), "acl.rt.create_context")
+        self._model = self._value(acl.mdl.load_from_file(model), "acl.mdl.load_from_file")
+        self._desc = acl.mdl.create_desc()
+        self._check(acl.mdl.get_desc(self._desc, self._model), "acl.mdl.get_desc")
+        if acl.mdl.get_num_inputs(self._desc) != 1 or acl.mdl.get_num_outputs(self._desc) != 1:
+            raise RuntimeError("the network has several inputs or outputs; one each is needed")
+        dims = self._value(acl.mdl.get_input_dims(self._desc, 0), "acl.mdl.get_input_dims")
+        self.shape = tuple(dims["dims"])
+        self._given = self._type(acl.mdl.get_input_data_type(self._desc, 0))
+        self._answered = self._type(acl.mdl.get_output_data_type(self._desc, 0))
+        self._input = self._dataset(acl.mdl.get_input_size_by_index(self._desc, 0))
+        self._output = self._dataset(acl.mdl.get_output_size_by_index(self._desc, 0))
+
+    def _check(self, code: int, what: str) -> None:
+        if code != 0:
+            raise RuntimeError(f"{what} failed with code {code}")
+
+    def _value(self, answer: tuple[Any, int], what: str) -> Any:
+        self._check(answer[1], what)
+        return answer[0]
+
+    def _type(self, code: int) -> Any:
+        types = {0: np.dtype(np.float32), 1: np.dtype(np.float16)}
+        if code not in types:
+            raise RuntimeError(f"the network takes or gives type {code}; float32 (0) is needed")
+        return types[code]
+
+    def _dataset(self, size: int) -> tuple[Any, Any, int, int]:
+        """A dataset of one buffer on the device: dataset, buffer, address, bytes."""
+        acl = self._acl
+        address = self._value(acl.rt.malloc(size, self.HUGE_FIRST), "acl.rt.malloc")
+        buffer = acl.create_data_buffer(address, size)
+        dataset = acl.mdl.create_dataset()
+        self._value(acl.mdl.add_dataset_buffer(dataset, buffer), "acl.mdl.add_dataset_buffer")
+        return dataset, buffer, address, size
+
+    def run(self, block: Any) -> Any:
+        """The answer to a block of inputs."""
+        acl = self._acl
+        given = np.ascontiguousarray(block, dtype=self._given)
+        source, _, address, size = self._input
+        code = acl.rt.memcpy(address, size, given.ctypes.data, given.nbytes, self.TO_DEVICE)
+        self._check(code, "acl.rt.memcpy to the device")
+        target, _, address, size = self._output
+        self._check(acl.mdl.execute(self._model, source, target), "acl.mdl.execute")
+        answer = np.empty(size // self._answered.itemsize, dtype=self._answered)
+        code = acl.rt.memcpy(answer.ctypes.data, size, address, size, self.TO_HOST)
+        self._check(code, "acl.rt.memcpy to the host")
+        return answer
+
+    def close(self) -> None:
+        """Free the device."""
+        acl = self._acl
+        for dataset, buffer, address, _ in (self._input, self._output):
+            acl.mdl.destroy_dataset(dataset)
+            acl.destroy_data_buffer(buffer)
+            acl.rt.free(address)
+        acl.mdl.unload(self._model)
+        acl.mdl.destroy_desc(self._desc)
+        acl.rt.destroy_context(self._context)
+        acl.rt.reset_device(self._device)
+        acl.finalize()
+
+
+class OnnxRuntime:
+    """ONNX Runtime on one core: to try this script where there is no NPU."""
+
+    def __init__(self, model: str, device: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        cpu = ["CPUExecutionProvider"]
+        self._session = onnxruntime.InferenceSession(model, options, providers=cpu)
+        (node,) = self._session.get_inputs()
+        self._name = node.name
+        self.shape = tuple(node.shape)
+
+    def run(self, block: Any) -> Any:
+        """The answer to a block of inputs."""
+        return self._session.run(None, {self._name: block})[0]
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+INTERFACES: dict[str, Any] = {"ais_bench": AisBench, "acl": Acl, "onnxruntime": OnnxRuntime}
+
+
+def read_list(path: str) -> list[Input]:
+    """The inputs of a list.
+
+    Raises
+    ------
+    ValueError
+        A line is not one, two inputs would have one dump, or inputs differ in size.
+    """
+    found = []
+    with open(path, encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            words = line.split()
+            if len(words) != 4 or not (words[2].isdigit() and words[3].isdigit()):
+                raise ValueError(f"{path}, line {number}: index path height width is needed")
+            found.append(Input(words[1], int(words[2]), int(words[3])))
+    if len({entry.name for entry in found}) != len(found):
+        raise ValueError(f"{path}: two inputs have the same name")
+    if len({entry[1:] for entry in found}) != 1:
+        raise ValueError(f"{path}: names no inputs, or inputs of several sizes")
+    return found
+
+
+def find_problems(inputs: Sequence[Input]) -> list[str]:
+    """What is wrong with the files of the list."""
+    problems = []
+    for entry in inputs:
+        size = os.path.getsize(entry.path) if os.path.isfile(entry.path) else -1
+        if size < 0:
+            problems.append(f"{entry.path}: missing")
+        elif size != 4 * entry.values:
+            problems.append(f"{entry.path}: {size} bytes, {4 * entry.values} expected")
+    return problems
+
+
+def block_shape(shape: Sequence[Any], entry: Input, batch: int | None) -> tuple[int, ...]:
+    """The shape of a call: the network's own, with free sizes from the list and `batch`.
+
+    Raises
+    ------
+    ValueError
+        The network takes something else than a batch of such inputs.
+    """
+    if len(shape) == 2:  # the rows of all inputs along one axis: PEM as ActSpan exports it
+        wanted = [(batch or 1) * entry.height, entry.width]
+    else:
+        wanted = [batch or 1, entry.height, entry.width]
+    text = " x ".join(str(size) for size in shape)
+    if len(shape) != len(wanted):
+        raise ValueError(f"the network takes {text}, not {entry.height} x {entry.width} inputs")
+    fixed = [isinstance(size, int) and size > 0 for size in shape]
+    filled = tuple(int(s) if f else w for s, f, w in zip(shape, fixed, wanted))  # noqa: B905  3.7
+    whole = filled[0] % entry.height == 0 if len(shape) == 2 else filled[1] == entry.height
+    if not whole or filled[-1] != entry.width:
+        raise ValueError(f"the network takes {text}, not {entry.height} x {entry.width} inputs")
+    if batch and filled[0] != wanted[0]:
+        raise ValueError(f"the network takes {text}: leave out --batch {batch}")
+    return filled
+
+
+def run(net: Any, inputs: Sequence[Input], out: str, batch: int | None) -> None:
+    """Run all inputs in batches, the last one filled up with zeros; write dumps, print figures."""
+    shape = block_shape(net.shape, inputs[0], batch)
+    values = inputs[0].values
+    size = int(np.prod(shape)) // values
+    calls = []
+    begin = time.perf_counter()
+    with open(os.path.join(out, RECORD), "w", encoding="utf-8") as record:
+        record.write("input,crc32\n")
+        for first in range(0, len(inputs), size):
+            part = inputs[first : first + size]
+            block = np.zeros((size, values), dtype=np.float32)
+            for i, entry in enumerate(part):
+                with open(entry.path, "rb") as stream:
+                    data = stream.read()
+                block[i] = np.frombuffer(data, dtype=np.float32)
+                record.write(f"{entry.name},{zlib.crc32(data)}\n")
+            called = time.perf_counter()
+            answer = net.run(block.reshape(shape))
+            calls.append(time.perf_counter() - called)
+            answers = np.asarray(answer, dtype=np.float32).reshape(size, -1)
+            for i, entry in enumerate(part):
+                with open(os.path.join(out, entry.name + DUMP), "wb") as stream:
+                    stream.write(answers[i].tobytes())
+    print_figures(len(inputs), size, calls, time.perf_counter() - begin)
+
+
+def print_figures(inputs: int, size: int, calls: Sequence[float], seconds: float) -> None:
+    """A small performance summary."""
+    padded = len(calls) * size - inputs
+    mean, median, slowest = (1000 * float(f(calls)) for f in (np.mean, np.median, np.max))
+    print(f"inputs       {inputs} in {len(calls)} calls of {size} ({padded} padded)")
+    print(f"end to end   {seconds:.2f} s, {inputs / seconds:.1f} inputs/s")
+    print(f"calls alone  {sum(calls):.2f} s, {inputs / sum(calls):.1f} inputs/s")
+    print(f"a call       mean {mean:.3f} ms, median {median:.3f} ms, slowest {slowest:.3f} ms")
+
+
+def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("--interface", choices=sorted(INTERFACES), default="ais_bench")
+    parser.add_argument("--model", required=True, help="the compiled network")
+    parser.add_argument("--list", required=True, help="the .info list of inputs")
+    parser.add_argument("--out", required=True, help="folder for the dumps, new or empty")
+    parser.add_argument("--device", type=int, default=0, help="number of the device [0]")
+    parser.add_argument("--batch", type=int, help="inputs a call, where the network leaves it open")
+    return parser.parse_args(words)
+
+
+def find_mistakes(given: argparse.Namespace) -> str:
+    """What is wrong with the files that were named, before anything is opened or written."""
+    try:
+        problems = find_problems(read_list(given.list))
+    except (OSError, ValueError) as error:
+        return str(error)
+    if problems:
+        more = len(problems) - MOST_NAMED
+        rest = [f"... and {more} more"] if more > 0 else []
+        return "\n".join([f"inputs of {given.list}:", *problems[:MOST_NAMED], *rest])
+    if not os.path.isfile(given.model):
+        return f"{given.model}: there is no such file"
+    if os.path.exists(given.out) and (not os.path.isdir(given.out) or os.listdir(given.out)):
+        return f"{given.out}: holds something, and dumps must not mix: give another folder"
+    return ""
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run as a command; whatever is wrong ends it with one message and exit code 1."""
+    given = parse_arguments(words)
+    mistakes = find_mistakes(given)
+    if mistakes:
+        sys.exit(f"error: {mistakes}")
+    try:
+        net = INTERFACES[given.interface](given.model, given.device)
+        try:
+            os.makedirs(given.out, exist_ok=True)
+            run(net, read_list(given.list), given.out, given.batch)
+        finally:
+            net.close()
+    except Exception as error:  # noqa: BLE001  vendors' exceptions have no base of their own
+        sys.exit(f"error: {given.interface}: {given.model}: {error}")
+
+
+if __name__ == "__main__":
+    main()
