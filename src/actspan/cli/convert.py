@@ -49,7 +49,11 @@ def command(
         click.echo(json.dumps(_answer(bundle, found), indent=2))
         return
     for checkpoint in found:
-        sizes = ", ".join(f"{key} {value}" for key, value in _sizes(bundle, checkpoint).items())
+        sizes = ", ".join(
+            f"{key} {value}"
+            for key, value in _sizes(bundle, checkpoint).items()
+            if key != "members"  # a checkpoint holds one network
+        )
         click.echo(
             f"{checkpoint.path.name}: {checkpoint.kind.upper()} from {_ORIGIN[checkpoint.origin]}: "
             f"{sizes}; {checkpoint.parameters:,} parameters"

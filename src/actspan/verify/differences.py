@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,9 @@ __all__ = ["Agreement", "Difference", "compare_outputs", "compare_proposals"]
 # Beyond, a probability in float32 has too few digits for its logit: at 7, a last digit of the
 # probability (6e-8) is 7e-5 of the logit already, and outputs of the checkpoint itself scatter.
 LOGIT_LIMIT = 7.0
+# Scores are products of three float32 outputs, each of which may be 1e-6 of itself off on either
+# side: closer than this share, which is first is anybody's guess.
+TIE = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,18 @@ class Agreement:
         With the same segment at any rank.
     proposals : int
         How many the checkpoint has.
+    ties : int
+        Videos in which two candidates of equal score, to `TIE`, changed places: which one Soft-NMS
+        picks, and so all later ranks, hangs on the last bit.
+    settled : float
+        As `same`, without the ranks after such a tie.
     """
 
     same: float
     kept: float
     proposals: int
+    ties: int = 0
+    settled: float = 1.0
 
 
 def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:
@@ -105,14 +115,34 @@ def compare_proposals(
 
     Segments lie on cell centres on both sides, so the same ones are equal to the last bit.
     """
-    total = same = kept = 0
+    total = judged = same = settled = kept = ties = 0
     for video, ours in checkpoint.items():
         theirs = variant.get(video, Proposals.empty())
-        total += len(ours)
-        pairs = zip(_segments(ours), _segments(theirs), strict=False)
-        same += sum(a == b for a, b in pairs)
+        equal = [a == b for a, b in zip(_segments(ours), _segments(theirs), strict=False)]
+        ranks = _ranks_before_tie(equal, ours, theirs)
+        total, judged, ties = total + len(ours), judged + ranks, ties + (ranks < len(ours))
+        same, settled = same + sum(equal), settled + sum(equal[:ranks])
         kept += len(set(_segments(ours)) & set(_segments(theirs)))
-    return Agreement(same / total if total else 1.0, kept / total if total else 1.0, total)
+    return Agreement(
+        same=same / total if total else 1.0,
+        kept=kept / total if total else 1.0,
+        proposals=total,
+        ties=ties,
+        settled=settled / judged if judged else 1.0,
+    )
+
+
+def _ranks_before_tie(equal: Sequence[bool], ours: Proposals, theirs: Proposals) -> int:
+    """How many ranks are settled: all, or those before two equal scores changed places.
+
+    Up to the first difference both sides picked the same, so both saw the same scores there; if
+    what they picked then has the same score, it was a tie.
+    """
+    first = equal.index(False) if False in equal else None
+    if first is None:
+        return len(ours)
+    a, b = float(ours.score[first]), float(theirs.score[first])
+    return first if abs(a - b) <= TIE * abs(a) else len(ours)
 
 
 def _segments(proposals: Proposals) -> list[tuple[float, float]]:
