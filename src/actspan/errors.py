@@ -6,6 +6,7 @@
     ├── DataError            a file of the user's is missing, damaged or says impossible things
     │   ├── AnnotationError  ... annotations
     │   ├── FeatureError     ... snippet features
+    │   ├── StoreError       ... a store of packed features; or one cannot be made
     │   ├── VideoError       ... a video
     │   ├── ResultError      ... proposals, boundary scores and runs
     │   ├── BenchError       ... a benchmark's log or result; or a timed command fails
@@ -58,6 +59,10 @@ class FeatureError(DataError):
     """Snippet features cannot be read."""
 
 
+class StoreError(DataError):
+    """A store of packed features is damaged, does not fit, or cannot be made."""
+
+
 class VideoError(DataError):
     """A video cannot be found or decoded."""
 
@@ -80,7 +85,7 @@ class DatasetError(DataError):
     def __init__(self, problems: Sequence[Problem], remedy: str) -> None:
         self.problems = tuple(problems)
         self.remedy = remedy
-        lines = [f"{len(self.problems)} problem(s) found before work started. {remedy}"]
+        lines = [f"{len(self.problems)} problem(s) found. {remedy}"]
         lines += [
             f"  {p.video or '-'}: {p.problem} ({p.file}): {p.remedy}" for p in self.problems[:20]
         ]

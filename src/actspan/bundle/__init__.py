@@ -6,6 +6,7 @@
     ├── pem.safetensors
     ├── tem.onnx          written by `actspan export`
     ├── pem.onnx
+    ├── tem.fp16.bs16.om ...      written by `actspan compile`; compiled.toml says from what
     ├── classifier.safetensors    labels of proposals, where one was trained
     └── classifier.onnx
 

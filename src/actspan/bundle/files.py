@@ -35,7 +35,12 @@ def remedy(path: Path) -> str:
     """What to do about a damaged file."""
     if path.suffix == ".safetensors":
         return "copy the bundle again, or make it anew from its checkpoints"
-    return f"write it anew: actspan export {path.parent}"
+    return f"write it anew: {writer(path)}"
+
+
+def writer(path: Path) -> str:
+    """The command that writes a file of a bundle, weights apart."""
+    return f"actspan {'export' if path.suffix == '.onnx' else 'compile'} {path.parent}"
 
 
 def damage(path: Path, what: str) -> str:

@@ -21,6 +21,7 @@ from actspan.bundle.files import (
     record_of,
     remedy,
     write_folder,
+    writer,
 )
 from actspan.bundle.manifest import (
     FORMAT_VERSION,
@@ -280,7 +281,7 @@ class Bundle:
         if net in ABSENT and f"{net}.safetensors" not in self.files:
             what = net.upper() if net in NETS else net
             raise BundleError(f"{self.path}: this bundle has no {what}; {ABSENT[net]}")
-        raise BundleError(f"{self.path}: has no {name}; write it: actspan export {self.path}")
+        raise BundleError(f"{self.path}: has no {name}; write it: {writer(self.path / name)}")
 
 
 def _stage(config: PipelineConfig, net: Net, path: Path) -> NetConfig:

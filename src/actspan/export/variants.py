@@ -22,7 +22,7 @@ from actspan.export.optimize import Rewritten, read_model, rewrite_model, with_i
 if TYPE_CHECKING:
     from actspan.export.passes.contract import PassSettings
 
-__all__ = ["export_variants", "variant_name"]
+__all__ = ["export_variants", "keep_variant", "variant_name"]
 
 
 def variant_name(net: Net, tags: Sequence[str]) -> str:
@@ -89,7 +89,7 @@ def export_variants(
     checks = []
     for net, done in rewritten.items():
         if done.changed:
-            bundle, check = _keep(bundle, net, variant_name(net, tags), done)
+            bundle, check = keep_variant(bundle, net, variant_name(net, tags), done)
             checks.append(check)
     return bundle, checks
 
@@ -127,8 +127,25 @@ def _settings_of(
     return replace(settings, calibration=calibration_for(calibrate, net, bundle=bundle))
 
 
-def _keep(bundle: Bundle, net: Net, name: str, rewritten: Rewritten) -> tuple[Bundle, ExportCheck]:
-    """Hold a variant against the weights, and add it to the bundle."""
+def keep_variant(
+    bundle: Bundle, net: Net, name: str, rewritten: Rewritten
+) -> tuple[Bundle, ExportCheck]:
+    """Hold a rewritten graph against the weights, and add it to the bundle.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    rewritten : Rewritten
+        Its `probes` are what both compute; samples of the free sizes where there are none.
+
+    Raises
+    ------
+    ParityError
+        It is further from its weights than its passes may take it; nothing is written.
+    BundleError
+        The file cannot be written.
+    """
     apart = _difference(bundle, net, rewritten)
     allowed = TOLERANCE + sum(r.tolerance for r in rewritten.reports if r.changed)
     if not apart <= allowed:  # NaN is no agreement

@@ -76,6 +76,10 @@ class Backend:
         What it runs on, for people.
     suffix : str
         The files that it opens.
+    compiled : str
+        The files that it opens instead where a bundle has them.
+    graph : str
+        Which of the files, where there are several: "fp16" for `tem.fp16.xml`.
     install : str
         What to do where it is absent.
     variant : str
@@ -95,6 +99,8 @@ class Backend:
     suffix: str
     install: str
     variant: str = ""
+    compiled: str = ""
+    graph: str = ""
     precision: str = "float32"
     verified: bool = False
     auto: bool = False
@@ -138,7 +144,17 @@ _TABLE = (
         variant="CUDA",
         auto=True,
     ),
-    Backend("openvino", "openvino", "CPU", ".onnx", _OV, variant="CPU", verified=True, auto=True),
+    Backend(
+        "openvino",
+        "openvino",
+        "CPU",
+        ".onnx",
+        _OV,
+        variant="CPU",
+        compiled=".xml",
+        verified=True,
+        auto=True,
+    ),
     Backend(
         "onnxruntime",
         _ORT,
@@ -157,11 +173,34 @@ _TABLE = (
         ".onnx",
         _OV,
         variant="CPU",
+        compiled=".xml",
         precision="bfloat16",
         verified=True,
     ),
-    Backend("openvino:gpu", "openvino", "Intel GPU", ".onnx", _OV, "GPU"),
-    Backend("openvino:npu", "openvino", "Intel NPU", ".onnx", _OV, "NPU", "float16"),
+    Backend(
+        "openvino:fp16",
+        "openvino",
+        "CPU",
+        ".xml",
+        _OV,
+        variant="CPU",
+        graph="fp16",
+        precision="float16",
+        verified=True,
+    ),
+    Backend(
+        "openvino:int8",
+        "openvino",
+        "CPU",
+        ".xml",
+        _OV,
+        variant="CPU",
+        graph="int8",
+        precision="int8",
+        verified=True,
+    ),
+    Backend("openvino:gpu", "openvino", "Intel GPU", ".onnx", _OV, "GPU", ".xml"),
+    Backend("openvino:npu", "openvino", "Intel NPU", ".onnx", _OV, "NPU", ".xml", "", "float16"),
     Backend("torch:cuda", "torch", "NVIDIA GPU", ".safetensors", _TORCH, "cuda"),
     Backend(
         "onnxruntime:tensorrt",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from actspan.runtime.rows import AnyRows
 from actspan.runtime.session import Resources, Session
 
 __all__ = ["check_backend", "net_file", "open_net", "open_session"]
+
+_BATCH = re.compile(r"\.bs(\d+)\.")  # of an engine's file name
 
 INPUT: dict[Net, str] = {"tem": "video", "pem": "video_feature"}
 
@@ -53,9 +56,10 @@ def open_session(
         raise BackendError(f"{path}: there is no such file; write it: actspan export BUNDLE")
     if backend == "auto":
         chosen = _first_for(path)
-    elif path.suffix != chosen.suffix:
+    elif path.suffix not in _suffixes(chosen):
+        opened = " and ".join(_suffixes(chosen))
         raise BackendError(
-            f"{path}: backend {backend} opens {chosen.suffix} files, not {path.suffix or 'this'}"
+            f"{path}: backend {backend} opens {opened} files, not {path.suffix or 'this'}"
         )
     return chosen.driver.open_file(path, chosen, resources)
 
@@ -99,6 +103,8 @@ def open_net(
     """
     chosen, device = find_backend(backend)
     path = bundle.file(net_file(bundle, net, chosen, variant))
+    if path.suffix == ".xml":  # its weights lie beside it
+        bundle.file(path.with_suffix(".bin").name)
     session = chosen.driver.open_file(path, chosen, Resources(threads, streams, device))
     try:
         return AnyRows.around(session, INPUT[net], rank=3 if net == "tem" else 2)
@@ -110,26 +116,33 @@ def open_net(
 def net_file(bundle: Bundle, net: Net, backend: Backend, variant: str = "") -> str:
     """Name of the file of a bundle that a backend opens.
 
-    That is `tem.onnx`, `tem.fp16.onnx` for variant "fp16"; where a compiler's files all have
-    variants (`tem.bs16.om`), the only one.
+    That is `tem.onnx`, `tem.fp16.onnx` for variant "fp16", or its compiled form where the bundle
+    has one: `tem.xml`. Where a compiler's files all have variants (`tem.fp16.bs16.om`), the only
+    one; of several that differ in their batch alone, the largest; of TensorRT's, those that were
+    built for this GPU.
 
     Raises
     ------
     BackendError
         There are several and none was named.
     """
-    plain = f"{net}.{variant}{backend.suffix}" if variant else f"{net}{backend.suffix}"
-    if variant or plain in bundle.files or backend.suffix in (".onnx", ".safetensors"):
+    stem = ".".join(filter(None, (net, variant or backend.graph)))
+    plain = f"{stem}{backend.suffix}"
+    if not variant and f"{stem}{backend.compiled}" in bundle.files:
+        return f"{stem}{backend.compiled}"
+    if stem != net or plain in bundle.files or backend.suffix in (".onnx", ".safetensors"):
         return plain  # where it is missing, the bundle says how it is made
     found = sorted(
         f for f in bundle.files if f.startswith(f"{net}.") and f.endswith(backend.suffix)
     )
-    if len(found) > 1:
+    if backend.module == "tensorrt":
+        found = _built_here(found)
+    if len({_BATCH.sub(".", name) for name in found}) > 1:
         raise BackendError(
             f"{bundle.path}: there are {', '.join(found)}; keep the one that {backend.name} "
             f"shall open as {plain}"
         )
-    return found[0] if found else plain
+    return max(found, key=_batch_of, default=plain)
 
 
 def check_backend(name: str) -> Support:
@@ -153,8 +166,26 @@ def support_of(backend: Backend, device: int = 0) -> Support:
     return driver.check(backend, device)
 
 
+def _batch_of(name: str) -> int:
+    """What an engine was compiled for, `tem.fp16.bs16.om`; 0 where its name does not say."""
+    found = _BATCH.search(name)
+    return int(found[1]) if found else 0
+
+
+def _built_here(engines: list[str]) -> list[str]:
+    """Those of TensorRT's engines that say this GPU and version; all where none does."""
+    from actspan.runtime.tensorrt import this_gpu
+
+    key = this_gpu()
+    return [name for name in engines if key and f".{key}." in name] or engines
+
+
+def _suffixes(backend: Backend) -> list[str]:
+    return [suffix for suffix in (backend.suffix, backend.compiled) if suffix]
+
+
 def _first_for(path: Path) -> Backend:
-    takers = [b for b in BACKENDS.values() if b.auto and b.suffix == path.suffix]
+    takers = [b for b in BACKENDS.values() if b.auto and path.suffix in _suffixes(b)]
     for backend in takers:
         if support_of(backend).usable:
             return backend
@@ -163,7 +194,7 @@ def _first_for(path: Path) -> Backend:
 
 def _why_none(takers: Sequence[Backend]) -> str:
     if not takers:
-        kinds = sorted({backend.suffix for backend in BACKENDS.values()})
+        kinds = sorted({suffix for b in BACKENDS.values() for suffix in _suffixes(b)})
         return f"no backend opens such a file; they open: {', '.join(kinds)}"
     reasons = (f"{backend.name}: {support_of(backend).problem}" for backend in takers)
     return "no backend for it is usable here: " + "; ".join(reasons)

@@ -46,7 +46,7 @@ class OpenVinoSession(FileSession):
         except Exception as error:
             raise BackendError(
                 f"{path}: OpenVINO {_version()} refuses it: {reason_of(error)}; "
-                "write it anew: actspan export BUNDLE"
+                f"write it anew: actspan {'compile' if path.suffix == '.xml' else 'export'} BUNDLE"
             ) from error
         super().__init__(
             backend.name,
@@ -161,8 +161,10 @@ def _device(backend: Backend, number: int) -> str:
 
 def _settings(backend: Backend, resources: Resources) -> dict[str, Any]:
     streams = resources.streams
+    # a graph with weights of less precision says so itself; what it leaves open is float32
+    precision = "float32" if backend.graph else backend.precision
     settings: dict[str, Any] = {
-        "INFERENCE_PRECISION_HINT": _PRECISION[backend.precision],
+        "INFERENCE_PRECISION_HINT": _PRECISION[precision],
         "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
         "PERFORMANCE_HINT_NUM_REQUESTS": streams,
     }

@@ -7,6 +7,7 @@ in tests against a stand-in only.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.errors import BackendError
-from actspan.runtime.backends import Backend, Support
+from actspan.runtime.backends import Backend, Support, find_backend
 from actspan.runtime.device_thread import DeviceThread
 from actspan.runtime.session import BatchRange, FileSession, Resources, Session, Shape, reason_of
 
@@ -166,6 +167,31 @@ def check(backend: Backend, device: int = 0) -> Support:
     if int(code) != 0 or device >= count:
         return Support(version, f"no NVIDIA GPU with number {device}: is its driver installed?")
     return Support(version)
+
+
+def gpu_key(name: str, version: str) -> str:
+    """What an engine's file is called after: it runs on this GPU and version alone.
+
+    Examples
+    --------
+    >>> gpu_key("NVIDIA GeForce RTX 4090", "10.9.0.34")
+    'geforce-rtx-4090.trt10.9.0'
+    """
+    words = re.findall(r"[a-z0-9]+", name.lower().removeprefix("nvidia"))
+    return f"{'-'.join(words)}.trt{'.'.join(version.split('.')[:3])}"
+
+
+def this_gpu(device: int = 0) -> str:
+    """`gpu_key` of a GPU of this machine; empty where TensorRT or the GPU is not here."""
+    try:
+        trt, cuda = _modules(find_backend("tensorrt")[0])
+        code, properties = cuda.cudaGetDeviceProperties(device)
+    except (BackendError, RuntimeError):
+        return ""
+    if int(code) != 0:
+        return ""
+    name = properties.name
+    return gpu_key(name.decode() if isinstance(name, bytes) else str(name), str(trt.__version__))
 
 
 def open_file(path: Path, backend: Backend, resources: Resources) -> Session:

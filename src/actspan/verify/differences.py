@@ -17,9 +17,8 @@ __all__ = ["Agreement", "Difference", "compare_outputs", "compare_proposals"]
 # Beyond, a probability in float32 has too few digits for its logit: at 7, a last digit of the
 # probability (6e-8) is 7e-5 of the logit already, and outputs of the checkpoint itself scatter.
 LOGIT_LIMIT = 7.0
-# Scores are products of three float32 outputs, each of which may be 1e-6 of itself off on either
-# side: closer than this share, which is first is anybody's guess.
-TIE = 1e-5
+# Scores are products of three float32: closer than this share, which is first is anybody's guess.
+TIE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)

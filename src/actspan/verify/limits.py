@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -29,6 +29,22 @@ class Limits:
     same: float | None
     recall: float
     all_recall: bool = True
+
+    def broken(self, outputs: Mapping[str, float], same: float) -> Iterator[str]:
+        """What is not kept of outputs and proposals, for people.
+
+        Parameters
+        ----------
+        outputs : mapping of str to float
+            Largest difference by network.
+        same : float
+            Share of the proposals.
+        """
+        for net, difference in outputs.items():
+            if not difference <= self.output:  # NaN is no agreement
+                yield f"{net.upper()} differs by {difference:.2g}, at most {self.output:g}"
+        if self.same is not None and same < self.same:
+            yield f"{same:.2%} of proposals are the same, at least {self.same:.1%}"
 
 
 # Full precision is rounding in another order. Half precision has 11 bits, bfloat16 has 8. An

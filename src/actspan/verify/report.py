@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,7 +14,7 @@ from actspan.markdown import markdown_table
 from actspan.verify.limits import LIMITS
 from actspan.verify.verify import VariantResult, Verification
 
-__all__ = ["answer_table", "output_table", "to_dict", "to_markdown"]
+__all__ = ["answer_table", "library_versions", "output_table", "to_dict", "to_markdown"]
 
 Table = tuple[list[str], list[list[str]]]  # header, rows
 
@@ -41,7 +41,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
         "checkpoint": {"recall": None if found.recall is None else dict(found.recall)},
         "variants": [_variant(result, found) for result in found.results],
         "limits": {name: dataclasses.asdict(limits) for name, limits in LIMITS.items()},
-        "versions": _versions(),
+        "versions": library_versions(),
         "notes": list(found.notes),
     }
 
@@ -137,7 +137,7 @@ def to_markdown(found: Verification, command: str) -> str:
         *_limits_table(),
         "",
         f"Machine: {platform.system()} {platform.machine()}, "
-        + ", ".join(f"{name} {number}" for name, number in _versions().items())
+        + ", ".join(f"{name} {number}" for name, number in library_versions().items())
         + ".",
     ]
     return "\n".join([*lines, *(["", *(f"* {n}" for n in found.notes)] if found.notes else []), ""])
@@ -173,9 +173,10 @@ def _limits_table() -> list[str]:
     )
 
 
-def _versions() -> dict[str, str]:
+def library_versions(names: Iterable[str] = _PACKAGES) -> dict[str, str]:
+    """Versions of Python and of those of the packages that are installed."""
     found = {"Python": platform.python_version()}
-    for name in _PACKAGES:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

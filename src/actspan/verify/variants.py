@@ -25,18 +25,22 @@ class Variant:
         file runs its plain one.
     precision : str
         Whose limits hold.
+    compiled : str
+        Suffix of the compiled files that stand in for ONNX: ".xml"; empty where none do.
     """
 
     backend: str
     graph: str = ""
     precision: str = "float32"
+    compiled: str = ""
 
     @property
     def name(self) -> str:
         """For tables."""
-        return f"{self.backend}, {self.graph}" if self.graph else self.backend
+        name = f"{self.backend}, {self.graph}" if self.graph else self.backend
+        return f"{name} ({self.compiled})" if self.compiled else name
 
-    def open(self, bundle: Bundle, net: Net, *, streams: int) -> Session:
+    def open(self, bundle: Bundle, net: Net, *, streams: int, threads: int = 1) -> Session:
         """Open a network for it.
 
         Raises
@@ -47,7 +51,9 @@ class Variant:
         suffix = find_backend(self.backend)[0].suffix
         has_own = bool(self.graph) and f"{net}.{self.graph}{suffix}" in bundle.files
         variant = self.graph if has_own else ""
-        return open_net(bundle, net, backend=self.backend, variant=variant, streams=streams)
+        return open_net(
+            bundle, net, backend=self.backend, variant=variant, streams=streams, threads=threads
+        )
 
 
 def nets_of(bundle: Bundle) -> list[Net]:
@@ -86,11 +92,16 @@ def _usual(bundle: Bundle) -> list[str]:
 def _of_backend(bundle: Bundle, name: str) -> Iterator[Variant]:
     backend, _ = find_backend(name)
     for graph in _graphs(bundle, backend) or [""]:
-        yield Variant(name, graph, precision_of(graph, backend.precision))
+        compiled = not graph and any(f"{net}{backend.compiled}" in bundle.files for net in NETS)
+        precision = precision_of(graph, backend.precision)
+        yield Variant(name, graph, precision, backend.compiled if compiled else "")
 
 
 def _graphs(bundle: Bundle, backend: Backend) -> list[str]:
     """What stands between `tem.` and the suffix in the files that the backend opens."""
+    if backend.graph:
+        there = any(f"{net}.{backend.graph}{backend.suffix}" in bundle.files for net in NETS)
+        return [""] if there else []
     found = set()
     for name in bundle.files:
         net, _, rest = name.partition(".")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,8 +162,17 @@ def verify_bundle(
         proposals=sum(map(len, job.proposals.values())),
         recall=job.recall,
         results=tuple(results),
-        notes=(*material.notes, *skipped),
+        notes=(*material.notes, *skipped, *_tie_notes(results)),
     )
+
+
+def _tie_notes(results: Iterable[VariantResult]) -> Iterator[str]:
+    for result in results:
+        if result.agreement is not None and result.agreement.ties:
+            yield (
+                f"{result.variant.name}: in {result.agreement.ties} video(s) two proposals of "
+                "equal score changed places; the ranks after them are not held against it"
+            )
 
 
 class _Job:
@@ -231,11 +240,7 @@ class _Job:
         recall: Mapping[str, float] | None,
     ) -> Iterable[str]:
         limits = LIMITS[variant.precision]
-        for net, difference in outputs.items():
-            if not difference.max <= limits.output:  # NaN is no agreement
-                yield f"{net.upper()} differs by {difference.max:.2g}, at most {limits.output:g}"
-        if limits.same is not None and agreement.same < limits.same:
-            yield f"{agreement.same:.2%} of proposals are the same, at least {limits.same:.1%}"
+        yield from limits.broken({net: d.max for net, d in outputs.items()}, agreement.settled)
         for name, value in (recall or {}).items():
             change = value - (self.recall or {})[name]
             judged = limits.all_recall or name in ("AR@100", "AUC")

@@ -39,6 +39,8 @@ class PassSettings:
         fp16: type of the graph's inputs and outputs.
     calibration : Calibration, optional
         int8: real inputs.
+    symmetric : bool
+        int8: activations in int8 around zero, which is all that TensorRT reads; uint8 otherwise.
     probes : tuple of Inputs
         Inputs on the scale of real ones, for the numeric check; seeded random ones unless given.
     """
@@ -48,6 +50,7 @@ class PassSettings:
     opset: int | None = None
     io: Literal["fp32", "fp16"] = "fp32"
     calibration: Calibration | None = None
+    symmetric: bool = False
     probes: tuple[Inputs, ...] = ()
 
     def __post_init__(self) -> None:

@@ -26,7 +26,7 @@ from actspan.export.passes.contract import (
 from actspan.export.passes.equalise import equalise
 from actspan.export.passes.tools import constant_of, is_standard, opset_of, remove_unused
 
-__all__ = ["Int8"]
+__all__ = ["Int8", "equalise_inputs", "shapes_of"]
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 # what may lie between two quantised layers without leaving int8
@@ -47,6 +47,8 @@ class Int8(GraphPass):
     ----------
     calibration : Calibration, optional
         Real inputs; needed to run, not to list the pass.
+    symmetric : bool
+        Activations in int8 around zero, not in uint8.
     """
 
     contract = Contract(
@@ -60,14 +62,19 @@ class Int8(GraphPass):
         tolerance=0.1,
     )
 
-    def __init__(self, calibration: Calibration | None = None) -> None:
-        self._calibration = calibration
+    def __init__(self, calibration: Calibration | None = None, *, symmetric: bool = False) -> None:
+        self._calibration, self._symmetric = calibration, symmetric
         self._inputs: Sequence[Inputs] = ()
 
     @classmethod
     def of(cls, settings: PassSettings) -> Self:
         """See `GraphPass.of`."""
-        return cls(settings.calibration)
+        return cls(settings.calibration, symmetric=settings.symmetric)
+
+    @property
+    def tag(self) -> str:
+        """`int8`, or `int8-sym`."""
+        return "int8-sym" if self._symmetric else "int8"
 
     @property
     def probes(self) -> Sequence[Inputs]:
@@ -95,14 +102,29 @@ class Int8(GraphPass):
         targets = _targets(model.graph)
         if self._calibration is None or not targets or _is_quantised(model.graph):
             return ir.passes.PassResult(model, False)
-        self._inputs = self._calibration.inputs_for(_shapes(model.graph))
-        fed = set().union(*(_reached(node) for node in targets))
-        equalise(model, [node for node in targets if node not in fed], self._inputs)
-        remove_unused(model)
+        self._inputs = self._calibration.inputs_for(shapes_of(model.graph))
+        equalise_inputs(model, self._inputs)
         tail = [n for n in model.graph if n.op_type in (*LAYERS, *_BETWEEN) and not _feeds(n)]
-        proto = _quantise(ir.to_proto(model), self._inputs, [str(n.name) for n in tail])
+        leave = [str(node.name) for node in tail]
+        proto = _quantise(ir.to_proto(model), self._inputs, leave, symmetric=self._symmetric)
         model.graph = ir.from_proto(proto).graph
         return ir.passes.PassResult(model, True)
+
+
+def equalise_inputs(model: ir.Model, inputs: Sequence[Inputs]) -> None:
+    """Bring the channels that the first layers read to one range, before anything is quantised."""
+    targets = _targets(model.graph)
+    fed = set().union(*(_reached(node) for node in targets))
+    equalise(model, [node for node in targets if node not in fed], inputs)
+    remove_unused(model)
+
+
+def shapes_of(graph: ir.Graph) -> Shapes:
+    """The inputs' shapes, as calibration asks for them."""
+    return {
+        value.name: tuple(size if isinstance(size, int) else None for size in value.shape)
+        for value in graph.inputs
+    }
 
 
 def _is_quantised(graph: ir.Graph) -> bool:
@@ -141,13 +163,6 @@ def _reached(node: ir.Node) -> set[ir.Node]:
     return reached
 
 
-def _shapes(graph: ir.Graph) -> Shapes:
-    return {
-        value.name: tuple(size if isinstance(size, int) else None for size in value.shape)
-        for value in graph.inputs
-    }
-
-
 class _Reader:
     """Calibration inputs in the form that the quantiser asks for them."""
 
@@ -159,7 +174,9 @@ class _Reader:
         return None if inputs is None else dict(inputs)
 
 
-def _quantise(proto: onnx.ModelProto, inputs: Sequence[Inputs], leave: list[str]) -> Any:
+def _quantise(
+    proto: onnx.ModelProto, inputs: Sequence[Inputs], leave: list[str], *, symmetric: bool
+) -> Any:
     from onnxruntime.quantization import (
         CalibrationMethod,
         QuantFormat,
@@ -178,9 +195,10 @@ def _quantise(proto: onnx.ModelProto, inputs: Sequence[Inputs], leave: list[str]
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=[*LAYERS, *_BETWEEN],
                 per_channel=True,
-                activation_type=QuantType.QUInt8,
+                activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 nodes_to_exclude=leave,
                 calibrate_method=CalibrationMethod.MinMax,
+                extra_options={"ActivationSymmetric": symmetric},
             )
         return onnx.load(str(path))

@@ -1,0 +1,161 @@
+"""`actspan compile`: a bundle's networks for a device."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from actspan.cli.common import console, json_option, reports_errors, say
+
+if TYPE_CHECKING:
+    from actspan.bundle import Bundle
+    from actspan.export.compile import Compiled, CompileRequest, Plan
+
+
+@click.command("compile")
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option(
+    "--target",
+    required=True,
+    type=click.Choice(["ascend", "tensorrt", "openvino"]),
+    help="The vendor's compiler.",
+)
+@click.option(
+    "--batch",
+    "batches",
+    multiple=True,
+    type=click.IntRange(min=1),
+    default=(1, 16),
+    show_default=True,
+    help="Videos a call: ascend makes a file of each, tensorrt one for the range, openvino takes "
+    "any. Repeatable.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    help="[default: fp16; fp32 for openvino]",
+)
+@click.option("--soc", default="Ascend310", show_default=True, help="ascend: the chip.")
+@click.option(
+    "--calibrate",
+    type=click.Path(path_type=Path),
+    help="A dataset folder that int8 learns its ranges from.",
+)
+@click.option(
+    "--print", "print_script", is_flag=True, help="Write the commands as a script, and run none."
+)
+@click.option(
+    "--record", is_flag=True, help="Take in what that script made in the bundle's folder."
+)
+@json_option
+@reports_errors
+def command(
+    bundle: Path,
+    target: str,
+    batches: tuple[int, ...],
+    precision: str | None,
+    soc: str,
+    calibrate: Path | None,
+    print_script: bool,
+    record: bool,
+    as_json: bool,
+) -> None:
+    """Compile the networks of a BUNDLE for a device, into the bundle.
+
+    The graphs that the vendor's compiler takes are written first, each held against the weights.
+    Without the compiler at hand, --print leaves a script in the bundle's folder for a host that
+    has it.
+
+    \b
+    Example:
+      actspan compile bsn/ --target openvino
+      actspan compile bsn/ --target ascend --batch 1 --batch 16 --soc Ascend310P3
+      actspan compile bsn/ --target ascend --print
+      actspan compile bsn/ --target openvino --precision int8 --calibrate my-videos/
+    """
+    if print_script and record:
+        raise click.UsageError("--print writes the script, --record comes after it has run")
+    from actspan.bundle import Bundle
+    from actspan.export.compile import CompileRequest, prepare_plan
+
+    loaded = Bundle.load(bundle)
+    request = CompileRequest(target, batches, precision or "", soc, calibrate)
+    if print_script:
+        _print_script(prepare_plan(loaded, request), as_json)
+        return
+    done = _record(loaded, request) if record else _compile(loaded, request)
+    if as_json:
+        click.echo(json.dumps(_answer(bundle, request, done), indent=1))
+    else:
+        _print_table(request, done)
+
+
+def _compile(bundle: Bundle, request: CompileRequest) -> list[Compiled]:
+    from actspan.export.compile import compile_plan, find_compiler, prepare_plan
+
+    compiler = find_compiler(request)
+    plan = prepare_plan(bundle, request, compiler)
+    _, done = compile_plan(plan, compiler, say if console.is_terminal else None)
+    return done
+
+
+def _record(bundle: Bundle, request: CompileRequest) -> list[Compiled]:
+    from actspan.export.compile import prepare_plan, take_outputs
+
+    _, done = take_outputs(prepare_plan(bundle, request))
+    return done
+
+
+def _print_script(plan: Plan, as_json: bool) -> None:
+    from actspan.export.compile import write_script
+
+    _, path = write_script(plan)
+    text = path.read_text(encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps({"script": str(path), "text": text}, indent=1))
+    else:
+        click.echo(text, nl=False)
+        say(f"script: {path}, with the graphs beside it: copy the folder to the device's host")
+
+
+def _answer(bundle: Path, request: CompileRequest, done: list[Compiled]) -> dict[str, Any]:
+    files = [
+        {
+            "net": one.job.net,
+            "file": one.job.output,
+            "source": one.job.source,
+            "shapes": {one.job.input: one.job.shapes},
+            "bytes": one.size,
+            "seconds": one.seconds,
+        }
+        for one in done
+    ]
+    return {
+        "bundle": str(bundle),
+        "target": request.target,
+        "precision": request.precision,
+        "files": files,
+    }
+
+
+def _print_table(request: CompileRequest, done: list[Compiled]) -> None:
+    from actspan.cli.tables import print_table
+    from actspan.export.compile import TARGETS
+
+    rows = [
+        [
+            one.job.output,
+            one.job.source,
+            f"{one.job.input}:{one.job.shapes}",
+            f"{one.size / 1e3:,.0f} kB",
+            f"{one.seconds:.1f}",
+        ]
+        for one in done
+    ]
+    print_table(["file", "from", "input", "size", "seconds"], rows)
+    backend = TARGETS[request.target].backends[request.precision]
+    click.echo(f"run it:  actspan propose --backend {backend} ...")
+    click.echo(f"hold it against the checkpoint:  actspan verify --backends {backend} ...")

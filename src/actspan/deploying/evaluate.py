@@ -1,0 +1,100 @@
+"""What a deployed bundle finds, and how fast: recall over a dataset, and the times of each step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from actspan.bundle import Bundle, Net
+from actspan.data.check import check_dataset
+from actspan.data.dataset import Dataset
+from actspan.deploying.measure import measure
+from actspan.evaluation.recall import evaluate_recall
+from actspan.files import atomic_file
+from actspan.perf_lines import StepTimes, performance_lines
+from actspan.pipeline import Job
+from actspan.proposing import Report, Request, propose_dataset
+
+__all__ = ["Evaluation", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Accuracy and speed of a bundle on a dataset.
+
+    Attributes
+    ----------
+    run : Path
+        The run folder; `tem_bs16.txt` and the like in it hold the performance summaries.
+    backend : str
+    videos : int
+    recall : mapping of str to float
+        `AR@1` ... `AR@100`, `AUC`, percent.
+    times : mapping of (net, batch) to StepTimes
+    """
+
+    run: Path
+    backend: str
+    videos: int
+    recall: Mapping[str, float]
+    times: Mapping[tuple[Net, int], StepTimes]
+
+
+def evaluate(
+    bundle: Bundle,
+    dataset: Path,
+    run: Path,
+    *,
+    backend: str,
+    batches: tuple[int, ...],
+    subset: str | None = "validation",
+    threads: int | None = None,
+    overwrite: bool = False,
+    report: Report | None = None,
+) -> Evaluation:
+    """Propose with a bundle on a backend, judge what it finds, and time its steps.
+
+    Parameters
+    ----------
+    dataset : Path
+        A dataset folder with annotations.
+    run : Path
+        The run folder to make.
+    batches : tuple of int
+        Samples a call, for the times.
+    subset : str, optional
+        Of the dataset; all videos if None.
+
+    Raises
+    ------
+    DataError, BundleError, BackendError
+        A part is missing, damaged, or does not fit.
+    """
+    request = Request(
+        model=bundle.path,
+        dataset=dataset,
+        out=run,
+        subset=subset,
+        backend=backend,
+        threads=threads,
+        overwrite=overwrite,
+    )
+    summary = propose_dataset(request, report)
+    recall = evaluate_recall(dataset, run, subset=subset).summary()
+    channels = None if bundle.config.tem is None else bundle.config.tem.channels
+    checked = check_dataset(Dataset.load(dataset).subset(subset), channels=channels)
+    mapped = bundle.config.mode == "window"
+    jobs = [Job(v.id, partial(checked.open, v.id, mapped=mapped)) for v in checked.videos]
+    times = {
+        (net, batch): found
+        for batch in batches
+        for net, found in measure(
+            bundle, jobs, backend=backend, batch=batch, edge=checked.edge
+        ).items()
+    }
+    for (net, batch), found in times.items():
+        with atomic_file(run / f"{net}_bs{batch}.txt") as stream:
+            stream.write("\n".join([*performance_lines(found), ""]).encode())
+    return Evaluation(run, backend, summary.videos, recall, times)

@@ -1,0 +1,249 @@
+"""A bundle's networks for a device: compiled here, or by a script on the device's host.
+
+A target is a line in the table of `plan.py` and a file beside it that drives the vendor's
+compiler. Compiled files join the bundle as any other file does, whole and with a checksum, and
+`compiled.toml` says what each was made from.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+from actspan.bundle import NETS, Bundle
+from actspan.errors import BundleError, CompileError
+from actspan.export.compile.plan import (
+    BATCHES,
+    TARGETS,
+    Compiler,
+    CompileRequest,
+    Job,
+    Plan,
+    Report,
+    Target,
+)
+from actspan.export.compile.record import RECORD, CompiledFile, add_record, read_records
+from actspan.export.export import export_bundle
+
+__all__ = [
+    "BATCHES",
+    "RECORD",
+    "TARGETS",
+    "CompileRequest",
+    "Compiled",
+    "CompiledFile",
+    "Compiler",
+    "Job",
+    "Plan",
+    "Target",
+    "compile_plan",
+    "find_compiler",
+    "prepare_plan",
+    "read_records",
+    "take_outputs",
+    "write_script",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What came of a job.
+
+    Attributes
+    ----------
+    job : Job
+    size : int
+        Bytes of all its outputs.
+    seconds : float
+    """
+
+    job: Job
+    size: int
+    seconds: float
+
+
+def find_compiler(request: CompileRequest) -> Compiler:
+    """The target's compiler on this machine; look before anything is written.
+
+    Raises
+    ------
+    CompileError, MissingExtraError
+        It is not here; says how to get it.
+    """
+    return TARGETS[request.target].driver.find_compiler(request)
+
+
+def prepare_plan(bundle: Bundle, request: CompileRequest, compiler: Compiler | None = None) -> Plan:
+    """Write the graphs that the target's compiler takes into the bundle, each checked.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Its plain ONNX files are exported first where they are missing.
+    compiler : Compiler, optional
+        Of this machine; none where another one will compile.
+
+    Raises
+    ------
+    ExportError, ParityError, BundleError, DataError
+        A graph cannot be made or kept.
+    """
+    nets = [net for net in NETS if (bundle.has_tem if net == "tem" else bundle.has_pem)]
+    if any(f"{net}.onnx" not in bundle.files for net in nets):
+        bundle, _ = export_bundle(bundle)
+    driver = TARGETS[request.target].driver
+    bundle, jobs = driver.prepare(bundle, request, "" if compiler is None else compiler.key)
+    return Plan(bundle, request, tuple(jobs))
+
+
+def compile_plan(
+    plan: Plan, compiler: Compiler, report: Report | None = None
+) -> tuple[Bundle, list[Compiled]]:
+    """Compile every network of a plan into its bundle; logs are kept in the bundle's folder.
+
+    Parameters
+    ----------
+    report : callable, optional
+        Told every line that a vendor's program prints.
+
+    Raises
+    ------
+    CompileError
+        The compiler failed; what it had compiled before stays.
+    BundleError
+        A file cannot be written.
+
+    Examples
+    --------
+    >>> request = CompileRequest("openvino")  # doctest: +SKIP
+    >>> compiler = find_compiler(request)  # doctest: +SKIP
+    >>> compile_plan(prepare_plan(bundle, request, compiler), compiler)  # doctest: +SKIP
+    """
+    done = []
+    for job in plan.jobs:
+        bundle, compiled = _compile(plan, job, compiler, report or (lambda _: None))
+        plan = replace(plan, bundle=bundle)
+        done.append(compiled)
+    return plan.bundle, done
+
+
+def _compile(plan: Plan, job: Job, compiler: Compiler, report: Report) -> tuple[Bundle, Compiled]:
+    begin = perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(plan.bundle.file(job.source), folder / job.source)
+        try:
+            command = compiler.compile(job, plan, folder, report)
+        except CompileError as error:
+            kept = _keep_logs(folder, plan.bundle)
+            more = f"; its log: {', '.join(map(str, kept))}" if kept else ""
+            raise CompileError(f"{job.output}: {error}{more}") from error
+        _keep_logs(folder, plan.bundle)
+        seconds = perf_counter() - begin
+        record = _record(plan, job, compiler.version, " ".join(command), seconds)
+        return _take(plan.bundle, job, folder, record)
+
+
+def _keep_logs(folder: Path, bundle: Bundle) -> list[Path]:
+    """Beside what was compiled; they are no files of the bundle."""
+    return [Path(shutil.copy(log, bundle.path / log.name)) for log in sorted(folder.glob("*.log"))]
+
+
+def _record(plan: Plan, job: Job, compiler: str, command: str, seconds: float) -> CompiledFile:
+    request = plan.request
+    return CompiledFile(
+        target=request.target,
+        precision=request.precision,
+        net=job.net,
+        source=job.source,
+        source_sha256=plan.bundle.files[job.source].sha256,
+        input=job.input,
+        shapes=job.shapes,
+        compiler=compiler,
+        command=command,
+        soc=request.soc if request.target == "ascend" else "",
+        seconds=round(seconds, 3),
+    )
+
+
+def _take(bundle: Bundle, job: Job, folder: Path, record: CompiledFile) -> tuple[Bundle, Compiled]:
+    for name in job.outputs:
+
+        def write(path: Path, name: str = name) -> None:
+            shutil.copyfile(folder / name, path)
+
+        bundle = bundle.add_file(name, write)
+    bundle = add_record(bundle, job.output, record)
+    size = sum(bundle.files[name].size for name in job.outputs)
+    return bundle, Compiled(job, size, record.seconds)
+
+
+def write_script(plan: Plan) -> tuple[Bundle, Path]:
+    """Write the commands as a shell script beside the graphs, for another host.
+
+    Returns
+    -------
+    Bundle
+        With the script.
+    Path
+        `compile-<target>.sh`, in the bundle.
+
+    Raises
+    ------
+    CompileError
+        No command does it.
+    """
+    request, target = plan.request, TARGETS[plan.request.target]
+    lines = [
+        "#!/usr/bin/env bash",
+        f"# Compiles the networks in this folder for a device: {target.device}. Copy the folder",
+        "# to a host with the vendor's tools, run this, copy back what it made, and record it:",
+        f"#   actspan compile BUNDLE {_options(request)} --record",
+        "set -e",
+        'cd "$(dirname "$0")"',
+        "",
+        *target.driver.script_lines(plan),
+    ]
+    name = f"compile-{target.name}.sh"
+
+    def write(path: Path) -> None:
+        path.write_text("\n".join([*lines, ""]), encoding="utf-8")
+        path.chmod(0o755)
+
+    bundle = plan.bundle.add_file(name, write)
+    return bundle, bundle.path / name
+
+
+def _options(request: CompileRequest) -> str:
+    words = [f"--target {request.target}", *(f"--batch {batch}" for batch in request.batches)]
+    words += [f"--precision {request.precision}"]
+    if request.target == "ascend":
+        words += [f"--soc {request.soc}"]
+    return " ".join(words)
+
+
+def take_outputs(plan: Plan) -> tuple[Bundle, list[Compiled]]:
+    """Record what the script made in the bundle's folder.
+
+    Raises
+    ------
+    BundleError
+        A file is not there; nothing is recorded.
+    """
+    bundle = plan.bundle
+    missing = [n for j in plan.jobs for n in j.outputs if not (bundle.path / n).is_file()]
+    if missing:
+        raise BundleError(
+            f"{bundle.path}: {', '.join(missing)} not there: run compile-{plan.request.target}.sh "
+            "(actspan compile --print) on the device's host, and copy what it makes into this "
+            "folder"
+        )
+    done = []
+    for job in plan.jobs:
+        record = _record(plan, job, "on another host", "", 0.0)
+        bundle, compiled = _take(bundle, job, bundle.path, record)
+        done.append(compiled)
+    return bundle, done

@@ -1,0 +1,122 @@
+"""CPUs: OpenVINO's intermediate form, an `.xml` with its weights in a `.bin`.
+
+One file takes any batch. fp16 halves the weights, which are computed with in float32 where a
+processor has nothing else. int8 is NNCF's quantisation of layers whose inputs were equalised, with
+ranges from real features; the last layer stays in float32 (docs/decisions.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actspan.bundle import NETS, Bundle
+from actspan.errors import CompileError, require
+from actspan.export.compile.plan import CompileRequest, Job, Plan, Report
+from actspan.export.optimize import read_model, rewrite_model
+from actspan.export.variants import export_variants
+from actspan.runtime.opening import INPUT
+
+__all__ = ["find_compiler", "prepare", "script_lines"]
+
+_LAYERS = ("Convolution", "GroupConvolution", "MatMul")
+
+
+def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[Job]]:
+    """See `actspan.export.compile.plan.Driver`."""
+    sources = {net: f"{net}.onnx" for net in NETS if f"{net}.onnx" in bundle.files}
+    tag = ""
+    if request.precision != "fp32":  # 0.01 is no number of half precision
+        tag = f".{request.precision}"
+        bundle, checks = export_variants(bundle, ["fold-scale"])
+        sources |= {check.net: check.file for check in checks}
+    jobs = []
+    for net, source in sources.items():
+        sizes = read_model(bundle.file(source)).graph.input[0].type.tensor_type.shape.dim
+        shape = tuple(size.dim_value or None for size in sizes)
+        outputs = (f"{net}{tag}.bin", f"{net}{tag}.xml")
+        jobs.append(Job(net, source, outputs, INPUT[net], shape, shape))
+    return bundle, jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Converter:
+    """OpenVINO itself; see `actspan.export.compile.plan.Compiler`."""
+
+    openvino: Any
+    nncf: Any = None
+    key: str = ""
+
+    @property
+    def version(self) -> str:
+        """Names and versions."""
+        ours = f"OpenVINO {str(self.openvino.__version__).partition('-')[0]}"
+        return ours if self.nncf is None else f"{ours}, NNCF {self.nncf.__version__}"
+
+    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Sequence[str]:
+        """See `actspan.export.compile.plan.Compiler.compile`."""
+        source = folder / job.source
+        try:
+            model = (
+                self._quantised(job, plan, source)
+                if plan.request.precision == "int8"
+                else self.openvino.Core().read_model(str(source))
+            )
+            half = plan.request.precision == "fp16"
+            self.openvino.save_model(model, str(folder / job.output), compress_to_fp16=half)
+        except RuntimeError as error:
+            raise CompileError(f"{self.version} refuses {job.source}: {error}") from error
+        return []
+
+    def _quantised(self, job: Job, plan: Plan, source: Path) -> Any:
+        import onnx_ir as ir
+
+        from actspan.export.passes.calibration import calibration_for
+        from actspan.export.passes.int8 import equalise_inputs, shapes_of
+
+        assert plan.request.calibrate is not None
+        calibration = calibration_for(plan.request.calibrate, job.net, bundle=plan.bundle)
+        prepared = rewrite_model(read_model(source), ["constant-fold"], where=job.source).model
+        graph = ir.from_proto(prepared)
+        inputs = calibration.inputs_for(shapes_of(graph.graph))
+        equalise_inputs(graph, inputs)
+        model = self.openvino.Core().read_model(ir.to_proto(graph).SerializeToString())
+        layers = [op for op in model.get_ordered_ops() if op.get_type_name() in _LAYERS]
+        with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
+            return self.nncf.quantize(
+                model,
+                self.nncf.Dataset(inputs),
+                subset_size=len(inputs),
+                preset=self.nncf.QuantizationPreset.MIXED,
+                ignored_scope=self.nncf.IgnoredScope(names=[layers[-1].get_friendly_name()]),
+            )
+
+
+def find_compiler(request: CompileRequest) -> Converter:
+    """See `actspan.export.compile.plan.Driver`."""
+    openvino = require("openvino", extra="openvino", purpose="target openvino")
+    if request.precision != "int8":
+        return Converter(openvino)
+    os.environ.setdefault("NNCF_CI", "1")  # it would report each use to its makers
+    nncf: Any = require("nncf", extra="openvino", purpose="target openvino in int8")
+    nncf.set_log_level(40)  # errors
+    return Converter(openvino, nncf)
+
+
+def script_lines(plan: Plan) -> list[str]:
+    """See `actspan.export.compile.plan.Driver`."""
+    if plan.request.precision == "int8":
+        raise CompileError(
+            "OpenVINO's converter has no command that quantises: compile here, without --print"
+        )
+    half = plan.request.precision == "fp16"
+    return [
+        shlex.join(["ovc", j.source, f"--output_model={j.output}", f"--compress_to_fp16={half}"])
+        for j in plan.jobs
+    ]

@@ -1,0 +1,248 @@
+"""What shall be compiled, what it takes, and what came of it: shared by all targets."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol, cast
+
+from actspan.bundle import Bundle, Net
+from actspan.errors import CompileError, ConfigError
+
+__all__ = [
+    "BATCHES",
+    "TARGETS",
+    "CompileRequest",
+    "Compiler",
+    "Driver",
+    "Job",
+    "Plan",
+    "Report",
+    "Target",
+]
+
+BATCHES = (1, 16)  # those of the published guide
+
+Sizes = tuple[int | None, ...]  # None: any size
+Report = Callable[[str], None]  # a line that a vendor's compiler prints
+
+
+@dataclass(frozen=True, slots=True)
+class CompileRequest:
+    """What `compile_bundle` shall do.
+
+    Attributes
+    ----------
+    target : str
+        One of `TARGETS`.
+    batches : tuple of int
+        Videos a call, in order and once each. PEM takes as many rows as that many videos have.
+    precision : str
+        One of the target's; its first unless given.
+    soc : str
+        ascend: the chip, as `npu-smi info` and `--soc_version` call it.
+    calibrate : Path, optional
+        int8: a dataset folder to learn ranges from.
+
+    Raises
+    ------
+    ConfigError
+        A value is out of range.
+    CompileError
+        The target is not known, or has no such precision.
+    """
+
+    target: str
+    batches: tuple[int, ...] = BATCHES
+    precision: str = ""
+    soc: str = "Ascend310"
+    calibrate: Path | None = None
+
+    def __post_init__(self) -> None:
+        row = TARGETS.get(self.target)
+        if row is None:
+            raise CompileError(
+                f"target {self.target!r} is not known; choose one of: {', '.join(TARGETS)}"
+            )
+        if not self.batches or min(self.batches) < 1:
+            raise ConfigError(f"batches must be at least 1, not {self.batches}")
+        precision = self.precision or row.precisions[0]
+        if precision not in row.precisions:
+            raise CompileError(
+                f"target {row.name} has no precision {precision!r}: {', '.join(row.precisions)}"
+                + (f"; {row.note}" if row.note else "")
+            )
+        if precision == "int8" and self.calibrate is None:
+            raise CompileError("int8 learns its ranges from a dataset folder: --calibrate DATASET")
+        object.__setattr__(self, "batches", tuple(sorted(set(self.batches))))
+        object.__setattr__(self, "precision", precision)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One network to compile.
+
+    Attributes
+    ----------
+    net : "tem" or "pem"
+    source : str
+        The ONNX file, in the bundle.
+    outputs : tuple of str
+        The files to make, the one that a runtime opens last; names in the bundle.
+    input : str
+        The network's input.
+    least, most : tuple of int or None
+        Smallest and largest shape of it.
+    """
+
+    net: Net
+    source: str
+    outputs: tuple[str, ...]
+    input: str
+    least: Sizes
+    most: Sizes
+
+    @property
+    def output(self) -> str:
+        """What a runtime opens."""
+        return self.outputs[-1]
+
+    @property
+    def stem(self) -> str:
+        """Name of the output without its suffix."""
+        return self.output.rpartition(".")[0]
+
+    @property
+    def shapes(self) -> str:
+        """For people: `1x400x100 to 16x400x100`."""
+        return " to ".join(dict.fromkeys(map(_text, (self.least, self.most))))
+
+
+def _text(sizes: Sizes) -> str:
+    return "x".join("?" if size is None else str(size) for size in sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A bundle that holds every graph to compile, and what is to be made of them."""
+
+    bundle: Bundle
+    request: CompileRequest
+    jobs: tuple[Job, ...]
+
+
+class Compiler(Protocol):
+    """A vendor's compiler that is here and works."""
+
+    @property
+    def version(self) -> str:
+        """For people and for the record: `atc of /usr/local/Ascend/...`."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """What files are called after that run on this machine alone; empty for others."""
+        ...
+
+    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Sequence[str]:
+        """Make the outputs of a job in a folder of its own, where its ONNX file lies.
+
+        Returns
+        -------
+        sequence of str
+            The command that did it; empty where none did.
+
+        Raises
+        ------
+        CompileError
+            It failed; says why and what to do.
+        """
+        ...
+
+
+class Driver(Protocol):
+    """What the module of a target defines, as plain functions."""
+
+    def find_compiler(self, request: CompileRequest) -> Compiler:
+        """The compiler of this machine.
+
+        Raises
+        ------
+        CompileError, MissingExtraError
+            It is not here; says how to get it.
+        """
+        ...
+
+    def prepare(
+        self, bundle: Bundle, request: CompileRequest, key: str
+    ) -> tuple[Bundle, list[Job]]:
+        """Write the graphs that the compiler takes into the bundle.
+
+        Parameters
+        ----------
+        key : str
+            Of the compiler; empty where another machine will compile.
+        """
+        ...
+
+    def script_lines(self, plan: Plan) -> list[str]:
+        """Lines of a shell script that compiles everything, in the bundle's folder."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A kind of device, and its vendor's compiler.
+
+    Attributes
+    ----------
+    name : str
+        What `--target` takes.
+    device : str
+        For people.
+    precisions : tuple of str
+        What it can be asked for, the default first.
+    backends : mapping of precision to str
+        The runtime that opens what is compiled.
+    note : str
+        Why it has no others.
+    """
+
+    name: str
+    device: str
+    precisions: tuple[str, ...]
+    backends: Mapping[str, str]
+    note: str = ""
+
+    @property
+    def driver(self) -> Driver:
+        """Its module, imported now."""
+        return cast(Driver, importlib.import_module(f"actspan.export.compile.{self.name}"))
+
+
+_TABLE = (
+    Target(
+        "ascend",
+        "Ascend NPU",
+        ("fp16", "fp32"),
+        dict.fromkeys(("fp16", "fp32"), "ascend"),
+        "atc reads no quantised ONNX but that of the vendor's own tool, AMCT",
+    ),
+    Target(
+        "tensorrt",
+        "NVIDIA GPU",
+        ("fp16", "fp32", "int8"),
+        dict.fromkeys(("fp16", "fp32", "int8"), "tensorrt"),
+    ),
+    Target(
+        "openvino",
+        "CPU",
+        ("fp32", "fp16", "int8"),
+        {"fp32": "openvino", "fp16": "openvino:fp16", "int8": "openvino:int8"},
+    ),
+)
+
+TARGETS: Mapping[str, Target] = MappingProxyType({row.name: row for row in _TABLE})

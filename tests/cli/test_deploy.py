@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from actspan import Bundle
+from actspan.cli import main
+from tests.export.compile.tools import only
+from tests.made_up import write_bundle, write_dataset
+
+pytest.importorskip("openvino")
+
+
+def actspan(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["deploy", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_bundle(tmp_path_factory.mktemp("deploy") / "b")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("deploy") / "d", videos=6)
+
+
+def test_everything_in_one_go(bundle: Bundle, dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = actspan(
+        bundle.path, "--target", "openvino", "--out", out, "--dataset", dataset,
+        "--evaluate", dataset, "--batch", 4,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    for part in ("export", "compile", "openvino (.xml)", "logit max", "AUC", "tem bs4",
+                 "[e2e] throughputRate: ", "Interface throughputRate: "):  # fmt: skip
+        assert part in result.stdout, part
+    assert (tmp_path / "out-run" / "result.json").is_file()
+    again = actspan(bundle.path, "--target", "openvino", "--out", out)
+    assert again.exit_code == 1
+    assert "--force" in again.stderr
+
+
+def test_as_json(bundle: Bundle, dataset: Path, tmp_path: Path) -> None:
+    result = actspan(
+        bundle.path, "--target", "openvino", "--out", tmp_path / "out", "--evaluate", dataset,
+        "--run", tmp_path / "run", "--batch", 2, "--json",
+    )  # fmt: skip
+    answer = json.loads(result.stdout)
+    assert answer["verification"]["holds"]
+    assert answer["left"] == []
+    assert answer["evaluation"]["run"] == str(tmp_path / "run")
+    assert {row["net"] for row in answer["evaluation"]["times"]} == {"tem", "pem"}
+    assert [step["name"] for step in answer["steps"]].count("compile") == 2
+
+
+@pytest.mark.parametrize(("option", "code"), [([], 1), (["--print"], 0)], ids=["left", "asked"])
+def test_without_the_compiler(
+    option: list[str],
+    code: int,
+    bundle: Bundle,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    only(monkeypatch)
+    monkeypatch.setattr("actspan.export.compile.ascend._SET_ENV", ())
+    out = tmp_path / "out"
+    result = actspan(
+        bundle.path, "--target", "ascend", "--out", out, "--evaluate", dataset, *option
+    )
+    assert result.exit_code == code, result.output
+    assert (out / "compile-ascend.sh").is_file()
+    assert "left: on the device's host" in result.stderr
+    assert "not evaluated" in result.stderr
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        pytest.param(["tem.pth.tar", "--target", "openvino"], 2, "--out", id="no-place"),
+        pytest.param(
+            ["none.pth.tar", "--target", "openvino", "--out", "o"], 1, "does not exist", id="absent"
+        ),
+        pytest.param(["BUNDLE", "--target", "ascend", "--dataset", "no"], 1, "no", id="dataset"),
+    ],
+)
+def test_bad_usage(
+    bundle: Bundle,
+    arguments: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = actspan(*[str(bundle.path) if a == "BUNDLE" else a for a in arguments])
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert "Traceback" not in result.output
