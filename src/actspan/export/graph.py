@@ -50,8 +50,10 @@ def build_tem(
         x = graph.add("Mul", x, graph.constant("scale", weights["input.scale"][None, :, None]))
     x = graph.add("Conv", x, "conv1.weight", "conv1.bias", kernel_shape=[3], pads=[1, 1])
     x = graph.add("Relu", x)
-    second = {"kernel_shape": [3], "pads": [1, 1], "group": members_of(weights)}
-    x = graph.add("Conv", x, "conv2.weight", "conv2.bias", **second)
+    padded, group = [1, 1], members_of(weights)
+    x = graph.add(
+        "Conv", x, "conv2.weight", "conv2.bias", kernel_shape=[3], pads=padded, group=group
+    )
     x = graph.add("Relu", x)
     x = graph.add("Conv", x, "conv3.weight", "conv3.bias", kernel_shape=[1])
     x = graph.add("Mul", x, graph.constant("logit_scale", np.float32(0.01)))

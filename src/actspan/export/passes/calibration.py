@@ -149,6 +149,7 @@ def _cells(
     """(C, T) of some videos spread evenly over the dataset, and how many cells are no padding."""
     length = length or (config.tem or TemConfig()).length
     dataset = Dataset.load(path)
+    dataset.require_fit(config)
     if any(video.subset == "training" for video in dataset.videos):
         dataset = dataset.subset("training")
     dataset = dataset.select(_spread(dataset.videos, videos))
