@@ -54,8 +54,10 @@ format: .venv/dev
 	$(BIN)/ruff format .
 
 bench: .venv/dev
+	$(BIN)/actspan bench
 	$(BIN)/python -m benchmarks.stages
 	$(BIN)/python -m benchmarks.propose
+	$(BIN)/python -m benchmarks.pack
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.recordings

@@ -2,6 +2,7 @@
 
     python -m benchmarks.stages      everything after TEM, in memory
     python -m benchmarks.propose     the `propose` command from .npy features, start-up included
+    python -m benchmarks.pack        the same from a packed store, beside TEM's arithmetic alone
     python -m benchmarks.evaluate    AR@AN of a result file
     python -m benchmarks.memory      anonymous memory of `propose` as the number of videos grows
 

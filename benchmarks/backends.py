@@ -15,6 +15,7 @@ import click
 import numpy as np
 
 from actspan import Bundle
+from actspan.bench.roofline import matrix_products, tem_products
 from actspan.export.variants import export_variants
 from actspan.runtime import (
     BACKENDS,
@@ -76,17 +77,12 @@ class Contenders:
 
     def _product(self) -> Callable[[], None]:
         """TEM's three layers as NumPy matrix products over ready columns, on all cores."""
-        weights, columns = self.bundle.weights("tem"), BATCH * made_up.LENGTH
-        layers = [
-            weights[f"conv{i}.weight"].reshape(len(weights[f"conv{i}.bias"]), -1) for i in (1, 2, 3)
-        ]
-        rng = np.random.default_rng(0)
-        inputs = [rng.random((layer.shape[1], columns), dtype=np.float32) for layer in layers]
+        assert self.bundle.config.tem is not None
+        product = matrix_products(tem_products(self.bundle.config.tem, BATCH))
 
         def run() -> None:
-            for _ in range(self.batches):
-                for layer, x in zip(layers, inputs, strict=True):
-                    np.matmul(layer, x)
+            for number in range(self.batches):
+                product(number)
 
         return run
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
+
+from actspan.bench.environment import core_count, load_average, processor_name
+from actspan.verify.report import library_versions
 
 _LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "pyarrow", "pandas", "scipy")
 
@@ -83,22 +83,12 @@ def print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
 def print_machine() -> None:
     """Processor, cores, versions of what takes part, and a note where the machine is not idle."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
-    click.echo(f"machine: {_processor()}, {cores} core(s), {platform.system()}")
-    click.echo(f"versions: Python {platform.python_version()}, {versions}")
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    versions = ", ".join(f"{k} {v}" for k, v in library_versions(_LIBRARIES).items())
+    click.echo(f"machine: {processor_name()}, {core_count()} core(s), {platform.system()}")
+    click.echo(f"versions: {versions}")
+    load = load_average() or 0.0
     if load > 0.5:
         click.echo(
             f"note: load average {load:.1f}: others use this machine, ratios come out too low"
         )
     click.echo()
-
-
-def _processor() -> str:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
-    return names[0] if names else platform.machine()

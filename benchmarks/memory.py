@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from actspan.bench.memory import anonymous_memory
 from benchmarks import made_up
 from benchmarks.measure import print_machine, print_table
 from benchmarks.propose import command
@@ -18,21 +19,6 @@ from benchmarks.propose import command
 Sample = tuple[int, float]  # peak bytes, seconds
 
 DISTINCT = 300  # feature files beyond these are hard links to them
-
-
-def anonymous_memory(process: int) -> int:
-    """RssAnon of a process and its children, bytes; 0 once it is gone."""
-    total = 0
-    try:
-        for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("RssAnon:"):
-                total = 1024 * int(line.split()[1])
-        children = [
-            p.read_text(encoding="utf-8") for p in Path(f"/proc/{process}/task").glob("*/children")
-        ]
-    except (FileNotFoundError, ProcessLookupError):
-        return total
-    return total + sum(anonymous_memory(int(child)) for line in children for child in line.split())
 
 
 def peak_memory(line: list[str], every: float = 0.01) -> Sample:

@@ -14,6 +14,7 @@ from typing import Final, Literal, NewType, Self
 
 import msgspec
 
+from actspan.bench.machine import Environment, Roof
 from actspan.errors import BenchError
 from actspan.files import atomic_file
 
@@ -22,7 +23,9 @@ __all__ = [
     "Accuracy",
     "BatchesPerSecond",
     "BenchResult",
+    "Cost",
     "Environment",
+    "Roof",
     "SamplesPerSecond",
     "Scope",
     "Stage",
@@ -107,13 +110,37 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         AR@AN and AUC in percent.
     max_difference : float, optional
         Largest absolute difference of an output from the checkpoint's.
+    same : float, optional
+        Share of the checkpoint's proposals with the same segment at the same rank, in [0, 1].
     of : str
         What was run on, for people.
+    broken : tuple of str
+        The limits of its precision that it does not keep; such a speed is worth nothing.
     """
 
     recall: Mapping[str, float] | None = None
     max_difference: float | None = None
+    same: float | None = None
     of: str = ""
+    broken: tuple[str, ...] = ()
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a sample costs at least, and how near that was come to.
+
+    Attributes
+    ----------
+    flops : float
+        Operations on floating-point numbers.
+    bytes : float
+        Moved to or from memory if nothing is moved twice.
+    share : float, optional
+        Measured rate by the rate that the machine's roof allows.
+    """
+
+    flops: float
+    bytes: float
+    share: float | None = None
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -122,23 +149,29 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     Attributes
     ----------
     name : str
-        `tem`, `pem`, `bsn` (all of it), or a step: `read`, `rescale`, `candidates`, ...
+        `tem`, `pem`, `bsn` (all of it), or a step: `read`, `rescale`, `candidates` (with BSP
+        features), `soft-nms`, `write`, `evaluate`, `latency`.
     scope : Scope
         What the figures include.
     batch : int, optional
         Samples (videos) in a batch; None where a log does not say.
     samples_per_second, batches_per_second : float, optional
-        Kept apart by name; where both are given, they differ by `batch`.
+        Kept apart by name; where both are given, they differ by `batch`. Of ours: streams x batch
+        / median seconds.
     seconds : Timing, optional
         Of a batch.
+    settled : bool, optional
+        Whether the median had stopped moving when the clock was stopped.
     backend, precision : str
         As `actspan backends` names them; empty where not known.
     threads, streams : int, optional
+        Threads that share a call, and calls at the same time.
     cpu_seconds : float, optional
         Of all threads, in all repeats.
     peak_memory_bytes : int, optional
         Anonymous memory of the process.
     accuracy : Accuracy, optional
+    cost : Cost, optional
     """
 
     name: str
@@ -147,6 +180,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     samples_per_second: SamplesPerSecond | None = None
     batches_per_second: BatchesPerSecond | None = None
     seconds: Timing | None = None
+    settled: bool | None = None
     backend: str = ""
     precision: str = ""
     threads: int | None = None
@@ -154,6 +188,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None
     accuracy: Accuracy | None = None
+    cost: Cost | None = None
 
     def __post_init__(self) -> None:
         samples, batches = self.samples_per_second, self.batches_per_second
@@ -172,39 +207,6 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             )
 
 
-class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where it was measured.
-
-    Attributes
-    ----------
-    cpu : str
-    cores : int
-        That the process may use.
-    system : str
-    cpu_flags : tuple of str
-        Instruction sets that matter for speed: `avx2`, `avx512f`, `amx_tile`, ...
-    variables : mapping of str to str
-        Environment variables that change thread counts: `OMP_NUM_THREADS`, ...
-    versions : mapping of str to str
-        Python and libraries.
-    load_average : float, optional
-        Of the last minute, before the start.
-    sgemm_gflops, sgemm_spread : float, optional
-        A fixed matrix product: billions of operations a second, and standard deviation over mean:
-        the machine's noise.
-    """
-
-    cpu: str
-    cores: int
-    system: str
-    cpu_flags: tuple[str, ...] = ()
-    variables: Mapping[str, str] = msgspec.field(default_factory=dict)
-    versions: Mapping[str, str] = msgspec.field(default_factory=dict)
-    load_average: float | None = None
-    sgemm_gflops: float | None = None
-    sgemm_spread: float | None = None
-
-
 class BenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A benchmark's result on disk.
 
@@ -212,18 +214,23 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ----------
     stages : tuple of Stage
     environment : Environment, optional
+    roof : Roof, optional
+    material : str
+        The model and the videos, for people; says what is made up.
     command : str
         To repeat it.
     created : str
         Date and time, ISO 8601.
     notes : tuple of str
-        What a reader must know: what was assumed, what did not settle.
+        What a reader must know: what did not settle, noise.
     format : str
         Always `FORMAT`.
     """
 
     stages: tuple[Stage, ...]
     environment: Environment | None = None
+    roof: Roof | None = None
+    material: str = ""
     command: str = ""
     created: str = ""
     notes: tuple[str, ...] = ()

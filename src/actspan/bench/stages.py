@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -130,7 +130,7 @@ class Steps:
         ]
         return np.concatenate(parts)
 
-    def suppress(self, outcomes: Iterator[Outcome]) -> list[Proposals]:
+    def suppress(self, outcomes: Iterable[Outcome]) -> list[Proposals]:
         """Soft-NMS of videos that were seen at once."""
         return [
             final_proposals(o.candidates, o.confidence, o.seconds, self.config.soft_nms)

@@ -59,6 +59,7 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
     """
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
     dataset = Dataset.load(path).subset(subset)
+    dataset.require_fit(bundle.config)
     dataset = check_dataset(dataset, channels=channels, on_error="skip")
     left_out = sorted({p.video for p in dataset.problems if p.is_error and p.video})
     notes = [f"left out: {video}" for video in left_out]

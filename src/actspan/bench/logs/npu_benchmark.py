@@ -59,9 +59,11 @@ def read(text: Text) -> Log:
         for scope, rate in whole.items()
     ]
     for step in found:
+        if step == "e2e" or _rate(found, step) == 0:  # 0: nothing was to be done
+            continue
         if step == "postprocess":
             stages.append(_postprocess(name, batch, BatchesPerSecond(_rate(found, step))))
-        elif step != "e2e":
+        else:
             rate = SamplesPerSecond(_rate(found, step))
             stages.append(
                 Stage(name=f"{name} {step}", scope="step", batch=batch, samples_per_second=rate)
@@ -118,7 +120,7 @@ def _notes(found: _Lines, batch: int | None) -> Iterator[str]:
             "the batch size is not in the file's name: call it perf_vision_batchsize_<b>_... "
             "or ..._bs<b>"
         )
-    elif batch > 1 and "postprocess" in found:
+    elif batch > 1 and "postprocess" in found and _rate(found, "postprocess"):
         rate = BatchesPerSecond(_rate(found, "postprocess"))
         yield (
             f"[postprocess] counts batches: {rate:g} batches/s are "

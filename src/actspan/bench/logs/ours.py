@@ -18,7 +18,8 @@ def fits(text: Text) -> bool:
 def read(text: Text) -> Log:
     """Read and check the result."""
     result = decode_result(text.content, where=str(text.path))
-    return Log(text.path, TOOL, result.stages, tuple(_figures(text, result)), result.notes)
+    notes = (*([result.material] if result.material else []), *result.notes)
+    return Log(text.path, TOOL, result.stages, tuple(_figures(text, result)), notes)
 
 
 def _figures(text: Text, result: BenchResult) -> Iterator[Figure]:

@@ -1,0 +1,98 @@
+"""What is answered while the clock runs, held against the checkpoint: no speed without it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from actspan.bench.result import Accuracy
+from actspan.bundle import NETS, Bundle, Net
+from actspan.data.rescale import Edge
+from actspan.pipeline import Job, Pipeline
+from actspan.runtime import Session
+from actspan.types import Proposals
+from actspan.verify.differences import compare_outputs, compare_proposals
+from actspan.verify.limits import LIMITS
+from actspan.verify.reference import Call, CheckpointSession
+
+__all__ = ["Checkpoint"]
+
+_ROWS: Mapping[Net, int] = {"tem": 512, "pem": 100_000}  # outputs that are compared one by one
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """What a model's weights answer in double precision, on a few videos.
+
+    Attributes
+    ----------
+    calls : mapping of net to sequence of Call
+    proposals : mapping of video id to Proposals
+        Seconds, best first.
+    """
+
+    calls: Mapping[Net, Sequence[Call]]
+    proposals: Mapping[str, Proposals]
+
+    @classmethod
+    def ask(cls, bundle: Bundle, jobs: Sequence[Job], *, edge: Edge, threads: int) -> Self:
+        """Take videos through the weights."""
+        sessions = {net: CheckpointSession(bundle, net, remember=_ROWS[net]) for net in NETS}
+        pipeline = Pipeline(
+            sessions["tem"], sessions["pem"], bundle.config, threads=threads, edge=edge
+        )
+        with pipeline:
+            outcomes = pipeline.run(jobs)
+            found = {o.id: o.proposals for o in outcomes if o.proposals is not None}
+        return cls({net: session.calls for net, session in sessions.items()}, found)
+
+    def compare_networks(self, sessions: Mapping[Net, Session]) -> dict[str, float]:
+        """Largest difference of an output of each network from the checkpoint's."""
+        return {
+            net: compare_outputs(self.calls[net], session).max for net, session in sessions.items()
+        }
+
+    def judge(
+        self,
+        outputs: Mapping[str, float],
+        proposals: Mapping[str, Proposals],
+        precision: str,
+        recall: Mapping[str, float] | None,
+    ) -> dict[str, Accuracy]:
+        """Hold outputs and answers to the limits of a precision.
+
+        Parameters
+        ----------
+        outputs : mapping of net to float
+            As `compare_networks`.
+        proposals : mapping of video id to Proposals
+            As answered, of the checkpoint's videos at least.
+        precision : str
+            A key of `actspan.verify.LIMITS`.
+        recall : mapping of str to float, optional
+            Of everything that was answered, percent.
+
+        Returns
+        -------
+        dict of str to Accuracy
+            Of `tem`, `pem` and `bsn`.
+        """
+        limits, of = LIMITS[precision], f"{len(self.proposals)} videos"
+        found = compare_proposals(self.proposals, proposals)
+        judged: dict[str, Accuracy] = {
+            net: Accuracy(
+                max_difference=difference,
+                of=of,
+                broken=tuple(limits.broken({net: difference}, same=1.0)),
+            )
+            for net, difference in outputs.items()
+        }
+        judged["bsn"] = Accuracy(
+            recall=recall,
+            max_difference=max(outputs.values()),
+            same=found.same,
+            of=of,
+            broken=tuple(limits.broken(outputs, found.settled)),
+        )
+        return judged

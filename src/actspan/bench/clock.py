@@ -1,0 +1,107 @@
+"""Measurements as stages of a result, in the order they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from actspan.bench.measure import Measured, Rule, measure
+from actspan.bench.result import BatchesPerSecond, Scope, Stage, Timing, samples_of
+from actspan.bench.setup import Report, Request
+from actspan.verify import Variant
+
+__all__ = ["Clock"]
+
+_OF_NETWORKS = ("tem", "pem", "bsn", "latency")  # what depends on backend and precision
+
+
+class Clock:
+    """Times pieces of work, says which is at hand, and keeps the stages.
+
+    Parameters
+    ----------
+    request : Request
+    variant : Variant
+    report : callable, optional
+    total : int
+        How often something will be said to be at hand.
+    """
+
+    def __init__(
+        self, request: Request, variant: Variant, report: Report | None, total: int
+    ) -> None:
+        self._request, self._variant = request, variant
+        self._report, self._total, self._told = report, total, 0
+        self.stages: list[Stage] = []
+
+    def tell(self, what: str) -> None:
+        """Say what is at hand."""
+        if self._report is not None:
+            self._report(what, min(self._told, self._total), self._total)
+        self._told += 1
+
+    def rule(self, least: int = 20) -> Rule:
+        """When a measurement ends."""
+        return Rule(limit=self._request.seconds, least=least)
+
+    def time(
+        self,
+        name: str,
+        scope: Scope,
+        batch: int,
+        work: Callable[[int], object],
+        *,
+        samples: int | None = None,
+        at_once: int | None = None,
+        least: int = 20,
+    ) -> None:
+        """Time `work` and keep it as a stage.
+
+        Parameters
+        ----------
+        batch : int
+            Of the stage.
+        samples : int, optional
+            That a call of `work` is through with; a batch unless given.
+        at_once : int, optional
+            Threads on which `work` shall run; 1 for work that has threads of its own.
+        least : int
+            Repeats.
+        """
+        self.tell(f"{name}, batch {batch}")
+        streams = self._request.streams
+        measured = measure(work, streams=at_once or streams, rule=self.rule(least))
+        self.stages.append(self._stage(name, scope, batch, measured, samples or batch))
+
+    def _stage(
+        self, name: str, scope: Scope, batch: int, measured: Measured, samples: int
+    ) -> Stage:
+        share = batch / samples  # of a repeat, that a batch is
+        rate = BatchesPerSecond(measured.rate / share)
+        has_networks = name in _OF_NETWORKS
+        alone = measured.streams == 1 and scope != "end-to-end"
+        return Stage(
+            name=name,
+            scope=scope,
+            batch=batch,
+            samples_per_second=samples_of(rate, batch),
+            batches_per_second=rate,
+            seconds=Timing.of([s * share for s in measured.seconds]),
+            settled=measured.settled,
+            backend=self._variant.backend if has_networks else "",
+            precision=self._variant.precision if has_networks else "",
+            threads=self._request.threads if has_networks else 1,
+            streams=1 if alone else self._request.streams,
+            cpu_seconds=measured.cpu_seconds * share,
+            peak_memory_bytes=measured.peak_memory,
+        )
+
+    def notes(self) -> Iterator[str]:
+        """What did not settle."""
+        rule = self.rule()
+        moving = sum(s.settled is False for s in self.stages)
+        if moving:
+            yield (
+                f"the median of {moving} of {len(self.stages)} measurements had not settled to "
+                f"{rule.tolerance:.0%} within {rule.limit:g} s; repeat on a quiet machine, or with "
+                "more --seconds"
+            )

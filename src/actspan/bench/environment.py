@@ -1,0 +1,109 @@
+"""Where it was measured: processor, libraries, settings, and how quiet the machine is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+from actspan.bench.measure import Measured
+from actspan.bench.result import Environment
+from actspan.verify.report import library_versions
+
+__all__ = ["capture_environment", "core_count", "load_average", "noise_notes", "processor_name"]
+
+LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "openvino", "torch", "pyarrow")
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "KMP_AFFINITY",
+    "OMP_PROC_BIND",
+)
+_FLAGS = ("sse4_2", "avx", "avx2", "fma", "f16c", "asimd", "asimddp", "sve", "sve2")
+_FLAG_FAMILIES = ("avx512", "avx_", "amx")
+_NOISE = 0.05  # of the fixed product: beyond, a reader must know
+_BUSY = 0.5  # of the cores, by the load average
+
+
+def load_average() -> float | None:
+    """Of the last minute; None where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def capture_environment(
+    before: Measured, after: Measured, flops: float, load: float | None
+) -> Environment:
+    """What a reader must know of the machine.
+
+    Parameters
+    ----------
+    before, after : Measured
+        A fixed matrix product, before and after everything else.
+    flops : float
+        Operations of that product.
+    load : float, optional
+        `load_average` before all that.
+    """
+    return Environment(
+        cpu=processor_name(),
+        cores=core_count(),
+        system=f"{platform.system()} {platform.machine()}",
+        cpu_flags=tuple(_flags()),
+        variables={name: os.environ[name] for name in _VARIABLES if name in os.environ},
+        versions=library_versions(LIBRARIES),
+        load_average=load,
+        sgemm_gflops=flops * before.rate / 1e9,
+        sgemm_spread=statistics.pstdev(before.seconds) / statistics.fmean(before.seconds),
+        sgemm_after_gflops=flops * after.rate / 1e9,
+    )
+
+
+def noise_notes(environment: Environment) -> Iterator[str]:
+    """What the fixed product and the load say against trusting the figures."""
+    before, after = environment.sgemm_gflops, environment.sgemm_after_gflops
+    if before and after and abs(after / before - 1) > _NOISE:
+        yield (
+            f"the machine drifted: a fixed product ran at {before:.0f} GFLOP/s before and "
+            f"{after:.0f} after; repeat on a quiet machine"
+        )
+    if environment.sgemm_spread and environment.sgemm_spread > _NOISE:
+        yield (
+            f"the machine is noisy: a fixed product scatters by {environment.sgemm_spread:.0%}; "
+            "repeat on a quiet machine"
+        )
+    load = environment.load_average
+    if load is not None and load > _BUSY * environment.cores:
+        yield f"the load average was {load:.1f} at the start: others use this machine"
+
+
+def processor_name() -> str:
+    """As it calls itself."""
+    names = _cpuinfo("model name")
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def core_count() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _flags() -> list[str]:
+    """Instruction sets that matter for speed."""
+    lines = _cpuinfo("flags") or _cpuinfo("Features")
+    there = set(lines[0].split()) if lines else set()
+    return sorted(flag for flag in there if flag in _FLAGS or flag.startswith(_FLAG_FAMILIES))
+
+
+def _cpuinfo(key: str) -> list[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return []
+    pairs = (line.partition(":") for line in text.splitlines())
+    return [value.strip() for name, _, value in pairs if name.strip() == key]

@@ -1,0 +1,200 @@
+"""What this machine could do, what a video costs at least, and how near each stage comes.
+
+The roof has two parts: arithmetic (matrix products of TEM's sizes in single precision, one on every
+core) and memory (copies on every core: of large arrays, and of a video's features in the caches). A
+stage that needs F operations and moves B bytes a sample can do at most
+min(arithmetic / F, caches / B) samples a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from actspan.bench.measure import Measured, Rule, measure
+from actspan.bench.result import Cost, Roof, SamplesPerSecond, Stage
+from actspan.bundle import weight_shapes
+from actspan.config import PemConfig, PipelineConfig, TemConfig
+from actspan.errors import require
+
+__all__ = [
+    "FIXED",
+    "Workload",
+    "attainable",
+    "flops_of",
+    "matrix_products",
+    "measure_products",
+    "measure_roof",
+    "require_limits",
+    "sample_costs",
+    "tem_products",
+    "with_cost",
+]
+
+Shape = tuple[int, int, int, int]  # products side by side, and (m, k) @ (k, n) of each
+
+FIXED: tuple[Shape, ...] = ((1, 512, 1536, 1600),)  # TEM's second layer, 16 videos, as published
+_LARGE = 2**27  # bytes that are copied at a time: beyond what caches of a core hold
+_FLOAT, _DOUBLE = 4, 8  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What samples are like, on average.
+
+    Attributes
+    ----------
+    snippets : float
+    read_bytes : float
+        On disk.
+    candidates : float
+        N, that PEM scores.
+    proposals : float
+        In the answer.
+    result_bytes : float
+        In the result file.
+    """
+
+    snippets: float
+    read_bytes: float
+    candidates: float
+    proposals: float
+    result_bytes: float
+
+
+def tem_products(config: TemConfig, videos: int) -> tuple[Shape, ...]:
+    """TEM's layers as matrix products over ready columns."""
+    inputs = {"conv1": config.channels, "conv2": config.hidden, "conv3": config.hidden}
+    shapes = []
+    for name, channels in inputs.items():
+        out, taken, taps = weight_shapes(config)[f"{name}.weight"]
+        groups = channels // taken
+        shapes.append((groups, out // groups, taken * taps, videos * config.length))
+    return tuple(shapes)
+
+
+def flops_of(shapes: Sequence[Shape]) -> float:
+    """Multiplications and additions of the products."""
+    return float(sum(2 * g * m * k * n for g, m, k, n in shapes))
+
+
+def matrix_products(shapes: Sequence[Shape]) -> Callable[[int], object]:
+    """A run of these products in single precision; takes and ignores a number."""
+    rng = np.random.default_rng(0)
+    pairs = [
+        (rng.random((g, m, k), dtype=np.float32), rng.random((g, k, n), dtype=np.float32))
+        for g, m, k, n in shapes
+    ]
+
+    def run(number: int) -> object:
+        return [np.matmul(a, b) for a, b in pairs]
+
+    return run
+
+
+def measure_products(shapes: Sequence[Shape], cores: int, rule: Rule) -> Measured:
+    """Time the products, on one thread of NumPy's BLAS for every core.
+
+    Raises
+    ------
+    MissingExtraError
+        The package `threadpoolctl` is not installed.
+    """
+    limits = require_limits()
+    with limits(limits=1, user_api="blas"):
+        return measure(matrix_products(shapes), streams=cores, rule=rule)
+
+
+def require_limits() -> Any:
+    """What keeps BLAS from threads of its own: these would wait for each other.
+
+    Raises
+    ------
+    MissingExtraError
+        The package `threadpoolctl` is not installed.
+    """
+    return require("threadpoolctl", extra="bench", purpose="actspan bench").threadpool_limits
+
+
+def measure_roof(config: TemConfig, batch: int, cores: int, rule: Rule) -> Roof:
+    """Measure all parts of the roof, by processor time: others cannot lower it."""
+    shapes = tem_products(config, batch)
+    products = measure_products(shapes, cores, rule)
+    return Roof(
+        gflops=flops_of(shapes) * products.undisturbed_rate / 1e9,
+        gigabytes_per_second=_copy_rate(_LARGE // cores, cores, rule),
+        cache_gigabytes_per_second=_copy_rate(
+            _FLOAT * config.channels * config.length, cores, rule
+        ),
+    )
+
+
+def _copy_rate(size: int, cores: int, rule: Rule) -> float:
+    """Billions of bytes a second, read and written, where each core copies `size` of them."""
+    sources = [np.ones(size, np.uint8) for _ in range(cores)]
+    targets = [np.zeros(size, np.uint8) for _ in range(cores)]
+    copies = measure(
+        lambda n: np.copyto(targets[n % cores], sources[n % cores]), streams=cores, rule=rule
+    )
+    return 2 * size * copies.undisturbed_rate / 1e9
+
+
+def sample_costs(config: PipelineConfig, work: Workload, batch: int) -> dict[str, Cost]:
+    """What a sample costs in each stage at least: docs/performance.md says how it is counted."""
+    tem, pem = config.tem or TemConfig(), config.pem or PemConfig()
+    n, N = work.snippets, work.candidates
+    T, C = tem.length, tem.channels
+    interpolated = 12 * T * C if config.mode == "rescale" and n != T else 0
+    costs = {
+        "read": Cost(flops=0, bytes=work.read_bytes + _FLOAT * n * C),
+        "rescale": Cost(flops=interpolated, bytes=_FLOAT * (n * C + T * C)),
+        "tem": Cost(
+            flops=flops_of(tem_products(tem, 1)),
+            bytes=_FLOAT * (T * C + 3 * T + _size(tem) / batch),
+        ),
+        "candidates": Cost(
+            flops=N + 16 * N * config.bsp.size,
+            bytes=_FLOAT * 3 * T + N * (5 * _DOUBLE + _FLOAT * config.bsp.size),
+        ),
+        "pem": Cost(
+            flops=2 * N * pem.hidden * (pem.inputs + 1),
+            bytes=_FLOAT * (N * (pem.inputs + 1) + _size(pem) / batch),
+        ),
+        "soft-nms": Cost(
+            flops=2 * N + 8 * N * min(config.soft_nms.picks, N),
+            bytes=N * (5 * _DOUBLE + _FLOAT) + 3 * _DOUBLE * work.proposals,
+        ),
+        "write": Cost(flops=0, bytes=3 * _DOUBLE * work.proposals + work.result_bytes),
+        "evaluate": Cost(flops=0, bytes=work.result_bytes + 3 * _DOUBLE * work.proposals),
+    }
+    return costs | {"bsn": _sum(costs, without="evaluate")}
+
+
+def _size(config: TemConfig | PemConfig) -> float:
+    """Weights of a network."""
+    return float(sum(np.prod(shape) for shape in weight_shapes(config).values()))
+
+
+def _sum(costs: Mapping[str, Cost], without: str) -> Cost:
+    parts = [cost for name, cost in costs.items() if name != without]
+    return Cost(flops=sum(c.flops for c in parts), bytes=sum(c.bytes for c in parts))
+
+
+def attainable(cost: Cost, roof: Roof) -> SamplesPerSecond:
+    """Samples a second under the roof, with all data in the caches."""
+    seconds = max(cost.flops / roof.gflops, cost.bytes / roof.cache_gigabytes_per_second) / 1e9
+    return SamplesPerSecond(1 / seconds)
+
+
+def with_cost(stage: Stage, costs: Mapping[str, Cost], roof: Roof) -> Stage:
+    """The stage with its cost and share; as it is where none is known."""
+    known = stage.scope == "end-to-end" if stage.name == "bsn" else stage.scope != "end-to-end"
+    if not known or stage.name not in costs or stage.samples_per_second is None:
+        return stage
+    cost = costs[stage.name]
+    share = stage.samples_per_second / attainable(cost, roof)
+    return msgspec.structs.replace(stage, cost=msgspec.structs.replace(cost, share=share))

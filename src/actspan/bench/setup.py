@@ -1,0 +1,215 @@
+"""What `actspan bench` measures: a model and videos, given or made up, opened and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from actspan.bench import made_up
+from actspan.bundle import NETS, Bundle, Net
+from actspan.data.dataset import Dataset
+from actspan.errors import BackendError, BundleError
+from actspan.export import export_bundle
+from actspan.pipeline import Job, Pipeline
+from actspan.proposing import jobs_from_features
+from actspan.runtime import Session, choose_backend, find_backend
+from actspan.verify import Variant, find_variants
+
+__all__ = ["Report", "Request", "Setup", "prepare"]
+
+Report = Callable[[str, int, int], None]  # (what, done, in all)
+
+VIDEOS = 128  # made-up ones
+_DISTINCT = 600  # beyond, made-up videos share their files
+_WINDOWS = 5  # lengths of a window that a made-up recording lasts
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `run_benchmark` shall measure.
+
+    Attributes
+    ----------
+    model : Path, optional
+        A bundle; made-up networks of the published sizes unless given.
+    dataset : Path, optional
+        A dataset folder; made-up features unless given.
+    subset : str, optional
+        Of the dataset; all videos unless given.
+    videos : int, optional
+        At most so many of the dataset; how many are made up.
+    batches : tuple of int
+    variant : str
+        Which graphs of the bundle: "fp16" for `tem.fp16.onnx`.
+    threads, streams : int
+        Threads that share a call of the runtime, and calls at the same time.
+    seconds : float
+        For each measurement, unless its median settles before.
+    channels, length : int
+        Of made-up networks: features a snippet, and cells a video.
+    snippets : int, optional
+        Of made-up videos; as many as cells unless given.
+    on_error : "fail" or "skip"
+        What to do about problems in the dataset.
+    command : str
+        To repeat it.
+    """
+
+    model: Path | None = None
+    dataset: Path | None = None
+    subset: str | None = None
+    videos: int | None = None
+    batches: tuple[int, ...] = (1, 16)
+    backend: str = "auto"
+    variant: str = ""
+    threads: int = 1
+    streams: int = 1
+    seconds: float = 3.0
+    channels: int = made_up.CHANNELS
+    length: int = made_up.LENGTH
+    snippets: int | None = None
+    on_error: Literal["fail", "skip"] = "fail"
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup:
+    """A model and videos, ready to run.
+
+    Attributes
+    ----------
+    bundle : Bundle
+    variant : Variant
+        Backend, graph and precision.
+    sessions : mapping of net to Session
+    pipeline : Pipeline
+        With these sessions.
+    dataset : Dataset
+        Checked.
+    jobs : tuple of Job
+        One a video.
+    material : str
+        Model and videos, for people.
+    """
+
+    bundle: Bundle
+    variant: Variant
+    sessions: dict[Net, Session]
+    pipeline: Pipeline
+    dataset: Dataset
+    jobs: tuple[Job, ...]
+    material: str
+
+
+@contextmanager
+def prepare(request: Request, folder: Path, report: Report | None) -> Iterator[Setup]:
+    """Make up what was not given, into `folder`, check the rest, and open the networks.
+
+    Raises
+    ------
+    BundleError, DataError, BackendError
+        A part is missing, damaged, or does not fit.
+    """
+    bundle = _bundle(request, folder)
+    variant = _variant(bundle, request)
+    if find_backend(variant.backend)[0].suffix == ".onnx" and not _has_onnx(bundle):
+        bundle, _ = export_bundle(bundle, check_torch=False)
+    dataset = _dataset(request, bundle, folder)
+    dataset, jobs = jobs_from_features(dataset, bundle, request.on_error, report)
+    with ExitStack() as stack:
+        sessions: dict[Net, Session] = {}
+        for net in NETS:
+            session = variant.open(bundle, net, threads=request.threads, streams=request.streams)
+            sessions[net] = stack.enter_context(session)
+        pipeline = Pipeline(
+            sessions["tem"],
+            sessions["pem"],
+            bundle.config,
+            threads=request.streams,
+            edge=dataset.edge,
+        )
+        stack.enter_context(pipeline)
+        material = f"{_model_name(request)}; {_videos_name(request, dataset, bundle)}"
+        yield Setup(bundle, variant, sessions, pipeline, dataset, tuple(jobs), material)
+
+
+def _bundle(request: Request, folder: Path) -> Bundle:
+    if request.model is None:
+        path = folder / "made-up"
+        return made_up.make_bundle(path, channels=request.channels, length=request.length)
+    bundle = Bundle.load(request.model)
+    if not (bundle.has_tem and bundle.has_pem):
+        lacking = "PEM" if bundle.has_tem else "TEM"
+        raise BundleError(
+            f"{bundle.path}: holds no {lacking}; a benchmark runs both networks: "
+            "actspan convert TEM PEM --out BUNDLE"
+        )
+    return bundle
+
+
+def _has_onnx(bundle: Bundle) -> bool:
+    return all(f"{net}.onnx" in bundle.files for net in NETS)
+
+
+def _variant(bundle: Bundle, request: Request) -> Variant:
+    backend = choose_backend(bundle, request.backend).name
+    found = find_variants(bundle, [backend])
+    for variant in found:
+        if variant.graph == request.variant:
+            return variant
+    if not request.variant and found:  # only compiled for a batch, say: the runtime chooses
+        return Variant(backend, "", found[0].precision)
+    there = ", ".join(variant.graph for variant in found if variant.graph) or "none"
+    raise BackendError(
+        f"{bundle.path}: no variant {request.variant!r} for {backend}; there are: {there}; "
+        "actspan export --passes writes more"
+    )
+
+
+def _dataset(request: Request, bundle: Bundle, folder: Path) -> Dataset:
+    if request.dataset is None:
+        made_up.make_dataset(
+            folder / "videos",
+            request.videos or VIDEOS,
+            distinct=_DISTINCT,
+            snippets=_snippets(request, bundle),
+            channels=_size(bundle)[0],
+            adapt=made_up.standardised_for(bundle),
+        )
+        return Dataset.load(folder / "videos")
+    dataset = Dataset.load(request.dataset).subset(request.subset)
+    return dataset.select(dataset.videos[: request.videos])
+
+
+def _size(bundle: Bundle) -> tuple[int, int]:
+    """Channels, and cells a video or window."""
+    assert bundle.config.tem is not None
+    return bundle.config.tem.channels, bundle.config.tem.length
+
+
+def _snippets(request: Request, bundle: Bundle) -> int:
+    usual = _WINDOWS if bundle.config.mode == "window" else 1
+    return request.snippets or usual * _size(bundle)[1]
+
+
+def _model_name(request: Request) -> str:
+    if request.model is not None:
+        return f"model {request.model.resolve().name}"
+    size = (request.channels, request.length)
+    published = size == (made_up.CHANNELS, made_up.LENGTH)
+    return (
+        f"MADE-UP networks, TEM for {size[0]} channels x {size[1]} cells"
+        f"{' (the published sizes)' if published else ''}"
+    )
+
+
+def _videos_name(request: Request, dataset: Dataset, bundle: Bundle) -> str:
+    count = f"{len(dataset):,} videos"
+    if request.dataset is None:
+        snippets, channels = _snippets(request, bundle), _size(bundle)[0]
+        return f"{count} of MADE-UP features, {snippets} snippets x {channels} channels"
+    subset = f", {request.subset}" if request.subset else ""
+    return f"{count} of {request.dataset.resolve().name}{subset}"

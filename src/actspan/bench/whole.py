@@ -1,0 +1,62 @@
+"""The pipeline as it runs, stages overlapping: all of it, and its halves around each network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+from actspan.bench.stages import Batch, Steps
+from actspan.parallel import chunked, map_ordered
+from actspan.pipeline import Job, Outcome, Piece, Pipeline, Recordings
+from actspan.run import write_result_file
+
+__all__ = ["pem_half", "run_all", "tem_half"]
+
+
+def run_all(pipeline: Pipeline, jobs: Iterable[Job], batch: int, path: Path) -> None:
+    """Features on disk to a result file, as `actspan propose` does."""
+    write_result_file(pipeline.run(jobs, batch=batch), path)
+
+
+def tem_half(
+    pool: Executor, streams: int, steps: Steps, pieces: Sequence[Piece], batch: int
+) -> None:
+    """Features on disk to candidates with BSP features, which are dropped."""
+
+    def work(chunk: Sequence[Piece]) -> None:
+        features = steps.load(chunk)
+        steps.candidates(chunk, features, steps.tem(steps.rescale(features)))
+
+    for _ in map_ordered(pool, work, chunked(pieces, batch), ahead=2 * streams):
+        pass
+
+
+def pem_half(
+    pool: Executor, streams: int, steps: Steps, batches: Sequence[Batch], rounds: int, path: Path
+) -> None:
+    """BSP features in memory to a result file, `rounds` times the same batches."""
+
+    def work(task: tuple[int, Batch]) -> list[Outcome]:
+        number, batch = task
+        outcomes = [
+            replace(outcome, id=f"{number}-{outcome.id}")
+            for outcome in batch.outcomes(steps.pem(batch.rows))
+        ]
+        if steps.config.mode == "window":
+            return outcomes
+        answers = steps.suppress(outcomes)
+        return [replace(o, proposals=p) for o, p in zip(outcomes, answers, strict=True)]
+
+    tasks = ((number, batch) for number in range(rounds) for batch in batches)
+    done = chain.from_iterable(map_ordered(pool, work, tasks, ahead=2 * streams))
+    write_result_file(_finished(done, steps), path)
+
+
+def _finished(outcomes: Iterator[Outcome], steps: Steps) -> Iterator[Outcome]:
+    """With the answers of recordings, where these are only known at the end of each."""
+    if steps.config.mode == "window":
+        return map(Recordings(steps.config).add, outcomes)
+    return outcomes

@@ -1,0 +1,41 @@
+"""A benchmark that is over in a second or two: small networks, few videos, a low roof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actspan.bench import roofline
+from actspan.bench.result import BenchResult, Stage
+from actspan.bench.setup import Request
+
+SMALL = Request(
+    videos=8, batches=(1, 4), streams=2, seconds=0.01, channels=8, length=20, snippets=30
+)
+
+
+def lower_the_roof(patch: pytest.MonkeyPatch) -> None:
+    """What measures the machine does as little as it can."""
+    patch.setattr(roofline, "FIXED", ((1, 32, 32, 32),))
+    patch.setattr(roofline, "_LARGE", 2**20)
+
+
+def stage_of(result: BenchResult, name: str, scope: str, batch: int) -> Stage:
+    (found,) = (s for s in result.stages if (s.name, s.scope, s.batch) == (name, scope, batch))
+    return found
+
+
+def with_wrong_graph(folder: Path) -> Path:
+    """A bundle in which `pem.wrong.onnx` answers something else."""
+    import onnx
+
+    from actspan.export.graph import build_pem
+    from tests.made_up import write_bundle
+
+    bundle = write_bundle(folder)
+    weights = bundle.weights("pem")
+    weights["fc2.bias"] = weights["fc2.bias"] + 1
+    wrong = build_pem(weights)
+    bundle.add_file("pem.wrong.onnx", lambda path: onnx.save(wrong, path))
+    return folder

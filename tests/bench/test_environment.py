@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from actspan.bench.environment import (
+    capture_environment,
+    core_count,
+    noise_notes,
+    processor_name,
+)
+from actspan.bench.measure import Measured
+from actspan.bench.result import Environment
+
+QUIET = Environment(
+    cpu="x", cores=4, system="Linux", sgemm_gflops=100.0, sgemm_spread=0.01, sgemm_after_gflops=99.0
+)
+
+
+def test_what_is_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    product = Measured((0.1, 0.1, 0.1), True, 0.3, None, streams=2)
+    found = capture_environment(product, product, flops=1e9, load=0.5)
+    assert found.variables["OMP_NUM_THREADS"] == "3"
+    assert found.versions.keys() >= {"Python", "actspan", "numpy", "onnxruntime"}
+    assert found.sgemm_gflops == found.sgemm_after_gflops == pytest.approx(20)
+    assert found.sgemm_spread == pytest.approx(0)
+    assert (found.cpu, found.cores, found.load_average) == (processor_name(), core_count(), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        pytest.param({}, [], id="quiet"),
+        pytest.param({"sgemm_after_gflops": 80.0}, ["drifted: a fixed product ran"], id="drift"),
+        pytest.param({"sgemm_spread": 0.2}, ["scatters by 20%"], id="noise"),
+        pytest.param({"load_average": 3.0}, ["load average was 3.0"], id="load"),
+    ],
+)
+def test_noise_is_told(changed: dict[str, float], told: list[str]) -> None:
+    notes = list(noise_notes(msgspec.structs.replace(QUIET, **changed)))
+    assert len(notes) == len(told)
+    assert all(part in note for part, note in zip(told, notes, strict=True))

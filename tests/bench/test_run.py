@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actspan.bench.compare import compare
+from actspan.bench.logs import read_log
+from actspan.bench.result import BenchResult, decode_result, write_result
+from actspan.bench.run import run_benchmark
+from actspan.bench.sides import read_sides
+from actspan.bench.summary import write_summaries
+from actspan.bench.tables import broken, result_tables, sentences, to_csv, to_markdown
+from actspan.errors import BackendError, BenchError, BundleError
+from tests.bench.small import SMALL, lower_the_roof, stage_of, with_wrong_graph
+from tests.made_up import write_bundle, write_dataset
+
+STEPS = ("read", "rescale", "candidates", "soft-nms")
+ONE_SIZE = replace(SMALL, batches=(2,), channels=400, length=100, snippets=None)
+
+
+@pytest.fixture(autouse=True)
+def _low(monkeypatch: pytest.MonkeyPatch) -> None:
+    lower_the_roof(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def result() -> BenchResult:
+    with pytest.MonkeyPatch.context() as patch:
+        lower_the_roof(patch)
+        return run_benchmark(replace(SMALL, backend="onnxruntime"))
+
+
+def test_every_stage_is_measured(result: BenchResult) -> None:
+    expected = {("latency", "step", 1), ("write", "step", 8), ("evaluate", "step", 8)}
+    for batch in (1, 4):
+        expected |= {(name, "step", batch) for name in STEPS}
+        expected |= {(net, "interface", batch) for net in ("tem", "pem")}
+        expected |= {(name, "end-to-end", batch) for name in ("tem", "pem", "bsn")}
+    assert {(s.name, s.scope, s.batch) for s in result.stages} == expected
+    assert len(result.stages) == len(expected)
+
+
+def test_rates_follow_from_the_medians(result: BenchResult) -> None:
+    for name, scope, streams in (("tem", "interface", 2), ("write", "step", 1)):
+        stage = stage_of(result, name, scope, 4 if name == "tem" else 8)
+        assert stage.seconds is not None
+        assert stage.seconds.median is not None
+        assert stage.batch is not None
+        assert stage.streams == streams
+        expected = streams * stage.batch / stage.seconds.median
+        assert stage.samples_per_second == pytest.approx(expected)
+    whole = stage_of(result, "bsn", "end-to-end", 4)
+    assert whole.seconds is not None
+    assert whole.seconds.median is not None
+    assert whole.samples_per_second == pytest.approx(4 / whole.seconds.median)
+
+
+def test_only_networks_have_a_backend(result: BenchResult) -> None:
+    named = {s.name for s in result.stages if s.backend}
+    assert named == {"tem", "pem", "bsn", "latency"}
+    assert stage_of(result, "tem", "interface", 1).precision == "float32"
+
+
+def test_answers_stand_beside_speed(result: BenchResult) -> None:
+    whole = stage_of(result, "bsn", "end-to-end", 4).accuracy
+    assert whole is not None
+    assert whole.max_difference is not None
+    assert whole.max_difference < 1e-5
+    assert whole.same == 1
+    assert whole.recall is None  # nothing is to be found in made-up features
+    assert broken(result) == []
+
+
+def test_what_is_made_up_is_called_so(result: BenchResult) -> None:
+    assert "MADE-UP networks, TEM for 8 channels x 20 cells" in result.material
+    assert "8 videos of MADE-UP features, 30 snippets x 8 channels" in result.material
+    assert "published" not in result.material
+
+
+def test_machine_and_roof(result: BenchResult) -> None:
+    assert result.environment is not None
+    assert result.environment.sgemm_gflops
+    assert result.roof is not None
+    cost = stage_of(result, "rescale", "step", 1).cost
+    assert cost is not None
+    assert cost.flops == 12 * 20 * 8  # 30 snippets to 20 cells
+    assert cost.share
+    assert any("8 samples are few" in note for note in result.notes)
+
+
+def test_written_read_and_compared(result: BenchResult, tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("old.json", "new.json")]
+    for path in paths:
+        write_result(result, path)
+    assert decode_result(paths[0].read_text(), where="x") == result
+    found = compare(read_sides([str(path) for path in paths]))
+    assert {row.name for row in found.headlines} == {"tem", "pem", "bsn"}
+    assert {row.name for row in found.steps} == {*STEPS, "latency", "write", "evaluate"}
+    assert all(row.ratios == (1.0,) for row in (*found.headlines, *found.measured, *found.steps))
+    assert any("MADE-UP" in note.text for note in found.notes)
+
+
+def test_the_summary_is_read_by_the_reader_of_the_npus_logs(
+    result: BenchResult, tmp_path: Path
+) -> None:
+    files = write_summaries(result, tmp_path)
+    assert len(files) == 4
+    for file in files:
+        net, batch = file.parent.name, 4 if "batchsize_4" in file.name else 1
+        stages = {(s.name, s.scope): s.samples_per_second for s in read_log(file).stages}
+        for scope in ("interface", "end-to-end"):
+            mine = stage_of(result, net, scope, batch).samples_per_second
+            assert stages[net, scope] == pytest.approx(mine, rel=1e-5)  # type: ignore[index]
+    tem = {s.name: s.samples_per_second for s in read_log(tmp_path / "tem" / files[0].name).stages}
+    for theirs, ours in (("data read", "read"), ("preprocess", "rescale")):
+        mine = stage_of(result, ours, "step", 1).samples_per_second
+        assert tem[f"tem {theirs}"] == pytest.approx(mine, rel=1e-5)
+    (large,) = (f for f in files if f.parent.name == "tem" and "batchsize_4" in f.name)
+    (post,) = (s for s in read_log(large).stages if s.name == "tem postprocess")
+    candidates = stage_of(result, "candidates", "step", 4)
+    assert post.batches_per_second == pytest.approx(candidates.batches_per_second, rel=1e-5)
+    assert post.samples_per_second == pytest.approx(candidates.samples_per_second, rel=1e-5)
+
+
+def test_tables_page_and_rows(result: BenchResult) -> None:
+    whole, rates, times, answers = result_tables(result)
+    assert [row[0] for row in whole[2]] == ["1", "4"]
+    assert len(rates[2]) == len(times[2]) == len(result.stages)
+    assert {row[-1] for row in answers[2]} == {"ok"}
+    page = to_markdown(result)
+    assert "| TEM, the runtime's call | 4 |" in page
+    assert "p99 / median" in page
+    rows = list(csv.DictReader(io.StringIO(to_csv(result))))
+    assert len(rows) == len(result.stages)
+    assert float(rows[2]["samples_per_second"]) == result.stages[2].samples_per_second
+    assert "roof of all cores" in "\n".join(sentences(result))
+
+
+def test_a_dataset_with_ground_truth_gives_recall(tmp_path: Path) -> None:
+    request = replace(
+        ONE_SIZE,
+        model=write_bundle(tmp_path / "b").path,
+        dataset=write_dataset(tmp_path / "d"),
+        subset="validation",
+    )
+    result = run_benchmark(request)
+    accuracy = stage_of(result, "bsn", "end-to-end", 2).accuracy
+    assert accuracy is not None
+    assert accuracy.recall is not None
+    assert 0 <= accuracy.recall["AR@100"] <= 100
+    assert "2 videos of d, validation" in result.material
+
+
+def test_recordings_in_windows(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", length=10, mode="window")
+    result = run_benchmark(replace(ONE_SIZE, model=bundle.path, videos=3))
+    assert "samples are windows, not recordings" in result.notes
+    stage = stage_of(result, "soft-nms", "step", 27)  # 3 recordings of 50 snippets, 9 windows each
+    assert stage.streams == 1
+    assert stage_of(result, "bsn", "end-to-end", 2).accuracy.same == 1  # type: ignore[union-attr]
+
+
+def test_a_wrong_answer_is_called_wrong(tmp_path: Path) -> None:
+    path = with_wrong_graph(tmp_path / "b")
+    result = run_benchmark(replace(ONE_SIZE, model=path, backend="onnxruntime", variant="wrong"))
+    told = broken(result)
+    assert any("PEM, the runtime's call, batch 2: PEM differs by" in line for line in told)
+    assert any(line.startswith("all, end to end") for line in told)
+    assert not any(line.startswith("TEM") for line in told)
+    assert "WRONG" in to_markdown(result)
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        pytest.param({"batches": (9,)}, BenchError, "a batch of 9 needs", id="batch"),
+        pytest.param({"variant": "fp8"}, BackendError, "no variant 'fp8'", id="variant"),
+        pytest.param({"backend": "fast"}, BackendError, "'fast' is not known", id="backend"),
+    ],
+)
+def test_bad_requests(changed: dict[str, object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        run_benchmark(replace(SMALL, **changed))  # type: ignore[arg-type]
+
+
+def test_both_networks_are_needed(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", tem=False)
+    with pytest.raises(BundleError, match="holds no TEM; a benchmark runs both"):
+        run_benchmark(replace(ONE_SIZE, model=bundle.path))
