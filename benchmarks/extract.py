@@ -1,0 +1,146 @@
+"""The backbone's throughput alone and with decoding, and memory over an hour-long video (Linux)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import av
+import click
+import numpy as np
+
+from actspan.parallel import map_ordered
+from actspan.video import DEFAULT_GRID, Extractor, find_backbone, find_videos
+from actspan.video.extractor import BATCH
+from benchmarks.measure import interleave, print_machine, print_table
+from benchmarks.memory import peak_memory
+
+
+def concatenate(videos: Sequence[Path], minutes: float, out: Path) -> Path:
+    """The videos one after another, again and again, as an MPEG transport stream; not re-encoded.
+
+    Only H.264 of one size is taken.
+    """
+    begin = 0.0
+    with av.open(str(out), "w") as container:
+        stream = None
+        for video in itertools.cycle(videos):
+            if begin >= 60 * minutes:
+                return out
+            with av.open(str(video)) as source:
+                given = source.streams.video[0]
+                if stream is None:
+                    stream = container.add_stream_from_template(given)
+                last = begin
+                for packet in rewritten(source, given):
+                    offset = round(begin / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + offset, packet.dts + offset
+                    last = max(last, float((packet.pts + packet.duration) * packet.time_base))
+                    packet.stream = stream
+                    container.mux(packet)
+                begin = last
+    raise AssertionError("an endless cycle")
+
+
+def rewritten(source: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
+    """Packets with the stream's headers inside, as a transport stream wants them."""
+    headers = av.BitStreamFilterContext("h264_mp4toannexb", stream)
+    for packet in source.demux(stream):
+        if packet.dts is not None:
+            yield from headers.filter(packet)
+    yield from headers.filter(None)
+
+
+class Contenders:
+    """The backbone alone, and the extractor, over the same pictures."""
+
+    def __init__(self, video: Path, threads: int) -> None:
+        self.video, self.threads = video, threads
+        self.extractor = Extractor(find_backbone("default"), DEFAULT_GRID, threads=threads)
+        self.snippets, self.seconds = 0, 0.0
+
+    def extract(self) -> None:
+        """Decode, scale, embed and pool; nothing is written."""
+        parts = list(self.extractor.run([self.video]))
+        self.snippets = sum(len(part.rows) for part in parts)
+        self.seconds = parts[-1].seconds
+
+    @property
+    def pictures(self) -> int:
+        """What the backbone sees: half of each snippet's frames are shared with its neighbours."""
+        spec = self.extractor.spec
+        assert spec.extraction is not None
+        return self.snippets * spec.extraction.frames // 2
+
+    def backbone(self) -> None:
+        """As many pictures, ready in memory, through the backbone in the same way."""
+        net = self.extractor.backbone
+        pixels = np.random.default_rng(0).integers(0, 256, (BATCH, *net.size, 3), dtype=np.uint8)
+        batches = itertools.repeat(pixels, self.pictures // BATCH)
+        with ThreadPoolExecutor(self.threads) as pool:
+            for _ in map_ordered(pool, net.embed, batches, ahead=self.threads + 1):
+                pass
+
+
+def measure_speed(video: Path, threads: int, rounds: int) -> None:
+    """Print both throughputs and their ratio."""
+    run = Contenders(video, threads)
+    run.extract()  # also counts the pictures
+    seconds = interleave({"alone": run.backbone, "decoding": run.extract}, rounds)
+    rates = {name: run.pictures / taken for name, taken in seconds.items()}
+    pace = {name: run.seconds / taken for name, taken in seconds.items()}
+    share = rates["decoding"] / rates["alone"]
+    lines = [
+        (name, f"{rates[key]:.0f}", f"{pace[key]:.1f}x", note)
+        for name, key, note in (
+            ("backbone alone", "alone", "100 %"),
+            ("decoding and backbone", "decoding", f"{share:.0%}"),
+        )
+    ]
+    print_table(("", "pictures/s", "of real time", "of the backbone alone"), lines)
+    click.echo("aimed at: 85 %, and 10x real time for 320 x 240 on 2 cores\n")
+
+
+def measure_memory(videos: Sequence[Path], minutes: Sequence[float], folder: Path) -> None:
+    """Print the peak of anonymous memory of `actspan extract` on longer and longer videos."""
+    lines, first = [], 0
+    for length in minutes:
+        video = concatenate(videos, length, folder / f"{length:g}.ts")
+        command = [sys.executable, "-m", "actspan", "extract", str(video)]
+        peak, seconds = peak_memory([*command, "--out", str(folder / f"out-{length:g}")], 0.05)
+        first = first or peak
+        made = json.loads((folder / f"out-{length:g}" / "extracted.jsonl").read_text())
+        pace = f"{made['seconds'] / seconds:.1f}x"
+        lines.append((f"{length:g} min", f"{peak / 2**20:.0f} MB", f"{peak / first:.2f}x", pace))
+        video.unlink()
+    header = ("one video of", "peak RssAnon", "of the first", "of real time, start-up included")
+    print_table(header, lines)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("videos", nargs=-1, required=True)
+@click.option("--minutes", "-m", multiple=True, type=float, default=(5, 20, 60), help="Lengths.")
+@click.option("--threads", default=2, help="For the backbone.")
+@click.option("--rounds", default=3, help="Times that each runs; the median counts.")
+def main(videos: tuple[str, ...], minutes: tuple[float, ...], threads: int, rounds: int) -> None:
+    """Measure `actspan extract` on VIDEOS, joined to one long one: H.264 in mp4, of one size.
+
+    \b
+    Example:
+      python -m benchmarks.extract jhmdb-spliced/
+    """
+    paths = list(find_videos(videos).paths.values())
+    print_machine()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        measure_speed(concatenate(paths, 2, folder / "speed.ts"), threads, rounds)
+        measure_memory(paths, sorted(minutes), folder)
+
+
+if __name__ == "__main__":
+    main()

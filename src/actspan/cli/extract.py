@@ -1,0 +1,159 @@
+"""`actspan extract`: videos to a dataset of snippet features."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from actspan.cli.common import console, json_option, progress_report, reports_errors, say
+
+if TYPE_CHECKING:
+    from actspan.video import Extracted, Grid
+
+
+@click.command()
+@click.argument("videos", nargs=-1, required=True)
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Dataset folder to make."
+)
+@click.option(
+    "--backbone",
+    default="default",
+    show_default=True,
+    help="default (EfficientNet-Lite0), or onnx:FILE with its preprocessing in FILE's .toml.",
+)
+@click.option(
+    "--stride",
+    metavar="TIME",
+    help="From snippet to snippet: seconds (0.25s) or frames (8f). [default: 0.25s]",
+)
+@click.option("--length", metavar="TIME", help="Of a snippet. [default: twice the stride]")
+@click.option("--frames", type=click.IntRange(1), help="Frames seen of each snippet. [default: 4]")
+@click.option(
+    "--stream",
+    type=click.Choice(["appearance", "motion", "both"]),
+    help="What the frames show, how they change, or both. [default: both]",
+)
+@click.option(
+    "--channels",
+    type=click.IntRange(1),
+    help="Project to so many: principal components of the training part. [default: all]",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float16", "float32"]),
+    default="float16",
+    show_default=True,
+    help="Of the features on disk.",
+)
+@click.option("--threads", type=click.IntRange(1), help="For the backbone. [default: all cores]")
+@click.option(
+    "--backend", default="auto", show_default=True, help="Inference runtime for the backbone."
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="Stop at videos that cannot be opened, or go on without them.",
+)
+@json_option
+@reports_errors
+def command(
+    videos: tuple[str, ...],
+    out: Path,
+    backbone: str,
+    stride: str | None,
+    length: str | None,
+    frames: int | None,
+    stream: Literal["appearance", "motion", "both"] | None,
+    channels: int | None,
+    precision: Literal["float16", "float32"],
+    threads: int | None,
+    backend: str,
+    on_error: Literal["fail", "skip"],
+    as_json: bool,
+) -> None:
+    """Turn VIDEOS into a dataset of snippet features, to train on and to propose from.
+
+    VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt with a file a line, or a dataset
+    folder with videos/ in place of features/, whose annotations come along.
+
+    Given again, the same command does what is missing or has changed, and nothing else.
+
+    \b
+    Example:
+      actspan extract my-videos/ --out my-features/
+      actspan extract 'day1/*.mp4' @more.txt --out day1/ --stride 8f --stream appearance
+    """
+    with progress_report() as report:
+        from actspan.video import ExtractRequest, extract_videos
+
+        request = ExtractRequest(
+            videos=videos,
+            out=out,
+            backbone=backbone,
+            grid=_grid(stride, length),
+            streams=stream,
+            frames=frames,
+            channels=channels,
+            precision=precision,
+            on_error=on_error,
+            threads=threads,
+            backend=backend,
+        )
+        done = extract_videos(request, report)
+    if as_json:
+        click.echo(json.dumps(_figures(done)))
+    else:
+        _print(done)
+
+
+def _grid(stride: str | None, length: str | None) -> Grid:
+    """What was asked for; half of each snippet is shared with its neighbours unless told."""
+    from actspan.video import DEFAULT_GRID, Grid, Span
+
+    chosen = DEFAULT_GRID.stride if stride is None else Span.parse(stride)
+    return Grid(chosen, chosen.twice() if length is None else Span.parse(length))
+
+
+def _figures(done: Extracted) -> dict[str, object]:
+    from actspan.config import to_dict
+
+    return {
+        "out": str(done.out),
+        "videos": done.videos,
+        "kept": done.kept,
+        "snippets": done.snippets,
+        "video_seconds": done.video_seconds,
+        "seconds": done.seconds,
+        "features": to_dict(done.spec),
+        "left_out": [[p.video, p.problem] for p in done.problems if p.is_error],
+        "notes": [[p.video, p.problem] for p in done.problems if not p.is_error],
+    }
+
+
+def _print(done: Extracted) -> None:
+    from actspan.cli.tables import problem_table
+
+    if done.problems:
+        console.print(problem_table(done.problems))
+    left_out = sum(p.is_error for p in done.problems)
+    if left_out:
+        say(f"went on without {left_out} of the above")
+    if done.kept:
+        say(f"{_count(done.kept)} {'was' if done.kept == 1 else 'were'} done already")
+    if done.videos:
+        pace = done.video_seconds / done.seconds
+        say(
+            f"{_count(done.videos)}, {done.video_seconds / 60:.1f} min, in {done.seconds:.0f} s "
+            f"({pace:.1f}x real time): {done.snippets} snippets of {done.spec.channels} channels"
+        )
+    say(f"features of {done.spec.backbone} in {done.out}")
+
+
+def _count(videos: int) -> str:
+    return "1 video" if videos == 1 else f"{videos} videos"

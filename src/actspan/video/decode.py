@@ -1,0 +1,192 @@
+"""Decoding: a video file to frames in presentation order, with the seconds at which they appear."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from actspan.errors import VideoError, require
+
+if TYPE_CHECKING:
+    import av
+
+_MICROSECONDS = 1_000_000  # a container's unit of time
+_SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.02  # how much shorter than announced is still whole
+_USUAL_RATE = 25.0  # frames a second, where nothing at all tells
+
+
+class Frame(NamedTuple):
+    """A decoded frame.
+
+    Attributes
+    ----------
+    time : float
+        Seconds from the start of the video to its appearance; each is later than the one before.
+    image : av.VideoFrame
+        As decoded: neither rotated nor scaled.
+    """
+
+    time: float
+    image: Any
+
+
+class VideoFile:
+    """A video that is open for reading, once, from its first frame to its last.
+
+    Time starts where the file says that presentation starts, as in a player: edit lists and
+    offsets between streams are taken into account.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    fps : float
+        Frames a second, on average.
+    announced : float or None
+        Seconds that the file says it lasts.
+    end : float
+        Seconds to the end of the last frame that was decoded.
+    damaged : int
+        Packets that could not be decoded, so far.
+
+    Raises
+    ------
+    VideoError
+        The file is missing, is no video, or holds no moving pictures that can be decoded.
+    MissingExtraError
+        PyAV is not installed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._av = require("av", extra="video", purpose="reading video")
+        self._stack = ExitStack()
+        self._container = self._stack.enter_context(self._open())
+        try:
+            self._stream = self._picture_stream()
+        except VideoError:
+            self.close()
+            raise
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.fps = float(rate) if rate else _USUAL_RATE
+        self._origin = (self._container.start_time or 0) / _MICROSECONDS
+        self.announced = self._announced()
+        self.end = 0.0
+        self.damaged = 0
+        self._last: float | None = None  # when the last frame appeared
+
+    def _open(self) -> Any:
+        if not self.path.is_file():
+            raise VideoError(f"{self.path}: no such file")
+        try:
+            return self._av.open(str(self.path))
+        except (self._av.FFmpegError, ValueError) as error:
+            raise VideoError(
+                f"{self.path}: not a video, damaged, or cut off before its index: {_reason(error)}"
+            ) from error
+
+    def _picture_stream(self) -> av.VideoStream:
+        """The first stream of moving pictures; a song's cover is none."""
+        covers = self._av.stream.Disposition.attached_pic
+        for stream in self._container.streams.video:
+            if not stream.disposition & covers:
+                if stream.codec_context is None or not stream.codec_context.width:
+                    break
+                chosen: av.VideoStream = stream
+                return chosen
+        kinds = sorted({stream.type for stream in self._container.streams})
+        if not kinds:
+            raise VideoError(f"{self.path}: holds nothing: cut off before its index, or empty")
+        if "video" in kinds:
+            raise VideoError(f"{self.path}: its pictures cannot be decoded, or are a still cover")
+        raise VideoError(f"{self.path}: holds no pictures, only {', '.join(kinds)}")
+
+    def _announced(self) -> float | None:
+        stream = self._stream
+        if stream.duration and stream.time_base:
+            begin = (stream.start_time or 0) * stream.time_base
+            return max(float(begin + stream.duration * stream.time_base) - self._origin, 0.0)
+        if self._container.duration:
+            return float(self._container.duration) / _MICROSECONDS
+        return None
+
+    @property
+    def pixel_aspect(self) -> float:
+        """Width of a pixel over its height."""
+        return float(self._stream.sample_aspect_ratio or 1.0) or 1.0
+
+    def frames(self) -> Iterator[Frame]:
+        """Decode everything; what is damaged is passed over and counted.
+
+        Raises
+        ------
+        VideoError
+            Not one frame can be decoded.
+        """
+        for image in self._decoded():
+            frame = Frame(self._time(image), image)
+            self._last, self.end = frame.time, frame.time + self._lasts(image)
+            yield frame
+        if self._last is None:
+            raise VideoError(f"{self.path}: not one frame can be decoded: damaged, or cut short")
+
+    def _decoded(self) -> Iterator[Any]:
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, EOFError):
+                return
+            except self._av.FFmpegError:  # the container is broken from here on
+                self.damaged += 1
+                return
+            try:
+                yield from packet.decode()
+            except self._av.FFmpegError:
+                self.damaged += 1
+
+    def _time(self, image: Any) -> float:
+        """When a frame appears; right after the last where nothing tells, or time runs back."""
+        stamp = image.pts if image.pts is not None else image.dts
+        if stamp is None or image.time_base is None:
+            return self.end
+        time = float(stamp * image.time_base) - self._origin
+        if self._last is not None and time <= self._last:
+            return self.end
+        return time
+
+    def _lasts(self, image: Any) -> float:
+        if image.duration and image.time_base:
+            return float(image.duration * image.time_base)
+        return 1 / self.fps
+
+    def shortfall(self) -> str:
+        """After the last frame: what is missing or damaged, for people; empty where all is well."""
+        parts = []
+        announced = self.announced
+        if announced is not None:
+            slack = max(_SLACK_SECONDS, _SLACK_SHARE * announced)
+            if self.end < announced - slack:
+                parts.append(f"ends after {self.end:.1f} s of {announced:.1f} s: cut short")
+        if self.damaged:
+            parts.append(f"{self.damaged} damaged packet(s) passed over")
+        return "; ".join(parts)
+
+    def close(self) -> None:
+        """Close the file; closing twice does no harm."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+
+def _reason(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return str(text).splitlines()[0] if str(text) else type(error).__name__

@@ -1,0 +1,271 @@
+"""The job: videos in, a dataset folder of features out; what is done already stays.
+
+dataset/
+├── features/          <video>.npy: (T, C)
+├── annotations.json   those of the source dataset, or the videos' lengths, ready to be labelled
+├── dataset.toml       channels, grid, backbone with its checksum
+└── extracted.jsonl    a line a video: file, settings, length, what was cut short
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+from actspan.config import FeatureSpec, Streams
+from actspan.data.problems import Loss, Problem, stop_on_errors
+from actspan.errors import DatasetError, VideoError
+from actspan.video.backbone import find_backbone
+from actspan.video.decode import VideoFile
+from actspan.video.extractor import Ending, Extractor, Part
+from actspan.video.folder import FeatureFolder, check_target
+from actspan.video.grid import Grid, Span
+from actspan.video.sources import Sources, find_videos
+from actspan.video.storage import Entry, Precision
+
+DEFAULT_GRID = Grid(Span(0.25, "s"), Span(0.5, "s"))
+
+Report = Callable[[str, int, int], None]  # (what, seconds of video done, in all)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractRequest:
+    """What `extract_videos` shall do.
+
+    Attributes
+    ----------
+    videos : tuple of str
+        As for `find_videos`.
+    out : Path
+        Dataset folder to make, or to go on with.
+    backbone : str
+        As for `find_backbone`.
+    grid, streams, frames
+        As for `Extractor`.
+    channels : int, optional
+        Project to so many, by principal components of the training part.
+    precision : "float16" or "float32"
+        Of the features.
+    on_error : "fail" or "skip"
+        What to do about videos that cannot be used.
+    """
+
+    videos: tuple[str, ...]
+    out: Path
+    backbone: str = "default"
+    grid: Grid = DEFAULT_GRID
+    streams: Streams | None = None
+    frames: int | None = None
+    channels: int | None = None
+    precision: Precision = "float16"
+    on_error: Literal["fail", "skip"] = "fail"
+    threads: int | None = None
+    backend: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What was done, in figures.
+
+    Attributes
+    ----------
+    videos, kept : int
+        Extracted now, and found done already.
+    snippets : int
+        Extracted now.
+    video_seconds, seconds : float
+        Of the videos extracted now, and of wall time.
+    spec : FeatureSpec
+        What the features are.
+    problems : tuple of Problem
+        What was left out, and notes.
+    """
+
+    out: Path
+    videos: int
+    kept: int
+    snippets: int
+    video_seconds: float
+    seconds: float
+    spec: FeatureSpec
+    problems: tuple[Problem, ...]
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What happens on the way."""
+
+    problems: list[Problem]
+    snippets: int = 0
+    video_seconds: float = 0.0
+    videos: int = 0
+
+    @property
+    def lost(self) -> set[str]:
+        """Videos that cannot be used."""
+        return {p.video for p in self.problems if p.loss is Loss.VIDEO}
+
+
+def extract_videos(request: ExtractRequest, report: Report | None = None) -> Extracted:
+    """Turn videos into a dataset of snippet features.
+
+    Every video is opened before work starts; one that breaks off later does not stop the others.
+
+    Raises
+    ------
+    DatasetError
+        Videos are missing or cannot be decoded, and `on_error` is "fail", or none is left.
+    VideoError, ConfigError, ModelError, BackendError
+        Nothing was found, or settings or the backbone cannot be used; nothing is written.
+    """
+    sources = find_videos(request.videos)
+    check_target(request.out)
+    lengths, problems = _probe(sources.paths, report)
+    tally = _Tally([*sources.problems, *problems])
+    if request.on_error == "fail" or not lengths:
+        stop_on_errors(tally.problems)
+    begin = perf_counter()
+    with _open_extractor(request) as extractor:
+        folder = FeatureFolder(request.out, extractor.spec, request.channels, request.precision)
+        paths = {name: sources.paths[name] for name in lengths}
+        todo = {path: name for name, path in paths.items() if not folder.is_done(name, path)}
+        progress = _Progress(report, sum(lengths[name] for name in todo.values()))
+        for video in _written(extractor, todo, folder, progress):
+            _account(video, folder, tally)
+    folder.project(_training(sources, paths))
+    folder.write_annotations(sources.annotations, tally.lost)
+    kept = [name for name in paths if name not in tally.lost]
+    tally.problems += _shortfalls(folder.journal.entries[name] for name in kept)
+    errors = [problem for problem in tally.problems if problem.is_error]
+    if errors and (request.on_error == "fail" or not kept):
+        remedy = "Mend these, or go on without them: --on-error skip."
+        raise DatasetError(errors, f"{len(kept)} video(s) are done. {remedy}")
+    return Extracted(
+        out=request.out,
+        videos=tally.videos,
+        kept=len(kept) - tally.videos,
+        snippets=tally.snippets,
+        video_seconds=tally.video_seconds,
+        seconds=perf_counter() - begin,
+        spec=folder.spec,
+        problems=tuple(tally.problems),
+    )
+
+
+def _open_extractor(request: ExtractRequest) -> Extractor:
+    return Extractor(
+        find_backbone(request.backbone),
+        request.grid,
+        streams=request.streams,
+        frames=request.frames,
+        threads=request.threads,
+        backend=request.backend,
+    )
+
+
+def _probe(
+    paths: Mapping[str, Path], report: Report | None
+) -> tuple[dict[str, float], list[Problem]]:
+    """Open every video: how long each says it is, seconds, and what is wrong with the others."""
+    lengths, problems = {}, []
+    for done, (name, path) in enumerate(paths.items(), start=1):
+        try:
+            with VideoFile(path) as video:
+                lengths[name] = video.announced or 0.0
+        except VideoError as error:
+            problems.append(_problem(name, path, error))
+        if report:
+            report("opening", done, len(paths))
+    return lengths, problems
+
+
+def _problem(name: str, path: Path, error: VideoError) -> Problem:
+    what = str(error).removeprefix(f"{path}: ")
+    return Problem(name, str(path), what, "copy it again from where it came, or remove it")
+
+
+def _training(sources: Sources, paths: Mapping[str, Path]) -> list[str]:
+    """Videos of the training part; all where no annotations tell."""
+    given = sources.annotations or ()
+    return [video.id for video in given if video.subset == "training"] or list(paths)
+
+
+class _Progress:
+    """Seconds of video that are done, as they grow."""
+
+    def __init__(self, report: Report | None, whole: float) -> None:
+        self._report, self._whole = report, whole
+        self._before = 0.0
+
+    def show(self, part: Part) -> None:
+        """Take a part into account."""
+        if self._report:
+            done = self._before + part.seconds
+            self._report("seconds of video", round(done), round(max(self._whole, done)))
+        if part.ending is not None:
+            self._before += part.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A video that is through."""
+
+    name: str
+    path: Path
+    rows: int
+    ending: Ending | VideoError
+
+
+def _written(
+    extractor: Extractor, todo: Mapping[Path, str], folder: FeatureFolder, progress: _Progress
+) -> Iterator[_Done]:
+    """Extract and write each video."""
+    for path, parts in groupby(extractor.run(todo), key=lambda part: part.path):
+        name = todo[path]
+        try:
+            with folder.writer(name) as writer:
+                for part in parts:
+                    progress.show(part)
+                    if isinstance(part.ending, VideoError):
+                        raise part.ending
+                    writer.add(folder.rows(part.rows))
+                writer.finish()
+        except VideoError as error:
+            yield _Done(name, path, 0, error)
+        else:
+            assert part.ending is not None
+            yield _Done(name, path, writer.rows, part.ending)
+
+
+def _account(video: _Done, folder: FeatureFolder, tally: _Tally) -> None:
+    path, ending = video.path, video.ending
+    if isinstance(ending, VideoError):
+        tally.problems.append(_problem(video.name, path, ending))
+        return
+    found = path.stat()
+    folder.journal.add(
+        Entry(
+            video=video.name,
+            source=str(path),
+            size=found.st_size,
+            modified=found.st_mtime_ns,
+            settings=folder.settings,
+            seconds=round(ending.seconds, 6),
+            fps=ending.fps,
+            note=ending.note,
+        )
+    )
+    tally.videos += 1
+    tally.snippets += video.rows
+    tally.video_seconds += ending.seconds
+
+
+def _shortfalls(entries: Iterable[Entry]) -> Iterator[Problem]:
+    for entry in entries:
+        if entry.note:
+            remedy = "none needed, if what is left will do"
+            yield Problem(entry.video, entry.source, entry.note, remedy, Loss.NOTHING)

@@ -1,0 +1,214 @@
+"""The dataset folder that features go to: what is done, what is left, and what they all are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+
+from actspan.config import FeatureSpec, dump_toml, from_dict, read_toml, to_dict
+from actspan.data.annotations import (
+    DATASET_JSON,
+    Annotations,
+    find_annotations,
+    read_annotations,
+    write_annotations,
+)
+from actspan.data.dataset import SPEC_FILE
+from actspan.data.readers import Entry as File
+from actspan.data.readers import read_array
+from actspan.errors import ActSpanError, DataError
+from actspan.files import atomic_file, sha256
+from actspan.types import Float32, Video
+from actspan.video.projection import PROJECTION, Projection, fit_projection
+from actspan.video.sources import VIDEOS
+from actspan.video.storage import Entry, FeatureWriter, Journal, Precision, settings_of
+
+_FEATURES = "features"
+_ROWS = 4096  # projected at a time
+
+
+def check_target(out: Path) -> None:
+    """Refuse a folder that holds something else, before any work is done.
+
+    Raises
+    ------
+    DataError
+        It holds videos, or features of another origin; or it is no folder.
+    """
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: exists and is no folder; a dataset folder is made there")
+    if (out / VIDEOS).is_dir():
+        raise DataError(f"{out}: holds videos; let the features go to another folder")
+    features = out / _FEATURES
+    if not Journal(out).path.exists() and features.is_dir() and any(features.iterdir()):
+        raise DataError(f"{features}: holds features that extract did not make; choose another")
+
+
+class FeatureFolder:
+    """A dataset folder in the making; see `actspan.video.extract` for what is in it.
+
+    Parameters
+    ----------
+    out : Path
+    spec : FeatureSpec
+        What the extractor makes.
+    channels : int, optional
+        To project to; the projection that lies there is used where it was made for this.
+    precision : "float16" or "float32"
+
+    Attributes
+    ----------
+    journal : Journal
+        What is done, and in one of the ways that count.
+
+    Raises
+    ------
+    ActSpanError
+        The folder cannot be made.
+    """
+
+    def __init__(
+        self, out: Path, spec: FeatureSpec, channels: int | None, precision: Precision
+    ) -> None:
+        self.out, self._channels, self._precision = out, channels, precision
+        self._unprojected = spec
+        self._projection: Projection | None = None
+        self.spec = spec
+        try:
+            (out / _FEATURES).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ActSpanError(f"{out}: cannot be made: {error.strerror}") from error
+        if channels is not None:
+            self._find_projection()
+        self.journal = Journal(out)
+        self._forget_others()
+        self._write_spec()
+
+    @property
+    def settings(self) -> str:
+        """Checksum of what makes the features that are written now."""
+        return settings_of(self.spec, self._precision)
+
+    def file(self, video: str) -> Path:
+        """Where a video's features lie."""
+        return self.out / _FEATURES / f"{video}.npy"
+
+    def is_done(self, video: str, path: Path) -> bool:
+        """Whether nothing is left to do for a video file."""
+        entry = self.journal.entries.get(video)
+        return entry is not None and self.file(video).is_file() and entry.is_of(path)
+
+    def writer(self, video: str) -> FeatureWriter:
+        """A writer of what the extractor makes of a video."""
+        assert self.spec.channels is not None
+        return FeatureWriter(self.file(video), self.spec.channels, self._precision)
+
+    def rows(self, rows: Float32) -> Float32:
+        """What is written of what the extractor makes."""
+        return rows if self._projection is None else self._projection.apply(rows)
+
+    def _forget_others(self) -> None:
+        """Remove features that were made in another way: they must not lie among these."""
+        kept = {self.settings, settings_of(self._unprojected, self._precision)}
+        for name, entry in list(self.journal.entries.items()):
+            if entry.settings not in kept:
+                self.file(name).unlink(missing_ok=True)
+                del self.journal.entries[name]
+
+    def _write_spec(self) -> None:
+        with atomic_file(self.out / SPEC_FILE) as stream:
+            stream.write(dump_toml({"features": to_dict(self.spec)}).encode())
+
+    def _find_projection(self) -> None:
+        """Take up the projection that lies there, if it is of such features to as many channels."""
+        path, spec_file = self.out / PROJECTION, self.out / SPEC_FILE
+        if not (path.is_file() and spec_file.is_file()):
+            return
+        found = read_toml(spec_file).get("features", {})
+        there = from_dict(FeatureSpec, found, where=f"{spec_file} [features]")
+        wanted = self._projected(sha256(path))
+        if there == wanted:
+            self._projection, self.spec = Projection.load(path), wanted
+
+    def _projected(self, checksum: str) -> FeatureSpec:
+        extraction = self._unprojected.extraction
+        assert extraction is not None
+        return msgspec.structs.replace(
+            self._unprojected,
+            channels=self._channels,
+            extraction=msgspec.structs.replace(extraction, projection=checksum),
+        )
+
+    def project(self, training: Iterable[str]) -> None:
+        """Bring what is not projected yet to the wanted channels; fit the projection if need be.
+
+        Parameters
+        ----------
+        training : iterable of str
+            Videos to fit it to.
+
+        Raises
+        ------
+        ConfigError
+            There are too few snippets for so many channels.
+        """
+        if self._channels is None:
+            return
+        if self._projection is None:
+            files = [self.file(video) for video in training if video in self.journal.entries]
+            self._projection = fit_projection(files, self._channels)
+            self.spec = self._projected(self._projection.save(self.out / PROJECTION))
+            self._write_spec()
+        for entry in list(self.journal.entries.values()):
+            if entry.settings != self.settings:
+                self._project_file(entry)
+
+    def _project_file(self, entry: Entry) -> None:
+        path = self.file(entry.video)
+        if not path.is_file():
+            return
+        values = read_array(File(path), mapped=True)
+        if values.shape[1] == self._unprojected.channels:  # else it was projected, then cut off
+            with self.writer(entry.video) as writer:
+                for begin in range(0, len(values), _ROWS):
+                    rows = values[begin : begin + _ROWS].astype("float32")
+                    writer.add(self.rows(rows))
+                writer.finish()
+        self.journal.add(msgspec.structs.replace(entry, settings=self.settings))
+
+    def write_annotations(self, source: Annotations | None, left_out: set[str]) -> None:
+        """Those of the source; or a list of the videos, beside labels that are there already."""
+        entries = self.journal.entries
+        there = find_annotations(self.out)
+        if source is not None:
+            known = [v for v in source if v.id in entries and v.id not in left_out]
+            videos = [self._adapted(video, entries[video.id]) for video in known]
+            document: Mapping[str, object] = source.document
+        elif there is not None and there.name != DATASET_JSON:
+            return  # a form of the user's own, with labels in it
+        else:
+            kept = None if there is None else read_annotations(there)
+            videos, document = (list(kept), kept.document) if kept else ([], {})
+            videos += _unannotated(entries, {video.id for video in videos})
+        write_annotations(self.out / DATASET_JSON, videos, document=document)
+
+    def _adapted(self, video: Video, entry: Entry) -> Video:
+        """The video without what it says of other features, and with what these ones need."""
+        in_frames = self.spec.stride_frames is not None
+        return replace(
+            video,
+            duration=video.duration if video.duration == video.duration else entry.seconds,
+            fps=entry.fps if in_frames or video.fps is None else video.fps,
+            feature_frames=None,
+            snippet_stride=None,
+            snippet_length=None,
+        )
+
+
+def _unannotated(entries: Mapping[str, Entry], annotated: set[str]) -> Iterator[Video]:
+    for name, entry in entries.items():
+        if name not in annotated:
+            yield Video(name, duration=entry.seconds, fps=entry.fps)

@@ -1,0 +1,116 @@
+"""Fewer channels: principal components of the training videos' features, of unit variance.
+
+The projection is fitted once, kept beside the features, and used for every video that follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from actspan.data.readers import Entry, read_array
+from actspan.errors import ConfigError, FeatureError
+from actspan.files import atomic_file, sha256
+from actspan.types import Float32, Float64
+
+PROJECTION = "projection.safetensors"
+_ROWS = 4096  # looked at at a time
+_LEAST = 1e-6  # variance below which a component is rounding error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Projection:
+    """From C channels to N.
+
+    Attributes
+    ----------
+    mean : (C,) float32
+    matrix : (C, N) float32
+    """
+
+    mean: Float32
+    matrix: Float32
+
+    @property
+    def channels(self) -> int:
+        """N."""
+        return int(self.matrix.shape[1])
+
+    def apply(self, rows: Float32) -> Float32:
+        """Project snippets, (k, C) to (k, N)."""
+        return ((rows - self.mean) @ self.matrix).astype(np.float32, copy=False)
+
+    def save(self, path: Path) -> str:
+        """Write it; its checksum."""
+        from safetensors.numpy import save
+
+        arrays = {"mean": self.mean, "matrix": np.ascontiguousarray(self.matrix)}
+        with atomic_file(path) as stream:
+            stream.write(save(arrays))
+        return sha256(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read it.
+
+        Raises
+        ------
+        FeatureError
+            It is missing or damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            arrays = load(path.read_bytes())
+            mean, matrix = arrays["mean"], arrays["matrix"]
+        except (OSError, SafetensorError, KeyError) as error:
+            raise FeatureError(
+                f"{path}: missing or damaged ({error}); remove it to project anew"
+            ) from error
+        return cls(mean, matrix)
+
+
+def fit_projection(files: Iterable[Path], channels: int) -> Projection:
+    """Principal components of the features in some files, each scaled to unit variance.
+
+    Channels are brought to unit variance first, so that neither stream outweighs the other.
+
+    Raises
+    ------
+    ConfigError
+        There are fewer snippets, or fewer channels, than components are asked for.
+    """
+    count, total, products = _moments(files)
+    if channels > min(count - 1, len(total)):
+        raise ConfigError(
+            f"{channels} channels cannot be fitted: there are {count} snippets of {len(total)} "
+            "channels in the training videos"
+        )
+    mean = total / count
+    covariance = products / count - np.outer(mean, mean)
+    deviation = np.sqrt(np.maximum(np.diag(covariance), _LEAST))
+    values, vectors = np.linalg.eigh(covariance / np.outer(deviation, deviation))
+    values, vectors = values[::-1][:channels], vectors[:, ::-1][:, :channels]
+    matrix = vectors / deviation[:, None] / np.sqrt(np.maximum(values, _LEAST))
+    return Projection(mean.astype(np.float32), matrix.astype(np.float32))
+
+
+def _moments(files: Iterable[Path]) -> tuple[int, Float64, Float64]:
+    """Number, sum and sum of outer products of all snippets."""
+    count, total, products = 0, np.zeros(0), np.zeros((0, 0))
+    for file in files:
+        array = read_array(Entry(file), mapped=True)
+        if not count:
+            total = np.zeros(array.shape[1])
+            products = np.zeros((array.shape[1], array.shape[1]))
+        for begin in range(0, len(array), _ROWS):
+            rows = np.asarray(array[begin : begin + _ROWS], dtype=np.float64)
+            count += len(rows)
+            total += rows.sum(axis=0)
+            products += rows.T @ rows
+    return count, total, products

@@ -1,0 +1,62 @@
+"""`actspan extract`, as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("av", reason="needs the extra 'video'")
+pytest.importorskip("onnx", reason="needs the extra 'video'")
+
+from actspan.cli import main
+from tests.video.encoders import write_encoder
+from tests.video.made_videos import steady, write_audio, write_video
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> list[str]:
+    """The command on a folder with a video, without an output."""
+    (tmp_path / "videos").mkdir()
+    write_video(tmp_path / "videos" / "a.mkv", steady(1.0))
+    encoder = write_encoder(tmp_path / "e.onnx", ["n", 3, 8, 8])
+    return ["extract", str(tmp_path / "videos"), "--backbone", f"onnx:{encoder}"]
+
+
+def test_the_summary_says_what_was_made(line: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, [*line, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    assert "1 video, " in done.output
+    assert "4 snippets of 10 channels" in done.output
+    again = CliRunner().invoke(main, [*line, "--out", str(tmp_path / "out")])
+    assert "1 video was done already" in again.output
+
+
+def test_json_says_what_the_features_are(line: list[str], tmp_path: Path) -> None:
+    options = ["--out", str(tmp_path / "out"), "--stride", "5f", "--stream", "motion", "--json"]
+    done = CliRunner().invoke(main, [*line, *options])
+    figures = json.loads(done.stdout)
+    assert figures["videos"] == 1
+    spec = figures["features"]
+    assert (spec["stride_frames"], spec["length_frames"], spec["channels"]) == (5, 10, 5)
+    assert spec["extraction"]["streams"] == "motion"
+
+
+def test_bad_videos_are_a_table(line: list[str], tmp_path: Path) -> None:
+    write_audio(tmp_path / "videos" / "song.mp4")
+    out = ["--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, [*line, *out])
+    assert done.exit_code == 1
+    assert "song" in done.output
+    assert "--on-error skip" in done.output
+    assert CliRunner().invoke(main, [*line, *out, "--on-error", "skip"]).exit_code == 0
+
+
+@pytest.mark.parametrize("options", [["--stride", "8"], ["--backbone", "resnet"]])
+def test_bad_settings_exit_with_1(options: list[str], line: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, [*line, *options, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    assert "error: " in done.output
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,140 @@
+"""Frames of awkward files, at the right time and the right way up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="needs the extra 'video'")
+
+from actspan.config import PictureConfig
+from actspan.errors import VideoError
+from actspan.video.decode import VideoFile
+from actspan.video.pictures import Painter, Size, normalise
+from tests.video.made_videos import cut, level, steady, turn, write_audio, write_video
+
+WHOLE = PictureConfig(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+
+
+def times_and_levels(path: Path) -> tuple[list[float], list[int]]:
+    """When frames appear, and how bright the middle of each is."""
+    times, levels = [], []
+    with VideoFile(path) as video:
+        for frame in video.frames():
+            times.append(frame.time)
+            pixels = Painter(Size(8, 8), WHOLE).draw(frame.image)
+            levels.append(int(pixels[4, 4, 0]))
+    return times, levels
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.mov", "a.ts"])
+def test_frames_come_in_order_at_their_time(name: str, tmp_path: Path) -> None:
+    codec = "mpeg2video" if name == "a.ts" else "mpeg4"
+    path = write_video(tmp_path / name, steady(1.0), codec=codec)
+    times, levels = times_and_levels(path)
+    np.testing.assert_allclose(times, steady(1.0), atol=2e-3)
+    np.testing.assert_allclose(levels, [level(k) for k in range(25)], atol=6)
+
+
+def test_a_variable_frame_rate(tmp_path: Path) -> None:
+    given = [0.0, 0.04, 0.08, 0.9, 0.94, 2.0, 2.5]
+    times, levels = times_and_levels(write_video(tmp_path / "v.mkv", given))
+    np.testing.assert_allclose(times, given, atol=2e-3)
+    np.testing.assert_allclose(levels, [level(k) for k in range(7)], atol=6)
+
+
+def test_time_begins_where_presentation_begins(tmp_path: Path) -> None:
+    late = [10.0 + t for t in steady(1.0)]
+    times, _ = times_and_levels(write_video(tmp_path / "late.mkv", late))
+    np.testing.assert_allclose(times, steady(1.0), atol=2e-3)
+
+
+def test_an_edit_list_keeps_the_offset_to_sound(tmp_path: Path) -> None:
+    late = [0.5 + t for t in steady(1.0)]
+    path = write_video(tmp_path / "offset.mp4", late, audio=True)
+    times, _ = times_and_levels(path)
+    np.testing.assert_allclose(times, late, atol=0.07)  # the sound itself begins a little before
+
+
+def test_frames_without_timestamps(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "raw.m4v", steady(1.0))  # a bare stream has none
+    times, _ = times_and_levels(path)
+    assert len(times) >= 24
+    assert (np.diff(times) > 0).all()
+    np.testing.assert_allclose(times[-1], 0.96, atol=0.1)
+
+
+@pytest.mark.parametrize("size", [(49, 65), (33, 47), (2, 2)])
+def test_odd_sizes(size: tuple[int, int], tmp_path: Path) -> None:
+    path = write_video(tmp_path / "odd.mkv", steady(0.2), size=size, codec="ffv1")
+    _, levels = times_and_levels(path)
+    np.testing.assert_allclose(levels, [level(k) for k in range(5)], atol=12)
+
+
+def test_rotation_is_undone(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "turned.mp4", steady(0.2))
+    with VideoFile(path) as video:
+        upright = Painter(Size(32, 24), WHOLE).draw(next(iter(video.frames())).image)
+    with VideoFile(turn(path)) as video:
+        turned = Painter(Size(32, 24), WHOLE).draw(next(iter(video.frames())).image)
+    assert upright[2, 12, 0] > 200 > upright[12, 22, 0]  # the band is at the top
+    assert turned[16, 22, 0] > 200 > turned[2, 4, 0]  # a quarter clockwise: at the right
+
+
+def test_a_crop_is_the_middle(tmp_path: Path) -> None:
+    config = PictureConfig(mean=WHOLE.mean, std=WHOLE.std, fit="crop", resize=20)
+    with VideoFile(write_video(tmp_path / "v.mp4", steady(0.2))) as video:
+        image = next(iter(video.frames())).image
+    assert Painter(Size(20, 20), config).draw(image)[1, 1, 0] > 200  # 48 x 64 becomes 20 x 27
+    assert (
+        Painter(Size(8, 8), config).draw(image)[1, 1, 0] < 60
+    )  # rows 6 to 14 of 20: below the band
+    assert Painter(Size(40, 10), config).draw(image).shape == (40, 10, 3)
+
+
+def test_pixels_are_normalised() -> None:
+    pixels = np.array([[[0, 51, 255]]], dtype=np.uint8)
+    config = PictureConfig(mean=(0.0, 0.2, 0.5), std=(1.0, 1.0, 0.5))
+    np.testing.assert_allclose(normalise(pixels, config), [[[0, 0, 1]]], atol=1e-6)
+    plain = PictureConfig(mean=(1.0, 1.0, 1.0), std=(2.0, 2.0, 2.0), range=255)
+    np.testing.assert_allclose(normalise(pixels, plain), [[[-0.5, 25, 127]]], atol=1e-5)
+
+
+def test_a_file_that_was_cut_off(tmp_path: Path) -> None:
+    path = cut(write_video(tmp_path / "v.mkv", steady(4.0)), 0.5)
+    with VideoFile(path) as video:
+        count = sum(1 for _ in video.frames())
+        assert 20 < count < 90
+        assert "cut short" in video.shortfall() or video.announced is None
+        assert video.end == pytest.approx(count / 25, abs=0.1)
+
+
+def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.avi", steady(4.0))
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 400] = bytes(400)
+    path.write_bytes(data)
+    times, _ = times_and_levels(path)
+    assert len(times) > 60
+    assert times[-1] > 3.5
+
+
+REFUSED = {
+    "missing": (lambda p: p, "no such file"),
+    "empty": (lambda p: (p.write_bytes(b"") and p) or p, "not a video"),
+    "text": (lambda p: p.write_text("hello") and p, "not a video"),
+    "audio only": (write_audio, "holds no pictures, only audio"),
+    "no index": (lambda p: cut(write_video(p, steady(1.0)), 0.6), "cut off before its index"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_video_is_refused_by_name(case: str, tmp_path: Path) -> None:
+    make, why = REFUSED[case]
+    path = make(tmp_path / "v.mp4")
+    with pytest.raises(VideoError, match=why) as error:
+        VideoFile(path)
+    assert str(path) in str(error.value)

@@ -1,0 +1,74 @@
+"""Which videos arguments stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from actspan.errors import VideoError
+from actspan.video.sources import find_videos
+from tests.made_up import write_annotations
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("a.mp4", "day/b.MKV", "day/v_c.avi", "day/notes.txt", ".hidden.mp4"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("given", "ids"),
+    [
+        (["a.mp4"], ["a"]),
+        (["."], ["a", "b", "c"]),
+        (["day"], ["b", "c"]),
+        (["*.mp4", "day/*.avi"], ["a", "c"]),
+        (["**/*.avi"], ["c"]),
+        (["day/notes.txt"], ["notes"]),
+        (["a.mp4", "./a.mp4"], ["a"]),
+        (["@day/list.txt"], ["a", "b"]),
+    ],
+)
+def test_arguments(given: list[str], ids: list[str], folder: Path) -> None:
+    (folder / "day" / "list.txt").write_text("# from the second day\n../a.mp4\n\nb.MKV\n")
+    assert sorted(find_videos(given).paths) == ids
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        (["none.mp4"], "no such file"),
+        (["*.mov"], "no file fits"),
+        (["empty"], "no videos in this folder"),
+        (["@none.txt"], "cannot be read as a list"),
+        (["@bad.txt"], r"bad\.txt, line 2: .*no such file"),
+        ([], "no videos: name files"),
+    ],
+)
+def test_what_stands_for_nothing(given: list[str], why: str, folder: Path) -> None:
+    (folder / "empty").mkdir()
+    (folder / "bad.txt").write_text("a.mp4\nnone.mp4\n")
+    with pytest.raises(VideoError, match=why):
+        find_videos(given)
+
+
+def test_two_videos_of_one_name(folder: Path) -> None:
+    (folder / "day" / "a.mp4").touch()
+    found = find_videos(["."])
+    (problem,) = found.problems
+    assert problem.is_error
+    assert "beside a.mp4" in problem.problem
+
+
+def test_a_dataset(folder: Path) -> None:
+    (folder / "day").rename(folder / "videos")
+    write_annotations(folder, {name: {"duration": 1.0, "annotations": []} for name in "bd"})
+    found = find_videos([str(folder)])
+    assert list(found.paths) == ["b"]
+    assert found.annotations is not None
+    assert {p.video: p.is_error for p in found.problems} == {"c": False, "d": True}
