@@ -76,5 +76,7 @@ def _print(demo: DemoFiles) -> None:
     click.echo(f"run      {demo.run}")
     for picture in demo.pictures:
         click.echo(f"picture  {picture}")
-    if not demo.pictures:
-        click.echo("no pictures: pip install 'actspan[report]'")
+    if demo.report is not None:
+        click.echo(f"report   {demo.report}: open it in a browser")
+    if demo.report is None or not demo.pictures:
+        click.echo("not all could be drawn: pip install 'actspan[report]'")

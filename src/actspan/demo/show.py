@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -13,6 +14,8 @@ from actspan.demo.made_up import write_made_up_dataset
 from actspan.errors import MissingExtraError
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.proposing import Report, Request, Summary, propose_dataset
+from actspan.report.contents import Truth
+from actspan.report.page import write_report
 from actspan.run import Run
 from actspan.types import Proposals
 
@@ -29,6 +32,8 @@ class DemoFiles:
         Folders.
     pictures : tuple of Path
         Empty where matplotlib is not installed.
+    report : Path, optional
+        The page; None where jinja2 is not installed.
     summary : Summary
         Of the run.
     recall : RecallResult
@@ -38,6 +43,7 @@ class DemoFiles:
     dataset: Path
     run: Path
     pictures: tuple[Path, ...]
+    report: Path | None
     summary: Summary
     recall: RecallResult
 
@@ -62,11 +68,13 @@ def run_demo(
         )
         summary = propose_dataset(request, report)
     recall = evaluate_recall(dataset, run)
-    try:
+    pictures: tuple[Path, ...] = ()
+    page = None
+    with suppress(MissingExtraError):
         pictures = _draw(out, Dataset.load(dataset), Run.load(run), recall)
-    except MissingExtraError:
-        pictures = ()
-    return DemoFiles(dataset, run, pictures, summary, recall)
+    with suppress(MissingExtraError):
+        page = write_report([run], out / "report.html", truth=Truth(dataset), progress=report).path
+    return DemoFiles(dataset, run, pictures, page, summary, recall)
 
 
 def _draw(out: Path, dataset: Dataset, run: Run, recall: RecallResult) -> tuple[Path, ...]:

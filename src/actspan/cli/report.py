@@ -1,0 +1,121 @@
+"""`actspan report`: what there is to see of runs, as one page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from actspan.cli.common import (
+    json_option,
+    on_error_option,
+    progress_report,
+    reports_errors,
+    say,
+)
+
+if TYPE_CHECKING:
+    from actspan.report.page import Written
+
+_existing = click.Path(exists=True, path_type=Path)
+_LARGE = 15_000_000  # bytes from which on a page takes its time to open
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=_existing, metavar="RUN...")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The page: one HTML file that needs nothing else.",
+)
+@click.option(
+    "--ground-truth",
+    type=_existing,
+    help="Annotations, or a dataset folder. [default: what a run was made from, if unchanged]",
+)
+@click.option("--subset", default="validation", show_default=True, help="Videos to judge by.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["activitynet", "thumos14"]),
+    default="activitynet",
+    show_default=True,
+    help="Thresholds and budgets, as in `actspan evaluate`.",
+)
+@click.option(
+    "--videos",
+    metavar="N|IDS",
+    help="List so many videos, half of them the worst, half the best; or these, with commas "
+    "between them (v_7 for a video 7). [default: all]",
+)
+@click.option(
+    "--pictures",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Also write recall curves and timelines there, as PNG and SVG.",
+)
+@on_error_option("What to do about annotations that cannot be read.")
+@json_option
+@reports_errors
+def command(
+    runs: tuple[Path, ...],
+    out: Path,
+    ground_truth: Path | None,
+    subset: str,
+    protocol: str,
+    videos: str | None,
+    pictures: Path | None,
+    on_error: Literal["fail", "skip"],
+    as_json: bool,
+) -> None:
+    """Write what there is to see of one or more RUNs as one page: open it in a browser.
+
+    Average recall side by side, where instances are lost, what scores are worth, detections where
+    there are any, and a timeline of every video. A RUN is a run folder or a result.json; what a
+    result.json alone cannot show, the page says.
+
+    \b
+    Example:
+      actspan report run/ --out report.html
+      actspan report old-run/ new-run/ --out report.html --ground-truth my-videos/
+      actspan report run/ --out report.html --videos 40 --pictures figures/
+    """
+    from actspan.report.contents import Truth
+    from actspan.report.page import write_report
+    from actspan.report.pictures import check_pictures, write_pictures
+
+    if pictures is not None:
+        check_pictures(pictures)
+    wanted = [name for name in (videos or "").split(",") if name.strip()]
+    truth = Truth(ground_truth, subset, protocol, on_error)
+    with progress_report() as report:
+        written = write_report(runs, out, truth=truth, videos=wanted, progress=report)
+    drawn = write_pictures(written.contents, written.listing, pictures) if pictures else ()
+    if as_json:
+        click.echo(json.dumps(_document(written, drawn), indent=1))
+        return
+    for note in written.contents.notes:
+        say(f"note: {note}")
+    count = f"{len(written.contents.sides)} run(s), {len(written.listing.videos):,} video(s)"
+    click.echo(f"{out}: {count}, {written.size / 1e6:.1f} MB; open it in a browser")
+    if drawn:
+        click.echo(f"{len(drawn)} pictures in {pictures}")
+    if written.size > _LARGE:
+        say("a large page opens slowly: --videos N lists fewer videos")
+
+
+def _document(written: Written, drawn: tuple[Path, ...]) -> dict[str, object]:
+    return {
+        "out": str(written.path),
+        "bytes": written.size,
+        "ground_truth": written.contents.source or None,
+        "runs": [
+            {"name": side.name, **(side.recall.summary() if side.recall else {})}
+            for side in written.contents.sides
+        ],
+        "videos": len(written.listing.videos),
+        "unlisted": written.listing.unlisted,
+        "pictures": [str(path) for path in drawn],
+        "notes": list(written.contents.notes),
+    }

@@ -1,0 +1,298 @@
+"""What a report says: each run's figures, and what could not be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from actspan.data.annotations import find_annotations, read_annotations
+from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
+from actspan.data.results import read_result
+from actspan.errors import AnnotationError, ConfigError
+from actspan.evaluation.calibration import Calibration, calibrate
+from actspan.evaluation.detection import DetectionResult, evaluate_detection
+from actspan.evaluation.diagnosis import Diagnosis, diagnose
+from actspan.evaluation.inputs import Chosen, OnError, load_videos
+from actspan.evaluation.mistakes import Mistakes, diagnose_detections
+from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
+from actspan.evaluation.recall import RecallResult, evaluate_recall
+from actspan.files import sha256
+from actspan.run import CANDIDATES, RUN_FILE, SCORES, Run
+from actspan.types import Proposals, Video
+
+Progress = Callable[[str, int, int], None]  # (what, done, in all)
+MOST_RUNS = 7  # as many as there are colours that stay apart
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Where ground truth is, and which of it counts; the meanings are those of `evaluate_recall`.
+
+    Attributes
+    ----------
+    path : Path, optional
+        Annotations or a dataset folder; what the runs were made from unless given.
+    subset : str
+    protocol : str
+        A key of `PROTOCOLS`: thresholds and budget.
+    on_error : "fail" or "skip"
+    """
+
+    path: Path | None = None
+    subset: str = "validation"
+    protocol: str = "activitynet"
+    on_error: OnError = "fail"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Side:
+    """One run of a report.
+
+    Attributes
+    ----------
+    name : str
+        What tells it from the others.
+    run : Run, optional
+        None for a result file alone.
+    proposals, detections : dict of video id
+        Seconds; no detections where it holds none.
+    spans : dict of video id to float
+        Seconds that the cells of its boundary scores cover; empty where it lacks those, or the
+        candidates.
+    recall, calibration : optional
+        None without ground truth.
+    diagnosis : Diagnosis, optional
+        None without ground truth, boundary scores or candidates.
+    detection, mistakes : optional
+        None without ground truth or detections.
+    """
+
+    name: str
+    run: Run | None
+    proposals: dict[str, Proposals]
+    detections: dict[str, Detections]
+    spans: dict[str, float] = field(default_factory=dict)
+    recall: RecallResult | None = None
+    calibration: Calibration | None = None
+    diagnosis: Diagnosis | None = None
+    detection: DetectionResult | None = None
+    mistakes: Mistakes | None = None
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What `run.toml` says; nothing for a result file alone."""
+        return {} if self.run is None else self.run.info
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contents:
+    """Runs side by side, on the same videos.
+
+    Attributes
+    ----------
+    sides : tuple of Side
+    videos : tuple of Video
+        Those of the subset, or every video of a result where there is no ground truth; then their
+        duration is NaN.
+    source : str
+        The ground truth, or nothing.
+    subset : str
+    notes : tuple of str
+        What is missing, and what was left out.
+    """
+
+    sides: tuple[Side, ...]
+    videos: tuple[Video, ...]
+    source: str
+    subset: str
+    notes: tuple[str, ...]
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether there is anything to judge the runs by."""
+        return bool(self.source)
+
+
+def gather(
+    runs: Sequence[Path], truth: Truth | None = None, progress: Progress | None = None
+) -> Contents:
+    """Evaluate, diagnose and calibrate runs, as far as their files allow.
+
+    Parameters
+    ----------
+    runs : sequence of Path
+        Run folders or result files, 1 to 7.
+    truth : Truth, optional
+    progress : callable, optional
+        Told (what, done, in all).
+
+    Raises
+    ------
+    ConfigError
+        There are none, too many, or one is there twice.
+    ResultError
+        A run is damaged, or none of its videos is in the ground truth.
+    AnnotationError, DatasetError
+        Ground truth cannot be read.
+    """
+    names = name_runs(runs)
+    truth = truth or Truth()
+    sides = [_read(name, path) for name, path in zip(names, runs, strict=True)]
+    notes = [note for side in sides for note in _missing_files(side)]
+    found = _find_truth(sides, truth)
+    if isinstance(found, str):
+        return Contents(tuple(sides), _unannotated(sides), "", "", (*notes, found))
+    chosen, source = found
+    judged = tuple(_judge(side, chosen.videos, truth, progress) for side in sides)
+    notes += [note for side in judged for note in _left_out(side)]
+    if chosen.problems:
+        notes.append(f"{len(chosen.problems)} annotation(s) cannot be read and are left out.")
+    return Contents(judged, chosen.videos, source, truth.subset, tuple(notes))
+
+
+def name_runs(runs: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that tell them apart.
+
+    Raises
+    ------
+    ConfigError
+        There are none, too many, or one is there twice.
+
+    Examples
+    --------
+    >>> name_runs([Path("a/run"), Path("b/run")])
+    ['a/run', 'b/run']
+    """
+    if not 1 <= len(runs) <= MOST_RUNS:
+        raise ConfigError(f"{len(runs)} runs; a report compares 1 to {MOST_RUNS}")
+    places = [path.resolve() for path in runs]
+    if len(set(places)) < len(places):
+        raise ConfigError("a run is there twice; name each once")
+    for count in range(1, max(len(place.parts) for place in places) + 1):
+        names = ["/".join(place.parts[-count:]) for place in places]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _read(name: str, path: Path) -> Side:
+    run = Run.load(path) if (path / RUN_FILE).is_file() else None
+    has_labels = (path / DETECTIONS_FILE).is_file()
+    detections = read_detections(path) if has_labels else {}
+    spans = {} if run is None or any(_missing(run)) else _spans(run)
+    return Side(name, run, read_result(path), detections, spans)
+
+
+def _missing(run: Run) -> list[str]:
+    return [name for name in (SCORES, CANDIDATES) if not (run.path / name).is_file()]
+
+
+def _spans(run: Run) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for part in run.candidates():  # a video, or its windows in turn
+        found[part.video] = max(found.get(part.video, 0.0), part.offset + part.seconds)
+    return found
+
+
+def _missing_files(side: Side) -> Iterable[str]:
+    nothing = "so there are no curves and no diagnosis."
+    if side.run is None:
+        yield f"{side.name}: is a result without its run, {nothing}"
+    elif _missing(side.run):
+        yield f"{side.name}: {' and '.join(_missing(side.run))} missing, {nothing}"
+
+
+def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str:
+    """The videos to judge by and where they are from; or why there are none."""
+    path = truth.path or _recorded_truth(sides)
+    if path is None:
+        return "No ground truth: recall, diagnosis and calibration need --ground-truth."
+    try:
+        annotations = read_annotations(path)
+        chosen = load_videos(annotations, truth.subset, frozenset(), truth.on_error)
+    except AnnotationError:
+        if truth.path is not None:
+            raise
+        return (  # nobody asked for these
+            "No ground truth: the annotations that the run was made from are of no use for subset "
+            f"{truth.subset!r}; others can be given by --ground-truth."
+        )
+    source = "/".join(annotations.path.resolve().parts[-2:])  # a page travels, paths do not
+    return chosen, source if truth.path else f"{source} (which the run was made from)"
+
+
+def _recorded_truth(sides: Sequence[Side]) -> Path | None:
+    """Annotations that a run was made from, if they are as they were."""
+    for side in sides:
+        recorded = side.info.get("dataset", {})
+        folder = Path(recorded.get("path", ""))
+        file = find_annotations(folder) if recorded and folder.is_dir() else None
+        if file is not None and sha256(file) == recorded.get("annotations_sha256"):
+            return file
+    return None
+
+
+def _unannotated(sides: Sequence[Side]) -> tuple[Video, ...]:
+    names = dict.fromkeys(name for side in sides for name in side.proposals)
+    return tuple(Video(name, float("nan")) for name in names)
+
+
+def _judge(side: Side, videos: Sequence[Video], truth: Truth, progress: Progress | None) -> Side:
+    protocol = PROTOCOLS[truth.protocol]
+    segments = {video.id: video.segments for video in videos if len(video.segments)}
+    recall = evaluate_recall(
+        videos,
+        side.proposals,
+        subset=None,
+        max_proposals=protocol.max_proposals,
+        tiou=parse_thresholds(protocol.tiou("proposal")),
+    )
+    judged = replace(
+        side,
+        recall=recall,
+        calibration=calibrate(segments, side.proposals, most=protocol.max_proposals),
+        diagnosis=_diagnose(side, videos, recall, progress),
+    )
+    if not side.detections:
+        return judged
+    tiou = parse_thresholds(protocol.tiou("detection"))
+    return replace(
+        judged,
+        detection=evaluate_detection(videos, side.detections, subset=None, tiou=tiou),
+        mistakes=diagnose_detections(videos, side.detections, subset=None, tiou=tiou),
+    )
+
+
+def _diagnose(
+    side: Side, videos: Sequence[Video], recall: RecallResult, progress: Progress | None
+) -> Diagnosis | None:
+    if side.run is None or not side.spans:
+        return None
+
+    def report(done: int, total: int) -> None:
+        if progress:
+            progress(f"diagnose {side.name}", done, total)
+
+    return diagnose(
+        side.run,
+        videos,
+        subset=None,
+        max_proposals=recall.max_proposals,
+        tiou=recall.tiou,
+        progress=report,
+    )
+
+
+def _left_out(side: Side) -> Iterable[str]:
+    recall, diagnosis = side.recall, side.diagnosis
+    if recall is not None and recall.missing:
+        yield f"{side.name}: {len(recall.missing)} video(s) without proposals count as missed."
+    if recall is not None and recall.extra:
+        why = "(other subset, no instances)"
+        yield f"{side.name}: {len(recall.extra)} video(s) with proposals are not evaluated {why}."
+    if side.info.get("skipped"):
+        yield f"{side.name}: {len(side.info['skipped'])} problem(s) were skipped when it was made."
+    if diagnosis is not None:
+        yield from (f"{side.name}: {note}." for note in diagnosis.notes)

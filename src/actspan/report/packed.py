@@ -1,0 +1,129 @@
+"""What the timelines of a page are drawn from: small, quantised, as JSON with base64 in it.
+
+{"runs": ["run", ...], "labels": ["jump", ...],
+ "videos": [{"id": "a", "seconds": 61.5, "truth": F32, "labels": [0, ...],
+             "auc": [83.1, ...], "missed": [0, ...],
+             "runs": [{"span": 60.0, "curves": U8, "proposals": F32, "labels": [0, ...]}, ...]}]}
+
+F32 is base64 of little-endian float32: all starts, then all ends, then all scores, if there are
+any; seconds. U8 is base64 of bytes, 255 for a probability of 1: action, start, end in turn. Labels
+are places in the list of labels, -1 for none.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from actspan.data.scores import ScoreFiles
+from actspan.report.contents import Contents, Side
+from actspan.report.videos import Listing
+from actspan.types import BoundaryScores, Float32, Float64, Proposals, Video
+
+PROPOSALS = 10  # drawn a video and run
+_FEWEST, _MOST = 50, 400  # columns of a curve
+_ALL_COLUMNS = 2_000_000  # of all curves of a page: 4 characters each
+
+
+def pack(contents: Contents, listing: Listing) -> dict[str, Any]:
+    """Everything that the page's script needs, ready for JSON.
+
+    Raises
+    ------
+    ResultError
+        Boundary scores or candidates of a run are damaged.
+    """
+    shown = max(len(listing.videos) * len(contents.sides), 1)
+    columns = min(max(_ALL_COLUMNS // shown, _FEWEST), _MOST)
+    labels = _Labels()
+    with ExitStack() as stack:
+        packers = [_Packer(side, columns, labels, stack) for side in contents.sides]
+        videos = [
+            _video(video, [packer.pack(video.id) for packer in packers], labels)
+            | {"auc": _figures(listing.auc[:, v], 1), "missed": _figures(listing.missed[:, v], 0)}
+            for v, video in enumerate(listing.videos)
+        ]
+    return {
+        "runs": [side.name for side in contents.sides],
+        "labels": list(labels.codes),
+        "videos": videos,
+    }
+
+
+class _Labels:
+    """Numbers for labels, in order of first use."""
+
+    def __init__(self) -> None:
+        self.codes: dict[str, int] = {}
+
+    def __call__(self, names: Sequence[str]) -> list[int]:
+        return [self.codes.setdefault(name, len(self.codes)) if name else -1 for name in names]
+
+
+class _Packer:
+    """One run's curves and proposals, a video at a time."""
+
+    def __init__(self, side: Side, columns: int, labels: _Labels, stack: ExitStack) -> None:
+        self._side, self._columns, self._labels = side, columns, labels
+        self._scores: ScoreFiles | None = None
+        if side.run is not None and side.spans:
+            self._scores = stack.enter_context(side.run.scores())
+
+    def pack(self, video: str) -> dict[str, Any]:
+        packed: dict[str, Any] = {}
+        span = self._side.spans.get(video)
+        if self._scores is not None and span is not None:
+            packed["span"] = round(span, 3)
+            packed["curves"] = _curves(self._scores.read(video), self._columns)
+        found = self._side.proposals.get(video, Proposals.empty())
+        best = found[np.argsort(-found.score, kind="stable")[:PROPOSALS]]
+        packed["proposals"] = _floats(best.start, best.end, best.score)
+        if video in self._side.detections:
+            packed["labels"] = self._labels(self._names(video, best))
+        return packed
+
+    def _names(self, video: str, best: Proposals) -> list[str]:
+        """The best label that each proposal has among the detections, or nothing."""
+        names: dict[tuple[float, float], str] = {}
+        ranked = self._side.detections[video].ranked()
+        places = zip(ranked.segments.start.tolist(), ranked.segments.end.tolist(), strict=True)
+        for place, label in zip(places, ranked.labels, strict=True):
+            names.setdefault(place, label)
+        return [names.get(p, "") for p in zip(best.start.tolist(), best.end.tolist(), strict=True)]
+
+
+def _video(video: Video, runs: list[dict[str, Any]], labels: _Labels) -> dict[str, Any]:
+    start, end = video.segments.T
+    seconds = None if np.isnan(video.duration) else round(video.duration, 3)
+    return {
+        "id": video.id,
+        "seconds": seconds,
+        "truth": _floats(start, end),
+        "labels": labels(video.labels),
+        "runs": runs,
+    }
+
+
+def _curves(scores: BoundaryScores, columns: int) -> str:
+    stacked: Float32 = np.asarray(scores)  # (3, T)
+    if stacked.shape[1] > columns:  # the highest of each group of cells, so that no peak is lost
+        edges = np.linspace(0, stacked.shape[1], columns, endpoint=False).astype(np.int64)
+        stacked = np.maximum.reduceat(stacked, edges, axis=1)
+    return _base64(np.round(255 * np.clip(stacked, 0, 1)).astype(np.uint8))
+
+
+def _floats(*columns: Float64) -> str:
+    return _base64(np.concatenate(columns).astype("<f4"))
+
+
+def _base64(array: np.ndarray) -> str:
+    return b64encode(array.tobytes()).decode("ascii")
+
+
+def _figures(values: Float64, digits: int) -> list[float | None]:
+    """JSON has no NaN."""
+    return [None if np.isnan(value) else round(value, digits) for value in values.tolist()]

@@ -1,0 +1,170 @@
+"""A report: one page that needs nothing else, no network either."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actspan import __version__
+from actspan.errors import DataError, require
+from actspan.files import atomic_file
+from actspan.report.charts import LETTERS
+from actspan.report.contents import Contents, Progress, Truth, gather
+from actspan.report.packed import pack
+from actspan.report.sections import facts, make_sections
+from actspan.report.videos import Listing, list_videos
+
+_EXTREMES = 3  # videos shown as the worst, and as the best
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Written:
+    """What a report became.
+
+    Attributes
+    ----------
+    path : Path
+    size : int
+        Bytes.
+    contents : Contents
+    listing : Listing
+    """
+
+    path: Path
+    size: int
+    contents: Contents
+    listing: Listing
+
+
+def write_report(
+    runs: Sequence[Path],
+    out: Path | str,
+    *,
+    truth: Truth | None = None,
+    videos: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Written:
+    """Write what there is to see of one or more runs as one self-contained HTML page.
+
+    Parameters
+    ----------
+    runs : sequence of Path
+        Run folders or result files.
+    out : Path or str
+        Where the page goes; it appears when it is whole.
+    truth : Truth, optional
+        Where ground truth is; what the runs were made from unless given.
+    videos : sequence of str
+        Ids, or a single number N: the N / 2 worst and the N / 2 best. All unless given.
+    progress : callable, optional
+        Told (what, done, in all).
+
+    Raises
+    ------
+    ResultError, AnnotationError, DatasetError, ConfigError
+        As `gather` and `list_videos`.
+    DataError
+        The folder of `out` does not exist.
+    MissingExtraError
+        jinja2 is not installed.
+
+    Examples
+    --------
+    >>> write_report([Path("run/")], "report.html").size  # doctest: +SKIP
+    412345
+    """
+    out = check_page(out)
+    contents = gather(runs, truth, progress)
+    listing = list_videos(contents, videos)
+    page = render(contents, listing)
+    with atomic_file(out) as stream:
+        stream.write(page)
+    return Written(out, len(page), contents, listing)
+
+
+def check_page(path: Path | str) -> Path:
+    """Make sure that a page can be written there, before work starts.
+
+    Raises
+    ------
+    DataError
+        The folder does not exist.
+    MissingExtraError
+        jinja2 is not installed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; give the report a name, such as {path}/report.html")
+    if not path.absolute().parent.is_dir():
+        raise DataError(f"{path}: its folder does not exist")
+    require("jinja2", extra="report", purpose="Writing a report")
+    return path
+
+
+def render(contents: Contents, listing: Listing) -> bytes:
+    """The page, UTF-8; the same contents give the same bytes."""
+    jinja2 = require("jinja2", extra="report", purpose="Writing a report")
+    markup = require("markupsafe", extra="report", purpose="Writing a report").Markup
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_asset),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style, theme = _asset("report.css"), _asset("theme.js")
+    script = _asset("timeline.js") + _asset("list.js")
+    worst, best = listing.extremes(_EXTREMES)
+    text: str = environment.get_template("report.html.j2").render(
+        contents=contents,
+        listing=listing,
+        letters=LETTERS,
+        facts=facts(contents),
+        sections=make_sections(contents),
+        extremes={"Worst": worst, "Best": best},
+        means=_means(listing),
+        policy=_policy(style, (theme, script)),
+        data=markup(_data(pack(contents, listing))),
+        svg=markup,
+        style=markup(style),
+        theme=markup(theme),
+        script=markup(script),
+        version=__version__,
+    )
+    return text.encode("utf-8", "replace")
+
+
+def _means(listing: Listing) -> list[str]:
+    """AUC of every video, mean over the runs, as text."""
+    mean = [float(np.mean(auc)) for auc in listing.auc.T]
+    return ["–" if np.isnan(auc) else f"{auc:.1f}" for auc in mean]
+
+
+def _asset(name: str) -> str:
+    return (files("actspan.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _data(document: dict[str, Any]) -> str:
+    """JSON that cannot end the element it stands in."""
+    return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _policy(style: str, scripts: Sequence[str]) -> str:
+    """Nothing is loaded from anywhere, and no other script or style runs."""
+    allowed = " ".join(_source(script) for script in scripts)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src {_source(style)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _source(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode('ascii')}'"

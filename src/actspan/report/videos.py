@@ -1,0 +1,116 @@
+"""Single videos of a report: how well each is served, and which are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from actspan.data.annotations import canonical_id
+from actspan.errors import ConfigError
+from actspan.evaluation.matching import Int64
+from actspan.evaluation.recall import RecallResult, evaluate_recall
+from actspan.report.contents import Contents, Side
+from actspan.types import Float64, Video
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Listing:
+    """The videos that a report shows one by one.
+
+    Attributes
+    ----------
+    videos : tuple of Video
+        V of them, worst first; in the order of the results where there is no ground truth.
+    auc : (R, V) float64
+        AUC that the evaluator gives a video alone, by run; in percent, NaN without instances.
+    missed : (R, V) float64
+        Its instances that no proposal reaches at the lowest threshold; NaN without instances.
+    unlisted : int
+        How many were left out.
+    """
+
+    videos: tuple[Video, ...]
+    auc: Float64
+    missed: Float64
+    unlisted: int
+
+    def extremes(self, most: int) -> tuple[list[int], list[int]]:
+        """Places of the worst and of the best videos, at most so many of each, none in both."""
+        judged = np.flatnonzero(np.isfinite(self.auc).any(axis=0)).tolist()
+        count = min(most, len(judged) // 2)
+        return judged[:count], judged[len(judged) - count :][::-1]
+
+
+def list_videos(contents: Contents, wanted: Sequence[str] = ()) -> Listing:
+    """Judge every video, and choose those to show.
+
+    Parameters
+    ----------
+    wanted : sequence of str
+        Ids, or a single number N: the N / 2 worst and the N / 2 best. All unless given.
+
+    Raises
+    ------
+    ConfigError
+        An id is not among the videos.
+    """
+    auc, missed = _judge_videos(contents)
+    order = _worst_first(auc)
+    kept = order[_choose(contents.videos, order, wanted, int(np.isfinite(auc[0]).sum()))]
+    return Listing(
+        videos=tuple(contents.videos[i] for i in kept.tolist()),
+        auc=auc[:, kept],
+        missed=missed[:, kept],
+        unlisted=len(order) - len(kept),
+    )
+
+
+def _worst_first(auc: Float64) -> Int64:
+    """Places of the videos by their mean AUC over the runs; those without one come last."""
+    order: Int64 = np.argsort(auc.mean(axis=0), kind="stable")  # NaN sorts last
+    return order
+
+
+def _choose(videos: Sequence[Video], order: Int64, wanted: Sequence[str], judged: int) -> Int64:
+    """Which places of `order` are listed; the first `judged` of them are worst to best."""
+    if not wanted:
+        return np.arange(len(order))
+    if len(wanted) == 1 and wanted[0].isdecimal():
+        among = judged or len(order)
+        number = min(int(wanted[0]), among)
+        half = number // 2
+        return np.concatenate([np.arange(number - half), np.arange(among - half, among)])
+    places = {videos[i].id: place for place, i in enumerate(order.tolist())}
+    ids = [canonical_id(name) for name in wanted]
+    unknown = [name for name in ids if name not in places]
+    if unknown:
+        raise ConfigError(f"no such video(s) among those evaluated: {', '.join(unknown[:5])}")
+    return np.array(sorted({places[name] for name in ids}))
+
+
+def _judge_videos(contents: Contents) -> tuple[Float64, Float64]:
+    shape = (len(contents.sides), len(contents.videos))
+    auc, missed = np.full(shape, np.nan), np.full(shape, np.nan)
+    for r, side in enumerate(contents.sides):
+        for v, video in enumerate(contents.videos):
+            if side.recall is not None and len(video.segments):
+                auc[r, v], missed[r, v] = _judge_video(side, side.recall, video)
+    return auc, missed
+
+
+def _judge_video(side: Side, recall: RecallResult, video: Video) -> tuple[float, float]:
+    """AUC in percent, and instances missed at the lowest threshold."""
+    instances = len(video.segments)
+    proposals = side.proposals.get(video.id)
+    if proposals is None or not len(proposals):
+        return 0.0, instances
+    found = evaluate_recall(
+        [video],
+        {video.id: proposals},
+        subset=None,
+        max_proposals=recall.max_proposals,
+        tiou=recall.tiou,
+    )
+    return found.auc_percent, round(instances * (1.0 - found.recall[0, -1]))

@@ -1,0 +1,77 @@
+"""`actspan report`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from actspan.cli import main
+from tests.report.runs import made_up_videos, write_made_up_run, write_truth
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("jinja2", reason="needs the extra 'report'")
+    folder = tmp_path_factory.mktemp("report")
+    videos = made_up_videos(8)
+    write_made_up_run(folder / "old", videos)
+    write_made_up_run(folder / "new", videos, seed=1)
+    write_truth(folder / "set", videos)
+    return folder
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["report", *map(str, arguments)])
+
+
+def test_a_report_and_its_pictures(folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
+    out = ("--out", tmp_path / "report.html", "--pictures", tmp_path / "pictures")
+    done = run(folder / "old", *out, "--ground-truth", folder / "set", "--videos", 2)
+    assert done.exit_code == 0, done.output
+    assert "1 run(s), 2 video(s)" in done.stdout
+    assert "6 video(s) are not listed" in (tmp_path / "report.html").read_text()
+    names = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert {"recall.png", "recall.svg"} <= names
+    assert len(names) == 6  # and the two videos
+
+
+def test_the_answer_for_machines(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    truth = ("--ground-truth", folder / "set", "--json")
+    done = run(folder / "old", folder / "new", "--out", out, *truth)
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document["bytes"] == out.stat().st_size
+    assert [each["name"] for each in document["runs"]] == ["old", "new"]
+    assert document["runs"][0]["AUC"] > 0
+
+
+def test_notes_are_said(folder: Path, tmp_path: Path) -> None:
+    done = run(folder / "old" / "result.json", "--out", tmp_path / "report.html")
+    assert done.exit_code == 0
+    assert "no curves and no diagnosis" in done.stderr
+    assert "--ground-truth" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "code"),
+    [
+        pytest.param(["old", "old"], "there twice", 1, id="twice"),
+        pytest.param(["old", "--videos", "nobody"], "nobody", 1, id="unknown-video"),
+        pytest.param([], "Missing argument", 2, id="no-run"),
+        pytest.param(["absent"], "does not exist", 2, id="absent"),
+        pytest.param(["set"], "no result.json", 1, id="not-a-run"),
+    ],
+)
+def test_errors(
+    folder: Path, tmp_path: Path, arguments: list[str], message: str, code: int
+) -> None:
+    given = [folder / a if a in ("old", "set", "absent") else a for a in arguments]
+    done = run(*given, "--out", tmp_path / "report.html")
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert not (tmp_path / "report.html").exists()

@@ -1,0 +1,194 @@
+"""The page in a real browser: drawn when seen, usable by keyboard, accessible, closed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actspan import Proposals, Video
+from actspan.data.results import write_result
+from actspan.report.contents import Truth
+from actspan.report.page import write_report
+from tests.report.conftest import Material
+from tests.report.runs import write_truth
+from tests.report.test_page import NASTY
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+PHONE, DESKTOP = 390, 1280
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra 'dev')")
+    pytest.importorskip("jinja2", reason="needs the extra 'report'")
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A page that was opened, and what it complained of or asked for."""
+
+    def __init__(self, browser: Any, path: Path, width: int = DESKTOP, **how: Any) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": 800}, **how)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("console", lambda said: self.complaints.append(said.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.goto(path.as_uri())
+
+    def count(self, selector: str) -> int:
+        found: int = self.page.locator(selector).count()
+        return found
+
+    def ids(self) -> list[str]:
+        texts: list[str] = self.page.locator("#list h4").all_text_contents()
+        return texts
+
+
+@pytest.fixture(scope="module")
+def report(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    write_report([material.first, material.second], out, truth=Truth(material.truth))
+    return out
+
+
+@pytest.fixture
+def visit(browser: Any, report: Path) -> Iterator[Visit]:
+    visit = Visit(browser, report)
+    yield visit
+    visit.page.close()
+    assert visit.complaints == []
+    assert visit.requests == [report.as_uri()]
+
+
+def test_timelines_are_drawn_when_they_come_near(visit: Visit) -> None:
+    assert visit.count("#list .card") == 20
+    assert visit.count("#list svg.timeline") == 0
+    visit.page.locator("#list .card").nth(2).scroll_into_view_if_needed()
+    visit.page.wait_for_selector("#list .card:nth-child(3) svg.timeline")
+    drawn = visit.page.locator("#list .card").nth(2).locator("svg.timeline")
+    assert "Timeline of video2, " in drawn.get_attribute("aria-label")
+    assert drawn.locator(".start").count() == 2  # a curve a run
+    assert drawn.locator(".proposal").count() == 20
+    assert visit.count("#list svg.timeline") < 20
+
+
+def test_the_list_is_found_and_ordered(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_label("Order").select_option("worst first")
+    worst = page.locator("#videos h3:has-text('Worst') + ol h4").all_text_contents()
+    assert visit.ids()[:3] == worst
+    page.get_by_label("Order").select_option("by id")
+    page.get_by_label("Find").fill("video2")
+    page.wait_for_selector("#list .card:nth-child(11):last-child")
+    assert page.locator("#count").text_content() == "11 video(s), 11 shown"
+    assert visit.ids()[0] == "video2"
+    page.get_by_label("Find").fill("THROW")  # a label that every video's proposals have
+    page.wait_for_selector("#list .card:nth-child(20)")
+
+
+def test_more_is_shown_by_keyboard(visit: Visit) -> None:
+    more = visit.page.get_by_role("button", name="Show more")
+    more.focus()
+    visit.page.keyboard.press("Enter")
+    assert visit.count("#list .card") == 30
+    assert visit.page.evaluate("document.activeElement.textContent") == visit.ids()[20]
+    assert not more.is_visible()
+
+
+def test_proposals_have_a_table(visit: Visit) -> None:
+    card = visit.page.locator(".card").first
+    card.locator("summary").focus()
+    visit.page.keyboard.press("Enter")
+    rows = card.locator("table").last.locator("tbody tr")
+    rows.last.wait_for()
+    assert rows.count() == 10
+    assert rows.first.locator("td").last.text_content() in ("jump", "throw")
+
+
+def test_the_theme_can_be_chosen(visit: Visit) -> None:
+    page = visit.page
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(colour)
+    page.get_by_role("button", name="Dark").click()
+    assert page.evaluate(colour) != light
+    page.reload()
+    visit.requests.pop()
+    assert page.evaluate(colour) != light  # kept
+    page.get_by_role("button", name="Light").click()
+    assert page.evaluate(colour) == light
+
+
+def test_printing_draws_what_is_listed(visit: Visit) -> None:
+    assert visit.page.pdf(format="A4").startswith(b"%PDF")
+    assert visit.count(".card") == visit.count("svg.timeline")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", DESKTOP), ("dark", PHONE)])
+def test_axe_finds_nothing(
+    browser: Any, material: Material, tmp_path: Path, scheme: str, width: int
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe (dev)")
+    out, runs = tmp_path / "report.html", [material.first, material.second]
+    write_report(runs, out, truth=Truth(material.truth), videos=["2"])  # axe reads every element
+    visit = Visit(browser, out, width, color_scheme=scheme)
+    visit.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    visit.page.locator("#list .card").first.scroll_into_view_if_needed()
+    visit.page.wait_for_selector("#list svg.timeline")
+    found = axe.Axe().run(visit.page)
+    assert found.violations_count == 0, found.generate_report()
+    visit.page.close()
+
+
+def test_a_phone_scrolls_in_one_direction(browser: Any, report: Path) -> None:
+    visit = Visit(browser, report, PHONE)
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == PHONE
+    visit.page.close()
+
+
+def test_without_scripts_all_but_timelines_is_there(browser: Any, report: Path) -> None:
+    visit = Visit(browser, report, java_script_enabled=False)
+    assert visit.count("svg.chart") > 8
+    assert not visit.page.locator("#all").is_visible()
+    assert not visit.page.get_by_role("button", name="Dark").is_visible()
+    visit.page.close()
+
+
+def test_names_cannot_break_out(browser: Any, tmp_path: Path) -> None:
+    video = Video(NASTY, 60.0, "validation", np.array([[0.0, 40.0]]), (NASTY,))
+    result, out = tmp_path / "result.json", tmp_path / "report.html"
+    write_result(result, {NASTY: Proposals([0.0], [9.0], [0.5])})
+    write_report([result], out, truth=Truth(write_truth(tmp_path / "set", [video])))
+    visit = Visit(browser, out)
+    visit.page.locator("#list .card").scroll_into_view_if_needed()
+    visit.page.wait_for_selector("#list svg.timeline")
+    visit.page.locator("#list summary").click()
+    assert visit.ids() == [NASTY]
+    assert visit.count("img") == 0
+    assert visit.complaints == []
+    visit.page.close()
+
+
+def test_5000_videos_open_at_once(browser: Any, tmp_path: Path) -> None:
+    result, out = tmp_path / "result.json", tmp_path / "report.html"
+    proposals = Proposals(np.arange(20.0), np.arange(20.0) + 5, np.linspace(1, 0, 20))
+    write_result(result, {f"video{i}": proposals for i in range(5000)})
+    write_report([result], out)
+    visit = Visit(browser, out)
+    assert visit.page.locator("#count").text_content() == "5,000 video(s), 20 shown"
+    ready = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
+    assert visit.page.evaluate(ready) < 5000  # ms; some 300 on an idle machine
+    assert visit.complaints == []
+    visit.page.close()

@@ -1,0 +1,147 @@
+"""What a report gathers, and what it says is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actspan import evaluate_recall
+from actspan.errors import AnnotationError, ConfigError, ResultError
+from actspan.files import sha256
+from actspan.report.contents import Truth, gather, name_runs
+from actspan.report.videos import list_videos
+from actspan.run import CANDIDATES, RESULT, SCORES, Run, write_info
+from tests.report.conftest import Material
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        pytest.param(["a/run"], ["run"], id="one"),
+        pytest.param(["a/new", "a/old"], ["new", "old"], id="folders"),
+        pytest.param(["a/run", "b/run"], ["a/run", "b/run"], id="same-name"),
+        pytest.param(["x/a/run", "y/a/run", "run"], ["x/a/run", "y/a/run", None], id="deep"),
+    ],
+)
+def test_runs_are_named_by_what_tells_them_apart(
+    tmp_path: Path, paths: list[str], names: list[str | None]
+) -> None:
+    given = name_runs([tmp_path / path for path in paths])
+    assert [a for a, b in zip(given, names, strict=True) if b] == [b for b in names if b]
+
+
+@pytest.mark.parametrize("count", [0, 8])
+def test_too_few_or_too_many_runs(tmp_path: Path, count: int) -> None:
+    with pytest.raises(ConfigError, match="compares 1 to 7"):
+        gather([tmp_path / str(i) for i in range(count)])
+
+
+def test_a_run_twice(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there twice"):
+        gather([tmp_path, tmp_path / "x" / ".."])
+
+
+def test_two_runs_with_everything(material: Material) -> None:
+    contents = gather([material.first, material.second], Truth(material.truth))
+    first, second = contents.sides
+    assert contents.has_truth
+    assert len(contents.videos) == 30
+    expected = evaluate_recall(material.truth, material.first)
+    assert first.recall is not None
+    assert first.recall.summary() == expected.summary()
+    assert first.diagnosis is not None
+    assert first.calibration is not None
+    assert first.detection is None
+    assert second.detection is not None
+    assert second.mistakes is not None
+    assert not [note for note in contents.notes if "missing" in note]
+
+
+def test_a_result_alone_says_what_is_missing(material: Material) -> None:
+    contents = gather([material.first / RESULT], Truth(material.truth))
+    (side,) = contents.sides
+    assert side.recall is not None
+    assert side.diagnosis is None
+    assert "no curves and no diagnosis" in contents.notes[0]
+
+
+@pytest.mark.parametrize("name", [SCORES, CANDIDATES])
+def test_a_run_with_a_file_missing(material: Material, tmp_path: Path, name: str) -> None:
+    run = shutil.copytree(material.first, tmp_path / "run")
+    (run / name).unlink()
+    contents = gather([run], Truth(material.truth))
+    assert contents.sides[0].diagnosis is None
+    assert any(f"{name} missing" in note for note in contents.notes)
+
+
+def test_without_ground_truth(material: Material) -> None:
+    contents = gather([material.first])
+    assert not contents.has_truth
+    assert contents.sides[0].recall is None
+    assert "--ground-truth" in contents.notes[-1]
+    assert len(list_videos(contents).videos) == 30
+
+
+def test_the_ground_truth_that_a_run_was_made_from(material: Material, tmp_path: Path) -> None:
+    run = shutil.copytree(material.first, tmp_path / "run")
+    checksum = sha256(material.truth / "annotations.json")
+    made_from = {"path": str(material.truth), "annotations_sha256": checksum}
+    write_info(run, {"dataset": made_from})
+    assert "which the run was made from" in gather([run]).source
+    write_info(run, {"dataset": made_from | {"annotations_sha256": "0" * 64}})
+    assert not gather([run]).has_truth
+    write_info(run, {"dataset": made_from})
+    of_no_use = gather([run], Truth(subset="testing"))
+    assert not of_no_use.has_truth
+    assert any("of no use" in note for note in of_no_use.notes)
+    with pytest.raises(AnnotationError, match="no video with instances"):
+        gather([run], Truth(material.truth, subset="testing"))
+
+
+def test_neither_a_run_nor_a_result(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match=r"no result\.json"):
+        gather([tmp_path])
+
+
+def test_videos_are_listed_worst_first(material: Material) -> None:
+    contents = gather([material.first, material.second], Truth(material.truth))
+    listing = list_videos(contents)
+    mean = listing.auc.mean(axis=0)
+    assert (np.diff(mean[:-1]) >= 0).all()
+    assert np.isnan(mean[-1])  # the video without instances
+    worst, best = listing.extremes(3)
+    assert worst == [0, 1, 2]
+    assert best == [28, 27, 26]
+    video = listing.videos[0]
+    alone = evaluate_recall([video], {video.id: Run.load(material.first).proposals()[video.id]})
+    assert listing.auc[0, 0] == alone.auc_percent
+
+
+def test_a_choice_of_videos(material: Material) -> None:
+    contents = gather([material.first], Truth(material.truth))
+    everything = [video.id for video in list_videos(contents).videos]
+    some = list_videos(contents, ["5"])
+    assert [v.id for v in some.videos] == [*everything[:3], *everything[27:29]]
+    assert some.unlisted == 25
+    assert {v.id for v in list_videos(contents, ["v_video3", "video4"]).videos} == {
+        "video3",
+        "video4",
+    }
+    assert list_videos(contents, ["1000"]).unlisted == 1  # the one that cannot be judged
+    with pytest.raises(ConfigError, match="nobody"):
+        list_videos(contents, ["video3", "nobody"])
+
+
+def test_videos_without_proposals_are_missed_entirely(material: Material, tmp_path: Path) -> None:
+    document = json.loads((material.first / RESULT).read_text())
+    del document["results"]["video3"]
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    contents = gather([tmp_path / "result.json"], Truth(material.truth))
+    listing = list_videos(contents, ["video3"])
+    assert listing.auc[0, 0] == 0
+    assert listing.missed[0, 0] == len(listing.videos[0].segments)
+    assert any("count as missed" in note for note in contents.notes)

@@ -1,0 +1,209 @@
+"""The page as text: whole, closed to the outside, safe with any name, and small."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actspan import BoundaryScores, Proposals, Video
+from actspan.data.results import write_result
+from actspan.errors import DataError, MissingExtraError
+from actspan.report.contents import Truth, gather
+from actspan.report.packed import pack
+from actspan.report.page import check_page, render, write_report
+from actspan.report.svg import Scale, add, markup, new_chart, spread
+from actspan.report.videos import list_videos
+from actspan.run import RESULT, Run
+from tests.report.conftest import Material
+from tests.report.runs import made_up_videos, write_made_up_run, write_truth
+
+NASTY = "</script><img src=x onerror=alert(1)>\"'&{{7*7}}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _needs_jinja2() -> None:
+    pytest.importorskip("jinja2", reason="needs the extra 'report'")
+
+
+class Page(HTMLParser):
+    """Elements of a page, and the text of its headings."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def page(material: Material) -> str:
+    contents = gather([material.first, material.second], Truth(material.truth))
+    return render(contents, list_videos(contents)).decode()
+
+
+def data_of(page: str) -> dict[str, Any]:
+    inside = page.partition('id="data">')[2].partition("</script>")[0]
+    document: dict[str, Any] = json.loads(inside)
+    return document
+
+
+def test_the_page_has_every_chapter(page: str) -> None:
+    ids = {attributes.get("id") for _, attributes in Page(page).elements}
+    chapters = {"recall", "lost", "gains", "kinds", "calibration", "detections", "videos", "runs"}
+    assert chapters <= ids
+    assert "B less A" in page
+
+
+def test_the_same_contents_give_the_same_bytes(material: Material) -> None:
+    contents = gather([material.first], Truth(material.truth))
+    listing = list_videos(contents)
+    assert render(contents, listing) == render(contents, listing)
+
+
+def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
+    for tag, attributes in Page(page).elements:
+        assert tag not in ("link", "img", "iframe", "object", "embed", "base")
+        assert not {"src", "srcset", "action", "style"} & set(attributes)
+        assert (attributes.get("href") or "#").startswith("#")
+    assert "http" not in re.sub(r"http-equiv|http://www\.w3\.org/2000/svg", "", page)
+    assert "@import" not in page
+
+
+def test_the_policy_names_what_may_run_by_its_hash(page: str) -> None:
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy is not None
+    allowed = policy[1].replace("&#39;", "'")
+    assert allowed.startswith("default-src 'none'")
+    assert "unsafe" not in allowed
+    inline = re.findall(r"<(?:style|script|script type=\"module\")>(.*?)</", page, re.DOTALL)
+    assert len(inline) == 3
+    for text in inline:
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in allowed
+
+
+def test_names_cannot_break_out(tmp_path: Path) -> None:
+    video = Video(NASTY, 60.0, "validation", np.array([[0.0, 10.0]]), (NASTY,))
+    other = Video("b", 60.0, "validation", np.array([[0.0, 10.0]]), (NASTY,))
+    folder = tmp_path / NASTY.replace("/", "|")
+    folder.mkdir()
+    write_result(folder / RESULT, {v.id: Proposals([0.0], [9.0], [0.5]) for v in (video, other)})
+    out = tmp_path / "report.html"
+    write_report([folder], out, truth=Truth(write_truth(tmp_path / "set", [video, other])))
+    page = out.read_text()
+    parsed = Page(page)
+    assert "img" not in [tag for tag, _ in parsed.elements]
+    assert sum(tag == "script" for tag, _ in parsed.elements) == 3
+    assert NASTY in parsed.texts
+    assert data_of(page)["videos"][0]["id"] in (NASTY, "b")
+    assert NASTY in data_of(page)["labels"]
+
+
+def test_data_are_what_the_run_holds(material: Material, page: str) -> None:
+    packed = data_of(page)
+    video = packed["videos"][3]
+    run = Run.load(material.first)
+    with run.scores() as scores:
+        curves = np.asarray(scores.read(video["id"]))
+    cells = np.frombuffer(base64.b64decode(video["runs"][0]["curves"]), np.uint8).reshape(3, -1)
+    assert np.abs(cells / 255 - curves).max() <= 0.5 / 255 + 1e-6
+    found = run.proposals()[video["id"]]
+    values = np.frombuffer(base64.b64decode(video["runs"][0]["proposals"]), "<f4").reshape(3, -1)
+    best = found[:10]
+    np.testing.assert_allclose(values, [best.start, best.end, best.score], rtol=1e-6)
+    assert "labels" not in video["runs"][0]
+    labels = [packed["labels"][code] for code in video["runs"][1]["labels"]]
+    assert set(labels) <= {"jump", "throw"}
+
+
+def test_long_curves_keep_their_peaks(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    action = np.zeros(5000, np.float32)
+    action[[7, 4999]] = 1
+    scores = BoundaryScores(action, action, action)
+    monkeypatch.setattr("actspan.data.scores.ScoreFiles.read", lambda *_: scores)
+    contents = gather([material.first / RESULT])
+    side = gather([material.first], Truth(material.truth)).sides[0]
+    contents = type(contents)((side,), contents.videos, "", "", ())
+    packed = pack(contents, list_videos(contents, ["video1"]))
+    cells = np.frombuffer(base64.b64decode(packed["videos"][0]["runs"][0]["curves"]), np.uint8)
+    assert len(cells) == 3 * 400
+    assert cells.reshape(3, 400).argmax(axis=1).tolist() == [0, 0, 0]
+    assert cells.reshape(3, 400)[:, -1].tolist() == [255, 255, 255]
+
+
+def test_two_runs_of_5000_videos_fit_into_15_megabytes(tmp_path: Path) -> None:
+    few, many = made_up_videos(2), made_up_videos(102)
+    sizes = []
+    for videos in (few, many):
+        folder = tmp_path / str(len(videos))
+        folder.mkdir()
+        runs = [write_made_up_run(folder / name, videos) for name in ("a", "b")]
+        truth = Truth(write_truth(folder / "set", videos))
+        sizes.append(write_report(runs, folder / "report.html", truth=truth).size)
+    each = (sizes[1] - sizes[0]) / 100 + 2 * 4 * (100 - 60)  # 100 cells a curve, not 60
+    assert sizes[0] + 5000 * each < 15e6
+
+
+def test_a_page_without_ground_truth(material: Material, tmp_path: Path) -> None:
+    written = write_report([material.first], tmp_path / "report.html")
+    page = written.path.read_text()
+    assert written.size == len(page.encode())
+    assert "without ground truth" in page
+    assert 'id="recall"' not in page
+    assert data_of(page)["videos"][0]["auc"] == [None]
+
+
+def test_places_are_checked_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="is a folder"):
+        check_page(tmp_path)
+    with pytest.raises(DataError, match="folder does not exist"):
+        check_page(tmp_path / "absent" / "a.html")
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtraError, match=r"actspan\[report\]"):
+        check_page(tmp_path / "a.html")
+
+
+@pytest.mark.parametrize(
+    ("places", "moved"),
+    [
+        pytest.param([10.0, 12.0, 40.0], [10.0, 15.0, 40.0], id="down"),
+        pytest.param([48.0, 49.0], [45.0, 50.0], id="not-below-the-end"),
+        pytest.param([12.0, 10.0], [15.0, 10.0], id="any-order"),
+    ],
+)
+def test_labels_are_spread(places: list[float], moved: list[float]) -> None:
+    assert spread(places, 5.0, 0.0, 50.0) == moved
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        pytest.param(0, 100, [0, 20, 40, 60, 80, 100], id="percent"),
+        pytest.param(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1], id="share"),
+        pytest.param(-0.7, 9.5, [0, 5], id="below-zero"),
+        pytest.param(0, 0.1, [0, 0.02, 0.04, 0.06, 0.08, 0.1], id="small"),
+    ],
+)
+def test_ticks_are_round(low: float, high: float, ticks: list[float]) -> None:
+    assert Scale(low, high, 0, 400).ticks() == pytest.approx(ticks)
+
+
+def test_charts_escape_what_they_are_told() -> None:
+    chart = new_chart(10, NASTY)
+    add(chart, "text", text=NASTY)
+    assert "<img" not in markup(chart)
