@@ -209,7 +209,10 @@ def jobs_from_features(
     ------
     DatasetError, FeatureError
         As `check_dataset`.
+    StoreError
+        The dataset was packed for another kind of model.
     """
+    dataset.require_fit(bundle.config)
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
     progress = partial(report, "check") if report else None
     dataset = check_dataset(dataset, channels=channels, on_error=on_error, progress=progress)
@@ -265,7 +268,7 @@ def _seconds_of(dataset: Dataset) -> tuple[dict[str, float], str]:
     seconds = {v.id: annotated_seconds(v) for v in dataset.videos}
     if checked is None:
         return seconds, "positions are scaled by the videos' annotated durations"
-    seconds |= {v.id: checked.read(v.id).seconds for v in checked.videos}
+    seconds |= {v.id: checked.open(v.id).seconds for v in checked.videos}
     return seconds, "positions are scaled by the span of the features that lie in the dataset"
 
 

@@ -14,6 +14,8 @@ from actspan.errors import ShapeError
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
+_NO_PAIRS: Float64 = np.empty((0, 2))
+
 
 def _vector(name: str, value: ArrayLike, dtype: type[np.floating[Any]]) -> NDArray[Any]:
     array = np.ascontiguousarray(value, dtype=dtype)
@@ -220,6 +222,14 @@ class Features:
         return self.span if self.output_span is None else self.output_span
 
 
+def _pairs(value: ArrayLike) -> Float64:
+    """An (M, 2) array; datasets have many videos, so no view and no empty array is kept twice."""
+    array = np.asarray(value, dtype=np.float64)
+    if array.size == 0:
+        return _NO_PAIRS
+    return array if array.shape[1:] == (2,) else array.reshape(-1, 2)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Video:
     """One annotated video.
@@ -253,7 +263,7 @@ class Video:
     id: str
     duration: float
     subset: str = ""
-    segments: Float64 = field(default_factory=lambda: np.empty((0, 2)))
+    segments: Float64 = field(default_factory=lambda: _NO_PAIRS)
     labels: tuple[str, ...] = ()
     frames: int | None = None
     fps: float | None = None
@@ -261,15 +271,15 @@ class Video:
     snippet_stride: float | None = None
     snippet_length: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
-    ignored: Float64 = field(default_factory=lambda: np.empty((0, 2)))
+    ignored: Float64 = field(default_factory=lambda: _NO_PAIRS)
 
     def __post_init__(self) -> None:
-        segments = np.asarray(self.segments, dtype=np.float64).reshape(-1, 2)
-        object.__setattr__(self, "segments", segments)
-        ignored = np.asarray(self.ignored, dtype=np.float64).reshape(-1, 2)
-        object.__setattr__(self, "ignored", ignored)
-        if len(self.labels) != len(segments):
-            raise ShapeError(f"{self.id}: {len(self.labels)} labels for {len(segments)} segments")
+        object.__setattr__(self, "segments", _pairs(self.segments))
+        object.__setattr__(self, "ignored", _pairs(self.ignored))
+        if len(self.labels) != len(self.segments):
+            raise ShapeError(
+                f"{self.id}: {len(self.labels)} labels for {len(self.segments)} segments"
+            )
 
     def instances(self) -> Iterator[tuple[float, float, str]]:
         """(start, end, label) of every instance, seconds."""

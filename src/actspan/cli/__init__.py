@@ -16,16 +16,24 @@ class LazyGroup(click.Group):
     # command: (module, one line for --help)
     table: ClassVar[dict[str, tuple[str, str]]] = {
         "demo": ("actspan.cli.demo", "See the main job on a small made-up dataset."),
+        "extract": ("actspan.cli.extract", "Turn videos into a dataset of snippet features."),
         "train": ("actspan.cli.train", "Train TEM and PEM on a dataset folder into a bundle."),
         "convert": ("actspan.cli.convert", "Turn published checkpoints into a bundle."),
         "export": ("actspan.cli.export", "Write a bundle's networks as ONNX, checked numerically."),
         "optimize": ("actspan.cli.optimize", "Rewrite any ONNX file by graph passes, checked."),
+        "compile": ("actspan.cli.compile", "Compile a bundle's networks for a device."),
         "verify": ("actspan.cli.verify", "Hold every way to run a model against its checkpoint."),
+        "deploy": ("actspan.cli.deploy", "Checkpoints to a device in one go, with proof."),
         "backends": ("actspan.cli.backends", "List the inference runtimes that are usable here."),
+        "pack": ("actspan.cli.pack", "Pack a dataset's features for quick reading."),
         "propose": ("actspan.cli.propose", "Find scored segments in the videos of a dataset."),
+        "staged": ("actspan.cli.staged", "The same through files, around a device's own runner."),
         "label": ("actspan.cli.label", "Turn proposals into detections: give them labels."),
         "annotate": ("actspan.cli.annotate", "Convert annotations from one form to another."),
         "evaluate": ("actspan.cli.evaluate", "Average recall (AR@AN, AUC) of proposals."),
+        "report": ("actspan.cli.report", "What there is to see of runs, as one page."),
+        "bench": ("actspan.cli.bench", "How fast a model runs here, and whether it is right."),
+        "compare": ("actspan.cli.compare", "Speeds beside each other: results, logs, commands."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -7,16 +7,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from math import inf, isnan
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
+from numpy.typing import DTypeLike
 
 from actspan.config import FeatureSpec
 from actspan.data.dataset import Dataset
 from actspan.data.problems import Loss, Problem, stop_on_errors
 from actspan.data.readers import read_array
-from actspan.data.timebase import infer_grid, snippet_grid
+from actspan.data.store import Packed
+from actspan.data.timebase import SnippetGrid, infer_grid, snippet_grid
 from actspan.errors import FeatureError
 from actspan.parallel import map_ordered
 from actspan.types import Video
@@ -33,6 +36,7 @@ class _Seen:
 
     video: Video
     shape: tuple[int, ...] = ()
+    grid: SnippetGrid | None = None  # where it was settled before: in a store
     header: bool = False  # a CSV: rows are snippets whatever the counts
     problem: Problem | None = None
 
@@ -41,18 +45,22 @@ def check_dataset(
     dataset: Dataset,
     *,
     channels: int | None = None,
+    dtype: DTypeLike = np.float32,
     on_error: Literal["fail", "skip"] = "fail",
     progress: Progress | None = None,
 ) -> Dataset:
     """Check annotations and every feature file; settle layout, channels and snippet grid.
 
     Reads all features once: missing, extra, repeated, empty, truncated and non-finite files,
-    wrong channels or layout, segments without length or outside their video.
+    wrong channels or layout, segments without length or outside their video. Features of a store
+    were read when they were packed, and are not read again.
 
     Parameters
     ----------
     channels : int, optional
         What the model expects.
+    dtype : dtype
+        What features will be kept as: larger values are problems.
     on_error : "fail" or "skip"
         Raise with all findings, or go on without what is bad.
     progress : callable, optional
@@ -72,7 +80,7 @@ def check_dataset(
         Nothing tells (T, C) from (C, T).
     """
     problems = [*dataset.problems, *_segment_problems(dataset), *_orphans(dataset)]
-    seen = list(_look_at_all(dataset, progress))
+    seen = list(_look_at_all(dataset, np.dtype(dtype), progress))
     problems += [look.problem for look in seen if look.problem]
     good = [look for look in seen if look.problem is None]
     spec, notes = dataset.spec, list(dataset.assumptions)
@@ -81,8 +89,9 @@ def check_dataset(
         problems += wrong
         bad = {p.video for p in wrong}
         good = [look for look in good if look.video.id not in bad]
-        spec, note = _settle_grid(spec, good)
-        notes += note
+        if dataset.packing is None:
+            spec, note = _settle_grid(spec, good)
+            notes += note
         problems += _grid_problems(spec, good)
     if on_error == "fail":
         stop_on_errors(problems)
@@ -105,12 +114,14 @@ def _nothing(dataset: Dataset) -> Problem:
 
 def good_segments(video: Video) -> np.ndarray:
     """Which segments have a length and lie in their video, (M,) bool."""
-    start, end = video.segments.T
-    slack = max(_SLACK_SECONDS, _SLACK_SHARE * video.duration)
-    latest = np.inf if np.isnan(video.duration) else video.duration
-    inside = (start >= 0) & (start < latest) & (end <= latest + slack)
-    good: np.ndarray = np.isfinite(video.segments).all(axis=1) & (end > start) & inside
-    return good
+    latest = inf if isnan(video.duration) else video.duration
+    slack = max(_SLACK_SECONDS, _SLACK_SHARE * latest)
+    # plain numbers: videos have few segments, and a dataset may have many videos
+    good = [
+        0 <= start < end < inf and start < latest and end <= latest + slack
+        for start, end in video.segments.tolist()
+    ]
+    return np.array(good, dtype=bool)
 
 
 def _without_bad_segments(video: Video) -> Video:
@@ -140,34 +151,66 @@ def _orphans(dataset: Dataset) -> Iterator[Problem]:
             yield Problem(name, str(entry), "features without annotation", remedy, Loss.FILE)
 
 
-def _look_at_all(dataset: Dataset, progress: Progress | None) -> Iterator[_Seen]:
+def _look_at_all(
+    dataset: Dataset, dtype: np.dtype[Any], progress: Progress | None
+) -> Iterator[_Seen]:
+    look_at = partial(_look_at, dataset, dtype)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        looks = map_ordered(pool, partial(_look_at, dataset), dataset.videos, ahead=64)
+        if dataset.packing is None:
+            looks = map_ordered(pool, look_at, dataset.videos, ahead=64)
+        else:  # nothing is read, so there is nothing to share out
+            looks = map(look_at, dataset.videos)
         for done, look in enumerate(looks, start=1):
             if progress:
                 progress(done, len(dataset))
             yield look
 
 
-def _look_at(dataset: Dataset, video: Video) -> _Seen:
+def _look_at(dataset: Dataset, dtype: np.dtype[Any], video: Video) -> _Seen:
     entry = dataset.entries.get(video.id)
     if entry is None:
-        todo = "extract its features, or remove it from the annotations"
-        return _Seen(video, problem=Problem(video.id, str(dataset.path), "no features", todo))
-    remedy = "extract its features again"
-    try:
-        array = read_array(entry, mapped=True)
-    except FeatureError as error:
-        what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
-        return _Seen(video, problem=Problem(video.id, str(entry), what, remedy))
-    bad = sum(
-        int(np.count_nonzero(~np.isfinite(array[i : i + _ROWS])))
-        for i in range(0, len(array), _ROWS)
+        return _Seen(video, problem=_no_features(dataset, video.id))
+    if isinstance(entry, Packed):
+        array, what = entry.values, ""
+        if not np.can_cast(array.dtype, dtype):  # it was checked for a larger type
+            what = _bad_values(array, dtype)
+    else:
+        try:
+            array = read_array(entry, mapped=True)
+            what = _bad_values(array, dtype)
+        except FeatureError as error:
+            what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
+    if what:
+        problem = Problem(video.id, str(entry), what, "extract its features again")
+        return _Seen(video, problem=problem)
+    if isinstance(entry, Packed):
+        return _Seen(video, array.shape, entry.grid)
+    return _Seen(video, array.shape, header=entry.path.suffix == ".csv")
+
+
+def _no_features(dataset: Dataset, name: str) -> Problem:
+    why = None if dataset.packing is None else dataset.packing.left_out.get(name)
+    what = "no features" if why is None else f"left out when the dataset was packed: {why}"
+    remedy = "extract its features, or remove it from the annotations"
+    return Problem(name, str(dataset.path), what, remedy)
+
+
+def _bad_values(array: np.ndarray, dtype: np.dtype[Any]) -> str:
+    """What is wrong with an array's values, or nothing."""
+    endless = large = 0
+    for begin in range(0, len(array), _ROWS):
+        block = array[begin : begin + _ROWS]
+        with np.errstate(over="ignore"):
+            kept = block.astype(dtype, copy=False)
+        bad = int(np.count_nonzero(~np.isfinite(kept)))
+        if bad:
+            endless += int(np.count_nonzero(~np.isfinite(block)))
+            large += bad
+    if endless:
+        return f"{endless} value(s) NaN or infinite"
+    return (
+        f"{large} value(s) beyond {np.finfo(dtype).max:g}, too large for {dtype}" if large else ""
     )
-    if bad:
-        what = f"{bad} value(s) NaN or infinite"
-        return _Seen(video, problem=Problem(video.id, str(entry), what, remedy))
-    return _Seen(video, array.shape, entry.path.suffix == ".csv")
 
 
 def _settle(
@@ -229,7 +272,7 @@ def _grid_problems(spec: FeatureSpec, seen: list[_Seen]) -> Iterator[Problem]:
     for look in seen:
         video, snippets = look.video, _snippets(look, spec)
         try:
-            stride, length, _ = snippet_grid(video, spec, snippets)
+            stride, length, _ = look.grid or snippet_grid(video, spec, snippets)
         except FeatureError as error:
             yield Problem(video.id, "annotations", str(error), "give stride_seconds, or fps")
             continue

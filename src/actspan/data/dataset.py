@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import numpy as np
-from numpy.typing import NDArray
+import msgspec
 
-from actspan.config import FeatureSpec, from_dict, read_toml
+from actspan.config import FeatureSpec, PipelineConfig, from_dict, read_toml
 from actspan.data.annotations import (
     canonical_id,
     canonical_subset,
@@ -20,9 +19,11 @@ from actspan.data.annotations import (
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
 from actspan.data.readers import HDF5_SUFFIXES, SUFFIXES, Entry, list_entries, read_array
+from actspan.data.recording import Recording
 from actspan.data.rescale import Edge
-from actspan.data.timebase import SnippetGrid, snippet_grid
-from actspan.errors import AnnotationError, DataError, FeatureError, ShapeError
+from actspan.data.store import Manifest, Packed, find_manifest, open_shards
+from actspan.data.timebase import snippet_grid
+from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
 
 SPEC_FILE = "dataset.toml"
@@ -45,7 +46,7 @@ class Dataset:
     path : Path
         The dataset folder.
     videos : tuple of Video
-    entries : mapping of video id to Entry
+    entries : mapping of video id to Entry or Packed
         Where each video's features lie.
     annotated : frozenset of str
         Every video that the source knows, in whichever subset.
@@ -57,6 +58,8 @@ class Dataset:
         What was taken for granted, for people to read.
     problems : tuple of Problem
         What was already found wrong.
+    packing : Manifest, optional
+        How features were packed, where the folder is a store; they were checked then.
 
     Examples
     --------
@@ -67,12 +70,13 @@ class Dataset:
 
     path: Path
     videos: tuple[Video, ...]
-    entries: dict[str, Entry]
+    entries: Mapping[str, Entry | Packed]
     annotated: frozenset[str]
     spec: FeatureSpec
     form: str = "activitynet"
     assumptions: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    packing: Manifest | None = None
     _by_id: dict[str, Video] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -82,22 +86,26 @@ class Dataset:
     def load(cls, path: Path | str, *, features: bool = True) -> Self:
         """Find annotations, features and `dataset.toml` in a folder.
 
-        The authors' own layout is recognised by its files. A folder without annotations but with
-        features is a dataset of unannotated videos. With `features=False` (evaluation, or boundary
-        scores computed elsewhere) only annotations are looked for.
+        The authors' own layout is recognised by its files, and so is a store (`actspan pack`). A
+        folder without annotations but with features is a dataset of unannotated videos. With
+        `features=False` (evaluation, or boundary scores computed elsewhere) only annotations are
+        looked for.
 
         Raises
         ------
         DataError
             No such folder, or nothing in it that can be used.
+        StoreError
+            It is a store, and damaged.
         ConfigError
             `dataset.toml` has an unknown key or a bad value.
         """
         path = Path(path)
         if not path.is_dir():
             raise DataError(f"{path}: no such folder; a dataset folder is needed")
-        spec = _read_spec(path)
-        entries, problems = _find_features(path) if features else ({}, [])
+        packing = find_manifest(path)
+        spec = _read_spec(path, packing)
+        entries, problems = _find_features(path, packing) if features else ({}, [])
         if find_annotations(path) is None:
             if not entries:
                 raise AnnotationError(
@@ -112,8 +120,19 @@ class Dataset:
             found = read_annotations(path)
             videos, form, assumptions = found.videos, found.form, found.assumptions
             problems = [*found.problems, *problems]
-        annotated = frozenset(video.id for video in videos)
-        return cls(path, videos, entries, annotated, spec, form, assumptions, tuple(problems))
+        if packing is not None and features:
+            assumptions = (*assumptions, *packing.assumptions)
+        return cls(
+            path=path,
+            videos=videos,
+            entries=entries,
+            annotated=frozenset(video.id for video in videos),
+            spec=spec,
+            form=form,
+            assumptions=assumptions,
+            problems=tuple(problems),
+            packing=packing,
+        )
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -130,6 +149,8 @@ class Dataset:
     @property
     def edge(self) -> Edge:
         """How rescaling fills cells beyond the outer snippets: as published for that layout."""
+        if self.packing is not None and self.packing.edge is not None:
+            return self.packing.edge  # done already
         return "zero" if self.form == "authors" else "clamp"
 
     def subset(self, name: str | None) -> Self:
@@ -163,6 +184,17 @@ class Dataset:
         """Keep exactly these videos (as given: their segments may have changed)."""
         return replace(self, videos=tuple(videos))
 
+    def require_fit(self, config: PipelineConfig) -> None:
+        """Refuse a model for which the features were packed in the wrong way.
+
+        Raises
+        ------
+        StoreError
+            As `Manifest.require_fit`.
+        """
+        if self.packing is not None:
+            self.packing.require_fit(config, self.path)
+
     def read(self, video_id: str) -> Features:
         """Read one video's features and place them in time.
 
@@ -185,6 +217,8 @@ class Dataset:
         if video_id not in self.entries:
             raise FeatureError(f"{self.path}: no features for video {video_id!r}")
         entry = self.entries[video_id]
+        if isinstance(entry, Packed):
+            return Recording(entry, entry.values, entry.grid)
         array = read_array(entry, mapped=mapped)
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
@@ -194,57 +228,24 @@ class Dataset:
         return Recording(entry, values, grid)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Recording:
-    """One video's features, read in parts.
-
-    Attributes
-    ----------
-    entry : Entry
-        Where they lie.
-    values : (n, C) array
-        In memory or mapped, of any numeric type.
-    grid : SnippetGrid
-        How they lie in time.
-    """
-
-    entry: Entry
-    values: NDArray[Any]
-    grid: SnippetGrid
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def rows(self, first: int, last: int) -> Features:
-        """The snippets first <= i < last, with their share of the output span.
-
-        Raises
-        ------
-        FeatureError
-            They hold NaN or infinity.
-        """
-        values = np.asarray(self.values[first:last], dtype=np.float32)
-        stride, length, span = self.grid
-        output_span = None if span is None else span * (len(values) / len(self.values))
-        try:
-            return Features(values, stride, length, output_span)
-        except ShapeError as error:
-            raise FeatureError(f"{self.entry}: {error}") from error
-
-
-def _read_spec(path: Path) -> FeatureSpec:
+def _read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
     file = path / SPEC_FILE
-    if not file.is_file():
-        return FeatureSpec()
-    values = read_toml(file)
+    values = read_toml(file) if file.is_file() else {}
     unknown = set(values) - {"features"}
     if unknown:
         raise DataError(f"{file}: unknown table(s) {sorted(unknown)}; only [features] is known")
-    return from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
+    spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
+    if packing is None:
+        return spec
+    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC")
 
 
-def _find_features(path: Path) -> tuple[dict[str, Entry], list[Problem]]:
-    """Index feature files by video id; repeated ids and unreadable containers are problems."""
+def _find_features(
+    path: Path, packing: Manifest | None
+) -> tuple[Mapping[str, Entry | Packed], list[Problem]]:
+    """Index features by video id; repeated ids and unreadable containers are problems."""
+    if packing is not None:
+        return open_shards(path, packing), []
     entries: dict[str, Entry] = {}
     problems: list[Problem] = []
     for file in _feature_files(path):

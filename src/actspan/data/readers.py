@@ -130,28 +130,40 @@ def _hdf5_keys(path: Path) -> list[str]:
 
 def _read_csv(path: Path, key: str | None) -> NDArray[np.float32]:
     """One row a snippet; a first row that is not numeric is a header."""
+    import pyarrow as pa
     from pyarrow import csv
 
-    options = csv.ReadOptions(autogenerate_column_names=not _has_header(path), use_threads=False)
-    table = csv.read_csv(path, read_options=options)
-    columns = []
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if str(column.type) not in ("double", "float", "int64"):
-            raise ValueError(f"column {name} holds {column.type}, not numbers")
-        if column.null_count:
-            raise ValueError(f"column {name} has {column.null_count} empty field(s)")
-        columns.append(column.to_numpy().astype(np.float32))
-    return np.stack(columns, axis=1)
+    first = _first_row(path)
+    is_header = not all(map(_is_number, first))
+    names = first if is_header else [f"f{i}" for i in range(len(first))]
+    options = csv.ReadOptions(autogenerate_column_names=not is_header, use_threads=False)
+    # a type that is told is read four times as fast as one that has to be found out
+    told = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
+    table = csv.read_csv(path, read_options=options, convert_options=told)
+    for column in table.schema:
+        if column.type not in (pa.float64(), pa.int64()):
+            raise ValueError(f"column {column.name} holds {column.type}, not numbers")
+    if not table.num_rows:
+        return np.empty((0, table.num_columns), np.float32)
+    (batch,) = table.combine_chunks().to_batches()
+    values: NDArray[np.float64] = batch.to_tensor(null_to_nan=True).to_numpy()
+    if np.isnan(values).any():
+        raise ValueError(f"{np.count_nonzero(np.isnan(values))} field(s) empty or NaN")
+    return values.astype(np.float32)
 
 
-def _has_header(path: Path) -> bool:
+def _first_row(path: Path) -> list[str]:
     with path.open("rb") as stream:
-        first = stream.readline().decode("utf-8", errors="replace").split(",")
+        first = stream.readline().decode("utf-8-sig", errors="replace")
+    return [field.strip('"') for field in first.rstrip("\r\n").split(",")]
+
+
+def _is_number(text: str) -> bool:
     try:
-        [float(field) for field in first]
+        float(text)
     except ValueError:
-        return True
-    return False
+        return False
+    return True
 
 
 _READERS: dict[str, Callable[[Path, str | None], NDArray[Any]]] = {

@@ -205,6 +205,7 @@ def _for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
         pem=msgspec.structs.replace(given.pem or PemConfig(), inputs=given.bsp.size),
         rescale=msgspec.structs.replace(given.rescale, edge=edge),
     )
+    dataset.require_fit(pipeline)
     return msgspec.structs.replace(config, mode=mode, pipeline=pipeline)
 
 

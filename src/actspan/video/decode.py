@@ -73,6 +73,7 @@ class VideoFile:
             raise
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate else _USUAL_RATE
+        self._tick = float(self._stream.time_base or 0)  # seconds
         self._origin = (self._container.start_time or 0) / _MICROSECONDS
         self.announced = self._announced()
         self.end = 0.0
@@ -107,9 +108,9 @@ class VideoFile:
 
     def _announced(self) -> float | None:
         stream = self._stream
-        if stream.duration and stream.time_base:
-            begin = (stream.start_time or 0) * stream.time_base
-            return max(float(begin + stream.duration * stream.time_base) - self._origin, 0.0)
+        if stream.duration and self._tick:
+            end = float((stream.start_time or 0) + stream.duration) * self._tick
+            return max(end - self._origin, 0.0)
         if self._container.duration:
             return float(self._container.duration) / _MICROSECONDS
         return None
@@ -152,17 +153,15 @@ class VideoFile:
     def _time(self, image: Any) -> float:
         """When a frame appears; right after the last where nothing tells, or time runs back."""
         stamp = image.pts if image.pts is not None else image.dts
-        if stamp is None or image.time_base is None:
+        if stamp is None or not self._tick:
             return self.end
-        time = float(stamp * image.time_base) - self._origin
+        time = stamp * self._tick - self._origin
         if self._last is not None and time <= self._last:
             return self.end
         return time
 
     def _lasts(self, image: Any) -> float:
-        if image.duration and image.time_base:
-            return float(image.duration * image.time_base)
-        return 1 / self.fps
+        return float(image.duration) * self._tick or 1 / self.fps
 
     def shortfall(self) -> str:
         """After the last frame: what is missing or damaged, for people; empty where all is well."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from actspan.data.annotations.base import (
     written_id,
     written_instances,
 )
+from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
 from actspan.data.problems import Problem
 from actspan.errors import AnnotationError
 from actspan.files import atomic_file
@@ -43,6 +45,8 @@ def fits(source: Source) -> bool:
     """Whether it is a JSON object with a `database` of videos."""
     if not source.may_be_json:
         return False
+    if source.undecoded is not None:
+        return source.undecoded.holds_object("database")
     document = source.json.document
     return isinstance(document, dict) and isinstance(document.get("database"), dict)
 
@@ -53,22 +57,34 @@ def read(source: Source, hints: Hints) -> Annotations:
         raise AnnotationError(
             f"{source.path}: not ActivityNet's form: an object 'database' of videos is needed"
         )
+    if source.undecoded is not None:
+        with suppress(NotPlainError):
+            return _read_in_parts(source.path, source.undecoded)
     document, repeated = source.json
     problems = [repeated_id(name, source.path) for name in repeated]
-    videos = collect(document["database"], _video, source.path, problems)
+    videos = collect(document["database"].items(), _video, source.path, problems)
     rest = {key: value for key, value in document.items() if key != "database"}
     return Annotations(source.path, "activitynet", videos, tuple(problems), rest)
 
 
+def _read_in_parts(path: Path, document: UndecodedObject) -> Annotations:
+    """The same with little memory; raises NotPlainError where that cannot be done."""
+    problems: list[Problem] = []
+    videos = collect(document.entries("database"), _video, path, problems)
+    rest = document.without("database")
+    document.require_all_seen()
+    return Annotations(path, "activitynet", videos, tuple(problems), rest)
+
+
 def collect(
-    entries: Mapping[str, Any],
+    entries: Iterable[tuple[str, Any]],
     parse: Callable[[str, dict[str, Any]], Video],
     path: Path,
     problems: list[Problem],
 ) -> tuple[Video, ...]:
     """Make a video of every entry; those that cannot be read, or are there twice, are problems."""
     videos: dict[str, Video] = {}
-    for name, entry in entries.items():
+    for name, entry in entries:
         try:
             if not isinstance(entry, dict):
                 raise TypeError(f"{entry!r} is not an object")

@@ -42,7 +42,7 @@ def read(source: Source, hints: Hints) -> Annotations:
     document, repeated = source.json
     problems = [repeated_id(name, source.path) for name in repeated]
     entries = _with_subsets(document, source.path.parent / AUTHORS_TABLE, problems)
-    videos = collect(entries, _video, source.path, problems)
+    videos = collect(entries.items(), _video, source.path, problems)
     return Annotations(source.path, "authors", videos, tuple(problems))
 
 

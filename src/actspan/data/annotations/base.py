@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from sys import intern
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
 from actspan.errors import AnnotationError
@@ -90,7 +92,7 @@ class Parsed(NamedTuple):
 
 
 class Source:
-    """A file or folder of annotations; its JSON is parsed at most once."""
+    """A file or folder of annotations; it is read once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -104,7 +106,28 @@ class Source:
         AnnotationError
             It cannot be read, or is not JSON.
         """
-        return _parse_json(self.path)
+        return _parse_json(self.path, self._data)
+
+    @cached_property
+    def undecoded(self) -> UndecodedObject | None:
+        """Its content as a JSON object that is decoded in parts; None where it is none.
+
+        Raises
+        ------
+        AnnotationError
+            It cannot be read.
+        """
+        try:
+            return UndecodedObject(self._data)
+        except NotPlainError:
+            return None
+
+    @cached_property
+    def _data(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
 
     @property
     def may_be_json(self) -> bool:
@@ -113,7 +136,7 @@ class Source:
         return not self.path.is_dir() and self.path.suffix.lower() not in other
 
 
-def _parse_json(path: Path) -> Parsed:
+def _parse_json(path: Path, data: bytes) -> Parsed:
     repeated: list[str] = []
 
     def keep_first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -128,9 +151,7 @@ def _parse_json(path: Path) -> Parsed:
         return made
 
     try:
-        return Parsed(json.loads(path.read_bytes(), object_pairs_hook=keep_first), repeated)
-    except OSError as error:
-        raise AnnotationError(f"{path}: cannot be read: {error.strerror}") from error
+        return Parsed(json.loads(data, object_pairs_hook=keep_first), repeated)
     except RecursionError as error:
         raise AnnotationError(f"{path}: JSON nested too deeply to be annotations") from error
     except ValueError as error:  # bad syntax, bad UTF-8, an integer of thousands of digits
@@ -149,7 +170,7 @@ def written_id(name: str) -> str:
 
 def canonical_subset(name: str) -> str:
     """The usual names of subsets in small letters (THUMOS14's JSON has `Validation`)."""
-    return name.lower() if name.lower() in _SUBSETS else name
+    return intern(name.lower() if name.lower() in _SUBSETS else name)
 
 
 def number(value: Any, name: str) -> float:
@@ -213,12 +234,11 @@ def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
             ignored.append((start, end))
         else:
             kept.append((start, end, label))
-    segments = np.array([(s, e) for s, e, _ in kept], dtype=np.float64).reshape(-1, 2)
     return Video(
         id=name,
-        segments=segments,
-        labels=tuple(label for _, _, label in kept),
-        ignored=np.array(ignored, dtype=np.float64).reshape(-1, 2),
+        segments=np.array([(s, e) for s, e, _ in kept], dtype=np.float64),
+        labels=tuple(intern(label) for _, _, label in kept),
+        ignored=np.array(ignored, dtype=np.float64),
         **facts,
     )
 

@@ -1,0 +1,178 @@
+"""`actspan pack`: a dataset folder to a store that is read without copies."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from actspan.cli.common import (
+    console,
+    json_option,
+    on_error_option,
+    progress_report,
+    reports_errors,
+    say,
+)
+
+if TYPE_CHECKING:
+    from actspan.data.store.manifest import DType
+    from actspan.data.store.pack import PackSummary
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def _bytes(context: click.Context, option: click.Parameter, value: str) -> int:
+    """Bytes, of a number with a unit."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", value.strip().lower())
+    size = int(float(found[1]) * _UNITS[found[2]]) if found else 0
+    if size < 1:
+        raise click.BadParameter(f"{value!r} is no size; 500kB, 256MB or 2GB is one")
+    return size
+
+
+@click.command()
+@click.argument("dataset", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="The store to make, a folder.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="Numbers as they are, or rounded to half the size.",
+)
+@click.option(
+    "--length",
+    type=click.IntRange(1),
+    help="Rescale every video to so many cells, once and for all, as a model of that length would. "
+    "[default: keep the snippets as they are]",
+)
+@click.option(
+    "--edge",
+    type=click.Choice(["clamp", "zero"]),
+    help="How --length fills the cells beyond the outer snippets. [default: as the dataset does]",
+)
+@click.option("--subset", help="Only these videos: training, validation, ... [default: all]")
+@click.option(
+    "--shard-size",
+    metavar="SIZE",
+    callback=_bytes,
+    default="256MB",
+    show_default=True,
+    help="Features a file.",
+)
+@click.option(
+    "--verify", is_flag=True, help="Do not pack: read the store DATASET and check every byte."
+)
+@on_error_option("Stop at problems in the dataset, or go on without what is bad.")
+@click.option("--force", is_flag=True, help="Replace a store that is there.")
+@json_option
+@reports_errors
+def command(
+    dataset: Path,
+    out: Path | None,
+    dtype: DType,
+    length: int | None,
+    edge: Literal["clamp", "zero"] | None,
+    subset: str | None,
+    shard_size: int,
+    verify: bool,
+    on_error: Literal["fail", "skip"],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Pack the features of DATASET into a few files that are mapped into memory.
+
+    The store is a dataset: propose, train, verify and evaluate take it, and propose gives the same
+    bytes from it. Its features are checked here, and not again when they are used; --verify looks
+    for what happened to the files since.
+
+    \b
+    Example:
+      actspan pack my-videos/ --out store/
+      actspan pack activitynet/ --out store/ --length 100 --subset validation
+      actspan pack store/ --verify
+    """
+    if verify == (out is not None):
+        raise click.UsageError("give --out STORE to pack, or --verify to check a store")
+    if out is None:
+        _verify(dataset, as_json)
+        return
+    with progress_report() as report:
+        from actspan.data.store.pack import PackRequest, pack_dataset
+
+        request = PackRequest(
+            dataset=dataset,
+            out=out,
+            dtype=dtype,
+            length=length,
+            edge=edge,
+            subset=subset,
+            shard_size=shard_size,
+            on_error=on_error,
+            overwrite=force,
+        )
+        summary = pack_dataset(request, report)
+    if as_json:
+        click.echo(json.dumps(_figures(summary)))
+    else:
+        _print(summary)
+
+
+def _verify(store: Path, as_json: bool) -> None:
+    with progress_report() as report:
+        from actspan.data.store.verify import verify_store
+
+        found = verify_store(store, lambda done, total: report("verify", done, total))
+    if as_json:
+        figures = {"videos": found.videos, "shards": found.shards, "bytes": found.size}
+        click.echo(json.dumps({"store": str(store), **figures}))
+    else:
+        say(
+            f"{store}: {found.videos} videos in {found.shards} shard(s), {_megabytes(found.size)}: "
+            "every checksum is right"
+        )
+
+
+def _figures(summary: PackSummary) -> dict[str, object]:
+    manifest = summary.manifest
+    return {
+        "out": str(summary.out),
+        "videos": summary.videos,
+        "shards": len(manifest.shards),
+        "bytes": summary.size,
+        "dtype": manifest.dtype,
+        "channels": manifest.channels,
+        "length": manifest.length,
+        "rescaled": summary.rescaled,
+        "skipped": [[p.video, p.problem] for p in summary.problems if p.is_error],
+        "notes": [[p.video, p.problem] for p in summary.problems if not p.is_error],
+        "assumptions": summary.assumptions,
+    }
+
+
+def _print(summary: PackSummary) -> None:
+    from actspan.cli.tables import problem_table
+
+    for assumption in summary.assumptions:
+        say(f"note: {assumption}")
+    if summary.problems:
+        console.print(problem_table(summary.problems))
+    left_out = sum(p.is_error for p in summary.problems)
+    if left_out:
+        say(f"went on without {left_out} of the above")
+    manifest = summary.manifest
+    rows = "rows as they were"
+    if manifest.length is not None:
+        rows = f"{manifest.length} rows each, {summary.rescaled} rescaled"
+    say(
+        f"{summary.videos} videos, {rows}, {manifest.dtype}: {len(manifest.shards)} shard(s), "
+        f"{_megabytes(summary.size)} in {summary.out}"
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.3g} MB" if size < 1e9 else f"{size / 1e9:.3g} GB"

@@ -1,0 +1,88 @@
+"""JSON objects of many entries, decoded one at a time.
+
+A document of 50,000 videos takes 100 MB as Python objects, all at once, only to be made into videos
+one by one. Here each entry is decoded when its turn comes. What this cannot see is a key that
+stands twice in an object, of which only the last value is kept; so keys are counted, in what was
+decoded and in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_KEY_END = re.compile(rb'"\s*:')  # every key is followed by it; strings may hold it, but seldom do
+
+
+_NOT_PLAIN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class NotPlainError(ValueError):
+    """It has to be parsed as a whole: damaged, keys that repeat, or what JSON does not have."""
+
+
+class UndecodedObject:
+    """A JSON object whose values are decoded when they are asked for.
+
+    Raises
+    ------
+    NotPlainError
+        It is no JSON object.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._keys = 0
+        self._values = self._object(data)
+
+    def holds_object(self, key: str) -> bool:
+        """Whether an object stands under a key."""
+        value = self._values.get(key)
+        return value is not None and bytes(memoryview(value)[:1]) == b"{"
+
+    def without(self, key: str) -> dict[str, Any]:
+        """All values but one, decoded."""
+        return {k: self._decode(v) for k, v in self._values.items() if k != key}
+
+    def entries(self, key: str) -> Iterator[tuple[str, Any]]:
+        """Keys and values of the object under a key, decoded one at a time."""
+        for name, value in self._object(self._values[key]).items():
+            yield name, self._decode(value)
+
+    def require_all_seen(self) -> None:
+        """Raise NotPlainError unless every key of the text was among what was decoded, once."""
+        if self._keys != sum(1 for _ in _KEY_END.finditer(self._data)):
+            raise NotPlainError("a key may be there twice")
+
+    def _object(self, data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+        try:
+            found = _decode_object(data)
+        except _NOT_PLAIN as error:
+            raise NotPlainError(str(error)) from error
+        self._keys += len(found)
+        return found
+
+    def _decode(self, data: msgspec.Raw) -> Any:
+        try:
+            value = msgspec.json.decode(data)
+        except _NOT_PLAIN as error:
+            raise NotPlainError(str(error)) from error
+        self._keys += _keys_in(value)
+        return value
+
+
+def _keys_in(value: Any) -> int:
+    """How many keys the objects within a value have."""
+    count, waiting = 0, [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            count += len(found)
+            waiting.extend(found.values())
+        elif isinstance(found, list):
+            waiting.extend(found)
+    return count

@@ -1,0 +1,59 @@
+"""One video's features as they lie on disk, read in parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.data.readers import Entry
+from actspan.data.store import Packed
+from actspan.data.timebase import SnippetGrid
+from actspan.errors import FeatureError, ShapeError
+from actspan.types import Features
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recording:
+    """One video's features, read in parts.
+
+    Attributes
+    ----------
+    entry : Entry or Packed
+        Where they lie.
+    values : (n, C) array
+        In memory or mapped, of any numeric type.
+    grid : SnippetGrid
+        How they lie in time.
+    """
+
+    entry: Entry | Packed
+    values: NDArray[Any]
+    grid: SnippetGrid
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that position 1.0 stands for in results; nothing is read."""
+        stride, _, span = self.grid
+        return len(self.values) * stride if span is None else span
+
+    def rows(self, first: int, last: int) -> Features:
+        """The snippets first <= i < last, with their share of the output span.
+
+        Raises
+        ------
+        FeatureError
+            They hold NaN or infinity.
+        """
+        values = np.asarray(self.values[first:last], dtype=np.float32)
+        stride, length, span = self.grid
+        output_span = None if span is None else span * (len(values) / len(self.values))
+        try:
+            return Features(values, stride, length, output_span)
+        except ShapeError as error:
+            raise FeatureError(f"{self.entry}: {error}") from error

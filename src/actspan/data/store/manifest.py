@@ -1,0 +1,145 @@
+"""What a store says of itself: `store.toml`.
+
+    store/
+    ├── store.toml         what is in the shards: type, channels, cells, checksums
+    ├── dataset.toml       what the features are, settled when they were packed
+    ├── annotations.json   as they were, whatever their form
+    ├── 00000.arrow        shards: features of whole videos, see `shards.py`
+    └── 00001.arrow
+
+Shards are named by their number, so that no name in a file decides what is opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+import msgspec
+
+from actspan.config import (
+    Config,
+    PipelineConfig,
+    TemConfig,
+    dump_toml,
+    from_dict,
+    read_toml,
+    to_dict,
+)
+from actspan.errors import ConfigError, StoreError
+from actspan.files import atomic_file
+
+MANIFEST = "store.toml"
+DType = Literal["float32", "float16"]
+_FORMAT = 1
+
+
+class ShardRecord(Config, frozen=True, kw_only=True):
+    """What a shard must be."""
+
+    videos: int
+    size: int  # bytes
+    sha256: str
+
+
+class Manifest(Config, frozen=True, kw_only=True):
+    """What is in a store.
+
+    Attributes
+    ----------
+    dtype : "float32" or "float16"
+        Of the features.
+    channels : int
+        C.
+    length : int, optional
+        Rows of every video, T; where it is not given each has its own number.
+    edge : "clamp" or "zero", optional
+        How outer cells were filled, where videos were rescaled to `length` cells. Not given where
+        all rows are snippets as they came.
+    notes : tuple of str
+        What was taken for granted of the features when they were packed.
+    left_out : mapping of video id to str
+        Videos with features that could not be used, and why.
+    shards : tuple of ShardRecord
+    """
+
+    format: int = _FORMAT
+    dtype: DType
+    channels: int
+    length: int | None = None
+    edge: Literal["clamp", "zero"] | None = None
+    notes: tuple[str, ...] = ()
+    left_out: dict[str, str] = msgspec.field(default_factory=dict)
+    shards: tuple[ShardRecord, ...] = ()
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read `store.toml`.
+
+        Raises
+        ------
+        StoreError
+            It is damaged, or of another version of the format.
+        """
+        path = folder / MANIFEST
+        try:
+            values = read_toml(path)
+            if values.get("format") != _FORMAT:
+                raise StoreError(
+                    f"{path}: format {values.get('format')!r}, this version reads {_FORMAT}; pack "
+                    "the dataset again"
+                )
+            return from_dict(cls, values, where=str(path))
+        except ConfigError as error:
+            raise StoreError(f"{error}; pack the dataset again") from error
+
+    def save(self, folder: Path) -> None:
+        """Write `store.toml`."""
+        with atomic_file(folder / MANIFEST) as stream:
+            stream.write(dump_toml(to_dict(self)).encode())
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        """What people should know of these features."""
+        if self.edge is None:
+            return self.notes
+        return (*self.notes, f"features were rescaled to {self.length} cells when they were packed")
+
+    def shard_paths(self, folder: Path) -> list[Path]:
+        """Where the shards lie, in order."""
+        return [shard_path(folder, number) for number in range(len(self.shards))]
+
+    def require_fit(self, config: PipelineConfig, folder: Path) -> None:
+        """Refuse a model that would get other cells from the dataset that was packed.
+
+        Raises
+        ------
+        StoreError
+            Videos were rescaled in another way than the model does; says how to pack them.
+        """
+        length = (config.tem or TemConfig()).length
+        if self.edge is None:
+            return
+        if config.mode == "window":
+            wanted, options = "works on windows of snippets", "without --length"
+        elif length != self.length:
+            wanted, options = f"works on {length} cells", f"with --length {length}"
+        elif config.rescale.edge not in ("auto", self.edge):
+            edge = config.rescale.edge
+            wanted, options = f"fills outer cells by {edge!r}", f"with --edge {edge}"
+        else:
+            return
+        raise StoreError(
+            f"{folder}: videos were rescaled to {self.length} cells (edge {self.edge!r}) when they "
+            f"were packed, but the model {wanted}: pack the dataset again {options}"
+        )
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where a shard lies."""
+    return folder / f"{number:05d}.arrow"
+
+
+def find_manifest(folder: Path) -> Manifest | None:
+    """The manifest of a folder that is a store, None of one that is not; raises as `load`."""
+    return Manifest.load(folder) if (folder / MANIFEST).is_file() else None

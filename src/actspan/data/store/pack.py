@@ -1,0 +1,250 @@
+"""Pack a dataset: features of all its videos into a few Arrow files, read without copies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+
+from actspan.config import dump_toml, to_dict
+from actspan.data.annotations import AUTHORS_TABLE, find_annotations
+from actspan.data.check import check_dataset
+from actspan.data.dataset import SPEC_FILE, Dataset
+from actspan.data.problems import Loss, Problem
+from actspan.data.rescale import Edge, fit_to_cells
+from actspan.data.store.manifest import MANIFEST, DType, Manifest
+from actspan.data.store.writer import Row, write_shards
+from actspan.data.timebase import SnippetGrid
+from actspan.errors import ConfigError, StoreError
+from actspan.files import atomic_file, atomic_folder
+from actspan.parallel import map_ordered
+from actspan.types import Features, Video
+
+Report = Callable[[str, int, int], None]  # (what, videos done, videos in all)
+
+SHARD_SIZE = 256_000_000  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PackRequest:
+    """What `pack_dataset` shall do.
+
+    Attributes
+    ----------
+    dataset, out : Path
+        A dataset folder (or a store), and the store to make.
+    dtype : "float32" or "float16"
+        Of the features; float16 halves the store and rounds them to eleven bits.
+    length : int, optional
+        Rescale every video to so many cells; rows stay as they are unless given.
+    edge : "clamp" or "zero", optional
+        How rescaling fills outer cells; as the dataset says unless given.
+    subset : str, optional
+        Pack only these videos.
+    shard_size : int
+        Bytes of features a shard.
+    on_error : "fail" or "skip"
+        What to do about problems in the dataset.
+    overwrite : bool
+        Replace a store that is there.
+    """
+
+    dataset: Path
+    out: Path
+    dtype: DType = "float32"
+    length: int | None = None
+    edge: Edge | None = None
+    subset: str | None = None
+    shard_size: int = SHARD_SIZE
+    on_error: Literal["fail", "skip"] = "fail"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PackSummary:
+    """What was packed, in figures.
+
+    Attributes
+    ----------
+    manifest : Manifest
+    videos, rescaled, size : int
+        Videos, those that were rescaled, and bytes.
+    problems : tuple of Problem
+        What was left out, and notes.
+    assumptions : tuple of str
+    """
+
+    out: Path
+    manifest: Manifest
+    videos: int
+    rescaled: int
+    size: int
+    problems: tuple[Problem, ...]
+    assumptions: tuple[str, ...]
+
+
+def pack_dataset(request: PackRequest, report: Report | None = None) -> PackSummary:
+    """Write a store, which is a dataset in its own right; it appears when it is whole.
+
+    Raises
+    ------
+    DatasetError
+        The dataset has problems, or values that float16 cannot hold, and `on_error` is "fail".
+    StoreError, ConfigError, DataError
+        The request makes no sense, something is in the way, or a part cannot be read.
+    """
+    _check_request(request)
+    found = _with_bad_ids(Dataset.load(request.dataset).subset(request.subset))
+    length, edge = _cells(request, found)
+    progress = partial(report, "check") if report else None
+    dataset = check_dataset(
+        found, dtype=request.dtype, on_error=request.on_error, progress=progress
+    )
+    assert dataset.spec.channels is not None  # settled by the check
+    manifest = Manifest(
+        dtype=request.dtype,
+        channels=dataset.spec.channels,
+        length=length,
+        notes=_notes(found, dataset),
+        left_out=_left_out(dataset),
+    )
+    with atomic_folder(request.out) as folder:
+        _copy_annotations(request.dataset, folder)
+        spec = msgspec.structs.replace(dataset.spec, layout="TC")
+        with atomic_file(folder / SPEC_FILE) as stream:
+            stream.write(dump_toml({"features": to_dict(spec)}).encode())
+        rows = _Rows(dataset, manifest, edge, report)
+        shards = write_shards(folder, manifest, rows, shard_size=request.shard_size)
+        is_rescaled = rows.rescaled or _is_rescaled(found)
+        manifest = msgspec.structs.replace(
+            manifest, edge=edge if is_rescaled else None, shards=shards
+        )
+        manifest.save(folder)
+    return PackSummary(
+        out=request.out,
+        manifest=manifest,
+        videos=len(dataset),
+        rescaled=rows.rescaled,
+        size=sum(shard.size for shard in shards),
+        problems=dataset.problems,
+        assumptions=dataset.assumptions,
+    )
+
+
+def _check_request(request: PackRequest) -> None:
+    if request.dtype not in get_args(DType):
+        raise ConfigError(f"dtype {request.dtype!r} is not known: {' or '.join(get_args(DType))}")
+    if request.shard_size < 1 or (request.length is not None and request.length < 1):
+        raise ConfigError("a shard's size and the length in cells must be positive")
+    if request.edge is not None and request.length is None:
+        raise ConfigError("edge says how videos are rescaled: give the length in cells with it")
+    out = request.out
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not (out / MANIFEST).is_file():
+        raise StoreError(f"{out}: exists and is not a store, so it is left alone: choose another")
+    if not request.overwrite:
+        raise StoreError(f"{out}: there is a store already: choose another folder, or use --force")
+
+
+def _is_rescaled(dataset: Dataset) -> bool:
+    return dataset.packing is not None and dataset.packing.edge is not None
+
+
+def _cells(request: PackRequest, dataset: Dataset) -> tuple[int | None, Edge]:
+    """To how many cells videos are rescaled, and how; features are never rescaled twice."""
+    length, edge, before = request.length, request.edge or dataset.edge, dataset.packing
+    if before is None or before.edge is None:
+        return length, edge
+    if length in (None, before.length) and edge == before.edge:
+        return before.length, edge
+    raise StoreError(
+        f"{dataset.path}: its videos were rescaled to {before.length} cells (edge "
+        f"{before.edge!r}) already: pack the dataset that it was made of"
+    )
+
+
+def _with_bad_ids(dataset: Dataset) -> Dataset:
+    """Videos whose ids no file can hold as text become problems."""
+    what, remedy = "its id is no valid text (UTF-8)", "rename the video"
+    bad = (video.id for video in dataset.videos if not _is_text(video.id))
+    problems = [Problem(name, str(dataset.path), what, remedy) for name in bad]
+    return replace(dataset, problems=(*dataset.problems, *problems))
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _notes(found: Dataset, dataset: Dataset) -> tuple[str, ...]:
+    """What the check took for granted; annotations will be read anew, and with them their notes."""
+    before = () if found.packing is None else found.packing.notes
+    return (*before, *dataset.assumptions[len(found.assumptions) :])
+
+
+def _left_out(dataset: Dataset) -> dict[str, str]:
+    return {
+        problem.video: problem.problem
+        for problem in dataset.problems
+        if problem.loss is Loss.VIDEO and problem.video in dataset.entries
+        if _is_text(problem.video)
+    }
+
+
+def _copy_annotations(source: Path, folder: Path) -> None:
+    """Annotations as they are, so that what is judged against them stays the same."""
+    annotations = find_annotations(source)
+    if annotations is None:
+        return
+    for file in (annotations, annotations.with_name(AUTHORS_TABLE)):
+        if file.is_file():
+            with atomic_file(folder / file.name) as stream:
+                stream.write(file.read_bytes())
+
+
+class _Rows:
+    """What is written, drawn once: videos read, and rescaled where that is asked for."""
+
+    def __init__(
+        self, dataset: Dataset, manifest: Manifest, edge: Edge, report: Report | None
+    ) -> None:
+        self._dataset, self._manifest, self._edge, self._report = dataset, manifest, edge, report
+        self.rescaled = 0  # videos
+
+    def __iter__(self) -> Iterator[Row]:
+        # a subset's videos lie together, so that reading it alone is reading straight on
+        videos = sorted(self._dataset.videos, key=attrgetter("subset"))
+        workers = os.cpu_count() or 1
+        with ThreadPoolExecutor(workers) as pool:
+            rows = map_ordered(pool, self._row, videos, ahead=2 * workers)
+            for done, (row, is_rescaled) in enumerate(rows, start=1):
+                yield row
+                self.rescaled += is_rescaled
+                if self._report:
+                    self._report("pack", done, len(videos))
+
+    def _row(self, video: Video) -> tuple[Row, bool]:
+        features, length = self._dataset.read(video.id), self._manifest.length
+        is_rescaled = length is not None and length != len(features)
+        if length is not None and is_rescaled:
+            features = _rescaled(features, length, self._edge)
+        values = features.values.astype(self._manifest.dtype, copy=False)
+        grid = SnippetGrid(features.stride, features.length, features.output_span)
+        return Row(video.id, values, grid), is_rescaled
+
+
+def _rescaled(features: Features, length: int, edge: Edge) -> Features:
+    """The cells that the pipeline would compute, and the same seconds for position 1.0."""
+    cells, stride = fit_to_cells(features, length, edge), features.span / length
+    return Features(cells, stride, stride, features.seconds)

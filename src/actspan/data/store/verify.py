@@ -1,0 +1,76 @@
+"""Hold every byte of a store against its checksums."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from actspan.data.problems import Problem
+from actspan.data.store.manifest import MANIFEST, ShardRecord, find_manifest
+from actspan.errors import DatasetError, StoreError
+from actspan.files import sha256
+from actspan.parallel import map_ordered
+
+_REMEDY = "Copy the store again, or pack the dataset again."
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was read."""
+
+    shards: int
+    videos: int
+    size: int  # bytes
+
+
+def verify_store(
+    folder: Path | str, progress: Callable[[int, int], None] | None = None
+) -> Verified:
+    """Read all shards of a store, and compare their sizes and SHA-256 with the recorded ones.
+
+    Parameters
+    ----------
+    folder : Path or str
+    progress : callable, optional
+        Told (shards read, shards in all).
+
+    Raises
+    ------
+    StoreError
+        It is not a store, or its manifest is damaged.
+    DatasetError
+        Shards are missing or damaged; names all of them.
+    """
+    folder = Path(folder)
+    manifest = find_manifest(folder)
+    if manifest is None:
+        raise StoreError(f"{folder}: not a store (no {MANIFEST}); actspan pack --out makes one")
+    shards = list(zip(manifest.shard_paths(folder), manifest.shards, strict=True))
+    problems = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, found in enumerate(map_ordered(pool, _damage, shards, ahead=8), start=1):
+            if found:
+                path, record = shards[done - 1]
+                remedy = f"{record.videos} video(s) are in it"
+                problems.append(Problem("", str(path), found, remedy))
+            if progress:
+                progress(done, len(shards))
+    if problems:
+        raise DatasetError(problems, _REMEDY)
+    records = manifest.shards
+    return Verified(len(records), sum(r.videos for r in records), sum(r.size for r in records))
+
+
+def _damage(shard: tuple[Path, ShardRecord]) -> str:
+    """What is wrong with a shard, or nothing."""
+    path, record = shard
+    try:
+        size = path.stat().st_size
+        if size != record.size:
+            return f"{size} bytes where {record.size} were written"
+        return "" if sha256(path) == record.sha256 else "its SHA-256 is not the recorded one"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
