@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from actspan.errors import VideoError, require
 
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 _MICROSECONDS = 1_000_000  # a container's unit of time
 _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.02  # how much shorter than announced is still whole
 _USUAL_RATE = 25.0  # frames a second, where nothing at all tells
+
+
+class Readable(Protocol):
+    """What bytes come from."""
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; none at the end."""
+        ...
 
 
 class Frame(NamedTuple):
@@ -41,6 +49,9 @@ class VideoFile:
     Parameters
     ----------
     path : Path
+    stream : object, optional
+        Where the bytes come from, if not from a file at `path`, which then is but a name: something
+        with `read(size)`. It is read from front to back.
 
     Attributes
     ----------
@@ -61,11 +72,11 @@ class VideoFile:
         PyAV is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stream: Readable | None = None) -> None:
         self.path = path
         self._av = require("av", extra="video", purpose="reading video")
         self._stack = ExitStack()
-        self._container = self._stack.enter_context(self._open())
+        self._container = self._stack.enter_context(self._open(stream))
         try:
             self._stream = self._picture_stream()
         except VideoError:
@@ -80,11 +91,11 @@ class VideoFile:
         self.damaged = 0
         self._last: float | None = None  # when the last frame appeared
 
-    def _open(self) -> Any:
-        if not self.path.is_file():
+    def _open(self, stream: Readable | None) -> Any:
+        if stream is None and not self.path.is_file():
             raise VideoError(f"{self.path}: no such file")
         try:
-            return self._av.open(str(self.path))
+            return self._av.open(stream or str(self.path))
         except (self._av.FFmpegError, ValueError) as error:
             raise VideoError(
                 f"{self.path}: not a video, damaged, or cut off before its index: {_reason(error)}"
@@ -155,7 +166,7 @@ class VideoFile:
         stamp = image.pts if image.pts is not None else image.dts
         if stamp is None or not self._tick:
             return self.end
-        time = stamp * self._tick - self._origin
+        time = float(stamp) * self._tick - self._origin
         if self._last is not None and time <= self._last:
             return self.end
         return time

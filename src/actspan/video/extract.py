@@ -124,7 +124,7 @@ def extract_videos(request: ExtractRequest, report: Report | None = None) -> Ext
     """
     sources = find_videos(request.videos)
     check_target(request.out)
-    lengths, problems = _probe(sources.paths, report)
+    lengths, problems = probe_videos(sources.paths, report)
     tally = _Tally([*sources.problems, *problems])
     if request.on_error == "fail" or not lengths:
         stop_on_errors(tally.problems)
@@ -133,13 +133,14 @@ def extract_videos(request: ExtractRequest, report: Report | None = None) -> Ext
         folder = FeatureFolder(request.out, extractor.spec, request.channels, request.precision)
         paths = {name: sources.paths[name] for name in lengths}
         todo = {path: name for name, path in paths.items() if not folder.is_done(name, path)}
-        progress = _Progress(report, sum(lengths[name] for name in todo.values()))
+        progress = Progress(report, sum(lengths[name] for name in todo.values()))
         for video in _written(extractor, todo, folder, progress):
             _account(video, folder, tally)
     folder.project(_training(sources, paths))
     folder.write_annotations(sources.annotations, tally.lost)
     kept = [name for name in paths if name not in tally.lost]
-    tally.problems += _shortfalls(folder.journal.entries[name] for name in kept)
+    entries = (folder.journal.entries[name] for name in kept)
+    tally.problems += [shortfall(e.video, e.source, e.note) for e in entries if e.note]
     errors = [problem for problem in tally.problems if problem.is_error]
     if errors and (request.on_error == "fail" or not kept):
         remedy = "Mend these, or go on without them: --on-error skip."
@@ -167,23 +168,30 @@ def _open_extractor(request: ExtractRequest) -> Extractor:
     )
 
 
-def _probe(
+def probe_videos(
     paths: Mapping[str, Path], report: Report | None
 ) -> tuple[dict[str, float], list[Problem]]:
-    """Open every video: how long each says it is, seconds, and what is wrong with the others."""
+    """Open every video: how long each says it is, seconds, and what is wrong with the others.
+
+    Raises
+    ------
+    MissingExtraError
+        PyAV is not installed.
+    """
     lengths, problems = {}, []
     for done, (name, path) in enumerate(paths.items(), start=1):
         try:
             with VideoFile(path) as video:
                 lengths[name] = video.announced or 0.0
         except VideoError as error:
-            problems.append(_problem(name, path, error))
+            problems.append(video_problem(name, path, error))
         if report:
             report("opening", done, len(paths))
     return lengths, problems
 
 
-def _problem(name: str, path: Path, error: VideoError) -> Problem:
+def video_problem(name: str, path: Path, error: VideoError) -> Problem:
+    """A video that cannot be used."""
     what = str(error).removeprefix(f"{path}: ")
     return Problem(name, str(path), what, "copy it again from where it came, or remove it")
 
@@ -194,7 +202,7 @@ def _training(sources: Sources, paths: Mapping[str, Path]) -> list[str]:
     return [video.id for video in given if video.subset == "training"] or list(paths)
 
 
-class _Progress:
+class Progress:
     """Seconds of video that are done, as they grow."""
 
     def __init__(self, report: Report | None, whole: float) -> None:
@@ -221,7 +229,7 @@ class _Done:
 
 
 def _written(
-    extractor: Extractor, todo: Mapping[Path, str], folder: FeatureFolder, progress: _Progress
+    extractor: Extractor, todo: Mapping[Path, str], folder: FeatureFolder, progress: Progress
 ) -> Iterator[_Done]:
     """Extract and write each video."""
     for path, parts in groupby(extractor.run(todo), key=lambda part: part.path):
@@ -244,7 +252,7 @@ def _written(
 def _account(video: _Done, folder: FeatureFolder, tally: _Tally) -> None:
     path, ending = video.path, video.ending
     if isinstance(ending, VideoError):
-        tally.problems.append(_problem(video.name, path, ending))
+        tally.problems.append(video_problem(video.name, path, ending))
         return
     found = path.stat()
     folder.journal.add(
@@ -264,8 +272,6 @@ def _account(video: _Done, folder: FeatureFolder, tally: _Tally) -> None:
     tally.video_seconds += ending.seconds
 
 
-def _shortfalls(entries: Iterable[Entry]) -> Iterator[Problem]:
-    for entry in entries:
-        if entry.note:
-            remedy = "none needed, if what is left will do"
-            yield Problem(entry.video, entry.source, entry.note, remedy, Loss.NOTHING)
+def shortfall(name: str, path: str, note: str) -> Problem:
+    """A video of which a part is missing or damaged."""
+    return Problem(name, path, note, "none needed, if what is left will do", Loss.NOTHING)

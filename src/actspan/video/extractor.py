@@ -60,6 +60,8 @@ class Part:
         k may be 0.
     seconds : float
         Of the video that were decoded so far.
+    stride : float
+        Seconds from snippet to snippet; 0 of a video that could not be opened.
     ending : Ending, VideoError or None
         With the last part of a video: what it was, or why it broke off.
     """
@@ -67,6 +69,7 @@ class Part:
     path: Path
     rows: Float32
     seconds: float
+    stride: float
     ending: Ending | VideoError | None = None
 
 
@@ -78,6 +81,7 @@ class _Batch:
     inputs: list[Pixels] = field(default_factory=list)
     snippets: list[tuple[int, ...]] = field(default_factory=list)
     seconds: float = 0.0
+    stride: float = 0.0
     ending: Ending | VideoError | None = None
 
 
@@ -152,13 +156,27 @@ class Extractor:
         ModelError, BackendError
             The backbone failed.
         """
+        return self._parts(self._batches(paths), ahead=self._threads + 1)
+
+    def follow(self, video: VideoFile) -> Iterator[Part]:
+        """Extract one video that is still being made: nothing that is known is held back.
+
+        Raises
+        ------
+        VideoError
+            Not one frame can be decoded.
+        ModelError, BackendError
+            The backbone failed.
+        """
+        gather = _Gather(video.path, clips=self.backbone.clip is not None)
+        return self._parts(self._decode(video, gather), ahead=0)
+
+    def _parts(self, batches: Iterator[_Batch], ahead: int) -> Iterator[Part]:
         with ThreadPoolExecutor(self._threads, "backbone") as pool:
             maker = self._maker()
-            for batch, vectors in map_ordered(
-                pool, self._embed, self._batches(paths), ahead=self._threads + 1
-            ):
+            for batch, vectors in map_ordered(pool, self._embed, batches, ahead=ahead):
                 rows = maker.make(vectors, batch.snippets)
-                yield Part(batch.path, rows, batch.seconds, batch.ending)
+                yield Part(batch.path, rows, batch.seconds, batch.stride, batch.ending)
                 if batch.ending is not None:
                     maker = self._maker()
 
@@ -183,6 +201,7 @@ class Extractor:
 
     def _decode(self, video: VideoFile, gather: _Gather) -> Iterator[_Batch]:
         sampling = self.grid.sampling(video.fps, self._extraction.frames)
+        gather.stride = sampling.stride
         for snippet, seconds in _snippets(video, sampling, self._pen(video, gather)):
             if snippet is not None:
                 gather.add(snippet)
@@ -230,7 +249,7 @@ class _Gather:
         self._size = _CLIPS if clips else BATCH
         self._batch = _Batch(path)
         self._number = 0  # of the next clip
-        self.seconds = 0.0
+        self.seconds = self.stride = 0.0
 
     @property
     def is_full(self) -> bool:
@@ -255,7 +274,7 @@ class _Gather:
     def hand_over(self, ending: Ending | VideoError | None = None) -> _Batch:
         """What was collected, and begin anew."""
         batch, self._batch = self._batch, _Batch(self._path)
-        batch.seconds, batch.ending = self.seconds, ending
+        batch.seconds, batch.stride, batch.ending = self.seconds, self.stride, ending
         return batch
 
 
