@@ -59,6 +59,7 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.propose
 	$(BIN)/python -m benchmarks.pack
 	$(BIN)/python -m benchmarks.evaluate
+	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.recordings
 	$(BIN)/python -m benchmarks.backends

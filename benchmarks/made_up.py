@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +30,7 @@ __all__ = [
     "CHANNELS",
     "LENGTH",
     "make_bundle",
+    "make_csv_dataset",
     "make_dataset",
     "make_features",
     "make_instances",
@@ -76,3 +79,14 @@ def write_csv_features(path: Path, numbers: Sequence[int], seed: int = 0) -> Non
     for number in numbers:
         table = pd.DataFrame(make_features(number, seed), columns=header)
         table.to_csv(path / f"{name_of(number)}.csv", index=False)
+
+
+def make_csv_dataset(path: Path, videos: int, seed: int = 0, distinct: int = 600) -> Path:
+    """As `make_dataset`, with features in CSV; beyond `distinct` videos they are hard links."""
+    make_dataset(path, videos, seed, distinct=1)  # for what lies beside the features
+    features = path / "features"
+    shutil.rmtree(features)
+    write_csv_features(features, range(min(videos, distinct)), seed)
+    for number in range(distinct, videos):
+        os.link(features / f"{name_of(number % distinct)}.csv", features / f"{name_of(number)}.csv")
+    return path

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 
@@ -34,6 +38,22 @@ def interleave(
             contender()
             seconds[name].append(time.perf_counter() - began)
     return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def run_new(program: str, *arguments: object) -> None:
+    """Run a program of this Python's environment, such as `actspan`, in a new process.
+
+    Raises
+    ------
+    click.ClickException
+        It failed; shows what it said.
+    """
+    command = [str(Path(sys.executable).with_name(program)), *map(str, arguments)]
+    # what is installed has its bytecode
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        raise click.ClickException(f"{program} {arguments[0]} failed:\n{done.stderr}")
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from actspan import Dataset, TemConfig
-from actspan.bench.roofline import matrix_products, tem_products
+from actspan.bench.environment import core_count
+from actspan.bench.roofline import matrix_products, require_limits, tem_products
 from actspan.data.check import check_dataset
 from actspan.data.store.pack import PackRequest, pack_dataset
 from actspan.data.store.verify import verify_store
@@ -35,12 +37,12 @@ class Times:
 
 
 def arithmetic() -> Callable[[], None]:
-    """TEM's three layers as plain matrix products in single precision, on all cores."""
-    run = matrix_products(tem_products(TemConfig(), BATCH))
+    """TEM's three layers as plain matrix products in single precision, one on every core."""
+    run, limits = matrix_products(tem_products(TemConfig(), BATCH)), require_limits()
 
     def products() -> None:
-        for number in range(PRODUCTS // BATCH):
-            run(number)
+        with limits(limits=1, user_api="blas"), ThreadPoolExecutor(core_count()) as pool:
+            list(pool.map(run, range(PRODUCTS // BATCH)))
 
     return products
 
@@ -125,8 +127,8 @@ def main(videos: int, sample: int, rounds: int, seed: int) -> None:
     """Compare `actspan propose` on a store with what its TEM must cost at least.
 
     The command is a new process each time, its start-up included. "TEM's arithmetic" is NumPy's
-    matrix products of TEM's sizes over ready columns, on all cores. The published steps read CSV
-    features; their seconds a video on a sample are multiplied by the number of videos.
+    matrix products of TEM's sizes over ready columns, one on every core. The published steps read
+    CSV features; their seconds a video on a sample are multiplied by the number of videos.
 
     \b
     Example:

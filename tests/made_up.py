@@ -69,6 +69,7 @@ def write_bundle(
     hidden: int = 8,
     tem: bool = True,
     mode: Literal["rescale", "window"] = "rescale",
+    features: FeatureSpec | None = None,
 ) -> Bundle:
     """A small bundle with random weights, scaled so that scores spread over (0, 1)."""
     rng = np.random.default_rng(7)
@@ -92,7 +93,7 @@ def write_bundle(
             pem=PemConfig(hidden=hidden),
             mode=mode,
         ),
-        features=FeatureSpec(channels=channels),
+        features=features or FeatureSpec(channels=channels),
         source=Source(note="made up for tests"),
         tem=tem_weights if tem else None,
         pem=weights(fc1=(hidden, 32), fc2=(1, hidden)),

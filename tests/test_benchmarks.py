@@ -17,7 +17,16 @@ import actspan  # noqa: E402
 from actspan.bundle import Source  # noqa: E402
 from actspan.config import FeatureSpec  # noqa: E402
 from actspan.export import export_bundle  # noqa: E402
-from benchmarks import evaluate, made_up, memory, pack, propose, recordings, stages  # noqa: E402
+from benchmarks import (  # noqa: E402
+    evaluate,
+    made_up,
+    memory,
+    pack,
+    propose,
+    recordings,
+    stages,
+    startup,
+)
 from benchmarks.agreement import compare, read_result  # noqa: E402
 from benchmarks.straightforward import evaluation, networks  # noqa: E402
 from benchmarks.straightforward.pipeline import make_folders, run_after_tem, run_tem  # noqa: E402
@@ -137,7 +146,7 @@ def test_made_up_data_are_realistic_and_repeatable(bundle: actspan.Bundle) -> No
     assert 300 < len(found) < 2000
 
 
-@pytest.mark.parametrize("module", [stages, propose, pack, evaluate, memory, recordings])
+@pytest.mark.parametrize("module", [stages, propose, pack, evaluate, memory, recordings, startup])
 def test_every_benchmark_explains_itself(module: Any) -> None:
     from click.testing import CliRunner
 

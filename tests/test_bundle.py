@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from actspan import ActSpanError, Bundle, PemConfig, PipelineConfig, TemConfig
 from actspan.bundle import Source, check_weights, weight_shapes
+from actspan.bundle.files import writer
 from actspan.config import BspConfig, FeatureSpec
 from actspan.errors import BundleError, ShapeError
 
@@ -91,6 +92,20 @@ def test_a_missing_network_is_named(tmp_path: Path, net: str, remedy: str) -> No
         bundle.weights(net)  # type: ignore[arg-type]
     with pytest.raises(BundleError, match=remedy):
         bundle.file(f"{net}.onnx")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("tem.xml", "compile b --target openvino"),
+        ("tem.int8.xml", "compile b --target openvino --precision int8 --calibrate DATASET"),
+        ("pem.fp16.bs16.om", "compile b --target ascend"),
+        ("tem.engine", "compile b --target tensorrt"),
+        ("tem.fp16.onnx", "export b"),
+    ],
+)
+def test_the_command_that_writes_a_file(name: str, command: str) -> None:
+    assert writer(Path("b") / name) == f"actspan {command}"
 
 
 def test_a_network_that_is_not_exported_says_so(bundle: Bundle) -> None:

@@ -34,6 +34,7 @@ ROOMS = [
     "pipeline",
     "run",
     "proposing",
+    "moments",
     "staged",
     "evaluation",
     "verify",

@@ -106,3 +106,16 @@ def test_demo(tmp_path: Path) -> None:
     pictures = sorted(out.glob("*.png"))
     assert len(pictures) == 4
     assert all(picture.stat().st_size > 10_000 for picture in pictures)
+
+
+def test_demo_leaves_foreign_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    for more in ([], ["--training-set", "1"]):
+        answer = CliRunner().invoke(main, ["demo", "--out", str(tmp_path), *more])
+        assert answer.exit_code == 1
+        assert "holds files that no demo has made" in answer.output
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    made = str(tmp_path / "made")
+    for _ in range(2):  # an earlier one is replaced
+        again = ["demo", "--out", made, "--training-set", "1"]
+        assert CliRunner().invoke(main, again).exit_code == 0

@@ -93,6 +93,21 @@ def test_scores_that_are_missing_are_named_or_skipped(request_: Request, tmp_pat
     assert notes == ["stranger"]
 
 
+def test_bad_scores_are_all_named_before_work(request_: Request, tmp_path: Path) -> None:
+    good = np.full((3, 20), 0.5, dtype=np.float32)
+    bad = {"video1": good * np.nan, "video3": good[:2]}
+    given = {f"video{i}": good for i in range(6)} | bad
+    np.savez(tmp_path / "scores.npz", **given)  # type: ignore[arg-type]
+    request = replace(request_, out=tmp_path / "x.json", scores=tmp_path / "scores.npz")
+    with pytest.raises(DatasetError) as caught:
+        propose_dataset(request)
+    assert [p.video for p in caught.value.problems] == ["video1", "video3"]
+    assert propose_dataset(replace(request, on_error="skip")).videos == 4
+    np.savez(tmp_path / "scores.npz", **dict.fromkeys(given, good[:2]))  # type: ignore[arg-type]
+    with pytest.raises(DatasetError, match="after leaving out 6 of 6 videos"):
+        propose_dataset(replace(request, on_error="skip"))
+
+
 def test_skipped_videos_stand_in_the_run(request_: Request, tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "set", videos=3)
     (folder / "features" / "video1.npy").write_bytes(b"")

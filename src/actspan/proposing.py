@@ -21,7 +21,7 @@ from actspan.data.annotations import find_annotations
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.detections import DETECTIONS_FILE
-from actspan.data.problems import Loss, Problem, stop_on_errors
+from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.scores import ScoreFiles
 from actspan.data.timebase import annotated_seconds
 from actspan.errors import BundleError, FeatureError, ResultError
@@ -230,7 +230,7 @@ def _from_scores(
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
     videos = [v for v in dataset.videos if v.id not in lost]
     if not videos:
-        raise ResultError(f"{scores.path}: holds no boundary scores of the videos asked for")
+        stop_with_none_left(problems, len(dataset))
     dataset = replace(
         dataset,
         videos=tuple(videos),
@@ -250,9 +250,20 @@ def _score_problems(
         elif math.isnan(seconds[video.id]):
             remedy = "annotate its duration, in seconds"
             yield Problem(video.id, str(dataset.path), "no duration", remedy)
+        elif what := _unreadable(scores, video.id):
+            yield Problem(video.id, file, what, "compute them again, or leave it out")
     for name in scores.ids:
         if name not in dataset.annotated:
             yield Problem(name, file, "scores without annotation", "check it", Loss.NOTHING)
+
+
+def _unreadable(scores: ScoreFiles, name: str) -> str:
+    """Why a video's scores cannot be used, or nothing."""
+    try:
+        scores.read(name)
+    except ResultError as error:
+        return str(error).removeprefix(f"{scores.path}: scores of {name!r}: ")
+    return ""
 
 
 def _load_scores(scores: ScoreFiles, name: str, seconds: dict[str, float]) -> ScoredVideo:

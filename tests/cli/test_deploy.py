@@ -32,10 +32,10 @@ def test_everything_in_one_go(bundle: Bundle, dataset: Path, tmp_path: Path) -> 
     out = tmp_path / "out"
     result = actspan(
         bundle.path, "--target", "openvino", "--out", out, "--dataset", dataset,
-        "--evaluate", dataset, "--batch", 4,
+        "--evaluate", dataset, "--batch", 2, "--batch", 16,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    for part in ("export", "compile", "openvino (.xml)", "logit max", "AUC", "tem bs4",
+    for part in ("export", "compile", "openvino (.xml)", "logit max", "AUC", "tem bs2",
                  "[e2e] throughputRate: ", "Interface throughputRate: "):  # fmt: skip
         assert part in result.stdout, part
     assert (tmp_path / "out-run" / "result.json").is_file()

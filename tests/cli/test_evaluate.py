@@ -101,14 +101,19 @@ def test_failures_are_one_line_and_exit_code_1(folder: Path) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["nowhere.json", "--ground-truth", "."],
         ["."],
         [".", "--ground-truth", ".", "--max-proposals", "0"],
     ],
-    ids=["no-result", "no-truth", "no-budget"],
+    ids=["no-truth", "no-budget"],
 )
 def test_bad_usage_is_exit_code_2(arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
+
+
+def test_a_missing_result_is_one_line_and_exit_code_1() -> None:
+    result = run("nowhere.json", "--ground-truth", ".")
+    assert result.exit_code == 1
+    assert result.stderr == "error: nowhere.json: does not exist\n"
 
 
 def test_help_shows_an_example_and_starts_light() -> None:

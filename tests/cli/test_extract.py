@@ -30,8 +30,15 @@ def test_the_summary_says_what_was_made(line: list[str], tmp_path: Path) -> None
     assert done.exit_code == 0, done.output
     assert "1 video, " in done.output
     assert "4 snippets of 10 channels" in done.output
+    assert "next: annotate the actions in" in done.output
     again = CliRunner().invoke(main, [*line, "--out", str(tmp_path / "out")])
     assert "1 video was done already" in again.output
+    other = [*line, "--out", str(tmp_path / "out"), "--frames", "2"]
+    refused = CliRunner().invoke(main, other)
+    assert refused.exit_code == 1
+    assert "--force" in refused.output
+    forced = CliRunner().invoke(main, [*other, "--force"])
+    assert "removed features of other settings: 1 (a)" in forced.output
 
 
 def test_json_says_what_the_features_are(line: list[str], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 from actspan import Bundle
 from actspan.cli import main
 from actspan.export.graph import build_pem
+from actspan.runtime import check_backend
 from tests.made_up import write_bundle, write_dataset
 
 
@@ -47,8 +48,18 @@ def test_writes_a_page(bundle: Bundle, tmp_path: Path) -> None:
     page = tmp_path / "accuracy.md"
     assert actspan(bundle.path, "--backends", "onnxruntime", "--markdown", page).exit_code == 0
     text = page.read_text()
-    assert "`actspan verify small/ --backends onnxruntime --markdown docs/accuracy.md`" in text
+    assert "`actspan verify small/ --backends onnxruntime --markdown accuracy.md`" in text
     assert "| onnxruntime |" in text
+
+
+def test_nothing_that_runs_is_no_table(bundle: Bundle) -> None:
+    if check_backend("tensorrt").installed:
+        pytest.skip("TensorRT is here")
+    result = actspan(bundle.path, "--backends", "tensorrt")
+    assert result.exit_code == 1
+    assert "not installed: pip install tensorrt" in result.stderr
+    assert "nothing could be run" in result.stdout
+    assert "variant" not in result.stdout
 
 
 def test_a_broken_variant_exits_with_1(tmp_path: Path) -> None:

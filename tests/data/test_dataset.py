@@ -117,6 +117,21 @@ def test_nothing_left_is_an_error_even_when_skipping(folder: Path) -> None:
     assert "the file is empty" in dict(findings(folder, on_error="skip"))["video0"]
 
 
+def test_nothing_left_does_not_advise_to_skip(folder: Path) -> None:
+    for file in (folder / "features").iterdir():
+        np.save(file, np.zeros((9, 5), np.float32))
+    with pytest.raises(DatasetError, match="leaving out 4 of 4 videos") as caught:
+        check_dataset(Dataset.load(folder), on_error="skip")
+    assert "--on-error" not in caught.value.remedy
+    assert all("transpose" not in p.remedy for p in caught.value.problems)
+    assert caught.value.problems[0].file == str(features_of(folder))
+
+
+def test_a_bad_entry_is_one_problem(folder: Path) -> None:
+    edit_annotations(folder, "video1", annotations="none")
+    assert [video for video, _ in findings(folder)] == ["video1"]
+
+
 def test_two_files_for_one_video(folder: Path) -> None:
     np.save(features_of(folder, "v_video0"), np.load(features_of(folder)))
     assert dict(findings(folder))["video0"].startswith("second features for this video")
@@ -124,7 +139,7 @@ def test_two_files_for_one_video(folder: Path) -> None:
 
 def test_pickled_content_is_refused(folder: Path) -> None:
     np.save(features_of(folder), np.array([{}, []], dtype=object), allow_pickle=True)
-    assert "damaged" in dict(findings(folder))["video0"]
+    assert dict(findings(folder))["video0"].endswith("it holds Python objects, not numbers")
 
 
 @pytest.mark.parametrize("layout", ["TC", "CT"])

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Proposals
-from actspan.data.results import ResultWriter, read_result, write_result
+from actspan.data.result_table import ResultTable
+from actspan.data.results import ResultWriter, read_result, read_result_table, write_result
 from actspan.errors import ActSpanError, ResultError, ShapeError
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -113,6 +114,22 @@ def test_damage_is_named(tmp_path: Path, text: str | bytes, message: str) -> Non
 def test_the_word_segment_in_a_name_is_no_damage(tmp_path: Path) -> None:
     path = write(tmp_path, document(a=[{**entry(), "label": "segment", "x": {"segment": []}}]))
     assert len(read_result(path)["a"]) == 1
+
+
+def test_lists_elsewhere_are_no_damage(tmp_path: Path) -> None:
+    path = write(tmp_path, document(a=[entry()], **{"b[": []}).replace("{}}", '{"used": [1]}}'))
+    assert [len(p) for p in read_result(path).values()] == [1, 0]
+
+
+def test_a_table_holds_the_same(tmp_path: Path) -> None:
+    many = {f"v{i}": [entry(i / 64, j, j + 1) for j in range(i % 5)] for i in range(64)}
+    path = write(tmp_path, document(**many))
+    table, found = read_result_table(path), read_result(path)
+    again = ResultTable.of(found)
+    for name in ("counts", "first", "start", "end", "score"):
+        np.testing.assert_array_equal(getattr(table, name), getattr(again, name))
+    assert table.ids == tuple(many) == again.ids
+    assert table.counts.tolist() == [len(rows) for rows in many.values()]
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

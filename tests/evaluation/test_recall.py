@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
@@ -299,3 +301,16 @@ def test_bad_input_is_named(
 ) -> None:
     with pytest.raises(error, match=message):
         evaluate_recall(videos, found, **options)
+
+
+def test_it_loads_no_compiler() -> None:
+    code = (
+        "import sys, actspan.cli.evaluate, actspan.evaluation.recall; print('numba' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_segment_that_is_no_number_hides_no_other() -> None:
+    found = {"a": proposals((float("nan"), 9, 0.9), (0, 9, 0.5))}
+    assert evaluate_recall([video("a", (0, 9))], found).recall[:, -1].all()

@@ -224,6 +224,15 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
         read_checkpoint(tmp_path / "x.pth")
 
 
+@pytest.mark.parametrize("size", [100, 2000, 20_000])
+def test_a_checkpoint_that_was_cut_short(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "x.pth"
+    torch.save({"state_dict": {"conv1.weight": torch.zeros(100, 100, 3)}}, path)
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(CheckpointError, match="damaged, cut short"):
+        read_checkpoint(path)
+
+
 def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"x\.pth: does not exist"):
         read_checkpoint(tmp_path / "x.pth")

@@ -23,7 +23,7 @@ def test_unknown_backends_are_listed(tmp_path: Path, name: str) -> None:
         pytest.param("openvino", ("openvino", 0), id="plain"),
         pytest.param("ascend:3", ("ascend", 3), id="device"),
         pytest.param("onnxruntime:cuda:1", ("onnxruntime:cuda", 1), id="provider-and-device"),
-        pytest.param("onnxruntime:ACL", ("onnxruntime:ACL", 0), id="any-provider"),
+        pytest.param("onnxruntime:Dml", ("onnxruntime:Dml", 0), id="any-provider"),
     ],
 )
 def test_names_of_backends(name: str, expected: tuple[str, int]) -> None:
@@ -32,7 +32,12 @@ def test_names_of_backends(name: str, expected: tuple[str, int]) -> None:
 
 
 def test_what_is_not_in_the_table_is_not_verified() -> None:
-    assert not find_backend("onnxruntime:acl")[0].verified
+    assert not find_backend("onnxruntime:xnnpack")[0].verified
+
+
+def test_a_provider_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(BackendError, match=r"knows no such .*:directml, onnxruntime:dml"):
+        find_backend("onnxruntime:cudda")
 
 
 @pytest.mark.parametrize("backend", ["auto", *BACKENDS])

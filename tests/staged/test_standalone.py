@@ -114,6 +114,15 @@ def test_a_network_of_a_fixed_batch_and_its_dumps(
     export_bundle(Bundle.load(place.model), check_torch=False)
 
 
+def test_a_missing_list_and_an_empty_batch(program: ModuleType, tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    given = words(tmp_path, "acl")
+    with pytest.raises(SystemExit, match="--batch 0: at least 1 input a call"):
+        program.main([*given, "--batch", "0"])
+    with pytest.raises(SystemExit, match="nolist: the list cannot be read: No such file"):
+        program.main([*given, "--list", "nolist"])
+
+
 def write_inputs(folder: Path, count: int = 5, shape: tuple[int, int] = (5, 20)) -> Path:
     """Raw inputs and their list."""
     rng = np.random.default_rng(0)

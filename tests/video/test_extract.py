@@ -15,7 +15,7 @@ pytest.importorskip("onnx", reason="needs the extra 'video'")
 
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.errors import ActSpanError, ConfigError, DatasetError
+from actspan.errors import ActSpanError, ConfigError, DataError, DatasetError
 from actspan.video import ExtractRequest, Grid, Span, extract_videos
 from actspan.video.extractor import Extractor
 from tests.made_up import write_annotations
@@ -133,7 +133,7 @@ def test_a_torn_journal_is_mended(request_: ExtractRequest) -> None:
 )
 def test_other_settings_begin_anew(request_: ExtractRequest, change: dict[str, object]) -> None:
     extract_videos(request_)
-    done = extract_videos(replace(request_, **change))
+    done = extract_videos(replace(request_, **change, force=True))
     assert done.videos == (0 if "channels" in change else 3)  # these are only projected
     assert Dataset.load(request_.out).spec == done.spec
     assert extract_videos(replace(request_, **change)).kept == 3
@@ -144,7 +144,28 @@ def test_another_backbone_or_preprocessing_begins_anew(request_: ExtractRequest)
     extract_videos(request_)
     toml = Path(request_.backbone.removeprefix("onnx:")).with_suffix(".toml")
     toml.write_text(toml.read_text() + 'order = "bgr"\n')
-    assert extract_videos(request_).videos == 3
+    assert extract_videos(replace(request_, force=True)).videos == 3
+
+
+def test_features_of_other_settings_are_removed_only_on_demand(
+    request_: ExtractRequest, source: Path
+) -> None:
+    videos = [str(source / "videos" / f"{name}.mkv") for name in LENGTHS]
+    extract_videos(replace(request_, videos=tuple(videos)))
+    file = request_.out / "annotations.json"
+    document = json.loads(file.read_text())
+    document["database"]["two"]["annotations"] = [{"segment": [0.1, 0.5], "label": "mine"}]
+    file.write_text(json.dumps(document))
+    before = stamps(request_.out)
+    other = replace(request_, videos=(videos[0],), frames=2)
+    with pytest.raises(DataError, match=r"of 3 videos \(one, .*--force"):
+        extract_videos(other)
+    assert stamps(request_.out) == before
+    done = extract_videos(replace(other, force=True))
+    assert set(done.removed) == set(LENGTHS)
+    assert done.labelled
+    left = [video.id for video in Dataset.load(request_.out)]
+    assert sorted(left) == ["one", "two"]  # what somebody has annotated stays
 
 
 def test_frames_as_the_unit_follow_each_video(request_: ExtractRequest) -> None:

@@ -72,7 +72,7 @@ def result_tables(result: BenchResult) -> Iterator[Table]:
 
 
 def _whole(result: BenchResult) -> tuple[list[str], list[list[str]]]:
-    header = ["batch", "1/(1/TEM + 1/PEM)", "stages in turn", "end to end", "gained by overlap"]
+    header = ["batch", "1/(1/TEM + 1/PEM)", "stages in turn", "end to end", "overlap"]
     rows = []
     for batch in sorted({s.batch for s in result.stages if s.name == "bsn" and s.batch}):
         interface = [_rate_of(result, net, batch) for net in ("tem", "pem")]
@@ -81,7 +81,9 @@ def _whole(result: BenchResult) -> tuple[list[str], list[list[str]]]:
         together = _rate_of(result, "bsn", batch)
         nets = combined(*(rate for rate in interface if rate is not None))
         rates = [f"{rate:,.0f}" for rate in (nets, in_turn, together or 0.0)]
-        rows.append([str(batch), *rates, f"{(together or 0.0) / in_turn:.2f}x"])
+        overlap = (together or 0.0) / in_turn
+        change = "gained" if overlap >= 1.0 else "lost"
+        rows.append([str(batch), *rates, f"{overlap:.2f}x of in turn: {change}"])
     return header, rows
 
 

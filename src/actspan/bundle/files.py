@@ -13,6 +13,14 @@ from actspan.config import Config
 from actspan.errors import BundleError
 from actspan.files import atomic_file, sha256
 
+# which compiler writes such a file, and the precision that it takes unless told
+_TARGETS = {
+    ".xml": ("openvino", "fp32"),
+    ".bin": ("openvino", "fp32"),
+    ".om": ("ascend", "fp16"),
+    ".engine": ("tensorrt", "fp16"),
+}
+
 
 class FileRecord(Config, frozen=True):
     """What a file of the bundle must be."""
@@ -40,7 +48,13 @@ def remedy(path: Path) -> str:
 
 def writer(path: Path) -> str:
     """The command that writes a file of a bundle, weights apart."""
-    return f"actspan {'export' if path.suffix == '.onnx' else 'compile'} {path.parent}"
+    if path.suffix not in _TARGETS:
+        return f"actspan export {path.parent}"
+    target, usual = _TARGETS[path.suffix]
+    words = f"actspan compile {path.parent} --target {target}"
+    for precision in {"fp32", "fp16", "int8"} & set(path.name.split(".")) - {usual}:
+        words += f" --precision {precision}"
+    return f"{words} --calibrate DATASET" if ".int8." in path.name else words
 
 
 def damage(path: Path, what: str) -> str:

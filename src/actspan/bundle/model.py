@@ -174,7 +174,7 @@ class Bundle:
             if not overwrite:
                 raise BundleError(
                     f"{path}: there is a bundle already; choose another folder, or ask to "
-                    "replace it (--force, overwrite=True)"
+                    "replace it: --force"
                 )
         elif path.is_dir() and not any(path.iterdir()):
             return

@@ -26,7 +26,7 @@ class LazyGroup(click.Group):
         "deploy": ("actspan.cli.deploy", "Checkpoints to a device in one go, with proof."),
         "backends": ("actspan.cli.backends", "List the inference runtimes that are usable here."),
         "pack": ("actspan.cli.pack", "Pack a dataset's features for quick reading."),
-        "propose": ("actspan.cli.propose", "Find scored segments in the videos of a dataset."),
+        "propose": ("actspan.cli.propose", "Find scored segments in videos, or in a dataset."),
         "staged": ("actspan.cli.staged", "The same through files, around a device's own runner."),
         "label": ("actspan.cli.label", "Turn proposals into detections: give them labels."),
         "annotate": ("actspan.cli.annotate", "Convert annotations from one form to another."),

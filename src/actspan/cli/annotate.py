@@ -8,12 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from actspan.cli.common import console, json_option, on_error_option, reports_errors, say
+from actspan.cli.common import (
+    ExistingPath,
+    console,
+    json_option,
+    on_error_option,
+    reports_errors,
+    say,
+)
 
 if TYPE_CHECKING:
     from actspan.data.annotations.convert import Converted
 
-_existing = click.Path(exists=True, path_type=Path)
+_existing = ExistingPath()
 # as in `FORMS`, which is not imported for --help; a test holds the two together
 _READ = ("activitynet", "authors", "csv", "elan", "thumos14", "labelstudio")
 _WRITTEN = ("activitynet", "csv")

@@ -21,8 +21,9 @@ def command(as_json: bool) -> None:
 
     The order is the one in which `--backend auto` looks; it takes the first that is usable and
     for which the bundle has the files. "Verified" are those that this project runs and holds to
-    the checkpoint; the others are written by their vendors' documentation and nobody has tried
-    them here. `actspan verify` shows for a bundle that its answers stay the same.
+    the checkpoint; one that "differs" runs here and gives other proposals, so that `auto` never
+    takes it. The others are written by their vendors' documentation and nobody has tried them
+    here. `actspan verify` shows for a bundle that its answers stay the same.
 
     \b
     Example:
@@ -49,6 +50,7 @@ def _row(backend: Backend, support: Support) -> dict[str, Any]:
         "version": support.version or None,
         "why_not": _why_not(backend, support) or None,
         "verified": backend.verified,
+        "changes_the_answer": backend.alters,
         "auto": backend.auto,
     }
 
@@ -65,13 +67,15 @@ def _print_table(found: list[tuple[Backend, Support]]) -> None:
 
     table = Table(box=box.SIMPLE, pad_edge=False)
     for heading in ("backend", "device", "version", "usable", "verified"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, overflow="fold")
     for backend, support in found:
         usable, verified = ("yes" if flag else "no" for flag in (support.usable, backend.verified))
+        verified += ": differs" if backend.alters else ""
         cells = (backend.name, backend.device, support.version or "-", usable, verified)
         table.add_row(*map(escape, cells))
     Console(highlight=False).print(table)
     click.echo("verified: run by this project and held to the checkpoint, on this kind of device")
+    click.echo("differs: runs here, but changes the answer; auto never takes it")
     click.echo("not usable, because:")
     for backend, support in found:
         if not support.usable:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.common import on_error_option, progress_report, reports_errors, say
+from actspan.cli.common import (
+    ExistingPath,
+    on_error_option,
+    progress_report,
+    repeated,
+    reports_errors,
+    say,
+)
 
 if TYPE_CHECKING:
     from actspan.bench.result import BenchResult
 
-_existing = click.Path(exists=True, file_okay=False, path_type=Path)
+_existing = ExistingPath(file_okay=False)
 _file = click.Path(dir_okay=False, path_type=Path)
 _positive = click.IntRange(1)
 
@@ -132,7 +138,7 @@ def command(
             length=length or made_up.LENGTH,
             snippets=snippets,
             on_error=on_error,
-            command=_repeat(context),
+            command=repeated(context),
         )
         result = run_benchmark(request, report)
     _print(result)
@@ -153,20 +159,6 @@ def _check_outputs(outputs: list[Path], roofline: Path | None) -> None:
     for path in outputs:
         if not path.absolute().parent.is_dir():
             raise BenchError(f"{path}: the folder {path.absolute().parent} does not exist")
-
-
-def _repeat(context: click.Context) -> str:
-    """The command, with the names of folders and not where they lie."""
-    words = ["actspan", "bench"]
-    for option in context.command.params:
-        name = option.name or ""
-        value = context.params.get(name)
-        if context.get_parameter_source(name) is not click.core.ParameterSource.COMMANDLINE:
-            continue
-        for one in value if isinstance(value, tuple) else (value,):
-            shown = f"{one.resolve().name}{'/' * one.is_dir()}" if isinstance(one, Path) else one
-            words += [option.opts[0], str(shown)]
-    return shlex.join(words)
 
 
 def _print(result: BenchResult) -> None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import functools
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from actspan.errors import ActSpanError, DatasetError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,6 +46,15 @@ def reports_errors(function: F) -> F:
 
 def progress_bar() -> Progress:
     """A progress bar on the standard error stream; silent where that is not a terminal."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -76,6 +82,35 @@ def progress_report() -> Iterator[Callable[[str, int, int], None]]:
 def say(message: str) -> None:
     """A line for people, on the standard error stream, printed as it is."""
     console.print(message, markup=False, highlight=False)
+
+
+def repeated(context: click.Context) -> str:
+    """The command to repeat this one, with the names of folders and not where they lie."""
+    words = ["actspan", context.command.name or ""]
+    for param in context.command.params:
+        value = context.params.get(param.name or "")
+        source = context.get_parameter_source(param.name or "")
+        if source is not click.core.ParameterSource.COMMANDLINE:
+            continue
+        option = [param.opts[0]] if isinstance(param, click.Option) else []
+        for one in value if isinstance(value, tuple) else (value,):
+            shown = f"{one.resolve().name}{'/' * one.is_dir()}" if isinstance(one, Path) else one
+            words += option if one is True else [*option, str(shown)]
+    return shlex.join(words)
+
+
+class ExistingPath(click.Path):
+    """A path that is there; else one line and exit code 1, as for every other missing file."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(exists=True, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; a missing one ends the command."""
+        if not Path(value).exists():
+            say(f"error: {value}: does not exist")
+            sys.exit(1)
+        return super().convert(value, param, ctx)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")

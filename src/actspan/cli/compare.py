@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from actspan.cli.common import json_option, progress_bar, reports_errors, say
+from actspan.cli.common import ExistingPath, json_option, progress_bar, reports_errors, say
 
 if TYPE_CHECKING:
     from actspan.bench.claims import Claims
@@ -39,7 +39,7 @@ def _limit(context: click.Context, option: click.Parameter, value: str | None) -
 )
 @click.option(
     "--claims",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=ExistingPath(dir_okay=False),
     help="A report: its printed arithmetic and trtexec commands are held against the logs.",
 )
 @click.option(
@@ -116,6 +116,8 @@ def command(
         _print(found, checked)
     for name, row, longer in slower:
         say(f"{name} takes {100 * longer:.1f} % longer: {row.name} {row.scope}, batch {row.batch}")
+    if fail_if is not None:
+        say(f"{'FAIL' if slower else 'passes'}: --fail-if slower:{100 * fail_if:g}%")
     context.exit(1 if slower or (checked is not None and not checked.holds) else 0)
 
 
@@ -189,7 +191,9 @@ def _time(
     slower = limit is not None and pair.is_slower(limit)
     if limit is not None:
         verdict = "B takes" if slower else "B is not shown to take"
-        say(f"{verdict} more than {100 * limit:g} % longer than A")
+        say(
+            f"{'FAIL' if slower else 'passes'}: {verdict} more than {100 * limit:g} % longer than A"
+        )
     context.exit(1 if slower else 0)
 
 

@@ -45,9 +45,10 @@ def command(out: Path, videos: int, seed: int, training_set: int) -> None:
       actspan demo
       actspan demo --training-set 400 --seed 0 --out made-up
     """
-    from actspan.demo import run_demo, write_made_up_dataset
+    from actspan.demo import check_demo_folder, run_demo, write_made_up_dataset
 
     if training_set:
+        check_demo_folder(out, out)
         write_made_up_dataset(
             out, training=training_set, validation=max(training_set // 4, 1), seed=seed
         )
@@ -60,18 +61,13 @@ def command(out: Path, videos: int, seed: int, training_set: int) -> None:
 
 def _print(demo: DemoFiles) -> None:
     from rich.console import Console
-    from rich.table import Table
+
+    from actspan.cli.tables import row_table
 
     summary, recall = demo.summary, demo.recall
-    title = "Made-up data: these figures say nothing about real videos"
-    table = Table(title=title, title_justify="left")
-    figures = recall.summary()
-    for name in figures:
-        table.add_column(name, justify="right")
-    table.add_row(*(f"{value:.2f}" for value in figures.values()))
-    Console().print(table)
-    rate = summary.videos / summary.seconds
-    click.echo(f"{summary.videos} made-up videos, {recall.instances} actions, {rate:.0f} videos/s")
+    click.echo("Made-up data: these figures say nothing about real videos")
+    Console(highlight=False).print(row_table(recall.summary(), digits=2))
+    click.echo(f"{summary.videos} made-up videos, {recall.instances} actions")
     click.echo(f"dataset  {demo.dataset}")
     click.echo(f"run      {demo.run}")
     for picture in demo.pictures:

@@ -179,6 +179,7 @@ def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
             {"net": net, "batch": batch} | asdict(times)
             for (net, batch), times in found.times.items()
         ],
+        "untimed": list(found.untimed),
     }
     return {
         "bundle": str(done.bundle.path),
@@ -229,3 +230,5 @@ def _print_evaluation(found: Evaluation) -> None:
         click.echo(f"{net} bs{batch}, one thread:")
         for line in performance_lines(times):
             click.echo(line)
+    for batch in found.untimed:
+        say(f"note: not timed at batch {batch}: there are fewer videos or windows than that")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actspan.cli.common import say
-from actspan.cli.tables import name_some, row_table
+from actspan.cli.tables import name_some, print_table, row_table
 
 if TYPE_CHECKING:
     from actspan.evaluation.detection import DetectionResult
@@ -49,30 +49,25 @@ def detection_document(found: DetectionResult) -> dict[str, Any]:
 
 def print_detection(found: DetectionResult, subset: str) -> None:
     """MAP by threshold and AP by class, in percent."""
-    from rich import box
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
     instances = int(found.instances.sum())
     click.echo(
         f"{subset}: {found.videos:,} videos, {instances:,} instances, {len(found.classes)} "
         "class(es); in percent"
     )
-    console = Console(highlight=False)
     click.echo("mAP, by tIoU")
     means = {name.removeprefix("mAP@"): value for name, value in found.summary().items()}
     means["average"] = means.pop("average_mAP")
-    console.print(row_table(means, digits=2))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("class")
-    for heading in ("AP", "instances", "detections"):
-        table.add_column(heading, justify="right")
+    Console(highlight=False).print(row_table(means, digits=2))
     precision = found.by_class()
-    rows = zip(found.classes, found.instances.tolist(), found.detections.tolist(), strict=True)
-    for name, count, detections in rows:
-        table.add_row(escape(name), f"{precision[name]:.2f}", f"{count:,}", f"{detections:,}")
-    console.print(table)
+    rows = [
+        (name, f"{precision[name]:.2f}", f"{count:,}", f"{detections:,}")
+        for name, count, detections in zip(
+            found.classes, found.instances.tolist(), found.detections.tolist(), strict=True
+        )
+    ]
+    print_table(("class", "AP", "instances", "detections"), rows)
 
 
 def say_about_detection(found: DetectionResult) -> None:

@@ -6,7 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,6 +51,8 @@ def _losses(found: Diagnosis) -> dict[str, dict[str, float]]:
 
 def _missed(found: Diagnosis) -> list[dict[str, Any]]:
     """Every instance that is missed at a threshold, and where it is lost."""
+    import numpy as np
+
     from actspan.evaluation.stages import STAGES
 
     rows = []
@@ -87,6 +88,11 @@ def print_diagnosis(found: Diagnosis) -> None:
     console = Console(highlight=False)
     console.print(_loss_table(found))
     console.print(_gain_table(found))
+    if any(gain < -0.005 for gains in found.gains().values() for gain in gains.values()):
+        click.echo(
+            "below zero: what a perfect stage lets through can outrank better neighbours, or lower "
+            "them in\nSoft-NMS, and the stages after it stay as they are: docs/diagnosis.md\n"
+        )
     console.print(_bin_table(found))
     for note in found.notes:
         click.echo(f"note: {note}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from actspan.cli.common import (
+    ExistingPath,
     json_option,
     on_error_option,
     progress_report,
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
     from actspan.evaluation.protocols import Task
     from actspan.types import Float64
 
-_existing = click.Path(exists=True, path_type=Path)
+_existing = ExistingPath()
 
 
 @click.command()
@@ -73,7 +76,7 @@ _existing = click.Path(exists=True, path_type=Path)
 )
 @click.option(
     "--blocked",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=ExistingPath(dir_okay=False),
     help="File of videos to leave out: a JSON list of ids, or one id a line.",
 )
 @on_error_option("What to do about annotations that cannot be read.")
@@ -118,6 +121,10 @@ def command(
       actspan evaluate run/ --ground-truth my-videos/ --diagnose
       actspan evaluate run/ --ground-truth thumos14/ --task detection --protocol thumos14
     """
+    if "numpy" not in sys.modules:
+        # no matrices are multiplied here, and starting a thread a core for that takes longer than
+        # all else there is to load
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
 
     agreed = PROTOCOLS[protocol]

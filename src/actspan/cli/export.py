@@ -109,25 +109,21 @@ def _export_variants(
 
 
 def _print_table(checks: list[ExportCheck]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from actspan.cli.tables import print_table
 
-    table = Table(box=box.SIMPLE)
-    for heading in ("net", "file"):
-        table.add_column(heading)
-    for heading in ("opset", "size", "NumPy", "torch"):
-        table.add_column(heading, justify="right")
+    rows = []
     for check in checks:
         torch = check.torch_difference
         absent = "" if check.passes else "not installed"
-        table.add_row(
-            check.net.upper(),
-            check.file,
-            str(check.opset),
-            f"{check.size / 1e3:,.0f} kB",
-            f"{check.numpy_difference:.1e}",
-            absent if torch is None else f"{torch:.1e}",
+        rows.append(
+            (
+                check.net.upper(),
+                check.file,
+                str(check.opset),
+                f"{check.size / 1e3:,.0f} kB",
+                f"{check.numpy_difference:.1e}",
+                absent if torch is None else f"{torch:.1e}",
+            )
         )
-    Console().print(table)
+    print_table(("net", "file", "opset", "size", "NumPy", "torch"), rows)
     click.echo("NumPy, torch: largest absolute difference from ONNX Runtime's output")

@@ -60,6 +60,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Stop at videos that cannot be opened, or go on without them.",
 )
+@click.option(
+    "--force", is_flag=True, help="Remove features in --out that were made with other settings."
+)
 @json_option
 @reports_errors
 def command(
@@ -75,6 +78,7 @@ def command(
     threads: int | None,
     backend: str,
     on_error: Literal["fail", "skip"],
+    force: bool,
     as_json: bool,
 ) -> None:
     """Turn VIDEOS into a dataset of snippet features, to train on and to propose from.
@@ -82,7 +86,8 @@ def command(
     VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt with a file a line, or a dataset
     folder with videos/ in place of features/, whose annotations come along.
 
-    Given again, the same command does what is missing or has changed, and nothing else.
+    Given again, the same command does what is missing or has changed, and nothing else. With other
+    settings it stops at features that are there already, unless --force lets it remove them.
 
     \b
     Example:
@@ -104,6 +109,7 @@ def command(
             on_error=on_error,
             threads=threads,
             backend=backend,
+            force=force,
         )
         done = extract_videos(request, report)
     if as_json:
@@ -132,15 +138,18 @@ def _figures(done: Extracted) -> dict[str, object]:
         "seconds": done.seconds,
         "features": to_dict(done.spec),
         "left_out": [[p.video, p.problem] for p in done.problems if p.is_error],
+        "removed": list(done.removed),
         "notes": [[p.video, p.problem] for p in done.problems if not p.is_error],
     }
 
 
 def _print(done: Extracted) -> None:
-    from actspan.cli.tables import problem_table
+    from actspan.cli.tables import name_some, problem_table
 
     if done.problems:
         console.print(problem_table(done.problems))
+    if done.removed:
+        say(f"removed features of other settings: {name_some(done.removed)}")
     left_out = sum(p.is_error for p in done.problems)
     if left_out:
         say(f"went on without {left_out} of the above")
@@ -153,6 +162,14 @@ def _print(done: Extracted) -> None:
             f"({pace:.1f}x real time): {done.snippets} snippets of {done.spec.channels} channels"
         )
     say(f"features of {done.spec.backbone} in {done.out}")
+    if done.labelled:
+        say(f"next: actspan train --dataset {done.out} --out model/")
+    else:
+        say(
+            f"next: annotate the actions in {done.out}/annotations.json, then actspan train; or "
+            f"with a model of such features: actspan propose --model MODEL --dataset {done.out} "
+            "--out run/"
+        )
 
 
 def _count(videos: int) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from actspan.cli.common import (
+    ExistingPath,
     console,
     json_option,
     on_error_option,
@@ -20,14 +21,14 @@ from actspan.cli.common import (
 if TYPE_CHECKING:
     from actspan.labelling.job import Labelled
 
-_existing = click.Path(exists=True, path_type=Path)
+_existing = ExistingPath()
 
 
 @click.command()
 @click.argument("result", type=_existing)
 @click.option(
     "--labels-from",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=ExistingPath(dir_okay=False),
     help="A score file: {video: [{label, score}, ...]}, or one label a proposal.",
 )
 @click.option("--model", type=_existing, help="A bundle with a classifier of proposals.")

@@ -124,17 +124,10 @@ def _answer(source: Path, target: Path, rewritten: Rewritten) -> dict[str, objec
 
 
 def _print_table(target: Path, rewritten: Rewritten) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from actspan.cli.tables import print_table
 
-    table = Table(box=box.SIMPLE)
-    table.add_column("pass")
-    table.add_column("changed")
-    for heading in ("nodes", "difference", "allowed", "seconds"):
-        table.add_column(heading, justify="right")
-    for report in rewritten.reports:
-        table.add_row(
+    rows = [
+        (
             report.name,
             "yes" if report.changed else "no",
             f"{report.nodes_before} -> {report.nodes_after}",
@@ -142,7 +135,9 @@ def _print_table(target: Path, rewritten: Rewritten) -> None:
             f"{report.tolerance:g}",
             f"{report.seconds:.2f}",
         )
-    Console().print(table)
+        for report in rewritten.reports
+    ]
+    print_table(("pass", "changed", "nodes", "difference", "allowed", "seconds"), rows)
     size = target.stat().st_size
     click.echo(f"{target}: {size / 1e3:,.0f} kB" + ("" if rewritten.changed else ", unchanged"))
 

@@ -1,4 +1,4 @@
-"""`actspan propose`: features, or boundary scores, to scored segments."""
+"""`actspan propose`: features, boundary scores or videos to scored segments."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
+from click.core import ParameterSource
 
 from actspan.cli.common import (
     console,
@@ -21,15 +22,41 @@ if TYPE_CHECKING:
     from actspan.proposing import Summary
     from actspan.runtime import Choice
 
+# options that say something of one kind of input alone
+_OF_DATASETS = ("scores", "labels_from", "detections", "top_labels", "batch", "force")
+_OF_VIDEOS = ("top", "min_score", "backbone", "clips", "idle")
+
 
 @click.command()
+@click.argument("videos", nargs=-1)
 @click.option("--model", required=True, type=click.Path(path_type=Path), help="A bundle.")
-@click.option("--dataset", required=True, type=click.Path(path_type=Path), help="A dataset folder.")
+@click.option("--dataset", type=click.Path(path_type=Path), help="A dataset folder of features.")
+@click.option(
+    "--follow", metavar="FILE", help="A video that is still being recorded; - is standard input."
+)
 @click.option(
     "--out",
-    required=True,
     type=click.Path(path_type=Path),
-    help="A run folder to make, or FILE.json for the result alone.",
+    help="A run folder to make, or FILE.json for the result alone; videos: FILE.json or FILE.csv.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    help="Videos: the best so many of each. [default: 10 in a table or with --clips, else all]",
+)
+@click.option("--min-score", type=float, default=0.0, help="Videos: only what scores so much.")
+@click.option(
+    "--clips",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Videos: cut the moments out to files in this folder.",
+)
+@click.option("--backbone", help="Videos: onnx:FILE, if the model wants an encoder of yours.")
+@click.option(
+    "--idle",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    help="--follow: seconds after which a file that no longer grows is over.",
 )
 @click.option("--subset", help="Only these videos: training, validation, ... [default: all]")
 @click.option(
@@ -63,11 +90,20 @@ if TYPE_CHECKING:
 @on_error_option("Stop at problems in the dataset, or go on without what is bad.")
 @click.option("--force", is_flag=True, help="Replace a run that is there.")
 @json_option
+@click.pass_context
 @reports_errors
 def command(
+    context: click.Context,
+    videos: tuple[str, ...],
     model: Path,
-    dataset: Path,
-    out: Path,
+    dataset: Path | None,
+    follow: str | None,
+    out: Path | None,
+    top: int | None,
+    min_score: float,
+    clips: Path | None,
+    backbone: str | None,
+    idle: float,
     subset: str | None,
     scores: Path | None,
     labels_from: Path | None,
@@ -80,7 +116,11 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Find scored segments in the videos of a dataset.
+    """Find scored segments in VIDEOS, in a dataset of features, or in a video while it is recorded.
+
+    VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt, or a dataset folder with videos/;
+    the model has to be trained on features of actspan extract. Moments are shown as a table where
+    there is no --out. --follow prints a line of JSON for each moment soon after it has ended.
 
     With labels a run also holds detections.json, and FILE.json holds the detections alone: each
     proposal with its best labels, its score multiplied by theirs.
@@ -90,7 +130,32 @@ def command(
       actspan propose --model bsn/ --dataset my-videos/ --subset validation --out run/
       actspan propose --model bsn/ --dataset my-videos/ --scores scores.npz --out result.json
       actspan propose --model bsn/ --dataset my-videos/ --labels-from scores.json --out run/
+      actspan propose --model bsn/ video.mp4 --top 5 --clips best/
+      ffmpeg -i rtsp://camera -c copy -f mpegts - | actspan propose --model bsn/ --follow -
     """
+    _check_usage(context, videos, dataset, follow)
+    if dataset is None:
+        from actspan.cli.propose_videos import Wanted, follow_and_print, propose_and_print
+
+        wanted = Wanted(
+            model=model,
+            out=out,
+            subset=subset,
+            top=top,
+            min_score=min_score,
+            clips=clips,
+            backbone=backbone,
+            backend=backend,
+            threads=threads,
+            on_error=on_error,
+            as_json=as_json,
+        )
+        if follow is None:
+            propose_and_print(videos, wanted)
+        else:
+            follow_and_print(follow, idle, wanted)
+        return
+    assert out is not None
     with progress_report() as report:
         from actspan.bundle import Bundle
         from actspan.labelling import LabelChoice
@@ -116,6 +181,34 @@ def command(
         click.echo(json.dumps(_figures(summary, choice)))
     else:
         _print(summary, choice)
+
+
+def _check_usage(
+    context: click.Context, videos: tuple[str, ...], dataset: Path | None, follow: str | None
+) -> None:
+    """Exactly one input, and no option that says something of another."""
+    given = {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
+    kinds = {"videos", "dataset", "follow"} & given
+    if len(kinds) != 1:
+        raise click.UsageError("give one of VIDEOS, --dataset and --follow")
+    if dataset is not None:
+        if "out" not in given:
+            raise click.UsageError("--dataset needs --out: a run folder, or FILE.json")
+        _refuse(given, _OF_VIDEOS, "--dataset")
+    else:
+        kind = "--follow" if videos == () else "VIDEOS"
+        also = ("clips", "subset") if follow is not None else ("idle",)
+        _refuse(given, (*_OF_DATASETS, *also), kind)
+
+
+def _refuse(given: set[str], options: tuple[str, ...], kind: str) -> None:
+    misplaced = [f"--{name.replace('_', '-')}" for name in options if name in given]
+    if misplaced:
+        raise click.UsageError(f"{', '.join(misplaced)}: not an option with {kind}")
 
 
 def _figures(summary: Summary, choice: Choice) -> dict[str, object]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from actspan.cli.common import (
+    ExistingPath,
     json_option,
     on_error_option,
     progress_report,
@@ -19,7 +20,7 @@ from actspan.cli.common import (
 if TYPE_CHECKING:
     from actspan.report.page import Written
 
-_existing = click.Path(exists=True, path_type=Path)
+_existing = ExistingPath()
 _LARGE = 15_000_000  # bytes from which on a page takes its time to open
 
 
@@ -97,12 +98,17 @@ def command(
         return
     for note in written.contents.notes:
         say(f"note: {note}")
-    count = f"{len(written.contents.sides)} run(s), {len(written.listing.videos):,} video(s)"
+    listed = _count(len(written.listing.videos), "video")
+    count = f"{_count(len(written.contents.sides), 'run')}, {listed}"
     click.echo(f"{out}: {count}, {written.size / 1e6:.1f} MB; open it in a browser")
     if drawn:
         click.echo(f"{len(drawn)} pictures in {pictures}")
     if written.size > _LARGE:
         say("a large page opens slowly: --videos N lists fewer videos")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _document(written: Written, drawn: tuple[Path, ...]) -> dict[str, object]:

@@ -2,51 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rich import box
+from rich.cells import cell_len
+from rich.columns import Columns
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from actspan.data.problems import Problem
 
 _MOST_ROWS = 50
 _WIDTH = 120  # columns in a pipe
+_GAP = 3  # columns between two of a table
 _NAMED = 5  # how many videos or labels are named in a line; --json names all
 
 
 def problem_table(problems: Sequence[Problem]) -> Table:
-    """A row a problem: video, file, what is wrong, what to do; long lists are cut and counted."""
-    table = Table("video", "file", "problem", "what to do", title="Problems")
-    for problem in problems[:_MOST_ROWS]:
-        row = (problem.video or "-", problem.file, problem.problem, problem.remedy)
+    """A row a problem: video, file, what is wrong, what to do.
+
+    Many of a kind are one row with their number; long lists are cut and counted.
+    """
+    table = Table(title="Problems")
+    for heading in ("video", "file", "problem", "what to do"):
+        table.add_column(heading, overflow="fold")
+    rows = [row for alike in _alike(problems) for row in _problem_rows(alike)]
+    for row in rows[:_MOST_ROWS]:
         table.add_row(*(escape(cell) for cell in row))
-    if len(problems) > _MOST_ROWS:
-        table.caption = f"... and {len(problems) - _MOST_ROWS} more"
+    if len(rows) > _MOST_ROWS:
+        table.caption = f"... and {len(rows) - _MOST_ROWS} more"
     return table
 
 
-def row_table(values: Mapping[str, float], *, digits: int) -> Table:
-    """A table of one row of figures."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in values:
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_row(*(f"{value:.{digits}f}" for value in values.values()))
-    return table
+def _alike(problems: Sequence[Problem]) -> Iterable[list[Problem]]:
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.problem, problem.remedy), []).append(problem)
+    return groups.values()
+
+
+def _problem_rows(alike: list[Problem]) -> list[tuple[str, ...]]:
+    if len(alike) <= _NAMED:
+        return [(p.video or "-", p.file, p.problem, p.remedy) for p in alike]
+    files = list(dict.fromkeys(p.file for p in alike))
+    file = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+    return [(name_some([p.video or "-" for p in alike]), file, alike[0].problem, alike[0].remedy)]
+
+
+def row_table(values: Mapping[str, float], *, digits: int) -> Columns:
+    """A row of figures under their names; what does not fit goes into the next row."""
+    figures = [
+        Text.assemble((name, "bold"), f"\n{value:.{digits}f}", justify="right")
+        for name, value in values.items()
+    ]
+    return Columns(figures, padding=(0, 2, 1, 0), align="right")
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table on the standard output: the first column to the left, the others right."""
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for i, heading in enumerate(header):
-        table.add_column(heading, justify="right" if i else "left", no_wrap=not i)
-    for row in rows:
-        table.add_row(*map(escape, row))
+    """Print a table on the standard output: the first column to the left, the others right.
+
+    One that is wider than the terminal is printed in blocks, each with the columns that name a row.
+    """
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_WIDTH)
-    console.print(table)
+    for columns in _blocks(header, rows, console.width):
+        table = Table(box=box.SIMPLE, pad_edge=False)
+        for i in columns:
+            table.add_column(header[i], justify="right" if i else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*(escape(row[i]) for i in columns))
+        console.print(table)
+
+
+def _blocks(
+    header: Sequence[str], rows: Sequence[Sequence[str]], width: int
+) -> Iterator[list[int]]:
+    """Numbers of the columns that fit beside those that name a row, in order."""
+    widths = [max(map(cell_len, column)) + _GAP for column in zip(header, *rows, strict=True)]
+    names = list(range(_naming(rows)))
+    block = names
+    for i in range(len(names), len(widths)):
+        if block != names and sum(widths[j] for j in (*block, i)) > width:
+            yield block
+            block = names
+        block = [*block, i]
+    yield block
+
+
+def _naming(rows: Sequence[Sequence[str]]) -> int:
+    """How many of the first columns it takes to tell the rows apart."""
+    most = min(map(len, rows), default=1)
+    different = (n for n in range(1, most) if len({tuple(r[:n]) for r in rows}) == len(rows))
+    return next(different, 1)
 
 
 def name_some(names: Sequence[str]) -> str:

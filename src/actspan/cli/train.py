@@ -220,5 +220,10 @@ def _print(bundle: Bundle) -> None:
             if fit.get("validation") is not None:
                 losses += f", validation loss {fit['validation']:.4f}"
             click.echo(f"{net.upper()}: epoch {fit['epoch']} of {fit['epochs']} kept, {losses}")
+    classifier = (bundle.training or {}).get("classifier")
+    if classifier is not None:
+        parts = classifier["accuracy"].items()
+        shares = ", ".join(f"{100 * share:.1f} % of {part}" for part, share in parts)
+        click.echo(f"classifier: annotated instances that get their own label: {shares}")
     click.echo(f"bundle: {bundle.path}")
     click.echo(f"next:   actspan propose --model {bundle.path} --dataset DIR --out run/")

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from actspan.cli.common import json_option, progress_report, reports_errors, say
+from actspan.cli.common import (
+    ExistingPath,
+    json_option,
+    progress_report,
+    repeated,
+    reports_errors,
+    say,
+)
 
 if TYPE_CHECKING:
     from actspan.verify import Verification
 
-_existing = click.Path(exists=True, file_okay=False, path_type=Path)
+_existing = ExistingPath(file_okay=False)
 
 
 @click.command("verify")
@@ -75,7 +81,7 @@ def command(
         )
     if markdown is not None:
         with atomic_file(markdown) as stream:
-            stream.write(to_markdown(found, _command(bundle, dataset, subset, backends)).encode())
+            stream.write(to_markdown(found, repeated(context)).encode())
         say(f"report: {markdown}")
     if as_json:
         click.echo(json.dumps(to_dict(found), indent=1))
@@ -84,25 +90,20 @@ def command(
     context.exit(0 if found.holds else 1)
 
 
-def _command(bundle: Path, dataset: Path | None, subset: str | None, backends: str | None) -> str:
-    """The command to repeat it, with the names of folders and not where they lie."""
-    words = ["actspan", "verify", f"{bundle.resolve().name}/"]
-    if dataset is not None:
-        words += ["--dataset", f"{dataset.resolve().name}/"]
-    words += [w for o, v in (("--subset", subset), ("--backends", backends)) if v for w in (o, v)]
-    return shlex.join([*words, "--markdown", "docs/accuracy.md"])
-
-
 def _print(found: Verification) -> None:
     from actspan.cli.tables import print_table
     from actspan.verify.report import answer_table, output_table
 
     click.echo(f"{found.material}: {found.videos:,} videos, {found.proposals:,} proposals")
-    for header, rows in (output_table(found), answer_table(found)):
-        print_table(header, rows)
+    if found.ran:
+        for header, rows in (output_table(found), answer_table(found)):
+            print_table(header, rows)
     for result in found.results:
         for reason in [*result.broken, *([result.problem] if result.problem else [])]:
             say(f"{result.variant.name}: {reason}")
     for note in found.notes:
         say(f"note: {note}")
-    click.echo("every variant holds" if found.holds else "not every variant holds")
+    if found.ran:
+        click.echo("every variant holds" if found.holds else "not every variant holds")
+    else:
+        click.echo("nothing could be run, so nothing was compared")

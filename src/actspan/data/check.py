@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from actspan.config import FeatureSpec
 from actspan.data.dataset import Dataset
-from actspan.data.problems import Loss, Problem, stop_on_errors
+from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.readers import read_array
 from actspan.data.store import Packed
 from actspan.data.timebase import SnippetGrid, infer_grid, snippet_grid
@@ -92,13 +92,13 @@ def check_dataset(
         if dataset.packing is None:
             spec, note = _settle_grid(spec, good)
             notes += note
-        problems += _grid_problems(spec, good)
+        problems += _grid_problems(dataset, spec, good)
     if on_error == "fail":
         stop_on_errors(problems)
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
     videos = [_without_bad_segments(look.video) for look in good if look.video.id not in lost]
     if not videos:
-        stop_on_errors(problems or [_nothing(dataset)])
+        stop_with_none_left(problems or [_nothing(dataset)], len(dataset))
     return replace(
         dataset,
         videos=tuple(videos),
@@ -145,8 +145,9 @@ def _segment_problems(dataset: Dataset) -> Iterator[Problem]:
 
 def _orphans(dataset: Dataset) -> Iterator[Problem]:
     """Features of videos that no annotation names (in any subset)."""
+    told = {p.video for p in dataset.problems if p.loss is Loss.VIDEO}  # a bad entry
     for name, entry in dataset.entries.items():
-        if name not in dataset.annotated:
+        if name not in dataset.annotated and name not in told:
             remedy = "annotate the video, or remove the file"
             yield Problem(name, str(entry), "features without annotation", remedy, Loss.FILE)
 
@@ -234,8 +235,8 @@ def _settle(
             "use a model that was trained on such features"
         )
     settled = msgspec.structs.replace(spec, channels=channels, layout=layout)
-    wrong = [_misfit(look, axis, channels) for look in seen if look.shape[axis] != channels]
-    return settled, wrong
+    misfits = [look for look in seen if look.shape[axis] != channels]
+    return settled, [_misfit(dataset, look, axis, channels) for look in misfits]
 
 
 def _vote(seen: list[_Seen], channels: int | None) -> Literal["TC", "CT"] | None:
@@ -249,11 +250,13 @@ def _vote(seen: list[_Seen], channels: int | None) -> Literal["TC", "CT"] | None
     return "CT" if columns > rows else "TC"
 
 
-def _misfit(look: _Seen, axis: int, channels: int) -> Problem:
-    what = f"{look.shape[axis]} channels, {channels} expected (shape {look.shape})"
+def _misfit(dataset: Dataset, look: _Seen, axis: int, channels: int) -> Problem:
+    remedy = f"extract its features again, with the network that gives {channels} channels"
+    what = f"{look.shape[axis]} channels, {channels} expected"
     if look.shape[1 - axis] == channels:
         what = f"layout turned round: shape {look.shape}, {channels} channels"
-    return Problem(look.video.id, "features", what, "extract again, or transpose the file")
+        remedy = "transpose the file"
+    return Problem(look.video.id, str(dataset.entries[look.video.id]), what, remedy)
 
 
 def _settle_grid(spec: FeatureSpec, seen: list[_Seen]) -> tuple[FeatureSpec, list[str]]:
@@ -268,16 +271,18 @@ def _snippets(look: _Seen, spec: FeatureSpec) -> int:
     return look.shape[1] if spec.layout == "CT" else look.shape[0]
 
 
-def _grid_problems(spec: FeatureSpec, seen: list[_Seen]) -> Iterator[Problem]:
+def _grid_problems(dataset: Dataset, spec: FeatureSpec, seen: list[_Seen]) -> Iterator[Problem]:
     for look in seen:
         video, snippets = look.video, _snippets(look, spec)
         try:
             stride, length, _ = look.grid or snippet_grid(video, spec, snippets)
         except FeatureError as error:
-            yield Problem(video.id, "annotations", str(error), "give stride_seconds, or fps")
+            remedy = "give stride_seconds, or fps"
+            yield Problem(video.id, str(dataset.path), str(error), remedy)
             continue
         gap = abs(stride * snippets - video.duration)
         if gap > max(0.1 * video.duration, 2 * max(stride, length)):
             what = f"features cover {stride * snippets:.1f} s of {video.duration:.1f} s"
             remedy = "check the stride in dataset.toml"
-            yield Problem(video.id, "features", what, remedy, Loss.NOTHING)
+            file = str(dataset.entries[video.id])
+            yield Problem(video.id, file, what, remedy, Loss.NOTHING)

@@ -12,12 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.data.results import (
-    ResultWriter,
-    refuse_repeated_videos,
-    result_bytes,
-    result_videos,
-)
+from actspan.data.result_document import refuse_repeated_videos, result_bytes, result_videos
+from actspan.data.results import ResultWriter
 from actspan.errors import ResultError, ShapeError
 from actspan.types import Float64, Proposals
 
@@ -127,7 +123,7 @@ def read_detections(path: Path | str) -> dict[str, Detections]:
         for name in labels:
             codes.setdefault(name, len(codes))
         columns[video] = (segments, list(map(_score, entries)), labels)
-    refuse_repeated_videos(path, data, sum(len(scores) for _, scores, _ in columns.values()))
+    refuse_repeated_videos(path, data, [len(scores) for _, scores, _ in columns.values()])
     names = tuple(codes)
     return {
         video: Detections(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NoReturn
 
 from actspan.errors import DatasetError
 
@@ -39,3 +40,10 @@ def stop_on_errors(problems: Sequence[Problem]) -> None:
     errors = [p for p in problems if p.is_error]
     if errors:
         raise DatasetError(errors, "Mend them, or go on without them: --on-error skip.")
+
+
+def stop_with_none_left(problems: Sequence[Problem], videos: int) -> NoReturn:
+    """Raise DatasetError with all errors, which left out every one of so many videos."""
+    errors = [p for p in problems if p.is_error]
+    after = f" after leaving out {videos} of {videos} videos" if videos else ""
+    raise DatasetError(errors, f"Nothing is left{after}: mend them.")

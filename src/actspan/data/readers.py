@@ -14,6 +14,14 @@ from numpy.typing import NDArray
 from actspan.errors import FeatureError, require
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
+# what NumPy says (a part of it), and what it means
+_PLAINLY = {
+    "mmap length is greater": "it is shorter than its header says",
+    "cannot reshape array": "it is shorter than its header says",
+    "Python objects in dtype": "it holds Python objects, not numbers",
+    "Object arrays cannot be loaded": "it holds Python objects, not numbers",
+    "allow_pickle": "it is not an array file",
+}
 SUFFIXES = (".npy", ".csv", ".npz", *HDF5_SUFFIXES)
 
 
@@ -83,8 +91,15 @@ def _guarded(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     ) as error:
         if isinstance(error, FeatureError):
             raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FeatureError(f"{path}: cannot be read, damaged or truncated: {reason}") from error
+        raise FeatureError(
+            f"{path}: cannot be read, damaged or truncated: {plain_reason(error)}"
+        ) from error
+
+
+def plain_reason(error: Exception) -> str:
+    """Why a file cannot be read, in our words where NumPy speaks of its own machinery."""
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return next((ours for theirs, ours in _PLAINLY.items() if theirs in reason), reason)
 
 
 def _read_npy(path: Path, key: str | None) -> NDArray[Any]:
@@ -130,16 +145,28 @@ def _hdf5_keys(path: Path) -> list[str]:
 
 def _read_csv(path: Path, key: str | None) -> NDArray[np.float32]:
     """One row a snippet; a first row that is not numeric is a header."""
+    from actspan.data.csv_numbers import parse_table
+
+    text = path.read_bytes()
+    end = text.find(b"\n") + 1 or len(text)
+    first = text[:end].decode("utf-8-sig", errors="replace").rstrip("\r\n").split(",")
+    first = [field.strip('"') for field in first]
+    is_header = not all(map(_is_number, first))
+    rows = np.frombuffer(text, np.uint8)[end if is_header else 0 :]
+    table = parse_table(rows, len(first))
+    return _read_any_csv(text, first, is_header) if table is None else table
+
+
+def _read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.float32]:
+    """The same by a general reader: quotes, blanks, and words for what is wrong."""
     import pyarrow as pa
     from pyarrow import csv
 
-    first = _first_row(path)
-    is_header = not all(map(_is_number, first))
     names = first if is_header else [f"f{i}" for i in range(len(first))]
     options = csv.ReadOptions(autogenerate_column_names=not is_header, use_threads=False)
     # a type that is told is read four times as fast as one that has to be found out
     told = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
-    table = csv.read_csv(path, read_options=options, convert_options=told)
+    table = csv.read_csv(pa.BufferReader(text), read_options=options, convert_options=told)
     for column in table.schema:
         if column.type not in (pa.float64(), pa.int64()):
             raise ValueError(f"column {column.name} holds {column.type}, not numbers")
@@ -150,12 +177,6 @@ def _read_csv(path: Path, key: str | None) -> NDArray[np.float32]:
     if np.isnan(values).any():
         raise ValueError(f"{np.count_nonzero(np.isnan(values))} field(s) empty or NaN")
     return values.astype(np.float32)
-
-
-def _first_row(path: Path) -> list[str]:
-    with path.open("rb") as stream:
-        first = stream.readline().decode("utf-8-sig", errors="replace")
-    return [field.strip('"') for field in first.rstrip("\r\n").split(",")]
 
 
 def _is_number(text: str) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.data.annotations import canonical_id
+from actspan.data.readers import plain_reason
 from actspan.errors import ResultError, ShapeError
 from actspan.files import atomic_file
 from actspan.types import BoundaryScores
@@ -79,10 +80,14 @@ class ScoreFiles:
                 return BoundaryScores.from_array(self._archive[self._names[video_id]])
             return read_scores_csv(self.path / self._names[video_id])
         except (ShapeError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ResultError(f"{self.path}: scores of {video_id!r}: {error}") from error
+            raise ResultError(
+                f"{self.path}: scores of {video_id!r}: {plain_reason(error)}"
+            ) from error
 
 
 def _open_npz(path: Path) -> Any:
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise ResultError(f"{path}: not an npz archive of boundary scores, or cut short")
     try:
         return np.load(path, allow_pickle=False, mmap_mode=None)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

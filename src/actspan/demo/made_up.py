@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from actspan.data.annotations import DATASET_JSON, write_annotations
+from actspan.data.dataset import SPEC_FILE
+from actspan.errors import DataError
 from actspan.files import atomic_file
 from actspan.types import Float32, Float64, Video
 
@@ -31,6 +33,23 @@ stride_seconds = {STRIDE}
 length_seconds = {STRIDE}
 layout = "TC"
 """
+
+
+def check_demo_folder(out: Path, dataset: Path) -> None:
+    """Refuse a folder that holds something else than a made-up `dataset`, before work starts.
+
+    Raises
+    ------
+    DataError
+        It is not empty, and no earlier demo has made it.
+    """
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    spec = dataset / SPEC_FILE
+    if not spec.is_file() or spec.read_bytes() != _SPEC.encode():
+        raise DataError(
+            f"{out}: holds files that no demo has made; choose a new or empty folder: --out"
+        )
 
 
 class _Action(NamedTuple):
@@ -55,7 +74,7 @@ def write_made_up_dataset(
         Videos a subset.
     """
     (folder / "features").mkdir(parents=True, exist_ok=True)
-    with atomic_file(folder / "dataset.toml") as stream:
+    with atomic_file(folder / SPEC_FILE) as stream:
         stream.write(_SPEC.encode())
     videos = []
     for subset, count in (("training", training), ("validation", validation)):

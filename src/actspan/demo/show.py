@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from actspan.data.dataset import Dataset
-from actspan.demo.made_up import write_made_up_dataset
+from actspan.demo.made_up import check_demo_folder, write_made_up_dataset
 from actspan.errors import MissingExtraError
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.proposing import Report, Request, Summary, propose_dataset
@@ -59,8 +59,14 @@ def run_demo(
         A folder for everything; a demo that is there already is replaced.
     videos, seed : int
         Size and seed of the made-up validation set.
+
+    Raises
+    ------
+    DataError
+        The folder holds something else.
     """
     dataset, run = out / "dataset", out / "run"
+    check_demo_folder(out, dataset)
     write_made_up_dataset(dataset, validation=videos, seed=seed)
     with as_file(files("actspan.demo") / "bundle") as bundle:
         request = Request(
@@ -88,8 +94,9 @@ def _draw(out: Path, dataset: Dataset, run: Run, recall: RecallResult) -> tuple[
     with run.scores() as scores:
         for name in _telling(dataset, proposals):
             picture = out / f"timeline-{name}.png"
-            video, span = dataset[name], spans[name]
-            plot_timeline(name, scores.read(name), span, video.segments, proposals[name], picture)
+            video, span, found = dataset[name], spans[name], proposals[name]
+            curves = scores.read(name)
+            plot_timeline(name, curves, span, video.segments, found, picture, labels=video.labels)
             pictures.append(picture)
     return tuple(pictures)
 

@@ -33,6 +33,8 @@ class Evaluation:
     recall : mapping of str to float
         `AR@1` ... `AR@100`, `AUC`, percent.
     times : mapping of (net, batch) to StepTimes
+    untimed : tuple of int
+        Batch sizes that the dataset does not fill even once.
     """
 
     run: Path
@@ -40,6 +42,7 @@ class Evaluation:
     videos: int
     recall: Mapping[str, float]
     times: Mapping[tuple[Net, int], StepTimes]
+    untimed: tuple[int, ...] = ()
 
 
 def evaluate(
@@ -97,4 +100,5 @@ def evaluate(
     for (net, batch), found in times.items():
         with atomic_file(run / f"{net}_bs{batch}.txt") as stream:
             stream.write("\n".join([*performance_lines(found), ""]).encode())
-    return Evaluation(run, backend, summary.videos, recall, times)
+    untimed = tuple(batch for batch in batches if ("tem", batch) not in times)
+    return Evaluation(run, backend, summary.videos, recall, times, untimed)

@@ -58,7 +58,7 @@ def measure(
     """Take videos to proposals in one thread, a batch at a time, and time every step.
 
     Candidates and their features count as TEM's last step, so PEM has nothing to read; Soft-NMS is
-    PEM's last step.
+    PEM's last step. Only whole batches count: an incomplete one at the end is left out.
 
     Parameters
     ----------
@@ -71,6 +71,11 @@ def measure(
         Samples a call.
     edge : "clamp" or "zero"
         As for `Pipeline`.
+
+    Returns
+    -------
+    dict of net to StepTimes
+        Empty where there are fewer samples than a batch holds.
 
     Raises
     ------
@@ -85,6 +90,8 @@ def measure(
         _warm_up(bundle, sessions, batch)
         steps = Steps(bundle.config, sessions, edge)
         for chunk in chunked(pieces(jobs, bundle.config), batch):
+            if len(chunk) < batch:
+                break  # only the last is short
             with tem.time("read"):
                 features = steps.load(chunk)
             with tem.time("preprocess"):
@@ -103,6 +110,8 @@ def measure(
                     for outcome in seen.outcomes(confidence):
                         recordings.add(outcome)
             samples, calls = samples + len(chunk), calls + 1
+    if not calls:
+        return {}
     return {"tem": tem.times(samples, calls), "pem": pem.times(samples, calls)}
 
 

@@ -18,7 +18,8 @@ from actspan.data.annotations import (
     read_annotations,
 )
 from actspan.data.problems import Problem
-from actspan.data.results import read_result
+from actspan.data.result_table import ResultTable
+from actspan.data.results import read_result_table
 from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.types import Float64, Proposals, Video
 
@@ -112,8 +113,8 @@ def load_truth(
     return Truth(segments, chosen.problems)
 
 
-def load_proposals(source: Path | str | Mapping[str, Proposals]) -> dict[str, Proposals]:
-    """Proposals a video in seconds, ids without `v_`.
+def load_proposals(source: Path | str | Mapping[str, Proposals]) -> ResultTable:
+    """Proposals of all videos in seconds, ids without `v_`.
 
     Raises
     ------
@@ -121,14 +122,14 @@ def load_proposals(source: Path | str | Mapping[str, Proposals]) -> dict[str, Pr
         They cannot be read, or a score is NaN.
     """
     if isinstance(source, (str, os.PathLike)):
-        return read_result(Path(source))
+        return read_result_table(Path(source))
     found = {canonical_id(video): proposals for video, proposals in source.items()}
     if len(found) != len(source):
         raise ResultError("a video's proposals are given with and without 'v_': keep one")
     for video, proposals in found.items():
         if np.isnan(proposals.score).any():
             raise ResultError(f"video {video!r}: a score is NaN, so its proposals have no order")
-    return found
+    return ResultTable.of(found)
 
 
 def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:

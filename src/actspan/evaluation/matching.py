@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from actspan.segments import evaluated_tiou
+from actspan.segments.compiled import evaluated_tiou
 from actspan.types import Float64
 
 Int64 = NDArray[np.int64]

@@ -19,7 +19,7 @@ from actspan.evaluation.inputs import OnError
 from actspan.evaluation.labelled import Labelled, bring_together
 from actspan.evaluation.matching import Bool, Int64, average_precision
 from actspan.evaluation.protocols import check_thresholds
-from actspan.segments import evaluated_tiou
+from actspan.segments.compiled import evaluated_tiou
 from actspan.types import Float64, Video
 
 KINDS = ("double", "label", "localisation", "label and localisation", "background")

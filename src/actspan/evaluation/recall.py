@@ -13,14 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from actspan.data.problems import Problem
+from actspan.data.result_table import ResultTable
 from actspan.errors import ConfigError, ResultError
-from actspan.evaluation.inputs import (
-    OnError,
-    load_blocked,
-    load_proposals,
-    load_truth,
-)
-from actspan.evaluation.kernels import Int64, count_matches
+from actspan.evaluation.counting import Int64, count_matches
+from actspan.evaluation.inputs import OnError, load_blocked, load_proposals, load_truth
 from actspan.evaluation.protocols import check_thresholds
 from actspan.types import Float64, Proposals, Video
 
@@ -159,10 +155,11 @@ def evaluate_recall(
     left_out = load_blocked(blocked)
     truth = load_truth(ground_truth, subset, left_out, on_error)
     found = load_proposals(proposals)
-    none = Proposals.empty()
-    ranked = [found.get(video, none) for video in truth.segments]
     segments = list(truth.segments.values())
-    recall, proposals_per_video = _recall(segments, ranked, max_proposals, thresholds)
+    first, counts = _where(found, truth.segments)
+    recall, proposals_per_video = _recall(
+        segments, _best_first(found), first, counts, max_proposals, thresholds
+    )
     return RecallResult(
         recall=recall,
         average_recall=recall.mean(axis=0),
@@ -170,33 +167,35 @@ def evaluate_recall(
         tiou=thresholds,
         videos=len(segments),
         instances=sum(map(len, segments)),
-        proposals=sum(map(len, ranked)),
-        missing=tuple(v for v, p in zip(truth.segments, ranked, strict=True) if not len(p)),
-        extra=tuple(v for v in found if v not in truth.segments and v not in left_out),
+        proposals=int(counts.sum()),
+        missing=tuple(v for v, n in zip(truth.segments, counts.tolist(), strict=True) if not n),
+        extra=tuple(v for v in found.ids if v not in truth.segments and v not in left_out),
         problems=truth.problems,
     )
 
 
-def _recall(
-    segments: list[Float64], ranked: list[Proposals], max_proposals: int, thresholds: Float64
-) -> tuple[Float64, Float64]:
-    """Recall (K, A) and proposals a video (A,); one entry of both lists a video."""
-    counts = np.array([len(p) for p in ranked], np.int64)
-    kept, share, total = _budgets(counts, max_proposals)
+def _where(found: ResultTable, videos: Iterable[str]) -> tuple[Int64, Int64]:
+    """Where the proposals of each video begin, and how many there are."""
+    rows = {video: row for row, video in enumerate(found.ids)}
+    none = len(rows)
+    row = np.array([rows.get(video, none) for video in videos], np.int64)
+    return np.append(found.first, 0)[row], np.append(found.counts, 0)[row]
 
+
+def _recall(
+    segments: list[Float64],
+    ranked: tuple[Float64, Float64],
+    first: Int64,
+    counts: Int64,
+    max_proposals: int,
+    thresholds: Float64,
+) -> tuple[Float64, Float64]:
+    """Recall (K, A) and proposals a video (A,), of V videos."""
+    kept, share, total = _budgets(counts, max_proposals)
     truth = np.concatenate(segments)
-    start, end = _best_first(ranked, counts)
-    matches = count_matches(
-        np.ascontiguousarray(truth[:, 0]),
-        np.ascontiguousarray(truth[:, 1]),
-        _offsets(np.array([len(s) for s in segments], np.int64)),
-        start,
-        end,
-        _offsets(counts),
-        kept,
-        share,
-        thresholds,
-    )
+    instances = np.fromiter(map(len, segments), np.int64, len(segments))
+    video_of = np.repeat(np.arange(len(segments)), instances)
+    matches = count_matches(truth, video_of, *ranked, first, kept, share, thresholds)
     return matches / len(truth), share * (float(total) / len(segments))
 
 
@@ -232,19 +231,11 @@ def _budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:
     return kept, share * (max_proposals * float(videos) / total), total
 
 
-def _offsets(counts: Int64) -> Int64:
-    return np.concatenate(([0], np.cumsum(counts)))
-
-
-def _best_first(ranked: list[Proposals], counts: Int64) -> tuple[Float64, Float64]:
-    """Starts and ends of all videos, by falling score within each; ties keep their order."""
-    start = np.concatenate([p.start for p in ranked])
-    end = np.concatenate([p.end for p in ranked])
-    score = np.concatenate([p.score for p in ranked])
-    offsets = _offsets(counts)
-    rising = np.flatnonzero(score[1:] > score[:-1]) + 1  # files are mostly sorted already
-    for video in np.unique(np.searchsorted(offsets, rising, side="right") - 1):
-        part = slice(offsets[video], offsets[video + 1])
-        order = np.argsort(-score[part], kind="stable")
-        start[part], end[part] = start[part][order], end[part][order]
-    return start, end
+def _best_first(found: ResultTable) -> tuple[Float64, Float64]:
+    """Starts and ends, by falling score within each video; ties keep their order."""
+    video = np.repeat(np.arange(len(found.ids)), found.counts)
+    rising = found.score[1:] > found.score[:-1]
+    if not (rising & (video[1:] == video[:-1])).any():  # most files are in order
+        return found.start, found.end
+    order = np.lexsort((-found.score, video))
+    return found.start[order], found.end[order]

@@ -47,8 +47,9 @@ class ProposalClassifier:
         config = bundle.config.classifier
         if config is None or not bundle.has_classifier:
             raise BundleError(
-                f"{bundle.path}: has no classifier of proposals; train one on labelled data, or "
-                "take the labels from a file: --labels-from"
+                f"{bundle.path}: has no classifier of proposals; train one with the bundle "
+                "(actspan train --classifier) or into it (docs/detection.md), or take the labels "
+                "from a file: --labels-from"
             )
         if "classifier.onnx" not in bundle.files:
             bundle, _ = export_classifier(bundle)

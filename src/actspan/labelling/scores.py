@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from actspan.data.annotations import canonical_id
 from actspan.data.detections import Detections
-from actspan.data.results import result_bytes
+from actspan.data.result_document import result_bytes
 from actspan.errors import ConfigError, ResultError
 from actspan.types import Float64, Proposals
 

@@ -6,6 +6,7 @@ restricted reader, which knows tensors and plain containers and refuses the rest
 
 from __future__ import annotations
 
+import errno
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -159,7 +160,7 @@ def _load(path: Path) -> Any:
 
 def _refusal(path: Path, error: Exception) -> CheckpointError:
     """PyTorch's refusal in our words; it advises to open the file unsafely, which we never do."""
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a seek past its end
         return CheckpointError(f"{path}: cannot be read: {error.strerror or error}")
     name = re.search(r"GLOBAL ([\w.]+)", str(error))
     if name is not None:

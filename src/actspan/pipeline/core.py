@@ -184,8 +184,19 @@ class Pipeline:
         Outcome
             One a video in rescale mode; in window mode one a window, the last with proposals.
         """
-        chunks = chunked(pieces(jobs, self.config), batch)
-        ahead = 2 * self.threads
+        return self.run_pieces(pieces(jobs, self.config), batch=batch, ahead=2 * self.threads)
+
+    def run_pieces(self, pieces: Iterable[Piece], *, batch: int, ahead: int) -> Iterator[Outcome]:
+        """Take what the nets see at once through all stages, as `run` does.
+
+        Parameters
+        ----------
+        pieces : iterable of Piece
+            Windows of a recording come in order, its last one at the end.
+        batch, ahead : int
+            Pieces a chunk, and chunks that wait. With 1 and 0 each is answered as it comes.
+        """
+        chunks = chunked(pieces, batch)
         answering = Recordings(self.config) if self.config.mode == "window" else None
         for outcomes, clock in map_ordered(self._pool, self._run_chunk, chunks, ahead=ahead):
             self.clock.add(clock)

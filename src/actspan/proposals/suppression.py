@@ -9,7 +9,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from actspan.config import SoftNmsConfig
-from actspan.segments import tiou, tiou_matrix
+from actspan.segments import tiou_matrix
+from actspan.segments.compiled import tiou
 from actspan.types import Float64, Proposals
 
 

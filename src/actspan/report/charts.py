@@ -208,14 +208,16 @@ def calibration_chart(found: Calibration, number: int) -> str:
         f"tIoU of {found.tiou[-1]:.2f} at a mean score of {found.score[-1]:.2f}."
     )
     chart = new_chart(300, label)
-    high = max(1.0, float(found.score.max()))
-    low = min(0.0, float(found.score.min()))
+    low, high = min(0.0, float(found.score.min())), float(found.score.max())
+    high = high if high > low else 1.0
     frame = Frame(Scale(low, high, _LEFT, WIDTH - 12), Scale(0, 1, 300 - _FOOT, _TOP))
     frame.draw(chart, "Proposal score", "Achieved tIoU")
     x, middle = found.score.tolist(), found.tiou.tolist()
     edges = list(zip(x, found.low.tolist(), strict=True))
     edges += reversed(list(zip(x, found.high.tolist(), strict=True)))
-    add_line(chart, [frame.point(0, 0), frame.point(1, 1)], "ideal")
+    equal = min(1.0, high)
+    if equal > 0.0:
+        add_line(chart, [frame.point(0, 0), frame.point(equal, equal)], "ideal")
     add_area(chart, [frame.point(*pair) for pair in edges], f"band fill{number}")
     points = [frame.point(*pair) for pair in zip(x, middle, strict=True)]
     add_line(chart, points, f"series run{number}")

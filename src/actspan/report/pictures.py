@@ -80,11 +80,12 @@ def _timeline(side: Side, video: Video, path: Path) -> None:
     span = side.spans.get(video.id)
     if span is None or side.run is None:
         ends = [video.duration, *video.segments[:, 1], *proposals.end, 0.1]
-        plot_timeline(video.id, None, float(np.nanmax(ends)), video.segments, proposals, path)
+        span = float(np.nanmax(ends))
+        plot_timeline(video.id, None, span, video.segments, proposals, path, labels=video.labels)
         return
     with side.run.scores() as scores:
         curves = scores.read(video.id)
-    plot_timeline(video.id, curves, span, video.segments, proposals, path)
+    plot_timeline(video.id, curves, span, video.segments, proposals, path, labels=video.labels)
 
 
 def file_name(name: str) -> str:

@@ -109,7 +109,7 @@ def _draw_shares(axes: Any, stages: Sequence[Stage], names: Sequence[str]) -> No
             share = 100 * _share(stage.cost)
             place = row + height * (number - (len(own) - 1) / 2)
             axes.barh(place, share, height=0.9 * height, color=_colour(name, names))
-            size = f", batch {stage.batch}" if len(own) > 1 else ""
+            size = f", batch {stage.batch}" if stage.batch else ""
             axes.annotate(
                 f"{share:.{0 if share >= 10 else 2}f} %{size}",
                 (share, place),
@@ -118,6 +118,7 @@ def _draw_shares(axes: Any, stages: Sequence[Stage], names: Sequence[str]) -> No
                 va="center",
                 fontsize=7.5,
                 color=INK,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # over the line
             )
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)

@@ -164,8 +164,9 @@ def _bin_recall(found: Diagnosis | None, by: str) -> dict[str, float]:
 def _calibration(contents: Contents) -> Section:
     text = (
         "Proposals in twenty groups of equal size by score, with the tIoU that they achieve (mean, "
-        "and quartiles as a band). BSN's score is a product of three probabilities, so that it "
-        "lies below the diagonal; what AR needs is that the line rises."
+        "and quartiles as a band). On the dotted diagonal score and tIoU would be equal. BSN's "
+        "score is a product of three probabilities and mostly smaller than the tIoU, which puts "
+        "the line above the diagonal; what AR needs is that the line rises."
     )
     figures = []
     for number, side in enumerate(contents.sides):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from actspan.types import BoundaryScores, Float64, Proposals
 
 _BLUE, _ORANGE, _GREEN = COLOURS[:3]
 _GREY = "#9A9A9A"
+_LETTERS = 120  # small ones, side by side over the whole width
 
 
 def plot_timeline(
@@ -26,6 +28,7 @@ def plot_timeline(
     path: Path | str,
     *,
     top: int = 10,
+    labels: Sequence[str] = (),
 ) -> None:
     """Draw a video's boundary scores above its instances and best proposals.
 
@@ -45,6 +48,8 @@ def plot_timeline(
         .png, .svg or .pdf.
     top : int
         How many proposals to draw.
+    labels : sequence of str
+        Of the instances, where there are any: written into bars that have room for them.
 
     Raises
     ------
@@ -67,11 +72,12 @@ def plot_timeline(
     rows = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)
     if scores is not None:
         _draw_scores(rows[0, 0], scores, span_seconds, segments)
-    _draw_tracks(rows[-1, 0], segments, best)
+    seconds = max([span_seconds, *segments[:, 1].tolist(), *best.end.tolist()])
+    _draw_tracks(rows[-1, 0], segments, best, seconds)
+    _write_labels(rows[-1, 0], segments, labels, _LETTERS / seconds)
     rows[0, 0].set_title(video_name, loc="left", fontsize=11, color=INK)
     rows[-1, 0].set_xlabel("Time (s)", color=INK)
-    ends = [span_seconds, *segments[:, 1].tolist(), *best.end.tolist()]
-    rows[-1, 0].set_xlim(0, max(ends))
+    rows[-1, 0].set_xlim(0, seconds)
     save(figure, path)
 
 
@@ -91,14 +97,17 @@ def _draw_scores(axes: Any, scores: BoundaryScores, span: float, truth: Float64)
     )  # above the frame: inside, it would hide scores
 
 
-def _draw_tracks(axes: Any, truth: Float64, best: Proposals) -> None:
+def _draw_tracks(axes: Any, truth: Float64, best: Proposals, seconds: float) -> None:
     """Instances on the first row, where there are any; then a row a proposal."""
     tidy(axes)
     axes.grid(visible=False, axis="y")
     rows: Float64 = np.arange(len(best), dtype=np.float64) + (1.3 if len(truth) else 0.0)
     ticks, labels = rows.tolist(), [str(rank + 1) for rank in range(len(best))]
     if len(truth):
-        axes.barh(np.zeros(len(truth)), np.diff(truth)[:, 0], left=truth[:, 0], color="#555555")
+        lengths = np.diff(truth)[:, 0]
+        # a gap between instances that touch; short ones would vanish in it
+        gap = {"edgecolor": "white", "linewidth": np.where(lengths > 0.005 * seconds, 1.0, 0.0)}
+        axes.barh(np.zeros(len(truth)), lengths, left=truth[:, 0], color="#555555", **gap)
         ticks, labels = [0.0, *ticks], ["ground truth", *labels]
     if len(best):
         _draw_proposals(axes, rows, truth, best)
@@ -106,6 +115,15 @@ def _draw_tracks(axes: Any, truth: Float64, best: Proposals) -> None:
     axes.set_yticks(ticks, labels)
     axes.set_ylim(max(ticks, default=0.0) + 0.6, -1.0)  # the best at the top
     axes.tick_params(axis="y", length=0)
+
+
+def _write_labels(axes: Any, truth: Float64, labels: Sequence[str], per_second: float) -> None:
+    for (start, end), label in zip(truth.tolist(), labels, strict=False):
+        room = int((end - start) * per_second) - 1
+        text = label if len(label) <= room else f"{label[: room - 1]}…"
+        if room > 2:
+            place = {"ha": "center", "va": "center", "fontsize": 7}
+            axes.text((start + end) / 2, 0.0, text, color="white", **place)
 
 
 def _draw_proposals(axes: Any, rows: Float64, truth: Float64, best: Proposals) -> None:

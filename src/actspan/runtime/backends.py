@@ -89,6 +89,8 @@ class Backend:
     verified : bool
         Whether this project runs it and holds it to the checkpoint. False: written by the
         vendor's documentation and never run on the hardware.
+    alters : bool
+        Whether it runs here and is known to change the proposals, so that it is not `verified`.
     auto : bool
         Whether `--backend auto` may take it.
     """
@@ -103,6 +105,7 @@ class Backend:
     graph: str = ""
     precision: str = "float32"
     verified: bool = False
+    alters: bool = False
     auto: bool = False
 
     @property
@@ -175,7 +178,7 @@ _TABLE = (
         variant="CPU",
         compiled=".xml",
         precision="bfloat16",
-        verified=True,
+        alters=True,
     ),
     Backend(
         "openvino:fp16",
@@ -219,12 +222,7 @@ _TABLE = (
         "CANN",
     ),
     Backend(
-        "onnxruntime:openvino",
-        _ORT,
-        "CPU",
-        ".onnx",
-        "pip install onnxruntime-openvino",
-        "OpenVINO",
+        "onnxruntime:openvino", _ORT, "CPU", ".onnx", "pip install onnxruntime-openvino", "OpenVINO"
     ),
     Backend(
         "onnxruntime:directml",
@@ -243,21 +241,9 @@ _TABLE = (
         "MIGraphX",
     ),
     Backend(
-        "onnxruntime:coreml",
-        _ORT,
-        "Apple",
-        ".onnx",
-        "pip install onnxruntime, on macOS",
-        "CoreML",
+        "onnxruntime:coreml", _ORT, "Apple", ".onnx", "pip install onnxruntime, on macOS", "CoreML"
     ),
-    Backend(
-        "onnxruntime:qnn",
-        _ORT,
-        "Qualcomm NPU",
-        ".onnx",
-        "pip install onnxruntime-qnn",
-        "QNN",
-    ),
+    Backend("onnxruntime:qnn", _ORT, "Qualcomm NPU", ".onnx", "pip install onnxruntime-qnn", "QNN"),
 )
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType({row.name: row for row in _TABLE})
@@ -266,7 +252,8 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType({row.name: row for row in _TA
 def find_backend(name: str) -> tuple[Backend, int]:
     """A backend by its name, and the number of the device: `ascend:1` is the second NPU.
 
-    `onnxruntime:<provider>` takes any execution provider, listed in the table or not.
+    `onnxruntime:<provider>` takes any execution provider that ONNX Runtime knows, listed in the
+    table or not.
 
     Raises
     ------
@@ -280,6 +267,7 @@ def find_backend(name: str) -> tuple[Backend, int]:
         return BACKENDS[base], device
     module, _, provider = base.partition(":")
     if module == _ORT and provider:
+        _check_provider(base, provider)
         generic = BACKENDS[_ORT]
         install = f"install an ONNX Runtime that is built with the {provider} execution provider"
         return replace(
@@ -293,3 +281,17 @@ def find_backend(name: str) -> tuple[Backend, int]:
         ), device
     known = ", ".join(["auto", *BACKENDS])
     raise BackendError(f"backend {name!r} is not known; choose one of: {known}")
+
+
+def _check_provider(name: str, provider: str) -> None:
+    """Refuse a provider of which the ONNX Runtime that is here has never heard."""
+    import onnxruntime
+
+    full = [*onnxruntime.get_all_providers(), *onnxruntime.get_available_providers()]
+    known = {text.removesuffix("ExecutionProvider").lower() for text in full}
+    if provider.lower() not in known:
+        listed = {row.name.partition(":")[2] for row in _TABLE if row.module == _ORT} - {""}
+        raise BackendError(
+            f"backend {name!r}: ONNX Runtime knows no such execution provider; choose one of: "
+            f"{', '.join(f'{_ORT}:{text}' for text in sorted(known | listed))}"
+        )

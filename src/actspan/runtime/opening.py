@@ -102,7 +102,10 @@ def open_net(
     ...     scores = tem.run({"video": x})["output"]  # (B, C, T) to (B, 3, T)
     """
     chosen, device = find_backend(backend)
-    path = bundle.file(net_file(bundle, net, chosen, variant))
+    name = net_file(bundle, net, chosen, variant)
+    if name not in bundle.files and not support_of(chosen, device).installed:
+        raise BackendError(f"backend {backend} is not installed: {chosen.install}")
+    path = bundle.file(name)
     if path.suffix == ".xml":  # its weights lie beside it
         bundle.file(path.with_suffix(".bin").name)
     session = chosen.driver.open_file(path, chosen, Resources(threads, streams, device))

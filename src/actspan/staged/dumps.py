@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from actspan.data.problems import Loss, Problem, stop_on_errors
+from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.errors import StageError
 from actspan.staged.stage import STAGED_NETS, Stage, StagedNet
 from actspan.staged.table import Item, Table
@@ -120,7 +120,7 @@ def settle(items: Sequence[Item], problems: Sequence[Problem], on_error: OnError
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
     left = [item for item in items if item.video not in lost]
     if not left:
-        stop_on_errors(problems)
+        stop_with_none_left(problems, len({item.video for item in items}))
     return left
 
 

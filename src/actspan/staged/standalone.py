@@ -279,9 +279,13 @@ def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 def find_mistakes(given: argparse.Namespace) -> str:
     """What is wrong with the files that were named, before anything is opened or written."""
+    if given.batch is not None and given.batch < 1:
+        return f"--batch {given.batch}: at least 1 input a call is needed"
     try:
         problems = find_problems(read_list(given.list))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        return f"{given.list}: the list cannot be read: {error.strerror}"
+    except ValueError as error:
         return str(error)
     if problems:
         more = len(problems) - MOST_NAMED

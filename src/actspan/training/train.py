@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +31,7 @@ from actspan.config import (
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.errors import AnnotationError, ConfigError
+from actspan.files import sha256
 from actspan.nets.base import Net
 from actspan.nets.pem import Pem
 from actspan.nets.tem import Tem
@@ -42,6 +44,7 @@ from actspan.training.tasks import Candidates, PemTask, TemTask, score_samples, 
 from actspan.training.whole import WholeVideos
 from actspan.training.windowed import Windows
 from actspan.types import Video
+from actspan.video.projection import PROJECTION
 
 N = TypeVar("N", bound=Net)
 
@@ -142,7 +145,7 @@ def train(
         overwrite=overwrite,
     )
     state.finish(out)
-    return _export(bundle, report)
+    return _export(_with_projection(bundle, dataset, report), report)
 
 
 def trainable(dataset: Dataset, **checks: Any) -> Dataset:
@@ -169,7 +172,11 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
         )
     checked = check_dataset(dataset.select(chosen), **checks)
     if not any(v.subset == TRAINING and len(v.segments) for v in checked):
-        raise AnnotationError(f"{dataset.path}: no training video holds an instance to learn from")
+        raise AnnotationError(
+            f"{dataset.path}: no training video holds an instance to learn from. Annotate the "
+            "actions of the training videos (segment and label), for example with ELAN or Label "
+            "Studio: docs/datasets.md"
+        )
     return checked
 
 
@@ -336,6 +343,21 @@ def _versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
     }
+
+
+def _with_projection(bundle: Bundle, dataset: Dataset, report: Report) -> Bundle:
+    """The bundle with what its features were projected by, so that it can propose from videos."""
+    made = dataset.spec.extraction
+    if made is None or made.projection is None:
+        return bundle
+    path = dataset.path / PROJECTION
+    if not path.is_file() or sha256(path) != made.projection:
+        report.say(
+            f"no {PROJECTION} of these features in {dataset.path}: copy it to {bundle.path}, to "
+            "propose from videos"
+        )
+        return bundle
+    return bundle.add_file(PROJECTION, partial(shutil.copyfile, path))
 
 
 def _export(bundle: Bundle, report: Report) -> Bundle:

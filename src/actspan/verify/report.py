@@ -144,9 +144,10 @@ def to_markdown(found: Verification, command: str) -> str:
 
 
 def _source(bundle: Bundle) -> str:
-    files = ", ".join(f"`{file.name}`" for file in bundle.source.files)
-    parts = [f"`{bundle.path.resolve().name}`", bundle.source.note, files and f"from {files}"]
-    return ", ".join(part for part in parts if part)
+    name, files = f"`{bundle.path.resolve().name}`", bundle.source.files
+    if bundle.source.note:  # names the files already, where they were checkpoints
+        return f"{name}, {bundle.source.note}"
+    return ", from ".join(filter(None, [name, ", ".join(f"`{file.name}`" for file in files)]))
 
 
 def _failures(found: Verification) -> Iterator[str]:

@@ -92,6 +92,11 @@ class Verification:
     notes: tuple[str, ...] = ()
 
     @property
+    def ran(self) -> bool:
+        """Whether there is anything to compare: a variant that ran."""
+        return any(result.status != "not run" for result in self.results)
+
+    @property
     def holds(self) -> bool:
         """Whether every variant ran and kept its limits."""
         return all(result.status == "ok" for result in self.results)

@@ -63,6 +63,10 @@ class VideoFile:
         Seconds to the end of the last frame that was decoded.
     damaged : int
         Packets that could not be decoded, so far.
+    container, stream : av.container.InputContainer, av.VideoStream
+        PyAV's, for those who want packets.
+    origin : float
+        Seconds that the container's timestamps have at time 0.
 
     Raises
     ------
@@ -76,16 +80,16 @@ class VideoFile:
         self.path = path
         self._av = require("av", extra="video", purpose="reading video")
         self._stack = ExitStack()
-        self._container = self._stack.enter_context(self._open(stream))
+        self.container = self._stack.enter_context(self._open(stream))
         try:
-            self._stream = self._picture_stream()
+            self.stream = self._picture_stream()
         except VideoError:
             self.close()
             raise
-        rate = self._stream.average_rate or self._stream.guessed_rate
+        rate = self.stream.average_rate or self.stream.guessed_rate
         self.fps = float(rate) if rate else _USUAL_RATE
-        self._tick = float(self._stream.time_base or 0)  # seconds
-        self._origin = (self._container.start_time or 0) / _MICROSECONDS
+        self._tick = float(self.stream.time_base or 0)  # seconds
+        self.origin = (self.container.start_time or 0) / _MICROSECONDS
         self.announced = self._announced()
         self.end = 0.0
         self.damaged = 0
@@ -104,13 +108,13 @@ class VideoFile:
     def _picture_stream(self) -> av.VideoStream:
         """The first stream of moving pictures; a song's cover is none."""
         covers = self._av.stream.Disposition.attached_pic
-        for stream in self._container.streams.video:
+        for stream in self.container.streams.video:
             if not stream.disposition & covers:
                 if stream.codec_context is None or not stream.codec_context.width:
                     break
                 chosen: av.VideoStream = stream
                 return chosen
-        kinds = sorted({stream.type for stream in self._container.streams})
+        kinds = sorted({stream.type for stream in self.container.streams})
         if not kinds:
             raise VideoError(f"{self.path}: holds nothing: cut off before its index, or empty")
         if "video" in kinds:
@@ -118,18 +122,18 @@ class VideoFile:
         raise VideoError(f"{self.path}: holds no pictures, only {', '.join(kinds)}")
 
     def _announced(self) -> float | None:
-        stream = self._stream
+        stream = self.stream
         if stream.duration and self._tick:
             end = float((stream.start_time or 0) + stream.duration) * self._tick
-            return max(end - self._origin, 0.0)
-        if self._container.duration:
-            return float(self._container.duration) / _MICROSECONDS
+            return max(end - self.origin, 0.0)
+        if self.container.duration:
+            return float(self.container.duration) / _MICROSECONDS
         return None
 
     @property
     def pixel_aspect(self) -> float:
         """Width of a pixel over its height."""
-        return float(self._stream.sample_aspect_ratio or 1.0) or 1.0
+        return float(self.stream.sample_aspect_ratio or 1.0) or 1.0
 
     def frames(self) -> Iterator[Frame]:
         """Decode everything; what is damaged is passed over and counted.
@@ -147,7 +151,7 @@ class VideoFile:
             raise VideoError(f"{self.path}: not one frame can be decoded: damaged, or cut short")
 
     def _decoded(self) -> Iterator[Any]:
-        packets = self._container.demux(self._stream)
+        packets = self.container.demux(self.stream)
         while True:
             try:
                 packet = next(packets)
@@ -166,7 +170,7 @@ class VideoFile:
         stamp = image.pts if image.pts is not None else image.dts
         if stamp is None or not self._tick:
             return self.end
-        time = float(stamp) * self._tick - self._origin
+        time = float(stamp) * self._tick - self.origin
         if self._last is not None and time <= self._last:
             return self.end
         return time

@@ -9,7 +9,7 @@ dataset/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -52,6 +52,8 @@ class ExtractRequest:
         Of the features.
     on_error : "fail" or "skip"
         What to do about videos that cannot be used.
+    force : bool
+        Remove features in `out` that were made with other settings.
     """
 
     videos: tuple[str, ...]
@@ -65,6 +67,7 @@ class ExtractRequest:
     on_error: Literal["fail", "skip"] = "fail"
     threads: int | None = None
     backend: str = "auto"
+    force: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,10 @@ class Extracted:
         What the features are.
     problems : tuple of Problem
         What was left out, and notes.
+    removed : tuple of str
+        Videos whose features of other settings were removed.
+    labelled : bool
+        Whether the annotations hold instances to learn from.
     """
 
     out: Path
@@ -93,6 +100,8 @@ class Extracted:
     seconds: float
     spec: FeatureSpec
     problems: tuple[Problem, ...]
+    removed: tuple[str, ...] = ()
+    labelled: bool = False
 
 
 @dataclass(slots=True)
@@ -119,6 +128,8 @@ def extract_videos(request: ExtractRequest, report: Report | None = None) -> Ext
     ------
     DatasetError
         Videos are missing or cannot be decoded, and `on_error` is "fail", or none is left.
+    DataError
+        `out` holds something else, or features of other settings without `force`.
     VideoError, ConfigError, ModelError, BackendError
         Nothing was found, or settings or the backbone cannot be used; nothing is written.
     """
@@ -130,14 +141,20 @@ def extract_videos(request: ExtractRequest, report: Report | None = None) -> Ext
         stop_on_errors(tally.problems)
     begin = perf_counter()
     with _open_extractor(request) as extractor:
-        folder = FeatureFolder(request.out, extractor.spec, request.channels, request.precision)
+        folder = FeatureFolder(
+            request.out,
+            extractor.spec,
+            request.channels,
+            request.precision,
+            force=request.force,
+        )
         paths = {name: sources.paths[name] for name in lengths}
         todo = {path: name for name, path in paths.items() if not folder.is_done(name, path)}
         progress = Progress(report, sum(lengths[name] for name in todo.values()))
         for video in _written(extractor, todo, folder, progress):
             _account(video, folder, tally)
     folder.project(_training(sources, paths))
-    folder.write_annotations(sources.annotations, tally.lost)
+    labelled = folder.write_annotations(sources.annotations, tally.lost)
     kept = [name for name in paths if name not in tally.lost]
     entries = (folder.journal.entries[name] for name in kept)
     tally.problems += [shortfall(e.video, e.source, e.note) for e in entries if e.note]
@@ -154,6 +171,8 @@ def extract_videos(request: ExtractRequest, report: Report | None = None) -> Ext
         seconds=perf_counter() - begin,
         spec=folder.spec,
         problems=tuple(tally.problems),
+        removed=folder.removed,
+        labelled=labelled,
     )
 
 

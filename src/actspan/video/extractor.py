@@ -36,15 +36,12 @@ class Ending:
         To the end of its last frame.
     fps : float
         Frames a second, on average.
-    stride : float
-        Seconds from snippet to snippet.
     note : str
         What was cut short or damaged; empty where all is well.
     """
 
     seconds: float
     fps: float
-    stride: float
     note: str
 
 
@@ -208,7 +205,7 @@ class Extractor:
             gather.seconds = seconds
             if gather.is_full:
                 yield gather.hand_over()
-        yield gather.hand_over(Ending(video.end, video.fps, sampling.stride, video.shortfall()))
+        yield gather.hand_over(Ending(video.end, video.fps, video.shortfall()))
 
     def _pen(self, video: VideoFile, gather: _Gather) -> Callable[[Frame], Pixels]:
         pictures, size = self._extraction.pictures, self.backbone.size

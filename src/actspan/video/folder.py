@@ -28,6 +28,7 @@ from actspan.video.storage import Entry, FeatureWriter, Journal, Precision, sett
 
 _FEATURES = "features"
 _ROWS = 4096  # projected at a time
+_NAMED = 5  # videos, in a message
 
 
 def check_target(out: Path) -> None:
@@ -58,20 +59,32 @@ class FeatureFolder:
     channels : int, optional
         To project to; the projection that lies there is used where it was made for this.
     precision : "float16" or "float32"
+    force : bool
+        Remove features that were made with other settings.
 
     Attributes
     ----------
     journal : Journal
         What is done, and in one of the ways that count.
+    removed : tuple of str
+        Videos whose features were made with other settings, and are gone.
 
     Raises
     ------
     ActSpanError
         The folder cannot be made.
+    DataError
+        It holds features of other settings, and `force` is not set.
     """
 
     def __init__(
-        self, out: Path, spec: FeatureSpec, channels: int | None, precision: Precision
+        self,
+        out: Path,
+        spec: FeatureSpec,
+        channels: int | None,
+        precision: Precision,
+        *,
+        force: bool = False,
     ) -> None:
         self.out, self._channels, self._precision = out, channels, precision
         self._unprojected = spec
@@ -84,7 +97,10 @@ class FeatureFolder:
         if channels is not None:
             self._find_projection()
         self.journal = Journal(out)
-        self._forget_others()
+        self.removed = self._others()
+        if self.removed and not force:
+            raise DataError(_mixed(out, self.removed))
+        self._forget(self.removed)
         self._write_spec()
 
     @property
@@ -110,13 +126,16 @@ class FeatureFolder:
         """What is written of what the extractor makes."""
         return rows if self._projection is None else self._projection.apply(rows)
 
-    def _forget_others(self) -> None:
-        """Remove features that were made in another way: they must not lie among these."""
+    def _others(self) -> tuple[str, ...]:
+        """Videos whose features were made in another way: they must not lie among these."""
         kept = {self.settings, settings_of(self._unprojected, self._precision)}
-        for name, entry in list(self.journal.entries.items()):
-            if entry.settings not in kept:
-                self.file(name).unlink(missing_ok=True)
-                del self.journal.entries[name]
+        entries = self.journal.entries.items()
+        return tuple(name for name, entry in entries if entry.settings not in kept)
+
+    def _forget(self, videos: Iterable[str]) -> None:
+        for name in videos:
+            self.file(name).unlink(missing_ok=True)
+            del self.journal.entries[name]
 
     def _write_spec(self) -> None:
         with atomic_file(self.out / SPEC_FILE) as stream:
@@ -179,8 +198,16 @@ class FeatureFolder:
                 writer.finish()
         self.journal.add(msgspec.structs.replace(entry, settings=self.settings))
 
-    def write_annotations(self, source: Annotations | None, left_out: set[str]) -> None:
-        """Those of the source; or a list of the videos, beside labels that are there already."""
+    def write_annotations(self, source: Annotations | None, left_out: set[str]) -> bool:
+        """Those of the source; or a list of the videos, beside labels that are there already.
+
+        Videos whose features are gone are listed no longer, unless somebody has annotated them.
+
+        Returns
+        -------
+        bool
+            Whether there are instances to learn from.
+        """
         entries = self.journal.entries
         there = find_annotations(self.out)
         if source is not None:
@@ -188,12 +215,15 @@ class FeatureFolder:
             videos = [self._adapted(video, entries[video.id]) for video in known]
             document: Mapping[str, object] = source.document
         elif there is not None and there.name != DATASET_JSON:
-            return  # a form of the user's own, with labels in it
+            return True  # a form of the user's own, with labels in it
         else:
             kept = None if there is None else read_annotations(there)
-            videos, document = (list(kept), kept.document) if kept else ([], {})
+            gone = set(self.removed) - set(entries)
+            videos = [v for v in kept or () if v.id not in gone or len(v.segments)]
+            document = kept.document if kept else {}
             videos += _unannotated(entries, {video.id for video in videos})
         write_annotations(self.out / DATASET_JSON, videos, document=document)
+        return any(len(video.segments) for video in videos)
 
     def _adapted(self, video: Video, entry: Entry) -> Video:
         """The video without what it says of other features, and with what these ones need."""
@@ -206,6 +236,15 @@ class FeatureFolder:
             snippet_stride=None,
             snippet_length=None,
         )
+
+
+def _mixed(out: Path, others: tuple[str, ...]) -> str:
+    named = ", ".join([*others[:_NAMED], *(["..."] if len(others) > _NAMED else [])])
+    return (
+        f"{out}: holds features that were made with other settings or another backbone, of "
+        f"{len(others)} {'video' if len(others) == 1 else 'videos'} ({named}); choose another "
+        "folder, or remove these features: --force"
+    )
 
 
 def _unannotated(entries: Mapping[str, Entry], annotated: set[str]) -> Iterator[Video]:

@@ -108,7 +108,7 @@ function timeline(video, width) {
 function drawTruth(svg, truth, x, y) {
   element(svg, "text", { class: "tick", x: 2, y: y + 12 }, "truth");
   for (const t of truth) {
-    const wide = Math.max(x(t.end) - x(t.start), 1);
+    const wide = Math.max(x(t.end) - x(t.start) - 2, 1); // a gap between instances that touch
     const bar = element(svg, "rect", { class: "truth", x: x(t.start), y, width: wide, height: LANE });
     element(bar, "title", {}, `${t.label} ${clock(t.start, 1)} to ${clock(t.end, 1)}`);
     const room = Math.floor((wide - 6) / 5.6);

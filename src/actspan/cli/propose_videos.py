@@ -1,0 +1,195 @@
+"""`actspan propose` of videos: a table, a file, clips, or lines while a video is recorded."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from actspan.cli.common import console, progress_report, say
+
+if TYPE_CHECKING:
+    from actspan.moments import Clip, Found, GrowingVideo, VideoMoments
+    from actspan.types import Proposals
+
+_FEW = 10  # moments of a video that people look at
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The options, as they were given."""
+
+    model: Path
+    out: Path | None
+    subset: str | None
+    top: int | None
+    min_score: float
+    clips: Path | None
+    backbone: str | None
+    backend: str
+    threads: int | None
+    on_error: Literal["fail", "skip"]
+    as_json: bool
+
+    @property
+    def most(self) -> int | None:
+        """How many proposals of a video are given out; None for all."""
+        is_table = self.out is None and not self.as_json
+        return self.top or (_FEW if is_table or self.clips else None)
+
+
+def propose_and_print(videos: tuple[str, ...], wanted: Wanted) -> None:
+    """Find the moments of videos and give them out."""
+    with progress_report() as report:
+        from actspan.moments import (
+            Selection,
+            VideosRequest,
+            check_answer_file,
+            cut_clips,
+            make_clip_folder,
+            propose_videos,
+            write_answers,
+        )
+
+        if wanted.out is not None:
+            check_answer_file(wanted.out)
+        request = VideosRequest(
+            model=wanted.model,
+            videos=videos,
+            subset=wanted.subset,
+            selection=Selection(wanted.most, wanted.min_score),
+            backbone=wanted.backbone,
+            backend=wanted.backend,
+            threads=wanted.threads,
+            on_error=wanted.on_error,
+        )
+        if wanted.clips is not None:
+            make_clip_folder(wanted.clips)
+        found = propose_videos(request, report)
+        if wanted.out is not None:
+            write_answers(wanted.out, found.videos)
+        clips: list[Clip] = []
+        if wanted.clips is not None:
+            for done, video in enumerate(found.videos, start=1):
+                clips += cut_clips(video, wanted.clips)
+                report("cutting clips", done, len(found.videos))
+    if wanted.as_json:
+        click.echo(json.dumps(_figures(found, clips)))
+    else:
+        _print(found, clips, wanted)
+
+
+def _figures(found: Found, clips: Sequence[Clip]) -> dict[str, Any]:
+    return {
+        "results": {video.id: _entries(video.proposals) for video in found.videos},
+        "videos": {video.id: str(video.path) for video in found.videos},
+        "video_seconds": sum(video.seconds for video in found.videos),
+        "seconds": found.seconds,
+        "clips": [
+            {
+                "path": str(clip.path),
+                "segment": [clip.start, clip.end],
+                "way": clip.way,
+                "seconds": clip.seconds,
+            }
+            for clip in clips
+        ],
+        "skipped": [[p.video, p.problem] for p in found.problems if p.is_error],
+        "notes": [[p.video, p.problem] for p in found.problems if not p.is_error],
+    }
+
+
+def _entries(proposals: Proposals) -> list[dict[str, Any]]:
+    columns = (proposals.score.tolist(), proposals.start.tolist(), proposals.end.tolist())
+    return [{"score": c, "segment": [s, e]} for c, s, e in zip(*columns, strict=True)]
+
+
+def _print(found: Found, clips: Sequence[Clip], wanted: Wanted) -> None:
+    from actspan.cli.tables import print_table, problem_table
+
+    if found.problems:
+        console.print(problem_table(found.problems))
+    if wanted.out is None:
+        rows = [row for video in found.videos for row in _rows(video)]
+        print_table(("video", "start", "end", "seconds", "score"), rows)
+    for clip in clips:
+        say(f"{clip.path}: {clip.seconds:.2f} s, {clip.way}")
+    film = sum(video.seconds for video in found.videos)
+    count = f"{len(found.videos)} video{'' if len(found.videos) == 1 else 's'}"
+    pace = f"{film / found.seconds:.1f}x real time"
+    say(f"{count}, {film / 60:.1f} min, in {found.seconds:.1f} s ({pace})")
+    if wanted.out is not None:
+        say(f"{sum(len(v.proposals) for v in found.videos)} proposals in {wanted.out}")
+
+
+def _rows(video: VideoMoments) -> Iterator[tuple[str, ...]]:
+    for start, end, score in zip(
+        *(a.tolist() for a in (video.proposals.start, video.proposals.end, video.proposals.score)),
+        strict=True,
+    ):
+        yield video.id, _clock(start), _clock(end), f"{end - start:.2f}", f"{score:.3f}"
+
+
+def _clock(seconds: float) -> str:
+    """`1:02:03.45`: hours, minutes, seconds."""
+    hundredths = round(100 * seconds)
+    minutes, rest = divmod(hundredths, 6000)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest / 100:05.2f}"
+
+
+def follow_and_print(given: str, idle: float, wanted: Wanted) -> None:
+    """Print a line of JSON for each moment of a video that is being recorded."""
+    from actspan.moments import (
+        FollowRequest,
+        GrowingVideo,
+        News,
+        Selection,
+        check_answer_file,
+        follow_video,
+        write_answers,
+    )
+
+    if wanted.out is not None:
+        check_answer_file(wanted.out)
+    request = FollowRequest(
+        model=wanted.model,
+        selection=Selection(wanted.top, wanted.min_score),
+        backbone=wanted.backbone,
+        backend=wanted.backend,
+        threads=wanted.threads,
+    )
+    with GrowingVideo(given, idle=idle) as stream, _stopped_by_interrupt(stream):
+        for item in follow_video(request, stream):
+            if isinstance(item, News):
+                for entry in _entries(item.proposals):
+                    _line({**entry, "seen": item.seconds})
+                continue
+            _line({"final": _entries(item.proposals), "seconds": item.seconds})
+            if wanted.out is not None:
+                write_answers(wanted.out, [item])
+
+
+def _line(values: dict[str, Any]) -> None:
+    click.echo(json.dumps(values))  # flushes
+
+
+@contextmanager
+def _stopped_by_interrupt(stream: GrowingVideo) -> Iterator[None]:
+    """The first Ctrl-C ends the video here, and its answer comes; the second ends the command."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        say("stopping: the answer for what was recorded so far follows")
+        stream.stop()
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,113 @@
+"""The numbers of a plain CSV table, compiled: what a general reader gives, five times as fast.
+
+Features have hundreds of columns and few rows, and a general reader spends more on columns than on
+numbers. Here the text is walked through once. What is not plain (quotes, blanks, missing values,
+words) is left to the general reader, and so is a number whose rounding is in doubt.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from actspan.types import Float32
+
+Text = NDArray[np.uint8]
+
+_NEWLINE, _RETURN, _COMMA, _PLUS, _MINUS, _POINT, _E = b"\n\r,+-.e"
+_LOWER_CASE = 32  # the bit by which e and E differ
+_ROOM = 10**17  # a mantissa as large takes no further digit; it has 18 then, float64 holds 16
+_POWERS = np.array([float(f"1e{n}") for n in range(46)])
+# relative; mantissa, power and their quotient are each rounded to float64, by 2^-53 at most
+_DOUBT = 2.0**-49
+
+
+def parse_table(text: Text, columns: int) -> Float32 | None:
+    """Rows of numbers with commas between them.
+
+    Parameters
+    ----------
+    text : (n,) uint8
+        The rows, without a header.
+    columns : int
+
+    Returns
+    -------
+    (T, columns) float32, or None
+        Each number rounded to float64, then to float32; None where the text is not plain.
+    """
+    if len(text) and text[-1] != _NEWLINE:
+        text = np.append(text, np.uint8(_NEWLINE))
+    table = np.empty((np.count_nonzero(text == _NEWLINE), columns), np.float32)
+    return table if _parse(text, table) else None
+
+
+@njit(cache=True, nogil=True)
+def _parse(text: Text, table: Float32) -> bool:
+    """Fill a table with a row for every line; False where the text is not plain."""
+    at = 0  # never beyond the text: nothing steps over an end of line, and there is one a row
+    rows, columns = table.shape
+    for row in range(rows):
+        for column in range(columns):
+            at, value = _number(text, at)
+            # the exact number lies between these two; if they round alike, so does it
+            low, high = np.float32(value * (1 - _DOUBT)), np.float32(value * (1 + _DOUBT))
+            if at < 0 or low != high:
+                return False
+            table[row, column] = low
+            if column + 1 < columns:
+                if text[at] != _COMMA:
+                    return False
+                at += 1
+        at += text[at] == _RETURN
+        if text[at] != _NEWLINE:
+            return False
+        at += 1
+    return True
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _number(text: Text, at: int) -> tuple[int, float]:
+    """Where a number ends, and its value; -1 where there is no plain one."""
+    negative = text[at] == _MINUS
+    begin = at + negative
+    at, mantissa, exponent = _digits(text, begin, 0)
+    plain = at > begin
+    if text[at] == _POINT:
+        begin = at + 1
+        at, mantissa, dropped = _digits(text, begin, mantissa)
+        plain &= at > begin
+        exponent += dropped - (at - begin)
+    if text[at] | _LOWER_CASE == _E:
+        at, power = _exponent(text, at + 1)
+        plain &= at >= 0
+        exponent += power
+    if not plain or abs(exponent) >= len(_POWERS):
+        return -1, 0.0
+    value = mantissa * _POWERS[exponent] if exponent > 0 else mantissa / _POWERS[-exponent]
+    return at, -value if negative else value
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _exponent(text: Text, at: int) -> tuple[int, int]:
+    """Where a power of ten ends, and the power; -1 where there is none."""
+    negative = text[at] == _MINUS
+    begin = at + (negative or text[at] == _PLUS)
+    at, power, _ = _digits(text, begin, 0)
+    return (at if at > begin else -1), (-power if negative else power)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _digits(text: Text, at: int, mantissa: int) -> tuple[int, int, int]:
+    """Where digits end, a mantissa with them behind it, and how many it had no room for."""
+    dropped = 0
+    while True:
+        digit = int(text[at]) - 48
+        if digit < 0 or digit > 9:
+            return at, mantissa, dropped
+        if mantissa < _ROOM:
+            mantissa = mantissa * 10 + digit
+        else:
+            dropped += 1
+        at += 1

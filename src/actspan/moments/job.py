@@ -1,0 +1,144 @@
+"""Videos in, moments out: decoding, backbone and every stage of the model in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+from actspan.bundle import Bundle
+from actspan.data.annotations import canonical_subset
+from actspan.data.problems import Problem, stop_on_errors
+from actspan.errors import AnnotationError
+from actspan.moments.answers import Selection, VideoMoments
+from actspan.moments.features import BundleFeatures
+from actspan.moments.pieces import VideoPieces
+from actspan.pipeline import Outcome, Pipeline
+from actspan.video import find_videos
+from actspan.video.extract import Progress, probe_videos
+from actspan.video.sources import Sources
+
+Report = Callable[[str, int, int], None]  # (what, seconds of video done, in all)
+
+
+@dataclass(frozen=True, slots=True)
+class VideosRequest:
+    """What `propose_videos` shall do.
+
+    Attributes
+    ----------
+    model : Path
+        A bundle that was trained on features of `actspan extract`.
+    videos : tuple of str
+        As for `find_videos`.
+    subset : str, optional
+        Of a dataset folder with `videos/` and annotations; all videos unless given.
+    selection : Selection
+        Which proposals are given out.
+    backbone : str, optional
+        As for `BundleFeatures`.
+    on_error : "fail" or "skip"
+        What to do about videos that cannot be used.
+    """
+
+    model: Path
+    videos: tuple[str, ...]
+    subset: str | None = None
+    selection: Selection = field(default_factory=Selection)
+    backbone: str | None = None
+    backend: str = "auto"
+    threads: int | None = None
+    on_error: Literal["fail", "skip"] = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found.
+
+    Attributes
+    ----------
+    videos : tuple of VideoMoments
+    seconds : float
+        Wall time from the first frame to the last proposal.
+    problems : tuple of Problem
+        What was left out, and notes.
+    """
+
+    videos: tuple[VideoMoments, ...]
+    seconds: float
+    problems: tuple[Problem, ...]
+
+
+def propose_videos(request: VideosRequest, report: Report | None = None) -> Found:
+    """Find the moments in videos; nothing is written.
+
+    Every video is opened before work starts. In window mode memory does not depend on how long
+    videos are; in rescale mode the features of one video are held.
+
+    Raises
+    ------
+    DatasetError
+        Videos cannot be used, and `on_error` is "fail", or none is left.
+    VideoError, AnnotationError
+        Nothing was found.
+    BundleError, ConfigError, ModelError, BackendError
+        The bundle or its backbone cannot be used.
+    """
+    bundle = Bundle.load(request.model)
+    sources = _subset(find_videos(request.videos), request.subset)
+    with (
+        BundleFeatures(
+            bundle,
+            backbone=request.backbone,
+            threads=request.threads,
+            backend=request.backend,
+        ) as features,
+        Pipeline.load(bundle, backend=request.backend, threads=1) as pipeline,
+    ):
+        lengths, problems = probe_videos(sources.paths, report)
+        problems = [*sources.problems, *problems]
+        if request.on_error == "fail" or not lengths:
+            stop_on_errors(problems)
+        names = {sources.paths[name]: name for name in lengths}
+        made = VideoPieces(names, bundle.config, Progress(report, sum(lengths.values())))
+        begin = perf_counter()
+        # the backbone has nearly all the work, so what the nets see passes through them at once
+        outcomes = pipeline.run_pieces(made.of(features.run(names)), batch=1, ahead=0)
+        found = tuple(_moments(outcomes, made, sources, request.selection))
+        seconds = perf_counter() - begin
+    problems += made.problems
+    if request.on_error == "fail" or not found:
+        stop_on_errors(problems)
+    return Found(found, seconds, tuple(problems))
+
+
+def _moments(
+    outcomes: Iterable[Outcome], made: VideoPieces, sources: Sources, selection: Selection
+) -> Iterator[VideoMoments]:
+    for outcome in outcomes:
+        if outcome.proposals is not None:
+            name = outcome.id
+            chosen = selection.of(outcome.proposals)
+            yield VideoMoments(name, sources.paths[name], made.endings[name].seconds, chosen)
+
+
+def _subset(sources: Sources, subset: str | None) -> Sources:
+    """The videos of one subset, by the annotations beside them."""
+    if subset is None:
+        return sources
+    name, annotations = canonical_subset(subset), sources.annotations
+    if annotations is None:
+        raise AnnotationError(
+            f"subset {name!r}: only a dataset folder with videos/ and annotations has subsets"
+        )
+    chosen = {video.id for video in annotations if video.subset == name}
+    if not chosen:
+        there = ", ".join(sorted({repr(video.subset) for video in annotations}))
+        raise AnnotationError(
+            f"{annotations.path}: no video in subset {name!r}; there are: {there}"
+        )
+    paths = {video: path for video, path in sources.paths.items() if video in chosen}
+    problems = tuple(p for p in sources.problems if p.video in chosen)
+    return Sources(paths, annotations, problems)

@@ -1,0 +1,142 @@
+"""`actspan propose` of videos, as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("av", reason="needs the extra 'video'")
+pytest.importorskip("onnx", reason="needs the extra 'video'")
+
+from actspan.cli import main
+from actspan.cli.propose_videos import _clock
+from actspan.video import Extractor, Grid, Span, find_backbone
+from tests.made_up import write_bundle
+from tests.video.encoders import write_encoder
+from tests.video.made_videos import steady, write_video
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model, its encoder and two videos."""
+    folder = tmp_path_factory.mktemp("place")
+    encoder = f"onnx:{write_encoder(folder / 'e.onnx', ['n', 3, 8, 8])}"
+    with Extractor(find_backbone(encoder), Grid(Span(0.2, "s"), Span(0.4, "s"))) as extractor:
+        spec = extractor.spec
+    assert spec.channels is not None
+    write_bundle(folder / "model", channels=spec.channels, mode="window", features=spec)
+    (folder / "videos").mkdir()
+    write_video(folder / "videos" / "a.ts", steady(9.0), codec="mpeg2video")
+    write_video(folder / "videos" / "b.mp4", steady(3.0), codec="libx264")
+    return folder
+
+
+@pytest.fixture
+def line(place: Path) -> list[str]:
+    return [
+        *("propose", "--model", str(place / "model")),
+        *("--backbone", f"onnx:{place / 'e.onnx'}"),
+    ]
+
+
+def test_a_table_of_moments(line: list[str], place: Path) -> None:
+    done = CliRunner().invoke(main, [*line, str(place / "videos"), "--top", "3"])
+    assert done.exit_code == 0, done.output
+    rows = [row.split() for row in done.stdout.splitlines() if row.startswith((" a ", " b "))]
+    assert [row[0] for row in rows] == ["a"] * 3 + ["b"] * 3
+    assert rows[0][1].startswith("0:00:0")
+    assert "2 videos, 0.2 min" in done.stderr
+
+
+def test_json_and_clips(line: list[str], place: Path, tmp_path: Path) -> None:
+    options = ["--top", "2", "--clips", str(tmp_path / "best"), "--json"]
+    done = CliRunner().invoke(main, [*line, str(place / "videos" / "b.mp4"), *options])
+    answer = json.loads(done.stdout)
+    assert len(answer["results"]["b"]) == 2
+    assert [clip["segment"] for clip in answer["clips"]] == [
+        entry["segment"] for entry in answer["results"]["b"]
+    ]
+    for clip in answer["clips"]:
+        assert Path(clip["path"]).is_file()
+        assert clip["way"] in ("copied", "encoded")
+
+
+def test_files_hold_everything_unless_told(line: list[str], place: Path, tmp_path: Path) -> None:
+    video = str(place / "videos" / "a.ts")
+    for name in ("x.json", "x.csv"):
+        done = CliRunner().invoke(main, [*line, video, "--out", str(tmp_path / name)])
+        assert done.exit_code == 0, done.output
+        assert f"proposals in {tmp_path / name}" in done.stderr
+    found = json.loads((tmp_path / "x.json").read_text())["results"]["a"]
+    assert len(found) == len((tmp_path / "x.csv").read_text().splitlines()) - 1 > 10
+    done = CliRunner().invoke(main, [*line, video, "--min-score", "0.5", "--json"])
+    best = json.loads(done.stdout)["results"]["a"]
+    assert best == [entry for entry in found if entry["score"] >= 0.5]
+
+
+def test_lines_while_it_is_recorded(line: list[str], place: Path, tmp_path: Path) -> None:
+    video = str(place / "videos" / "a.ts")
+    out = ["--out", str(tmp_path / "live.json")]
+    done = CliRunner().invoke(main, [*line, "--follow", video, "--idle", "0", *out])
+    *moments, final = map(json.loads, done.stdout.splitlines())
+    assert {"segment", "score", "seen"} == moments[0].keys()
+    CliRunner().invoke(main, [*line, video, "--out", str(tmp_path / "x.json")])
+    assert (tmp_path / "live.json").read_text() == (tmp_path / "x.json").read_text()
+    assert final["final"] == json.loads((tmp_path / "x.json").read_text())["results"]["a"]
+
+
+def test_standard_input_and_interrupt(line: list[str], place: Path) -> None:
+    """A pipe that stays open; Ctrl-C ends the video, and the answer comes."""
+    command = [sys.executable, "-m", "actspan", *line, "--follow", "-"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, **pipes)  # type: ignore[call-overload]
+    process.stdin.write((place / "videos" / "a.ts").read_bytes())
+    process.stdin.flush()
+    first = process.stdout.readline()
+    time.sleep(0.3)
+    os.kill(process.pid, signal.SIGINT)
+    rest, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert "seen" in json.loads(first)
+    assert json.loads(rest.splitlines()[-1])["seconds"] == pytest.approx(9.0, abs=0.1)
+    assert b"the answer for what was recorded so far follows" in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param([], "give one of VIDEOS, --dataset and --follow", id="nothing"),
+        pytest.param(["a.mp4", "--dataset", "x"], "give one of", id="videos-and-dataset"),
+        pytest.param(["a.mp4", "--follow", "-"], "give one of", id="videos-and-follow"),
+        pytest.param(["--dataset", "x"], "--dataset needs --out", id="dataset-without-out"),
+        pytest.param(["a.mp4", "--force"], "--force: not an option with VIDEOS", id="force"),
+        pytest.param(["a.mp4", "--idle", "3"], "--idle: not an option with VIDEOS", id="idle"),
+        pytest.param(
+            ["--follow", "-", "--clips", "d"], "--clips: not an option with --follow", id="clips"
+        ),
+        pytest.param(
+            ["--dataset", "x", "--out", "y", "--top", "3"],
+            "--top: not an option with --dataset",
+            id="top",
+        ),
+    ],
+)
+def test_bad_usage(options: list[str], message: str, place: Path) -> None:
+    done = CliRunner().invoke(main, ["propose", "--model", str(place / "model"), *options])
+    assert done.exit_code == 2
+    assert message in done.output
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0, "0:00:00.00"), (59.999, "0:01:00.00"), (3723.45, "1:02:03.45")]
+)
+def test_clock(seconds: float, text: str) -> None:
+    assert _clock(seconds) == text

