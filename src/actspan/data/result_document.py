@@ -106,8 +106,8 @@ def refuse_repeated_videos(path: Path, data: bytes, counts: Sequence[int]) -> No
     ResultError
         Names the key.
     """
-    # a repeated key overwrites silently, but what it overwrote still stands in the text. Every video
-    # opens a list and so does every entry; where there are other lists, a slower count decides
+    # a repeated key overwrites silently, but what it overwrote still stands in the text: every
+    # video opens a list, and every entry one. Where there are other lists, a slower count decides
     entries = sum(counts)
     if _count(data, b"[") == len(counts) + entries or data.count(b'"segment"') == entries:
         return
