@@ -51,7 +51,6 @@ def propose_and_print(videos: tuple[str, ...], wanted: Wanted) -> None:
             Selection,
             VideosRequest,
             check_answer_file,
-            cut_clips,
             make_clip_folder,
             propose_videos,
             write_answers,
@@ -72,17 +71,23 @@ def propose_and_print(videos: tuple[str, ...], wanted: Wanted) -> None:
         if wanted.clips is not None:
             make_clip_folder(wanted.clips)
         found = propose_videos(request, report)
-        if wanted.out is not None:
-            write_answers(wanted.out, found.videos)
-        clips: list[Clip] = []
-        if wanted.clips is not None:
-            for done, video in enumerate(found.videos, start=1):
-                clips += cut_clips(video, wanted.clips)
-                report("cutting clips", done, len(found.videos))
+    if wanted.out is not None:
+        write_answers(wanted.out, found.videos)
     if wanted.as_json:
-        click.echo(json.dumps(_figures(found, clips)))
-    else:
-        _print(found, clips, wanted)
+        click.echo(json.dumps(_figures(found, list(_clips(found, wanted.clips)))))
+        return
+    _print(found, wanted.out)
+    for clip in _clips(found, wanted.clips):
+        say(f"{clip.path}: {clip.seconds:.2f} s, {clip.way}")
+
+
+def _clips(found: Found, folder: Path | None) -> Iterator[Clip]:
+    """Cut clips, where they are asked for."""
+    if folder is not None:
+        from actspan.moments import cut_clips
+
+        for video in found.videos:
+            yield from cut_clips(video, folder)
 
 
 def _figures(found: Found, clips: Sequence[Clip]) -> dict[str, Any]:
@@ -110,30 +115,28 @@ def _entries(proposals: Proposals) -> list[dict[str, Any]]:
     return [{"score": c, "segment": [s, e]} for c, s, e in zip(*columns, strict=True)]
 
 
-def _print(found: Found, clips: Sequence[Clip], wanted: Wanted) -> None:
+def _print(found: Found, out: Path | None) -> None:
     from actspan.cli.tables import print_table, problem_table
 
     if found.problems:
         console.print(problem_table(found.problems))
-    if wanted.out is None:
+    if out is None:
         rows = [row for video in found.videos for row in _rows(video)]
         print_table(("video", "start", "end", "seconds", "score"), rows)
-    for clip in clips:
-        say(f"{clip.path}: {clip.seconds:.2f} s, {clip.way}")
+        if not rows:
+            say("no moment scores so much: see more with a lower --min-score")
     film = sum(video.seconds for video in found.videos)
     count = f"{len(found.videos)} video{'' if len(found.videos) == 1 else 's'}"
     pace = f"{film / found.seconds:.1f}x real time"
     say(f"{count}, {film / 60:.1f} min, in {found.seconds:.1f} s ({pace})")
-    if wanted.out is not None:
-        say(f"{sum(len(v.proposals) for v in found.videos)} proposals in {wanted.out}")
+    if out is not None:
+        say(f"{sum(len(v.proposals) for v in found.videos)} proposals in {out}")
 
 
 def _rows(video: VideoMoments) -> Iterator[tuple[str, ...]]:
-    for start, end, score in zip(
-        *(a.tolist() for a in (video.proposals.start, video.proposals.end, video.proposals.score)),
-        strict=True,
-    ):
-        yield video.id, _clock(start), _clock(end), f"{end - start:.2f}", f"{score:.3f}"
+    for entry in _entries(video.proposals):
+        start, end = entry["segment"]
+        yield video.id, _clock(start), _clock(end), f"{end - start:.2f}", f"{entry['score']:.3f}"
 
 
 def _clock(seconds: float) -> str:
