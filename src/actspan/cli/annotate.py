@@ -10,11 +10,10 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
-    console,
     json_option,
     on_error_option,
     reports_errors,
-    say,
+    say_findings,
 )
 
 if TYPE_CHECKING:
@@ -125,23 +124,11 @@ def convert(
         overwrite=force,
     )
     done = convert_annotations(request)
-    _say_what_was_left_out(done)
+    say_findings(done.problems, done.assumptions)
     if as_json:
         click.echo(json.dumps(_answer(done), indent=1, ensure_ascii=False))
     else:
         _print(done)
-
-
-def _say_what_was_left_out(done: Converted) -> None:
-    from actspan.cli.tables import problem_table
-
-    for assumption in done.assumptions:
-        say(f"note: {assumption}")
-    if done.problems:
-        console.print(problem_table(done.problems))
-    left_out = sum(p.is_error for p in done.problems)
-    if left_out:
-        say(f"went on without {left_out} of the above")
 
 
 def _print(done: Converted) -> None:

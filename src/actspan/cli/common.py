@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,8 @@ from actspan.errors import ActSpanError, DatasetError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from actspan.data.problems import Problem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -82,6 +84,22 @@ def progress_report() -> Iterator[Callable[[str, int, int], None]]:
 def say(message: str) -> None:
     """A line for people, on the standard error stream, printed as it is."""
     console.print(message, markup=False, highlight=False)
+
+
+def say_findings(
+    problems: Sequence[Problem], assumptions: Iterable[str] = (), *, named: str = ""
+) -> None:
+    """What was assumed, what was found, and how much of it was left out (and where it is named)."""
+    for assumption in assumptions:
+        say(f"note: {assumption}")
+    if not problems:
+        return
+    from actspan.cli.tables import problem_table
+
+    console.print(problem_table(problems))
+    left_out = sum(problem.is_error for problem in problems)
+    if left_out:
+        say(f"went on without {left_out} of the above{named}")
 
 
 def repeated(context: click.Context) -> str:

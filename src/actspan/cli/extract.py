@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.common import console, json_option, progress_report, reports_errors, say
+from actspan.cli.common import (
+    json_option,
+    progress_report,
+    reports_errors,
+    say,
+    say_findings,
+)
 
 if TYPE_CHECKING:
     from actspan.video import Extracted, Grid
@@ -144,15 +150,11 @@ def _figures(done: Extracted) -> dict[str, object]:
 
 
 def _print(done: Extracted) -> None:
-    from actspan.cli.tables import name_some, problem_table
+    from actspan.cli.tables import name_some
 
-    if done.problems:
-        console.print(problem_table(done.problems))
+    say_findings(done.problems)
     if done.removed:
         say(f"removed features of other settings: {name_some(done.removed)}")
-    left_out = sum(p.is_error for p in done.problems)
-    if left_out:
-        say(f"went on without {left_out} of the above")
     if done.kept:
         say(f"{_count(done.kept)} {'was' if done.kept == 1 else 'were'} done already")
     if done.videos:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from actspan.cli.common import (
-    console,
     json_option,
     on_error_option,
     progress_report,
     reports_errors,
     say,
+    say_findings,
 )
 
 if TYPE_CHECKING:
@@ -155,15 +155,7 @@ def _figures(summary: PackSummary) -> dict[str, object]:
 
 
 def _print(summary: PackSummary) -> None:
-    from actspan.cli.tables import problem_table
-
-    for assumption in summary.assumptions:
-        say(f"note: {assumption}")
-    if summary.problems:
-        console.print(problem_table(summary.problems))
-    left_out = sum(p.is_error for p in summary.problems)
-    if left_out:
-        say(f"went on without {left_out} of the above")
+    say_findings(summary.problems, summary.assumptions)
     manifest = summary.manifest
     rows = "rows as they were"
     if manifest.length is not None:

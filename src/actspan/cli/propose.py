@@ -10,12 +10,12 @@ import click
 from click.core import ParameterSource
 
 from actspan.cli.common import (
-    console,
     json_option,
     on_error_option,
     progress_report,
     reports_errors,
     say,
+    say_findings,
 )
 
 if TYPE_CHECKING:
@@ -229,15 +229,8 @@ def _figures(summary: Summary, choice: Choice) -> dict[str, object]:
 
 
 def _print(summary: Summary, choice: Choice) -> None:
-    from actspan.cli.tables import problem_table
-
-    for assumption in summary.assumptions:
-        say(f"note: {assumption}")
-    if summary.problems:
-        console.print(problem_table(summary.problems))
-    left_out = sum(p.is_error for p in summary.problems)
-    if left_out:
-        say(f"went on without {left_out} of the above (named in run.toml where a run is written)")
+    named = " (named in run.toml where a run is written)"
+    say_findings(summary.problems, summary.assumptions, named=named)
     shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.stages.items())
     rate = summary.videos / summary.seconds
     say(f"{summary.videos} videos in {summary.seconds:.2f} s ({rate:.0f} videos/s): {shares}")

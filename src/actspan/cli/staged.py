@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from actspan.cli.common import (
-    console,
     json_option,
     on_error_option,
     progress_report,
     reports_errors,
     say,
+    say_findings,
 )
 
 if TYPE_CHECKING:
@@ -301,15 +301,7 @@ def _say(done: Done, what: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_figures(done)))
         return
-    for assumption in done.assumptions:
-        say(f"note: {assumption}")
-    if done.problems:
-        from actspan.cli.tables import problem_table
-
-        console.print(problem_table(done.problems))
-    left_out = sum(p.is_error for p in done.problems)
-    if left_out:
-        say(f"went on without {left_out} of the above")
+    say_findings(done.problems, done.assumptions)
     rate = done.inputs / done.seconds
     of = "" if done.inputs == done.videos else f" of {done.videos} recordings"
     say(f"{done.inputs} {what}{of} in {done.seconds:.2f} s ({rate:.0f}/s): {done.out}")
