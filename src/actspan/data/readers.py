@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ _PLAINLY = {
     "Object arrays cannot be loaded": "it holds Python objects, not numbers",
     "allow_pickle": "it is not an array file",
 }
+# NumPy parses headers by `ast`, which CPython 3.11 does not bear in two threads at once (gh-106905)
+HEADERS = threading.Lock()
 SUFFIXES = (".npy", ".csv", ".npz", *HDF5_SUFFIXES)
 
 
@@ -103,17 +106,17 @@ def plain_reason(error: Exception) -> str:
 
 
 def _read_npy(path: Path, key: str | None) -> NDArray[Any]:
-    array: NDArray[Any] = np.load(path, allow_pickle=False)
-    return array
+    return np.array(_map_npy(path, key))
 
 
 def _map_npy(path: Path, key: str | None) -> NDArray[Any]:
-    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    with HEADERS:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 
 def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
-    with np.load(path, allow_pickle=False) as archive:
+    with HEADERS, np.load(path, allow_pickle=False) as archive:
         array: NDArray[Any] = archive[key]
         return array
 

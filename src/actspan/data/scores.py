@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.data.annotations import canonical_id
-from actspan.data.readers import plain_reason
+from actspan.data.readers import HEADERS, plain_reason
 from actspan.errors import ResultError, ShapeError
 from actspan.files import atomic_file
 from actspan.types import BoundaryScores
@@ -77,7 +77,9 @@ class ScoreFiles:
             raise ResultError(f"{self.path}: no boundary scores for video {video_id!r}")
         try:
             if self._archive is not None:
-                return BoundaryScores.from_array(self._archive[self._names[video_id]])
+                with HEADERS:
+                    array = self._archive[self._names[video_id]]
+                return BoundaryScores.from_array(array)
             return read_scores_csv(self.path / self._names[video_id])
         except (ShapeError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise ResultError(
