@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,6 +83,29 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The content of a file of at most `limit` bytes.
+
+    Raises
+    ------
+    OSError
+        It cannot be read, is larger, or is no file (a pipe would be waited for, a device read
+        without end); `strerror` says which.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.EINVAL, "neither a file nor a folder, but a pipe or a device")
+    if found.st_size > limit:
+        what = f"too large: {found.st_size:,} bytes, and at most {limit:,} are taken; split it"
+        raise OSError(errno.EFBIG, what)
+    return path.read_bytes()
+
+
+def read_text(path: Path, limit: int, encoding: str = "utf-8") -> str:
+    """The same as text, with its ends of lines as they are; raises UnicodeDecodeError too."""
+    return read_bytes(path, limit).decode(encoding)
 
 
 def sha256(path: Path) -> str:

@@ -11,8 +11,10 @@ import msgspec
 import numpy as np
 
 from actspan.config import FeatureSpec, to_dict
+from actspan.data.decoding import NOT_JSON
 from actspan.errors import ActSpanError, DataError
-from actspan.files import atomic_file
+from actspan.files import atomic_file, read_bytes
+from actspan.limits import DOCUMENT
 from actspan.types import Float32
 
 JOURNAL = "extracted.jsonl"
@@ -115,13 +117,13 @@ class Journal:
         for line in self._lines():
             try:
                 entry = msgspec.json.decode(line, type=Entry)
-            except msgspec.DecodeError:
+            except NOT_JSON:
                 continue  # the last line of one that was cut off: that video is done again
             self.entries[entry.video] = entry
 
     def _lines(self) -> list[bytes]:
         try:
-            return self.path.read_bytes().splitlines() if self.path.exists() else []
+            return read_bytes(self.path, DOCUMENT).splitlines() if self.path.exists() else []
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read: {error.strerror}") from error
 

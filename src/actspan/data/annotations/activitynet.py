@@ -89,7 +89,7 @@ def collect(
             if not isinstance(entry, dict):
                 raise TypeError(f"{entry!r} is not an object")
             video = parse(canonical_id(name), entry)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             why = f"no {error}" if isinstance(error, KeyError) else str(error)
             remedy = "mend the entry, or remove it"
             problems.append(Problem(canonical_id(name), str(path), f"bad entry: {why}", remedy))
@@ -171,7 +171,12 @@ def _entry(video: Video) -> dict[str, Any]:
 
 def write(path: Path, videos: Iterable[Video], document: Mapping[str, Any]) -> None:
     """Write ActivityNet's form."""
-    text = json.dumps(document_of(videos, document=document), indent=1, ensure_ascii=False)
+    try:
+        text = json.dumps(document_of(videos, document=document), indent=1, ensure_ascii=False)
+    except RecursionError as error:
+        raise AnnotationError(
+            f"{path}: what a video has beside its segments is nested too deeply to be written"
+        ) from error
     with atomic_file(path) as stream:
         # half a surrogate pair cannot be UTF-8; the escape this makes of it is JSON's own
         stream.write((text + "\n").encode("utf-8", "backslashreplace"))

@@ -28,7 +28,8 @@ from actspan.data.annotations.base import (
     written_instances,
 )
 from actspan.errors import AnnotationError
-from actspan.files import atomic_file
+from actspan.files import atomic_file, read_text
+from actspan.limits import DOCUMENT
 from actspan.types import Video
 
 # names of columns in small letters without signs between words; the first that is there counts
@@ -84,7 +85,7 @@ def read(source: Source, hints: Hints) -> Annotations:
 def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
     """(place, cells) of every line that is not blank; decimal commas are made points."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, DOCUMENT, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     head = next((line for line in text.splitlines() if line.strip()), "")
