@@ -68,9 +68,13 @@ def create_app(settings: ServeSettings) -> FastAPI:
         openapi_url="/openapi.json",
         telemetry={"auto_configure": False},
     )
-    app.state.settings, app.state.database = settings, service.database
+    app.state.settings = settings
     problems.install(app)
-    service.add_routes(app)
+    try:
+        service.add_routes(app)
+    except BaseException:
+        service.stop()
+        raise
     app.frontend("/", directory=VIEWER, fallback=None)
     describe_structs(app, STRUCTS)
     app.add_middleware(Guard, settings=settings, body_limit=lambda path: _limit(settings, path))

@@ -16,7 +16,7 @@ from typing import IO
 
 from actspan.errors import DataError
 
-FILE, LOCK = "actspan.sqlite3", "lock"
+FILE, LOCK = "actspan.sqlite", "lock"
 
 # each brings the schema one version further; append, never edit: files of users have passed them
 MIGRATIONS: tuple[str, ...] = (
