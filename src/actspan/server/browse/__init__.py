@@ -1,0 +1,1 @@
+"""What the viewer shows of finished runs: a library in memory, and its routes under `/api`."""
