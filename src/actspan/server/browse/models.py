@@ -32,6 +32,13 @@ class RunAbout(BaseModel):
     suppression: Suppression
 
 
+class ExportForm(BaseModel):
+    """A form in which corrections can be had."""
+
+    name: str
+    what: str
+
+
 class About(BaseModel):
     """What there is to browse."""
 
@@ -39,6 +46,7 @@ class About(BaseModel):
     ground_truth: str = Field(description="Where it is from; empty where there is none.")
     has_media: bool
     labels: list[str] = Field(description="Of the ground truth, by name.")
+    forms: list[ExportForm]
 
 
 class Judged(BaseModel):

@@ -47,6 +47,7 @@ def _add_list(router: APIRouter, library: Library, corrections: Corrections) -> 
             ground_truth=library.source,
             has_media=bool(library.media),
             labels=sorted(labels),
+            forms=[models.ExportForm(name="activitynet", what="ActivityNet's JSON")],
         )
 
     @router.get("/videos", summary="The videos, a page at a time")
