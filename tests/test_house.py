@@ -44,6 +44,7 @@ ROOMS = [
     "training",
     "report",
     "demo",
+    "server",
     "cli",
 ]
 

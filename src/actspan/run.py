@@ -136,7 +136,7 @@ class CandidatePlace(NamedTuple):
     Attributes
     ----------
     batches : list of int
-        Record batches of the file, in order: one, or one a window. `RunWriter` puts one row into each.
+        Record batches of the file, in order: one, or one a window.
     span : float
         Seconds from the video's start that its candidates may lie in.
     """

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from actspan.errors import ConfigError, DataError
 
@@ -67,16 +67,19 @@ class Corrections:
     1
     """
 
+    FILE: ClassVar = "actspan.sqlite"  # in the data folder
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = Lock()
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(
                 path, check_same_thread=False, isolation_level=None, timeout=10
             )
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute(_TABLE)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise DataError(f"{path}: cannot keep corrections: {error}") from error
 
     def close(self) -> None:

@@ -1,1 +1,46 @@
-"""What the viewer shows of finished runs: a library in memory, and its routes under `/api`."""
+"""What the viewer shows: finished runs, ground truth, videos, and corrections of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from actspan.server.browse.corrections import add_corrections
+from actspan.server.browse.library import Library
+from actspan.server.browse.routes import add_list, add_video
+from actspan.server.corrections import Corrections
+from actspan.server.settings import ServeSettings
+
+
+def router(settings: ServeSettings) -> APIRouter:
+    """Operations of the viewer under `/api/browse`; the app includes them.
+
+    What is large is read in the background, from the start of the app on.
+
+    Parameters
+    ----------
+    settings : ServeSettings
+        `results`, `ground_truth` and `videos` are what to look at, `data` is where corrections are.
+
+    Raises
+    ------
+    ActSpanError
+        A run, the ground truth or the videos are missing or damaged.
+    """
+    library = Library(settings.results, settings.ground_truth, settings.videos)
+    corrections = Corrections(settings.data / Corrections.FILE)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        library.warm()
+        yield
+        library.close()
+        corrections.close()
+
+    routes = APIRouter(prefix="/api/browse", tags=["browse"], lifespan=lifespan)
+    add_list(routes, library, corrections)
+    add_video(routes, library, corrections)
+    add_corrections(routes, library, corrections)
+    return routes

@@ -1,46 +1,40 @@
-"""Routes of the viewer: what is in the library, and corrections."""
+"""Routes over the library: the list, and one video."""
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Response
+from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
 from actspan.config import SoftNmsConfig
-from actspan.data.annotations import activitynet_document
 from actspan.errors import ConfigError, ResultError
 from actspan.server.browse import models
-from actspan.server.browse.exporting import corrected_videos
+from actspan.server.browse.corrections import VideoId, known, state_of
 from actspan.server.browse.judging import Figures
 from actspan.server.browse.library import Library
 from actspan.server.browse.listing import Order, Row, Wanted, list_rows, make_row
 from actspan.server.browse.pyramid import TILE
 from actspan.server.browse.runs import BrowsedRun, Found
-from actspan.server.corrections import Correction, Corrections, StaleCorrectionError
+from actspan.server.corrections import Corrections
+from actspan.server.problems import ProblemError, documented
 
-VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Of the video.")]
 RunNumber = Annotated[int, Query(ge=0, le=99, description="Place of the run, from 0.")]
-_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"description": "No such video, run or part."}}
 _BINARY: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/octet-stream": {}}, "description": "Little-endian float32."}
 }
+_MEDIA: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"video/*": {}}},
+    206: {"content": {"video/*": {}}, "description": "The range that was asked for."},
+}
 
 
-def browse_router(library: Library, corrections: Corrections) -> APIRouter:
-    """The routes over a library, to be mounted under `/api`."""
-    router = APIRouter(prefix="/browse", tags=["browse"])
-    _add_list(router, library, corrections)
-    _add_video(router, library, corrections)
-    _add_corrections(router, library, corrections)
-    return router
+def add_list(router: APIRouter, library: Library, corrections: Corrections) -> None:
+    """What there is, and the list of videos."""
 
-
-def _add_list(router: APIRouter, library: Library, corrections: Corrections) -> None:
     @router.get("", summary="What there is to browse")
-    def about() -> models.About:
+    def everything() -> models.About:
         labels = {label for video in library.truth.values() for label in video.labels}
         return models.About(
             runs=[_run_about(run) for run in library.runs],
@@ -69,32 +63,34 @@ def _add_list(router: APIRouter, library: Library, corrections: Corrections) -> 
         )
 
 
-def _add_video(router: APIRouter, library: Library, corrections: Corrections) -> None:
-    @router.get("/video", summary="One video", responses=_UNKNOWN)
+def add_video(router: APIRouter, library: Library, corrections: Corrections) -> None:
+    """One video: its proposals, curves and pictures."""
+
+    @router.get("/video", summary="One video", responses=documented(404))
     def video(name: VideoId) -> models.ShownVideo:
-        known = _known(library, name)
+        about = known(library, name)
         return models.ShownVideo(
             id=name,
             seconds=_or_none(library.seconds(name)),
-            subset=known.subset,
+            subset=about.subset,
             ground_truth=[
                 models.Instance.model_construct(start=s, end=e, label=label)
-                for s, e, label in known.instances()
+                for s, e, label in about.instances()
             ],
             has_media=name in library.media,
             curves=[_curves(run, name) for run in library.runs],
-            corrections=_corrected(corrections, name),
+            corrections=state_of(corrections, name),
         )
 
-    @router.get("/proposals", summary="What a run found in a video", responses=_UNKNOWN)
+    @router.get("/proposals", summary="What a run found in a video", responses=documented(404))
     def proposals(name: VideoId, run: RunNumber = 0) -> models.ProposalColumns:
-        _known(library, name)
+        known(library, name)
         return _columns(_run(library, run).found(name))
 
     @router.get(
         "/suppressed",
         summary="What a run would find with other settings of Soft-NMS",
-        responses={**_UNKNOWN, 409: {"description": "The run has no candidates of this video."}},
+        responses=documented(404, 409),
     )
     def suppressed(
         name: VideoId,
@@ -104,7 +100,7 @@ def _add_video(router: APIRouter, library: Library, corrections: Corrections) ->
         decay: Annotated[float, Query(gt=0, le=100)] = 0.75,
         keep: Annotated[int, Query(ge=1, le=2000)] = 100,
     ) -> models.ProposalColumns:
-        _known(library, name)
+        known(library, name)
         browsed = _run(library, run)
         config = SoftNmsConfig(
             threshold_short=threshold_short,
@@ -116,7 +112,7 @@ def _add_video(router: APIRouter, library: Library, corrections: Corrections) ->
         try:
             return _columns(browsed.suppressed(name, config))
         except ResultError as error:
-            raise HTTPException(409, str(error)) from error
+            raise ProblemError(409, str(error)) from error
 
     @router.get(
         "/curves",
@@ -124,7 +120,7 @@ def _add_video(router: APIRouter, library: Library, corrections: Corrections) ->
         description="(2, 3, n) float32: the lowest, then the highest of every column; "
         "action, start, end.",
         response_class=Response,
-        responses={**_UNKNOWN, **_BINARY},
+        responses={**documented(404), **_BINARY},
     )
     def curves(
         name: VideoId,
@@ -132,84 +128,34 @@ def _add_video(router: APIRouter, library: Library, corrections: Corrections) ->
         level: Annotated[int, Query(ge=0, le=64)] = 0,
         tile: Annotated[int, Query(ge=0, le=2**31)] = 0,
     ) -> Response:
-        _known(library, name)
+        known(library, name)
         pyramid = _run(library, run).pyramid(name)
         if pyramid is None:
-            raise HTTPException(404, f"run {run} has no curves of video {name!r}")
+            raise ProblemError(404, f"run {run} has no curves of video {name!r}")
         try:
             found = pyramid.tile(level, tile)
         except ResultError as error:
-            raise HTTPException(404, str(error)) from error
+            raise ProblemError(404, str(error)) from error
         return Response(found.astype("<f4").tobytes(), media_type="application/octet-stream")
 
     @router.get(
         "/media",
         summary="The video itself, or a range of it",
         response_class=FileResponse,
-        responses={**_UNKNOWN, 206: {"description": "The range that was asked for."}},
+        responses={**documented(404), **_MEDIA},
     )
     def media(name: VideoId) -> FileResponse:
         path = library.media.get(name)
         if path is None or not path.is_file():
-            raise HTTPException(404, f"no video file of {name!r} is served")
+            raise ProblemError(404, f"no video file of {name!r} is served")
         return FileResponse(path)
-
-
-def _add_corrections(router: APIRouter, library: Library, corrections: Corrections) -> None:
-    stale: dict[int | str, dict[str, Any]] = {
-        409: {"description": "Somebody else changed them meanwhile."}
-    }
-
-    @router.get("/corrections", summary="A video's corrections", responses=_UNKNOWN)
-    def read(name: VideoId) -> models.Corrected:
-        _known(library, name)
-        return _corrected(corrections, name)
-
-    @router.put("/corrections", summary="Replace them", responses={**_UNKNOWN, **stale})
-    def replace(name: VideoId, new: models.NewCorrections) -> models.Corrected:
-        _known(library, name)
-        segments = [(s.start, s.end, s.label) for s in new.segments]
-        try:
-            return _as_corrected(corrections.put(name, segments, revision=new.revision))
-        except ConfigError as error:
-            raise HTTPException(422, str(error)) from error
-        except StaleCorrectionError as error:
-            raise HTTPException(409, str(error)) from error
-
-    @router.delete("/corrections", summary="Forget them", responses={**_UNKNOWN, **stale})
-    def forget(name: VideoId, revision: Annotated[int, Query(ge=0, le=2**53)]) -> models.Corrected:
-        _known(library, name)
-        try:
-            corrections.remove(name, revision=revision)
-        except StaleCorrectionError as error:
-            raise HTTPException(409, str(error)) from error
-        return _corrected(corrections, name)
-
-    @router.get(
-        "/corrections/export",
-        summary="All corrections as annotations",
-        response_class=Response,
-        responses={200: {"content": {"application/json": {}}}},
-    )
-    def export(everything: bool = False) -> Response:
-        videos = corrected_videos(library, corrections, everything=everything)
-        text = json.dumps(activitynet_document(videos), indent=1)
-        headers = {"Content-Disposition": 'attachment; filename="corrections.json"'}
-        return Response(text, media_type="application/json", headers=headers)
-
-
-def _known(library: Library, name: str) -> Any:
-    try:
-        return library.video(name)
-    except ResultError as error:
-        raise HTTPException(404, str(error)) from error
 
 
 def _run(library: Library, number: int) -> BrowsedRun:
     try:
         return library.run(number)
     except ConfigError as error:
-        raise HTTPException(404, str(error)) from error
+        raise ProblemError(404, str(error)) from error
 
 
 def _run_about(run: BrowsedRun) -> models.RunAbout:
@@ -272,21 +218,6 @@ def _listed(row: Row) -> models.ListedVideo:
 
 def _judged(figures: Figures | None) -> models.Judged | None:
     return None if figures is None else models.Judged(auc=figures.auc, missed=figures.missed)
-
-
-def _corrected(corrections: Corrections, name: str) -> models.Corrected:
-    found = corrections.get(name)
-    if found is None:
-        return models.Corrected(revision=corrections.revision(name), segments=None)
-    return _as_corrected(found)
-
-
-def _as_corrected(found: Correction) -> models.Corrected:
-    return models.Corrected(
-        revision=found.revision,
-        segments=[models.Instance(start=s, end=e, label=label) for s, e, label in found.segments],
-        changed=found.changed,
-    )
 
 
 def _or_none(value: float) -> float | None:
