@@ -30,17 +30,17 @@ def router(settings: ServeSettings) -> APIRouter:
         A run, the ground truth or the videos are missing or damaged.
     """
     library = Library(settings.results, settings.ground_truth, settings.videos)
-    corrections = Corrections(settings.data / Corrections.FILE)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.corrections = corrections = Corrections(settings.data / Corrections.FILE)
         library.warm()
         yield
         library.close()
         corrections.close()
 
     routes = APIRouter(prefix="/api/browse", tags=["browse"], lifespan=lifespan)
-    add_list(routes, library, corrections)
-    add_video(routes, library, corrections)
-    add_corrections(routes, library, corrections)
+    add_list(routes, library)
+    add_video(routes, library)
+    add_corrections(routes, library)
     return routes

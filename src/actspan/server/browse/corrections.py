@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from actspan.data.annotations import activitynet_document
 from actspan.errors import ConfigError, ResultError
@@ -19,16 +19,24 @@ from actspan.types import Video
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Of the video.")]
 
 
-def add_corrections(router: APIRouter, library: Library, corrections: Corrections) -> None:
+def _kept(request: Request) -> Corrections:
+    corrections: Corrections = request.app.state.corrections
+    return corrections
+
+
+Kept = Annotated[Corrections, Depends(_kept)]
+
+
+def add_corrections(router: APIRouter, library: Library) -> None:
     """Reading, replacing, forgetting and exporting them."""
 
     @router.get("/corrections", summary="A video's corrections", responses=documented(404))
-    def read(name: VideoId) -> models.Corrected:
+    def read(name: VideoId, corrections: Kept) -> models.Corrected:
         known(library, name)
         return state_of(corrections, name)
 
     @router.put("/corrections", summary="Replace them", responses=documented(404, 409))
-    def replace(name: VideoId, new: models.NewCorrections) -> models.Corrected:
+    def replace(name: VideoId, new: models.NewCorrections, corrections: Kept) -> models.Corrected:
         known(library, name)
         segments = [(s.start, s.end, s.label) for s in new.segments]
         try:
@@ -39,7 +47,9 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
             raise ProblemError(409, str(error)) from error
 
     @router.delete("/corrections", summary="Forget them", responses=documented(404, 409))
-    def forget(name: VideoId, revision: Annotated[int, Query(ge=0, le=2**53)]) -> models.Corrected:
+    def forget(
+        name: VideoId, revision: Annotated[int, Query(ge=0, le=2**53)], corrections: Kept
+    ) -> models.Corrected:
         known(library, name)
         try:
             corrections.remove(name, revision=revision)
@@ -53,7 +63,7 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
         response_class=Response,
         responses={200: {"content": {"application/json": {}}}},
     )
-    def export(everything: bool = False) -> Response:
+    def export(corrections: Kept, everything: bool = False) -> Response:
         videos = corrected_videos(library, corrections, everything=everything)
         text = json.dumps(activitynet_document(videos), indent=1)
         headers = {"Content-Disposition": 'attachment; filename="corrections.json"'}

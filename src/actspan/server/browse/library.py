@@ -71,8 +71,10 @@ class Library:
         self.judge.start()
 
     def close(self) -> None:
-        """Stop judging."""
+        """Stop judging, and close what is kept open."""
         self.judge.stop()
+        for run in self.runs:
+            run.close()
 
     @cached_property
     def ids(self) -> tuple[str, ...]:

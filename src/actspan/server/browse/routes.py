@@ -11,13 +11,12 @@ from fastapi.responses import FileResponse
 from actspan.config import SoftNmsConfig
 from actspan.errors import ConfigError, ResultError
 from actspan.server.browse import models
-from actspan.server.browse.corrections import VideoId, known, state_of
+from actspan.server.browse.corrections import Kept, VideoId, known, state_of
 from actspan.server.browse.judging import Figures
 from actspan.server.browse.library import Library
 from actspan.server.browse.listing import Order, Row, Wanted, list_rows, make_row
 from actspan.server.browse.pyramid import TILE
 from actspan.server.browse.runs import BrowsedRun, Found
-from actspan.server.corrections import Corrections
 from actspan.server.problems import ProblemError, documented
 
 RunNumber = Annotated[int, Query(ge=0, le=99, description="Place of the run, from 0.")]
@@ -30,7 +29,7 @@ _MEDIA: dict[int | str, dict[str, Any]] = {
 }
 
 
-def add_list(router: APIRouter, library: Library, corrections: Corrections) -> None:
+def add_list(router: APIRouter, library: Library) -> None:
     """What there is, and the list of videos."""
 
     @router.get("", summary="What there is to browse")
@@ -46,6 +45,7 @@ def add_list(router: APIRouter, library: Library, corrections: Corrections) -> N
 
     @router.get("/videos", summary="The videos, a page at a time")
     def videos(
+        corrections: Kept,
         find: Annotated[str, Query(max_length=200)] = "",
         missed: bool = False,
         corrected: bool = False,
@@ -63,11 +63,11 @@ def add_list(router: APIRouter, library: Library, corrections: Corrections) -> N
         )
 
 
-def add_video(router: APIRouter, library: Library, corrections: Corrections) -> None:
+def add_video(router: APIRouter, library: Library) -> None:
     """One video: its proposals, curves and pictures."""
 
     @router.get("/video", summary="One video", responses=documented(404))
-    def video(name: VideoId) -> models.ShownVideo:
+    def video(name: VideoId, corrections: Kept) -> models.ShownVideo:
         about = known(library, name)
         return models.ShownVideo(
             id=name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
@@ -57,6 +58,7 @@ class BrowsedRun:
         pipeline = self.info.get("pipeline", {})
         self.config = from_dict(PipelineConfig, pipeline, where=f"{path}: [pipeline]")
         self._reading = Lock()  # what is large is read once, though several ask for it
+        self._closing = ExitStack()
         self.pyramid = lru_cache(_RECENT)(self._read_pyramid)
         self._candidates = lru_cache(_RECENT)(self._read_candidates)
 
@@ -96,7 +98,13 @@ class BrowsedRun:
 
     @cached_property
     def _scores(self) -> ScoreFiles:
-        return ScoreFiles(self.path / SCORES)
+        scores = ScoreFiles(self.path / SCORES)
+        self._closing.callback(scores.close)
+        return scores
+
+    def close(self) -> None:
+        """Close what is kept open."""
+        self._closing.close()
 
     def span(self, video: str) -> float | None:
         """Seconds that the cells of a video's curves cover; None where nothing tells."""

@@ -141,11 +141,16 @@ export class List {
   #facts(video) {
     const parts = video.seconds === null ? [] : [clock(video.seconds)];
     if (this.about.ground_truth) parts.push(plural(video.instances, "instance"));
-    video.runs.forEach(({ judged, proposals }, r) => {
-      const name = video.runs.length > 1 ? `${LETTERS[r]} ` : "";
-      if (judged) parts.push(`${name}AUC ${judged.auc.toFixed(1)}${judged.missed ? `, ${judged.missed} missed` : ""}`);
-      else if (!this.about.ground_truth) parts.push(`${name}${plural(proposals, "proposal")}`);
-    });
+    const name = (r) => (video.runs.length > 1 ? `${LETTERS[r]} ` : "");
+    const figures = video.runs
+      .map(({ judged }, r) => judged && `${name(r)}${judged.auc.toFixed(1)}`)
+      .filter(Boolean);
+    if (figures.length) parts.push(`AUC ${figures.join(", ")}`);
+    else if (!this.about.ground_truth) {
+      parts.push(...video.runs.map(({ proposals }, r) => `${name(r)}${plural(proposals, "proposal")}`));
+    }
+    const missed = video.runs.length === 1 && video.runs[0].judged?.missed;
+    if (missed) parts.push(`${missed} missed`);
     return parts.join(" · ");
   }
 

@@ -58,7 +58,7 @@ export class Painter {
       c.lineTo(x, foot);
       const words = clock(k * step, step < 1 ? 1 : 0), half = 16;
       const align = x < this.left + half ? "left" : x > this.right - half ? "right" : "center";
-      this.text(words, x, y + height - 8, { align });
+      this.text(words, x, y + height - 12, { align });
     }
     c.stroke();
   }
@@ -156,7 +156,7 @@ export class Painter {
       const left = this.x(p.start), right = this.x(p.end);
       if (left > this.right || right < this.left) continue;
       const box = [left + 0.5, y + pitch * p.lane + 0.5, Math.max(right - left - 1, 1.5), pitch - 3];
-      c.globalAlpha = 0.12 + 0.88 * Math.sqrt(Math.max(p.score, 0) / (best || 1));
+      c.globalAlpha = 0.1 + 0.9 * Math.max(p.score, 0) / (best || 1);
       c.fillRect(...box);
       c.globalAlpha = 1;
       c.strokeRect(...box);

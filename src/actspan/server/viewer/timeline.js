@@ -164,9 +164,9 @@ export class Timeline extends EventTarget {
       c.fillStyle = this.colours.ink;
       c.fillRect(x - 0.75, RULER - 4, 1.5, this.foot - RULER);
       c.beginPath();
-      c.moveTo(x - 6, RULER - 12);
-      c.lineTo(x + 6, RULER - 12);
-      c.lineTo(x, RULER - 3);
+      c.moveTo(x - 6, RULER - 9);
+      c.lineTo(x + 6, RULER - 9);
+      c.lineTo(x, RULER - 1);
       c.fill();
     }
     const map = this.#row("map");

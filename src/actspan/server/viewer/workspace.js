@@ -116,6 +116,7 @@ export class Workspace extends EventTarget {
     }
     this.editor = this.#editors.get(video.id);
     this.editor.refresh(video.corrections);
+    this.#edited();
   }
 
   get unsaved() {
