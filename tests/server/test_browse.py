@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from tests.server.live import Answer, Live, serving
 VIDEOS = made_up_videos(30)
 BROWSE = "/api/browse"
 SEGMENTS = [
-    {"start": 5.0, "end": 9.5, "label": "jump"},
+    {"start": 5.0, "end": 9.6, "label": "jump"},
     {"start": 1.0, "end": 2.0, "label": ""},
 ]
 
@@ -297,11 +298,35 @@ class TestCorrections:
             "validation",
             VIDEOS[3].duration,
         )
-        assert list(video.instances()) == [(1.0, 2.0, ""), (5.0, 9.5, "jump")]
+        assert list(video.instances()) == [(1.0, 2.0, ""), (5.0, 9.6, "jump")]
         videos = {video.id: video for video in read(tmp_path / "all.json", everything)}
         assert len(videos) == len(VIDEOS)
         assert len(videos["video3"].segments) == 2
         np.testing.assert_array_equal(videos["video4"].segments, VIDEOS[4].segments)
+
+    @pytest.mark.parametrize("form", ["activitynet", "csv", "elan", "labelstudio", "vtt"])
+    def test_every_form_comes_back(self, place: dict[str, Any], tmp_path: Path, form: str) -> None:
+        labelled = [{"start": 1.0, "end": 2.0, "label": "throw"}, SEGMENTS[0]]
+        with serving(**place) as live:
+            self.put(live, "video3", 0, labelled)
+            self.put(live, "video4", 0, labelled[:1])
+            answer = live.ask(f"{BROWSE}/corrections/export", form=form)
+        assert answer.status == 200
+        name = answer.headers["content-disposition"].split('"')[1]
+        (tmp_path / name).write_bytes(answer.body)
+        source = tmp_path / name
+        if name.endswith(".zip"):
+            source = tmp_path / "unpacked"
+            ZipFile(tmp_path / name).extractall(source)
+        if form == "labelstudio":
+            source = next(source.glob("*.json"))
+        found = {video.id: list(video.instances()) for video in read_annotations(source).videos}
+        assert found["video3"] == [(1.0, 2.0, "throw"), (5.0, 9.6, "jump")]
+        assert found["video4"] == [(1.0, 2.0, "throw")]
+
+    @pytest.mark.parametrize("form", ["thumos14", "nothing", "../x"])
+    def test_forms_that_cannot_be_written_are_refused(self, live: Live, form: str) -> None:
+        assert live.ask(f"{BROWSE}/corrections/export", form=form).status == 422
 
 
 def read(path: Path, answer: Answer) -> tuple[Video, ...]:

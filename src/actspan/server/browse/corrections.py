@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from actspan.data.annotations import activitynet_document
+from actspan.data.annotations import FORMS, encode_annotations
 from actspan.errors import ConfigError, ResultError
 from actspan.server.browse import models
-from actspan.server.browse.exporting import corrected_videos
+from actspan.server.browse.exporting import as_one_file, corrected_videos
 from actspan.server.browse.library import Library
 from actspan.server.corrections import Correction, Corrections, StaleCorrectionError
 from actspan.server.problems import ProblemError, documented
 from actspan.types import Video
 
+WRITABLE = [form for form in FORMS.values() if form.encode is not None]
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Of the video.")]
 
 
@@ -60,14 +60,28 @@ def add_corrections(router: APIRouter, library: Library) -> None:
     @router.get(
         "/corrections/export",
         summary="All corrections as annotations",
+        description="A file, or a ZIP archive where the form needs several.",
         response_class=Response,
-        responses={200: {"content": {"application/json": {}}}},
+        responses={**documented(422), 200: {"content": {"application/octet-stream": {}}}},
     )
-    def export(corrections: Kept, everything: bool = False) -> Response:
+    def export(
+        corrections: Kept,
+        form: Annotated[str, Query(max_length=50)] = "activitynet",
+        everything: bool = False,
+    ) -> Response:
+        if form not in {known.name for known in WRITABLE}:
+            raise ProblemError(422, f"form {form!r} is not one of those that /api/browse names")
         videos = corrected_videos(library, corrections, everything=everything)
-        text = json.dumps(activitynet_document(videos), indent=1)
-        headers = {"Content-Disposition": 'attachment; filename="corrections.json"'}
-        return Response(text, media_type="application/json", headers=headers)
+        files = encode_annotations(videos, form, media=lambda video: _file_name(library, video))
+        name, content = as_one_file(files, f"corrections-{form}")
+        headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+        return Response(content, media_type="application/octet-stream", headers=headers)
+
+
+def _file_name(library: Library, video: Video) -> str:
+    """What tools shall open beside an exported file."""
+    path = library.media.get(video.id)
+    return f"{video.id}.mp4" if path is None else path.name
 
 
 def known(library: Library, name: str) -> Video:

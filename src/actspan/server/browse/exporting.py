@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from io import BytesIO
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
 
@@ -49,4 +51,17 @@ def _as_corrected(video: Video, segments: Iterable[Segment]) -> Video:
         video,
         segments=np.array([(start, end) for start, end, _ in kept], np.float64),
         labels=tuple(label for _, _, label in kept),
+        scores=None,
     )
+
+
+def as_one_file(files: Mapping[str, bytes], name: str) -> tuple[str, bytes]:
+    """The only file as it is, several as a ZIP archive of this name."""
+    if len(files) == 1:
+        (only,) = files.items()
+        return only
+    packed = BytesIO()
+    with ZipFile(packed, "w", ZIP_DEFLATED) as archive:
+        for file, content in files.items():
+            archive.writestr(ZipInfo(file), content)  # a fixed date: same input, same bytes
+    return f"{name}.zip", packed.getvalue()

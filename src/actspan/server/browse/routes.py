@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse
 from actspan.config import SoftNmsConfig
 from actspan.errors import ConfigError, ResultError
 from actspan.server.browse import models
-from actspan.server.browse.corrections import Kept, VideoId, known, state_of
+from actspan.server.browse.corrections import WRITABLE, Kept, VideoId, known, state_of
 from actspan.server.browse.judging import Figures
 from actspan.server.browse.library import Library
 from actspan.server.browse.listing import Order, Row, Wanted, list_rows, make_row
@@ -40,7 +40,7 @@ def add_list(router: APIRouter, library: Library) -> None:
             ground_truth=library.source,
             has_media=bool(library.media),
             labels=sorted(labels),
-            forms=[models.ExportForm(name="activitynet", what="ActivityNet's JSON")],
+            forms=[models.ExportForm(name=form.name, what=form.what) for form in WRITABLE],
         )
 
     @router.get("/videos", summary="The videos, a page at a time")
