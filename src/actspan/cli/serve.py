@@ -21,6 +21,13 @@ _folder = ExistingPath(file_okay=False)
     help="A run folder to look at; repeat it to compare.",
 )
 @click.option(
+    "--ground-truth",
+    type=ExistingPath(),
+    metavar="ANNOTATIONS",
+    help="What is really there. [default: what the runs were made from]",
+)
+@click.option("--videos", type=_folder, metavar="DIR", help="Videos to play, named as their ids.")
+@click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
@@ -57,6 +64,8 @@ _folder = ExistingPath(file_okay=False)
 def command(
     model: Path | None,
     results: tuple[Path, ...],
+    ground_truth: Path | None,
+    videos: Path | None,
     host: str,
     port: int,
     token: str | None,
@@ -70,7 +79,7 @@ def command(
     \b
     Example:
       actspan serve --model bsn/
-      actspan serve --results run/ --results other-run/
+      actspan serve --results run/ --results other-run/ --videos videos/
       actspan serve --model bsn/ --host 0.0.0.0 --port 80 --data /var/lib/actspan
     """
     if model is None and not results:
@@ -85,6 +94,8 @@ def command(
     settings = ServeSettings(
         model=model,
         results=results,
+        ground_truth=ground_truth,
+        videos=videos,
         host=host,
         port=port,
         token=made_token(host, token),

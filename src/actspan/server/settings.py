@@ -81,6 +81,10 @@ class ServeSettings:
         A bundle; without one nothing is proposed, and the viewer shows what `results` hold.
     results : tuple of Path
         Runs to look at.
+    ground_truth : Path, optional
+        Annotations; what the runs were made from unless given.
+    videos : Path, optional
+        A folder of videos to play.
     host, port : str, int
     token : str, optional
         What every caller has to know; needed where `host` is not loopback.
@@ -101,6 +105,8 @@ class ServeSettings:
 
     model: Path | None = None
     results: tuple[Path, ...] = ()
+    ground_truth: Path | None = None
+    videos: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8000
     token: str | None = None
