@@ -12,7 +12,7 @@ from actspan import __version__
 from actspan.server.metrics import Metrics
 from actspan.server.model import ServedModel
 from actspan.server.openapi import Responses, answered, json_response
-from actspan.server.problems import ProblemError, may_fail
+from actspan.server.problems import ProblemError, documented
 from actspan.server.settings import Limits
 
 
@@ -60,7 +60,7 @@ def router(
     @routes.get(
         "/healthz",
         response_class=Response,
-        responses=answered(Health, "The process answers.") | may_fail(),
+        responses=answered(Health, "The process answers.") | documented(),
     )
     async def healthz() -> Response:
         """Whether the process answers."""
@@ -69,7 +69,7 @@ def router(
     @routes.get(
         "/readyz",
         response_class=Response,
-        responses=answered(Health, "Requests are taken.") | may_fail(503),
+        responses=answered(Health, "Requests are taken.") | documented(503),
     )
     async def readyz() -> Response:
         """Whether requests are taken: the model is open, and the service does not stop."""
@@ -80,7 +80,7 @@ def router(
     @routes.get(
         "/metrics",
         response_class=Response,
-        responses=text | may_fail(),
+        responses=text | documented(),
     )
     def prometheus() -> Response:
         """Metrics in Prometheus' text format."""
@@ -90,7 +90,7 @@ def router(
     @routes.get(
         "/api/service",
         response_class=Response,
-        responses=answered(ServiceInfo, "The service.") | may_fail(),
+        responses=answered(ServiceInfo, "The service.") | documented(),
     )
     async def service() -> Response:
         """What this service is, and how much may be sent to it."""

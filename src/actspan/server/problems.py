@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from actspan.errors import DataError, ShapeError
+from actspan.server.headers import SECURITY
 from actspan.server.openapi import Responses, failing
 
 MEDIA_TYPE = "application/problem+json"
@@ -55,7 +56,7 @@ class ProblemError(Exception):
         return Response(content, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
-def may_fail(*statuses: int) -> Responses:
+def documented(*statuses: int) -> Responses:
     """OpenAPI's `responses` of an operation: these, and what stands before every request."""
     return failing(ProblemDetails, MEDIA_TYPE, sorted({400, 401, 403, *statuses}))
 
@@ -89,4 +90,5 @@ async def _of_input(request: Request, error: Exception) -> Response:
 
 async def _of_anything(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return ProblemError(500, "the service failed; its log says why").response()
+    # this answer is made outside of all middleware
+    return ProblemError(500, "the service failed; its log says why", SECURITY).response()
