@@ -5,5 +5,5 @@
     python -m fuzz.again FILE                     a finding once more, with its traceback
 
 A reader may return or raise an `ActSpanError`. Anything else is a finding: another exception, the
-death of the process (a crash in native code), more than 10 seconds, or more memory than allowed.
+death of the process (a crash in native code), more than 60 seconds, or more memory than allowed.
 """

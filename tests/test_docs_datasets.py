@@ -194,4 +194,4 @@ def test_commands_of_the_page(name: str, tmp_path: Path, monkeypatch: pytest.Mon
 def test_every_form_is_in_the_table() -> None:
     for form in FORMS.values():
         (row,) = re.findall(rf"^\| `{form.name}` \|.*$", PAGE, flags=re.MULTILINE)
-        assert row.split("|")[4].strip() == ("yes" if form.write is not None else "")
+        assert row.split("|")[4].strip() == ("yes" if form.encode is not None else "")

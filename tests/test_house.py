@@ -45,6 +45,7 @@ ROOMS = [
     "training",
     "report",
     "demo",
+    "server",
     "cli",
 ]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _existing = ExistingPath()
 # as in `FORMS`, which is not imported for --help; a test holds the two together
-_READ = ("activitynet", "authors", "csv", "elan", "thumos14", "labelstudio")
+_READ = ("activitynet", "authors", "csv", "elan", "vtt", "thumos14", "labelstudio")
 _WRITTEN = ("activitynet", "csv")
 
 

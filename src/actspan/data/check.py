@@ -126,10 +126,7 @@ def good_segments(video: Video) -> np.ndarray:
 
 def _without_bad_segments(video: Video) -> Video:
     good = good_segments(video)
-    if good.all():
-        return video
-    labels = tuple(label for label, keep in zip(video.labels, good, strict=True) if keep)
-    return replace(video, segments=video.segments[good], labels=labels)
+    return video if good.all() else video.with_instances(good)
 
 
 def _segment_problems(dataset: Dataset) -> Iterator[Problem]:

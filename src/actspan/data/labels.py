@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from actspan.errors import AnnotationError
@@ -57,9 +56,7 @@ def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> tuple[Video
 
 
 def _reduced(video: Video, wanted: set[str]) -> Video:
-    kept = [i for i, label in enumerate(video.labels) if label in wanted]
-    labels = tuple(video.labels[i] for i in kept)
-    return replace(video, segments=video.segments[kept], labels=labels)
+    return video.with_instances([i for i, label in enumerate(video.labels) if label in wanted])
 
 
 def _some(labels: list[str], most: int = 30) -> str:

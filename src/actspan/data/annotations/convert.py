@@ -126,7 +126,7 @@ def convert_annotations(request: Conversion) -> Converted:
     if request.on_error == "fail":
         stop_on_errors(problems)
     problems += _durations_missing(videos, found.path)
-    videos = tuple(map(_with_good_segments, videos))
+    videos = tuple(video.with_instances(good_segments(video)) for video in videos)
     if not videos:
         stop_on_errors(problems)
         raise AnnotationError(f"{found.path}: holds no videos")
@@ -170,12 +170,6 @@ def _bad_segments(videos: Iterable[Video], path: Path) -> Iterator[Problem]:
             what = f"segment [{start:g}, {end:g}] without length, or beyond {video.duration:g} s"
             remedy = "mend the annotation, or remove it"
             yield Problem(video.id, str(path), what, remedy, Loss.SEGMENT)
-
-
-def _with_good_segments(video: Video) -> Video:
-    good = good_segments(video)
-    labels = tuple(label for label, keep in zip(video.labels, good.tolist(), strict=True) if keep)
-    return replace(video, segments=video.segments[good], labels=labels)
 
 
 def _durations_missing(videos: Sequence[Video], path: Path) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Label Studio's JSON exports: a list of tasks, in full (`JSON`) or flat (`JSON-MIN`).
+"""Reading Label Studio's exports: a list of tasks, in full (`JSON`) or flat (`JSON-MIN`).
 
 Three kinds of region have times. `timelinelabels` of a video give ranges of frames, counted from 1
 with the last one inside, so frames 1 to 25 at 25 frames a second are second 0 to 1. `labels` of
@@ -21,15 +21,16 @@ from actspan.data.annotations.base import (
     Instance,
     Rows,
     Source,
-    canonical_id,
     number,
 )
+from actspan.data.annotations.writing import read_facts
 from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
 
 _LABELS = ("timelinelabels", "timeserieslabels", "labels", "audiolabels")
 _MEDIA = ("video", "video_url", "audio", "audio_url", "csv", "csv_url", "ts", "timeseries", "url")
 _RATES = ("fps", "frame_rate", "framerate", "frameRate")
+VIDEO_ID = "actspan_id"  # in a task of our own making; the file may be called otherwise
 _UPLOAD = re.compile(r"[0-9a-f]{8}-")  # Label Studio puts this before the names of uploads
 
 
@@ -76,10 +77,13 @@ def read(source: Source, hints: Hints) -> Annotations:
 
 
 def _media_name(task: Mapping[str, Any]) -> str:
-    """Video id: the stem of the medium's file name."""
+    """Video id: what our own writer noted, else the stem of the medium's file name."""
     data = task.get("data", task)
     if not isinstance(data, dict):
         return ""
+    noted = data.get(VIDEO_ID)
+    if isinstance(noted, str):
+        return noted.strip()
     texts = [data[key] for key in _MEDIA if isinstance(data.get(key), str)]
     texts += [v for v in data.values() if isinstance(v, str) and PureWindowsPath(v).suffix]
     if not texts:
@@ -92,7 +96,7 @@ def _media_name(task: Mapping[str, Any]) -> str:
     path = inner[0] if inner else unquote(address.path)
     name = PureWindowsPath(path).stem
     is_upload = path.startswith("/data/upload/") and _UPLOAD.match(name)
-    return canonical_id(name[9:] if is_upload else name).strip()
+    return (name[9:] if is_upload else name).strip()
 
 
 def _finished(task: Mapping[str, Any]) -> list[Any]:
@@ -119,7 +123,8 @@ def _chosen(annotations: list[dict[str, Any]]) -> dict[str, Any]:
 def _task_facts(task: Mapping[str, Any], hints: Hints) -> Facts:
     data = task.get("data", task)
     said = next((data[key] for key in _RATES if data.get(key) is not None), hints.fps)
-    return Facts(fps=None if said is None else number(said, "fps"))
+    known = read_facts(data) if VIDEO_ID in data else Facts()
+    return known._replace(fps=None if said is None else number(said, "fps"))
 
 
 def _read_task(
