@@ -131,7 +131,10 @@ def projection(path: Path) -> None:
 
 
 def spec(path: Path) -> None:
-    """A dataset's settings."""
+    """A dataset's settings, of a dataset of one video."""
+    array = path.with_name("features.npz")
+    if not array.is_file():
+        np.savez(array, a=np.zeros((3, 2), np.float32))
     Dataset.load(path.parent)
 
 
