@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,13 +43,16 @@ def sparse(path: Path) -> None:
         stream.truncate(TIB)
 
 
-def bomb(path: Path) -> None:
+@cache
+def bomb() -> bytes:
     """A zip archive of half a gigabyte of zeros, in half a megabyte."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in ("a.npy", "archive/data.pkl"):
             with archive.open(name, "w") as stream:
                 for _ in range(288):
                     stream.write(bytes(2**20))
+    return data.getvalue()
 
 
 def content(data: bytes) -> Callable[[Path], object]:
@@ -68,7 +73,7 @@ ATTACKS: dict[str, Callable[[Path], object]] = {
     "device": device,
     "loop of links": loop,
     "sparse": sparse,
-    "zip bomb": bomb,
+    "zip bomb": lambda path: path.write_bytes(bomb()),
     "pickle": content(pickle.dumps(Payload(), protocol=2)),
     "deep lists": content(b"[" * 100_000),
     "deep objects": content(b'{"a":' * 100_000),
