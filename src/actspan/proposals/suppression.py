@@ -214,9 +214,10 @@ def _ends_of_close(end: float, length: float, threshold: float) -> tuple[float, 
     """Between which ends a segment's tIoU with a pick can exceed the threshold.
 
     One that ends x before the pick shares at most length - x of the length; one that ends x after
-    it makes a union of length + x at least.
+    it makes a union of length + x at least. The pick's own end is always among them.
     """
     if threshold <= 0.0:
         return -HUGE, HUGE
     hair = 1e-9 * (abs(end) + length)  # for rounding, which the comparison itself decides
-    return end - (1 - threshold) * length - hair, end + (1 / threshold - 1) * length + hair
+    before, after = max(1 - threshold, 0.0), max(1 / threshold - 1, 0.0)
+    return end - before * length - hair, end + after * length + hair
