@@ -42,7 +42,7 @@ class Conversion:
         ELAN's tiers to read, by pattern.
     durations : Path, optional
         Annotations or a table (video, duration) that say what the source does not: duration,
-        frame rate, number of frames.
+        subset, frame rate, number of frames.
     on_error : "fail" or "skip"
         What to do about problems: stop with all of them, or leave out what is bad.
     overwrite : bool
@@ -121,8 +121,8 @@ def convert_annotations(request: Conversion) -> Converted:
         videos = with_facts(videos, read_annotations(request.durations).videos)
     if request.fps is not None:
         videos = tuple(replace(v, fps=v.fps or request.fps) for v in videos)
-    videos = _chosen(_renamed(videos, request.rename_subsets), request.subset, found.path)
-    problems = [*found.problems, *_bad_segments(videos, found.path)]
+    videos = of_subset(_renamed(videos, request.rename_subsets), request.subset, found.path)
+    problems = [*found.problems, *bad_segments(videos, found.path)]
     if request.on_error == "fail":
         stop_on_errors(problems)
     problems += _durations_missing(videos, found.path)
@@ -135,7 +135,7 @@ def convert_annotations(request: Conversion) -> Converted:
 
 
 def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> tuple[Video, ...]:
-    """The same videos, with duration, frame rate and frames where only the others have them."""
+    """The same videos, with duration, subset, frame rate and frames where only others say them."""
     by_id = {video.id: video for video in known}
     return tuple(_filled(v, by_id[v.id]) if v.id in by_id else v for v in videos)
 
@@ -143,6 +143,7 @@ def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> tuple[Video, 
 def _filled(video: Video, other: Video) -> Video:
     return replace(
         video,
+        subset=video.subset or other.subset,
         duration=other.duration if math.isnan(video.duration) else video.duration,
         fps=video.fps or other.fps,
         frames=video.frames or other.frames,
@@ -154,7 +155,14 @@ def _renamed(videos: Iterable[Video], names: Mapping[str, str]) -> tuple[Video, 
     return tuple(replace(v, subset=names.get(v.subset, v.subset)) for v in videos)
 
 
-def _chosen(videos: tuple[Video, ...], subset: str | None, path: Path) -> tuple[Video, ...]:
+def of_subset(videos: tuple[Video, ...], subset: str | None, path: Path) -> tuple[Video, ...]:
+    """The videos of a subset; all for None.
+
+    Raises
+    ------
+    AnnotationError
+        There are none; names the subsets that there are.
+    """
     if subset is None:
         return videos
     chosen = tuple(v for v in videos if v.subset == canonical_subset(subset))
@@ -164,7 +172,8 @@ def _chosen(videos: tuple[Video, ...], subset: str | None, path: Path) -> tuple[
     return chosen
 
 
-def _bad_segments(videos: Iterable[Video], path: Path) -> Iterator[Problem]:
+def bad_segments(videos: Iterable[Video], path: Path) -> Iterator[Problem]:
+    """What is wrong with segments that `good_segments` does not take."""
     for video in videos:
         for start, end in video.segments[~good_segments(video)].tolist():
             what = f"segment [{start:g}, {end:g}] without length, or beyond {video.duration:g} s"
