@@ -166,23 +166,34 @@ def check_eaf(root: ElementTree.Element) -> None:
         assert places == sorted(places), element.tag
         assert needed <= element.attrib.keys(), element.tag
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*", root.attrib["DATE"])  # xsd:dateTime
-    ids = [e.get("ANNOTATION_ID") or e.get("TIME_SLOT_ID") for e in root.iter()]
-    named = [name for name in ids if name]
+    slots = [slot.attrib["TIME_SLOT_ID"] for slot in root.iter("TIME_SLOT")]
+    aligned = [a.attrib["ANNOTATION_ID"] for a in root.iter("ALIGNABLE_ANNOTATION")]
+    named = [*slots, *aligned, *(a.attrib["ANNOTATION_ID"] for a in root.iter("REF_ANNOTATION"))]
     assert len(named) == len(set(named))
     assert all(re.fullmatch(r"[A-Za-z_][\w.-]*", name) for name in named)  # xsd:ID
+    for annotation in root.iter("ALIGNABLE_ANNOTATION"):
+        assert {annotation.attrib[f"TIME_SLOT_REF{i}"] for i in (1, 2)} <= set(slots)
+    for annotation in root.iter("REF_ANNOTATION"):
+        assert annotation.attrib["ANNOTATION_REF"] in aligned
+    check_tiers(root)
+
+
+def check_tiers(root: ElementTree.Element) -> None:
+    """Tiers have types, and those of symbolic ones parents and no times of their own."""
     tiers = [tier.attrib["TIER_ID"] for tier in root.iter("TIER")]
-    types = {t.attrib["LINGUISTIC_TYPE_ID"]: t for t in root.iter("LINGUISTIC_TYPE")}
     assert len(tiers) == len(set(tiers))
+    types = {kind.attrib["LINGUISTIC_TYPE_ID"]: kind for kind in root.iter("LINGUISTIC_TYPE")}
+    constraints = {constraint.attrib["STEREOTYPE"] for constraint in root.iter("CONSTRAINT")}
     for tier in root.iter("TIER"):
-        kind = types[tier.attrib["LINGUISTIC_TYPE_REF"]]
-        symbolic = kind.get("CONSTRAINTS") == "Symbolic_Association"
-        assert symbolic == (tier.get("PARENT_REF") in tiers)
-        assert symbolic == (tier.find(".//ALIGNABLE_ANNOTATION") is None and tier.tag in EAF) or (
-            not len(tier)
-        )
-    for element in root.iter():
-        for key in ("TIME_SLOT_REF1", "TIME_SLOT_REF2", "ANNOTATION_REF"):
-            assert element.get(key, named[0] if named else None) in (named or [None])
+        constraint = types[tier.attrib["LINGUISTIC_TYPE_REF"]].get("CONSTRAINTS")
+        kinds = {annotation.tag for annotation in tier.findall("ANNOTATION/*")}
+        if constraint is None:
+            assert "PARENT_REF" not in tier.attrib
+            assert kinds <= {"ALIGNABLE_ANNOTATION"}
+        else:
+            assert constraint in constraints
+            assert tier.attrib["PARENT_REF"] in tiers
+            assert kinds == {"REF_ANNOTATION"}
 
 
 class TestVtt:
