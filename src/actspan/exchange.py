@@ -19,6 +19,7 @@ from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.problems import Problem, stop_on_errors, stop_with_none_left
 from actspan.data.result_document import is_result, result_bytes
 from actspan.data.results import RESULT_FILE, read_result
+from actspan.data.videos import Videos
 from actspan.errors import ConfigError, DataError
 from actspan.types import Proposals, Video
 
@@ -104,7 +105,7 @@ class HandedOut:
         What the source held: "proposals", "detections" or "annotations".
     files : tuple of Path
         As written.
-    videos : tuple of Video
+    videos : Videos
         As handed out.
     problems : tuple of Problem
         What was left out, and notes.
@@ -112,7 +113,7 @@ class HandedOut:
 
     what: str
     files: tuple[Path, ...]
-    videos: tuple[Video, ...]
+    videos: Videos
     problems: tuple[Problem, ...]
 
 
@@ -136,16 +137,16 @@ def hand_out(request: Handout) -> HandedOut:
     videos = of_subset(videos, request.subset, request.source)
     links = _links(request, videos)
     problems += [*bad_segments(videos, request.source), *_without_video(videos, links, request)]
-    left = videos if links is None else tuple(v for v in videos if v.id in links)
+    left = videos if links is None else Videos(v for v in videos if v.id in links)
     if not left and not problems:
         raise DataError(f"{request.source}: holds no videos")
     if not left:
         stop_with_none_left(problems, len(videos))
     if request.on_error == "fail":
         stop_on_errors(problems)
-    left = tuple(video.with_instances(good_segments(video)) for video in left)
+    left = left.with_instances(good_segments(left))
     if what != "annotations":
-        left = tuple(map(request.chosen.of, left))
+        left = Videos(map(request.chosen.of, left))
     files = write_annotations(
         request.target,
         left,
@@ -165,7 +166,7 @@ def _check(request: Handout) -> None:
     )
 
 
-def _read(request: Handout) -> tuple[str, tuple[Video, ...], list[Problem]]:
+def _read(request: Handout) -> tuple[str, Videos, list[Problem]]:
     """What the source holds, and what is wrong with it."""
     source = _result_of(request.source)
     if source is None:
@@ -175,9 +176,9 @@ def _read(request: Handout) -> tuple[str, tuple[Video, ...], list[Problem]]:
         return "annotations", found.videos, list(found.problems)
     if b'"label"' in result_bytes(source):
         labelled = read_detections(source).items()
-        return "detections", tuple(_scored(v, d.segments, d.labels) for v, d in labelled), []
+        return "detections", Videos(_scored(v, d.segments, d.labels) for v, d in labelled), []
     plain = read_result(source).items()
-    return "proposals", tuple(_scored(v, p, [request.label] * len(p)) for v, p in plain), []
+    return "proposals", Videos(_scored(v, p, [request.label] * len(p)) for v, p in plain), []
 
 
 def _result_of(path: Path) -> Path | None:

@@ -217,7 +217,7 @@ def jobs_from_features(
     progress = partial(report, "check") if report else None
     dataset = check_dataset(dataset, channels=channels, on_error=on_error, progress=progress)
     mapped = bundle.config.mode == "window"  # long recordings are read in parts
-    return dataset, (Job(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in dataset.videos)
+    return dataset, (Job(v, partial(dataset.open, v, mapped=mapped)) for v in dataset.videos.ids)
 
 
 def _from_scores(
@@ -228,16 +228,16 @@ def _from_scores(
     if on_error == "fail":
         stop_on_errors(problems)
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
-    videos = [v for v in dataset.videos if v.id not in lost]
-    if not videos:
+    places = [place for place, name in enumerate(dataset.videos.ids) if name not in lost]
+    if not places:
         stop_with_none_left(problems, len(dataset))
     dataset = replace(
         dataset,
-        videos=tuple(videos),
+        videos=dataset.videos.select(places),
         problems=tuple(problems),
         assumptions=(*dataset.assumptions, note),
     )
-    return dataset, (Job(v.id, partial(_load_scores, scores, v.id, seconds)) for v in videos)
+    return dataset, (Job(v, partial(_load_scores, scores, v, seconds)) for v in dataset.videos.ids)
 
 
 def _score_problems(
@@ -253,7 +253,7 @@ def _score_problems(
         elif what := _unreadable(scores, video.id):
             yield Problem(video.id, file, what, "compute them again, or leave it out")
     for name in scores.ids:
-        if name not in dataset.annotated:
+        if name not in dataset.known.places:
             yield Problem(name, file, "scores without annotation", "check it", Loss.NOTHING)
 
 
