@@ -35,6 +35,7 @@ ROOMS = [
     "run",
     "proposing",
     "moments",
+    "exchange",
     "staged",
     "evaluation",
     "verify",

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
-from itertools import compress
+from itertools import pairwise
 from math import isnan
 from pathlib import Path
 from typing import Any, Self, overload
@@ -23,7 +22,7 @@ from actspan.types import Float64, Video
 
 _COUNTS = ("frames", "feature_frames")  # int or None
 _RATES = ("fps", "snippet_stride", "snippet_length")  # float or None
-_SELDOM = ("extra", "ignored")
+_SELDOM = ("extra", "ignored", "scores")
 
 
 class Videos(Sequence[Video]):
@@ -70,7 +69,7 @@ class Videos(Sequence[Video]):
             for name, column in numbers.items():
                 value = getattr(video, name)
                 column.append(np.nan if value is None else value)
-            seldom = {name: v for name in _SELDOM if len(v := getattr(video, name))}
+            seldom = {name: v for name in _SELDOM if _is_said(v := getattr(video, name), name)}
             if seldom:
                 self._seldom[place] = seldom
         self.ids, self.subsets, self.labels = tuple(ids), tuple(subsets), tuple(labels)
@@ -169,11 +168,11 @@ class Videos(Sequence[Video]):
         ----------
         kept : (M,) bool
         """
-        parts = np.split(kept, self.offsets[1:-1])
+        parts = [kept[i:j] for i, j in pairwise(self.offsets.tolist())]
         pairs = zip(self, parts, strict=True)
-        return type(self)(v if part.all() else _reduced(v, part) for v, part in pairs)
+        return type(self)(v if part.all() else v.with_instances(part) for v, part in pairs)
 
 
-def _reduced(video: Video, kept: NDArray[np.bool_]) -> Video:
-    labels = tuple(compress(video.labels, kept.tolist()))
-    return replace(video, segments=video.segments[kept], labels=labels)
+def _is_said(value: Any, name: str) -> bool:
+    """Whether a video has it; no scores at all are something else than scores of nothing."""
+    return value is not None and (name == "scores" or len(value) > 0)

@@ -133,7 +133,7 @@ class Source:
     @property
     def may_be_json(self) -> bool:
         """Whether it is worth a try: a file whose name does not say otherwise."""
-        other = (".eaf", ".csv", ".tsv", ".txt")
+        other = (".eaf", ".vtt", ".csv", ".tsv", ".txt")
         return not self.path.is_dir() and self.path.suffix.lower() not in other
 
 

@@ -45,7 +45,7 @@ class Conversion:
         ELAN's tiers to read, by pattern.
     durations : Path, optional
         Annotations or a table (video, duration) that say what the source does not: duration,
-        frame rate, number of frames.
+        subset, frame rate, number of frames.
     on_error : "fail" or "skip"
         What to do about problems: stop with all of them, or leave out what is bad.
     overwrite : bool
@@ -124,8 +124,8 @@ def convert_annotations(request: Conversion) -> Converted:
         videos = with_facts(videos, read_annotations(request.durations).videos)
     if request.fps is not None:
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
-    videos = _chosen(_renamed(videos, request.rename_subsets), request.subset, found.path)
-    problems = [*found.problems, *_bad_segments(videos, found.path)]
+    videos = of_subset(_renamed(videos, request.rename_subsets), request.subset, found.path)
+    problems = [*found.problems, *bad_segments(videos, found.path)]
     if request.on_error == "fail":
         stop_on_errors(problems)
     problems += _durations_missing(videos, found.path)
@@ -138,7 +138,7 @@ def convert_annotations(request: Conversion) -> Converted:
 
 
 def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:
-    """The same videos, with duration, frame rate and frames where only the others have them."""
+    """The same videos, with duration, subset, frame rate and frames where only others say them."""
     by_id = {video.id: video for video in known}
     return Videos(_filled(v, by_id[v.id]) if v.id in by_id else v for v in videos)
 
@@ -146,6 +146,7 @@ def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:
 def _filled(video: Video, other: Video) -> Video:
     return replace(
         video,
+        subset=video.subset or other.subset,
         duration=other.duration if math.isnan(video.duration) else video.duration,
         fps=video.fps or other.fps,
         frames=video.frames or other.frames,
@@ -157,11 +158,13 @@ def _renamed(videos: Videos, names: Mapping[str, str]) -> Videos:
     return Videos(replace(v, subset=names.get(v.subset, v.subset)) for v in videos)
 
 
-def _chosen(videos: Videos, subset: str | None, path: Path) -> Videos:
+def of_subset(videos: Videos, subset: str | None, path: Path) -> Videos:
+    """The videos of a subset, all for None; raises as `Videos.subset`."""
     return videos if subset is None else videos.subset(canonical_subset(subset), path)
 
 
-def _bad_segments(videos: Videos, path: Path) -> Iterator[Problem]:
+def bad_segments(videos: Videos, path: Path) -> Iterator[Problem]:
+    """What is wrong with segments that `good_segments` does not take."""
     bad = np.flatnonzero(~good_segments(videos))
     places = np.searchsorted(videos.offsets, bad, side="right") - 1
     for place, (start, end) in zip(places.tolist(), videos.segments[bad].tolist(), strict=True):
