@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from actspan.bench.logs import read_log
-from actspan.bench.result import decode_result
-from actspan.bundle import Bundle, FileRecord
-from actspan.bundle.files import record_of
+from actspan.bundle import Bundle
+from actspan.bundle.files import measure, record_of
 from actspan.config import FeatureSpec, from_dict, read_toml
 from actspan.config.video import PictureConfig
 from actspan.data.annotations import read_annotations, write_annotations
@@ -30,6 +29,7 @@ from actspan.errors import ActSpanError
 from actspan.evaluation.inputs import load_blocked
 from actspan.export.optimize import read_model
 from actspan.labelling.scores import LabelFile
+from actspan.limits import WEIGHTS
 from actspan.nets.foreign import read_checkpoint
 from actspan.run import Run
 from actspan.staged.dumps import Dumps
@@ -102,7 +102,7 @@ def weights(path: Path) -> None:
 def _bundle_around(path: Path) -> Bundle:
     from actspan.config import PemConfig, PipelineConfig, TemConfig
 
-    record: FileRecord = record_of(path.read_bytes())
+    record = measure(path) if path.stat().st_size <= WEIGHTS else record_of(b"")
     return Bundle(
         path=path.parent,
         config=PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2)),
@@ -128,11 +128,6 @@ def pictures(path: Path) -> None:
     from_dict(PictureConfig, read_toml(path), where=str(path))
 
 
-def bench_result(path: Path) -> None:
-    """A benchmark's result."""
-    decode_result(path.read_text(encoding="utf-8", errors="replace"), where=str(path))
-
-
 TARGETS: Mapping[str, tuple[Reader, ...]] = {
     "annotations": (
         Reader("annotations.json", annotations),
@@ -155,7 +150,7 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
         Reader("detections.json", read_detections),
         Reader("labels.json", LabelFile.read),
         Reader("blocked.txt", load_blocked),
-        Reader("bench.json", bench_result),
+        Reader("bench.json", read_log),
         Reader("inputs.jsonl", Table.read),
         Reader("inputs.csv", lambda p: Dumps(p.parent).record()),
         Reader("extracted.jsonl", lambda p: Journal(p.parent)),

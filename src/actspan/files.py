@@ -85,21 +85,31 @@ def _umask() -> int:
     return current
 
 
-def read_bytes(path: Path, limit: int) -> bytes:
-    """The content of a file of at most `limit` bytes.
+def is_plain_name(name: str) -> bool:
+    """Whether a name that was found in a file leads nowhere but to a file of a folder."""
+    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
+
+
+def check_size(path: Path, limit: int | None = None) -> None:
+    """Refuse what is no file, or one of more than `limit` bytes.
 
     Raises
     ------
     OSError
-        It cannot be read, is larger, or is no file (a pipe would be waited for, a device read
-        without end); `strerror` says which.
+        It is not there, larger, or a pipe, which would be waited for, or a device, which would be
+        read without end; `strerror` says which.
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
         raise OSError(errno.EINVAL, "neither a file nor a folder, but a pipe or a device")
-    if found.st_size > limit:
+    if limit is not None and found.st_size > limit:
         what = f"too large: {found.st_size:,} bytes, and at most {limit:,} are taken; split it"
         raise OSError(errno.EFBIG, what)
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The content of a file of at most `limit` bytes; raises OSError, as `check_size` too."""
+    check_size(path, limit)
     return path.read_bytes()
 
 

@@ -25,7 +25,7 @@ from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
 from actspan.data.windows import Window, stitch
 from actspan.errors import ConfigError, ResultError
-from actspan.files import atomic_file, atomic_folder
+from actspan.files import atomic_file, atomic_folder, check_size
 from actspan.pipeline import Outcome
 from actspan.types import Float32, Proposals
 
@@ -90,6 +90,7 @@ class Run:
 
         path = self.path / CANDIDATES
         try:
+            check_size(path)
             with pa.memory_map(str(path)) as source:
                 for batch in record_batches(source.read_buffer(), _schema()):
                     yield from _rows(batch)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from actspan.data.npy import check_expansion
 from actspan.errors import require
+from actspan.files import check_size
 
 _DEEPEST = 32  # groups within groups
 
@@ -61,6 +62,7 @@ def _walk(h5py: Any, group: Any, seen: set[int], depth: int = 0) -> Iterator[str
 def _open(path: Path) -> Iterator[tuple[Any, Any]]:
     """h5py and the file; what h5py raises about a damaged one becomes a ValueError."""
     h5py = require("h5py", extra="hdf5", purpose=f"reading {path.name}")
+    check_size(path)
     try:
         with h5py.File(path, "r") as file:
             yield h5py, file

@@ -19,6 +19,7 @@ from typing import IO, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.files import check_size
 from actspan.limits import EXPANDED, EXPANSION
 
 # NumPy parses headers by `ast`, which CPython 3.11 does not bear in two threads at once (gh-106905)
@@ -72,6 +73,7 @@ def read_header(stream: IO[bytes], size: int) -> Header:
 
 def map_npy(path: Path) -> NDArray[Any]:
     """The array of an npy file, mapped into memory; raises ValueError and OSError."""
+    check_size(path)
     with path.open("rb") as stream:
         header = read_header(stream, path.stat().st_size)
     if 0 in header.shape:
@@ -95,6 +97,7 @@ class Archive:
     """
 
     def __init__(self, path: Path) -> None:
+        check_size(path)
         with _plainly():
             self._zip = zipfile.ZipFile(path)
         members = self._zip.infolist()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from actspan.errors import CheckpointError
+from actspan.files import check_size
 from actspan.limits import PICKLE, WEIGHTS
 
 # what named tensors in plain containers are made of, whether Python 2 or 3 wrote them
@@ -41,12 +42,13 @@ def check_pickles(path: Path, clean: str) -> None:
     Raises
     ------
     CheckpointError
-        It is too large, compressed, or names something else than tensors and plain containers.
+        It is compressed, or names something else than tensors and plain containers.
+    OSError
+        As `check_size`.
     Exception
         Whatever a damaged archive or pickle raises.
     """
-    if path.stat().st_size > WEIGHTS:
-        raise CheckpointError(f"{path}: not opened: it has more than {WEIGHTS:,} bytes; {clean}")
+    check_size(path, WEIGHTS)
     for name in _names(path, clean):
         if not _NEEDED.fullmatch(name):
             raise CheckpointError(

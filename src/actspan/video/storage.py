@@ -13,7 +13,7 @@ import numpy as np
 from actspan.config import FeatureSpec, to_dict
 from actspan.data.decoding import NOT_JSON
 from actspan.errors import ActSpanError, DataError
-from actspan.files import atomic_file, read_bytes
+from actspan.files import atomic_file, is_plain_name, read_bytes
 from actspan.limits import DOCUMENT
 from actspan.types import Float32
 
@@ -108,7 +108,7 @@ class Journal:
     Raises
     ------
     DataError
-        It cannot be read.
+        It cannot be read, or names a file of another folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -119,6 +119,9 @@ class Journal:
                 entry = msgspec.json.decode(line, type=Entry)
             except NOT_JSON:
                 continue  # the last line of one that was cut off: that video is done again
+            if not is_plain_name(entry.video):  # its features would be looked for elsewhere
+                what = f"{entry.video!r} can be no video's name; remove its line"
+                raise DataError(f"{self.path}: {what}")
             self.entries[entry.video] = entry
 
     def _lines(self) -> list[bytes]:

@@ -24,6 +24,7 @@ from actspan.data.arrow import record_batches
 from actspan.data.store.manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.errors import StoreError
+from actspan.files import check_size
 
 Int64 = NDArray[np.int64]
 
@@ -127,6 +128,7 @@ def open_shard(path: Path, manifest: Manifest) -> Shard:
     import pyarrow as pa
 
     try:
+        check_size(path)
         with path.open("rb") as stream:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         # not pa.memory_map: that asks the system to page in whatever is opened
