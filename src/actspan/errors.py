@@ -31,12 +31,18 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from actspan.limits import MESSAGE
+
 if TYPE_CHECKING:
     from actspan.data.problems import Problem
 
 
 class ActSpanError(Exception):
     """Base of everything below: catch it to catch all of ActSpan's own errors."""
+
+    def __init__(self, message: str) -> None:
+        # a message may quote what a file holds, and a file may hold anything
+        super().__init__(shortened(message, MESSAGE))
 
 
 class ConfigError(ActSpanError):
@@ -124,6 +130,14 @@ class BackendError(ActSpanError):
 
 class MissingExtraError(ActSpanError, ImportError):
     """An optional dependency is not installed; the message says what to type."""
+
+
+def shortened(text: str, limit: int) -> str:
+    """The begin and the end of a text (where the remedy is) if it has more characters than that."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]} ... ({len(text) - 2 * half:,} characters) ... {text[-half:]}"
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

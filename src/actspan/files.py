@@ -7,6 +7,7 @@ import glob
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +90,39 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name that was found in a file leads nowhere but to a file of a folder."""
+    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
+
+
+def check_size(path: Path, limit: int | None = None) -> None:
+    """Refuse what is no file, or one of more than `limit` bytes.
+
+    Raises
+    ------
+    OSError
+        It is not there, larger, or a pipe, which would be waited for, or a device, which would be
+        read without end; `strerror` says which.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.EINVAL, "neither a file nor a folder, but a pipe or a device")
+    if limit is not None and found.st_size > limit:
+        what = f"too large: {found.st_size:,} bytes, and at most {limit:,} are taken; split it"
+        raise OSError(errno.EFBIG, what)
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The content of a file of at most `limit` bytes; raises OSError, as `check_size` too."""
+    check_size(path, limit)
+    return path.read_bytes()
+
+
+def read_text(path: Path, limit: int, encoding: str = "utf-8") -> str:
+    """The same as text, with its ends of lines as they are; raises UnicodeDecodeError too."""
+    return read_bytes(path, limit).decode(encoding)
 
 
 def sha256(path: Path) -> str:

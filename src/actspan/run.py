@@ -20,11 +20,12 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from actspan.config import dump_toml, read_toml
+from actspan.data.arrow import record_batches
 from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
 from actspan.data.windows import Window, stitch
 from actspan.errors import ConfigError, ResultError
-from actspan.files import atomic_file, atomic_folder
+from actspan.files import atomic_file, atomic_folder, check_size
 from actspan.pipeline import Outcome
 from actspan.types import Float32, Proposals
 
@@ -89,10 +90,11 @@ class Run:
 
         path = self.path / CANDIDATES
         try:
-            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-                for index in range(reader.num_record_batches):
-                    yield from _rows(reader.get_batch(index))
-        except (OSError, pa.ArrowException) as error:
+            check_size(path)
+            with pa.memory_map(str(path)) as source:
+                for batch in record_batches(source.read_buffer(), _schema()):
+                    yield from _rows(batch)
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise ResultError(f"{path}: cannot be read: {error}") from error
 
 
@@ -115,6 +117,15 @@ class Candidates(NamedTuple):
     seconds: float
     proposals: Proposals
     confidence: Float32
+
+
+def _schema() -> Any:
+    """The columns of `candidates.arrow`, as a `pyarrow.Schema`."""
+    import pyarrow as pa
+
+    lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in _COLUMNS.items()]
+    place = [("video", pa.string()), ("offset", pa.float64()), ("seconds", pa.float64())]
+    return pa.schema([*place, *lists])
 
 
 def _rows(batch: Any) -> Iterator[Candidates]:
@@ -140,9 +151,7 @@ class _CandidateWriter:
         import pyarrow as pa
 
         self._pa = pa
-        lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in _COLUMNS.items()]
-        place = [("video", pa.string()), ("offset", pa.float64()), ("seconds", pa.float64())]
-        self._schema = pa.schema([*place, *lists])
+        self._schema = _schema()
         self._writer = pa.ipc.new_file(stream, self._schema)
 
     def add(self, outcome: Outcome) -> None:

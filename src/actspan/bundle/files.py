@@ -11,7 +11,8 @@ from pathlib import Path
 
 from actspan.config import Config
 from actspan.errors import BundleError
-from actspan.files import atomic_file, sha256
+from actspan.files import atomic_file, check_size, sha256
+from actspan.limits import WEIGHTS
 
 # which compiler writes such a file, and the precision that it takes unless told
 _TARGETS = {
@@ -35,7 +36,8 @@ def record_of(data: bytes) -> FileRecord:
 
 
 def measure(path: Path) -> FileRecord:
-    """The record of a file as it is on disk."""
+    """The record of a file as it is on disk; raises OSError."""
+    check_size(path, WEIGHTS)
     return FileRecord(sha256=sha256(path), size=path.stat().st_size)
 
 
