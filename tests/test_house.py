@@ -33,6 +33,7 @@ ROOMS = [
     "video",
     "pipeline",
     "run",
+    "shards",
     "proposing",
     "moments",
     "staged",
