@@ -66,7 +66,6 @@ def origin(request: Request, bundle: Bundle) -> str:
 def run_info(request: Request, bundle: Bundle, summary: Summary) -> dict[str, Any]:
     """What `run.toml` says."""
     annotations = find_annotations(request.dataset)
-    computed = summary.videos - summary.kept
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "videos": summary.videos,
@@ -91,7 +90,7 @@ def run_info(request: Request, bundle: Bundle, summary: Summary) -> dict[str, An
         "labels": request.labels.info(),
         "timing": {
             "seconds": round(summary.seconds, 3),
-            "videos_per_second": round(computed / summary.seconds, 1),
+            "videos_per_second": round(summary.rate, 1),
             "stages": {stage: round(share, 4) for stage, share in summary.stages.items()},
         },
         "skipped": [

@@ -102,3 +102,8 @@ class Summary:
     problems: tuple[Problem, ...]
     assumptions: tuple[str, ...]
     kept: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Videos a second, of those that were computed."""
+        return (self.videos - self.kept) / self.seconds if self.seconds else 0.0
