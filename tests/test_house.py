@@ -34,6 +34,7 @@ ROOMS = [
     "video",
     "pipeline",
     "run",
+    "shards",
     "proposing",
     "moments",
     "exchange",

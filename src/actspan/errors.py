@@ -9,6 +9,7 @@
     │   ├── StoreError       ... a store of packed features; or one cannot be made
     │   ├── VideoError       ... a video
     │   ├── ResultError      ... proposals, boundary scores and runs
+    │   │   └── ShardError   ... a shard of an unfinished run
     │   ├── BenchError       ... a benchmark's log or result; or a timed command fails
     │   ├── StageError       ... a stage: files exchanged with a device's own runner
     │   └── DatasetError     many problems of a dataset at once, as a table
@@ -75,6 +76,10 @@ class VideoError(DataError):
 
 class ResultError(DataError):
     """Proposals, boundary scores or a run cannot be read or written."""
+
+
+class ShardError(ResultError):
+    """A shard of an unfinished run is damaged, or belongs to another run."""
 
 
 class StageError(DataError):

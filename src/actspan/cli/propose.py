@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from actspan.runtime import Choice
 
 # options that say something of one kind of input alone
-_OF_DATASETS = ("scores", "labels_from", "detections", "top_labels", "batch", "force")
+_OF_DATASETS = (
+    "scores",
+    "labels_from",
+    "detections",
+    "top_labels",
+    "batch",
+    "force",
+    "resume",
+    "shard_size",
+    "shards",
+)
 _OF_VIDEOS = ("top", "min_score", "backbone", "clips", "idle")
 
 
@@ -88,7 +98,18 @@ _OF_VIDEOS = ("top", "min_score", "backbone", "clips", "idle")
     "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos a chunk."
 )
 @on_error_option("Stop at problems in the dataset, or go on without what is bad.")
-@click.option("--force", is_flag=True, help="Replace a run that is there.")
+@click.option("--force", is_flag=True, help="Replace a run that is there, or is unfinished.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
+@click.option(
+    "--shard-size",
+    type=click.IntRange(1),
+    help="Videos that are kept together while work goes on. [default: 256, recordings 8]",
+)
+@click.option(
+    "--shards",
+    metavar="PLACE",
+    help="Where they are kept: a folder or URL (s3://...). [default: OUT.partial]",
+)
 @json_option
 @click.pass_context
 @reports_errors
@@ -114,6 +135,9 @@ def command(
     batch: int,
     on_error: Literal["fail", "skip"],
     force: bool,
+    resume: bool,
+    shard_size: int | None,
+    shards: str | None,
     as_json: bool,
 ) -> None:
     """Find scored segments in VIDEOS, in a dataset of features, or in a video while it is recorded.
@@ -122,12 +146,16 @@ def command(
     the model has to be trained on features of actspan extract. Moments are shown as a table where
     there is no --out. --follow prints a line of JSON for each moment soon after it has ended.
 
+    Results are kept in OUT.partial while work goes on: after an interruption the same command with
+    --resume does what is missing, and gives the same bytes.
+
     With labels a run also holds detections.json, and FILE.json holds the detections alone: each
     proposal with its best labels, its score multiplied by theirs.
 
     \b
     Example:
       actspan propose --model bsn/ --dataset my-videos/ --subset validation --out run/
+      actspan propose --model bsn/ --dataset my-videos/ --subset validation --out run/ --resume
       actspan propose --model bsn/ --dataset my-videos/ --scores scores.npz --out result.json
       actspan propose --model bsn/ --dataset my-videos/ --labels-from scores.json --out run/
       actspan propose --model bsn/ video.mp4 --top 5 --clips best/
@@ -175,6 +203,9 @@ def command(
             batch=batch,
             on_error=on_error,
             overwrite=force,
+            resume=resume,
+            shard_size=shard_size,
+            shards=shards,
         )
         summary = propose_dataset(request, report)
     if as_json:
@@ -217,8 +248,9 @@ def _figures(summary: Summary, choice: Choice) -> dict[str, object]:
         "videos": summary.videos,
         "proposals": summary.proposals,
         "detections": summary.detections,
+        "kept": summary.kept,
         "seconds": summary.seconds,
-        "videos_per_second": summary.videos / summary.seconds,
+        "videos_per_second": summary.rate,
         "stages": summary.stages,
         "backend": choice.name,
         "backend_reason": choice.reason,
@@ -232,8 +264,11 @@ def _print(summary: Summary, choice: Choice) -> None:
     named = " (named in run.toml where a run is written)"
     say_findings(summary.problems, summary.assumptions, named=named)
     shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.stages.items())
-    rate = summary.videos / summary.seconds
-    say(f"{summary.videos} videos in {summary.seconds:.2f} s ({rate:.0f} videos/s): {shares}")
+    computed = summary.videos - summary.kept
+    if summary.kept:
+        say(f"{summary.kept} of {summary.videos} videos were done before")
+    if computed:
+        say(f"{computed} videos in {summary.seconds:.2f} s ({summary.rate:.0f} videos/s): {shares}")
     labelled = f", {summary.detections} detections" if summary.detections else ""
     say(f"{summary.proposals} proposals{labelled} in {summary.out}")
     say(f"backend {choice.name} ({choice.reason})")

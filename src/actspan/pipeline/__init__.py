@@ -4,6 +4,7 @@ from actspan.pipeline.core import BATCH, Pipeline, open_nets
 from actspan.pipeline.jobs import (
     STAGES,
     Job,
+    Lost,
     Outcome,
     Piece,
     ScoredVideo,
@@ -24,6 +25,7 @@ __all__ = [
     "BATCH",
     "STAGES",
     "Job",
+    "Lost",
     "Outcome",
     "Piece",
     "Pipeline",
