@@ -18,6 +18,7 @@ SOURCE = Path(actspan.__file__).parent
 ROOMS = [
     "errors",
     "files",
+    "objects",
     "markdown",
     "parallel",
     "types",
@@ -35,6 +36,7 @@ ROOMS = [
     "run",
     "shards",
     "proposing",
+    "cluster",
     "moments",
     "staged",
     "evaluation",
@@ -55,7 +57,17 @@ def run_python(code: str) -> str:
 
 
 def test_import_is_light() -> None:
-    heavy = ["torch", "onnx", "numba", "numpy", "pandas", "matplotlib", "pyarrow", "onnxruntime"]
+    heavy = [
+        "torch",
+        "onnx",
+        "numba",
+        "numpy",
+        "pandas",
+        "matplotlib",
+        "pyarrow",
+        "onnxruntime",
+        "ray",
+    ]
     loaded = f"import sys, actspan; print([m for m in {heavy} if m in sys.modules])"
     assert run_python(loaded) == "[]"
 

@@ -26,6 +26,7 @@ from actspan.types import Video
 
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
 
+_UNKNOWN = -1  # rows of a video in a store elsewhere, which are not fetched to be counted
 _ROWS = 4096  # looked at at a time, so that a day's recording takes no more memory than an hour's
 _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far a segment may pass the end and be clipped
 
@@ -171,22 +172,24 @@ def _look_at(dataset: Dataset, dtype: np.dtype[Any], video: Video) -> _Seen:
     entry = dataset.entries.get(video.id)
     if entry is None:
         return _Seen(video, problem=_no_features(dataset, video.id))
-    if isinstance(entry, Packed):
-        array, what = entry.values, ""
-        if not np.can_cast(array.dtype, dtype):  # it was checked for a larger type
-            what = _bad_values(array, dtype)
-    else:
-        try:
+    shape: tuple[int, ...] = ()
+    try:
+        if isinstance(entry, Packed):
+            assert dataset.packing is not None
+            shape, what = entry.shape or (_UNKNOWN, dataset.packing.channels), ""
+            if not np.can_cast(dataset.packing.dtype, dtype):  # it was checked for a larger type
+                what = _bad_values(entry.values, dtype)
+        else:
             array = read_array(entry, mapped=True)
-            what = _bad_values(array, dtype)
-        except FeatureError as error:
-            what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
+            shape, what = array.shape, _bad_values(array, dtype)
+    except FeatureError as error:
+        what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
     if what:
         problem = Problem(video.id, str(entry), what, "extract its features again")
         return _Seen(video, problem=problem)
     if isinstance(entry, Packed):
-        return _Seen(video, array.shape, entry.grid)
-    return _Seen(video, array.shape, header=entry.path.suffix == ".csv")
+        return _Seen(video, shape, entry.grid)
+    return _Seen(video, shape, header=entry.path.suffix == ".csv")
 
 
 def _no_features(dataset: Dataset, name: str) -> Problem:
@@ -281,7 +284,7 @@ def _grid_problems(dataset: Dataset, spec: FeatureSpec, seen: list[_Seen]) -> It
             yield Problem(video.id, str(dataset.path), str(error), remedy)
             continue
         gap = abs(stride * snippets - video.duration)
-        if gap > max(0.1 * video.duration, 2 * max(stride, length)):
+        if snippets != _UNKNOWN and gap > max(0.1 * video.duration, 2 * max(stride, length)):
             what = f"features cover {stride * snippets:.1f} s of {video.duration:.1f} s"
             remedy = "check the stride in dataset.toml"
             file = str(dataset.entries[video.id])

@@ -1,6 +1,7 @@
 """A packed dataset: features in a few memory-mapped Arrow files instead of a file a video."""
 
 from actspan.data.store.manifest import MANIFEST, Manifest, find_manifest
+from actspan.data.store.remote import open_remote
 from actspan.data.store.shards import Packed, Shard, open_shard, open_shards
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "Packed",
     "Shard",
     "find_manifest",
+    "open_remote",
     "open_shard",
     "open_shards",
 ]

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,39 +57,85 @@ class Shard:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def name(self) -> str:
+        """Where it lies, for messages."""
+        return str(self.path)
+
     def entries(self) -> Iterator[tuple[str, Packed]]:
         """Every video's id and place."""
         return ((name, Packed(self, row)) for row, name in enumerate(self.ids))
+
+    def rows(self, row: int) -> NDArray[Any]:
+        """A video's features, (n, C), float32 or float16: a view of the file."""
+        block: NDArray[Any] = self.blocks[self.block[row]]
+        return block[self.first[row] : self.last[row]]
+
+    def shape(self, row: int) -> tuple[int, int]:
+        """(n, C) of a video's features."""
+        return int(self.last[row] - self.first[row]), self.blocks[0].shape[1]
+
+    def grid(self, row: int) -> SnippetGrid:
+        """How a video's features lie in time, as settled when they were packed."""
+        span = float(self.span[row])
+        seconds = float(self.stride[row]), float(self.length[row])
+        return SnippetGrid(*seconds, None if isnan(span) else span)
+
+
+class AnyShard(Protocol):
+    """What is asked of a shard, here or elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """Where it lies, for messages."""
+        ...
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of its N videos."""
+        ...
+
+    def rows(self, row: int) -> NDArray[Any]:
+        """As `Shard.rows`."""
+        ...
+
+    def shape(self, row: int) -> tuple[int, int] | None:
+        """As `Shard.shape`; None where that is not known before features are read."""
+        ...
+
+    def grid(self, row: int) -> SnippetGrid:
+        """As `Shard.grid`."""
+        ...
 
 
 class Packed(NamedTuple):
     """Where one video's features lie in a store."""
 
-    shard: Shard
+    shard: AnyShard
     row: int
 
     def __str__(self) -> str:
-        return f"{self.shard.path}[{self.shard.ids[self.row]}]"
+        return f"{self.shard.name}[{self.shard.ids[self.row]}]"
 
     @property
     def path(self) -> Path:
         """The shard's file."""
-        return self.shard.path
+        return Path(self.shard.name)
 
     @property
     def values(self) -> NDArray[Any]:
-        """The features, (n, C), float32 or float16: a view of the file."""
-        shard, row = self
-        block: NDArray[Any] = shard.blocks[shard.block[row]]
-        return block[shard.first[row] : shard.last[row]]
+        """The features, (n, C), float32 or float16."""
+        return self.shard.rows(self.row)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """(n, C), or None where that is not known before features are read."""
+        return self.shard.shape(self.row)
 
     @property
     def grid(self) -> SnippetGrid:
         """How they lie in time, as settled when they were packed."""
-        shard, row = self
-        span = float(shard.span[row])
-        seconds = float(shard.stride[row]), float(shard.length[row])
-        return SnippetGrid(*seconds, None if isnan(span) else span)
+        return self.shard.grid(self.row)
 
 
 def open_shards(folder: Path, manifest: Manifest) -> dict[str, Packed]:
@@ -109,7 +155,7 @@ def open_shards(folder: Path, manifest: Manifest) -> dict[str, Packed]:
         shard = open_shard(path, manifest)
         found.update(shard.entries())
         if len(shard) != record.videos:
-            raise _damaged(path, f"{len(shard)} videos where {record.videos} were written")
+            raise damaged(path, f"{len(shard)} videos where {record.videos} were written")
     return found
 
 
@@ -129,13 +175,13 @@ def open_shard(path: Path, manifest: Manifest) -> Shard:
         # not pa.memory_map: that asks the system to page in whatever is opened
         reader = pa.ipc.open_file(pa.py_buffer(mapped))
         if reader.schema != schema_of(manifest):
-            raise _damaged(path, f"its columns are not those that {MANIFEST} gives")
+            raise damaged(path, f"its columns are not those that {MANIFEST} gives")
         batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
         for batch in batches:
             _check_batch(path, batch)
         return _shard(path, manifest, batches)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise _damaged(path, str(error).partition("\n")[0]) from error
+        raise damaged(path, str(error).partition("\n")[0]) from error
 
 
 def schema_of(manifest: Manifest) -> Any:
@@ -152,7 +198,7 @@ def schema_of(manifest: Manifest) -> Any:
 
 
 def _shard(path: Path, manifest: Manifest, batches: list[Any]) -> Shard:
-    rows = [_rows(batch, manifest) for batch in batches]
+    rows = [rows_of(batch, manifest) for batch in batches]
     seconds = {
         name: np.concatenate([np.from_dlpack(batch[name]) for batch in batches])
         for name in ("stride", "length", "span")
@@ -168,7 +214,7 @@ def _shard(path: Path, manifest: Manifest, batches: list[Any]) -> Shard:
     )
 
 
-def _rows(batch: Any, manifest: Manifest) -> tuple[NDArray[Any], Int64]:
+def rows_of(batch: Any, manifest: Manifest) -> tuple[NDArray[Any], Int64]:
     """All rows of a batch, (n, C), and where each of its videos begins, with the end: a view."""
     column = batch["features"]
     if manifest.length is None:
@@ -182,17 +228,18 @@ def _rows(batch: Any, manifest: Manifest) -> tuple[NDArray[Any], Int64]:
 def _check_batch(path: Path, batch: Any) -> None:
     batch.validate(full=True)  # of lists their offsets; numbers are not looked at
     if any(column.null_count for column in batch.columns):
-        raise _damaged(path, "a value is missing")
+        raise damaged(path, "a value is missing")
 
 
 def _check_size(path: Path, size: int) -> None:
     try:
         found = path.stat().st_size
     except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from error
+        raise damaged(path, error.strerror or str(error)) from error
     if found != size:
-        raise _damaged(path, f"{found} bytes where {size} were written")
+        raise damaged(path, f"{found} bytes where {size} were written")
 
 
-def _damaged(path: Path, what: str) -> StoreError:
+def damaged(path: Path | str, what: str) -> StoreError:
+    """The error of a shard that is not as it was written."""
     return StoreError(f"{path}: damaged: {what}; copy the store again, or pack the dataset again")
