@@ -77,6 +77,24 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the disk within a block into one that names the file, or `path`.
+
+    Raises
+    ------
+    ActSpanError
+        In the place of OSError, with its notes.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = ActSpanError(f"{error.filename or path}: {error.strerror or error}")
+        for note in getattr(error, "__notes__", ()):
+            named.add_note(note)
+        raise named from error
+
+
 def replace_folder(fresh: Path, path: Path) -> None:
     """Move a finished folder to its place, for good; what was there is removed when it is in place.
 

@@ -13,6 +13,7 @@ from actspan.data.dataset import Dataset
 from actspan.data.problems import Problem, stop_with_none_left
 from actspan.data.scores import ScoreFiles
 from actspan.errors import BundleError, ResultError
+from actspan.files import named_errors
 from actspan.labelling import ClassifiedLabels, Labeller
 from actspan.pipeline import Outcome
 from actspan.proposing.engine import Engine, EngineMaker, LocalEngine
@@ -59,6 +60,7 @@ def propose_dataset(
         return finished
     _check_target(request)
     with ExitStack() as stack:
+        stack.enter_context(named_errors(request.out))
         unfinished = stack.enter_context(unfinished_run(request))
         dataset = Dataset.load(request.dataset).subset(request.subset)
         given, lacking = request.labels.read((video.id for video in dataset), request.on_error)

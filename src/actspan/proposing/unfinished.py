@@ -17,7 +17,7 @@ from actspan.proposing.origin import made_from, origin
 from actspan.proposing.request import Report, Request, Summary
 from actspan.proposing.work import DatasetWork, stamps
 from actspan.run import RUN_FILE, Run
-from actspan.shards import Folder, Place, Plan, ShardStore, Survey, open_place
+from actspan.shards import Folder, Place, Plan, ShardStore, Survey, clear, open_place
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,7 @@ class Unfinished:
 
     def start(self, plan: Plan) -> ShardStore:
         """Begin anew; what was there goes."""
-        if self.store is not None:
-            self.store.discard()
+        clear(self.place)
         return ShardStore.start(self.place, plan)
 
 
@@ -46,15 +45,17 @@ def unfinished_run(request: Request) -> Iterator[Unfinished]:
     """
     home = Folder(request.partial)
     place = home if request.shards is None else open_place(request.shards)
-    home.acquire()
     try:
+        home.acquire()
         place.acquire()
         yield Unfinished(place, _find(place, request))
     finally:
-        home.sweep()
-        home.remove_if_empty()
-        place.release()
-        home.release()
+        try:
+            home.sweep()
+            home.remove_if_empty()
+        finally:
+            place.release()
+            home.release()
 
 
 def _find(place: Place, request: Request) -> ShardStore | None:
@@ -171,7 +172,6 @@ def finished_run(request: Request, bundle: Bundle) -> Summary | None:
         if not path.is_file() or sha256(path) != checksum:
             raise ResultError(f"{path}: damaged; make the run anew: --force without --resume")
     with unfinished_run(request) as unfinished:
-        if unfinished.store is not None:
-            unfinished.store.discard()
+        clear(unfinished.place)
     figures = (info["videos"], info["proposals"], info["detections"])
     return Summary(request.out, *figures, 0.0, {}, (), (), kept=info["videos"])

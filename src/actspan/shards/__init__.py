@@ -16,7 +16,7 @@ from actspan.shards.compute import Work, compute_missing, compute_shard, in_orde
 from actspan.shards.places import Folder, Place
 from actspan.shards.plan import SHARD_SIZES, Plan, Stamp, origin_of
 from actspan.shards.records import Result, decode_shard, encode_shard
-from actspan.shards.store import ShardStore, Survey, open_place
+from actspan.shards.store import ShardStore, Survey, clear, open_place
 
 __all__ = [
     "SHARD_SIZES",
@@ -28,6 +28,7 @@ __all__ = [
     "Stamp",
     "Survey",
     "Work",
+    "clear",
     "compute_missing",
     "compute_shard",
     "decode_shard",

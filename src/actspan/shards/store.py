@@ -129,11 +129,15 @@ class ShardStore:
             yield from decode_shard(self.plan, number, stream, where=where)
 
     def discard(self) -> None:
-        """Remove the run: the plan first, so that no half of it is ever taken for one."""
-        names = self.place.names()
-        for name in sorted(names, key=lambda name: name != PLAN_FILE):
-            if name == PLAN_FILE or _SHARD.fullmatch(name):
-                self.place.delete(name)
+        """Remove the run."""
+        clear(self.place)
+
+
+def clear(place: Place) -> None:
+    """Remove a run, or what is left of one: the plan first, so that no half is taken for a run."""
+    for name in sorted(place.names(), key=lambda name: name != PLAN_FILE):
+        if name == PLAN_FILE or _SHARD.fullmatch(name):
+            place.delete(name)
 
 
 def _name(number: int) -> str:
