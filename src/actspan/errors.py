@@ -20,6 +20,7 @@
     │   ├── ParityError      ... an export does not compute what its weights compute
     │   └── CompileError     ... a vendor's compiler is absent, or fails
     ├── BackendError         an inference runtime is absent or refused the model
+    ├── ClusterError         a cluster is not there, has too little, or lost its workers
     └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
 Messages say what was wrong, where, and what to do about it.
@@ -131,6 +132,10 @@ class CompileError(ModelError):
 
 class BackendError(ActSpanError):
     """An inference runtime is absent, or refused the model."""
+
+
+class ClusterError(ActSpanError):
+    """A cluster is not there, has too little room, or lost its workers."""
 
 
 class MissingExtraError(ActSpanError, ImportError):

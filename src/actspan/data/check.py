@@ -28,6 +28,7 @@ from actspan.types import Video
 
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
 
+_UNKNOWN = -1  # rows of a video in a store elsewhere, which are not fetched to be counted
 _ROWS = 4096  # looked at at a time, so that a day's recording takes no more memory than an hour's
 _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far a segment may pass the end and be clipped
 
@@ -173,6 +174,8 @@ def _examine_store(
     dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress | None
 ) -> _Examined:
     """Nothing is read but what was checked for a larger type, and nothing is held of a video."""
+    assert dataset.packing is not None
+    known = np.can_cast(dataset.packing.dtype, dtype)
     problems, places = [], array("q")
     for place, video in enumerate(dataset.videos):
         entry = dataset.entries.get(video.id)
@@ -180,11 +183,12 @@ def _examine_store(
             problems.append(_no_features(dataset, video.id))
         else:
             assert isinstance(entry, Packed)
-            what = "" if np.can_cast(entry.dtype, dtype) else _bad_values(entry.values, dtype)
+            what = "" if known else _bad_values(entry.values, dtype)
             if what:
                 problems.append(_damaged(video.id, entry, what))
             else:
-                problems += _gap(dataset, video, entry.grid, entry.rows)
+                if entry.shape is not None:
+                    problems += _gap(dataset, video, entry.grid, entry.shape[0])
                 places.append(place)
         if progress:
             progress(place + 1, len(dataset))

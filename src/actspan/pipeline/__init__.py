@@ -1,6 +1,6 @@
 """Features to proposals: every stage in memory, batched, on all cores."""
 
-from actspan.pipeline.core import BATCH, Pipeline, open_nets
+from actspan.pipeline.core import BATCH, Pipeline, open_nets, with_onnx
 from actspan.pipeline.jobs import (
     STAGES,
     Job,
@@ -40,4 +40,5 @@ __all__ = [
     "pieces",
     "settled_edge",
     "tem_input",
+    "with_onnx",
 ]

@@ -321,7 +321,7 @@ def open_nets(
     """
     chosen = choose_backend(bundle, backend).name
     if find_backend(chosen)[0].suffix == ".onnx":
-        bundle = _with_onnx(bundle)
+        bundle = with_onnx(bundle)
     return {n: open_net(bundle, n, backend=chosen, threads=1, streams=threads) for n in nets}
 
 
@@ -342,7 +342,7 @@ def _load_kernels() -> None:
     soft_nms(candidates)
 
 
-def _with_onnx(bundle: Bundle) -> Bundle:
+def with_onnx(bundle: Bundle) -> Bundle:
     """The bundle with the ONNX files of its networks, exported now where they are missing."""
     nets = [net for net, there in (("tem", bundle.has_tem), ("pem", bundle.has_pem)) if there]
     if all(f"{net}.onnx" in bundle.files for net in nets):

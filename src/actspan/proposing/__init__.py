@@ -9,7 +9,7 @@ output.py   results to files
 job.py      all of it together
 """
 
-from actspan.proposing.engine import Engine, LocalEngine
+from actspan.proposing.engine import Engine, EngineMaker, LocalEngine
 from actspan.proposing.inputs import jobs_from_features
 from actspan.proposing.job import propose_dataset
 from actspan.proposing.request import Report, Request, Summary
@@ -18,6 +18,7 @@ from actspan.proposing.work import DatasetWork
 __all__ = [
     "DatasetWork",
     "Engine",
+    "EngineMaker",
     "LocalEngine",
     "Report",
     "Request",
