@@ -20,7 +20,7 @@ from actspan.server.job_runner import JobRunner
 from actspan.server.job_store import JobStore
 from actspan.server.metrics import Measured, Metrics
 from actspan.server.model import ServedModel
-from actspan.server.openapi import describe_structs
+from actspan.server.openapi import describe
 from actspan.server.security import Guard
 from actspan.server.settings import ServeSettings
 
@@ -76,7 +76,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         service.stop()
         raise
     app.frontend("/", directory=VIEWER, fallback=None)
-    describe_structs(app, STRUCTS)
+    describe(app, STRUCTS, problems.documented(400, 401, 403, 422))
     app.add_middleware(Guard, settings=settings, body_limit=lambda path: _limit(settings, path))
     app.add_middleware(Measured, metrics=metrics)
     return app

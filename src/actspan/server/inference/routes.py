@@ -93,7 +93,7 @@ def _add_server(routes: APIRouter, is_ready: Callable[[], bool]) -> None:
     @routes.get(
         "",
         response_class=Response,
-        responses=answered(ServerMetadata, "The service.") | documented(),
+        responses=answered(ServerMetadata, "The service."),
     )
     async def server() -> Response:
         """What serves."""
@@ -102,7 +102,7 @@ def _add_server(routes: APIRouter, is_ready: Callable[[], bool]) -> None:
     @routes.get(
         "/health/live",
         response_class=Response,
-        responses=answered(Live, "It lives.") | documented(),
+        responses=answered(Live, "It lives."),
     )
     async def live() -> Response:
         """Whether the service lives."""
