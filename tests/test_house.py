@@ -49,6 +49,7 @@ ROOMS = [
     "training",
     "report",
     "demo",
+    "server",
     "cli",
 ]
 

@@ -20,12 +20,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from actspan.config import dump_toml, read_toml
+from actspan.data.annotations import find_annotations
 from actspan.data.arrow import record_batches
 from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
 from actspan.data.windows import Window, stitch
 from actspan.errors import ConfigError, ResultError
-from actspan.files import atomic_file, atomic_folder, check_size
+from actspan.files import atomic_file, atomic_folder, check_size, sha256
 from actspan.pipeline import Outcome
 from actspan.types import Float32, Proposals
 
@@ -78,24 +79,73 @@ class Run:
         """Boundary scores of every video."""
         return ScoreFiles(self.path / SCORES)
 
-    def candidates(self) -> Iterator[Candidates]:
+    def candidates(self, batches: Iterable[int] | None = None) -> Iterator[Candidates]:
         """Walk over what PEM scored, before suppression, a video or a window at a time.
+
+        Parameters
+        ----------
+        batches : iterable of int, optional
+            Record batches of the file to read, as `candidate_places` names them; all unless given.
 
         Raises
         ------
         ResultError
             The file is missing or damaged.
         """
+        with self._candidate_file() as data:
+            found = record_batches(data, _schema())
+            for batch in found if batches is None else _batches_at(data, batches):
+                yield from _rows(batch)
+
+    def candidate_places(self) -> dict[str, CandidatePlace]:
+        """Where the candidates of each video are; raises as `candidates`."""
+        batches: dict[str, list[int]] = {}
+        spans: dict[str, float] = {}
+        with self._candidate_file() as data:
+            for index, batch in enumerate(record_batches(data, _schema())):
+                columns = [
+                    batch.column(name).to_pylist() for name in ("video", "offset", "seconds")
+                ]
+                for name, offset, seconds in zip(*columns, strict=True):
+                    batches.setdefault(name, []).append(index)
+                    spans[name] = max(spans.get(name, 0.0), offset + seconds)
+        return {name: CandidatePlace(batches[name], spans[name]) for name in batches}
+
+    def recorded_annotations(self) -> Path | None:
+        """The annotations that the run was made from, if they are there and as they were."""
+        recorded = self.info.get("dataset", {})
+        folder = Path(recorded.get("path", ""))
+        file = find_annotations(folder) if recorded and folder.is_dir() else None
+        intact = file is not None and sha256(file) == recorded.get("annotations_sha256")
+        return file if intact else None
+
+    @contextmanager
+    def _candidate_file(self) -> Iterator[Any]:
+        """The bytes of the file, mapped."""
         import pyarrow as pa
 
         path = self.path / CANDIDATES
         try:
             check_size(path)
             with pa.memory_map(str(path)) as source:
-                for batch in record_batches(source.read_buffer(), _schema()):
-                    yield from _rows(batch)
+                yield source.read_buffer()
         except (OSError, ValueError, pa.ArrowException) as error:
             raise ResultError(f"{path}: cannot be read: {error}") from error
+
+
+class CandidatePlace(NamedTuple):
+    """Where the candidates of a video are.
+
+    Attributes
+    ----------
+    batches : list of int
+        Record batches of the file, in order: one, or one a window.
+    span : float
+        Seconds from the video's start that its candidates may lie in.
+    """
+
+    batches: list[int]
+    span: float
 
 
 class Candidates(NamedTuple):
@@ -126,6 +176,17 @@ def _schema() -> Any:
     lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in _COLUMNS.items()]
     place = [("video", pa.string()), ("offset", pa.float64()), ("seconds", pa.float64())]
     return pa.schema([*place, *lists])
+
+
+def _batches_at(data: Any, numbers: Iterable[int]) -> Iterator[Any]:
+    """Some record batches of a file whose batches were all looked at before."""
+    import pyarrow as pa
+
+    reader = pa.ipc.open_file(data)
+    for number in numbers:
+        batch = reader.get_batch(number)
+        batch.validate(full=True)
+        yield batch
 
 
 def _rows(batch: Any) -> Iterator[Candidates]:

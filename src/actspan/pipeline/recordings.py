@@ -57,8 +57,7 @@ class Recordings:
         Proposals or None
             Seconds, best first; None before the recording's last window.
         """
-        offset = window.offset(seconds)
-        part = Proposals(offset + fused.start * seconds, offset + fused.end * seconds, fused.score)
+        part = placed(fused, window.offset(seconds), seconds)
         self._parts.append(part)
         self._held += len(part)
         if self._held > 2 * self._pool:
@@ -77,10 +76,9 @@ class Recordings:
         self._held = self._pool
 
     def _finish(self, snippet: float, cells: int) -> Proposals:
-        length = self._config.tem.length if self._config.tem else cells
         everything = Proposals.concat(self._parts)
         self.drop()
-        return soft_nms(everything, self._config.soft_nms, span=length * snippet)
+        return suppress(everything, snippet, cells, self._config)
 
 
 def answered(windows: Iterable[Outcome | Lost], config: PipelineConfig) -> Iterator[Outcome | Lost]:
@@ -98,3 +96,27 @@ def answered(windows: Iterable[Outcome | Lost], config: PipelineConfig) -> Itera
             lost = window.id
         elif window.id != lost:
             yield recordings.add(window)
+
+
+def placed(fused: Proposals, offset: float, seconds: float) -> Proposals:
+    """The candidates of a window in the recording's seconds; position p is offset + p * seconds."""
+    return Proposals(offset + fused.start * seconds, offset + fused.end * seconds, fused.score)
+
+
+def suppress(
+    everything: Proposals, snippet: float, cells: int, config: PipelineConfig
+) -> Proposals:
+    """One Soft-NMS over all candidates of a recording, in its seconds.
+
+    Parameters
+    ----------
+    everything : Proposals
+        As `placed` makes them, windows in order.
+    snippet : float
+        Seconds.
+    cells : int
+        Snippets of a window; fewer than T where the recording is shorter.
+    config : PipelineConfig
+    """
+    length = config.tem.length if config.tem else cells
+    return soft_nms(everything, config.soft_nms, span=length * snippet)

@@ -1,0 +1,108 @@
+"""The application: its parts put together, in the order in which a request meets them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from actspan import __version__
+from actspan.bundle import Bundle
+from actspan.server import browse, inference, jobs, operations, problems
+from actspan.server.answers import JobAnswer, JobList, ProposeAnswer
+from actspan.server.metrics import Measured, Metrics
+from actspan.server.openapi import describe
+from actspan.server.proposing import Proposing
+from actspan.server.security import Guard
+from actspan.server.settings import ServeSettings
+
+VIEWER = Path(__file__).parent / "viewer"  # static assets, served at /
+STRUCTS = (
+    problems.ProblemDetails,
+    ProposeAnswer,
+    JobAnswer,
+    JobList,
+    operations.Health,
+    operations.ServiceInfo,
+    *inference.STRUCTS,
+)
+
+
+def create_app(settings: ServeSettings) -> FastAPI:
+    """The service as an ASGI application.
+
+    The model and the database are opened here, so that what is wrong with them is said before a
+    server starts; they are closed when the application's lifespan ends.
+
+    Raises
+    ------
+    BundleError, BackendError
+        The model cannot be opened.
+    DataError
+        The data folder, or a run to look at, cannot be used.
+    """
+    metrics = Metrics()
+    with ExitStack() as opened:
+        proposing = None
+        if settings.model is not None:
+            bundle = Bundle.load(settings.model)
+            proposing = opened.enter_context(closing(Proposing(bundle, settings, metrics)))
+        app = FastAPI(
+            title="ActSpan",
+            version=__version__,
+            summary="When do actions happen in a long video?",
+            lifespan=_lifespan(proposing),
+            docs_url=None,  # those pages are fetched from elsewhere
+            redoc_url=None,
+            openapi_url="/openapi.json",
+            telemetry={"auto_configure": False},
+        )
+        app.state.settings, app.state.is_ready = settings, False
+        _add_operations(app, proposing, settings, metrics)
+        opened.pop_all()  # all is well, so it stays open
+    app.add_middleware(Guard, settings=settings, body_limit=lambda path: _limit(settings, path))
+    app.add_middleware(Measured, metrics=metrics)
+    return app
+
+
+def _lifespan(
+    proposing: Proposing | None,
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if proposing is not None:
+            proposing.start()
+        app.state.is_ready = True
+        yield
+        app.state.is_ready = False
+        if proposing is not None:
+            proposing.close()
+
+    return lifespan
+
+
+def _add_operations(
+    app: FastAPI, proposing: Proposing | None, settings: ServeSettings, metrics: Metrics
+) -> None:
+    """Those of the model only where there is one."""
+
+    def is_ready() -> bool:
+        ready: bool = app.state.is_ready
+        return ready
+
+    problems.install(app)
+    model = None if proposing is None else proposing.model
+    app.include_router(operations.router(model, settings.limits, metrics, is_ready=is_ready))
+    app.include_router(browse.router(settings))
+    if proposing is not None:
+        for router in proposing.routers(is_ready):
+            app.include_router(router)
+    app.frontend("/", directory=VIEWER, fallback=None)
+    describe(app, STRUCTS, problems.documented(400, 401, 403, 422))
+
+
+def _limit(settings: ServeSettings, path: str) -> int:
+    limits = settings.limits
+    return limits.upload_bytes if path == jobs.JOBS else limits.request_bytes

@@ -1,0 +1,92 @@
+// Proposals and corrections as tables: everything on the canvas can be read and done here too.
+
+import { clock, LETTERS, make, overlap, parseClock } from "./text.js";
+
+const MOST = 200; // rows of proposals
+
+function table(room, caption, header) {
+  const made = make(null, "table");
+  make(made, "caption", { className: "hidden" }, caption);
+  const head = make(make(made, "thead"), "tr");
+  for (const cell of header) make(head, cell ? "th" : "td", cell ? { scope: "col" } : {}, cell);
+  room.replaceChildren(made);
+  return make(made, "tbody");
+}
+
+const small = (parent, name, label, text, pressed) => {
+  const button = make(parent, "button", { type: "button", className: "small", onclick: pressed }, text);
+  button.setAttribute("aria-label", `${name} ${label}`);
+  return button;
+};
+
+export function proposalTable(room, runs, truth, chosen, { playOnly, take }) {
+  const shown = runs.filter((run) => run.shown);
+  const several = runs.length > 1;
+  const rows = shown.flatMap((run) => run.visible.map((p) => ({ run, ...p })));
+  if (!rows.length) {
+    room.replaceChildren(make(null, "p", { className: "soft" }, runs.length ? "No proposal has such a score." : "No run is served."));
+    return;
+  }
+  if (several) rows.sort((a, b) => a.rank - b.rank);
+  const labelled = rows.some((p) => p.label);
+  const header = ["rank", ...(several ? ["run"] : []), "start", "end", "score", ...(truth.length ? ["tIoU"] : []), ...(labelled ? ["label"] : []), ""];
+  const body = table(room, "Proposals that are shown", header);
+  for (const p of rows.slice(0, MOST)) {
+    const line = make(body, "tr");
+    if (chosen && chosen.run === p.run && chosen.rank === p.rank) line.className = "chosen";
+    make(line, "th", { scope: "row" }, `${p.rank}`);
+    if (several) make(line, "td", { className: `letter run${p.run.colour}` }, LETTERS[p.run.number]);
+    for (const text of [clock(p.start, 2), clock(p.end, 2), p.score.toFixed(3)]) make(line, "td", {}, text);
+    if (truth.length) make(line, "td", {}, Math.max(...truth.map((t) => overlap(p, t))).toFixed(2));
+    if (labelled) make(line, "td", {}, p.label || "–");
+    const cell = make(line, "td", { className: "doing" });
+    const name = `proposal ${p.rank}${several ? ` of ${LETTERS[p.run.number]}` : ""}`;
+    small(cell, "Play", name, "Play", () => playOnly(p.run, p));
+    small(cell, "Correct with", name, "Take", () => take(p));
+  }
+  if (rows.length > MOST) make(room, "p", { className: "soft" }, `${rows.length - MOST} more are on the timeline.`);
+}
+
+export function segmentTable(room, editor, { playOnly }) {
+  const segments = editor.segments;
+  if (!segments?.length) {
+    const text = segments === null
+      ? "Nobody has corrected this video. Drag on the track, press M, or start from what there is."
+      : "Corrected: nothing is in this video.";
+    room.replaceChildren(make(null, "p", { className: "soft" }, text));
+    return;
+  }
+  const body = table(room, "Corrected segments", ["", "start", "end", "label", ""]);
+  segments.forEach((segment, i) => {
+    const line = make(body, "tr", { className: i === editor.selected ? "chosen" : "" });
+    line.addEventListener("focusin", () => editor.selected !== i && mark(body, editor, i));
+    make(line, "th", { scope: "row" }, `${i + 1}`);
+    for (const edge of ["start", "end"]) moment(line, editor, i, edge);
+    const cell = make(line, "td");
+    const label = make(cell, "input", { type: "text", value: segment.label, maxLength: 200, className: "label" });
+    label.setAttribute("list", "labels");
+    label.setAttribute("aria-label", `Label of segment ${i + 1}`);
+    label.addEventListener("change", () => editor.edit(i, { label: label.value.trim() }));
+    const doing = make(line, "td", { className: "doing" });
+    small(doing, "Play", `segment ${i + 1}`, "Play", () => playOnly(segment));
+    small(doing, "Delete", `segment ${i + 1}`, "Delete", () => editor.remove(i));
+  });
+}
+
+// without drawing the table anew, which would take the focus away
+function mark(body, editor, index) {
+  [...body.rows].forEach((row, i) => row.classList.toggle("chosen", i === index));
+  editor.select(index);
+}
+
+function moment(line, editor, index, edge) {
+  const before = editor.segments[index][edge].toFixed(2);
+  const input = make(make(line, "td"), "input", { type: "text", inputMode: "decimal", value: before, className: "moment" });
+  input.setAttribute("aria-label", `${edge === "start" ? "Start" : "End"} of segment ${index + 1}, seconds`);
+  input.addEventListener("change", () => {
+    const value = parseClock(input.value);
+    const next = { ...editor.segments[index], [edge]: value };
+    if (value >= 0 && next.end > next.start) editor.edit(index, { [edge]: value });
+    else input.value = before;
+  });
+}
