@@ -146,7 +146,7 @@ def _segment_problems(dataset: Dataset) -> Iterator[Problem]:
 def _orphans(dataset: Dataset) -> Iterator[Problem]:
     """Features of videos that no annotation names (in any subset)."""
     told = {p.video for p in dataset.problems if p.loss is Loss.VIDEO}  # a bad entry
-    for name in dataset.entries.keys() - dataset.known.places.keys() - told:
+    for name in sorted(dataset.entries.keys() - set(dataset.known.ids) - told):
         remedy = "annotate the video, or remove the file"
         file = str(dataset.entries[name])
         yield Problem(name, file, "features without annotation", remedy, Loss.FILE)

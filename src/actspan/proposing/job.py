@@ -67,7 +67,7 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
     with ExitStack() as stack:
         unfinished = stack.enter_context(unfinished_run(request))
         dataset = Dataset.load(request.dataset).subset(request.subset)
-        given, lacking = request.labels.read((video.id for video in dataset), request.on_error)
+        given, lacking = request.labels.read(dataset.videos.ids, request.on_error)
         dataset = replace(dataset, problems=(*dataset.problems, *lacking))
         workers = stack.enter_context(engine(request, bundle, dataset.edge))
         bundle = Bundle.load(request.model)  # with the ONNX files that were missing
