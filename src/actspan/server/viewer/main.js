@@ -79,7 +79,7 @@ function keyboard(workspace, list, goTo) {
     add: editing(() => workspace.addHere()),
     take: () => (workspace.chosen ? workspace.take(workspace.chosen) : false),
     setStart: editing(() => workspace.setEdge("start")), setEnd: editing(() => workspace.setEdge("end")),
-    label: () => document.querySelector("#segments .chosen .label")?.focus() ?? false,
+    label: () => workspace.focusLabel(),
     remove: editing((editor) => (editor.selected < 0 ? false : editor.remove(editor.selected))),
     undo: editing((editor) => editor.undo()), redo: editing((editor) => editor.redo()),
   });

@@ -52,8 +52,10 @@ export class Workspace extends EventTarget {
   }
 
   #content() {
-    const { truth, runs, editor, player } = this;
-    return { truth, runs, corrections: editor?.segments, selected: editor?.selected ?? -1, playhead: player.time };
+    const { truth, runs, editor, player, chosen } = this;
+    return {
+      truth, runs, chosen, corrections: editor?.segments, selected: editor?.selected ?? -1, playhead: player.time,
+    };
   }
 
   // a video of the library
@@ -298,6 +300,12 @@ export class Workspace extends EventTarget {
   addHere() {
     const from = Math.min(this.player.time, this.view.seconds - 0.1);
     this.editor.add(from, Math.min(from + Math.max(this.view.length / 20, 0.5), this.view.seconds));
+  }
+
+  focusLabel() {
+    const input = document.querySelector("#segments .chosen .label");
+    input?.focus();
+    return input !== null;
   }
 
   setEdge(edge) {
