@@ -5,28 +5,30 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from actspan.errors import DataError, ShapeError
+from actspan.server.openapi import Responses, failing
 
 MEDIA_TYPE = "application/problem+json"
 log = logging.getLogger("actspan.server")
 
 
-class ProblemDetails(BaseModel):
-    """What a request that failed is answered."""
+class ProblemDetails(msgspec.Struct, frozen=True):
+    """What a request that failed is answered.
 
-    type: str = "about:blank"
-    title: str = Field(description="The status in words.")
+    `error` is `detail` again, where clients of the inference protocol look for it.
+    """
+
+    type: str
+    title: str
     status: int
-    detail: str = Field(description="What was wrong, and what to do about it.")
-    error: str = Field("", description="The same as `detail`, where the inference protocol looks.")
+    detail: str
+    error: str
 
 
 class ProblemError(Exception):
@@ -47,26 +49,15 @@ class ProblemError(Exception):
 
     def response(self) -> Response:
         """The answer to send."""
-        details = {
-            "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "detail": self.detail,
-            "error": self.detail,
-        }
+        title = HTTPStatus(self.status).phrase
+        details = ProblemDetails("about:blank", title, self.status, self.detail, self.detail)
         content = msgspec.json.encode(details)
         return Response(content, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
-def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's `responses` of an operation that may end with one of these problems."""
-    return {
-        status: {
-            "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
-        }
-        for status in statuses
-    }
+def may_fail(*statuses: int) -> Responses:
+    """OpenAPI's `responses` of an operation: these, and what stands before every request."""
+    return failing(ProblemDetails, MEDIA_TYPE, sorted({400, 401, 403, *statuses}))
 
 
 def install(app: FastAPI) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import signal
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
 
@@ -13,12 +15,12 @@ from actspan.errors import ConfigError
 from actspan.server.app import create_app
 from actspan.server.settings import ServeSettings
 
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 def made_token(host: str, token: str | None) -> str | None:
     """The token that was given; one is made where others can reach the service."""
-    if token is None and host not in LOOPBACK_NAMES:
+    if token is None and host not in _LOOPBACK_NAMES:
         return secrets.token_urlsafe(24)
     return token
 
@@ -37,26 +39,46 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
     ------
     ConfigError
         The address cannot be had.
-    ActSpanError
-        The model cannot be opened.
+    BundleError, BackendError, DataError
+        As `create_app`.
     """
-    listening = _listen(settings)
-    settings = replace(settings, port=listening.getsockname()[1])
-    config = uvicorn.Config(
-        create_app(settings),
-        log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=round(settings.limits.stop_seconds),
-    )
-    announce(f"ActSpan is at {address(settings)}; Ctrl-C stops it")
-    uvicorn.Server(config).run(sockets=[listening])
+    with closing(_listen(settings)) as listening:
+        settings = replace(settings, port=listening.getsockname()[1])
+        config = uvicorn.Config(
+            create_app(settings),
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=round(settings.limits.stop_seconds),
+        )
+        # uvicorn raises the signals again that ended it; having ended in order is no failure
+        before = {s: signal.signal(s, _ignore) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            _Server(config, lambda: announce(_greeting(settings))).run(sockets=[listening])
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
-def address(settings: ServeSettings) -> str:
-    """What to open in a browser, with the token if there is one."""
+class _Server(uvicorn.Server):
+    """Says when it takes requests."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+
+def _ignore(number: int, frame: object) -> None:
+    pass
+
+
+def _greeting(settings: ServeSettings) -> str:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     query = "" if settings.token is None else f"?token={settings.token}"
-    return f"http://{host}:{settings.port}/{query}"
+    return f"ActSpan is at http://{host}:{settings.port}/{query} (Ctrl-C stops it)"
 
 
 def _listen(settings: ServeSettings) -> socket:

@@ -92,6 +92,8 @@ class ServeSettings:
         Folder of the database and of uploads that wait.
     backend, threads
         As for `Pipeline.load`.
+    backbone : str, optional
+        As for `BundleFeatures`: where the encoder of the model's features lies.
     hosts : tuple of str
         Further names under which a loopback service may be called (of a proxy before it).
 
@@ -111,6 +113,7 @@ class ServeSettings:
     data: Path = Path("actspan-serve")
     backend: str = "auto"
     threads: int | None = None
+    backbone: str | None = None
     hosts: tuple[str, ...] = ()
     limits: Limits = field(default_factory=Limits)
     batching: Batching = field(default_factory=Batching)

@@ -1,0 +1,65 @@
+"""The OpenAPI document: bodies are msgspec structs, described where they are defined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Response
+
+Responses = dict[int | str, dict[str, Any]]
+
+BINARY = {"type": "string", "format": "binary"}
+_REFERENCES = "#/components/schemas/{name}"
+
+
+def reference(struct: type[msgspec.Struct]) -> dict[str, str]:
+    """The schema of a struct, by name."""
+    return {"$ref": _REFERENCES.format(name=struct.__name__)}
+
+
+def answered(
+    struct: type[msgspec.Struct], description: str, *, status: int = 200, **others: Any
+) -> Responses:
+    """OpenAPI's `responses` of an operation that answers a struct as JSON.
+
+    `others` are further members of the response, such as `headers`.
+    """
+    content = {"application/json": {"schema": reference(struct)}}
+    return {status: {"description": description, "content": content, **others}}
+
+
+def failing(struct: type[msgspec.Struct], media_type: str, statuses: Iterable[int]) -> Responses:
+    """OpenAPI's `responses` of an operation that may fail with these statuses."""
+    content = {media_type: {"schema": reference(struct)}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
+    }
+
+
+def body(content: Mapping[str, Any], description: str) -> dict[str, Any]:
+    """OpenAPI's `requestBody`; media types to their schemas."""
+    media = {name: {"schema": schema} for name, schema in content.items()}
+    return {"requestBody": {"required": True, "description": description, "content": media}}
+
+
+def json_response(value: msgspec.Struct, status: int = 200, **headers: str) -> Response:
+    """A struct as JSON."""
+    content = msgspec.json.encode(value)
+    return Response(content, status, headers, media_type="application/json")
+
+
+def describe_structs(app: FastAPI, structs: Iterable[type[msgspec.Struct]]) -> None:
+    """Let the app's document hold the schemas of its structs."""
+    _, components = msgspec.json.schema_components(structs, ref_template=_REFERENCES)
+    generate: Callable[[], dict[str, Any]] = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
