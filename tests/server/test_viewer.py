@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
@@ -363,6 +364,34 @@ def test_a_change_of_somebody_elses_is_not_overwritten(browser: Any, live: Live)
     assert visit.times() == [(1.0, 2.0)]
     visit.close()
     assert all("409" in complaint for complaint in visit.complaints)
+
+
+def test_something_new_is_uploaded_and_proposed(browser: Any, tmp_path: Path) -> None:
+    write_made_up_dataset(tmp_path / "set", validation=1, seed=3)
+    features = next((tmp_path / "set" / "features").glob("*.npy"))
+    (tmp_path / "bad.npy").write_bytes(b"no features")
+    with (
+        as_file(files("actspan.demo") / "bundle") as bundle,
+        serving(tmp_path / "data", model=bundle) as live,
+    ):
+        visit = Visit(browser, live).open(None)
+        page = visit.page
+        assert "No run is served" in visit.text("#empty")
+        page.get_by_role("button", name="Propose in something new").click()
+        page.get_by_label("Features").set_input_files(tmp_path / "bad.npy")
+        page.get_by_role("button", name="Propose", exact=True).click()
+        visit.until("document.getElementById('propose-state').textContent.includes('neither')")
+        assert [c for c in visit.complaints if "415" not in c] == []
+        visit.complaints.clear()
+        page.get_by_label("Features").set_input_files(features)
+        page.get_by_role("button", name="Propose", exact=True).click()
+        visit.until_text("name", features.name)
+        assert page.locator("#proposals tbody tr").count() == 20
+        page.get_by_role("button", name="Play proposal 1", exact=True).click()
+        assert page.get_by_role("button", name="Pause").is_visible()
+        assert not page.locator("#corrections").is_visible()
+        visit.close()
+        assert visit.complaints == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

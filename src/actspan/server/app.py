@@ -112,7 +112,7 @@ class _Service:
         app.include_router(
             operations.router(model, limits, self._metrics, is_ready=lambda: self._is_ready)
         )
-        app.include_router(browse.router(settings))
+        app.include_router(browse.router(settings, self.database))
         if model is None or self._runner is None:
             return
         bodies = Bodies(limits, self._metrics)

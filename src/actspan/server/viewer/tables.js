@@ -42,7 +42,7 @@ export function proposalTable(room, runs, truth, chosen, { playOnly, take }) {
     const cell = make(line, "td", { className: "doing" });
     const name = `proposal ${p.rank}${several ? ` of ${LETTERS[p.run.number]}` : ""}`;
     small(cell, "Play", name, "Play", () => playOnly(p.run, p));
-    small(cell, "Correct with", name, "Take", () => take(p));
+    if (take) small(cell, "Correct with", name, "Take", () => take(p));
   }
   if (rows.length > MOST) make(room, "p", { className: "soft" }, `${rows.length - MOST} more are on the timeline.`);
 }

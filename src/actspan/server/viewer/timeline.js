@@ -18,7 +18,7 @@ export class Timeline extends EventTarget {
   constructor(view, content) {
     super();
     this.view = view;
-    this.content = content; // () => {truth, corrections, selected, runs, playhead, hasEditor}
+    this.content = content; // () => {truth, corrections, canEdit, selected, chosen, runs, playhead}
     this.room = byId("timeline");
     view.addEventListener("change", () => this.paint());
     new ResizeObserver(() => this.layout()).observe(this.room);
@@ -32,7 +32,7 @@ export class Timeline extends EventTarget {
 
   // places of the tracks; paints them all
   layout() {
-    const { truth, runs } = this.content();
+    const { truth, runs, canEdit } = this.content();
     const width = this.room.clientWidth;
     const narrow = width < 560;
     const touch = matchMedia("(pointer: coarse)").matches;
@@ -47,7 +47,7 @@ export class Timeline extends EventTarget {
     add("ruler", RULER);
     y -= GAP / 2;
     if (truth.length) add("truth", BAR, { name: narrow ? "" : "ground truth" });
-    add("corrections", touch ? 36 : BAR + 2, { name: narrow ? "" : "corrections" });
+    if (canEdit) add("corrections", touch ? 36 : BAR + 2, { name: narrow ? "" : "corrections" });
     runs.forEach((run) => {
       if (!run.shown) return;
       const name = runs.length > 1 || narrow ? LETTERS[run.number] : "";

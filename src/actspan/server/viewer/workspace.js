@@ -29,6 +29,7 @@ export class Workspace extends EventTarget {
   player = new Player(byId("player"));
   #editors = new Map(); // id -> Editor: the way back outlives a visit to another video
   #opening = new AbortController();
+  #blob = null; // the address of a file of the user's
 
   constructor(about, settings) {
     super();
@@ -54,7 +55,7 @@ export class Workspace extends EventTarget {
   #content() {
     const { truth, runs, editor, player, chosen } = this;
     return {
-      truth, runs, chosen, corrections: editor?.segments, selected: editor?.selected ?? -1, playhead: player.time,
+      truth, runs, chosen, canEdit: editor !== null, corrections: editor?.segments, selected: editor?.selected ?? -1, playhead: player.time,
     };
   }
 
@@ -73,6 +74,14 @@ export class Workspace extends EventTarget {
     });
     this.show(video, runs, video.has_media ? api.mediaUrl(id) : null);
     for (const run of runs) run.curves?.load().then(() => this.timeline.paint(), () => {});
+  }
+
+  // what the served model found in something new; it cannot be corrected here
+  showNew(id, seconds, columns, media) {
+    this.#restart();
+    this.#blob = media;
+    const video = { id, seconds, subset: "", ground_truth: [], corrections: null };
+    this.show(video, [{ curves: null, all: ranked(columns) }], media);
   }
 
   // anything to look at; runs: [{curves, all}]
@@ -99,6 +108,8 @@ export class Workspace extends EventTarget {
   }
 
   #restart() {
+    if (this.#blob) URL.revokeObjectURL(this.#blob);
+    this.#blob = null;
     this.#opening.abort();
     this.#opening = new AbortController();
     return this.#opening;
@@ -111,6 +122,11 @@ export class Workspace extends EventTarget {
   }
 
   #editWith(video) {
+    byId("corrections").hidden = video.corrections === null;
+    if (video.corrections === null) {
+      this.editor = null;
+      return;
+    }
     if (!this.#editors.has(video.id)) {
       const made = new Editor(video.id, video.corrections);
       made.addEventListener("change", () => made === this.editor && this.#edited());
@@ -135,7 +151,7 @@ export class Workspace extends EventTarget {
   }
 
   async #suppress() {
-    if (!this.video || this.video.local) return;
+    if (!this.video?.curves) return; // it is no run's
     const { signal } = this.#restart();
     this.settings.say("…");
     try {
@@ -168,7 +184,7 @@ export class Workspace extends EventTarget {
   #tables() {
     proposalTable(byId("proposals"), this.runs, this.truth, this.chosen, {
       playOnly: (run, p) => this.playProposal(run, p),
-      take: (p) => this.take(p),
+      take: this.editor && ((p) => this.take(p)),
     });
   }
 
@@ -255,7 +271,7 @@ export class Workspace extends EventTarget {
 
   choose(run, p) {
     this.chosen = { ...p, run };
-    this.editor.selected = -1;
+    if (this.editor) this.editor.selected = -1;
     this.view.reveal(p.start, p.end);
     this.#tables();
     this.timeline.paint();
@@ -293,6 +309,7 @@ export class Workspace extends EventTarget {
   }
 
   take(p) {
+    if (!this.editor) return;
     const index = this.editor.add(p.start, p.end, p.label);
     this.editor.select(index);
   }
@@ -310,7 +327,7 @@ export class Workspace extends EventTarget {
 
   setEdge(edge) {
     const { editor, player } = this;
-    const segment = editor.segments?.[editor.selected];
+    const segment = editor?.segments?.[editor.selected];
     if (!segment) return false;
     editor.edit(editor.selected, { [edge]: player.time });
     return true;
