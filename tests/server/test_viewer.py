@@ -16,6 +16,7 @@ pytest.importorskip("uvicorn", reason="needs the extra 'server'")
 
 import actspan.server
 from actspan import Video
+from actspan.demo import write_made_up_dataset
 from tests.report.runs import made_up_videos, write_made_up_run, write_truth
 from tests.server.live import Live, serving
 

@@ -76,8 +76,8 @@ function addSegment(body, editor, index, playOnly) {
   label.setAttribute("list", "labels");
   label.setAttribute("aria-label", `Label of segment ${index + 1}`);
   label.addEventListener("change", () => {
-    label.blur(); // rows may change places
     editor.edit(index, { label: label.value.trim() });
+    refill(body, editor);
   });
   const doing = make(line, "td", { className: "doing" });
   small(doing, "Play", `segment ${index + 1}`, "Play", () => playOnly(editor.segments[index]));
@@ -89,18 +89,21 @@ function addMoment(line, editor, index, edge) {
   input.setAttribute("aria-label", `${edge === "start" ? "Start" : "End"} of segment ${index + 1}, seconds`);
   input.addEventListener("change", () => {
     const value = parseClock(input.value);
-    const segment = editor.segments[index], next = { ...segment, [edge]: value };
-    input.blur();
+    const next = { ...editor.segments[index], [edge]: value };
     if (value >= 0 && next.end > next.start) editor.edit(index, { [edge]: value });
-    else input.value = segment[edge].toFixed(2);
+    refill(line.parentElement, editor); // rows may have changed places, or the text was no time
   });
 }
 
-function fill(line, { start, end, label }, chosen) {
+function refill(body, editor) {
+  editor.segments.forEach((segment, i) => fill(body.rows[i], segment, i === editor.selected, null));
+}
+
+// all fields but the one that is typed in: saving must not disturb
+function fill(line, { start, end, label }, chosen, typing = document.activeElement) {
   line.className = chosen ? "chosen" : "";
   const values = [start.toFixed(2), end.toFixed(2), label];
   [...line.querySelectorAll("input")].forEach((input, i) => {
-    const typing = input === document.activeElement; // saving must not disturb
-    if (!typing && input.value !== values[i]) input.value = values[i];
+    if (input !== typing && input.value !== values[i]) input.value = values[i];
   });
 }
