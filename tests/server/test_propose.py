@@ -16,7 +16,7 @@ from actspan import Bundle, Features, Pipeline
 from actspan.server.settings import Batching, Limits
 from tests.made_up import CHANNELS, STRIDE
 from tests.server.bodies import arrow, column_table, list_table, npy
-from tests.server.conftest import client_of, features
+from tests.server.services import client_of, features
 
 
 def expected(pipeline: Pipeline, values: np.ndarray, stride: float = STRIDE) -> list[dict]:
