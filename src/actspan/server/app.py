@@ -66,7 +66,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         for router in _routers(app, settings, database, proposing, metrics):
             app.include_router(router)
         app.frontend("/", directory=VIEWER, fallback=None)
-        describe(app, STRUCTS, problems.documented(400, 401, 403, 422))
+        describe(app, STRUCTS, problems.may_fail(400, 401, 403, 422))
         app.state.settings, app.state.proposing, app.state.is_ready = settings, proposing, False
         app.state.opened = opened.pop_all()  # all is well, so it stays open
     app.add_middleware(Guard, settings=settings, body_limit=lambda path: _limit(settings, path))
