@@ -11,7 +11,7 @@ from actspan import Bundle
 from actspan.moments import VideosRequest, propose_videos
 from actspan.server.settings import Limits
 from tests.moments.conftest import encoder, films, model  # noqa: F401  fixtures
-from tests.server.conftest import client_of
+from tests.server.services import client_of
 from tests.server.test_jobs import finished
 
 

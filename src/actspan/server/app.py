@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from actspan import __version__
 from actspan.bundle import Bundle
 from actspan.server import browse, inference, jobs, operations, problems
 from actspan.server.answers import JobAnswer, JobList, ProposeAnswer
+from actspan.server.database import Database
 from actspan.server.metrics import Measured, Metrics
 from actspan.server.openapi import describe
 from actspan.server.proposing import Proposing
@@ -43,64 +44,64 @@ def create_app(settings: ServeSettings) -> FastAPI:
     DataError
         The data folder, or a run to look at, cannot be used.
     """
-    metrics = Metrics()
     with ExitStack() as opened:
+        metrics = Metrics()
+        database = opened.enter_context(closing(Database(settings.data)))
         proposing = None
         if settings.model is not None:
             bundle = Bundle.load(settings.model)
-            proposing = opened.enter_context(closing(Proposing(bundle, settings, metrics)))
+            proposing = Proposing(bundle, database, settings, metrics)
+            opened.enter_context(closing(proposing))
         app = FastAPI(
             title="ActSpan",
             version=__version__,
             summary="When do actions happen in a long video?",
-            lifespan=_lifespan(proposing),
+            lifespan=_lifespan,
             docs_url=None,  # those pages are fetched from elsewhere
             redoc_url=None,
             openapi_url="/openapi.json",
             telemetry={"auto_configure": False},
         )
-        app.state.settings, app.state.is_ready = settings, False
-        _add_operations(app, proposing, settings, metrics)
-        opened.pop_all()  # all is well, so it stays open
+        problems.install(app)
+        for router in _routers(app, settings, database, proposing, metrics):
+            app.include_router(router)
+        app.frontend("/", directory=VIEWER, fallback=None)
+        describe(app, STRUCTS, problems.may_fail(400, 401, 403, 422))
+        app.state.settings, app.state.proposing, app.state.is_ready = settings, proposing, False
+        app.state.opened = opened.pop_all()  # all is well, so it stays open
     app.add_middleware(Guard, settings=settings, body_limit=lambda path: _limit(settings, path))
     app.add_middleware(Measured, metrics=metrics)
     return app
 
 
-def _lifespan(
-    proposing: Proposing | None,
-) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if proposing is not None:
-            proposing.start()
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    with app.state.opened:
+        if app.state.proposing is not None:
+            app.state.proposing.start()
         app.state.is_ready = True
         yield
         app.state.is_ready = False
-        if proposing is not None:
-            proposing.close()
-
-    return lifespan
 
 
-def _add_operations(
-    app: FastAPI, proposing: Proposing | None, settings: ServeSettings, metrics: Metrics
-) -> None:
-    """Those of the model only where there is one."""
+def _routers(
+    app: FastAPI,
+    settings: ServeSettings,
+    database: Database,
+    proposing: Proposing | None,
+    metrics: Metrics,
+) -> Iterator[APIRouter]:
+    """All operations; those of the model only where there is one."""
 
     def is_ready() -> bool:
         ready: bool = app.state.is_ready
         return ready
 
-    problems.install(app)
     model = None if proposing is None else proposing.model
-    app.include_router(operations.router(model, settings.limits, metrics, is_ready=is_ready))
-    app.include_router(browse.router(settings))
+    yield operations.router(model, settings.limits, metrics, is_ready=is_ready)
+    yield browse.router(settings, database)
     if proposing is not None:
-        for router in proposing.routers(is_ready):
-            app.include_router(router)
-    app.frontend("/", directory=VIEWER, fallback=None)
-    describe(app, STRUCTS, problems.documented(400, 401, 403, 422))
+        yield from proposing.routers(is_ready)
 
 
 def _limit(settings: ServeSettings, path: str) -> int:

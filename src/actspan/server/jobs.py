@@ -17,7 +17,7 @@ from actspan.server.job_store import JobStore
 from actspan.server.metrics import Metrics
 from actspan.server.model import ServedModel
 from actspan.server.openapi import BINARY, Responses, answered, body, json_response
-from actspan.server.problems import ProblemError, documented
+from actspan.server.problems import ProblemError, may_fail
 from actspan.server.propose import FEATURE_MEDIA
 from actspan.server.settings import Limits
 from actspan.server.wishes import Length, MinScore, Stride, Top, check_stride, wish_of
@@ -109,7 +109,7 @@ def _add_submit(routes: APIRouter, desk: JobDesk) -> None:
         status_code=202,
         response_class=Response,
         responses=answered(JobAnswer, "Accepted, and on the disk.", status=202, headers=located)
-        | documented(408, 413, 415, 422, 429, 503, 507),
+        | may_fail(408, 413, 415, 422, 429, 503, 507),
         openapi_extra=body(media, "An npy or Arrow IPC file of features, or a video file."),
     )
     async def submit(
@@ -130,7 +130,7 @@ def _add_kept(routes: APIRouter, store: JobStore) -> None:
     @routes.get(
         "",
         response_class=Response,
-        responses=answered(JobList, "Jobs, newest first.") | documented(422),
+        responses=answered(JobList, "Jobs, newest first.") | may_fail(422),
     )
     def list_jobs(
         state: Annotated[State | None, Query(description="Only those in this state.")] = None,
@@ -143,7 +143,7 @@ def _add_kept(routes: APIRouter, store: JobStore) -> None:
     @routes.get(
         "/{job_id}",
         response_class=Response,
-        responses=answered(JobAnswer, "The job.") | documented(404, 422),
+        responses=answered(JobAnswer, "The job.") | may_fail(404, 422),
     )
     def show(job_id: JobId) -> Response:
         """How far a job is."""
@@ -152,7 +152,7 @@ def _add_kept(routes: APIRouter, store: JobStore) -> None:
     @routes.get(
         "/{job_id}/result",
         response_class=Response,
-        responses=answered(ProposeAnswer, "The proposals.") | documented(404, 409, 422),
+        responses=answered(ProposeAnswer, "The proposals.") | may_fail(404, 409, 422),
     )
     def result(job_id: JobId) -> Response:
         """The proposals of a job that is done."""
@@ -169,7 +169,7 @@ def _add_remove(routes: APIRouter, store: JobStore, runner: JobRunner) -> None:
         "/{job_id}",
         status_code=204,
         response_class=Response,
-        responses=gone | documented(404, 422),
+        responses=gone | may_fail(404, 422),
     )
     def remove(job_id: JobId) -> Response:
         """Cancel a job, or forget one that is finished; its upload and result go with it."""

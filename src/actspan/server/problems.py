@@ -56,7 +56,7 @@ class ProblemError(Exception):
         return Response(content, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
-def documented(*statuses: int) -> Responses:
+def may_fail(*statuses: int) -> Responses:
     """OpenAPI's `responses` of an operation that may end with one of these problems.
 
     What stands before every request (400, 401, 403) is in the document anyway.

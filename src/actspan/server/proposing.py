@@ -26,6 +26,8 @@ class Proposing:
     Parameters
     ----------
     bundle : Bundle
+    database : Database
+        Where jobs are kept.
     settings : ServeSettings
     metrics : Metrics
 
@@ -37,15 +39,14 @@ class Proposing:
     ------
     BundleError, BackendError
         The model cannot be opened.
-    DataError
-        The data folder cannot be used.
     """
 
-    def __init__(self, bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> None:
+    def __init__(
+        self, bundle: Bundle, database: Database, settings: ServeSettings, metrics: Metrics
+    ) -> None:
         self._settings, self._metrics = settings, metrics
+        self._store = JobStore(database, settings.data, settings.limits.kept_jobs)
         with ExitStack() as opened:
-            database = opened.enter_context(closing(Database(settings.data)))
-            self._store = JobStore(database, settings.data, settings.limits.kept_jobs)
             self.model = opened.enter_context(closing(ServedModel(bundle, settings, metrics)))
             self._decoder = opened.enter_context(closing(Decoder(settings.limits, for_job=False)))
             self._runner = opened.enter_context(
