@@ -54,6 +54,59 @@ _folder = ExistingPath(file_okay=False)
 )
 @click.option("--backend", default="auto", show_default=True, help="Inference runtime.")
 @click.option("--threads", type=click.IntRange(1), help="Workers. [default: all cores]")
+@click.option("--backbone", help="onnx:FILE, if the model wants an encoder of yours for videos.")
+@click.option(
+    "--request-mib",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Largest body that is answered at once.",
+)
+@click.option(
+    "--upload-mib",
+    type=click.IntRange(1),
+    default=4096,
+    show_default=True,
+    help="Largest upload of a job.",
+)
+@click.option(
+    "--hours",
+    type=click.FloatRange(0, min_open=True),
+    default=24.0,
+    show_default=True,
+    help="Longest recording.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds within which a request is answered.",
+)
+@click.option(
+    "--queue",
+    type=click.IntRange(1),
+    default=1024,
+    show_default=True,
+    help="Videos that may wait; more are answered 429.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Jobs that may wait; more are answered 429.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos a batch."
+)
+@click.option(
+    "--delay",
+    type=click.FloatRange(0, 1000),
+    default=2.0,
+    show_default=True,
+    help="Milliseconds that the first of a batch waits for others.",
+)
 @click.option(
     "--allow-host",
     multiple=True,
@@ -72,6 +125,15 @@ def command(
     data: Path,
     backend: str,
     threads: int | None,
+    backbone: str | None,
+    request_mib: int,
+    upload_mib: int,
+    hours: float,
+    timeout: float,
+    queue: int,
+    jobs: int,
+    batch: int,
+    delay: float,
     allow_host: tuple[str, ...],
 ) -> None:
     """Serve proposals over HTTP, and a viewer of runs at /.
@@ -89,7 +151,7 @@ def command(
     require("fastapi", extra="server", purpose="actspan serve")
     require("uvicorn", extra="server", purpose="actspan serve")
     from actspan.server.running import made_token, serve
-    from actspan.server.settings import ServeSettings
+    from actspan.server.settings import HOUR, MIB, Batching, Limits, ServeSettings
 
     settings = ServeSettings(
         model=model,
@@ -102,6 +164,16 @@ def command(
         data=data,
         backend=backend,
         threads=threads,
+        backbone=backbone,
         hosts=allow_host,
+        limits=Limits(
+            request_bytes=request_mib * MIB,
+            upload_bytes=upload_mib * MIB,
+            recording_seconds=hours * HOUR,
+            answer_seconds=timeout,
+            waiting_rows=queue,
+            waiting_jobs=jobs,
+        ),
+        batching=Batching(batch, delay / 1000),
     )
     serve(settings, announce=say)

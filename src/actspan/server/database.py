@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import IO
@@ -66,19 +66,18 @@ class Database:
 
     def __init__(self, folder: Path) -> None:
         self._lock = RLock()
-        self._owner = _own(folder)
         path = folder / FILE
-        try:
-            self._connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=10
-            )
-            self._connection.row_factory = sqlite3.Row
-            self._prepare(path)
-        except sqlite3.Error as error:
-            self._owner.close()
-            raise DataError(
-                f"{path}: cannot be used: {error}; move it away to begin anew, or restore a backup"
-            ) from error
+        with ExitStack() as opened:  # what was opened is closed again, unless all goes well
+            self._owner = opened.enter_context(_own(folder))
+            try:
+                self._connection = opened.enter_context(closing(_connect(path)))
+                self._prepare(path)
+            except sqlite3.Error as error:
+                raise DataError(
+                    f"{path}: cannot be used: {error}; move it away to begin anew, or restore a "
+                    "backup"
+                ) from error
+            opened.pop_all()
 
     def _prepare(self, path: Path) -> None:
         for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
@@ -113,6 +112,12 @@ class Database:
         with self._lock:
             self._connection.close()
             self._owner.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    connection.row_factory = sqlite3.Row
+    return connection
 
 
 def _own(folder: Path) -> IO[bytes]:

@@ -60,7 +60,7 @@ def router(
     @routes.get(
         "/healthz",
         response_class=Response,
-        responses=answered(Health, "The process answers.") | may_fail(),
+        responses=answered(Health, "The process answers."),
     )
     async def healthz() -> Response:
         """Whether the process answers."""
@@ -80,7 +80,7 @@ def router(
     @routes.get(
         "/metrics",
         response_class=Response,
-        responses=text | may_fail(),
+        responses=text,
     )
     def prometheus() -> Response:
         """Metrics in Prometheus' text format."""
@@ -90,7 +90,7 @@ def router(
     @routes.get(
         "/api/service",
         response_class=Response,
-        responses=answered(ServiceInfo, "The service.") | may_fail(),
+        responses=answered(ServiceInfo, "The service."),
     )
     async def service() -> Response:
         """What this service is, and how much may be sent to it."""

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from actspan.errors import DataError, ShapeError
+from actspan.server.headers import SECURITY
 from actspan.server.openapi import Responses, failing
 
 MEDIA_TYPE = "application/problem+json"
@@ -56,8 +57,11 @@ class ProblemError(Exception):
 
 
 def may_fail(*statuses: int) -> Responses:
-    """OpenAPI's `responses` of an operation: these, and what stands before every request."""
-    return failing(ProblemDetails, MEDIA_TYPE, sorted({400, 401, 403, *statuses}))
+    """OpenAPI's `responses` of an operation that may end with one of these problems.
+
+    What stands before every request (400, 401, 403) is in the document anyway.
+    """
+    return failing(ProblemDetails, MEDIA_TYPE, statuses)
 
 
 def install(app: FastAPI) -> None:
@@ -89,4 +93,5 @@ async def _of_input(request: Request, error: Exception) -> Response:
 
 async def _of_anything(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return ProblemError(500, "the service failed; its log says why").response()
+    # this answer is made outside of all middleware
+    return ProblemError(500, "the service failed; its log says why", SECURITY).response()

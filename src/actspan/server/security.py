@@ -9,30 +9,19 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
-from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from actspan.server.headers import SECURITY
 from actspan.server.problems import ProblemError
 from actspan.server.settings import ServeSettings
 
 COOKIE = "actspan_token"
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which know no token
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-HEADERS: Final = {
-    "content-security-policy": (
-        "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
-        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-    ),
-    "x-content-type-options": "nosniff",
-    "x-frame-options": "DENY",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-}
 
 
 class Guard:
@@ -117,7 +106,7 @@ def secured(send: Send) -> Send:
     async def send_secured(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in HEADERS.items():
+            for name, value in SECURITY.items():
                 headers.setdefault(name, value)
         await send(message)
 
@@ -143,7 +132,8 @@ def _check_origin(scope: Scope, headers: Headers) -> None:
     origin = headers.get("origin")
     if origin is None or scope["method"] in SAFE_METHODS:
         return
-    if urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+    scheme, _, place = origin.partition("://")
+    if scheme not in ("http", "https") or place.lower() != headers.get("host", "").lower():
         raise ProblemError(
             403, f"origin {origin!r}: only pages of this service may send requests to it"
         )

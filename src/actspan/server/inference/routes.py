@@ -93,14 +93,16 @@ def _add_server(routes: APIRouter, is_ready: Callable[[], bool]) -> None:
     @routes.get(
         "",
         response_class=Response,
-        responses=answered(ServerMetadata, "The service.") | may_fail(),
+        responses=answered(ServerMetadata, "The service."),
     )
     async def server() -> Response:
         """What serves."""
         return json_response(ServerMetadata("actspan", __version__, ["binary_tensor_data"]))
 
     @routes.get(
-        "/health/live", response_class=Response, responses=answered(Live, "It lives.") | may_fail()
+        "/health/live",
+        response_class=Response,
+        responses=answered(Live, "It lives."),
     )
     async def live() -> Response:
         """Whether the service lives."""
