@@ -20,7 +20,7 @@ from fuzz.seeds import write_seeds
 from fuzz.targets import TARGETS
 
 MEMORY = 3000  # MB a process may take: torch and a runtime are in it
-TIMEOUT = 10  # seconds an input may take
+TIMEOUT = 60  # seconds an input may take, of the clock: a busy machine must not count as a hang
 _FIGURES = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+)")
 
 

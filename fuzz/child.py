@@ -70,8 +70,7 @@ def main() -> None:
 
     target, folder = sys.argv[1], Path(sys.argv[2])
     with atheris.instrument_imports(include=["actspan"], exclude=compiled_modules()):
-        from fuzz.targets import read_input
-    from actspan.errors import ActSpanError
+        from fuzz.targets import REFUSALS, read_input
 
     findings = Findings(folder / "findings")
     work = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm"))
@@ -80,7 +79,7 @@ def main() -> None:
     def once(data: bytes) -> Any:
         try:
             read_input(target, data, work)
-        except ActSpanError:
+        except REFUSALS:
             return
         except Exception as error:  # noqa: BLE001  that is what is looked for
             findings.add(data, error)

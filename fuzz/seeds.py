@@ -261,6 +261,22 @@ _PICTURES = {"mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2], "size": [224, 224]
 _FEATURES = {"channels": 2, "stride_frames": 8.0, "fps": 25.0, "layout": "CT", "backbone": "x"}
 _JOURNAL = '{"video":"a","settings":"s","size":1,"modified":2,"rows":3,"seconds":4.5,"fps":25.0}\n'
 
+_INFER = (
+    '{"id": "1", "parameters": {"top": 3}, "inputs": [{"name": "features", "shape": [2, 2], '
+    '"datatype": "FP32", "data": [[1, 2.5], [3e1, -4]]}, {"name": "lengths", "shape": [1], '
+    '"datatype": "INT64", "data": [2]}], "outputs": [{"name": "output"}]}'
+)
+_CORRECTIONS = '{"revision": 0, "segments": [{"start": 1.5, "end": 2, "label": "jump"}]}'
+_PADDED = 160  # bytes of JSON
+
+
+def _infer_bytes() -> bytes:
+    head = {"name": "features", "shape": [2, 2], "datatype": "FP32"}
+    request = {"inputs": [{**head, "parameters": {"binary_data_size": 16}}]}
+    values = np.arange(4, dtype=np.float32).tobytes()
+    return json.dumps(request).encode().ljust(_PADDED) + values
+
+
 _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
     "annotations": {
         "annotations.json": (lambda path: write_annotations(path, _videos()),),
@@ -268,13 +284,18 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
         "x.csv": (lambda path: write_annotations(path, _videos()),),
         "x.tsv": (_text("id\tbegin\tend\tclass\nv_a\t0:01,5\t1:02:03\tjump\n"),),
         "x.eaf": (_elan,),
+        "x.vtt": (_text('WEBVTT\n\nNOTE actspan {"video": "a"}\n\n00:01.5 --> 00:02.250\njump\n'),),
         "Jump_val.txt": (_text("video_validation_0000051  67.5 75.9\n"),),
     },
     "arrays": {
         "x.npy": (_array(), _array(dtype=np.float16), _fortran),
         "x.npz": (_archive, _compressed),
         "scores.npz": (_score_archive,),
-        "x.csv": (_text('f0,"f1"\r\n1.5,-2e-3\r\n3,.5\r\n'), _text("1,2\n3.25,4e5\n")),
+        "x.csv": (
+            _text('f0,"f1"\r\n1.5,-2e-3\r\n3,.5\r\n'),
+            _text("1,2\n3.25,4e5\n"),
+            _text('"1.5",2\n3,-4\n'),
+        ),
         "scores/x.csv": (_text("action,start,end\n0.5,0.25,0\n1,0,1e-3\n"),),
     },
     "checkpoint": {
@@ -310,6 +331,12 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
         "stage.toml": (_stage,),
     },
     "logs": {"tem_bs16.log": _logs()},
+    "http": {
+        "body.npy": (_array(),),
+        "infer.json": (_text(_INFER),),
+        "infer.bin": (lambda path: path.write_bytes(bytes([_PADDED // 8]) + _infer_bytes()),),
+        "corrections.json": (_text(_CORRECTIONS),),
+    },
     "hdf5": {"x.h5": (_hdf5(), _hdf5(libver="latest"))},
     "onnx": {"tem.onnx": (_onnx("tem"), _onnx("pem"))},
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from actspan.bench.logs import read_log
 from actspan.bundle import Bundle
@@ -29,9 +30,17 @@ from actspan.errors import ActSpanError
 from actspan.evaluation.inputs import load_blocked
 from actspan.export.optimize import read_model
 from actspan.labelling.scores import LabelFile
-from actspan.limits import WEIGHTS
 from actspan.nets.foreign import read_checkpoint
 from actspan.run import Run
+from actspan.server.browse.models import NewCorrections
+from actspan.server.formats import HEAD, kind_of, npy_array
+from actspan.server.inference.tensors import (
+    TensorSpec,
+    check_outputs,
+    read_request,
+    write_answer,
+)
+from actspan.server.problems import ProblemError
 from actspan.staged.dumps import Dumps
 from actspan.staged.stage import Stage
 from actspan.staged.table import Table
@@ -102,7 +111,10 @@ def weights(path: Path) -> None:
 def _bundle_around(path: Path) -> Bundle:
     from actspan.config import PemConfig, PipelineConfig, TemConfig
 
-    record = measure(path) if path.stat().st_size <= WEIGHTS else record_of(b"")
+    try:
+        record = measure(path)
+    except OSError:
+        record = record_of(b"")
     return Bundle(
         path=path.parent,
         config=PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2)),
@@ -119,7 +131,10 @@ def projection(path: Path) -> None:
 
 
 def spec(path: Path) -> None:
-    """A dataset's settings."""
+    """A dataset's settings, of a dataset of one video."""
+    array = path.with_name("features.npz")
+    if not array.is_file():
+        np.savez(array, a=np.zeros((3, 2), np.float32))
     Dataset.load(path.parent)
 
 
@@ -127,6 +142,41 @@ def pictures(path: Path) -> None:
     """A backbone's settings."""
     from_dict(PictureConfig, read_toml(path), where=str(path))
 
+
+def table_body(path: Path) -> None:
+    """An upload of features, told by its first bytes."""
+    data = path.read_bytes()
+    if kind_of(data[:HEAD]) == "npy":
+        npy_array(data)
+
+
+def infer_body(path: Path) -> None:
+    """A request of the inference protocol, all of it JSON."""
+    _infer(path.read_bytes(), None)
+
+
+def infer_bytes(path: Path) -> None:
+    """A request whose first byte says how much of it is JSON, in units of 8 bytes."""
+    data = path.read_bytes()
+    _infer(data[1:], 8 * data[0] if data else None)
+
+
+def _infer(body: bytes, header: int | None) -> None:
+    request, tensors = read_request(body, header, _SPECS)
+    given = {"output": next(iter(tensors.values()), np.zeros(3))}
+    outputs = [TensorSpec("output", "FP32", [-1])]
+    check_outputs(request, outputs)
+    write_answer("m", request, given, outputs)
+
+
+_SPECS = (
+    TensorSpec("features", "FP32", [-1, 2]),
+    TensorSpec("lengths", "INT64", [-1]),
+    TensorSpec("stride", "FP64", [-1]),
+)
+
+# what a reader may raise beside an ActSpanError: the service answers with a status
+REFUSALS = (ActSpanError, ProblemError, ValidationError)
 
 TARGETS: Mapping[str, tuple[Reader, ...]] = {
     "annotations": (
@@ -136,6 +186,7 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
         Reader("x.tsv", annotations),
         Reader("x.eaf", annotations),
         Reader("Jump_val.txt", annotations),
+        Reader("x.vtt", annotations),
     ),
     "arrays": (
         Reader("x.npy", features),
@@ -167,6 +218,12 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
         Reader("stage.toml", lambda p: Stage.load(p.parent)),
     ),
     "logs": (Reader("tem_bs16.log", read_log),),
+    "http": (
+        Reader("body.npy", table_body),
+        Reader("infer.json", infer_body),
+        Reader("infer.bin", infer_bytes),
+        Reader("corrections.json", lambda p: NewCorrections.model_validate_json(p.read_bytes())),
+    ),
     "hdf5": (Reader("x.h5", features),),
     "onnx": (Reader("tem.onnx", read_model),),
 }

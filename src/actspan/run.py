@@ -21,7 +21,7 @@ import numpy as np
 
 from actspan.config import dump_toml, read_toml
 from actspan.data.annotations import find_annotations
-from actspan.data.arrow import record_batches
+from actspan.data.arrow import Batches
 from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
 from actspan.data.windows import Window, stitch
@@ -92,17 +92,16 @@ class Run:
         ResultError
             The file is missing or damaged.
         """
-        with self._candidate_file() as data:
-            found = record_batches(data, _schema())
-            for batch in found if batches is None else _batches_at(data, batches):
-                yield from _rows(batch)
+        with self._candidate_file() as found:
+            for index in range(len(found)) if batches is None else batches:
+                yield from _rows(found[index])
 
     def candidate_places(self) -> dict[str, CandidatePlace]:
         """Where the candidates of each video are; raises as `candidates`."""
         batches: dict[str, list[int]] = {}
         spans: dict[str, float] = {}
-        with self._candidate_file() as data:
-            for index, batch in enumerate(record_batches(data, _schema())):
+        with self._candidate_file() as found:
+            for index, batch in enumerate(found):
                 columns = [
                     batch.column(name).to_pylist() for name in ("video", "offset", "seconds")
                 ]
@@ -120,15 +119,14 @@ class Run:
         return file if intact else None
 
     @contextmanager
-    def _candidate_file(self) -> Iterator[Any]:
-        """The bytes of the file, mapped."""
+    def _candidate_file(self) -> Iterator[Batches]:
         import pyarrow as pa
 
         path = self.path / CANDIDATES
         try:
             check_size(path)
             with pa.memory_map(str(path)) as source:
-                yield source.read_buffer()
+                yield Batches(source.read_buffer(), _schema())
         except (OSError, ValueError, pa.ArrowException) as error:
             raise ResultError(f"{path}: cannot be read: {error}") from error
 
@@ -176,17 +174,6 @@ def _schema() -> Any:
     lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in _COLUMNS.items()]
     place = [("video", pa.string()), ("offset", pa.float64()), ("seconds", pa.float64())]
     return pa.schema([*place, *lists])
-
-
-def _batches_at(data: Any, numbers: Iterable[int]) -> Iterator[Any]:
-    """Some record batches of a file whose batches were all looked at before."""
-    import pyarrow as pa
-
-    reader = pa.ipc.open_file(data)
-    for number in numbers:
-        batch = reader.get_batch(number)
-        batch.validate(full=True)
-        yield batch
 
 
 def _rows(batch: Any) -> Iterator[Candidates]:

@@ -74,12 +74,12 @@ class Guard:
 
 
 def _answer(read: Any, path: Path) -> dict[str, Any]:
-    from actspan.errors import ActSpanError
+    from fuzz.targets import REFUSALS
 
     began = time.perf_counter()
     try:
         read(path)
-    except ActSpanError as error:
+    except REFUSALS as error:
         found = {"error": type(error).__name__, "message": str(error)}
     except BaseException as error:  # noqa: BLE001  that is what the test is about
         found = {"error": type(error).__name__, "message": repr(error)[:500], "ours": False}

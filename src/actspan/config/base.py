@@ -88,7 +88,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         It is missing or not TOML; says where.
     """
     try:
-        values = tomllib.loads(read_text(path, SETTINGS))
+        text = read_text(path, SETTINGS)
+        # a key of n parts takes the parser n * n memory, and a line has one before each `=`
+        if any(k.count(".") > _DEEPEST for line in text.splitlines() for k in line.split("=")[:-1]):
+            raise ConfigError(f"{path}: a key of more than {_DEEPEST} parts; settings have 5")
+        values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:  # bad syntax, a number of thousands of digits

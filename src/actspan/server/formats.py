@@ -7,6 +7,7 @@ video is refused: FFmpeg also reads playlists, which name other files.
 from __future__ import annotations
 
 import io
+import math
 import mmap
 import re
 from pathlib import Path
@@ -21,7 +22,7 @@ from actspan.errors import FeatureError
 Kind = Literal["npy", "arrow", "video"]
 
 HEAD = 512  # bytes that tell
-_LONGEST_HEADER = 1024  # of an npy file; NumPy writes 118
+_HEADER = 16_384  # bytes that hold the header of an npy file; NumPy takes 10,000 at most
 _ARROW = (b"ARROW1\0\0", b"\xff\xff\xff\xff")  # a file; a stream
 _VIDEO = re.compile(
     rb".{4}(ftyp|moov|mdat|wide|free|skip)"  # MP4, MOV
@@ -49,20 +50,19 @@ def npy_array(data: bytes | bytearray | mmap.mmap) -> NDArray[Any]:
     FeatureError
         It is damaged, or holds no table of numbers.
     """
-    view = memoryview(data)
+    size = memoryview(data).nbytes
     try:
-        header = read_header(io.BytesIO(view[:_LONGEST_HEADER]), view.nbytes)
-    except (ValueError, OSError) as error:
+        header = read_header(io.BytesIO(memoryview(data)[:_HEADER]), size)
+    except ValueError as error:
         raise FeatureError(f"npy: damaged or truncated: {error}") from error
-    shape, order, dtype, offset = header
-    if len(shape) != 2:
-        raise FeatureError(f"npy: an array of shape {shape}; (n, C) is needed")
-    needed = shape[0] * shape[1] * dtype.itemsize
-    if view.nbytes - offset != needed:
-        what = f"{view.nbytes - offset} bytes of values where its header says {needed}"
-        raise FeatureError(f"npy: {what}")
-    flat: NDArray[Any] = np.frombuffer(data, dtype, offset=offset)
-    return flat.reshape(shape, order="F" if order == "F" else "C")
+    if len(header.shape) != 2:
+        raise FeatureError(f"npy: shape {header.shape}; numbers of shape (n, C) are needed")
+    values, needed = size - header.offset, math.prod(header.shape) * header.dtype.itemsize
+    if values != needed:
+        raise FeatureError(f"npy: {values} bytes of values where its header says {needed}")
+    flat: NDArray[Any] = np.frombuffer(data, header.dtype, offset=header.offset)
+    order: Any = header.order
+    return flat.reshape(header.shape, order=order)
 
 
 def arrow_array(path: Path) -> NDArray[Any]:
@@ -83,8 +83,7 @@ def arrow_array(path: Path) -> NDArray[Any]:
             table.validate(full=True)
             return _arrow_values(table)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        reason = str(error).partition("\n")[0]
-        raise FeatureError(f"Arrow: damaged or truncated: {reason}") from error
+        raise FeatureError(f"Arrow: damaged or truncated: {error}") from error
 
 
 def _arrow_table(source: Any) -> Any:

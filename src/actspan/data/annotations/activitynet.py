@@ -188,7 +188,7 @@ def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]
         )
     except RecursionError as error:
         raise AnnotationError(
-            "what a video has beside its segments is nested too deeply to be written as JSON"
+            "what a video has beside its segments is nested too deeply to be written; remove it"
         ) from error
     # half a surrogate pair cannot be UTF-8; the escape this makes of it is JSON's own
     yield "annotations.json", (text + "\n").encode("utf-8", "backslashreplace")

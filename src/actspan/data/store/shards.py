@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.data.arrow import record_batches
+from actspan.data.arrow import Batches
 from actspan.data.store.manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.errors import StoreError
@@ -203,8 +203,7 @@ def open_shard(path: Path, manifest: Manifest) -> Shard:
         with path.open("rb") as stream:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         # not pa.memory_map: that asks the system to page in whatever is opened
-        batches = record_batches(pa.py_buffer(mapped), schema_of(manifest))
-        return _shard(path, manifest, list(batches))
+        return _shard(path, manifest, list(Batches(pa.py_buffer(mapped), schema_of(manifest))))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, str(error).partition("\n")[0]) from error
 
