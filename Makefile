@@ -4,7 +4,7 @@ BIN := .venv/bin
 # pins what is installed and what builds it: two installs a month apart are the same
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: help setup demo demo-train test fuzz docs lint format bench clean
+.PHONY: help setup demo demo-train test fuzz docs lint format bench bench-ray test-cluster clean
 
 help:
 	@echo "make demo        install the core and see the main job on made-up data"
@@ -67,6 +67,14 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.recordings
 	$(BIN)/python -m benchmarks.backends
+
+bench-ray: .venv/dev
+	$(BIN)/python -m benchmarks.ray
+	$(BIN)/python -m benchmarks.scale_model
+
+# workers and machines that are lost, an object store that misbehaves
+test-cluster: .venv/dev
+	$(BIN)/python -m pytest -m "slow or not slow" tests/cluster
 
 clean:
 	rm -rf .venv build demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@
     │   ├── StoreError       ... a store of packed features; or one cannot be made
     │   ├── VideoError       ... a video
     │   ├── ResultError      ... proposals, boundary scores and runs
+    │   │   └── ShardError   ... a shard of an unfinished run
     │   ├── BenchError       ... a benchmark's log or result; or a timed command fails
     │   ├── StageError       ... a stage: files exchanged with a device's own runner
     │   └── DatasetError     many problems of a dataset at once, as a table
@@ -19,6 +20,7 @@
     │   ├── ParityError      ... an export does not compute what its weights compute
     │   └── CompileError     ... a vendor's compiler is absent, or fails
     ├── BackendError         an inference runtime is absent or refused the model
+    ├── ClusterError         a cluster is not there, has too little, or lost its workers
     └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
 Messages say what was wrong, where, and what to do about it.
@@ -77,6 +79,10 @@ class ResultError(DataError):
     """Proposals, boundary scores or a run cannot be read or written."""
 
 
+class ShardError(ResultError):
+    """A shard of an unfinished run is damaged, or belongs to another run."""
+
+
 class StageError(DataError):
     """A stage, files exchanged with a device's own runner, is incomplete or does not fit."""
 
@@ -126,6 +132,10 @@ class CompileError(ModelError):
 
 class BackendError(ActSpanError):
     """An inference runtime is absent, or refused the model."""
+
+
+class ClusterError(ActSpanError):
+    """A cluster is not there, has too little room, or lost its workers."""
 
 
 class MissingExtraError(ActSpanError, ImportError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -38,6 +39,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(stream.fileno())
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
+        sync(path.parent)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         if error.errno in _DISK_ERRORS:
@@ -46,6 +48,12 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what `atomic_file` left beside `path` where its process was killed."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -66,9 +74,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise ActSpanError(f"{path}: cannot be made: {error.strerror}") from error
     try:
         yield partial
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
+        replace_folder(partial, target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         if error.errno in _DISK_ERRORS:
@@ -77,6 +83,52 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the disk within a block into one that names the file, or `path`.
+
+    Raises
+    ------
+    ActSpanError
+        In the place of OSError, with its notes.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = ActSpanError(f"{error.filename or path}: {error.strerror or error}")
+        for note in getattr(error, "__notes__", ()):
+            named.add_note(note)
+        raise named from error
+
+
+def replace_folder(fresh: Path, path: Path) -> None:
+    """Move a finished folder to its place, for good; what was there is removed when it is in place.
+
+    Both are entries of the same file system.
+    """
+    old = path.parent / f".{path.name}.{os.getpid()}.old"
+    sync(fresh)
+    if path.exists():
+        path.rename(old)
+    try:
+        fresh.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
+    sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's entries, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _umask() -> int:

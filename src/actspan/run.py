@@ -241,16 +241,16 @@ class RunWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._stack = ExitStack()
         self._windows: list[tuple[Window, Float32]] = []  # of the recording at hand
 
     def __enter__(self) -> Self:
-        stack = self._stack
-        self._scores = stack.enter_context(ScoreWriter(self._folder / SCORES))
-        stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
-        self._candidates = _CandidateWriter(stream)
-        stack.callback(self._candidates.close)
-        self._result = stack.enter_context(ResultWriter(self._folder / RESULT))
+        with ExitStack() as stack:  # if one cannot be opened, those before it are closed
+            self._scores = stack.enter_context(ScoreWriter(self._folder / SCORES))
+            stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
+            self._candidates = _CandidateWriter(stream)
+            stack.callback(self._candidates.close)
+            self._result = stack.enter_context(ResultWriter(self._folder / RESULT))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *details: Any) -> None:

@@ -15,8 +15,8 @@ from actspan import Bundle, Features, Pipeline
 from actspan.pipeline import open_nets
 from actspan.server.settings import Limits
 from tests.made_up import CHANNELS, STRIDE
-from tests.server.conftest import client_of, features
 from tests.server.live import serving
+from tests.server.services import client_of, features
 
 triton = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
 

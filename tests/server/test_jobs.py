@@ -22,8 +22,8 @@ from actspan.server.job_store import JobStore
 from actspan.server.settings import Limits
 from tests.made_up import STRIDE
 from tests.server.bodies import arrow, list_table, npy
-from tests.server.conftest import client_of, features, process_of
 from tests.server.live import Live
+from tests.server.services import client_of, features, process_of
 
 LONG = 2000  # snippets
 

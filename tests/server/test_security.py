@@ -14,7 +14,7 @@ from actspan.errors import ConfigError
 from actspan.server import ServeSettings
 from actspan.server.running import made_token
 from tests.server.bodies import npy
-from tests.server.conftest import client_of, features
+from tests.server.services import client_of, features
 
 TOKEN = "a-token-for-this-test"
 

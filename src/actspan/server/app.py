@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from actspan import __version__
-from actspan.bundle import NETS, Bundle
-from actspan.server import browse, inference, jobs, operations, problems, propose
+from actspan.bundle import Bundle
+from actspan.server import browse, inference, jobs, operations, problems
 from actspan.server.answers import JobAnswer, JobList, ProposeAnswer
-from actspan.server.bodies import Bodies
 from actspan.server.database import Database
-from actspan.server.decoding import Decoder
-from actspan.server.job_runner import JobRunner
-from actspan.server.job_store import JobStore
 from actspan.server.metrics import Measured, Metrics
-from actspan.server.model import ServedModel
-from actspan.server.openapi import describe_structs
+from actspan.server.openapi import describe
+from actspan.server.proposing import Proposing
 from actspan.server.security import Guard
 from actspan.server.settings import ServeSettings
 
@@ -47,104 +42,66 @@ def create_app(settings: ServeSettings) -> FastAPI:
     BundleError, BackendError
         The model cannot be opened.
     DataError
-        The data folder cannot be used.
+        The data folder, or a run to look at, cannot be used.
     """
-    metrics = Metrics()
-    service = _Service(settings, metrics)
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.start()
-        yield
-        service.stop()
-
-    app = FastAPI(
-        title="ActSpan",
-        version=__version__,
-        summary="When do actions happen in a long video?",
-        lifespan=lifespan,
-        docs_url=None,  # those pages are fetched from elsewhere
-        redoc_url=None,
-        openapi_url="/openapi.json",
-        telemetry={"auto_configure": False},
-    )
-    app.state.settings = settings
-    problems.install(app)
-    try:
-        service.add_routes(app)
-    except BaseException:
-        service.stop()
-        raise
-    app.frontend("/", directory=VIEWER, fallback=None)
-    describe_structs(app, STRUCTS)
+    with ExitStack() as opened:
+        metrics = Metrics()
+        database = opened.enter_context(closing(Database(settings.data)))
+        proposing = None
+        if settings.model is not None:
+            bundle = Bundle.load(settings.model)
+            proposing = Proposing(bundle, database, settings, metrics)
+            opened.enter_context(closing(proposing))
+        app = FastAPI(
+            title="ActSpan",
+            version=__version__,
+            summary="When do actions happen in a long video?",
+            lifespan=_lifespan,
+            docs_url=None,  # those pages are fetched from elsewhere
+            redoc_url=None,
+            openapi_url="/openapi.json",
+            telemetry={"auto_configure": False},
+        )
+        problems.install(app)
+        for router in _routers(app, settings, database, proposing, metrics):
+            app.include_router(router)
+        app.frontend("/", directory=VIEWER, fallback=None)
+        describe(app, STRUCTS, problems.may_fail(400, 401, 403, 422))
+        app.state.settings, app.state.proposing, app.state.is_ready = settings, proposing, False
+        app.state.opened = opened.pop_all()  # all is well, so it stays open
     app.add_middleware(Guard, settings=settings, body_limit=lambda path: _limit(settings, path))
     app.add_middleware(Measured, metrics=metrics)
     return app
 
 
-class _Service:
-    """All that is opened and closed, and the operations over it."""
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    with app.state.opened:
+        if app.state.proposing is not None:
+            app.state.proposing.start()
+        app.state.is_ready = True
+        yield
+        app.state.is_ready = False
 
-    def __init__(self, settings: ServeSettings, metrics: Metrics) -> None:
-        self._settings, self._metrics = settings, metrics
-        self.database = Database(settings.data)
-        self._store = JobStore(self.database, settings.data, settings.limits.kept_jobs)
-        self._decoder = Decoder(settings.limits, for_job=False)
-        self._is_ready = False
-        with ExitStack() as opened:
-            opened.callback(self.database.close)
-            self._model = None
-            if settings.model is not None:
-                self._model = ServedModel(Bundle.load(settings.model), settings, metrics)
-            opened.pop_all()  # all is well, so it stays open
-        for state in self._store.counts():
-            metrics.jobs.labels(state).set_function(partial(self._count, state))
-        self._runner = (
-            None if self._model is None else JobRunner(self._store, self._model, settings, metrics)
-        )
 
-    def _count(self, state: str) -> int:
-        return self._store.counts()[state]
+def _routers(
+    app: FastAPI,
+    settings: ServeSettings,
+    database: Database,
+    proposing: Proposing | None,
+    metrics: Metrics,
+) -> Iterator[APIRouter]:
+    """All operations; those of the model only where there is one."""
 
-    def add_routes(self, app: FastAPI) -> None:
-        """Those of the model only where there is one."""
-        settings, limits, model = self._settings, self._settings.limits, self._model
-        app.include_router(
-            operations.router(model, limits, self._metrics, is_ready=lambda: self._is_ready)
-        )
-        app.include_router(browse.router(settings))
-        if model is None or self._runner is None:
-            return
-        bodies = Bodies(limits, self._metrics)
-        app.include_router(propose.router(model, bodies, limits, self._decoder))
-        app.include_router(
-            jobs.router(model, bodies, self._store, self._runner, limits, self._metrics)
-        )
-        callable_models: list[inference.InferenceModel] = [
-            inference.Network(model, name) for name in NETS
-        ]
-        callable_models.append(inference.WholePipeline(model, limits.recording_seconds))
-        app.include_router(
-            inference.router(
-                {m.name: m for m in callable_models}, bodies, is_ready=lambda: self._is_ready
-            )
-        )
+    def is_ready() -> bool:
+        ready: bool = app.state.is_ready
+        return ready
 
-    def start(self) -> None:
-        """Begin to answer, and take up jobs that were interrupted."""
-        if self._model is not None and self._runner is not None:
-            self._model.start()
-            self._runner.start()
-        self._is_ready = True
-
-    def stop(self) -> None:
-        """Let go of everything; the job that runs is put back."""
-        self._is_ready = False
-        if self._model is not None and self._runner is not None:
-            self._runner.close()
-            self._model.close()
-        self._decoder.close()
-        self.database.close()
+    model = None if proposing is None else proposing.model
+    yield operations.router(model, settings.limits, metrics, is_ready=is_ready)
+    yield browse.router(settings, database)
+    if proposing is not None:
+        yield from proposing.routers(is_ready)
 
 
 def _limit(settings: ServeSettings, path: str) -> int:

@@ -1,28 +1,19 @@
-"""Segments that people corrected, kept in the data directory's SQLite database."""
+"""Segments that people corrected, kept in the service's database."""
 
 from __future__ import annotations
 
 import json
 import math
-import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
-from threading import Lock
-from typing import Any, ClassVar, NamedTuple
+from typing import NamedTuple
 
 from actspan.errors import ConfigError, DataError
+from actspan.server.database import Database
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # a video; characters; seconds
 
 Segment = tuple[float, float, str]  # start and end in seconds, label
-
-_TABLE = """CREATE TABLE IF NOT EXISTS corrections (
-    video TEXT PRIMARY KEY,
-    revision INTEGER NOT NULL,
-    segments TEXT,  -- JSON: [[start, end, label], ...]; NULL once they were taken back
-    changed TEXT NOT NULL
-) STRICT"""
 
 
 class StaleCorrectionError(DataError):
@@ -52,60 +43,37 @@ class Corrections:
 
     Parameters
     ----------
-    path : Path
-        The database file; it is made if it is not there.
-
-    Raises
-    ------
-    DataError
-        It cannot be opened, or is no database.
+    database : Database
 
     Examples
     --------
-    >>> kept = Corrections(Path("actspan.sqlite"))  # doctest: +SKIP
+    >>> kept = Corrections(Database(Path("actspan-serve")))  # doctest: +SKIP
     >>> kept.put("video_1", [(12.5, 60.0, "jump")], revision=0).revision  # doctest: +SKIP
     1
     """
 
-    FILE: ClassVar = "actspan.sqlite"  # in the data folder
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = Lock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(
-                path, check_same_thread=False, isolation_level=None, timeout=10
-            )
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute(_TABLE)
-        except (OSError, sqlite3.Error) as error:
-            raise DataError(f"{path}: cannot keep corrections: {error}") from error
-
-    def close(self) -> None:
-        """Close the database."""
-        with self._lock:
-            self._database.close()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def get(self, video: str) -> Correction | None:
         """The corrections of a video; None where it was never corrected, or they were removed."""
         query = "SELECT revision, segments, changed FROM corrections WHERE video = ?"
-        rows = self._rows(query, video)
+        rows = self._database.rows(query, video)
         return _correction(*rows[0]) if rows and rows[0][1] is not None else None
 
     def revision(self, video: str) -> int:
         """How often a video's corrections were changed."""
-        rows = self._rows("SELECT revision FROM corrections WHERE video = ?", video)
+        rows = self._database.rows("SELECT revision FROM corrections WHERE video = ?", video)
         return int(rows[0][0]) if rows else 0
 
     def ids(self) -> frozenset[str]:
         """Videos that were corrected."""
-        rows = self._rows("SELECT video FROM corrections WHERE segments IS NOT NULL")
+        rows = self._database.rows("SELECT video FROM corrections WHERE segments IS NOT NULL")
         return frozenset(str(row[0]) for row in rows)
 
     def all(self) -> dict[str, Correction]:
         """The corrections of every video that was corrected, by id."""
-        rows = self._rows(
+        rows = self._database.rows(
             "SELECT video, revision, segments, changed FROM corrections "
             "WHERE segments IS NOT NULL ORDER BY video"
         )
@@ -139,25 +107,17 @@ class Corrections:
         """Forget a video's corrections; raises as `put`."""
         self._write(video, None, revision)
 
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with self._lock:
-            return self._database.execute(query, values).fetchall()
-
     def _write(self, video: str, segments: str | None, revision: int) -> str:
         """Keep the next revision of a video; when that was."""
         changed = datetime.now(UTC).isoformat(timespec="seconds")
-        with self._lock, self._database:  # one transaction: all or nothing
-            self._database.execute("BEGIN IMMEDIATE")  # others may write to the file too
-            row = self._database.execute(
-                "SELECT revision FROM corrections WHERE video = ?", (video,)
-            ).fetchone()
-            newest = row[0] if row else 0
+        with self._database.transaction() as connection:
+            newest = self.revision(video)
             if revision != newest:
                 raise StaleCorrectionError(
                     f"corrections of {video!r} are at revision {newest}, not {revision}: somebody "
                     "else changed them; load them again"
                 )
-            self._database.execute(
+            connection.execute(
                 "INSERT OR REPLACE INTO corrections VALUES (?, ?, ?, ?)",
                 (video, revision + 1, segments, changed),
             )

@@ -38,6 +38,14 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX jobs_by_state ON jobs (state, created);
     """,
+    """
+    CREATE TABLE corrections (
+        video TEXT PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        segments TEXT,           -- JSON: [[start, end, label], ...]; NULL once they were forgotten
+        changed TEXT NOT NULL    -- ISO 8601, UTC
+    );
+    """,
 )
 
 

@@ -52,14 +52,35 @@ def json_response(value: msgspec.Struct, status: int = 200, **headers: str) -> R
     return Response(content, status, headers, media_type="application/json")
 
 
-def describe_structs(app: FastAPI, structs: Iterable[type[msgspec.Struct]]) -> None:
-    """Let the app's document hold the schemas of its structs."""
+def describe(app: FastAPI, structs: Iterable[type[msgspec.Struct]], everywhere: Responses) -> None:
+    """Complete the app's document.
+
+    Parameters
+    ----------
+    structs : iterable of struct types
+        Those that operations refer to.
+    everywhere : mapping of status to response
+        How any operation may fail; its 422 stands for FastAPI's own, which is not what is answered.
+    """
     _, components = msgspec.json.schema_components(structs, ref_template=_REFERENCES)
     generate: Callable[[], dict[str, Any]] = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = generate()
-        document.setdefault("components", {}).setdefault("schemas", {}).update(components)
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas.update(components)
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                _complete(operation["responses"], everywhere)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _complete(responses: dict[str, Any], everywhere: Responses) -> None:
+    for status, response in everywhere.items():
+        is_validation = status == 422  # only where there is something to validate
+        if is_validation == (str(status) in responses):
+            responses[str(status)] = response

@@ -56,9 +56,12 @@ class ProblemError(Exception):
         return Response(content, self.status, self.headers, media_type=MEDIA_TYPE)
 
 
-def documented(*statuses: int) -> Responses:
-    """OpenAPI's `responses` of an operation: these, and what stands before every request."""
-    return failing(ProblemDetails, MEDIA_TYPE, sorted({400, 401, 403, *statuses}))
+def may_fail(*statuses: int) -> Responses:
+    """OpenAPI's `responses` of an operation that may end with one of these problems.
+
+    What stands before every request (400, 401, 403) is in the document anyway.
+    """
+    return failing(ProblemDetails, MEDIA_TYPE, statuses)
 
 
 def install(app: FastAPI) -> None:

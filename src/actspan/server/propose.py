@@ -18,9 +18,9 @@ from actspan.server.decoding import Decoder
 from actspan.server.formats import HEAD, kind_of, npy_array
 from actspan.server.model import ServedModel
 from actspan.server.openapi import BINARY, answered, body
-from actspan.server.problems import ProblemError, documented
+from actspan.server.problems import ProblemError, may_fail
 from actspan.server.settings import Limits
-from actspan.server.wishes import Length, MinScore, Stride, Top, wish_of
+from actspan.server.wishes import Length, MinScore, Stride, Top, check_stride, wish_of
 from actspan.types import Features, Float32
 
 NPY = "application/x-npy"
@@ -37,7 +37,7 @@ def router(model: ServedModel, bodies: Bodies, limits: Limits, decoder: Decoder)
     @routes.post(
         "/api/propose",
         response_class=Response,
-        responses=answers | documented(408, 413, 415, 422, 429, 503, 504),
+        responses=answers | may_fail(408, 413, 415, 422, 429, 503, 504),
         openapi_extra=body(FEATURE_MEDIA, FEATURES),
     )
     async def propose(
@@ -53,6 +53,7 @@ def router(model: ServedModel, bodies: Bodies, limits: Limits, decoder: Decoder)
         the answer is an Arrow stream with columns start, end and score.
         """
         wish = wish_of(model, stride, length, top, min_score)
+        check_stride(wish)
         async with bodies.read(request) as data:
             array = await _array(data, model.channels, limits, decoder)
             if len(array) * wish.stride > limits.recording_seconds:

@@ -25,19 +25,25 @@ MinScore = Annotated[float, Query(description="Only proposals that score so much
 def wish_of(
     model: ServedModel, stride: float | None, length: float | None, top: int | None, score: float
 ) -> Wish:
-    """A caller's wish, completed by what the model says of its features.
+    """A caller's wish, completed by what the model says of its features; stride 0 if nothing does.
+
+    A video's stride is found when it is decoded.
+    """
+    spec = model.bundle.features
+    if stride is None:
+        stride, length = spec.stride_seconds or 0.0, length or spec.length_seconds
+    return Wish(stride, length or stride, top, score)
+
+
+def check_stride(wish: Wish) -> None:
+    """Refuse features of which nothing says how they lie in time.
 
     Raises
     ------
     ProblemError
-        Nothing says the stride.
+        Neither the caller nor the model says it.
     """
-    spec = model.bundle.features
-    if stride is None:
-        stride, length = spec.stride_seconds, length or spec.length_seconds
-    if stride is None:
+    if not wish.stride:
         raise ProblemError(
-            422,
-            "stride: the model does not fix it, so say it: ?stride=SECONDS from snippet to snippet",
+            422, "stride: the model does not fix it, so say it, in seconds from snippet to snippet"
         )
-    return Wish(stride, length or stride, top, score)

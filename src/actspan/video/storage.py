@@ -13,7 +13,7 @@ import numpy as np
 from actspan.config import FeatureSpec, to_dict
 from actspan.data.decoding import NOT_JSON
 from actspan.errors import ActSpanError, DataError
-from actspan.files import atomic_file, is_plain_name, read_bytes
+from actspan.files import atomic_file, is_plain_name, read_bytes, remove_leftovers
 from actspan.limits import DOCUMENT
 from actspan.types import Float32
 
@@ -38,6 +38,7 @@ class FeatureWriter:
         self.rows = 0
 
     def __enter__(self) -> Self:
+        remove_leftovers(self._path)
         self._stream: IO[bytes] = self._stack.enter_context(atomic_file(self._path))
         self._header()
         self._data = self._stream.tell()

@@ -32,6 +32,7 @@ from actspan.data.annotations.base import (
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
 from actspan.data.annotations.writing import Style
 from actspan.data.problems import Problem
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
 from actspan.types import Video
 
@@ -81,9 +82,18 @@ def collect(
     parse: Callable[[str, dict[str, Any]], Video],
     path: Path,
     problems: list[Problem],
-) -> tuple[Video, ...]:
+) -> Videos:
     """Make a video of every entry; those that cannot be read, or are there twice, are problems."""
-    videos: dict[str, Video] = {}
+    return Videos(_parsed(entries, parse, path, problems))
+
+
+def _parsed(
+    entries: Iterable[tuple[str, Any]],
+    parse: Callable[[str, dict[str, Any]], Video],
+    path: Path,
+    problems: list[Problem],
+) -> Iterator[Video]:
+    seen: set[str] = set()
     for name, entry in entries:
         try:
             if not isinstance(entry, dict):
@@ -94,10 +104,11 @@ def collect(
             remedy = "mend the entry, or remove it"
             problems.append(Problem(canonical_id(name), str(path), f"bad entry: {why}", remedy))
             continue
-        if video.id in videos:
+        if video.id in seen:
             problems.append(repeated_id(video.id, path))
-        videos.setdefault(video.id, video)
-    return tuple(videos.values())
+            continue
+        seen.add(video.id)
+        yield video
 
 
 def instances_of(entry: Mapping[str, Any]) -> Iterator[Instance]:

@@ -11,10 +11,11 @@ from actspan.server.browse.corrections import add_corrections
 from actspan.server.browse.library import Library
 from actspan.server.browse.routes import add_list, add_video
 from actspan.server.corrections import Corrections
+from actspan.server.database import Database
 from actspan.server.settings import ServeSettings
 
 
-def router(settings: ServeSettings) -> APIRouter:
+def router(settings: ServeSettings, database: Database) -> APIRouter:
     """Operations of the viewer under `/api/browse`; the app includes them.
 
     What is large is read in the background, from the start of the app on.
@@ -22,25 +23,26 @@ def router(settings: ServeSettings) -> APIRouter:
     Parameters
     ----------
     settings : ServeSettings
-        `results`, `ground_truth` and `videos` are what to look at, `data` is where corrections are.
+        `results`, `ground_truth` and `videos` are what to look at.
+    database : Database
+        Where corrections are kept.
 
     Raises
     ------
     ActSpanError
         A run, the ground truth or the videos are missing or damaged.
     """
+    corrections = Corrections(database)
     library = Library(settings.results, settings.ground_truth, settings.videos)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.corrections = corrections = Corrections(settings.data / Corrections.FILE)
         library.warm()
         yield
         library.close()
-        corrections.close()
 
     routes = APIRouter(prefix="/api/browse", tags=["browse"], lifespan=lifespan)
-    add_list(routes, library)
-    add_video(routes, library)
-    add_corrections(routes, library)
+    add_list(routes, library, corrections)
+    add_video(routes, library, corrections)
+    add_corrections(routes, library, corrections)
     return routes

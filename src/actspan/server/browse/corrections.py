@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
 from actspan.data.annotations import FORMS, encode_annotations
 from actspan.errors import ConfigError, ResultError
@@ -12,31 +12,23 @@ from actspan.server.browse import models
 from actspan.server.browse.exporting import as_one_file, corrected_videos
 from actspan.server.browse.library import Library
 from actspan.server.corrections import Correction, Corrections, StaleCorrectionError
-from actspan.server.problems import ProblemError, documented
+from actspan.server.problems import ProblemError, may_fail
 from actspan.types import Video
 
 WRITABLE = [form for form in FORMS.values() if form.encode is not None]
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Of the video.")]
 
 
-def _kept(request: Request) -> Corrections:
-    corrections: Corrections = request.app.state.corrections
-    return corrections
-
-
-Kept = Annotated[Corrections, Depends(_kept)]
-
-
-def add_corrections(router: APIRouter, library: Library) -> None:
+def add_corrections(router: APIRouter, library: Library, corrections: Corrections) -> None:
     """Reading, replacing, forgetting and exporting them."""
 
-    @router.get("/corrections", summary="A video's corrections", responses=documented(404))
-    def read(name: VideoId, corrections: Kept) -> models.Corrected:
+    @router.get("/corrections", summary="A video's corrections", responses=may_fail(404, 422))
+    def read(name: VideoId) -> models.Corrected:
         known(library, name)
         return state_of(corrections, name)
 
-    @router.put("/corrections", summary="Replace them", responses=documented(404, 409))
-    def replace(name: VideoId, new: models.NewCorrections, corrections: Kept) -> models.Corrected:
+    @router.put("/corrections", summary="Replace them", responses=may_fail(404, 409, 422))
+    def replace(name: VideoId, new: models.NewCorrections) -> models.Corrected:
         known(library, name)
         segments = [(s.start, s.end, s.label) for s in new.segments]
         try:
@@ -46,10 +38,8 @@ def add_corrections(router: APIRouter, library: Library) -> None:
         except StaleCorrectionError as error:
             raise ProblemError(409, str(error)) from error
 
-    @router.delete("/corrections", summary="Forget them", responses=documented(404, 409))
-    def forget(
-        name: VideoId, revision: Annotated[int, Query(ge=0, le=2**53)], corrections: Kept
-    ) -> models.Corrected:
+    @router.delete("/corrections", summary="Forget them", responses=may_fail(404, 409, 422))
+    def forget(name: VideoId, revision: Annotated[int, Query(ge=0, le=2**53)]) -> models.Corrected:
         known(library, name)
         try:
             corrections.remove(name, revision=revision)
@@ -62,10 +52,9 @@ def add_corrections(router: APIRouter, library: Library) -> None:
         summary="All corrections as annotations",
         description="A file, or a ZIP archive where the form needs several.",
         response_class=Response,
-        responses={**documented(422), 200: {"content": {"application/octet-stream": {}}}},
+        responses={**may_fail(422), 200: {"content": {"application/octet-stream": {}}}},
     )
     def export(
-        corrections: Kept,
         form: Annotated[str, Query(max_length=50)] = "activitynet",
         everything: bool = False,
     ) -> Response:

@@ -11,13 +11,14 @@ from fastapi.responses import FileResponse
 from actspan.config import SoftNmsConfig
 from actspan.errors import ConfigError, ResultError
 from actspan.server.browse import models
-from actspan.server.browse.corrections import WRITABLE, Kept, VideoId, known, state_of
+from actspan.server.browse.corrections import WRITABLE, VideoId, known, state_of
 from actspan.server.browse.judging import Figures
 from actspan.server.browse.library import Library
 from actspan.server.browse.listing import Order, Row, Wanted, list_rows, make_row
 from actspan.server.browse.pyramid import TILE
 from actspan.server.browse.runs import BrowsedRun, Found
-from actspan.server.problems import ProblemError, documented
+from actspan.server.corrections import Corrections
+from actspan.server.problems import ProblemError, may_fail
 
 RunNumber = Annotated[int, Query(ge=0, le=99, description="Place of the run, from 0.")]
 _BINARY: dict[int | str, dict[str, Any]] = {
@@ -29,10 +30,10 @@ _MEDIA: dict[int | str, dict[str, Any]] = {
 }
 
 
-def add_list(router: APIRouter, library: Library) -> None:
+def add_list(router: APIRouter, library: Library, corrections: Corrections) -> None:
     """What there is, and the list of videos."""
 
-    @router.get("", summary="What there is to browse")
+    @router.get("", summary="What there is to browse", responses=may_fail())
     def everything() -> models.About:
         labels = {label for video in library.truth.values() for label in video.labels}
         return models.About(
@@ -43,9 +44,8 @@ def add_list(router: APIRouter, library: Library) -> None:
             forms=[models.ExportForm(name=form.name, what=form.what) for form in WRITABLE],
         )
 
-    @router.get("/videos", summary="The videos, a page at a time")
+    @router.get("/videos", summary="The videos, a page at a time", responses=may_fail(422))
     def videos(
-        corrections: Kept,
         find: Annotated[str, Query(max_length=200)] = "",
         missed: bool = False,
         corrected: bool = False,
@@ -63,11 +63,11 @@ def add_list(router: APIRouter, library: Library) -> None:
         )
 
 
-def add_video(router: APIRouter, library: Library) -> None:
+def add_video(router: APIRouter, library: Library, corrections: Corrections) -> None:
     """One video: its proposals, curves and pictures."""
 
-    @router.get("/video", summary="One video", responses=documented(404))
-    def video(name: VideoId, corrections: Kept) -> models.ShownVideo:
+    @router.get("/video", summary="One video", responses=may_fail(404, 422))
+    def video(name: VideoId) -> models.ShownVideo:
         about = known(library, name)
         return models.ShownVideo(
             id=name,
@@ -82,7 +82,7 @@ def add_video(router: APIRouter, library: Library) -> None:
             corrections=state_of(corrections, name),
         )
 
-    @router.get("/proposals", summary="What a run found in a video", responses=documented(404))
+    @router.get("/proposals", summary="What a run found in a video", responses=may_fail(404, 422))
     def proposals(name: VideoId, run: RunNumber = 0) -> models.ProposalColumns:
         known(library, name)
         return _columns(_run(library, run).found(name))
@@ -90,7 +90,7 @@ def add_video(router: APIRouter, library: Library) -> None:
     @router.get(
         "/suppressed",
         summary="What a run would find with other settings of Soft-NMS",
-        responses=documented(404, 409),
+        responses=may_fail(404, 409, 422),
     )
     def suppressed(
         name: VideoId,
@@ -120,7 +120,7 @@ def add_video(router: APIRouter, library: Library) -> None:
         description="(2, 3, n) float32: the lowest, then the highest of every column; "
         "action, start, end.",
         response_class=Response,
-        responses={**documented(404), **_BINARY},
+        responses={**may_fail(404, 422), **_BINARY},
     )
     def curves(
         name: VideoId,
@@ -142,7 +142,7 @@ def add_video(router: APIRouter, library: Library) -> None:
         "/media",
         summary="The video itself, or a range of it",
         response_class=FileResponse,
-        responses={**documented(404), **_MEDIA},
+        responses={**may_fail(404, 422), **_MEDIA},
     )
     def media(name: VideoId) -> FileResponse:
         path = library.media.get(name)

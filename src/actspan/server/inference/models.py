@@ -15,7 +15,7 @@ from actspan.server.answers import Wish
 from actspan.server.inference.tensors import Tensors, TensorSpec
 from actspan.server.model import ServedModel
 from actspan.server.problems import ProblemError
-from actspan.server.wishes import wish_of
+from actspan.server.wishes import check_stride, wish_of
 from actspan.types import Features, Proposals
 
 
@@ -132,6 +132,7 @@ class WholePipeline:
             raise ProblemError(400, "parameters: top must be at least 1")
         if given is None:
             wish = wish_of(self._model, None, None, asked.top, asked.min_score)
+            check_stride(wish)
             return wish, np.full(videos, wish.stride)
         if len(given) not in (1, videos) or not (given > 0).all():
             raise ProblemError(400, f"input 'stride': 1 or {videos} positive numbers are needed")

@@ -22,7 +22,7 @@ from actspan.server.inference.tensors import (
     write_answer,
 )
 from actspan.server.openapi import BINARY, answered, body, json_response, reference
-from actspan.server.problems import ProblemError, documented
+from actspan.server.problems import ProblemError, may_fail
 
 _VERSIONED = "/models/{model}/versions/{version}"
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -93,7 +93,7 @@ def _add_server(routes: APIRouter, is_ready: Callable[[], bool]) -> None:
     @routes.get(
         "",
         response_class=Response,
-        responses=answered(ServerMetadata, "The service.") | documented(),
+        responses=answered(ServerMetadata, "The service."),
     )
     async def server() -> Response:
         """What serves."""
@@ -102,7 +102,7 @@ def _add_server(routes: APIRouter, is_ready: Callable[[], bool]) -> None:
     @routes.get(
         "/health/live",
         response_class=Response,
-        responses=answered(Live, "It lives.") | documented(),
+        responses=answered(Live, "It lives."),
     )
     async def live() -> Response:
         """Whether the service lives."""
@@ -111,7 +111,7 @@ def _add_server(routes: APIRouter, is_ready: Callable[[], bool]) -> None:
     @routes.get(
         "/health/ready",
         response_class=Response,
-        responses=answered(Ready, "It is ready.") | documented(503),
+        responses=answered(Ready, "It is ready.") | may_fail(503),
     )
     async def ready() -> Response:
         """Whether the service takes requests."""
@@ -123,8 +123,8 @@ def _add_server(routes: APIRouter, is_ready: Callable[[], bool]) -> None:
 def _add_models(
     routes: APIRouter, models: Mapping[str, InferenceModel], is_ready: Callable[[], bool]
 ) -> None:
-    described = answered(ModelMetadata, "The model.") | documented(404, 422)
-    told = answered(ModelReady, "The model.") | documented(404, 422)
+    described = answered(ModelMetadata, "The model.") | may_fail(404, 422)
+    told = answered(ModelReady, "The model.") | may_fail(404, 422)
 
     @routes.get("/models/{model}", response_class=Response, responses=described)
     async def metadata(model: ModelName) -> Response:
@@ -150,7 +150,7 @@ def _add_models(
 def _add_infer(routes: APIRouter, models: Mapping[str, InferenceModel], bodies: Bodies) -> None:
     run = answered(InferAnswer, "What the model gave; binary tensors follow behind the JSON.")
     run[200]["content"]["application/octet-stream"] = {"schema": BINARY}
-    run |= documented(404, 408, 413, 415, 422, 429, 503, 504)
+    run |= may_fail(404, 408, 413, 415, 422, 429, 503, 504)
     media = {"application/json": reference(InferRequest), "application/octet-stream": BINARY}
     described = body(media, "A request: JSON, or JSON and binary tensors behind it.")
 

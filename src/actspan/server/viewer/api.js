@@ -50,6 +50,14 @@ export async function curveTile(id, run, level, tile) {
   return values;
 }
 
+const JOBS = "api/jobs";
+export const service = () => json("api/service");
+export const submitJob = (file, query, signal) =>
+  json(JOBS, { method: "POST", query, body: file, signal, headers: { "Content-Type": "application/octet-stream" } });
+export const showJob = (id, signal) => json(`${JOBS}/${id}`, { signal });
+export const jobResult = (id, signal) => json(`${JOBS}/${id}/result`, { signal });
+export const removeJob = (id) => ask(`${JOBS}/${id}`, { method: "DELETE" });
+
 const body = (value) => ({
   headers: { "Content-Type": "application/json" }, body: JSON.stringify(value),
 });

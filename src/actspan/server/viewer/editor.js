@@ -63,6 +63,7 @@ export class Editor extends EventTarget {
 
   edit(index, changes) {
     const next = copy(this.segments);
+    if (Object.entries(changes).every(([key, value]) => next[index][key] === value)) return index;
     Object.assign(next[index], changes);
     return next[index].end > next[index].start ? this.#change(next, next[index]) : index;
   }
@@ -106,6 +107,7 @@ export class Editor extends EventTarget {
 
   #changed() {
     this.#dirty = true;
+    this.#tell();
     this.save();
   }
 

@@ -62,7 +62,7 @@ export function listen(actions) {
     const keys = pressed(event);
     const found = KEYS.find(([written]) => written === keys)
       ?? (keys === "Ctrl Y" ? ["", "", "redo"] : undefined);
-    if (!found || (keys.length === 1 && !single.checked)) return;
+    if (!found || (keys.length === 1 && !NAMED.has(keys) && !single.checked)) return;
     if (actions[found[2]]?.() === false) return;
     event.preventDefault();
   });

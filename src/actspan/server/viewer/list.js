@@ -132,9 +132,9 @@ export class List {
     const link = make(item, "a", { href: `#${new URLSearchParams({ id: video.id })}` });
     link.dataset.index = index;
     if (video.id === this.#current) link.setAttribute("aria-current", "true");
-    make(link, "span", { className: "row-name" }, video.id);
-    const facts = make(link, "span", { className: "row-facts" }, this.#facts(video));
-    if (video.corrected) make(facts, "b", { className: "badge" }, "corrected");
+    const name = make(link, "span", { className: "row-name" }, video.id);
+    if (video.corrected) make(name, "span", { className: "badge" }, "corrected");
+    make(link, "span", { className: "row-facts" }, this.#facts(video));
     return item;
   }
 

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { listen } from "./keys.js";
 import { List } from "./list.js";
 import { drawer, exportDialog, followTheme, helpDialog, say } from "./page.js";
+import { proposeDialog } from "./propose.js";
 import { Settings } from "./settings.js";
 import { byId, LETTERS, make } from "./text.js";
 import { Workspace } from "./workspace.js";
@@ -79,7 +80,7 @@ function keyboard(workspace, list, goTo) {
     add: editing(() => workspace.addHere()),
     take: () => (workspace.chosen ? workspace.take(workspace.chosen) : false),
     setStart: editing(() => workspace.setEdge("start")), setEnd: editing(() => workspace.setEdge("end")),
-    label: () => document.querySelector("#segments .chosen .label")?.focus() ?? false,
+    label: () => workspace.focusLabel(),
     remove: editing((editor) => (editor.selected < 0 ? false : editor.remove(editor.selected))),
     undo: editing((editor) => editor.undo()), redo: editing((editor) => editor.redo()),
   });
@@ -112,9 +113,14 @@ async function start() {
   keyboard(workspace, list, goTo);
   workspace.addEventListener("runs", () => legend(about, workspace));
   workspace.addEventListener("told", (event) => say(event.detail));
-  workspace.addEventListener("edit", () => workspace.editor.state === "saved" && list.refresh());
+  workspace.addEventListener("edit", () => workspace.editor?.state === "saved" && list.refresh());
   addEventListener("hashchange", () => addressed().has("id") && show(addressed().get("id")));
   addEventListener("beforeunload", (event) => workspace.unsaved && event.preventDefault());
+
+  proposeDialog(workspace, () => {
+    list.mark("");
+    say("");
+  }).catch((error) => say(error.message));
 
   const id = addressed().get("id");
   const listed = list.reload();
@@ -132,7 +138,7 @@ function nothing(about) {
   byId("empty").hidden = false;
   byId("empty").textContent = about.runs.length
     ? "The runs that are served hold no videos."
-    : "No run is served: start with actspan serve --results RUN to look at one.";
+    : "No run is served: actspan serve --results RUN shows one. With --model, Propose finds moments in something new.";
 }
 
 start().catch((error) => say(error.message));

@@ -5,7 +5,7 @@ const SHORTEST = 0.05; // seconds of a segment that is drawn
 
 export class Pointer {
   #pointers = new Map(); // those that are down: id -> {x, y}
-  #gesture = null; // what a drag does: {move(x), end(moved)}
+  #gesture = null; // what a drag does: {move(x), end(moved, x), cancel()}
   #pinch = null;
 
   constructor(timeline, actions) {
@@ -32,28 +32,29 @@ export class Pointer {
     this.#pointers.set(event.pointerId, place);
     this.area.setPointerCapture(event.pointerId);
     if (this.#pointers.size === 2) {
-      this.#gesture?.end(false);
+      this.#gesture?.cancel?.();
       this.#gesture = null;
       this.#pinch = this.#fingers();
       return;
     }
     const touch = event.pointerType === "touch";
     this.begin = { ...place, moved: false };
-    this.#gesture = this.#begin(this.timeline.hit(place.x, place.y, touch ? 18 : 6), place);
+    const hit = this.timeline.hit(place.x, place.y, touch ? 18 : 6);
+    this.#gesture = hit && this.#begin(hit, place.x, touch);
   }
 
-  #begin(hit, { x }) {
-    if (!hit) return null;
+  #begin(hit, x, touch) {
     if (hit.kind === "map") return this.#panning(x);
     if (hit.kind === "corrections") return hit.segment ? this.#dragging(hit, x) : this.#drawing(x);
     if (hit.segment) return this.#clicking(hit);
-    return this.#scrubbing(x);
+    return this.#scrubbing(x, touch);
   }
 
-  #scrubbing(x) {
+  // a finger may be the first of two, or want to scroll: it has to move or to leave first
+  #scrubbing(x, touch) {
     const go = (place) => this.actions.scrub(this.timeline.seconds(place));
-    go(x);
-    return { move: go, end: () => {} };
+    if (!touch) go(x);
+    return { move: go, end: (moved) => moved || go(x) };
   }
 
   // a click plays the segment, a drag scrubs
@@ -86,6 +87,7 @@ export class Pointer {
     };
     return {
       move: (place) => show(draft(place)),
+      cancel: () => show(null),
       end: (moved, place) => {
         const made = draft(place ?? x);
         show(null);
@@ -106,13 +108,17 @@ export class Pointer {
       Object.assign(segment, dragged(before, edge, to - grip, this.timeline.view.seconds));
       this.timeline.paint();
     };
+    const putBack = () => {
+      Object.assign(segment, before); // the editor makes the change, so that it can be undone
+      this.timeline.paint();
+    };
     return {
       move: (to) => place(this.timeline.seconds(to)),
+      cancel: putBack,
       end: (moved) => {
         const after = { start: segment.start, end: segment.end };
-        Object.assign(segment, before); // the editor makes the change, so that it can be undone
+        putBack();
         if (moved) editor.edit(index, after);
-        this.timeline.paint();
       },
     };
   }
@@ -141,7 +147,7 @@ export class Pointer {
       if (this.#pointers.size < 2) this.#pinch = null;
       return;
     }
-    if (cancelled) this.#gesture?.end(true, this.begin.x);
+    if (cancelled) this.#gesture?.cancel?.();
     else this.#gesture?.end(this.begin.moved, place.x);
     this.#gesture = null;
   }

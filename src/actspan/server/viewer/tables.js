@@ -42,51 +42,68 @@ export function proposalTable(room, runs, truth, chosen, { playOnly, take }) {
     const cell = make(line, "td", { className: "doing" });
     const name = `proposal ${p.rank}${several ? ` of ${LETTERS[p.run.number]}` : ""}`;
     small(cell, "Play", name, "Play", () => playOnly(p.run, p));
-    small(cell, "Correct with", name, "Take", () => take(p));
+    if (take) small(cell, "Correct with", name, "Take", () => take(p));
   }
   if (rows.length > MOST) make(room, "p", { className: "soft" }, `${rows.length - MOST} more are on the timeline.`);
 }
 
+let filled = { editor: null, body: null }; // what the table of corrections shows
+
+// rows stay as long as there are as many: a field that somebody tabs into must not vanish
 export function segmentTable(room, editor, { playOnly }) {
-  const segments = editor.segments;
-  if (!segments?.length) {
-    const text = segments === null
-      ? "Nobody has corrected this video. Drag on the track, press M, or start from what there is."
-      : "Corrected: nothing is in this video.";
-    room.replaceChildren(make(null, "p", { className: "soft" }, text));
-    return;
+  const { segments } = editor;
+  const same = filled.editor === editor && filled.body?.isConnected;
+  if (!segments?.length) room.replaceChildren(make(null, "p", { className: "soft" }, nothing(segments)));
+  else if (!same || filled.body.rows.length !== segments.length) {
+    filled = { editor, body: table(room, "Corrected segments", ["", "start", "end", "label", ""]) };
+    segments.forEach((_, i) => addSegment(filled.body, editor, i, playOnly));
   }
-  const body = table(room, "Corrected segments", ["", "start", "end", "label", ""]);
-  segments.forEach((segment, i) => {
-    const line = make(body, "tr", { className: i === editor.selected ? "chosen" : "" });
-    line.addEventListener("focusin", () => editor.selected !== i && mark(body, editor, i));
-    make(line, "th", { scope: "row" }, `${i + 1}`);
-    for (const edge of ["start", "end"]) moment(line, editor, i, edge);
-    const cell = make(line, "td");
-    const label = make(cell, "input", { type: "text", value: segment.label, maxLength: 200, className: "label" });
-    label.setAttribute("list", "labels");
-    label.setAttribute("aria-label", `Label of segment ${i + 1}`);
-    label.addEventListener("change", () => editor.edit(i, { label: label.value.trim() }));
-    const doing = make(line, "td", { className: "doing" });
-    small(doing, "Play", `segment ${i + 1}`, "Play", () => playOnly(segment));
-    small(doing, "Delete", `segment ${i + 1}`, "Delete", () => editor.remove(i));
+  if (segments?.length) segments.forEach((segment, i) => fill(filled.body.rows[i], segment, i === editor.selected));
+}
+
+function nothing(segments) {
+  return segments === null
+    ? "Nobody has corrected this video. Drag on the track, press M, or start from what there is."
+    : "Corrected: nothing is in this video.";
+}
+
+function addSegment(body, editor, index, playOnly) {
+  const line = make(body, "tr");
+  line.addEventListener("focusin", () => editor.selected !== index && editor.select(index));
+  make(line, "th", { scope: "row" }, `${index + 1}`);
+  for (const edge of ["start", "end"]) addMoment(line, editor, index, edge);
+  const label = make(make(line, "td"), "input", { type: "text", maxLength: 200, className: "label" });
+  label.setAttribute("list", "labels");
+  label.setAttribute("aria-label", `Label of segment ${index + 1}`);
+  label.addEventListener("change", () => {
+    editor.edit(index, { label: label.value.trim() });
+    refill(body, editor);
   });
+  const doing = make(line, "td", { className: "doing" });
+  small(doing, "Play", `segment ${index + 1}`, "Play", () => playOnly(editor.segments[index]));
+  small(doing, "Delete", `segment ${index + 1}`, "Delete", () => editor.remove(index));
 }
 
-// without drawing the table anew, which would take the focus away
-function mark(body, editor, index) {
-  [...body.rows].forEach((row, i) => row.classList.toggle("chosen", i === index));
-  editor.select(index);
-}
-
-function moment(line, editor, index, edge) {
-  const before = editor.segments[index][edge].toFixed(2);
-  const input = make(make(line, "td"), "input", { type: "text", inputMode: "decimal", value: before, className: "moment" });
+function addMoment(line, editor, index, edge) {
+  const input = make(make(line, "td"), "input", { type: "text", inputMode: "decimal", className: "moment" });
   input.setAttribute("aria-label", `${edge === "start" ? "Start" : "End"} of segment ${index + 1}, seconds`);
   input.addEventListener("change", () => {
     const value = parseClock(input.value);
     const next = { ...editor.segments[index], [edge]: value };
     if (value >= 0 && next.end > next.start) editor.edit(index, { [edge]: value });
-    else input.value = before;
+    refill(line.parentElement, editor); // rows may have changed places, or the text was no time
+  });
+}
+
+function refill(body, editor) {
+  editor.segments.forEach((segment, i) => fill(body.rows[i], segment, i === editor.selected, null));
+}
+
+// all fields but the one that is typed in: saving must not disturb
+function fill(line, { start, end, label }, chosen, typing = document.activeElement) {
+  line.className = chosen ? "chosen" : "";
+  const values = [start.toFixed(2), end.toFixed(2), label];
+  [...line.querySelectorAll("input")].forEach((input, i) => {
+    if (input !== typing && input.value !== values[i]) input.value = values[i];
   });
 }

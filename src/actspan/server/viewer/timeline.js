@@ -18,7 +18,7 @@ export class Timeline extends EventTarget {
   constructor(view, content) {
     super();
     this.view = view;
-    this.content = content; // () => {truth, corrections, selected, runs, playhead, hasEditor}
+    this.content = content; // () => {truth, corrections, canEdit, selected, chosen, runs, playhead}
     this.room = byId("timeline");
     view.addEventListener("change", () => this.paint());
     new ResizeObserver(() => this.layout()).observe(this.room);
@@ -32,7 +32,7 @@ export class Timeline extends EventTarget {
 
   // places of the tracks; paints them all
   layout() {
-    const { truth, runs } = this.content();
+    const { truth, runs, canEdit } = this.content();
     const width = this.room.clientWidth;
     const narrow = width < 560;
     const touch = matchMedia("(pointer: coarse)").matches;
@@ -47,7 +47,7 @@ export class Timeline extends EventTarget {
     add("ruler", RULER);
     y -= GAP / 2;
     if (truth.length) add("truth", BAR, { name: narrow ? "" : "ground truth" });
-    add("corrections", touch ? 36 : BAR + 2, { name: narrow ? "" : "corrections" });
+    if (canEdit) add("corrections", touch ? 36 : BAR + 2, { name: narrow ? "" : "corrections" });
     runs.forEach((run) => {
       if (!run.shown) return;
       const name = runs.length > 1 || narrow ? LETTERS[run.number] : "";
@@ -107,23 +107,25 @@ export class Timeline extends EventTarget {
   }
 
   #paintBase() {
-    const { truth, corrections, selected, runs } = this.content();
+    const { truth, corrections, selected, runs, chosen } = this.content();
     const painter = this.#painter(this.base);
     const curves = this.rows.filter((row) => row.kind === "curves" || row.kind === "lanes");
     painter.clipped(() => {
       painter.ruler(this.rows[0], this.foot - GAP);
       for (const row of curves) painter.shades(truth, row.y, row.height);
-      for (const row of this.rows) this.#paintRow(painter, row, { truth, corrections, selected });
+      for (const row of this.rows) this.#paintRow(painter, row, { truth, corrections, selected, chosen });
     });
     for (const row of this.rows) this.#paintName(painter, row, runs.length);
   }
 
-  #paintRow(painter, row, { truth, corrections, selected }) {
+  #paintRow(painter, row, { truth, corrections, selected, chosen }) {
     if (row.kind === "truth") painter.segments(row, truth, { colour: "truth" });
     else if (row.kind === "corrections") this.#paintCorrections(painter, row, corrections, selected);
     else if (row.kind === "curves") painter.curves(row, row.run.curves);
     else if (row.kind === "lanes") {
       painter.lanes(row, row.run.lanes.placed, `run${row.run.colour}`, row.run.best);
+      const here = chosen?.run === row.run && row.run.lanes.placed.find((p) => p.rank === chosen.rank);
+      if (here) painter.outline(...this.#boxOf(painter, { segment: here, box: laneBox(row, here.lane) }));
     } else if (row.kind === "map") painter.map(row, corrections?.length ? corrections : truth);
   }
 
@@ -216,11 +218,14 @@ export class Timeline extends EventTarget {
       (p) => p.lane === lane && t >= p.start - near && t <= p.end + near,
     );
     if (!found) return { kind: row.kind, row };
-    const box = { y: row.y + row.pitch * lane, height: row.pitch - 2 };
-    return { kind: "proposal", row, segment: found, run: row.run, box };
+    return { kind: "proposal", row, segment: found, run: row.run, box: laneBox(row, lane) };
   }
 
   describe(playhead) {
     return `${clock(playhead, 1)} of ${clock(this.view.seconds, 1)}`;
   }
+}
+
+function laneBox({ y, pitch }, lane) {
+  return { y: y + pitch * lane, height: pitch - 2 };
 }

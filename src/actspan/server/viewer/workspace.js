@@ -29,6 +29,7 @@ export class Workspace extends EventTarget {
   player = new Player(byId("player"));
   #editors = new Map(); // id -> Editor: the way back outlives a visit to another video
   #opening = new AbortController();
+  #blob = null; // the address of a file of the user's
 
   constructor(about, settings) {
     super();
@@ -52,8 +53,10 @@ export class Workspace extends EventTarget {
   }
 
   #content() {
-    const { truth, runs, editor, player } = this;
-    return { truth, runs, corrections: editor?.segments, selected: editor?.selected ?? -1, playhead: player.time };
+    const { truth, runs, editor, player, chosen } = this;
+    return {
+      truth, runs, chosen, canEdit: editor !== null, corrections: editor?.segments, selected: editor?.selected ?? -1, playhead: player.time,
+    };
   }
 
   // a video of the library
@@ -71,6 +74,14 @@ export class Workspace extends EventTarget {
     });
     this.show(video, runs, video.has_media ? api.mediaUrl(id) : null);
     for (const run of runs) run.curves?.load().then(() => this.timeline.paint(), () => {});
+  }
+
+  // what the served model found in something new; it cannot be corrected here
+  showNew(id, seconds, columns, media) {
+    this.#restart();
+    this.#blob = media;
+    const video = { id, seconds, subset: "", ground_truth: [], corrections: null };
+    this.show(video, [{ curves: null, all: ranked(columns) }], media);
   }
 
   // anything to look at; runs: [{curves, all}]
@@ -97,6 +108,8 @@ export class Workspace extends EventTarget {
   }
 
   #restart() {
+    if (this.#blob) URL.revokeObjectURL(this.#blob);
+    this.#blob = null;
     this.#opening.abort();
     this.#opening = new AbortController();
     return this.#opening;
@@ -109,6 +122,11 @@ export class Workspace extends EventTarget {
   }
 
   #editWith(video) {
+    byId("corrections").hidden = video.corrections === null;
+    if (video.corrections === null) {
+      this.editor = null;
+      return;
+    }
     if (!this.#editors.has(video.id)) {
       const made = new Editor(video.id, video.corrections);
       made.addEventListener("change", () => made === this.editor && this.#edited());
@@ -133,7 +151,7 @@ export class Workspace extends EventTarget {
   }
 
   async #suppress() {
-    if (!this.video || this.video.local) return;
+    if (!this.video?.curves) return; // it is no run's
     const { signal } = this.#restart();
     this.settings.say("…");
     try {
@@ -166,7 +184,7 @@ export class Workspace extends EventTarget {
   #tables() {
     proposalTable(byId("proposals"), this.runs, this.truth, this.chosen, {
       playOnly: (run, p) => this.playProposal(run, p),
-      take: (p) => this.take(p),
+      take: this.editor && ((p) => this.take(p)),
     });
   }
 
@@ -253,7 +271,7 @@ export class Workspace extends EventTarget {
 
   choose(run, p) {
     this.chosen = { ...p, run };
-    this.editor.selected = -1;
+    if (this.editor) this.editor.selected = -1;
     this.view.reveal(p.start, p.end);
     this.#tables();
     this.timeline.paint();
@@ -291,6 +309,7 @@ export class Workspace extends EventTarget {
   }
 
   take(p) {
+    if (!this.editor) return;
     const index = this.editor.add(p.start, p.end, p.label);
     this.editor.select(index);
   }
@@ -300,9 +319,15 @@ export class Workspace extends EventTarget {
     this.editor.add(from, Math.min(from + Math.max(this.view.length / 20, 0.5), this.view.seconds));
   }
 
+  focusLabel() {
+    const input = document.querySelector("#segments .chosen .label");
+    input?.focus();
+    return input !== null;
+  }
+
   setEdge(edge) {
     const { editor, player } = this;
-    const segment = editor.segments?.[editor.selected];
+    const segment = editor?.segments?.[editor.selected];
     if (!segment) return false;
     editor.edit(editor.selected, { [edge]: player.time });
     return true;
