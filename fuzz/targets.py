@@ -59,10 +59,14 @@ Read = Callable[[Path], object]
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One reader: the name of the file that it is given, and what is done with it."""
+    """One reader: the name of the file that it is given, and what is done with it.
+
+    Where `is_content`, the real reader takes bytes from elsewhere: only what is in the file counts.
+    """
 
     file: str
     read: Read
+    is_content: bool = False
 
 
 def features(path: Path) -> None:
@@ -193,6 +197,11 @@ def infer_bytes(path: Path) -> None:
     _infer(data[1:], 8 * data[0] if data else None)
 
 
+def corrections(path: Path) -> None:
+    """Segments that shall replace a video's corrections."""
+    NewCorrections.model_validate_json(path.read_bytes())
+
+
 def _infer(body: bytes, header: int | None) -> None:
     request, tensors = read_request(body, header, _SPECS)
     given = {"output": next(iter(tensors.values()), np.zeros(3))}
@@ -241,8 +250,8 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
     "store": (
         Reader("00000.arrow", shard),
         Reader("candidates.arrow", candidates),
-        Reader("plan.json", plan),
-        Reader("000000.shard", computed),
+        Reader("plan.json", plan, is_content=True),
+        Reader("000000.shard", computed, is_content=True),
     ),
     "bundle": (
         Reader("model.toml", lambda p: Bundle.load(p.parent)),
@@ -256,10 +265,10 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
     ),
     "logs": (Reader("tem_bs16.log", read_log),),
     "http": (
-        Reader("body.npy", table_body),
-        Reader("infer.json", infer_body),
-        Reader("infer.bin", infer_bytes),
-        Reader("corrections.json", lambda p: NewCorrections.model_validate_json(p.read_bytes())),
+        Reader("body.npy", table_body, is_content=True),
+        Reader("infer.json", infer_body, is_content=True),
+        Reader("infer.bin", infer_bytes, is_content=True),
+        Reader("corrections.json", corrections, is_content=True),
     ),
     "hdf5": (Reader("x.h5", features),),
     "onnx": (Reader("tem.onnx", read_model),),

@@ -10,7 +10,7 @@ from fuzz.seeds import write_seeds
 from fuzz.targets import TARGETS
 from tests.hostile.guard import Guard
 
-EXAMPLES = 40
+EXAMPLES = 30
 # what tends to be read as a size, an offset, a type or an end
 _TELLING = st.sampled_from(
     [b"\0" * 8, b"\xff" * 4, b"\x7f" * 8, b"\x80", b"9" * 12, b"-1", b"nan", b"1e999", b'"', b"{["]
