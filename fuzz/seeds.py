@@ -359,5 +359,8 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
         "corrections.json": (_text(_CORRECTIONS),),
     },
     "hdf5": {"x.h5": (_hdf5(), _hdf5(libver="latest"))},
-    "onnx": {"tem.onnx": (_onnx("tem"), _onnx("pem"))},
+    "onnx": {
+        "tem.onnx": (_onnx("tem"), _onnx("pem")),
+        "session.onnx": (_onnx("tem"), _onnx("pem")),
+    },
 }

@@ -37,6 +37,7 @@ from actspan.export.optimize import read_model
 from actspan.labelling.scores import LabelFile
 from actspan.nets.foreign import read_checkpoint
 from actspan.run import Run
+from actspan.runtime import open_session
 from actspan.server.browse.models import NewCorrections
 from actspan.server.formats import HEAD, kind_of, npy_array
 from actspan.server.inference.tensors import (
@@ -107,6 +108,11 @@ def candidates(path: Path) -> None:
     """Candidates of a run."""
     for found in Run(path.parent, {}).candidates():
         found.proposals.start.sum()
+
+
+def session(path: Path) -> None:
+    """A graph, opened by ONNX Runtime."""
+    open_session(path, backend="onnxruntime").close()
 
 
 PLAN = Plan(made_from={}, keeps="run", videos=("a", "b"), shard_size=2)
@@ -271,7 +277,7 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
         Reader("corrections.json", corrections, is_content=True),
     ),
     "hdf5": (Reader("x.h5", features),),
-    "onnx": (Reader("tem.onnx", read_model),),
+    "onnx": (Reader("tem.onnx", read_model), Reader("session.onnx", session)),
 }
 
 

@@ -242,6 +242,14 @@ def outside(location: str, **more: str) -> Write:
     return write
 
 
+def foreign_names(path: Path) -> None:
+    """A graph whose sizes have names that are not UTF-8."""
+    write_seeds("onnx", path.parent / "seeds")
+    good = (path.parent / "seeds" / "seed00").read_bytes()[1:]
+    assert b"length" in good
+    path.write_bytes(good.replace(b"length", b"leng\xff\xff"))
+
+
 def settings(text: str) -> Write:
     return raw(text.encode())
 
@@ -302,6 +310,9 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("annotations", "x.eaf", "foreign entity", foreign_entity, "document type declaration"),
     ("documents", "extracted.jsonl", "a path", journal("../../x"), "can be no video's name"),
     ("documents", "extracted.jsonl", "NUL", journal("a\0b"), "can be no video's name"),
+    ("onnx", "session.onnx", "names", foreign_names, "not UTF-8"),
+    ("onnx", "session.onnx", "weights above", outside("../secret.bin"), "refuses it"),
+    ("onnx", "session.onnx", "weights elsewhere", outside("/etc/passwd"), "refuses it"),
     ("onnx", "tem.onnx", "weights above", outside("../secret.bin"), "not an ONNX file"),
     ("onnx", "tem.onnx", "weights elsewhere", outside("/etc/passwd"), "not an ONNX file"),
 ]
