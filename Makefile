@@ -64,6 +64,7 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.pack
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.recordings
 	$(BIN)/python -m benchmarks.backends
