@@ -16,6 +16,7 @@ SOURCE = Path(actspan.__file__).parent
 
 # docs/architecture.md draws these; a room may import itself and those above it
 ROOMS = [
+    "wording",
     "errors",
     "files",
     "markdown",

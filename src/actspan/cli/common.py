@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from actspan.errors import ActSpanError, DatasetError
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -36,7 +37,8 @@ def reports_errors(function: F) -> F:
             from actspan.cli.tables import problem_table
 
             console.print(problem_table(error.problems))
-            console.print(f"[red]error:[/] {len(error.problems)} problem(s) found. {error.remedy}")
+            found = counted(len(error.problems), "problem")
+            console.print(f"[red]error:[/] {found} found. {error.remedy}")
             sys.exit(1)
         except ActSpanError as error:
             console.print("[red]error:[/] ", end="")
