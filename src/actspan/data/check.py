@@ -29,6 +29,7 @@ from actspan.wording import counted
 
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
 
+_UNKNOWN = -1  # rows of a video in a store elsewhere, which are not fetched to be counted
 _ROWS = 4096  # looked at at a time, so that a day's recording takes no more memory than an hour's
 _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far a segment may pass the end and be clipped
 
@@ -146,7 +147,7 @@ def _segment_problems(dataset: Dataset) -> Iterator[Problem]:
 def _orphans(dataset: Dataset) -> Iterator[Problem]:
     """Features of videos that no annotation names (in any subset)."""
     told = {p.video for p in dataset.problems if p.loss is Loss.VIDEO}  # a bad entry
-    for name in dataset.entries.keys() - dataset.known.places.keys() - told:
+    for name in sorted(dataset.entries.keys() - set(dataset.known.ids) - told):
         remedy = "annotate the video, or remove the file"
         file = str(dataset.entries[name])
         yield Problem(name, file, "features without annotation", remedy, Loss.FILE)
@@ -174,6 +175,8 @@ def _examine_store(
     dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress | None
 ) -> _Examined:
     """Nothing is read but what was checked for a larger type, and nothing is held of a video."""
+    assert dataset.packing is not None
+    known = np.can_cast(dataset.packing.dtype, dtype)
     problems, places = [], array("q")
     for place, video in enumerate(dataset.videos):
         entry = dataset.entries.get(video.id)
@@ -181,11 +184,12 @@ def _examine_store(
             problems.append(_no_features(dataset, video.id))
         else:
             assert isinstance(entry, Packed)
-            what = "" if np.can_cast(entry.dtype, dtype) else _bad_values(entry.values, dtype)
+            what = "" if known else _bad_values(entry.values, dtype)
             if what:
                 problems.append(_damaged(video.id, entry, what))
             else:
-                problems += _gap(dataset, video, entry.grid, entry.rows)
+                if entry.shape is not None:
+                    problems += _gap(dataset, video, entry.grid, entry.shape[0])
                 places.append(place)
         if progress:
             progress(place + 1, len(dataset))

@@ -16,12 +16,13 @@ from actspan.data.annotations import (
     find_annotations,
     read_annotations,
 )
+from actspan.data.elsewhere import url_of
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
 from actspan.data.readers import HDF5_SUFFIXES, SUFFIXES, Entry, list_entries, read_array
 from actspan.data.recording import Recording
 from actspan.data.rescale import Edge
-from actspan.data.store import Manifest, Packed, find_manifest, open_shards
+from actspan.data.store import Manifest, Packed, find_manifest, open_remote, open_shards
 from actspan.data.timebase import snippet_grid
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, FeatureError
@@ -243,7 +244,8 @@ def _find_features(
 ) -> tuple[Mapping[str, Entry | Packed], list[Problem]]:
     """Index features by video id; repeated ids and unreadable containers are problems."""
     if packing is not None:
-        return open_shards(path, packing), []
+        url = url_of(path)
+        return open_shards(path, packing) if url is None else open_remote(url, packing), []
     entries: dict[str, Entry] = {}
     problems: list[Problem] = []
     for file in _feature_files(path):

@@ -22,6 +22,8 @@ from actspan.data.result_table import ResultTable
 from actspan.data.results import read_result_table
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
+from actspan.files import read_text
+from actspan.limits import DOCUMENT
 from actspan.types import Float64, Proposals, Video
 
 OnError = Literal["fail", "skip"]
@@ -147,7 +149,7 @@ def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:
     if not isinstance(source, (str, os.PathLike)):
         return frozenset(map(canonical_id, source))
     try:
-        text = Path(source).read_text(encoding="utf-8")
+        text = read_text(Path(source), DOCUMENT)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{source}: the list of blocked videos cannot be read: {error}") from error
     names = _parse_names(text)
@@ -161,7 +163,7 @@ def _parse_names(text: str) -> list[str] | None:
         return [line.strip() for line in text.splitlines() if line.strip()]
     try:
         names = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return names if is_list else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from actspan.data.annotations import find_annotations, read_annotations
+from actspan.data.annotations import read_annotations
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.results import read_result
 from actspan.data.videos import Videos
@@ -19,7 +19,6 @@ from actspan.evaluation.inputs import Chosen, OnError, load_videos
 from actspan.evaluation.mistakes import Mistakes, diagnose_detections
 from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
-from actspan.files import sha256
 from actspan.run import CANDIDATES, RUN_FILE, SCORES, Run
 from actspan.types import Proposals, Video
 from actspan.wording import counted
@@ -229,13 +228,8 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
 
 def _recorded_truth(sides: Sequence[Side]) -> Path | None:
     """Annotations that a run was made from, if they are as they were."""
-    for side in sides:
-        recorded = side.info.get("dataset", {})
-        folder = Path(recorded.get("path", ""))
-        file = find_annotations(folder) if recorded and folder.is_dir() else None
-        if file is not None and sha256(file) == recorded.get("annotations_sha256"):
-            return file
-    return None
+    runs = [side.run for side in sides if side.run is not None]
+    return next(filter(None, (run.recorded_annotations() for run in runs)), None)
 
 
 def _unannotated(sides: Sequence[Side]) -> Videos:

@@ -99,7 +99,7 @@ def _parsed(
             if not isinstance(entry, dict):
                 raise TypeError(f"{entry!r} is not an object")
             video = parse(canonical_id(name), entry)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             why = f"no {error}" if isinstance(error, KeyError) else str(error)
             remedy = "mend the entry, or remove it"
             problems.append(Problem(canonical_id(name), str(path), f"bad entry: {why}", remedy))
@@ -182,6 +182,13 @@ def _entry(video: Video) -> dict[str, Any]:
 
 def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
     """Name and content of a JSON document of all videos."""
-    text = json.dumps(document_of(videos, document=style.document), indent=1, ensure_ascii=False)
+    try:
+        text = json.dumps(
+            document_of(videos, document=style.document), indent=1, ensure_ascii=False
+        )
+    except RecursionError as error:
+        raise AnnotationError(
+            "what a video has beside its segments is nested too deeply to be written; remove it"
+        ) from error
     # half a surrogate pair cannot be UTF-8; the escape this makes of it is JSON's own
     yield "annotations.json", (text + "\n").encode("utf-8", "backslashreplace")

@@ -18,6 +18,8 @@ from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
+from actspan.files import read_bytes
+from actspan.limits import DOCUMENT
 from actspan.types import Video
 
 # THUMOS14 marks with this label what its annotators could not decide; it is not a class
@@ -126,7 +128,7 @@ class Source:
     @cached_property
     def _data(self) -> bytes:
         try:
-            return self.path.read_bytes()
+            return read_bytes(self.path, DOCUMENT)
         except OSError as error:
             raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
 

@@ -27,6 +27,8 @@ from actspan.data.annotations.base import (
 )
 from actspan.data.annotations.writing import Style, scored_instances, written_facts
 from actspan.errors import AnnotationError
+from actspan.files import read_text
+from actspan.limits import DOCUMENT
 from actspan.types import Video
 
 # names of columns in small letters without signs between words; the first that is there counts
@@ -83,7 +85,7 @@ def read(source: Source, hints: Hints) -> Annotations:
 def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
     """(place, cells) of every line that is not blank; decimal commas are made points."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # ends of line within quotes as they are
+        text = read_text(path, DOCUMENT, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     head = next((line for line in text.splitlines() if line.strip()), "")

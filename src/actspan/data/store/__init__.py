@@ -1,6 +1,7 @@
 """A packed dataset: features in a few memory-mapped Arrow files instead of a file a video."""
 
 from actspan.data.store.manifest import MANIFEST, Manifest, find_manifest
+from actspan.data.store.remote import open_remote
 from actspan.data.store.shards import Packed, Places, Shard, open_shard, open_shards
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Places",
     "Shard",
     "find_manifest",
+    "open_remote",
     "open_shard",
     "open_shards",
 ]
