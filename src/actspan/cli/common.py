@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 
 from actspan.errors import ActSpanError, DatasetError
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -47,7 +48,8 @@ def reports_errors(function: F) -> F:
             from actspan.cli.tables import problem_table
 
             console.print(problem_table(error.problems))
-            console.print(f"[red]error:[/] {len(error.problems)} problem(s) found. {error.remedy}")
+            found = counted(len(error.problems), "problem")
+            console.print(f"[red]error:[/] {found} found. {error.remedy}")
             _say_notes(error)
             sys.exit(1)
         except (ActSpanError, MemoryError) as error:
