@@ -50,10 +50,17 @@ def reports_errors(function: F) -> F:
             console.print(f"[red]error:[/] {len(error.problems)} problem(s) found. {error.remedy}")
             _say_notes(error)
             sys.exit(1)
-        except ActSpanError as error:
+        except (ActSpanError, MemoryError) as error:
+            what = str(error) if isinstance(error, ActSpanError) else f"out of memory: {error}"
             console.print("[red]error:[/] ", end="")
-            console.print(str(error), markup=False, highlight=False)
+            console.print(what, markup=False, highlight=False)
             _say_notes(error)
+            sys.exit(1)
+
+        except OSError as error:  # a file that may not be read, wherever it is
+            if error.filename is None:
+                raise
+            say(f"error: {error.filename}: {error.strerror}")
             sys.exit(1)
 
     return wrapped  # type: ignore[return-value]

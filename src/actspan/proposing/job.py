@@ -50,6 +50,11 @@ def propose_dataset(
         A part is missing, damaged, or does not fit. Shards that are done stay, and a note on the
         exception says so.
     """
+    with named_errors(request.out):
+        return _propose(request, report, engine)
+
+
+def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Summary:
     bundle = Bundle.load(request.model)
     if request.scores is None and not bundle.has_tem:
         raise BundleError(
@@ -60,7 +65,6 @@ def propose_dataset(
         return finished
     _check_target(request)
     with ExitStack() as stack:
-        stack.enter_context(named_errors(request.out))
         unfinished = stack.enter_context(unfinished_run(request))
         dataset = Dataset.load(request.dataset).subset(request.subset)
         given, lacking = request.labels.read((video.id for video in dataset), request.on_error)

@@ -90,7 +90,9 @@ class Folder:
         self.sweep()  # after a process that was killed
 
     def sweep(self) -> None:
-        """Remove what is half-written or lies hidden here for the moment."""
+        """Remove what is half-written or lies hidden here for the moment, if it is ours."""
+        if self._lock is None:
+            return
         for leftover in self.path.glob(".*"):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
@@ -143,7 +145,7 @@ class Folder:
 
     def remove_if_empty(self) -> None:
         """Remove the folder unless something lies in it."""
-        if self.path.is_dir() and {entry.name for entry in os.scandir(self.path)} <= {_LOCK}:
+        if self._lock is not None and {entry.name for entry in os.scandir(self.path)} <= {_LOCK}:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
