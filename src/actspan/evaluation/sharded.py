@@ -66,9 +66,9 @@ def evaluate_shards(
                 extra.append(video)
     kept, share, total = budgets(counts, max_proposals)
     instances = sum(map(len, truth.segments.values()))
-    matches = sum(
-        _matches(table, truth.segments, kept, rows, share, thresholds) for table in _tables(store)
-    )
+    matches = np.zeros((len(thresholds), len(share)), np.int64)
+    for table in _tables(store):
+        matches += _matches(table, truth.segments, kept, rows, share, thresholds)
     recall = matches / instances
     return RecallResult(
         recall=recall,
