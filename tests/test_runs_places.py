@@ -40,7 +40,7 @@ def bucket() -> str:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actspan.shards.objects._WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("actspan.objects._WAITS", (0.0, 0.0, 0.0))
 
 
 def objects(bucket: str) -> list[str]:
