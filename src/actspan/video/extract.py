@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Literal
 
 from actspan.config import FeatureSpec, Streams
-from actspan.data.problems import Loss, Problem, stop_on_errors
+from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.errors import DatasetError, VideoError
 from actspan.video.backbone import find_backbone
 from actspan.video.decode import VideoFile
@@ -137,7 +137,9 @@ def extract_videos(request: ExtractRequest, report: Report | None = None) -> Ext
     check_target(request.out)
     lengths, problems = probe_videos(sources.paths, report)
     tally = _Tally([*sources.problems, *problems])
-    if request.on_error == "fail" or not lengths:
+    if not lengths:
+        stop_with_none_left(tally.problems, len(sources.paths))
+    if request.on_error == "fail":
         stop_on_errors(tally.problems)
     begin = perf_counter()
     with _open_extractor(request) as extractor:
@@ -159,7 +161,9 @@ def extract_videos(request: ExtractRequest, report: Report | None = None) -> Ext
     entries = (folder.journal.entries[name] for name in kept)
     tally.problems += [shortfall(e.video, e.source, e.note) for e in entries if e.note]
     errors = [problem for problem in tally.problems if problem.is_error]
-    if errors and (request.on_error == "fail" or not kept):
+    if not kept:
+        stop_with_none_left(errors, len(sources.paths))
+    if errors and request.on_error == "fail":
         remedy = "Mend these, or go on without them: --on-error skip."
         raise DatasetError(errors, f"{len(kept)} video(s) are done. {remedy}")
     return Extracted(
