@@ -164,9 +164,9 @@ def extract_videos(
     kept = [name for name in paths if name not in tally.lost]
     entries = (folder.journal.entries[name] for name in kept)
     tally.problems += [shortfall(e.video, e.source, e.note) for e in entries if e.note]
-    if not kept:
-        stop_with_none_left(tally.problems, len(sources.paths))
     errors = [problem for problem in tally.problems if problem.is_error]
+    if not kept:
+        stop_with_none_left(errors, len(sources.paths))
     if errors and request.on_error == "fail":
         remedy = "Mend these, or go on without them: --on-error skip."
         raise DatasetError(errors, f"{counted(len(kept), 'video')} done. {remedy}")
