@@ -6,9 +6,12 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -145,12 +148,19 @@ def test_too_many_jobs_are_answered_429(window_bundle: Bundle, tmp_path: Path) -
         assert answers[2].headers["retry-after"]
 
 
-def submit(live: Live, snippets: int, seed: int) -> str:
-    from urllib.request import Request, urlopen
+def post(live: Live, path: str, body: bytes) -> HTTPResponse:
+    with urlopen(Request(live.url + path, body, method="POST"), timeout=30) as answer:
+        answer.read()
+    return answer
 
-    request = Request(f"{live.url}/api/jobs", npy(features(snippets, seed)), method="POST")
-    with urlopen(request, timeout=30) as answer:
-        assert answer.status == 202
+
+def metrics(live: Live) -> str:
+    return live.ask("/metrics").body.decode()
+
+
+def submit(live: Live, snippets: int, seed: int) -> str:
+    answer = post(live, "/api/jobs", npy(features(snippets, seed)))
+    assert answer.status == 202
     return answer.headers["Location"]
 
 
@@ -181,9 +191,12 @@ def test_accepted_jobs_survive_kill_9_and_sigterm(window_bundle: Bundle, tmp_pat
         states = kept_states(data)
         assert len(states) == len(jobs)
         assert states.count("done") < len(jobs)  # some of it was left to do
-    with process_of(*words) as service:
+    with process_of(*words, "--delay", 1000) as service, ThreadPoolExecutor(1) as pool:
         found = results_of(service.live, jobs)
+        under_way = pool.submit(post, service.live, "/api/propose", npy(features()))
+        wait_for(lambda: 'actspan_waiting_rows{model="pipeline"} 1.0' in metrics(service.live))
         assert service.end() == 0
+        assert under_way.result().status == 200
     wanted = [expected(window_bundle, features(size, seed)) for seed, size in enumerate(sizes)]
     assert found == wanted * 2
 
