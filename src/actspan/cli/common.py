@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,24 +28,69 @@ console = Console(stderr=True, soft_wrap=True)
 
 
 def reports_errors(function: F) -> F:
-    """Turn ActSpan's own errors into one message and exit code 1, without a traceback."""
+    """Turn ActSpan's own errors into one message and exit code 1, without a traceback.
+
+    Ctrl-C and SIGTERM end a command as they end others, with exit codes 130 and 143, once it has
+    stopped cleanly. Notes on an exception (what is kept) stand on lines of their own.
+    """
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            return function(*args, **kwargs)
+            with _terminable():
+                return function(*args, **kwargs)
+        except KeyboardInterrupt as stop:
+            say("terminated" if isinstance(stop, _Terminated) else "interrupted")
+            _say_notes(stop)
+            sys.exit(143 if isinstance(stop, _Terminated) else 130)
         except DatasetError as error:
             from actspan.cli.tables import problem_table
 
             console.print(problem_table(error.problems))
             console.print(f"[red]error:[/] {len(error.problems)} problem(s) found. {error.remedy}")
+            _say_notes(error)
             sys.exit(1)
-        except ActSpanError as error:
+        except (ActSpanError, MemoryError) as error:
+            what = str(error) if isinstance(error, ActSpanError) else f"out of memory: {error}"
             console.print("[red]error:[/] ", end="")
-            console.print(str(error), markup=False, highlight=False)
+            console.print(what, markup=False, highlight=False)
+            _say_notes(error)
+            sys.exit(1)
+
+        except OSError as error:  # a file that may not be read, wherever it is
+            if error.filename is None:
+                raise
+            say(f"error: {error.filename}: {error.strerror}")
             sys.exit(1)
 
     return wrapped  # type: ignore[return-value]
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: stops a command as Ctrl-C does."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises in the main thread meanwhile, so that what is half-done is put in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough: cleaning up is not cut short
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say_notes(error: BaseException) -> None:
+    for note in getattr(error, "__notes__", ()):
+        say(note)
 
 
 def progress_bar() -> Progress:

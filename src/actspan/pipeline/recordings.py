@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from actspan.config import PipelineConfig
 from actspan.data.windows import Window
-from actspan.pipeline.jobs import Outcome
+from actspan.pipeline.jobs import Lost, Outcome
 from actspan.proposals import fuse, soft_nms
 from actspan.types import Proposals
 
@@ -63,6 +64,10 @@ class Recordings:
             self._prune()
         return self._finish(seconds / len(window), len(window)) if window.is_final else None
 
+    def drop(self) -> None:
+        """Forget the windows of the recording at hand."""
+        self._parts, self._held = [], 0
+
     def _prune(self) -> None:
         everything = Proposals.concat(self._parts)
         best = np.argpartition(-everything.score, self._pool)[: self._pool]
@@ -72,8 +77,25 @@ class Recordings:
 
     def _finish(self, snippet: float, cells: int) -> Proposals:
         everything = Proposals.concat(self._parts)
-        self._parts, self._held = [], 0
+        self.drop()
         return suppress(everything, snippet, cells, self._config)
+
+
+def answered(windows: Iterable[Outcome | Lost], config: PipelineConfig) -> Iterator[Outcome | Lost]:
+    """Windows as they pass, the last of each recording with the recording's proposals.
+
+    Nothing more comes of a recording after `Lost`.
+    """
+    recordings = Recordings(config)
+    lost: str | None = None
+    for window in windows:
+        if isinstance(window, Lost):
+            if window.id != lost:
+                recordings.drop()
+                yield window
+            lost = window.id
+        elif window.id != lost:
+            yield recordings.add(window)
 
 
 def placed(fused: Proposals, offset: float, seconds: float) -> Proposals:

@@ -7,6 +7,7 @@ video is refused: FFmpeg also reads playlists, which name other files.
 from __future__ import annotations
 
 import io
+import math
 import mmap
 import re
 from pathlib import Path
@@ -15,14 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.data.readers import HEADERS, plain_reason
+from actspan.data.npy import read_header
 from actspan.errors import FeatureError
 
 Kind = Literal["npy", "arrow", "video"]
 
 HEAD = 512  # bytes that tell
-_LONGEST_HEADER = 1024  # of an npy file; NumPy writes 118
-_VERSIONS = {(1, 0), (2, 0), (3, 0)}
+_HEADER = 16_384  # bytes that hold the header of an npy file; NumPy takes 10,000 at most
 _ARROW = (b"ARROW1\0\0", b"\xff\xff\xff\xff")  # a file; a stream
 _VIDEO = re.compile(
     rb".{4}(ftyp|moov|mdat|wide|free|skip)"  # MP4, MOV
@@ -50,35 +50,19 @@ def npy_array(data: bytes | bytearray | mmap.mmap) -> NDArray[Any]:
     FeatureError
         It is damaged, or holds no table of numbers.
     """
-    stream = io.BytesIO(memoryview(data)[: _LONGEST_HEADER + 16])
+    size = memoryview(data).nbytes
     try:
-        with HEADERS:
-            shape, fortran, dtype = _npy_header(stream)
-    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
-        raise FeatureError(f"npy: damaged or truncated: {plain_reason(error)}") from error
-    if dtype.kind not in "fiu" or len(shape) != 2:
-        raise FeatureError(f"npy: {dtype} of shape {shape}; numbers of shape (n, C) are needed")
-    values = memoryview(data).nbytes - stream.tell()
-    needed = shape[0] * shape[1] * dtype.itemsize
+        header = read_header(io.BytesIO(memoryview(data)[:_HEADER]), size)
+    except ValueError as error:
+        raise FeatureError(f"npy: damaged or truncated: {error}") from error
+    if len(header.shape) != 2:
+        raise FeatureError(f"npy: shape {header.shape}; numbers of shape (n, C) are needed")
+    values, needed = size - header.offset, math.prod(header.shape) * header.dtype.itemsize
     if values != needed:
         raise FeatureError(f"npy: {values} bytes of values where its header says {needed}")
-    flat: NDArray[Any] = np.frombuffer(data, dtype, offset=stream.tell())
-    return flat.reshape(shape, order="F" if fortran else "C")
-
-
-def _npy_header(stream: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(stream)
-    if version not in _VERSIONS:
-        raise ValueError(f"version {version} is not known")
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, fortran, dtype = read(stream, max_header_size=_LONGEST_HEADER)
-    if any(size < 0 for size in shape):
-        raise ValueError(f"shape {shape}")
-    return shape, fortran, dtype
+    flat: NDArray[Any] = np.frombuffer(data, header.dtype, offset=header.offset)
+    order: Any = header.order
+    return flat.reshape(header.shape, order=order)
 
 
 def arrow_array(path: Path) -> NDArray[Any]:
@@ -99,7 +83,7 @@ def arrow_array(path: Path) -> NDArray[Any]:
             table.validate(full=True)
             return _arrow_values(table)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise FeatureError(f"Arrow: damaged or truncated: {plain_reason(error)}") from error
+        raise FeatureError(f"Arrow: damaged or truncated: {error}") from error
 
 
 def _arrow_table(source: Any) -> Any:

@@ -6,12 +6,15 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.errors import StageError
+from actspan.files import read_text
+from actspan.limits import DOCUMENT
 from actspan.staged.stage import STAGED_NETS, Stage, StagedNet
 from actspan.staged.table import Item, Table
 from actspan.staged.work import OnError, Report, in_parallel
@@ -76,8 +79,8 @@ class Dumps:
         if not path.is_file():
             return {}
         try:
-            with path.open(newline="", encoding="utf-8") as stream:
-                return {row["input"]: int(row["crc32"]) for row in csv.DictReader(stream)}
+            rows = csv.DictReader(StringIO(read_text(path, DOCUMENT), newline=""))
+            return {row["input"]: int(row["crc32"]) for row in rows}
         except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
             raise StageError(
                 f"{path}: damaged: {error}; run the network again, or remove this file"

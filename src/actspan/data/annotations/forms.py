@@ -253,7 +253,7 @@ def write_annotations(
     Parameters
     ----------
     path : Path or str
-        A file; for forms of a file a video, a folder, which is made if it is not there.
+        A file, or a folder that is there; for forms of a file a video a folder, which is made.
     form : str, optional
         A key of `FORMS`; by the suffix unless given, ActivityNet's for any that is not known.
     media, fps, document
@@ -289,7 +289,7 @@ def write_annotations(
 
 def _placed(path: Path, encoded: Mapping[str, bytes], in_folder: bool) -> dict[Path, bytes]:
     """Where each file goes: into a folder, or beside each other under one name."""
-    if not in_folder:
+    if not in_folder and not path.is_dir():
         first, *others = encoded
         names = {first: path, **{name: path.with_suffix(Path(name).suffix) for name in others}}
         return {names[name]: content for name, content in encoded.items()}

@@ -12,6 +12,7 @@ import csv
 from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 
 from actspan.data.annotations.base import (
     Annotations,
@@ -26,6 +27,8 @@ from actspan.data.annotations.base import (
 )
 from actspan.data.annotations.writing import Style, scored_instances, written_facts
 from actspan.errors import AnnotationError
+from actspan.files import read_text
+from actspan.limits import DOCUMENT
 from actspan.types import Video
 
 # names of columns in small letters without signs between words; the first that is there counts
@@ -82,7 +85,7 @@ def read(source: Source, hints: Hints) -> Annotations:
 def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
     """(place, cells) of every line that is not blank; decimal commas are made points."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # ends of line within quotes as they are
+        text = read_text(path, DOCUMENT, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     head = next((line for line in text.splitlines() if line.strip()), "")
@@ -170,9 +173,14 @@ def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]
     """
     rows = [row for video in videos for row in _rows(video)]
     used = [c for c in _WRITTEN if c not in _IF_KNOWN or any(c in row for row in rows)]
-    lines = [used, *([row.get(column, "") for column in used] for row in rows)]
+    lines: list[str] = []
+    # csv quotes the signs of its own end of line, and a carriage return has to be
+    writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n")
+    writer.writerow(used)
+    writer.writerows([row.get(column, "") for column in used] for row in rows)
+    text = "".join(line.removesuffix("\r\n") + "\n" for line in lines)
     try:
-        yield "annotations.csv", "".join(map(_line, lines)).encode("utf-8")
+        yield "annotations.csv", text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise AnnotationError(f"a table cannot be written as UTF-8: {error}") from error
 
@@ -186,10 +194,3 @@ def _rows(video: Video) -> Iterator[dict[str, str]]:
         empty = False
     if empty:
         yield facts
-
-
-def _line(cells: Sequence[str]) -> str:
-    """A row as text; csv quotes what its own end of line consists of, so it is given both signs."""
-    stream = StringIO(newline="")
-    csv.writer(stream, lineterminator="\r\n").writerow(cells)
-    return stream.getvalue().removesuffix("\r\n") + "\n"

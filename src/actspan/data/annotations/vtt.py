@@ -33,6 +33,8 @@ from actspan.data.annotations.writing import (
 )
 from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
+from actspan.files import read_text
+from actspan.limits import DOCUMENT
 from actspan.types import Video
 
 _FACTS = "NOTE actspan "  # before what is known of the video, as JSON
@@ -94,10 +96,10 @@ def _read_file(file: Path, rows: Rows) -> None:
 
 def _lines(file: Path) -> list[str]:
     try:
-        text = file.read_text(encoding="utf-8-sig")  # and any end of line as \n
+        text = read_text(file, DOCUMENT, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f"{file}: cannot be read as UTF-8 text: {error}") from error
-    lines = text.split("\n")
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if not re.fullmatch(r"WEBVTT([ \t].*)?", lines[0]):
         raise AnnotationError(f"{file}: not WebVTT: its first line has to begin with WEBVTT")
     return lines

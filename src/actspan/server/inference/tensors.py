@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.data.decoding import NOT_JSON
 from actspan.server.problems import ProblemError
 
 Datatype = Literal["FP32", "FP64", "INT64"]
@@ -105,7 +106,7 @@ def read_request(
         raise _bad(f"Inference-Header-Content-Length is {header}, the body has {len(view)} bytes")
     try:
         request = _decode_request(view[:header])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise _bad(f"not a request of the protocol: {error}") from None
     rest = view[len(view) if header is None else header :]
     known, tensors = {spec.name: spec for spec in specs}, {}
@@ -138,7 +139,8 @@ def _tensor(given: InputTensor, rest: memoryview) -> tuple[NDArray[Any], memoryv
         array = _from_json(given)
     else:
         dtype = DTYPES[given.datatype]
-        if size != math.prod(given.shape) * dtype.itemsize or size > len(rest):
+        fits = isinstance(size, int) and size == math.prod(given.shape) * dtype.itemsize
+        if not fits or size > len(rest):
             raise _bad(
                 f"input {given.name!r}: binary_data_size {size} does not fit its shape "
                 f"{given.shape}, or {len(rest)} bytes that are left"
@@ -164,7 +166,7 @@ def _from_json(given: InputTensor) -> NDArray[Any]:
             values = msgspec.json.decode(given.data, type=nested)
         with np.errstate(over="ignore"):  # infinity is refused later
             array = np.array(values, dtype)
-    except (msgspec.DecodeError, ValueError, OverflowError) as error:
+    except (*NOT_JSON, ValueError, OverflowError) as error:
         raise _bad(f"input {given.name!r}: data: {error}") from None
     if array.size != math.prod(given.shape) or array.shape not in (
         (array.size,),

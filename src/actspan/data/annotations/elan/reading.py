@@ -30,6 +30,8 @@ from actspan.data.annotations.elan.names import PROPERTY, SCORES
 from actspan.data.annotations.writing import read_facts
 from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
+from actspan.files import read_bytes
+from actspan.limits import DOCUMENT
 
 _DEEPEST = 32  # elements within elements; ELAN needs 5
 
@@ -196,7 +198,7 @@ def _parse(file: Path) -> Element:
     parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
     try:
-        parser.Parse(file.read_bytes(), True)
+        parser.Parse(read_bytes(file, DOCUMENT), True)
     except OSError as error:
         raise AnnotationError(f"{file}: cannot be read: {error.strerror}") from error
     except (expat.ExpatError, ValueError, LookupError) as error:

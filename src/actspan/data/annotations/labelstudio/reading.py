@@ -51,7 +51,7 @@ def read(source: Source, hints: Hints) -> Annotations:
     tasks = _tasks(source.json.document)
     if tasks is None:
         raise AnnotationError(f"{source.path}: not a list of Label Studio tasks")
-    rows, several = Rows(), 0
+    rows, several, untouched = Rows(), 0, 0
     for i, task in enumerate(tasks):
         where = f"{source.path}: task {task.get('id', i)}"
         name = _media_name(task)
@@ -62,17 +62,23 @@ def read(source: Source, hints: Hints) -> Annotations:
                 raise ValueError(f"video {name!r} is in an earlier task too")
             annotations = _finished(task)
             several += len(annotations) > 1
+            untouched += not annotations
             if annotations:
                 _read_task(_chosen(annotations), _task_facts(task, hints), (name, where), rows)
         except (TypeError, ValueError) as error:
             rows.refuse(name, where, error, Loss.VIDEO)
-    note = f"{several} task(s) have several annotations: the ground truth, or the latest, is taken"
+    if untouched == len(tasks):
+        raise AnnotationError(
+            f"{source.path}: nobody has annotated any of its tasks; predictions are not "
+            "annotations: submit them in Label Studio, and export again"
+        )
+    notes = (
+        (several, "have several annotations: the ground truth, or the latest, is taken"),
+        (untouched, "have no annotations, and are passed over"),
+    )
+    said = tuple(f"of {len(tasks)} tasks {count} {what}" for count, what in notes if count)
     return Annotations(
-        source.path,
-        "labelstudio",
-        rows.videos(),
-        tuple(rows.problems),
-        assumptions=(note,) if several else (),
+        source.path, "labelstudio", rows.videos(), tuple(rows.problems), assumptions=said
     )
 
 

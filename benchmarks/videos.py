@@ -1,0 +1,105 @@
+"""From videos to AR@AN: extract, train, propose from the video files, evaluate; beside guesses.
+
+    python -m benchmarks.videos jhmdb-spliced/ --keep work/ --seed 0 --seed 1
+
+Every step is what a user's command does. Each stream and each share of the training videos is a
+line a seed, then mean and sample standard deviation. What lies in `--keep` is not made again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from time import perf_counter
+
+import click
+
+from actspan import Bundle, Dataset, evaluate_recall
+from actspan.cli.train import drawn_report
+from actspan.data.annotations import read_annotations
+from actspan.moments import VideosRequest, propose_videos
+from actspan.training import Report, train, trainable
+from actspan.video import ExtractRequest, extract_videos
+from benchmarks.accuracy import mean, print_row, reduced, spread
+from benchmarks.guesses import print_guesses
+from benchmarks.measure import print_machine
+
+STREAMS = ("both", "appearance", "motion")
+JUDGED = "validation"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Where the videos are, and where what is made of them lies."""
+
+    source: Path
+    keep: Path
+
+    def features(self, streams: str) -> Dataset:
+        """The features of one of the streams, or both."""
+        out = self.keep / f"features-{streams}"
+        extract_videos(ExtractRequest((str(self.source),), out, streams=streams))
+        return trainable(Dataset.load(out))
+
+    def model(self, streams: str, share: float, seed: int, report: Report) -> Bundle:
+        """Trained on a share of the training videos."""
+        out = self.keep / f"model-{streams}-{share:g}-{seed}"
+        if (out / "model.toml").is_file():
+            return Bundle.load(out)
+        return train(reduced(self.features(streams), share, seed), out, seed=seed, report=report)
+
+    def judge(self, bundle: Bundle) -> tuple[dict[str, float], str]:
+        """AR@AN and AUC of what is proposed from the video files, and the pace of that."""
+        request = VideosRequest(bundle.path, (str(self.source),), subset=JUDGED)
+        found = propose_videos(request)
+        proposals = {video.id: video.proposals for video in found.videos}
+        videos = read_annotations(self.source).videos
+        film = sum(video.seconds for video in found.videos)
+        pace = f"{film / found.seconds:.1f}x real time"
+        return evaluate_recall(videos, proposals, subset=JUDGED).summary(), pace
+
+
+def run(work: Work, streams: str, share: float, seeds: tuple[int, ...], report: Report) -> None:
+    """A line a seed, mean and spread."""
+    name = streams if share == 1 else f"{streams}, {share:g} of the videos"
+    rows = []
+    for seed in seeds:
+        begin = perf_counter()
+        bundle = work.model(streams, share, seed, report)
+        seconds = perf_counter() - begin
+        row, pace = work.judge(bundle)
+        rows.append(row)
+        print_row(f"seed {seed}", row, f"{seconds:.0f} s, then {pace}")
+    print_row(name, mean(rows), f"mean of {len(rows)}")
+    print_row("", spread(rows), "spread")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.argument("videos", type=click.Path(path_type=Path, exists=True))
+@click.option("--keep", required=True, type=click.Path(path_type=Path), help="Features and models.")
+@click.option("--streams", multiple=True, type=click.Choice(STREAMS), default=("both",))
+@click.option("--share", multiple=True, type=float, default=(1.0,), help="Of the training videos.")
+@click.option("--seed", "seeds", multiple=True, type=int, default=(0, 1, 2))
+def main(
+    videos: Path,
+    keep: Path,
+    streams: tuple[str, ...],
+    share: tuple[float, ...],
+    seeds: tuple[int, ...],
+) -> None:
+    """Judge models of VIDEOS, a dataset folder with videos/ and both subsets; percent.
+
+    \b
+    Example:
+      python -m benchmarks.videos jhmdb-spliced/ --keep work/ --streams both --streams motion
+    """
+    print_machine()
+    print_guesses(read_annotations(videos).videos, JUDGED, draws=10)
+    with drawn_report() as report:
+        for kind, part in product(streams, share):
+            run(Work(videos, keep), kind, part, seeds, report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The same hostile files for every reader: refused by name, or read, in little time and memory."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fuzz.targets import TARGETS
+from tests.hostile.guard import Guard
+
+TIB = 2**40
+READERS = [
+    pytest.param(target, reader.file, id=f"{target}-{reader.file}")
+    for target, readers in TARGETS.items()
+    for reader in readers
+]
+
+
+def pipe(path: Path) -> None:
+    """Reading it waits for a writer."""
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    """Reading it never ends."""
+    path.symlink_to("/dev/zero")
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def sparse(path: Path) -> None:
+    """Nothing on the disk, everything in memory."""
+    with path.open("wb") as stream:
+        stream.truncate(TIB)
+
+
+def bomb(path: Path) -> None:
+    """A zip archive of half a gigabyte of zeros, in half a megabyte."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in ("a.npy", "archive/data.pkl"):
+            with archive.open(name, "w") as stream:
+                for _ in range(288):
+                    stream.write(bytes(2**20))
+
+
+def content(data: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(data)
+
+
+class Payload:
+    """What touches a file when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.system, ("touch /tmp/actspan-was-unpickled",)
+
+
+ATTACKS: dict[str, Callable[[Path], object]] = {
+    "empty": content(b""),
+    "folder": Path.mkdir,
+    "pipe": pipe,
+    "device": device,
+    "loop of links": loop,
+    "sparse": sparse,
+    "zip bomb": bomb,
+    "pickle": content(pickle.dumps(Payload(), protocol=2)),
+    "deep lists": content(b"[" * 100_000),
+    "deep objects": content(b'{"a":' * 100_000),
+    "deep and whole": content(b'{"database":' + b"[" * 900 + b"]" * 900 + b"}"),
+    "deep tables": content(b"a=" + b"[" * 10_000),
+    "dotted keys": content(b"a." * 20_000 + b"a = 1\n"),
+    "many digits": content(b"a = " + b"9" * 10_000 + b"\n"),
+    "numbers of JSON": content(b'{"results": {"a": [' + b"9" * 10_000 + b"]}}"),
+    "long line": content(b"node: " * 500_000),
+    "nothing but zeros": content(bytes(100_000)),
+    "not UTF-8": content(b"\xff\xfe\xfa" * 1000),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize(("target", "file"), READERS)
+def test_refused_by_name_or_read(
+    target: str, file: str, attack: str, guard: Guard, tmp_path: Path
+) -> None:
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    ATTACKS[attack](path)
+    answer = guard.read(target, file, path)
+    assert answer.ours, f"{answer.error}: {answer.message}"
+    if answer.error:
+        assert str(tmp_path) in answer.message
+        assert len(answer.message) < 12_000
+    assert not Path("/tmp/actspan-was-unpickled").exists()
