@@ -161,7 +161,11 @@ def decode_shard(plan: Plan, number: int, stream: IO[bytes], *, where: str) -> I
             return
         if isinstance(frame, _Head | _Tail):
             break
-        yield frame.problem if isinstance(frame, _Gone) else _outcome(frame)
+        try:
+            result = frame.problem if isinstance(frame, _Gone) else _outcome(frame)
+        except ValueError as error:  # arrays that are no arrays, or do not fit each other
+            raise ShardError(f"{where}: damaged: {error}") from error
+        yield result
     raise ShardError(f"{where}: damaged or cut short")
 
 
@@ -175,7 +179,7 @@ def _frames(stream: IO[bytes], where: str) -> Iterator[_Frame]:
             raise ShardError(f"{where}: damaged or cut short")
         try:
             yield _decode(data)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise ShardError(f"{where}: damaged: {error}") from error
 
 
