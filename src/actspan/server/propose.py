@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,7 @@ from actspan.types import Features, Float32
 
 NPY = "application/x-npy"
 FEATURE_MEDIA = {NPY: BINARY, ARROW: BINARY, "application/octet-stream": BINARY}
+_LARGE = 1 << 22  # bytes from which on other requests should not wait for their conversion
 FEATURES = "An npy or Arrow IPC file of features, (n, C): a row a snippet."
 
 
@@ -61,7 +63,8 @@ def router(model: ServedModel, bodies: Bodies, limits: Limits, decoder: Decoder)
                 raise ProblemError(
                     413, f"it lasts longer than the {limits.recording_seconds:g} s allowed here"
                 )
-            features = await asyncio.to_thread(Features, array, wish.stride, wish.length)
+            make = partial(Features, array, wish.stride, wish.length)
+            features = make() if array.nbytes < _LARGE else await asyncio.to_thread(make)
             (found,) = await model.videos.answer([features], 1)
         chosen = wish.chosen(found)
         if ARROW in request.headers.get("accept", ""):
