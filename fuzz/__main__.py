@@ -9,9 +9,11 @@ import resource
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -21,6 +23,7 @@ from fuzz.targets import TARGETS
 
 MEMORY = 3000  # MB a process may take: torch and a runtime are in it
 TIMEOUT = 60  # seconds an input may take, of the clock: a busy machine must not count as a hang
+MOST_DEATHS = 20  # of a target: enough to look into
 _FIGURES = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+)")
 
 
@@ -45,7 +48,7 @@ def fuzz(target: str, folder: Path, seconds: int, seed: int) -> Record:
     for name in ("corpus", "deaths"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     record = Record(target, seed)
-    while (left := round(seconds - record.seconds)) > 0:
+    while (left := round(seconds - record.seconds)) > 0 and len(record.deaths) < MOST_DEATHS:
         died = _run(record, folder, left, seed + len(record.deaths))
         if died is None:
             break
@@ -68,32 +71,38 @@ def _run(record: Record, folder: Path, seconds: int, seed: int) -> str | None:
     }
     words = [f"-{key}={value}" for key, value in options.items()]
     command = [sys.executable, "-m", "fuzz.child", record.target, str(folder), *words]
-    begin, executions, log = time.monotonic(), 0, folder / "log.txt"
     used = _processor_seconds()
-    with log.open("ab") as stream:
+    with (folder / "log.txt").open("ab") as log:
         process = subprocess.Popen(
             [*command, str(folder / "corpus"), str(folder / "seeds")],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
         assert process.stderr is not None
-        tail: list[str] = []
-        for line in process.stderr:
-            stream.write(line)
-            stream.flush()
-            text = line.decode(errors="replace").rstrip()
-            tail = [*tail[-30:], text]
-            if found := _FIGURES.match(text):
-                executions = int(found[1])
-                record.coverage = int(found[2])
-                record.first_coverage = record.first_coverage or record.coverage
-        code = process.wait()
-    record.seconds += time.monotonic() - begin
+        tail = _follow(process.stderr, log, record)
+    code = process.wait()
     record.processor += _processor_seconds() - used
-    record.executions += executions
     if code == 0:
         return None
     return next((line for line in tail if "ERROR:" in line), f"exit code {code}")
+
+
+def _follow(lines: IO[bytes], log: IO[bytes], record: Record) -> list[str]:
+    """Take down what libFuzzer says until it ends; its last lines. Start-up does not count."""
+    begin, executions, tail = None, 0, deque[str](maxlen=30)
+    for line in lines:
+        log.write(line)
+        log.flush()
+        text = line.decode(errors="replace").rstrip()
+        tail.append(text)
+        if "INITED" in text:
+            begin = time.monotonic()
+        if found := _FIGURES.match(text):
+            executions, record.coverage = int(found[1]), int(found[2])
+            record.first_coverage = record.first_coverage or record.coverage
+    record.seconds += 0 if begin is None else time.monotonic() - begin
+    record.executions += executions
+    return list(tail)
 
 
 def _processor_seconds() -> float:

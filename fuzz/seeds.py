@@ -22,12 +22,13 @@ from actspan.data.store.writer import Row, write_shards
 from actspan.data.timebase import SnippetGrid
 from actspan.data.windows import Window
 from actspan.export.graph import build_pem, build_tem
+from actspan.pipeline import Outcome
 from actspan.run import _CandidateWriter, write_info
 from actspan.staged.stage import DatasetRecord, write_stage_file
 from actspan.staged.table import Item, TableWriter
-from actspan.types import Proposals, Video
+from actspan.types import BoundaryScores, Proposals, Video
 from actspan.video.projection import Projection
-from fuzz.targets import TARGETS
+from fuzz.targets import PLAN, TARGETS, encode_frames
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -165,11 +166,26 @@ def _manifest(path: Path) -> None:
     ).save(path.parent)
 
 
-def _candidates(path: Path) -> None:
-    side = np.array([0.5, 0.25], np.float32)
-    found = Proposals(
-        _PROPOSALS.start / 10, _PROPOSALS.end / 10, np.array([0.25, 0.0625]), side, side
+def _plan(path: Path) -> None:
+    path.write_bytes(PLAN.to_bytes().partition(b"\n")[2].rstrip())
+
+
+def _computed(path: Path) -> None:
+    outcome = Outcome(
+        "a", 10.0, BoundaryScores(*np.full((3, 4), 0.5, np.float32)), *_found(), _PROPOSALS
     )
+    frame = encode_frames([outcome])[1]
+    path.write_bytes(frame[8:])  # without its size and checksum
+
+
+def _found() -> tuple[Proposals, Any]:
+    side = np.array([0.5, 0.25], np.float32)
+    product = np.array([0.25, 0.0625])
+    return Proposals(_PROPOSALS.start / 10, _PROPOSALS.end / 10, product, side, side), side
+
+
+def _candidates(path: Path) -> None:
+    found, side = _found()
     outcome: Any = SimpleNamespace(
         id="a", offset=0.0, seconds=10.0, candidates=found, confidence=side
     )
@@ -319,7 +335,12 @@ _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
         "inputs.csv": (_text("input,crc32\na,123\n"),),
         "extracted.jsonl": (_text(_JOURNAL),),
     },
-    "store": {"00000.arrow": (_shard(None), _shard(4)), "candidates.arrow": (_candidates,)},
+    "store": {
+        "00000.arrow": (_shard(None), _shard(4)),
+        "candidates.arrow": (_candidates,),
+        "plan.json": (_plan,),
+        "000000.shard": (_computed,),
+    },
     "bundle": {
         "model.toml": (_bundle_file("model.toml"),),
         "tem.safetensors": (_bundle_file("tem.safetensors"), _bundle_file("pem.safetensors")),

@@ -5,6 +5,10 @@ The first byte of an input says which reader of the group takes the rest, as the
 
 from __future__ import annotations
 
+import hashlib
+import io
+import struct
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +26,7 @@ from actspan.data.annotations import read_annotations, write_annotations
 from actspan.data.annotations.activitynet import document_of
 from actspan.data.dataset import Dataset
 from actspan.data.detections import read_detections
+from actspan.data.problems import Problem
 from actspan.data.readers import list_entries, read_array
 from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles
@@ -41,6 +46,8 @@ from actspan.server.inference.tensors import (
     write_answer,
 )
 from actspan.server.problems import ProblemError
+from actspan.shards.plan import Plan
+from actspan.shards.records import decode_shard, encode_shard
 from actspan.staged.dumps import Dumps
 from actspan.staged.stage import Stage
 from actspan.staged.table import Table
@@ -87,15 +94,40 @@ def shard(path: Path) -> None:
             found = open_shard(path, kept)
         except ActSpanError:
             continue
-        for _, packed in found.entries():
-            packed.values.sum()
-            _ = packed.grid
+        for row, _ in enumerate(found.ids()):
+            found.rows(row).sum()
+            found.grid(row)
 
 
 def candidates(path: Path) -> None:
     """Candidates of a run."""
     for found in Run(path.parent, {}).candidates():
         found.proposals.start.sum()
+
+
+PLAN = Plan(made_from={}, keeps="run", videos=("a", "b"), shard_size=2)
+
+
+def plan(path: Path) -> None:
+    """The plan of an unfinished run, behind a checksum that fits."""
+    text = path.read_bytes()
+    checksum = hashlib.sha256(text).hexdigest().encode()
+    len(Plan.from_bytes(checksum + b"\n" + text, where=str(path)))
+
+
+def computed(path: Path) -> None:
+    """A shard of an unfinished run with one record, whose checksum fits."""
+    record = path.read_bytes()
+    first, _, last = encode_frames([Problem("a", "f", "p", "r")])
+    frame = struct.pack("<II", len(record), zlib.crc32(record)) + record
+    stream = io.BytesIO(first + frame + last)
+    list(decode_shard(PLAN, 0, stream, where=str(path)))
+
+
+def encode_frames(results: list[Any]) -> list[bytes]:
+    """What a shard begins with, a frame for each result, and its end."""
+    magic, head, *frames, tail = encode_shard(PLAN, 0, results)
+    return [magic + head, *frames, tail]
 
 
 def weights(path: Path) -> None:
@@ -206,7 +238,12 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
         Reader("inputs.csv", lambda p: Dumps(p.parent).record()),
         Reader("extracted.jsonl", lambda p: Journal(p.parent)),
     ),
-    "store": (Reader("00000.arrow", shard), Reader("candidates.arrow", candidates)),
+    "store": (
+        Reader("00000.arrow", shard),
+        Reader("candidates.arrow", candidates),
+        Reader("plan.json", plan),
+        Reader("000000.shard", computed),
+    ),
     "bundle": (
         Reader("model.toml", lambda p: Bundle.load(p.parent)),
         Reader("tem.safetensors", weights),

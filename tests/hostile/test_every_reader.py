@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,6 @@ from fuzz.targets import TARGETS
 from tests.hostile.guard import Guard
 
 TIB = 2**40
-READERS = [
-    pytest.param(target, reader.file, id=f"{target}-{reader.file}")
-    for target, readers in TARGETS.items()
-    for reader in readers
-]
 
 
 def pipe(path: Path) -> None:
@@ -41,13 +38,16 @@ def sparse(path: Path) -> None:
         stream.truncate(TIB)
 
 
-def bomb(path: Path) -> None:
+@cache
+def bomb() -> bytes:
     """A zip archive of half a gigabyte of zeros, in half a megabyte."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in ("a.npy", "archive/data.pkl"):
             with archive.open(name, "w") as stream:
                 for _ in range(288):
                     stream.write(bytes(2**20))
+    return data.getvalue()
 
 
 def content(data: bytes) -> Callable[[Path], object]:
@@ -61,14 +61,16 @@ class Payload:
         return os.system, ("touch /tmp/actspan-was-unpickled",)
 
 
-ATTACKS: dict[str, Callable[[Path], object]] = {
-    "empty": content(b""),
+FILES: dict[str, Callable[[Path], object]] = {
     "folder": Path.mkdir,
     "pipe": pipe,
     "device": device,
     "loop of links": loop,
     "sparse": sparse,
-    "zip bomb": bomb,
+}
+CONTENTS: dict[str, Callable[[Path], object]] = {
+    "empty": content(b""),
+    "zip bomb": lambda path: path.write_bytes(bomb()),
     "pickle": content(pickle.dumps(Payload(), protocol=2)),
     "deep lists": content(b"[" * 100_000),
     "deep objects": content(b'{"a":' * 100_000),
@@ -83,17 +85,25 @@ ATTACKS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize(("target", "file"), READERS)
+CASES = [
+    pytest.param(target, reader.file, write, id=f"{reader.file} of {target}: {name}")
+    for target, readers in TARGETS.items()
+    for reader in readers
+    for name, write in {**(FILES if target != "http" else {}), **CONTENTS}.items()
+]  # a body is no file
+
+
+@pytest.mark.parametrize(("target", "file", "write"), CASES)
 def test_refused_by_name_or_read(
-    target: str, file: str, attack: str, guard: Guard, tmp_path: Path
+    target: str, file: str, write: Callable[[Path], object], guard: Guard, tmp_path: Path
 ) -> None:
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)
-    ATTACKS[attack](path)
+    write(path)
     answer = guard.read(target, file, path)
     assert answer.ours, f"{answer.error}: {answer.message}"
-    if answer.error:
+    if answer.error and target != "http":
         assert str(tmp_path) in answer.message
+    if answer.error:
         assert len(answer.message) < 12_000
     assert not Path("/tmp/actspan-was-unpickled").exists()

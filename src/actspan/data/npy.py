@@ -66,7 +66,9 @@ def read_header(stream: IO[bytes], size: int) -> Header:
     if dtype.kind not in "fiu":
         raise ValueError(f"it holds {dtype}, not numbers")
     offset = stream.tell()
-    if any(n < 0 for n in shape) or math.prod(shape) * dtype.itemsize > size - offset:
+    if any(n < 0 for n in shape):
+        raise ValueError(f"its header says shape {shape}")
+    if math.prod(shape) * dtype.itemsize > size - offset:
         raise ValueError("it is shorter than its header says")
     return Header(tuple(map(int, shape)), "F" if is_fortran else "C", dtype, offset)
 

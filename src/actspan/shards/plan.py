@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from actspan.config import FeatureSpec
+from actspan.data.decoding import NOT_JSON
 from actspan.data.problems import Problem
 from actspan.errors import ResultError
 
@@ -109,8 +110,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         try:
             found: int = msgspec.json.decode(text)["format"]
             if found == _FORMAT:
-                return msgspec.json.decode(text, type=cls)
-        except (msgspec.DecodeError, msgspec.ValidationError, KeyError, TypeError) as error:
+                plan = msgspec.json.decode(text, type=cls)
+                if plan.shard_size >= 1:
+                    return plan
+                raise TypeError("shards of no videos")
+        except (*NOT_JSON, KeyError, TypeError) as error:
             raise ResultError(f"{where}: not a plan: {error}; start anew: --force") from error
         raise ResultError(
             f"{where}: format {found}, this version reads {_FORMAT}; start the run anew: --force"

@@ -129,9 +129,7 @@ class RemoteShard:
             raise
 
     def _fetch(self, number: int) -> tuple[NDArray[Any], Int64]:
-        batch = self._read((), [number])[0]
-        batch.validate(full=True)
-        return rows_of(batch, self._manifest)
+        return rows_of(self._read((), [number])[0], self._manifest)
 
     def _read(self, columns: tuple[int, ...], numbers: list[int] | None) -> list[Any]:
         """Record batches (all for None), of some columns (all for none)."""
@@ -145,7 +143,10 @@ class RemoteShard:
                 if not columns and reader.schema != schema_of(self._manifest):
                     raise damaged(self.name, f"its columns are not those that {MANIFEST} gives")
                 wanted = range(reader.num_record_batches) if numbers is None else numbers
-                return [reader.get_batch(number) for number in wanted]
+                batches = [reader.get_batch(number) for number in wanted]
+                for batch in batches:
+                    batch.validate(full=True)  # an offset may lie anywhere
+                return batches
         except (ValueError, pa.ArrowException) as error:
             raise damaged(self.name, str(error).partition("\n")[0]) from error
 
