@@ -206,6 +206,11 @@ def test_what_cannot_be_is_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_is_no_folder(result: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    assert "is a file; elan has a file a video" in bad(result, tmp_path / "out", "--to", "elan")
+
+
 def test_annotations_have_no_scores(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a,1,2,x\n")
     assert "no scores" in bad(tmp_path / "a.csv", tmp_path / "out", "--to", "vtt", "--top", 3)

@@ -12,12 +12,8 @@ from typing import Any, Literal
 import numpy as np
 
 from actspan.data.annotations.base import canonical_subset
-from actspan.data.annotations.forms import (
-    DATASET_JSON,
-    read_annotations,
-    writable_form,
-    write_annotations,
-)
+from actspan.data.annotations.forms import DATASET_JSON, read_annotations
+from actspan.data.annotations.saving import writable_form, write_annotations
 from actspan.data.check import good_segments
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.videos import Videos
