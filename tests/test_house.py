@@ -36,6 +36,7 @@ ROOMS = [
     "shards",
     "proposing",
     "moments",
+    "exchange",
     "staged",
     "evaluation",
     "verify",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -46,6 +47,12 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what `atomic_file` left beside `path` where its process was killed."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+        partial.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -162,7 +162,7 @@ def test_bad_usage_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
 
 def test_the_choices_are_the_table_of_forms() -> None:
     assert set(annotate._READ) == FORMS.keys()
-    assert set(annotate._WRITTEN) == {f.name for f in FORMS.values() if f.write is not None}
+    assert set(annotate._WRITTEN) == {f.name for f in FORMS.values() if f.suffix}
 
 
 def test_every_option_says_what_it_does() -> None:

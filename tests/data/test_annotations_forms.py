@@ -366,7 +366,7 @@ def test_label_studio_takes_one_finished_annotation(tmp_path: Path) -> None:
         ("b", ("truth",)),
         ("d", ()),
     ]
-    assert "2 task(s) have several annotations" in found.assumptions[0]
+    assert "of 4 tasks 2 have several annotations" in found.assumptions[0]
 
 
 def test_label_studio_boxes_tell_the_rate_and_are_passed_over(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from actspan import Dataset, evaluate_recall
 from actspan.data.check import check_dataset
-from actspan.data.store import Manifest, Packed, find_manifest, open_shard
+from actspan.data.store import Manifest, Packed, Places, find_manifest, open_shard
 from actspan.data.store.pack import PackRequest, PackSummary, pack_dataset
 from actspan.data.store.verify import verify_store
 from actspan.errors import ActSpanError, ConfigError, DatasetError, StoreError
@@ -289,7 +289,7 @@ def test_a_damaged_shard_never_crashes(shard: tuple[Path, Manifest], data: st.Da
     bad.write_bytes(clean)
     flip_byte(bad, place)
     with suppress(StoreError):
-        for _, entry in open_shard(bad, manifest).entries():
+        for entry in Places([open_shard(bad, manifest)]).values():
             assert entry.values.sum() is not None  # every byte can be touched
 
 
@@ -394,6 +394,6 @@ def test_one_shard_is_read_without_the_others(folder: Path, tmp_path: Path) -> N
         file.unlink()
     opened = open_shard(second, manifest)
     assert len(opened) == manifest.shards[1].videos
-    for name, entry in opened.entries():
+    for name, entry in Places([opened]).items():
         expected = np.load(folder / "features" / f"{name}.npy")
         np.testing.assert_array_equal(entry.values, expected)

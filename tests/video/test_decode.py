@@ -94,12 +94,20 @@ def test_a_crop_is_the_middle(tmp_path: Path) -> None:
     assert Painter(Size(40, 10), config).draw(image).shape == (40, 10, 3)
 
 
-def test_pixels_are_normalised() -> None:
-    pixels = np.array([[[0, 51, 255]]], dtype=np.uint8)
-    config = PictureConfig(mean=(0.0, 0.2, 0.5), std=(1.0, 1.0, 0.5))
-    np.testing.assert_allclose(normalise(pixels, config), [[[0, 0, 1]]], atol=1e-6)
+@pytest.mark.parametrize(
+    "axes", [pytest.param((2, 0, 1), id="CHW"), pytest.param((0, 1, 2), id="HWC")]
+)
+def test_pixels_are_normalised(axes: tuple[int, ...]) -> None:
+    pixels = np.array([[[0, 51, 255], [255, 0, 0]]], dtype=np.uint8)  # (1, 2, 3)
+    share = PictureConfig(mean=(0.0, 0.2, 0.5), std=(1.0, 1.0, 0.5))
     plain = PictureConfig(mean=(1.0, 1.0, 1.0), std=(2.0, 2.0, 2.0), range=255)
-    np.testing.assert_allclose(normalise(pixels, plain), [[[-0.5, 25, 127]]], atol=1e-5)
+    for config, wanted in (
+        (share, [[0, 0, 1], [1, -0.2, -1]]),
+        (plain, [[-0.5, 25, 127], [127, -0.5, -0.5]]),
+    ):
+        values = normalise(pixels, config, axes)
+        np.testing.assert_allclose(values, np.transpose([wanted], axes), atol=1e-5)
+        assert values.flags.c_contiguous
 
 
 def test_a_file_that_was_cut_off(tmp_path: Path) -> None:

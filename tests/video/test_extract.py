@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,6 +122,39 @@ def test_a_torn_journal_is_mended(request_: ExtractRequest) -> None:
     journal.write_bytes(journal.read_bytes()[:-20])
     assert extract_videos(request_).videos == 1
     assert extract_videos(request_).videos == 0
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from actspan.video import ExtractRequest, extract_videos
+from actspan.video.storage import FeatureWriter
+
+whole = FeatureWriter.finish
+
+def finish(writer):
+    if writer._path.stem == "three":
+        os.kill(os.getpid(), signal.SIGKILL)
+    whole(writer)
+
+FeatureWriter.finish = finish
+source, out, encoder = sys.argv[1:]
+extract_videos(ExtractRequest((source,), Path(out), encoder, precision="float32"))
+"""
+
+
+def test_after_a_kill_the_rest_is_done_and_nothing_else(
+    request_: ExtractRequest, source: Path, tmp_path: Path
+) -> None:
+    words = [sys.executable, "-c", KILLED, str(source), str(request_.out), request_.backbone]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    done = extract_videos(request_)
+    assert (done.videos, done.kept) == (2, 1)
+    extract_videos(replace(request_, out=tmp_path / "at once"))
+    once, again = (sorted(out.rglob("*")) for out in (tmp_path / "at once", request_.out))
+    assert [path.name for path in once] == [path.name for path in again]
+    for path, other in zip(once, again, strict=True):
+        assert path.is_dir() or path.suffix == ".jsonl" or path.read_bytes() == other.read_bytes()
 
 
 @pytest.mark.parametrize(

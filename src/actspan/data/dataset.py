@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +23,7 @@ from actspan.data.recording import Recording
 from actspan.data.rescale import Edge
 from actspan.data.store import Manifest, Packed, find_manifest, open_shards
 from actspan.data.timebase import snippet_grid
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
 
@@ -45,11 +46,12 @@ class Dataset:
     ----------
     path : Path
         The dataset folder.
-    videos : tuple of Video
+    videos : Videos
+        Given as any iterable of `Video`.
     entries : mapping of video id to Entry or Packed
         Where each video's features lie.
-    annotated : frozenset of str
-        Every video that the source knows, in whichever subset.
+    known : Videos
+        Every video of the source, in whichever subset.
     spec : FeatureSpec
         What the features are; `actspan.data.check.check_dataset` settles what is not given.
     form : str
@@ -69,18 +71,14 @@ class Dataset:
     """
 
     path: Path
-    videos: tuple[Video, ...]
+    videos: Videos
     entries: Mapping[str, Entry | Packed]
-    annotated: frozenset[str]
+    known: Videos
     spec: FeatureSpec
     form: str = "activitynet"
     assumptions: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     packing: Manifest | None = None
-    _by_id: dict[str, Video] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_id", {video.id: video for video in self.videos})
 
     @classmethod
     def load(cls, path: Path | str, *, features: bool = True) -> Self:
@@ -113,7 +111,7 @@ class Dataset:
                     "and no features (features/)"
                 )
             note = f"no annotations in {path}: every feature file is taken as a video"
-            videos = tuple(Video(id=name, duration=float("nan")) for name in entries)
+            videos = Videos(Video(id=name, duration=float("nan")) for name in entries)
             form = "features"
             assumptions: tuple[str, ...] = (note,)
         else:
@@ -126,7 +124,7 @@ class Dataset:
             path=path,
             videos=videos,
             entries=entries,
-            annotated=frozenset(video.id for video in videos),
+            known=videos,
             spec=spec,
             form=form,
             assumptions=assumptions,
@@ -141,10 +139,10 @@ class Dataset:
         return iter(self.videos)
 
     def __contains__(self, video_id: str) -> bool:
-        return video_id in self._by_id
+        return video_id in self.videos.places
 
     def __getitem__(self, video_id: str) -> Video:
-        return self._by_id[video_id]
+        return self.videos[self.videos.places[video_id]]
 
     @property
     def edge(self) -> Edge:
@@ -163,12 +161,7 @@ class Dataset:
         """
         if name is None:
             return self
-        name = canonical_subset(name)
-        chosen = tuple(video for video in self.videos if video.subset == name)
-        if not chosen:
-            there = ", ".join(sorted({repr(video.subset) for video in self.videos})) or "no videos"
-            raise AnnotationError(f"{self.path}: no video in subset {name!r}; there are: {there}")
-        return replace(self, videos=chosen)
+        return replace(self, videos=self.videos.subset(canonical_subset(name), self.path))
 
     def with_labels(self, patterns: Sequence[str]) -> Self:
         """Keep the instances whose labels match a pattern; see `actspan.data.labels`.
@@ -180,9 +173,9 @@ class Dataset:
         """
         return replace(self, videos=with_labels(self.videos, patterns))
 
-    def select(self, videos: Sequence[Video]) -> Self:
+    def select(self, videos: Iterable[Video]) -> Self:
         """Keep exactly these videos (as given: their segments may have changed)."""
-        return replace(self, videos=tuple(videos))
+        return replace(self, videos=Videos.of(videos))
 
     def require_fit(self, config: PipelineConfig) -> None:
         """Refuse a model for which the features were packed in the wrong way.
@@ -224,7 +217,7 @@ class Dataset:
         channels = self.spec.channels
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
-        grid = snippet_grid(self._by_id[video_id], self.spec, len(values))
+        grid = snippet_grid(self[video_id], self.spec, len(values))
         return Recording(entry, values, grid)
 
 

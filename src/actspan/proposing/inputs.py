@@ -43,7 +43,7 @@ def jobs_from_features(
     """Check as `check_features`; the dataset without what is bad, and its jobs."""
     dataset = check_features(dataset, bundle, on_error, report)
     mapped = bundle.config.mode == "window"  # long recordings are read in parts
-    return dataset, (Job(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in dataset.videos)
+    return dataset, (Job(v, partial(dataset.open, v, mapped=mapped)) for v in dataset.videos.ids)
 
 
 def check_scores(
@@ -61,12 +61,12 @@ def check_scores(
     if on_error == "fail":
         stop_on_errors(problems)
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
-    videos = [v for v in dataset.videos if v.id not in lost]
-    if not videos:
+    places = [place for place, name in enumerate(dataset.videos.ids) if name not in lost]
+    if not places:
         stop_with_none_left(problems, len(dataset))
     checked = replace(
         dataset,
-        videos=tuple(videos),
+        videos=dataset.videos.select(places),
         problems=tuple(problems),
         assumptions=(*dataset.assumptions, note),
     )
@@ -86,7 +86,7 @@ def _score_problems(
         elif what := _unreadable(scores, video.id):
             yield Problem(video.id, file, what, "compute them again, or leave it out")
     for name in scores.ids:
-        if name not in dataset.annotated:
+        if name not in dataset.known.places:
             yield Problem(name, file, "scores without annotation", "check it", Loss.NOTHING)
 
 

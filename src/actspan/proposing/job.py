@@ -110,7 +110,7 @@ def _plan(
         dataset = check_features(dataset, bundle, request.on_error, report)
     else:
         dataset, seconds = check_scores(dataset, scores, request.on_error)
-    videos = tuple(video.id for video in dataset)
+    videos = tuple(dataset.videos.ids)
     mode = bundle.config.mode
     plan = Plan(
         made_from=made_from(request, bundle),

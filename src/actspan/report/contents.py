@@ -10,6 +10,7 @@ from typing import Any
 from actspan.data.annotations import find_annotations, read_annotations
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.results import read_result
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, ConfigError
 from actspan.evaluation.calibration import Calibration, calibrate
 from actspan.evaluation.detection import DetectionResult, evaluate_detection
@@ -93,7 +94,7 @@ class Contents:
     Attributes
     ----------
     sides : tuple of Side
-    videos : tuple of Video
+    videos : Videos
         Those of the subset, or every video of a result where there is no ground truth; then their
         duration is NaN.
     source : str
@@ -104,7 +105,7 @@ class Contents:
     """
 
     sides: tuple[Side, ...]
-    videos: tuple[Video, ...]
+    videos: Videos
     source: str
     subset: str
     notes: tuple[str, ...]
@@ -234,9 +235,9 @@ def _recorded_truth(sides: Sequence[Side]) -> Path | None:
     return None
 
 
-def _unannotated(sides: Sequence[Side]) -> tuple[Video, ...]:
+def _unannotated(sides: Sequence[Side]) -> Videos:
     names = dict.fromkeys(name for side in sides for name in side.proposals)
-    return tuple(Video(name, float("nan")) for name in names)
+    return Videos(Video(name, float("nan")) for name in names)
 
 
 def _judge(side: Side, videos: Sequence[Video], truth: Truth, progress: Progress | None) -> Side:

@@ -206,7 +206,7 @@ class Backbone:
         return vectors
 
     def _run(self, pixels: NDArray[np.uint8]) -> Float32:
-        values = normalise(pixels, self.file.pictures).transpose(self._axes)
+        values = normalise(pixels, self.file.pictures, self._axes)
         vectors = next(iter(self._session.run({self._input: values}).values()))
         while vectors.ndim > 2 and vectors.shape[-1] == 1:  # (n, C, 1, 1): pooled, not flattened
             vectors = vectors[..., 0]

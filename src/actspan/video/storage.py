@@ -12,7 +12,7 @@ import numpy as np
 
 from actspan.config import FeatureSpec, to_dict
 from actspan.errors import ActSpanError, DataError
-from actspan.files import atomic_file
+from actspan.files import atomic_file, remove_leftovers
 from actspan.types import Float32
 
 JOURNAL = "extracted.jsonl"
@@ -36,6 +36,7 @@ class FeatureWriter:
         self.rows = 0
 
     def __enter__(self) -> Self:
+        remove_leftovers(self._path)
         self._stream: IO[bytes] = self._stack.enter_context(atomic_file(self._path))
         self._header()
         self._data = self._stream.tell()

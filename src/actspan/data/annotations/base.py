@@ -16,6 +16,7 @@ import numpy as np
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
 from actspan.types import Video
 
@@ -37,7 +38,7 @@ class Annotations:
         The file or folder they were read from.
     form : str
         Name of its form: "activitynet", "authors", "csv", ...
-    videos : tuple of Video
+    videos : Videos
         In the source's order; segments as annotated.
     problems : tuple of Problem
         Entries and rows that could not be read, repeated ids.
@@ -49,7 +50,7 @@ class Annotations:
 
     path: Path
     form: str
-    videos: tuple[Video, ...]
+    videos: Videos
     problems: tuple[Problem, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
@@ -132,7 +133,7 @@ class Source:
     @property
     def may_be_json(self) -> bool:
         """Whether it is worth a try: a file whose name does not say otherwise."""
-        other = (".eaf", ".csv", ".tsv", ".txt")
+        other = (".eaf", ".vtt", ".csv", ".tsv", ".txt")
         return not self.path.is_dir() and self.path.suffix.lower() not in other
 
 
@@ -307,9 +308,9 @@ class Rows:
         remedy = "mend the row, or remove it" if loss is Loss.SEGMENT else "mend it, or remove it"
         self.problems.append(Problem(canonical_id(video.strip()), where, str(what), remedy, loss))
 
-    def videos(self) -> tuple[Video, ...]:
+    def videos(self) -> Videos:
         """All videos that were mentioned in a row that could be used."""
-        return tuple(
+        return Videos(
             make_video(name, self._instances[name], **{"duration": math.nan, "subset": "", **facts})
             for name, facts in self._facts.items()
         )

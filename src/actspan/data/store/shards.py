@@ -11,8 +11,9 @@ A row a video, in record batches of a few megabytes:
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,8 +35,8 @@ class Shard:
     Attributes
     ----------
     path : Path
-    ids : tuple of str
-        Of its N videos.
+    names : tuple of Arrow string array
+        Ids of its N videos, a record batch each: views of the file.
     blocks : tuple of (n, C) array
         The rows of each record batch: views of the file.
     block, first, last : (N,) int64
@@ -45,7 +46,7 @@ class Shard:
     """
 
     path: Path
-    ids: tuple[str, ...]
+    names: tuple[Any, ...]
     blocks: tuple[NDArray[Any], ...]
     block: Int64
     first: Int64
@@ -55,11 +56,11 @@ class Shard:
     span: NDArray[np.float64]
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.block)
 
-    def entries(self) -> Iterator[tuple[str, Packed]]:
-        """Every video's id and place."""
-        return ((name, Packed(self, row)) for row, name in enumerate(self.ids))
+    def ids(self) -> Iterator[str]:
+        """Id of each video, in order."""
+        return (name.as_py() for names in self.names for name in names)
 
 
 class Packed(NamedTuple):
@@ -69,12 +70,22 @@ class Packed(NamedTuple):
     row: int
 
     def __str__(self) -> str:
-        return f"{self.shard.path}[{self.shard.ids[self.row]}]"
+        return f"{self.shard.path}[{next(islice(self.shard.ids(), self.row, None))}]"
 
     @property
     def path(self) -> Path:
         """The shard's file."""
         return self.shard.path
+
+    @property
+    def rows(self) -> int:
+        """Number of snippets, n."""
+        return int(self.shard.last[self.row] - self.shard.first[self.row])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What the features are stored as."""
+        return self.shard.blocks[0].dtype
 
     @property
     def values(self) -> NDArray[Any]:
@@ -92,7 +103,29 @@ class Packed(NamedTuple):
         return SnippetGrid(*seconds, None if isnan(span) else span)
 
 
-def open_shards(folder: Path, manifest: Manifest) -> dict[str, Packed]:
+class Places(Mapping[str, Packed]):
+    """Where each video's features lie, by id; a `Packed` is made when one is asked for."""
+
+    def __init__(self, shards: Sequence[Shard]) -> None:
+        self._shards = tuple(shards)
+        self._begins = np.cumsum([0, *map(len, shards)])  # of each shard, in videos
+        self._numbers: dict[str, int] = {}  # counted through all shards; of equal ids the last
+        for begin, shard in zip(self._begins.tolist(), shards, strict=False):
+            self._numbers.update(zip(shard.ids(), count(begin), strict=False))
+
+    def __getitem__(self, name: str) -> Packed:
+        number = self._numbers[name]
+        shard = int(np.searchsorted(self._begins, number, side="right")) - 1
+        return Packed(self._shards[shard], number - int(self._begins[shard]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
+def open_shards(folder: Path, manifest: Manifest) -> Places:
     """Map all shards of a store; every video's place.
 
     Raises
@@ -104,13 +137,13 @@ def open_shards(folder: Path, manifest: Manifest) -> dict[str, Packed]:
     paths = manifest.shard_paths(folder)
     for path, record in zip(paths, manifest.shards, strict=True):
         _check_size(path, record.size)
-    found: dict[str, Packed] = {}
+    shards = []
     for path, record in zip(paths, manifest.shards, strict=True):
-        shard = open_shard(path, manifest)
-        found.update(shard.entries())
-        if len(shard) != record.videos:
-            raise _damaged(path, f"{len(shard)} videos where {record.videos} were written")
-    return found
+        shards.append(open_shard(path, manifest))
+        if len(shards[-1]) != record.videos:
+            what = f"{len(shards[-1])} videos where {record.videos} were written"
+            raise _damaged(path, what)
+    return Places(shards)
 
 
 def open_shard(path: Path, manifest: Manifest) -> Shard:
@@ -159,7 +192,7 @@ def _shard(path: Path, manifest: Manifest, batches: list[Any]) -> Shard:
     }
     return Shard(
         path=path,
-        ids=tuple(name for batch in batches for name in batch["video"].to_pylist()),
+        names=tuple(batch["video"] for batch in batches),
         blocks=tuple(values for values, _ in rows),
         block=np.repeat(np.arange(len(batches)), [batch.num_rows for batch in batches]),
         first=np.concatenate([bounds[:-1] for _, bounds in rows]),
