@@ -4,7 +4,7 @@ BIN := .venv/bin
 # pins what is installed and what builds it: two installs a month apart are the same
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: help setup demo demo-train test docs lint format bench clean
+.PHONY: help setup demo demo-train test docs lint format bench faults clean
 
 help:
 	@echo "make demo        install the core and see the main job on made-up data"
@@ -12,6 +12,7 @@ help:
 	@echo "make setup       .venv with everything for development"
 	@echo "make lint        linter, format check and strict type check"
 	@echo "make bench       the speed tables of the README"
+	@echo "make faults      kill runs, fill disks, damage files; see that nothing is lost"
 	@echo "make demo-train  train the demo's networks anew"
 
 # the core and pictures, no torch
@@ -63,6 +64,9 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.recordings
 	$(BIN)/python -m benchmarks.backends
+
+faults: .venv/dev
+	$(BIN)/python -m benchmarks.faults
 
 clean:
 	rm -rf .venv build demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

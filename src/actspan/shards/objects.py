@@ -114,17 +114,15 @@ class ObjectStore:
 
     def _try(self, name: str, act: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Ask the store, again if it has a bad moment; drivers raise whatever they like."""
-        for wait in _WAITS:
+        waits = iter(_WAITS)
+        while True:
             try:
                 return act(*arguments, **options)
-            except (FileNotFoundError, PermissionError):
-                break  # the next answer would be the same
-            except Exception:  # noqa: BLE001
-                time.sleep(wait)
-        try:
-            return act(*arguments, **options)
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise ResultError(f"{self.name}{name}: the store fails: {reason}") from error
+            except FileNotFoundError:
+                raise
+            except Exception as error:
+                wait = None if isinstance(error, PermissionError) else next(waits, None)
+                if wait is None:
+                    reason = str(error).partition("\n")[0] or type(error).__name__
+                    raise ResultError(f"{self.name}{name}: the store fails: {reason}") from error
+            time.sleep(wait)
