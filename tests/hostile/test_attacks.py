@@ -189,6 +189,17 @@ def wide_lists(path: Path) -> None:
     path.write_bytes(good.replace(bounds, struct.pack("<ii", 0, 2**30)))
 
 
+def block_elsewhere(path: Path) -> None:
+    """A footer that says that the first record batch begins before the file."""
+    good = _good_candidates(path)
+    (size,) = struct.unpack("<i", good[-10:-6])
+    begin, footer, end = good[: -10 - size], good[-10 - size : -10], good[-10:]
+    offset = begin.index(b"\xff\xff\xff\xff", 16)  # of the message behind the schema
+    told = struct.pack("<q", offset)
+    assert told in footer
+    path.write_bytes(begin + footer.replace(told, struct.pack("<q", -(2**61))) + end)
+
+
 def _good_candidates(path: Path) -> bytes:
     folder = path.parent / "seeds"
     write_seeds("store", folder)
@@ -281,6 +292,7 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("checkpoint", "x.pth.tar", "deflated", deflated, "is compressed"),
     ("checkpoint", "x.pth.tar", "one tensor, many names", shared, "more than the file"),
     ("store", "candidates.arrow", "offsets", wide_lists, "cannot be read"),
+    ("store", "candidates.arrow", "block elsewhere", block_elsewhere, "out of the file"),
     ("store", "candidates.arrow", "zstd", candidates(compression="zstd"), "compressed"),
     ("bundle", "store.toml", "huge channels", manifest(channels=HUGE), "channels"),
     ("bundle", "store.toml", "huge length", manifest(length=HUGE), "length"),

@@ -41,7 +41,7 @@ class Batches(Sequence[Any]):
         self._reader = pa.ipc.open_file(file)  # which verifies the flatbuffer of the footer
         if self._reader.schema != schema:
             raise ValueError("its columns are not those that it must have")
-        (size,) = struct.unpack("<i", file.slice(file.size - _TAIL, 4).to_pybytes())
+        size = _number("<i", file.slice(file.size - _TAIL, 4).to_pybytes(), 0)
         self._blocks = _blocks(file.slice(file.size - _TAIL - size, size).to_pybytes())
 
     def __len__(self) -> int:
@@ -59,8 +59,10 @@ class Batches(Sequence[Any]):
             return [self[i] for i in range(len(self))[index]]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        block = self._blocks[index]
-        if _is_compressed(self._file.slice(int(block["offset"]), int(block["head"])).to_pybytes()):
+        offset, size = int(self._blocks[index]["offset"]), int(self._blocks[index]["head"])
+        if offset < 0 or not 0 <= size <= self._file.size - offset:
+            raise ValueError("its footer leads out of the file")
+        if _is_compressed(self._file.slice(offset, size).to_pybytes()):
             raise ValueError("it is compressed, which none of ours is")
         batch = self._reader.get_batch(index)
         batch.validate(full=True)  # of lists their offsets; numbers are not looked at
@@ -72,31 +74,33 @@ class Batches(Sequence[Any]):
 def _blocks(footer: bytes) -> Any:
     """Where the record batches lie."""
     vector = _follow(footer, _field(footer, _follow(footer, 0), _BATCHES_OF_FOOTER))
-    (count,) = struct.unpack_from("<I", footer, vector)
-    return np.frombuffer(footer, _BLOCK, count, vector + 4)
+    return np.frombuffer(footer, _BLOCK, _number("<I", footer, vector), vector + 4)
 
 
 def _is_compressed(message: bytes) -> bool:
     """Whether the message of a record batch names a codec."""
-    try:
-        flatbuffer = message[8:]  # behind a mark and its size
-        header = _follow(flatbuffer, _field(flatbuffer, _follow(flatbuffer, 0), _HEADER_OF_MESSAGE))
-        return _field(flatbuffer, header, _COMPRESSION_OF_BATCH) != 0
-    except struct.error as error:
-        raise ValueError("the head of a record batch is damaged") from error
+    flatbuffer = message[8:]  # behind a mark and its size
+    header = _follow(flatbuffer, _field(flatbuffer, _follow(flatbuffer, 0), _HEADER_OF_MESSAGE))
+    return _field(flatbuffer, header, _COMPRESSION_OF_BATCH) != 0
 
 
 def _follow(data: bytes, place: int) -> int:
     """Where the offset at a place leads."""
-    return place + int(struct.unpack_from("<I", data, place)[0])
+    return place + _number("<I", data, place)
 
 
 def _field(data: bytes, table: int, number: int) -> int:
     """Where a field of a table lies; 0 where it is not there."""
-    (back,) = struct.unpack_from("<i", data, table)
-    (size,) = struct.unpack_from("<H", data, table - back)
+    fields = table - _number("<i", data, table)
     slot = 4 + 2 * number
-    if slot >= size:
+    if slot >= _number("<H", data, fields):
         return 0
-    (offset,) = struct.unpack_from("<H", data, table - back + slot)
-    return table + int(offset) if offset else 0
+    offset = _number("<H", data, fields + slot)
+    return table + offset if offset else 0
+
+
+def _number(kind: str, data: bytes, place: int) -> int:
+    try:
+        return int(struct.unpack_from(kind, data, place)[0])
+    except struct.error as error:
+        raise ValueError("its flatbuffers are damaged") from error
