@@ -4,7 +4,7 @@ BIN := .venv/bin
 # pins what is installed and what builds it: two installs a month apart are the same
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: help setup demo demo-train test fuzz docs lint format bench bench-ray test-cluster clean
+.PHONY: help setup demo demo-train test fuzz faults docs lint format bench bench-ray test-cluster clean
 
 help:
 	@echo "make demo        install the core and see the main job on made-up data"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint        linter, format check and strict type check"
 	@echo "make fuzz        readers against hostile bytes [SECONDS=60] [READER=arrays]"
 	@echo "make bench       the speed tables of the README"
+	@echo "make faults      kill runs, fill disks, damage files; see that nothing is lost"
 	@echo "make demo-train  train the demo's networks anew"
 
 # the core and pictures, no torch
@@ -64,9 +65,13 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.pack
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.recordings
 	$(BIN)/python -m benchmarks.backends
+
+faults: .venv/dev
+	$(BIN)/python -m benchmarks.faults
 
 bench-ray: .venv/dev
 	$(BIN)/python -m benchmarks.ray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -60,6 +61,12 @@ def running_service(bundle: Path, data: Path, *words: str) -> Iterator[tuple[int
     finally:
         process.terminate()
         process.communicate(timeout=60)
+
+
+def processor_seconds(process: int) -> float:
+    """Processor time that a process has used so far."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def send_all(port: int, asks: Sequence[Ask], connections: int) -> Taken:

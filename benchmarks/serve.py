@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import msgspec
@@ -22,12 +23,19 @@ import numpy as np
 from actspan import Bundle, Features, Pipeline, Proposals
 from actspan.bench.memory import anonymous_memory
 from benchmarks import made_up
-from benchmarks.http_client import Ask, Taken, running_service, send_all
+from benchmarks.http_client import Ask, Taken, processor_seconds, running_service, send_all
 from benchmarks.measure import print_machine, print_table
 
 BATCH = 16  # videos a request, as in a chunk of the pipeline
 STRIDE = 0.5
 INFER = "/v2/models/pipeline/infer"
+
+
+class Cost(NamedTuple):
+    """Seconds by the clock, and of processor time: of the one who computes, not of the client."""
+
+    seconds: float
+    processor: float
 
 
 def infer_body(videos: Sequence[np.ndarray]) -> tuple[bytes, dict[str, str]]:
@@ -105,12 +113,19 @@ def is_refused(status: int, head: int, content: bytes) -> bool:
     return 400 <= status < 500 and bool(msgspec.json.decode(content)["detail"])
 
 
-def propose_all(pipeline: Pipeline, videos: Sequence[Features]) -> float:
-    """Videos a second in memory."""
-    began = time.perf_counter()
+def propose_all(pipeline: Pipeline, videos: Sequence[Features]) -> Cost:
+    """What the videos cost in memory."""
+    began, used = time.perf_counter(), time.process_time()
     for _ in pipeline.propose(iter(videos)):
         pass
-    return len(videos) / (time.perf_counter() - began)
+    return Cost(time.perf_counter() - began, time.process_time() - used)
+
+
+def send_counted(port: int, process: int, asks: Sequence[Ask], streams: int) -> tuple[Cost, Taken]:
+    """What requests cost the service, and what came of them."""
+    used = processor_seconds(process)
+    taken = send_all(port, asks, streams)
+    return Cost(taken.seconds, processor_seconds(process) - used), taken
 
 
 def percentile(seconds: Sequence[float], share: float) -> str:
@@ -118,13 +133,18 @@ def percentile(seconds: Sequence[float], share: float) -> str:
 
 
 def compare(
-    port: int, pipeline: Pipeline, videos: Sequence[Features], rounds: int, connections: int
+    port: int,
+    process: int,
+    pipeline: Pipeline,
+    videos: Sequence[Features],
+    rounds: int,
+    connections: int,
 ) -> tuple[list[Ask], list[Ask]]:
-    """Throughput in memory, by batches and one by one, in turn; a table."""
+    """The same videos in memory, by batches and one by one, in turn; a table."""
     wanted = list(pipeline.propose(iter(videos)))
     batches, singles = made_asks(videos, wanted)
-    memory: list[float] = []
-    ways: dict[str, tuple[list[Ask], int, list[Taken]]] = {
+    memory: list[Cost] = []
+    ways: dict[str, tuple[list[Ask], int, list[tuple[Cost, Taken]]]] = {
         f"v2, binary, {BATCH} videos a request": (batches, connections, []),
         "/api/propose, npy, 1 video a request": (singles, 2 * BATCH, []),
     }
@@ -133,18 +153,46 @@ def compare(
     for _ in range(rounds):
         memory.append(propose_all(pipeline, videos))
         for asks, streams, taken in ways.values():
-            taken.append(send_all(port, asks, streams))
-    base = statistics.median(memory)
-    lines = [("Pipeline.propose in memory", f"{base:.0f}", "100 %", "-", "-", "-", "-")]
+            taken.append(send_counted(port, process, asks, streams))
+    base = middle(memory)
+    lines = [row("Pipeline.propose in memory", base, base, len(videos))]
     for name, (_, streams, taken) in ways.items():
-        rate = statistics.median(len(videos) / t.seconds for t in taken)
-        each = [seconds for t in taken for seconds in t.each]
-        wrong = sum(t.wrong for t in taken)
+        each = [seconds for _, t in taken for seconds in t.each]
+        wrong = sum(t.wrong for _, t in taken)
         times = percentile(each, 0.5), percentile(each, 0.99)
-        lines.append((name, f"{rate:.0f}", f"{rate / base:.0%}", *times, str(streams), f"{wrong}"))
-    header = ("way", "videos/s", "of in memory", "p50", "p99", "connections", "wrong answers")
-    print_table(header, lines)
+        cost = middle([cost for cost, _ in taken])
+        lines.append(row(name, cost, base, len(videos), *times, str(streams), str(wrong)))
+    print_table(HEADER, lines)
     return batches, singles
+
+
+def middle(costs: Sequence[Cost]) -> Cost:
+    """Medians."""
+    return Cost(*map(statistics.median, zip(*costs, strict=True)))
+
+
+HEADER = (
+    "way",
+    "videos/s",
+    "of in memory",
+    "processor time a video",
+    "in memory, of that",
+    "p50",
+    "p99",
+    "connections",
+    "wrong answers",
+)
+
+
+def row(what: str, cost: Cost, base: Cost, videos: int, *others: str) -> tuple[str, ...]:
+    """A line of the table; both shares are 100 % where the service costs nothing."""
+    figures = (
+        f"{videos / cost.seconds:.0f}",
+        f"{base.seconds / cost.seconds:.0%}",
+        f"{1e3 * cost.processor / videos:.2f} ms",
+        f"{base.processor / cost.processor:.0%}",
+    )
+    return (what, *figures, *(others or ("-",) * 4))
 
 
 def mix(port: int, process: int, good: Sequence[Ask], requests: int, seed: int) -> None:
@@ -191,7 +239,7 @@ def main(
             running_service(bundle.path, folder / "data") as (port, process),
             Pipeline.load(bundle) as pipeline,
         ):
-            batches, singles = compare(port, pipeline, made, rounds, connections)
+            batches, singles = compare(port, process, pipeline, made, rounds, connections)
             mix(port, process, [*batches, *singles], requests, seed)
 
 

@@ -68,7 +68,7 @@ class Misbehaving:
 @contextmanager
 def object_store(patch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
     """Serve an empty bucket on the loopback interface, and point s3:// to it."""
-    pytest.importorskip("s3fs", reason="needs s3fs")
+    s3fs = pytest.importorskip("s3fs", reason="needs s3fs")
     server = pytest.importorskip("moto.server", reason="needs moto[server]")
     import boto3
     from werkzeug.serving import make_server
@@ -86,6 +86,7 @@ def object_store(patch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
         "AWS_MAX_ATTEMPTS": "1",  # of the driver's own: the faults shall reach us
     }.items():
         patch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()  # of other servers
     try:
         boto3.client("s3").create_bucket(Bucket=BUCKET)
         yield store
@@ -93,8 +94,6 @@ def object_store(patch: pytest.MonkeyPatch) -> Iterator[Misbehaving]:
         http.shutdown()
         thread.join()
         http.server_close()
-        import s3fs
-
         s3fs.S3FileSystem.clear_instance_cache()
 
 

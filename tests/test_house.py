@@ -17,6 +17,7 @@ SOURCE = Path(actspan.__file__).parent
 # docs/architecture.md draws these; a room may import itself and those above it
 ROOMS = [
     "limits",
+    "wording",
     "errors",
     "files",
     "objects",

@@ -34,6 +34,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from actspan.limits import MESSAGE
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.data.problems import Problem
@@ -97,7 +98,7 @@ class DatasetError(DataError):
     def __init__(self, problems: Sequence[Problem], remedy: str) -> None:
         self.problems = tuple(problems)
         self.remedy = remedy
-        lines = [f"{len(self.problems)} problem(s) found. {remedy}"]
+        lines = [f"{counted(len(self.problems), 'problem')} found. {remedy}"]
         lines += [
             f"  {p.video or '-'}: {p.problem} ({p.file}): {p.remedy}" for p in self.problems[:20]
         ]

@@ -21,6 +21,7 @@ from actspan.data.result_document import is_result, result_bytes
 from actspan.data.results import RESULT_FILE, read_result
 from actspan.data.videos import Videos
 from actspan.errors import ConfigError, DataError
+from actspan.run import RUN_FILE, Run
 from actspan.types import Proposals, Video
 
 ID = "{id}"  # stands for a video's id in an address
@@ -71,7 +72,7 @@ class Handout:
         Where the tool finds the videos: a folder, or an address with `{id}`.
     known : Path, optional
         Annotations, a table or a dataset folder that say what the source does not: durations,
-        subsets, frame rates.
+        subsets, frame rates; of a run the annotations that it was made from, unless given.
     subset : str, optional
         Keep only the videos of this subset.
     fps : float
@@ -132,8 +133,9 @@ def hand_out(request: Handout) -> HandedOut:
     """
     _check(request)
     what, videos, problems = _read(request)
-    if request.known is not None:
-        videos = with_facts(videos, read_annotations(request.known).videos)
+    known = request.known or _recorded(request.source)
+    if known is not None:
+        videos = with_facts(videos, read_annotations(known).videos)
     videos = of_subset(videos, request.subset, request.source)
     links = _links(request, videos)
     problems += [*bad_segments(videos, request.source), *_without_video(videos, links, request)]
@@ -186,6 +188,11 @@ def _result_of(path: Path) -> Path | None:
     names = (DETECTIONS_FILE, RESULT_FILE)
     files = [path / name for name in names] if path.is_dir() else [path]
     return next((file for file in files if file.is_file() and is_result(file)), None)
+
+
+def _recorded(source: Path) -> Path | None:
+    """The annotations that a run was made from, if they are there still."""
+    return Run.load(source).recorded_annotations() if (source / RUN_FILE).is_file() else None
 
 
 def _scored(name: str, found: Proposals, labels: Iterable[str]) -> Video:

@@ -21,6 +21,30 @@ def is_url(where: str | Path) -> bool:
     return "://" in text and not text.startswith("file://")
 
 
+def attempt(act: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """Ask an object store, again if it has a bad moment.
+
+    Drivers raise whatever they like; the last error is raised as it is, and one that another try
+    would not change at once.
+    """
+    waits = iter(_WAITS)
+    while True:
+        try:
+            return act(*arguments, **options)
+        except (ActSpanError, FileNotFoundError, PermissionError):
+            raise
+        except Exception:
+            wait = next(waits, None)
+            if wait is None:
+                raise
+        time.sleep(wait)
+
+
+def reason_of(error: Exception) -> str:
+    """What a driver's error says, in a line."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
 class Objects:
     """The files below a URL (s3://bucket/folder).
 
@@ -87,19 +111,13 @@ class Objects:
         DataError
             It fails all the same; names the file.
         """
-        for wait in (*_WAITS, None):
-            try:
-                return act(*arguments, **options)
-            except ActSpanError:
-                raise
-            except Exception as error:  # drivers raise whatever they like
-                final = wait is None or isinstance(error, (FileNotFoundError, PermissionError))
-                if final:
-                    reason = str(error).partition("\n")[0] or type(error).__name__
-                    where = f"{self.url}/{name}".rstrip("/")
-                    raise DataError(f"{where}: cannot be read: {reason}") from error
-                time.sleep(wait or 0)
-        raise AssertionError
+        try:
+            return attempt(act, *arguments, **options)
+        except ActSpanError:
+            raise
+        except Exception as error:
+            where = f"{self.url}/{name}".rstrip("/")
+            raise DataError(f"{where}: cannot be read: {reason_of(error)}") from error
 
 
 class Ranges:

@@ -14,7 +14,10 @@ from actspan.cli import annotate, main
 from actspan.data.annotations import FORMS, read_annotations, write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.results import write_result
+from actspan.files import sha256
+from actspan.run import write_info
 from tests.data.annotation_files import write_elan
+from tests.report.runs import made_up_videos, write_made_up_run, write_truth
 
 FOUND = {
     "clip": Proposals([1.0, 0.5, 6.0], [4.0, 5.0, 8.25], [0.5, 0.9, 0.125]),
@@ -92,6 +95,19 @@ def test_what_the_set_knows_goes_along_and_comes_back(result: Path, tmp_path: Pa
          "--subset", "validation")  # fmt: skip
     (video,) = convert(tmp_path / "vtt", tmp_path / "back.json")
     assert (video.id, video.duration, video.subset, video.fps) == ("clip", 60.0, "validation", 8.0)
+
+
+def test_of_a_run_the_set_is_known(tmp_path: Path) -> None:
+    videos = made_up_videos(4)
+    truth = write_truth(tmp_path / "set", videos)
+    run = write_made_up_run(tmp_path / "run", videos, seed=1)
+    checksum = sha256(truth / "annotations.json")
+    write_info(run, {"dataset": {"path": str(truth), "annotations_sha256": checksum}})
+    good(run, tmp_path / "x.csv", "--to", "csv", "--top", 1)
+    found = {video.id: video for video in read_annotations(tmp_path / "x.csv").videos}
+    assert found
+    for video in videos:
+        assert (found[video.id].duration, found[video.id].subset) == (video.duration, video.subset)
 
 
 def test_predictions_for_label_studio(result: Path, tmp_path: Path) -> None:
@@ -188,6 +204,11 @@ def test_what_cannot_be_is_one_line(
     monkeypatch.chdir(tmp_path)
     assert what in bad(result, tmp_path / "out", *options)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_is_no_folder(result: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    assert "is a file; elan has a file a video" in bad(result, tmp_path / "out", "--to", "elan")
 
 
 def test_annotations_have_no_scores(tmp_path: Path) -> None:

@@ -24,8 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 @pytest.fixture(scope="module")
 def store() -> Iterator[Misbehaving]:
     with pytest.MonkeyPatch.context() as patch, object_store(patch) as store:
-        for room in ("actspan.objects", "actspan.shards.objects"):
-            patch.setattr(f"{room}._WAITS", (0.01, 0.02, 0.04))
+        patch.setattr("actspan.objects._WAITS", (0.01, 0.02, 0.04))
         yield store
 
 

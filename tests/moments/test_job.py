@@ -210,6 +210,8 @@ def test_bad_videos_are_found_before_work_starts(
     found = propose_videos(replace(request, on_error="skip"))
     assert [video.id for video in found.videos] == ["a"]
     assert [problem.video for problem in found.problems] == ["song"]
+    with pytest.raises(DatasetError, match="Nothing is left"):
+        propose_videos(replace(request, videos=(str(tmp_path / "song.mp4"),), on_error="skip"))
     with pytest.raises(ActSpanError, match="no such file"):
         propose_videos(replace(request, videos=("nothing.mp4",)))
 

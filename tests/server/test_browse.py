@@ -228,6 +228,15 @@ def test_what_is_missing_is_refused_before_anything_is_served(tmp_path: Path, mi
         pass
 
 
+def test_what_is_damaged_is_told_to_who_asks(tmp_path: Path) -> None:
+    write_made_up_run(tmp_path / "run", VIDEOS[:3])
+    (tmp_path / "run" / "result.json").write_text('{"results": {')
+    with serving(tmp_path / "data", results=(tmp_path / "run",)) as live:
+        answer = live.ask(f"{BROWSE}/videos")
+        assert answer.status == 422
+        assert "was it cut off?" in answer.json["detail"]
+
+
 class TestCorrections:
     @pytest.fixture
     def place(self, folder: Path, tmp_path: Path) -> dict[str, Any]:

@@ -6,9 +6,12 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from http.client import HTTPResponse
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -28,7 +31,7 @@ from tests.server.services import client_of, features, process_of
 LONG = 2000  # snippets
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 60) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := condition():
@@ -145,12 +148,19 @@ def test_too_many_jobs_are_answered_429(window_bundle: Bundle, tmp_path: Path) -
         assert answers[2].headers["retry-after"]
 
 
-def submit(live: Live, snippets: int, seed: int) -> str:
-    from urllib.request import Request, urlopen
+def post(live: Live, path: str, body: bytes) -> HTTPResponse:
+    with urlopen(Request(live.url + path, body, method="POST"), timeout=30) as answer:
+        answer.read()
+    return answer
 
-    request = Request(f"{live.url}/api/jobs", npy(features(snippets, seed)), method="POST")
-    with urlopen(request, timeout=30) as answer:
-        assert answer.status == 202
+
+def metrics(live: Live) -> str:
+    return live.ask("/metrics").body.decode()
+
+
+def submit(live: Live, snippets: int, seed: int) -> str:
+    answer = post(live, "/api/jobs", npy(features(snippets, seed)))
+    assert answer.status == 202
     return answer.headers["Location"]
 
 
@@ -160,7 +170,7 @@ def results_of(live: Live, jobs: list[str]) -> list[list[float]]:
         assert "failed" not in states
         return set(states) == {"done"}
 
-    wait_for(all_done, 60)
+    wait_for(all_done, 180)
     answers = [live.ask(f"{job}/result").json for job in jobs]
     return [[p["score"] for p in answer["proposals"]] for answer in answers]
 
@@ -171,19 +181,22 @@ def kept_states(data: Path) -> list[str]:
 
 
 def test_accepted_jobs_survive_kill_9_and_sigterm(window_bundle: Bundle, tmp_path: Path) -> None:
-    data, sizes, jobs = tmp_path / "data", (LONG, 50, LONG), []
+    data, sizes, jobs = tmp_path / "data", (LONG, 50), []
     words = ("--model", window_bundle.path, "--data", data, "--threads", 1)
     for number, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0)):
         with process_of(*words) as service:
             jobs += [submit(service.live, size, seed) for seed, size in enumerate(sizes)]
-            wait_for(lambda: service.live.ask(jobs[-3]).json["state"] != "queued")  # noqa: B023
+            wait_for(lambda: service.live.ask(jobs[-2]).json["state"] != "queued")  # noqa: B023
             assert service.end(number) == status
         states = kept_states(data)
         assert len(states) == len(jobs)
         assert states.count("done") < len(jobs)  # some of it was left to do
-    with process_of(*words) as service:
+    with process_of(*words, "--delay", 1000) as service, ThreadPoolExecutor(1) as pool:
         found = results_of(service.live, jobs)
+        under_way = pool.submit(post, service.live, "/api/propose", npy(features()))
+        wait_for(lambda: 'actspan_waiting_rows{model="pipeline"} 1.0' in metrics(service.live))
         assert service.end() == 0
+        assert under_way.result().status == 200
     wanted = [expected(window_bundle, features(size, seed)) for seed, size in enumerate(sizes)]
     assert found == wanted * 2
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from socket import create_connection
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +15,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
+from actspan.server.batching import Batcher
+from actspan.server.metrics import Metrics
 from actspan.server.settings import Batching, Limits
 from tests.made_up import CHANNELS, STRIDE
 from tests.server.bodies import arrow, column_table, list_table, npy
+from tests.server.live import serving
 from tests.server.services import client_of, features
 
 
@@ -172,20 +177,28 @@ def test_limits_of_size_and_duration(bundle: Bundle, tmp_path: Path) -> None:
     assert "30 s" in long.json()["detail"]
 
 
-def test_one_that_fails_does_not_spoil_the_others(bundle: Bundle, tmp_path: Path) -> None:
-    from actspan.server.batching import Batcher
-    from actspan.server.metrics import Metrics
+@pytest.mark.parametrize("path", ["/api/propose", "/api/jobs"])
+def test_a_body_that_does_not_come_is_answered_408(
+    path: str, bundle: Bundle, tmp_path: Path
+) -> None:
+    settings = {"backend": "onnxruntime", "limits": Limits(body_seconds=0.2)}
+    with serving(tmp_path, model=bundle.path, **settings) as live:
+        host, port = live.url.removeprefix("http://").split(":")
+        with create_connection((host, int(port)), timeout=20) as connection:
+            head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 99\r\n\r\nabc"
+            connection.sendall(head.encode())
+            answer = connection.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert not any(path.is_file() for path in (tmp_path / "uploads").iterdir())
 
+
+def test_one_that_fails_does_not_spoil_the_others(bundle: Bundle, tmp_path: Path) -> None:
     def halve(groups: list[int]) -> list[float]:
         return [1 / group for group in groups]
 
     async def ask(batcher: Batcher) -> list[object]:
-        import asyncio
-
         wanted = (batcher.answer(group, 1) for group in (1, 0, 2))
         return await asyncio.gather(*wanted, return_exceptions=True)
-
-    import asyncio
 
     batcher = Batcher("test", halve, Batching(rows=3, delay=1), Limits(), 1, Metrics())
     batcher.start()

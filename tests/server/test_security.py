@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,13 @@ from tests.server.bodies import npy
 from tests.server.services import client_of, features
 
 TOKEN = "a-token-for-this-test"
+
+
+@pytest.fixture(scope="module")
+def guarded(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    data = tmp_path_factory.mktemp("guarded")
+    with client_of(data, model=bundle.path, token=TOKEN, host="0.0.0.0") as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -109,14 +117,13 @@ def test_pages_of_others_cannot_post(client: TestClient, origin: str | None, sta
     ],
 )
 def test_a_token_is_needed_where_there_is_one(
-    headers: dict, status: int, bundle: Bundle, tmp_path: Path
+    headers: dict, status: int, guarded: TestClient
 ) -> None:
-    with client_of(tmp_path, model=bundle.path, token=TOKEN, host="0.0.0.0") as client:
-        for path in ("/", "/api/jobs", "/metrics", "/openapi.json", "/v2/models/tem"):
-            answer = client.get(path, headers=headers)
-            assert answer.status_code == status
-        assert client.get("/healthz", headers=headers).status_code == 200
-        assert client.get("/readyz", headers=headers).status_code == 200
+    for path in ("/", "/api/jobs", "/metrics", "/openapi.json", "/v2/models/tem"):
+        answer = guarded.get(path, headers=headers)
+        assert answer.status_code == status
+    assert guarded.get("/healthz", headers=headers).status_code == 200
+    assert guarded.get("/readyz", headers=headers).status_code == 200
     assert (status == 401) == ("www-authenticate" in answer.headers)
 
 

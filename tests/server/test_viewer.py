@@ -357,6 +357,17 @@ def test_corrections_come_by_keyboard_are_kept_and_exported(
     assert visit.complaints == []
 
 
+def test_without_a_run_videos_can_be_annotated(browser: Any, folder: Path, tmp_path: Path) -> None:
+    with serving(tmp_path / "data", ground_truth=folder / "set") as live:
+        visit = Visit(browser, live).open("video5")
+        visit.page.get_by_role("button", name="From ground truth").click()
+        visit.until_saved()
+        kept = live.ask("/api/browse/corrections", id="video5").json["segments"]
+        assert len(kept) == len(VIDEOS[5].segments)
+        visit.close()
+        assert visit.complaints == []
+
+
 def test_a_change_of_somebody_elses_is_not_overwritten(browser: Any, live: Live) -> None:
     visit = Visit(browser, live).open("video9")
     body = {"revision": 0, "segments": [{"start": 1.0, "end": 2.0, "label": "jump"}]}

@@ -255,6 +255,9 @@ def test_bad_videos_are_found_before_work_starts(request_: ExtractRequest, sourc
     done = extract_videos(replace(request_, on_error="skip"))
     assert done.videos == 1
     assert [video.id for video in Dataset.load(request_.out)] == ["two"]
+    alone = (str(source / "videos" / "three.mkv"),)
+    with pytest.raises(DatasetError, match="Nothing is left"):
+        extract_videos(replace(request_, videos=alone, on_error="skip"))
 
 
 def test_a_video_that_was_cut_off_is_used_and_noted(request_: ExtractRequest, source: Path) -> None:

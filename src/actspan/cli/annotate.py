@@ -170,7 +170,8 @@ def _print(done: Converted) -> None:
 @click.option(
     "--durations",
     type=_existing,
-    help="Annotations, a table or a dataset folder that say durations, subsets and frame rates.",
+    help="Annotations, a table or a dataset folder that say durations, subsets and frame rates. "
+    "[default: of a run, what it was made from]",
 )
 @click.option("--subset", help="Only these videos. [default: all]")
 @click.option(

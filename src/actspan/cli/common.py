@@ -16,6 +16,7 @@ import click
 from rich.console import Console
 
 from actspan.errors import ActSpanError, DatasetError
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -47,7 +48,8 @@ def reports_errors(function: F) -> F:
             from actspan.cli.tables import problem_table
 
             console.print(problem_table(error.problems))
-            console.print(f"[red]error:[/] {len(error.problems)} problem(s) found. {error.remedy}")
+            found = counted(len(error.problems), "problem")
+            console.print(f"[red]error:[/] {found} found. {error.remedy}")
             _say_notes(error)
             sys.exit(1)
         except (ActSpanError, MemoryError) as error:
@@ -167,11 +169,16 @@ def repeated(context: click.Context) -> str:
 class ExistingPath(click.Path):
     """A path that is there; else one line and exit code 1, as for every other missing file."""
 
-    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+    def __init__(
+        self, *, file_okay: bool = True, dir_okay: bool = True, urls: bool = False
+    ) -> None:
+        self._urls = urls
         super().__init__(exists=True, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path; a missing one ends the command."""
+        """The path; a missing one ends the command. A URL stays as it is, where one is taken."""
+        if self._urls and "://" in str(value):
+            return value
         if not Path(value).exists():
             say(f"error: {value}: does not exist")
             sys.exit(1)

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from actspan.cli.cluster_options import CLUSTER_OPTIONS, Where, cluster_options
 from actspan.cli.common import (
+    ExistingPath,
     json_option,
     on_error_option,
     progress_report,
@@ -75,12 +76,12 @@ _OF_VIDEOS = ("top", "min_score", "backbone", "clips", "idle")
 @click.option("--subset", help="Only these videos: training, validation, ... [default: all]")
 @click.option(
     "--scores",
-    type=click.Path(path_type=Path, exists=True),
+    type=ExistingPath(),
     help="Start from boundary scores: scores.npz, a run, or a folder of TEM CSVs.",
 )
 @click.option(
     "--labels-from",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=ExistingPath(dir_okay=False),
     help="Label the proposals from a score file: {video: [{label, score}, ...]}.",
 )
 @click.option("--detections", is_flag=True, help="Label the proposals by the model's classifier.")

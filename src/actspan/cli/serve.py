@@ -144,8 +144,10 @@ def command(
       actspan serve --results run/ --results other-run/ --videos videos/
       actspan serve --model bsn/ --host 0.0.0.0 --port 80 --data /var/lib/actspan
     """
-    if model is None and not results:
-        raise click.UsageError("give --model, --results or both: there is nothing to serve")
+    if not (model or results or ground_truth or videos):
+        raise click.UsageError(
+            "there is nothing to serve: give --model, --results, --ground-truth or --videos"
+        )
     from actspan.errors import require
 
     require("fastapi", extra="server", purpose="actspan serve")

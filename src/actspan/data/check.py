@@ -25,6 +25,7 @@ from actspan.data.videos import Videos
 from actspan.errors import FeatureError
 from actspan.parallel import map_ordered
 from actspan.types import Video
+from actspan.wording import counted
 
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
 
@@ -248,9 +249,11 @@ def _bad_values(array: np.ndarray, dtype: np.dtype[Any]) -> str:
             endless += int(np.count_nonzero(~np.isfinite(block)))
             large += bad
     if endless:
-        return f"{endless} value(s) NaN or infinite"
+        return f"{counted(endless, 'value')} NaN or infinite"
     return (
-        f"{large} value(s) beyond {np.finfo(dtype).max:g}, too large for {dtype}" if large else ""
+        f"{counted(large, 'value')} beyond {np.finfo(dtype).max:g}, too large for {dtype}"
+        if large
+        else ""
     )
 
 

@@ -101,7 +101,10 @@ class Dataset:
         """
         path = Path(path)
         if not path.is_dir():
-            raise DataError(f"{path}: no such folder; a dataset folder is needed")
+            what = "is no folder" if path.exists() else "does not exist"
+            raise DataError(
+                f"{path}: {what}; a dataset folder is needed, with features/ and annotations.json"
+            )
         packing = find_manifest(path)
         spec = _read_spec(path, packing)
         entries, problems = _find_features(path, packing) if features else ({}, [])
@@ -227,7 +230,9 @@ def _read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
     values = read_toml(file) if file.is_file() else {}
     unknown = set(values) - {"features"}
     if unknown:
-        raise DataError(f"{file}: unknown table(s) {sorted(unknown)}; only [features] is known")
+        raise DataError(
+            f"{file}: only the table [features] is known, not {', '.join(sorted(unknown))}"
+        )
     spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
     if packing is None:
         return spec

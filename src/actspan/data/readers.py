@@ -14,6 +14,7 @@ from actspan.data.npy import Archive, map_npy
 from actspan.errors import FeatureError
 from actspan.files import read_bytes
 from actspan.limits import DOCUMENT
+from actspan.wording import counted
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 SUFFIXES = (".npy", ".csv", ".npz", *HDF5_SUFFIXES)
@@ -148,7 +149,7 @@ def _read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.
     (batch,) = table.combine_chunks().to_batches()
     values: NDArray[np.float64] = batch.to_tensor(null_to_nan=True).to_numpy()
     if np.isnan(values).any():
-        raise ValueError(f"{np.count_nonzero(np.isnan(values))} field(s) empty or NaN")
+        raise ValueError(f"{counted(int(np.isnan(values).sum()), 'field')} empty or NaN")
     return values.astype(np.float32)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from actspan.bundle import Bundle
 from actspan.data.annotations import canonical_subset
-from actspan.data.problems import Problem, stop_on_errors
+from actspan.data.problems import Problem, stop_on_errors, stop_with_none_left
 from actspan.errors import AnnotationError
 from actspan.moments.answers import Selection, VideoMoments
 from actspan.moments.features import BundleFeatures
@@ -99,7 +99,9 @@ def propose_videos(request: VideosRequest, report: Report | None = None) -> Foun
     ):
         lengths, problems = probe_videos(sources.paths, report)
         problems = [*sources.problems, *problems]
-        if request.on_error == "fail" or not lengths:
+        if not lengths:
+            stop_with_none_left(problems, len(sources.paths))
+        if request.on_error == "fail":
             stop_on_errors(problems)
         names = {sources.paths[name]: name for name in lengths}
         made = VideoPieces(names, bundle.config, Progress(report, sum(lengths.values())))
@@ -109,7 +111,9 @@ def propose_videos(request: VideosRequest, report: Report | None = None) -> Foun
         found = tuple(_moments(outcomes, made, sources, request.selection))
         seconds = perf_counter() - begin
     problems += made.problems
-    if request.on_error == "fail" or not found:
+    if not found:
+        stop_with_none_left(problems, len(sources.paths))
+    if request.on_error == "fail":
         stop_on_errors(problems)
     return Found(found, seconds, tuple(problems))
 

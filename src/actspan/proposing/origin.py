@@ -15,6 +15,7 @@ from actspan.bundle import Bundle
 from actspan.config import to_dict
 from actspan.data.annotations import find_annotations
 from actspan.data.dataset import SPEC_FILE
+from actspan.data.elsewhere import url_of
 from actspan.data.store import MANIFEST
 from actspan.files import sha256
 from actspan.proposing.request import Request, Summary
@@ -73,11 +74,11 @@ def run_info(request: Request, bundle: Bundle, summary: Summary) -> dict[str, An
         "detections": summary.detections,
         "origin": origin(request, bundle),
         "bundle": {
-            "path": str(request.model),
+            "path": str(url_of(request.model) or request.model),
             "files": {name: record.sha256 for name, record in bundle.files.items()},
         },
         "dataset": {
-            "path": str(request.dataset),
+            "path": str(url_of(request.dataset) or request.dataset),
             "subset": request.subset,
             "annotations": None if annotations is None else annotations.name,
             "annotations_sha256": None if annotations is None else sha256(annotations),

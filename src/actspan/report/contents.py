@@ -21,6 +21,7 @@ from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.run import CANDIDATES, RUN_FILE, SCORES, Run
 from actspan.types import Proposals, Video
+from actspan.wording import counted
 
 Progress = Callable[[str, int, int], None]  # (what, done, in all)
 MOST_RUNS = 7  # as many as there are colours that stay apart
@@ -148,7 +149,9 @@ def gather(
     judged = tuple(_judge(side, chosen.videos, truth, progress) for side in sides)
     notes += [note for side in judged for note in _left_out(side)]
     if chosen.problems:
-        notes.append(f"{len(chosen.problems)} annotation(s) cannot be read and are left out.")
+        notes.append(
+            f"Left out: {counted(len(chosen.problems), 'annotation')} that cannot be read."
+        )
     return Contents(judged, chosen.videos, source, truth.subset, tuple(notes))
 
 
@@ -283,11 +286,13 @@ def _diagnose(
 def _left_out(side: Side) -> Iterable[str]:
     recall, diagnosis = side.recall, side.diagnosis
     if recall is not None and recall.missing:
-        yield f"{side.name}: {len(recall.missing)} video(s) without proposals count as missed."
+        found = counted(len(recall.missing), "video")
+        yield f"{side.name}: {found} without proposals, counted as missed."
     if recall is not None and recall.extra:
-        why = "(other subset, no instances)"
-        yield f"{side.name}: {len(recall.extra)} video(s) with proposals are not evaluated {why}."
+        found = counted(len(recall.extra), "video")
+        yield f"{side.name}: {found} with proposals not evaluated (other subset, no instances)."
     if side.info.get("skipped"):
-        yield f"{side.name}: {len(side.info['skipped'])} problem(s) were skipped when it was made."
+        found = counted(len(side.info["skipped"]), "problem")
+        yield f"{side.name}: {found} skipped when it was made."
     if diagnosis is not None:
         yield from (f"{side.name}: {note}." for note in diagnosis.notes)

@@ -86,7 +86,7 @@ def _choose(videos: Sequence[Video], order: Int64, wanted: Sequence[str], judged
     ids = [canonical_id(name) for name in wanted]
     unknown = [name for name in ids if name not in places]
     if unknown:
-        raise ConfigError(f"no such video(s) among those evaluated: {', '.join(unknown[:5])}")
+        raise ConfigError(f"not among the videos evaluated: {', '.join(unknown[:5])}")
     return np.array(sorted({places[name] for name in ids}))
 
 

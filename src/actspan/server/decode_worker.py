@@ -39,7 +39,7 @@ class Task(msgspec.Struct, frozen=True):
         Of the features that are needed.
     stride : float
         Seconds from snippet to snippet, of features; of a video it is found.
-    longest : float
+    longest : float, optional
         Seconds that the recording may last.
     model, backend, backbone : str, optional
         For videos: as for `BundleFeatures`.
@@ -49,8 +49,8 @@ class Task(msgspec.Struct, frozen=True):
     source: str
     target: str
     channels: int
-    stride: float
-    longest: float
+    stride: float = 1.0
+    longest: float | None = None
     model: str = ""
     backend: str = "auto"
     backbone: str | None = None
@@ -94,7 +94,8 @@ def _replies(task: Task) -> Iterator[Reply]:
 def _features(task: Task) -> Iterator[Reply]:
     source = Path(task.source)
     array = _mapped_npy(source) if task.kind == "npy" else arrow_array(source)
-    check_table(array.shape, task.channels, task.stride, task.longest)
+    check_table(array.shape, task.channels)
+    _check_seconds(len(array) * task.stride, task)
     with NpyWriter(Path(task.target), task.channels) as writer:
         for first in range(0, len(array), _BLOCK):
             writer.add(np.asarray(array[first : first + _BLOCK], dtype=np.float32))
@@ -109,22 +110,18 @@ def _mapped_npy(path: Path) -> Any:
         return npy_array(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
 
 
-def check_table(shape: tuple[int, ...], channels: int, stride: float, longest: float) -> None:
+def check_table(shape: tuple[int, ...], channels: int) -> None:
     """Whether a table of features is one that the model takes.
 
     Raises
     ------
-    FeatureError
-        It has another number of channels, holds nothing, or lasts too long.
+    ShapeError
+        It has another number of channels, or holds nothing.
     """
     if len(shape) != 2 or 0 in shape:
-        raise FeatureError(f"features have shape {shape}; (n, C) with n, C >= 1 is needed")
+        raise ShapeError(f"features have shape {shape}; (n, C) with n, C >= 1 is needed")
     if shape[1] != channels:
         raise ShapeError(f"features have {shape[1]} channels, the model expects {channels}")
-    if shape[0] * stride > longest:
-        raise FeatureError(
-            f"{shape[0]} snippets of {stride:g} s last longer than the {longest:g} s allowed here"
-        )
 
 
 def _video(task: Task) -> Iterator[Reply]:
@@ -150,8 +147,8 @@ def _video(task: Task) -> Iterator[Reply]:
 
 
 def _check_seconds(seconds: float, task: Task) -> None:
-    if seconds > task.longest:
-        raise FeatureError(f"the video lasts longer than the {task.longest:g} s allowed here")
+    if task.longest is not None and seconds > task.longest:
+        raise FeatureError(f"it lasts longer than the {task.longest:g} s allowed here")
 
 
 class NpyWriter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,6 +26,7 @@ from actspan.types import Features, Float32
 
 NPY = "application/x-npy"
 FEATURE_MEDIA = {NPY: BINARY, ARROW: BINARY, "application/octet-stream": BINARY}
+_LARGE = 1 << 22  # bytes from which on other requests should not wait for their conversion
 FEATURES = "An npy or Arrow IPC file of features, (n, C): a row a snippet."
 
 
@@ -56,12 +58,13 @@ def router(model: ServedModel, bodies: Bodies, limits: Limits, decoder: Decoder)
         check_stride(wish)
         async with bodies.read(request) as data:
             array = await _array(data, model.channels, limits, decoder)
+            check_table(array.shape, model.channels)
             if len(array) * wish.stride > limits.recording_seconds:
                 raise ProblemError(
                     413, f"it lasts longer than the {limits.recording_seconds:g} s allowed here"
                 )
-            check_table(array.shape, model.channels, wish.stride, limits.recording_seconds)
-            features = Features(array, wish.stride, wish.length)
+            make = partial(Features, array, wish.stride, wish.length)
+            features = make() if array.nbytes < _LARGE else await asyncio.to_thread(make)
             (found,) = await model.videos.answer([features], 1)
         chosen = wish.chosen(found)
         if ARROW in request.headers.get("accept", ""):
@@ -76,18 +79,23 @@ async def _array(data: bytearray, channels: int, limits: Limits, decoder: Decode
     if kind == "npy":
         return npy_array(data)
     if kind == "arrow":
-        return await asyncio.to_thread(_decoded, data, channels, limits, decoder)
+        try:
+            async with asyncio.timeout(limits.answer_seconds):  # others may be before it
+                return await asyncio.to_thread(_decoded, data, channels, decoder)
+        except TimeoutError:
+            raise ProblemError(
+                504, f"not decoded within {limits.answer_seconds:g} s; send npy, or use /api/jobs"
+            ) from None
     raise ProblemError(
         415, "the body is neither an npy file nor Arrow IPC; send videos to /api/jobs"
     )
 
 
-def _decoded(data: bytearray, channels: int, limits: Limits, decoder: Decoder) -> Float32:
+def _decoded(data: bytearray, channels: int, decoder: Decoder) -> Float32:
     """Features out of an Arrow file, which is not read in this process."""
     with TemporaryDirectory(prefix="actspan-") as folder:
         source, target = Path(folder) / "upload", Path(folder) / "features.npy"
         source.write_bytes(data)
-        # how long it lasts is judged by the one who knows the stride
-        decoder.decode(Task("arrow", str(source), str(target), channels, 1.0, longest=1e300))
+        decoder.decode(Task("arrow", str(source), str(target), channels, 1.0))
         features: Float32 = np.load(target, allow_pickle=False)
     return features

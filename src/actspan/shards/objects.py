@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 import uuid
 from collections.abc import Callable, Iterable
 from typing import IO, Any, TypeVar
 
 from actspan.errors import ResultError, require
+from actspan.objects import attempt, reason_of
 
 T = TypeVar("T")
 
 # a put appears as a whole or not at all; elsewhere files are written aside and moved
 _WHOLE_PUTS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "memory"})
-_WAITS = (0.2, 0.8, 3.2)  # seconds between tries: stores have bad moments
 
 
 class ObjectStore:
@@ -113,18 +112,11 @@ class ObjectStore:
         return f"{self._root}/{name}"
 
     def _try(self, name: str, act: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        """Ask the store, again if it has a bad moment; drivers raise whatever they like."""
-        for wait in _WAITS:
-            try:
-                return act(*arguments, **options)
-            except (FileNotFoundError, PermissionError):
-                break  # the next answer would be the same
-            except Exception:  # noqa: BLE001
-                time.sleep(wait)
+        """Ask the store, again if it has a bad moment."""
         try:
-            return act(*arguments, **options)
+            return attempt(act, *arguments, **options)
         except FileNotFoundError:
             raise
         except Exception as error:
-            reason = str(error).partition("\n")[0] or type(error).__name__
+            reason = reason_of(error)
             raise ResultError(f"{self.name}{name}: the store fails: {reason}") from error

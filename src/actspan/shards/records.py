@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 import msgspec
@@ -29,6 +30,8 @@ Result = Outcome | Problem  # of a video or window; a problem where a video coul
 
 _MAGIC = b"actspan shard 1\n"
 _FRAME = struct.Struct("<II")
+_HELD = 16 << 20  # bytes of a recording that wait in memory; more of them on the disk
+_PIECE = 1 << 20
 
 
 class _Head(msgspec.Struct, tag="head", array_like=True):
@@ -59,21 +62,49 @@ _decode = msgspec.msgpack.Decoder(_Frame).decode
 
 
 def encode_shard(plan: Plan, number: int, results: Iterable[Result]) -> Iterator[bytes]:
-    """The bytes of a shard, a record at a time; the same results give the same bytes."""
+    """The bytes of a shard, in pieces; the same results give the same bytes.
+
+    Windows of a recording come once it is whole: of one that is lost half-way there are none.
+    """
     yield _MAGIC
     yield _frame(_Head(plan.fingerprint, number))
     records = 0
-    for result in results:
-        if isinstance(result, Problem):
-            yield _frame(_Gone(result))
-        elif plan.keeps == "run":
-            yield _frame(_whole(result))
-        elif result.proposals is not None:
-            yield _frame(_Done(result.id, result.seconds, None, _answer(result), None, None))
-        else:
-            continue  # a window with more to come
-        records += 1
+    with SpooledTemporaryFile(_HELD) as held:
+        waiting = 0
+        for result in results:
+            if isinstance(result, Problem):
+                waiting = _forget(held)
+                yield _frame(_Gone(result))
+                records += 1
+                continue
+            if (record := _record(plan, result)) is not None:
+                held.write(_frame(record))
+                waiting += 1
+            if result.proposals is not None:
+                yield from _release(held)
+                records, waiting = records + waiting, _forget(held)
     yield _frame(_Tail(records))
+
+
+def _record(plan: Plan, outcome: Outcome) -> _Done | None:
+    """What is kept of an outcome, if anything."""
+    if plan.keeps == "run":
+        return _whole(outcome)
+    if outcome.proposals is None:
+        return None  # a window with more to come
+    return _Done(outcome.id, outcome.seconds, None, _answer(outcome), None, None)
+
+
+def _release(held: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
+    held.seek(0)
+    while data := held.read(_PIECE):
+        yield data
+
+
+def _forget(held: SpooledTemporaryFile[bytes]) -> int:
+    held.seek(0)
+    held.truncate()
+    return 0
 
 
 def _frame(record: _Frame) -> bytes:

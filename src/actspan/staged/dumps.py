@@ -19,6 +19,7 @@ from actspan.staged.stage import STAGED_NETS, Stage, StagedNet
 from actspan.staged.table import Item, Table
 from actspan.staged.work import OnError, Report, in_parallel
 from actspan.types import Float32
+from actspan.wording import counted
 
 RECORD = "inputs.csv"  # beside dumps of `staged run` and of the script: what they were made from
 SUFFIX = "_1.bin"  # the guide's benchmark tool; ais_bench counts outputs from 0: _0.bin
@@ -177,7 +178,7 @@ class _Checker:
         real = values if self.net == "tem" else values[: item.rows]
         bad = np.count_nonzero(~np.isfinite(real))
         if bad:
-            return f"{bad} value(s) NaN or infinite"
+            return f"{counted(int(bad), 'value')} NaN or infinite"
         if real.size and not (real.min() >= 0 and real.max() <= 1):
             return f"values from {real.min():.4g} to {real.max():.4g}: no probabilities"
         padding = values[item.rows :] if self.net == "pem" else values[:0]

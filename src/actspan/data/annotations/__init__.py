@@ -8,11 +8,10 @@ from actspan.data.annotations.forms import (
     DATASET_TABLE,
     FORMS,
     Form,
-    encode_annotations,
     find_annotations,
     read_annotations,
-    write_annotations,
 )
+from actspan.data.annotations.saving import encode_annotations, write_annotations
 
 __all__ = [
     "AMBIGUOUS",

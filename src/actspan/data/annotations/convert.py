@@ -12,17 +12,14 @@ from typing import Any, Literal
 import numpy as np
 
 from actspan.data.annotations.base import canonical_subset
-from actspan.data.annotations.forms import (
-    DATASET_JSON,
-    read_annotations,
-    writable_form,
-    write_annotations,
-)
+from actspan.data.annotations.forms import DATASET_JSON, read_annotations
+from actspan.data.annotations.saving import writable_form, write_annotations
 from actspan.data.check import good_segments
-from actspan.data.problems import Loss, Problem, stop_on_errors
+from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
 from actspan.types import Video
+from actspan.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +123,14 @@ def convert_annotations(request: Conversion) -> Converted:
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
     videos = of_subset(_renamed(videos, request.rename_subsets), request.subset, found.path)
     problems = [*found.problems, *bad_segments(videos, found.path)]
+    if not videos and not problems:
+        raise AnnotationError(f"{found.path}: holds no videos")
+    if not videos:
+        stop_with_none_left(problems, 0)
     if request.on_error == "fail":
         stop_on_errors(problems)
     problems += _durations_missing(videos, found.path)
     videos = videos.with_instances(good_segments(videos))
-    if not videos:
-        stop_on_errors(problems)
-        raise AnnotationError(f"{found.path}: holds no videos")
     write_annotations(target, videos, form=request.target_form, document=found.document)
     return Converted(found.form, target, videos, tuple(problems), found.assumptions)
 
@@ -179,5 +177,5 @@ def _durations_missing(videos: Sequence[Video], path: Path) -> Iterator[Problem]
     if without:
         names = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
         remedy = "give --durations, unless features are to tell how long the videos are"
-        what = f"{len(without)} video(s) without duration ({names})"
+        what = f"{counted(len(without), 'video')} without duration ({names})"
         yield Problem("", str(path), what, remedy, Loss.NOTHING)

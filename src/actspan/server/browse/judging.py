@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 
+from actspan.errors import ActSpanError
 from actspan.evaluation.single import judge_video
 from actspan.server.browse.runs import BrowsedRun
 from actspan.types import Video
+
+_PAUSE = 0.001  # seconds after each video: requests go first
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class Figures:
 
 
 class Judge:
-    """Judges all videos of all runs, once, on a thread of its own."""
+    """Reads all runs, then judges all videos of theirs, once, on a thread of its own."""
 
     def __init__(self, runs: Sequence[BrowsedRun], truth: Mapping[str, Video]) -> None:
         self._runs, self._truth = runs, truth
@@ -57,10 +61,16 @@ class Judge:
         return self._figures[run].get(video)
 
     def _work(self) -> None:
+        with suppress(ActSpanError):  # whoever asks for what is damaged is told
+            self._judge_all()
+
+    def _judge_all(self) -> None:
+        for run in self._runs:
+            run.warm()
         for run, figures in zip(self._runs, self._figures, strict=True):
             result = run.result
             for name in result:
-                if self._stop.is_set():
+                if self._stop.wait(_PAUSE):
                     return
                 video = self._truth.get(name)
                 if video is not None and len(video.segments):

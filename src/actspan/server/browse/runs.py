@@ -77,6 +77,12 @@ class BrowsedRun:
         """Whether candidates were kept, so that suppression can be repeated."""
         return self.run is not None and (self.path / CANDIDATES).is_file()
 
+    def warm(self) -> None:
+        """Read what the first video that is opened would have to wait for."""
+        for video in list(self.result)[:1]:
+            self.span(video)
+            self.pyramid(video)
+
     @cached_property
     def _result(self) -> dict[str, Proposals]:
         return read_result(self.path)

@@ -26,7 +26,8 @@ from actspan.server.problems import ProblemError, may_fail
 
 _VERSIONED = "/models/{model}/versions/{version}"
 HEADER_LENGTH = "Inference-Header-Content-Length"
-_LARGE = 1 << 18  # bytes of JSON from which on other requests should not wait for its parsing
+# bytes of JSON, and of all of it, from which on other requests should not wait for its parsing
+_LARGE, _VERY_LARGE = 1 << 18, 1 << 23
 
 
 class ServerMetadata(msgspec.Struct, frozen=True):
@@ -186,7 +187,7 @@ async def _infer(
     if request.headers.get("content-encoding", "identity") != "identity":
         raise ProblemError(415, "compressed bodies are not taken; send it as it is")
     async with bodies.read(request) as data:
-        if (len(data) if header is None else header) > _LARGE:
+        if (len(data) if header is None else header) > _LARGE or len(data) > _VERY_LARGE:
             asked, tensors = await asyncio.to_thread(read_request, data, header, model.inputs)
         else:
             asked, tensors = read_request(data, header, model.inputs)

@@ -43,7 +43,7 @@ export class Curves {
   // columns for a stretch that is `width` pixels wide, or null before anything is there
   columns(from, to, width) {
     const cells = ((to - from) / this.span) * this.cells;
-    const wanted = Math.floor(Math.log2(Math.max(cells / width, 1)));
+    const wanted = Math.round(Math.log2(Math.max(cells / width, 1)));
     for (let level = Math.min(wanted, this.levels - 1); level < this.levels; level += 1) {
       const missing = this.#needed(level, from, to).filter((t) => !this.tiles.has(`${level}/${t}`));
       if (!missing.length) return new Columns(this, level);

@@ -7,7 +7,7 @@ import { drawer, exportDialog, followTheme, helpDialog, say } from "./page.js";
 import { proposeDialog } from "./propose.js";
 import { Settings } from "./settings.js";
 import { byId, LETTERS, make } from "./text.js";
-import { Workspace } from "./workspace.js";
+import { COLOURS, Workspace } from "./workspace.js";
 
 const addressed = () => new URLSearchParams(location.hash.slice(1));
 
@@ -21,7 +21,7 @@ function legend(about, workspace) {
       make(item, "span", { className: "run-name" }, run.name);
       return;
     }
-    const chip = make(item, "button", { type: "button", className: `chip run${[0, 3, 4, 5, 6, 1, 2][r]}` });
+    const chip = make(item, "button", { type: "button", className: `chip run${COLOURS[r]}` });
     chip.setAttribute("aria-pressed", String(workspace.shown[r]));
     chip.addEventListener("click", () => workspace.toggleRun(r));
     make(chip, "b", {}, LETTERS[r]);

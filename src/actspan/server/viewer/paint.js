@@ -129,22 +129,33 @@ export class Painter {
     c.globalAlpha = 1;
   }
 
-  // where a column stands for several cells, from its lowest to its highest
   #line(columns, curve, first, last, at, up, { colour, width, dash = [] }) {
     const { c } = this;
-    const several = columns.level > 0;
+    if (columns.level > 0) {
+      this.#bars(columns, curve, first, last, at, up, colour);
+      return;
+    }
     c.strokeStyle = this.colours[colour];
-    c.lineWidth = several ? 1 : width;
-    c.setLineDash(several ? [] : dash);
+    c.lineWidth = width;
+    c.setLineDash(dash);
     c.lineJoin = "round";
     c.beginPath();
-    for (let i = first; i <= last; i += 1) {
-      const x = at(i);
-      c.lineTo(x, up(columns.high(curve, i)));
-      if (several) c.lineTo(x, up(columns.low(curve, i)));
-    }
+    for (let i = first; i <= last; i += 1) c.lineTo(at(i), up(columns.high(curve, i)));
     c.stroke();
     c.setLineDash([]);
+  }
+
+  // where a column stands for several cells: from its lowest to its highest, touching the one before
+  #bars(columns, curve, first, last, at, up, colour) {
+    const { c } = this;
+    c.fillStyle = this.colours[colour];
+    let before = [0, 1]; // lowest and highest
+    for (let i = first; i <= last; i += 1) {
+      const low = columns.low(curve, i), high = columns.high(curve, i);
+      const top = Math.round(up(Math.max(high, before[0]))), foot = Math.round(up(Math.min(low, before[1])));
+      c.fillRect(Math.round(at(i)), top, 1, Math.max(foot - top, 1));
+      before = [low, high];
+    }
   }
 
   lanes({ y, pitch }, placed, colour, best) {

@@ -13,8 +13,11 @@ function table(room, caption, header) {
   return make(made, "tbody");
 }
 
+const SIGNS = { Play: "▶", Take: "+", Delete: "✕" }; // where there is no room for words
+
 const small = (parent, name, label, text, pressed) => {
   const button = make(parent, "button", { type: "button", className: "small", onclick: pressed }, text);
+  button.dataset.sign = SIGNS[text];
   button.setAttribute("aria-label", `${name} ${label}`);
   return button;
 };

@@ -11,7 +11,7 @@ import { byId, clock, LETTERS, make, overlap, plural } from "./text.js";
 import { Timeline } from "./timeline.js";
 import { View } from "./view.js";
 
-const COLOURS = [0, 3, 4, 5, 6, 1, 2]; // of runs; curves have 1 and 2 already
+export const COLOURS = [0, 3, 4, 5, 6, 1, 2]; // of runs; curves have 1 and 2 already
 const LANES = 14;
 
 // columns, as the server gives them, to objects with their rank

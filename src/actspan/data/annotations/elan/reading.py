@@ -32,6 +32,7 @@ from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
 from actspan.files import read_bytes
 from actspan.limits import DOCUMENT
+from actspan.wording import counted
 
 _DEEPEST = 32  # elements within elements; ELAN needs 5
 
@@ -86,7 +87,7 @@ def _read_file(file: Path, rows: Rows, hints: Hints) -> list[str]:
             continue
         passed += sum(1 for _ in tier.iter("REF_ANNOTATION"))
         _read_tier(tier, slots, origin, (video, file), rows)
-    note = f"{file}: {passed} annotation(s) without times of their own passed over"
+    note = f"{file}: passed over {counted(passed, 'annotation')} without times of their own"
     return [note] if passed else []
 
 
