@@ -256,6 +256,6 @@ def _mixed(out: Path, others: tuple[str, ...]) -> str:
 
 
 def _unannotated(entries: Mapping[str, Entry], annotated: set[str]) -> Iterator[Video]:
-    for name, entry in entries.items():
+    for name, entry in sorted(entries.items()):  # not as they happened to be finished
         if name not in annotated:
             yield Video(name, duration=entry.seconds, fps=entry.fps)

@@ -28,7 +28,9 @@ _PRINTED = {
     "repeats": re.compile(r"\[ INFO \] Count:\s+(?P<value>\d+) iterations"),
     "frames": re.compile(r"\[ INFO \] Model batch size: (?P<value>\d+)"),
 }
-_SHAPE = re.compile(r"\(node: [^()]*\) : [^/\[]* / \[(?P<batch>\d+),")  # of inputs, then of outputs
+_SHAPE = re.compile(
+    r"\(node: [^()]*\) : [^/\[]* / \[[^\]]*\] / \[(?P<batch>\d+),"
+)  # of inputs, then of outputs
 _SECONDS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _REPORTED = {  # key of the report: ours
     "throughput": "throughput",
