@@ -29,7 +29,7 @@ class LazyGroup(click.Group):
         "propose": ("actspan.cli.propose", "Find scored segments in videos, or in a dataset."),
         "staged": ("actspan.cli.staged", "The same through files, around a device's own runner."),
         "label": ("actspan.cli.label", "Turn proposals into detections: give them labels."),
-        "annotate": ("actspan.cli.annotate", "Convert annotations from one form to another."),
+        "annotate": ("actspan.cli.annotate", "Annotations to other forms and tools, and back."),
         "evaluate": ("actspan.cli.evaluate", "Average recall (AR@AN, AUC) of proposals."),
         "report": ("actspan.cli.report", "What there is to see of runs, as one page."),
         "serve": ("actspan.cli.serve", "Proposals over HTTP, and a viewer of runs."),
