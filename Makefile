@@ -4,14 +4,16 @@ BIN := .venv/bin
 # pins what is installed and what builds it: two installs a month apart are the same
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: help setup demo demo-train test docs lint format bench clean
+.PHONY: help setup demo demo-train test fuzz faults docs lint format bench bench-ray test-cluster clean
 
 help:
 	@echo "make demo        install the core and see the main job on made-up data"
 	@echo "make test        install everything and run the tests"
 	@echo "make setup       .venv with everything for development"
 	@echo "make lint        linter, format check and strict type check"
+	@echo "make fuzz        readers against hostile bytes [SECONDS=60] [READER=arrays]"
 	@echo "make bench       the speed tables of the README"
+	@echo "make faults      kill runs, fill disks, damage files; see that nothing is lost"
 	@echo "make demo-train  train the demo's networks anew"
 
 # the core and pictures, no torch
@@ -41,6 +43,9 @@ demo-train: .venv/dev
 test: .venv/dev
 	$(BIN)/python -m pytest -n 2
 
+fuzz: .venv/dev
+	$(BIN)/python -m fuzz --seconds $(or $(SECONDS),60) $(addprefix --reader ,$(READER))
+
 docs: .venv/dev
 	$(BIN)/python docs/generate_cli.py
 
@@ -60,9 +65,21 @@ bench: .venv/dev
 	$(BIN)/python -m benchmarks.pack
 	$(BIN)/python -m benchmarks.evaluate
 	$(BIN)/python -m benchmarks.startup
+	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.recordings
 	$(BIN)/python -m benchmarks.backends
+
+faults: .venv/dev
+	$(BIN)/python -m benchmarks.faults
+
+bench-ray: .venv/dev
+	$(BIN)/python -m benchmarks.ray
+	$(BIN)/python -m benchmarks.scale_model
+
+# workers and machines that are lost, an object store that misbehaves
+test-cluster: .venv/dev
+	$(BIN)/python -m pytest -m "slow or not slow" tests/cluster
 
 clean:
 	rm -rf .venv build demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

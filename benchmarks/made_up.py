@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -24,7 +25,12 @@ from actspan.bench.made_up import (
     name_of,
     seconds_of,
 )
+from actspan.config import FeatureSpec, dump_toml, to_dict
 from actspan.data import annotations
+from actspan.data.store.manifest import Manifest
+from actspan.data.store.pack import SHARD_SIZE
+from actspan.data.store.writer import Row, write_shards
+from actspan.data.timebase import SnippetGrid
 
 __all__ = [
     "CHANNELS",
@@ -35,6 +41,7 @@ __all__ = [
     "make_features",
     "make_instances",
     "make_pem",
+    "make_store",
     "make_tem",
     "name_of",
     "seconds_of",
@@ -89,4 +96,22 @@ def make_csv_dataset(path: Path, videos: int, seed: int = 0, distinct: int = 600
     write_csv_features(features, range(min(videos, distinct)), seed)
     for number in range(distinct, videos):
         os.link(features / f"{name_of(number % distinct)}.csv", features / f"{name_of(number)}.csv")
+    return path
+
+
+def make_store(path: Path, videos: int, seed: int = 0, distinct: int = 300) -> Path:
+    """A packed store in float16; beyond `distinct` videos features repeat."""
+    path.mkdir(parents=True)
+    features = [make_features(n, seed).astype(np.float16) for n in range(min(distinct, videos))]
+    strides = [seconds_of(number) / LENGTH for number in range(videos)]
+    rows = (
+        Row(name_of(n), features[n % distinct], SnippetGrid(strides[n], strides[n], None))
+        for n in range(videos)
+    )
+    manifest = Manifest(dtype="float16", channels=CHANNELS, length=LENGTH)
+    shards = write_shards(path, manifest, rows, shard_size=SHARD_SIZE)
+    msgspec.structs.replace(manifest, shards=shards).save(path)
+    spec = {"features": to_dict(FeatureSpec(channels=CHANNELS, layout="TC"))}
+    (path / "dataset.toml").write_text(dump_toml(spec), encoding="utf-8")
+    write_annotations(path / "annotations.json", range(videos), seed)
     return path

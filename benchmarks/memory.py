@@ -1,4 +1,4 @@
-"""Anonymous memory of the `propose` command while the number of videos grows (Linux)."""
+"""Memory of the `propose` command on packed stores while the number of videos grows (Linux)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from actspan.bench.memory import anonymous_memory
+from actspan.data.store.pack import PackRequest, pack_dataset
 from benchmarks import made_up
 from benchmarks.measure import print_machine, print_table
 from benchmarks.propose import command
@@ -19,10 +20,11 @@ from benchmarks.propose import command
 Sample = tuple[int, float]  # peak bytes, seconds
 
 DISTINCT = 300  # feature files beyond these are hard links to them
+NARROW = 8  # channels of the default: features are mapped, so their width hardly matters
 
 
 def peak_memory(line: list[str], every: float = 0.01) -> Sample:
-    """Run a command; its largest RssAnon in bytes, and its seconds.
+    """Run a command; its largest RssAnon + RssShmem in bytes, and its seconds.
 
     Raises
     ------
@@ -42,13 +44,18 @@ def peak_memory(line: list[str], every: float = 0.01) -> Sample:
     return peak, time.perf_counter() - began
 
 
-def measure(folder: Path, videos: Sequence[int], rounds: int, seed: int) -> list[list[Sample]]:
+def measure(
+    folder: Path, videos: Sequence[int], channels: int, backend: str, rounds: int, seed: int
+) -> list[list[Sample]]:
     """Samples of every size, the sizes in turn in each round."""
-    bundle = made_up.make_bundle(folder / "bundle", seed)
+    bundle = made_up.make_bundle(folder / "bundle", seed, channels=channels)
     lines = []
     for count in videos:
-        dataset = made_up.make_dataset(folder / f"dataset-{count}", count, seed, DISTINCT)
-        lines.append(command(bundle.path, dataset, folder / f"{count}.json"))
+        source, store = folder / f"dataset-{count}", folder / f"store-{count}"
+        made_up.make_dataset(source, count, seed, DISTINCT, channels=channels)
+        pack_dataset(PackRequest(source, store, dtype="float16"))
+        line = command(bundle.path, store, folder / f"{count}.json")
+        lines.append([*line, "--backend", backend])
     peak_memory(lines[0])  # kernels are compiled and cached once, which takes memory of its own
     samples: list[list[Sample]] = [[] for _ in videos]
     for _ in range(rounds):
@@ -70,7 +77,7 @@ def print_growth(videos: Sequence[int], samples: Sequence[Sequence[Sample]]) -> 
         lines.append((f"{count:,}", *figures, growth, f"{seconds:.1f} s"))
     header = (
         "videos",
-        "peak RssAnon",
+        "peak memory",
         "lowest .. highest",
         "of the first",
         "growth a video",
@@ -81,27 +88,30 @@ def print_growth(videos: Sequence[int], samples: Sequence[Sequence[Sample]]) -> 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.argument("videos", nargs=-1, type=click.IntRange(min=1))
-@click.option("--rounds", default=3, help="Times that each size runs; the median counts.")
+@click.option("--channels", default=NARROW, help="Of the features; 400 as published.")
+@click.option("--backend", default="onnxruntime", help="Inference runtime.")
+@click.option("--rounds", default=1, help="Times that each size runs; the median counts.")
 @click.option("--seed", default=0, help="Of the made-up data.")
-def main(videos: tuple[int, ...], rounds: int, seed: int) -> None:
-    """Measure the peak of anonymous memory (RssAnon) of `actspan propose`.
+def main(videos: tuple[int, ...], channels: int, backend: str, rounds: int, seed: int) -> None:
+    """Measure the peak memory (RssAnon + RssShmem) of `actspan propose`.
 
-    VIDEOS are the sizes to try, by default 300, 1200 and 4800. RssAnon is what the process itself
-    allocated; pages of files that it maps do not count. Sampled every 10 ms.
+    VIDEOS are the sizes to try, by default 5000 and 50000. Counted is what the process itself
+    allocated or shares; pages of files that it maps do not count. Sampled every 10 ms.
 
     \b
     Example:
-      python -m benchmarks.memory 300 1200 4800
+      python -m benchmarks.memory 5000 50000 --channels 400
     """
     if not Path("/proc/self/status").is_file():
         raise click.ClickException("needs /proc, which only Linux has")
-    videos = tuple(sorted(set(videos))) or (300, 1200, 4800)
+    videos = tuple(sorted(set(videos))) or (5000, 50_000)
     print_machine()
     click.echo(
-        f"peak RssAnon of `actspan propose`, median of {rounds} rounds; made-up data, seed {seed}\n"
+        f"peak RssAnon + RssShmem of `actspan propose` on {backend}, features of {channels} "
+        f"channels in a store; median of {rounds} round(s); made-up data, seed {seed}\n"
     )
     with tempfile.TemporaryDirectory() as folder:
-        print_growth(videos, measure(Path(folder), videos, rounds, seed))
+        print_growth(videos, measure(Path(folder), videos, channels, backend, rounds, seed))
 
 
 if __name__ == "__main__":

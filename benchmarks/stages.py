@@ -13,7 +13,7 @@ import numpy as np
 
 from actspan import BoundaryScores, Bundle, Pipeline, Proposals
 from actspan.pipeline import BATCH, Job, ScoredVideo, StageClock
-from actspan.runtime import open_session
+from actspan.runtime import choose_backend, open_net
 from benchmarks import made_up
 from benchmarks.agreement import compare, read_result
 from benchmarks.measure import Row, duration, interleave, print_comparison, print_machine
@@ -24,11 +24,11 @@ from benchmarks.straightforward.pipeline import Timings, make_folders, run_after
 class Tem:
     """TEM on all videos, features in memory, on as many threads as the pipeline has."""
 
-    def __init__(self, bundle: Bundle, features: np.ndarray, threads: int) -> None:
+    def __init__(self, bundle: Bundle, features: np.ndarray, backend: str, threads: int) -> None:
         self.threads = threads
         self.batches = np.split(features, range(BATCH, len(features), BATCH))  # (B, C, T) each
-        self.narrow = open_session(bundle.file("tem.onnx"), backend="onnxruntime", threads=1)
-        self.wide = open_session(bundle.file("tem.onnx"), backend="onnxruntime", threads=threads)
+        self.narrow = open_net(bundle, "tem", backend=backend, threads=1, streams=threads)
+        self.wide = open_net(bundle, "tem", backend=backend, threads=threads)
 
     def by_workers(self) -> list[np.ndarray]:
         """One thread a batch, as the pipeline does: boundary scores (B, 3, T) of each batch."""
@@ -98,9 +98,10 @@ def stage_rows(baseline: Baseline, clock: Mapping[str, float]) -> list[Row]:
 @click.option("--videos", default=480, help="Videos for ActSpan.")
 @click.option("--sample", default=12, help="Videos on which the baseline is timed.")
 @click.option("--threads", default=2, help="Workers of ActSpan.")
+@click.option("--backend", default="auto", help="Of ActSpan; the fastest one unless given.")
 @click.option("--rounds", default=5, help="Times that all run, in turn; the median counts.")
 @click.option("--seed", default=0, help="Of the made-up data.")
-def main(videos: int, sample: int, threads: int, rounds: int, seed: int) -> None:
+def main(videos: int, sample: int, threads: int, backend: str, rounds: int, seed: int) -> None:
     """Compare the stages after TEM with the published steps, and with TEM itself.
 
     ActSpan goes from boundary scores in memory to proposals in memory. The baseline goes, on one
@@ -118,10 +119,12 @@ def main(videos: int, sample: int, threads: int, rounds: int, seed: int) -> None
         f"baseline on {sample} of them; made-up data, seed {seed}"
     )
     with tempfile.TemporaryDirectory() as folder:
-        report(Path(folder), videos, sample, threads, rounds, seed)
+        report(Path(folder), videos, sample, threads, backend, rounds, seed)
 
 
-def report(folder: Path, videos: int, sample: int, threads: int, rounds: int, seed: int) -> None:
+def report(
+    folder: Path, videos: int, sample: int, threads: int, backend: str, rounds: int, seed: int
+) -> None:
     """Measure and print.
 
     Raises
@@ -131,17 +134,20 @@ def report(folder: Path, videos: int, sample: int, threads: int, rounds: int, se
     """
     bundle = made_up.make_bundle(folder / "bundle", seed)
     features = np.stack([made_up.make_features(i, seed).T for i in range(videos)])  # (N, C, T)
-    tem = Tem(bundle, features, threads)
+    backend = choose_backend(bundle, backend).name
+    click.echo(f"backend {backend}")
+    tem = Tem(bundle, features, backend, threads)
     scores = np.concatenate(tem.by_workers())  # (N, 3, T)
     scored = [
         ScoredVideo(BoundaryScores.from_array(row), made_up.seconds_of(number))
         for number, row in enumerate(scores)
     ]
     baseline = Baseline(bundle, folder / "plain", scores[:sample], seed)
-    with Pipeline.load(bundle, threads=threads, backend="onnxruntime") as pipeline:
+    with Pipeline.load(bundle, threads=threads, backend=backend) as pipeline:
         baseline.like_for_like()
         ours = dict(zip(baseline.names, run_pipeline(pipeline, scored[:sample]), strict=True))
-        found = compare(ours, read_result(baseline.folder / "result.json"))
+        theirs = read_result(baseline.folder / "result.json")
+        found = compare(ours, theirs, tolerance=1e-5)  # PEM on another runtime: 1e-7 of it
         click.echo(f"{found}\n")
         if found.same < found.videos:
             raise click.ClickException("different answers: their speed cannot be compared")
@@ -181,7 +187,7 @@ def print_summary(
         f"\nTEM itself on {threads} threads: {duration(tem)} a video (a worker a batch "
         f"{duration(ours['TEM by workers'])}, all threads on a batch "
         f"{duration(ours['TEM by batches'])})\n"
-        f"after TEM / TEM: {after / tem:.2f}x (target <= 0.6x)"
+        f"after TEM / TEM: {after / tem:.2f}x (target <= 0.25x)"
     )
     reading, scoring = baseline.stage("tem", "read CSV"), baseline.stage("tem", "TEM")
     click.echo(f"baseline before that: CSV reading {duration(reading)}, TEM {duration(scoring)}")

@@ -25,6 +25,7 @@ from benchmarks import (  # noqa: E402
     pack,
     propose,
     recordings,
+    scaling,
     stages,
     startup,
 )
@@ -166,7 +167,9 @@ def test_plain_windows_are_a_grid() -> None:
     assert {(0, 1), (0, 0.5), (0.25, 0.75), (0.5, 1), (31 / 32, 1)} <= spans
 
 
-@pytest.mark.parametrize("module", [stages, propose, pack, evaluate, memory, recordings, startup])
+@pytest.mark.parametrize(
+    "module", [stages, propose, pack, evaluate, memory, recordings, scaling, startup]
+)
 def test_every_benchmark_explains_itself(module: Any) -> None:
     from click.testing import CliRunner
 

@@ -126,6 +126,23 @@ def labelstudio() -> None:
     write_lengths(videos)
 
 
+def vtt() -> None:
+    videos = set_without_annotations(Path("my-videos"))
+    Path("captions").mkdir()
+    for video in videos:
+        cues = [f"00:0{s:.3f} --> 00:0{e:.3f}\n{label}\n" for s, e, label in short(video)]
+        Path(f"captions/{video.id}.vtt").write_text("\n".join(["WEBVTT\n", *cues]))
+    write_lengths(videos)
+
+
+def short(video: Video) -> list[tuple[float, float, str]]:
+    return [(s, e, label) for s, e, label in video.instances() if e < 10]
+
+
+def to_tools() -> None:
+    write_dataset(Path("my-videos"), videos=6)
+
+
 def sensors() -> None:
     write_dataset(Path("recordings"), videos=6)
     videos = read_annotations("recordings").videos
@@ -145,6 +162,8 @@ SETS: dict[str, Callable[[], None]] = {
     "csv": csv,
     "elan": elan,
     "labelstudio": labelstudio,
+    "vtt": vtt,
+    "to-tools": to_tools,
     "sensors": sensors,
 }
 
@@ -194,4 +213,4 @@ def test_commands_of_the_page(name: str, tmp_path: Path, monkeypatch: pytest.Mon
 def test_every_form_is_in_the_table() -> None:
     for form in FORMS.values():
         (row,) = re.findall(rf"^\| `{form.name}` \|.*$", PAGE, flags=re.MULTILINE)
-        assert row.split("|")[4].strip() == ("yes" if form.write is not None else "")
+        assert row.split("|")[4].strip() == ("yes" if form.encode is not None else "")

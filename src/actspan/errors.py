@@ -9,6 +9,7 @@
     │   ├── StoreError       ... a store of packed features; or one cannot be made
     │   ├── VideoError       ... a video
     │   ├── ResultError      ... proposals, boundary scores and runs
+    │   │   └── ShardError   ... a shard of an unfinished run
     │   ├── BenchError       ... a benchmark's log or result; or a timed command fails
     │   ├── StageError       ... a stage: files exchanged with a device's own runner
     │   └── DatasetError     many problems of a dataset at once, as a table
@@ -19,6 +20,7 @@
     │   ├── ParityError      ... an export does not compute what its weights compute
     │   └── CompileError     ... a vendor's compiler is absent, or fails
     ├── BackendError         an inference runtime is absent or refused the model
+    ├── ClusterError         a cluster is not there, has too little, or lost its workers
     └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
 Messages say what was wrong, where, and what to do about it.
@@ -31,12 +33,19 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from actspan.limits import MESSAGE
+from actspan.wording import counted
+
 if TYPE_CHECKING:
     from actspan.data.problems import Problem
 
 
 class ActSpanError(Exception):
     """Base of everything below: catch it to catch all of ActSpan's own errors."""
+
+    def __init__(self, message: str) -> None:
+        # a message may quote what a file holds, and a file may hold anything
+        super().__init__(shortened(message, MESSAGE))
 
 
 class ConfigError(ActSpanError):
@@ -71,6 +80,10 @@ class ResultError(DataError):
     """Proposals, boundary scores or a run cannot be read or written."""
 
 
+class ShardError(ResultError):
+    """A shard of an unfinished run is damaged, or belongs to another run."""
+
+
 class StageError(DataError):
     """A stage, files exchanged with a device's own runner, is incomplete or does not fit."""
 
@@ -85,7 +98,7 @@ class DatasetError(DataError):
     def __init__(self, problems: Sequence[Problem], remedy: str) -> None:
         self.problems = tuple(problems)
         self.remedy = remedy
-        lines = [f"{len(self.problems)} problem(s) found. {remedy}"]
+        lines = [f"{counted(len(self.problems), 'problem')} found. {remedy}"]
         lines += [
             f"  {p.video or '-'}: {p.problem} ({p.file}): {p.remedy}" for p in self.problems[:20]
         ]
@@ -122,8 +135,20 @@ class BackendError(ActSpanError):
     """An inference runtime is absent, or refused the model."""
 
 
+class ClusterError(ActSpanError):
+    """A cluster is not there, has too little room, or lost its workers."""
+
+
 class MissingExtraError(ActSpanError, ImportError):
     """An optional dependency is not installed; the message says what to type."""
+
+
+def shortened(text: str, limit: int) -> str:
+    """The begin and the end of a text (where the remedy is) if it has more characters than that."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]} ... ({len(text) - 2 * half:,} characters) ... {text[-half:]}"
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:

@@ -7,6 +7,7 @@ import glob
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             os.fsync(stream.fileno())
         os.chmod(name, 0o666 & ~_umask())
         os.replace(name, path)
+        sync(path.parent)
     except OSError as error:
         Path(name).unlink(missing_ok=True)
         if error.errno in _DISK_ERRORS:
@@ -72,9 +74,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise ActSpanError(f"{path}: cannot be made: {error.strerror}") from error
     try:
         yield partial
-        if target.exists():
-            shutil.rmtree(target)
-        partial.rename(target)
+        replace_folder(partial, target)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         if error.errno in _DISK_ERRORS:
@@ -85,10 +85,89 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise
 
 
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the disk within a block into one that names the file, or `path`.
+
+    Raises
+    ------
+    ActSpanError
+        In the place of OSError, with its notes.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = ActSpanError(f"{error.filename or path}: {error.strerror or error}")
+        for note in getattr(error, "__notes__", ()):
+            named.add_note(note)
+        raise named from error
+
+
+def replace_folder(fresh: Path, path: Path) -> None:
+    """Move a finished folder to its place, for good; what was there is removed when it is in place.
+
+    Both are entries of the same file system.
+    """
+    old = path.parent / f".{path.name}.{os.getpid()}.old"
+    sync(fresh)
+    if path.exists():
+        path.rename(old)
+    try:
+        fresh.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
+    sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's entries, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name that was found in a file leads nowhere but to a file of a folder."""
+    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
+
+
+def check_size(path: Path, limit: int | None = None) -> None:
+    """Refuse what is no file, or one of more than `limit` bytes.
+
+    Raises
+    ------
+    OSError
+        It is not there, larger, or a pipe, which would be waited for, or a device, which would be
+        read without end; `strerror` says which.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.EINVAL, "neither a file nor a folder, but a pipe or a device")
+    if limit is not None and found.st_size > limit:
+        what = f"too large: {found.st_size:,} bytes, and at most {limit:,} are taken; split it"
+        raise OSError(errno.EFBIG, what)
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The content of a file of at most `limit` bytes; raises OSError, as `check_size` too."""
+    check_size(path, limit)
+    return path.read_bytes()
+
+
+def read_text(path: Path, limit: int, encoding: str = "utf-8") -> str:
+    """The same as text, with its ends of lines as they are; raises UnicodeDecodeError too."""
+    return read_bytes(path, limit).decode(encoding)
 
 
 def sha256(path: Path) -> str:

@@ -20,11 +20,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from actspan.config import dump_toml, read_toml
+from actspan.data.annotations import find_annotations
+from actspan.data.arrow import Batches
 from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
 from actspan.data.windows import Window, stitch
 from actspan.errors import ConfigError, ResultError
-from actspan.files import atomic_file, atomic_folder
+from actspan.files import atomic_file, atomic_folder, check_size, sha256
 from actspan.pipeline import Outcome
 from actspan.types import Float32, Proposals
 
@@ -77,23 +79,71 @@ class Run:
         """Boundary scores of every video."""
         return ScoreFiles(self.path / SCORES)
 
-    def candidates(self) -> Iterator[Candidates]:
+    def candidates(self, batches: Iterable[int] | None = None) -> Iterator[Candidates]:
         """Walk over what PEM scored, before suppression, a video or a window at a time.
+
+        Parameters
+        ----------
+        batches : iterable of int, optional
+            Record batches of the file to read, as `candidate_places` names them; all unless given.
 
         Raises
         ------
         ResultError
             The file is missing or damaged.
         """
+        with self._candidate_file() as found:
+            for index in range(len(found)) if batches is None else batches:
+                yield from _rows(found[index])
+
+    def candidate_places(self) -> dict[str, CandidatePlace]:
+        """Where the candidates of each video are; raises as `candidates`."""
+        batches: dict[str, list[int]] = {}
+        spans: dict[str, float] = {}
+        with self._candidate_file() as found:
+            for index, batch in enumerate(found):
+                columns = [
+                    batch.column(name).to_pylist() for name in ("video", "offset", "seconds")
+                ]
+                for name, offset, seconds in zip(*columns, strict=True):
+                    batches.setdefault(name, []).append(index)
+                    spans[name] = max(spans.get(name, 0.0), offset + seconds)
+        return {name: CandidatePlace(batches[name], spans[name]) for name in batches}
+
+    def recorded_annotations(self) -> Path | None:
+        """The annotations that the run was made from, if they are there and as they were."""
+        recorded = self.info.get("dataset", {})
+        folder = Path(recorded.get("path", ""))
+        file = find_annotations(folder) if recorded and folder.is_dir() else None
+        intact = file is not None and sha256(file) == recorded.get("annotations_sha256")
+        return file if intact else None
+
+    @contextmanager
+    def _candidate_file(self) -> Iterator[Batches]:
         import pyarrow as pa
 
         path = self.path / CANDIDATES
         try:
-            with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
-                for index in range(reader.num_record_batches):
-                    yield from _rows(reader.get_batch(index))
-        except (OSError, pa.ArrowException) as error:
+            check_size(path)
+            with pa.memory_map(str(path)) as source:
+                yield Batches(source.read_buffer(), _schema())
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise ResultError(f"{path}: cannot be read: {error}") from error
+
+
+class CandidatePlace(NamedTuple):
+    """Where the candidates of a video are.
+
+    Attributes
+    ----------
+    batches : list of int
+        Record batches of the file, in order: one, or one a window.
+    span : float
+        Seconds from the video's start that its candidates may lie in.
+    """
+
+    batches: list[int]
+    span: float
 
 
 class Candidates(NamedTuple):
@@ -115,6 +165,15 @@ class Candidates(NamedTuple):
     seconds: float
     proposals: Proposals
     confidence: Float32
+
+
+def _schema() -> Any:
+    """The columns of `candidates.arrow`, as a `pyarrow.Schema`."""
+    import pyarrow as pa
+
+    lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in _COLUMNS.items()]
+    place = [("video", pa.string()), ("offset", pa.float64()), ("seconds", pa.float64())]
+    return pa.schema([*place, *lists])
 
 
 def _rows(batch: Any) -> Iterator[Candidates]:
@@ -140,9 +199,7 @@ class _CandidateWriter:
         import pyarrow as pa
 
         self._pa = pa
-        lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in _COLUMNS.items()]
-        place = [("video", pa.string()), ("offset", pa.float64()), ("seconds", pa.float64())]
-        self._schema = pa.schema([*place, *lists])
+        self._schema = _schema()
         self._writer = pa.ipc.new_file(stream, self._schema)
 
     def add(self, outcome: Outcome) -> None:
@@ -184,16 +241,16 @@ class RunWriter:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._stack = ExitStack()
         self._windows: list[tuple[Window, Float32]] = []  # of the recording at hand
 
     def __enter__(self) -> Self:
-        stack = self._stack
-        self._scores = stack.enter_context(ScoreWriter(self._folder / SCORES))
-        stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
-        self._candidates = _CandidateWriter(stream)
-        stack.callback(self._candidates.close)
-        self._result = stack.enter_context(ResultWriter(self._folder / RESULT))
+        with ExitStack() as stack:  # if one cannot be opened, those before it are closed
+            self._scores = stack.enter_context(ScoreWriter(self._folder / SCORES))
+            stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
+            self._candidates = _CandidateWriter(stream)
+            stack.callback(self._candidates.close)
+            self._result = stack.enter_context(ResultWriter(self._folder / RESULT))
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *details: Any) -> None:

@@ -258,6 +258,14 @@ class Video:
         Stretches of which the annotators could not tell, seconds (THUMOS14's "Ambiguous"): neither
         instances nor background. They are no ground truth; a detection that touches one and
         matches no instance does not count as false.
+    scores : (M,) float64, optional
+        Where the instances are proposals or detections that a person is to look at; annotations
+        have none.
+
+    Raises
+    ------
+    ShapeError
+        Labels or scores are more or fewer than segments.
     """
 
     id: str
@@ -272,16 +280,31 @@ class Video:
     snippet_length: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     ignored: Float64 = field(default_factory=lambda: _NO_PAIRS)
+    scores: Float64 | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "segments", _pairs(self.segments))
         object.__setattr__(self, "ignored", _pairs(self.ignored))
-        if len(self.labels) != len(self.segments):
-            raise ShapeError(
-                f"{self.id}: {len(self.labels)} labels for {len(self.segments)} segments"
-            )
+        if self.scores is not None:
+            object.__setattr__(self, "scores", _vector("scores", self.scores, np.float64))
+        for name, column in (("labels", self.labels), ("scores", self.scores)):
+            if column is not None and len(column) != len(self.segments):
+                raise ShapeError(
+                    f"{self.id}: {len(column)} {name} for {len(self.segments)} segments"
+                )
 
     def instances(self) -> Iterator[tuple[float, float, str]]:
         """(start, end, label) of every instance, seconds."""
         for (start, end), label in zip(self.segments.tolist(), self.labels, strict=True):
             yield start, end, label
+
+    def with_instances(self, kept: ArrayLike) -> Self:
+        """The same video with some of its instances: a mask, (M,) bool, or positions."""
+        index = np.asarray(kept)
+        chosen = np.arange(len(self.segments))[index if index.size else []]
+        return replace(
+            self,
+            segments=self.segments[chosen],
+            labels=tuple(self.labels[i] for i in chosen.tolist()),
+            scores=None if self.scores is None else self.scores[chosen],
+        )

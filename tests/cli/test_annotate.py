@@ -55,7 +55,7 @@ def test_thumos14_with_the_names_that_training_uses(thumos: Path, tmp_path: Path
 def test_durations_that_are_missing_are_a_note(thumos: Path, tmp_path: Path) -> None:
     done = good(thumos, tmp_path / "out.csv", "--json")
     answer = json.loads(done.stdout)
-    assert answer["problems"][0]["problem"].startswith("2 video(s) without duration")
+    assert answer["problems"][0]["problem"].startswith("2 videos without duration")
     assert answer["problems"][0]["left_out"] == "nothing"
     assert (answer["form"], answer["videos"], answer["instances"], answer["ignored"]) == (
         "thumos14", 2, 3, 1,
@@ -115,11 +115,19 @@ def test_problems_come_together_and_nothing_is_written(tmp_path: Path) -> None:
     source.write_text("video,start,end,label,duration\na,5,1,x,60\na,1,2,x,60\na,70,80,x,60\n")
     done = convert(source, target)
     assert done.exit_code == 1
-    assert "2 problem(s) found" in done.stderr
+    assert "2 problems found" in done.stderr
     assert not target.exists()
     done = good(source, target, "--on-error", "skip")
     assert "went on without 2 of the above" in done.stderr
     assert read_annotations(target).videos[0].segments.tolist() == [[1.0, 2.0]]
+
+
+def test_skipping_is_not_suggested_where_nothing_would_be_left(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("video,start,end,label\na,5,1,x\nb,1,,x\n")
+    for options in ([], ["--on-error", "skip"]):
+        done = convert(tmp_path / "x.csv", tmp_path / "out.json", *options)
+        assert done.exit_code == 1
+        assert "2 problems found. Nothing is left: mend them." in done.stderr
 
 
 def test_a_folder_gets_annotations_json_and_nothing_is_replaced_unasked(tmp_path: Path) -> None:
@@ -162,7 +170,7 @@ def test_bad_usage_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
 
 def test_the_choices_are_the_table_of_forms() -> None:
     assert set(annotate._READ) == FORMS.keys()
-    assert set(annotate._WRITTEN) == {f.name for f in FORMS.values() if f.write is not None}
+    assert set(annotate._WRITTEN) == {f.name for f in FORMS.values() if f.suffix}
 
 
 def test_every_option_says_what_it_does() -> None:

@@ -46,6 +46,13 @@ def test_errors_are_one_message_and_exit_code_1(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--scores", "--labels-from"])
+def test_a_missing_input_is_one_line_and_exit_code_1(option: str) -> None:
+    command = ["propose", "--model", "m", "--dataset", "d", "--out", "x.json", option, "absent"]
+    done = CliRunner().invoke(main, command)
+    assert (done.exit_code, done.stderr) == (1, "error: absent: does not exist\n")
+
+
 def test_help_is_light() -> None:
     code = (
         "import sys; from actspan.cli import main; main(['--help'], standalone_mode=False);"

@@ -92,7 +92,7 @@ def test_videos_without_scores_are_named_before_work_starts(folder: Path, tmp_pa
         done = command("--labels-from", folder / "few.json")
         assert done.exit_code == 1
         assert "video3" in done.stderr
-        assert "3 problem(s)" in done.stderr
+        assert "3 problems" in done.stderr
         assert not list(tmp_path.iterdir())
         done = command("--labels-from", folder / "few.json", "--on-error", "skip")
         assert done.exit_code == 0, done.output

@@ -33,7 +33,7 @@ def test_a_report_and_its_pictures(folder: Path, tmp_path: Path) -> None:
     done = run(folder / "old", *out, "--ground-truth", folder / "set", "--videos", 2)
     assert done.exit_code == 0, done.output
     assert "1 run, 2 videos" in done.stdout
-    assert "6 video(s) are not listed" in (tmp_path / "report.html").read_text()
+    assert "Videos that are not listed: 6." in (tmp_path / "report.html").read_text()
     names = {path.name for path in (tmp_path / "pictures").iterdir()}
     assert {"recall.png", "recall.svg"} <= names
     assert len(names) == 6  # and the two videos

@@ -261,7 +261,7 @@ def test_elan_annotations_without_times_are_findings(tmp_path: Path) -> None:
     assert table(found) == [("x", "", [(1.0, 2.0, "a")])]
     assert "align it in ELAN" in found.problems[0].problem
     assert "ends before it starts" in found.problems[1].problem
-    assert "1 annotation(s) without times of their own" in found.assumptions[0]
+    assert "passed over 1 annotation without times of their own" in found.assumptions[0]
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>\n'
@@ -366,7 +366,7 @@ def test_label_studio_takes_one_finished_annotation(tmp_path: Path) -> None:
         ("b", ("truth",)),
         ("d", ()),
     ]
-    assert "2 task(s) have several annotations" in found.assumptions[0]
+    assert "of 4 tasks 2 have several annotations" in found.assumptions[0]
 
 
 def test_label_studio_boxes_tell_the_rate_and_are_passed_over(tmp_path: Path) -> None:

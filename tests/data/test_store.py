@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from actspan import Dataset, evaluate_recall
 from actspan.data.check import check_dataset
-from actspan.data.store import Manifest, Packed, find_manifest, open_shard
+from actspan.data.store import Manifest, Packed, Places, find_manifest, open_shard
 from actspan.data.store.pack import PackRequest, PackSummary, pack_dataset
 from actspan.data.store.verify import verify_store
 from actspan.errors import ActSpanError, ConfigError, DatasetError, StoreError
@@ -172,12 +172,12 @@ def test_values_beyond_float16_are_named_before_writing(tmp_path: Path) -> None:
     values = np.load(file)
     values[3, :2] = 70_000, -1e6
     np.save(file, values)
-    with pytest.raises(DatasetError, match=r"video1: 2 value\(s\) beyond 65504, too large for flo"):
+    with pytest.raises(DatasetError, match=r"video1: 2 values beyond 65504, too large for flo"):
         pack(folder, tmp_path / "store", dtype="float16")
     assert not (tmp_path / "store").exists()
     done = pack(folder, tmp_path / "store", dtype="float16", on_error="skip")
     assert done.videos == 3
-    with pytest.raises(DatasetError, match=r"left out when the dataset was packed: 2 value\(s\)"):
+    with pytest.raises(DatasetError, match=r"left out when the dataset was packed: 2 values"):
         check_dataset(Dataset.load(tmp_path / "store"))
     assert len(check_dataset(Dataset.load(tmp_path / "store"), on_error="skip")) == 3
     assert pack(folder, tmp_path / "whole").videos == 4
@@ -289,7 +289,7 @@ def test_a_damaged_shard_never_crashes(shard: tuple[Path, Manifest], data: st.Da
     bad.write_bytes(clean)
     flip_byte(bad, place)
     with suppress(StoreError):
-        for _, entry in open_shard(bad, manifest).entries():
+        for entry in Places([open_shard(bad, manifest)]).values():
             assert entry.values.sum() is not None  # every byte can be touched
 
 
@@ -394,6 +394,6 @@ def test_one_shard_is_read_without_the_others(folder: Path, tmp_path: Path) -> N
         file.unlink()
     opened = open_shard(second, manifest)
     assert len(opened) == manifest.shards[1].videos
-    for name, entry in opened.entries():
+    for name, entry in Places([opened]).items():
         expected = np.load(folder / "features" / f"{name}.npy")
         np.testing.assert_array_equal(entry.values, expected)

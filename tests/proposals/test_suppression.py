@@ -17,6 +17,42 @@ def test_kernel_equals_its_plain_twin(proposals: Proposals) -> None:
     np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("config", "span"),
+    [
+        pytest.param(SoftNmsConfig(), 0.25, id="window-of-a-recording"),
+        pytest.param(
+            SoftNmsConfig(threshold_short=0.0, threshold_long=0.0), 1.0, id="all-that-touch"
+        ),
+        pytest.param(SoftNmsConfig(threshold_short=-0.1, threshold_long=-0.1), 1.0, id="all"),
+        pytest.param(SoftNmsConfig(threshold_short=0.3, threshold_long=1.2), 1.0, id="steep"),
+        pytest.param(SoftNmsConfig(picks=10_000, keep=10_000), 1.0, id="every-proposal-is-picked"),
+    ],
+)
+@given(ranked_proposals())
+def test_twins_agree_under_other_settings(
+    config: SoftNmsConfig, span: float, proposals: Proposals
+) -> None:
+    kernel = soft_nms(proposals, config, span=span)
+    plain = soft_nms_plain(proposals, config, span=span)
+    np.testing.assert_array_equal(kernel.start, plain.start)
+    np.testing.assert_array_equal(kernel.end, plain.end)
+    np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1.0, 86_400.0], ids=["fractions", "seconds-of-a-day"])
+def test_twins_agree_on_many_proposals_with_equal_scores(unit: float) -> None:
+    draw = np.random.default_rng(0)
+    cells = np.sort(draw.integers(0, 300, (4000, 2)), axis=1) + np.array([0, 1])
+    score = draw.integers(1, 6, 4000) / 5  # ties: the earlier wins
+    proposals = Proposals(*(cells.T * unit / 301), score)
+    config = SoftNmsConfig(picks=500, keep=500)
+    kernel = soft_nms(proposals, config, span=unit)
+    plain = soft_nms_plain(proposals, config, span=unit)
+    np.testing.assert_array_equal(kernel.start, plain.start)
+    np.testing.assert_array_equal(kernel.end, plain.end)
+
+
 @given(ranked_proposals())
 def test_suppression_never_raises_a_score_and_sorts(proposals: Proposals) -> None:
     kept = soft_nms(proposals)

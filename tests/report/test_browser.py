@@ -93,7 +93,7 @@ def test_the_list_is_found_and_ordered(visit: Visit) -> None:
     page.get_by_label("Order").select_option("by id")
     page.get_by_label("Find").fill("video2")
     page.wait_for_selector("#list .card:nth-child(11):last-child")
-    assert page.locator("#count").text_content() == "11 video(s), 11 shown"
+    assert page.locator("#count").text_content() == "videos: 11, shown: 11"
     assert visit.ids()[0] == "video2"
     page.get_by_label("Find").fill("THROW")  # a label that every video's proposals have
     page.wait_for_selector("#list .card:nth-child(20)")
@@ -187,7 +187,7 @@ def test_5000_videos_open_at_once(browser: Any, tmp_path: Path) -> None:
     write_result(result, {f"video{i}": proposals for i in range(5000)})
     write_report([result], out)
     visit = Visit(browser, out)
-    assert visit.page.locator("#count").text_content() == "5,000 video(s), 20 shown"
+    assert visit.page.locator("#count").text_content() == "videos: 5,000, shown: 20"
     ready = "performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"
     assert visit.page.evaluate(ready) < 5000  # ms; some 300 on an idle machine
     assert visit.complaints == []

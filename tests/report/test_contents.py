@@ -144,4 +144,4 @@ def test_videos_without_proposals_are_missed_entirely(material: Material, tmp_pa
     listing = list_videos(contents, ["video3"])
     assert listing.auc[0, 0] == 0
     assert listing.missed[0, 0] == len(listing.videos[0].segments)
-    assert any("count as missed" in note for note in contents.notes)
+    assert any("counted as missed" in note for note in contents.notes)

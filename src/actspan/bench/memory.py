@@ -1,4 +1,4 @@
-"""Anonymous memory (Linux): what a process allocated itself, without files that it maps."""
+"""Anonymous memory (Linux): what a process holds itself or shares, without files that it maps."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _EVERY = 0.005  # seconds between two looks
 
 
 def anonymous_memory(process: int) -> int:
-    """RssAnon of a process and its children, bytes; 0 where it is not known."""
+    """RssAnon and RssShmem of a process and its children, bytes; 0 where they are not known."""
     total = 0
     try:
         for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
-            if line.startswith("RssAnon:"):
-                total = 1024 * int(line.split()[1])
+            if line.startswith(("RssAnon:", "RssShmem:")):
+                total += 1024 * int(line.split()[1])
         children = [
             p.read_text(encoding="utf-8") for p in Path(f"/proc/{process}/task").glob("*/children")
         ]

@@ -15,6 +15,7 @@ from typing import Final, Literal, NewType, Self
 import msgspec
 
 from actspan.bench.machine import Environment, Roof
+from actspan.data.decoding import NOT_JSON
 from actspan.errors import BenchError
 from actspan.files import atomic_file
 
@@ -247,7 +248,7 @@ def decode_result(content: str, *, where: str) -> BenchResult:
     """
     try:
         return msgspec.json.decode(content, type=BenchResult)
-    except msgspec.DecodeError as error:  # ValidationError is one
+    except NOT_JSON as error:  # ValidationError is one
         raise BenchError(f"{where}: not a result of actspan bench: {error}") from error
 
 

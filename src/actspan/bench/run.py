@@ -29,6 +29,7 @@ from actspan.evaluation.recall import evaluate_recall
 from actspan.parallel import chunked
 from actspan.pipeline import Piece, pieces
 from actspan.types import Proposals
+from actspan.wording import counted
 
 __all__ = ["run_benchmark"]
 
@@ -107,13 +108,14 @@ def _notes(request: Request, setup: Setup, samples: int) -> Iterator[str]:
         yield "samples are windows, not recordings"
     if samples < _FEW * most * request.streams:
         yield (
-            f"{samples} samples are few for batches of {most} on {request.streams} stream(s): end "
-            "to end, some have nothing to do at the end; take more --videos"
+            f"{samples} samples are few for batches of {most} on "
+            f"{counted(request.streams, 'stream')}: end to end, some have nothing to do at "
+            "the end; take more --videos"
         )
     if request.threads * request.streams != cores:
         yield (
-            f"{request.streams} stream(s) x {request.threads} thread(s) on {cores} cores; the roof "
-            "is that of all cores"
+            f"{counted(request.streams, 'stream')} x {counted(request.threads, 'thread')} on "
+            f"{cores} cores; the roof is that of all cores"
         )
 
 

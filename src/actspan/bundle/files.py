@@ -11,7 +11,8 @@ from pathlib import Path
 
 from actspan.config import Config
 from actspan.errors import BundleError
-from actspan.files import atomic_file, sha256
+from actspan.files import atomic_file, check_size, replace_folder, sha256, sync
+from actspan.limits import WEIGHTS
 
 # which compiler writes such a file, and the precision that it takes unless told
 _TARGETS = {
@@ -35,7 +36,8 @@ def record_of(data: bytes) -> FileRecord:
 
 
 def measure(path: Path) -> FileRecord:
-    """The record of a file as it is on disk."""
+    """The record of a file as it is on disk; raises OSError."""
+    check_size(path, WEIGHTS)
     return FileRecord(sha256=sha256(path), size=path.stat().st_size)
 
 
@@ -76,15 +78,6 @@ def check_record(path: Path, found: FileRecord, record: FileRecord) -> None:
         raise BundleError(damage(path, "its SHA-256 is not the recorded one"))
 
 
-def sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's entries, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def beside(path: Path) -> Path:
     """A new hidden name in the same folder, with the same suffix."""
     return path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
@@ -100,21 +93,12 @@ def place(temporary: Path, path: Path) -> None:
 def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
     """Make a folder beside its place, then move it there; what was there is removed at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh, old = beside(path), beside(path)
+    fresh = beside(path)
     try:
         fresh.mkdir()
         for name, data in contents.items():
             with atomic_file(fresh / name) as stream:
                 stream.write(data)
-        if path.exists():
-            path.rename(old)
-        try:
-            fresh.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
-        sync(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        replace_folder(fresh, path)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)

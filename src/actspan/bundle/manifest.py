@@ -10,6 +10,7 @@ from actspan import __version__
 from actspan.bundle.files import FileRecord, measure
 from actspan.config import Config, FeatureSpec, PipelineConfig, from_dict, read_toml
 from actspan.errors import BundleError, ConfigError
+from actspan.files import is_plain_name
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "FileRecord", "Manifest", "Source", "SourceFile"]
 
@@ -97,5 +98,5 @@ def check_consistent(manifest: Manifest, where: Path) -> None:
     if pem is not None and pem.inputs != size:
         raise BundleError(f"{where}: [pipeline.bsp] gives {size} features, pem takes {pem.inputs}")
     for name in manifest.files:
-        if Path(name).name != name:
+        if not is_plain_name(name):
             raise BundleError(f"{where}: {name!r} is not a plain file name")

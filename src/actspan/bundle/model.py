@@ -34,7 +34,8 @@ from actspan.bundle.manifest import (
 from actspan.bundle.weights import ABSENT, NETS, Net, NetConfig, check_weights
 from actspan.config import FeatureSpec, PipelineConfig, dump_toml, to_dict
 from actspan.errors import ActSpanError, BundleError, ShapeError
-from actspan.files import atomic_file
+from actspan.files import atomic_file, is_plain_name, read_bytes
+from actspan.limits import WEIGHTS
 from actspan.types import Float32
 
 
@@ -197,7 +198,7 @@ class Bundle:
         path = self.path / f"{net}.safetensors"
         record = self._recorded(path.name)
         try:
-            data = path.read_bytes()
+            data = read_bytes(path, WEIGHTS)
         except OSError as error:
             raise BundleError(damage(path, f"cannot be read: {error.strerror}")) from error
         check_record(path, record_of(data), record)
@@ -240,7 +241,7 @@ class Bundle:
         BundleError
             `name` is not a plain file name, or the folder cannot be written.
         """
-        if name in {MANIFEST, "", ".."} or Path(name).name != name:
+        if name == MANIFEST or not is_plain_name(name):
             raise BundleError(f"{self.path}: {name!r} cannot be the name of an added file")
         files = dict(read_manifest(self.path).files)  # another process may have added some
         temporary = beside(self.path / name)

@@ -32,6 +32,7 @@ class LazyGroup(click.Group):
         "annotate": ("actspan.cli.annotate", "Convert annotations from one form to another."),
         "evaluate": ("actspan.cli.evaluate", "Average recall (AR@AN, AUC) of proposals."),
         "report": ("actspan.cli.report", "What there is to see of runs, as one page."),
+        "serve": ("actspan.cli.serve", "Proposals over HTTP, and a viewer of runs."),
         "bench": ("actspan.cli.bench", "How fast a model runs here, and whether it is right."),
         "compare": ("actspan.cli.compare", "Speeds beside each other: results, logs, commands."),
     }

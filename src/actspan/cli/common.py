@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ import click
 from rich.console import Console
 
 from actspan.errors import ActSpanError, DatasetError
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -26,24 +29,70 @@ console = Console(stderr=True, soft_wrap=True)
 
 
 def reports_errors(function: F) -> F:
-    """Turn ActSpan's own errors into one message and exit code 1, without a traceback."""
+    """Turn ActSpan's own errors into one message and exit code 1, without a traceback.
+
+    Ctrl-C and SIGTERM end a command as they end others, with exit codes 130 and 143, once it has
+    stopped cleanly. Notes on an exception (what is kept) stand on lines of their own.
+    """
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
-            return function(*args, **kwargs)
+            with _terminable():
+                return function(*args, **kwargs)
+        except KeyboardInterrupt as stop:
+            say("terminated" if isinstance(stop, _Terminated) else "interrupted")
+            _say_notes(stop)
+            sys.exit(143 if isinstance(stop, _Terminated) else 130)
         except DatasetError as error:
             from actspan.cli.tables import problem_table
 
             console.print(problem_table(error.problems))
-            console.print(f"[red]error:[/] {len(error.problems)} problem(s) found. {error.remedy}")
+            found = counted(len(error.problems), "problem")
+            console.print(f"[red]error:[/] {found} found. {error.remedy}")
+            _say_notes(error)
             sys.exit(1)
-        except ActSpanError as error:
+        except (ActSpanError, MemoryError) as error:
+            what = str(error) if isinstance(error, ActSpanError) else f"out of memory: {error}"
             console.print("[red]error:[/] ", end="")
-            console.print(str(error), markup=False, highlight=False)
+            console.print(what, markup=False, highlight=False)
+            _say_notes(error)
+            sys.exit(1)
+
+        except OSError as error:  # a file that may not be read, wherever it is
+            if error.filename is None:
+                raise
+            say(f"error: {error.filename}: {error.strerror}")
             sys.exit(1)
 
     return wrapped  # type: ignore[return-value]
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: stops a command as Ctrl-C does."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises in the main thread meanwhile, so that what is half-done is put in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough: cleaning up is not cut short
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say_notes(error: BaseException) -> None:
+    for note in getattr(error, "__notes__", ()):
+        say(note)
 
 
 def progress_bar() -> Progress:
@@ -120,11 +169,16 @@ def repeated(context: click.Context) -> str:
 class ExistingPath(click.Path):
     """A path that is there; else one line and exit code 1, as for every other missing file."""
 
-    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+    def __init__(
+        self, *, file_okay: bool = True, dir_okay: bool = True, urls: bool = False
+    ) -> None:
+        self._urls = urls
         super().__init__(exists=True, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path; a missing one ends the command."""
+        """The path; a missing one ends the command. A URL stays as it is, where one is taken."""
+        if self._urls and "://" in str(value):
+            return value
         if not Path(value).exists():
             say(f"error: {value}: does not exist")
             sys.exit(1)

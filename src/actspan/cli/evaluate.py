@@ -40,7 +40,7 @@ _existing = ExistingPath()
 
 
 @click.command()
-@click.argument("result", type=_existing)
+@click.argument("result", type=ExistingPath(urls=True))
 @click.option(
     "--ground-truth",
     type=_existing,
@@ -109,6 +109,9 @@ def command(
 ) -> None:
     """Average recall of RESULT (a result.json or a run folder), or average mAP of detections.
 
+    RESULT may be an unfinished run as well: RUN.partial, or the URL of its shards (s3://...), which
+    are read one at a time.
+
     Prints AR@1 ... AR@100 and AUC in percent, and recall at every tIoU. Videos without proposals
     count as missed; they, and videos that were not evaluated, are named. With --task detection
     RESULT is a file of labelled proposals, or a run that holds detections.json.
@@ -160,12 +163,14 @@ class _Asked:
 
 def _evaluate_recall(asked: _Asked, plot: Path | None, diagnose: bool, as_json: bool) -> None:
     from actspan.evaluation.recall import evaluate_recall
+    from actspan.evaluation.sharded import evaluate_shards, is_sharded
 
     if plot is not None:
         from actspan.report.canvas import check_picture
 
         check_picture(plot)
-    found = evaluate_recall(
+    evaluate = evaluate_shards if is_sharded(asked.result) else evaluate_recall
+    found = evaluate(
         asked.truth,
         asked.result,
         subset=asked.subset,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from actspan.cli.cluster_options import cluster_options
 from actspan.cli.common import (
     json_option,
     progress_report,
@@ -17,6 +18,7 @@ from actspan.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from actspan.cluster import ClusterConfig
     from actspan.video import Extracted, Grid
 
 
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
 )
 @json_option
 @reports_errors
+@cluster_options
 def command(
     videos: tuple[str, ...],
     out: Path,
@@ -86,6 +89,7 @@ def command(
     on_error: Literal["fail", "skip"],
     force: bool,
     as_json: bool,
+    cluster: ClusterConfig | None,
 ) -> None:
     """Turn VIDEOS into a dataset of snippet features, to train on and to propose from.
 
@@ -95,9 +99,13 @@ def command(
     Given again, the same command does what is missing or has changed, and nothing else. With other
     settings it stops at features that are there already, unless --force lets it remove them.
 
+    --engine ray gives each video to a worker; videos and --out have to lie on storage that all
+    machines share.
+
     \b
     Example:
       actspan extract my-videos/ --out my-features/
+      actspan extract /shared/videos/ --out /shared/set/ --engine ray --address auto --workers 8
       actspan extract 'day1/*.mp4' @more.txt --out day1/ --stride 8f --stream appearance
     """
     with progress_report() as report:
@@ -117,7 +125,12 @@ def command(
             backend=backend,
             force=force,
         )
-        done = extract_videos(request, report)
+        engine = None
+        if cluster is not None:
+            from actspan.cluster.extract import ray_extraction
+
+            engine = ray_extraction(cluster)
+        done = extract_videos(request, report, engine=engine)
     if as_json:
         click.echo(json.dumps(_figures(done)))
     else:

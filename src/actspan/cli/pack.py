@@ -17,6 +17,7 @@ from actspan.cli.common import (
     say,
     say_findings,
 )
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.data.store.manifest import DType
@@ -132,8 +133,8 @@ def _verify(store: Path, as_json: bool) -> None:
         click.echo(json.dumps({"store": str(store), **figures}))
     else:
         say(
-            f"{store}: {found.videos} videos in {found.shards} shard(s), {_megabytes(found.size)}: "
-            "every checksum is right"
+            f"{store}: {found.videos} videos in {counted(found.shards, 'shard')}, "
+            f"{_megabytes(found.size)}: every checksum is right"
         )
 
 
@@ -161,8 +162,8 @@ def _print(summary: PackSummary) -> None:
     if manifest.length is not None:
         rows = f"{manifest.length} rows each, {summary.rescaled} rescaled"
     say(
-        f"{summary.videos} videos, {rows}, {manifest.dtype}: {len(manifest.shards)} shard(s), "
-        f"{_megabytes(summary.size)} in {summary.out}"
+        f"{summary.videos} videos, {rows}, {manifest.dtype}: "
+        f"{counted(len(manifest.shards), 'shard')}, {_megabytes(summary.size)} in {summary.out}"
     )
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal
 import click
 from click.core import ParameterSource
 
+from actspan.cli.cluster_options import CLUSTER_OPTIONS, Where, cluster_options
 from actspan.cli.common import (
+    ExistingPath,
     json_option,
     on_error_option,
     progress_report,
@@ -19,18 +21,31 @@ from actspan.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from actspan.cluster import ClusterConfig
     from actspan.proposing import Summary
     from actspan.runtime import Choice
 
 # options that say something of one kind of input alone
-_OF_DATASETS = ("scores", "labels_from", "detections", "top_labels", "batch", "force")
+_OF_DATASETS = (
+    "scores",
+    "labels_from",
+    "detections",
+    "top_labels",
+    "batch",
+    "force",
+    "resume",
+    "shard_size",
+    "shards",
+    "engine",
+    *CLUSTER_OPTIONS,
+)
 _OF_VIDEOS = ("top", "min_score", "backbone", "clips", "idle")
 
 
 @click.command()
 @click.argument("videos", nargs=-1)
-@click.option("--model", required=True, type=click.Path(path_type=Path), help="A bundle.")
-@click.option("--dataset", type=click.Path(path_type=Path), help="A dataset folder of features.")
+@click.option("--model", required=True, type=Where(), help="A bundle: a folder or URL.")
+@click.option("--dataset", type=Where(), help="A dataset of features: a folder or URL (s3://...).")
 @click.option(
     "--follow", metavar="FILE", help="A video that is still being recorded; - is standard input."
 )
@@ -61,12 +76,12 @@ _OF_VIDEOS = ("top", "min_score", "backbone", "clips", "idle")
 @click.option("--subset", help="Only these videos: training, validation, ... [default: all]")
 @click.option(
     "--scores",
-    type=click.Path(path_type=Path, exists=True),
+    type=ExistingPath(),
     help="Start from boundary scores: scores.npz, a run, or a folder of TEM CSVs.",
 )
 @click.option(
     "--labels-from",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=ExistingPath(dir_okay=False),
     help="Label the proposals from a score file: {video: [{label, score}, ...]}.",
 )
 @click.option("--detections", is_flag=True, help="Label the proposals by the model's classifier.")
@@ -88,15 +103,27 @@ _OF_VIDEOS = ("top", "min_score", "backbone", "clips", "idle")
     "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos a chunk."
 )
 @on_error_option("Stop at problems in the dataset, or go on without what is bad.")
-@click.option("--force", is_flag=True, help="Replace a run that is there.")
+@click.option("--force", is_flag=True, help="Replace a run that is there, or is unfinished.")
+@click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
+@click.option(
+    "--shard-size",
+    type=click.IntRange(1),
+    help="Videos that are kept together while work goes on. [default: 256, recordings 8]",
+)
+@click.option(
+    "--shards",
+    metavar="PLACE",
+    help="Where they are kept: a folder or URL (s3://...). [default: OUT.partial]",
+)
 @json_option
 @click.pass_context
 @reports_errors
+@cluster_options
 def command(
     context: click.Context,
     videos: tuple[str, ...],
-    model: Path,
-    dataset: Path | None,
+    model: Path | str,
+    dataset: Path | str | None,
     follow: str | None,
     out: Path | None,
     top: int | None,
@@ -114,7 +141,11 @@ def command(
     batch: int,
     on_error: Literal["fail", "skip"],
     force: bool,
+    resume: bool,
+    shard_size: int | None,
+    shards: str | None,
     as_json: bool,
+    cluster: ClusterConfig | None,
 ) -> None:
     """Find scored segments in VIDEOS, in a dataset of features, or in a video while it is recorded.
 
@@ -122,18 +153,27 @@ def command(
     the model has to be trained on features of actspan extract. Moments are shown as a table where
     there is no --out. --follow prints a line of JSON for each moment soon after it has ended.
 
+    Results are kept in OUT.partial while work goes on: after an interruption the same command with
+    --resume does what is missing, and gives the same bytes. So does --engine ray, with workers on
+    one machine or on many; all of them have to see what is named here.
+
     With labels a run also holds detections.json, and FILE.json holds the detections alone: each
     proposal with its best labels, its score multiplied by theirs.
 
     \b
     Example:
       actspan propose --model bsn/ --dataset my-videos/ --subset validation --out run/
+      actspan propose --model bsn/ --dataset my-videos/ --subset validation --out run/ --resume
       actspan propose --model bsn/ --dataset my-videos/ --scores scores.npz --out result.json
       actspan propose --model bsn/ --dataset my-videos/ --labels-from scores.json --out run/
+      actspan propose --model bsn/ --dataset s3://bucket/store --engine ray --workers 8 --out run/
       actspan propose --model bsn/ video.mp4 --top 5 --clips best/
       ffmpeg -i rtsp://camera -c copy -f mpegts - | actspan propose --model bsn/ --follow -
     """
-    _check_usage(context, videos, dataset, follow)
+    _check_usage(context, videos, follow)
+    from actspan.data.elsewhere import local_folder
+
+    model = local_folder(model)
     if dataset is None:
         from actspan.cli.propose_videos import Wanted, follow_and_print, propose_and_print
 
@@ -159,13 +199,18 @@ def command(
     with progress_report() as report:
         from actspan.bundle import Bundle
         from actspan.labelling import LabelChoice
-        from actspan.proposing import Request, propose_dataset
+        from actspan.proposing import EngineMaker, LocalEngine, Request, propose_dataset
         from actspan.runtime import choose_backend
 
+        engine: EngineMaker = LocalEngine
+        if cluster is not None:
+            from actspan.cluster import ray_engine
+
+            engine = ray_engine(cluster)
         choice = choose_backend(Bundle.load(model), backend)
         request = Request(
             model=model,
-            dataset=dataset,
+            dataset=local_folder(dataset),
             out=out,
             subset=subset,
             scores=scores,
@@ -175,17 +220,18 @@ def command(
             batch=batch,
             on_error=on_error,
             overwrite=force,
+            resume=resume,
+            shard_size=shard_size,
+            shards=shards,
         )
-        summary = propose_dataset(request, report)
+        summary = propose_dataset(request, report, engine=engine)
     if as_json:
         click.echo(json.dumps(_figures(summary, choice)))
     else:
         _print(summary, choice)
 
 
-def _check_usage(
-    context: click.Context, videos: tuple[str, ...], dataset: Path | None, follow: str | None
-) -> None:
+def _check_usage(context: click.Context, videos: tuple[str, ...], follow: str | None) -> None:
     """Exactly one input, and no option that says something of another."""
     given = {
         name
@@ -195,7 +241,7 @@ def _check_usage(
     kinds = {"videos", "dataset", "follow"} & given
     if len(kinds) != 1:
         raise click.UsageError("give one of VIDEOS, --dataset and --follow")
-    if dataset is not None:
+    if "dataset" in given:
         if "out" not in given:
             raise click.UsageError("--dataset needs --out: a run folder, or FILE.json")
         _refuse(given, _OF_VIDEOS, "--dataset")
@@ -217,8 +263,9 @@ def _figures(summary: Summary, choice: Choice) -> dict[str, object]:
         "videos": summary.videos,
         "proposals": summary.proposals,
         "detections": summary.detections,
+        "kept": summary.kept,
         "seconds": summary.seconds,
-        "videos_per_second": summary.videos / summary.seconds,
+        "videos_per_second": summary.rate,
         "stages": summary.stages,
         "backend": choice.name,
         "backend_reason": choice.reason,
@@ -232,8 +279,11 @@ def _print(summary: Summary, choice: Choice) -> None:
     named = " (named in run.toml where a run is written)"
     say_findings(summary.problems, summary.assumptions, named=named)
     shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.stages.items())
-    rate = summary.videos / summary.seconds
-    say(f"{summary.videos} videos in {summary.seconds:.2f} s ({rate:.0f} videos/s): {shares}")
+    computed = summary.videos - summary.kept
+    if summary.kept:
+        say(f"{summary.kept} of {summary.videos} videos were done before")
+    if computed:
+        say(f"{computed} videos in {summary.seconds:.2f} s ({summary.rate:.0f} videos/s): {shares}")
     labelled = f", {summary.detections} detections" if summary.detections else ""
     say(f"{summary.proposals} proposals{labelled} in {summary.out}")
     say(f"backend {choice.name} ({choice.reason})")

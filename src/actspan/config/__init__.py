@@ -9,6 +9,7 @@ from actspan.config.base import (
     dump_toml,
     from_dict,
     read_toml,
+    require_setting,
     to_dict,
 )
 from actspan.config.stages import (
@@ -64,5 +65,6 @@ __all__ = [
     "from_dict",
     "preset",
     "read_toml",
+    "require_setting",
     "to_dict",
 ]

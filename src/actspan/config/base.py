@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,8 +12,12 @@ import msgspec
 import tomli_w
 
 from actspan.errors import ConfigError
+from actspan.files import read_text
+from actspan.limits import SETTINGS
 
 T = TypeVar("T")
+
+_DEEPEST = 32  # tables within tables; settings need 5
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -82,11 +88,34 @@ def read_toml(path: Path) -> dict[str, Any]:
         It is missing or not TOML; says where.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path, SETTINGS)
+        # a key of n parts takes the parser n * n memory, and a line has one before each `=`
+        if any(k.count(".") > _DEEPEST for line in text.splitlines() for k in line.split("=")[:-1]):
+            raise ConfigError(f"{path}: a key of more than {_DEEPEST} parts; settings have 5")
+        values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # bad syntax, a number of thousands of digits
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    _check_plain(values, str(path))
+    return values
+
+
+def _check_plain(values: Any, where: str) -> None:
+    """Refuse NaN and infinity, which no setting means, and tables within tables without end."""
+    level = [values]
+    for _ in range(_DEEPEST):
+        level = [inner for value in level for inner in _inside(value)]
+        if any(isinstance(value, float) and not math.isfinite(value) for value in level):
+            raise ConfigError(f"{where}: NaN or infinity among the settings; give a finite number")
+    if level:
+        raise ConfigError(f"{where}: nested deeper than {_DEEPEST}; settings are not")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def dump_toml(values: dict[str, Any]) -> str:

@@ -7,6 +7,13 @@ from typing import Literal
 from actspan.config.base import Config
 from actspan.config.base import require_setting as _require
 from actspan.config.video import ExtractionConfig
+from actspan.limits import CANDIDATES, CELLS, SIZE
+
+
+def _within(stage: str, low: int, high: int, **settings: int) -> None:
+    """Refuse counts beyond what any model has: memory and time grow with them."""
+    for name, value in settings.items():
+        _require(low <= value <= high, f"{stage}: {name} {value} is not in {low} to {high}")
 
 
 class TemConfig(Config, frozen=True, kw_only=True):
@@ -18,13 +25,13 @@ class TemConfig(Config, frozen=True, kw_only=True):
     members: int = 1  # networks side by side in the hidden layers, whose logits are averaged
 
     def __post_init__(self) -> None:
-        _require(min(self.channels, self.hidden) >= 1, "tem: channels and hidden must be >= 1")
+        _within("tem", 1, SIZE, channels=self.channels, hidden=self.hidden)
         _require(self.members >= 1, "tem: members must be at least 1")
         _require(
             self.hidden % self.members == 0,
             f"tem: hidden {self.hidden} is not a multiple of its {self.members} members",
         )
-        _require(self.length >= 2, "tem: length must be at least 2")
+        _within("tem", 2, CELLS, length=self.length)
 
 
 class PemConfig(Config, frozen=True, kw_only=True):
@@ -34,7 +41,7 @@ class PemConfig(Config, frozen=True, kw_only=True):
     hidden: int = 256
 
     def __post_init__(self) -> None:
-        _require(min(self.inputs, self.hidden) >= 1, "pem: inputs and hidden must be at least 1")
+        _within("pem", 1, SIZE, inputs=self.inputs, hidden=self.hidden)
 
 
 class ClassifierConfig(Config, frozen=True, kw_only=True):
@@ -47,9 +54,7 @@ class ClassifierConfig(Config, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         _require(len(self.labels) >= 1, "classifier: there are no labels")
         _require(len(set(self.labels)) == len(self.labels), "classifier: a label is there twice")
-        _require(
-            min(self.channels, self.hidden) >= 1, "classifier: channels and hidden must be >= 1"
-        )
+        _within("classifier", 1, SIZE, channels=self.channels, hidden=self.hidden)
 
     @property
     def inputs(self) -> int:
@@ -74,7 +79,7 @@ class PgmConfig(Config, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _require(0 <= self.peak_ratio <= 1, f"pgm: peak_ratio {self.peak_ratio} is not in [0, 1]")
-        _require(min(self.keep, self.keep_training) >= 1, "pgm: keep at least one candidate")
+        _within("pgm", 1, CANDIDATES, keep=self.keep, keep_training=self.keep_training)
 
 
 class BspConfig(Config, frozen=True, kw_only=True):
@@ -85,9 +90,8 @@ class BspConfig(Config, frozen=True, kw_only=True):
     boundary_ratio: float = 0.2  # half width of a boundary region, as a share of the proposal
 
     def __post_init__(self) -> None:
-        _require(
-            min(self.action_samples, self.boundary_samples) >= 2, "bsp: at least 2 samples a region"
-        )
+        samples = {"action_samples": self.action_samples, "boundary_samples": self.boundary_samples}
+        _within("bsp", 2, SIZE, **samples)
         _require(self.boundary_ratio > 0, "bsp: boundary_ratio must be positive")
 
     @property
@@ -107,7 +111,7 @@ class SoftNmsConfig(Config, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         _require(self.decay > 0, "soft_nms: decay must be positive")
-        _require(min(self.picks, self.keep) >= 1, "soft_nms: picks and keep must be at least 1")
+        _within("soft_nms", 1, CANDIDATES, picks=self.picks, keep=self.keep)
 
 
 class FeatureSpec(Config, frozen=True, kw_only=True):
@@ -138,6 +142,7 @@ class FeatureSpec(Config, frozen=True, kw_only=True):
         }
         for name, value in grid.items():
             _require(value is None or value > 0, f"features: {name} must be positive, not {value}")
+        _require((self.channels or 1) <= SIZE, f"features: channels must be at most {SIZE}")
         frames = self.stride_frames is not None or self.length_frames is not None
         seconds = self.stride_seconds is not None or self.length_seconds is not None
         _require(not (frames and seconds), "features: give frames or seconds, not both")

@@ -3,42 +3,53 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from math import inf, isnan
-from typing import Any, Literal
+from math import inf
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from actspan.config import FeatureSpec
 from actspan.data.dataset import Dataset
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
-from actspan.data.readers import read_array
+from actspan.data.readers import Entry, read_array
 from actspan.data.store import Packed
 from actspan.data.timebase import SnippetGrid, infer_grid, snippet_grid
+from actspan.data.videos import Videos
 from actspan.errors import FeatureError
 from actspan.parallel import map_ordered
 from actspan.types import Video
+from actspan.wording import counted
 
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
 
+_UNKNOWN = -1  # rows of a video in a store elsewhere, which are not fetched to be counted
 _ROWS = 4096  # looked at at a time, so that a day's recording takes no more memory than an hour's
 _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far a segment may pass the end and be clipped
 
 
-@dataclass(frozen=True, slots=True)
-class _Seen:
+class _Seen(NamedTuple):
     """What one look at a feature file told."""
 
-    video: Video
+    place: int  # of its video
     shape: tuple[int, ...] = ()
-    grid: SnippetGrid | None = None  # where it was settled before: in a store
     header: bool = False  # a CSV: rows are snippets whatever the counts
     problem: Problem | None = None
+
+
+class _Examined(NamedTuple):
+    """What all features together told."""
+
+    spec: FeatureSpec
+    notes: list[str]
+    problems: list[Problem]
+    places: Sequence[int]  # of the videos that can be used, as far as features go
 
 
 def check_dataset(
@@ -80,30 +91,21 @@ def check_dataset(
         Nothing tells (T, C) from (C, T).
     """
     problems = [*dataset.problems, *_segment_problems(dataset), *_orphans(dataset)]
-    seen = list(_look_at_all(dataset, np.dtype(dtype), progress))
-    problems += [look.problem for look in seen if look.problem]
-    good = [look for look in seen if look.problem is None]
-    spec, notes = dataset.spec, list(dataset.assumptions)
-    if good:
-        spec, wrong = _settle(dataset, good, channels)
-        problems += wrong
-        bad = {p.video for p in wrong}
-        good = [look for look in good if look.video.id not in bad]
-        if dataset.packing is None:
-            spec, note = _settle_grid(spec, good)
-            notes += note
-        problems += _grid_problems(dataset, spec, good)
+    examine = _examine_files if dataset.packing is None else _examine_store
+    found = examine(dataset, channels, np.dtype(dtype), progress)
+    problems += found.problems
     if on_error == "fail":
         stop_on_errors(problems)
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
-    videos = [_without_bad_segments(look.video) for look in good if look.video.id not in lost]
+    ids = dataset.videos.ids
+    videos = dataset.videos.select(place for place in found.places if ids[place] not in lost)
     if not videos:
         stop_with_none_left(problems or [_nothing(dataset)], len(dataset))
     return replace(
         dataset,
-        videos=tuple(videos),
-        spec=spec,
-        assumptions=tuple(notes),
+        videos=_without_bad_segments(videos),
+        spec=found.spec,
+        assumptions=(*dataset.assumptions, *found.notes),
         problems=tuple(problems),
     )
 
@@ -112,44 +114,88 @@ def _nothing(dataset: Dataset) -> Problem:
     return Problem("", str(dataset.path), "no videos", "check the folder and the subset")
 
 
-def good_segments(video: Video) -> np.ndarray:
+def good_segments(videos: Videos) -> NDArray[np.bool_]:
     """Which segments have a length and lie in their video, (M,) bool."""
-    latest = inf if isnan(video.duration) else video.duration
-    slack = max(_SLACK_SECONDS, _SLACK_SHARE * latest)
-    # plain numbers: videos have few segments, and a dataset may have many videos
-    good = [
-        0 <= start < end < inf and start < latest and end <= latest + slack
-        for start, end in video.segments.tolist()
-    ]
-    return np.array(good, dtype=bool)
+    start, end = videos.segments.T
+    latest = np.repeat(videos.durations, videos.counts)
+    latest[np.isnan(latest)] = inf
+    slack = np.maximum(_SLACK_SECONDS, _SLACK_SHARE * latest)
+    good: NDArray[np.bool_] = (
+        (start >= 0) & (start < end) & (end < inf) & (start < latest) & (end <= latest + slack)
+    )
+    return good
 
 
-def _without_bad_segments(video: Video) -> Video:
-    good = good_segments(video)
-    if good.all():
-        return video
-    labels = tuple(label for label, keep in zip(video.labels, good, strict=True) if keep)
-    return replace(video, segments=video.segments[good], labels=labels)
+def _without_bad_segments(videos: Videos) -> Videos:
+    good = good_segments(videos)
+    return videos if good.all() else videos.with_instances(good)
 
 
 def _segment_problems(dataset: Dataset) -> Iterator[Problem]:
-    for video in dataset.videos:
-        for start, end in video.segments[~good_segments(video)].tolist():
-            what = "zero length" if start == end else "ends before it starts"
-            if end > start or not np.isfinite(end - start):
-                what = f"outside the video, which lasts {video.duration:g} s"
-            problem = f"segment [{start:g}, {end:g}]: {what}"
-            remedy = "mend the annotation, or remove it"
-            yield Problem(video.id, str(dataset.path), problem, remedy, Loss.SEGMENT)
+    videos = dataset.videos
+    bad = np.flatnonzero(~good_segments(videos))
+    places = np.searchsorted(videos.offsets, bad, side="right") - 1
+    for place, (start, end) in zip(places.tolist(), videos.segments[bad].tolist(), strict=True):
+        what = "zero length" if start == end else "ends before it starts"
+        if end > start or not np.isfinite(end - start):
+            what = f"outside the video, which lasts {videos.durations[place]:g} s"
+        problem = f"segment [{start:g}, {end:g}]: {what}"
+        remedy = "mend the annotation, or remove it"
+        yield Problem(videos.ids[place], str(dataset.path), problem, remedy, Loss.SEGMENT)
 
 
 def _orphans(dataset: Dataset) -> Iterator[Problem]:
     """Features of videos that no annotation names (in any subset)."""
     told = {p.video for p in dataset.problems if p.loss is Loss.VIDEO}  # a bad entry
-    for name, entry in dataset.entries.items():
-        if name not in dataset.annotated and name not in told:
-            remedy = "annotate the video, or remove the file"
-            yield Problem(name, str(entry), "features without annotation", remedy, Loss.FILE)
+    for name in sorted(dataset.entries.keys() - set(dataset.known.ids) - told):
+        remedy = "annotate the video, or remove the file"
+        file = str(dataset.entries[name])
+        yield Problem(name, file, "features without annotation", remedy, Loss.FILE)
+
+
+def _examine_files(
+    dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress | None
+) -> _Examined:
+    seen = list(_look_at_all(dataset, dtype, progress))
+    problems = [look.problem for look in seen if look.problem]
+    good = [look for look in seen if look.problem is None]
+    if not good:
+        return _Examined(dataset.spec, [], problems, [])
+    spec, wrong = _settle(dataset, good, channels)
+    problems += wrong
+    bad = {problem.video for problem in wrong}
+    good = [look for look in good if dataset.videos.ids[look.place] not in bad]
+    spec, notes = _settle_grid(dataset, spec, good)
+    for look in good:
+        problems += _grid_problems(dataset, spec, dataset.videos[look.place], _snippets(look, spec))
+    return _Examined(spec, notes, problems, [look.place for look in good])
+
+
+def _examine_store(
+    dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress | None
+) -> _Examined:
+    """Nothing is read but what was checked for a larger type, and nothing is held of a video."""
+    assert dataset.packing is not None
+    known = np.can_cast(dataset.packing.dtype, dtype)
+    problems, places = [], array("q")
+    for place, video in enumerate(dataset.videos):
+        entry = dataset.entries.get(video.id)
+        if entry is None:
+            problems.append(_no_features(dataset, video.id))
+        else:
+            assert isinstance(entry, Packed)
+            what = "" if known else _bad_values(entry.values, dtype)
+            if what:
+                problems.append(_damaged(video.id, entry, what))
+            else:
+                if entry.shape is not None:
+                    problems += _gap(dataset, video, entry.grid, entry.shape[0])
+                places.append(place)
+        if progress:
+            progress(place + 1, len(dataset))
+    if places:
+        _require_channels(dataset, dataset.spec.channels, channels)
+    return _Examined(dataset.spec, [], problems, places)
 
 
 def _look_at_all(
@@ -157,36 +203,31 @@ def _look_at_all(
 ) -> Iterator[_Seen]:
     look_at = partial(_look_at, dataset, dtype)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        if dataset.packing is None:
-            looks = map_ordered(pool, look_at, dataset.videos, ahead=64)
-        else:  # nothing is read, so there is nothing to share out
-            looks = map(look_at, dataset.videos)
+        looks = map_ordered(pool, look_at, range(len(dataset)), ahead=64)
         for done, look in enumerate(looks, start=1):
             if progress:
                 progress(done, len(dataset))
             yield look
 
 
-def _look_at(dataset: Dataset, dtype: np.dtype[Any], video: Video) -> _Seen:
-    entry = dataset.entries.get(video.id)
+def _look_at(dataset: Dataset, dtype: np.dtype[Any], place: int) -> _Seen:
+    name = dataset.videos.ids[place]
+    entry = dataset.entries.get(name)
     if entry is None:
-        return _Seen(video, problem=_no_features(dataset, video.id))
-    if isinstance(entry, Packed):
-        array, what = entry.values, ""
-        if not np.can_cast(array.dtype, dtype):  # it was checked for a larger type
-            what = _bad_values(array, dtype)
-    else:
-        try:
-            array = read_array(entry, mapped=True)
-            what = _bad_values(array, dtype)
-        except FeatureError as error:
-            what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
+        return _Seen(place, problem=_no_features(dataset, name))
+    assert isinstance(entry, Entry)
+    try:
+        values = read_array(entry, mapped=True)
+        what = _bad_values(values, dtype)
+    except FeatureError as error:
+        what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
     if what:
-        problem = Problem(video.id, str(entry), what, "extract its features again")
-        return _Seen(video, problem=problem)
-    if isinstance(entry, Packed):
-        return _Seen(video, array.shape, entry.grid)
-    return _Seen(video, array.shape, header=entry.path.suffix == ".csv")
+        return _Seen(place, problem=_damaged(name, entry, what))
+    return _Seen(place, values.shape, header=entry.path.suffix == ".csv")
+
+
+def _damaged(name: str, entry: Entry | Packed, what: str) -> Problem:
+    return Problem(name, str(entry), what, "extract its features again")
 
 
 def _no_features(dataset: Dataset, name: str) -> Problem:
@@ -208,9 +249,11 @@ def _bad_values(array: np.ndarray, dtype: np.dtype[Any]) -> str:
             endless += int(np.count_nonzero(~np.isfinite(block)))
             large += bad
     if endless:
-        return f"{endless} value(s) NaN or infinite"
+        return f"{counted(endless, 'value')} NaN or infinite"
     return (
-        f"{large} value(s) beyond {np.finfo(dtype).max:g}, too large for {dtype}" if large else ""
+        f"{counted(large, 'value')} beyond {np.finfo(dtype).max:g}, too large for {dtype}"
+        if large
+        else ""
     )
 
 
@@ -229,14 +272,18 @@ def _settle(
     axis = 1 if layout == "TC" else 0
     counts = [look.shape[axis] for look in seen]
     channels = channels or max(set(counts), key=counts.count)
+    _require_channels(dataset, channels, expected)
+    settled = msgspec.structs.replace(spec, channels=channels, layout=layout)
+    misfits = [look for look in seen if look.shape[axis] != channels]
+    return settled, [_misfit(dataset, look, axis, channels) for look in misfits]
+
+
+def _require_channels(dataset: Dataset, channels: int | None, expected: int | None) -> None:
     if expected is not None and expected != channels:
         raise FeatureError(
             f"{dataset.path}: features have {channels} channels, but the model expects {expected}; "
             "use a model that was trained on such features"
         )
-    settled = msgspec.structs.replace(spec, channels=channels, layout=layout)
-    misfits = [look for look in seen if look.shape[axis] != channels]
-    return settled, [_misfit(dataset, look, axis, channels) for look in misfits]
 
 
 def _vote(seen: list[_Seen], channels: int | None) -> Literal["TC", "CT"] | None:
@@ -256,14 +303,17 @@ def _misfit(dataset: Dataset, look: _Seen, axis: int, channels: int) -> Problem:
     if look.shape[1 - axis] == channels:
         what = f"layout turned round: shape {look.shape}, {channels} channels"
         remedy = "transpose the file"
-    return Problem(look.video.id, str(dataset.entries[look.video.id]), what, remedy)
+    name = dataset.videos.ids[look.place]
+    return Problem(name, str(dataset.entries[name]), what, remedy)
 
 
-def _settle_grid(spec: FeatureSpec, seen: list[_Seen]) -> tuple[FeatureSpec, list[str]]:
+def _settle_grid(
+    dataset: Dataset, spec: FeatureSpec, seen: list[_Seen]
+) -> tuple[FeatureSpec, list[str]]:
     if spec.stride_frames is not None or spec.stride_seconds is not None or not seen:
         return spec, []
-    snippets = [_snippets(look, spec) for look in seen]
-    settled, note = infer_grid([look.video for look in seen], snippets, spec)
+    videos = dataset.videos.select(look.place for look in seen)
+    settled, note = infer_grid(videos, [_snippets(look, spec) for look in seen], spec)
     return settled, [note]
 
 
@@ -271,18 +321,23 @@ def _snippets(look: _Seen, spec: FeatureSpec) -> int:
     return look.shape[1] if spec.layout == "CT" else look.shape[0]
 
 
-def _grid_problems(dataset: Dataset, spec: FeatureSpec, seen: list[_Seen]) -> Iterator[Problem]:
-    for look in seen:
-        video, snippets = look.video, _snippets(look, spec)
-        try:
-            stride, length, _ = look.grid or snippet_grid(video, spec, snippets)
-        except FeatureError as error:
-            remedy = "give stride_seconds, or fps"
-            yield Problem(video.id, str(dataset.path), str(error), remedy)
-            continue
-        gap = abs(stride * snippets - video.duration)
-        if gap > max(0.1 * video.duration, 2 * max(stride, length)):
-            what = f"features cover {stride * snippets:.1f} s of {video.duration:.1f} s"
-            remedy = "check the stride in dataset.toml"
-            file = str(dataset.entries[video.id])
-            yield Problem(video.id, file, what, remedy, Loss.NOTHING)
+def _grid_problems(
+    dataset: Dataset, spec: FeatureSpec, video: Video, snippets: int
+) -> Iterator[Problem]:
+    try:
+        grid = snippet_grid(video, spec, snippets)
+    except FeatureError as error:
+        remedy = "give stride_seconds, or fps"
+        yield Problem(video.id, str(dataset.path), str(error), remedy)
+        return
+    yield from _gap(dataset, video, grid, snippets)
+
+
+def _gap(dataset: Dataset, video: Video, grid: SnippetGrid, snippets: int) -> Iterator[Problem]:
+    """Whether features and annotation are as long as each other."""
+    stride, length, _ = grid
+    gap = abs(stride * snippets - video.duration)
+    if gap > max(0.1 * video.duration, 2 * max(stride, length)):
+        what = f"features cover {stride * snippets:.1f} s of {video.duration:.1f} s"
+        remedy = "check the stride in dataset.toml"
+        yield Problem(video.id, str(dataset.entries[video.id]), what, remedy, Loss.NOTHING)

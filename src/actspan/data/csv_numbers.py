@@ -39,7 +39,10 @@ def parse_table(text: Text, columns: int) -> Float32 | None:
     """
     if len(text) and text[-1] != _NEWLINE:
         text = np.append(text, np.uint8(_NEWLINE))
-    table = np.empty((np.count_nonzero(text == _NEWLINE), columns), np.float32)
+    rows = int(np.count_nonzero(text == _NEWLINE))
+    if 2 * rows * columns > len(text):  # no room for a digit and a separator each
+        return None
+    table = np.empty((rows, columns), np.float32)
     return table if _parse(text, table) else None
 
 

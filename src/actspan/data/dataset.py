@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -16,13 +16,15 @@ from actspan.data.annotations import (
     find_annotations,
     read_annotations,
 )
+from actspan.data.elsewhere import url_of
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
 from actspan.data.readers import HDF5_SUFFIXES, SUFFIXES, Entry, list_entries, read_array
 from actspan.data.recording import Recording
 from actspan.data.rescale import Edge
-from actspan.data.store import Manifest, Packed, find_manifest, open_shards
+from actspan.data.store import Manifest, Packed, find_manifest, open_remote, open_shards
 from actspan.data.timebase import snippet_grid
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
 
@@ -45,11 +47,12 @@ class Dataset:
     ----------
     path : Path
         The dataset folder.
-    videos : tuple of Video
+    videos : Videos
+        Given as any iterable of `Video`.
     entries : mapping of video id to Entry or Packed
         Where each video's features lie.
-    annotated : frozenset of str
-        Every video that the source knows, in whichever subset.
+    known : Videos
+        Every video of the source, in whichever subset.
     spec : FeatureSpec
         What the features are; `actspan.data.check.check_dataset` settles what is not given.
     form : str
@@ -69,18 +72,14 @@ class Dataset:
     """
 
     path: Path
-    videos: tuple[Video, ...]
+    videos: Videos
     entries: Mapping[str, Entry | Packed]
-    annotated: frozenset[str]
+    known: Videos
     spec: FeatureSpec
     form: str = "activitynet"
     assumptions: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     packing: Manifest | None = None
-    _by_id: dict[str, Video] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_by_id", {video.id: video for video in self.videos})
 
     @classmethod
     def load(cls, path: Path | str, *, features: bool = True) -> Self:
@@ -102,7 +101,10 @@ class Dataset:
         """
         path = Path(path)
         if not path.is_dir():
-            raise DataError(f"{path}: no such folder; a dataset folder is needed")
+            what = "is no folder" if path.exists() else "does not exist"
+            raise DataError(
+                f"{path}: {what}; a dataset folder is needed, with features/ and annotations.json"
+            )
         packing = find_manifest(path)
         spec = _read_spec(path, packing)
         entries, problems = _find_features(path, packing) if features else ({}, [])
@@ -113,7 +115,7 @@ class Dataset:
                     "and no features (features/)"
                 )
             note = f"no annotations in {path}: every feature file is taken as a video"
-            videos = tuple(Video(id=name, duration=float("nan")) for name in entries)
+            videos = Videos(Video(id=name, duration=float("nan")) for name in entries)
             form = "features"
             assumptions: tuple[str, ...] = (note,)
         else:
@@ -126,7 +128,7 @@ class Dataset:
             path=path,
             videos=videos,
             entries=entries,
-            annotated=frozenset(video.id for video in videos),
+            known=videos,
             spec=spec,
             form=form,
             assumptions=assumptions,
@@ -141,10 +143,10 @@ class Dataset:
         return iter(self.videos)
 
     def __contains__(self, video_id: str) -> bool:
-        return video_id in self._by_id
+        return video_id in self.videos.places
 
     def __getitem__(self, video_id: str) -> Video:
-        return self._by_id[video_id]
+        return self.videos[self.videos.places[video_id]]
 
     @property
     def edge(self) -> Edge:
@@ -163,12 +165,7 @@ class Dataset:
         """
         if name is None:
             return self
-        name = canonical_subset(name)
-        chosen = tuple(video for video in self.videos if video.subset == name)
-        if not chosen:
-            there = ", ".join(sorted({repr(video.subset) for video in self.videos})) or "no videos"
-            raise AnnotationError(f"{self.path}: no video in subset {name!r}; there are: {there}")
-        return replace(self, videos=chosen)
+        return replace(self, videos=self.videos.subset(canonical_subset(name), self.path))
 
     def with_labels(self, patterns: Sequence[str]) -> Self:
         """Keep the instances whose labels match a pattern; see `actspan.data.labels`.
@@ -180,9 +177,9 @@ class Dataset:
         """
         return replace(self, videos=with_labels(self.videos, patterns))
 
-    def select(self, videos: Sequence[Video]) -> Self:
+    def select(self, videos: Iterable[Video]) -> Self:
         """Keep exactly these videos (as given: their segments may have changed)."""
-        return replace(self, videos=tuple(videos))
+        return replace(self, videos=Videos.of(videos))
 
     def require_fit(self, config: PipelineConfig) -> None:
         """Refuse a model for which the features were packed in the wrong way.
@@ -224,7 +221,7 @@ class Dataset:
         channels = self.spec.channels
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
-        grid = snippet_grid(self._by_id[video_id], self.spec, len(values))
+        grid = snippet_grid(self[video_id], self.spec, len(values))
         return Recording(entry, values, grid)
 
 
@@ -233,7 +230,9 @@ def _read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
     values = read_toml(file) if file.is_file() else {}
     unknown = set(values) - {"features"}
     if unknown:
-        raise DataError(f"{file}: unknown table(s) {sorted(unknown)}; only [features] is known")
+        raise DataError(
+            f"{file}: only the table [features] is known, not {', '.join(sorted(unknown))}"
+        )
     spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
     if packing is None:
         return spec
@@ -245,7 +244,8 @@ def _find_features(
 ) -> tuple[Mapping[str, Entry | Packed], list[Problem]]:
     """Index features by video id; repeated ids and unreadable containers are problems."""
     if packing is not None:
-        return open_shards(path, packing), []
+        url = url_of(path)
+        return open_shards(path, packing) if url is None else open_remote(url, packing), []
     entries: dict[str, Entry] = {}
     problems: list[Problem] = []
     for file in _feature_files(path):

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.data.decoding import NOT_JSON
 from actspan.data.result_document import refuse_repeated_videos, result_bytes, result_videos
 from actspan.data.results import ResultWriter
 from actspan.errors import ResultError, ShapeError
@@ -116,7 +117,7 @@ def read_detections(path: Path | str) -> dict[str, Detections]:
     for video, raw in result_videos(path, data):
         try:
             entries = _decode_entries(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             raise ResultError(f"{path}: video {video!r}: {error}; {_needed(error)}") from error
         segments = np.array(list(map(_segment, entries)), np.float64).reshape(-1, 2)
         labels = list(map(_label, entries))

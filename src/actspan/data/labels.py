@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from fnmatch import fnmatchcase
 
+import numpy as np
+
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
 from actspan.types import Video
 
@@ -22,7 +24,7 @@ def split_patterns(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(part for part in parts if part)
 
 
-def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> tuple[Video, ...]:
+def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:
     """The same videos with the instances whose label matches one of the patterns.
 
     All videos stay, those without such an instance too: the rest of them is background. What is
@@ -45,21 +47,15 @@ def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> tuple[Video
     >>> with_labels([video], ["*_TO_*"])[0].labels
     ('SIT_TO_STAND',)
     """
-    videos, patterns = tuple(videos), tuple(patterns)
+    videos, patterns = Videos.of(videos), tuple(patterns)
     if not patterns:
         return videos
-    there = sorted({label for video in videos for label in video.labels})
+    there = sorted(set(videos.labels))
     for pattern in patterns:
         if not any(fnmatchcase(label, pattern) for label in there):
             raise AnnotationError(f"no label matches {pattern!r}; there are: {_some(there)}")
     wanted = {label for label in there if any(fnmatchcase(label, p) for p in patterns)}
-    return tuple(_reduced(video, wanted) for video in videos)
-
-
-def _reduced(video: Video, wanted: set[str]) -> Video:
-    kept = [i for i, label in enumerate(video.labels) if label in wanted]
-    labels = tuple(video.labels[i] for i in kept)
-    return replace(video, segments=video.segments[kept], labels=labels)
+    return videos.with_instances(np.array([label in wanted for label in videos.labels], dtype=bool))
 
 
 def _some(labels: list[str], most: int = 30) -> str:

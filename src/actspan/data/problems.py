@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NoReturn
 
-from actspan.errors import DatasetError
+from actspan.errors import DatasetError, shortened
+from actspan.limits import FINDING
 
 
 class Loss(StrEnum):
@@ -28,6 +29,9 @@ class Problem:
     problem: str
     remedy: str
     loss: Loss = Loss.VIDEO
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "problem", shortened(self.problem, FINDING))
 
     @property
     def is_error(self) -> bool:

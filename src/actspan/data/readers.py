@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,19 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.errors import FeatureError, require
+from actspan.data.npy import Archive, map_npy
+from actspan.errors import FeatureError
+from actspan.files import read_bytes
+from actspan.limits import DOCUMENT
+from actspan.wording import counted
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
-# what NumPy says (a part of it), and what it means
-_PLAINLY = {
-    "mmap length is greater": "it is shorter than its header says",
-    "cannot reshape array": "it is shorter than its header says",
-    "Python objects in dtype": "it holds Python objects, not numbers",
-    "Object arrays cannot be loaded": "it holds Python objects, not numbers",
-    "allow_pickle": "it is not an array file",
-}
-# NumPy parses headers by `ast`, which CPython 3.11 does not bear in two threads at once (gh-106905)
-HEADERS = threading.Lock()
 SUFFIXES = (".npy", ".csv", ".npz", *HDF5_SUFFIXES)
 
 
@@ -84,73 +76,52 @@ def _guarded(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
         if path.stat().st_size == 0:
             raise FeatureError(f"{path}: the file is empty")
         return function(path, *arguments)
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        zipfile.BadZipFile,
-        pa.ArrowException,
-    ) as error:
-        if isinstance(error, FeatureError):
-            raise
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise FeatureError(
-            f"{path}: cannot be read, damaged or truncated: {plain_reason(error)}"
+            f"{path}: cannot be read, damaged or truncated: {_reason(error)}"
         ) from error
 
 
-def plain_reason(error: Exception) -> str:
-    """Why a file cannot be read, in our words where NumPy speaks of its own machinery."""
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return next((ours for theirs, ours in _PLAINLY.items() if theirs in reason), reason)
+def _reason(error: Exception) -> str:
+    text = str(getattr(error, "strerror", None) or error)
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _read_npy(path: Path, key: str | None) -> NDArray[Any]:
-    return np.array(_map_npy(path, key))
+    return np.array(map_npy(path))
 
 
 def _map_npy(path: Path, key: str | None) -> NDArray[Any]:
-    with HEADERS:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+    return map_npy(path)
 
 
-def _read_npz(path: Path, key: str | None) -> NDArray[Any]:
-    with HEADERS, np.load(path, allow_pickle=False) as archive:
-        array: NDArray[Any] = archive[key]
-        return array
+def _read_npz(path: Path, key: str) -> NDArray[Any]:
+    with Archive(path) as archive:
+        return archive.read(key)
 
 
 def _npz_keys(path: Path) -> list[str]:
-    with np.load(path, allow_pickle=False) as archive:
-        return list(archive.files)
+    with Archive(path) as archive:
+        return archive.names
 
 
-def _read_hdf5(path: Path, key: str | None) -> NDArray[Any]:
-    h5py = require("h5py", extra="hdf5", purpose=f"reading {path.name}")
-    with h5py.File(path, "r") as store:
-        return np.asarray(store[key])
+def _read_hdf5(path: Path, key: str) -> NDArray[Any]:
+    from actspan.data.hdf5 import read_dataset
+
+    return read_dataset(path, key)
 
 
 def _hdf5_keys(path: Path) -> list[str]:
-    h5py = require("h5py", extra="hdf5", purpose=f"reading {path.name}")
+    from actspan.data.hdf5 import dataset_names
 
-    def datasets(group: Any) -> Iterator[str]:
-        for item in group.values():
-            if isinstance(item, h5py.Group):
-                yield from datasets(item)
-            else:
-                yield item.name.lstrip("/")
-
-    with h5py.File(path, "r") as store:
-        return list(datasets(store))
+    return dataset_names(path)
 
 
 def _read_csv(path: Path, key: str | None) -> NDArray[np.float32]:
     """One row a snippet; a first row that is not numeric is a header."""
     from actspan.data.csv_numbers import parse_table
 
-    text = path.read_bytes()
+    text = read_bytes(path, DOCUMENT)
     end = text.find(b"\n") + 1 or len(text)
     first = text[:end].decode("utf-8-sig", errors="replace").rstrip("\r\n").split(",")
     first = [field.strip('"') for field in first]
@@ -178,7 +149,7 @@ def _read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.
     (batch,) = table.combine_chunks().to_batches()
     values: NDArray[np.float64] = batch.to_tensor(null_to_nan=True).to_numpy()
     if np.isnan(values).any():
-        raise ValueError(f"{np.count_nonzero(np.isnan(values))} field(s) empty or NaN")
+        raise ValueError(f"{counted(int(np.isnan(values).sum()), 'field')} empty or NaN")
     return values.astype(np.float32)
 
 
@@ -190,7 +161,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-_READERS: dict[str, Callable[[Path, str | None], NDArray[Any]]] = {
+_READERS: dict[str, Callable[[Path, Any], NDArray[Any]]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".csv": _read_csv,

@@ -13,7 +13,10 @@ import msgspec
 import numpy as np
 
 from actspan.data.annotations import canonical_id
+from actspan.data.decoding import NOT_JSON
 from actspan.errors import ResultError
+from actspan.files import read_bytes
+from actspan.limits import DOCUMENT
 
 _BLOCK = 1 << 18  # bytes at a time: they stay in the caches
 
@@ -26,6 +29,12 @@ class _Document(msgspec.Struct):
 _decode_document = msgspec.json.Decoder(_Document).decode
 
 
+def is_result(path: Path) -> bool:
+    """Whether it looks like a result file, damaged or not; raises as `result_bytes`."""
+    data = result_bytes(path)
+    return data[:_BLOCK].lstrip()[:1] == b"{" and b'"results"' in data and b'"database"' not in data
+
+
 def result_bytes(path: Path) -> bytes:
     """The content of a file.
 
@@ -35,7 +44,7 @@ def result_bytes(path: Path) -> bytes:
         It cannot be read.
     """
     try:
-        return path.read_bytes()
+        return read_bytes(path, DOCUMENT)
     except OSError as error:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -64,7 +73,7 @@ def _decode_results(path: Path, data: bytes) -> dict[str, msgspec.Raw]:
         raise ResultError(
             f'{path}: not a result file: {error}; {{"results": {{id: [...]}}}} is needed'
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise _explain_malformed(path, data, error) from error
 
 
@@ -117,7 +126,10 @@ def refuse_repeated_videos(path: Path, data: bytes, counts: Sequence[int]) -> No
         if times > 1:
             raise ResultError(f"{path}: {names!r} is there {times} times: keep one of them")
 
-    json.loads(data, object_pairs_hook=check)
+    try:
+        json.loads(data, object_pairs_hook=check)
+    except (ValueError, RecursionError) as error:
+        raise ResultError(f"{path}: not valid JSON: {error}") from error
 
 
 def _count(data: bytes, character: bytes) -> int:

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
+from actspan.data.decoding import NOT_JSON
 from actspan.data.result_document import refuse_repeated_videos, result_bytes, result_videos
 from actspan.data.result_table import ResultTable
 from actspan.errors import ResultError
@@ -106,7 +107,7 @@ def _result_file(path: Path) -> Path:
 def _decode(path: Path, video: str, raw: msgspec.Raw) -> list[_Entry]:
     try:
         return _decode_entries(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ResultError(
             f"{path}: video {video!r}: {error}; every entry needs a score and a segment of two "
             "numbers, in seconds"

@@ -5,15 +5,16 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actspan.data.annotations import canonical_id
-from actspan.data.readers import HEADERS, plain_reason
+from actspan.data.npy import Archive
 from actspan.errors import ResultError, ShapeError
-from actspan.files import atomic_file
+from actspan.files import atomic_file, read_bytes
+from actspan.limits import DOCUMENT
 from actspan.types import BoundaryScores
 
 _COLUMNS = ("action", "start", "end")
@@ -37,12 +38,12 @@ class ScoreFiles:
     def __init__(self, path: Path) -> None:
         self.path = path
         archive = path / "scores.npz" if (path / "scores.npz").is_file() else path
-        self._archive: Any = None
+        self._archive: Archive | None = None
         if archive.is_dir():
             self._names = {canonical_id(f.stem): f.name for f in sorted(archive.glob("*.csv"))}
         else:
-            self._archive = _open_npz(archive)
-            self._names = {canonical_id(name): name for name in self._archive.files}
+            self._archive = _open(archive)
+            self._names = {canonical_id(name): name for name in self._archive.names}
         if not self._names:
             raise ResultError(f"{path}: holds no boundary scores (no CSV files, or an empty npz)")
 
@@ -77,22 +78,16 @@ class ScoreFiles:
             raise ResultError(f"{self.path}: no boundary scores for video {video_id!r}")
         try:
             if self._archive is not None:
-                with HEADERS:
-                    array = self._archive[self._names[video_id]]
-                return BoundaryScores.from_array(array)
+                return BoundaryScores.from_array(self._archive.read(self._names[video_id]))
             return read_scores_csv(self.path / self._names[video_id])
-        except (ShapeError, OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ResultError(
-                f"{self.path}: scores of {video_id!r}: {plain_reason(error)}"
-            ) from error
+        except (ShapeError, OSError, ValueError) as error:
+            raise ResultError(f"{self.path}: scores of {video_id!r}: {error}") from error
 
 
-def _open_npz(path: Path) -> Any:
-    if path.is_file() and not zipfile.is_zipfile(path):
-        raise ResultError(f"{path}: not an npz archive of boundary scores, or cut short")
+def _open(path: Path) -> Archive:
     try:
-        return np.load(path, allow_pickle=False, mmap_mode=None)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        return Archive(path)
+    except (OSError, ValueError) as error:
         raise ResultError(f"{path}: not an npz archive of boundary scores: {error}") from error
 
 
@@ -111,7 +106,8 @@ def read_scores_csv(path: Path) -> BoundaryScores:
     types = csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.float32()))
     reading = csv.ReadOptions(use_threads=False)
     try:
-        table = csv.read_csv(path, read_options=reading, convert_options=types)
+        text = pa.BufferReader(read_bytes(path, DOCUMENT))
+        table = csv.read_csv(text, read_options=reading, convert_options=types)
         return BoundaryScores(*(table[name].to_numpy() for name in _COLUMNS))
     except (pa.ArrowException, KeyError) as error:
         raise ValueError(f"{path.name}: columns action, start, end are needed: {error}") from error

@@ -20,7 +20,10 @@ from actspan.data.annotations import (
 from actspan.data.problems import Problem
 from actspan.data.result_table import ResultTable
 from actspan.data.results import read_result_table
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
+from actspan.files import read_text
+from actspan.limits import DOCUMENT
 from actspan.types import Float64, Proposals, Video
 
 OnError = Literal["fail", "skip"]
@@ -48,7 +51,7 @@ class Chosen:
 
     Attributes
     ----------
-    videos : tuple of Video
+    videos : Videos
         In the source's order; at least one has instances.
     where : str
         `file: ` for messages, or nothing.
@@ -56,7 +59,7 @@ class Chosen:
         Entries of the source that were left out, because they could not be read.
     """
 
-    videos: tuple[Video, ...]
+    videos: Videos
     where: str
     problems: tuple[Problem, ...] = ()
 
@@ -81,7 +84,7 @@ def load_videos(
     if isinstance(source, Annotations):
         videos, problems, where = source.videos, source.problems, f"{source.path}: "
     else:
-        videos, problems, where = tuple(source), (), ""
+        videos, problems, where = Videos.of(source), (), ""
     problems = tuple(problem for problem in problems if problem.is_error)
     if problems and on_error == "fail":
         raise DatasetError(
@@ -90,13 +93,15 @@ def load_videos(
             "--on-error skip.",
         )
     wanted = None if subset is None else canonical_subset(subset)
-    chosen = tuple(v for v in videos if wanted in (None, v.subset) and v.id not in blocked)
-    if not any(len(v.segments) for v in chosen):
-        there = ", ".join(sorted({repr(v.subset) for v in videos if len(v.segments)})) or "none"
+    named = enumerate(zip(videos.ids, videos.subsets, strict=True))
+    chosen = videos.select(i for i, (v, s) in named if wanted in (None, s) and v not in blocked)
+    if not len(chosen.segments):
+        held = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
+        there = ", ".join(sorted(map(repr, held))) or "none"
         raise AnnotationError(
             f"{where}no video with instances in subset {subset!r}; subsets with instances: {there}"
         )
-    if len({v.id for v in chosen}) != len(chosen):
+    if len(chosen.places) != len(chosen):
         raise AnnotationError(f"{where}a video is there twice; keep one of the two")
     return Chosen(chosen, where, problems)
 
@@ -109,8 +114,7 @@ def load_truth(
 ) -> Truth:
     """Instances of the videos of a subset that have any; raises as `load_videos`."""
     chosen = load_videos(source, subset, blocked, on_error)
-    segments = {v.id: v.segments for v in chosen.videos if len(v.segments)}
-    return Truth(segments, chosen.problems)
+    return Truth(chosen.videos.segments_by_id(), chosen.problems)
 
 
 def load_proposals(source: Path | str | Mapping[str, Proposals]) -> ResultTable:
@@ -145,7 +149,7 @@ def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:
     if not isinstance(source, (str, os.PathLike)):
         return frozenset(map(canonical_id, source))
     try:
-        text = Path(source).read_text(encoding="utf-8")
+        text = read_text(Path(source), DOCUMENT)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{source}: the list of blocked videos cannot be read: {error}") from error
     names = _parse_names(text)
@@ -159,7 +163,7 @@ def _parse_names(text: str) -> list[str] | None:
         return [line.strip() for line in text.splitlines() if line.strip()]
     try:
         names = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     return names if is_list else None

@@ -158,7 +158,7 @@ def evaluate_recall(
     segments = list(truth.segments.values())
     first, counts = _where(found, truth.segments)
     recall, proposals_per_video = _recall(
-        segments, _best_first(found), first, counts, max_proposals, thresholds
+        segments, best_first(found), first, counts, max_proposals, thresholds
     )
     return RecallResult(
         recall=recall,
@@ -191,7 +191,7 @@ def _recall(
     thresholds: Float64,
 ) -> tuple[Float64, Float64]:
     """Recall (K, A) and proposals a video (A,), of V videos."""
-    kept, share, total = _budgets(counts, max_proposals)
+    kept, share, total = budgets(counts, max_proposals)
     truth = np.concatenate(segments)
     instances = np.fromiter(map(len, segments), np.int64, len(segments))
     video_of = np.repeat(np.arange(len(segments)), instances)
@@ -207,12 +207,12 @@ def contributing(counts: Int64, max_proposals: int) -> Int64:
     ResultError, ConfigError
         As `evaluate_recall`.
     """
-    kept, share, _ = _budgets(counts, max_proposals)
+    kept, share, _ = budgets(counts, max_proposals)
     taken: Int64 = np.minimum((kept * share[-1]).astype(np.int64), kept)
     return taken
 
 
-def _budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:
+def budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:
     """Proposals a video may use, the share of them at each budget, and how many that is in all."""
     videos = len(counts)
     offered = int(counts.sum())
@@ -231,7 +231,7 @@ def _budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:
     return kept, share * (max_proposals * float(videos) / total), total
 
 
-def _best_first(found: ResultTable) -> tuple[Float64, Float64]:
+def best_first(found: ResultTable) -> tuple[Float64, Float64]:
     """Starts and ends, by falling score within each video; ties keep their order."""
     video = np.repeat(np.arange(len(found.ids)), found.counts)
     rising = found.score[1:] > found.score[:-1]

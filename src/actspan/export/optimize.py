@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from actspan.errors import ExportError, ParityError, require
 from actspan.export.passes import DEFAULT, make_passes
-from actspan.files import atomic_file
+from actspan.files import atomic_file, check_size
+from actspan.limits import WEIGHTS
 
 if TYPE_CHECKING:
     import onnx
@@ -157,6 +158,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     """
     onnx = require("onnx", extra="export", purpose="rewriting ONNX graphs")
     try:
+        check_size(path, WEIGHTS)
         model: Any = onnx.load(str(path))
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror or error}") from error

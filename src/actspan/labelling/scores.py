@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.data.annotations import canonical_id
+from actspan.data.decoding import NOT_JSON
 from actspan.data.detections import Detections
 from actspan.data.result_document import result_bytes
 from actspan.errors import ConfigError, ResultError
@@ -171,7 +172,7 @@ class LabelFile:
 def _decode(path: Path) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(result_bytes(path))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ResultError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(document, dict):
         raise ResultError(f"{path}: not an object of videos: {_FORMS}")

@@ -20,6 +20,7 @@ import numpy as np
 from actspan.bundle import Bundle, Net, Source, check_weights, weight_shapes
 from actspan.config import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.errors import CheckpointError, ShapeError, require
+from actspan.nets.pickles import check_pickles
 from actspan.types import Float32
 
 __all__ = ["Checkpoint", "Origin", "convert_checkpoints", "read_checkpoint"]
@@ -82,7 +83,8 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path)
     state, origin = _state_dict(_load(path), path)
     kind = _recognise(state, path)
-    arrays = {name: _array(path, name, tensor) for name, tensor in state.items()}
+    _check_tensors(path, state)
+    arrays = {name: _array(tensor) for name, tensor in state.items()}
     config = _config(kind, arrays)
     try:
         return Checkpoint(path, kind, origin, config, check_weights(arrays, config))
@@ -151,9 +153,12 @@ def _load(path: Path) -> Any:
         found = "is a folder" if path.is_dir() else "does not exist"
         raise CheckpointError(f"{path}: {found}; {_EXPECTED}")
     try:
+        check_pickles(path, _CLEAN)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols and old storages
             return torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except Exception as error:  # a damaged pickle can raise anything
         raise _refusal(path, error) from error
 
@@ -200,10 +205,22 @@ def _recognise(state: Mapping[str, Any], path: Path) -> Net:
     raise CheckpointError(f"{path}: holds {found} ({names}); {_EXPECTED}")
 
 
-def _array(path: Path, name: str, tensor: Any) -> Float32:
+def _check_tensors(path: Path, state: Mapping[str, Any]) -> None:
+    """Refuse what is no plain tensor of floats, and more numbers than the file holds."""
+    for name, tensor in state.items():
+        if not _is_plain(tensor):
+            raise CheckpointError(f"{path}: {name} is not a plain tensor of floats; {_EXPECTED}")
+    size = sum(tensor.nbytes for tensor in state.values())
+    if size > path.stat().st_size:  # several that share their numbers
+        raise CheckpointError(
+            f"{path}: its weights would take {size:,} bytes, more than the file; {_EXPECTED}"
+        )
+
+
+def _is_plain(tensor: Any) -> bool:
     import torch
 
-    plain = (
+    return (
         isinstance(tensor, torch.Tensor)
         and tensor.layout == torch.strided
         and tensor.device.type == "cpu"
@@ -211,8 +228,11 @@ def _array(path: Path, name: str, tensor: Any) -> Float32:
         # strides can make a huge tensor of a few bytes
         and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
     )
-    if not plain:
-        raise CheckpointError(f"{path}: {name} is not a plain tensor of floats; {_EXPECTED}")
+
+
+def _array(tensor: Any) -> Float32:
+    import torch
+
     return np.array(tensor.detach().to(torch.float32).numpy())
 
 

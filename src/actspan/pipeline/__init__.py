@@ -1,9 +1,10 @@
 """Features to proposals: every stage in memory, batched, on all cores."""
 
-from actspan.pipeline.core import BATCH, Pipeline, open_nets
+from actspan.pipeline.core import BATCH, Pipeline, open_nets, with_onnx
 from actspan.pipeline.jobs import (
     STAGES,
     Job,
+    Lost,
     Outcome,
     Piece,
     ScoredVideo,
@@ -24,6 +25,7 @@ __all__ = [
     "BATCH",
     "STAGES",
     "Job",
+    "Lost",
     "Outcome",
     "Piece",
     "Pipeline",
@@ -38,4 +40,5 @@ __all__ = [
     "pieces",
     "settled_edge",
     "tem_input",
+    "with_onnx",
 ]

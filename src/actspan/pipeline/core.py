@@ -21,10 +21,10 @@ import numpy as np
 from actspan.bundle import Bundle, Net
 from actspan.config import PipelineConfig
 from actspan.data.rescale import Edge, fit_to_cells
-from actspan.errors import BundleError
+from actspan.errors import ActSpanError, BundleError
 from actspan.parallel import chunked, map_ordered
-from actspan.pipeline.jobs import Job, Outcome, Piece, ScoredVideo, StageClock
-from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.jobs import Job, Lost, Outcome, Piece, ScoredVideo, StageClock
+from actspan.pipeline.recordings import answered
 from actspan.pipeline.steps import (
     final_proposals,
     find_candidates,
@@ -183,8 +183,20 @@ class Pipeline:
         ------
         Outcome
             One a video in rescale mode; in window mode one a window, the last with proposals.
+
+        Raises
+        ------
+        ActSpanError
+            A video cannot be read; those before it were yielded.
         """
         return self.run_pieces(pieces(jobs, self.config), batch=batch, ahead=2 * self.threads)
+
+    def attempt(self, jobs: Iterable[Job], *, batch: int = BATCH) -> Iterator[Outcome | Lost]:
+        """As `run`, but a video that cannot be read comes as `Lost`, and work goes on.
+
+        In window mode windows that came before belong to no answer: the recording is lost.
+        """
+        return self._attempt(pieces(jobs, self.config), batch, 2 * self.threads)
 
     def run_pieces(self, pieces: Iterable[Piece], *, batch: int, ahead: int) -> Iterator[Outcome]:
         """Take what the nets see at once through all stages, as `run` does.
@@ -196,16 +208,38 @@ class Pipeline:
         batch, ahead : int
             Pieces a chunk, and chunks that wait. With 1 and 0 each is answered as it comes.
         """
-        chunks = chunked(pieces, batch)
-        answering = Recordings(self.config) if self.config.mode == "window" else None
-        for outcomes, clock in map_ordered(self._pool, self._run_chunk, chunks, ahead=ahead):
-            self.clock.add(clock)
-            yield from outcomes if answering is None else map(answering.add, outcomes)
+        for result in self._attempt(pieces, batch, ahead):
+            if isinstance(result, Lost):
+                raise result.error
+            yield result
 
-    def _run_chunk(self, pieces: Sequence[Piece]) -> tuple[list[Outcome], StageClock]:
+    def _attempt(self, pieces: Iterable[Piece], batch: int, ahead: int) -> Iterator[Outcome | Lost]:
+        chunks = chunked(pieces, batch)
+        done = map_ordered(self._pool, self._run_chunk, chunks, ahead=ahead)
+        results = self._timed(done)
+        return answered(results, self.config) if self.config.mode == "window" else results
+
+    def _timed(
+        self, done: Iterable[tuple[list[Outcome | Lost], StageClock]]
+    ) -> Iterator[Outcome | Lost]:
+        for results, clock in done:
+            self.clock.add(clock)
+            yield from results
+
+    def _run_chunk(self, pieces: Sequence[Piece]) -> tuple[list[Outcome | Lost], StageClock]:
         clock = StageClock()
         with clock.time("read"):
-            loaded = [piece.load() for piece in pieces]
+            loaded = [_load(piece) for piece in pieces]
+        there = [item for item in loaded if not isinstance(item, Lost)]
+        good = [p for p, item in zip(pieces, loaded, strict=True) if not isinstance(item, Lost)]
+        outcomes = iter(self._outcomes(good, there, clock))
+        return [item if isinstance(item, Lost) else next(outcomes) for item in loaded], clock
+
+    def _outcomes(
+        self, pieces: Sequence[Piece], loaded: Sequence[Features | ScoredVideo], clock: StageClock
+    ) -> list[Outcome]:
+        if not pieces:
+            return []
         videos = self._with_scores(loaded, clock)
         with clock.time("candidates"):
             pairs = zip(videos, pieces, strict=True)
@@ -215,8 +249,7 @@ class Pipeline:
         with clock.time("pem"):
             confidences = self._confidences(bsp)
         with clock.time("soft-nms"):
-            outcomes = list(map(self._outcome, pieces, videos, candidates, confidences))
-        return outcomes, clock
+            return list(map(self._outcome, pieces, videos, candidates, confidences))
 
     def _with_scores(
         self, loaded: Sequence[Features | ScoredVideo], clock: StageClock
@@ -288,8 +321,15 @@ def open_nets(
     """
     chosen = choose_backend(bundle, backend).name
     if find_backend(chosen)[0].suffix == ".onnx":
-        bundle = _with_onnx(bundle)
+        bundle = with_onnx(bundle)
     return {n: open_net(bundle, n, backend=chosen, threads=1, streams=threads) for n in nets}
+
+
+def _load(piece: Piece) -> Features | ScoredVideo | Lost:
+    try:
+        return piece.load()
+    except ActSpanError as error:
+        return Lost(piece.id, error)
 
 
 def _load_kernels() -> None:
@@ -302,7 +342,7 @@ def _load_kernels() -> None:
     soft_nms(candidates)
 
 
-def _with_onnx(bundle: Bundle) -> Bundle:
+def with_onnx(bundle: Bundle) -> Bundle:
     """The bundle with the ONNX files of its networks, exported now where they are missing."""
     nets = [net for net, there in (("tem", bundle.has_tem), ("pem", bundle.has_pem)) if there]
     if all(f"{net}.onnx" in bundle.files for net in nets):

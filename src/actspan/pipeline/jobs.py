@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import Literal, Protocol
 
 from actspan.data.windows import Window
+from actspan.errors import ActSpanError
 from actspan.types import BoundaryScores, Features, Float32, Proposals
 
 Stage = Literal["read", "tem", "candidates", "pem", "soft-nms"]
@@ -92,6 +93,14 @@ class Outcome:
     def offset(self) -> float:
         """Seconds at which position 0.0 lies."""
         return 0.0 if self.window is None else self.window.offset(self.seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A video of which nothing came, because it could not be read."""
+
+    id: str
+    error: ActSpanError
 
 
 @dataclass(slots=True)

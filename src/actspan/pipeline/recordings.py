@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from actspan.config import PipelineConfig
 from actspan.data.windows import Window
-from actspan.pipeline.jobs import Outcome
+from actspan.pipeline.jobs import Lost, Outcome
 from actspan.proposals import fuse, soft_nms
 from actspan.types import Proposals
 
@@ -56,13 +57,16 @@ class Recordings:
         Proposals or None
             Seconds, best first; None before the recording's last window.
         """
-        offset = window.offset(seconds)
-        part = Proposals(offset + fused.start * seconds, offset + fused.end * seconds, fused.score)
+        part = placed(fused, window.offset(seconds), seconds)
         self._parts.append(part)
         self._held += len(part)
         if self._held > 2 * self._pool:
             self._prune()
         return self._finish(seconds / len(window), len(window)) if window.is_final else None
+
+    def drop(self) -> None:
+        """Forget the windows of the recording at hand."""
+        self._parts, self._held = [], 0
 
     def _prune(self) -> None:
         everything = Proposals.concat(self._parts)
@@ -72,7 +76,47 @@ class Recordings:
         self._held = self._pool
 
     def _finish(self, snippet: float, cells: int) -> Proposals:
-        length = self._config.tem.length if self._config.tem else cells
         everything = Proposals.concat(self._parts)
-        self._parts, self._held = [], 0
-        return soft_nms(everything, self._config.soft_nms, span=length * snippet)
+        self.drop()
+        return suppress(everything, snippet, cells, self._config)
+
+
+def answered(windows: Iterable[Outcome | Lost], config: PipelineConfig) -> Iterator[Outcome | Lost]:
+    """Windows as they pass, the last of each recording with the recording's proposals.
+
+    Nothing more comes of a recording after `Lost`.
+    """
+    recordings = Recordings(config)
+    lost: str | None = None
+    for window in windows:
+        if isinstance(window, Lost):
+            if window.id != lost:
+                recordings.drop()
+                yield window
+            lost = window.id
+        elif window.id != lost:
+            yield recordings.add(window)
+
+
+def placed(fused: Proposals, offset: float, seconds: float) -> Proposals:
+    """The candidates of a window in the recording's seconds; position p is offset + p * seconds."""
+    return Proposals(offset + fused.start * seconds, offset + fused.end * seconds, fused.score)
+
+
+def suppress(
+    everything: Proposals, snippet: float, cells: int, config: PipelineConfig
+) -> Proposals:
+    """One Soft-NMS over all candidates of a recording, in its seconds.
+
+    Parameters
+    ----------
+    everything : Proposals
+        As `placed` makes them, windows in order.
+    snippet : float
+        Seconds.
+    cells : int
+        Snippets of a window; fewer than T where the recording is shorter.
+    config : PipelineConfig
+    """
+    length = config.tem.length if config.tem else cells
+    return soft_nms(everything, config.soft_nms, span=length * snippet)

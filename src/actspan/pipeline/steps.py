@@ -12,7 +12,7 @@ from functools import partial
 from actspan.config import PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.data.windows import Window, pad_window, plan_windows, seen_elsewhere
-from actspan.errors import ShapeError
+from actspan.errors import ActSpanError, ShapeError
 from actspan.pipeline.jobs import Job, Piece, ScoredVideo
 from actspan.proposals import fuse, generate_proposals, soft_nms
 from actspan.types import BoundaryScores, Features, Float32, Proposals
@@ -29,9 +29,17 @@ def pieces(jobs: Iterable[Job], config: PipelineConfig) -> Iterator[Piece]:
         yield from map(_whole, jobs)
         return
     for job in jobs:
-        source = job.open()
+        try:
+            source = job.open()
+        except ActSpanError as error:
+            yield Piece(job.id, partial(_fail, error))  # in its turn, like all other errors
+            continue
         for window in plan_windows(len(source), cells(config)):
             yield Piece(job.id, partial(source.rows, window.first, window.last), window)
+
+
+def _fail(error: ActSpanError) -> Features:
+    raise error
 
 
 def _whole(job: Job) -> Piece:

@@ -13,6 +13,8 @@ from actspan.segments import tiou_matrix
 from actspan.segments.compiled import tiou
 from actspan.types import Float64, Proposals
 
+HUGE = np.finfo(np.float64).max
+
 
 def soft_nms(
     proposals: Proposals, config: SoftNmsConfig | None = None, *, span: float = 1.0
@@ -100,28 +102,122 @@ def _decay_and_pick(
     picks: int,
     span: float,
 ) -> tuple[NDArray[np.int64], Float64]:
-    left = score.copy()  # -inf once picked
+    """Proposals lie in buckets by their end; a pick looks into those that hold close neighbours."""
+    count = max(1, int(2 * math.sqrt(len(end))))
+    low, scale = _end_scale(end, count)
+    rank, first = _bucket_by_end(end, low, scale, count)
+    xmin, xmax, left = start[rank], end[rank], score[rank]  # left: -inf once picked
+    best = np.empty(count, dtype=np.int64)  # of each bucket; -1 where it is empty
+    for bucket in range(count):
+        best[bucket] = _best_of(left, first[bucket], first[bucket + 1])
     near = np.empty(len(start), dtype=np.bool_)
     picks = min(picks, len(start))
     chosen, scores = np.empty(picks, dtype=np.int64), np.empty(picks)
     for k in range(picks):
-        best = 0
-        for i in range(1, len(left)):
-            if left[i] > left[best]:
-                best = i
-        chosen[k], scores[k] = best, left[best]
-        left[best] = -np.inf
-        xmin, xmax = start[best], end[best]
-        width = min((xmax - xmin) / span, 1.0)
-        threshold = threshold_short + (threshold_long - threshold_short) * width
-        # without a branch or a division, which the compiler vectorises; a hair is let through
-        share = threshold * (1 - 1e-9)
-        for i in range(len(left)):
-            inter = min(xmax, end[i]) - max(xmin, start[i])
-            near[i] = inter >= share * (xmax - xmin - inter + end[i] - start[i])
-        for i in range(len(left)):
-            if near[i]:
-                overlap = tiou(xmin, xmax, start[i], end[i])
-                if overlap > threshold:
-                    left[i] *= math.exp(-(overlap * overlap) / decay)
+        pick = best[0]
+        for bucket in range(1, count):
+            if _beats(left, rank, best[bucket], pick):
+                pick = best[bucket]
+        chosen[k], scores[k] = rank[pick], left[pick]
+        left[pick] = -np.inf
+        length = xmax[pick] - xmin[pick]
+        threshold = threshold_short + (threshold_long - threshold_short) * min(length / span, 1.0)
+        nearest, farthest = _ends_of_close(xmax[pick], length, threshold)
+        low_bucket = _bucket_of(nearest, low, scale, count)
+        high_bucket = _bucket_of(farthest, low, scale, count)
+        within = slice(first[low_bucket], first[high_bucket + 1])
+        _decay_close(
+            xmin[pick], xmax[pick], xmin[within], xmax[within], left[within], near, threshold, decay
+        )
+        for bucket in range(low_bucket, high_bucket + 1):
+            best[bucket] = _best_of(left, first[bucket], first[bucket + 1])
     return chosen, scores
+
+
+@njit(cache=True, nogil=True)
+def _decay_close(
+    xmin: float,
+    xmax: float,
+    start: Float64,
+    end: Float64,
+    left: Float64,
+    near: NDArray[np.bool_],
+    threshold: float,
+    decay: float,
+) -> None:
+    """Lower the scores `left` of segments that are close to the pick (xmin, xmax)."""
+    length = xmax - xmin
+    share = threshold * (1 - 1e-9)  # a hair is let through to the exact comparison
+    for i in range(len(left)):  # without a branch or a division, so that it is vectorised
+        inter = min(xmax, end[i]) - max(xmin, start[i])
+        near[i] = inter >= share * (length - inter + end[i] - start[i])
+    for i in range(len(left)):
+        if near[i]:
+            overlap = tiou(xmin, xmax, start[i], end[i])
+            if overlap > threshold:
+                left[i] *= math.exp(-(overlap * overlap) / decay)
+
+
+@njit(cache=True, nogil=True)
+def _end_scale(end: Float64, count: int) -> tuple[float, float]:
+    """Smallest end, and buckets a unit."""
+    low, high = 0.0, 0.0
+    if len(end):
+        low, high = end.min(), end.max()
+    return low, (count / (high - low) if high > low else 0.0)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _bucket_of(end: float, low: float, scale: float, count: int) -> int:
+    return int(min(max((end - low) * scale, 0.0), count - 1.0))
+
+
+@njit(cache=True, nogil=True)
+def _bucket_by_end(
+    end: Float64, low: float, scale: float, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Proposals bucket by bucket, in order within each, (N,); and each bucket's first, (B + 1,)."""
+    first = np.zeros(count + 1, dtype=np.int64)
+    for value in end:
+        first[_bucket_of(value, low, scale, count) + 1] += 1
+    first = np.cumsum(first)
+    rank, filled = np.empty(len(end), dtype=np.int64), first[:-1].copy()
+    for i, value in enumerate(end):
+        bucket = _bucket_of(value, low, scale, count)
+        rank[filled[bucket]] = i
+        filled[bucket] += 1
+    return rank, first
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _beats(left: Float64, rank: NDArray[np.int64], i: int, j: int) -> bool:
+    """Whether i is to be picked before j: by score, then as the earlier; -1 is nobody."""
+    if i < 0 or j < 0:
+        return i >= 0
+    return bool(left[i] > left[j] or (left[i] == left[j] and rank[i] < rank[j]))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _best_of(left: Float64, first: int, last: int) -> int:
+    """Which of first <= i < last is to be picked first; -1 where there is none."""
+    if first == last:
+        return -1
+    best, top = first, left[first]  # within a bucket the earlier comes first
+    for i in range(first + 1, last):
+        if left[i] > top:
+            best, top = i, left[i]
+    return best
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _ends_of_close(end: float, length: float, threshold: float) -> tuple[float, float]:
+    """Between which ends a segment's tIoU with a pick can exceed the threshold.
+
+    One that ends x before the pick shares at most length - x of the length; one that ends x after
+    it makes a union of length + x at least. The pick's own end is always among them.
+    """
+    if threshold <= 0.0:
+        return -HUGE, HUGE
+    hair = 1e-9 * (abs(end) + length)  # for rounding, which the comparison itself decides
+    before, after = max(1 - threshold, 0.0), max(1 / threshold - 1, 0.0)
+    return end - before * length - hair, end + after * length + hair

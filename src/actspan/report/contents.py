@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from actspan.data.annotations import find_annotations, read_annotations
+from actspan.data.annotations import read_annotations
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.results import read_result
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, ConfigError
 from actspan.evaluation.calibration import Calibration, calibrate
 from actspan.evaluation.detection import DetectionResult, evaluate_detection
@@ -18,9 +19,9 @@ from actspan.evaluation.inputs import Chosen, OnError, load_videos
 from actspan.evaluation.mistakes import Mistakes, diagnose_detections
 from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
-from actspan.files import sha256
 from actspan.run import CANDIDATES, RUN_FILE, SCORES, Run
 from actspan.types import Proposals, Video
+from actspan.wording import counted
 
 Progress = Callable[[str, int, int], None]  # (what, done, in all)
 MOST_RUNS = 7  # as many as there are colours that stay apart
@@ -93,7 +94,7 @@ class Contents:
     Attributes
     ----------
     sides : tuple of Side
-    videos : tuple of Video
+    videos : Videos
         Those of the subset, or every video of a result where there is no ground truth; then their
         duration is NaN.
     source : str
@@ -104,7 +105,7 @@ class Contents:
     """
 
     sides: tuple[Side, ...]
-    videos: tuple[Video, ...]
+    videos: Videos
     source: str
     subset: str
     notes: tuple[str, ...]
@@ -148,7 +149,9 @@ def gather(
     judged = tuple(_judge(side, chosen.videos, truth, progress) for side in sides)
     notes += [note for side in judged for note in _left_out(side)]
     if chosen.problems:
-        notes.append(f"{len(chosen.problems)} annotation(s) cannot be read and are left out.")
+        notes.append(
+            f"Left out: {counted(len(chosen.problems), 'annotation')} that cannot be read."
+        )
     return Contents(judged, chosen.videos, source, truth.subset, tuple(notes))
 
 
@@ -225,18 +228,13 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
 
 def _recorded_truth(sides: Sequence[Side]) -> Path | None:
     """Annotations that a run was made from, if they are as they were."""
-    for side in sides:
-        recorded = side.info.get("dataset", {})
-        folder = Path(recorded.get("path", ""))
-        file = find_annotations(folder) if recorded and folder.is_dir() else None
-        if file is not None and sha256(file) == recorded.get("annotations_sha256"):
-            return file
-    return None
+    runs = [side.run for side in sides if side.run is not None]
+    return next(filter(None, (run.recorded_annotations() for run in runs)), None)
 
 
-def _unannotated(sides: Sequence[Side]) -> tuple[Video, ...]:
+def _unannotated(sides: Sequence[Side]) -> Videos:
     names = dict.fromkeys(name for side in sides for name in side.proposals)
-    return tuple(Video(name, float("nan")) for name in names)
+    return Videos(Video(name, float("nan")) for name in names)
 
 
 def _judge(side: Side, videos: Sequence[Video], truth: Truth, progress: Progress | None) -> Side:
@@ -288,11 +286,13 @@ def _diagnose(
 def _left_out(side: Side) -> Iterable[str]:
     recall, diagnosis = side.recall, side.diagnosis
     if recall is not None and recall.missing:
-        yield f"{side.name}: {len(recall.missing)} video(s) without proposals count as missed."
+        found = counted(len(recall.missing), "video")
+        yield f"{side.name}: {found} without proposals, counted as missed."
     if recall is not None and recall.extra:
-        why = "(other subset, no instances)"
-        yield f"{side.name}: {len(recall.extra)} video(s) with proposals are not evaluated {why}."
+        found = counted(len(recall.extra), "video")
+        yield f"{side.name}: {found} with proposals not evaluated (other subset, no instances)."
     if side.info.get("skipped"):
-        yield f"{side.name}: {len(side.info['skipped'])} problem(s) were skipped when it was made."
+        found = counted(len(side.info["skipped"]), "problem")
+        yield f"{side.name}: {found} skipped when it was made."
     if diagnosis is not None:
         yield from (f"{side.name}: {note}." for note in diagnosis.notes)

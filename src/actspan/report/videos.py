@@ -10,8 +10,8 @@ import numpy as np
 from actspan.data.annotations import canonical_id
 from actspan.errors import ConfigError
 from actspan.evaluation.matching import Int64
-from actspan.evaluation.recall import RecallResult, evaluate_recall
-from actspan.report.contents import Contents, Side
+from actspan.evaluation.single import judge_video
+from actspan.report.contents import Contents
 from actspan.types import Float64, Video
 
 
@@ -86,7 +86,7 @@ def _choose(videos: Sequence[Video], order: Int64, wanted: Sequence[str], judged
     ids = [canonical_id(name) for name in wanted]
     unknown = [name for name in ids if name not in places]
     if unknown:
-        raise ConfigError(f"no such video(s) among those evaluated: {', '.join(unknown[:5])}")
+        raise ConfigError(f"not among the videos evaluated: {', '.join(unknown[:5])}")
     return np.array(sorted({places[name] for name in ids}))
 
 
@@ -96,21 +96,10 @@ def _judge_videos(contents: Contents) -> tuple[Float64, Float64]:
     for r, side in enumerate(contents.sides):
         for v, video in enumerate(contents.videos):
             if side.recall is not None and len(video.segments):
-                auc[r, v], missed[r, v] = _judge_video(side, side.recall, video)
+                auc[r, v], missed[r, v] = judge_video(
+                    video,
+                    side.proposals.get(video.id),
+                    max_proposals=side.recall.max_proposals,
+                    tiou=side.recall.tiou,
+                )
     return auc, missed
-
-
-def _judge_video(side: Side, recall: RecallResult, video: Video) -> tuple[float, float]:
-    """AUC in percent, and instances missed at the lowest threshold."""
-    instances = len(video.segments)
-    proposals = side.proposals.get(video.id)
-    if proposals is None or not len(proposals):
-        return 0.0, instances
-    found = evaluate_recall(
-        [video],
-        {video.id: proposals},
-        subset=None,
-        max_proposals=recall.max_proposals,
-        tiou=recall.tiou,
-    )
-    return found.auc_percent, round(instances * (1.0 - found.recall[0, -1]))

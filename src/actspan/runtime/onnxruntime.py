@@ -49,15 +49,20 @@ class OnnxRuntimeSession(FileSession):
                 f"{path}: ONNX Runtime has {provider}, but it does not start: is the device there, "
                 f"and its driver? ({backend.name})"
             )
+        try:
+            inputs = [(node.name, node.type, _shape(node)) for node in session.get_inputs()]
+            outputs = [node.name for node in session.get_outputs()]
+        except UnicodeDecodeError as error:
+            raise BackendError(
+                f"{path}: damaged: a name in it is not UTF-8; write it anew: actspan export BUNDLE"
+            ) from error
         super().__init__(
             backend.name,
             "ONNX Runtime",
             path,
-            input_shapes={node.name: _shape(node) for node in session.get_inputs()},
-            output_names=[node.name for node in session.get_outputs()],
-            input_types={
-                node.name: _TYPES.get(node.type, np.float32) for node in session.get_inputs()
-            },
+            input_shapes={name: shape for name, _, shape in inputs},
+            output_names=outputs,
+            input_types={name: _TYPES.get(kind, np.float32) for name, kind, _ in inputs},
         )
         self._session: Any = session
 

@@ -15,6 +15,7 @@ from actspan.errors import BackendError, ShapeError, require
 from actspan.runtime.backends import Backend, Support
 from actspan.runtime.session import FileSession, Resources, Session, Shape, reason_of
 from actspan.types import Float32
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.nets.base import Net
@@ -78,8 +79,8 @@ def _device(backend: Backend, number: int) -> str:
     there = _torch(backend).cuda.device_count()
     if number >= there:
         raise BackendError(
-            f"backend {backend.name}: PyTorch sees {there} GPU(s), so none with number {number}: "
-            "is this a build with CUDA, and the driver installed?"
+            f"backend {backend.name}: PyTorch sees {counted(there, 'GPU')}, so none with "
+            f"number {number}: is this a build with CUDA, and the driver installed?"
         )
     return f"cuda:{number}"
 

@@ -6,16 +6,20 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.errors import StageError
+from actspan.files import read_text
+from actspan.limits import DOCUMENT
 from actspan.staged.stage import STAGED_NETS, Stage, StagedNet
 from actspan.staged.table import Item, Table
 from actspan.staged.work import OnError, Report, in_parallel
 from actspan.types import Float32
+from actspan.wording import counted
 
 RECORD = "inputs.csv"  # beside dumps of `staged run` and of the script: what they were made from
 SUFFIX = "_1.bin"  # the guide's benchmark tool; ais_bench counts outputs from 0: _0.bin
@@ -76,8 +80,8 @@ class Dumps:
         if not path.is_file():
             return {}
         try:
-            with path.open(newline="", encoding="utf-8") as stream:
-                return {row["input"]: int(row["crc32"]) for row in csv.DictReader(stream)}
+            rows = csv.DictReader(StringIO(read_text(path, DOCUMENT), newline=""))
+            return {row["input"]: int(row["crc32"]) for row in rows}
         except (OSError, ValueError, TypeError, KeyError, csv.Error) as error:
             raise StageError(
                 f"{path}: damaged: {error}; run the network again, or remove this file"
@@ -174,7 +178,7 @@ class _Checker:
         real = values if self.net == "tem" else values[: item.rows]
         bad = np.count_nonzero(~np.isfinite(real))
         if bad:
-            return f"{bad} value(s) NaN or infinite"
+            return f"{counted(int(bad), 'value')} NaN or infinite"
         if real.size and not (real.min() >= 0 and real.max() <= 1):
             return f"values from {real.min():.4g} to {real.max():.4g}: no probabilities"
         padding = values[item.rows :] if self.net == "pem" else values[:0]

@@ -13,8 +13,11 @@ from urllib.parse import quote
 import msgspec
 
 from actspan.config import Config
+from actspan.data.decoding import NOT_JSON
 from actspan.data.windows import Window
 from actspan.errors import ConfigError, StageError
+from actspan.files import read_bytes
+from actspan.limits import DOCUMENT
 
 TABLE = "inputs.jsonl"
 LONGEST_NAME = 230  # bytes; file systems take 255, and suffixes come to it
@@ -116,12 +119,12 @@ class Table:
             It cannot be read, or is damaged.
         """
         try:
-            data = path.read_bytes()
+            data = read_bytes(path, DOCUMENT)
             first, *lines = data.splitlines()
             head = msgspec.json.decode(first, type=_Head)
             decode = msgspec.json.Decoder(Item).decode
             items = tuple(map(decode, lines))
-        except (OSError, ValueError, msgspec.DecodeError, ConfigError) as error:
+        except (OSError, ValueError, *NOT_JSON, ConfigError) as error:
             raise StageError(f"{path}: damaged: {error}; make this folder anew") from error
         return cls(items, head.made_from, hashlib.sha256(data).hexdigest())
 

@@ -112,11 +112,11 @@ def _check_target(request: TemRequest) -> None:
 
 def _without_long_names(dataset: Dataset) -> Dataset:
     """Videos whose ids are too long to name files after become problems."""
-    long = {v.id for v in dataset.videos if len(input_name(v.id, None)) > LONGEST_NAME}
+    long = {name for name in dataset.videos.ids if len(input_name(name, None)) > LONGEST_NAME}
     what = f"its id makes a file name of more than {LONGEST_NAME} characters"
     problems = [Problem(name, str(dataset.path), what, "shorten the id") for name in sorted(long)]
-    fit = tuple(v for v in dataset.videos if v.id not in long)
-    return replace(dataset, videos=fit, problems=(*dataset.problems, *problems))
+    fit = dataset.select(video for video in dataset if video.id not in long)
+    return replace(fit, problems=(*dataset.problems, *problems))
 
 
 def _write_input(

@@ -114,7 +114,7 @@ def _read_settings(path: Path) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads((path / SETTINGS).read_bytes())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ActSpanError(f"{path / SETTINGS}: damaged: {error}; start anew: --restart") from error
     return found
 

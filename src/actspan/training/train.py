@@ -30,6 +30,7 @@ from actspan.config import (
 )
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, ConfigError
 from actspan.files import sha256
 from actspan.nets.base import Net
@@ -161,11 +162,11 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
         There are problems.
     """
     videos = dataset.videos
-    if all(video.subset == "" for video in videos):
-        videos = tuple(replace(video, subset=TRAINING) for video in videos)
+    if not any(videos.subsets):
+        videos = Videos(replace(video, subset=TRAINING) for video in videos)
     chosen = [video for video in videos if video.subset in (TRAINING, VALIDATION)]
     if not any(video.subset == TRAINING for video in chosen):
-        there = ", ".join(sorted({repr(video.subset) for video in videos})) or "no videos"
+        there = ", ".join(sorted(map(repr, set(videos.subsets)))) or "no videos"
         raise AnnotationError(
             f"{dataset.path}: no video in subset 'training'; there are: {there}. Write the subset "
             "of each video to the annotations"

@@ -25,6 +25,7 @@ from actspan.verify.limits import LIMITS
 from actspan.verify.material import Material, made_up, of_dataset
 from actspan.verify.reference import Call, CheckpointSession
 from actspan.verify.variants import Variant, find_variants, nets_of
+from actspan.wording import counted
 
 __all__ = ["VariantResult", "Verification", "verify_bundle"]
 
@@ -175,8 +176,9 @@ def _tie_notes(results: Iterable[VariantResult]) -> Iterator[str]:
     for result in results:
         if result.agreement is not None and result.agreement.ties:
             yield (
-                f"{result.variant.name}: in {result.agreement.ties} video(s) two proposals of "
-                "equal score changed places; the ranks after them are not held against it"
+                f"{result.variant.name}: in {counted(result.agreement.ties, 'video')} two "
+                "proposals of equal score changed places; the ranks after them are not held "
+                "against it"
             )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from actspan.errors import VideoError, require
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     import av
@@ -187,7 +188,7 @@ class VideoFile:
             if self.end < announced - slack:
                 parts.append(f"ends after {self.end:.1f} s of {announced:.1f} s: cut short")
         if self.damaged:
-            parts.append(f"{self.damaged} damaged packet(s) passed over")
+            parts.append(f"{counted(self.damaged, 'damaged packet')} passed over")
         return "; ".join(parts)
 
     def close(self) -> None:

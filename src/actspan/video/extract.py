@@ -26,6 +26,7 @@ from actspan.video.folder import FeatureFolder, check_target
 from actspan.video.grid import Grid, Span
 from actspan.video.sources import Sources, find_videos
 from actspan.video.storage import Entry, Precision
+from actspan.wording import counted
 
 DEFAULT_GRID = Grid(Span(0.25, "s"), Span(0.5, "s"))
 
@@ -119,10 +120,13 @@ class _Tally:
         return {p.video for p in self.problems if p.loss is Loss.VIDEO}
 
 
-def extract_videos(request: ExtractRequest, report: Report | None = None) -> Extracted:
+def extract_videos(
+    request: ExtractRequest, report: Report | None = None, *, engine: ExtractEngine | None = None
+) -> Extracted:
     """Turn videos into a dataset of snippet features.
 
     Every video is opened before work starts; one that breaks off later does not stop the others.
+    Unless an `engine` is given, the backbone runs on threads of this process.
 
     Raises
     ------
@@ -142,7 +146,7 @@ def extract_videos(request: ExtractRequest, report: Report | None = None) -> Ext
     if request.on_error == "fail":
         stop_on_errors(tally.problems)
     begin = perf_counter()
-    with _open_extractor(request) as extractor:
+    with open_extractor(request) as extractor:
         folder = FeatureFolder(
             request.out,
             extractor.spec,
@@ -153,7 +157,7 @@ def extract_videos(request: ExtractRequest, report: Report | None = None) -> Ext
         paths = {name: sources.paths[name] for name in lengths}
         todo = {path: name for name, path in paths.items() if not folder.is_done(name, path)}
         progress = Progress(report, sum(lengths[name] for name in todo.values()))
-        for video in _written(extractor, todo, folder, progress):
+        for video in (engine or _here)(request, extractor, todo, folder, progress):
             _account(video, folder, tally)
     folder.project(_training(sources, paths))
     labelled = folder.write_annotations(sources.annotations, tally.lost)
@@ -165,7 +169,7 @@ def extract_videos(request: ExtractRequest, report: Report | None = None) -> Ext
         stop_with_none_left(errors, len(sources.paths))
     if errors and request.on_error == "fail":
         remedy = "Mend these, or go on without them: --on-error skip."
-        raise DatasetError(errors, f"{len(kept)} video(s) are done. {remedy}")
+        raise DatasetError(errors, f"{counted(len(kept), 'video')} done. {remedy}")
     return Extracted(
         out=request.out,
         videos=tally.videos,
@@ -180,7 +184,8 @@ def extract_videos(request: ExtractRequest, report: Report | None = None) -> Ext
     )
 
 
-def _open_extractor(request: ExtractRequest) -> Extractor:
+def open_extractor(request: ExtractRequest) -> Extractor:
+    """The extractor that was asked for; raises as `Extractor` and `find_backbone`."""
     return Extractor(
         find_backbone(request.backbone),
         request.grid,
@@ -240,10 +245,16 @@ class Progress:
         if part.ending is not None:
             self._before += part.seconds
 
+    def finish(self, seconds: float) -> None:
+        """Take a video into account that somebody else has done."""
+        self._before += seconds
+        if self._report:
+            self._report("seconds of video", round(self._before), round(self._whole))
+
 
 @dataclass(frozen=True, slots=True)
-class _Done:
-    """A video that is through."""
+class Done:
+    """A video that is through, with its rows on disk."""
 
     name: str
     path: Path
@@ -251,9 +262,25 @@ class _Done:
     ending: Ending | VideoError
 
 
-def _written(
+# who extracts and writes videos, given by path and name, to a folder; as `_here`
+ExtractEngine = Callable[
+    [ExtractRequest, Extractor, Mapping[Path, str], FeatureFolder, Progress], Iterator[Done]
+]
+
+
+def _here(
+    _: ExtractRequest,
+    extractor: Extractor,
+    todo: Mapping[Path, str],
+    folder: FeatureFolder,
+    progress: Progress,
+) -> Iterator[Done]:
+    return written(extractor, todo, folder, progress)
+
+
+def written(
     extractor: Extractor, todo: Mapping[Path, str], folder: FeatureFolder, progress: Progress
-) -> Iterator[_Done]:
+) -> Iterator[Done]:
     """Extract and write each video."""
     for path, parts in groupby(extractor.run(todo), key=lambda part: part.path):
         name = todo[path]
@@ -266,13 +293,13 @@ def _written(
                     writer.add(folder.rows(part.rows))
                 writer.finish()
         except VideoError as error:
-            yield _Done(name, path, 0, error)
+            yield Done(name, path, 0, error)
         else:
             assert part.ending is not None
-            yield _Done(name, path, writer.rows, part.ending)
+            yield Done(name, path, writer.rows, part.ending)
 
 
-def _account(video: _Done, folder: FeatureFolder, tally: _Tally) -> None:
+def _account(video: Done, folder: FeatureFolder, tally: _Tally) -> None:
     path, ending = video.path, video.ending
     if isinstance(ending, VideoError):
         tally.problems.append(video_problem(video.name, path, ending))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -116,6 +118,12 @@ class FeatureFolder:
         """Whether nothing is left to do for a video file."""
         entry = self.journal.entries.get(video)
         return entry is not None and self.file(video).is_file() and entry.is_of(path)
+
+    def elsewhere(self) -> Self:
+        """The folder as other working directories know it, to write features to and no more."""
+        other = copy(self)
+        other.out = self.out.resolve()
+        return other
 
     def writer(self, video: str) -> FeatureWriter:
         """A writer of what the extractor makes of a video."""
@@ -248,6 +256,6 @@ def _mixed(out: Path, others: tuple[str, ...]) -> str:
 
 
 def _unannotated(entries: Mapping[str, Entry], annotated: set[str]) -> Iterator[Video]:
-    for name, entry in entries.items():
+    for name, entry in sorted(entries.items()):  # not as they happened to be finished
         if name not in annotated:
             yield Video(name, duration=entry.seconds, fps=entry.fps)

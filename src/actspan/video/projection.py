@@ -13,8 +13,9 @@ from typing import Self
 import numpy as np
 
 from actspan.data.readers import Entry, read_array
-from actspan.errors import ConfigError, FeatureError
-from actspan.files import atomic_file, sha256
+from actspan.errors import ConfigError, FeatureError, ShapeError
+from actspan.files import atomic_file, read_bytes, sha256
+from actspan.limits import WEIGHTS
 from actspan.types import Float32, Float64
 
 PROJECTION = "projection.safetensors"
@@ -30,10 +31,22 @@ class Projection:
     ----------
     mean : (C,) float32
     matrix : (C, N) float32
+
+    Raises
+    ------
+    ShapeError
+        Shapes do not fit, or values are not finite.
     """
 
     mean: Float32
     matrix: Float32
+
+    def __post_init__(self) -> None:
+        shape = self.matrix.shape
+        if self.mean.ndim != 1 or len(shape) != 2 or len(self.mean) != shape[0] or 0 in shape:
+            raise ShapeError(f"mean {self.mean.shape} and matrix {shape}; (C,), (C, N) are needed")
+        if not all(np.isfinite(array).all() for array in (self.mean, self.matrix)):
+            raise ShapeError("a projection holds NaN or infinity")
 
     @property
     def channels(self) -> int:
@@ -66,13 +79,12 @@ class Projection:
         from safetensors.numpy import load
 
         try:
-            arrays = load(path.read_bytes())
-            mean, matrix = arrays["mean"], arrays["matrix"]
-        except (OSError, SafetensorError, KeyError) as error:
+            arrays = load(read_bytes(path, WEIGHTS))
+            return cls(arrays["mean"], arrays["matrix"])
+        except (OSError, SafetensorError, KeyError, ShapeError) as error:
             raise FeatureError(
                 f"{path}: missing or damaged ({error}); remove it to project anew"
             ) from error
-        return cls(mean, matrix)
 
 
 def fit_projection(files: Iterable[Path], channels: int) -> Projection:

@@ -10,6 +10,8 @@ from pathlib import Path
 from actspan.data.annotations import Annotations, canonical_id, find_annotations, read_annotations
 from actspan.data.problems import Loss, Problem
 from actspan.errors import VideoError
+from actspan.files import read_text
+from actspan.limits import DOCUMENT
 
 VIDEOS = "videos"
 _SUFFIXES = (
@@ -91,7 +93,7 @@ def _in_folder(folder: Path) -> list[Path]:
 
 def _listed(file: Path) -> Iterator[Path]:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_text(file, DOCUMENT).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise VideoError(f"{file}: cannot be read as a list of videos: {error}") from error
     for number, line in enumerate(map(str.strip, lines), start=1):

@@ -11,8 +11,10 @@ import msgspec
 import numpy as np
 
 from actspan.config import FeatureSpec, to_dict
+from actspan.data.decoding import NOT_JSON
 from actspan.errors import ActSpanError, DataError
-from actspan.files import atomic_file, remove_leftovers
+from actspan.files import atomic_file, is_plain_name, read_bytes, remove_leftovers
+from actspan.limits import DOCUMENT
 from actspan.types import Float32
 
 JOURNAL = "extracted.jsonl"
@@ -107,7 +109,7 @@ class Journal:
     Raises
     ------
     DataError
-        It cannot be read.
+        It cannot be read, or names a file of another folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -116,13 +118,16 @@ class Journal:
         for line in self._lines():
             try:
                 entry = msgspec.json.decode(line, type=Entry)
-            except msgspec.DecodeError:
+            except NOT_JSON:
                 continue  # the last line of one that was cut off: that video is done again
+            if not is_plain_name(entry.video):  # its features would be looked for elsewhere
+                what = f"{entry.video!r} can be no video's name; remove its line"
+                raise DataError(f"{self.path}: {what}")
             self.entries[entry.video] = entry
 
     def _lines(self) -> list[bytes]:
         try:
-            return self.path.read_bytes().splitlines() if self.path.exists() else []
+            return read_bytes(self.path, DOCUMENT).splitlines() if self.path.exists() else []
         except OSError as error:
             raise DataError(f"{self.path}: cannot be read: {error.strerror}") from error
 

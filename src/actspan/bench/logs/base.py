@@ -13,13 +13,15 @@ from typing import Any
 
 from actspan.bench.result import Stage
 from actspan.errors import BenchError
+from actspan.files import read_bytes
+from actspan.limits import LINE, LOG
 
 __all__ = ["NUMBER", "Figure", "Log", "Text", "batch_in_name", "network_of"]
 
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 
 _NETWORK = re.compile(r"(?<![a-z])(tem|pem)(?![a-z])", re.IGNORECASE)
-_MODEL_FILE = re.compile(r"[^\s=:\"',;]+\.(?:onnx|om|engine|plan|trt|xml)\b")
+_MODEL_FILE = re.compile(r"(?<![^\s=:\"',;])[^\s=:\"',;]+\.(?:onnx|om|engine|plan|trt|xml)\b")
 _BATCH = re.compile(r"(?<![a-z])(?:batchsize|batch|bs)[_-]?(\d+)", re.IGNORECASE)
 
 
@@ -77,13 +79,13 @@ class Text:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            content = path.read_bytes()
+            content = read_bytes(path, LOG)
         except OSError as error:
             raise BenchError(f"{path}: cannot be read: {error.strerror}") from error
         # a redirected PowerShell command writes UTF-16
         wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         self.content = content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
-        self.lines = self.content.splitlines()
+        self.lines = [line[:LINE] for line in self.content.splitlines()]
 
     @cached_property
     def document(self) -> Any:

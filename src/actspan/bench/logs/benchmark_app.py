@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from actspan.bench.logs.base import NUMBER, Figure, Log, Text, batch_in_name, network_of
 from actspan.bench.result import BatchesPerSecond, Stage, Timing, samples_of
+from actspan.wording import counted
 
 TOOL = "benchmark_app"
 
@@ -27,7 +28,9 @@ _PRINTED = {
     "repeats": re.compile(r"\[ INFO \] Count:\s+(?P<value>\d+) iterations"),
     "frames": re.compile(r"\[ INFO \] Model batch size: (?P<value>\d+)"),
 }
-_SHAPE = re.compile(r"\(node: .*\) : .* / \[(?P<batch>\d+),")  # of inputs, then of outputs
+_SHAPE = re.compile(
+    r"\(node: [^()]*\) : [^/\[]* / \[[^\]]*\] / \[(?P<batch>\d+),"
+)  # of inputs, then of outputs
 _SECONDS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _REPORTED = {  # key of the report: ours
     "throughput": "throughput",
@@ -130,6 +133,6 @@ def _entries(text: Text) -> Iterator[tuple[str, str]]:
 def _notes(stage: Stage, frames: int) -> Iterator[str]:
     if stage.batch != frames:
         yield (
-            f"benchmark_app counted {frames} sample(s) a batch, the shape says {stage.batch}: "
-            "its FPS are batches a second (give it -layout)"
+            f"benchmark_app counted {counted(frames, 'sample')} a batch, the shape says "
+            f"{stage.batch}: its FPS are batches a second (give it -layout)"
         )

@@ -10,8 +10,8 @@ from actspan.data.annotations.forms import (
     Form,
     find_annotations,
     read_annotations,
-    write_annotations,
 )
+from actspan.data.annotations.saving import encode_annotations, write_annotations
 
 __all__ = [
     "AMBIGUOUS",
@@ -25,6 +25,7 @@ __all__ = [
     "activitynet_document",
     "canonical_id",
     "canonical_subset",
+    "encode_annotations",
     "find_annotations",
     "read_annotations",
     "write_annotations",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,10 @@ from actspan.data.annotations.base import (
     written_instances,
 )
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
+from actspan.data.annotations.writing import Style
 from actspan.data.problems import Problem
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
-from actspan.files import atomic_file
 from actspan.types import Video
 
 # keys of a video that are fields of Video; all others are kept as they are
@@ -81,23 +82,33 @@ def collect(
     parse: Callable[[str, dict[str, Any]], Video],
     path: Path,
     problems: list[Problem],
-) -> tuple[Video, ...]:
+) -> Videos:
     """Make a video of every entry; those that cannot be read, or are there twice, are problems."""
-    videos: dict[str, Video] = {}
+    return Videos(_parsed(entries, parse, path, problems))
+
+
+def _parsed(
+    entries: Iterable[tuple[str, Any]],
+    parse: Callable[[str, dict[str, Any]], Video],
+    path: Path,
+    problems: list[Problem],
+) -> Iterator[Video]:
+    seen: set[str] = set()
     for name, entry in entries:
         try:
             if not isinstance(entry, dict):
                 raise TypeError(f"{entry!r} is not an object")
             video = parse(canonical_id(name), entry)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             why = f"no {error}" if isinstance(error, KeyError) else str(error)
             remedy = "mend the entry, or remove it"
             problems.append(Problem(canonical_id(name), str(path), f"bad entry: {why}", remedy))
             continue
-        if video.id in videos:
+        if video.id in seen:
             problems.append(repeated_id(video.id, path))
-        videos.setdefault(video.id, video)
-    return tuple(videos.values())
+            continue
+        seen.add(video.id)
+        yield video
 
 
 def instances_of(entry: Mapping[str, Any]) -> Iterator[Instance]:
@@ -169,9 +180,15 @@ def _entry(video: Video) -> dict[str, Any]:
     return {**kept, **video.extra, "annotations": instances}
 
 
-def write(path: Path, videos: Iterable[Video], document: Mapping[str, Any]) -> None:
-    """Write ActivityNet's form."""
-    text = json.dumps(document_of(videos, document=document), indent=1, ensure_ascii=False)
-    with atomic_file(path) as stream:
-        # half a surrogate pair cannot be UTF-8; the escape this makes of it is JSON's own
-        stream.write((text + "\n").encode("utf-8", "backslashreplace"))
+def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
+    """Name and content of a JSON document of all videos."""
+    try:
+        text = json.dumps(
+            document_of(videos, document=style.document), indent=1, ensure_ascii=False
+        )
+    except RecursionError as error:
+        raise AnnotationError(
+            "what a video has beside its segments is nested too deeply to be written; remove it"
+        ) from error
+    # half a surrogate pair cannot be UTF-8; the escape this makes of it is JSON's own
+    yield "annotations.json", (text + "\n").encode("utf-8", "backslashreplace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from actspan.data.annotations.base import (
 )
 from actspan.data.problems import Problem
 from actspan.errors import AnnotationError
+from actspan.files import read_text
+from actspan.limits import DOCUMENT
 from actspan.types import Video
 
 AUTHORS_JSON = "anet_anno_action.json"
@@ -79,9 +82,9 @@ def _read_subsets(table: Path) -> dict[str, str]:
     if not table.is_file():
         return {}
     try:
-        with table.open(newline="", encoding="utf-8") as stream:
-            return {canonical_id(row["video"]): row["subset"] for row in csv.DictReader(stream)}
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, csv.Error) as error:
+        rows = csv.DictReader(StringIO(read_text(table, DOCUMENT), newline=""))
+        return {canonical_id(row["video"]): row["subset"] for row in rows}
+    except (OSError, KeyError, TypeError, AttributeError, UnicodeDecodeError, csv.Error) as error:
         raise AnnotationError(
             f"{table}: columns 'video' and 'subset' are needed: {error}"
         ) from error

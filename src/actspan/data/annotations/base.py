@@ -16,7 +16,10 @@ import numpy as np
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
+from actspan.files import read_bytes
+from actspan.limits import DOCUMENT
 from actspan.types import Video
 
 # THUMOS14 marks with this label what its annotators could not decide; it is not a class
@@ -37,7 +40,7 @@ class Annotations:
         The file or folder they were read from.
     form : str
         Name of its form: "activitynet", "authors", "csv", ...
-    videos : tuple of Video
+    videos : Videos
         In the source's order; segments as annotated.
     problems : tuple of Problem
         Entries and rows that could not be read, repeated ids.
@@ -49,7 +52,7 @@ class Annotations:
 
     path: Path
     form: str
-    videos: tuple[Video, ...]
+    videos: Videos
     problems: tuple[Problem, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
@@ -125,14 +128,14 @@ class Source:
     @cached_property
     def _data(self) -> bytes:
         try:
-            return self.path.read_bytes()
+            return read_bytes(self.path, DOCUMENT)
         except OSError as error:
             raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
 
     @property
     def may_be_json(self) -> bool:
         """Whether it is worth a try: a file whose name does not say otherwise."""
-        other = (".eaf", ".csv", ".tsv", ".txt")
+        other = (".eaf", ".vtt", ".csv", ".tsv", ".txt")
         return not self.path.is_dir() and self.path.suffix.lower() not in other
 
 
@@ -307,9 +310,9 @@ class Rows:
         remedy = "mend the row, or remove it" if loss is Loss.SEGMENT else "mend it, or remove it"
         self.problems.append(Problem(canonical_id(video.strip()), where, str(what), remedy, loss))
 
-    def videos(self) -> tuple[Video, ...]:
+    def videos(self) -> Videos:
         """All videos that were mentioned in a row that could be used."""
-        return tuple(
+        return Videos(
             make_video(name, self._instances[name], **{"duration": math.nan, "subset": "", **facts})
             for name, facts in self._facts.items()
         )

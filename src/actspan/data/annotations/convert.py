@@ -9,17 +9,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from actspan.data.annotations.base import canonical_subset
-from actspan.data.annotations.forms import (
-    DATASET_JSON,
-    read_annotations,
-    writable_form,
-    write_annotations,
-)
+from actspan.data.annotations.forms import DATASET_JSON, read_annotations
+from actspan.data.annotations.saving import writable_form, write_annotations
 from actspan.data.check import good_segments
-from actspan.data.problems import Loss, Problem, stop_on_errors
+from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
 from actspan.types import Video
+from actspan.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Conversion:
         ELAN's tiers to read, by pattern.
     durations : Path, optional
         Annotations or a table (video, duration) that say what the source does not: duration,
-        frame rate, number of frames.
+        subset, frame rate, number of frames.
     on_error : "fail" or "skip"
         What to do about problems: stop with all of them, or leave out what is bad.
     overwrite : bool
@@ -72,7 +72,7 @@ class Converted:
         Of the source.
     target : Path
         The file that was written.
-    videos : tuple of Video
+    videos : Videos
         As written.
     problems : tuple of Problem
         What was left out, and notes.
@@ -81,7 +81,7 @@ class Converted:
 
     form: str
     target: Path
-    videos: tuple[Video, ...]
+    videos: Videos
     problems: tuple[Problem, ...]
     assumptions: tuple[str, ...]
 
@@ -116,66 +116,60 @@ def convert_annotations(request: Conversion) -> Converted:
     found = read_annotations(
         request.source, form=request.form, fps=request.fps, tiers=request.tiers
     )
-    videos = found.videos
+    videos: Videos = found.videos
     if request.durations is not None:
         videos = with_facts(videos, read_annotations(request.durations).videos)
     if request.fps is not None:
-        videos = tuple(replace(v, fps=v.fps or request.fps) for v in videos)
-    videos = _chosen(_renamed(videos, request.rename_subsets), request.subset, found.path)
-    problems = [*found.problems, *_bad_segments(videos, found.path)]
+        videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
+    videos = of_subset(_renamed(videos, request.rename_subsets), request.subset, found.path)
+    problems = [*found.problems, *bad_segments(videos, found.path)]
+    if not videos and not problems:
+        raise AnnotationError(f"{found.path}: holds no videos")
+    if not videos:
+        stop_with_none_left(problems, 0)
     if request.on_error == "fail":
         stop_on_errors(problems)
     problems += _durations_missing(videos, found.path)
-    videos = tuple(map(_with_good_segments, videos))
-    if not videos:
-        stop_on_errors(problems)
-        raise AnnotationError(f"{found.path}: holds no videos")
+    videos = videos.with_instances(good_segments(videos))
     write_annotations(target, videos, form=request.target_form, document=found.document)
     return Converted(found.form, target, videos, tuple(problems), found.assumptions)
 
 
-def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> tuple[Video, ...]:
-    """The same videos, with duration, frame rate and frames where only the others have them."""
+def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:
+    """The same videos, with duration, subset, frame rate and frames where only others say them."""
     by_id = {video.id: video for video in known}
-    return tuple(_filled(v, by_id[v.id]) if v.id in by_id else v for v in videos)
+    return Videos(_filled(v, by_id[v.id]) if v.id in by_id else v for v in videos)
 
 
 def _filled(video: Video, other: Video) -> Video:
     return replace(
         video,
+        subset=video.subset or other.subset,
         duration=other.duration if math.isnan(video.duration) else video.duration,
         fps=video.fps or other.fps,
         frames=video.frames or other.frames,
     )
 
 
-def _renamed(videos: Iterable[Video], names: Mapping[str, str]) -> tuple[Video, ...]:
+def _renamed(videos: Videos, names: Mapping[str, str]) -> Videos:
     names = {canonical_subset(old): new for old, new in names.items()}
-    return tuple(replace(v, subset=names.get(v.subset, v.subset)) for v in videos)
+    return Videos(replace(v, subset=names.get(v.subset, v.subset)) for v in videos)
 
 
-def _chosen(videos: tuple[Video, ...], subset: str | None, path: Path) -> tuple[Video, ...]:
-    if subset is None:
-        return videos
-    chosen = tuple(v for v in videos if v.subset == canonical_subset(subset))
-    if not chosen:
-        there = ", ".join(sorted({repr(v.subset) for v in videos})) or "no videos"
-        raise AnnotationError(f"{path}: no video in subset {subset!r}; there are: {there}")
-    return chosen
+def of_subset(videos: Videos, subset: str | None, path: Path) -> Videos:
+    """The videos of a subset, all for None; raises as `Videos.subset`."""
+    return videos if subset is None else videos.subset(canonical_subset(subset), path)
 
 
-def _bad_segments(videos: Iterable[Video], path: Path) -> Iterator[Problem]:
-    for video in videos:
-        for start, end in video.segments[~good_segments(video)].tolist():
-            what = f"segment [{start:g}, {end:g}] without length, or beyond {video.duration:g} s"
-            remedy = "mend the annotation, or remove it"
-            yield Problem(video.id, str(path), what, remedy, Loss.SEGMENT)
-
-
-def _with_good_segments(video: Video) -> Video:
-    good = good_segments(video)
-    labels = tuple(label for label, keep in zip(video.labels, good.tolist(), strict=True) if keep)
-    return replace(video, segments=video.segments[good], labels=labels)
+def bad_segments(videos: Videos, path: Path) -> Iterator[Problem]:
+    """What is wrong with segments that `good_segments` does not take."""
+    bad = np.flatnonzero(~good_segments(videos))
+    places = np.searchsorted(videos.offsets, bad, side="right") - 1
+    for place, (start, end) in zip(places.tolist(), videos.segments[bad].tolist(), strict=True):
+        duration = videos.durations[place]
+        what = f"segment [{start:g}, {end:g}] without length, or beyond {duration:g} s"
+        remedy = "mend the annotation, or remove it"
+        yield Problem(videos.ids[place], str(path), what, remedy, Loss.SEGMENT)
 
 
 def _durations_missing(videos: Sequence[Video], path: Path) -> Iterator[Problem]:
@@ -183,5 +177,5 @@ def _durations_missing(videos: Sequence[Video], path: Path) -> Iterator[Problem]
     if without:
         names = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
         remedy = "give --durations, unless features are to tell how long the videos are"
-        what = f"{len(without)} video(s) without duration ({names})"
+        what = f"{counted(len(without), 'video')} without duration ({names})"
         yield Problem("", str(path), what, remedy, Loss.NOTHING)

@@ -1,15 +1,15 @@
-"""The table of forms, and reading and writing by it."""
+"""The table of forms, and reading by it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from actspan.data.annotations import activitynet, authors, elan, labelstudio, table, thumos
+from actspan.data.annotations import activitynet, authors, elan, labelstudio, table, thumos, vtt
 from actspan.data.annotations.authors import AUTHORS_JSON
 from actspan.data.annotations.base import Annotations, Hints, Source
+from actspan.data.annotations.writing import Style
 from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
 
@@ -18,7 +18,7 @@ DATASET_TABLE = "annotations.csv"
 # where the authors' repository keeps its annotations, seen from its root or its data folder
 _AUTHORS_PLACES = (".", "activitynet_annotations", "data/activitynet_annotations")
 
-Writer = Callable[[Path, Iterable[Video], Mapping[str, Any]], None]
+Encoder = Callable[[Sequence[Video], Style], Iterator[tuple[str, bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +34,21 @@ class Form:
     fits : callable
         Whether a file or folder is of this form, by its names and content.
     read : callable
-    write : callable, optional
-        Takes the path, the videos and what shall stand beside them; None: it can only be read.
+    encode : callable, optional
+        Names and contents of the files that hold some videos; None: it can only be read.
     suffix : str
-        Of files that are written.
+        Of the file that a dataset has its annotations in; none where it is for other tools.
+    file_a_video : bool
+        Whether every video is written to a file of its own.
     """
 
     name: str
     what: str
     fits: Callable[[Source], bool]
     read: Callable[[Source, Hints], Annotations]
-    write: Writer | None = None
+    encode: Encoder | None = None
     suffix: str = ""
+    file_a_video: bool = False
 
 
 # the first that fits is taken
@@ -57,12 +60,27 @@ FORMS = {
             "JSON with a 'database' of videos (ActivityNet, HACS Segments, THUMOS14, ...)",
             activitynet.fits,
             activitynet.read,
-            activitynet.write,
+            activitynet.encode,
             ".json",
         ),
         Form("authors", f"{AUTHORS_JSON} of the BSN authors", authors.fits, authors.read),
-        Form("csv", "a table: video,start,end,label", table.fits, table.read, table.write, ".csv"),
-        Form("elan", "ELAN's .eaf file, or a folder of them", elan.fits, elan.read),
+        Form("csv", "a table: video,start,end,label", table.fits, table.read, table.encode, ".csv"),
+        Form(
+            "elan",
+            "ELAN's .eaf file, or a folder of them",
+            elan.fits,
+            elan.read,
+            elan.encode,
+            file_a_video=True,
+        ),
+        Form(
+            "vtt",
+            "WebVTT, as players read it: a .vtt file, or a folder of them",
+            vtt.fits,
+            vtt.read,
+            vtt.encode,
+            file_a_video=True,
+        ),
         Form(
             "thumos14",
             "a folder of <Class>_val.txt and <Class>_test.txt",
@@ -74,6 +92,7 @@ FORMS = {
             "Label Studio's export: JSON or JSON-MIN",
             labelstudio.fits,
             labelstudio.read,
+            labelstudio.encode,
         ),
     )
 }
@@ -153,7 +172,7 @@ def _detect(source: Source) -> Form:
     if path.is_dir():
         raise AnnotationError(
             f"{path}: holds neither {DATASET_JSON} nor {AUTHORS_JSON}, nor {DATASET_TABLE}, "
-            "nor .eaf files, nor THUMOS14's <Class>_val.txt"
+            "nor .eaf or .vtt files, nor THUMOS14's <Class>_val.txt"
         )
     if source.may_be_json and not isinstance(source.json.document, dict):
         kind = type(source.json.document).__name__
@@ -162,55 +181,6 @@ def _detect(source: Source) -> Form:
         )
     raise AnnotationError(
         f"{path}: of no known form: neither ActivityNet's form (an object 'database' of videos), "
-        "nor the BSN authors' (videos with 'duration_second'), nor a .csv, .eaf or <Class>_val.txt"
+        "nor the BSN authors' (videos with 'duration_second'), nor a .csv, .eaf, .vtt or "
+        "<Class>_val.txt"
     )
-
-
-def write_annotations(
-    path: Path | str,
-    videos: Iterable[Video],
-    *,
-    form: str | None = None,
-    document: Mapping[str, Any] | None = None,
-) -> None:
-    """Write annotations; the file appears when it is whole.
-
-    Parameters
-    ----------
-    form : str, optional
-        A key of `FORMS`; by the suffix unless given, ActivityNet's for any that is not known.
-    document : mapping, optional
-        What shall stand beside the videos, where a form has room for it: version, taxonomy.
-
-    Raises
-    ------
-    ConfigError
-        The form is not known, or can only be read.
-    AnnotationError, ActSpanError
-        The file cannot be written.
-    """
-    path = Path(path)
-    chosen = writable_form(form) if form else _by_suffix(path)
-    assert chosen.write is not None
-    chosen.write(path, videos, document or {})
-
-
-def writable_form(name: str) -> Form:
-    """Look up a form that can be written.
-
-    Raises
-    ------
-    ConfigError
-        There is none of that name, or it can only be read.
-    """
-    form = form_named(name)
-    if form.write is None:
-        there = ", ".join(f.name for f in FORMS.values() if f.write is not None)
-        raise ConfigError(f"{name} can only be read; these can be written: {there}")
-    return form
-
-
-def _by_suffix(path: Path) -> Form:
-    suffix = path.suffix.lower()
-    written = (f for f in FORMS.values() if f.write is not None and f.suffix == suffix)
-    return next(written, FORMS["activitynet"])

@@ -1,18 +1,18 @@
 """Annotations as a table: a segment a row, columns found by their names.
 
 `video,start,end,label` and, where there are any, `subset,duration,fps,frames` (of the video, not
-of the segment). A row without start and end mentions a video that has no instances, or only says
-its duration. Separated by commas, semicolons (then with decimal commas too) or tabs.
+of the segment); what was scored is written with a column `score`. A row without start and end
+mentions a video that has no instances, or only says its duration. Separated by commas, semicolons
+(then with decimal commas too) or tabs.
 """
 
 from __future__ import annotations
 
 import csv
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 from actspan.data.annotations.base import (
     Annotations,
@@ -24,11 +24,11 @@ from actspan.data.annotations.base import (
     canonical_subset,
     number,
     seconds,
-    written_id,
-    written_instances,
 )
+from actspan.data.annotations.writing import Style, scored_instances, written_facts
 from actspan.errors import AnnotationError
-from actspan.files import atomic_file
+from actspan.files import read_text
+from actspan.limits import DOCUMENT
 from actspan.types import Video
 
 # names of columns in small letters without signs between words; the first that is there counts
@@ -55,7 +55,8 @@ _COLUMNS = {
     "frames": ("frames", "numframes", "numframe", "framecount", "durationframe"),
 }  # fmt: skip
 _POSITIONS = ("video", "start", "end", "label", "subset", "duration", "fps")
-_WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames")
+_WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames", "score")
+_IF_KNOWN = {"fps", "frames", "score"}
 
 
 def fits(source: Source) -> bool:
@@ -84,7 +85,7 @@ def read(source: Source, hints: Hints) -> Annotations:
 def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
     """(place, cells) of every line that is not blank; decimal commas are made points."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, DOCUMENT, "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     head = next((line for line in text.splitlines() if line.strip()), "")
@@ -162,28 +163,34 @@ def _facts_of(row: Mapping[str, str]) -> Facts:
     )
 
 
-def write(path: Path, videos: Iterable[Video], document: Mapping[str, Any]) -> None:
-    """Write a row a segment, and one row for a video without any."""
-    videos = list(videos)
-    used = [c for c in _WRITTEN if c in _WRITTEN[:6] or any(getattr(v, c) for v in videos)]
-    stream = StringIO(newline="")
-    writer = csv.DictWriter(stream, used, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for video in videos:
-        facts = {
-            "video": written_id(video.id),
-            "subset": video.subset,
-            "duration": "" if math.isnan(video.duration) else repr(video.duration),
-            "fps": "" if video.fps is None else repr(video.fps),
-            "frames": "" if video.frames is None else video.frames,
-        }
-        for start, end, label in written_instances(video):
-            writer.writerow({**facts, "start": repr(start), "end": repr(end), "label": label})
-        if not len(video.segments) and not len(video.ignored):
-            writer.writerow(facts)
+def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
+    """Name and content of a table: a row a segment, and one row for a video without any.
+
+    Raises
+    ------
+    AnnotationError
+        Some text cannot be UTF-8.
+    """
+    rows = [row for video in videos for row in _rows(video)]
+    used = [c for c in _WRITTEN if c not in _IF_KNOWN or any(c in row for row in rows)]
+    lines: list[str] = []
+    # csv quotes the signs of its own end of line, and a carriage return has to be
+    writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n")
+    writer.writerow(used)
+    writer.writerows([row.get(column, "") for column in used] for row in rows)
+    text = "".join(line.removesuffix("\r\n") + "\n" for line in lines)
     try:
-        content = stream.getvalue().encode("utf-8")
+        yield "annotations.csv", text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise AnnotationError(f"{path}: cannot be written as UTF-8: {error}") from error
-    with atomic_file(path) as file:
-        file.write(content)
+        raise AnnotationError(f"a table cannot be written as UTF-8: {error}") from error
+
+
+def _rows(video: Video) -> Iterator[dict[str, str]]:
+    facts = {key: str(value) for key, value in written_facts(video).items()}
+    empty = True
+    for start, end, label, score in scored_instances(video):
+        row = {**facts, "start": repr(start), "end": repr(end), "label": label}
+        yield row if score is None else {**row, "score": repr(score)}
+        empty = False
+    if empty:
+        yield facts

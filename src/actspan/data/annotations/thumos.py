@@ -16,6 +16,8 @@ from pathlib import Path
 
 from actspan.data.annotations.base import Annotations, Facts, Hints, Rows, Source, seconds
 from actspan.errors import AnnotationError
+from actspan.files import read_text
+from actspan.limits import DOCUMENT
 
 _CLASS_FILE = re.compile(r"(?P<label>.+)_(?P<subset>val|test)\.txt")
 _SUBSETS = {"val": "validation", "test": "test"}
@@ -49,7 +51,7 @@ def _read_class(file: Path, rows: Rows) -> None:
     assert found is not None
     facts = Facts(subset=_SUBSETS[found["subset"]])
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_text(file, DOCUMENT).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f"{file}: cannot be read: {error}") from error
     for line, text in enumerate(lines, start=1):

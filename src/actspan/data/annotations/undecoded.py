@@ -14,11 +14,10 @@ from typing import Any
 
 import msgspec
 
+from actspan.data.decoding import NOT_JSON
+
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _KEY_END = re.compile(rb'"\s*:')  # every key is followed by it; strings may hold it, but seldom do
-
-
-_NOT_PLAIN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class NotPlainError(ValueError):
@@ -61,7 +60,7 @@ class UndecodedObject:
     def _object(self, data: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
         try:
             found = _decode_object(data)
-        except _NOT_PLAIN as error:
+        except NOT_JSON as error:
             raise NotPlainError(str(error)) from error
         self._keys += len(found)
         return found
@@ -69,7 +68,7 @@ class UndecodedObject:
     def _decode(self, data: msgspec.Raw) -> Any:
         try:
             value = msgspec.json.decode(data)
-        except _NOT_PLAIN as error:
+        except NOT_JSON as error:
             raise NotPlainError(str(error)) from error
         self._keys += _keys_in(value)
         return value

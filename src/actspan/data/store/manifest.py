@@ -24,10 +24,12 @@ from actspan.config import (
     dump_toml,
     from_dict,
     read_toml,
+    require_setting,
     to_dict,
 )
 from actspan.errors import ConfigError, StoreError
 from actspan.files import atomic_file
+from actspan.limits import CELLS, SIZE
 
 MANIFEST = "store.toml"
 DType = Literal["float32", "float16"]
@@ -71,6 +73,11 @@ class Manifest(Config, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     left_out: dict[str, str] = msgspec.field(default_factory=dict)
     shards: tuple[ShardRecord, ...] = ()
+
+    def __post_init__(self) -> None:
+        require_setting(1 <= self.channels <= SIZE, f"channels {self.channels}: not 1 to {SIZE}")
+        length = 1 if self.length is None else self.length
+        require_setting(1 <= length <= CELLS, f"length {length}: not 1 to {CELLS}")
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -11,18 +11,21 @@ A row a video, in record batches of a few megabytes:
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 from math import isnan
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.data.store.manifest import MANIFEST, Manifest
+from actspan.data.arrow import Batches
+from actspan.data.store.manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.errors import StoreError
+from actspan.files import check_size
 
 Int64 = NDArray[np.int64]
 
@@ -34,8 +37,8 @@ class Shard:
     Attributes
     ----------
     path : Path
-    ids : tuple of str
-        Of its N videos.
+    names : tuple of Arrow string array
+        Ids of its N videos, a record batch each: views of the file.
     blocks : tuple of (n, C) array
         The rows of each record batch: views of the file.
     block, first, last : (N,) int64
@@ -45,7 +48,7 @@ class Shard:
     """
 
     path: Path
-    ids: tuple[str, ...]
+    names: tuple[Any, ...]
     blocks: tuple[NDArray[Any], ...]
     block: Int64
     first: Int64
@@ -55,44 +58,113 @@ class Shard:
     span: NDArray[np.float64]
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.block)
 
-    def entries(self) -> Iterator[tuple[str, Packed]]:
-        """Every video's id and place."""
-        return ((name, Packed(self, row)) for row, name in enumerate(self.ids))
+    @property
+    def name(self) -> str:
+        """Where it lies, for messages."""
+        return str(self.path)
+
+    def ids(self) -> Iterator[str]:
+        """Id of each video, in order."""
+        return (name.as_py() for names in self.names for name in names)
+
+    def rows(self, row: int) -> NDArray[Any]:
+        """A video's features, (n, C), float32 or float16: a view of the file."""
+        block: NDArray[Any] = self.blocks[self.block[row]]
+        return block[self.first[row] : self.last[row]]
+
+    def shape(self, row: int) -> tuple[int, int]:
+        """(n, C) of a video's features."""
+        return int(self.last[row] - self.first[row]), self.blocks[0].shape[1]
+
+    def grid(self, row: int) -> SnippetGrid:
+        """How a video's features lie in time, as settled when they were packed."""
+        span = float(self.span[row])
+        seconds = float(self.stride[row]), float(self.length[row])
+        return SnippetGrid(*seconds, None if isnan(span) else span)
+
+
+class AnyShard(Protocol):
+    """What is asked of a shard, here or elsewhere."""
+
+    @property
+    def name(self) -> str:
+        """Where it lies, for messages."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def ids(self) -> Iterator[str]:
+        """Id of each video, in order."""
+        ...
+
+    def rows(self, row: int) -> NDArray[Any]:
+        """As `Shard.rows`."""
+        ...
+
+    def shape(self, row: int) -> tuple[int, int] | None:
+        """As `Shard.shape`; None where that is not known before features are read."""
+        ...
+
+    def grid(self, row: int) -> SnippetGrid:
+        """As `Shard.grid`."""
+        ...
 
 
 class Packed(NamedTuple):
     """Where one video's features lie in a store."""
 
-    shard: Shard
+    shard: AnyShard
     row: int
 
     def __str__(self) -> str:
-        return f"{self.shard.path}[{self.shard.ids[self.row]}]"
+        return f"{self.shard.name}[{next(islice(self.shard.ids(), self.row, None))}]"
 
     @property
     def path(self) -> Path:
         """The shard's file."""
-        return self.shard.path
+        return Path(self.shard.name)
 
     @property
     def values(self) -> NDArray[Any]:
-        """The features, (n, C), float32 or float16: a view of the file."""
-        shard, row = self
-        block: NDArray[Any] = shard.blocks[shard.block[row]]
-        return block[shard.first[row] : shard.last[row]]
+        """The features, (n, C), float32 or float16."""
+        return self.shard.rows(self.row)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """(n, C), or None where that is not known before features are read."""
+        return self.shard.shape(self.row)
 
     @property
     def grid(self) -> SnippetGrid:
         """How they lie in time, as settled when they were packed."""
-        shard, row = self
-        span = float(shard.span[row])
-        seconds = float(shard.stride[row]), float(shard.length[row])
-        return SnippetGrid(*seconds, None if isnan(span) else span)
+        return self.shard.grid(self.row)
 
 
-def open_shards(folder: Path, manifest: Manifest) -> dict[str, Packed]:
+class Places(Mapping[str, Packed]):
+    """Where each video's features lie, by id; a `Packed` is made when one is asked for."""
+
+    def __init__(self, shards: Sequence[AnyShard]) -> None:
+        self._shards = tuple(shards)
+        self._begins = np.cumsum([0, *map(len, shards)])  # of each shard, in videos
+        self._numbers: dict[str, int] = {}  # counted through all shards; of equal ids the last
+        for begin, shard in zip(self._begins.tolist(), shards, strict=False):
+            self._numbers.update(zip(shard.ids(), count(begin), strict=False))
+
+    def __getitem__(self, name: str) -> Packed:
+        number = self._numbers[name]
+        shard = int(np.searchsorted(self._begins, number, side="right")) - 1
+        return Packed(self._shards[shard], number - int(self._begins[shard]))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+
+def open_shards(folder: Path, manifest: Manifest) -> Places:
     """Map all shards of a store; every video's place.
 
     Raises
@@ -104,13 +176,16 @@ def open_shards(folder: Path, manifest: Manifest) -> dict[str, Packed]:
     paths = manifest.shard_paths(folder)
     for path, record in zip(paths, manifest.shards, strict=True):
         _check_size(path, record.size)
-    found: dict[str, Packed] = {}
+    shards = []
     for path, record in zip(paths, manifest.shards, strict=True):
-        shard = open_shard(path, manifest)
-        found.update(shard.entries())
-        if len(shard) != record.videos:
-            raise _damaged(path, f"{len(shard)} videos where {record.videos} were written")
-    return found
+        shards.append(open_shard(path, manifest))
+        if len(shards[-1]) != record.videos:
+            what = f"{len(shards[-1])} videos where {record.videos} were written"
+            raise damaged(path, what)
+    places = Places(shards)
+    if len(places) != sum(record.videos for record in manifest.shards):
+        raise damaged(folder, "a video is in it twice")
+    return places
 
 
 def open_shard(path: Path, manifest: Manifest) -> Shard:
@@ -124,18 +199,13 @@ def open_shard(path: Path, manifest: Manifest) -> Shard:
     import pyarrow as pa
 
     try:
+        check_size(path)
         with path.open("rb") as stream:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         # not pa.memory_map: that asks the system to page in whatever is opened
-        reader = pa.ipc.open_file(pa.py_buffer(mapped))
-        if reader.schema != schema_of(manifest):
-            raise _damaged(path, f"its columns are not those that {MANIFEST} gives")
-        batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
-        for batch in batches:
-            _check_batch(path, batch)
-        return _shard(path, manifest, batches)
+        return _shard(path, manifest, list(Batches(pa.py_buffer(mapped), schema_of(manifest))))
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise _damaged(path, str(error).partition("\n")[0]) from error
+        raise damaged(path, str(error).partition("\n")[0]) from error
 
 
 def schema_of(manifest: Manifest) -> Any:
@@ -152,14 +222,16 @@ def schema_of(manifest: Manifest) -> Any:
 
 
 def _shard(path: Path, manifest: Manifest, batches: list[Any]) -> Shard:
-    rows = [_rows(batch, manifest) for batch in batches]
+    rows = [rows_of(batch, manifest) for batch in batches]
     seconds = {
         name: np.concatenate([np.from_dlpack(batch[name]) for batch in batches])
         for name in ("stride", "length", "span")
     }
+    if not all((seconds[name] > 0).all() for name in ("stride", "length")):
+        raise ValueError("a stride or length in seconds that is not positive")
     return Shard(
         path=path,
-        ids=tuple(name for batch in batches for name in batch["video"].to_pylist()),
+        names=tuple(batch["video"] for batch in batches),
         blocks=tuple(values for values, _ in rows),
         block=np.repeat(np.arange(len(batches)), [batch.num_rows for batch in batches]),
         first=np.concatenate([bounds[:-1] for _, bounds in rows]),
@@ -168,7 +240,7 @@ def _shard(path: Path, manifest: Manifest, batches: list[Any]) -> Shard:
     )
 
 
-def _rows(batch: Any, manifest: Manifest) -> tuple[NDArray[Any], Int64]:
+def rows_of(batch: Any, manifest: Manifest) -> tuple[NDArray[Any], Int64]:
     """All rows of a batch, (n, C), and where each of its videos begins, with the end: a view."""
     column = batch["features"]
     if manifest.length is None:
@@ -179,20 +251,15 @@ def _rows(batch: Any, manifest: Manifest) -> tuple[NDArray[Any], Int64]:
     return np.from_dlpack(values.values).reshape(-1, manifest.channels), bounds
 
 
-def _check_batch(path: Path, batch: Any) -> None:
-    batch.validate(full=True)  # of lists their offsets; numbers are not looked at
-    if any(column.null_count for column in batch.columns):
-        raise _damaged(path, "a value is missing")
-
-
 def _check_size(path: Path, size: int) -> None:
     try:
         found = path.stat().st_size
     except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from error
+        raise damaged(path, error.strerror or str(error)) from error
     if found != size:
-        raise _damaged(path, f"{found} bytes where {size} were written")
+        raise damaged(path, f"{found} bytes where {size} were written")
 
 
-def _damaged(path: Path, what: str) -> StoreError:
+def damaged(path: Path | str, what: str) -> StoreError:
+    """The error of a shard that is not as it was written."""
     return StoreError(f"{path}: damaged: {what}; copy the store again, or pack the dataset again")

@@ -13,6 +13,7 @@ from actspan.data.store.manifest import MANIFEST, ShardRecord, find_manifest
 from actspan.errors import DatasetError, StoreError
 from actspan.files import sha256
 from actspan.parallel import map_ordered
+from actspan.wording import counted
 
 _REMEDY = "Copy the store again, or pack the dataset again."
 
@@ -54,7 +55,7 @@ def verify_store(
         for done, found in enumerate(map_ordered(pool, _damage, shards, ahead=8), start=1):
             if found:
                 path, record = shards[done - 1]
-                remedy = f"{record.videos} video(s) are in it"
+                remedy = f"it holds {counted(record.videos, 'video')}"
                 problems.append(Problem("", str(path), found, remedy))
             if progress:
                 progress(done, len(shards))

@@ -18,6 +18,7 @@ from onnx import version_converter
 from actspan.errors import ExportError
 from actspan.export.passes.contract import Contract, GraphPass, PassSettings
 from actspan.export.passes.tools import constant_of, is_standard, opset_of, remove_unused
+from actspan.wording import counted
 
 __all__ = ["OLDEST", "ConvertOpset"]
 
@@ -108,7 +109,9 @@ def _check_described(node: ir.Node, target: int) -> None:
     if unknown:
         raise ExportError(f"{_named(node)}: opset {target} does not know {', '.join(unknown)}")
     if len(node.inputs) > schema.max_input:
-        raise ExportError(f"{_named(node)}: opset {target} takes {schema.max_input} input(s)")
+        raise ExportError(
+            f"{_named(node)}: opset {target} takes {counted(schema.max_input, 'input')}"
+        )
 
 
 def _named(node: ir.Node) -> str:

@@ -143,7 +143,7 @@ function showMore() {
   const cards = next.map(addCard);
   shown += next.length;
   const found = chosen.length.toLocaleString("en");
-  byId("count").textContent = `${found} video(s), ${shown.toLocaleString("en")} shown`;
+  byId("count").textContent = `videos: ${found}, shown: ${shown.toLocaleString("en")}`;
   byId("more").hidden = shown >= chosen.length;
   return cards[0];
 }
@@ -161,7 +161,7 @@ function about(index) {
   const video = data.videos[index];
   const parts = seconds(index) ? [clock(seconds(index))] : [];
   if (!judged) return parts.join(" · ");
-  parts.push(`${video.labels.length} instance(s)`);
+  parts.push(`instances: ${video.labels.length}`);
   data.runs.forEach((_, r) => {
     if (video.auc[r] === null) return;
     const name = data.runs.length > 1 ? `${LETTERS[r]}: ` : "";

@@ -70,7 +70,7 @@ function describe(video) {
       ? `best proposal${name}: ${clock(first.start, 1)} to ${clock(first.end, 1)}`
       : `no proposals${name}`;
   });
-  return `Timeline of ${video.id}, ${clock(video.seconds)}: ${count} instance(s); ${best.join("; ")}.`;
+  return `Timeline of ${video.id}, ${clock(video.seconds)}: instances: ${count}; ${best.join("; ")}.`;
 }
 
 function timeline(video, width) {

@@ -1,4 +1,4 @@
-"""Label Studio's JSON exports: a list of tasks, in full (`JSON`) or flat (`JSON-MIN`).
+"""Reading Label Studio's exports: a list of tasks, in full (`JSON`) or flat (`JSON-MIN`).
 
 Three kinds of region have times. `timelinelabels` of a video give ranges of frames, counted from 1
 with the last one inside, so frames 1 to 25 at 25 frames a second are second 0 to 1. `labels` of
@@ -21,15 +21,16 @@ from actspan.data.annotations.base import (
     Instance,
     Rows,
     Source,
-    canonical_id,
     number,
 )
+from actspan.data.annotations.writing import read_facts
 from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
 
 _LABELS = ("timelinelabels", "timeserieslabels", "labels", "audiolabels")
 _MEDIA = ("video", "video_url", "audio", "audio_url", "csv", "csv_url", "ts", "timeseries", "url")
 _RATES = ("fps", "frame_rate", "framerate", "frameRate")
+VIDEO_ID = "actspan_id"  # in a task of our own making; the file may be called otherwise
 _UPLOAD = re.compile(r"[0-9a-f]{8}-")  # Label Studio puts this before the names of uploads
 
 
@@ -50,7 +51,7 @@ def read(source: Source, hints: Hints) -> Annotations:
     tasks = _tasks(source.json.document)
     if tasks is None:
         raise AnnotationError(f"{source.path}: not a list of Label Studio tasks")
-    rows, several = Rows(), 0
+    rows, several, untouched = Rows(), 0, 0
     for i, task in enumerate(tasks):
         where = f"{source.path}: task {task.get('id', i)}"
         name = _media_name(task)
@@ -61,25 +62,34 @@ def read(source: Source, hints: Hints) -> Annotations:
                 raise ValueError(f"video {name!r} is in an earlier task too")
             annotations = _finished(task)
             several += len(annotations) > 1
+            untouched += not annotations
             if annotations:
                 _read_task(_chosen(annotations), _task_facts(task, hints), (name, where), rows)
         except (TypeError, ValueError) as error:
             rows.refuse(name, where, error, Loss.VIDEO)
-    note = f"{several} task(s) have several annotations: the ground truth, or the latest, is taken"
+    if untouched == len(tasks):
+        raise AnnotationError(
+            f"{source.path}: nobody has annotated any of its tasks; predictions are not "
+            "annotations: submit them in Label Studio, and export again"
+        )
+    notes = (
+        (several, "have several annotations: the ground truth, or the latest, is taken"),
+        (untouched, "have no annotations, and are passed over"),
+    )
+    said = tuple(f"of {len(tasks)} tasks {count} {what}" for count, what in notes if count)
     return Annotations(
-        source.path,
-        "labelstudio",
-        rows.videos(),
-        tuple(rows.problems),
-        assumptions=(note,) if several else (),
+        source.path, "labelstudio", rows.videos(), tuple(rows.problems), assumptions=said
     )
 
 
 def _media_name(task: Mapping[str, Any]) -> str:
-    """Video id: the stem of the medium's file name."""
+    """Video id: what our own writer noted, else the stem of the medium's file name."""
     data = task.get("data", task)
     if not isinstance(data, dict):
         return ""
+    noted = data.get(VIDEO_ID)
+    if isinstance(noted, str):
+        return noted.strip()
     texts = [data[key] for key in _MEDIA if isinstance(data.get(key), str)]
     texts += [v for v in data.values() if isinstance(v, str) and PureWindowsPath(v).suffix]
     if not texts:
@@ -92,7 +102,7 @@ def _media_name(task: Mapping[str, Any]) -> str:
     path = inner[0] if inner else unquote(address.path)
     name = PureWindowsPath(path).stem
     is_upload = path.startswith("/data/upload/") and _UPLOAD.match(name)
-    return canonical_id(name[9:] if is_upload else name).strip()
+    return (name[9:] if is_upload else name).strip()
 
 
 def _finished(task: Mapping[str, Any]) -> list[Any]:
@@ -119,7 +129,8 @@ def _chosen(annotations: list[dict[str, Any]]) -> dict[str, Any]:
 def _task_facts(task: Mapping[str, Any], hints: Hints) -> Facts:
     data = task.get("data", task)
     said = next((data[key] for key in _RATES if data.get(key) is not None), hints.fps)
-    return Facts(fps=None if said is None else number(said, "fps"))
+    known = read_facts(data) if VIDEO_ID in data else Facts()
+    return known._replace(fps=None if said is None else number(said, "fps"))
 
 
 def _read_task(

@@ -1,4 +1,4 @@
-"""ELAN's .eaf: XML with tiers of annotations that point at time slots, in milliseconds.
+"""Reading .eaf files.
 
 An annotation's value is its label; where it has none, the tier's name is. The media file gives the
 video id. Annotations that refer to others (symbolic tiers) have no times of their own.
@@ -26,8 +26,13 @@ from actspan.data.annotations.base import (
     canonical_id,
     check_segment,
 )
+from actspan.data.annotations.elan.names import PROPERTY, SCORES
+from actspan.data.annotations.writing import read_facts
 from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
+from actspan.files import read_bytes
+from actspan.limits import DOCUMENT
+from actspan.wording import counted
 
 _DEEPEST = 32  # elements within elements; ELAN needs 5
 
@@ -68,21 +73,38 @@ def _read_file(file: Path, rows: Rows, hints: Hints) -> list[str]:
     if units != "milliseconds":
         raise AnnotationError(f"{file}: times in {units!r}; only milliseconds can be read")
     video, origin = _media(root, file)
+    said = _properties(root)
+    video = said.get("video", video)
     if canonical_id(video) in rows:
         raise AnnotationError(f"{file}: video {video!r} is in another .eaf file too; keep one")
-    rows.add(video)
+    try:
+        rows.add(video, facts=read_facts(said))
+    except (TypeError, ValueError) as error:
+        raise AnnotationError(f"{file}: property {PROPERTY}...: {error}") from error
     slots, passed = _slots(root, file), 0
     for tier in root.iter("TIER"):
         if not _wanted(tier, hints):
             continue
         passed += sum(1 for _ in tier.iter("REF_ANNOTATION"))
         _read_tier(tier, slots, origin, (video, file), rows)
-    note = f"{file}: {passed} annotation(s) without times of their own passed over"
+    note = f"{file}: passed over {counted(passed, 'annotation')} without times of their own"
     return [note] if passed else []
+
+
+def _properties(root: Element) -> dict[str, str]:
+    """What our own writer put beside the annotations, by `actspan.<name>`."""
+    found = ((p.get("NAME", ""), (p.text or "").strip()) for p in root.iter("PROPERTY"))
+    return {
+        name.removeprefix(PROPERTY): text
+        for name, text in found
+        if name.startswith(PROPERTY) and text
+    }
 
 
 def _wanted(tier: Element, hints: Hints) -> bool:
     name = tier.get("TIER_ID", "")
+    if tier.get("LINGUISTIC_TYPE_REF") == SCORES:
+        return False
     return not hints.tiers or any(fnmatchcase(name, pattern) for pattern in hints.tiers)
 
 
@@ -177,7 +199,7 @@ def _parse(file: Path) -> Element:
     parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
     try:
-        parser.Parse(file.read_bytes(), True)
+        parser.Parse(read_bytes(file, DOCUMENT), True)
     except OSError as error:
         raise AnnotationError(f"{file}: cannot be read: {error.strerror}") from error
     except (expat.ExpatError, ValueError, LookupError) as error:

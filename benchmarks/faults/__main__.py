@@ -1,0 +1,120 @@
+"""`python -m benchmarks.faults`: all kinds of fault with their seeds, and the table."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from benchmarks.faults.kinds import KINDS, Kind
+from benchmarks.faults.world import BrokenError, Case, World
+
+
+class Verdict(NamedTuple):
+    """How one fault ended."""
+
+    kind: str
+    seed: int
+    ended: str
+    broken: str
+
+
+def inject(world: World, kind: Kind, seed: int) -> Verdict:
+    """Inject one fault; a folder of what went wrong stays."""
+    folder = world.folder / f"{kind.__name__}-{seed}"
+    folder.mkdir()
+    try:
+        ended, broken = kind(Case(world, folder, random.Random(f"{kind.__name__}-{seed}"))), ""
+    except BrokenError as error:
+        return Verdict(kind.__name__, seed, "BROKEN", str(error))
+    shutil.rmtree(folder)
+    return Verdict(kind.__name__, seed, ended, broken)
+
+
+def ready() -> None:
+    """Import what commands need, and load the kernels, without starting a thread."""
+    import onnxruntime  # noqa: F401
+    import pyarrow.csv
+    import pyarrow.ipc  # noqa: F401
+    import rich.progress
+    import rich.traceback  # noqa: F401
+
+    import actspan.cli.pack
+    import actspan.cli.propose
+    import actspan.cli.tables
+    import actspan.proposing  # noqa: F401
+    from actspan.pipeline.core import _load_kernels
+
+    _load_kernels()
+
+
+def table(verdicts: list[Verdict]) -> list[str]:
+    """A row a kind: how many, with which seeds, and how they ended."""
+    lines = ["| fault | injected | seeds | ended |", "|---|---|---|---|"]
+    for kind in KINDS:
+        mine = [verdict for verdict in verdicts if verdict.kind == kind.__name__]
+        if not mine:
+            continue
+        ends = Counter(verdict.ended for verdict in mine)
+        ended = ", ".join(f"{count} {end}" for end, count in ends.most_common())
+        seeds = f"{min(v.seed for v in mine)}-{max(v.seed for v in mine)}"
+        lines.append(f"| {kind.__doc__} | {len(mine)} | {seeds} | {ended} |")
+    return lines
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--seed", default=0, help="Of the first fault of each kind; others count up.")
+@click.option("--share", default=1.0, help="Of the usual number of faults of each kind.")
+@click.option("--only", help="One kind, by its name.")
+@click.option("--jobs", default=2, help="Faults at a time.")
+def main(seed: int, share: float, only: str | None, jobs: int) -> None:
+    """Put faults into runs on purpose, and hold what is left against an undisturbed run.
+
+    \b
+    Example:
+      python -m benchmarks.faults --share 0.1
+      python -m benchmarks.faults --only full_disk --seed 7
+    """
+    begin = time.perf_counter()
+    ready()
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    folder.chmod(0o755)
+    world = World.make(folder)
+    tasks = [
+        (kind, seed + number)
+        for kind, usual in KINDS.items()
+        if only in (None, kind.__name__)
+        for number in range(math.ceil(usual * share))
+    ]
+    forked = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(jobs, mp_context=forked) as pool:
+        verdicts = list(pool.map(partial(_inject, world), tasks))
+    click.echo("\n".join(table(verdicts)))
+    broken = [verdict for verdict in verdicts if verdict.broken]
+    for verdict in broken:
+        click.echo(f"\n{verdict.kind}, seed {verdict.seed}: {verdict.broken}")
+    seconds = time.perf_counter() - begin
+    click.echo(f"\n{len(verdicts)} faults in {seconds:.0f} s, {len(broken)} broken")
+    if broken:
+        click.echo(f"what they left: {folder}")
+        sys.exit(1)
+    shutil.rmtree(folder)
+
+
+def _inject(world: World, task: tuple[Kind, int]) -> Verdict:
+    return inject(world, *task)
+
+
+if __name__ == "__main__":
+    main()

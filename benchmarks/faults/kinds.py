@@ -1,0 +1,305 @@
+"""The kinds of fault: each injects one, checks what must hold, and says how it ended."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from benchmarks.faults.world import VIDEOS, Case, at_operation, require
+from tests.runs import contents
+
+SAME, ERROR, AGAIN = "same bytes", "one error", "same bytes after --resume"
+Kind = Callable[[Case], str]
+
+
+def kill_at_a_moment(case: Case) -> str:
+    """Kill -9 of the driver at random moments"""
+    for _ in range(case.random.randint(1, 3)):
+        driver = case.start(*case.line("--resume"))
+        case.a_moment()
+        driver.signal(signal.SIGKILL)
+        driver.wait()
+        case.require_never_half()
+    case.require_it_goes_on()
+    return AGAIN
+
+
+def kill_at_an_operation(case: Case) -> str:
+    """Kill -9 of the driver at the n-th operation on the disk"""
+    number = case.random.randint(1, 70)
+    kill = lambda: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
+    case.propose(setup=lambda: at_operation(number, kill))
+    case.require_never_half()
+    case.require_it_goes_on()
+    return AGAIN
+
+
+def _stopped(case: Case, number: int, code: int) -> str:
+    driver = case.start(*case.line())
+    case.a_moment()
+    driver.signal(number)
+    ended = driver.wait()
+    require(ended.code in (code, 0, -number), f"exit code {ended.code}: {ended.text[-2000:]}")
+    require("Traceback" not in ended.text, ended.text[-2000:])
+    case.require_never_half()
+    if any(case.partial.glob("*.shard")):
+        require("nothing lost: " in ended.text, f"no word of what is kept: {ended.text}")
+    case.require_it_goes_on()
+    return AGAIN
+
+
+def terminate(case: Case) -> str:
+    """SIGTERM at random moments"""
+    return _stopped(case, signal.SIGTERM, 143)
+
+
+def interrupt(case: Case) -> str:
+    """Ctrl-C at random moments"""
+    return _stopped(case, signal.SIGINT, 130)
+
+
+def full_disk(case: Case) -> str:
+    """A full disk: a small tmpfs, then a larger one"""
+    case.out = case.folder / "disk" / "run"
+    case.out.parent.mkdir()
+    size = case.random.randint(8, 700)  # KiB
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "tmpfs", str(case.out.parent)]
+    subprocess.run(mount, check=True)
+    try:
+        ended = case.propose()
+        if ended.code == 0:
+            case.require_same()
+            return SAME
+        ended.require_clear_error()
+        larger = ["mount", "-o", "remount,size=16m", str(case.out.parent)]
+        subprocess.run(larger, check=True)
+        case.require_it_goes_on()
+    finally:
+        subprocess.run(["umount", str(case.out.parent)], check=True)
+    return AGAIN
+
+
+def large_files(case: Case) -> str:
+    """Files that may not grow (RLIMIT_FSIZE)"""
+    size = case.random.randint(100, 200_000)
+    ended = case.propose(setup=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+    if ended.code == 0:
+        case.require_same()
+        return SAME
+    ended.require_clear_error()
+    case.require_it_goes_on()
+    return AGAIN
+
+
+def little_memory(case: Case) -> str:
+    """Little memory (RLIMIT_AS)"""
+    spare = case.random.randint(1, 120) << 20
+
+    def limit() -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        size = pages * os.sysconf("SC_PAGE_SIZE") + spare
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+    ended = case.propose(setup=limit)
+    case.require_never_half()
+    if ended.code == 1:
+        ended.require_clear_error()
+    elif ended.code > 0:
+        require(False, f"exit code {ended.code}: {ended.text[-2000:]}")
+    case.require_it_goes_on()
+    return SAME if ended.code == 0 else AGAIN
+
+
+def _damage(file: Path, random: Random) -> str:
+    """Flip a bit of a file, or cut it short."""
+    data = bytearray(file.read_bytes())
+    if random.random() < 0.3 or not data:
+        file.write_bytes(data[: random.randint(0, max(len(data) - 1, 0))])
+        return f"{file.name} cut short"
+    at = random.randrange(len(data))
+    data[at] ^= 1 << random.randrange(8)
+    file.write_bytes(data)
+    return f"{file.name} with a bit flipped at {at}"
+
+
+def damaged_shard(case: Case) -> str:
+    """Unfinished runs: a shard or the plan damaged"""
+    case.stop_after(case.random.randint(1, 11))
+    files = sorted(f for f in case.partial.iterdir() if f.name[0] != ".")
+    file = case.random.choice(files)
+    _damage(file, case.random)
+    if file.suffix == ".shard":
+        case.require_it_goes_on()
+        return AGAIN
+    case.propose("--resume").require_clear_error()
+    require(case.propose("--force").code == 0, "--force does not start anew")
+    case.require_same()
+    return ERROR
+
+
+def damaged_run(case: Case) -> str:
+    """Finished runs: a file damaged"""
+    case.propose()
+    files = sorted(case.out.iterdir())
+    file = case.random.choice([f for f in files if f.name != "run.toml"])
+    _damage(file, case.random)
+    case.propose("--resume").require_clear_error()
+    return ERROR
+
+
+def damaged_bundle(case: Case) -> str:
+    """bundles: a file damaged"""
+    case.bundle = case.folder / "bundle"
+    shutil.copytree(case.world.bundle, case.bundle)
+    what = _damage(case.random.choice(sorted(case.bundle.iterdir())), case.random)
+    ended = case.propose()
+    if ended.code == 0:  # weights are not read where there is a graph
+        found = contents(case.out, "run.toml")
+        same = all(case.world.expected[name] == data for name, data in found.items())
+        require(same, f"{what}, and the results are others")
+        return SAME
+    ended.require_clear_error()
+    return ERROR
+
+
+def damaged_store(case: Case) -> str:
+    """stores: a file damaged (pack --verify must see it; propose must not fail otherwise)"""
+    case.dataset = case.folder / "store"
+    shutil.copytree(case.world.store, case.dataset)
+    file = case.random.choice(sorted(case.dataset.glob("*.arrow")))
+    _damage(file, case.random)
+    case.run("pack", str(case.dataset), "--verify").require_clear_error()
+    ended = case.propose()
+    if ended.code != 0:
+        ended.require_clear_error()
+    return ERROR
+
+
+def _spoil(case: Case) -> tuple[Path, bytes, Callable[[], None]]:
+    """Spoil a video's features right after the check."""
+    case.dataset = case.folder / "set"
+    shutil.copytree(case.world.dataset, case.dataset)
+    file = case.dataset / "features" / f"video{case.random.randrange(VIDEOS)}.npy"
+    good = file.read_bytes()
+    way = case.random.choice(["gone", "cut", "empty", "nan"])
+
+    def spoil() -> None:
+        if way == "gone":
+            file.unlink()
+        elif way == "nan":
+            np.save(file, np.full_like(np.load(file), np.nan))
+        else:
+            file.write_bytes(good[: len(good) // 2] if way == "cut" else b"")
+
+    def setup() -> None:
+        import actspan.proposing.job as job
+
+        settle = job._plan
+
+        def planned(*arguments: object) -> object:
+            done = settle(*arguments)  # type: ignore[arg-type]
+            spoil()
+            return done
+
+        job._plan = planned  # type: ignore[assignment]
+
+    return file, good, setup
+
+
+def features_turn_bad(case: Case) -> str:
+    """Features that turn bad after the check, --on-error fail"""
+    file, good, setup = _spoil(case)
+    case.propose(setup=setup).require_clear_error()
+    file.write_bytes(good)
+    case.require_it_goes_on()
+    return AGAIN
+
+
+def features_are_skipped(case: Case) -> str:
+    """Features that turn bad after the check, --on-error skip"""
+    file, _, setup = _spoil(case)
+    ended = case.propose("--on-error", "skip", setup=setup)
+    require(ended.code == 0, ended.text[-2000:])
+    require(file.stem in (case.out / "run.toml").read_text(), "the run does not list it")
+    found = (case.out / "result.json").read_bytes()
+    require(found.count(b'"video') == VIDEOS - 1, "another number of videos than all but one")
+    return "listed, the others done"
+
+
+def no_permission(case: Case) -> str:
+    """Permission denied: the place, a feature file, the bundle"""
+    os.chmod(case.folder, 0o777)
+    which = case.random.randrange(3)
+    if which == 0:
+        (case.folder / "closed").mkdir(mode=0o500)
+        case.out = case.folder / "closed" / "run"
+    elif which == 1:
+        case.dataset = case.folder / "set"
+        shutil.copytree(case.world.dataset, case.dataset)
+        (case.dataset / "features" / "video3.npy").chmod(0)
+    else:
+        case.bundle = case.folder / "bundle"
+        shutil.copytree(case.world.bundle, case.bundle)
+        (case.bundle / "tem.onnx").chmod(0)
+    case.propose(setup=lambda: os.setuid(65534)).require_clear_error()
+    return ERROR
+
+
+def repeated_ids(case: Case) -> str:
+    """Ids that are there twice: in annotations, in features"""
+    case.dataset = case.folder / "set"
+    shutil.copytree(case.world.dataset, case.dataset)
+    number = case.random.randrange(VIDEOS)
+    if case.random.random() < 0.5:
+        features = case.dataset / "features"
+        shutil.copy(features / f"video{number}.npy", features / f"v_video{number}.npy")
+    else:
+        file = case.dataset / "annotations.json"
+        name = f'"video{number}":'
+        file.write_text(file.read_text().replace(name, f'"v_video{(number + 1) % VIDEOS}":'))
+    case.propose().require_clear_error()
+    return ERROR
+
+
+def two_drivers(case: Case) -> str:
+    """Two drivers of one run at once"""
+    first = case.start(*case.line("--resume"))
+    time.sleep(case.random.uniform(0, 0.5 * case.world.seconds))
+    second = case.propose("--resume")
+    ended = first.wait()
+    require(0 in (ended.code, second.code), f"none ended well: {second.text[-1000:]}")
+    if ended.code != second.code:
+        require(1 in (ended.code, second.code), f"codes {ended.code}, {second.code}")
+    case.require_same()
+    case.require_it_goes_on()
+    return SAME
+
+
+# how often each is done unless told
+KINDS: dict[Kind, int] = {
+    kill_at_a_moment: 50,
+    kill_at_an_operation: 50,
+    terminate: 12,
+    interrupt: 12,
+    full_disk: 25,
+    large_files: 10,
+    little_memory: 12,
+    damaged_shard: 25,
+    damaged_run: 12,
+    damaged_bundle: 15,
+    damaged_store: 10,
+    features_turn_bad: 8,
+    features_are_skipped: 8,
+    no_permission: 6,
+    repeated_ids: 4,
+    two_drivers: 4,
+}

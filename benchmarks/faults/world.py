@@ -1,0 +1,247 @@
+"""A small dataset and model, commands that can be killed, and what must hold after each fault."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.made_up import write_bundle, write_dataset
+from tests.runs import contents
+
+VIDEOS, SHARD = 24, 2
+Setup = Callable[[], None]
+
+
+class BrokenError(AssertionError):
+    """What must hold does not."""
+
+
+def require(condition: bool, message: str) -> None:
+    if not condition:
+        raise BrokenError(message)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit code (or minus the signal), and all that it said."""
+
+    code: int
+    text: str
+
+    def require_clear_error(self) -> None:
+        """One line that says what was wrong, exit code 1, no traceback."""
+        require(self.code == 1, f"exit code {self.code}: {self.text[-1500:]}")
+        require("Traceback" not in self.text, self.text[-3000:])
+        errors = [line for line in self.text.splitlines() if line.startswith("error:")]
+        require(len(errors) == 1 and len(errors[0]) > 20, f"no clear error: {self.text!r}")
+
+
+class Command:
+    """`actspan` in a process forked from this one, which has everything imported."""
+
+    def __init__(self, arguments: list[str], log: Path, setup: Setup | None = None) -> None:
+        self._log = log
+        self.pid = os.fork()
+        if self.pid == 0:
+            _run_and_exit(arguments, log, setup)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
+
+    def wait(self) -> Ended:
+        """Wait for its end."""
+        _, status = os.waitpid(self.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        return Ended(code, self._log.read_text(errors="replace") if self._log.exists() else "")
+
+
+def _run_and_exit(arguments: list[str], log: Path, setup: Setup | None) -> None:
+    code = 70
+    try:
+        handle = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
+        os.dup2(handle, 1)
+        os.dup2(handle, 2)
+        if setup is not None:
+            setup()
+        from actspan.cli import main
+
+        main(arguments, prog_name="actspan")
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        code = 130
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+@dataclass
+class World:
+    """What all cases share; nothing of it is ever changed.
+
+    Attributes
+    ----------
+    folder : Path
+    seconds : float
+        That an undisturbed run takes.
+    expected : mapping of str to bytes
+        Its files.
+    """
+
+    folder: Path
+    seconds: float = 0.0
+    expected: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def bundle(self) -> Path:
+        """A model of small random networks."""
+        return self.folder / "bundle"
+
+    @property
+    def dataset(self) -> Path:
+        """A dataset folder."""
+        return self.folder / "set"
+
+    @property
+    def store(self) -> Path:
+        """The same, packed."""
+        return self.folder / "store"
+
+    @classmethod
+    def make(cls, folder: Path) -> World:
+        """Write dataset, bundle and store, and the run that nothing disturbs."""
+        world = cls(folder)
+        if os.fork() == 0:  # so that this process never starts a thread
+            write_dataset(folder / "set", videos=VIDEOS)
+            write_bundle(folder / "bundle")
+            os._exit(0)
+        os.wait()
+        case = Case(world, folder / "undisturbed", random.Random(0))
+        case.folder.mkdir()
+        case.run("pack", str(world.dataset), "--out", str(world.store))
+        case.propose()
+        shutil.rmtree(case.out)
+        begin = time.perf_counter()
+        require(case.propose().code == 0, "the undisturbed run fails")
+        world.seconds = time.perf_counter() - begin
+        world.expected = contents(case.out)
+        return world
+
+
+@dataclass
+class Case:
+    """One fault, with a folder and a source of random numbers of its own."""
+
+    world: World
+    folder: Path
+    random: random.Random
+    out: Path = field(init=False)
+    bundle: Path = field(init=False)
+    dataset: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.out, self.bundle, self.dataset = (
+            self.folder / "run",
+            self.world.bundle,
+            self.world.dataset,
+        )
+
+    @property
+    def partial(self) -> Path:
+        """Where the unfinished run lies."""
+        return self.out.with_name(f"{self.out.name}.partial")
+
+    def start(self, *arguments: str, setup: Setup | None = None) -> Command:
+        """Start a command."""
+        return Command(list(arguments), self.folder / "log", setup)
+
+    def run(self, *arguments: str, setup: Setup | None = None) -> Ended:
+        """Run a command to its end."""
+        return self.start(*arguments, setup=setup).wait()
+
+    def line(self, *options: str) -> list[str]:
+        """The command line of the run."""
+        return [
+            "propose",
+            *("--model", str(self.bundle)),
+            *("--dataset", str(self.dataset)),
+            *("--out", str(self.out)),
+            *("--shard-size", str(SHARD)),
+            *("--threads", "2", "--batch", "2", "--backend", "onnxruntime"),
+            *options,
+        ]
+
+    def propose(self, *options: str, setup: Setup | None = None) -> Ended:
+        """Make the run."""
+        return self.run(*self.line(*options), setup=setup)
+
+    def a_moment(self) -> None:
+        """Wait for some part of what an undisturbed run takes."""
+        time.sleep(self.random.uniform(0, 1.1 * self.world.seconds))
+
+    def stop_after(self, shards: int) -> None:
+        """Kill a run once so many shards are done."""
+        self.propose("--resume", setup=lambda: kill_after_shards(shards))
+        require(self.partial.is_dir(), "the run was not stopped")
+
+    def require_never_half(self) -> None:
+        """The run is there as a whole, or not at all."""
+        if self.out.exists():
+            self.require_same()
+
+    def require_same(self) -> None:
+        """The run equals the undisturbed one."""
+        found = contents(self.out)
+        for name, data in self.world.expected.items():
+            same = found.get(name) == data
+            moved = name == "run.toml" and self.dataset != self.world.dataset
+            require(same or moved, f"{name} differs from that of an undisturbed run")
+
+    def require_it_goes_on(self, *options: str) -> None:
+        """Gone on with, undisturbed, it gives the same bytes and leaves nothing else behind."""
+        ended = self.propose("--resume", *options)
+        require(ended.code == 0, f"exit code {ended.code}: {ended.text[-2000:]}")
+        self.require_same()
+        require(not self.partial.exists(), f"{self.partial} is still there")
+
+
+def kill_after_shards(shards: int) -> None:
+    """In the process to come: kill -9 as the next shard but so many begins to be written."""
+    left = shards
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal left
+        if event == "os.rename" and str(arguments[1]).endswith(".shard"):
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), 9)
+
+    sys.addaudithook(hook)
+
+
+_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "tempfile.mkstemp", "os.chmod")
+
+
+def at_operation(number: int, act: Callable[[], None]) -> None:
+    """In the process to come: act at the `number`th operation that changes the disk."""
+    seen = 0
+
+    def hook(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal seen
+        if event in _CHANGES:
+            seen += 1
+            if seen == number:
+                act()
+
+    sys.addaudithook(hook)

@@ -1,0 +1,164 @@
+"""Fuzz readers in turn, each in a process of its own, and print what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO
+
+import click
+
+from benchmarks.measure import print_table
+from fuzz.seeds import write_seeds
+from fuzz.targets import TARGETS
+
+MEMORY = 3000  # MB a process may take: torch and a runtime are in it
+TIMEOUT = 60  # seconds an input may take, of the clock: a busy machine must not count as a hang
+MOST_DEATHS = 20  # of a target: enough to look into
+_FIGURES = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+)")
+
+
+@dataclass(slots=True)
+class Record:
+    """What fuzzing a target came to."""
+
+    target: str
+    seed: int
+    seconds: float = 0
+    processor: float = 0  # seconds of it: of a machine that is shared less than of the clock
+    executions: int = 0
+    first_coverage: int = 0
+    coverage: int = 0
+    deaths: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
+
+
+def fuzz(target: str, folder: Path, seconds: int, seed: int) -> Record:
+    """Fuzz one target for so long, starting again after every death of its process."""
+    write_seeds(target, folder / "seeds")
+    for name in ("corpus", "deaths"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    record = Record(target, seed)
+    while (left := round(seconds - record.seconds)) > 0 and len(record.deaths) < MOST_DEATHS:
+        died = _run(record, folder, left, seed + len(record.deaths))
+        if died is None:
+            break
+        record.deaths.append(died)
+        _save(record, folder)
+    _save(record, folder)
+    return record
+
+
+def _run(record: Record, folder: Path, seconds: int, seed: int) -> str | None:
+    """One process; how it died, if it did."""
+    options = {
+        "max_total_time": seconds,
+        "seed": seed,
+        "rss_limit_mb": MEMORY,
+        "timeout": TIMEOUT,
+        "max_len": 20_000,
+        "artifact_prefix": f"{folder / 'deaths'}/",
+        "print_final_stats": 1,
+    }
+    words = [f"-{key}={value}" for key, value in options.items()]
+    command = [sys.executable, "-m", "fuzz.child", record.target, str(folder), *words]
+    used = _processor_seconds()
+    with (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, str(folder / "corpus"), str(folder / "seeds")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        assert process.stderr is not None
+        tail = _follow(process.stderr, log, record)
+    code = process.wait()
+    record.processor += _processor_seconds() - used
+    if code == 0:
+        return None
+    return next((line for line in tail if "ERROR:" in line), f"exit code {code}")
+
+
+def _follow(lines: IO[bytes], log: IO[bytes], record: Record) -> list[str]:
+    """Take down what libFuzzer says until it ends; its last lines. Start-up does not count."""
+    begin, executions, tail = None, 0, deque[str](maxlen=30)
+    for line in lines:
+        log.write(line)
+        log.flush()
+        text = line.decode(errors="replace").rstrip()
+        tail.append(text)
+        if "INITED" in text:
+            begin = time.monotonic()
+        if found := _FIGURES.match(text):
+            executions, record.coverage = int(found[1]), int(found[2])
+            record.first_coverage = record.first_coverage or record.coverage
+    record.seconds += 0 if begin is None else time.monotonic() - begin
+    record.executions += executions
+    return list(tail)
+
+
+def _processor_seconds() -> float:
+    """Of all processes that were started and have ended."""
+    found = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return found.ru_utime + found.ru_stime
+
+
+def _save(record: Record, folder: Path) -> None:
+    found = sorted((folder / "findings").glob("*.txt"))
+    record.findings = [f.read_text(encoding="utf-8").partition("\n")[0] for f in found]
+    (folder / "record.json").write_text(json.dumps(asdict(record), indent=1))
+
+
+def _row(record: Record) -> Iterator[str]:
+    yield record.target
+    yield f"{record.seconds:.0f}"
+    yield f"{record.processor:.0f}"
+    yield f"{record.executions:,}"
+    yield f"{record.executions / max(record.processor, 1):.0f}"
+    yield f"{record.first_coverage} to {record.coverage}"
+    yield str(len(record.findings) + len(record.deaths))
+    yield str(record.seed)
+
+
+@click.command(help=__doc__)
+@click.option("--seconds", default=60, show_default=True, help="For each reader.")
+@click.option(
+    "--reader", "readers", multiple=True, type=click.Choice(list(TARGETS)), help="Only it."
+)
+@click.option("--seed", default=1, show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("build/fuzz"), show_default=True
+)
+def main(seconds: int, readers: tuple[str, ...], seed: int, out: Path) -> None:
+    """Command line."""
+    os.environ.setdefault("HDF5_PLUGIN_PATH", "")
+    records = [fuzz(name, out.resolve() / name, seconds, seed) for name in readers or TARGETS]
+    heads = [
+        "reader",
+        "seconds",
+        "of CPU",
+        "executions",
+        "a CPU second",
+        "coverage",
+        "findings",
+        "seed",
+    ]
+    print_table(heads, [list(_row(record)) for record in records])
+    for record in records:
+        for what in (*record.findings, *record.deaths):
+            click.echo(f"{record.target}: {what}")
+    if any(record.findings or record.deaths for record in records):
+        click.echo(f"inputs and tracebacks: {out}/READER/findings and deaths")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

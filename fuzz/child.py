@@ -1,0 +1,95 @@
+"""The process that fuzzes one target: `python -m fuzz.child TARGET FOLDER [libFuzzer's options]`.
+
+An exception that no reader may raise is written down, once a place, and fuzzing goes on; crashes,
+hangs and memory end the process, and whoever started it starts it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+# reads beyond an array become exceptions in compiled code
+os.environ["NUMBA_BOUNDSCHECK"] = "1"
+
+_SOURCE = Path(__file__).resolve().parents[1] / "src"
+# room above what the process has after its imports: an allocation beyond it fails
+_ROOM = 1 << 30  # bytes
+
+
+def compiled_modules() -> list[str]:
+    """Modules that numba compiles: their bytecode must stay as it is."""
+    files = (f for f in sorted(_SOURCE.rglob("*.py")) if "@njit" in f.read_text(encoding="utf-8"))
+    return [".".join(f.relative_to(_SOURCE).with_suffix("").parts) for f in files]
+
+
+def place_of(error: BaseException) -> str:
+    """Type of an exception and the last line of ours that it went through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if str(_SOURCE) in f.filename] or list(frames)
+    file = Path(ours[-1].filename)
+    return f"{type(error).__name__} at {file.name}:{ours[-1].lineno}"
+
+
+class Findings:
+    """What was found, in a folder: an input and its traceback each, once a place."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._seen = {
+            f.read_text(encoding="utf-8").partition("\n")[0] for f in folder.glob("*.txt")
+        }
+
+    def add(self, data: bytes, error: BaseException) -> None:
+        """Keep an input that raised what it must not."""
+        place = place_of(error)
+        if place in self._seen:
+            return
+        self._seen.add(place)
+        name = hashlib.sha256(data).hexdigest()[:12]
+        (self._folder / f"{name}.bin").write_bytes(data)
+        text = "".join(traceback.format_exception(error))
+        (self._folder / f"{name}.txt").write_text(f"{place}\n{text}", encoding="utf-8")
+
+
+def _limit_memory() -> None:
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + _ROOM, size + _ROOM))
+
+
+def main() -> None:
+    """Fuzz until the time is over, or the process dies."""
+    import atheris
+
+    target, folder = sys.argv[1], Path(sys.argv[2])
+    with atheris.instrument_imports(include=["actspan"], exclude=compiled_modules()):
+        from fuzz.targets import REFUSALS, read_input
+
+    findings = Findings(folder / "findings")
+    work = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm"))
+    (work / "scores").mkdir()
+
+    def once(data: bytes) -> Any:
+        try:
+            read_input(target, data, work)
+        except REFUSALS:
+            return
+        except Exception as error:  # noqa: BLE001  that is what is looked for
+            findings.add(data, error)
+
+    for seed in sorted((folder / "seeds").iterdir()):
+        once(seed.read_bytes())  # whatever is imported or compiled at first use
+    _limit_memory()
+    atheris.Setup([sys.argv[0], *sys.argv[3:]], once)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,366 @@
+"""Small good files of every reader, made by our own writers: what fuzzing begins with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
+from actspan.bundle import Bundle, Source
+from actspan.config import FeatureSpec, PemConfig, PipelineConfig, TemConfig, dump_toml
+from actspan.data.annotations import write_annotations
+from actspan.data.detections import Detections, write_detections
+from actspan.data.results import write_result as write_proposals
+from actspan.data.scores import ScoreWriter
+from actspan.data.store import Manifest
+from actspan.data.store.writer import Row, write_shards
+from actspan.data.timebase import SnippetGrid
+from actspan.data.windows import Window
+from actspan.export.graph import build_pem, build_tem
+from actspan.pipeline import Outcome
+from actspan.run import _CandidateWriter, write_info
+from actspan.staged.stage import DatasetRecord, write_stage_file
+from actspan.staged.table import Item, TableWriter
+from actspan.types import BoundaryScores, Proposals, Video
+from actspan.video.projection import Projection
+from fuzz.targets import PLAN, TARGETS, encode_frames
+from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
+
+ROOT = Path(__file__).resolve().parents[1]
+Write = Callable[[Path], object]
+
+_ROWS = np.arange(24, dtype=np.float32).reshape(8, 3) / 24
+_PROPOSALS = Proposals(np.array([0.5, 2.0]), np.array([4.0, 9.5]), np.array([0.9, 0.25]))
+
+
+def write_seeds(target: str, folder: Path) -> int:
+    """Write the files that a target begins with, each behind the number of its reader; how many."""
+    work = folder.with_name(f"{folder.name}.work")
+    work.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    for number, reader in enumerate(TARGETS[target]):
+        for write in _WRITERS[target].get(reader.file, ()):
+            path = work / f"{count}" / reader.file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path)
+            (folder / f"seed{count:02d}").write_bytes(bytes([number]) + path.read_bytes())
+            count += 1
+    return count
+
+
+def _videos() -> list[Video]:
+    segments = np.array([[1.0, 2.5], [3.0, 9.75]])
+    return [
+        Video(id="a", duration=12.0, subset="training", segments=segments, labels=("jump", "run")),
+        Video(id="v_b", duration=3.5, subset="test", fps=25.0, frames=87),
+    ]
+
+
+def _authors(path: Path) -> None:
+    entry = {"duration_second": 9.0, "duration_frame": 225, "feature_frame": 224}
+    segments = [{"segment": [1.0, 2.0], "label": "jump"}]
+    path.write_text(json.dumps({"v_a": {**entry, "annotations": segments}}))
+
+
+def _label_studio(path: Path) -> None:
+    write_label_studio(path, [task("/data/upload/1/a.mp4", timeline_region(1, 25, "jump"), fps=25)])
+
+
+def _label_studio_min(path: Path) -> None:
+    region = {"start": 1.5, "end": 2.5, "labels": ["jump"], "original_length": 9}
+    write_label_studio(path, [{"audio": "a.wav", "id": 1, "label": [region]}])
+
+
+def _text(content: str) -> Write:
+    return lambda path: path.write_text(content, encoding="utf-8")
+
+
+def _copy(file: Path) -> Write:
+    return lambda path: path.write_bytes(file.read_bytes())
+
+
+def _elan(path: Path) -> None:
+    write_elan(path, {"t": [(1.0, 2.5, "jump"), (3.0, 4.0, "")]}, media="file:///a.mp4", origin=40)
+
+
+def _array(**options: Any) -> Write:
+    return lambda path: np.save(path, np.asarray(_ROWS, **options))
+
+
+def _fortran(path: Path) -> None:
+    np.save(path, np.asfortranarray(_ROWS.astype(np.int16)))
+
+
+def _archive(path: Path) -> None:
+    np.savez(path, a=_ROWS, b=_ROWS[:4])
+
+
+def _compressed(path: Path) -> None:
+    np.savez_compressed(path, a=_ROWS)
+
+
+def _score_archive(path: Path) -> None:
+    with ScoreWriter(path) as writer:
+        writer.add("a", np.full((3, 5), 0.25, np.float32))
+        writer.add("b", np.full((3, 2), 0.75, np.float32))
+
+
+def _hdf5(**options: Any) -> Write:
+    def write(path: Path) -> None:
+        import h5py
+
+        with h5py.File(path, "w", **options) as file:
+            file["a"] = _ROWS
+            file.create_dataset("g/b", data=_ROWS, chunks=(4, 3), compression="gzip", shuffle=True)
+            file["soft"] = h5py.SoftLink("/a")
+
+    return write
+
+
+def _checkpoint(kind: str, *, legacy: bool, wrap: bool) -> Write:
+    def write(path: Path) -> None:
+        import torch
+
+        from actspan.nets.pem import Pem
+        from actspan.nets.tem import Tem
+
+        net: Any = (
+            Tem(TemConfig(channels=2, hidden=2)) if kind == "tem" else Pem(PemConfig(hidden=2))
+        )
+        state = dict(net.state_dict())
+        if wrap:
+            state = {"epoch": 7, "state_dict": {f"module.{k}": v for k, v in state.items()}}
+        torch.save(state, path, _use_new_zipfile_serialization=not legacy)
+
+    return write
+
+
+def _detections(path: Path) -> None:
+    write_detections(path, {"a": Detections.of(_PROPOSALS, ["jump", "run"])})
+
+
+def _store(length: int | None) -> Manifest:
+    return Manifest(dtype="float32", channels=3, length=length)
+
+
+def _shard(length: int | None) -> Write:
+    def write(path: Path) -> None:
+        grid = SnippetGrid(0.5, 0.5, None)
+        rows = [Row(name, _ROWS[: length or n], grid) for n, name in ((3, "a"), (5, "b"))]
+        write_shards(path.parent, _store(length), rows, shard_size=10**6)
+
+    return write
+
+
+def _manifest(path: Path) -> None:
+    grid = SnippetGrid(0.5, 0.5, 2.0)
+    shards = write_shards(path.parent, _store(None), [Row("a", _ROWS, grid)], shard_size=10**6)
+    Manifest(
+        dtype="float32", channels=3, notes=("n",), left_out={"b": "empty"}, shards=shards
+    ).save(path.parent)
+
+
+def _plan(path: Path) -> None:
+    path.write_bytes(PLAN.to_bytes().partition(b"\n")[2].rstrip())
+
+
+def _computed(path: Path) -> None:
+    outcome = Outcome(
+        "a", 10.0, BoundaryScores(*np.full((3, 4), 0.5, np.float32)), *_found(), _PROPOSALS
+    )
+    frame = encode_frames([outcome])[1]
+    path.write_bytes(frame[8:])  # without its size and checksum
+
+
+def _found() -> tuple[Proposals, Any]:
+    side = np.array([0.5, 0.25], np.float32)
+    product = np.array([0.25, 0.0625])
+    return Proposals(_PROPOSALS.start / 10, _PROPOSALS.end / 10, product, side, side), side
+
+
+def _candidates(path: Path) -> None:
+    found, side = _found()
+    outcome: Any = SimpleNamespace(
+        id="a", offset=0.0, seconds=10.0, candidates=found, confidence=side
+    )
+    with path.open("wb") as stream:
+        writer = _CandidateWriter(stream)
+        writer.add(outcome)
+        writer.close()
+
+
+def _weights(kind: str) -> dict[str, Any]:
+    shapes: dict[str, tuple[int, ...]] = {
+        "fc1.weight": (2, 32),
+        "fc1.bias": (2,),
+        "fc2.weight": (1, 2),
+        "fc2.bias": (1,),
+    }
+    if kind == "tem":
+        shapes = {
+            "conv1.weight": (2, 2, 3),
+            "conv1.bias": (2,),
+            "conv2.weight": (2, 2, 3),
+            "conv2.bias": (2,),
+            "conv3.weight": (3, 2, 1),
+            "conv3.bias": (3,),
+        }
+    return {name: np.full(shape, 0.5, np.float32) for name, shape in shapes.items()}
+
+
+def _bundle(path: Path) -> Bundle:
+    return Bundle.create(
+        path.parent,
+        config=PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2)),
+        features=FeatureSpec(channels=2, stride_seconds=0.5, layout="TC"),
+        source=Source(note="made up"),
+        tem=_weights("tem"),
+        pem=_weights("pem"),
+        training={"seed": 1},
+        overwrite=True,
+    )
+
+
+def _bundle_file(name: str) -> Write:
+    def write(path: Path) -> None:
+        folder = path.parent / "bundle"
+        _bundle(folder / name)
+        path.write_bytes((folder / name).read_bytes())
+
+    return write
+
+
+def _projection(path: Path) -> None:
+    Projection(_ROWS[0], _ROWS[:3, :2]).save(path)
+
+
+def _settings(values: dict[str, Any]) -> Write:
+    return _text(dump_toml(values))
+
+
+def _bench(path: Path) -> None:
+    stage = Stage(name="tem", scope="interface", batch=1, samples_per_second=SamplesPerSecond(9.0))
+    write_result(BenchResult(stages=(stage,), notes=("n",)), path)
+
+
+def _table(path: Path) -> None:
+    with TableWriter(path.parent, "ab" * 32) as writer:
+        writer.add(Item(video="a", seconds=9.0, rows=4, crc32=7, since=1.5))
+        writer.add(Item("b", 9.0, 4, 7, 1.5, Window(0, 100, 150)))
+
+
+def _stage(path: Path) -> None:
+    bundle = _bundle(path.parent / "bundle" / "model.toml")
+    write_stage_file(path.parent, bundle, DatasetRecord(path="set", videos=2))
+
+
+def _onnx(kind: str) -> Write:
+    def write(path: Path) -> None:
+        build: Any = build_tem if kind == "tem" else build_pem
+        path.write_bytes(build(_weights(kind)).SerializeToString())
+
+    return write
+
+
+def _logs() -> list[Write]:
+    samples = ROOT / "tests" / "bench"
+    return [_copy(p) for p in sorted(samples.rglob("*")) if p.suffix in (".txt", ".log", ".json")]
+
+
+_PICTURES = {"mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2], "size": [224, 224], "range": 1}
+_FEATURES = {"channels": 2, "stride_frames": 8.0, "fps": 25.0, "layout": "CT", "backbone": "x"}
+_JOURNAL = '{"video":"a","settings":"s","size":1,"modified":2,"rows":3,"seconds":4.5,"fps":25.0}\n'
+
+_INFER = (
+    '{"id": "1", "parameters": {"top": 3}, "inputs": [{"name": "features", "shape": [2, 2], '
+    '"datatype": "FP32", "data": [[1, 2.5], [3e1, -4]]}, {"name": "lengths", "shape": [1], '
+    '"datatype": "INT64", "data": [2]}], "outputs": [{"name": "output"}]}'
+)
+_CORRECTIONS = '{"revision": 0, "segments": [{"start": 1.5, "end": 2, "label": "jump"}]}'
+_PADDED = 160  # bytes of JSON
+
+
+def _infer_bytes() -> bytes:
+    head = {"name": "features", "shape": [2, 2], "datatype": "FP32"}
+    request = {"inputs": [{**head, "parameters": {"binary_data_size": 16}}]}
+    values = np.arange(4, dtype=np.float32).tobytes()
+    return json.dumps(request).encode().ljust(_PADDED) + values
+
+
+_WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
+    "annotations": {
+        "annotations.json": (lambda path: write_annotations(path, _videos()),),
+        "x.json": (_authors, _label_studio, _label_studio_min),
+        "x.csv": (lambda path: write_annotations(path, _videos()),),
+        "x.tsv": (_text("id\tbegin\tend\tclass\nv_a\t0:01,5\t1:02:03\tjump\n"),),
+        "x.eaf": (_elan,),
+        "x.vtt": (_text('WEBVTT\n\nNOTE actspan {"video": "a"}\n\n00:01.5 --> 00:02.250\njump\n'),),
+        "Jump_val.txt": (_text("video_validation_0000051  67.5 75.9\n"),),
+    },
+    "arrays": {
+        "x.npy": (_array(), _array(dtype=np.float16), _fortran),
+        "x.npz": (_archive, _compressed),
+        "scores.npz": (_score_archive,),
+        "x.csv": (
+            _text('f0,"f1"\r\n1.5,-2e-3\r\n3,.5\r\n'),
+            _text("1,2\n3.25,4e5\n"),
+            _text('"1.5",2\n3,-4\n'),
+        ),
+        "scores/x.csv": (_text("action,start,end\n0.5,0.25,0\n1,0,1e-3\n"),),
+    },
+    "checkpoint": {
+        "x.pth.tar": (
+            _checkpoint("pem", legacy=True, wrap=True),
+            _checkpoint("tem", legacy=False, wrap=False),
+            _checkpoint("pem", legacy=False, wrap=True),
+        )
+    },
+    "documents": {
+        "result.json": (lambda path: write_proposals(path, {"a": _PROPOSALS}),),
+        "detections.json": (_detections,),
+        "labels.json": (
+            _text('{"a": [{"label": "jump", "score": 0.5}]}'),
+            _text('{"results": {"v_a": [0.25, 0.5]}, "class": ["jump", "run"]}'),
+            _text('{"results": {"a": [{"label": "jump", "segment": [0.5, 4]}]}}'),
+        ),
+        "blocked.txt": (_text('["a", "b"]'), _text("a\nb\n")),
+        "bench.json": (_bench,),
+        "inputs.jsonl": (_table,),
+        "inputs.csv": (_text("input,crc32\na,123\n"),),
+        "extracted.jsonl": (_text(_JOURNAL),),
+    },
+    "store": {
+        "00000.arrow": (_shard(None), _shard(4)),
+        "candidates.arrow": (_candidates,),
+        "plan.json": (_plan,),
+        "000000.shard": (_computed,),
+    },
+    "bundle": {
+        "model.toml": (_bundle_file("model.toml"),),
+        "tem.safetensors": (_bundle_file("tem.safetensors"), _bundle_file("pem.safetensors")),
+        "projection.safetensors": (_projection,),
+        "dataset.toml": (_settings({"features": _FEATURES}),),
+        "run.toml": (lambda path: write_info(path.parent, {"videos": 3, "seconds": 1.5}),),
+        "encoder.toml": (_settings(_PICTURES),),
+        "store.toml": (_manifest,),
+        "stage.toml": (_stage,),
+    },
+    "logs": {"tem_bs16.log": _logs()},
+    "http": {
+        "body.npy": (_array(),),
+        "infer.json": (_text(_INFER),),
+        "infer.bin": (lambda path: path.write_bytes(bytes([_PADDED // 8]) + _infer_bytes()),),
+        "corrections.json": (_text(_CORRECTIONS),),
+    },
+    "hdf5": {"x.h5": (_hdf5(), _hdf5(libver="latest"))},
+    "onnx": {
+        "tem.onnx": (_onnx("tem"), _onnx("pem")),
+        "session.onnx": (_onnx("tem"), _onnx("pem")),
+    },
+}

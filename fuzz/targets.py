@@ -1,0 +1,293 @@
+"""What is fuzzed: readers in groups, each with files to begin with.
+
+The first byte of an input says which reader of the group takes the rest, as the content of a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from actspan.bench.logs import read_log
+from actspan.bundle import Bundle
+from actspan.bundle.files import measure, record_of
+from actspan.config import FeatureSpec, from_dict, read_toml
+from actspan.config.video import PictureConfig
+from actspan.data.annotations import read_annotations, write_annotations
+from actspan.data.annotations.activitynet import document_of
+from actspan.data.dataset import Dataset
+from actspan.data.detections import read_detections
+from actspan.data.problems import Problem
+from actspan.data.readers import list_entries, read_array
+from actspan.data.results import read_result
+from actspan.data.scores import ScoreFiles
+from actspan.data.store import Manifest, open_shard
+from actspan.errors import ActSpanError
+from actspan.evaluation.inputs import load_blocked
+from actspan.export.optimize import read_model
+from actspan.labelling.scores import LabelFile
+from actspan.nets.foreign import read_checkpoint
+from actspan.run import Run
+from actspan.runtime import open_session
+from actspan.server.browse.models import NewCorrections
+from actspan.server.formats import HEAD, kind_of, npy_array
+from actspan.server.inference.tensors import (
+    TensorSpec,
+    check_outputs,
+    read_request,
+    write_answer,
+)
+from actspan.server.problems import ProblemError
+from actspan.shards.plan import Plan
+from actspan.shards.records import decode_shard, encode_shard
+from actspan.staged.dumps import Dumps
+from actspan.staged.stage import Stage
+from actspan.staged.table import Table
+from actspan.video.projection import Projection
+from actspan.video.storage import Journal
+
+Read = Callable[[Path], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """One reader: the name of the file that it is given, and what is done with it.
+
+    Where `is_content`, the real reader takes bytes from elsewhere: only what is in the file counts.
+    """
+
+    file: str
+    read: Read
+    is_content: bool = False
+
+
+def features(path: Path) -> None:
+    """All arrays of a file, mapped and read."""
+    for _, entry in list_entries(path):
+        read_array(entry)
+        np.asarray(read_array(entry, mapped=True)).sum()
+
+
+def scores(path: Path) -> None:
+    """All boundary scores of an archive or a folder."""
+    with ScoreFiles(path) as found:
+        for name in found.ids:
+            found.read(name)
+
+
+def annotations(path: Path) -> None:
+    """Annotations, read and written again."""
+    found = read_annotations(path)
+    document_of(found.videos, document=found.document)
+    write_annotations(path.with_name("written.json"), found.videos, document=found.document)
+
+
+def shard(path: Path) -> None:
+    """A shard of either kind of store; every byte of its features is touched."""
+    for length in (None, 4):
+        kept = Manifest(dtype="float32", channels=3, length=length)
+        try:
+            found = open_shard(path, kept)
+        except ActSpanError:
+            continue
+        for row, _ in enumerate(found.ids()):
+            found.rows(row).sum()
+            found.grid(row)
+
+
+def candidates(path: Path) -> None:
+    """Candidates of a run."""
+    for found in Run(path.parent, {}).candidates():
+        found.proposals.start.sum()
+
+
+def session(path: Path) -> None:
+    """A graph, opened by ONNX Runtime."""
+    open_session(path, backend="onnxruntime").close()
+
+
+PLAN = Plan(made_from={}, keeps="run", videos=("a", "b"), shard_size=2)
+
+
+def plan(path: Path) -> None:
+    """The plan of an unfinished run, behind a checksum that fits."""
+    text = path.read_bytes()
+    checksum = hashlib.sha256(text).hexdigest().encode()
+    len(Plan.from_bytes(checksum + b"\n" + text, where=str(path)))
+
+
+def computed(path: Path) -> None:
+    """A shard of an unfinished run with one record, whose checksum fits."""
+    record = path.read_bytes()
+    first, _, last = encode_frames([Problem("a", "f", "p", "r")])
+    frame = struct.pack("<II", len(record), zlib.crc32(record)) + record
+    stream = io.BytesIO(first + frame + last)
+    list(decode_shard(PLAN, 0, stream, where=str(path)))
+
+
+def encode_frames(results: list[Any]) -> list[bytes]:
+    """What a shard begins with, a frame for each result, and its end."""
+    magic, head, *frames, tail = encode_shard(PLAN, 0, results)
+    return [magic + head, *frames, tail]
+
+
+def weights(path: Path) -> None:
+    """Weights of a bundle whose manifest vouches for them."""
+    bundle = _bundle_around(path)
+    for net in ("tem", "pem"):
+        try:
+            bundle.weights(net)
+        except ActSpanError:
+            continue
+
+
+def _bundle_around(path: Path) -> Bundle:
+    from actspan.config import PemConfig, PipelineConfig, TemConfig
+
+    try:
+        record = measure(path)
+    except OSError:
+        record = record_of(b"")
+    return Bundle(
+        path=path.parent,
+        config=PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2)),
+        features=FeatureSpec(),
+        source=None,  # type: ignore[arg-type]  # nothing asks
+        files={"tem.safetensors": record, "pem.safetensors": record},
+    )
+
+
+def projection(path: Path) -> None:
+    """A projection, applied."""
+    found = Projection.load(path)
+    found.apply(np.zeros((2, len(found.mean)), np.float32))
+
+
+def spec(path: Path) -> None:
+    """A dataset's settings, of a dataset of one video."""
+    array = path.with_name("features.npz")
+    if not array.is_file():
+        np.savez(array, a=np.zeros((3, 2), np.float32))
+    Dataset.load(path.parent)
+
+
+def pictures(path: Path) -> None:
+    """A backbone's settings."""
+    from_dict(PictureConfig, read_toml(path), where=str(path))
+
+
+def table_body(path: Path) -> None:
+    """An upload of features, told by its first bytes."""
+    data = path.read_bytes()
+    if kind_of(data[:HEAD]) == "npy":
+        npy_array(data)
+
+
+def infer_body(path: Path) -> None:
+    """A request of the inference protocol, all of it JSON."""
+    _infer(path.read_bytes(), None)
+
+
+def infer_bytes(path: Path) -> None:
+    """A request whose first byte says how much of it is JSON, in units of 8 bytes."""
+    data = path.read_bytes()
+    _infer(data[1:], 8 * data[0] if data else None)
+
+
+def corrections(path: Path) -> None:
+    """Segments that shall replace a video's corrections."""
+    NewCorrections.model_validate_json(path.read_bytes())
+
+
+def _infer(body: bytes, header: int | None) -> None:
+    request, tensors = read_request(body, header, _SPECS)
+    given = {"output": next(iter(tensors.values()), np.zeros(3))}
+    outputs = [TensorSpec("output", "FP32", [-1])]
+    check_outputs(request, outputs)
+    write_answer("m", request, given, outputs)
+
+
+_SPECS = (
+    TensorSpec("features", "FP32", [-1, 2]),
+    TensorSpec("lengths", "INT64", [-1]),
+    TensorSpec("stride", "FP64", [-1]),
+)
+
+# what a reader may raise beside an ActSpanError: the service answers with a status
+REFUSALS = (ActSpanError, ProblemError, ValidationError)
+
+TARGETS: Mapping[str, tuple[Reader, ...]] = {
+    "annotations": (
+        Reader("annotations.json", annotations),
+        Reader("x.json", annotations),
+        Reader("x.csv", annotations),
+        Reader("x.tsv", annotations),
+        Reader("x.eaf", annotations),
+        Reader("Jump_val.txt", annotations),
+        Reader("x.vtt", annotations),
+    ),
+    "arrays": (
+        Reader("x.npy", features),
+        Reader("x.npz", features),
+        Reader("scores.npz", scores),
+        Reader("x.csv", features),
+        Reader("scores/x.csv", lambda p: scores(p.parent)),
+    ),
+    "checkpoint": (Reader("x.pth.tar", read_checkpoint),),
+    "documents": (
+        Reader("result.json", read_result),
+        Reader("detections.json", read_detections),
+        Reader("labels.json", LabelFile.read),
+        Reader("blocked.txt", load_blocked),
+        Reader("bench.json", read_log),
+        Reader("inputs.jsonl", Table.read),
+        Reader("inputs.csv", lambda p: Dumps(p.parent).record()),
+        Reader("extracted.jsonl", lambda p: Journal(p.parent)),
+    ),
+    "store": (
+        Reader("00000.arrow", shard),
+        Reader("candidates.arrow", candidates),
+        Reader("plan.json", plan, is_content=True),
+        Reader("000000.shard", computed, is_content=True),
+    ),
+    "bundle": (
+        Reader("model.toml", lambda p: Bundle.load(p.parent)),
+        Reader("tem.safetensors", weights),
+        Reader("projection.safetensors", projection),
+        Reader("dataset.toml", spec),
+        Reader("run.toml", lambda p: Run.load(p.parent)),
+        Reader("encoder.toml", pictures),
+        Reader("store.toml", lambda p: Manifest.load(p.parent)),
+        Reader("stage.toml", lambda p: Stage.load(p.parent)),
+    ),
+    "logs": (Reader("tem_bs16.log", read_log),),
+    "http": (
+        Reader("body.npy", table_body, is_content=True),
+        Reader("infer.json", infer_body, is_content=True),
+        Reader("infer.bin", infer_bytes, is_content=True),
+        Reader("corrections.json", corrections, is_content=True),
+    ),
+    "hdf5": (Reader("x.h5", features),),
+    "onnx": (Reader("tem.onnx", read_model), Reader("session.onnx", session)),
+}
+
+
+def read_input(target: str, data: bytes, folder: Path) -> Any:
+    """Give an input to its reader; what it returns or raises."""
+    readers = TARGETS[target]
+    reader = readers[data[0] % len(readers)] if data else readers[0]
+    path = folder / reader.file
+    path.write_bytes(data[1:])
+    try:
+        return reader.read(path)
+    finally:
+        path.unlink()

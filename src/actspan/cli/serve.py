@@ -1,0 +1,181 @@
+"""`actspan serve`: the HTTP service and the viewer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from actspan.cli.common import ExistingPath, reports_errors, say
+
+_folder = ExistingPath(file_okay=False)
+
+
+@click.command()
+@click.option("--model", type=_folder, help="A bundle to propose with.")
+@click.option(
+    "--results",
+    type=ExistingPath(),
+    multiple=True,
+    metavar="RUN",
+    help="A run folder to look at; repeat it to compare.",
+)
+@click.option(
+    "--ground-truth",
+    type=ExistingPath(),
+    metavar="ANNOTATIONS",
+    help="What is really there. [default: what the runs were made from]",
+)
+@click.option("--videos", type=_folder, metavar="DIR", help="Videos to play, named as their ids.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen at; anything but loopback needs a token.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="0 takes any that is free.",
+)
+@click.option(
+    "--token",
+    envvar="ACTSPAN_TOKEN",
+    help="What callers have to know. [default: none on loopback, else made and printed]",
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("actspan-serve"),
+    show_default=True,
+    help="Folder of jobs, results and corrections.",
+)
+@click.option("--backend", default="auto", show_default=True, help="Inference runtime.")
+@click.option("--threads", type=click.IntRange(1), help="Workers. [default: all cores]")
+@click.option("--backbone", help="onnx:FILE, if the model wants an encoder of yours for videos.")
+@click.option(
+    "--request-mib",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Largest body that is answered at once.",
+)
+@click.option(
+    "--upload-mib",
+    type=click.IntRange(1),
+    default=4096,
+    show_default=True,
+    help="Largest upload of a job.",
+)
+@click.option(
+    "--hours",
+    type=click.FloatRange(0, min_open=True),
+    default=24.0,
+    show_default=True,
+    help="Longest recording.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    default=60.0,
+    show_default=True,
+    help="Seconds within which a request is answered.",
+)
+@click.option(
+    "--queue",
+    type=click.IntRange(1),
+    default=1024,
+    show_default=True,
+    help="Videos that may wait; more are answered 429.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    help="Jobs that may wait; more are answered 429.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos a batch."
+)
+@click.option(
+    "--delay",
+    type=click.FloatRange(0, 1000),
+    default=2.0,
+    show_default=True,
+    help="Milliseconds that the first of a batch waits for others.",
+)
+@click.option(
+    "--allow-host",
+    multiple=True,
+    metavar="NAME",
+    help="A further name by which a loopback service is called, by a proxy before it.",
+)
+@reports_errors
+def command(
+    model: Path | None,
+    results: tuple[Path, ...],
+    ground_truth: Path | None,
+    videos: Path | None,
+    host: str,
+    port: int,
+    token: str | None,
+    data: Path,
+    backend: str,
+    threads: int | None,
+    backbone: str | None,
+    request_mib: int,
+    upload_mib: int,
+    hours: float,
+    timeout: float,
+    queue: int,
+    jobs: int,
+    batch: int,
+    delay: float,
+    allow_host: tuple[str, ...],
+) -> None:
+    """Serve proposals over HTTP, and a viewer of runs at /.
+
+    \b
+    Example:
+      actspan serve --model bsn/
+      actspan serve --results run/ --results other-run/ --videos videos/
+      actspan serve --model bsn/ --host 0.0.0.0 --port 80 --data /var/lib/actspan
+    """
+    if not (model or results or ground_truth or videos):
+        raise click.UsageError(
+            "there is nothing to serve: give --model, --results, --ground-truth or --videos"
+        )
+    from actspan.errors import require
+
+    require("fastapi", extra="server", purpose="actspan serve")
+    require("uvicorn", extra="server", purpose="actspan serve")
+    from actspan.server.running import made_token, serve
+    from actspan.server.settings import HOUR, MIB, Batching, Limits, ServeSettings
+
+    settings = ServeSettings(
+        model=model,
+        results=results,
+        ground_truth=ground_truth,
+        videos=videos,
+        host=host,
+        port=port,
+        token=made_token(host, token),
+        data=data,
+        backend=backend,
+        threads=threads,
+        backbone=backbone,
+        hosts=allow_host,
+        limits=Limits(
+            request_bytes=request_mib * MIB,
+            upload_bytes=upload_mib * MIB,
+            recording_seconds=hours * HOUR,
+            answer_seconds=timeout,
+            waiting_rows=queue,
+            waiting_jobs=jobs,
+        ),
+        batching=Batching(batch, delay / 1000),
+    )
+    serve(settings, announce=say)

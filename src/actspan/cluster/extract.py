@@ -1,0 +1,105 @@
+"""`extract` on a cluster: a piece of work is a video, features go to the folder as they do here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actspan.cluster.jobs import work_through
+from actspan.cluster.session import ray_session
+from actspan.cluster.settings import ClusterConfig
+from actspan.errors import VideoError
+from actspan.video.extract import (
+    Done,
+    ExtractEngine,
+    ExtractRequest,
+    Progress,
+    open_extractor,
+    written,
+)
+from actspan.video.extractor import Ending, Extractor
+from actspan.video.folder import FeatureFolder
+
+
+def ray_extraction(config: ClusterConfig) -> ExtractEngine:
+    """Who extracts, for `extract_videos`: workers on Ray, each with the backbone loaded once.
+
+    Videos and the output folder have to lie where every worker finds them under the same name.
+
+    Raises
+    ------
+    MissingExtraError, ClusterError
+        As `ray_session`, when work begins.
+    """
+
+    def engine(
+        request: ExtractRequest,
+        _: Extractor,
+        todo: Mapping[Path, str],
+        folder: FeatureFolder,
+        progress: Progress,
+    ) -> Iterator[Done]:
+        if not todo:
+            return
+        paths = tuple(path.resolve() for path in todo)
+        job = ExtractJob(
+            request=replace(request, backbone=_anywhere(request), threads=config.worker_cpus),
+            folder=folder.elsewhere(),
+            paths=paths,
+            names=tuple(todo.values()),
+        )
+        given = list(todo)
+        with ray_session(config):
+            for number, answer in work_through(job, range(len(paths)), config):
+                done = _done(given[number], job.names[number], answer)
+                if isinstance(done.ending, Ending):
+                    progress.finish(done.ending.seconds)
+                yield done
+
+    return engine
+
+
+def _anywhere(request: ExtractRequest) -> str:
+    """The backbone as other working directories know it."""
+    kind, colon, file = request.backbone.partition(":")
+    return f"{kind}:{Path(file).resolve()}" if colon else kind
+
+
+def _done(path: Path, name: str, answer: Mapping[str, Any]) -> Done:
+    if "error" in answer:
+        return Done(name, path, 0, VideoError(answer["error"]))
+    return Done(name, path, answer["rows"], msgspec.convert(answer["ending"], Ending))
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractJob:
+    """What a worker needs to know; called in its process, it makes one."""
+
+    request: ExtractRequest
+    folder: FeatureFolder
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+
+    def __call__(self) -> ExtractWorker:
+        """Open the backbone; raises as `Extractor`."""
+        return ExtractWorker(self)
+
+
+class ExtractWorker:
+    """Extracts videos, each to a file of its own that is whole or absent."""
+
+    def __init__(self, job: ExtractJob) -> None:
+        self._job, self._extractor = job, open_extractor(job.request)
+
+    def do(self, number: int) -> dict[str, Any]:
+        """Extract one video: its rows and how it ended, or why nothing came of it."""
+        todo = {self._job.paths[number]: self._job.names[number]}
+        nobody = Progress(None, 0.0)
+        (done,) = written(self._extractor, todo, self._job.folder, nobody)
+        if isinstance(done.ending, VideoError):
+            return {"error": str(done.ending)}
+        return {"rows": done.rows, "ending": msgspec.to_builtins(done.ending)}

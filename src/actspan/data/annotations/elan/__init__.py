@@ -1,0 +1,6 @@
+"""ELAN's .eaf: XML with tiers of annotations that point at time slots, in milliseconds."""
+
+from actspan.data.annotations.elan.reading import fits, read
+from actspan.data.annotations.elan.writing import encode
+
+__all__ = ["encode", "fits", "read"]

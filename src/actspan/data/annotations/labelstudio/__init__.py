@@ -1,0 +1,6 @@
+"""Label Studio's JSON: tasks with annotations to read, and with predictions to correct."""
+
+from actspan.data.annotations.labelstudio.reading import fits, read
+from actspan.data.annotations.labelstudio.writing import encode
+
+__all__ = ["encode", "fits", "read"]

@@ -1,0 +1,148 @@
+"""Writing annotations by the table of forms: in memory, or to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from actspan.data.annotations.forms import FORMS, Form, form_named
+from actspan.data.annotations.writing import FPS, Style
+from actspan.errors import ActSpanError, AnnotationError, ConfigError
+from actspan.files import atomic_file
+from actspan.types import Video
+
+
+def encode_annotations(
+    videos: Iterable[Video],
+    form: str,
+    *,
+    media: Callable[[Video], str] | None = None,
+    fps: float = FPS,
+    document: Mapping[str, Any] | None = None,
+) -> dict[str, bytes]:
+    """Annotations as files in memory.
+
+    Parameters
+    ----------
+    videos : iterable of Video
+        With `scores` where their instances are proposals that a person is to correct.
+    form : str
+        A key of `FORMS`.
+    media : callable, optional
+        The link to a video: an address, or a path as seen from the files. ELAN and Label Studio
+        open it; Label Studio needs it.
+    fps : float
+        Frames a second of videos that do not say theirs, where times are frame numbers.
+    document : mapping, optional
+        What shall stand beside the videos, where a form has room for it: version, taxonomy.
+
+    Returns
+    -------
+    dict of file name to bytes
+        One file of all videos, or one each (ELAN, WebVTT); for Label Studio its tasks, and the
+        labelling interface that shows them. Names hold nothing that leads to another folder.
+
+    Raises
+    ------
+    ConfigError
+        The form is not known, can only be read, or needs `media`.
+    AnnotationError
+        Two videos would be written to the same file, or some text cannot be written.
+
+    Examples
+    --------
+    >>> video = Video("clip", 60.0, segments=[[1.5, 4.0]], labels=("jump",))
+    >>> print(encode_annotations([video], "csv")["annotations.csv"].decode())
+    video,start,end,label,subset,duration
+    clip,1.5,4.0,jump,,60.0
+    <BLANKLINE>
+    """
+    encode = writable_form(form).encode
+    assert encode is not None
+    return dict(encode(tuple(videos), Style(document or {}, media, fps)))
+
+
+def write_annotations(
+    path: Path | str,
+    videos: Iterable[Video],
+    *,
+    form: str | None = None,
+    media: Callable[[Video], str] | None = None,
+    fps: float = FPS,
+    document: Mapping[str, Any] | None = None,
+    overwrite: bool = True,
+) -> tuple[Path, ...]:
+    """Write annotations; each file appears when it is whole.
+
+    Parameters
+    ----------
+    path : Path or str
+        A file, or a folder that is there; for forms of a file a video a folder, which is made.
+    form : str, optional
+        A key of `FORMS`; by the suffix unless given, ActivityNet's for any that is not known.
+    media, fps, document
+        As `encode_annotations`.
+    overwrite : bool
+        Replace files that are there.
+
+    Returns
+    -------
+    tuple of Path
+        The files that were written.
+
+    Raises
+    ------
+    ConfigError, AnnotationError
+        As `encode_annotations`; or a file is there and shall not be replaced, or where a folder
+        is needed.
+    ActSpanError
+        A file cannot be written.
+    """
+    path = Path(path)
+    chosen = form or _by_suffix(path).name
+    if FORMS[chosen].file_a_video and path.is_file():
+        raise AnnotationError(f"{path}: is a file; {chosen} has a file a video, in a folder")
+    encoded = encode_annotations(videos, chosen, media=media, fps=fps, document=document)
+    files = _placed(path, encoded, FORMS[chosen].file_a_video)
+    there = [str(file) for file in files if file.exists()]
+    if there and not overwrite:
+        more = f" and {len(there) - 1} more of them are" if len(there) > 1 else " is"
+        raise AnnotationError(f"{there[0]}{more} there already; --force replaces what is there")
+    for file, content in files.items():
+        with atomic_file(file) as stream:
+            stream.write(content)
+    return tuple(files)
+
+
+def _placed(path: Path, encoded: Mapping[str, bytes], in_folder: bool) -> dict[Path, bytes]:
+    """Where each file goes: into a folder, or beside each other under one name."""
+    if not in_folder and not path.is_dir():
+        first, *others = encoded
+        names = {first: path, **{name: path.with_suffix(Path(name).suffix) for name in others}}
+        return {names[name]: content for name, content in encoded.items()}
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ActSpanError(f"{path}: cannot be made a folder: {error.strerror}") from error
+    return {path / name: content for name, content in encoded.items()}
+
+
+def writable_form(name: str) -> Form:
+    """Look up a form that can be written.
+
+    Raises
+    ------
+    ConfigError
+        There is none of that name, or it can only be read.
+    """
+    form = form_named(name)
+    if form.encode is None:
+        there = ", ".join(f.name for f in FORMS.values() if f.encode is not None)
+        raise ConfigError(f"{name} can only be read; these can be written: {there}")
+    return form
+
+
+def _by_suffix(path: Path) -> Form:
+    suffix = path.suffix.lower()
+    return next((f for f in FORMS.values() if f.suffix == suffix and suffix), FORMS["activitynet"])

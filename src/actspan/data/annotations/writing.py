@@ -1,0 +1,149 @@
+"""What the writers of all forms share: what goes beside the segments, names of files, bad text."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from actspan.data.annotations.base import (
+    AMBIGUOUS,
+    Facts,
+    canonical_subset,
+    number,
+    written_id,
+)
+from actspan.errors import AnnotationError
+from actspan.types import Video
+
+UNLABELLED = "action"  # what a form that needs a label calls an instance without one
+FPS = 25.0  # frames a second, for forms that count frames, of videos that do not say theirs
+
+_LONGEST_NAME = 150  # bytes of a file's name before its suffix; file systems take 255 in all
+_NOT_IN_NAMES = re.compile(r"[^\w .()+,=@-]")
+# names that Windows keeps for devices, whatever comes behind a point
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+# what XML 1.0 cannot hold, not even as a character reference
+_NOT_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How annotations are written, where a form leaves a choice.
+
+    Attributes
+    ----------
+    document : mapping
+        What shall stand beside the videos, where a form has room for it: version, taxonomy.
+    media : callable, optional
+        The link to a video: an address, or a path as seen from the files that are written.
+    fps : float
+        Frames a second of videos that do not say theirs, where times are frame numbers.
+    """
+
+    document: Mapping[str, Any] = field(default_factory=dict)
+    media: Callable[[Video], str] | None = None
+    fps: float = FPS
+
+
+def scored_instances(video: Video) -> Iterator[tuple[float, float, str, float | None]]:
+    """(start, end, label, score) of every instance, in seconds, then what is ignored."""
+    scores = [None] * len(video.segments) if video.scores is None else video.scores.tolist()
+    for (start, end, label), score in zip(video.instances(), scores, strict=True):
+        yield start, end, label, score
+    for start, end in video.ignored.tolist():
+        yield start, end, AMBIGUOUS, None
+
+
+def written_facts(video: Video) -> dict[str, str | float]:
+    """What is known of a video beside its instances, for `read_facts` to read back."""
+    duration = None if math.isnan(video.duration) else video.duration
+    known = {
+        "video": written_id(video.id),
+        "subset": video.subset or None,
+        "duration": duration,
+        "fps": video.fps,
+        "frames": video.frames,
+    }
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def read_facts(said: Mapping[str, Any]) -> Facts:
+    """What `written_facts` wrote, but for the id.
+
+    Raises
+    ------
+    TypeError, ValueError
+        A value is not what it should be.
+    """
+
+    def positive(key: str) -> float | None:
+        return number(said[key], key) if said.get(key) is not None else None
+
+    frames, subset = positive("frames"), said.get("subset")
+    return Facts(
+        duration=positive("duration"),
+        subset=canonical_subset(str(subset)) if subset else None,
+        fps=positive("fps"),
+        frames=None if frames is None else int(frames),
+    )
+
+
+def milliseconds(start: float, end: float) -> tuple[int, int]:
+    """A segment in whole milliseconds; it keeps a length."""
+    first = round(start * 1000)
+    return first, max(round(end * 1000), first + 1)
+
+
+def require_text(video: Video) -> None:
+    """Refuse what no text file can carry.
+
+    Raises
+    ------
+    AnnotationError
+        A control character or half a surrogate pair in an id, a subset or a label.
+    """
+    for what, text in (("id", video.id), ("subset", video.subset), *_labels(video)):
+        bad = _NOT_TEXT.search(text)
+        if bad:
+            raise AnnotationError(
+                f"video {video.id!r}: {what} {text!r} holds {bad.group()!r}, which this form "
+                "cannot carry: rename it"
+            )
+
+
+def _labels(video: Video) -> Iterator[tuple[str, str]]:
+    return (("label", label) for label in video.labels)
+
+
+def file_names(videos: Sequence[Video], suffix: str) -> list[str]:
+    """A file's name for every video: its id, with `_` for whatever might become a path.
+
+    Raises
+    ------
+    AnnotationError
+        Two ids come out the same on some file system; names both.
+    """
+    taken: dict[str, str] = {}
+    names = []
+    for video in videos:
+        stem = _stem(video.id)
+        key = stem.casefold()  # some file systems do not tell capitals
+        if key in taken:
+            raise AnnotationError(
+                f"videos {taken[key]!r} and {video.id!r} would both be written to "
+                f"{stem + suffix!r}: rename one of them"
+            )
+        taken[key] = video.id
+        names.append(stem + suffix)
+    return names
+
+
+def _stem(name: str) -> str:
+    text = _NOT_IN_NAMES.sub("_", unicodedata.normalize("NFC", name))
+    text = text.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore").strip(" ")
+    text = text.rstrip(" .")  # which Windows drops
+    return f"_{text}" if not text or text.startswith(".") or _DEVICES.match(text) else text

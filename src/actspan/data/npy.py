@@ -1,0 +1,157 @@
+"""NumPy's npy and npz files from strangers: headers are held against the bytes that are there.
+
+`numpy.load` believes a header: it allocates what it says before it reads, expands a compressed
+member whatever its size, gives a zip file for a `.npy` that is one, and lets the exceptions of its
+parser and of `zipfile` through. Here a file is an array of plain numbers, or a `ValueError`.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.files import check_size
+from actspan.limits import EXPANDED, EXPANSION
+
+# NumPy parses headers by `ast`, which CPython 3.11 does not bear in two threads at once (gh-106905)
+_HEADERS = threading.Lock()
+_READ_HEADER = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+_STORED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
+
+
+class Header(NamedTuple):
+    """What an npy file says of itself, and where its numbers begin."""
+
+    shape: tuple[int, ...]
+    order: str  # "C" or "F"
+    dtype: np.dtype[Any]
+    offset: int
+
+
+def read_header(stream: IO[bytes], size: int) -> Header:
+    """Read the header of an npy file of `size` bytes.
+
+    Raises
+    ------
+    ValueError
+        It is none, its array is not of numbers, or larger than the file.
+    """
+    try:
+        version = np.lib.format.read_magic(stream)
+    except ValueError as error:
+        raise ValueError("it is not an array file") from error
+    if version not in _READ_HEADER:
+        raise ValueError("it holds records, or is of a newer format")
+    try:
+        with _HEADERS:
+            shape, is_fortran, dtype = _READ_HEADER[version](stream)
+    except OSError:
+        raise
+    except Exception as error:  # of `ast` and `tokenize`: SyntaxError, RecursionError, MemoryError
+        raise ValueError("its header is damaged") from error
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, not numbers")
+    if dtype.kind not in "fiu":
+        raise ValueError(f"it holds {dtype}, not numbers")
+    offset = stream.tell()
+    if any(n < 0 for n in shape):
+        raise ValueError(f"its header says shape {shape}")
+    if math.prod(shape) * dtype.itemsize > size - offset:
+        raise ValueError("it is shorter than its header says")
+    return Header(tuple(map(int, shape)), "F" if is_fortran else "C", dtype, offset)
+
+
+def map_npy(path: Path) -> NDArray[Any]:
+    """The array of an npy file, mapped into memory; raises ValueError and OSError."""
+    check_size(path)
+    with path.open("rb") as stream:
+        header = read_header(stream, path.stat().st_size)
+    if 0 in header.shape:
+        return np.empty(header.shape, header.dtype)
+    shape: Any = header.shape
+    order: Any = header.order
+    return np.memmap(path, header.dtype, "r", header.offset, shape, order)
+
+
+class Archive:
+    """The arrays of an npz file, read one at a time; a context manager that closes the file.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ValueError, OSError
+        It is no zip file, damaged, holds two members of one name, or members that are no arrays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        check_size(path)
+        with _plainly():
+            self._zip = zipfile.ZipFile(path)
+        members = self._zip.infolist()
+        self._members = {m.filename.removesuffix(".npy"): m for m in members}
+        if len(self._members) < len(members):
+            self.close()
+            raise ValueError("two members of one name")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._zip.close()
+
+    @property
+    def names(self) -> list[str]:
+        """Of the arrays, in the file's order."""
+        return list(self._members)
+
+    def read(self, name: str) -> NDArray[Any]:
+        """One array; raises ValueError and OSError."""
+        member = self._members[name]
+        if member.compress_type not in _STORED or member.flag_bits & 1:
+            raise ValueError(f"member {name!r} is encrypted, or compressed by another program")
+        check_expansion(member.compress_size, member.file_size)
+        with _plainly(), self._zip.open(member) as stream:
+            header = read_header(stream, member.file_size)
+            count = math.prod(header.shape)
+            data = stream.read(count * header.dtype.itemsize)
+        if len(data) != count * header.dtype.itemsize:
+            raise ValueError("it is shorter than its header says")
+        order: Any = header.order
+        return np.frombuffer(bytearray(data), header.dtype).reshape(header.shape, order=order)
+
+
+def check_expansion(stored: int, expanded: int) -> None:
+    """Refuse what would become far larger in memory than it is on disk; raises ValueError."""
+    if expanded > max(EXPANDED, EXPANSION * stored):
+        raise ValueError(
+            f"{stored:,} bytes would expand to {expanded:,}: a bomb, or features of nothing but "
+            f"zeros; write it uncompressed"
+        )
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Turn what `zipfile` raises about a damaged file into a ValueError."""
+    try:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"its zip archive is damaged: {error}") from error

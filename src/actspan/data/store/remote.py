@@ -1,0 +1,167 @@
+"""Shards in an object store: ids and times at once, features a record batch at a time."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from math import isnan
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.data.store.manifest import MANIFEST, Manifest, ShardRecord, shard_path
+from actspan.data.store.shards import Int64, Places, damaged, rows_of, schema_of
+from actspan.data.timebase import SnippetGrid
+from actspan.errors import DataError
+from actspan.objects import Objects
+
+_INDEXED = 16  # shards that are opened beside each other
+_AHEAD = 2**16  # bytes: ids and times of a record batch lie beside each other
+_SMALL = (0, 1, 2, 3)  # columns: ids and times
+_OPEN = 4  # shards whose features are held, a few record batches of 16 MB each
+
+
+def open_remote(url: str, manifest: Manifest) -> Places:
+    """Read the ids of all shards of a store; every video's place.
+
+    Raises
+    ------
+    StoreError
+        A shard is missing, truncated or damaged; names it.
+    DataError
+        The store fails.
+    """
+    objects, recent = Objects(url), _Recent()
+    with ThreadPoolExecutor(_INDEXED) as pool:
+
+        def index(numbered: tuple[int, ShardRecord]) -> RemoteShard:
+            return RemoteShard(objects, *numbered, manifest, recent)
+
+        return Places(list(pool.map(index, enumerate(manifest.shards))))
+
+
+class RemoteShard:
+    """One shard, of which nothing is fetched but what is asked for, and what follows it.
+
+    Attributes
+    ----------
+    name : str
+        Its URL.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        number: int,
+        record: ShardRecord,
+        manifest: Manifest,
+        recent: _Recent,
+    ) -> None:
+        self._file = shard_path(Path(), number).name
+        self.name = f"{objects.url}/{self._file}"
+        self._objects, self._manifest, self._recent = objects, manifest, recent
+        self._lock = Lock()
+        self._blocks: dict[int, Future[tuple[NDArray[Any], Int64]]] = {}
+        self._pool = ThreadPoolExecutor(1)
+        self._index(record)
+
+    def __len__(self) -> int:
+        return len(self._block_of)
+
+    def ids(self) -> Iterator[str]:
+        """Id of each video, in order."""
+        return (name.as_py() for names in self._names for name in names)
+
+    def shape(self, row: int) -> tuple[int, int] | None:
+        """(n, C) of a video's features, or None: of videos that differ only the features tell."""
+        length = self._manifest.length
+        return None if length is None else (length, self._manifest.channels)
+
+    def rows(self, row: int) -> NDArray[Any]:
+        """A video's features, (n, C)."""
+        self._recent.use(self)
+        values, bounds = self._block(int(self._block_of[row]))
+        at = row - int(self._starts[self._block_of[row]])
+        return values[bounds[at] : bounds[at + 1]]
+
+    def grid(self, row: int) -> SnippetGrid:
+        """How a video's features lie in time."""
+        stride, length, span = (float(column[row]) for column in self._seconds)
+        return SnippetGrid(stride, length, None if isnan(span) else span)
+
+    def close(self) -> None:
+        """Let go of the features that are held."""
+        with self._lock:
+            self._blocks.clear()
+
+    def _index(self, record: ShardRecord) -> None:
+        batches = self._read(_SMALL, None)
+        counts = [batch.num_rows for batch in batches]
+        if sum(counts) != record.videos:
+            what = f"{sum(counts)} videos where {record.videos} were written"
+            raise damaged(self.name, what)
+        self._names = [batch["video"] for batch in batches]
+        self._starts = np.cumsum([0, *counts])
+        self._block_of = np.repeat(np.arange(len(counts)), counts)
+        self._seconds = [
+            np.concatenate([np.from_dlpack(batch[name]) for batch in batches])
+            for name in ("stride", "length", "span")
+        ]
+
+    def _block(self, number: int) -> tuple[NDArray[Any], Int64]:
+        """The features of a record batch; the next one is fetched meanwhile."""
+        with self._lock:
+            for old in set(self._blocks) - {number - 1, number, number + 1}:
+                del self._blocks[old]
+            for wanted in (number, number + 1):
+                if wanted not in self._blocks and wanted < len(self._starts) - 1:
+                    self._blocks[wanted] = self._pool.submit(self._fetch, wanted)
+            future = self._blocks[number]
+        try:
+            return future.result()
+        except DataError:
+            with self._lock:
+                self._blocks.pop(number, None)
+            raise
+
+    def _fetch(self, number: int) -> tuple[NDArray[Any], Int64]:
+        return rows_of(self._read((), [number])[0], self._manifest)
+
+    def _read(self, columns: tuple[int, ...], numbers: list[int] | None) -> list[Any]:
+        """Record batches (all for None), of some columns (all for none)."""
+        import pyarrow as pa
+
+        options = pa.ipc.IpcReadOptions(included_fields=list(columns))
+        stream = self._objects.open(self._file, ahead=_AHEAD if columns else 0)
+        try:
+            with pa.PythonFile(stream, "r") as file:
+                reader = pa.ipc.open_file(file, options=options)
+                if not columns and reader.schema != schema_of(self._manifest):
+                    raise damaged(self.name, f"its columns are not those that {MANIFEST} gives")
+                wanted = range(reader.num_record_batches) if numbers is None else numbers
+                batches = [reader.get_batch(number) for number in wanted]
+                for batch in batches:
+                    batch.validate(full=True)  # an offset may lie anywhere
+                return batches
+        except (ValueError, pa.ArrowException) as error:
+            raise damaged(self.name, str(error).partition("\n")[0]) from error
+
+
+class _Recent:
+    """Which shards hold features; few do, so that memory is flat."""
+
+    def __init__(self) -> None:
+        self._shards: OrderedDict[str, RemoteShard] = OrderedDict()
+        self._lock = Lock()
+
+    def use(self, shard: RemoteShard) -> None:
+        """Note that a shard is read; the one that was not for longest lets go."""
+        with self._lock:
+            self._shards[shard.name] = shard
+            self._shards.move_to_end(shard.name)
+            if len(self._shards) > _OPEN:
+                self._shards.popitem(last=False)[1].close()

@@ -1,0 +1,178 @@
+"""Many annotated videos as parallel columns.
+
+A dataset of a hundred thousand videos is mostly Python objects if each is kept as a `Video`; here
+it is a few arrays, and a `Video` is made when one is asked for.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import pairwise
+from math import isnan
+from pathlib import Path
+from typing import Any, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.errors import AnnotationError
+from actspan.types import Float64, Video
+
+_COUNTS = ("frames", "feature_frames")  # int or None
+_RATES = ("fps", "snippet_stride", "snippet_length")  # float or None
+_SELDOM = ("extra", "ignored", "scores")
+
+
+class Videos(Sequence[Video]):
+    """Annotated videos, in order.
+
+    Parameters
+    ----------
+    videos : iterable of Video
+        Drawn once; no `Video` is kept.
+
+    Attributes
+    ----------
+    ids, subsets : tuple of str
+        Of the V videos.
+    durations : (V,) float64
+        Seconds; NaN where nothing says it.
+    segments : (M, 2) float64
+        Instances of all videos, one video after the other, seconds.
+    offsets : (V + 1,) int64
+        Video v has the instances offsets[v] <= m < offsets[v + 1].
+    labels : tuple of str
+        One an instance.
+
+    Examples
+    --------
+    >>> videos = Videos([Video("a", 9.0), Video("b", 5.0, segments=[[1, 2]], labels=("jump",))])
+    >>> videos.ids, videos[1].labels
+    (('a', 'b'), ('jump',))
+    """
+
+    def __init__(self, videos: Iterable[Video] = ()) -> None:
+        ids: list[str] = []
+        subsets: list[str] = []
+        labels: list[str] = []
+        numbers = {name: array("d") for name in ("duration", *_COUNTS, *_RATES)}
+        segments, offsets = array("d"), array("q", [0])
+        self._seldom: dict[int, dict[str, Any]] = {}
+        for place, video in enumerate(videos):
+            ids.append(video.id)
+            subsets.append(video.subset)
+            labels.extend(video.labels)
+            segments.frombytes(np.ascontiguousarray(video.segments).tobytes())
+            offsets.append(len(labels))
+            for name, column in numbers.items():
+                value = getattr(video, name)
+                column.append(np.nan if value is None else value)
+            seldom = {name: v for name in _SELDOM if _is_said(v := getattr(video, name), name)}
+            if seldom:
+                self._seldom[place] = seldom
+        self.ids, self.subsets, self.labels = tuple(ids), tuple(subsets), tuple(labels)
+        self.segments: Float64 = np.frombuffer(segments, dtype=np.float64).reshape(-1, 2)
+        self.offsets: NDArray[np.int64] = np.frombuffer(offsets, dtype=np.int64)
+        self.durations: Float64 = np.frombuffer(numbers.pop("duration"), dtype=np.float64)
+        columns = {name: np.frombuffer(column) for name, column in numbers.items()}
+        self._numbers = {n: column for n, column in columns.items() if not np.isnan(column).all()}
+
+    @classmethod
+    def of(cls, videos: Iterable[Video]) -> Self:
+        """The same videos in columns; as they are where they lie in columns already."""
+        return videos if isinstance(videos, cls) else cls(videos)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @overload
+    def __getitem__(self, index: int) -> Video: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Video | Self:
+        """One video, or those that a slice selects."""
+        if isinstance(index, slice):
+            return self.select(range(len(self))[index])
+        place = range(len(self))[index]
+        first, last = self.offsets[place : place + 2].tolist()
+        return Video(
+            id=self.ids[place],
+            duration=self.durations.item(place),
+            subset=self.subsets[place],
+            segments=self.segments[first:last],
+            labels=self.labels[first:last],
+            **self._numbers_of(place),
+            **self._seldom.get(place, {}),
+        )
+
+    def _numbers_of(self, place: int) -> dict[str, Any]:
+        found = {name: column.item(place) for name, column in self._numbers.items()}
+        return {n: int(x) if n in _COUNTS else x for n, x in found.items() if not isnan(x)}
+
+    def __iter__(self) -> Iterator[Video]:
+        return (self[place] for place in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        raise TypeError("videos hold arrays: compare what you need of them")
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Instances of each video, (V,) int64."""
+        return np.diff(self.offsets)
+
+    def segments_by_id(self) -> dict[str, Float64]:
+        """Instances, (M, 2) float64 seconds, of each video that has any."""
+        first, last = self.offsets[:-1].tolist(), self.offsets[1:].tolist()
+        bounds = zip(self.ids, first, last, strict=True)
+        return {name: self.segments[i:j] for name, i, j in bounds if i < j}
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Where the video of an id stands."""
+        return {name: place for place, name in enumerate(self.ids)}
+
+    def select(self, places: Iterable[int]) -> Self:
+        """The videos at these places, in this order."""
+        places = list(places)
+        if places == list(range(len(self))):
+            return self
+        return type(self)(self[place] for place in places)
+
+    def subset(self, name: str, where: Path) -> Self:
+        """The videos of one subset.
+
+        Parameters
+        ----------
+        where : Path
+            What an error is about.
+
+        Raises
+        ------
+        AnnotationError
+            There is none; names the subsets that there are.
+        """
+        chosen = [place for place, subset in enumerate(self.subsets) if subset == name]
+        if not chosen:
+            there = ", ".join(sorted(map(repr, set(self.subsets)))) or "no videos"
+            raise AnnotationError(f"{where}: no video in subset {name!r}; there are: {there}")
+        return self.select(chosen)
+
+    def with_instances(self, kept: NDArray[np.bool_]) -> Self:
+        """The same videos with some of their instances.
+
+        Parameters
+        ----------
+        kept : (M,) bool
+        """
+        parts = [kept[i:j] for i, j in pairwise(self.offsets.tolist())]
+        pairs = zip(self, parts, strict=True)
+        return type(self)(v if part.all() else v.with_instances(part) for v, part in pairs)
+
+
+def _is_said(value: Any, name: str) -> bool:
+    """Whether a video has it; no scores at all are something else than scores of nothing."""
+    return value is not None and (name == "scores" or len(value) > 0)

@@ -1,0 +1,116 @@
+"""AR@AN of a run that still lies in shards, here or in an object store: one in memory at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from actspan.data.result_table import ResultTable
+from actspan.errors import ResultError
+from actspan.evaluation.counting import Int64, count_matches
+from actspan.evaluation.inputs import OnError, load_blocked, load_truth
+from actspan.evaluation.protocols import check_thresholds
+from actspan.evaluation.recall import RecallResult, best_first, budgets
+from actspan.objects import is_url
+from actspan.shards import ShardStore, open_place
+from actspan.shards.plan import PLAN_FILE
+from actspan.types import Float64, Proposals, Video
+
+
+def is_sharded(where: Path | str) -> bool:
+    """Whether it is an unfinished run: a folder with a plan, or a URL."""
+    return is_url(where) or (Path(where) / PLAN_FILE).is_file()
+
+
+def evaluate_shards(
+    ground_truth: Path | str | Iterable[Video],
+    where: Path | str,
+    *,
+    subset: str | None = "validation",
+    max_proposals: int = 100,
+    tiou: ArrayLike | None = None,
+    blocked: Path | str | Iterable[str] | None = None,
+    on_error: OnError = "fail",
+) -> RecallResult:
+    """As `evaluate_recall`, of the shards that are committed; to the same last bit.
+
+    They are read twice, for the budget of a video hangs on how many proposals all have, and counts
+    of shards add up. Memory does not grow with the proposals.
+
+    Parameters
+    ----------
+    where : Path or str
+        `RUN.partial`, or the URL of its shards; the other parameters are those of
+        `evaluate_recall`.
+
+    Raises
+    ------
+    ResultError
+        There is no such run, or a shard is damaged; and as `evaluate_recall`.
+    """
+    thresholds, left_out = check_thresholds(tiou), load_blocked(blocked)
+    store = ShardStore.find(open_place(where))
+    if store is None:
+        raise ResultError(f"{where}: no unfinished run is there (no {PLAN_FILE})")
+    truth = load_truth(ground_truth, subset, left_out, on_error)
+    rows = {video: row for row, video in enumerate(truth.segments)}
+    counts, extra = np.zeros(len(rows), np.int64), []
+    for table in _tables(store):
+        for video, count in zip(table.ids, table.counts.tolist(), strict=True):
+            if video in rows:
+                counts[rows[video]] = count
+            elif video not in left_out:
+                extra.append(video)
+    kept, share, total = budgets(counts, max_proposals)
+    instances = sum(map(len, truth.segments.values()))
+    matches = np.zeros((len(thresholds), len(share)), np.int64)
+    for table in _tables(store):
+        matches += _matches(table, truth.segments, kept, rows, share, thresholds)
+    recall = matches / instances
+    return RecallResult(
+        recall=recall,
+        average_recall=recall.mean(axis=0),
+        proposals_per_video=share * (float(total) / len(rows)),
+        tiou=thresholds,
+        videos=len(rows),
+        instances=instances,
+        proposals=int(counts.sum()),
+        missing=tuple(v for v, n in zip(rows, counts.tolist(), strict=True) if not n),
+        extra=tuple(extra),
+        problems=truth.problems,
+    )
+
+
+def _tables(store: ShardStore) -> Iterator[ResultTable]:
+    """The proposals of each shard; videos that could not be read are not among them."""
+    for number in sorted(store.committed()):
+        found: dict[str, Proposals] = {}
+        for result in store.read(number):
+            proposals = getattr(result, "proposals", None)
+            if proposals is not None:
+                found[result.id] = proposals  # type: ignore[union-attr]
+        yield ResultTable.of(found)
+
+
+def _matches(
+    table: ResultTable,
+    segments: dict[str, Float64],
+    kept: Int64,
+    rows: dict[str, int],
+    share: Float64,
+    thresholds: Float64,
+) -> Int64:
+    """What the proposals of a shard match, (K, A)."""
+    chosen = [at for at, video in enumerate(table.ids) if video in rows]
+    if not chosen:
+        return np.zeros((len(thresholds), len(share)), np.int64)
+    truth = [segments[table.ids[at]] for at in chosen]
+    video_of = np.repeat(np.arange(len(chosen)), [len(instances) for instances in truth])
+    allowed = kept[[rows[table.ids[at]] for at in chosen]]
+    first = table.first[chosen]
+    return count_matches(
+        np.concatenate(truth), video_of, *best_first(table), first, allowed, share, thresholds
+    )

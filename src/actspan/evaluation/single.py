@@ -1,0 +1,42 @@
+"""How well one video is served."""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+
+from actspan.evaluation.recall import evaluate_recall
+from actspan.types import Proposals, Video
+
+
+def judge_video(
+    video: Video,
+    proposals: Proposals | None,
+    *,
+    max_proposals: int = 100,
+    tiou: ArrayLike | None = None,
+) -> tuple[float, int]:
+    """AUC that the evaluator gives a video alone, and instances that it misses.
+
+    Parameters
+    ----------
+    video : Video
+        With instances.
+    proposals : Proposals, optional
+        Seconds; None where it has none.
+    max_proposals, tiou
+        As `evaluate_recall`.
+
+    Returns
+    -------
+    auc : float
+        Percent.
+    missed : int
+        Instances that no proposal reaches at the lowest threshold.
+    """
+    instances = len(video.segments)
+    if proposals is None or not len(proposals):
+        return 0.0, instances
+    found = evaluate_recall(
+        [video], {video.id: proposals}, subset=None, max_proposals=max_proposals, tiou=tiou
+    )
+    return found.auc_percent, round(instances * (1.0 - found.recall[0, -1]))

@@ -1,0 +1,233 @@
+"""Proposals, detections and annotations to the tools that people correct and watch them in."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+import numpy as np
+
+from actspan.data.annotations import read_annotations, write_annotations
+from actspan.data.annotations.convert import bad_segments, of_subset, with_facts
+from actspan.data.annotations.writing import FPS, UNLABELLED
+from actspan.data.check import good_segments
+from actspan.data.detections import DETECTIONS_FILE, read_detections
+from actspan.data.problems import Problem, stop_on_errors, stop_with_none_left
+from actspan.data.result_document import is_result, result_bytes
+from actspan.data.results import RESULT_FILE, read_result
+from actspan.data.videos import Videos
+from actspan.errors import ConfigError, DataError
+from actspan.run import RUN_FILE, Run
+from actspan.types import Proposals, Video
+
+ID = "{id}"  # stands for a video's id in an address
+_PLAYED = ("elan", "labelstudio")  # forms that say where a video is
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which scored instances of a video are handed out.
+
+    Attributes
+    ----------
+    top : int, optional
+        The best so many; all unless given.
+    min_score : float, optional
+        Those that score at least so much.
+    """
+
+    top: int | None = None
+    min_score: float | None = None
+
+    def of(self, video: Video) -> Video:
+        """A scored video with the chosen instances, best first."""
+        assert video.scores is not None
+        order = np.argsort(-video.scores, kind="stable")
+        if self.min_score is not None:
+            order = order[video.scores[order] >= self.min_score]
+        return video.with_instances(order[: self.top])
+
+
+@dataclass(frozen=True, slots=True)
+class Handout:
+    """What `hand_out` shall do.
+
+    Attributes
+    ----------
+    source : Path
+        A run (its detections, if it has any), a result file, or annotations of any form.
+    target : Path
+        A file; a folder, for forms of a file a video.
+    form : str
+        A key of `FORMS` that can be written.
+    chosen : Chosen
+        Which proposals or detections; annotations have no scores to choose by.
+    label : str
+        What proposals are called, which have no labels.
+    videos : str, optional
+        Where the tool finds the videos: a folder, or an address with `{id}`.
+    known : Path, optional
+        Annotations, a table or a dataset folder that say what the source does not: durations,
+        subsets, frame rates; of a run the annotations that it was made from, unless given.
+    subset : str, optional
+        Keep only the videos of this subset.
+    fps : float
+        Frames a second of videos that do not say theirs (Label Studio counts frames).
+    on_error : "fail" or "skip"
+        What to do about problems: stop with all of them, or leave out what is bad.
+    overwrite : bool
+        Replace files that are there.
+    """
+
+    source: Path
+    target: Path
+    form: str
+    chosen: Chosen = field(default_factory=Chosen)
+    label: str = UNLABELLED
+    videos: str | None = None
+    known: Path | None = None
+    subset: str | None = None
+    fps: float = FPS
+    on_error: Literal["fail", "skip"] = "fail"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """What came of it.
+
+    Attributes
+    ----------
+    what : str
+        What the source held: "proposals", "detections" or "annotations".
+    files : tuple of Path
+        As written.
+    videos : Videos
+        As handed out.
+    problems : tuple of Problem
+        What was left out, and notes.
+    """
+
+    what: str
+    files: tuple[Path, ...]
+    videos: Videos
+    problems: tuple[Problem, ...]
+
+
+def hand_out(request: Handout) -> HandedOut:
+    """Write the instances of a source in the form of a tool.
+
+    Raises
+    ------
+    DatasetError
+        There are problems and `on_error` is "fail"; nothing is written.
+    ConfigError
+        The form cannot be written, or an option does not go with form or source.
+    DataError
+        The source cannot be read, nothing is left of it, two videos would be written to the same
+        file, or a file is there already.
+    """
+    _check(request)
+    what, videos, problems = _read(request)
+    known = request.known or _recorded(request.source)
+    if known is not None:
+        videos = with_facts(videos, read_annotations(known).videos)
+    videos = of_subset(videos, request.subset, request.source)
+    links = _links(request, videos)
+    problems += [*bad_segments(videos, request.source), *_without_video(videos, links, request)]
+    left = videos if links is None else Videos(v for v in videos if v.id in links)
+    if not left and not problems:
+        raise DataError(f"{request.source}: holds no videos")
+    if not left:
+        stop_with_none_left(problems, len(videos))
+    if request.on_error == "fail":
+        stop_on_errors(problems)
+    left = left.with_instances(good_segments(left))
+    if what != "annotations":
+        left = Videos(map(request.chosen.of, left))
+    files = write_annotations(
+        request.target,
+        left,
+        form=request.form,
+        media=None if links is None else lambda video: links[video.id],
+        fps=request.fps,
+        overwrite=request.overwrite,
+    )
+    return HandedOut(what, files, left, tuple(problems))
+
+
+def _check(request: Handout) -> None:
+    if request.videos is None or request.form in _PLAYED:
+        return
+    raise ConfigError(
+        f"{request.form} does not say where videos are; --videos is for {' and '.join(_PLAYED)}"
+    )
+
+
+def _read(request: Handout) -> tuple[str, Videos, list[Problem]]:
+    """What the source holds, and what is wrong with it."""
+    source = _result_of(request.source)
+    if source is None:
+        if request.chosen != Chosen():
+            raise ConfigError(f"{request.source}: annotations have no scores to choose by")
+        found = read_annotations(request.source)
+        return "annotations", found.videos, list(found.problems)
+    if b'"label"' in result_bytes(source):
+        labelled = read_detections(source).items()
+        return "detections", Videos(_scored(v, d.segments, d.labels) for v, d in labelled), []
+    plain = read_result(source).items()
+    return "proposals", Videos(_scored(v, p, [request.label] * len(p)) for v, p in plain), []
+
+
+def _result_of(path: Path) -> Path | None:
+    """The result file that a path stands for; None where it stands for annotations."""
+    names = (DETECTIONS_FILE, RESULT_FILE)
+    files = [path / name for name in names] if path.is_dir() else [path]
+    return next((file for file in files if file.is_file() and is_result(file)), None)
+
+
+def _recorded(source: Path) -> Path | None:
+    """The annotations that a run was made from, if they are there still."""
+    return Run.load(source).recorded_annotations() if (source / RUN_FILE).is_file() else None
+
+
+def _scored(name: str, found: Proposals, labels: Iterable[str]) -> Video:
+    segments = np.stack([found.start, found.end], axis=1)
+    return Video(name, np.nan, segments=segments, labels=tuple(labels), scores=found.score)
+
+
+def _links(request: Handout, videos: Iterable[Video]) -> dict[str, str] | None:
+    """The link to every video that there is; None where nothing says where they are."""
+    where = request.videos
+    if where is None:
+        return None
+    if ID in where:
+        return {v.id: where.replace(ID, quote(v.id, safe="")) for v in videos}
+    if request.form == "labelstudio":
+        raise ConfigError(
+            f"--videos {where}: Label Studio opens an address, not a folder: "
+            f"'/data/local-files/?d=videos/{ID}.mp4', or 'https://host/{ID}.mp4'"
+        )
+    from actspan.video import find_videos
+
+    home = request.target.resolve()
+    paths = find_videos([where]).paths
+    return {v.id: _relative(paths[v.id], home) for v in videos if v.id in paths}
+
+
+def _relative(path: Path, home: Path) -> str:
+    link = Path(os.path.relpath(path.resolve(), home)).as_posix()
+    return link if link.startswith("../") else f"./{link}"
+
+
+def _without_video(
+    videos: Iterable[Video], links: dict[str, str] | None, request: Handout
+) -> Iterator[Problem]:
+    for video in videos:
+        if links is not None and video.id not in links:
+            remedy = "put it there, or name the folder that it is in"
+            yield Problem(video.id, str(request.videos), "no video of this name", remedy)

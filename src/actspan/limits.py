@@ -1,0 +1,28 @@
+"""How far a file is believed: what goes beyond these bounds is refused, by name, before it is read.
+
+A file may come from anybody. What a reader holds in memory is bounded by the file's own size and by
+these numbers, which are far above what any dataset, model or log of the field needs.
+"""
+
+MIB, GIB = 2**20, 2**30
+
+# Files that are read as a whole. A sparse file of a terabyte costs its sender nothing.
+DOCUMENT = 2 * GIB  # annotations, tables, results; the result of 100,000 videos is 0.8 GB
+SETTINGS = 16 * MIB  # TOML
+LOG = 64 * MIB
+PICKLE = 4 * MIB  # of a checkpoint, beside its tensors; 300 names take 0.02
+WEIGHTS = 2 * GIB  # BSN's are 5 MB; protobuf, and so ONNX, ends there too
+
+# Compressed features: a few bytes must not become gigabytes. Features of real videos shrink by less
+# than 10; the zeros of a masked stream by more, hence a size that is always allowed.
+EXPANSION = 100  # times the stored bytes
+EXPANDED = 256 * MIB
+
+# What a setting may ask for: memory and time grow with them, the candidates of a video by length^2.
+CELLS = 10_000  # of a video or window, T; published models have 100
+CANDIDATES = 1_000_000  # of a video; the published ones keep 1000
+SIZE = 1_000_000  # of a layer: channels, hidden units, BSP samples
+
+LINE = 4096  # characters of a log's line that are looked at; patterns may take their square
+MESSAGE = 10_000  # characters of an error, which may quote what it found
+FINDING = 500  # characters of one problem among many

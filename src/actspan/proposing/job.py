@@ -1,0 +1,195 @@
+"""A dataset and a bundle in, a run or a result file out, shard by shard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
+from time import perf_counter
+
+from actspan.bundle import Bundle
+from actspan.data.dataset import Dataset
+from actspan.data.problems import Problem, stop_with_none_left
+from actspan.data.scores import ScoreFiles
+from actspan.errors import BundleError, ResultError
+from actspan.files import named_errors
+from actspan.labelling import ClassifiedLabels, Labeller
+from actspan.pipeline import Outcome
+from actspan.proposing.engine import Engine, EngineMaker, LocalEngine
+from actspan.proposing.inputs import check_features, check_scores
+from actspan.proposing.origin import made_from, run_info
+from actspan.proposing.output import Output
+from actspan.proposing.request import Report, Request, Summary
+from actspan.proposing.unfinished import finished_run, go_on, nothing_lost, unfinished_run
+from actspan.proposing.work import DatasetWork, open_scores, stamps
+from actspan.run import check_run_target
+from actspan.shards import SHARD_SIZES, Plan, Result, ShardStore, Survey, in_order
+
+
+def propose_dataset(
+    request: Request, report: Report | None = None, *, engine: EngineMaker = LocalEngine
+) -> Summary:
+    """Find the proposals of every video of a dataset, and write them.
+
+    Results are kept shard by shard while it works: killed at any moment, `request.resume` goes on
+    from there, to the same bytes.
+
+    Parameters
+    ----------
+    report : callable, optional
+        Told how far it is.
+    engine : callable
+        Who computes the shards.
+
+    Raises
+    ------
+    DatasetError
+        The dataset has problems and `on_error` is "fail".
+    BundleError, DataError, BackendError
+        A part is missing, damaged, or does not fit. Shards that are done stay, and a note on the
+        exception says so.
+    """
+    with named_errors(request.out):
+        return _propose(request, report, engine)
+
+
+def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Summary:
+    bundle = Bundle.load(request.model)
+    if request.scores is None and not bundle.has_tem:
+        raise BundleError(
+            f"{bundle.path}: holds no TEM, which features need; convert one into it, or give "
+            "boundary scores that were computed elsewhere: --scores"
+        )
+    if request.resume and (finished := finished_run(request, bundle)):
+        return finished
+    _check_target(request)
+    with ExitStack() as stack:
+        unfinished = stack.enter_context(unfinished_run(request))
+        dataset = Dataset.load(request.dataset).subset(request.subset)
+        given, lacking = request.labels.read(dataset.videos.ids, request.on_error)
+        dataset = replace(dataset, problems=(*dataset.problems, *lacking))
+        workers = stack.enter_context(engine(request, bundle, dataset.edge))
+        bundle = Bundle.load(request.model)  # with the ONNX files that were missing
+        scores = stack.enter_context(open_scores(request))
+        opening = request.labels.open_classifier(bundle, features=request.scores is None)
+        classifier = stack.enter_context(opening)
+        store, survey, new = unfinished.store, Survey(), not request.resume
+        if store is None or new:
+            plan, work = _plan(request, bundle, dataset, scores, report)
+            store, new = unfinished.start(plan), True
+        else:
+            work, survey = go_on(request, store, bundle, scores, report)
+        labels: Labeller | None = given
+        if classifier is not None:
+            labels = ClassifiedLabels(work.dataset, classifier, request.labels.top)
+        with nothing_lost(store, new=new):
+            making = _Making(request, bundle, store, work, survey, workers, report)
+            summary = making.finish(Output(request, labels))
+        store.discard()
+    return summary
+
+
+def _check_target(request: Request) -> None:
+    if request.writes_run:
+        check_run_target(request.out, replace=request.overwrite)
+    elif not request.out.parent.is_dir():
+        raise ResultError(f"{request.out}: the folder {request.out.parent} does not exist")
+
+
+def _plan(
+    request: Request,
+    bundle: Bundle,
+    dataset: Dataset,
+    scores: ScoreFiles | None,
+    report: Report | None,
+) -> tuple[Plan, DatasetWork]:
+    """Check everything, and settle what shall be computed."""
+    seconds: dict[str, float] = {}
+    if scores is None:
+        dataset = check_features(dataset, bundle, request.on_error, report)
+    else:
+        dataset, seconds = check_scores(dataset, scores, request.on_error)
+    videos = dataset.videos.ids
+    mode = bundle.config.mode
+    plan = Plan(
+        made_from=made_from(request, bundle),
+        keeps=request.keeps,
+        videos=videos,
+        shard_size=request.shard_size or SHARD_SIZES[mode],
+        stamps=stamps(dataset, videos),
+        seconds=tuple(seconds[video] for video in videos) if seconds else (),
+        spec=dataset.spec,
+        problems=dataset.problems,
+        assumptions=dataset.assumptions,
+    )
+    return plan, DatasetWork(dataset, mode == "window", request.on_error, scores, seconds)
+
+
+class _Making:
+    """Results of all shards as they pass from the workers to the files, counted and reported."""
+
+    def __init__(
+        self,
+        request: Request,
+        bundle: Bundle,
+        store: ShardStore,
+        work: DatasetWork,
+        survey: Survey,
+        workers: Engine,
+        report: Report | None,
+    ) -> None:
+        self._request, self._bundle, self._store, self._work = request, bundle, store, work
+        self._survey, self._workers, self._report = survey, workers, report
+        self._videos = self._proposals = 0
+        self._lost: list[Problem] = []
+        self._begin = perf_counter()
+
+    def finish(self, output: Output) -> Summary:
+        """Compute what is missing, and write everything."""
+        if self._request.writes_run:
+            info = partial(run_info, self._request, self._bundle)
+            detections = output.write_run(self._outcomes(), lambda n: info(self._summary(n)))
+        else:
+            detections = output.write_result(self._outcomes())
+        return self._summary(detections)
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        for result in self._results():
+            if isinstance(result, Problem):
+                self._lost.append(result)
+                continue
+            yield result
+            if result.proposals is None:
+                continue
+            self._videos += 1
+            self._proposals += len(result.proposals)
+            if self._report:
+                self._report("propose", self._videos, len(self._store.plan.videos))
+        if not self._videos:
+            stop_with_none_left(self._problems(), len(self._store.plan.videos))
+
+    def _results(self) -> Iterator[Result]:
+        plan, done = self._store.plan, self._survey.done
+        missing = [number for number in range(len(plan)) if number not in done]
+        finished = self._workers.run(self._store, missing, self._work)
+        for number in in_order(plan, done, finished):
+            yield from self._store.read(number)
+
+    def _problems(self) -> tuple[Problem, ...]:
+        return (*self._work.dataset.problems, *self._lost)
+
+    def _summary(self, detections: int) -> Summary:
+        plan = self._store.plan
+        kept = sum(len(plan.ids(number)) for number in self._survey.done)
+        return Summary(
+            out=self._request.out,
+            videos=self._videos,
+            proposals=self._proposals,
+            detections=detections,
+            seconds=perf_counter() - self._begin,
+            stages=self._workers.shares(),
+            problems=self._problems(),
+            assumptions=self._work.dataset.assumptions,
+            kept=kept - len(self._survey.lost),
+        )

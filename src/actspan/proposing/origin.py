@@ -1,0 +1,102 @@
+"""What an answer hangs on: checksums of what it was made from, settings, versions."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from actspan.bundle import Bundle
+from actspan.config import to_dict
+from actspan.data.annotations import find_annotations
+from actspan.data.dataset import SPEC_FILE
+from actspan.data.elsewhere import url_of
+from actspan.data.store import MANIFEST
+from actspan.files import sha256
+from actspan.proposing.request import Request, Summary
+from actspan.shards import origin_of
+
+PACKAGES = ("actspan", "numpy", "numba", "onnxruntime")
+
+
+def versions() -> dict[str, str]:
+    """Of Python and what computes."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+
+
+def made_from(request: Request, bundle: Bundle) -> dict[str, dict[str, str]]:
+    """By kind, what a run that is gone on with must be made from as well."""
+    config = msgspec.json.encode(to_dict(bundle.config))
+    files = {name: record.sha256 for name, record in bundle.files.items()}
+    annotations = find_annotations(request.dataset)
+    texts = [request.dataset / SPEC_FILE, request.dataset / MANIFEST]
+    settings = {
+        "subset": str(request.subset),
+        "backend": request.backend,
+        "labels": str(request.labels.info()),
+    }
+    given = {"scores": request.scores, "label scores": request.labels.file}
+    return {
+        "bundle": files | {"settings": hashlib.sha256(config).hexdigest()},
+        "dataset": {path.name: _checksum(path) for path in (annotations, *texts) if path},
+        "settings": settings | {name: _checksum(path) for name, path in given.items() if path},
+        "versions": versions(),
+    }
+
+
+def _checksum(path: Path) -> str:
+    """Of a file, or of those directly in a folder."""
+    if path.is_file():
+        return sha256(path)
+    if not path.is_dir():
+        return "absent"
+    listed = [(f.name, sha256(f)) for f in sorted(path.iterdir()) if f.is_file()]
+    return hashlib.sha256(msgspec.json.encode(listed)).hexdigest()
+
+
+def origin(request: Request, bundle: Bundle) -> str:
+    """SHA-256 of the same: runs with equal ones have equal answers."""
+    return origin_of(made_from(request, bundle), request.keeps)
+
+
+def run_info(request: Request, bundle: Bundle, summary: Summary) -> dict[str, Any]:
+    """What `run.toml` says."""
+    annotations = find_annotations(request.dataset)
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "videos": summary.videos,
+        "proposals": summary.proposals,
+        "detections": summary.detections,
+        "origin": origin(request, bundle),
+        "bundle": {
+            "path": str(url_of(request.model) or request.model),
+            "files": {name: record.sha256 for name, record in bundle.files.items()},
+        },
+        "dataset": {
+            "path": str(url_of(request.dataset) or request.dataset),
+            "subset": request.subset,
+            "annotations": None if annotations is None else annotations.name,
+            "annotations_sha256": None if annotations is None else sha256(annotations),
+            "scores": None if request.scores is None else str(request.scores),
+            "assumptions": list(summary.assumptions),
+        },
+        "backend": request.backend,
+        "versions": versions(),
+        "pipeline": to_dict(bundle.config),
+        "labels": request.labels.info(),
+        "timing": {
+            "seconds": round(summary.seconds, 3),
+            "videos_per_second": round(summary.rate, 1),
+            "stages": {stage: round(share, 4) for stage, share in summary.stages.items()},
+        },
+        "skipped": [
+            {"video": p.video, "file": p.file, "problem": p.problem, "left_out": p.loss.value}
+            for p in summary.problems
+            if p.is_error
+        ],
+    }

@@ -1,0 +1,109 @@
+"""What `propose_dataset` shall do, and what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from actspan.data.problems import Problem
+from actspan.labelling import LabelChoice
+from actspan.pipeline import BATCH, Stage
+
+Report = Callable[[str, int, int], None]  # (what, videos done, videos in all)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What `propose_dataset` shall do.
+
+    Attributes
+    ----------
+    model, dataset : Path
+        A bundle, and a dataset folder.
+    out : Path
+        A run folder to make, or a file that ends in `.json` for the result alone.
+    subset : str, optional
+        All videos unless given.
+    scores : Path, optional
+        Start from these boundary scores instead of features.
+    labels : LabelChoice
+        Whether to label the proposals; a result file then holds the detections alone.
+    on_error : "fail" or "skip"
+        What to do about problems in the dataset, before or during the work.
+    overwrite : bool
+        Replace a run that is there, or an unfinished one.
+    resume : bool
+        Go on with an unfinished run; start one where there is none.
+    shard_size : int, optional
+        Videos that are committed together; by the model's mode unless given.
+    shards : str, optional
+        Where shards lie until the run is complete: a folder, or an object store's URL. Beside
+        `out` unless given.
+    """
+
+    model: Path
+    dataset: Path
+    out: Path
+    subset: str | None = None
+    scores: Path | None = None
+    labels: LabelChoice = field(default_factory=LabelChoice)
+    backend: str = "auto"
+    threads: int | None = None
+    batch: int = BATCH
+    on_error: Literal["fail", "skip"] = "fail"
+    overwrite: bool = False
+    resume: bool = False
+    shard_size: int | None = None
+    shards: str | None = None
+
+    @property
+    def writes_run(self) -> bool:
+        """Whether `out` is a run folder, not a result file."""
+        return self.out.suffix != ".json"
+
+    @property
+    def keeps(self) -> Literal["run", "result"]:
+        """What is kept of each video: everything, or its proposals."""
+        return "run" if self.writes_run else "result"
+
+    @property
+    def partial(self) -> Path:
+        """The folder beside `out` in which it is made."""
+        target = self.out.resolve() if self.writes_run else self.out  # a link to a run stays one
+        return target.with_name(f"{target.name}.partial")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What was done, in figures.
+
+    Attributes
+    ----------
+    videos, proposals, detections : int
+    seconds : float
+        Wall time from the first video's start to the last one's result, without start-up.
+    stages : mapping of stage to share
+        Of the workers' time, in [0, 1].
+    problems : tuple of Problem
+        What was left out, and notes.
+    assumptions : tuple of str
+    kept : int
+        Videos whose results were there already, from before an interruption.
+    """
+
+    out: Path
+    videos: int
+    proposals: int
+    detections: int
+    seconds: float
+    stages: dict[Stage, float]
+    problems: tuple[Problem, ...]
+    assumptions: tuple[str, ...]
+    kept: int = 0
+
+    @property
+    def rate(self) -> float:
+        """Videos a second, of those that were computed."""
+        return (self.videos - self.kept) / self.seconds if self.seconds else 0.0

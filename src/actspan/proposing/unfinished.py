@@ -1,0 +1,177 @@
+"""Runs that are not complete yet, and runs that are after all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+
+from actspan.bundle import Bundle
+from actspan.data.dataset import Dataset
+from actspan.data.problems import Loss, Problem
+from actspan.data.scores import ScoreFiles
+from actspan.errors import ActSpanError, FeatureError, ResultError
+from actspan.files import sha256
+from actspan.proposing.inputs import check_features
+from actspan.proposing.origin import made_from, origin
+from actspan.proposing.request import Report, Request, Summary
+from actspan.proposing.work import DatasetWork, stamps
+from actspan.run import RUN_FILE, Run
+from actspan.shards import Folder, Place, Plan, ShardStore, Survey, clear, open_place
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Where a run is made, and what there is of it."""
+
+    place: Place
+    store: ShardStore | None
+
+    def start(self, plan: Plan) -> ShardStore:
+        """Begin anew; what was there goes."""
+        clear(self.place)
+        return ShardStore.start(self.place, plan)
+
+
+@contextmanager
+def unfinished_run(request: Request) -> Iterator[Unfinished]:
+    """What there is of a run, held for this process alone.
+
+    Raises
+    ------
+    ResultError
+        It may not be touched: another process is at it, nothing says whether to go on or to start
+        anew, or it is damaged.
+    """
+    home = Folder(request.partial)
+    place = home if request.shards is None else open_place(request.shards)
+    try:
+        home.acquire()
+        place.acquire()
+        yield Unfinished(place, _find(place, request))
+    finally:
+        try:
+            home.sweep()
+            home.remove_if_empty()
+        finally:
+            place.release()
+            home.release()
+
+
+def _find(place: Place, request: Request) -> ShardStore | None:
+    try:
+        store = ShardStore.find(place)
+    except ResultError:
+        if request.overwrite and not request.resume:
+            return None
+        raise
+    if store is None or request.resume or request.overwrite:
+        return store
+    done, shards = len(store.committed()), len(store.plan)
+    raise ResultError(
+        f"{place.name}: an unfinished run, {done} of {shards} shards done: go on with --resume, or "
+        "start anew with --force"
+    )
+
+
+def go_on(
+    request: Request,
+    store: ShardStore,
+    bundle: Bundle,
+    scores: ScoreFiles | None,
+    report: Report | None,
+) -> tuple[DatasetWork, Survey]:
+    """Take up a run where it stopped.
+
+    Raises
+    ------
+    ResultError
+        It was made from something else; says from what.
+    DatasetError
+        What is still to be read has problems, and `on_error` is "fail".
+    """
+    plan = store.plan
+    differences = plan.differences(made_from(request, bundle))
+    if differences:
+        raise ResultError(
+            f"{store.place.name}: cannot be gone on with, it was made from something else: "
+            f"{'; '.join(differences)}. Use what it was made from, or start anew: --force without "
+            "--resume"
+        )
+    work = DatasetWork.of(request, plan, bundle, scores)
+    survey = store.survey()
+    work = replace(work, dataset=_with_notes(work.dataset, plan, survey, request))
+    missing = {v for n in range(len(plan)) if n not in survey.done for v in plan.ids(n)}
+    if missing and request.on_error == "fail" and scores is None:
+        left = [video for video in work.dataset if video.id in missing]
+        check_features(work.dataset.select(left), bundle, "fail", report)
+    return work, survey
+
+
+def _with_notes(dataset: Dataset, plan: Plan, survey: Survey, request: Request) -> Dataset:
+    """The dataset, with notes of features that have changed since results came of them."""
+    done = {v for number in survey.done for v in plan.ids(number)} - survey.lost
+    now = stamps(dataset, plan.videos)
+    changed = [
+        video
+        for video, was, stamp in zip(plan.videos, plan.stamps, now, strict=False)
+        if video in done and stamp is not None and stamp != was
+    ]
+    if changed and request.on_error == "fail":
+        raise FeatureError(
+            f"{dataset.path}: features of {len(changed)} video(s) have changed since results came "
+            f"of them ({changed[0]!r} first): start anew with --force without --resume, or keep "
+            "those results: --on-error skip"
+        )
+    remedy = "start anew if the new ones are right: --force"
+    notes = [
+        Problem(v, str(dataset.entries[v]), "changed after its result", remedy, Loss.NOTHING)
+        for v in changed
+    ]
+    if survey.damaged:
+        what = f"{survey.damaged} damaged shard(s)"
+        notes.append(Problem("", str(request.partial), what, "computed again", Loss.NOTHING))
+    return replace(dataset, problems=(*dataset.problems, *notes))
+
+
+@contextmanager
+def nothing_lost(store: ShardStore, *, new: bool) -> Iterator[None]:
+    """Say what is kept if a block is interrupted or fails; nothing is kept of a run just begun."""
+    try:
+        yield
+    except BaseException as error:
+        with suppress(ActSpanError):
+            done, plan = store.committed(), store.plan
+            if new and not done:
+                store.discard()
+            else:
+                videos = sum(len(plan.ids(number)) for number in done)
+                error.add_note(
+                    f"nothing lost: {len(done)} of {len(plan)} shards ({videos} of "
+                    f"{len(plan.videos)} videos) are in {store.place.name}; the same command with "
+                    "--resume goes on"
+                )
+        raise
+
+
+def finished_run(request: Request, bundle: Bundle) -> Summary | None:
+    """The run itself, if it is complete and made from the same; what was left of its making goes.
+
+    Raises
+    ------
+    ResultError
+        It is damaged.
+    """
+    if not request.writes_run or not (request.out / RUN_FILE).is_file():
+        return None
+    info = Run.load(request.out).info
+    if info.get("origin") != origin(request, bundle):
+        return None
+    for name, checksum in info["files"].items():
+        path = request.out / name
+        if not path.is_file() or sha256(path) != checksum:
+            raise ResultError(f"{path}: damaged; make the run anew: --force without --resume")
+    with unfinished_run(request) as unfinished:
+        clear(unfinished.place)
+    figures = (info["videos"], info["proposals"], info["detections"])
+    return Summary(request.out, *figures, 0.0, {}, (), (), kept=info["videos"])

@@ -1,0 +1,116 @@
+"""Jobs of a plan's videos, and what becomes of a video that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal, Self
+
+from actspan.bundle import Bundle
+from actspan.data.dataset import Dataset
+from actspan.data.problems import Problem
+from actspan.data.scores import ScoreFiles
+from actspan.data.store import Packed
+from actspan.errors import DataError
+from actspan.pipeline import Job, Lost, ScoredVideo
+from actspan.proposing.request import Request
+from actspan.shards import Plan, Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetWork:
+    """How the videos of a dataset are opened.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        With the spec that a check settled; what the check left out may still be in it.
+    mapped : bool
+        Read features in parts where the format allows it: long recordings.
+    on_error : "fail" or "skip"
+        What to do about a video that cannot be read, though the check could.
+    scores : ScoreFiles, optional
+        Take these boundary scores in the place of features ...
+    seconds : mapping of video id to float
+        ... with position 1.0 standing for so many seconds.
+    """
+
+    dataset: Dataset
+    mapped: bool
+    on_error: Literal["fail", "skip"]
+    scores: ScoreFiles | None
+    seconds: Mapping[str, float]
+
+    @classmethod
+    def of(cls, request: Request, plan: Plan, bundle: Bundle, scores: ScoreFiles | None) -> Self:
+        """Open the dataset of a plan anywhere: here to go on, or in a worker.
+
+        Raises
+        ------
+        DataError
+            It cannot be opened.
+        """
+        dataset = Dataset.load(request.dataset).subset(request.subset)
+        dataset = replace(
+            dataset, spec=plan.spec, problems=plan.problems, assumptions=plan.assumptions
+        )
+        seconds = dict(zip(plan.videos, plan.seconds, strict=False))
+        mapped = bundle.config.mode == "window"
+        return cls(dataset, mapped, request.on_error, scores, seconds)
+
+    def job(self, video: str) -> Job:
+        """The job of one video of the plan."""
+        if self.scores is None:
+            return Job(video, partial(self.dataset.open, video, mapped=self.mapped))
+        return Job(video, partial(self._load_scores, self.scores, video))
+
+    def _load_scores(self, scores: ScoreFiles, video: str) -> ScoredVideo:
+        return ScoredVideo(scores.read(video), self.seconds[video])
+
+    def lose(self, lost: Lost) -> Problem:
+        """Note a video that could not be read.
+
+        Raises
+        ------
+        DataError
+            Nothing shall be skipped, or the dataset is gone as a whole.
+        """
+        if not self.dataset.path.is_dir():
+            raise DataError(
+                f"{self.dataset.path}: the dataset is gone; is its disk still there?"
+            ) from lost.error
+        place = self.scores.path if self.scores else self.dataset.entries.get(lost.id)
+        file = str(place or self.dataset.path)
+        what = str(lost.error).removeprefix(f"{file}: ")
+        if self.on_error == "fail":
+            raise DataError(
+                f"{file}: {what}; mend it, or go on without this video: --on-error skip"
+            ) from lost.error
+        return Problem(lost.id, file, what, "compute it again, or leave it out")
+
+
+def stamps(dataset: Dataset, videos: tuple[str, ...]) -> tuple[Stamp, ...]:
+    """Size and time of each video's features, by which a change is seen; None for packed ones."""
+    seen: dict[str, Stamp] = {}
+
+    def stamp(video: str) -> Stamp:
+        entry = dataset.entries.get(video)
+        if entry is None or isinstance(entry, Packed):
+            return None  # of a store its manifest speaks, with checksums
+        name = str(entry.path)
+        if name not in seen:
+            try:
+                status = entry.path.stat()
+            except OSError:
+                return None
+            seen[name] = (status.st_size, status.st_mtime_ns)
+        return seen[name]
+
+    return tuple(map(stamp, videos))
+
+
+def open_scores(request: Request) -> AbstractContextManager[ScoreFiles | None]:
+    """The boundary scores to start from, if there are any."""
+    return nullcontext() if request.scores is None else ScoreFiles(request.scores)

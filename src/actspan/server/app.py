@@ -1,0 +1,109 @@
+"""The application: its parts put together, in the order in which a request meets them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI
+
+from actspan import __version__
+from actspan.bundle import Bundle
+from actspan.server import browse, inference, jobs, operations, problems
+from actspan.server.answers import JobAnswer, JobList, ProposeAnswer
+from actspan.server.database import Database
+from actspan.server.metrics import Measured, Metrics
+from actspan.server.openapi import describe
+from actspan.server.proposing import Proposing
+from actspan.server.security import Guard
+from actspan.server.settings import ServeSettings
+
+VIEWER = Path(__file__).parent / "viewer"  # static assets, served at /
+STRUCTS = (
+    problems.ProblemDetails,
+    ProposeAnswer,
+    JobAnswer,
+    JobList,
+    operations.Health,
+    operations.ServiceInfo,
+    *inference.STRUCTS,
+)
+
+
+def create_app(settings: ServeSettings) -> FastAPI:
+    """The service as an ASGI application.
+
+    The model and the database are opened here, so that what is wrong with them is said before a
+    server starts; they are closed when the application's lifespan ends.
+
+    Raises
+    ------
+    BundleError, BackendError
+        The model cannot be opened.
+    DataError
+        The data folder, or a run to look at, cannot be used.
+    """
+    with ExitStack() as opened:
+        metrics = Metrics()
+        database = opened.enter_context(closing(Database(settings.data)))
+        proposing = None
+        if settings.model is not None:
+            bundle = Bundle.load(settings.model)
+            proposing = Proposing(bundle, database, settings, metrics)
+            opened.enter_context(closing(proposing))
+        app = FastAPI(
+            title="ActSpan",
+            version=__version__,
+            summary="When do actions happen in a long video?",
+            lifespan=_lifespan,
+            docs_url=None,  # those pages are fetched from elsewhere
+            redoc_url=None,
+            openapi_url="/openapi.json",
+            telemetry={"auto_configure": False},
+        )
+        problems.install(app)
+        for router in _routers(app, settings, database, proposing, metrics):
+            app.include_router(router)
+        app.frontend("/", directory=VIEWER, fallback=None)
+        describe(app, STRUCTS, problems.may_fail(400, 401, 403, 422))
+        app.state.settings, app.state.proposing, app.state.is_ready = settings, proposing, False
+        app.state.opened = opened.pop_all()  # all is well, so it stays open
+    app.add_middleware(Guard, settings=settings, body_limit=lambda path: _limit(settings, path))
+    app.add_middleware(Measured, metrics=metrics)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    with app.state.opened:
+        if app.state.proposing is not None:
+            app.state.proposing.start()
+        app.state.is_ready = True
+        yield
+        app.state.is_ready = False
+
+
+def _routers(
+    app: FastAPI,
+    settings: ServeSettings,
+    database: Database,
+    proposing: Proposing | None,
+    metrics: Metrics,
+) -> Iterator[APIRouter]:
+    """All operations; those of the model only where there is one."""
+
+    def is_ready() -> bool:
+        ready: bool = app.state.is_ready
+        return ready
+
+    model = None if proposing is None else proposing.model
+    yield operations.router(model, settings.limits, metrics, is_ready=is_ready)
+    yield browse.router(settings, database)
+    if proposing is not None:
+        yield from proposing.routers(is_ready)
+
+
+def _limit(settings: ServeSettings, path: str) -> int:
+    limits = settings.limits
+    return limits.upload_bytes if path == jobs.JOBS else limits.request_bytes

@@ -1,0 +1,174 @@
+"""Concurrent requests brought together, so that the networks see them at once."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Condition, Thread
+from time import monotonic
+from typing import Generic, TypeVar
+
+from actspan.server.metrics import Metrics
+from actspan.server.problems import ProblemError
+from actspan.server.settings import Batching, Limits
+
+Group = TypeVar("Group")
+Answer = TypeVar("Answer")
+
+_LONGEST_RETRY = 60  # seconds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Waiting(Generic[Group, Answer]):
+    """What one request asks for, and where its answer goes."""
+
+    group: Group
+    rows: int
+    since: float
+    answer: Future[Answer] = field(default_factory=Future)
+
+
+class Batcher(Generic[Group, Answer]):
+    """A bounded queue, and workers that take as many requests from it as make a batch.
+
+    A request stays whole. The first of a batch waits for others for a short time, unless the batch
+    is full or all workers were busy for longer than that.
+
+    Parameters
+    ----------
+    name : str
+        For metrics.
+    run : function
+        From the groups of a batch to their answers, in order; called by several threads.
+    batching, limits : Batching, Limits
+    workers : int
+        Batches that are worked on at a time.
+    metrics : Metrics
+    """
+
+    def __init__(
+        self,
+        name: str,
+        run: Callable[[Sequence[Group]], Sequence[Answer]],
+        batching: Batching,
+        limits: Limits,
+        workers: int,
+        metrics: Metrics,
+    ) -> None:
+        self._name, self._run, self._metrics = name, run, metrics
+        self._batching, self._limits = batching, limits
+        self._queue: deque[_Waiting[Group, Answer]] = deque()
+        self._rows = 0  # in the queue
+        self._pace = 0.0  # seconds a row, lately
+        self._ready = Condition()
+        self._closed = False
+        self._threads = [
+            Thread(target=self._work, name=f"{name}-{i}", daemon=True) for i in range(workers)
+        ]
+        metrics.waiting.labels(name).set_function(lambda: self._rows)
+
+    def start(self) -> None:
+        """Begin to take requests."""
+        for thread in self._threads:
+            thread.start()
+
+    async def answer(self, group: Group, rows: int) -> Answer:
+        """Have a group of `rows` rows answered.
+
+        Raises
+        ------
+        ProblemError
+            Too many wait already (429), it takes too long (504), or the service stops (503).
+        """
+        waiting = self._enqueue(group, rows)
+        try:
+            async with asyncio.timeout(self._limits.answer_seconds):
+                return await asyncio.wrap_future(waiting.answer)
+        except TimeoutError:
+            self._metrics.refused.labels("timeout").inc()
+            raise ProblemError(
+                504,
+                f"no answer within {self._limits.answer_seconds:g} s; send less at once, or use "
+                "/api/jobs for what takes long",
+            ) from None
+
+    def _enqueue(self, group: Group, rows: int) -> _Waiting[Group, Answer]:
+        waiting: _Waiting[Group, Answer] = _Waiting(group, rows, monotonic())
+        with self._ready:
+            if self._closed:
+                raise ProblemError(503, "the service stops; ask again when it is back")
+            # one request alone may be larger than the queue: its body was within its limit
+            if self._queue and self._rows + rows > self._limits.waiting_rows:
+                self._metrics.refused.labels("queue").inc()
+                raise ProblemError(
+                    429,
+                    f"{self._rows} rows wait already; ask again in a moment",
+                    {"Retry-After": str(self._retry_after())},
+                )
+            self._queue.append(waiting)
+            self._rows += rows
+            self._ready.notify()
+        return waiting
+
+    def _retry_after(self) -> int:
+        seconds = self._rows * self._pace / len(self._threads)
+        return min(max(math.ceil(seconds), 1), _LONGEST_RETRY)
+
+    def _work(self) -> None:
+        while batch := self._take():
+            self._answer_all([w for w in batch if w.answer.set_running_or_notify_cancel()])
+
+    def _take(self) -> list[_Waiting[Group, Answer]]:
+        """The next batch; empty when the service stops and nothing waits."""
+        with self._ready:
+            while True:
+                while not self._queue:
+                    if self._closed:
+                        return []
+                    self._ready.wait()
+                left = self._queue[0].since + self._batching.delay - monotonic()
+                if self._rows >= self._batching.rows or left <= 0 or self._closed:
+                    return self._next_batch()
+                self._ready.wait(left)
+
+    def _next_batch(self) -> list[_Waiting[Group, Answer]]:
+        batch = [self._queue.popleft()]
+        rows = batch[0].rows
+        while self._queue and rows + self._queue[0].rows <= self._batching.rows:
+            rows += self._queue[0].rows
+            batch.append(self._queue.popleft())
+        self._rows -= rows
+        if self._queue:
+            self._ready.notify()
+        return batch
+
+    def _answer_all(self, batch: Sequence[_Waiting[Group, Answer]]) -> None:
+        if not batch:
+            return
+        began, rows = monotonic(), sum(waiting.rows for waiting in batch)
+        try:
+            answers = self._run([waiting.group for waiting in batch])
+        except Exception as error:  # noqa: BLE001  whoever waits is told, whatever it is
+            if len(batch) == 1:
+                batch[0].answer.set_exception(error)
+                return
+            for waiting in batch:  # one of them spoils it: the others are answered
+                self._answer_all([waiting])
+            return
+        self._pace += 0.2 * ((monotonic() - began) / max(rows, 1) - self._pace)
+        self._metrics.batch_rows.labels(self._name).observe(rows)
+        for waiting, answer in zip(batch, answers, strict=True):
+            waiting.answer.set_result(answer)
+
+    def close(self) -> None:
+        """Answer what waits, and take nothing more."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()

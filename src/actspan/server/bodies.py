@@ -1,0 +1,104 @@
+"""Bodies of requests: read within a time and within memory, or onto the disk."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from actspan.files import sync
+from actspan.server.metrics import Metrics
+from actspan.server.problems import ProblemError
+from actspan.server.settings import Limits
+
+_BODIES_AT_ONCE = 8  # largest bodies that are held in memory at a time
+_BLOCK = 1 << 20  # bytes that are gathered before they are written
+
+
+class Bodies:
+    """Reads bodies; all of them together hold a bounded amount of memory."""
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self._limits, self._metrics = limits, metrics
+        self._left = _BODIES_AT_ONCE * limits.request_bytes
+
+    @asynccontextmanager
+    async def read(self, request: Request) -> AsyncIterator[bytearray]:
+        """A body in memory, for as long as the block lasts.
+
+        Raises
+        ------
+        ProblemError
+            It comes too slowly (408), or bodies of others take up the memory (429).
+        """
+        body = bytearray()
+        held = 0
+        try:
+            async with _within(self._limits.body_seconds):
+                async for chunk in request.stream():
+                    self._take(len(chunk))
+                    held += len(chunk)
+                    body += chunk
+            yield body
+        except ClientDisconnect:
+            raise ProblemError(400, "the body broke off") from None
+        finally:
+            self._left += held
+
+    def _take(self, size: int) -> None:
+        if size > self._left:
+            self._metrics.refused.labels("memory").inc()
+            raise ProblemError(
+                429, "too many large requests at once; ask again", {"Retry-After": "1"}
+            )
+        self._left -= size
+
+    async def store(self, request: Request, path: Path) -> int:
+        """Write a body to a new file, durably; its size. Nothing is left where it fails.
+
+        Raises
+        ------
+        ProblemError
+            It breaks off (400), comes too slowly (408), or the disk is full (507).
+        """
+        try:
+            return await self._store(request, path)
+        except ClientDisconnect:
+            path.unlink(missing_ok=True)
+            raise ProblemError(400, "the body broke off") from None
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise ProblemError(507, f"the upload cannot be stored: {error.strerror}") from error
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    async def _store(self, request: Request, path: Path) -> int:
+        size, block = 0, bytearray()
+        with path.open("xb") as stream:
+            chunks = aiter(request.stream())
+            while True:
+                async with _within(self._limits.body_seconds):  # for each: an upload may be long
+                    chunk = await anext(chunks, None)
+                block += chunk or b""
+                if chunk is None or len(block) >= _BLOCK:
+                    size += await asyncio.to_thread(stream.write, bytes(block))
+                    block.clear()
+                if chunk is None:
+                    break
+        await asyncio.to_thread(sync, path)
+        await asyncio.to_thread(sync, path.parent)
+        return size
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise ProblemError(408, f"the body did not come within {seconds:g} s") from None

@@ -1,0 +1,122 @@
+"""Runs, ground truth and videos by id: a name is looked up here, it never becomes a path."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from actspan.data.annotations import read_annotations
+from actspan.errors import AnnotationError, ConfigError, ResultError
+from actspan.report.contents import name_runs
+from actspan.server.browse.judging import Judge
+from actspan.server.browse.runs import BrowsedRun
+from actspan.types import Video
+from actspan.video.sources import find_videos
+
+
+class Library:
+    """Everything that can be browsed.
+
+    Opening reads a few small files. Results are read by the first who asks, or by `warm`.
+
+    Parameters
+    ----------
+    runs : sequence of Path
+        Run folders or result files, best known first; at most 7.
+    ground_truth : Path, optional
+        Annotations; what the runs were made from unless given.
+    videos : Path, optional
+        A folder of videos, or a dataset folder.
+
+    Raises
+    ------
+    ConfigError
+        A run is there twice, or there are too many.
+    ResultError, AnnotationError, VideoError
+        Something is missing or damaged.
+    """
+
+    def __init__(
+        self,
+        runs: Sequence[Path] = (),
+        ground_truth: Path | None = None,
+        videos: Path | None = None,
+    ) -> None:
+        names = name_runs(runs) if runs else []
+        self.runs = tuple(map(BrowsedRun, names, runs))
+        self.media = find_videos([str(videos)]).paths if videos is not None else {}
+        self.source = ""  # of the ground truth, for people
+        self.truth: dict[str, Video] = {}
+        self._read_truth(ground_truth)
+        self.judge = Judge(self.runs, self.truth)
+
+    def _read_truth(self, given: Path | None) -> None:
+        recorded = (browsed.run.recorded_annotations() for browsed in self.runs if browsed.run)
+        path = given or next(filter(None, recorded), None)
+        if path is None:
+            return
+        try:
+            annotations = read_annotations(path)
+        except AnnotationError:
+            if given is not None:
+                raise
+            return  # nobody asked for these
+        self.truth = {video.id: video for video in annotations}
+        self.source = "/".join(annotations.path.resolve().parts[-2:])
+
+    def warm(self) -> None:
+        """Read and judge in the background what the list of videos needs."""
+        self.judge.start()
+
+    def close(self) -> None:
+        """Stop judging, and close what is kept open."""
+        self.judge.stop()
+        for run in self.runs:
+            run.close()
+
+    @cached_property
+    def ids(self) -> tuple[str, ...]:
+        """Videos that a run has results of; without runs, all that there are."""
+        named: Iterable[str] = (video for run in self.runs for video in run.result)
+        if not self.runs:
+            named = [*self.truth, *self.media]
+        return tuple(dict.fromkeys(named))
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.ids)
+
+    def video(self, name: str) -> Video:
+        """What is known of a video; its duration may be NaN.
+
+        Raises
+        ------
+        ResultError
+            There is none of this id.
+        """
+        if name not in self._known:
+            raise ResultError(f"no video {name!r} in what is served")
+        return self.truth.get(name) or Video(name, math.nan)
+
+    def seconds(self, name: str) -> float:
+        """How long a video is, or what its curves or proposals reach; NaN where nothing tells."""
+        known = [self.video(name).duration, *(run.span(name) or math.nan for run in self.runs)]
+        lasts = [x for x in known if not math.isnan(x)]
+        if lasts:
+            return max(lasts)
+        ends = [run.found(name).proposals.end for run in self.runs]
+        return max((float(end.max()) for end in ends if len(end)), default=math.nan)
+
+    def run(self, number: int) -> BrowsedRun:
+        """A run by its place.
+
+        Raises
+        ------
+        ConfigError
+            There are not that many.
+        """
+        if not 0 <= number < len(self.runs):
+            raise ConfigError(f"no run {number}: {len(self.runs)} are served, counted from 0")
+        return self.runs[number]

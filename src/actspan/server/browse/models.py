@@ -1,0 +1,137 @@
+"""What the routes answer, as the API's description states it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from actspan.server.corrections import LATEST, LONGEST_LABEL, MOST_SEGMENTS
+
+Start = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
+Label = Annotated[str, Field(max_length=LONGEST_LABEL)]
+
+
+class Suppression(BaseModel):
+    """Settings of Soft-NMS that a run was made with."""
+
+    threshold_short: float
+    threshold_long: float
+    decay: float
+    keep: int
+
+
+class RunAbout(BaseModel):
+    """A run that is served."""
+
+    name: str
+    created: str | None
+    mode: str
+    has_curves: bool
+    can_suppress: bool
+    suppression: Suppression
+
+
+class ExportForm(BaseModel):
+    """A form in which corrections can be had."""
+
+    name: str
+    what: str
+
+
+class About(BaseModel):
+    """What there is to browse."""
+
+    runs: list[RunAbout]
+    ground_truth: str = Field(description="Where it is from; empty where there is none.")
+    has_media: bool
+    labels: list[str] = Field(description="Of the ground truth, by name.")
+    forms: list[ExportForm]
+
+
+class Judged(BaseModel):
+    """How well a run serves a video, alone."""
+
+    auc: float = Field(description="Percent.")
+    missed: int = Field(description="Instances that no proposal reaches at the lowest tIoU.")
+
+
+class ListedRun(BaseModel):
+    """What one run says of a video."""
+
+    proposals: int
+    score: float | None = Field(description="The best one.")
+    judged: Judged | None
+
+
+class ListedVideo(BaseModel):
+    """A row of the list."""
+
+    id: str
+    seconds: float | None
+    instances: int
+    labels: list[str]
+    has_media: bool
+    corrected: bool
+    runs: list[ListedRun]
+
+
+class Listed(BaseModel):
+    """A page of the list."""
+
+    total: int = Field(description="How many fit, on all pages.")
+    judging: bool = Field(description="Whether figures are still being computed.")
+    videos: list[ListedVideo]
+
+
+class Instance(BaseModel):
+    """A labelled segment, seconds."""
+
+    start: Start
+    end: Start
+    label: Label = ""
+
+
+class Corrected(BaseModel):
+    """A video's corrections; `segments` is null where there are none."""
+
+    revision: int
+    segments: list[Instance] | None
+    changed: str | None = None
+
+
+class CurvesAbout(BaseModel):
+    """A video's three curves: how to ask for them."""
+
+    cells: int
+    levels: int = Field(description="A column of level k stands for 2^k cells.")
+    tile: int = Field(description="Columns a tile.")
+    span: float = Field(description="Seconds that the cells cover.")
+
+
+class ShownVideo(BaseModel):
+    """A video, and how to ask for the rest of it."""
+
+    id: str
+    seconds: float | None
+    subset: str
+    ground_truth: list[Instance]
+    has_media: bool
+    curves: list[CurvesAbout | None] = Field(description="A run each.")
+    corrections: Corrected
+
+
+class ProposalColumns(BaseModel):
+    """Proposals, best first, seconds."""
+
+    start: list[float]
+    end: list[float]
+    score: list[float]
+    labels: list[str] | None
+
+
+class NewCorrections(BaseModel):
+    """Segments that shall replace a video's corrections."""
+
+    revision: int = Field(ge=0, le=2**53, description="What the change was made on.")
+    segments: list[Instance] = Field(max_length=MOST_SEGMENTS)

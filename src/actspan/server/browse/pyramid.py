@@ -1,0 +1,67 @@
+"""Curves at every zoom: the lowest and highest of ever larger groups of cells, in tiles."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from actspan.errors import ResultError
+from actspan.types import Float32
+
+TILE = 1024  # columns
+
+
+class Pyramid:
+    """Three curves, halved until they fit one tile.
+
+    Minimum and maximum are kept, so that no peak is lost however far one zooms out.
+
+    Parameters
+    ----------
+    curves : (3, T) array_like
+        Action, start, end.
+
+    Examples
+    --------
+    >>> pyramid = Pyramid(np.eye(3, 5000))
+    >>> len(pyramid), pyramid.tile(2, 1).shape
+    (4, (2, 3, 226))
+    """
+
+    def __init__(self, curves: ArrayLike) -> None:
+        level: Float32 = np.stack([np.asarray(curves, np.float32)] * 2)  # (2, 3, T)
+        self._levels = [level]
+        while level.shape[2] > TILE:
+            level = _halved(level)
+            self._levels.append(level)
+
+    def __len__(self) -> int:
+        """How many levels there are; a column of level k stands for 2^k cells."""
+        return len(self._levels)
+
+    @property
+    def cells(self) -> int:
+        """T."""
+        return int(self._levels[0].shape[2])
+
+    def tile(self, level: int, index: int) -> Float32:
+        """The columns index * TILE and after, (2, 3, <= TILE) float32: minimum, maximum.
+
+        Raises
+        ------
+        ResultError
+            There is no such tile.
+        """
+        if 0 <= level < len(self._levels):
+            columns = self._levels[level]
+            if 0 <= index * TILE < columns.shape[2]:
+                return columns[:, :, index * TILE : (index + 1) * TILE]
+        raise ResultError(f"no tile {index} of level {level}: there are {len(self)} levels")
+
+
+def _halved(level: Float32) -> Float32:
+    """(2, 3, n) to (2, 3, ceil(n / 2))."""
+    if level.shape[2] % 2:
+        level = np.pad(level, ((0, 0), (0, 0), (0, 1)), mode="edge")
+    pairs = level.reshape(2, 3, -1, 2)
+    return np.stack([pairs[0].min(axis=-1), pairs[1].max(axis=-1)])

@@ -1,0 +1,177 @@
+"""One finished run, read as it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import cached_property, lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from actspan.config import PipelineConfig, SoftNmsConfig, from_dict
+from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
+from actspan.data.results import read_result
+from actspan.data.scores import ScoreFiles
+from actspan.errors import ResultError
+from actspan.pipeline.recordings import placed, suppress
+from actspan.pipeline.steps import cells, final_proposals
+from actspan.proposals import fuse
+from actspan.run import CANDIDATES, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
+from actspan.server.browse.pyramid import Pyramid
+from actspan.types import Proposals
+
+_RECENT = 8  # videos whose curves and candidates stay in memory
+
+
+class Found(NamedTuple):
+    """Proposals of a video, seconds, best first; and a label each, where the run has any."""
+
+    proposals: Proposals
+    labels: list[str] | None
+
+
+class BrowsedRun:
+    """A run folder, or a result file alone.
+
+    Nothing but `run.toml` is read when it is made; everything else when it is first asked for.
+
+    Parameters
+    ----------
+    name : str
+        What tells it from the others.
+    path : Path
+
+    Raises
+    ------
+    ResultError, ConfigError
+        It is not a run nor a result, or `run.toml` is damaged.
+    """
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self.path = name, path
+        self.run = Run.load(path) if (path / RUN_FILE).is_file() else None
+        if self.run is None and not path.exists():
+            raise ResultError(f"{path}: no such run or result file")
+        pipeline = self.info.get("pipeline", {})
+        self.config = from_dict(PipelineConfig, pipeline, where=f"{path}: [pipeline]")
+        self._reading = Lock()  # what is large is read once, though several ask for it
+        self._closing = ExitStack()
+        self.pyramid = lru_cache(_RECENT)(self._read_pyramid)
+        self._candidates = lru_cache(_RECENT)(self._read_candidates)
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What `run.toml` says; nothing for a result file alone."""
+        return {} if self.run is None else self.run.info
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether boundary scores were kept, and what they span."""
+        return self.can_suppress and (self.path / SCORES).is_file()
+
+    @property
+    def can_suppress(self) -> bool:
+        """Whether candidates were kept, so that suppression can be repeated."""
+        return self.run is not None and (self.path / CANDIDATES).is_file()
+
+    def warm(self) -> None:
+        """Read what the first video that is opened would have to wait for."""
+        for video in list(self.result)[:1]:
+            self.span(video)
+            self.pyramid(video)
+
+    @cached_property
+    def _result(self) -> dict[str, Proposals]:
+        return read_result(self.path)
+
+    @property
+    def result(self) -> dict[str, Proposals]:
+        """Proposals of every video, seconds, in the file's order."""
+        with self._reading:
+            return self._result
+
+    @cached_property
+    def _detections(self) -> dict[str, Detections]:
+        there = self.path.is_dir() and (self.path / DETECTIONS_FILE).is_file()
+        return read_detections(self.path) if there else {}
+
+    @cached_property
+    def _places(self) -> dict[str, CandidatePlace]:
+        return self.run.candidate_places() if self.run and self.can_suppress else {}
+
+    @cached_property
+    def _scores(self) -> ScoreFiles:
+        scores = ScoreFiles(self.path / SCORES)
+        self._closing.callback(scores.close)
+        return scores
+
+    def close(self) -> None:
+        """Close what is kept open."""
+        self._closing.close()
+
+    def span(self, video: str) -> float | None:
+        """Seconds that the cells of a video's curves cover; None where nothing tells."""
+        with self._reading:
+            place = self._places.get(video)
+        return None if place is None else place.span
+
+    def _read_pyramid(self, video: str) -> Pyramid | None:
+        if not self.has_curves:
+            return None
+        with self._reading:
+            scores = self._scores
+            return Pyramid(np.asarray(scores.read(video))) if video in scores else None
+
+    def _read_candidates(self, video: str) -> tuple[Candidates, ...]:
+        with self._reading:
+            place = self._places.get(video)
+        if self.run is None or place is None:
+            raise ResultError(f"{self.name}: no candidates of video {video!r} to suppress anew")
+        return tuple(self.run.candidates(place.batches))
+
+    def found(self, video: str) -> Found:
+        """What the run says of a video, best first."""
+        proposals = self.result.get(video, Proposals.empty())
+        return self._labelled(video, proposals[np.argsort(-proposals.score, kind="stable")])
+
+    def suppressed(self, video: str, config: SoftNmsConfig) -> Found:
+        """What the run would say with other settings of Soft-NMS; the pipeline's own code.
+
+        Raises
+        ------
+        ResultError
+            The run has no candidates of the video.
+        """
+        windows = self._candidates(video)
+        if self.config.mode == "window":
+            return self._labelled(video, self._suppress_recording(video, windows, config))
+        (only,) = windows
+        best = final_proposals(only.proposals, only.confidence, only.seconds, config)
+        return self._labelled(video, best)
+
+    def _suppress_recording(
+        self, video: str, windows: tuple[Candidates, ...], config: SoftNmsConfig
+    ) -> Proposals:
+        pyramid = self.pyramid(video)
+        length = cells(self.config)
+        shown = length if pyramid is None else min(length, pyramid.cells)  # of a short recording
+        fused = [w.proposals.with_score(fuse(w.proposals, w.confidence)) for w in windows]
+        parts = [placed(p, w.offset, w.seconds) for p, w in zip(fused, windows, strict=True)]
+        settings = PipelineConfig(mode="window", tem=self.config.tem, soft_nms=config)
+        return suppress(Proposals.concat(parts), windows[-1].seconds / shown, shown, settings)
+
+    def _labelled(self, video: str, proposals: Proposals) -> Found:
+        with self._reading:
+            detections = self._detections.get(video)
+        if detections is None:
+            return Found(proposals, None)
+        ranked = detections.ranked()
+        names: dict[tuple[float, float], str] = {}  # the best label of each place
+        ends = zip(ranked.segments.start.tolist(), ranked.segments.end.tolist(), strict=True)
+        for place, label in zip(ends, ranked.labels, strict=True):
+            names.setdefault(place, label)
+        places = zip(proposals.start.tolist(), proposals.end.tolist(), strict=True)
+        return Found(proposals, [names.get(place, "") for place in places])

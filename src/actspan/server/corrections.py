@@ -1,0 +1,140 @@
+"""Segments that people corrected, kept in the service's database."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from actspan.errors import ConfigError, DataError
+from actspan.server.database import Database
+
+MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # a video; characters; seconds
+
+Segment = tuple[float, float, str]  # start and end in seconds, label
+
+
+class StaleCorrectionError(DataError):
+    """Somebody else changed a video's corrections meanwhile."""
+
+
+class Correction(NamedTuple):
+    """What a person says is in a video.
+
+    Attributes
+    ----------
+    revision : int
+        Counts the changes; the next change has to name it.
+    segments : tuple of (start, end, label)
+        Seconds, by start.
+    changed : str
+        When, ISO 8601, UTC.
+    """
+
+    revision: int
+    segments: tuple[Segment, ...]
+    changed: str
+
+
+class Corrections:
+    """The corrections of all videos, by id; safe to use from several threads.
+
+    Parameters
+    ----------
+    database : Database
+
+    Examples
+    --------
+    >>> kept = Corrections(Database(Path("actspan-serve")))  # doctest: +SKIP
+    >>> kept.put("video_1", [(12.5, 60.0, "jump")], revision=0).revision  # doctest: +SKIP
+    1
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, video: str) -> Correction | None:
+        """The corrections of a video; None where it was never corrected, or they were removed."""
+        query = "SELECT revision, segments, changed FROM corrections WHERE video = ?"
+        rows = self._database.rows(query, video)
+        return _correction(*rows[0]) if rows and rows[0][1] is not None else None
+
+    def revision(self, video: str) -> int:
+        """How often a video's corrections were changed."""
+        rows = self._database.rows("SELECT revision FROM corrections WHERE video = ?", video)
+        return int(rows[0][0]) if rows else 0
+
+    def ids(self) -> frozenset[str]:
+        """Videos that were corrected."""
+        rows = self._database.rows("SELECT video FROM corrections WHERE segments IS NOT NULL")
+        return frozenset(str(row[0]) for row in rows)
+
+    def all(self) -> dict[str, Correction]:
+        """The corrections of every video that was corrected, by id."""
+        rows = self._database.rows(
+            "SELECT video, revision, segments, changed FROM corrections "
+            "WHERE segments IS NOT NULL ORDER BY video"
+        )
+        return {str(video): _correction(*rest) for video, *rest in rows}
+
+    def put(self, video: str, segments: Sequence[Segment], *, revision: int) -> Correction:
+        """Replace a video's corrections.
+
+        Parameters
+        ----------
+        video : str
+        segments : sequence of (start, end, label)
+            Seconds, in any order; none says that nothing is in the video.
+        revision : int
+            What the change was made on: that of `get`, 0 where there was none.
+
+        Raises
+        ------
+        ConfigError
+            A segment has no length, starts before the video, or its label is too long; or there
+            are too many.
+        StaleCorrectionError
+            It is not the newest revision.
+        """
+        kept = tuple(sorted(_checked(segments)))
+        text = json.dumps(kept, ensure_ascii=True, allow_nan=False)
+        changed = self._write(video, text, revision)
+        return Correction(revision + 1, kept, changed)
+
+    def remove(self, video: str, *, revision: int) -> None:
+        """Forget a video's corrections; raises as `put`."""
+        self._write(video, None, revision)
+
+    def _write(self, video: str, segments: str | None, revision: int) -> str:
+        """Keep the next revision of a video; when that was."""
+        changed = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._database.transaction() as connection:
+            newest = self.revision(video)
+            if revision != newest:
+                raise StaleCorrectionError(
+                    f"corrections of {video!r} are at revision {newest}, not {revision}: somebody "
+                    "else changed them; load them again"
+                )
+            connection.execute(
+                "INSERT OR REPLACE INTO corrections VALUES (?, ?, ?, ?)",
+                (video, revision + 1, segments, changed),
+            )
+        return changed
+
+
+def _checked(segments: Sequence[Segment]) -> Sequence[Segment]:
+    if len(segments) > MOST_SEGMENTS:
+        raise ConfigError(f"{len(segments)} segments; at most {MOST_SEGMENTS} a video")
+    for start, end, label in segments:
+        if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end <= LATEST):
+            raise ConfigError(f"segment [{start:g}, {end:g}] s: 0 <= start < end is needed")
+        if len(label) > LONGEST_LABEL:
+            raise ConfigError(f"a label of {len(label)} characters; at most {LONGEST_LABEL}")
+    return segments
+
+
+def _correction(revision: int, segments: str, changed: str) -> Correction:
+    kept = tuple((float(s), float(e), str(label)) for s, e, label in json.loads(segments))
+    return Correction(revision, kept, changed)

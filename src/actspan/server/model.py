@@ -1,0 +1,127 @@
+"""The model of a service: opened once, its networks and the whole of it behind batchers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from actspan.bundle import NETS, Bundle
+from actspan.config import PipelineConfig, TemConfig
+from actspan.errors import BundleError
+from actspan.pipeline import Job, Pipeline, open_nets
+from actspan.runtime import Session, choose_backend
+from actspan.server.batching import Batcher
+from actspan.server.metrics import Metrics
+from actspan.server.settings import ServeSettings
+from actspan.types import Features, Float32, Proposals
+
+
+class ServedModel:
+    """A bundle that is ready to answer.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        With a PEM and a TEM.
+    settings : ServeSettings
+    metrics : Metrics
+
+    Attributes
+    ----------
+    bundle : Bundle
+    backend : str
+        The runtime that was chosen.
+    sessions : dict of str to Session
+        "tem" and "pem".
+    pipeline : Pipeline
+        On the same sessions.
+    videos, rows : Batcher
+        Of the pipeline, whose groups are lists of Features; and of each network, whose groups are
+        arrays.
+
+    Raises
+    ------
+    BundleError
+        A network is missing.
+    BackendError
+        The runtime is absent or refuses the model.
+    """
+
+    def __init__(self, bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> None:
+        if not (bundle.has_tem and bundle.has_pem):
+            raise BundleError(f"{bundle.path}: a service needs a TEM and a PEM; convert both")
+        self.bundle = bundle
+        self.backend = choose_backend(bundle, settings.backend).name
+        self.pipeline, self.sessions = _open(bundle, self.backend, settings)
+        batching, limits = settings.batching, settings.limits
+        workers = self.pipeline.threads
+        self.videos: Batcher[Sequence[Features], list[Proposals]] = Batcher(
+            "pipeline", self._propose, batching, limits, workers, metrics
+        )
+        self.rows: dict[str, Batcher[Float32, Float32]] = {
+            name: Batcher(name, _rows_of(session), batching, limits, workers, metrics)
+            for name, session in self.sessions.items()
+        }
+
+    @property
+    def config(self) -> PipelineConfig:
+        """Every stage's settings."""
+        return self.bundle.config
+
+    @property
+    def channels(self) -> int:
+        """Of the features that it takes."""
+        return (self.config.tem or TemConfig()).channels
+
+    def _propose(self, groups: Sequence[Sequence[Features]]) -> list[list[Proposals]]:
+        """The pipeline over the videos of several requests."""
+        jobs = [Job("", lambda f=f: f) for group in groups for f in group]  # type: ignore[misc]
+        outcomes = self.pipeline.run(jobs)
+        answers = iter([o.proposals for o in outcomes if o.proposals is not None])
+        return [[next(answers) for _ in group] for group in groups]
+
+    @property
+    def _batchers(self) -> Iterator[Batcher[Any, Any]]:
+        yield self.videos
+        yield from self.rows.values()
+
+    def start(self) -> None:
+        """Begin to answer."""
+        for batcher in self._batchers:
+            batcher.start()
+
+    def close(self) -> None:
+        """Answer what waits, then free the networks."""
+        for batcher in self._batchers:
+            batcher.close()
+        self.pipeline.close()
+
+    @property
+    def takes_videos(self) -> bool:
+        """Whether features can be made of video files: the bundle says how, and PyAV is here."""
+        return self.bundle.features.extraction is not None and find_spec("av") is not None
+
+
+def _open(
+    bundle: Bundle, backend: str, settings: ServeSettings
+) -> tuple[Pipeline, dict[str, Session]]:
+    threads = settings.threads or os.cpu_count() or 1
+    opened = open_nets(bundle, NETS, backend, threads)
+    pipeline = Pipeline(opened["tem"], opened["pem"], bundle.config, threads=threads)
+    return pipeline, {name: opened[name] for name in NETS}
+
+
+def _rows_of(session: Session) -> Callable[[Sequence[Float32]], list[Float32]]:
+    """A network over the rows of several requests."""
+    (name,) = session.input_names
+
+    def run(groups: Sequence[Float32]) -> list[Float32]:
+        rows = groups[0] if len(groups) == 1 else np.concatenate(groups)
+        output = session.run({name: rows})["output"]
+        return np.split(output, np.cumsum([len(group) for group in groups])[:-1])
+
+    return run

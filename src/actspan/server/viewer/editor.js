@@ -1,0 +1,157 @@
+// Corrections of one video: every change is kept for undo, and saved at once.
+
+import * as api from "./api.js";
+
+const copy = (segments) => segments && segments.map((s) => ({ ...s }));
+const sorted = (segments) => segments.sort((a, b) => a.start - b.start || a.end - b.end);
+
+export class Editor extends EventTarget {
+  segments = null; // null: nobody has corrected this video
+  selected = -1;
+  state = ""; // "", "saving", "saved", or what went wrong
+  #revision = 0;
+  #past = [];
+  #future = [];
+  #saving = false;
+  #dirty = false;
+
+  constructor(id, kept) {
+    super();
+    this.id = id;
+    this.#take(kept);
+  }
+
+  #take({ revision, segments }) {
+    Object.assign(this, { segments: copy(segments), selected: -1, state: "" });
+    this.#revision = revision;
+    this.#past = [];
+    this.#future = [];
+    this.#dirty = false;
+  }
+
+  // what the server has now; the way back stays open where nothing is new
+  refresh(kept) {
+    if (!this.unsaved && kept.revision !== this.#revision) this.#take(kept);
+  }
+
+  get unsaved() {
+    return this.#dirty || this.#saving;
+  }
+
+  get canUndo() {
+    return this.#past.length > 0;
+  }
+
+  get canRedo() {
+    return this.#future.length > 0;
+  }
+
+  select(index) {
+    this.selected = index;
+    this.#tell();
+  }
+
+  // returns the place of the new segment
+  add(start, end, label = "") {
+    const made = { start, end, label };
+    return this.#change([...(copy(this.segments) ?? []), made], made);
+  }
+
+  replaceAll(segments) {
+    this.#change(segments.map(({ start, end, label }) => ({ start, end, label: label ?? "" })), null);
+  }
+
+  edit(index, changes) {
+    const next = copy(this.segments);
+    if (Object.entries(changes).every(([key, value]) => next[index][key] === value)) return index;
+    Object.assign(next[index], changes);
+    return next[index].end > next[index].start ? this.#change(next, next[index]) : index;
+  }
+
+  remove(index) {
+    if (!this.segments?.[index]) return;
+    const next = copy(this.segments);
+    next.splice(index, 1);
+    this.#change(next, null);
+  }
+
+  // nobody has corrected this video
+  forget() {
+    if (this.segments !== null) this.#change(null, null);
+  }
+
+  undo() {
+    this.#travel(this.#past, this.#future);
+  }
+
+  redo() {
+    this.#travel(this.#future, this.#past);
+  }
+
+  #travel(from, to) {
+    if (!from.length) return;
+    to.push(this.segments);
+    this.segments = from.pop();
+    this.selected = -1;
+    this.#changed();
+  }
+
+  #change(segments, chosen) {
+    this.#past.push(this.segments);
+    this.#future = [];
+    this.segments = segments && sorted(segments);
+    this.selected = chosen ? this.segments.indexOf(chosen) : -1;
+    this.#changed();
+    return this.selected;
+  }
+
+  #changed() {
+    this.#dirty = true;
+    this.#tell();
+    this.save();
+  }
+
+  // the newest state, never two requests at a time
+  async save() {
+    if (this.#saving) return;
+    this.#saving = true;
+    this.#say("saving");
+    try {
+      while (this.#dirty) {
+        this.#dirty = false;
+        const kept = this.segments
+          ? await api.saveCorrections(this.id, this.#revision, this.segments)
+          : await api.forgetCorrections(this.id, this.#revision);
+        this.#revision = kept.revision;
+      }
+      this.#saving = false;
+      this.#say("saved");
+    } catch (error) {
+      this.#saving = false;
+      this.#dirty = true;
+      await this.#failed(error);
+    }
+  }
+
+  async #failed(error) {
+    let told = error.message;
+    if (error.status === 409) {
+      try {
+        this.#take(await api.readCorrections(this.id));
+        told = "Somebody else changed these corrections; the newest ones are shown.";
+      } catch {
+        // told the first reason; saving is tried again with the next change
+      }
+    }
+    this.#say(told);
+  }
+
+  #say(state) {
+    this.state = state;
+    this.#tell();
+  }
+
+  #tell() {
+    this.dispatchEvent(new Event("change"));
+  }
+}

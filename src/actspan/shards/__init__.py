@@ -1,0 +1,39 @@
+"""A run in parts: planned, computed by whichever engine, committed shard by shard, put together.
+
+    plan.py      which videos, cut into shards, and what the answer hangs on
+    records.py   a shard's bytes, with checksums
+    places.py    where shards lie: a folder, or an object store
+    store.py     shards that are whole or absent
+    compute.py   from a plan and a pipeline to a shard's content
+
+An engine (threads here, workers elsewhere) computes the shards that `ShardStore.committed` lacks:
+
+    results = compute_shard(plan, number, pipeline, work)     # anywhere
+    store.commit(number, encode_shard(plan, number, results))  # there, or here from bytes
+"""
+
+from actspan.shards.compute import Work, compute_missing, compute_shard, in_order
+from actspan.shards.places import Folder, Place
+from actspan.shards.plan import SHARD_SIZES, Plan, Stamp, origin_of
+from actspan.shards.records import Result, decode_shard, encode_shard
+from actspan.shards.store import ShardStore, Survey, clear, open_place
+
+__all__ = [
+    "SHARD_SIZES",
+    "Folder",
+    "Place",
+    "Plan",
+    "Result",
+    "ShardStore",
+    "Stamp",
+    "Survey",
+    "Work",
+    "clear",
+    "compute_missing",
+    "compute_shard",
+    "decode_shard",
+    "encode_shard",
+    "in_order",
+    "open_place",
+    "origin_of",
+]

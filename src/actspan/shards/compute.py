@@ -1,0 +1,104 @@
+"""From a plan and a pipeline to the content of shards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from actspan.data.problems import Problem
+from actspan.errors import ResultError
+from actspan.pipeline import BATCH, Job, Lost, Outcome, Pipeline
+from actspan.shards.plan import Plan
+from actspan.shards.records import Result, encode_shard
+from actspan.shards.store import ShardStore
+
+
+class Work(Protocol):
+    """How videos are opened, and what becomes of one that cannot be."""
+
+    def job(self, video: str) -> Job:
+        """The job of one video of the plan."""
+        ...
+
+    def lose(self, lost: Lost) -> Problem:
+        """Note a video that could not be read, or raise where that shall stop the run."""
+        ...
+
+
+def compute_shard(
+    plan: Plan, number: int, pipeline: Pipeline, work: Work, *, batch: int = BATCH
+) -> Iterator[Result]:
+    """All results of a shard's videos, in order, as they come.
+
+    They depend on the plan and the model alone: whoever computes them, they encode to the same
+    bytes.
+
+    Raises
+    ------
+    DataError
+        A video could not be read, and `work` does not let it pass.
+    """
+    videos = plan.ids(number)
+    return _shard(videos, _results(videos, pipeline, work, batch))
+
+
+def compute_missing(
+    store: ShardStore, missing: Iterable[int], pipeline: Pipeline, work: Work, *, batch: int = BATCH
+) -> Iterator[int]:
+    """Compute shards here, one after the other, and commit each; yields their numbers.
+
+    The videos of all shards pass through the pipeline in one stream, so that no worker waits where
+    one shard ends and the next begins.
+
+    Raises
+    ------
+    DataError
+        As `compute_shard`; the shards before it are committed.
+    """
+    plan, missing = store.plan, list(missing)
+    videos = (video for number in missing for video in plan.ids(number))
+    results = _results(videos, pipeline, work, batch)
+    for number in missing:
+        shard = _shard(plan.ids(number), results)
+        store.commit(number, encode_shard(plan, number, shard))
+        yield number
+
+
+def in_order(plan: Plan, done: Iterable[int], finished: Iterator[int]) -> Iterator[int]:
+    """All shards of a plan in order, each as soon as it and those before it are there.
+
+    Parameters
+    ----------
+    done : iterable of int
+        Shards that are there.
+    finished : iterator of int
+        Shards that are being computed: their numbers, in whichever order they are committed.
+    """
+    there = set(done)
+    for number in range(len(plan)):
+        while number not in there:
+            there.add(next(finished))
+        there.discard(number)
+        yield number
+
+
+def _results(videos: Iterable[str], pipeline: Pipeline, work: Work, batch: int) -> Iterator[Result]:
+    for result in pipeline.attempt(map(work.job, videos), batch=batch):
+        yield work.lose(result) if isinstance(result, Lost) else result
+
+
+def _shard(videos: tuple[str, ...], results: Iterator[Result]) -> Iterator[Result]:
+    """Draw the results of these videos, and no more."""
+    expected = iter(videos)
+    video = next(expected, None)
+    while video is not None:
+        result = next(results, None)
+        if result is None or _video(result) != video:
+            raise ResultError(f"video {video!r}: no result came of it")
+        yield result
+        if isinstance(result, Problem) or result.proposals is not None:
+            video = next(expected, None)
+
+
+def _video(result: Result) -> str:
+    return result.id if isinstance(result, Outcome) else result.video

@@ -1,0 +1,250 @@
+"""`actspan annotate export`: to annotation tools and players, and back by `annotate convert`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from actspan import Proposals, Video
+from actspan.cli import annotate, main
+from actspan.data.annotations import FORMS, read_annotations, write_annotations
+from actspan.data.detections import Detections, write_detections
+from actspan.data.results import write_result
+from actspan.files import sha256
+from actspan.run import write_info
+from tests.data.annotation_files import write_elan
+from tests.report.runs import made_up_videos, write_made_up_run, write_truth
+
+FOUND = {
+    "clip": Proposals([1.0, 0.5, 6.0], [4.0, 5.0, 8.25], [0.5, 0.9, 0.125]),
+    "other": Proposals([0.0], [2.0], [0.25]),
+}
+ADDRESS = "/data/local-files/?d=my videos/{id}.mp4"
+
+
+def export(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["annotate", "export", *map(str, arguments)])
+
+
+def good(*arguments: object) -> Result:
+    done = export(*arguments)
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def bad(*arguments: object) -> str:
+    done = export(*arguments)
+    assert done.exit_code == 1, done.output
+    assert "Traceback" not in done.stderr
+    return " ".join(done.stderr.split())
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Path:
+    write_result(tmp_path / "result.json", FOUND)
+    return tmp_path / "result.json"
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    folder = tmp_path / "media" / "day 1"
+    folder.mkdir(parents=True)
+    for name in ("clip.mp4", "v_other.MKV"):
+        (folder / name).touch()
+    return tmp_path / "media"
+
+
+def test_best_proposals_to_elan_and_corrected_back(
+    result: Path, videos: Path, tmp_path: Path
+) -> None:
+    sessions = tmp_path / "sessions"
+    done = good(result, sessions, "--to", "elan", "--top", 2, "--videos", videos)
+    assert (
+        done.stdout
+        == f"elan: 3 proposals of 2 videos\nwritten: {sessions}/clip.eaf, {sessions}/other.eaf\n"
+    )
+    clip = (sessions / "clip.eaf").read_text()
+    assert 'RELATIVE_MEDIA_URL="../media/day 1/clip.mp4"' in clip
+    assert clip.index(">0.9<") < clip.index(">0.5<")
+    assert ">0.125<" not in clip
+    # what a person does: one label, one boundary
+    clip = clip.replace(">action<", ">jump<").replace('TIME_VALUE="4000"', 'TIME_VALUE="4321"')
+    (sessions / "clip.eaf").write_text(clip)
+    corrected = convert(sessions, tmp_path / "annotations.json", "--rename-subset", "=training")
+    assert {v.id: sorted(v.instances()) for v in corrected} == {
+        "clip": [(0.5, 5.0, "jump"), (1.0, 4.321, "jump")],
+        "other": [(0.0, 2.0, "action")],
+    }
+
+
+def convert(source: Path, target: Path, *options: str) -> tuple[Video, ...]:
+    arguments = ["annotate", "convert", str(source), str(target), *options]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    return read_annotations(target).videos
+
+
+def test_what_the_set_knows_goes_along_and_comes_back(result: Path, tmp_path: Path) -> None:
+    known = [Video("clip", 60.0, "validation", fps=8.0), Video("other", 9.0, "training")]
+    write_annotations(tmp_path / "known.json", known)
+    good(result, tmp_path / "vtt", "--to", "vtt", "--durations", tmp_path / "known.json",
+         "--subset", "validation")  # fmt: skip
+    (video,) = convert(tmp_path / "vtt", tmp_path / "back.json")
+    assert (video.id, video.duration, video.subset, video.fps) == ("clip", 60.0, "validation", 8.0)
+
+
+def test_of_a_run_the_set_is_known(tmp_path: Path) -> None:
+    videos = made_up_videos(4)
+    truth = write_truth(tmp_path / "set", videos)
+    run = write_made_up_run(tmp_path / "run", videos, seed=1)
+    checksum = sha256(truth / "annotations.json")
+    write_info(run, {"dataset": {"path": str(truth), "annotations_sha256": checksum}})
+    good(run, tmp_path / "x.csv", "--to", "csv", "--top", 1)
+    found = {video.id: video for video in read_annotations(tmp_path / "x.csv").videos}
+    assert found
+    for video in videos:
+        assert (found[video.id].duration, found[video.id].subset) == (video.duration, video.subset)
+
+
+def test_predictions_for_label_studio(result: Path, tmp_path: Path) -> None:
+    tasks = tmp_path / "tasks.json"
+    answer = json.loads(
+        good(result, tasks, "--to", "labelstudio", "--min-score", 0.3, "--label", "jump",
+             "--videos", ADDRESS, "--json").stdout
+    )  # fmt: skip
+    assert answer == {
+        "what": "proposals",
+        "videos": 2,
+        "instances": 2,
+        "files": [str(tasks), str(tmp_path / "tasks.xml")],
+        "problems": [],
+    }
+    clip, other = json.loads(tasks.read_text())
+    assert clip["data"]["video"] == "/data/local-files/?d=my videos/clip.mp4"
+    (prediction,) = clip["predictions"]
+    assert [region["score"] for region in prediction["result"]] == [0.9, 0.5]
+    assert {label for r in prediction["result"] for label in r["value"]["timelinelabels"]} == {
+        "jump"
+    }
+    assert other["predictions"][0]["result"] == []
+    assert 'value="jump"' in (tmp_path / "tasks.xml").read_text()
+
+
+def test_an_id_stays_within_its_place_in_an_address(tmp_path: Path) -> None:
+    write_result(tmp_path / "r.json", {"../../x?y": FOUND["other"]})
+    good(tmp_path / "r.json", tmp_path / "t.json", "--to", "labelstudio", "--videos", "h/{id}.mp4")
+    (task,) = json.loads((tmp_path / "t.json").read_text())
+    assert task["data"]["video"] == "h/..%2F..%2Fx%3Fy.mp4"
+    assert task["data"]["actspan_id"] == "../../x?y"
+
+
+def test_detections_come_with_their_labels(result: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    result.rename(run / "result.json")
+    good(run, tmp_path / "plain.csv", "--to", "csv")
+    assert read_annotations(tmp_path / "plain.csv").videos[0].labels == ("action",) * 3
+    labels = {"clip": ["jump", "run", "run"], "other": ["jump"]}
+    found = {name: Detections.of(p, labels[name]) for name, p in FOUND.items()}
+    write_detections(run / "detections.json", found)
+    assert "detections of 2" in good(run, tmp_path / "x.csv", "--to", "csv", "--top", 2).stdout
+    clip, other = read_annotations(tmp_path / "x.csv").videos
+    assert list(clip.instances()) == [(0.5, 5.0, "run"), (1.0, 4.0, "jump")]
+    assert list(other.instances()) == [(0.0, 2.0, "jump")]
+
+
+def test_annotations_of_any_form(tmp_path: Path) -> None:
+    write_elan(tmp_path / "clip.eaf", {"t": [(1.0, 2.0, "jump")]}, media="clip.mp4")
+    good(tmp_path / "clip.eaf", tmp_path / "out.csv", "--to", "csv")
+    assert (tmp_path / "out.csv").read_text() == (
+        "video,start,end,label,subset,duration\nclip,1.0,2.0,jump,,\n"
+    )
+
+
+def test_nothing_is_replaced_unasked(result: Path, tmp_path: Path) -> None:
+    good(result, tmp_path / "vtt", "--to", "vtt")
+    (tmp_path / "vtt" / "other.vtt").unlink()
+    assert "clip.vtt is there already; --force replaces" in bad(
+        result, tmp_path / "vtt", "--to", "vtt"
+    )
+    assert not (tmp_path / "vtt" / "other.vtt").exists()
+    good(result, tmp_path / "vtt", "--to", "vtt", "--force")
+    assert (tmp_path / "vtt" / "other.vtt").exists()
+
+
+def test_videos_that_are_not_there(result: Path, videos: Path, tmp_path: Path) -> None:
+    (videos / "day 1" / "clip.mp4").unlink()
+    arguments = (result, tmp_path / "out", "--to", "elan", "--videos", videos)
+    assert "no video of this name" in bad(*arguments)
+    assert not (tmp_path / "out").exists()
+    assert "went on without 1" in good(*arguments, "--on-error", "skip").stderr
+    assert [f.name for f in (tmp_path / "out").iterdir()] == ["other.eaf"]
+
+
+BAD = [
+    pytest.param(["--to", "labelstudio"], "{id} for the video's id", id="no-address"),
+    pytest.param(
+        ["--to", "labelstudio", "--videos", "media"], "an address, not a folder", id="no-folder"
+    ),
+    pytest.param(["--to", "csv", "--videos", "media"], "csv does not say where", id="no-place"),
+    pytest.param(["--to", "vtt", "--subset", "test"], "no video in subset 'test'", id="no-subset"),
+    pytest.param(["--to", "elan", "--videos", "nowhere"], "no such file or folder", id="nowhere"),
+]
+
+
+@pytest.mark.parametrize(("options", "what"), BAD)
+def test_what_cannot_be_is_one_line(
+    options: list[str], what: str, result: Path, videos: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert what in bad(result, tmp_path / "out", *options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_is_no_folder(result: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    assert "is a file; elan has a file a video" in bad(result, tmp_path / "out", "--to", "elan")
+
+
+def test_annotations_have_no_scores(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a,1,2,x\n")
+    assert "no scores" in bad(tmp_path / "a.csv", tmp_path / "out", "--to", "vtt", "--top", 3)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ('{"results": {}}', "holds no videos"),
+        ('{"results": {"a": [{"score": 1}]}}', "every entry needs a score and a segment"),
+        ('{"results": {"a": [', "was it cut off?"),
+        (
+            '{"results": {"a": [{"score": 1, "segment": [0, 1], "label": "x"}, {"score": 1, '
+            '"segment": [0, 1]}]}}',
+            "label",
+        ),
+        ('{"results": {"a": [{"score": 1, "segment": [2, 1]}]}}', "without length"),
+    ],
+    ids=["empty", "entry", "cut", "half-labelled", "backwards"],
+)
+def test_bad_results_are_refused(content: str, what: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(content)
+    assert what in bad(tmp_path / "result.json", tmp_path / "out", "--to", "vtt")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_choices_are_the_forms_for_tools() -> None:
+    assert set(annotate._HANDED_OUT) == {
+        form.name for form in FORMS.values() if form.encode is not None
+    } - {"activitynet"}
+
+
+def test_every_option_says_what_it_does() -> None:
+    help_text = CliRunner().invoke(main, ["annotate", "export", "--help"]).output
+    assert "actspan annotate export" in help_text.partition("Example:")[2]
+    options = [p for p in annotate.export.params if isinstance(p, click.Option)]
+    assert all(option.help for option in options)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actspan import errors
+from actspan.cluster.jobs import _Actor, _named, work_through
+from actspan.errors import ClusterError
+from tests.cluster.conftest import WORKERS
+from tests.cluster.workers import Failing, Killed
+
+# Ray warns of its own
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+
+@pytest.mark.slow
+def test_what_a_killed_worker_had_in_hand_is_done_again(ray: Any, tmp_path: Path) -> None:
+    found = dict(work_through(Killed(tmp_path, frozenset({3, 7})), range(12), WORKERS))
+    assert found == {number: number * number for number in range(12)}
+    assert (tmp_path / "killed-3").exists()
+
+
+@pytest.mark.slow
+def test_work_that_kills_every_worker_is_given_up(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actspan.cluster.jobs._PASSES", 1)
+    job = Killed(tmp_path, frozenset({0}), always=True)
+    with pytest.raises(ClusterError, match=r"lost 1 times over .* \(number 0 first\)"):
+        list(work_through(job, [0], WORKERS))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "message"),
+    [
+        pytest.param("ours", "FeatureError", "video.npy: the file is empty", id="by name"),
+        pytest.param(
+            "other", "ClusterError", "a worker failed: ZeroDivisionError: not ours", id="a bug"
+        ),
+    ],
+)
+def test_errors_are_answers(kind: str, name: str, message: str) -> None:
+    answer = _Actor(Failing(kind))({"number": [5]})
+    assert answer == {"number": [5], "answer": ["null"], "kind": [name], "message": [message]}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("StoreError", errors.StoreError),
+        ("MissingExtraError", errors.MissingExtraError),
+        ("DatasetError", errors.ActSpanError),
+        ("sys", errors.ActSpanError),
+    ],
+)
+def test_answers_are_errors_again(name: str, kind: type[Exception]) -> None:
+    assert type(_named(name)("what was said")) is kind

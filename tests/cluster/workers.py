@@ -1,0 +1,45 @@
+"""Workers that misbehave, for tests; they have to be importable where workers run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from actspan.errors import FeatureError
+
+
+@dataclass(frozen=True)
+class Killed:
+    """Dies by SIGKILL at some numbers, the first time or always; marks what it has done."""
+
+    folder: Path
+    at: frozenset[int]
+    always: bool = False
+
+    def __call__(self) -> Killed:
+        return self
+
+    def do(self, number: int) -> int:
+        mark = self.folder / f"killed-{number}"
+        if number in self.at and (self.always or not mark.exists()):
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        (self.folder / f"done-{number}").touch()
+        return number * number
+
+
+@dataclass(frozen=True)
+class Failing:
+    """Raises."""
+
+    error: str
+
+    def __call__(self) -> Failing:
+        return self
+
+    def do(self, number: int) -> None:
+        if self.error == "ours":
+            raise FeatureError("video.npy: the file is empty")
+        raise ZeroDivisionError("not ours")

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actspan import evaluate_recall
+from actspan.errors import ActSpanError, ResultError
+from actspan.evaluation.sharded import evaluate_shards, is_sharded
+from actspan.proposing import Request, propose_dataset
+from actspan.shards import Folder, ShardStore
+from tests.made_up import write_bundle, write_dataset
+
+
+@pytest.fixture(scope="module")
+def partial(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has computed everything, and failed to write the answer."""
+    folder = tmp_path_factory.mktemp("sharded")
+    write_bundle(folder / "bundle")
+    write_dataset(folder / "set", videos=20)
+    request = Request(folder / "bundle", folder / "set", folder / "run.json", shard_size=3)
+
+    def fail(what: str, done: int, total: int) -> None:
+        if (what, done) == ("propose", total):
+            raise ActSpanError("full disk")
+
+    with pytest.raises(ActSpanError, match="full disk"):
+        propose_dataset(request, fail)
+    propose_dataset(Request(request.model, request.dataset, folder / "whole.json"))
+    return folder
+
+
+@pytest.mark.parametrize("subset", ["validation", None])
+@pytest.mark.parametrize("budget", [5, 100])
+def test_shards_count_like_the_whole(partial: Path, subset: str | None, budget: int) -> None:
+    options = {"subset": subset, "max_proposals": budget, "blocked": ["video1"]}
+    whole = evaluate_recall(partial / "set", partial / "whole.json", **options)  # type: ignore[arg-type]
+    parts = evaluate_shards(partial / "set", partial / "run.json.partial", **options)  # type: ignore[arg-type]
+    for name in ("recall", "average_recall", "proposals_per_video"):
+        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
+    assert parts.summary() == whole.summary()
+    assert (parts.videos, parts.instances, parts.proposals, parts.missing, sorted(parts.extra)) == (
+        whole.videos,
+        whole.instances,
+        whole.proposals,
+        whole.missing,
+        sorted(whole.extra),
+    )
+
+
+def test_videos_of_shards_that_are_missing_are_named(partial: Path) -> None:
+    folder = Folder(partial / "run.json.partial")
+    store = ShardStore.find(folder)
+    assert store is not None
+    name = next(n for n in sorted(folder.names()) if n.endswith(".shard"))
+    data = (folder.path / name).read_bytes()
+    (folder.path / name).unlink()
+    try:
+        found = evaluate_shards(partial / "set", folder.path, subset=None)
+        assert found.missing == store.plan.ids(0)
+    finally:
+        (folder.path / name).write_bytes(data)
+
+
+def test_what_is_no_unfinished_run(tmp_path: Path) -> None:
+    assert not is_sharded(tmp_path)
+    assert is_sharded("s3://bucket/run.partial")
+    with pytest.raises(ResultError, match="no unfinished run is there"):
+        evaluate_shards([], tmp_path)

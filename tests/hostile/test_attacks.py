@@ -1,0 +1,334 @@
+"""Attacks on one format each: what they do must be refused, and the message must say it."""
+
+from __future__ import annotations
+
+import collections
+import io
+import json
+import pickle
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from actspan import PemConfig
+from actspan.nets.pem import Pem
+from fuzz.seeds import write_seeds
+from tests.data.annotation_files import write_elan
+from tests.hostile.guard import Guard
+
+Write = Callable[[Path], object]
+HUGE = 10**12
+
+
+def npy(header: str, *, version: int = 1, data: bytes = b"") -> bytes:
+    text = header.encode()
+    size = struct.pack("<H" if version == 1 else "<I", len(text))
+    return b"\x93NUMPY" + bytes([version, 0]) + size + text + data
+
+
+def header(shape: object, descr: object = "<f4") -> bytes:
+    return npy(
+        repr({"descr": descr, "fortran_order": False, "shape": shape}) + "\n", data=bytes(64)
+    )
+
+
+def raw(data: bytes) -> Write:
+    return lambda path: path.write_bytes(data)
+
+
+def npz(**members: bytes) -> Write:
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in members.items():
+                archive.writestr(name.replace("__", "."), data)
+
+    return write
+
+
+def twice(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.npy", header((4, 4)))
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a.npy", header((4, 4)))
+
+
+def packed(method: int) -> Write:
+    def write(path: Path) -> None:
+        with zipfile.ZipFile(path, "w", method) as archive:
+            archive.writestr("a.npy", header((4, 4)))
+
+    return write
+
+
+def bomb(path: Path) -> None:
+    """300 MB of zeros in 1.3 MB."""
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("a.npy", "w") as stream,
+    ):
+        stream.write(npy(repr({"descr": "<f4", "fortran_order": False, "shape": (75_000, 1024)})))
+        for _ in range(300):
+            stream.write(bytes(1_024_000))
+
+
+def lying(path: Path) -> None:
+    """A member that says it is small; its data go on."""
+    data = header((1024, 1024)) + bytes(2**22)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", data)
+    size, said = struct.pack("<I", len(data)), struct.pack("<I", 192)
+    path.write_bytes(path.read_bytes().replace(size, said))
+
+
+def hdf5(make: Callable[[Any, Path], object]) -> Write:
+    def write(path: Path) -> None:
+        other = path.with_name("secret.h5")
+        with h5py.File(other, "w") as file:
+            file["secret"] = np.ones((4, 4))
+        with h5py.File(path, "w") as file:
+            make(file, other)
+
+    return write
+
+
+def unwritten(file: Any, other: Path) -> None:
+    file.create_dataset("a", (HUGE, 1000), "f4", chunks=(1000, 1000))
+
+
+def external_storage(file: Any, other: Path) -> None:
+    file.create_dataset("a", (4, 4), "f4", external=[(str(other), 0, h5py.h5f.UNLIMITED)])
+
+
+def virtual(file: Any, other: Path) -> None:
+    layout = h5py.VirtualLayout((4, 4), "f8")
+    layout[:] = h5py.VirtualSource(str(other), "secret", (4, 4))
+    file.create_virtual_dataset("a", layout)
+
+
+def external_link(file: Any, other: Path) -> None:
+    file["a"] = h5py.ExternalLink(str(other), "secret")
+
+
+def circle(file: Any, other: Path) -> None:
+    group = file.create_group("g")
+    group["again"] = file["g"]
+    group["root"] = file["/"]
+
+
+class Reduce:
+    def __init__(self, function: Any, *arguments: Any) -> None:
+        self._what = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self._what
+
+
+def state_with(value: Any) -> Write:
+    """A checkpoint of a PEM with something else beside its weights, in the old form."""
+
+    def write(path: Path) -> None:
+        torch.save(
+            {"state_dict": dict(Pem(PemConfig(hidden=6)).state_dict()), "x": value},
+            path,
+            _use_new_zipfile_serialization=False,
+        )
+
+    return write
+
+
+def deflated(path: Path) -> None:
+    plain = io.BytesIO()
+    torch.save(dict(Pem(PemConfig(hidden=6)).state_dict()), plain)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for member in source.infolist():
+            out.writestr(member.filename, source.read(member))
+
+
+def shared(path: Path) -> None:
+    """Ten thousand names for one tensor of a megabyte: ten gigabytes when copied."""
+    weight = torch.zeros(2**18)
+    state = {f"fc{i}.weight": weight for i in range(10_000)}
+    torch.save(collections.OrderedDict(state), path)
+
+
+def doubled(levels: int) -> Any:
+    import _codecs
+
+    value: Any = "aa"
+    for _ in range(levels):
+        value = Reduce(_codecs.encode, value, "hex_codec")
+    return value
+
+
+def candidates(**options: Any) -> Write:
+    """A file of candidates, written with other options than ours."""
+
+    def write(path: Path) -> None:
+        with pa.ipc.open_file(pa.py_buffer(_good_candidates(path))) as reader:
+            schema, batch = reader.schema, reader.get_batch(0)
+        written = pa.ipc.IpcWriteOptions(**options)
+        with pa.ipc.new_file(str(path), schema, options=written) as writer:
+            writer.write_batch(batch)
+
+    return write
+
+
+def wide_lists(path: Path) -> None:
+    """Lists that end far outside their values."""
+    good = _good_candidates(path)
+    bounds = struct.pack("<ii", 0, 2)
+    assert bounds in good
+    path.write_bytes(good.replace(bounds, struct.pack("<ii", 0, 2**30)))
+
+
+def block_elsewhere(path: Path) -> None:
+    """A footer that says that the first record batch begins before the file."""
+    good = _good_candidates(path)
+    (size,) = struct.unpack("<i", good[-10:-6])
+    begin, footer, end = good[: -10 - size], good[-10 - size : -10], good[-10:]
+    offset = begin.index(b"\xff\xff\xff\xff", 16)  # of the message behind the schema
+    told = struct.pack("<q", offset)
+    assert told in footer
+    path.write_bytes(begin + footer.replace(told, struct.pack("<q", -(2**61))) + end)
+
+
+def _good_candidates(path: Path) -> bytes:
+    folder = path.parent / "seeds"
+    write_seeds("store", folder)
+    (good,) = (data for s in folder.iterdir() if (data := s.read_bytes())[:1] == b"\x01")
+    return good[1:]
+
+
+def laughs(path: Path) -> None:
+    """Entities that expand to a billion times what they are."""
+    lines = [f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10)]
+    write_elan(
+        path,
+        {"t": [(1, 2, "")]},
+        media="a.mp4",
+        head=f'<!DOCTYPE x [<!ENTITY l0 "ha">{"".join(lines)}]>',
+    )
+
+
+def foreign_entity(path: Path) -> None:
+    head = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>'
+    write_elan(path, {"t": [(1, 2, "")]}, media="a.mp4", head=head)
+
+
+def outside(location: str, **more: str) -> Write:
+    """A graph whose weights lie in another file."""
+
+    def write(path: Path) -> None:
+        import onnx
+
+        write_seeds("onnx", path.parent / "seeds")
+        model = onnx.load_from_string((path.parent / "seeds" / "seed00").read_bytes()[1:])
+        (path.parent.parent / "secret.bin").write_bytes(bytes(4096))
+        tensor = model.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in {"location": location, **more}.items():
+            tensor.external_data.add(key=key, value=value)
+        path.write_bytes(model.SerializeToString())
+
+    return write
+
+
+def foreign_names(path: Path) -> None:
+    """A graph whose sizes have names that are not UTF-8."""
+    write_seeds("onnx", path.parent / "seeds")
+    good = (path.parent / "seeds" / "seed00").read_bytes()[1:]
+    assert b"length" in good
+    path.write_bytes(good.replace(b"length", b"leng\xff\xff"))
+
+
+def settings(text: str) -> Write:
+    return raw(text.encode())
+
+
+def manifest(**changes: object) -> Write:
+    """A store's manifest with other values."""
+    values = {"format": 1, "dtype": '"float32"', "channels": 3, **changes}
+    return settings("".join(f"{key} = {value}\n" for key, value in values.items()))
+
+
+def journal(video: str) -> Write:
+    entry = {"video": video, "source": "x", "size": 1, "modified": 1, "settings": "s"}
+    return raw(json.dumps({**entry, "seconds": 1.0, "fps": 25.0}).encode() + b"\n")
+
+
+CASES: list[tuple[str, str, str, Write, str]] = [
+    ("arrays", "x.npy", "pickle", raw(pickle.dumps([1])), "not an array file"),
+    ("arrays", "x.npy", "a zip file", npz(a__npy=header((4, 4))), "not an array file"),
+    ("arrays", "x.npy", "huge shape", raw(header((HUGE, 400))), "shorter than its header"),
+    ("arrays", "x.npy", "shape beyond int64", raw(header((10**30, 2))), "shorter than its header"),
+    ("arrays", "x.npy", "negative shape", raw(header((-4, -4))), "shape (-4, -4)"),
+    ("arrays", "x.npy", "objects", raw(header((2, 2), "|O")), "Python objects"),
+    ("arrays", "x.npy", "records", raw(header((2, 2), [("a", "<f4")])), "not numbers"),
+    ("arrays", "x.npy", "wide type", raw(header((2, 2), "|V1000000000")), "not numbers"),
+    ("arrays", "x.npy", "deep header", raw(npy("(" * 9000)), "header is damaged"),
+    ("arrays", "x.npy", "open string", raw(npy("{'descr': '''")), "header is damaged"),
+    ("arrays", "x.npy", "enormous header", raw(npy("{" * 10**6, version=2)), "header is damaged"),
+    ("arrays", "x.npz", "bomb", bomb, "would expand to 307,"),
+    ("arrays", "x.npz", "lying size", lying, "archive is damaged"),
+    ("arrays", "x.npz", "same name twice", twice, "two members of one name"),
+    ("arrays", "x.npz", "no array", npz(a__txt=b"hello"), "not an array file"),
+    ("arrays", "x.npz", "huge shape", npz(a__npy=header((HUGE, 4))), "shorter than its header"),
+    ("arrays", "x.npz", "bzip2", packed(zipfile.ZIP_BZIP2), "compressed by another program"),
+    ("arrays", "scores.npz", "huge shape", npz(a__npy=header((3, HUGE))), "shorter than its"),
+    ("arrays", "scores.npz", "one number", npz(a__npy=header(())), "(3, T) is needed"),
+    ("arrays", "x.csv", "no room", raw(b"a," * 10**4 + b"\n" * 10**6), "x.csv"),
+    ("arrays", "x.csv", "NaN", raw(b"1,nan\n2,3\n"), "empty or NaN"),
+    ("arrays", "x.csv", "open quote", raw(b'1,2\n"' + b"3" * 10**6), "cannot be read"),
+    ("hdf5", "x.h5", "never written", hdf5(unwritten), "would expand to"),
+    ("hdf5", "x.h5", "external storage", hdf5(external_storage), "lies in another file"),
+    ("hdf5", "x.h5", "virtual", hdf5(virtual), "lies in another file"),
+    ("hdf5", "x.h5", "external link", hdf5(external_link), "holds no arrays"),
+    ("hdf5", "x.h5", "groups in a circle", hdf5(circle), "holds no arrays"),
+    ("checkpoint", "x.pth.tar", "code", state_with(Reduce(print, 1)), "it names"),
+    ("checkpoint", "x.pth.tar", "bytearray", state_with(Reduce(bytearray, HUGE)), "bytearray"),
+    ("checkpoint", "x.pth.tar", "empty tensor", state_with(Reduce(torch.Tensor, HUGE)), "Tensor"),
+    ("checkpoint", "x.pth.tar", "doubled text", state_with(doubled(60)), "_codecs.encode"),
+    ("checkpoint", "x.pth.tar", "deflated", deflated, "is compressed"),
+    ("checkpoint", "x.pth.tar", "one tensor, many names", shared, "more than the file"),
+    ("store", "candidates.arrow", "offsets", wide_lists, "cannot be read"),
+    ("store", "candidates.arrow", "block elsewhere", block_elsewhere, "out of the file"),
+    ("store", "candidates.arrow", "zstd", candidates(compression="zstd"), "compressed"),
+    ("bundle", "store.toml", "huge channels", manifest(channels=HUGE), "channels"),
+    ("bundle", "store.toml", "huge length", manifest(length=HUGE), "length"),
+    ("bundle", "dataset.toml", "NaN", settings("[features]\nstride_seconds = nan\n"), "NaN"),
+    ("bundle", "dataset.toml", "infinity", settings("[features]\nfps = inf\n"), "infinity"),
+    ("annotations", "x.eaf", "billion laughs", laughs, "document type declaration"),
+    ("annotations", "x.eaf", "foreign entity", foreign_entity, "document type declaration"),
+    ("documents", "extracted.jsonl", "a path", journal("../../x"), "can be no video's name"),
+    ("documents", "extracted.jsonl", "NUL", journal("a\0b"), "can be no video's name"),
+    ("onnx", "session.onnx", "names", foreign_names, "not UTF-8"),
+    ("onnx", "session.onnx", "weights above", outside("../secret.bin"), "refuses it"),
+    ("onnx", "session.onnx", "weights elsewhere", outside("/etc/passwd"), "refuses it"),
+    ("onnx", "tem.onnx", "weights above", outside("../secret.bin"), "not an ONNX file"),
+    ("onnx", "tem.onnx", "weights elsewhere", outside("/etc/passwd"), "not an ONNX file"),
+]
+
+
+@pytest.mark.parametrize(
+    ("target", "file", "write", "message"),
+    [pytest.param(t, f, w, m, id=f"{f}: {name}") for t, f, name, w, m in CASES],
+)
+def test_refused_by_name(
+    target: str, file: str, write: Write, message: str, guard: Guard, tmp_path: Path
+) -> None:
+    path = tmp_path / "in" / file
+    path.parent.mkdir()
+    write(path)
+    answer = guard.read(target, file, path)
+    assert answer.ours, f"{answer.error}: {answer.message}"
+    assert message in answer.message
+    assert str(path.parent) in answer.message

@@ -1,0 +1,58 @@
+"""Small models, a service of them, and a browser for the tests of the viewer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.made_up import CHANNELS, STRIDE, write_bundle
+
+pytest.importorskip("fastapi", reason="needs the extra 'server'")
+
+from fastapi.testclient import TestClient
+
+from actspan import Bundle, Pipeline
+from actspan.config import FeatureSpec
+from tests.server.services import client_of
+
+GRID = FeatureSpec(channels=CHANNELS, stride_seconds=STRIDE, length_seconds=STRIDE)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_bundle(tmp_path_factory.mktemp("served") / "bundle", features=GRID)
+
+
+@pytest.fixture(scope="session")
+def window_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return write_bundle(
+        tmp_path_factory.mktemp("windows") / "bundle", features=GRID, mode="window", length=20
+    )
+
+
+@pytest.fixture(scope="session")
+def pipeline(bundle: Bundle) -> Iterator[Pipeline]:
+    with Pipeline.load(bundle, backend="onnxruntime", threads=1) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def client(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with client_of(tmp_path_factory.mktemp("data"), model=bundle.path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra 'dev')")
+    path = next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,0 +1,69 @@
+"""Services for tests, in this process or in one of their own, and what is sent to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi.testclient import TestClient
+
+from actspan.server import ServeSettings, create_app
+from tests.made_up import CHANNELS
+from tests.server.live import Live
+
+
+@contextmanager
+def client_of(data: Path, **settings: Any) -> Iterator[TestClient]:
+    """A client of a service in this process."""
+    told = {"backend": "onnxruntime", "threads": 2, **settings}
+    app = create_app(ServeSettings(data=data, **told))
+    with TestClient(app, base_url="http://127.0.0.1", raise_server_exceptions=False) as client:
+        yield client
+
+
+def features(snippets: int = 40, seed: int = 0, channels: int = CHANNELS) -> np.ndarray:
+    """Snippet features, (n, C) float32."""
+    return np.random.default_rng(seed).normal(size=(snippets, channels)).astype(np.float32)
+
+
+class Process:
+    """`actspan serve` in a process of its own."""
+
+    def __init__(self, *words: object) -> None:
+        program = Path(sys.executable).with_name("actspan")
+        command = [str(program), "serve", "--port", "0", "--backend", "onnxruntime"]
+        self.process = subprocess.Popen(
+            [*command, *map(str, words)],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        assert self.process.stderr is not None
+        greeting = self.process.stderr.readline()
+        assert greeting.startswith("ActSpan is at"), greeting + self.process.stderr.read()
+        self.live = Live(greeting.split()[3].rstrip("/"))
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        _, errors = self.process.communicate(timeout=30)
+        assert "Traceback" not in errors, errors
+        return self.process.returncode
+
+
+@contextmanager
+def process_of(*words: object) -> Iterator[Process]:
+    """A service in a process of its own; it is gone when the block ends."""
+    opened = Process(*words)
+    try:
+        yield opened
+    finally:
+        if opened.process.poll() is None:
+            opened.process.kill()
+            opened.process.communicate()

@@ -1,0 +1,64 @@
+"""Video files as jobs: decoded and made into features in a process of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actspan import Bundle
+from actspan.moments import VideosRequest, propose_videos
+from actspan.server.settings import Limits
+from tests.moments.conftest import encoder, films, model  # noqa: F401  fixtures
+from tests.server.services import client_of
+from tests.server.test_jobs import finished
+
+
+@pytest.mark.parametrize(
+    ("mode", "film"), [("rescale", "short.mp4"), ("window", "long.mkv"), ("window", "short.mp4")]
+)
+def test_the_answer_is_that_of_the_command(
+    mode: str,
+    film: str,
+    model: Callable[..., Bundle],  # noqa: F811
+    films: Path,  # noqa: F811
+    encoder: str,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    made, path = model(mode), films / film
+    with client_of(tmp_path, model=made.path, backbone=encoder) as client:
+        assert client.get("/api/service").json()["model"]["takes_videos"]
+        answer = client.post("/api/jobs", content=path.read_bytes(), params={"top": 20})
+        job = answer.json()
+        assert job["kind"] == "video"
+        done = finished(client, job["id"])
+        assert done["error"] is None
+        result = client.get(f"/api/jobs/{job['id']}/result").json()
+    request = VideosRequest(made.path, (str(path),), backbone=encoder, backend="onnxruntime")
+    (found,) = propose_videos(request).videos
+    proposals = found.proposals[:20]
+    assert [p["score"] for p in result["proposals"]] == proposals.score.tolist()
+    assert [p["segment"][0] for p in result["proposals"]] == proposals.start.tolist()
+
+
+def test_videos_that_cannot_be_used_are_failed_jobs(
+    model: Callable[..., Bundle],  # noqa: F811
+    films: Path,  # noqa: F811
+    encoder: str,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    whole = (films / "long.mkv").read_bytes()
+    bodies = {"damaged": whole[:40] + bytes(500), "long": whole}
+    limits = Limits(recording_seconds=5)
+    settings = {"model": model("window").path, "backbone": encoder, "limits": limits}
+    with client_of(tmp_path, **settings) as client:
+        jobs = {
+            name: client.post("/api/jobs", content=body).json()["id"]
+            for name, body in bodies.items()
+        }
+        errors = {name: finished(client, job)["error"] for name, job in jobs.items()}
+    assert "5 s allowed" in errors["long"]
+    assert "the upload" in errors["damaged"]
+    assert str(tmp_path) not in errors["damaged"]
+    assert list((tmp_path / "uploads").iterdir()) == []
