@@ -70,9 +70,10 @@ def run(work: Work, streams: str, share: float, seeds: tuple[int, ...], report: 
         seconds = perf_counter() - begin
         row, pace = work.judge(bundle)
         rows.append(row)
-        print_row(f"seed {seed}", row, f"{seconds:.0f} s, then {pace}")
-    print_row(name, mean(rows), f"mean of {len(rows)}")
-    print_row("", spread(rows), "spread")
+        print_row(f"{name}, seed {seed}", row, f"{seconds:.0f} s, then {pace}")
+    if len(rows) > 1:
+        print_row(name, mean(rows), f"mean of {len(rows)}")
+        print_row("", spread(rows), "spread")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
