@@ -265,6 +265,11 @@ def journal(video: str) -> Write:
     return raw(json.dumps({**entry, "seconds": 1.0, "fps": 25.0}).encode() + b"\n")
 
 
+NO_BATCH = (
+    b"[Step 6/11] Configuring input of the model\n[ INFO ] Model batch size: 0\n"
+    b"[ INFO ] Throughput:   100.50 FPS\n"
+)
+
 CASES: list[tuple[str, str, str, Write, str]] = [
     ("arrays", "x.npy", "pickle", raw(pickle.dumps([1])), "not an array file"),
     ("arrays", "x.npy", "a zip file", npz(a__npy=header((4, 4))), "not an array file"),
@@ -308,6 +313,7 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("bundle", "dataset.toml", "infinity", settings("[features]\nfps = inf\n"), "infinity"),
     ("annotations", "x.eaf", "billion laughs", laughs, "document type declaration"),
     ("annotations", "x.eaf", "foreign entity", foreign_entity, "document type declaration"),
+    ("logs", "tem_bs16.log", "no batch", raw(NO_BATCH), "batch size above 0"),
     ("documents", "extracted.jsonl", "a path", journal("../../x"), "can be no video's name"),
     ("documents", "extracted.jsonl", "NUL", journal("a\0b"), "can be no video's name"),
     ("onnx", "session.onnx", "names", foreign_names, "not UTF-8"),

@@ -28,9 +28,8 @@ _PRINTED = {
     "repeats": re.compile(r"\[ INFO \] Count:\s+(?P<value>\d+) iterations"),
     "frames": re.compile(r"\[ INFO \] Model batch size: (?P<value>\d+)"),
 }
-_SHAPE = re.compile(
-    r"\(node: [^()]*\) : [^/\[]* / \[[^\]]*\] / \[(?P<batch>\d+),"
-)  # of inputs, then of outputs
+# of inputs, then of outputs: type, layout, shape
+_SHAPE = re.compile(r"\(node: [^)]*\) : \S+ / \[[^\]]*\] / \[(?P<batch>\d+),")
 _SECONDS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _REPORTED = {  # key of the report: ours
     "throughput": "throughput",
@@ -72,6 +71,8 @@ def read(text: Text) -> Log:
     if values["throughput"].value <= 0:
         raise text.error("a throughput above 0 was expected", values["throughput"].printed.line)
     frames = round(values["frames"].value) if "frames" in values else 1
+    if frames < 1:
+        raise text.error("a batch size above 0 was expected", values["frames"].printed.line)
     batch = shape or batch_in_name(text.path) or frames
     rate = BatchesPerSecond(values["throughput"].value / frames)
     times = {name: values[name].value for name in _TIMES if name in values}
