@@ -192,6 +192,14 @@ WRONG = [
 ]
 
 
+def test_a_sparse_tensor_is_refused(tmp_path: Path) -> None:
+    file = save(tmp_path / "x.pth", changed(**{"fc2.bias": torch.zeros(1).to_sparse()}))
+    with pytest.raises(
+        CheckpointError, match=r"x\.pth: .*_rebuild_sparse_tensor.*save its weights"
+    ):
+        read_checkpoint(file)
+
+
 @pytest.mark.parametrize(("content", "message"), WRONG)
 def test_other_contents_are_refused(tmp_path: Path, content: Any, message: str) -> None:
     with pytest.raises(CheckpointError, match=rf"x\.pth: .*{message}.*expected"):
