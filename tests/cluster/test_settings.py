@@ -65,3 +65,11 @@ def test_without_ray_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPat
         ray_session(ClusterConfig()),
     ):
         pass
+
+
+def test_more_workers_than_this_machine_has_cores_are_refused() -> None:
+    with (
+        pytest.raises(ClusterError, match=r"99 workers of 1 CPU .* lower --workers"),
+        ray_session(ClusterConfig(workers=99)),
+    ):
+        pass

@@ -19,7 +19,7 @@ from actspan import Proposals, Video
 from actspan.config import SoftNmsConfig
 from actspan.data.annotations import read_annotations
 from actspan.data.results import write_result
-from actspan.errors import ActSpanError
+from actspan.errors import ActSpanError, ResultError
 from actspan.evaluation.recall import evaluate_recall
 from actspan.proposing import Request, propose_dataset
 from actspan.run import Run
@@ -203,6 +203,11 @@ def test_suppressing_as_the_run_did_gives_the_run(recording: Path, name: str) ->
     assert len(stored) > 10
     for column in ("start", "end", "score"):
         np.testing.assert_array_equal(getattr(found, column), getattr(stored, column))
+
+
+def test_a_folder_without_a_result_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ResultError, match=r"no result.json in this folder, so"):
+        BrowsedRun("run", tmp_path)
 
 
 def test_a_result_alone_can_be_looked_at(tmp_path: Path) -> None:

@@ -210,7 +210,9 @@ def test_one_that_fails_does_not_spoil_the_others(bundle: Bundle, tmp_path: Path
 
 def test_without_a_model_only_results_are_shown(tmp_path: Path) -> None:
     with client_of(tmp_path) as client:
-        assert client.post("/api/propose", content=npy(features())).status_code == 404
+        answer = client.post("/api/propose", content=npy(features()))
+        assert answer.status_code == 404
+        assert "need a model: actspan serve --model" in answer.json()["detail"]
         assert client.get("/api/service").json()["model"] is None
         assert client.get("/readyz").status_code == 200
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from actspan.cluster.settings import READER_CPUS, ClusterConfig
 from actspan.errors import ClusterError, require
+from actspan.wording import counted
 
 _OBJECT_STORE = 100_000_000  # bytes: numbers of shards pass through it, not arrays
 
@@ -44,6 +45,8 @@ def _connect(ray: Any, config: ClusterConfig) -> None:
     # Ray has warnings of its own for every lost worker; what counts comes as one error of ours
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if config.address is None:
+        _check_cores(config)
     try:
         if config.address is None:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -60,6 +63,17 @@ def _connect(ray: Any, config: ClusterConfig) -> None:
         where = config.address or "this machine"
         what = str(error).strip().partition("\n")[0]
         raise ClusterError(f"Ray at {where}: {what}; is the cluster up (ray status)?") from error
+
+
+def _check_cores(config: ClusterConfig) -> None:
+    """Refuse more workers than this machine has cores; what feeds them needs little of one."""
+    cores, wanted = os.cpu_count() or 1, config.workers * config.worker_cpus
+    if wanted > cores:
+        raise ClusterError(
+            f"{counted(config.workers, 'worker')} of {counted(config.worker_cpus, 'CPU')} on a "
+            f"machine of {counted(cores, 'core')}: they would only wait for each other; lower "
+            "--workers or --worker-cpus, or name a cluster: --address"
+        )
 
 
 def check_room(nodes: Sequence[Mapping[str, float]], config: ClusterConfig) -> None:

@@ -49,6 +49,11 @@ def made_from(request: Request, bundle: Bundle) -> dict[str, dict[str, str]]:
     }
 
 
+def _place(path: Path) -> str:
+    """Where something is, from whichever folder one looks."""
+    return str(url_of(path) or path.resolve())
+
+
 def _checksum(path: Path) -> str:
     """Of a file, or of those directly in a folder."""
     if path.is_file():
@@ -74,11 +79,11 @@ def run_info(request: Request, bundle: Bundle, summary: Summary) -> dict[str, An
         "detections": summary.detections,
         "origin": origin(request, bundle),
         "bundle": {
-            "path": str(url_of(request.model) or request.model),
+            "path": _place(request.model),
             "files": {name: record.sha256 for name, record in bundle.files.items()},
         },
         "dataset": {
-            "path": str(url_of(request.dataset) or request.dataset),
+            "path": _place(request.dataset),
             "subset": request.subset,
             "annotations": None if annotations is None else annotations.name,
             "annotations_sha256": None if annotations is None else sha256(annotations),

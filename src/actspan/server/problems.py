@@ -79,7 +79,13 @@ async def _of_problem(request: Request, error: ProblemError) -> Response:
 
 
 async def _of_http(request: Request, error: HTTPException) -> Response:
-    return ProblemError(error.status_code, str(error.detail), error.headers).response()
+    detail = str(error.detail)
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        detail = (
+            f"nothing is at {request.url.path}; /openapi.json lists what is served. Proposals and "
+            "jobs need a model: actspan serve --model BUNDLE"
+        )
+    return ProblemError(error.status_code, detail, error.headers).response()
 
 
 async def _of_validation(request: Request, error: RequestValidationError) -> Response:

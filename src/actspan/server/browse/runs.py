@@ -19,7 +19,7 @@ from actspan.errors import ResultError
 from actspan.pipeline.recordings import placed, suppress
 from actspan.pipeline.steps import cells, final_proposals
 from actspan.proposals import fuse
-from actspan.run import CANDIDATES, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
+from actspan.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
 from actspan.server.browse.pyramid import Pyramid
 from actspan.types import Proposals
 
@@ -55,6 +55,11 @@ class BrowsedRun:
         self.run = Run.load(path) if (path / RUN_FILE).is_file() else None
         if self.run is None and not path.exists():
             raise ResultError(f"{path}: no such run or result file")
+        if path.is_dir() and not (path / RESULT).is_file():
+            raise ResultError(
+                f"{path}: no {RESULT} in this folder, so it is no finished run; actspan propose "
+                "--out makes one"
+            )
         pipeline = self.info.get("pipeline", {})
         self.config = from_dict(PipelineConfig, pipeline, where=f"{path}: [pipeline]")
         self._reading = Lock()  # what is large is read once, though several ask for it
