@@ -20,6 +20,8 @@ import torch
 
 from actspan import PemConfig
 from actspan.nets.pem import Pem
+from actspan.server.inference.tensors import TensorSpec, read_request
+from actspan.server.problems import ProblemError
 from fuzz.seeds import write_seeds
 from tests.data.annotation_files import write_elan
 from tests.hostile.guard import Guard
@@ -66,6 +68,23 @@ def packed(method: int) -> Write:
             archive.writestr("a.npy", header((4, 4)))
 
     return write
+
+
+def encrypted(path: Path) -> None:
+    """A member that says that it needs a password."""
+    npz(a__npy=header((4, 4)))(path)
+    data = bytearray(path.read_bytes())
+    for mark, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(mark) + flags] |= 1
+    path.write_bytes(data)
+
+
+def torn(path: Path) -> None:
+    """A deflated member with other bytes in its middle."""
+    packed(zipfile.ZIP_DEFLATED)(path)
+    data = path.read_bytes()
+    at = data.index(b"a.npy") + 5
+    path.write_bytes(data[:at] + b"\xff" * 16 + data[at + 16 :])
 
 
 def bomb(path: Path) -> None:
@@ -115,6 +134,10 @@ def virtual(file: Any, other: Path) -> None:
 
 def external_link(file: Any, other: Path) -> None:
     file["a"] = h5py.ExternalLink(str(other), "secret")
+
+
+def link_to_nothing(file: Any, other: Path) -> None:
+    file["a"] = h5py.SoftLink("/nowhere")
 
 
 def circle(file: Any, other: Path) -> None:
@@ -179,6 +202,15 @@ def candidates(**options: Any) -> Write:
             writer.write_batch(batch)
 
     return write
+
+
+def fewer_columns(path: Path) -> None:
+    """Candidates without the last of their columns."""
+    with pa.ipc.open_file(pa.py_buffer(_good_candidates(path))) as reader:
+        batch = reader.get_batch(0)
+    batch = batch.select(batch.schema.names[:-1])
+    with pa.ipc.new_file(str(path), batch.schema) as writer:
+        writer.write_batch(batch)
 
 
 def wide_lists(path: Path) -> None:
@@ -287,6 +319,8 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("arrays", "x.npz", "same name twice", twice, "two members of one name"),
     ("arrays", "x.npz", "no array", npz(a__txt=b"hello"), "not an array file"),
     ("arrays", "x.npz", "huge shape", npz(a__npy=header((HUGE, 4))), "shorter than its header"),
+    ("arrays", "x.npz", "encrypted", encrypted, "encrypted"),
+    ("arrays", "x.npz", "torn", torn, "archive is damaged"),
     ("arrays", "x.npz", "bzip2", packed(zipfile.ZIP_BZIP2), "compressed by another program"),
     ("arrays", "scores.npz", "huge shape", npz(a__npy=header((3, HUGE))), "shorter than its"),
     ("arrays", "scores.npz", "one number", npz(a__npy=header(())), "(3, T) is needed"),
@@ -297,6 +331,7 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("hdf5", "x.h5", "external storage", hdf5(external_storage), "lies in another file"),
     ("hdf5", "x.h5", "virtual", hdf5(virtual), "lies in another file"),
     ("hdf5", "x.h5", "external link", hdf5(external_link), "holds no arrays"),
+    ("hdf5", "x.h5", "link to nothing", hdf5(link_to_nothing), "holds no arrays"),
     ("hdf5", "x.h5", "groups in a circle", hdf5(circle), "holds no arrays"),
     ("checkpoint", "x.pth.tar", "code", state_with(Reduce(print, 1)), "it names"),
     ("checkpoint", "x.pth.tar", "bytearray", state_with(Reduce(bytearray, HUGE)), "bytearray"),
@@ -304,6 +339,7 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("checkpoint", "x.pth.tar", "doubled text", state_with(doubled(60)), "_codecs.encode"),
     ("checkpoint", "x.pth.tar", "deflated", deflated, "is compressed"),
     ("checkpoint", "x.pth.tar", "one tensor, many names", shared, "more than the file"),
+    ("store", "candidates.arrow", "fewer columns", fewer_columns, "its columns are not those"),
     ("store", "candidates.arrow", "offsets", wide_lists, "cannot be read"),
     ("store", "candidates.arrow", "block elsewhere", block_elsewhere, "out of the file"),
     ("store", "candidates.arrow", "zstd", candidates(compression="zstd"), "compressed"),
@@ -322,6 +358,15 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("onnx", "tem.onnx", "weights above", outside("../secret.bin"), "not an ONNX file"),
     ("onnx", "tem.onnx", "weights elsewhere", outside("/etc/passwd"), "not an ONNX file"),
 ]
+
+
+def test_a_size_of_bytes_that_is_no_integer_is_refused() -> None:
+    specs = [TensorSpec("x", "FP32", [-1])]
+    head = {"name": "x", "shape": [2], "datatype": "FP32", "parameters": {"binary_data_size": 8.0}}
+    body = json.dumps({"inputs": [head]}).encode()
+    with pytest.raises(ProblemError) as refused:
+        read_request(body + bytes(8), len(body), specs)
+    assert refused.value.status == 400
 
 
 @pytest.mark.parametrize(
