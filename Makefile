@@ -16,10 +16,10 @@ help:
 	@echo "make faults      kill runs, fill disks, damage files; see that nothing is lost"
 	@echo "make demo-train  train the demo's networks anew"
 
-# the core and pictures, no torch
+# the core, pictures and the viewer, no torch
 .venv/core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -e '.[report]'
+	$(BIN)/pip install --quiet -e '.[report,server]'
 	@touch $@
 
 .venv/dev: pyproject.toml constraints.txt

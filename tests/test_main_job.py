@@ -102,6 +102,7 @@ def test_demo(tmp_path: Path) -> None:
     out = tmp_path / "demo"
     answer = CliRunner().invoke(main, ["demo", "--out", str(out), "--videos", "8"])
     assert answer.exit_code == 0, answer.output
+    assert f"serve --results {out / 'run'}" in answer.output
     assert "Made-up data" in answer.output
     pictures = sorted(out.glob("*.png"))
     assert len(pictures) == 4

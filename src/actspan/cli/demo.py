@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from shutil import which
 from typing import TYPE_CHECKING
 
 import click
@@ -76,3 +78,9 @@ def _print(demo: DemoFiles) -> None:
         click.echo(f"report   {demo.report}: open it in a browser")
     if demo.report is None or not demo.pictures:
         click.echo("not all could be drawn: pip install 'actspan[report]'")
+    click.echo(f"viewer   {_program()} serve --results {demo.run}")
+
+
+def _program() -> str:
+    """What to type for this program: its name where the shell finds it, else where it lies."""
+    return "actspan" if which("actspan") else str(Path(sys.executable).with_name("actspan"))
