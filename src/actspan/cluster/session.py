@@ -46,7 +46,7 @@ def _connect(ray: Any, config: ClusterConfig) -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if config.address is None:
-        _check_cores(config)
+        check_cores(config)
     try:
         if config.address is None:
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -65,7 +65,7 @@ def _connect(ray: Any, config: ClusterConfig) -> None:
         raise ClusterError(f"Ray at {where}: {what}; is the cluster up (ray status)?") from error
 
 
-def _check_cores(config: ClusterConfig) -> None:
+def check_cores(config: ClusterConfig) -> None:
     """Refuse more workers than this machine has cores; what feeds them needs little of one."""
     cores, wanted = os.cpu_count() or 1, config.workers * config.worker_cpus
     if wanted > cores:
