@@ -25,7 +25,8 @@ _ROOM = 1 << 30  # bytes
 
 def compiled_modules() -> list[str]:
     """Modules that numba compiles: their bytecode must stay as it is."""
-    files = (f for f in sorted(_SOURCE.rglob("*.py")) if "@njit" in f.read_text(encoding="utf-8"))
+    mark = "from actspan.jit import"
+    files = (f for f in sorted(_SOURCE.rglob("*.py")) if mark in f.read_text(encoding="utf-8"))
     return [".".join(f.relative_to(_SOURCE).with_suffix("").parts) for f in files]
 
 

@@ -23,6 +23,7 @@ ROOMS = [
     "objects",
     "markdown",
     "parallel",
+    "jit",
     "types",
     "config",
     "segments",

@@ -8,9 +8,9 @@ words) is left to the general reader, and so is a number whose rounding is in do
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from actspan.jit import inlined, kernel
 from actspan.types import Float32
 
 Text = NDArray[np.uint8]
@@ -46,7 +46,7 @@ def parse_table(text: Text, columns: int) -> Float32 | None:
     return table if _parse(text, table) else None
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _parse(text: Text, table: Float32) -> bool:
     """Fill a table with a row for every line; False where the text is not plain."""
     at = 0  # never beyond the text: nothing steps over an end of line, and there is one a row
@@ -70,7 +70,7 @@ def _parse(text: Text, table: Float32) -> bool:
     return True
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _number(text: Text, at: int) -> tuple[int, float]:
     """Where a number ends, and its value; -1 where there is no plain one."""
     negative = text[at] == _MINUS
@@ -92,7 +92,7 @@ def _number(text: Text, at: int) -> tuple[int, float]:
     return at, -value if negative else value
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _exponent(text: Text, at: int) -> tuple[int, int]:
     """Where a power of ten ends, and the power; -1 where there is none."""
     negative = text[at] == _MINUS
@@ -101,7 +101,7 @@ def _exponent(text: Text, at: int) -> tuple[int, int]:
     return (at if at > begin else -1), (-power if negative else power)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _digits(text: Text, at: int, mantissa: int) -> tuple[int, int, int]:
     """Where digits end, a mantissa with them behind it, and how many it had no room for."""
     dropped = 0

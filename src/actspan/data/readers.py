@@ -70,13 +70,11 @@ def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
 
 def _guarded(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a reader and turn every way in which a file can be bad into a FeatureError."""
-    import pyarrow as pa
-
     try:
         if path.stat().st_size == 0:
             raise FeatureError(f"{path}: the file is empty")
         return function(path, *arguments)
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise FeatureError(
             f"{path}: cannot be read, damaged or truncated: {_reason(error)}"
         ) from error
@@ -140,7 +138,10 @@ def _read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.
     options = csv.ReadOptions(autogenerate_column_names=not is_header, use_threads=False)
     # a type that is told is read four times as fast as one that has to be found out
     told = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
-    table = csv.read_csv(pa.BufferReader(text), read_options=options, convert_options=told)
+    try:
+        table = csv.read_csv(pa.BufferReader(text), read_options=options, convert_options=told)
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
     for column in table.schema:
         if column.type not in (pa.float64(), pa.int64()):
             raise ValueError(f"column {column.name} holds {column.type}, not numbers")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from actspan.errors import ConfigError, ShapeError
+from actspan.jit import kernel
 from actspan.types import Features, Float32, Float64
 
 Edge = Literal["clamp", "zero"]
@@ -113,7 +113,7 @@ def _sample_points(n: int, length: int, stride: float, edge: Edge) -> tuple[Int6
     return lower, position - lower, inside
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mean_of_three(values: Float32, low: Int64, share: Float64, inside: Bool, out: Float32) -> None:
     last = len(values) - 1
     for cell in range(len(out)):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from actspan.jit import kernel
 from actspan.segments.compiled import evaluated_tiou
 from actspan.types import Float64
 
@@ -13,7 +13,7 @@ Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def match_greedily(
     start: Float64,
     end: Float64,
@@ -70,7 +70,7 @@ def match_greedily(
     return hit
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def average_precision(hit: Bool, counted: Bool, offsets: Int64, instances: Int64) -> Float64:
     """Area under each class's interpolated precision over recall.
 

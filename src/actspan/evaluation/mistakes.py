@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike
 
 from actspan.data.detections import Detections
@@ -19,6 +18,7 @@ from actspan.evaluation.inputs import OnError
 from actspan.evaluation.labelled import Labelled, bring_together
 from actspan.evaluation.matching import Bool, Int64, average_precision
 from actspan.evaluation.protocols import check_thresholds
+from actspan.jit import kernel
 from actspan.segments.compiled import evaluated_tiou
 from actspan.types import Float64, Video
 
@@ -131,7 +131,7 @@ def _kinds(labelled: Labelled, hit: Bool, thresholds: Float64) -> Int64:
     return kind
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _best_overlaps(
     start: Float64,
     end: Float64,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from actspan.jit import kernel
 from actspan.types import Features, Float32, Float64, Proposals
 
 PARTS = 3  # means inside, and of the context before and after
@@ -118,7 +118,7 @@ def _blocks(place: Place) -> Iterator[tuple[Int64, int, int]]:
         begin += count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _pool(
     values: Float32,
     before: Int64,
@@ -136,7 +136,7 @@ def _pool(
         _mean(values, last[k], after[k], last[k] - 1, row[2 * channels :])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _mean(values: Float32, first: int, last: int, instead: int, out: Float32) -> None:
     """Mean of the snippets first <= i < last; of `instead` where there are none."""
     if first == last:

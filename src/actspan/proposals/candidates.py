@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from actspan.config import PgmConfig
 from actspan.errors import ShapeError
+from actspan.jit import kernel
 from actspan.segments import ioa_matrix, tiou_matrix
 from actspan.types import BoundaryScores, Float32, Float64, Proposals
 
@@ -62,7 +62,7 @@ def _peaks_plain(values: Float64, ratio: float) -> NDArray[np.int64]:
     return np.flatnonzero(peak)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _peaks(values: Float32, ratio: float) -> NDArray[np.int64]:
     n = len(values)
     threshold = ratio * np.float64(values.max())
@@ -80,7 +80,7 @@ def _peaks(values: Float32, ratio: float) -> NDArray[np.int64]:
     return found[:count]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _pair_peaks(
     start: Float32, end: Float32, ratio: float
 ) -> tuple[Float64, Float64, Float64, Float64, Float64]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from actspan.config import SoftNmsConfig
+from actspan.jit import inlined, kernel
 from actspan.segments import tiou_matrix
 from actspan.segments.compiled import tiou
 from actspan.types import Float64, Proposals
@@ -91,7 +91,7 @@ def _best(proposals: Proposals, chosen: NDArray[np.int64], scores: Float64, keep
     return proposals[chosen[order]].with_score(scores[order])
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _decay_and_pick(
     start: Float64,
     end: Float64,
@@ -134,7 +134,7 @@ def _decay_and_pick(
     return chosen, scores
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _decay_close(
     xmin: float,
     xmax: float,
@@ -158,7 +158,7 @@ def _decay_close(
                 left[i] *= math.exp(-(overlap * overlap) / decay)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _end_scale(end: Float64, count: int) -> tuple[float, float]:
     """Smallest end, and buckets a unit."""
     low, high = 0.0, 0.0
@@ -167,12 +167,12 @@ def _end_scale(end: Float64, count: int) -> tuple[float, float]:
     return low, (count / (high - low) if high > low else 0.0)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _bucket_of(end: float, low: float, scale: float, count: int) -> int:
     return int(min(max((end - low) * scale, 0.0), count - 1.0))
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _bucket_by_end(
     end: Float64, low: float, scale: float, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -189,7 +189,7 @@ def _bucket_by_end(
     return rank, first
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _beats(left: Float64, rank: NDArray[np.int64], i: int, j: int) -> bool:
     """Whether i is to be picked before j: by score, then as the earlier; -1 is nobody."""
     if i < 0 or j < 0:
@@ -197,7 +197,7 @@ def _beats(left: Float64, rank: NDArray[np.int64], i: int, j: int) -> bool:
     return bool(left[i] > left[j] or (left[i] == left[j] and rank[i] < rank[j]))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _best_of(left: Float64, first: int, last: int) -> int:
     """Which of first <= i < last is to be picked first; -1 where there is none."""
     if first == last:
@@ -209,7 +209,7 @@ def _best_of(left: Float64, first: int, last: int) -> int:
     return best
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _ends_of_close(end: float, length: float, threshold: float) -> tuple[float, float]:
     """Between which ends a segment's tIoU with a pick can exceed the threshold.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from numba import njit
+from actspan.jit import inlined
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def tiou(start_a: float, end_a: float, start_b: float, end_b: float) -> float:
     """Intersection over union of two segments, 0 where both are empty."""
     inter = max(min(end_a, end_b) - max(start_a, start_b), 0.0)
@@ -13,7 +13,7 @@ def tiou(start_a: float, end_a: float, start_b: float, end_b: float) -> float:
     return inter / union if union > 0.0 else 0.0
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def evaluated_tiou(start_a: float, end_a: float, start_b: float, end_b: float) -> float:
     """Intersection over union in the evaluator's order of operations, 0 where both are empty."""
     inter = max(min(end_a, end_b) - max(start_a, start_b), 0.0)
