@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 console = Console(stderr=True, soft_wrap=True)
+
+_SHOWN_EVERY = 0.05  # seconds between two steps of a progress bar
 
 
 def reports_errors(function: F) -> F:
@@ -123,8 +126,14 @@ def progress_report() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar as the callback (what, done, in all) that the library reports to."""
     with progress_bar() as bar:
         task = bar.add_task("loading", total=None, note="")
+        shown, at = "", 0.0
 
         def report(what: str, done: int, total: int) -> None:
+            nonlocal shown, at
+            now = perf_counter()
+            if what == shown and done < total and now - at < _SHOWN_EVERY:
+                return
+            shown, at = what, now
             bar.update(task, description=what, completed=done, total=total)
 
         yield report

@@ -25,6 +25,7 @@ from actspan.errors import ActSpanError, BundleError
 from actspan.parallel import chunked, map_ordered
 from actspan.pipeline.jobs import Job, Lost, Outcome, Piece, ScoredVideo, StageClock
 from actspan.pipeline.recordings import answered
+from actspan.pipeline.scratch import Scratch
 from actspan.pipeline.steps import (
     final_proposals,
     find_candidates,
@@ -33,11 +34,12 @@ from actspan.pipeline.steps import (
     tem_input,
 )
 from actspan.proposals import bsp_features, generate_proposals, soft_nms
+from actspan.proposals.bsp import sample_into
 from actspan.runtime import Session, choose_backend, find_backend, open_net
 from actspan.types import BoundaryScores, Features, Float32, Proposals
 
 BATCH = 16  # videos a chunk: large enough for TEM's throughput, small enough for the caches
-PEM_ROWS = 512
+PEM_ROWS = 4096
 
 
 class Pipeline:
@@ -74,6 +76,7 @@ class Pipeline:
         self.edge = settled_edge(config, edge)
         self.clock = StageClock()
         self._tem, self._pem = tem, pem
+        self._scratch = Scratch()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="actspan")
         self._pool.submit(_load_kernels)  # meanwhile the caller finds out what to do
 
@@ -244,10 +247,10 @@ class Pipeline:
         with clock.time("candidates"):
             pairs = zip(videos, pieces, strict=True)
             candidates = [find_candidates(v.scores, p.window, self.config.pgm) for v, p in pairs]
-            found = zip(videos, candidates, strict=True)
-            bsp = [bsp_features(video.scores, c, self.config.bsp) for video, c in found]
+            bsp = self._bsp(videos, candidates)
         with clock.time("pem"):
-            confidences = self._confidences(bsp)
+            scored = self._score(bsp)
+        confidences = np.split(scored, np.cumsum([len(c) for c in candidates])[:-1])
         with clock.time("soft-nms"):
             return list(map(self._outcome, pieces, videos, candidates, confidences))
 
@@ -278,22 +281,28 @@ class Pipeline:
         if self._tem is None or self.config.tem is None:
             raise BundleError("the bundle holds no TEM, which features need; give boundary scores")
         shape = (len(features), self.config.tem.channels, self.config.tem.length)
-        video = np.empty(shape, dtype=np.float32)
+        video = self._scratch.take("video", shape)
         for row, item in zip(video, features, strict=True):
             row[:] = tem_input(item, self.config, self.edge).T
         return self._tem, video
 
-    def _confidences(self, bsp: Sequence[Float32]) -> list[Float32]:
-        """PEM's score of every candidate; videos share calls, without padding."""
-        counts = [len(rows) for rows in bsp]
+    def _bsp(self, videos: Sequence[ScoredVideo], candidates: Sequence[Proposals]) -> Float32:
+        """BSP features of all candidates of all videos, (sum N, 32)."""
+        config, ends = self.config.bsp, np.cumsum([len(c) for c in candidates]).tolist()
+        rows = self._scratch.take("bsp", (ends[-1], config.size))
+        for video, found, end in zip(videos, candidates, ends, strict=True):
+            sample_into(rows[end - len(found) : end], video.scores, found, config)
+        return rows
+
+    def _score(self, bsp: Float32) -> Float32:
+        """PEM's score of every candidate, (sum N,); videos share calls, without padding."""
         if self._pem is None:
-            return [np.ones(count, dtype=np.float32) for count in counts]
-        rows = np.concatenate(bsp)  # (sum N, 32)
-        scored = np.empty(len(rows), dtype=np.float32)
-        for block in range(0, len(rows), PEM_ROWS):
+            return np.ones(len(bsp), dtype=np.float32)
+        scored = np.empty(len(bsp), dtype=np.float32)
+        for block in range(0, len(bsp), PEM_ROWS):
             part = slice(block, block + PEM_ROWS)
-            scored[part] = self._pem.run({"video_feature": rows[part]})["output"][:, 0]
-        return np.split(scored, np.cumsum(counts)[:-1])
+            scored[part] = self._pem.run({"video_feature": bsp[part]})["output"][:, 0]
+        return scored
 
     def _outcome(
         self, piece: Piece, video: ScoredVideo, candidates: Proposals, confidence: Float32

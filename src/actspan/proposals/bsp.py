@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from actspan.config import BspConfig
+from actspan.jit import inlined, kernel
 from actspan.types import BoundaryScores, Float32, Float64, Proposals
 
 
@@ -41,48 +42,79 @@ def bsp_features(
     """
     config = config or BspConfig()
     out = np.empty((len(proposals), config.size), dtype=np.float32)
+    sample_into(out, scores, proposals, config)
+    return out
+
+
+def sample_into(
+    out: Float32, scores: BoundaryScores, proposals: Proposals, config: BspConfig
+) -> None:
+    """As `bsp_features`, into memory that is there already: (N, 32) float32."""
     _sample_regions(
         pad_actionness(scores.action),
         _padding(len(scores)),
         proposals.start,
         proposals.end,
-        *_points_of_durations(len(scores), config),
+        *_map_of_durations(len(scores), config),
         config.action_samples,
         config.boundary_samples,
         config.boundary_ratio,
         out,
     )
-    return out
+
+
+class _Map(NamedTuple):
+    """Samples of candidates as sums over cells: see `_map_of_durations`."""
+
+    begin: NDArray[np.int64]
+    width: NDArray[np.int64]
+    weights: Float64
 
 
 @lru_cache(maxsize=16)
-def _points_of_durations(cells: int, config: BspConfig) -> tuple[NDArray[np.int64], Float64]:
-    """Where the points of a candidate lie that runs from one cell's centre to another's.
+def _map_of_durations(cells: int, config: BspConfig) -> _Map:
+    """How the samples of a candidate, from one cell's centre to another's, hang on the cells.
 
-    Seen from its first cell this depends on its duration alone.
+    They are linear in the action scores, and seen from its first cell they depend on its duration
+    alone.
 
     Returns
     -------
-    offset : (T, P) int64
-        For each duration in cells: how many cells beyond the first each point is, rounded down.
-    share : (T, P) float64
-        How far it is on from there to the next cell's centre. Both are empty where points may
-        lie beyond the padding.
+    begin : (D, S) int64
+        For each duration in cells: the first cell that counts for each sample, from the
+        candidate's first one. D is 0 where samples may lie beyond the padding.
+    width : (D,) int64
+        How many cells count for a sample.
+    weights : (D, S, W) float64
+        Of cells begin, begin + 1, ... in a sample; beyond `width` they are 0.
     """
     duration = np.arange(cells, dtype=np.float64)[:, None]
     around = config.boundary_ratio * duration
-    position = np.concatenate(
-        [
-            _points(0 * duration, duration, config.action_samples),
-            _points(-around, around, config.boundary_samples),
-            _points(duration - around, duration + around, config.boundary_samples),
-        ],
-        axis=1,
+    regions = (
+        _points(0 * duration, duration, config.action_samples),
+        _points(-around, around, config.boundary_samples),
+        _points(duration - around, duration + around, config.boundary_samples),
     )
-    reach = max(-position.min(), (position - duration).max()) + 1
-    position = position[: cells if reach < _padding(cells) else 0]
-    offset = np.floor(position)
-    return offset.astype(np.int64), position - offset
+    four = np.concatenate([_by_sample(points) for points in regions], axis=1)  # (T, S, 4)
+    lower = np.floor(four)
+    share, begin = four - lower, lower[:, :, 0].astype(np.int64)
+    cell = lower.astype(np.int64) - begin[:, :, None]  # that each point follows
+    width = cell.max(axis=(1, 2)) + 2
+    weights = np.zeros((*begin.shape, width.max()))
+    duration_at, sample_at = np.indices(begin.shape)
+    for point in range(4):
+        at = duration_at, sample_at, cell[:, :, point]
+        weights[at] += (1 - share[:, :, point]) / 4
+        weights[*at[:2], at[2] + 1] += share[:, :, point] / 4
+    beyond = (begin + width[:, None] - duration.astype(np.int64)).max()
+    inside = max(-begin.min(), beyond) < _padding(cells)
+    durations = slice(cells if inside else 0)
+    return _Map(begin[durations], width[durations], weights[durations])
+
+
+def _by_sample(points: Float64) -> Float64:
+    """The four points of each sample: (N, 3k + 1) to (N, k, 4)."""
+    return np.stack([points[:, j : points.shape[1] - 3 + j : 3] for j in range(4)], axis=2)
 
 
 def _points(low: Float64, high: Float64, samples: int) -> Float64:
@@ -111,28 +143,31 @@ def bsp_features_plain(
     for low, high, samples in regions:
         points = _points(low[:, None], high[:, None], samples)
         values = np.interp(points, centres, padded)  # (N, 3k + 1)
-        four = [values[:, j : j + 3 * samples : 3] for j in range(4)]
-        sampled.append(np.mean(four, axis=0))
+        sampled.append(_by_sample(values).mean(axis=2))
     return np.concatenate(sampled, axis=1).astype(np.float32)
 
 
 def pad_actionness(action: Float32) -> Float64:
     """Action scores with T // 4 + 10 cells of zeros on either side."""
-    return np.pad(action.astype(np.float64), _padding(len(action)))
+    padding = _padding(len(action))
+    padded = np.zeros(len(action) + 2 * padding)
+    padded[padding:-padding] = action
+    return padded
 
 
 def _padding(cells: int) -> int:
     return cells // 4 + 10
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _sample_regions(
     padded: Float64,
     padding: int,
     start: Float64,
     end: Float64,
-    offset: NDArray[np.int64],
-    share: Float64,
+    begin: NDArray[np.int64],
+    width: NDArray[np.int64],
+    weights: Float64,
     action_samples: int,
     boundary_samples: int,
     boundary_ratio: float,
@@ -140,7 +175,6 @@ def _sample_regions(
 ) -> None:
     cells = len(padded) - 2 * padding
     middle = action_samples + boundary_samples
-    value = np.empty(share.shape[1])
     for i in range(len(start)):
         # positions in padded cells: the centre of padded cell j is at j
         low = start[i] * cells - 0.5 + padding
@@ -149,13 +183,9 @@ def _sample_regions(
         duration = last - first
         on_centres = abs(low - first) < 1e-9 * cells and abs(high - last) < 1e-9 * cells
         inside = padding <= first and last < cells + padding
-        if on_centres and inside and 0 <= duration < len(offset):
-            for k in range(len(value)):
-                cell = first + offset[duration, k]
-                value[k] = padded[cell] + share[duration, k] * (padded[cell + 1] - padded[cell])
-            for j in range(out.shape[1]):
-                k = 3 * j + (j >= action_samples) + (j >= middle)  # a region has a point more
-                out[i, j] = (value[k] + value[k + 1] + value[k + 2] + value[k + 3]) / 4
+        if on_centres and inside and 0 <= duration < len(begin):
+            count = width[duration]
+            _sum_cells(padded, first, begin[duration], weights[duration, :, :count], out[i])
         else:
             around = boundary_ratio * (high - low)
             _sample_region(padded, low, high, out[i, :action_samples])
@@ -163,7 +193,19 @@ def _sample_regions(
             _sample_region(padded, high - around, high + around, out[i, middle:])
 
 
-@njit(cache=True, nogil=True)
+@kernel
+def _sum_cells(
+    padded: Float64, first: int, begin: NDArray[np.int64], weights: Float64, out: Float32
+) -> None:
+    count = np.uint64(weights.shape[1])  # unsigned: no index is looked at for being negative
+    for j in range(len(out)):
+        cell, total = np.uint64(first + begin[j]), 0.0
+        for k in range(count):
+            total += weights[j, k] * padded[cell + k]
+        out[j] = total
+
+
+@kernel
 def _sample_region(padded: Float64, low: float, high: float, out: Float32) -> None:
     samples = len(out)
     step = (high - low) / (samples - 1)
@@ -177,7 +219,7 @@ def _sample_region(padded: Float64, low: float, high: float, out: Float32) -> No
         out[i] = (total + shared) / 4
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _interpolate(padded: Float64, position: float) -> float:
     if position <= 0.0 or position >= len(padded) - 1:
         return 0.0

@@ -185,7 +185,7 @@ def _frames(stream: IO[bytes], where: str) -> Iterator[_Frame]:
 
 def _outcome(record: _Done) -> Outcome:
     proposals = None if record.answer is None else Proposals(*map(_float64, record.answer))
-    scores, candidates, confidence = _NO_SCORES, Proposals.empty(), np.empty(0, np.float32)
+    scores, candidates, confidence = _NO_SCORES, _NO_CANDIDATES, _NO_CONFIDENCE
     if record.scores is not None and record.candidates is not None:
         scores = BoundaryScores.from_array(_float32(record.scores).reshape(3, -1))
         start, end = map(_float64, record.candidates[:2])
@@ -196,7 +196,9 @@ def _outcome(record: _Done) -> Outcome:
     return Outcome(record.id, record.seconds, scores, candidates, confidence, proposals, window)
 
 
-_NO_SCORES: Any = None  # an outcome of proposals alone; whoever keeps those alone asks for no more
+# an outcome of proposals alone; whoever keeps those alone asks for no more
+_NO_SCORES: Any = None
+_NO_CANDIDATES, _NO_CONFIDENCE = Proposals.empty(), np.empty(0, np.float32)
 
 
 def _float64(data: bytes) -> Any:
