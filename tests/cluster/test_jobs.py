@@ -16,8 +16,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 
 
 @pytest.mark.slow
-def test_what_a_killed_worker_had_in_hand_is_done_again(ray: Any, tmp_path: Path) -> None:
-    found = dict(work_through(Killed(tmp_path, frozenset({3, 7})), range(12), WORKERS))
+@pytest.mark.parametrize("at_once", [1, 5])
+def test_what_a_killed_worker_had_in_hand_is_done_again(
+    ray: Any, tmp_path: Path, at_once: int
+) -> None:
+    job = Killed(tmp_path, frozenset({3, 7}))
+    found = dict(work_through(job, range(12), WORKERS, at_once=at_once))
     assert found == {number: number * number for number in range(12)}
     assert (tmp_path / "killed-3").exists()
 
@@ -44,6 +48,9 @@ def test_work_that_kills_every_worker_is_given_up(
 def test_errors_are_answers(kind: str, name: str, message: str) -> None:
     answer = _Actor(Failing(kind))({"number": [5]})
     assert answer == {"number": [5], "answer": ["null"], "kind": [name], "message": [message]}
+    answer = _Actor(Failing(kind))({"number": [4, 5, 6]})
+    assert (answer["number"], answer["answer"]) == ([4, 5], ["4", "null"])
+    assert answer["kind"] == ["", name]
 
 
 @pytest.mark.parametrize(

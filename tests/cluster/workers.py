@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,10 @@ class Killed:
     def __call__(self) -> Killed:
         return self
 
-    def do(self, number: int) -> int:
+    def do(self, numbers: Sequence[int]) -> Iterator[int]:
+        return map(self._square, numbers)
+
+    def _square(self, number: int) -> int:
         mark = self.folder / f"killed-{number}"
         if number in self.at and (self.always or not mark.exists()):
             mark.touch()
@@ -32,14 +36,18 @@ class Killed:
 
 @dataclass(frozen=True)
 class Failing:
-    """Raises."""
+    """Raises, after some."""
 
     error: str
+    at: int = 5
 
     def __call__(self) -> Failing:
         return self
 
-    def do(self, number: int) -> None:
-        if self.error == "ours":
-            raise FeatureError("video.npy: the file is empty")
-        raise ZeroDivisionError("not ours")
+    def do(self, numbers: Sequence[int]) -> Iterator[int]:
+        for number in numbers:
+            if number == self.at and self.error == "ours":
+                raise FeatureError("video.npy: the file is empty")
+            if number == self.at:
+                raise ZeroDivisionError("not ours")
+            yield number

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from math import ceil
 
 from actspan.bundle import Bundle
 from actspan.cluster.jobs import work_through
@@ -19,7 +20,12 @@ from actspan.proposing import DatasetWork, Engine, EngineMaker, Request
 from actspan.proposing.origin import versions
 from actspan.proposing.work import open_scores
 from actspan.runtime import choose_backend, find_backend
-from actspan.shards import ShardStore, compute_shard, encode_shard, open_place
+from actspan.shards import ShardStore, compute_missing, open_place
+
+# Shards that a worker is given at a time: between two such turns it waits for half a chunk to be
+# written and for Ray, within one it does not. Each has some turns, that all end together.
+_SHARDS_AT_ONCE = 8
+_TURNS = 8
 
 
 def ray_engine(config: ClusterConfig) -> EngineMaker:
@@ -71,7 +77,10 @@ class RayEngine:
             edge=self._edge,
             threads=self._config.worker_cpus,
         )
-        for number, seconds in work_through(job, missing, self._config, store.committed):
+        turns = self._config.workers * _TURNS
+        at_once = min(ceil(len(missing) / turns), _SHARDS_AT_ONCE)
+        answers = work_through(job, missing, self._config, store.committed, at_once=at_once)
+        for number, seconds in answers:
             if seconds is not None:
                 self._clock.add(StageClock(dict(zip(STAGES, seconds, strict=True))))
             yield number
@@ -141,13 +150,15 @@ class ShardWorker:
             tem=request.scores is None,
         )
 
-    def do(self, number: int) -> list[float]:
-        """Compute a shard and commit it; seconds of work by stage."""
+    def do(self, numbers: Sequence[int]) -> Iterator[list[float]]:
+        """Compute shards and commit them; of each, seconds of work by stage since the last."""
         before = dict(self._pipeline.clock.seconds)
-        plan = self._store.plan
-        results = compute_shard(plan, number, self._pipeline, self._work, batch=self._batch)
-        self._store.commit(number, encode_shard(plan, number, results))
-        return [self._pipeline.clock.seconds[stage] - before[stage] for stage in STAGES]
+        for _ in compute_missing(
+            self._store, numbers, self._pipeline, self._work, batch=self._batch
+        ):
+            now = dict(self._pipeline.clock.seconds)
+            yield [now[stage] - before[stage] for stage in STAGES]
+            before = now
 
 
 def _find_run(request: Request) -> ShardStore:

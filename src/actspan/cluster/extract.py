@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -95,8 +95,11 @@ class ExtractWorker:
     def __init__(self, job: ExtractJob) -> None:
         self._job, self._extractor = job, open_extractor(job.request)
 
-    def do(self, number: int) -> dict[str, Any]:
-        """Extract one video: its rows and how it ended, or why nothing came of it."""
+    def do(self, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
+        """Extract videos; of each, its rows and how it ended, or why nothing came of it."""
+        return map(self._extract, numbers)
+
+    def _extract(self, number: int) -> dict[str, Any]:
         todo = {self._job.paths[number]: self._job.names[number]}
         nobody = Progress(None, 0.0)
         (done,) = written(self._extractor, todo, self._job.folder, nobody)

@@ -6,7 +6,8 @@ import logging
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import ceil
 from typing import Any, Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ from actspan import errors
 from actspan.cluster.settings import ClusterConfig
 from actspan.errors import ActSpanError, ClusterError
 
+_COLUMNS = ("number", "answer", "kind", "message")
 _PASSES = 3  # in which nothing is done, before it is given up
 
 
@@ -24,8 +26,12 @@ class Worker(Protocol):
     Whatever is heavy is loaded at the first call, so that its errors come back like any other.
     """
 
-    def do(self, number: int) -> Any:
-        """Do one piece of work; what it answers has to be small, and to go into JSON."""
+    def do(self, numbers: Sequence[int]) -> Iterator[Any]:
+        """Do pieces of work, one after the other.
+
+        Each answer, in order, tells that its piece is done; it has to be small, and to go into
+        JSON.
+        """
         ...
 
 
@@ -37,19 +43,20 @@ class _Actor:
         self._worker: Worker | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
-        number = int(batch["number"][0])
-        answer, kind, message = b"null", "", ""
+        numbers = [int(number) for number in batch["number"]]
+        rows: list[tuple[Any, ...]] = []
         try:
             if self._worker is None:
                 self._worker = self._make()
-            answer = msgspec.json.encode(self._worker.do(number))
+            for number, answer in zip(numbers, self._worker.do(numbers), strict=True):
+                rows.append((number, msgspec.json.encode(answer).decode(), "", ""))
         except ActSpanError as error:
-            kind, message = type(error).__name__, str(error)
+            rows.append((numbers[len(rows)], "null", type(error).__name__, str(error)))
         except Exception as error:  # noqa: BLE001 - said by name there, in full in the worker's log
             traceback.print_exc(file=sys.stderr)
-            kind, message = "ClusterError", f"a worker failed: {type(error).__name__}: {error}"
-        row = {"number": number, "answer": answer.decode(), "kind": kind, "message": message}
-        return {name: [value] for name, value in row.items()}
+            what = f"a worker failed: {type(error).__name__}: {error}"
+            rows.append((numbers[len(rows)], "null", "ClusterError", what))
+        return dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
 
 
 def work_through(
@@ -57,6 +64,8 @@ def work_through(
     numbers: Iterable[int],
     config: ClusterConfig,
     done: Callable[[], set[int]] = set,
+    *,
+    at_once: int = 1,
 ) -> Iterator[tuple[int, Any]]:
     """Have workers do all numbers; yields (number, answer) in whichever order they come.
 
@@ -72,6 +81,9 @@ def work_through(
     done : callable, optional
         Numbers that are done for good, whether or not an answer came back; those whose answer was
         lost are yielded with None.
+    at_once : int
+        How many numbers a worker is given at a time, which saves the pauses between; towards the
+        end there may be fewer.
 
     Raises
     ------
@@ -81,7 +93,7 @@ def work_through(
     left, fruitless = set(numbers), 0
     while left:
         before = len(left)
-        for number, answer in _one_pass(make, sorted(left), config):
+        for number, answer in _one_pass(make, sorted(left), config, at_once):
             left.discard(number)
             yield number, answer
         for number in sorted(left & done()):
@@ -97,32 +109,34 @@ def work_through(
 
 
 def _one_pass(
-    make: Callable[[], Worker], numbers: list[int], config: ClusterConfig
+    make: Callable[[], Worker], numbers: list[int], config: ClusterConfig, at_once: int
 ) -> Iterator[tuple[int, Any]]:
-    dataset = _dataset(make, numbers, config)
+    dataset = _dataset(make, numbers, config, at_once)
     for batch in dataset.iter_batches(batch_size=None, prefetch_batches=0):
-        rows = zip(*(batch[name] for name in ("number", "answer", "kind", "message")), strict=True)
+        rows = zip(*(batch[name] for name in _COLUMNS), strict=True)
         for number, answer, kind, message in rows:
             if kind:
                 raise _named(str(kind))(str(message))
             yield int(number), msgspec.json.decode(answer)
 
 
-def _dataset(make: Callable[[], Worker], numbers: list[int], config: ClusterConfig) -> Any:
+def _dataset(
+    make: Callable[[], Worker], numbers: list[int], config: ClusterConfig, at_once: int
+) -> Any:
     """A Ray dataset of answers; nothing is done before it is drawn."""
     import ray
 
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    rows = [{"number": number} for number in numbers]
+    rows, blocks = [{"number": number} for number in numbers], ceil(len(numbers) / at_once)
     with warnings.catch_warnings():
         # how to let a task of a lost actor fail has no other name yet
         warnings.filterwarnings("ignore", message=".*ray_remote_args")
-        dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        dataset = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
             _Actor,
             fn_constructor_args=(make,),
-            batch_size=1,
+            batch_size=None,  # a block
             compute=ray.data.ActorPoolStrategy(
-                size=min(config.workers, len(rows)), max_tasks_in_flight_per_actor=2
+                size=min(config.workers, blocks), max_tasks_in_flight_per_actor=2
             ),
             num_cpus=config.worker_cpus,
             num_gpus=config.worker_gpus or None,

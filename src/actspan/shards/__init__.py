@@ -8,11 +8,11 @@
 
 An engine (threads here, workers elsewhere) computes the shards that `ShardStore.committed` lacks:
 
-    results = compute_shard(plan, number, pipeline, work)     # anywhere
-    store.commit(number, encode_shard(plan, number, results))  # there, or here from bytes
+    for number in compute_missing(store, missing, pipeline, work):  # anywhere; committed there
+        ...
 """
 
-from actspan.shards.compute import Work, compute_missing, compute_shard, in_order
+from actspan.shards.compute import Work, compute_missing, in_order
 from actspan.shards.places import Folder, Place
 from actspan.shards.plan import SHARD_SIZES, Plan, Stamp, origin_of
 from actspan.shards.records import Result, decode_shard, encode_shard
@@ -30,7 +30,6 @@ __all__ = [
     "Work",
     "clear",
     "compute_missing",
-    "compute_shard",
     "decode_shard",
     "encode_shard",
     "in_order",

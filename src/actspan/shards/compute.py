@@ -25,35 +25,20 @@ class Work(Protocol):
         ...
 
 
-def compute_shard(
-    plan: Plan, number: int, pipeline: Pipeline, work: Work, *, batch: int = BATCH
-) -> Iterator[Result]:
-    """All results of a shard's videos, in order, as they come.
-
-    They depend on the plan and the model alone: whoever computes them, they encode to the same
-    bytes.
-
-    Raises
-    ------
-    DataError
-        A video could not be read, and `work` does not let it pass.
-    """
-    videos = plan.ids(number)
-    return _shard(videos, _results(videos, pipeline, work, batch))
-
-
 def compute_missing(
     store: ShardStore, missing: Iterable[int], pipeline: Pipeline, work: Work, *, batch: int = BATCH
 ) -> Iterator[int]:
     """Compute shards here, one after the other, and commit each; yields their numbers.
 
     The videos of all shards pass through the pipeline in one stream, so that no worker waits where
-    one shard ends and the next begins.
+    one shard ends and the next begins. A shard depends on the plan and the model alone: whoever
+    computes it, it encodes to the same bytes.
 
     Raises
     ------
     DataError
-        As `compute_shard`; the shards before it are committed.
+        A video could not be read, and `work` does not let it pass; the shards before it are
+        committed.
     """
     plan, missing = store.plan, list(missing)
     videos = (video for number in missing for video in plan.ids(number))
