@@ -17,10 +17,12 @@ import click
 from actspan.bench.memory import anonymous_memory
 from actspan.cluster import ClusterConfig, ray_engine
 from actspan.proposing import EngineMaker, LocalEngine, Request, propose_dataset
+from actspan.shards import ShardStore
 from benchmarks import made_up
 from benchmarks.measure import duration, print_machine, print_table
 
 DISTINCT = 300  # videos; the others repeat them
+_EVERY = 0.25  # seconds between two looks at a run
 STAGE_NAMES = ("read", "tem", "candidates", "pem", "soft-nms")
 
 
@@ -32,8 +34,8 @@ class Watched:
     ----------
     total : float
         Seconds from the request to the result file, the cluster's start included.
-    commits : list of float
-        When each shard was committed.
+    done : list of (float, int)
+        When, and how many shards lay there.
     memory : list of (float, int)
         When, and the RssAnon of the largest worker, bytes.
     stages : dict of stage to float
@@ -41,26 +43,38 @@ class Watched:
     """
 
     total: float = 0.0
-    commits: list[float] = field(default_factory=list)
+    done: list[tuple[float, int]] = field(default_factory=list)
     memory: list[tuple[float, int]] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=dict)
 
-    def rate(self, workers: int, shard: int) -> float:
-        """Videos a second once all work, until the first has nothing left."""
-        inner = self.commits[2 * workers : -workers]
-        return shard * (len(inner) - 1) / (inner[-1] - inner[0])
+    @property
+    def steady(self) -> list[tuple[float, int]]:
+        """What of `done` was seen while all were at work: from a tenth of the shards to nine."""
+        shards = self.done[-1][1]
+        return [(at, count) for at, count in self.done if 0.1 <= count / shards <= 0.9]
+
+    @property
+    def rate(self) -> float:
+        """Shards a second, meanwhile."""
+        (begin, first), *_, (end, last) = self.steady
+        return (last - first) / (end - begin)
+
+    @property
+    def not_working(self) -> float:
+        """Seconds that the whole took longer than all shards at that rate."""
+        return self.total - self.done[-1][1] / self.rate
 
     def memory_between(self, begin: float, end: float) -> float:
         """The most in a part of the steady time, MB; begin and end are fractions of it."""
-        first, length = self.commits[0], self.commits[-1] - self.commits[0]
-        times = first + begin * length, first + end * length
+        first, last = self.steady[0][0], self.steady[-1][0]
+        times = first + begin * (last - first), first + end * (last - first)
         return (
             max((size for at, size in self.memory if times[0] <= at <= times[1]), default=0) / 1e6
         )
 
 
 class _Watching:
-    """An engine whose commits are noted."""
+    """An engine whose shards are counted while it works."""
 
     def __init__(self, inner: Any, seen: Watched) -> None:
         self._inner, self._seen = inner, seen
@@ -77,10 +91,19 @@ class _Watching:
     ) -> None:
         self._inner.__exit__(kind, error, trace)
 
-    def run(self, *arguments: Any) -> Iterator[int]:
-        for number in self._engine.run(*arguments):
-            self._seen.commits.append(time.perf_counter())
-            yield number
+    def run(self, store: ShardStore, *arguments: Any) -> Iterator[int]:
+        over = Event()
+        counting = Thread(target=self._count, args=(store, over), daemon=True)
+        counting.start()
+        try:
+            yield from self._engine.run(store, *arguments)
+        finally:
+            over.set()
+            counting.join()
+
+    def _count(self, store: ShardStore, over: Event) -> None:
+        while not over.wait(_EVERY):
+            self._seen.done.append((time.perf_counter(), len(store.committed())))
 
     def shares(self) -> Any:
         return self._engine.shares()
@@ -104,7 +127,7 @@ def run(request: Request, workers: int) -> Watched:
     maker: EngineMaker = ray_engine(ClusterConfig(workers=workers)) if workers else LocalEngine
 
     def watch() -> None:
-        while not done.wait(0.5):
+        while not done.wait(_EVERY):
             seen.memory.append((time.perf_counter(), worker_memory()))
 
     watcher = Thread(target=watch, daemon=True)
@@ -153,18 +176,18 @@ def print_runs(runs: dict[int, list[Watched]], videos: int, shard: int) -> None:
 
     names = {0: "local engine, 1 thread", 1: "1 Ray worker", 2: "2 Ray workers"}
     here = mid(0, lambda s: s.total)
-    one = mid(1, lambda s: s.rate(1, shard))
+    one = shard * mid(1, lambda s: s.rate)
     aims = {0: "", 1: "whole <= 1.15x local", 2: "steady >= 1.7x one worker"}
     lines = []
     for workers, name in names.items():
         total = mid(workers, lambda s: s.total)
-        rate = mid(workers, lambda s, w=workers: s.rate(max(w, 1), shard))
-        start = mid(workers, lambda s: s.total - (s.commits[-1] - s.commits[0]))
+        rate = shard * mid(workers, lambda s: s.rate)
+        start = mid(workers, lambda s: s.not_working)
         ratio, scaling = f"{total / here:.2f}x", f"{rate / one:.2f}x"
         figures = (duration(total), ratio, duration(start), f"{rate:.1f}", scaling, aims[workers])
         lines.append((name, *figures))
     print_table(
-        ("engine", "whole", "of local", "not steady", "steady, videos/s", "of 1 worker", "aim"),
+        ("engine", "whole", "of local", "besides", "steady, videos/s", "of 1 worker", "aim"),
         lines,
     )
     click.echo("\nthe same bytes from all; RssAnon of the largest worker, MB:\n")
@@ -174,7 +197,7 @@ def print_runs(runs: dict[int, list[Watched]], videos: int, shard: int) -> None:
         for w in (1, 2)
     ]
     print_table(("engine", "1st quarter", "2nd", "3rd", "4th"), lines)
-    steady = mid(1, lambda s: 1000 / s.rate(1, shard))
+    steady = mid(1, lambda s: 1000 / s.rate / shard)
     click.echo(f"\none worker, ms a video by stage (of {steady:.2f}):\n")
     shares = [mid(1, lambda s, n=n: s.stages[n]) for n in STAGE_NAMES]
     print_table(("", *STAGE_NAMES), [("ms", *(f"{share * steady:.2f}" for share in shares))])
@@ -189,8 +212,8 @@ def main(videos: int, shard: int, rounds: int, seed: int) -> None:
     """Compare `propose` by Ray workers of one thread with the local engine of one thread.
 
     "whole" is all of `propose_dataset`: for Ray that includes starting a cluster on this machine
-    and stopping it. "steady" is between the time when all workers are at work and the time when
-    the first has nothing left.
+    and stopping it. "steady" is while the shards from a tenth to nine tenths are committed;
+    "besides" is what the whole takes longer than all shards at that rate.
 
     \b
     Example:

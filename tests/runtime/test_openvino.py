@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,8 @@ def test_precision_streams_and_hint_are_pinned(model: Path, streams: int, hint: 
         assert settings.get_property("NUM_STREAMS") == streams
         assert settings.get_property("INFERENCE_NUM_THREADS") == streams
         assert hint in str(settings.get_property("PERFORMANCE_HINT"))
+        alone = streams >= (os.cpu_count() or 1)  # others would be pinned to the same cores
+        assert settings.get_property("ENABLE_CPU_PINNING") == alone
 
 
 def test_bfloat16_only_when_asked(model: Path) -> None:

@@ -6,6 +6,7 @@ with them, and the answer would no longer be the checkpoint's.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -169,8 +170,11 @@ def _settings(backend: Backend, resources: Resources) -> dict[str, Any]:
         "PERFORMANCE_HINT_NUM_REQUESTS": streams,
     }
     if backend.variant == "CPU":
+        threads = streams * resources.threads
         settings["NUM_STREAMS"] = streams
-        settings["INFERENCE_NUM_THREADS"] = streams * resources.threads
+        settings["INFERENCE_NUM_THREADS"] = threads
+        # pinned from the first core on: processes that share a machine would share that core
+        settings["ENABLE_CPU_PINNING"] = threads >= (os.cpu_count() or 1)
     return settings
 
 
