@@ -4,7 +4,7 @@ BIN := .venv/bin
 # pins what is installed and what builds it: two installs a month apart are the same
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: help setup demo demo-train test fuzz faults docs lint format bench bench-ray test-cluster clean
+.PHONY: help setup demo demo-train test fuzz faults docs lint format bench bench-memory bench-ray test-cluster clean
 
 help:
 	@echo "make demo        install the core and see the main job on made-up data"
@@ -13,6 +13,8 @@ help:
 	@echo "make lint        linter, format check and strict type check"
 	@echo "make fuzz        readers against hostile bytes [SECONDS=60] [READER=arrays]"
 	@echo "make bench       the speed tables of the README"
+	@echo "make bench-memory  that memory stays flat, with more videos and longer ones"
+	@echo "make bench-ray   Ray workers beside the local engine"
 	@echo "make faults      kill runs, fill disks, damage files; see that nothing is lost"
 	@echo "make demo-train  train the demo's networks anew"
 
@@ -58,17 +60,20 @@ format: .venv/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# in under ten minutes; --rounds steadies each by its own
 bench: .venv/dev
 	$(BIN)/actspan bench
-	$(BIN)/python -m benchmarks.stages
-	$(BIN)/python -m benchmarks.propose
-	$(BIN)/python -m benchmarks.pack
-	$(BIN)/python -m benchmarks.evaluate
+	$(BIN)/python -m benchmarks.stages --rounds 2
+	$(BIN)/python -m benchmarks.pack --rounds 1
+	$(BIN)/python -m benchmarks.propose --rounds 1
+	$(BIN)/python -m benchmarks.evaluate --rounds 1
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.scaling
+	$(BIN)/python -m benchmarks.backends --rounds 1
+
+bench-memory: .venv/dev
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.recordings
-	$(BIN)/python -m benchmarks.backends
 
 faults: .venv/dev
 	$(BIN)/python -m benchmarks.faults
