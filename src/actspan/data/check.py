@@ -178,18 +178,19 @@ def _examine_store(
     assert dataset.packing is not None
     known = np.can_cast(dataset.packing.dtype, dtype)
     problems, places = [], array("q")
-    for place, video in enumerate(dataset.videos):
-        entry = dataset.entries.get(video.id)
+    videos = zip(dataset.videos.ids, dataset.videos.durations.tolist(), strict=True)
+    for place, (name, duration) in enumerate(videos):
+        entry = dataset.entries.get(name)
         if entry is None:
-            problems.append(_no_features(dataset, video.id))
+            problems.append(_no_features(dataset, name))
         else:
             assert isinstance(entry, Packed)
             what = "" if known else _bad_values(entry.values, dtype)
             if what:
-                problems.append(_damaged(video.id, entry, what))
+                problems.append(_damaged(name, entry, what))
             else:
-                if entry.shape is not None:
-                    problems += _gap(dataset, video, entry.grid, entry.shape[0])
+                if (shape := entry.shape) is not None:
+                    problems += _gap(dataset, name, duration, entry.grid, shape[0])
                 places.append(place)
         if progress:
             progress(place + 1, len(dataset))
@@ -330,14 +331,16 @@ def _grid_problems(
         remedy = "give stride_seconds, or fps"
         yield Problem(video.id, str(dataset.path), str(error), remedy)
         return
-    yield from _gap(dataset, video, grid, snippets)
+    yield from _gap(dataset, video.id, video.duration, grid, snippets)
 
 
-def _gap(dataset: Dataset, video: Video, grid: SnippetGrid, snippets: int) -> Iterator[Problem]:
+def _gap(
+    dataset: Dataset, name: str, duration: float, grid: SnippetGrid, snippets: int
+) -> Iterator[Problem]:
     """Whether features and annotation are as long as each other."""
     stride, length, _ = grid
-    gap = abs(stride * snippets - video.duration)
-    if gap > max(0.1 * video.duration, 2 * max(stride, length)):
-        what = f"features cover {stride * snippets:.1f} s of {video.duration:.1f} s"
+    gap = abs(stride * snippets - duration)
+    if gap > max(0.1 * duration, 2 * max(stride, length)):
+        what = f"features cover {stride * snippets:.1f} s of {duration:.1f} s"
         remedy = "check the stride in dataset.toml"
-        yield Problem(video.id, str(dataset.entries[video.id]), what, remedy, Loss.NOTHING)
+        yield Problem(name, str(dataset.entries[name]), what, remedy, Loss.NOTHING)

@@ -93,12 +93,14 @@ class DatasetWork:
 
 def stamps(dataset: Dataset, videos: tuple[str, ...]) -> tuple[Stamp, ...]:
     """Size and time of each video's features, by which a change is seen; None for packed ones."""
+    if dataset.packing is not None:
+        return (None,) * len(videos)  # of a store its manifest speaks, with checksums
     seen: dict[str, Stamp] = {}
 
     def stamp(video: str) -> Stamp:
         entry = dataset.entries.get(video)
         if entry is None or isinstance(entry, Packed):
-            return None  # of a store its manifest speaks, with checksums
+            return None
         name = str(entry.path)
         if name not in seen:
             try:

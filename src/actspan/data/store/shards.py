@@ -11,9 +11,10 @@ A row a video, in record batches of a few megabytes:
 from __future__ import annotations
 
 import mmap
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import accumulate, count, islice
 from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -147,15 +148,15 @@ class Places(Mapping[str, Packed]):
 
     def __init__(self, shards: Sequence[AnyShard]) -> None:
         self._shards = tuple(shards)
-        self._begins = np.cumsum([0, *map(len, shards)])  # of each shard, in videos
+        self._begins = list(accumulate(map(len, shards), initial=0))  # of each shard, in videos
         self._numbers: dict[str, int] = {}  # counted through all shards; of equal ids the last
-        for begin, shard in zip(self._begins.tolist(), shards, strict=False):
+        for begin, shard in zip(self._begins, shards, strict=False):
             self._numbers.update(zip(shard.ids(), count(begin), strict=False))
 
     def __getitem__(self, name: str) -> Packed:
         number = self._numbers[name]
-        shard = int(np.searchsorted(self._begins, number, side="right")) - 1
-        return Packed(self._shards[shard], number - int(self._begins[shard]))
+        shard = bisect_right(self._begins, number) - 1
+        return Packed(self._shards[shard], number - self._begins[shard])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._numbers)
