@@ -63,10 +63,13 @@ class Proposals:
     end_score: Float64 | None = None
 
     def __post_init__(self) -> None:
-        for name, value in self._columns().items():
+        columns = self._columns()
+        for name, value in columns.items():
             if value is not None:
-                object.__setattr__(self, name, _vector(name, value, np.float64))
-        _check_lengths(self._columns())
+                columns[name] = array = _vector(name, value, np.float64)
+                if array is not value:
+                    object.__setattr__(self, name, array)
+        _check_lengths(columns)
 
     def _columns(self) -> dict[str, Float64 | None]:
         return {

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, overload
@@ -34,7 +33,7 @@ from actspan.pipeline.steps import (
     tem_input,
 )
 from actspan.proposals import bsp_features, generate_proposals, soft_nms
-from actspan.proposals.bsp import sample_into
+from actspan.proposals.bsp import sample_all
 from actspan.runtime import Session, choose_backend, find_backend, open_net
 from actspan.types import BoundaryScores, Features, Float32, Proposals
 
@@ -288,10 +287,9 @@ class Pipeline:
 
     def _bsp(self, videos: Sequence[ScoredVideo], candidates: Sequence[Proposals]) -> Float32:
         """BSP features of all candidates of all videos, (sum N, 32)."""
-        config, ends = self.config.bsp, np.cumsum([len(c) for c in candidates]).tolist()
-        rows = self._scratch.take("bsp", (ends[-1], config.size))
-        for video, found, end in zip(videos, candidates, ends, strict=True):
-            sample_into(rows[end - len(found) : end], video.scores, found, config)
+        config, count = self.config.bsp, sum(map(len, candidates))
+        rows = self._scratch.take("bsp", (count, config.size))
+        sample_all(rows, [video.scores for video in videos], candidates, config)
         return rows
 
     def _score(self, bsp: Float32) -> Float32:
@@ -307,13 +305,12 @@ class Pipeline:
     def _outcome(
         self, piece: Piece, video: ScoredVideo, candidates: Proposals, confidence: Float32
     ) -> Outcome:
-        outcome = Outcome(
-            piece.id, video.seconds, video.scores, candidates, confidence, None, piece.window
+        answer = None  # the recording's windows go through Soft-NMS together
+        if piece.window is None:
+            answer = final_proposals(candidates, confidence, video.seconds, self.config.soft_nms)
+        return Outcome(
+            piece.id, video.seconds, video.scores, candidates, confidence, answer, piece.window
         )
-        if piece.window is not None:  # the recording's windows go through Soft-NMS together
-            return outcome
-        answer = final_proposals(candidates, confidence, video.seconds, self.config.soft_nms)
-        return replace(outcome, proposals=answer)
 
 
 def open_nets(

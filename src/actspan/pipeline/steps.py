@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import partial
 
 from actspan.config import PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
@@ -14,7 +13,8 @@ from actspan.data.rescale import Edge, fit_to_cells
 from actspan.data.windows import Window, pad_window, plan_windows, seen_elsewhere
 from actspan.errors import ActSpanError, ShapeError
 from actspan.pipeline.jobs import Job, Piece, ScoredVideo
-from actspan.proposals import fuse, generate_proposals, soft_nms
+from actspan.proposals import fuse, generate_proposals
+from actspan.proposals.suppression import suppress
 from actspan.types import BoundaryScores, Features, Float32, Proposals
 
 
@@ -80,7 +80,7 @@ def find_candidates(scores: BoundaryScores, window: Window | None, config: PgmCo
     found = generate_proposals(scores, config)
     if window is not None:
         found = found[~seen_elsewhere(found.start, found.end, window)]
-    return found[: config.keep]
+    return found if len(found) <= config.keep else found[: config.keep]
 
 
 def final_proposals(
@@ -97,6 +97,9 @@ def final_proposals(
     seconds : float
         What position 1.0 stands for.
     """
-    best = soft_nms(candidates.with_score(fuse(candidates, confidence)), config)
-    clipped = replace(best, start=best.start.clip(min=0), end=best.end.clip(max=1))
-    return clipped.scaled(seconds)
+    fused = fuse(candidates, confidence)
+    best, score = suppress(candidates.start, candidates.end, fused, config)
+    start = candidates.start[best].clip(min=0) * seconds
+    end = candidates.end[best].clip(max=1) * seconds
+    boundaries = (candidates.start_score, candidates.end_score)
+    return Proposals(start, end, score, *(s if s is None else s[best] for s in boundaries))

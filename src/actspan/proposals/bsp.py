@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -42,25 +44,43 @@ def bsp_features(
     """
     config = config or BspConfig()
     out = np.empty((len(proposals), config.size), dtype=np.float32)
-    sample_into(out, scores, proposals, config)
+    sample_all(out, [scores], [proposals], config)
     return out
 
 
-def sample_into(
-    out: Float32, scores: BoundaryScores, proposals: Proposals, config: BspConfig
+def sample_all(
+    out: Float32,
+    scores: Sequence[BoundaryScores],
+    proposals: Sequence[Proposals],
+    config: BspConfig,
 ) -> None:
-    """As `bsp_features`, into memory that is there already: (N, 32) float32."""
-    _sample_regions(
-        pad_actionness(scores.action),
-        _padding(len(scores)),
-        proposals.start,
-        proposals.end,
-        *_map_of_durations(len(scores), config),
-        config.action_samples,
-        config.boundary_samples,
-        config.boundary_ratio,
-        out,
-    )
+    """As `bsp_features`, of many videos at once, into memory that is there already.
+
+    Parameters
+    ----------
+    out : (sum N, 32) float32
+        Row by row, one video after the other.
+    scores, proposals : sequence
+        Of each video.
+    """
+    begin = 0
+    pairs = zip(scores, proposals, strict=True)
+    for cells, alike in groupby(pairs, key=lambda pair: len(pair[0])):
+        actions, found = zip(*((s.action, p) for s, p in alike), strict=True)
+        ends = np.cumsum([len(p) for p in found])
+        _sample_videos(
+            pad_actionness(np.stack(actions)),
+            _padding(cells),
+            np.concatenate([p.start for p in found]),
+            np.concatenate([p.end for p in found]),
+            ends,
+            *_map_of_durations(cells, config),
+            config.action_samples,
+            config.boundary_samples,
+            config.boundary_ratio,
+            out[begin : begin + ends[-1]],
+        )
+        begin += int(ends[-1])
 
 
 class _Map(NamedTuple):
@@ -148,15 +168,50 @@ def bsp_features_plain(
 
 
 def pad_actionness(action: Float32) -> Float64:
-    """Action scores with T // 4 + 10 cells of zeros on either side."""
-    padding = _padding(len(action))
-    padded = np.zeros(len(action) + 2 * padding)
-    padded[padding:-padding] = action
+    """Action scores, (..., T), with T // 4 + 10 cells of zeros on either side."""
+    *videos, cells = action.shape
+    padding = _padding(cells)
+    padded = np.zeros((*videos, cells + 2 * padding))
+    padded[..., padding:-padding] = action
     return padded
 
 
 def _padding(cells: int) -> int:
     return cells // 4 + 10
+
+
+@kernel
+def _sample_videos(
+    padded: Float64,
+    padding: int,
+    start: Float64,
+    end: Float64,
+    ends: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    width: NDArray[np.int64],
+    weights: Float64,
+    action_samples: int,
+    boundary_samples: int,
+    boundary_ratio: float,
+    out: Float32,
+) -> None:
+    first = 0
+    for video in range(len(ends)):
+        last = ends[video]
+        _sample_regions(
+            padded[video],
+            padding,
+            start[first:last],
+            end[first:last],
+            begin,
+            width,
+            weights,
+            action_samples,
+            boundary_samples,
+            boundary_ratio,
+            out[first:last],
+        )
+        first = last
 
 
 @kernel

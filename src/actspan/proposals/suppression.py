@@ -46,18 +46,27 @@ def soft_nms(
     >>> kept.score.round(3)
     array([0.9  , 0.3  , 0.225])
     """
-    config = config or SoftNmsConfig()
-    chosen, scores = _decay_and_pick(
-        proposals.start,
-        proposals.end,
-        proposals.score,
+    chosen, scores = suppress(
+        proposals.start, proposals.end, proposals.score, config or SoftNmsConfig(), span
+    )
+    return proposals[chosen].with_score(scores)
+
+
+def suppress(
+    start: Float64, end: Float64, score: Float64, config: SoftNmsConfig, span: float = 1.0
+) -> tuple[NDArray[np.int64], Float64]:
+    """Which proposals `soft_nms` keeps, and their lowered scores, descending."""
+    chosen, scores = _pick_in_order(
+        start,
+        end,
+        score,
         config.threshold_short,
         config.threshold_long,
         config.decay,
         config.picks,
         span,
     )
-    return _best(proposals, chosen, scores, config.keep)
+    return chosen[: config.keep], scores[: config.keep]
 
 
 def soft_nms_plain(
@@ -83,12 +92,27 @@ def soft_nms_plain(
         )[0]
         close = left & (overlap > threshold)
         score[close] *= np.exp(-np.square(overlap[close]) / config.decay)
-    return _best(proposals, np.array(chosen, dtype=np.int64), np.array(scores), config.keep)
+    order = np.argsort(-np.array(scores), kind="stable")[: config.keep]
+    kept = np.array(chosen, dtype=np.int64)[order]
+    return proposals[kept].with_score(np.array(scores)[order])
 
 
-def _best(proposals: Proposals, chosen: NDArray[np.int64], scores: Float64, keep: int) -> Proposals:
-    order = np.argsort(-scores, kind="stable")[:keep]
-    return proposals[chosen[order]].with_score(scores[order])
+@kernel
+def _pick_in_order(
+    start: Float64,
+    end: Float64,
+    score: Float64,
+    threshold_short: float,
+    threshold_long: float,
+    decay: float,
+    picks: int,
+    span: float,
+) -> tuple[NDArray[np.int64], Float64]:
+    chosen, scores = _decay_and_pick(
+        start, end, score, threshold_short, threshold_long, decay, picks, span
+    )
+    order = np.argsort(-scores, kind="mergesort")  # stable
+    return chosen[order], scores[order]
 
 
 @kernel
