@@ -79,7 +79,7 @@ class CheckpointSession(FileSession):
     def _compute(self, inputs: Mapping[str, NDArray[Any]]) -> list[Float32]:
         (x,) = inputs.values()
         output = self._forward(self._weights, x.astype(np.float64)).astype(np.float32)
-        self._memory.keep(Call(x, output))
+        self._memory.keep(Call(x.copy(), output))  # whoever calls may use its memory again
         return [output]
 
     def _release(self) -> None:
