@@ -68,7 +68,7 @@ def sample_all(
     for cells, alike in groupby(pairs, key=lambda pair: len(pair[0])):
         actions, found = zip(*((s.action, p) for s, p in alike), strict=True)
         ends = np.cumsum([len(p) for p in found])
-        _sample_videos(
+        _sample_regions(
             pad_actionness(np.stack(actions)),
             _padding(cells),
             np.concatenate([p.start for p in found]),
@@ -181,7 +181,7 @@ def _padding(cells: int) -> int:
 
 
 @kernel
-def _sample_videos(
+def _sample_regions(
     padded: Float64,
     padding: int,
     start: Float64,
@@ -195,42 +195,14 @@ def _sample_videos(
     boundary_ratio: float,
     out: Float32,
 ) -> None:
-    first = 0
-    for video in range(len(ends)):
-        last = ends[video]
-        _sample_regions(
-            padded[video],
-            padding,
-            start[first:last],
-            end[first:last],
-            begin,
-            width,
-            weights,
-            action_samples,
-            boundary_samples,
-            boundary_ratio,
-            out[first:last],
-        )
-        first = last
-
-
-@kernel
-def _sample_regions(
-    padded: Float64,
-    padding: int,
-    start: Float64,
-    end: Float64,
-    begin: NDArray[np.int64],
-    width: NDArray[np.int64],
-    weights: Float64,
-    action_samples: int,
-    boundary_samples: int,
-    boundary_ratio: float,
-    out: Float32,
-) -> None:
-    cells = len(padded) - 2 * padding
+    """Candidates of many videos; those of video v end before row ends[v]."""
+    cells = padded.shape[1] - 2 * padding
     middle = action_samples + boundary_samples
+    video = 0
     for i in range(len(start)):
+        while i >= ends[video]:
+            video += 1
+        actions = padded[video]
         # positions in padded cells: the centre of padded cell j is at j
         low = start[i] * cells - 0.5 + padding
         high = end[i] * cells - 0.5 + padding
@@ -240,12 +212,12 @@ def _sample_regions(
         inside = padding <= first and last < cells + padding
         if on_centres and inside and 0 <= duration < len(begin):
             count = width[duration]
-            _sum_cells(padded, first, begin[duration], weights[duration, :, :count], out[i])
+            _sum_cells(actions, first, begin[duration], weights[duration, :, :count], out[i])
         else:
             around = boundary_ratio * (high - low)
-            _sample_region(padded, low, high, out[i, :action_samples])
-            _sample_region(padded, low - around, low + around, out[i, action_samples:middle])
-            _sample_region(padded, high - around, high + around, out[i, middle:])
+            _sample_region(actions, low, high, out[i, :action_samples])
+            _sample_region(actions, low - around, low + around, out[i, action_samples:middle])
+            _sample_region(actions, high - around, high + around, out[i, middle:])
 
 
 @kernel

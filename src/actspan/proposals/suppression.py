@@ -56,7 +56,7 @@ def suppress(
     start: Float64, end: Float64, score: Float64, config: SoftNmsConfig, span: float = 1.0
 ) -> tuple[NDArray[np.int64], Float64]:
     """Which proposals `soft_nms` keeps, and their lowered scores, descending."""
-    chosen, scores = _pick_in_order(
+    chosen, scores = _decay_and_pick(
         start,
         end,
         score,
@@ -95,24 +95,6 @@ def soft_nms_plain(
     order = np.argsort(-np.array(scores), kind="stable")[: config.keep]
     kept = np.array(chosen, dtype=np.int64)[order]
     return proposals[kept].with_score(np.array(scores)[order])
-
-
-@kernel
-def _pick_in_order(
-    start: Float64,
-    end: Float64,
-    score: Float64,
-    threshold_short: float,
-    threshold_long: float,
-    decay: float,
-    picks: int,
-    span: float,
-) -> tuple[NDArray[np.int64], Float64]:
-    chosen, scores = _decay_and_pick(
-        start, end, score, threshold_short, threshold_long, decay, picks, span
-    )
-    order = np.argsort(-scores, kind="mergesort")  # stable
-    return chosen[order], scores[order]
 
 
 @kernel
@@ -155,7 +137,8 @@ def _decay_and_pick(
         )
         for bucket in range(low_bucket, high_bucket + 1):
             best[bucket] = _best_of(left, first[bucket], first[bucket + 1])
-    return chosen, scores
+    order = np.argsort(-scores, kind="mergesort")  # stable
+    return chosen[order], scores[order]
 
 
 @kernel
