@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -87,10 +87,19 @@ class Proposals:
         """Select by slice, mask or indices; a bare integer would drop an axis and is refused."""
         if isinstance(index, (int, np.integer)):
             raise ShapeError(f"index proposals by slice, mask or array: use [{index}:{index + 1}]")
+        if isinstance(index, slice) and index.step is None:
+            return self._stretch(index)
         chosen: dict[str, Any] = {
             name: None if v is None else v[index] for name, v in self._columns().items()
         }
         return type(self)(**chosen)
+
+    def _stretch(self, rows: slice) -> Self:
+        """A view; its columns need no checks, as they are parts of checked ones."""
+        part = object.__new__(type(self))
+        for name, column in self._columns().items():
+            object.__setattr__(part, name, None if column is None else column[rows])
+        return part
 
     def with_score(self, score: ArrayLike) -> Self:
         """The same segments, ranked by `score`, (N,) float64."""
@@ -116,6 +125,48 @@ class Proposals:
             arrays = [getattr(part, name) for part in parts]
             columns[name] = None if any(a is None for a in arrays) else np.concatenate(arrays)
         return cls(**columns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RaggedProposals:
+    """Proposals of several videos in common columns, one video after the other.
+
+    Attributes
+    ----------
+    together : Proposals
+        Of all videos.
+    ends : (B,) int64
+        Those of video b end before `ends[b]`.
+
+    Examples
+    --------
+    >>> parts = Proposals([0.1], [0.3], [0.8]), Proposals.empty()
+    >>> [len(part) for part in RaggedProposals.of(parts)]
+    [1, 0]
+    """
+
+    together: Proposals
+    ends: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, parts: Sequence[Proposals]) -> Self:
+        """Bring proposals together, those of a video each."""
+        ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
+        return cls(Proposals.concat(parts), ends)
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __iter__(self) -> Iterator[Proposals]:
+        """Of each video, without a copy."""
+        return (self.together[rows] for rows in self.rows())
+
+    def rows(self) -> Iterator[slice]:
+        """Where each video's lie in the columns."""
+        begin = 0
+        for end in self.ends.tolist():
+            yield slice(begin, end)
+            begin = end
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -209,6 +260,8 @@ class Features:
 
     def rows(self, first: int, last: int) -> Self:
         """The snippets first <= i < last, with their share of the output span."""
+        if first == 0 and last == len(self):
+            return self
         values = self.values[first:last]
         share = len(values) / len(self.values)
         output_span = None if self.output_span is None else self.output_span * share

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actspan.data.windows import Window, pad_window, plan_windows, seen_elsewhere, stitch
+from actspan.data.windows import pad_window, plan_windows, stitch
 
 
 @given(snippets=st.integers(1, 500), length=st.integers(2, 60))
@@ -40,20 +40,6 @@ def test_plans(snippets: int, expected: list[tuple[int, int]]) -> None:
 def test_padding_is_zeros_at_the_end() -> None:
     padded = pad_window(np.ones((2, 3), np.float32), 4)
     assert padded.tolist() == [[1] * 3, [1] * 3, [0] * 3, [0] * 3]
-
-
-@pytest.mark.parametrize(
-    ("window", "expected"),
-    [
-        pytest.param(Window(0, 10, 10), [False, False, False], id="whole-recording"),
-        pytest.param(Window(0, 10, 20), [False, False, True], id="first"),
-        pytest.param(Window(5, 15, 20), [True, False, True], id="inner"),
-        pytest.param(Window(10, 20, 20), [True, False, False], id="last"),
-    ],
-)
-def test_candidates_at_inner_edges_are_seen_elsewhere(window: Window, expected: list[bool]) -> None:
-    start, end = np.array([0.05, 0.15, 0.15]), np.array([0.85, 0.85, 0.95])
-    assert seen_elsewhere(start, end, window).tolist() == expected
 
 
 @given(snippets=st.integers(1, 200), length=st.integers(2, 30))

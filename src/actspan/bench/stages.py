@@ -19,13 +19,15 @@ from actspan.pipeline import (
     ScoredVideo,
     final_proposals,
     find_candidates,
+    make_outcomes,
+    rate_candidates,
+    scored_videos,
     settled_edge,
     tem_input,
 )
-from actspan.pipeline.core import PEM_ROWS
-from actspan.proposals import bsp_features
+from actspan.proposals.bsp import sample_all
 from actspan.runtime import Session
-from actspan.types import BoundaryScores, Features, Float32, Proposals
+from actspan.types import Features, Float32, Proposals, RaggedProposals
 
 __all__ = ["Batch", "Step", "Steps", "suppression_of_recordings", "table"]
 
@@ -42,7 +44,7 @@ class Batch:
     output : (B, 3, T) float32
         Of TEM.
     scored : sequence of ScoredVideo
-    candidates : sequence of Proposals
+    candidates : RaggedProposals
     rows : (sum N, 32) float32
         BSP features of all candidates.
     confidence : (sum N,) float32
@@ -54,18 +56,16 @@ class Batch:
     video: Float32
     output: Float32
     scored: Sequence[ScoredVideo]
-    candidates: Sequence[Proposals]
+    candidates: RaggedProposals
     rows: Float32
     confidence: Float32
 
-    def outcomes(self, confidence: Float32) -> Iterator[Outcome]:
-        """What the pipeline knows of each before Soft-NMS; `confidence` as the attribute."""
-        ends = np.cumsum([len(found) for found in self.candidates])
-        parts = np.split(confidence, ends[:-1])
-        of_each = zip(self.pieces, self.scored, self.candidates, parts, strict=True)
-        for piece, video, candidates, part in of_each:
-            seen = (video.seconds, video.scores, candidates, part)
-            yield Outcome(piece.id, *seen, None, piece.window)
+    def outcomes(
+        self, confidence: Float32, answers: Iterable[Proposals] | None = None
+    ) -> list[Outcome]:
+        """What the pipeline knows of each; `confidence` as the attribute."""
+        known = [None] * len(self.pieces) if answers is None else answers
+        return make_outcomes(self.pieces, self.scored, self.candidates, confidence, known)
 
 
 class Steps:
@@ -110,32 +110,23 @@ class Steps:
 
     def candidates(
         self, pieces: Sequence[Piece], features: Sequence[Features], output: Float32
-    ) -> tuple[list[ScoredVideo], list[Proposals], Float32]:
+    ) -> tuple[list[ScoredVideo], RaggedProposals, Float32]:
         """Candidates, and the BSP features of all of them, (sum N, 32)."""
-        scored, candidates, rows = [], [], []
-        windows = self.config.mode == "window"  # there padded cells hold nothing
-        for piece, item, row in zip(pieces, features, output, strict=True):
-            scores = BoundaryScores.from_array(row[:, : len(item)] if windows else row)
-            found = find_candidates(scores, piece.window, self.config.pgm)
-            scored.append(ScoredVideo(scores, item.seconds))
-            candidates.append(found)
-            rows.append(bsp_features(scores, found, self.config.bsp))
-        return scored, candidates, np.concatenate(rows)
+        videos = scored_videos(output, features, self.config)
+        scores, windows = [v.scores for v in videos], [piece.window for piece in pieces]
+        found = find_candidates(scores, windows, self.config.pgm)
+        rows = np.empty((len(found.together), self.config.bsp.size), dtype=np.float32)
+        sample_all(rows, scores, found, self.config.bsp)
+        return videos, found, rows
 
     def pem(self, rows: Float32) -> Float32:
-        """PEM's score of every candidate, (sum N,), in calls as large as the pipeline's."""
-        parts = [
-            self._pem.run({"video_feature": rows[i : i + PEM_ROWS]})["output"][:, 0]
-            for i in range(0, len(rows), PEM_ROWS)
-        ]
-        return np.concatenate(parts)
+        """PEM's score of every candidate, (sum N,)."""
+        return rate_candidates(self._pem, rows)
 
-    def suppress(self, outcomes: Iterable[Outcome]) -> list[Proposals]:
+    def suppress(self, batch: Batch, confidence: Float32) -> RaggedProposals:
         """Soft-NMS of videos that were seen at once."""
-        return [
-            final_proposals(o.candidates, o.confidence, o.seconds, self.config.soft_nms)
-            for o in outcomes
-        ]
+        seconds = [video.seconds for video in batch.scored]
+        return final_proposals(batch.candidates, confidence, seconds, self.config.soft_nms)
 
 
 class Step(NamedTuple):
@@ -166,7 +157,7 @@ def table(steps: Steps, batches: Sequence[Batch]) -> Iterator[Step]:
 
     def suppress(number: int) -> object:
         batch = of(number)
-        return steps.suppress(batch.outcomes(batch.confidence))
+        return steps.suppress(batch, batch.confidence)
 
     yield Step("read", "step", lambda n: steps.load(of(n).pieces))
     yield Step("rescale", "step", lambda n: steps.rescale(of(n).features))

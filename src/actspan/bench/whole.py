@@ -41,14 +41,11 @@ def pem_half(
 
     def work(task: tuple[int, Batch]) -> list[Outcome]:
         number, batch = task
-        outcomes = [
-            replace(outcome, id=f"{number}-{outcome.id}")
-            for outcome in batch.outcomes(steps.pem(batch.rows))
-        ]
-        if steps.config.mode == "window":
-            return outcomes
-        answers = steps.suppress(outcomes)
-        return [replace(o, proposals=p) for o, p in zip(outcomes, answers, strict=True)]
+        confidence = steps.pem(batch.rows)
+        windows = steps.config.mode == "window"
+        answers = None if windows else steps.suppress(batch, confidence)
+        outcomes = batch.outcomes(confidence, answers)
+        return [replace(outcome, id=f"{number}-{outcome.id}") for outcome in outcomes]
 
     tasks = ((number, batch) for number in range(rounds) for batch in batches)
     done = chain.from_iterable(map_ordered(pool, work, tasks, ahead=2 * streams))

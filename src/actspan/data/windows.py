@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from actspan.types import Float32, Float64
+from actspan.types import Float32
 
 
 class Window(NamedTuple):
@@ -71,24 +70,7 @@ def pad_window(values: Float32, length: int) -> Float32:
     return padded
 
 
-def seen_elsewhere(start: Float64, end: Float64, window: Window) -> NDArray[np.bool_]:
-    """Which candidates touch an edge of their window that a neighbouring window sees inside.
-
-    Parameters
-    ----------
-    start, end : (N,) float64
-        Fractions of the window, at cell centres.
-
-    Returns
-    -------
-    (N,) bool
-    """
-    before, after = window.inner_edges()
-    half = 1.0 / len(window)  # a cell: centres of the outer cells lie half of it inside
-    return (before & (start < half)) | (after & (end > 1.0 - half))
-
-
-def stitch(parts: list[tuple[Window, NDArray[np.float32]]]) -> NDArray[np.float32]:
+def stitch(parts: list[tuple[Window, Float32]]) -> Float32:
     """One curve a channel from those of all windows, each snippet from where it is most central.
 
     Parameters

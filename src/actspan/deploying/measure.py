@@ -105,7 +105,7 @@ def measure(
             seen = Batch(chunk, features, video, output, scored, candidates, rows, confidence)
             with pem.time("postprocess"):
                 if recordings is None:
-                    steps.suppress(seen.outcomes(confidence))
+                    steps.suppress(seen, confidence)
                 else:
                     for outcome in seen.outcomes(confidence):
                         recordings.add(outcome)

@@ -9,8 +9,8 @@ from operator import attrgetter
 
 import numpy as np
 
-from actspan.config import PgmConfig, PipelineConfig, TemConfig
-from actspan.data.windows import Window, plan_windows, seen_elsewhere
+from actspan.config import PipelineConfig, TemConfig
+from actspan.data.windows import plan_windows
 from actspan.errors import ResultError
 from actspan.proposals import bsp_features, fuse, generate_proposals
 from actspan.run import Candidates, Run
@@ -111,7 +111,7 @@ def _of_windows(found: Found, config: PipelineConfig, rate: Rate | None) -> Evid
     cut = []
     for window, part in zip(windows, found.parts, strict=True):
         scores = found.scores[window.first : window.last]
-        pairs = _in_window(scores, window, config.pgm)
+        pairs = generate_proposals(scores, config.pgm, inner_edges=window.inner_edges())
         rated = _rated(pairs[config.pgm.keep :], scores, config, rate)
         cut.append(_placed(rated, part))
     return Evidence(
@@ -125,11 +125,6 @@ def _of_windows(found: Found, config: PipelineConfig, rate: Rate | None) -> Evid
         limit=min(length, len(found.scores)) - 1,
         cells=len(found.scores),
     )
-
-
-def _in_window(scores: BoundaryScores, window: Window, config: PgmConfig) -> Proposals:
-    pairs = generate_proposals(scores, config)
-    return pairs[~seen_elsewhere(pairs.start, pairs.end, window)]
 
 
 def _ranked(part: Candidates) -> Proposals:

@@ -16,7 +16,10 @@ from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.steps import (
     final_proposals,
     find_candidates,
+    make_outcomes,
     pieces,
+    rate_candidates,
+    scored_videos,
     settled_edge,
     tem_input,
 )
@@ -36,8 +39,11 @@ __all__ = [
     "StageClock",
     "final_proposals",
     "find_candidates",
+    "make_outcomes",
     "open_nets",
     "pieces",
+    "rate_candidates",
+    "scored_videos",
     "settled_edge",
     "tem_input",
     "with_onnx",

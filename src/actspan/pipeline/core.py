@@ -28,17 +28,19 @@ from actspan.pipeline.scratch import Scratch
 from actspan.pipeline.steps import (
     final_proposals,
     find_candidates,
+    make_outcomes,
     pieces,
+    rate_candidates,
+    scored_videos,
     settled_edge,
     tem_input,
 )
 from actspan.proposals import bsp_features, generate_proposals, soft_nms
 from actspan.proposals.bsp import sample_all
 from actspan.runtime import Session, choose_backend, find_backend, open_net
-from actspan.types import BoundaryScores, Features, Float32, Proposals
+from actspan.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
 
 BATCH = 16  # videos a chunk: large enough for TEM's throughput, small enough for the caches
-PEM_ROWS = 4096
 
 
 class Pipeline:
@@ -244,14 +246,14 @@ class Pipeline:
             return []
         videos = self._with_scores(loaded, clock)
         with clock.time("candidates"):
-            pairs = zip(videos, pieces, strict=True)
-            candidates = [find_candidates(v.scores, p.window, self.config.pgm) for v, p in pairs]
-            bsp = self._bsp(videos, candidates)
+            windows = [piece.window for piece in pieces]
+            found = find_candidates([v.scores for v in videos], windows, self.config.pgm)
+            bsp = self._bsp(videos, found)
         with clock.time("pem"):
-            scored = self._score(bsp)
-        confidences = np.split(scored, np.cumsum([len(c) for c in candidates])[:-1])
+            confidence = self._score(bsp)
         with clock.time("soft-nms"):
-            return list(map(self._outcome, pieces, videos, candidates, confidences))
+            answers = self._answers_of(videos, found, confidence)
+        return make_outcomes(pieces, videos, found, confidence, answers)
 
     def _with_scores(
         self, loaded: Sequence[Features | ScoredVideo], clock: StageClock
@@ -266,14 +268,7 @@ class Pipeline:
             tem, video = self._tem_input(features)
         with clock.time("tem"):
             output = tem.run({"video": video})["output"]  # (B, 3, T)
-        windows = self.config.mode == "window"  # there padded cells hold nothing, so they go
-        pairs = zip(output, features, strict=True)
-        return [
-            ScoredVideo(
-                BoundaryScores.from_array(row[:, : len(item)] if windows else row), item.seconds
-            )
-            for row, item in pairs
-        ]
+        return scored_videos(output, features, self.config)
 
     def _tem_input(self, features: Sequence[Features]) -> tuple[Session, Float32]:
         """TEM and a batch for it, (B, C, T)."""
@@ -285,32 +280,26 @@ class Pipeline:
             row[:] = tem_input(item, self.config, self.edge).T
         return self._tem, video
 
-    def _bsp(self, videos: Sequence[ScoredVideo], candidates: Sequence[Proposals]) -> Float32:
+    def _bsp(self, videos: Sequence[ScoredVideo], candidates: RaggedProposals) -> Float32:
         """BSP features of all candidates of all videos, (sum N, 32)."""
-        config, count = self.config.bsp, sum(map(len, candidates))
-        rows = self._scratch.take("bsp", (count, config.size))
+        config = self.config.bsp
+        rows = self._scratch.take("bsp", (len(candidates.together), config.size))
         sample_all(rows, [video.scores for video in videos], candidates, config)
         return rows
 
     def _score(self, bsp: Float32) -> Float32:
-        """PEM's score of every candidate, (sum N,); videos share calls, without padding."""
+        """PEM's score of every candidate, (sum N,); 1 without a PEM."""
         if self._pem is None:
             return np.ones(len(bsp), dtype=np.float32)
-        scored = np.empty(len(bsp), dtype=np.float32)
-        for block in range(0, len(bsp), PEM_ROWS):
-            part = slice(block, block + PEM_ROWS)
-            scored[part] = self._pem.run({"video_feature": bsp[part]})["output"][:, 0]
-        return scored
+        return rate_candidates(self._pem, bsp)
 
-    def _outcome(
-        self, piece: Piece, video: ScoredVideo, candidates: Proposals, confidence: Float32
-    ) -> Outcome:
-        answer = None  # the recording's windows go through Soft-NMS together
-        if piece.window is None:
-            answer = final_proposals(candidates, confidence, video.seconds, self.config.soft_nms)
-        return Outcome(
-            piece.id, video.seconds, video.scores, candidates, confidence, answer, piece.window
-        )
+    def _answers_of(
+        self, videos: Sequence[ScoredVideo], candidates: RaggedProposals, confidence: Float32
+    ) -> Iterable[Proposals | None]:
+        if self.config.mode == "window":  # a recording's windows go through Soft-NMS together
+            return [None] * len(videos)
+        seconds = [video.seconds for video in videos]
+        return final_proposals(candidates, confidence, seconds, self.config.soft_nms)
 
 
 def open_nets(

@@ -5,17 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+
+import numpy as np
 
 from actspan.config import PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.data.rescale import Edge, fit_to_cells
-from actspan.data.windows import Window, pad_window, plan_windows, seen_elsewhere
+from actspan.data.windows import Window, pad_window, plan_windows
 from actspan.errors import ActSpanError, ShapeError
-from actspan.pipeline.jobs import Job, Piece, ScoredVideo
-from actspan.proposals import fuse, generate_proposals
+from actspan.pipeline.jobs import Job, Outcome, Piece, ScoredVideo
+from actspan.proposals import fuse
+from actspan.proposals.candidates import generate_all
 from actspan.proposals.suppression import suppress
-from actspan.types import BoundaryScores, Features, Float32, Proposals
+from actspan.runtime import Session
+from actspan.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+
+PEM_ROWS = 4096  # of a call
 
 
 def settled_edge(config: PipelineConfig, edge: Edge) -> Edge:
@@ -75,31 +81,80 @@ def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32
     return fit_to_cells(features, cells(config), edge)
 
 
-def find_candidates(scores: BoundaryScores, window: Window | None, config: PgmConfig) -> Proposals:
-    """The candidates that PEM shall score: at most `config.keep`, by rank."""
-    found = generate_proposals(scores, config)
-    if window is not None:
-        found = found[~seen_elsewhere(found.start, found.end, window)]
-    return found if len(found) <= config.keep else found[: config.keep]
+def scored_videos(
+    output: Float32, features: Sequence[Features], config: PipelineConfig
+) -> list[ScoredVideo]:
+    """TEM's answers of a batch, (B, 3, T), one by one; padded cells of windows hold nothing."""
+    windows = config.mode == "window"
+    return [
+        ScoredVideo(
+            BoundaryScores.from_array(row[:, : len(item)] if windows else row), item.seconds
+        )
+        for row, item in zip(output, features, strict=True)
+    ]
 
 
-def final_proposals(
-    candidates: Proposals, confidence: Float32, seconds: float, config: SoftNmsConfig
-) -> Proposals:
-    """The answer for a video that was seen at once: seconds, best first.
+def find_candidates(
+    scores: Sequence[BoundaryScores], windows: Sequence[Window | None], config: PgmConfig
+) -> RaggedProposals:
+    """The candidates of each video or window that PEM shall score: at most `config.keep`."""
+    edges = [(False, False) if w is None else w.inner_edges() for w in windows]
+    return generate_all(scores, config, edges, config.keep)
+
+
+def rate_candidates(pem: Session, rows: Float32) -> Float32:
+    """PEM's score of every candidate, (sum N,); videos share calls, without padding.
 
     Parameters
     ----------
-    candidates : Proposals
-        N candidates with boundary scores, fractions of the span.
-    confidence : (N,) float32
-        PEM's scores.
-    seconds : float
-        What position 1.0 stands for.
+    pem : Session
+    rows : (sum N, 32) float32
+        BSP features.
     """
-    fused = fuse(candidates, confidence)
-    best, score = suppress(candidates.start, candidates.end, fused, config)
-    start = candidates.start[best].clip(min=0) * seconds
-    end = candidates.end[best].clip(max=1) * seconds
-    boundaries = (candidates.start_score, candidates.end_score)
-    return Proposals(start, end, score, *(s if s is None else s[best] for s in boundaries))
+    scored = np.empty(len(rows), dtype=np.float32)
+    for first in range(0, len(rows), PEM_ROWS):
+        part = slice(first, first + PEM_ROWS)
+        scored[part] = pem.run({"video_feature": rows[part]})["output"][:, 0]
+    return scored
+
+
+def final_proposals(
+    candidates: RaggedProposals,
+    confidence: Float32,
+    seconds: Sequence[float],
+    config: SoftNmsConfig,
+) -> RaggedProposals:
+    """The answers for videos that were seen at once: seconds, best first.
+
+    Parameters
+    ----------
+    candidates : RaggedProposals
+        With boundary scores; fractions of the span.
+    confidence : (sum N,) float32
+        PEM's scores.
+    seconds : sequence of float
+        What position 1.0 stands for in each video.
+    """
+    found = candidates.together
+    best, score, ends = suppress(candidates, fuse(found, confidence), config)
+    unit = np.repeat(seconds, np.diff(ends, prepend=0))
+    start = found.start[best].clip(min=0) * unit
+    end = found.end[best].clip(max=1) * unit
+    boundaries = (s if s is None else s[best] for s in (found.start_score, found.end_score))
+    return RaggedProposals(Proposals(start, end, score, *boundaries), ends)
+
+
+def make_outcomes(
+    pieces: Sequence[Piece],
+    videos: Sequence[ScoredVideo],
+    candidates: RaggedProposals,
+    confidence: Float32,
+    answers: Iterable[Proposals | None],
+) -> list[Outcome]:
+    """All that is known of each piece; answers are None where a recording is not yet whole."""
+    parts = (confidence[rows] for rows in candidates.rows())
+    of_each = zip(pieces, videos, candidates, parts, answers, strict=True)
+    return [
+        Outcome(piece.id, video.seconds, video.scores, found, part, answer, piece.window)
+        for piece, video, found, part, answer in of_each
+    ]

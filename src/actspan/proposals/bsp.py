@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from actspan.config import BspConfig
 from actspan.jit import inlined, kernel
-from actspan.types import BoundaryScores, Float32, Float64, Proposals
+from actspan.types import BoundaryScores, Float32, Float64, Proposals, RaggedProposals
 
 
 def bsp_features(
@@ -44,14 +44,14 @@ def bsp_features(
     """
     config = config or BspConfig()
     out = np.empty((len(proposals), config.size), dtype=np.float32)
-    sample_all(out, [scores], [proposals], config)
+    sample_all(out, [scores], RaggedProposals.of([proposals]), config)
     return out
 
 
 def sample_all(
     out: Float32,
     scores: Sequence[BoundaryScores],
-    proposals: Sequence[Proposals],
+    proposals: RaggedProposals,
     config: BspConfig,
 ) -> None:
     """As `bsp_features`, of many videos at once, into memory that is there already.
@@ -60,27 +60,28 @@ def sample_all(
     ----------
     out : (sum N, 32) float32
         Row by row, one video after the other.
-    scores, proposals : sequence
-        Of each video.
+    scores : sequence of BoundaryScores
+    proposals : RaggedProposals
+        Of as many videos.
     """
-    begin = 0
-    pairs = zip(scores, proposals, strict=True)
-    for cells, alike in groupby(pairs, key=lambda pair: len(pair[0])):
-        actions, found = zip(*((s.action, p) for s, p in alike), strict=True)
-        ends = np.cumsum([len(p) for p in found])
+    begin = video = 0
+    for cells, alike in groupby(scores, key=len):
+        actions = np.stack([s.action for s in alike])
+        ends = proposals.ends[video : video + len(actions)]
+        rows = slice(begin, int(ends[-1]))
         _sample_regions(
-            pad_actionness(np.stack(actions)),
+            pad_actionness(actions),
             _padding(cells),
-            np.concatenate([p.start for p in found]),
-            np.concatenate([p.end for p in found]),
-            ends,
+            proposals.together.start[rows],
+            proposals.together.end[rows],
+            ends - begin,
             *_map_of_durations(cells, config),
             config.action_samples,
             config.boundary_samples,
             config.boundary_ratio,
-            out[begin : begin + ends[-1]],
+            out[rows],
         )
-        begin += int(ends[-1])
+        begin, video = rows.stop, video + len(actions)
 
 
 class _Map(NamedTuple):
@@ -104,7 +105,7 @@ def _map_of_durations(cells: int, config: BspConfig) -> _Map:
         For each duration in cells: the first cell that counts for each sample, from the
         candidate's first one. D is 0 where samples may lie beyond the padding.
     width : (D,) int64
-        How many cells count for a sample.
+        How many cells count for a sample, rounded up to an even number.
     weights : (D, S, W) float64
         Of cells begin, begin + 1, ... in a sample; beyond `width` they are 0.
     """
@@ -119,7 +120,7 @@ def _map_of_durations(cells: int, config: BspConfig) -> _Map:
     lower = np.floor(four)
     share, begin = four - lower, lower[:, :, 0].astype(np.int64)
     cell = lower.astype(np.int64) - begin[:, :, None]  # that each point follows
-    width = cell.max(axis=(1, 2)) + 2
+    width = (cell.max(axis=(1, 2)) + 3) // 2 * 2
     weights = np.zeros((*begin.shape, width.max()))
     duration_at, sample_at = np.indices(begin.shape)
     for point in range(4):
@@ -202,7 +203,6 @@ def _sample_regions(
     for i in range(len(start)):
         while i >= ends[video]:
             video += 1
-        actions = padded[video]
         # positions in padded cells: the centre of padded cell j is at j
         low = start[i] * cells - 0.5 + padding
         high = end[i] * cells - 0.5 + padding
@@ -211,10 +211,9 @@ def _sample_regions(
         on_centres = abs(low - first) < 1e-9 * cells and abs(high - last) < 1e-9 * cells
         inside = padding <= first and last < cells + padding
         if on_centres and inside and 0 <= duration < len(begin):
-            count = width[duration]
-            _sum_cells(actions, first, begin[duration], weights[duration, :, :count], out[i])
+            _sum_cells(padded, video, first, begin, width, weights, duration, out, i)
         else:
-            around = boundary_ratio * (high - low)
+            actions, around = padded[video], boundary_ratio * (high - low)
             _sample_region(actions, low, high, out[i, :action_samples])
             _sample_region(actions, low - around, low + around, out[i, action_samples:middle])
             _sample_region(actions, high - around, high + around, out[i, middle:])
@@ -222,14 +221,25 @@ def _sample_regions(
 
 @kernel
 def _sum_cells(
-    padded: Float64, first: int, begin: NDArray[np.int64], weights: Float64, out: Float32
+    padded: Float64,
+    video: int,
+    first: int,
+    begin: NDArray[np.int64],
+    width: NDArray[np.int64],
+    weights: Float64,
+    duration: int,
+    out: Float32,
+    i: int,
 ) -> None:
-    count = np.uint64(weights.shape[1])  # unsigned: no index is looked at for being negative
-    for j in range(len(out)):
-        cell, total = np.uint64(first + begin[j]), 0.0
-        for k in range(count):
-            total += weights[j, k] * padded[cell + k]
-        out[j] = total
+    """Candidate i: rows of the arrays are picked here, as slices cost more than a sample."""
+    one, two = np.uint64(1), np.uint64(2)  # unsigned: no index is looked at for being negative
+    count = np.uint64(width[duration])
+    for j in range(begin.shape[1]):
+        cell, total = np.uint64(first + begin[duration, j]), 0.0
+        for k in range(np.uint64(0), count, two):
+            total += weights[duration, j, k] * padded[video, cell + k]
+            total += weights[duration, j, k + one] * padded[video, cell + k + one]
+        out[i, j] = total
 
 
 @kernel

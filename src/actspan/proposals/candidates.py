@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from actspan.config import PgmConfig
 from actspan.errors import ShapeError
 from actspan.jit import kernel
+from actspan.proposals.ordering import descending
 from actspan.segments import ioa_matrix, tiou_matrix
-from actspan.types import BoundaryScores, Float32, Float64, Proposals
+from actspan.types import BoundaryScores, Float32, Float64, Proposals, RaggedProposals
 
 
-def generate_proposals(scores: BoundaryScores, config: PgmConfig | None = None) -> Proposals:
+def generate_proposals(
+    scores: BoundaryScores,
+    config: PgmConfig | None = None,
+    *,
+    inner_edges: tuple[bool, bool] = (False, False),
+) -> Proposals:
     """Pair every start peak with every later end peak.
 
     A cell is a peak if it is the first or the last, higher than both neighbours, or above
@@ -24,6 +32,9 @@ def generate_proposals(scores: BoundaryScores, config: PgmConfig | None = None) 
     scores : BoundaryScores
         T cells.
     config : PgmConfig, optional
+    inner_edges : (bool, bool)
+        Whether the recording goes on before the first, and after the last cell of what is a window
+        of it: nothing starts or ends in such a cell, as a neighbouring window sees it inside.
 
     Returns
     -------
@@ -37,8 +48,25 @@ def generate_proposals(scores: BoundaryScores, config: PgmConfig | None = None) 
     >>> p.start[0], p.end[0], round(p.score[0], 2)
     (np.float64(0.125), np.float64(0.875), np.float64(0.72))
     """
-    ratio = (config or PgmConfig()).peak_ratio
-    return Proposals(*_pair_peaks(scores.start, scores.end, ratio))
+    return generate_all([scores], config or PgmConfig(), [inner_edges]).together
+
+
+def generate_all(
+    scores: Sequence[BoundaryScores],
+    config: PgmConfig,
+    inner_edges: Sequence[tuple[bool, bool]],
+    keep: int | None = None,
+) -> RaggedProposals:
+    """As `generate_proposals`, of many videos at once, and at most the best `keep` of each."""
+    columns, ends = _pair_peaks(
+        np.concatenate([s.start for s in scores]),
+        np.concatenate([s.end for s in scores]),
+        np.cumsum([len(s) for s in scores]),
+        np.array(inner_edges, dtype=np.bool_),
+        config.peak_ratio,
+        np.iinfo(np.int64).max if keep is None else keep,
+    )
+    return RaggedProposals(Proposals(*columns), ends)
 
 
 def generate_proposals_plain(scores: BoundaryScores, config: PgmConfig | None = None) -> Proposals:
@@ -63,10 +91,10 @@ def _peaks_plain(values: Float64, ratio: float) -> NDArray[np.int64]:
 
 
 @kernel
-def _peaks(values: Float32, ratio: float) -> NDArray[np.int64]:
+def _peaks(values: Float32, ratio: float, found: NDArray[np.int64]) -> int:
+    """Write the peaks among `values` into `found`; how many there are."""
     n = len(values)
     threshold = ratio * np.float64(values.max())
-    found = np.empty(n, dtype=np.int64)
     count = 0
     for t in range(n):
         if (
@@ -77,38 +105,89 @@ def _peaks(values: Float32, ratio: float) -> NDArray[np.int64]:
         ):
             found[count] = t
             count += 1
-    return found[:count]
+    return count
 
 
 @kernel
 def _pair_peaks(
-    start: Float32, end: Float32, ratio: float
-) -> tuple[Float64, Float64, Float64, Float64, Float64]:
-    starts, ends = _peaks(start, ratio), _peaks(end, ratio)
-    count = 0
+    start: Float32,
+    end: Float32,
+    cell_ends: NDArray[np.int64],
+    inner_edges: NDArray[np.bool_],
+    ratio: float,
+    keep: int,
+) -> tuple[Float64, NDArray[np.int64]]:
+    """Columns of `Proposals`, (5, sum N), and where each video's end, (B,)."""
+    starts, ends = np.empty(len(start), dtype=np.int64), np.empty(len(end), dtype=np.int64)
+    found = np.empty((len(cell_ends), 4), dtype=np.int64)  # first and last peak of either
+    pairs, row_ends = np.empty_like(cell_ends), np.empty_like(cell_ends)
+    begin = rows = 0
+    for video, stop in enumerate(cell_ends):
+        cells = slice(begin, stop)
+        first, last = found[video, :2], found[video, 2:]
+        first[0], last[0] = begin, begin
+        first[1] = begin + _peaks(start[cells], ratio, starts[cells])
+        last[1] = begin + _peaks(end[cells], ratio, ends[cells])
+        first[0] += inner_edges[video, 0]
+        last[1] -= inner_edges[video, 1]
+        pairs[video] = _count_pairs(starts[first[0] : first[1]], ends[last[0] : last[1]])
+        rows += min(pairs[video], keep)
+        begin, row_ends[video] = stop, rows
+    columns = np.empty((5, rows))
+    begin = rows = 0
+    for video, stop in enumerate(cell_ends):
+        cells = slice(begin, stop)
+        first, last = found[video, :2], found[video, 2:]
+        _rank_pairs(
+            start[cells],
+            end[cells],
+            starts[first[0] : first[1]],
+            ends[last[0] : last[1]],
+            pairs[video],
+            columns[:, rows : row_ends[video]],
+        )
+        begin, rows = stop, row_ends[video]
+    return columns, row_ends
+
+
+@kernel
+def _count_pairs(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> int:
+    count = before = 0
     for e in ends:
-        count += np.searchsorted(starts, e)
-    first = np.empty(count, dtype=np.int64)
-    last = np.empty(count, dtype=np.int64)
-    negated = np.empty(count)  # ascending order of this is descending order of the score
+        while before < len(starts) and starts[before] < e:
+            before += 1
+        count += before
+    return count
+
+
+@kernel
+def _rank_pairs(
+    start: Float32,
+    end: Float32,
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    count: int,
+    columns: Float64,
+) -> None:
+    """Write the best pairs, as many as there are columns, best first."""
+    first = np.empty(count, dtype=np.int32)
+    last = np.empty(count, dtype=np.int32)
+    score = np.empty(count)
     k = 0
     for e in ends:
         for s in starts:
             if s >= e:
                 break
             first[k], last[k] = s, e
-            negated[k] = -(np.float64(start[s]) * np.float64(end[e]))
+            score[k] = np.float64(start[s]) * np.float64(end[e])
             k += 1
-    order = np.argsort(negated, kind="mergesort")
+    order = descending(score)
     tgap = 1.0 / len(start)
-    xmin, xmax = np.empty(count), np.empty(count)
-    xmin_score, xmax_score, score = np.empty(count), np.empty(count), np.empty(count)
-    for k in range(count):
+    for k in range(columns.shape[1]):
         s, e = first[order[k]], last[order[k]]
-        xmin[k], xmax[k] = tgap / 2 + tgap * s, tgap / 2 + tgap * e
-        xmin_score[k], xmax_score[k] = start[s], end[e]
-        score[k] = -negated[order[k]]
-    return xmin, xmax, score, xmin_score, xmax_score
+        columns[0, k], columns[1, k] = tgap / 2 + tgap * s, tgap / 2 + tgap * e
+        columns[2, k] = score[order[k]]
+        columns[3, k], columns[4, k] = start[s], end[e]
 
 
 def match_instances(proposals: Proposals, instances: Float64) -> tuple[Float64, Float64]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actspan.config import SoftNmsConfig
 from actspan.jit import inlined, kernel
+from actspan.proposals.ordering import descending
 from actspan.segments import tiou_matrix
 from actspan.segments.compiled import tiou
-from actspan.types import Float64, Proposals
+from actspan.types import Float64, Proposals, RaggedProposals
 
 HUGE = np.finfo(np.float64).max
 
@@ -46,27 +48,47 @@ def soft_nms(
     >>> kept.score.round(3)
     array([0.9  , 0.3  , 0.225])
     """
-    chosen, scores = suppress(
-        proposals.start, proposals.end, proposals.score, config or SoftNmsConfig(), span
-    )
-    return proposals[chosen].with_score(scores)
+    whole = RaggedProposals.of([proposals])
+    kept = suppress(whole, proposals.score, config or SoftNmsConfig(), span)
+    return proposals[kept.chosen].with_score(kept.score)
+
+
+class Kept(NamedTuple):
+    """What Soft-NMS keeps of the proposals of several videos, video by video, best first.
+
+    Attributes
+    ----------
+    chosen : (K,) int64
+        Rows of the proposals.
+    score : (K,) float64
+        Lowered.
+    ends : (B,) int64
+        Those of video b end before `ends[b]`.
+    """
+
+    chosen: NDArray[np.int64]
+    score: Float64
+    ends: NDArray[np.int64]
 
 
 def suppress(
-    start: Float64, end: Float64, score: Float64, config: SoftNmsConfig, span: float = 1.0
-) -> tuple[NDArray[np.int64], Float64]:
-    """Which proposals `soft_nms` keeps, and their lowered scores, descending."""
-    chosen, scores = _decay_and_pick(
-        start,
-        end,
-        score,
-        config.threshold_short,
-        config.threshold_long,
-        config.decay,
-        config.picks,
-        span,
+    proposals: RaggedProposals, score: Float64, config: SoftNmsConfig, span: float = 1.0
+) -> Kept:
+    """As `soft_nms`, of many videos at once, by a `score` other than their own, (sum N,)."""
+    return Kept(
+        *_suppress_each(
+            proposals.together.start,
+            proposals.together.end,
+            score,
+            proposals.ends,
+            config.threshold_short,
+            config.threshold_long,
+            config.decay,
+            config.picks,
+            config.keep,
+            span,
+        )
     )
-    return chosen[: config.keep], scores[: config.keep]
 
 
 def soft_nms_plain(
@@ -98,6 +120,35 @@ def soft_nms_plain(
 
 
 @kernel
+def _suppress_each(
+    start: Float64,
+    end: Float64,
+    score: Float64,
+    ends: NDArray[np.int64],
+    threshold_short: float,
+    threshold_long: float,
+    decay: float,
+    picks: int,
+    keep: int,
+    span: float,
+) -> tuple[NDArray[np.int64], Float64, NDArray[np.int64]]:
+    """See `Kept`."""
+    room = len(ends) * min(keep, picks)
+    chosen, scores, kept = np.empty(room, np.int64), np.empty(room), np.empty_like(ends)
+    begin = count = 0
+    for video, stop in enumerate(ends):
+        rows = slice(begin, stop)
+        rank, lowered = _decay_and_pick(
+            start[rows], end[rows], score[rows], threshold_short, threshold_long, decay, picks, span
+        )
+        for k in range(min(len(rank), keep)):
+            chosen[count], scores[count] = begin + rank[k], lowered[k]
+            count += 1
+        begin, kept[video] = stop, count
+    return chosen[:count], scores[:count], kept
+
+
+@kernel
 def _decay_and_pick(
     start: Float64,
     end: Float64,
@@ -113,17 +164,14 @@ def _decay_and_pick(
     low, scale = _end_scale(end, count)
     rank, first = _bucket_by_end(end, low, scale, count)
     xmin, xmax, left = start[rank], end[rank], score[rank]  # left: -inf once picked
-    best = np.empty(count, dtype=np.int64)  # of each bucket; -1 where it is empty
-    for bucket in range(count):
-        best[bucket] = _best_of(left, first[bucket], first[bucket + 1])
+    best = np.full(count, -1)  # of each bucket; -1 where it is empty
+    top = np.full(count, -np.inf)  # its score
+    _find_best(left, first, 0, count, best, top)
     near = np.empty(len(start), dtype=np.bool_)
     picks = min(picks, len(start))
     chosen, scores = np.empty(picks, dtype=np.int64), np.empty(picks)
     for k in range(picks):
-        pick = best[0]
-        for bucket in range(1, count):
-            if _beats(left, rank, best[bucket], pick):
-                pick = best[bucket]
+        pick = _first_to_pick(best, top, rank)
         chosen[k], scores[k] = rank[pick], left[pick]
         left[pick] = -np.inf
         length = xmax[pick] - xmin[pick]
@@ -135,13 +183,14 @@ def _decay_and_pick(
         _decay_close(
             xmin[pick], xmax[pick], xmin[within], xmax[within], left[within], near, threshold, decay
         )
-        for bucket in range(low_bucket, high_bucket + 1):
-            best[bucket] = _best_of(left, first[bucket], first[bucket + 1])
-    order = np.argsort(-scores, kind="mergesort")  # stable
+        _find_best(left, first, low_bucket, high_bucket + 1, best, top)
+    if not (scores[1:] > scores[:-1]).any():  # so it is unless negative scores have risen
+        return chosen, scores
+    order = descending(scores)
     return chosen[order], scores[order]
 
 
-@kernel
+@inlined
 def _decay_close(
     xmin: float,
     xmax: float,
@@ -196,24 +245,37 @@ def _bucket_by_end(
     return rank, first
 
 
-@inlined
-def _beats(left: Float64, rank: NDArray[np.int64], i: int, j: int) -> bool:
-    """Whether i is to be picked before j: by score, then as the earlier; -1 is nobody."""
-    if i < 0 or j < 0:
-        return i >= 0
-    return bool(left[i] > left[j] or (left[i] == left[j] and rank[i] < rank[j]))
+@kernel
+def _find_best(
+    left: Float64,
+    first: NDArray[np.int64],
+    low: int,
+    high: int,
+    best: NDArray[np.int64],
+    top: Float64,
+) -> None:
+    """Renew the best of the buckets low <= i < high where it may be another one now.
+
+    A positive score only falls, so what was best and is as it was is best still.
+    """
+    for bucket in range(low, high):
+        if top[bucket] > 0.0 and left[best[bucket]] == top[bucket]:
+            continue
+        for i in range(first[bucket], first[bucket + 1]):
+            if i == first[bucket] or left[i] > top[bucket]:  # of equal ones the earlier
+                best[bucket], top[bucket] = i, left[i]
 
 
-@inlined
-def _best_of(left: Float64, first: int, last: int) -> int:
-    """Which of first <= i < last is to be picked first; -1 where there is none."""
-    if first == last:
-        return -1
-    best, top = first, left[first]  # within a bucket the earlier comes first
-    for i in range(first + 1, last):
-        if left[i] > top:
-            best, top = i, left[i]
-    return best
+@kernel
+def _first_to_pick(best: NDArray[np.int64], top: Float64, rank: NDArray[np.int64]) -> int:
+    """The best of the best of all buckets; of equal ones the earlier."""
+    found = 0
+    for bucket in range(1, len(top)):
+        if top[bucket] > top[found] or (
+            top[bucket] == top[found] and rank[best[bucket]] < rank[best[found]]
+        ):
+            found = bucket
+    return int(best[found])
 
 
 @inlined

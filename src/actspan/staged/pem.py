@@ -34,7 +34,7 @@ from actspan.staged.work import (
     write_csv,
     write_npy,
 )
-from actspan.types import Float64, Proposals
+from actspan.types import Float64, Proposals, RaggedProposals
 
 _SIDES = ("xmin", "xmax", "xmin_score", "xmax_score")  # float64, N values a file
 
@@ -97,7 +97,7 @@ def _write_input(
 ) -> Item:
     config = stage.config
     scores = read_scores_csv(_scores_file(stage, item))
-    found = find_candidates(scores, item.window, config.pgm)
+    (found,) = find_candidates([scores], [item.window], config.pgm)
     bsp = bsp_features(scores, found, config.bsp)  # (N, 32)
     padded = np.zeros(stage.shape("pem"), dtype=np.float32)
     padded[: len(found)] = bsp
@@ -193,7 +193,9 @@ def _answer(stage: Stage, dumps: Dumps, folder: Path | None, item: Item) -> tupl
     if folder is not None:
         write_csv(folder / f"{item.name}.csv", {**_columns(found), "iou_score": confidence})
     if item.window is None:
-        return item, final_proposals(found, confidence, item.seconds, stage.config.soft_nms)
+        alone = RaggedProposals.of([found])
+        (best,) = final_proposals(alone, confidence, [item.seconds], stage.config.soft_nms)
+        return item, best
     return item, found.with_score(fuse(found, confidence))
 
 

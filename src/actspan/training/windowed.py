@@ -10,7 +10,7 @@ import torch
 
 from actspan.config import PipelineConfig, TemTrainConfig, WindowTrainConfig
 from actspan.data.dataset import Dataset
-from actspan.data.windows import Window, pad_window, plan_windows, seen_elsewhere
+from actspan.data.windows import Window, pad_window, plan_windows
 from actspan.nets.targets import pem_targets
 from actspan.proposals import bsp_features, generate_proposals
 from actspan.training.crop import interpolate
@@ -122,8 +122,7 @@ class Windows:
         """See `Samples`: as in the pipeline, what a neighbour sees better is left out."""
         r, window = self.places[index]
         cells = BoundaryScores.from_array(scores[:, : len(window)])
-        found = generate_proposals(cells, pipeline.pgm)
-        found = found[~seen_elsewhere(found.start, found.end, window)]
+        found = generate_proposals(cells, pipeline.pgm, inner_edges=window.inner_edges())
         marks = self.marks[r].seen_from(window.first, len(window))
         found = drop_ignored(found, marks)[: pipeline.pgm.keep_training]
         return Found(bsp_features(cells, found, pipeline.bsp), pem_targets(found, marks.instances))

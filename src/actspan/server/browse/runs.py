@@ -21,7 +21,7 @@ from actspan.pipeline.steps import cells, final_proposals
 from actspan.proposals import fuse
 from actspan.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
 from actspan.server.browse.pyramid import Pyramid
-from actspan.types import Proposals
+from actspan.types import Proposals, RaggedProposals
 
 _RECENT = 8  # videos whose curves and candidates stay in memory
 
@@ -154,7 +154,8 @@ class BrowsedRun:
         if self.config.mode == "window":
             return self._labelled(video, self._suppress_recording(video, windows, config))
         (only,) = windows
-        best = final_proposals(only.proposals, only.confidence, only.seconds, config)
+        alone = RaggedProposals.of([only.proposals])
+        (best,) = final_proposals(alone, only.confidence, [only.seconds], config)
         return self._labelled(video, best)
 
     def _suppress_recording(

