@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,21 +38,45 @@ def model(tmp_path: Path) -> Path:
     return path
 
 
-def opened(model: Path, backend: str = "openvino", streams: int = 1) -> OpenVinoSession:
-    return OpenVinoSession(model, find_backend(backend)[0], Resources(streams=streams))
+def opened(
+    model: Path, backend: str = "openvino", *, threads: int = 1, streams: int = 1
+) -> OpenVinoSession:
+    return OpenVinoSession(model, find_backend(backend)[0], Resources(threads, streams))
 
 
-@pytest.mark.parametrize(("streams", "hint"), [(1, "LATENCY"), (2, "THROUGHPUT")])
-def test_precision_streams_and_hint_are_pinned(model: Path, streams: int, hint: str) -> None:
-    with opened(model, streams=streams) as session:
+@pytest.mark.parametrize(("threads", "streams"), [(1, 1), (1, 2), (2, 2)])
+def test_a_call_has_a_model_of_one_stream_and_precision_is_pinned(
+    model: Path, threads: int, streams: int
+) -> None:
+    with opened(model, threads=threads, streams=streams) as session:
         settings = session._compiled
         precision = settings.get_property("INFERENCE_PRECISION_HINT")
         assert precision.to_dtype() == np.float32
-        assert settings.get_property("NUM_STREAMS") == streams
-        assert settings.get_property("INFERENCE_NUM_THREADS") == streams
-        assert hint in str(settings.get_property("PERFORMANCE_HINT"))
-        alone = streams >= (os.cpu_count() or 1)  # others would be pinned to the same cores
+        assert settings.get_property("NUM_STREAMS") == 1
+        assert settings.get_property("INFERENCE_NUM_THREADS") == threads
+        assert "LATENCY" in str(settings.get_property("PERFORMANCE_HINT"))
+        alone = threads >= (os.cpu_count() or 1)  # others would be pinned to the same cores
         assert settings.get_property("ENABLE_CPU_PINNING") == alone
+
+
+def test_calls_at_the_same_time_compute_in_the_threads_that_call(model: Path) -> None:
+    batch = {"video": np.repeat(VIDEO, 8, axis=0)}
+    together = threading.Barrier(3)
+
+    def work(_: int) -> tuple[Any, float]:
+        together.wait()
+        began = time.thread_time()
+        outputs = [session.run(batch)["output"] for _ in range(20)]
+        return outputs[-1], time.thread_time() - began
+
+    with opened(model, streams=3) as session, ThreadPoolExecutor(3) as pool:
+        expected = session.run(batch)["output"]
+        began = time.process_time()
+        done = list(pool.map(work, range(3)))
+        used = time.process_time() - began
+    for output, _ in done:
+        np.testing.assert_array_equal(output, expected)
+    assert sum(seconds for _, seconds in done) > 0.6 * used
 
 
 def test_bfloat16_only_when_asked(model: Path) -> None:

@@ -7,8 +7,8 @@ with them, and the answer would no longer be the checkpoint's.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, cached_property
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any
@@ -34,16 +34,23 @@ _PRECISION = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 class OpenVinoSession(FileSession):
     """See `actspan.runtime.Session`.
 
-    A stream is a share of the processor that works on one call; there are as many as calls that
-    come at the same time, each with a request (its buffers) of its own.
+    As many calls as there are streams may come at the same time. On a processor each has a
+    compiled model of its own, with one stream, which computes in the thread that calls; a model
+    with several streams hands calls over to threads of its own, and PEM's take a quarter longer.
+    On other devices calls share a model, each with a request (its buffers) of its own.
     """
 
     def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
         core = _core(backend)
         device = _device(backend, resources.device)
+        self._streams = resources.streams
+        shared = 1 if backend.variant == "CPU" else self._streams  # calls that share a model
         try:
             model = core.read_model(str(path))
-            self._compiled: Any = core.compile_model(model, device, _settings(backend, resources))
+            self._compile: Callable[[int], Any] = lambda streams: core.compile_model(
+                model, device, _settings(backend, resources.threads, streams)
+            )
+            self._compiled: Any = self._compile(shared)
         except Exception as error:
             raise BackendError(
                 f"{path}: OpenVINO {_version()} refuses it: {reason_of(error)}; "
@@ -58,12 +65,16 @@ class OpenVinoSession(FileSession):
             input_types={p.any_name: p.element_type.to_dtype() for p in self._compiled.inputs},
         )
         self._idle: LifoQueue[Any] = LifoQueue()  # the one used last has its buffers in the cache
-        for _ in range(resources.streams):
+        for _ in range(self._streams - shared):
+            self._idle.put(None)  # to be compiled when as many calls have come at the same time
+        for _ in range(shared):
             self._idle.put(self._compiled.create_infer_request())
 
     def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
         request = self._idle.get()
         try:
+            if request is None:
+                request = self._compile(1).create_infer_request()
             outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
             return [np.array(outputs[i]) for i in range(len(self.output_names))]
         finally:
@@ -89,7 +100,7 @@ class OpenVinoSession(FileSession):
             outputs = (np.array(tensor.data) for tensor in request.output_tensors)
             results[number] = dict(zip(self.output_names, outputs, strict=True))
 
-        queue = openvino.AsyncInferQueue(self._compiled, self._idle.qsize())
+        queue = openvino.AsyncInferQueue(self._of_all_streams, self._streams)
         queue.set_callback(keep)
         try:
             for number, batch in enumerate(batches):
@@ -99,9 +110,15 @@ class OpenVinoSession(FileSession):
             raise BackendError(f"{self._path}: OpenVINO failed: {reason_of(error)}") from error
         return [results[number] for number in range(len(results))]
 
+    @cached_property
+    def _of_all_streams(self) -> Any:
+        """A compiled model with all streams, for OpenVINO's own threads."""
+        return self._compile(self._streams)
+
     def _release(self) -> None:
         self._idle = LifoQueue()
         self._compiled = None
+        vars(self).pop("_of_all_streams", None)
 
 
 def check(backend: Backend, device: int = 0) -> Support:
@@ -160,8 +177,8 @@ def _device(backend: Backend, number: int) -> str:
     return str(mine[number])
 
 
-def _settings(backend: Backend, resources: Resources) -> dict[str, Any]:
-    streams = resources.streams
+def _settings(backend: Backend, threads: int, streams: int) -> dict[str, Any]:
+    """For a compiled model with `streams` streams, on a processor of `threads` threads each."""
     # a graph with weights of less precision says so itself; what it leaves open is float32
     precision = "float32" if backend.graph else backend.precision
     settings: dict[str, Any] = {
@@ -170,11 +187,10 @@ def _settings(backend: Backend, resources: Resources) -> dict[str, Any]:
         "PERFORMANCE_HINT_NUM_REQUESTS": streams,
     }
     if backend.variant == "CPU":
-        threads = streams * resources.threads
         settings["NUM_STREAMS"] = streams
-        settings["INFERENCE_NUM_THREADS"] = threads
-        # pinned from the first core on: processes that share a machine would share that core
-        settings["ENABLE_CPU_PINNING"] = threads >= (os.cpu_count() or 1)
+        settings["INFERENCE_NUM_THREADS"] = streams * threads
+        # pinned from the first core on: models and processes beside each other would share it
+        settings["ENABLE_CPU_PINNING"] = streams * threads >= (os.cpu_count() or 1)
     return settings
 
 
