@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ class Misbehaving:
     """A WSGI application in front of the store's.
 
     - slow: every answer takes 50 ms longer
-    - flaky: every third request is answered by 503
+    - flaky: of requests alike the first of every four is answered by 503
     - short: every third body ends half-way
     - twice: every request that writes is carried out twice
     - dead: every request is answered by 503
@@ -32,13 +33,17 @@ class Misbehaving:
     application: Callable[..., Iterable[bytes]]
     fault: Fault = "none"
     requests: int = 0
+    _alike: Counter[tuple[str, ...]] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        alike = tuple(environ.get(k, "") for k in ("REQUEST_METHOD", "PATH_INFO", "HTTP_RANGE"))
         with self._lock:
             self.requests += 1
             third = self.requests % 3 == 0
-        if self.fault == "dead" or (self.fault == "flaky" and third):
+            fourth = self._alike[alike] % 4 == 0  # whatever other threads ask for meanwhile
+            self._alike[alike] += self.fault == "flaky"
+        if self.fault == "dead" or (self.fault == "flaky" and fourth):
             start("503 Slow Down", [("Content-Length", "0")])
             return [b""]
         if self.fault == "slow":
