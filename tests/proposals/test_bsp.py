@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import given
+from hypothesis import strategies as st
 
 from actspan import BoundaryScores, BspConfig, Proposals, bsp_features, generate_proposals
 from actspan.proposals import bsp_features_plain
+from actspan.proposals.bsp import sample_all
+from actspan.types import RaggedProposals
 from tests.strategies import boundary_scores
 
 
@@ -41,3 +44,12 @@ def test_features_are_linear_in_actionness() -> None:
     parts = [bsp_features(BoundaryScores(a, one, other), proposals) for a in (one, other)]
     whole = bsp_features(BoundaryScores(one + other, one, other), proposals)
     np.testing.assert_allclose(whole, parts[0] + parts[1], atol=1e-6)
+
+
+@given(st.lists(boundary_scores(), min_size=1, max_size=5))
+def test_many_at_once_are_as_one_by_one(videos: list[BoundaryScores]) -> None:
+    found = [generate_proposals(scores) for scores in videos]
+    rows = np.empty((sum(map(len, found)), 32), dtype=np.float32)
+    sample_all(rows, videos, RaggedProposals.of(found), BspConfig())
+    alone = [bsp_features(scores, part) for scores, part in zip(videos, found, strict=True)]
+    np.testing.assert_array_equal(rows, np.concatenate(alone))

@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from actspan import BoundaryScores, PgmConfig, Proposals, generate_proposals
 from actspan.proposals import generate_proposals_plain, match_instances
+from actspan.proposals.candidates import generate_all
 from tests.strategies import boundary_scores
 
 
@@ -50,6 +52,39 @@ def test_which_cells_are_peaks(start: list[float], ratio: float, expected: list[
     cells = sorted({round(s * 5 - 0.5) for s in last.start})
     assert set(expected) - {3} <= set(cells)
     assert (1 in cells) == (1 in expected)
+
+
+@pytest.mark.parametrize(
+    "inner_edges", [(False, False), (True, False), (False, True), (True, True)]
+)
+@given(boundary_scores())
+def test_nothing_starts_or_ends_where_a_neighbouring_window_sees_better(
+    inner_edges: tuple[bool, bool], scores: BoundaryScores
+) -> None:
+    everything = generate_proposals(scores)
+    cell = 1 / len(scores)
+    before, after = inner_edges
+    outside = (before & (everything.start < cell)) | (after & (everything.end > 1 - cell))
+    found = generate_proposals(scores, inner_edges=inner_edges)
+    for name in ("start", "end", "score"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(everything, name)[~outside])
+
+
+@given(videos=st.lists(boundary_scores(), min_size=1, max_size=5), keep=st.integers(1, 50))
+def test_many_at_once_are_as_one_by_one_cut(videos: list[BoundaryScores], keep: int) -> None:
+    together = generate_all(videos, PgmConfig(), [(False, False)] * len(videos), keep)
+    for found, scores in zip(together, videos, strict=True):
+        alone = generate_proposals(scores)[:keep]
+        for name in ("start", "end", "score", "start_score", "end_score"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(alone, name))
+
+
+def test_scores_that_are_no_probabilities_are_ranked_too() -> None:
+    start, end = [-0.0, -1.0, 2.0, 0.0], [0.0, 3.0, -1.0, -2.0]
+    scores = BoundaryScores(np.zeros(4), start, end)
+    kernel, plain = generate_proposals(scores), generate_proposals_plain(scores)
+    for name in ("start", "end", "score"):
+        np.testing.assert_array_equal(getattr(kernel, name), getattr(plain, name))
 
 
 def test_one_cell_gives_no_candidates() -> None:

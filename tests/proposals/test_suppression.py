@@ -3,9 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from actspan import Proposals, SoftNmsConfig, soft_nms
 from actspan.proposals import soft_nms_plain
+from actspan.proposals.suppression import suppress
+from actspan.types import RaggedProposals
 from tests.strategies import ranked_proposals
 
 
@@ -38,6 +41,31 @@ def test_twins_agree_under_other_settings(
     np.testing.assert_array_equal(kernel.start, plain.start)
     np.testing.assert_array_equal(kernel.end, plain.end)
     np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
+
+
+@given(ranked_proposals(), st.sampled_from([-1.0, -0.5]))
+def test_twins_agree_on_negative_scores_which_rise(proposals: Proposals, shift: float) -> None:
+    shifted = proposals.with_score(proposals.score + shift)
+    kernel, plain = soft_nms(shifted), soft_nms_plain(shifted)
+    np.testing.assert_array_equal(kernel.start, plain.start)
+    np.testing.assert_array_equal(kernel.end, plain.end)
+    np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
+
+
+@given(videos=st.lists(ranked_proposals(), max_size=5))
+def test_many_at_once_are_as_one_by_one(videos: list[Proposals]) -> None:
+    config = SoftNmsConfig(picks=11, keep=10)
+    together = RaggedProposals.of(videos)
+    kept = suppress(together, together.together.score, config)
+    assert len(kept.ends) == len(videos)
+    begin = 0
+    for proposals, end in zip(videos, kept.ends.tolist(), strict=True):
+        alone = soft_nms(proposals, config)
+        best = together.together[kept.chosen[begin:end]]
+        np.testing.assert_array_equal(best.start, alone.start)
+        np.testing.assert_array_equal(best.end, alone.end)
+        np.testing.assert_array_equal(kept.score[begin:end], alone.score)
+        begin = end
 
 
 @pytest.mark.parametrize("unit", [1.0, 86_400.0], ids=["fractions", "seconds-of-a-day"])
