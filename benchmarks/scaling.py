@@ -77,12 +77,14 @@ def print_videos(folder: Path, counts: Sequence[int], rounds: int, seed: int) ->
     """A row a number of videos, at the published T."""
     bundle = made_up.make_bundle(folder / "bundle", seed, channels=CHANNELS)
     jobs = make_jobs(max(counts), made_up.LENGTH, seed)
-    lines = []
     with Pipeline.load(bundle) as pipeline:
         run(pipeline, jobs)
-        for count in counts:
-            seconds = min(_timed(pipeline, jobs[:count]) for _ in range(rounds))
-            lines.append((f"{count:,}", duration(seconds), duration(seconds / count)))
+        timed = [[_timed(pipeline, jobs[:count]) for count in counts] for _ in range(rounds)]
+    least = map(min, zip(*timed, strict=True))
+    lines = [
+        (f"{count:,}", duration(seconds), duration(seconds / count))
+        for count, seconds in zip(counts, least, strict=True)
+    ]
     print_table(("videos", "time", "a video"), lines)
 
 
