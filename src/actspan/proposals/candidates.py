@@ -91,21 +91,16 @@ def _peaks_plain(values: Float64, ratio: float) -> NDArray[np.int64]:
 
 
 @kernel
-def _peaks(values: Float32, ratio: float, found: NDArray[np.int64]) -> int:
-    """Write the peaks among `values` into `found`; how many there are."""
+def _mark_peaks(values: Float32, ratio: float, peak: NDArray[np.bool_]) -> None:
     n = len(values)
     threshold = ratio * np.float64(values.max())
-    count = 0
     for t in range(n):
-        if (
+        peak[t] = (
             t == 0
             or t == n - 1
             or values[t] > threshold
             or (values[t] > values[t - 1] and values[t] > values[t + 1])
-        ):
-            found[count] = t
-            count += 1
-    return count
+        )
 
 
 @kernel
@@ -118,45 +113,34 @@ def _pair_peaks(
     keep: int,
 ) -> tuple[Float64, NDArray[np.int64]]:
     """Columns of `Proposals`, (5, sum N), and where each video's end, (B,)."""
-    starts, ends = np.empty(len(start), dtype=np.int64), np.empty(len(end), dtype=np.int64)
-    found = np.empty((len(cell_ends), 4), dtype=np.int64)  # first and last peak of either
-    pairs, row_ends = np.empty_like(cell_ends), np.empty_like(cell_ends)
-    begin = rows = 0
+    starts, ends = np.empty(len(start), dtype=np.bool_), np.empty(len(end), dtype=np.bool_)
+    pairs = np.empty_like(cell_ends)
+    begin = 0
     for video, stop in enumerate(cell_ends):
         cells = slice(begin, stop)
-        first, last = found[video, :2], found[video, 2:]
-        first[0], last[0] = begin, begin
-        first[1] = begin + _peaks(start[cells], ratio, starts[cells])
-        last[1] = begin + _peaks(end[cells], ratio, ends[cells])
-        first[0] += inner_edges[video, 0]
-        last[1] -= inner_edges[video, 1]
-        pairs[video] = _count_pairs(starts[first[0] : first[1]], ends[last[0] : last[1]])
-        rows += min(pairs[video], keep)
-        begin, row_ends[video] = stop, rows
-    columns = np.empty((5, rows))
-    begin = rows = 0
+        _mark_peaks(start[cells], ratio, starts[cells])
+        _mark_peaks(end[cells], ratio, ends[cells])
+        starts[begin] &= not inner_edges[video, 0]
+        ends[stop - 1] &= not inner_edges[video, 1]
+        pairs[video] = _count_pairs(starts[cells], ends[cells])
+        begin = stop
+    row_ends = np.cumsum(np.minimum(pairs, keep))
+    columns = np.empty((5, row_ends[-1]))
+    begin = row = 0
     for video, stop in enumerate(cell_ends):
-        cells = slice(begin, stop)
-        first, last = found[video, :2], found[video, 2:]
-        _rank_pairs(
-            start[cells],
-            end[cells],
-            starts[first[0] : first[1]],
-            ends[last[0] : last[1]],
-            pairs[video],
-            columns[:, rows : row_ends[video]],
-        )
-        begin, rows = stop, row_ends[video]
+        cells, rows = slice(begin, stop), slice(row, row_ends[video])
+        first, last = np.flatnonzero(starts[cells]), np.flatnonzero(ends[cells])
+        _rank_pairs(start[cells], end[cells], first, last, pairs[video], columns[:, rows])
+        begin, row = stop, row_ends[video]
     return columns, row_ends
 
 
 @kernel
-def _count_pairs(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> int:
+def _count_pairs(starts: NDArray[np.bool_], ends: NDArray[np.bool_]) -> int:
     count = before = 0
-    for e in ends:
-        while before < len(starts) and starts[before] < e:
-            before += 1
-        count += before
+    for t in range(len(starts)):
+        count += before * ends[t]
+        before += starts[t]
     return count
 
 
