@@ -289,7 +289,7 @@ def test_a_damaged_shard_never_crashes(shard: tuple[Path, Manifest], data: st.Da
     bad.write_bytes(clean)
     flip_byte(bad, place)
     with suppress(StoreError):
-        for entry in Places([open_shard(bad, manifest)]).values():
+        for entry in Places([open_shard(bad, manifest)], bad).values():
             assert entry.values.sum() is not None  # every byte can be touched
 
 
@@ -394,6 +394,31 @@ def test_one_shard_is_read_without_the_others(folder: Path, tmp_path: Path) -> N
         file.unlink()
     opened = open_shard(second, manifest)
     assert len(opened) == manifest.shards[1].videos
-    for name, entry in Places([opened]).items():
+    for name, entry in Places([opened], second).items():
         expected = np.load(folder / "features" / f"{name}.npy")
         np.testing.assert_array_equal(entry.values, expected)
+
+
+@pytest.mark.parametrize("colliding", [False, True])
+def test_places_are_found_by_id_whatever_the_hashes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, colliding: bool
+) -> None:
+    pack(folder, tmp_path / "store", shard_size=2000)
+    manifest = find_manifest(tmp_path / "store")
+    assert manifest is not None
+    opened = [open_shard(p, manifest) for p in manifest.shard_paths(tmp_path / "store")]
+    if colliding:
+        monkeypatch.setattr("actspan.data.store.shards.hash", lambda name: 7, raising=False)
+    places = Places(opened, tmp_path)
+    assert list(places) == [name for shard in opened for name in shard.ids()]
+    assert [entry.id for entry in places.values()] == list(places)
+    assert "nowhere" not in places
+
+
+def test_a_video_that_is_in_a_store_twice_is_named(folder: Path, tmp_path: Path) -> None:
+    pack(folder, tmp_path / "store", shard_size=2000)
+    manifest = find_manifest(tmp_path / "store")
+    assert manifest is not None
+    opened = [open_shard(p, manifest) for p in manifest.shard_paths(tmp_path / "store")]
+    with pytest.raises(StoreError, match=r"store: damaged: video '\S+' is in it twice"):
+        Places([*opened, opened[0]], tmp_path / "store")

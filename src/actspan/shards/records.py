@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -156,13 +156,14 @@ def decode_shard(plan: Plan, number: int, stream: IO[bytes], *, where: str) -> I
     head = next(frames, None)
     if head != _Head(plan.fingerprint, number):
         raise ShardError(f"{where}: not shard {number} of this run")
+    known = {video: video for video in plan.ids(number)}  # so that no id is held a second time
     for records, frame in enumerate(frames):
         if isinstance(frame, _Tail) and frame.records == records and not stream.read(1):
             return
         if isinstance(frame, _Head | _Tail):
             break
         try:
-            result = frame.problem if isinstance(frame, _Gone) else _outcome(frame)
+            result = frame.problem if isinstance(frame, _Gone) else _outcome(frame, known)
         except ValueError as error:  # arrays that are no arrays, or do not fit each other
             raise ShardError(f"{where}: damaged: {error}") from error
         yield result
@@ -183,7 +184,7 @@ def _frames(stream: IO[bytes], where: str) -> Iterator[_Frame]:
             raise ShardError(f"{where}: damaged: {error}") from error
 
 
-def _outcome(record: _Done) -> Outcome:
+def _outcome(record: _Done, known: Mapping[str, str]) -> Outcome:
     proposals = None if record.answer is None else Proposals(*map(_float64, record.answer))
     scores, candidates, confidence = _NO_SCORES, _NO_CANDIDATES, _NO_CONFIDENCE
     if record.scores is not None and record.candidates is not None:
@@ -193,7 +194,8 @@ def _outcome(record: _Done) -> Outcome:
         score = start_score.astype(np.float64) * end_score
         candidates = Proposals(start, end, score, start_score, end_score)
     window = None if record.window is None else Window(*record.window)
-    return Outcome(record.id, record.seconds, scores, candidates, confidence, proposals, window)
+    video = known.get(record.id, record.id)
+    return Outcome(video, record.seconds, scores, candidates, confidence, proposals, window)
 
 
 # an outcome of proposals alone; whoever keeps those alone asks for no more

@@ -31,7 +31,7 @@ def open_remote(url: str, manifest: Manifest) -> Places:
     Raises
     ------
     StoreError
-        A shard is missing, truncated or damaged; names it.
+        A shard is missing, truncated or damaged, or a video there twice; names it.
     DataError
         The store fails.
     """
@@ -41,7 +41,7 @@ def open_remote(url: str, manifest: Manifest) -> Places:
         def index(numbered: tuple[int, ShardRecord]) -> RemoteShard:
             return RemoteShard(objects, *numbered, manifest, recent)
 
-        return Places(list(pool.map(index, enumerate(manifest.shards))))
+        return Places(list(pool.map(index, enumerate(manifest.shards))), url)
 
 
 class RemoteShard:
@@ -75,6 +75,12 @@ class RemoteShard:
     def ids(self) -> Iterator[str]:
         """Id of each video, in order."""
         return (name.as_py() for names in self._names for name in names)
+
+    def id(self, row: int) -> str:
+        """Id of a video."""
+        batch = int(self._block_of[row])
+        name: str = self._names[batch][row - int(self._starts[batch])].as_py()
+        return name
 
     def shape(self, row: int) -> tuple[int, int] | None:
         """(n, C) of a video's features, or None: of videos that differ only the features tell."""

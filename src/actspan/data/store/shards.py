@@ -11,10 +11,11 @@ A row a video, in record batches of a few megabytes:
 from __future__ import annotations
 
 import mmap
-from bisect import bisect_right
+from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, count, islice
+from itertools import accumulate
 from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -70,6 +71,12 @@ class Shard:
         """Id of each video, in order."""
         return (name.as_py() for names in self.names for name in names)
 
+    def id(self, row: int) -> str:
+        """Id of a video."""
+        batch = self.block[row]
+        name: str = self.names[batch][row - int(np.searchsorted(self.block, batch))].as_py()
+        return name
+
     def rows(self, row: int) -> NDArray[Any]:
         """A video's features, (n, C), float32 or float16: a view of the file."""
         block: NDArray[Any] = self.blocks[self.block[row]]
@@ -100,6 +107,10 @@ class AnyShard(Protocol):
         """Id of each video, in order."""
         ...
 
+    def id(self, row: int) -> str:
+        """Id of a video."""
+        ...
+
     def rows(self, row: int) -> NDArray[Any]:
         """As `Shard.rows`."""
         ...
@@ -120,7 +131,12 @@ class Packed(NamedTuple):
     row: int
 
     def __str__(self) -> str:
-        return f"{self.shard.name}[{next(islice(self.shard.ids(), self.row, None))}]"
+        return f"{self.shard.name}[{self.id}]"
+
+    @property
+    def id(self) -> str:
+        """Of the video."""
+        return self.shard.id(self.row)
 
     @property
     def path(self) -> Path:
@@ -144,25 +160,48 @@ class Packed(NamedTuple):
 
 
 class Places(Mapping[str, Packed]):
-    """Where each video's features lie, by id; a `Packed` is made when one is asked for."""
+    """Where each video's features lie, by id; a `Packed` is made when one is asked for.
 
-    def __init__(self, shards: Sequence[AnyShard]) -> None:
+    Ids stay in the shards; here are their hashes, in order, for a tenth of a dictionary's memory.
+
+    Raises
+    ------
+    StoreError
+        A video is there twice; names the store.
+    """
+
+    def __init__(self, shards: Sequence[AnyShard], store: Path | str) -> None:
         self._shards = tuple(shards)
-        self._begins = list(accumulate(map(len, shards), initial=0))  # of each shard, in videos
-        self._numbers: dict[str, int] = {}  # counted through all shards; of equal ids the last
-        for begin, shard in zip(self._begins, shards, strict=False):
-            self._numbers.update(zip(shard.ids(), count(begin), strict=False))
+        self._begins = [0, *accumulate(map(len, shards))]  # of each shard, in videos
+        hashes = np.fromiter(map(hash, self), np.int64, count=len(self))
+        order = np.argsort(hashes, kind="stable")
+        hashes = hashes[order]
+        self._hashes = array("q", hashes.tobytes())
+        self._numbers = array("i", order.astype(np.int32).tobytes())
+        for place in np.flatnonzero(hashes[1:] == hashes[:-1]).tolist():
+            one, other = (self._packed(number) for number in self._numbers[place : place + 2])
+            if one.id == other.id:
+                raise damaged(store, f"video {one.id!r} is in it twice")
 
     def __getitem__(self, name: str) -> Packed:
-        number = self._numbers[name]
+        wanted = hash(name)
+        place = bisect_left(self._hashes, wanted)
+        while place < len(self) and self._hashes[place] == wanted:
+            found = self._packed(self._numbers[place])
+            if found.id == name:
+                return found
+            place += 1
+        raise KeyError(name)
+
+    def _packed(self, number: int) -> Packed:
         shard = bisect_right(self._begins, number) - 1
         return Packed(self._shards[shard], number - self._begins[shard])
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._numbers)
+        return (name for shard in self._shards for name in shard.ids())
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return self._begins[-1]
 
 
 def open_shards(folder: Path, manifest: Manifest) -> Places:
@@ -171,8 +210,8 @@ def open_shards(folder: Path, manifest: Manifest) -> Places:
     Raises
     ------
     StoreError
-        A shard is missing, truncated or damaged; names it. Bits that flipped within features are
-        not looked for: `verify_store` does.
+        A shard is missing, truncated or damaged, or a video there twice; names it. Bits that
+        flipped within features are not looked for: `verify_store` does.
     """
     paths = manifest.shard_paths(folder)
     for path, record in zip(paths, manifest.shards, strict=True):
@@ -183,10 +222,7 @@ def open_shards(folder: Path, manifest: Manifest) -> Places:
         if len(shards[-1]) != record.videos:
             what = f"{len(shards[-1])} videos where {record.videos} were written"
             raise damaged(path, what)
-    places = Places(shards)
-    if len(places) != sum(record.videos for record in manifest.shards):
-        raise damaged(folder, "a video is in it twice")
-    return places
+    return Places(shards, folder)
 
 
 def open_shard(path: Path, manifest: Manifest) -> Shard:
