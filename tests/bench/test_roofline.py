@@ -18,6 +18,7 @@ from actspan.bench.roofline import (
     Workload,
     attainable,
     flops_of,
+    highest,
     matrix_products,
     measure_roof,
     require_limits,
@@ -100,6 +101,13 @@ def test_the_roof_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     lower_the_roof(monkeypatch)
     roof = measure_roof(TemConfig(channels=8, length=20, hidden=16), 4, 2, Rule(limit=0.02))
     assert min(roof.gflops, roof.gigabytes_per_second, roof.cache_gigabytes_per_second) > 0
+
+
+def test_the_roof_is_the_highest_that_was_seen() -> None:
+    one = Roof(gflops=1.0, gigabytes_per_second=5.0, cache_gigabytes_per_second=9.0)
+    other = Roof(gflops=2.0, gigabytes_per_second=4.0, cache_gigabytes_per_second=9.5)
+    best = Roof(gflops=2.0, gigabytes_per_second=5.0, cache_gigabytes_per_second=9.5)
+    assert highest(one, other) == best
 
 
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
