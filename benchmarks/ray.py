@@ -182,7 +182,7 @@ def print_runs(runs: dict[int, list[Watched]], videos: int, shard: int) -> None:
     for workers, name in names.items():
         total = mid(workers, lambda s: s.total)
         rate = shard * mid(workers, lambda s: s.rate)
-        start = mid(workers, lambda s: s.not_working)
+        start = max(mid(workers, lambda s: s.not_working), 0.0)
         ratio, scaling = f"{total / here:.2f}x", f"{rate / one:.2f}x"
         figures = (duration(total), ratio, duration(start), f"{rate:.1f}", scaling, aims[workers])
         lines.append((name, *figures))
