@@ -60,7 +60,7 @@ def test_a_call_has_a_model_of_one_stream_and_precision_is_pinned(
 
 
 def test_calls_at_the_same_time_compute_in_the_threads_that_call(model: Path) -> None:
-    batch = {"video": np.repeat(VIDEO, 8, axis=0)}
+    batch = {"video": np.repeat(VIDEO, 128, axis=0)}
     together = threading.Barrier(3)
 
     def work(_: int) -> tuple[Any, float]:

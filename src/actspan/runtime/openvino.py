@@ -117,8 +117,8 @@ class OpenVinoSession(FileSession):
 
     def _release(self) -> None:
         self._idle = LifoQueue()
-        self._compiled = None
-        vars(self).pop("_of_all_streams", None)
+        for held in ("_compiled", "_compile", "_of_all_streams"):  # they hold the network
+            vars(self).pop(held, None)
 
 
 def check(backend: Backend, device: int = 0) -> Support:
