@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 def counted(number: int, thing: str) -> str:
     """So many of a thing whose plural ends in s.
@@ -12,3 +14,32 @@ def counted(number: int, thing: str) -> str:
     ('1 video', '4,728 videos')
     """
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def named(names: Iterable[str], most: int = 3) -> str:
+    """Return the first names, and how many more there are.
+
+    Examples
+    --------
+    >>> named(["a", "b", "c", "d"])
+    'a, b, c and 1 more'
+    """
+    names = list(names)
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return a question that offers the known name closest to a wrong one; else nothing.
+
+    Examples
+    --------
+    >>> suggestion("validaton", ["training", "validation"])
+    " (did you mean 'validation'?)"
+    >>> suggestion("x", ["training"])
+    ''
+    """
+    from difflib import get_close_matches  # not needed by commands that go well
+
+    close = get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,44 @@
+"""Count what a reader does not take, so that it is reported and never passed over in silence."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from actspan.wording import named
+
+_NAMED = 12  # names in one line; the others are only counted
+
+
+class Ignored:
+    """What a reader met and did not take: names, counted per kind.
+
+    Examples
+    --------
+    >>> ignored = Ignored()
+    >>> ignored.add("columns", "type")
+    >>> ignored.add("keys", "class", 2)
+    >>> ignored.notes("a.csv")
+    ('a.csv: ignored columns: type', 'a.csv: ignored keys: class (2)')
+    """
+
+    def __init__(self) -> None:
+        self._counts: dict[str, Counter[str]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def add(self, kind: str, name: str, count: int = 1) -> None:
+        """Count `name` among the ignored things of a kind, given in the plural ("columns")."""
+        self._counts.setdefault(kind, Counter())[name] += count
+
+    def notes(self, where: object) -> tuple[str, ...]:
+        """Return one line per kind; `where` names the file at the start of each."""
+        return tuple(
+            f"{where}: ignored {kind}: {named(map(_counted, counts.items()), _NAMED)}"
+            for kind, counts in self._counts.items()
+        )
+
+
+def _counted(item: tuple[str, int]) -> str:
+    name, count = item
+    return name if count == 1 else f"{name} ({count:,})"

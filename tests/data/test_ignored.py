@@ -1,0 +1,32 @@
+"""Things that a reader ignored: one line per kind, every name or the number of the others."""
+
+from __future__ import annotations
+
+from actspan.data.ignored import Ignored
+from actspan.wording import named, suggestion
+
+
+def test_one_line_per_kind() -> None:
+    ignored = Ignored()
+    assert not ignored
+    ignored.add("columns", "type")
+    ignored.add("columns", "type_idx")
+    ignored.add("keys", "class", 2_000)
+    assert ignored
+    assert ignored.notes("a.csv") == (
+        "a.csv: ignored columns: type, type_idx",
+        "a.csv: ignored keys: class (2,000)",
+    )
+
+
+def test_long_lists_are_cut_and_counted() -> None:
+    ignored = Ignored()
+    for place in range(40):
+        ignored.add("columns", f"c{place}")
+    assert ignored.notes("a.csv")[0].endswith("c11 and 28 more")
+    assert named(["a", "b"]) == "a, b"
+
+
+def test_a_suggestion_is_close_or_absent() -> None:
+    assert suggestion("validaton", ["training", "validation"]) == " (did you mean 'validation'?)"
+    assert suggestion("x", ["training", "validation"]) == ""
