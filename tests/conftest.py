@@ -1,9 +1,12 @@
-"""Shared fixtures: where the real data lie, if they are here at all."""
+"""Shared fixtures: the real data and a browser, where they are available."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,6 +16,7 @@ settings.register_profile("actspan", deadline=None, derandomize=bool(os.environ.
 settings.load_profile("actspan")
 
 ROOT = Path(__file__).resolve().parents[1]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DATA = Path(os.environ.get("ACTSPAN_DATA", ROOT.parent / "shared" / "data"))
 
 
@@ -28,3 +32,16 @@ def data() -> Path:
 def golden(data: Path) -> Path:
     """Outputs of the published code."""
     return data / "golden"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Start headless Chromium; per module, as only one loop of playwright may run at a time."""
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra 'dev')")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,9 @@ from tests.report.conftest import Material
 from tests.report.runs import write_truth
 from tests.report.test_page import NASTY
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 PHONE, DESKTOP = 390, 1280
 
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra 'dev')")
-    pytest.importorskip("jinja2", reason="needs the extra 'report'")
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+pytest.importorskip("jinja2", reason="needs the extra 'report'")
 
 
 class Visit:

@@ -1,10 +1,8 @@
-"""Small models, a service of them, and a browser for the tests of the viewer."""
+"""Small models, and a service of them."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -19,7 +17,6 @@ from actspan.config import FeatureSpec
 from tests.server.services import client_of
 
 GRID = FeatureSpec(channels=CHANNELS, stride_seconds=STRIDE, length_seconds=STRIDE)
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
@@ -44,15 +41,3 @@ def pipeline(bundle: Bundle) -> Iterator[Pipeline]:
 def client(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     with client_of(tmp_path_factory.mktemp("data"), model=bundle.path) as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra 'dev')")
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
