@@ -23,7 +23,14 @@ from actspan.data.readers import HDF5_SUFFIXES, SUFFIXES, Entry, list_entries, r
 from actspan.data.recording import Recording
 from actspan.data.rescale import Edge
 from actspan.data.store import Manifest, Packed, find_manifest, open_remote, open_shards
-from actspan.data.timebase import snippet_grid
+from actspan.data.timebase import (
+    SnippetGrid,
+    SpanRule,
+    annotated_seconds,
+    snippet_grid,
+    span_rule,
+    without_floor,
+)
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
@@ -63,6 +70,8 @@ class Dataset:
         What was already found wrong.
     packing : Manifest, optional
         How features were packed, where the folder is a store; they were checked then.
+    span_rule : SpanRule
+        How `feature_frames` of the annotations give seconds; one rule for all videos.
 
     Examples
     --------
@@ -80,6 +89,7 @@ class Dataset:
     assumptions: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     packing: Manifest | None = None
+    span_rule: SpanRule = SpanRule.COVERED
 
     @classmethod
     def load(cls, path: Path | str, *, features: bool = True) -> Self:
@@ -122,6 +132,8 @@ class Dataset:
             found = read_annotations(path)
             videos, form, assumptions = found.videos, found.form, found.assumptions
             problems = [*found.problems, *problems]
+        rule, notes = span_rule(videos, spec)
+        assumptions = (*assumptions, *notes)
         if packing is not None and features:
             assumptions = (*assumptions, *packing.assumptions)
         return cls(
@@ -134,6 +146,7 @@ class Dataset:
             assumptions=assumptions,
             problems=tuple(problems),
             packing=packing,
+            span_rule=rule,
         )
 
     def __len__(self) -> int:
@@ -181,6 +194,10 @@ class Dataset:
         """Keep exactly these videos (as given: their segments may have changed)."""
         return replace(self, videos=Videos.of(videos))
 
+    def annotated_seconds(self, video: Video) -> float:
+        """Return the seconds that position 1.0 stands for in results, without features."""
+        return annotated_seconds(video, self.span_rule)
+
     def require_fit(self, config: PipelineConfig) -> None:
         """Refuse a model for which the features were packed in the wrong way.
 
@@ -215,14 +232,19 @@ class Dataset:
             raise FeatureError(f"{self.path}: no features for video {video_id!r}")
         entry = self.entries[video_id]
         if isinstance(entry, Packed):
-            return Recording(entry, entry.values, entry.grid)
+            return Recording(entry, entry.values, self._packed_grid(entry, video_id))
         array = read_array(entry, mapped=mapped)
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
-        grid = snippet_grid(self[video_id], self.spec, len(values))
+        grid = snippet_grid(self[video_id], self.spec, len(values), self.span_rule)
         return Recording(entry, values, grid)
+
+    def _packed_grid(self, entry: Packed, video_id: str) -> SnippetGrid:
+        if self.span_rule is SpanRule.FLOOR or not self.known.has("feature_frames"):
+            return entry.grid
+        return without_floor(entry.grid, self[video_id])
 
 
 def _read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from actspan.config import FeatureSpec
+from actspan.data.videos import Videos
 from actspan.errors import FeatureError
 from actspan.types import Video
+from actspan.wording import counted, named
 
 _AUTHORS_STRIDE = 16  # frames; the published features
+_LEAST_COVERED = 0.4  # of a video; the least among the authors' 19,228 is 0.43
 _COMMON_STRIDES = (1, 2, 4, 5, 8, 10, 16, 32, 64)  # frames; tried when nothing says the stride
 
 
@@ -24,8 +29,8 @@ class SnippetGrid(NamedTuple):
     stride, length : float
         Seconds.
     output_span : float, optional
-        Seconds that position 1.0 stands for in results, where labels use another span: in the
-        authors' layout, whose floor is part of the published number.
+        Seconds that position 1.0 stands for in results, where labels use another span: for the
+        authors' own features, whose floor is part of the published number.
     """
 
     stride: float
@@ -33,7 +38,57 @@ class SnippetGrid(NamedTuple):
     output_span: float | None = None
 
 
-def snippet_grid(video: Video, spec: FeatureSpec, snippets: int) -> SnippetGrid:
+class SpanRule(StrEnum):
+    """How `feature_frames` give the seconds that position 1.0 stands for in results."""
+
+    FLOOR = "floor"  # duration_frame // 16 * 16 / duration_frame: as the authors' code computes it
+    COVERED = "covered"  # feature_frame / duration_frame: what labels and features use
+
+
+_RULES = {
+    SpanRule.FLOOR: "authors' layout: results are scaled by whole snippets of 16 frames",
+    SpanRule.COVERED: "results are scaled by feature_frame / duration_frame of each duration",
+}
+
+
+def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, ...]]:
+    """Choose one rule for a whole dataset, and describe it in a note.
+
+    The floor fits features of 16 frames only. All that the authors published are such, so 16
+    divides every `feature_frame` of theirs; on other features it cuts off up to the whole video.
+
+    Returns
+    -------
+    rule : SpanRule
+    notes : tuple of str
+        Empty where no video has `feature_frames`.
+    """
+    covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
+    both = (covered > 0) & (frames > 0)
+    if not both.any():
+        return SpanRule.COVERED, ()
+    if spec.stride_frames is not None or spec.stride_seconds is not None:
+        rule, why = SpanRule.COVERED, "dataset.toml gives the stride"
+    elif (covered[both] % _AUTHORS_STRIDE != 0).any():
+        rule, why = SpanRule.COVERED, f"{_AUTHORS_STRIDE} does not divide every feature_frame"
+    else:
+        rule, why = SpanRule.FLOOR, f"{_AUTHORS_STRIDE} divides every feature_frame"
+    short = np.flatnonzero(both)[covered[both] < _LEAST_COVERED * frames[both]]
+    return rule, (f"{_RULES[rule]} ({why})", *_short_notes(videos, short))
+
+
+def _short_notes(videos: Videos, places: NDArray[np.intp]) -> Iterator[str]:
+    if len(places):
+        what = f"{counted(len(places), 'video')} ({named(videos.ids[i] for i in places.tolist())})"
+        yield (
+            f"feature_frame is less than {_LEAST_COVERED:.0%} of duration_frame in {what}: "
+            "it counts frames, not rows of features; proposals end where it says"
+        )
+
+
+def snippet_grid(
+    video: Video, spec: FeatureSpec, snippets: int, rule: SpanRule = SpanRule.COVERED
+) -> SnippetGrid:
     """Find how a video's features lie in time.
 
     Raises
@@ -41,22 +96,31 @@ def snippet_grid(video: Video, spec: FeatureSpec, snippets: int) -> SnippetGrid:
     FeatureError
         Neither the spec nor the annotations say how the snippets lie in time.
     """
-    if video.feature_frames is not None and video.frames is not None:
+    if video.feature_frames and video.frames:
         stride = video.feature_frames / video.frames * video.duration / snippets
-        return SnippetGrid(stride, stride, annotated_seconds(video))
+        span = annotated_seconds(video, rule) if rule is SpanRule.FLOOR else None
+        return SnippetGrid(stride, stride, span)
     return SnippetGrid(*_stride_and_length(video, spec, snippets))
 
 
-def annotated_seconds(video: Video) -> float:
-    """Seconds that position 1.0 stands for in results, as far as annotations tell: the duration.
-
-    In the authors' layout it is the whole snippets' share of it; the floor is part of the
-    published number.
-    """
-    if video.feature_frames is None or video.frames is None:
+def annotated_seconds(video: Video, rule: SpanRule) -> float:
+    """Return the seconds that position 1.0 stands for in results, as far as annotations say."""
+    if not (video.feature_frames and video.frames):
         return video.duration
-    whole = video.frames // _AUTHORS_STRIDE * _AUTHORS_STRIDE
-    return whole / video.frames * video.duration
+    covered = video.feature_frames
+    if rule is SpanRule.FLOOR:
+        covered = video.frames // _AUTHORS_STRIDE * _AUTHORS_STRIDE
+    return covered / video.frames * video.duration
+
+
+def without_floor(grid: SnippetGrid, video: Video) -> SnippetGrid:
+    """Return the grid of packed features with the span that `SpanRule.COVERED` gives.
+
+    Stores that were packed before there were two rules have the floor in their shards.
+    """
+    if grid.output_span is None or grid.output_span != annotated_seconds(video, SpanRule.FLOOR):
+        return grid
+    return grid._replace(output_span=annotated_seconds(video, SpanRule.COVERED))
 
 
 def _stride_and_length(video: Video, spec: FeatureSpec, snippets: int) -> tuple[float, float]:
@@ -99,8 +163,12 @@ def infer_grid(
     videos: Sequence[Video], snippets: Sequence[int], spec: FeatureSpec
 ) -> tuple[FeatureSpec, str]:
     """Settle the snippet grid where no spec gives it; also says in words what was assumed."""
-    if all(video.feature_frames is not None for video in videos):
-        return spec, "authors' layout: features cover feature_frame frames of each video"
+    told = sum(bool(video.feature_frames and video.frames) for video in videos)
+    if told == len(videos):
+        return spec, "features cover feature_frame frames of each video"
+    if told:  # a stride settled here would be taken for one of dataset.toml when it is packed
+        others = counted(len(videos) - told, "other video")
+        return spec, f"features cover feature_frame frames, and the whole duration of {others}"
     if all(video.snippet_stride is not None for video in videos):
         return spec, "snippet stride and length taken from the annotations"
     stride = _common_stride(videos, np.asarray(snippets))

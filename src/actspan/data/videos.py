@@ -124,6 +124,15 @@ class Videos(Sequence[Video]):
         """Instances of each video, (V,) int64."""
         return np.diff(self.offsets)
 
+    def numbers(self, name: str) -> Float64:
+        """Return a number of each video ("frames", "fps", ...), (V,) float64; NaN for None."""
+        column = self._numbers.get(name)
+        return np.full(len(self), np.nan) if column is None else column
+
+    def has(self, name: str) -> bool:
+        """Return whether any video has this number."""
+        return name in self._numbers
+
     def segments_by_id(self) -> dict[str, Float64]:
         """Instances, (M, 2) float64 seconds, of each video that has any."""
         first, last = self.offsets[:-1].tolist(), self.offsets[1:].tolist()

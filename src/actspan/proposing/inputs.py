@@ -13,7 +13,6 @@ from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.scores import ScoreFiles
-from actspan.data.timebase import annotated_seconds
 from actspan.errors import FeatureError, ResultError
 from actspan.pipeline import Job
 from actspan.proposing.request import Report
@@ -105,7 +104,7 @@ def _seconds_of(dataset: Dataset) -> tuple[dict[str, float], str]:
         checked = check_dataset(dataset, on_error="skip") if dataset.entries else None
     except FeatureError:
         checked = None
-    seconds = {v.id: annotated_seconds(v) for v in dataset.videos}
+    seconds = {v.id: dataset.annotated_seconds(v) for v in dataset.videos}
     if checked is None:
         return seconds, "positions are scaled by the videos' annotated durations"
     seconds |= {v.id: checked.open(v.id).seconds for v in checked.videos}
