@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from actspan.config import FeatureSpec
 from actspan.data.dataset import Dataset
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
-from actspan.data.readers import Entry, read_array
+from actspan.data.readers import Entry, csv_note, read_array
 from actspan.data.store import Packed
 from actspan.data.timebase import SnippetGrid, infer_grid, snippet_grid
 from actspan.data.videos import Videos
@@ -41,6 +42,7 @@ class _Seen(NamedTuple):
     shape: tuple[int, ...] = ()
     header: bool = False  # a CSV: rows are snippets whatever the counts
     problem: Problem | None = None
+    dropped: str = ""  # from a CSV
 
 
 class _Examined(NamedTuple):
@@ -93,7 +95,8 @@ def check_dataset(
     problems = [*dataset.problems, *_segment_problems(dataset), *_orphans(dataset)]
     examine = _examine_files if dataset.packing is None else _examine_store
     found = examine(dataset, channels, np.dtype(dtype), progress)
-    problems += found.problems
+    lost = {p.video for p in problems if p.loss is Loss.VIDEO}
+    problems += [p for p in found.problems if p.video not in lost]  # one cause, one line
     if on_error == "fail":
         stop_on_errors(problems)
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
@@ -168,6 +171,8 @@ def _examine_files(
     spec, notes = _settle_grid(dataset, spec, good)
     for look in good:
         problems += _grid_problems(dataset, spec, dataset.videos[look.place], _snippets(look, spec))
+    dropped = Counter(look.dropped for look in seen if look.dropped)
+    notes += [f"dropped from {counted(n, 'CSV file')}: {what}" for what, n in dropped.items()]
     return _Examined(spec, notes, problems, [look.place for look in good])
 
 
@@ -224,7 +229,9 @@ def _look_at(dataset: Dataset, dtype: np.dtype[Any], place: int) -> _Seen:
         what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
     if what:
         return _Seen(place, problem=_damaged(name, entry, what))
-    return _Seen(place, values.shape, header=entry.path.suffix == ".csv")
+    if entry.suffix == ".csv":
+        return _Seen(place, values.shape, header=True, dropped=csv_note(entry))
+    return _Seen(place, values.shape)
 
 
 def _damaged(name: str, entry: Entry | Packed, what: str) -> Problem:

@@ -11,15 +11,15 @@ import msgspec
 
 from actspan.config import FeatureSpec, PipelineConfig, from_dict, read_toml
 from actspan.data.annotations import (
-    canonical_id,
     canonical_subset,
     find_annotations,
     read_annotations,
 )
 from actspan.data.elsewhere import url_of
+from actspan.data.feature_index import FeatureIndex, index_features
 from actspan.data.labels import with_labels
-from actspan.data.problems import Loss, Problem
-from actspan.data.readers import HDF5_SUFFIXES, SUFFIXES, Entry, list_entries, read_array
+from actspan.data.problems import Problem
+from actspan.data.readers import Entry, read_array
 from actspan.data.recording import Recording
 from actspan.data.rescale import Edge
 from actspan.data.store import Manifest, Packed, find_manifest, open_remote, open_shards
@@ -36,14 +36,6 @@ from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
 
 SPEC_FILE = "dataset.toml"
-# where features lie, seen from the dataset folder: ours first, then the authors' repository
-_FEATURE_PLACES = (
-    "features",
-    "csv_mean_100",
-    "activitynet_feature_cuhk/csv_mean_100",
-    "data/activitynet_feature_cuhk/csv_mean_100",
-)
-_FEATURE_FILES = tuple(f"features{suffix}" for suffix in (*HDF5_SUFFIXES, ".npz"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,23 +109,27 @@ class Dataset:
             )
         packing = find_manifest(path)
         spec = _read_spec(path, packing)
-        entries, problems = _find_features(path, packing) if features else ({}, [])
-        if find_annotations(path) is None:
+        found = None if find_annotations(path) is None else read_annotations(path)
+        index = FeatureIndex({})
+        if features and packing is None:
+            index = index_features(path, spec, None if found is None else found.videos.places)
+        entries = _packed(path, packing) if features and packing else index.entries
+        if found is None:
             if not entries:
                 raise AnnotationError(
                     f"{path}: holds no annotations (annotations.json, or anet_anno_action.json) "
-                    "and no features (features/)"
+                    f"and no features (features/){_reasons(index)}"
                 )
             note = f"no annotations in {path}: every feature file is taken as a video"
             videos = Videos(Video(id=name, duration=float("nan")) for name in entries)
             form = "features"
+            problems: tuple[Problem, ...] = ()
             assumptions: tuple[str, ...] = (note,)
         else:
-            found = read_annotations(path)
             videos, form, assumptions = found.videos, found.form, found.assumptions
-            problems = [*found.problems, *problems]
+            problems = found.problems
         rule, notes = span_rule(videos, spec)
-        assumptions = (*assumptions, *notes)
+        assumptions = (*assumptions, *index.notes, *notes)
         if packing is not None and features:
             assumptions = (*assumptions, *packing.assumptions)
         return cls(
@@ -144,7 +140,7 @@ class Dataset:
             spec=spec,
             form=form,
             assumptions=assumptions,
-            problems=tuple(problems),
+            problems=(*problems, *index.problems),
             packing=packing,
             span_rule=rule,
         )
@@ -258,38 +254,15 @@ def _read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
     spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
     if packing is None:
         return spec
-    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC")
+    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC", join=None)
 
 
-def _find_features(
-    path: Path, packing: Manifest | None
-) -> tuple[Mapping[str, Entry | Packed], list[Problem]]:
-    """Index features by video id; repeated ids and unreadable containers are problems."""
-    if packing is not None:
-        url = url_of(path)
-        return open_shards(path, packing) if url is None else open_remote(url, packing), []
-    entries: dict[str, Entry] = {}
-    problems: list[Problem] = []
-    for file in _feature_files(path):
-        try:
-            named = list_entries(file)
-        except FeatureError as error:
-            remedy = "replace the file, or remove it"
-            problems.append(Problem(canonical_id(file.stem), str(file), str(error), remedy))
-            continue
-        for name, entry in named:
-            video = canonical_id(name)
-            if video in entries:
-                what = f"second features for this video, beside {entries[video]}"
-                remedy = "keep one of the two"
-                problems.append(Problem(video, str(entry), what, remedy, Loss.FILE))
-            entries.setdefault(video, entry)
-    return entries, problems
+def _reasons(index: FeatureIndex) -> str:
+    """Return why no features were found, for the end of a message."""
+    refused = [f"{p.file}: {p.problem}: {p.remedy}" for p in index.problems[:1]]
+    return "".join(f"; {reason}" for reason in (*refused, *index.notes))
 
 
-def _feature_files(path: Path) -> list[Path]:
-    for place in _FEATURE_PLACES:
-        if (path / place).is_dir():
-            files = (path / place).iterdir()
-            return sorted(f for f in files if f.suffix in SUFFIXES and f.name[0] != ".")
-    return [path / name for name in _FEATURE_FILES if (path / name).is_file()]
+def _packed(path: Path, packing: Manifest) -> Mapping[str, Packed]:
+    url = url_of(path)
+    return open_shards(path, packing) if url is None else open_remote(url, packing)

@@ -123,6 +123,15 @@ class Archive:
         """Of the arrays, in the file's order."""
         return list(self._members)
 
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """Return an array's shape, or None for what is no array of numbers; raises as `read`."""
+        member = self._members[name]
+        with _plainly(), self._zip.open(member) as stream:
+            try:
+                return read_header(stream, member.file_size).shape
+            except ValueError:
+                return None
+
     def read(self, name: str) -> NDArray[Any]:
         """One array; raises ValueError and OSError."""
         member = self._members[name]
