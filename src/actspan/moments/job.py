@@ -144,5 +144,5 @@ def _subset(sources: Sources, subset: str | None) -> Sources:
             f"{annotations.path}: no video in subset {name!r}; there are: {there}"
         )
     paths = {video: path for video, path in sources.paths.items() if video in chosen}
-    problems = tuple(p for p in sources.problems if p.video in chosen)
+    problems = tuple(p for p in sources.problems if p.video in chosen or not p.video)
     return Sources(paths, annotations, problems)
