@@ -83,6 +83,11 @@ class Bundle:
         return "pem.safetensors" in self.files
 
     @property
+    def nets(self) -> set[Net]:
+        """Which of BSN's two networks it holds."""
+        return {net for net in NETS if f"{net}.safetensors" in self.files}
+
+    @property
     def has_classifier(self) -> bool:
         """Whether it holds a proposal classifier."""
         return "classifier.safetensors" in self.files
@@ -259,9 +264,9 @@ class Bundle:
             temporary.unlink(missing_ok=True)
         return replace(self, files=files)
 
-    def write_manifest(self, files: dict[str, FileRecord]) -> None:
-        """Replace `model.toml`: this bundle's settings, and these files."""
-        manifest = Manifest(
+    def manifest(self, files: dict[str, FileRecord]) -> Manifest:
+        """Return this bundle's settings with these files, as `model.toml` has them."""
+        return Manifest(
             format_version=FORMAT_VERSION,
             source=self.source,
             features=self.features,
@@ -269,9 +274,12 @@ class Bundle:
             files=files,
             training=None if self.training is None else dict(self.training),
         )
+
+    def write_manifest(self, files: dict[str, FileRecord]) -> None:
+        """Replace `model.toml`: this bundle's settings, and these files."""
         try:
             with atomic_file(self.path / MANIFEST) as stream:
-                stream.write(dump_toml(to_dict(manifest)).encode())
+                stream.write(dump_toml(to_dict(self.manifest(files))).encode())
         except ActSpanError as error:
             raise BundleError(str(error)) from error
 

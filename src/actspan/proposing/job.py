@@ -58,8 +58,8 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
     bundle = Bundle.load(request.model)
     if request.scores is None and not bundle.has_tem:
         raise BundleError(
-            f"{bundle.path}: holds no TEM, which features need; convert one into it, or give "
-            "boundary scores that were computed elsewhere: --scores"
+            f"{bundle.path}: holds no TEM, which features need; add one: actspan convert TEM "
+            f"--out {bundle.path}, or give boundary scores that were computed elsewhere: --scores"
         )
     if request.resume and (finished := finished_run(request, bundle)):
         return finished
