@@ -181,12 +181,13 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
         (folder / name).write_bytes(pickle.dumps([1]))
     npz(tmp_path / "features.npz", a=A)
     (tmp_path / "features.pkl").touch()
+    (tmp_path / "csv_mean_100").mkdir()
     found = index(tmp_path)
     assert [(p.video, p.problem, p.remedy) for p in found.problems] == [
         ("b", ".pkl is not read", "write .npy, .csv, .npz, .h5 or .hdf5")
     ]
     assert found.notes == (
-        f"{folder}: ignored folders: flow",
+        f"{folder}: ignored folders: flow, csv_mean_100",
         f"{folder}: ignored files: features.npz, .pkl, README, .json, .pt",
     )
 

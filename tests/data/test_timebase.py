@@ -146,6 +146,22 @@ def test_no_video_ends_before_its_features_do_but_the_authors(
         assert (grid.output_span is None) == (rule is SpanRule.COVERED)
 
 
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ("stride_frames = 30", ""),
+        ("stride_frames = 15", "2 videos (w0, w1)"),
+        ("stride_seconds = 1.0", "1 video (w1)"),
+    ],
+)
+def test_a_stride_that_feature_frame_overrules_is_named(
+    tmp_path: Path, spec: str, names: str
+) -> None:
+    folder = authors(tmp_path, (10.0, 300, 300), (20.0, 300, 300), spec=f"channels = 4\n{spec}")
+    notes = check_dataset(Dataset.load(with_features(folder))).assumptions[1:]
+    assert [note.rpartition(": ")[2] for note in notes] == ([names] if names else [])
+
+
 def test_no_stride_is_guessed_beside_feature_frames() -> None:
     videos = [Video("a", 8.0, frames=200, feature_frames=192), Video("b", 4.0, frames=100)]
     settled, note = infer_grid(videos, [24, 12], FeatureSpec())

@@ -194,7 +194,7 @@ def test_safetensors_are_refused_as_others_are(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "x.safetensors")
     data = (tmp_path / "x.safetensors").read_bytes()
     (tmp_path / "x.safetensors").write_bytes(data[: len(data) // 2])
-    with pytest.raises(CheckpointError, match="damaged, cut short"):
+    with pytest.raises(CheckpointError, match="damaged or cut short; copy it again"):
         read_checkpoint(tmp_path / "x.safetensors")
 
 
@@ -359,14 +359,14 @@ def npz_bytes() -> bytes:
         pytest.param(npz_bytes(), "a zip archive that torch.save did not write", id="npz"),
         pytest.param(pickle.dumps({"a": 1}), "a pickle that torch.save did not", id="pickle"),
         pytest.param(pickle.dumps({"a": 1}, protocol=2), "a pickle that", id="old-pickle"),
-        pytest.param(bytes(1000), "damaged, cut short, or another kind", id="zeros"),
+        pytest.param(bytes(1000), "of an unknown kind, or damaged from", id="zeros"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "x.pth").write_bytes(content)
     with pytest.raises(CheckpointError, match=rf"x\.pth: cannot be read: .*{message}") as caught:
         read_checkpoint(tmp_path / "x.pth")
-    assert ("Copy it again" in str(caught.value)) == message.startswith("damaged")
+    assert "copy it again" not in str(caught.value)
 
 
 @pytest.mark.parametrize("size", [100, 2000, 20_000])
@@ -374,7 +374,7 @@ def test_a_checkpoint_that_was_cut_short(tmp_path: Path, size: int) -> None:
     path = tmp_path / "x.pth"
     torch.save({"state_dict": {"conv1.weight": torch.zeros(100, 100, 3)}}, path)
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(CheckpointError, match="damaged, cut short"):
+    with pytest.raises(CheckpointError, match="damaged or cut short; copy it again"):
         read_checkpoint(path)
 
 

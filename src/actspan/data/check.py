@@ -21,7 +21,7 @@ from actspan.data.dataset import Dataset
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.readers import Entry, csv_note, read_array
 from actspan.data.store import Packed
-from actspan.data.timebase import SnippetGrid, infer_grid, snippet_grid
+from actspan.data.timebase import SnippetGrid, infer_grid, snippet_grid, stride_notes
 from actspan.data.videos import Videos
 from actspan.errors import FeatureError
 from actspan.parallel import map_ordered
@@ -318,10 +318,11 @@ def _misfit(dataset: Dataset, look: _Seen, axis: int, channels: int) -> Problem:
 def _settle_grid(
     dataset: Dataset, spec: FeatureSpec, seen: list[_Seen]
 ) -> tuple[FeatureSpec, list[str]]:
-    if spec.stride_frames is not None or spec.stride_seconds is not None or not seen:
-        return spec, []
     videos = dataset.videos.select(look.place for look in seen)
-    settled, note = infer_grid(videos, [_snippets(look, spec) for look in seen], spec)
+    snippets = [_snippets(look, spec) for look in seen]
+    if spec.stride_frames is not None or spec.stride_seconds is not None or not seen:
+        return spec, stride_notes(videos, snippets, spec)
+    settled, note = infer_grid(videos, snippets, spec)
     return settled, [note]
 
 

@@ -79,7 +79,7 @@ def index_features(
     else:
         files = finder.sort_out(place)
     finder.add_all(_listed(files, finder))
-    finder.name_others(path, files)
+    finder.name_others(path, place, files)
     return finder.result()
 
 
@@ -133,8 +133,11 @@ class _Finder:
                 self._unread.append(file)
         return read
 
-    def name_others(self, path: Path, files: Sequence[Path]) -> None:
-        """Note features beside those that are used: of other suffixes, and all in one file."""
+    def name_others(self, path: Path, place: Path | None, files: Sequence[Path]) -> None:
+        """Note features beside those that are used: other folders and files of a dataset."""
+        for name in _PLACES:
+            if place not in (None, path / name) and (path / name).is_dir():
+                self.ignored.add("folders", name)
         for file in sorted(path.glob("features.*")):
             if file.is_file() and file not in files:
                 known = file.suffix.lower() in SUFFIXES

@@ -178,6 +178,22 @@ def infer_grid(
     return spec, "features taken as spread evenly over each video's duration"
 
 
+def stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) -> list[str]:
+    """Return a note that names the videos where a stride and `feature_frames` disagree, if any."""
+    covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
+    stride = np.full(len(videos), spec.stride_frames or np.nan)
+    if spec.stride_seconds is not None:
+        stride = spec.stride_seconds * frames / videos.durations
+    off = np.abs(stride * np.asarray(snippets) - covered) > np.maximum(0.1 * covered, 2 * stride)
+    if not off.any():
+        return []
+    names = named(videos.ids[place] for place in np.flatnonzero(off).tolist())
+    return [
+        "feature_frame is used, and not the stride of dataset.toml, where rows * stride is "
+        f"another time: {counted(int(off.sum()), 'video')} ({names})"
+    ]
+
+
 def _common_stride(videos: Sequence[Video], snippets: np.ndarray) -> int | None:
     """Frames a snippet that explain the number of rows of nearly all videos, if any do."""
     if len(np.unique(snippets)) < 2 or any(video.frames is None for video in videos):

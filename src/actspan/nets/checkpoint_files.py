@@ -114,13 +114,12 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
     if kind:
         return CheckpointError(f"{path}: cannot be read: it is {kind}; {EXPECTED}")
     return CheckpointError(
-        f"{path}: cannot be read: damaged, cut short, or another kind of file; {EXPECTED}. "
-        "Copy it again from where it came"
+        f"{path}: cannot be read: damaged or cut short; copy it again from where it came"
     )
 
 
 def _other_kind(path: Path) -> str:
-    """What a whole file of another kind is; nothing for a damaged one, or an unknown kind."""
+    """What a file that was never a checkpoint is; nothing for a damaged checkpoint."""
     with path.open("rb") as stream:
         head = stream.read(512)
     if not head:
@@ -129,10 +128,10 @@ def _other_kind(path: Path) -> str:
         return "a tar archive; unpack it"
     if head.startswith(b"PK") and (b"data.pkl" in head or not zipfile.is_zipfile(path)):
         return ""
-    if head[: len(_TORCH_PICKLE)] == _TORCH_PICKLE[: len(head)]:
+    if head[: len(_TORCH_PICKLE)] == _TORCH_PICKLE[: len(head)] or is_safetensors(path):
         return ""
     for begin, kind in _KINDS.items():
         if head.startswith(begin):
             return kind
     is_text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
-    return "text" if is_text else ""
+    return "text" if is_text else "of an unknown kind, or damaged from its first bytes on"
