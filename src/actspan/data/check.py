@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from actspan.config import FeatureSpec
 from actspan.data.dataset import Dataset
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
-from actspan.data.readers import Entry, csv_note, read_array
+from actspan.data.readers import Entry, read_noted
 from actspan.data.store import Packed
 from actspan.data.timebase import SnippetGrid, infer_grid, snippet_grid, stride_notes
 from actspan.data.videos import Videos
@@ -223,15 +223,13 @@ def _look_at(dataset: Dataset, dtype: np.dtype[Any], place: int) -> _Seen:
         return _Seen(place, problem=_no_features(dataset, name))
     assert isinstance(entry, Entry)
     try:
-        values = read_array(entry, mapped=True)
+        values, dropped = read_noted(entry)
         what = _bad_values(values, dtype)
     except FeatureError as error:
         what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
     if what:
         return _Seen(place, problem=_damaged(name, entry, what))
-    if entry.suffix == ".csv":
-        return _Seen(place, values.shape, header=True, dropped=csv_note(entry))
-    return _Seen(place, values.shape)
+    return _Seen(place, values.shape, header=entry.suffix == ".csv", dropped=dropped)
 
 
 def _damaged(name: str, entry: Entry | Packed, what: str) -> Problem:

@@ -23,7 +23,6 @@ SUFFIXES = (".npy", ".csv", ".npz", *HDF5_SUFFIXES)
 _BOM = b"\xef\xbb\xbf"
 _SEPARATORS = (b",", b";", b"\t", b" ")  # of a CSV file; numpy.savetxt writes blanks
 _ROW_NUMBERS = {"", "Unnamed: 0", "index"}  # names that pandas gives to them
-_LONGEST_HEADER = 2**24  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +113,14 @@ def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
         counts = ", ".join(map(str, lengths))
         raise FeatureError(f"{entry}: arrays of {counts} snippets cannot be joined")
     return np.concatenate(arrays, axis=entry.axis)
+
+
+def read_noted(entry: Entry) -> tuple[NDArray[Any], str]:
+    """Read as `read_array` does, mapped, and say what was dropped from a CSV file, if anything."""
+    if entry.suffix != ".csv":
+        return read_array(entry, mapped=True), ""
+    table, dropped = _guarded(entry.path, _read_csv_noted)
+    return _table(table, entry), dropped
 
 
 def _table(array: NDArray[Any], entry: Entry) -> NDArray[Any]:
@@ -229,32 +236,22 @@ def _is_numbered(fields: list[str]) -> bool:
 
 def _read_csv(path: Path, key: str | None) -> NDArray[np.float32]:
     """One row per snippet; a first row that is not numeric is a header."""
-    return _csv_table(_open_csv(read_bytes(path, DOCUMENT)))[0]
+    return _read_csv_noted(path)[0]
 
 
-def _csv_table(csv: _Csv) -> tuple[NDArray[np.float32], bool]:
-    """The numbers without a column of row numbers, and whether there was one."""
+def _read_csv_noted(path: Path) -> tuple[NDArray[np.float32], str]:
+    """The same without what pandas adds, and words for what that was."""
     from actspan.data.csv_numbers import parse_table
 
+    csv = _open_csv(read_bytes(path, DOCUMENT))
     table = parse_table(csv.rows, len(csv.first))
     if table is None:
         table = _read_any_csv(csv.text, csv.first, csv.has_header)
-    if csv.has_row_numbers and np.array_equal(table[:, 0], np.arange(len(table))):
-        return table[:, 1:], True
-    return table, False
-
-
-def csv_note(entry: Entry) -> str:
-    """Return what was dropped from a CSV file that `read_array` read, for a note; else nothing.
-
-    The file is read again only where its header has a name as pandas gives to row numbers.
-    """
-    with entry.path.open("rb") as stream:
-        csv = _open_csv(stream.readline(_LONGEST_HEADER))
     dropped = ["the header 0, 1, 2, ..."] if _is_numbered(csv.first) else []
-    if csv.has_row_numbers and _csv_table(_open_csv(read_bytes(entry.path, DOCUMENT)))[1]:
+    if csv.has_row_numbers and np.array_equal(table[:, 0], np.arange(len(table))):
+        table = table[:, 1:]
         dropped.append("a first column of row numbers")
-    return " and ".join(dropped)
+    return table, " and ".join(dropped)
 
 
 def _read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.float32]:

@@ -64,7 +64,7 @@ def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, .
         Empty where no video has `feature_frames`.
     """
     covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
-    both = (covered > 0) & (frames > 0)
+    both = _with_both(videos)
     if not both.any():
         return SpanRule.COVERED, ()
     if spec.stride_frames is not None or spec.stride_seconds is not None:
@@ -75,6 +75,13 @@ def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, .
         rule, why = SpanRule.FLOOR, f"{_AUTHORS_STRIDE} divides every feature_frame"
     short = np.flatnonzero(both)[covered[both] < _LEAST_COVERED * frames[both]]
     return rule, (f"{_RULES[rule]} ({why})", *_short_notes(videos, short))
+
+
+def _with_both(videos: Videos) -> NDArray[np.bool_]:
+    both: NDArray[np.bool_] = (videos.numbers("feature_frames") > 0) & (
+        videos.numbers("frames") > 0
+    )
+    return both
 
 
 def _short_notes(videos: Videos, places: NDArray[np.intp]) -> Iterator[str]:
@@ -160,10 +167,10 @@ def frame_rate(video: Video, spec: FeatureSpec) -> float:
 
 
 def infer_grid(
-    videos: Sequence[Video], snippets: Sequence[int], spec: FeatureSpec
+    videos: Videos, snippets: Sequence[int], spec: FeatureSpec
 ) -> tuple[FeatureSpec, str]:
     """Settle the snippet grid where no spec gives it; also says in words what was assumed."""
-    told = sum(bool(video.feature_frames and video.frames) for video in videos)
+    told = int(np.count_nonzero(_with_both(videos)))
     if told == len(videos):
         return spec, "features cover feature_frame frames of each video"
     if told:  # a stride settled here would be taken for one of dataset.toml when it is packed
