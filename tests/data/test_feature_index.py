@@ -237,6 +237,25 @@ def test_other_shapes_are_refused(shape: tuple[int, ...], tmp_path: Path) -> Non
         read_array(Entry(tmp_path / "a.npy"))
 
 
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("a.npy", lambda p: np.save(p, np.array([{}])), "a.npy: it holds Python objects, not num"),
+        ("a.npy", lambda p: np.save(p, np.array(["x"])), "a.npy: it holds <U1, not numbers"),
+        ("a.npz", lambda p: np.savez(p, x=np.array([{}])), "a.npz: it holds Python objects, not"),
+        ("a.csv", lambda p: p.write_text("a,b\n1,\n"), "a.csv: 1 field empty or NaN"),
+    ],
+)
+def test_whole_files_are_not_called_damaged(
+    name: str, write: Callable[[Path], None], message: str, tmp_path: Path
+) -> None:
+    write(tmp_path / name)
+    key = "x" if name == "a.npz" else None
+    with pytest.raises(FeatureError, match=message) as caught:
+        read_array(Entry(tmp_path / name, key))
+    assert "damaged" not in str(caught.value)
+
+
 def rows(values: Float32, mark: str = ",") -> list[str]:
     return [mark.join(map(repr, row)) for row in values.tolist()]
 

@@ -44,7 +44,8 @@ def test_arguments(given: list[str], ids: list[str], folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        (["none.mp4"], "no such file"),
+        (["none.mp4"], "no such file or folder$"),
+        (["dya"], r"no such file or folder \(did you mean 'day'\?\)"),
         (["*.mov"], "no file fits"),
         (["empty"], "no videos in this folder"),
         (["@none.txt"], "cannot be read as a list"),

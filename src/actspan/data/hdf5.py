@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.data.ignored import Ignored
-from actspan.data.npy import check_expansion
+from actspan.data.npy import ContentError, check_expansion
 from actspan.errors import require
 from actspan.files import check_size
 
@@ -50,11 +50,11 @@ def read_dataset(path: Path, name: str) -> NDArray[Any]:
     with _open(path) as (h5py, file):
         dataset = file[name]
         if not isinstance(dataset, h5py.Dataset):
-            raise ValueError(f"{name} is a group, not an array")
+            raise ContentError(f"{name} is a group, not an array")
         if dataset.is_virtual or dataset.external:
-            raise ValueError(f"{name} lies in another file; copy its numbers into this one")
+            raise ContentError(f"{name} lies in another file; copy its numbers into this one")
         if dataset.dtype.kind not in "fiu":
-            raise ValueError(f"{name} holds {dataset.dtype}, not numbers")
+            raise ContentError(f"{name} holds {dataset.dtype}, not numbers")
         check_expansion(path.stat().st_size, int(dataset.size or 0) * dataset.dtype.itemsize)
         return np.asarray(dataset)
 

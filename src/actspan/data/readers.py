@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.data.ignored import Ignored
-from actspan.data.npy import Archive, map_npy
+from actspan.data.npy import Archive, ContentError, map_npy
 from actspan.errors import FeatureError
 from actspan.files import read_bytes
 from actspan.limits import DOCUMENT
@@ -151,6 +151,8 @@ def _guarded(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
         if path.stat().st_size == 0:
             raise FeatureError(f"{path}: the file is empty")
         return function(path, *arguments)
+    except ContentError as error:
+        raise FeatureError(f"{path}: {error}") from error
     except (OSError, ValueError, KeyError) as error:
         raise FeatureError(
             f"{path}: cannot be read, damaged or truncated: {_reason(error)}"
@@ -269,13 +271,13 @@ def _read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.
         raise ValueError(str(error)) from error
     for column in table.schema:
         if column.type not in (pa.float64(), pa.int64()):
-            raise ValueError(f"column {column.name} holds {column.type}, not numbers")
+            raise ContentError(f"column {column.name} holds {column.type}, not numbers")
     if not table.num_rows:
         return np.empty((0, table.num_columns), np.float32)
     (batch,) = table.combine_chunks().to_batches()
     values: NDArray[np.float64] = batch.to_tensor(null_to_nan=True).to_numpy()
     if np.isnan(values).any():
-        raise ValueError(f"{counted(int(np.isnan(values).sum()), 'field')} empty or NaN")
+        raise ContentError(f"{counted(int(np.isnan(values).sum()), 'field')} empty or NaN")
     return values.astype(np.float32)
 
 
