@@ -147,17 +147,21 @@ def say(message: str) -> None:
 def say_findings(
     problems: Sequence[Problem], assumptions: Iterable[str] = (), *, named: str = ""
 ) -> None:
-    """What was assumed, what was found, and how much of it was left out (and where it is named)."""
+    """Print what was assumed, what was found, and what was left out (and where all is named)."""
     for assumption in assumptions:
         say(f"note: {assumption}")
     if not problems:
         return
     from actspan.cli.tables import problem_table
+    from actspan.data.problems import left_out
 
-    console.print(problem_table(problems))
-    left_out = sum(problem.is_error for problem in problems)
-    if left_out:
-        say(f"went on without {left_out} of the above{named}")
+    of_the_whole = [p for p in problems if not (p.is_error or p.video)]
+    for note in of_the_whole:
+        say(f"note: {note.file}: {note.problem}; {note.remedy}")
+    if len(of_the_whole) < len(problems):
+        console.print(problem_table([p for p in problems if p.is_error or p.video]))
+    if what := left_out(problems):
+        say(f"{what}{named}")
 
 
 def repeated(context: click.Context) -> str:
