@@ -12,7 +12,8 @@ import click
 
 from actspan.cli.common import json_option, on_error_option, progress_bar, reports_errors, say
 from actspan.config import DEFAULT_PRESET, PRESETS
-from actspan.errors import require
+from actspan.errors import alike, require
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -112,6 +113,7 @@ def command(
     from actspan.bundle import Bundle
     from actspan.data.dataset import Dataset
     from actspan.data.labels import split_patterns
+    from actspan.data.problems import left_out
     from actspan.training import train, trainable
     from actspan.training.labels import labels_of, train_classifier
 
@@ -147,6 +149,8 @@ def command(
         except KeyboardInterrupt:
             report.say("stopped; the same command goes on after the last whole epoch")
             raise
+    if what := left_out(found.problems):
+        say(what)
     if as_json:
         click.echo(json.dumps(_figures(bundle)))
     else:
@@ -201,9 +205,10 @@ def drawn_report() -> Iterator[Report]:
 def _findings(dataset: Any) -> Iterator[str]:
     for assumption in dataset.assumptions:
         yield f"note: {assumption}"
-    for problem in dataset.problems:
-        what = "left out" if problem.is_error else "note"
-        yield f"{what}: {problem.video}: {problem.problem} ({problem.file}): {problem.remedy}"
+    for first, *others in alike(dataset.problems):
+        what = "left out" if first.is_error else "note"
+        more = f" and {counted(len(others), 'other')}" if others else ""
+        yield f"{what}: {first.video}{more}: {first.problem} ({first.file}): {first.remedy}"
 
 
 def _figures(bundle: Bundle) -> dict[str, Any]:

@@ -27,7 +27,8 @@ def good_segments(videos: Videos) -> Bools:
     start, end = videos.segments.T
     latest = ends_of(videos, videos.durations)
     good: Bools = (start >= 0) & (start < end) & (end < inf)
-    return good & (start < latest) & (end <= latest + slack(latest))
+    good &= (start < latest) & (end <= latest + slack(latest))
+    return good
 
 
 def faulty_segments(videos: Videos, path: Path) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from typing import Literal
 from actspan.bundle import Bundle
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.data.faults import annotation_faults
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.scores import ScoreFiles
 from actspan.data.timebase import annotated_seconds
@@ -57,11 +58,12 @@ def check_scores(
         There are problems and `on_error` is "fail", or nothing is left.
     """
     seconds, note = _seconds_of(dataset)
-    problems = [*dataset.problems, *_score_problems(dataset, scores, seconds)]
-    if on_error == "fail":
-        stop_on_errors(problems)
+    faults = annotation_faults(dataset, learns=False)
+    problems = [*faults, *_score_problems(dataset, scores, seconds)]
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
     places = [place for place, name in enumerate(dataset.videos.ids) if name not in lost]
+    if on_error == "fail":
+        stop_on_errors(problems, leaves_something=bool(places))
     if not places:
         stop_with_none_left(problems, len(dataset))
     checked = replace(

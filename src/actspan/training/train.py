@@ -6,7 +6,8 @@ import importlib.util
 import os
 import platform
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -171,7 +172,8 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
             f"{dataset.path}: no video in subset 'training'; there are: {there}. Write the subset "
             "of each video to the annotations"
         )
-    checked = check_dataset(dataset.select(chosen), **checks)
+    checked = check_dataset(dataset.select(chosen), learns=True, **checks)
+    checked = replace(checked, assumptions=(*checked.assumptions, *_unused(videos)))
     if not any(v.subset == TRAINING and len(v.segments) for v in checked):
         raise AnnotationError(
             f"{dataset.path}: no training video holds an instance to learn from. Annotate the "
@@ -179,6 +181,14 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
             "Studio: docs/datasets.md"
         )
     return checked
+
+
+def _unused(videos: Videos) -> Iterator[str]:
+    """A line on the videos of subsets that are neither learned from nor judged on."""
+    others = Counter(name for name in videos.subsets if name not in (TRAINING, VALIDATION))
+    if others:
+        counts = ", ".join(f"{count:,} of subset {name!r}" for name, count in others.items())
+        yield f"videos that are not used in training: {counts}"
 
 
 @dataclass(frozen=True, slots=True)
