@@ -338,7 +338,7 @@ def _gap(
     dataset: Dataset, name: str, duration: float, grid: SnippetGrid, snippets: int
 ) -> Iterator[Problem]:
     """Whether features and annotation are as long as each other."""
-    stride, length, _ = grid
+    stride, length = grid.stride, grid.length
     gap = abs(stride * snippets - duration)
     if gap > max(0.1 * duration, 2 * max(stride, length)):
         what = f"features cover {stride * snippets:.1f} s of {duration:.1f} s"
