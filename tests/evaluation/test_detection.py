@@ -129,6 +129,15 @@ def test_a_detection_falls_back_on_an_instance_that_is_free() -> None:
     assert result.average_precision[:, 0].tolist() == [1.0, 0.5]
 
 
+def test_of_instances_that_are_overlapped_equally_the_later_is_taken() -> None:
+    # the first detection overlaps both instances by 1/3; what is left for the second decides
+    truth = video("a", (0, 10, "x"), (10, 20, "x"))
+    first = (5, 15, 0.9, "x")
+    for second, expected in (((0, 10, 0.8, "x"), 1.0), ((10, 20, 0.8, "x"), 0.5)):
+        found = {"a": detections(first, second)}
+        assert evaluate_detection([truth], found, tiou=[0.3]).average_map == expected
+
+
 def test_ignored_stretches_forgive_what_finds_nothing() -> None:
     truth = video("a", (0, 10, "x"), ignored=np.array([[50.0, 60.0]]))
     found = {"a": detections((52, 70, 0.9, "x"), (0, 10, 0.8, "x"))}
