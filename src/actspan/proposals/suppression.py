@@ -126,7 +126,8 @@ def soft_nms_plain(
         )[0]
         close = left & (overlap > threshold)
         # not np.exp, whose last bit differs from the kernel's: nearly equal scores change places
-        score[close] *= [math.exp(-(tiou * tiou) / config.decay) for tiou in overlap[close].tolist()]
+        squares = np.square(overlap[close]).tolist()
+        score[close] *= [math.exp(-square / config.decay) for square in squares]
     order = np.argsort(-np.array(scores), kind="stable")[: config.keep]
     kept = np.array(chosen, dtype=np.int64)[order]
     return proposals[kept].with_score(np.array(scores)[order])
