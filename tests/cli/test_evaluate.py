@@ -57,6 +57,23 @@ def test_json(folder: Path) -> None:
     assert len(answer["curve"]["average_recall"]) == 100
 
 
+def test_notes_are_printed_once(folder: Path) -> None:
+    segments = np.array([[0.0, 10.0], [0.0, 10.0]])
+    videos = [Video("video_0", 60.0, "validation", segments, ("x", "x"))]
+    write_annotations(folder / "annotations.json", videos)
+    (folder / "blocked.txt").write_text("typo\n")
+    options = ("--ground-truth", folder, "--blocked", folder / "blocked.txt", "--json")
+    done = run(folder, *options, "--protocol", "thumos14")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("note: 1 duplicate instance left out, in 1 video") == 1
+    assert "note: 1 of 1 blocked video not in the ground truth: typo" in done.stderr
+    assert json.loads(done.stdout)["notes"] == [
+        "1 of 1 blocked video not in the ground truth: typo"
+    ]
+    assert json.loads(done.stdout)["instances"] == 1
+    assert json.loads(run(folder, *options).stdout)["instances"] == 2
+
+
 def test_larger_budget_and_blocked_videos(folder: Path) -> None:
     (folder / "blocked.txt").write_text("\n".join(f"video_{i}" for i in range(1, 8)))
     done = run(

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actspan import Dataset, evaluate_recall
+from actspan import Dataset, Video, evaluate_recall
+from actspan.config import FeatureSpec
 from actspan.data.check import check_dataset
 from actspan.data.store import Manifest, Packed, Places, find_manifest, open_shard
 from actspan.data.store.pack import PackRequest, PackSummary, pack_dataset
 from actspan.data.store.verify import verify_store
+from actspan.data.timebase import packed_grid, snippet_grid
 from actspan.errors import ActSpanError, ConfigError, DatasetError, StoreError
 from actspan.proposing import Request, propose_dataset
 from tests.made_up import CHANNELS, edit_annotations, write_annotations, write_bundle, write_dataset
@@ -113,6 +115,17 @@ def test_the_authors_spans_and_edges_stay(bundles: dict[Mode, Path], tmp_path: P
     assert not store.read("c").values[[0, -1]].any()  # short videos have empty ends
     expected = proposals(bundles["rescale"], folder)
     assert proposals(bundles["rescale"], tmp_path / "store") == expected
+
+
+@pytest.mark.parametrize("seconds", [10.0, 12.5], ids=["as packed", "changed since"])
+def test_rows_as_they_were_cover_what_the_authors_layout_says(
+    seconds: float, tmp_path: Path
+) -> None:
+    packed = Video("a", 10.0, frames=166, feature_frames=160)
+    grid = snippet_grid(packed, FeatureSpec(), 10)
+    said = Video("a", seconds, frames=166, feature_frames=160)
+    found = packed_grid(grid._replace(covered=None), said, 10)
+    assert found.covered == (160 / 166 * 10.0 if seconds == 10.0 else None)
 
 
 def test_reading_copies_nothing(folder: Path, tmp_path: Path) -> None:

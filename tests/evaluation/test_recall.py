@@ -177,6 +177,56 @@ def test_missing_and_extra_videos_are_reported() -> None:
     assert_same(result, evaluate_recall(videos, {"found": found["v_found"]}))
 
 
+@pytest.mark.parametrize("prefixes", [("", "v_"), ("v_", ""), ("v_", "v_")])
+def test_a_prefix_makes_no_difference_on_either_side(
+    prefixes: tuple[str, str], tmp_path: Path
+) -> None:
+    truth, given = prefixes
+    videos = [video(f"{truth}a", (0, 10)), video(f"{truth}b", (0, 10))]
+    found = {f"{given}a": proposals((0, 10, 1.0))}
+    write_result(tmp_path / "result.json", found)
+    for source in (found, tmp_path / "result.json"):
+        result = evaluate_recall(videos, source, blocked=["v_b"])
+        assert (result.videos, result.missing, result.extra) == (1, (), ())
+
+
+def test_an_id_that_begins_with_v_is_another_video_where_both_are_there() -> None:
+    videos = [video("a", (0, 10)), video("v_a", (20, 30))]
+    found = {"a": proposals((0, 10, 1.0)), "v_a": proposals((20, 30, 1.0))}
+    assert evaluate_recall(videos, found).at(100) == 100.0
+
+
+def test_one_video_with_and_without_the_prefix_is_refused() -> None:
+    found = {"a": proposals((0, 10, 1.0)), "v_a": proposals((0, 10, 1.0))}
+    with pytest.raises(ResultError, match="with and without 'v_' for a: keep one"):
+        evaluate_recall([video("a", (0, 10))], found)
+
+
+@pytest.mark.parametrize(
+    ("options", "note"),
+    [
+        pytest.param({}, "1 of 2 videos without instances, not evaluated", id="no instances"),
+        pytest.param(
+            {"blocked": ["v_b", "c", "typo"]},
+            "2 of 3 blocked videos not in the ground truth: c, typo",
+            id="blocked",
+        ),
+        pytest.param(
+            {"max_proposals": 1},
+            "2 of 4 proposals not used: at most 1 per video on average are (--max-proposals)",
+            id="budget",
+        ),
+    ],
+)
+def test_what_is_not_used_is_noted(options: dict[str, Any], note: str) -> None:
+    videos = [video("a", (0, 10)), video("b", subset="validation"), video("d", (0, 10))]
+    if "max_proposals" not in options:
+        videos = videos[:2]
+    rows = proposals(*((0, 10 - i, 1 - i / 10) for i in range(4)))
+    found = {"a": rows} if len(videos) == 2 else {"a": rows[:2], "d": rows[:2]}
+    assert note in evaluate_recall(videos, found, **options).notes
+
+
 def test_every_subset() -> None:
     videos = [video("a", (0, 10)), video("b", (0, 10), subset="training")]
     assert evaluate_recall(videos, {"a": proposals((0, 10, 1))}, subset=None).videos == 2

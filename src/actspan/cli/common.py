@@ -48,9 +48,9 @@ def reports_errors(function: F) -> F:
             _say_notes(stop)
             sys.exit(143 if isinstance(stop, _Terminated) else 130)
         except DatasetError as error:
-            from actspan.cli.tables import problem_table
+            from actspan.cli.tables import print_problems
 
-            console.print(problem_table(error.problems))
+            print_problems(console, error.problems)
             found = counted(len(error.problems), "problem")
             console.print(f"[red]error:[/] {found} found. {error.remedy}")
             _say_notes(error)
@@ -152,14 +152,14 @@ def say_findings(
         say(f"note: {assumption}")
     if not problems:
         return
-    from actspan.cli.tables import problem_table
+    from actspan.cli.tables import print_problems
     from actspan.data.problems import left_out
 
     of_the_whole = [p for p in problems if not (p.is_error or p.video)]
     for note in of_the_whole:
         say(f"note: {note.file}: {note.problem}; {note.remedy}")
     if len(of_the_whole) < len(problems):
-        console.print(problem_table([p for p in problems if p.is_error or p.video]))
+        print_problems(console, [p for p in problems if p.is_error or p.video])
     if what := left_out(problems):
         say(f"{what}{named}")
 

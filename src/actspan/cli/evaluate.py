@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from actspan.data.annotations import Annotations
     from actspan.evaluation.diagnosis import Diagnosis
     from actspan.evaluation.mistakes import Mistakes
-    from actspan.evaluation.protocols import Task
+    from actspan.evaluation.protocols import Protocol, Task
     from actspan.types import Float64
 
 _existing = ExistingPath()
@@ -66,7 +66,8 @@ _existing = ExistingPath()
     type=click.Choice(["activitynet", "thumos14"]),
     default="activitynet",
     show_default=True,
-    help="Thresholds and budgets: thumos14 is mAP at 0.3:0.1:0.7, AR up to 1000 proposals.",
+    help="Thresholds and budgets: thumos14 is mAP at 0.3:0.1:0.7, AR up to 1000 proposals, and "
+    "instances that are annotated twice count once.",
 )
 @click.option("--tiou", help="Other thresholds: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75.")
 @click.option(
@@ -131,9 +132,12 @@ def command(
     from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
 
     agreed = PROTOCOLS[protocol]
+    truth, notes = _truth(ground_truth, labels, agreed, subset)
+    for note in notes:
+        say(f"note: {note}")
     asked = _Asked(
         result=result,
-        truth=_truth(ground_truth, labels),
+        truth=truth,
         subset=subset,
         tiou=parse_thresholds(tiou or agreed.tiou(task)),
         max_proposals=max_proposals or agreed.max_proposals,
@@ -153,7 +157,7 @@ class _Asked:
     """What both tasks need to know."""
 
     result: Path
-    truth: Path | Annotations
+    truth: Annotations
     subset: str
     tiou: Float64
     max_proposals: int
@@ -261,11 +265,19 @@ def _has_detections(result: Path) -> bool:
     return (result / DETECTIONS_FILE).is_file()
 
 
-def _truth(path: Path, labels: tuple[str, ...]) -> Path | Annotations:
-    """The ground truth, read if only some of its labels are wanted."""
-    if not labels:
-        return path
+def _truth(
+    path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str
+) -> tuple[Annotations, list[str]]:
+    """Return the ground truth, and what was assumed or left out as it was read."""
     from actspan.data.annotations import read_annotations
     from actspan.data.labels import split_patterns
+    from actspan.evaluation.protocols import drop_duplicates
 
-    return read_annotations(path).with_labels(split_patterns(labels))
+    found = read_annotations(path)
+    notes = [*found.assumptions]
+    if labels:
+        found = found.with_labels(split_patterns(labels))
+    if protocol.drops_duplicates:
+        found, dropped = drop_duplicates(found, subset)
+        notes += [dropped] if dropped else []
+    return found, notes

@@ -21,6 +21,19 @@ _GAP = 3  # columns between two of a table
 _NAMED = 5  # how many videos or labels are named in a line; --json names all
 
 
+def print_problems(console: Console, problems: Sequence[Problem]) -> None:
+    """Print findings: of one cause as a line, else as a table."""
+    kinds = alike(problems)
+    rows = _problem_rows(kinds[0]) if len(kinds) == 1 else []
+    if len(rows) != 1:
+        console.print(problem_table(problems))
+        return
+    names, file, problem, remedy = rows[0]
+    line = f"{problem} ({file}): {remedy}"
+    line = line if names == "-" else f"{names}: {line}"
+    console.print(line, markup=False, highlight=False)
+
+
 def problem_table(problems: Sequence[Problem]) -> Table:
     """Return a row per problem: video, file, what is wrong, what to do.
 

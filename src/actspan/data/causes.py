@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from actspan.config import FeatureSpec
+from actspan.data.media import holds_videos
 from actspan.data.problems import Loss, Problem
 from actspan.data.videos import Videos
 from actspan.types import Float64
@@ -66,7 +67,7 @@ def _commonest(sizes: Iterable[int]) -> tuple[int, int]:
 
 
 def missing_features(
-    videos: Videos, entries: Collection[str], strangers: Sequence[str]
+    videos: Videos, entries: Collection[str], strangers: Sequence[str], path: Path
 ) -> tuple[str, str]:
     """Return why most videos lack features and what to do; empty where it is not one cause.
 
@@ -78,6 +79,8 @@ def missing_features(
         Ids that have features.
     strangers : sequence of str
         Ids that have features and no annotation.
+    path : Path
+        The dataset folder.
     """
     missing = [name for name in videos.ids if name not in entries]
     if 2 * len(missing) > len(videos) and 2 * len(strangers) >= len(missing):
@@ -87,6 +90,8 @@ def missing_features(
         if pair is None:
             return what, "name features as annotations do, or check that they belong together"
         return what, f"name features as annotations do: {video!r} in the place of {stranger!r}"
+    if not entries and holds_videos(path):
+        return "no features, only videos", f"actspan extract {path} --out {path.name}-features"
     if missing and not strangers:
         return _of_subsets(videos, entries)
     return "", ""
@@ -163,7 +168,13 @@ def gaps(
 
 def _other_stride(spec: FeatureSpec, factor: float) -> str:
     if spec.stride_seconds is not None:
-        return f"stride_seconds = {spec.stride_seconds * factor:.3g} in {_TOML} would fit"
+        return f"stride_seconds = {_short(spec.stride_seconds * factor)} in {_TOML} would fit"
     if spec.stride_frames is not None:
-        return f"stride_frames = {spec.stride_frames * factor:.3g} in {_TOML} would fit"
+        return f"stride_frames = {_short(spec.stride_frames * factor)} in {_TOML} would fit"
     return "check the durations, and the stride of the features"
+
+
+def _short(value: float) -> str:
+    """A number in as few digits as are right to one percent."""
+    texts = (f"{value:.{digits}g}" for digits in (1, 2, 3))
+    return next((text for text in texts if abs(float(text) - value) <= 0.01 * value), f"{value:g}")

@@ -170,7 +170,7 @@ def _feature_faults(dataset: Dataset, found: _Examined) -> list[Problem]:
     """What is wrong with features; one cause where most videos lack theirs, or have a gap."""
     orphans, problems = list(_orphans(dataset)), found.problems
     what, remedy = missing_features(
-        dataset.videos, dataset.entries, [orphan.video for orphan in orphans]
+        dataset.videos, dataset.entries, [orphan.video for orphan in orphans], dataset.path
     )
     if what:
         absent = {p.video for p in problems} - dataset.entries.keys()

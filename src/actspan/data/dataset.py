@@ -10,6 +10,7 @@ from typing import Self
 import msgspec
 
 from actspan.config import FeatureSpec, PipelineConfig, from_dict, read_toml
+from actspan.data import media
 from actspan.data.annotations import (
     canonical_id,
     canonical_subset,
@@ -23,7 +24,7 @@ from actspan.data.readers import HDF5_SUFFIXES, SUFFIXES, Entry, list_entries, r
 from actspan.data.recording import Recording
 from actspan.data.rescale import Edge
 from actspan.data.store import Manifest, Packed, find_manifest, open_remote, open_shards
-from actspan.data.timebase import snippet_grid
+from actspan.data.timebase import SnippetGrid, packed_grid, snippet_grid
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
@@ -101,6 +102,8 @@ class Dataset:
         """
         path = Path(path)
         if not path.is_dir():
+            if path.is_file() and media.is_video(path):
+                raise DataError(f"{path}: a video, not a dataset; {media.advice(path)}")
             what = "is no folder" if path.exists() else "does not exist"
             raise DataError(
                 f"{path}: {what}; a dataset folder is needed, with features/ and annotations.json"
@@ -109,6 +112,8 @@ class Dataset:
         spec = _read_spec(path, packing)
         entries, problems = _find_features(path, packing) if features else ({}, [])
         if find_annotations(path) is None:
+            if not entries and media.holds_videos(path):
+                raise DataError(f"{path}: holds videos and no features; {media.advice(path)}")
             if not entries:
                 raise AnnotationError(
                     f"{path}: holds no annotations (annotations.json, or anet_anno_action.json) "
@@ -215,7 +220,8 @@ class Dataset:
             raise FeatureError(f"{self.path}: no features for video {video_id!r}")
         entry = self.entries[video_id]
         if isinstance(entry, Packed):
-            return Recording(entry, entry.values, entry.grid)
+            values = entry.values
+            return Recording(entry, values, self._packed_grid(video_id, entry.grid, len(values)))
         array = read_array(entry, mapped=mapped)
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
@@ -223,6 +229,11 @@ class Dataset:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
         grid = snippet_grid(self[video_id], self.spec, len(values))
         return Recording(entry, values, grid)
+
+    def _packed_grid(self, video_id: str, grid: SnippetGrid, snippets: int) -> SnippetGrid:
+        if self.packing is None or self.packing.edge is not None:  # rescaled: nothing is left to do
+            return grid
+        return packed_grid(grid, self[video_id], snippets)
 
 
 def _read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:

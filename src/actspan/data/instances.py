@@ -126,7 +126,7 @@ def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
     if outside.any():
         notes.append(
             f"{counted(int(outside.sum()), 'instance')} left out, which lie after the end or "
-            f"before the start of the video: {_names(videos, outside)}"
+            f"before the start of the video: {named(videos_of(videos, outside))}"
         )
     if not notes:
         return videos, ()
@@ -146,6 +146,14 @@ def _cut(video: Video) -> Video:
     return replace(video, segments=segments)
 
 
-def _names(videos: Videos, chosen: Bools) -> str:
+def without_extent(videos: Videos) -> Bools:
+    """Return which instances have no length, or start after the end of their video, (M,) bool."""
+    start, end = videos.segments.T
+    found: Bools = ~(start < end) | (start >= ends_of(videos, videos.durations))
+    return found
+
+
+def videos_of(videos: Videos, chosen: Bools) -> list[str]:
+    """Return the ids of the videos of some instances, each once."""
     places = dict.fromkeys(place for place, _ in _located(videos, np.flatnonzero(chosen)))
-    return named([videos.ids[place] for place in places])
+    return [videos.ids[place] for place in places]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -26,11 +27,15 @@ class SnippetGrid(NamedTuple):
     output_span : float, optional
         Seconds that position 1.0 stands for in results, where labels use another span: in the
         authors' layout, whose floor is part of the published number.
+    covered : float, optional
+        Seconds that all snippets cover, where that is not snippets * stride to the last bit: in
+        the authors' layout, whose rescaling depends on it (bsn.md section 2).
     """
 
     stride: float
     length: float
     output_span: float | None = None
+    covered: float | None = None
 
 
 def snippet_grid(video: Video, spec: FeatureSpec, snippets: int) -> SnippetGrid:
@@ -42,9 +47,28 @@ def snippet_grid(video: Video, spec: FeatureSpec, snippets: int) -> SnippetGrid:
         Neither the spec nor the annotations say how the snippets lie in time.
     """
     if video.feature_frames is not None and video.frames is not None:
-        stride = video.feature_frames / video.frames * video.duration / snippets
-        return SnippetGrid(stride, stride, annotated_seconds(video))
+        rate = video.frames / video.duration
+        stride = video.feature_frames / snippets / rate
+        return SnippetGrid(stride, stride, annotated_seconds(video), _covered(video))
     return SnippetGrid(*_stride_and_length(video, spec, snippets))
+
+
+def packed_grid(packed: SnippetGrid, video: Video, snippets: int) -> SnippetGrid:
+    """Complete the grid of rows that were packed as they came: a store has no column of `covered`.
+
+    Nothing is added where the annotations say something else than when they were packed.
+    """
+    covered = _covered(video)
+    if covered is None or not math.isclose(covered, snippets * packed.stride, rel_tol=1e-9):
+        return packed
+    return packed._replace(covered=covered)
+
+
+def _covered(video: Video) -> float | None:
+    """Return `corrected_second` of the published code, in its order of operations."""
+    if video.feature_frames is None or video.frames is None:
+        return None
+    return video.feature_frames / video.frames * video.duration
 
 
 def annotated_seconds(video: Video) -> float:

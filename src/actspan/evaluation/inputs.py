@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,14 +18,17 @@ from actspan.data.annotations import (
     canonical_subset,
     read_annotations,
 )
+from actspan.data.instances import videos_of, without_extent
 from actspan.data.problems import Problem
 from actspan.data.result_table import ResultTable
 from actspan.data.results import read_result_table
+from actspan.data.times import require_seconds
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.types import Float64, Proposals, Video
+from actspan.wording import counted, named
 
 OnError = Literal["fail", "skip"]
 
@@ -39,10 +43,13 @@ class Truth:
         Seconds, M >= 1, in the source's order.
     problems : tuple of Problem
         Entries of the source that were left out, because they could not be read.
+    notes : tuple of str
+        What is not evaluated, counted.
     """
 
     segments: dict[str, Float64]
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +64,14 @@ class Chosen:
         `file: ` for messages, or nothing.
     problems : tuple of Problem
         Entries of the source that were left out, because they could not be read.
+    notes : tuple of str
+        What was asked for and has no effect.
     """
 
     videos: Videos
     where: str
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def load_videos(
@@ -75,7 +85,7 @@ def load_videos(
     Raises
     ------
     AnnotationError
-        No video of the subset has instances, or one is there twice.
+        No video of the subset has instances, or one is there twice; or times are not in seconds.
     DatasetError
         Entries cannot be read and `on_error` is "fail".
     """
@@ -89,12 +99,14 @@ def load_videos(
     if problems and on_error == "fail":
         raise DatasetError(
             problems,
-            "Mend them: recall without them is not comparable; or go on all the same: "
+            "Fix them: recall without them is not comparable; or leave them out all the same: "
             "--on-error skip.",
         )
     wanted = None if subset is None else canonical_subset(subset)
-    named = enumerate(zip(videos.ids, videos.subsets, strict=True))
-    chosen = videos.select(i for i, (v, s) in named if wanted in (None, s) and v not in blocked)
+    numbered = enumerate(zip(videos.ids, videos.subsets, strict=True))
+    chosen = videos.select(
+        i for i, (v, s) in numbered if wanted in (None, s) and not _is_blocked(v, blocked)
+    )
     if not len(chosen.segments):
         held = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
         there = ", ".join(sorted(map(repr, held))) or "none"
@@ -103,7 +115,32 @@ def load_videos(
         )
     if len(chosen.places) != len(chosen):
         raise AnnotationError(f"{where}a video is there twice; keep one of the two")
-    return Chosen(chosen, where, problems)
+    if isinstance(source, Annotations):
+        require_seconds(chosen, source.path)
+    notes = (*_unknown_blocked(videos.ids, blocked), *_never_found(chosen))
+    return Chosen(chosen, where, problems, notes)
+
+
+def _never_found(videos: Videos) -> Iterator[str]:
+    """A line on the instances that no proposal can find, though they count as published."""
+    lost = without_extent(videos)
+    if lost.any():
+        names = named(videos_of(videos, lost))
+        count = counted(int(lost.sum()), "instance")
+        yield f"{count} without length or after the end of the video, counted as missed: {names}"
+
+
+def _is_blocked(video: str, blocked: frozenset[str]) -> bool:
+    return video in blocked or canonical_id(video) in blocked
+
+
+def _unknown_blocked(videos: Iterable[str], blocked: frozenset[str]) -> Iterator[str]:
+    if not blocked:
+        return
+    unknown = blocked.difference(videos).difference(map(canonical_id, videos))
+    if unknown:
+        count = f"{len(unknown)} of {counted(len(blocked), 'blocked video')}"
+        yield f"{count} not in the ground truth: {named(sorted(unknown))}"
 
 
 def load_truth(
@@ -114,22 +151,56 @@ def load_truth(
 ) -> Truth:
     """Instances of the videos of a subset that have any; raises as `load_videos`."""
     chosen = load_videos(source, subset, blocked, on_error)
-    return Truth(chosen.videos.segments_by_id(), chosen.problems)
+    segments = chosen.videos.segments_by_id()
+    bare = len(chosen.videos) - len(segments)
+    of = f"{bare:,} of {counted(len(chosen.videos), 'video')}"
+    without = (f"{of} without instances, not evaluated",) if bare else ()
+    return Truth(segments, chosen.problems, (*chosen.notes, *without))
 
 
-def load_proposals(source: Path | str | Mapping[str, Proposals]) -> ResultTable:
-    """Proposals of all videos in seconds, ids without `v_`.
+def known_id(name: str, known: Container[str]) -> str:
+    """Return the known id that a result's id stands for, with or without `v_`; else without."""
+    if name in known:
+        return name
+    bare, prefixed = canonical_id(name), f"v_{name}"
+    return prefixed if bare not in known and prefixed in known else bare
+
+
+def known_ids(names: Iterable[str], known: Container[str]) -> list[str]:
+    """Return `known_id` of each name.
 
     Raises
     ------
     ResultError
-        They cannot be read, or a score is NaN.
+        Two names stand for one video.
+    """
+    names = list(names)
+    ids = [known_id(name, known) for name in names]
+    if len(set(ids)) != len(ids):
+        twice = sorted(name for name, count in Counter(ids).items() if count > 1)
+        raise ResultError(f"results with and without 'v_' for {named(twice)}: keep one of the two")
+    return ids
+
+
+def load_proposals(
+    source: Path | str | Mapping[str, Proposals], known: Container[str]
+) -> ResultTable:
+    """Return the proposals of all videos in seconds, under the ids of the ground truth.
+
+    Parameters
+    ----------
+    known : container of str
+        Ids of the ground truth. A literal `v_` makes no difference on either side.
+
+    Raises
+    ------
+    ResultError
+        They cannot be read, a score is NaN, or a video is given with and without `v_`.
     """
     if isinstance(source, (str, os.PathLike)):
-        return read_result_table(Path(source))
-    found = {canonical_id(video): proposals for video, proposals in source.items()}
-    if len(found) != len(source):
-        raise ResultError("a video's proposals are given with and without 'v_': keep one")
+        table = read_result_table(Path(source))
+        return replace(table, ids=tuple(known_ids(table.ids, known)))
+    found = dict(zip(known_ids(source, known), source.values(), strict=True))
     for video, proposals in found.items():
         if np.isnan(proposals.score).any():
             raise ResultError(f"video {video!r}: a score is NaN, so its proposals have no order")

@@ -17,7 +17,7 @@ from actspan.evaluation.detection import DetectionResult, evaluate_detection
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
 from actspan.evaluation.inputs import Chosen, OnError, load_videos
 from actspan.evaluation.mistakes import Mistakes, diagnose_detections
-from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
+from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.run import CANDIDATES, RUN_FILE, SCORES, Run
 from actspan.types import Proposals, Video
@@ -147,7 +147,7 @@ def gather(
         return Contents(tuple(sides), _unannotated(sides), "", "", (*notes, found))
     chosen, source = found
     judged = tuple(_judge(side, chosen.videos, truth, progress) for side in sides)
-    notes += [note for side in judged for note in _left_out(side)]
+    notes += [*chosen.notes, *(note for side in judged for note in _left_out(side))]
     if chosen.problems:
         notes.append(
             f"Left out: {counted(len(chosen.problems), 'annotation')} that cannot be read."
@@ -214,7 +214,11 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
         return "No ground truth: recall, diagnosis and calibration need --ground-truth."
     try:
         annotations = read_annotations(path)
+        dropped = ""
+        if PROTOCOLS[truth.protocol].drops_duplicates:
+            annotations, dropped = drop_duplicates(annotations, truth.subset)
         chosen = load_videos(annotations, truth.subset, frozenset(), truth.on_error)
+        chosen = replace(chosen, notes=(*chosen.notes, *filter(None, [dropped])))
     except AnnotationError:
         if truth.path is not None:
             raise
