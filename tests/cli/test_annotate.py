@@ -118,7 +118,7 @@ def test_problems_come_together_and_nothing_is_written(tmp_path: Path) -> None:
     assert "2 problems found" in done.stderr
     assert not target.exists()
     done = good(source, target, "--on-error", "skip")
-    assert "went on without 2 of the above" in done.stderr
+    assert "left out: 2 instances (a)" in done.stderr
     assert read_annotations(target).videos[0].segments.tolist() == [[1.0, 2.0]]
 
 
@@ -127,7 +127,7 @@ def test_skipping_is_not_suggested_where_nothing_would_be_left(tmp_path: Path) -
     for options in ([], ["--on-error", "skip"]):
         done = convert(tmp_path / "x.csv", tmp_path / "out.json", *options)
         assert done.exit_code == 1
-        assert "2 problems found. Nothing is left: mend them." in done.stderr
+        assert "2 problems found. Nothing is left: fix the cause." in done.stderr
 
 
 def test_a_folder_gets_annotations_json_and_nothing_is_replaced_unasked(tmp_path: Path) -> None:

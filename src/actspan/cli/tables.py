@@ -30,7 +30,10 @@ def print_problems(console: Console, problems: Sequence[Problem]) -> None:
         return
     names, file, problem, remedy = rows[0]
     line = f"{problem} ({file}): {remedy}"
-    line = line if names == "-" else f"{names}: {line}"
+    if len(problems) > 1:
+        line = f"{line}; videos: {names}"
+    elif names != "-":
+        line = f"{names}: {line}"
     console.print(line, markup=False, highlight=False)
 
 

@@ -49,14 +49,15 @@ def wrong_spec(
         return ""
     found, size = common[0]
     lines = []
-    if size != channels:
+    if given.channels is not None and size != channels:
         lines.append(f"channels = {size}")
     if found != axis:
         lines.append(f'layout = "{"TC" if found else "CT"}"')
     example = next(shape for shape in shapes if shape[found] == size)
-    said = f"layout {layout!r} and " if given.layout is not None else ""
+    said = [f"layout {layout!r}"] if given.layout is not None else []
+    said += [f"{channels} channels"] if given.channels is not None else []
     return (
-        f"{_TOML} does not fit the features: it says {said}{channels} channels, and "
+        f"{_TOML} does not fit the features: it says {' and '.join(said)}, and "
         f"{sum(s[found] == size for s in shapes)} of {counted(len(shapes), 'file')} have shapes "
         f"such as {example}; write {' and '.join(lines)} to {_TOML}"
     )

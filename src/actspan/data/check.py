@@ -326,7 +326,9 @@ def _settle(
     if spec.channels is None and 2 * counts.count(common) > len(counts):
         _require_channels(dataset, common, expected)
     channels = channels or common
-    if what := wrong_spec([look.shape for look in seen], layout, channels, expected, spec):
+    is_telling = len(seen) > 1 or len(dataset) == 1
+    shapes = [look.shape for look in seen if is_telling]
+    if what := wrong_spec(shapes, layout, channels, expected, spec):
         raise FeatureError(f"{dataset.path / SPEC_FILE}: {what}")
     _require_channels(dataset, channels, expected)
     settled = msgspec.structs.replace(spec, channels=channels, layout=layout)
