@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -138,3 +139,30 @@ def test_help_shows_an_example_and_starts_light() -> None:
     code = "import sys, actspan.cli.evaluate; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_times_in_frames_are_refused(folder: Path) -> None:
+    frames = Video("video_0", 60.0, "validation", [[250.0, 500.0], [600.0, 1400.0]], ("x", "x"))
+    write_annotations(folder / "frames.json", [frames])
+    for options in ([], ["--task", "detection"]):
+        done = run(folder / "result.json", "--ground-truth", folder / "frames.json", *options)
+        assert done.exit_code == 1
+        (line,) = done.stderr.splitlines()
+        assert "times look like frames: 2 of 2 instances end after their video" in line
+        assert line.endswith("--times frames --fps 25")
+    words = shlex.split(line.partition("Convert them: actspan ")[2])
+    assert CliRunner().invoke(main, words).exit_code == 0
+    done = run(folder / "result.json", "--ground-truth", folder / "frames-seconds.json")
+    assert done.exit_code == 0, done.output
+
+
+def test_instances_that_nothing_can_find_count_and_are_named(folder: Path) -> None:
+    segments = [[0.0, 10.0], [3.0, 3.0], [70.0, 80.0], [50.0, 62.0]]
+    write_annotations(
+        folder / "truth.json", [Video("video_0", 60.0, "validation", segments, ("x",) * 4)]
+    )
+    done = run(folder / "result.json", "--ground-truth", folder / "truth.json")
+    assert done.exit_code == 0, done.output
+    assert "1 videos, 4 instances" in done.stdout
+    note = "2 instances without length or after the end of the video, counted as missed: video_0"
+    assert note in done.stderr

@@ -124,10 +124,8 @@ def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
             f"preceded by up to {-start[early].min():.3g} s"
         )
     if outside.any():
-        notes.append(
-            f"{counted(int(outside.sum()), 'instance')} left out, which lie after the end or "
-            f"before the start of the video: {named(videos_of(videos, outside))}"
-        )
+        count, names = counted(int(outside.sum()), "instance"), named(videos_of(videos, outside))
+        notes.append(f"{count} left out: after the end of the video, or before its start ({names})")
     if not notes:
         return videos, ()
     kept = videos.with_instances(~outside) if outside.any() else videos
