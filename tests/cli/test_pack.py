@@ -98,8 +98,10 @@ def test_what_packing_left_out_stops_nothing_later(folder: Path, tmp_path: Path)
     packed = actspan("pack", folder, "--out", tmp_path / "store", "--on-error", "skip")
     assert packed.exit_code == 0, packed.output
     assert "left out: 2 videos (video0, video1)" in packed.stderr
-    done = actspan(
-        "propose", "--model", model, "--dataset", tmp_path / "store", "--out", tmp_path / "run"
-    )
+    run = ("--model", model, "--dataset", tmp_path / "store", "--out", tmp_path / "run")
+    done = actspan("propose", *run, "--json")
     assert done.exit_code == 0, done.output
-    assert "left out when the dataset was packed" in " ".join(done.stderr.split())
+    assert json.loads(done.stdout)["notes"] == [
+        ["video0", "left out when the dataset was packed: the file is empty"],
+        ["video1", "left out when the dataset was packed: no features"],
+    ]
