@@ -364,3 +364,19 @@ def test_it_loads_no_compiler() -> None:
 def test_a_segment_that_is_no_number_hides_no_other() -> None:
     found = {"a": proposals((float("nan"), 9, 0.9), (0, 9, 0.5))}
     assert evaluate_recall([video("a", (0, 9))], found).recall[:, -1].all()
+
+
+@pytest.mark.parametrize(("factor", "notes"), [(1, 0), (2, 0), (25, 1)])
+def test_times_that_do_not_fit_the_proposals_are_noted(factor: int, notes: int) -> None:
+    truth = [
+        Video(name, np.nan, "validation", segments=[[factor * 10, factor * 50]], labels=("x",))
+        for name in ("a", "b", "c")
+    ]
+    found = {
+        "none": Proposals.empty(),
+        "c": Proposals([3, 10], [60, 20], [0.5, 0.9]),
+        "a": Proposals([3], [60], [0.5]),
+        "last": Proposals.empty(),
+    }
+    result = evaluate_recall(truth, found)
+    assert sum("may not be seconds" in note for note in result.notes) == notes

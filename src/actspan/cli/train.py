@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of the videos to set apart where the dataset has no validation part.",
 )
-@on_error_option("Stop at problems in the dataset, or go on without what is bad.")
+@on_error_option("Stop at problems in the dataset, or leave out what is bad.")
 @click.option("--restart", is_flag=True, help="Throw away an unfinished training of this bundle.")
 @click.option("--force", is_flag=True, help="Replace a bundle that is there.")
 @json_option

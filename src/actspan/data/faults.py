@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from actspan.data.annotations import AUTHORS_TABLE, find_annotations
 from actspan.data.dataset import Dataset
@@ -26,8 +27,7 @@ def annotation_faults(dataset: Dataset, *, learns: bool) -> list[Problem]:
     """
     if learns:
         return [*dataset.problems, *faulty_segments(dataset.videos, dataset.path)]
-    harmless = [problem for problem in dataset.problems if _is_harmless(dataset, problem)]
-    stopping = [problem for problem in dataset.problems if problem not in harmless]
+    harmless, stopping = _harmless_and_stopping(dataset)
     unit = wrong_unit(dataset.videos, dataset.videos.durations)
     if unit is not None:
         remedy = f"{_UNUSED}; train and evaluate refuse them"
@@ -36,16 +36,31 @@ def annotation_faults(dataset: Dataset, *, learns: bool) -> list[Problem]:
     return [*stopping, *_notes([*harmless, *faulty_segments(dataset.videos, dataset.path)])]
 
 
-def _is_harmless(dataset: Dataset, problem: Problem) -> bool:
-    """Whether a fault of annotations takes nothing from work that does not use them."""
+def _harmless_and_stopping(dataset: Dataset) -> tuple[list[Problem], list[Problem]]:
+    """Faults of annotations that take nothing from work that does not use them, and the others."""
+    harmless: list[Problem] = []
+    stopping: list[Problem] = []
     annotations = find_annotations(dataset.path)
-    if annotations is None:
-        return False
+    for problem in dataset.problems:
+        is_harmless = (
+            annotations is not None
+            and _is_about(problem, annotations)
+            and not _loses_a_video(problem, dataset)
+        )
+        (harmless if is_harmless else stopping).append(problem)
+    return harmless, stopping
+
+
+def _is_about(problem: Problem, annotations: Path) -> bool:
     file, table = str(annotations), str(annotations.with_name(AUTHORS_TABLE))
-    if problem.file not in (file, table) and not problem.file.startswith(f"{file}:"):
+    return problem.file in (file, table) or problem.file.startswith(f"{file}:")
+
+
+def _loses_a_video(problem: Problem, dataset: Dataset) -> bool:
+    """Whether a video with features is missed; in a store that was reported as it was packed."""
+    if dataset.packing is not None or problem.loss is not Loss.VIDEO:
         return False
-    is_known = problem.video in dataset.known.places or problem.video not in dataset.entries
-    return dataset.packing is not None or problem.loss is not Loss.VIDEO or is_known
+    return problem.video in dataset.entries and problem.video not in dataset.known.places
 
 
 def _notes(faults: Sequence[Problem]) -> Iterator[Problem]:

@@ -47,15 +47,11 @@ def wrong_unit(videos: Videos, latest: Float64) -> WrongUnit | None:
     latest : (V,) float64
         End of each video, seconds; NaN where it is not known.
     """
-    ends = ends_of(videos, latest)
     end = videos.segments[:, 1]
-    known = np.isfinite(ends) & np.isfinite(end)
-    beyond = int((known & (end > ends + slack(ends))).sum())
-    if not 2 * beyond > known.sum():
+    found = far_beyond(end, np.repeat(latest, videos.counts))
+    if found is None:
         return None
-    factor = float((end[known] / ends[known]).max())
-    if factor < _SMALLEST_FACTOR:
-        return None
+    beyond, factor = found
     name = "frames" if factor < _LARGEST_FRAME_RATE else "milliseconds"
     what = (
         f"times look like {name}: {beyond:,} of {counted(len(end), 'instance')} end after their "
@@ -67,6 +63,25 @@ def wrong_unit(videos: Videos, latest: Float64) -> WrongUnit | None:
         return WrongUnit(what, "--times frames")
     rate = next(rate for rate in _FRAME_RATES if factor <= 1.01 * rate)
     return WrongUnit(what, f"--times frames --fps {rate}")
+
+
+def far_beyond(end: Float64, latest: Float64) -> tuple[int, float] | None:
+    """Return how many instances end after their video, and at how many times its length at most.
+
+    None where most do not, or not by much.
+
+    Parameters
+    ----------
+    end, latest : (M,) float64
+        End of each instance and of its video; what is not finite is not known.
+    """
+    known = np.isfinite(latest) & np.isfinite(end)
+    end, latest = end[known], latest[known]
+    beyond = int((end > latest + slack(latest)).sum())
+    if not 2 * beyond > len(end):
+        return None
+    factor = float((end / latest).max())
+    return None if factor < _SMALLEST_FACTOR else (beyond, factor)
 
 
 def require_seconds(videos: Videos, path: Path, latest: Float64 | None = None) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actspan.data.annotations import (
     Annotations,
@@ -22,7 +23,7 @@ from actspan.data.instances import videos_of, without_extent
 from actspan.data.problems import Problem
 from actspan.data.result_table import ResultTable
 from actspan.data.results import read_result_table
-from actspan.data.times import require_seconds
+from actspan.data.times import far_beyond, require_seconds
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.files import read_text
@@ -205,6 +206,33 @@ def load_proposals(
         if np.isnan(proposals.score).any():
             raise ResultError(f"video {video!r}: a score is NaN, so its proposals have no order")
     return ResultTable.of(found)
+
+
+def other_unit(
+    segments: Sequence[Float64],
+    found: ResultTable,
+    first: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> tuple[str, ...]:
+    """Return a line where times of ground truth and proposals do not seem to be of one unit.
+
+    Parameters
+    ----------
+    first, counts : (V,) int64
+        Where the proposals of each video begin in `found`, and how many there are.
+    """
+    if not counts.any():
+        return ()
+    last = np.maximum.reduceat(np.append(found.end, 0.0), found.first)  # wrong where there are none
+    row = np.searchsorted(found.first, first, side="right") - 1
+    latest = np.where(counts > 0, last[row], np.nan)
+    ends = np.concatenate(segments)[:, 1]
+    if far_beyond(ends, np.repeat(latest, list(map(len, segments)))) is None:
+        return ()
+    return (
+        "most instances end after all proposals of their video, and far: times of the ground truth "
+        "or of the result may not be seconds (actspan annotate convert --times)",
+    )
 
 
 def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:

@@ -16,7 +16,7 @@ from actspan.data.problems import Problem
 from actspan.data.result_table import ResultTable
 from actspan.errors import ConfigError, ResultError
 from actspan.evaluation.counting import Int64, count_matches
-from actspan.evaluation.inputs import OnError, load_blocked, load_proposals, load_truth
+from actspan.evaluation.inputs import OnError, load_blocked, load_proposals, load_truth, other_unit
 from actspan.evaluation.protocols import check_thresholds
 from actspan.types import Float64, Proposals, Video
 from actspan.wording import counted
@@ -161,6 +161,7 @@ def evaluate_recall(
     found = load_proposals(proposals, truth.segments)
     segments = list(truth.segments.values())
     first, counts = _where(found, truth.segments)
+    mismatch = other_unit(segments, found, first, counts)
     recall, proposals_per_video = _recall(
         segments, best_first(found), first, counts, max_proposals, thresholds
     )
@@ -175,7 +176,7 @@ def evaluate_recall(
         missing=tuple(v for v, n in zip(truth.segments, counts.tolist(), strict=True) if not n),
         extra=tuple(v for v in found.ids if v not in truth.segments and v not in left_out),
         problems=truth.problems,
-        notes=(*truth.notes, *unused(counts, max_proposals)),
+        notes=(*truth.notes, *mismatch, *unused(counts, max_proposals)),
     )
 
 

@@ -18,6 +18,7 @@ from actspan.data.timebase import annotated_seconds
 from actspan.errors import FeatureError, ResultError
 from actspan.pipeline import Job
 from actspan.proposing.request import Report
+from actspan.wording import counted
 
 
 def check_features(
@@ -111,4 +112,6 @@ def _seconds_of(dataset: Dataset) -> tuple[dict[str, float], str]:
     if checked is None:
         return seconds, "positions are scaled by the videos' annotated durations"
     seconds |= {v.id: checked.open(v.id).seconds for v in checked.videos}
-    return seconds, "positions are scaled by the span of the features that lie in the dataset"
+    others = len(dataset) - len(checked)
+    rest = f", of {counted(others, 'video')} by the annotated duration" if others else ""
+    return seconds, f"positions are scaled by the span of the features in the dataset{rest}"

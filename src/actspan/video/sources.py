@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actspan.data.annotations import Annotations, canonical_id, find_annotations, read_annotations
@@ -123,4 +123,10 @@ def _of_dataset(folder: Path) -> Sources:
         what = "not in the annotations, so left alone"
         problems.append(Problem(name, str(paths[name]), what, "annotate it", Loss.NOTHING))
     kept = {name: path for name, path in paths.items() if name in annotated}
-    return Sources(kept, annotations, (*annotations.problems, *problems))
+    return Sources(kept, annotations, (*_of_videos(annotations.problems), *problems))
+
+
+def _of_videos(faults: Iterable[Problem]) -> Iterator[Problem]:
+    """Faults of annotations, which stop nothing here unless a whole video is missed."""
+    for fault in faults:
+        yield fault if fault.loss is Loss.VIDEO else replace(fault, loss=Loss.NOTHING)
