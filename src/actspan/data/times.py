@@ -73,9 +73,9 @@ def far_beyond(end: Float64, latest: Float64) -> tuple[int, float] | None:
     Parameters
     ----------
     end, latest : (M,) float64
-        End of each instance and of its video; what is not finite is not known.
+        End of each instance and of its video; what is not finite, or 0 s, is not known.
     """
-    known = np.isfinite(latest) & np.isfinite(end)
+    known = np.isfinite(latest) & np.isfinite(end) & (latest > 0)
     end, latest = end[known], latest[known]
     beyond = int((end > latest + slack(latest)).sum())
     if not 2 * beyond > len(end):
