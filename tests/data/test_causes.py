@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from actspan import Dataset
+from actspan.cli import main
 from actspan.config import FeatureSpec
 from actspan.data.causes import missing_features, wrong_spec
 from actspan.data.check import check_dataset
 from actspan.data.problems import Loss, Problem, left_out, stop_on_errors
 from actspan.data.videos import Videos
-from actspan.errors import DataError, DatasetError, FeatureError, alike
+from actspan.errors import AnnotationError, DataError, DatasetError, FeatureError, alike
 from actspan.types import Video
 from tests.made_up import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
 
@@ -188,6 +190,9 @@ def test_findings_that_differ_in_numbers_are_of_one_kind() -> None:
     first, second = (Problem("a", "f", f"segment [{i}, 2.5]: zero", "fix it") for i in (1, 27))
     other = Problem("a", "f", "segment [1, 2]: ends", "fix it")
     assert [len(kind) for kind in alike([first, other, second])] == [2, 1]
+    beside = [Problem(v, "f", f"second features, beside {v}.npy", "fix") for v in ("one", "other")]
+    quoted = [Problem("a", "f", f"{text!r} is no time", "fix") for text in ("soon", "1:x")]
+    assert [len(kind) for kind in alike([*beside, *quoted])] == [2, 2]
 
 
 def test_what_is_left_out_is_counted_and_named() -> None:
@@ -202,3 +207,21 @@ def test_what_is_left_out_is_counted_and_named() -> None:
     )
     with pytest.raises(DatasetError, match="nothing would be left"):
         stop_on_errors(found, leaves_something=False)
+
+
+def test_times_beyond_the_features_are_refused_where_durations_are_wrong_too(folder: Path) -> None:
+    document = json.loads((folder / "annotations.json").read_text())["database"]
+    for entry in document.values():
+        entry["duration"] *= 25
+        for annotation in entry["annotations"]:
+            annotation["segment"] = [25 * x for x in annotation["segment"]]
+    write_annotations(folder, document)
+    with pytest.raises(AnnotationError, match=r"end after their features, .* correct the stride"):
+        check_dataset(Dataset.load(folder), learns=True)
+    (note,) = check_dataset(Dataset.load(folder)).problems
+    assert note.problem.startswith("features cover 0.04 times the length")
+    command = ["annotate", "convert", *[str(folder / "annotations.json")] * 2]
+    options = ["--times", "frames", "--fps", "25", "--force"]
+    done = CliRunner().invoke(main, [*command, *options])
+    assert "times and durations were frames" in done.stderr
+    assert not check_dataset(Dataset.load(folder), learns=True).problems

@@ -208,7 +208,8 @@ def _findings(dataset: Any) -> Iterator[str]:
     for first, *others in alike(dataset.problems):
         what = "left out" if first.is_error else "note"
         more = f" and {counted(len(others), 'other')}" if others else ""
-        yield f"{what}: {first.video}{more}: {first.problem} ({first.file}): {first.remedy}"
+        whose = f"{first.video}{more}: " if first.video else ""
+        yield f"{what}: {whose}{first.problem} ({first.file}): {first.remedy}"
 
 
 def _figures(bundle: Bundle) -> dict[str, Any]:

@@ -68,7 +68,11 @@ def _commonest(sizes: Iterable[int]) -> tuple[int, int]:
 
 
 def missing_features(
-    videos: Videos, entries: Collection[str], strangers: Sequence[str], path: Path
+    videos: Videos,
+    entries: Collection[str],
+    strangers: Sequence[str],
+    path: Path,
+    what: str = "features",
 ) -> tuple[str, str]:
     """Return why most videos lack features and what to do; empty where it is not one cause.
 
@@ -82,19 +86,21 @@ def missing_features(
         Ids that have features and no annotation.
     path : Path
         The dataset folder.
+    what : str
+        What is missing: features, or boundary scores.
     """
     missing = [name for name in videos.ids if name not in entries]
     if 2 * len(missing) > len(videos) and 2 * len(strangers) >= len(missing):
         pair = _same_but_for(missing, strangers)
         video, stranger = pair or (missing[0], strangers[0])
-        what = f"features are named otherwise than videos: {stranger!r}, and not {video!r}"
+        cause = f"{what} are named otherwise than videos: {stranger!r}, and not {video!r}"
         if pair is None:
-            return what, "name features as annotations do, or check that they belong together"
-        return what, f"name features as annotations do: {video!r} in the place of {stranger!r}"
+            return cause, f"name {what} as annotations do, or check that they belong together"
+        return cause, f"name {what} as annotations do: {video!r} in the place of {stranger!r}"
     if not entries and holds_videos(path):
         return "no features, only videos", f"actspan extract {path} --out {path.name}-features"
     if missing and not strangers:
-        return _of_subsets(videos, entries)
+        return _of_subsets(videos, entries, what)
     return "", ""
 
 
@@ -126,7 +132,7 @@ def _shared_start(names: Sequence[str]) -> int:
     return next((i for i, (a, b) in pairs if a != b), min(len(least), len(most)))
 
 
-def _of_subsets(videos: Videos, entries: Collection[str]) -> tuple[str, str]:
+def _of_subsets(videos: Videos, entries: Collection[str], what: str) -> tuple[str, str]:
     """What is wrong and what to do where exactly the videos of some subsets have features."""
     has = {subset: set[bool]() for subset in videos.subsets}
     for name, subset in zip(videos.ids, videos.subsets, strict=True):
@@ -134,8 +140,8 @@ def _of_subsets(videos: Videos, entries: Collection[str]) -> tuple[str, str]:
     whole = [subset for subset, found in has.items() if found == {True}]
     lacking = [repr(subset) for subset, found in has.items() if found == {False}]
     if whole and len(whole) + len(lacking) == len(has):
-        what = f"no features for any video of subset {named(lacking)}"
-        return what, f"pass --subset {whole[0]}, or extract the other features"
+        cause = f"no {what} for any video of subset {named(lacking)}"
+        return cause, f"pass --subset {whole[0]}, or compute the other {what}"
     return "", ""
 
 

@@ -23,7 +23,7 @@ from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_
 from actspan.data.readers import Entry, read_array
 from actspan.data.store import Packed
 from actspan.data.timebase import SnippetGrid, infer_grid, snippet_grid
-from actspan.data.times import require_seconds
+from actspan.data.times import require_features, require_seconds
 from actspan.data.videos import Videos
 from actspan.errors import FeatureError
 from actspan.parallel import map_ordered
@@ -129,7 +129,10 @@ def check_dataset(
     examine = _examine_files if dataset.packing is None else _examine_store
     found = examine(dataset, channels, np.dtype(dtype), progress)
     if learns:
-        require_seconds(dataset.videos, dataset.path, _ends_of(dataset, found.usable))
+        spans = _spans_of(dataset, found.usable)
+        latest = np.where(np.isnan(dataset.videos.durations), spans, dataset.videos.durations)
+        require_seconds(dataset.videos, dataset.path, latest)
+        require_features(dataset.videos, dataset.path, spans)
     problems = [*annotation_faults(dataset, learns=learns), *_feature_faults(dataset, found)]
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
     ids, places = dataset.videos.ids, found.usable.places
@@ -159,11 +162,11 @@ def _without_bad_segments(videos: Videos) -> Videos:
     return videos if good.all() else videos.with_instances(good)
 
 
-def _ends_of(dataset: Dataset, usable: _Usable) -> Float64:
-    """The end of each video, seconds: its duration, else what its features cover."""
-    ends = np.full(len(dataset), np.nan)
-    ends[np.array(usable.places, dtype=np.intp)] = usable.spans
-    return np.where(np.isnan(dataset.videos.durations), ends, dataset.videos.durations)
+def _spans_of(dataset: Dataset, usable: _Usable) -> Float64:
+    """Seconds that the features of each video cover, (V,); NaN where there are none."""
+    spans = np.full(len(dataset), np.nan)
+    spans[np.array(usable.places, dtype=np.intp)] = usable.spans
+    return spans
 
 
 def _feature_faults(dataset: Dataset, found: _Examined) -> list[Problem]:

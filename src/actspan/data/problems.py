@@ -12,7 +12,7 @@ from actspan.errors import DatasetError, shortened
 from actspan.limits import FINDING
 from actspan.wording import counted, named
 
-_NUMBER = re.compile(r"\d[\d.,]*")
+_SINGLE = re.compile(r"\d[\d.,]*|'[^']*'")  # what one finding has and its like have otherwise
 _FIX = "Fix the cause: nothing would be left if what is bad were skipped."
 
 
@@ -45,8 +45,13 @@ class Problem:
 
     @property
     def kind(self) -> tuple[str, str]:
-        """Problem and remedy without numbers: findings of one kind have one cause."""
-        return _NUMBER.sub("#", self.problem), _NUMBER.sub("#", self.remedy)
+        """Problem and remedy without id, numbers and quotes: findings of one kind are alike."""
+        return self._alike(self.problem), self._alike(self.remedy)
+
+    def _alike(self, text: str) -> str:
+        if len(self.video) > 1:  # shorter ones stand in words
+            text = text.replace(self.video, "#")
+        return _SINGLE.sub("#", text)
 
 
 def stop_on_errors(problems: Sequence[Problem], *, leaves_something: bool = True) -> None:

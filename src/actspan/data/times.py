@@ -39,13 +39,15 @@ class WrongUnit:
     options: str
 
 
-def wrong_unit(videos: Videos, latest: Float64) -> WrongUnit | None:
+def wrong_unit(videos: Videos, latest: Float64, of: str = "video") -> WrongUnit | None:
     """Return the unit that times seem to have; None where they can be seconds.
 
     Parameters
     ----------
     latest : (V,) float64
         End of each video, seconds; NaN where it is not known.
+    of : str
+        What ends there, for people.
     """
     end = videos.segments[:, 1]
     found = far_beyond(end, np.repeat(latest, videos.counts))
@@ -55,7 +57,7 @@ def wrong_unit(videos: Videos, latest: Float64) -> WrongUnit | None:
     name = "frames" if factor < _LARGEST_FRAME_RATE else "milliseconds"
     what = (
         f"times look like {name}: {beyond:,} of {counted(len(end), 'instance')} end after their "
-        f"video, at up to {factor:.3g} times its length"
+        f"{of}, at up to {factor:.3g} times its length"
     )
     if name == "milliseconds":
         return WrongUnit(what, "--times milliseconds")
@@ -101,10 +103,28 @@ def require_seconds(videos: Videos, path: Path, latest: Float64 | None = None) -
     """
     unit = wrong_unit(videos, videos.durations if latest is None else latest)
     if unit is not None:
-        raise_wrong_unit(unit, path)
+        _raise(unit, path)
 
 
-def raise_wrong_unit(unit: WrongUnit, path: Path) -> NoReturn:
+def require_features(videos: Videos, path: Path, spans: Float64) -> None:
+    """Refuse annotations whose instances lie far beyond the features, whatever the durations say.
+
+    Parameters
+    ----------
+    spans : (V,) float64
+        Seconds that the features of each video cover; NaN where it is not known.
+
+    Raises
+    ------
+    AnnotationError
+        Times and durations are in another unit, or the stride of the features is wrong.
+    """
+    unit = wrong_unit(videos, spans, "features")
+    if unit is not None:
+        _raise(unit, path, "; or correct the stride in dataset.toml, if they are seconds")
+
+
+def _raise(unit: WrongUnit, path: Path, otherwise: str = "") -> NoReturn:
     """Raise AnnotationError with the command that makes times seconds."""
     source = (find_annotations(path) if path.is_dir() else path) or path
     if path.is_dir():
@@ -116,7 +136,7 @@ def raise_wrong_unit(unit: WrongUnit, path: Path) -> NoReturn:
     places = shlex.join((str(source), str(target)))
     raise AnnotationError(
         f"{source}: {unit.what}. Convert them: "
-        f"actspan annotate convert {places} {unit.options}{force}"
+        f"actspan annotate convert {places} {unit.options}{force}{otherwise}"
     )
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Literal
 
 from actspan.bundle import Bundle
+from actspan.data.causes import missing_features
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.faults import annotation_faults
@@ -79,18 +80,21 @@ def check_scores(
 def _score_problems(
     dataset: Dataset, scores: ScoreFiles, seconds: Mapping[str, float]
 ) -> Iterator[Problem]:
-    file = str(scores.path)
+    file, strangers = str(scores.path), [n for n in scores.ids if n not in dataset.known.places]
+    cause, cure = missing_features(
+        dataset.videos, set(scores.ids), strangers, dataset.path, "boundary scores"
+    )
     for video in dataset.videos:
         if video.id not in scores:
-            yield Problem(video.id, file, "no boundary scores", "compute them, or leave it out")
+            what, remedy = cause or "no boundary scores", cure or "compute them, or leave it out"
+            yield Problem(video.id, file, what, remedy)
         elif math.isnan(seconds[video.id]):
             remedy = "annotate its duration, in seconds"
             yield Problem(video.id, str(dataset.path), "no duration", remedy)
         elif what := _unreadable(scores, video.id):
             yield Problem(video.id, file, what, "compute them again, or leave it out")
-    for name in scores.ids:
-        if name not in dataset.known.places:
-            yield Problem(name, file, "scores without annotation", "check it", Loss.NOTHING)
+    for name in () if cause else strangers:
+        yield Problem(name, file, "scores without annotation", "check it", Loss.NOTHING)
 
 
 def _unreadable(scores: ScoreFiles, name: str) -> str:
