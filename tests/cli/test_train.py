@@ -149,3 +149,12 @@ def test_times_in_frames_are_refused_in_a_line_whose_advice_works(
     converted = CliRunner().invoke(main, words)
     assert converted.exit_code == 0, converted.output
     assert run(*command).exit_code == 0
+
+
+def test_no_good_instance_is_said_with_the_fault(dataset: Path, tmp_path: Path) -> None:
+    edit_segments(dataset, lambda pair: pair[::-1])
+    for options in ([], ["--on-error", "skip"]):
+        done = run("--dataset", dataset, "--out", tmp_path / "model", *SMALL, *options)
+        assert done.exit_code == 1
+        assert "ends before it starts" in " ".join(done.stderr.split())
+        assert "Annotate the actions" not in done.stderr

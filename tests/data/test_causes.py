@@ -19,6 +19,7 @@ from actspan.data.check import check_dataset
 from actspan.data.problems import Loss, Problem, left_out, stop_on_errors
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, DatasetError, FeatureError, alike
+from actspan.evaluation.recall import evaluate_recall
 from actspan.types import Video
 from tests.made_up import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
 
@@ -225,3 +226,25 @@ def test_times_beyond_the_features_are_refused_where_durations_are_wrong_too(fol
     done = CliRunner().invoke(main, [*command, *options])
     assert "times and durations were frames" in done.stderr
     assert not check_dataset(Dataset.load(folder), learns=True).problems
+
+
+def test_training_stops_where_most_instances_are_bad(folder: Path) -> None:
+    document = json.loads((folder / "annotations.json").read_text())["database"]
+    for entry in document.values():
+        for annotation in entry["annotations"]:
+            annotation["segment"] = annotation["segment"][::-1]
+    write_annotations(folder, document)
+    count = sum(len(entry["annotations"]) for entry in document.values())
+    with pytest.raises(DatasetError, match="ends before it starts") as caught:
+        check_dataset(Dataset.load(folder), learns=True)
+    assert len(caught.value.problems) == count
+    assert len(check_dataset(Dataset.load(folder), learns=True, on_error="skip")) == 8
+    assert len(check_dataset(Dataset.load(folder))) == 8
+    with pytest.raises(AnnotationError, match=r"without length .*: check the order of times"):
+        evaluate_recall(folder, {})
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "features"])
+def test_a_part_of_a_dataset_in_its_place_names_the_folder(folder: Path, name: str) -> None:
+    with pytest.raises(DataError, match=rf"give the dataset folder.*: {folder}$"):
+        Dataset.load(folder / name)

@@ -95,7 +95,7 @@ def check_dataset(
     Reads all features once: missing, extra, repeated, empty, truncated and non-finite files,
     wrong channels or layout, segments without length or outside their video. Features of a store
     were read when they were packed, and are not read again. A fault that most files share is one
-    finding. Bad instances never stop: they are left out.
+    finding. Bad instances are left out, and stop nothing unless they are the larger part.
 
     Parameters
     ----------
@@ -138,8 +138,8 @@ def check_dataset(
     ids, places = dataset.videos.ids, found.usable.places
     videos = dataset.videos.select(place for place in places if ids[place] not in lost)
     if on_error == "fail":
-        stopping = [p for p in problems if p.loss is not Loss.SEGMENT]
-        stop_on_errors(stopping, leaves_something=bool(videos))
+        good = int(good_segments(videos).sum())
+        stop_on_errors(_stopping(problems, good), leaves_something=bool(videos))
     if not videos:
         stop_with_none_left(problems or [_nothing(dataset)], len(dataset))
     late = late_ends(videos) if learns else ""
@@ -151,6 +151,12 @@ def check_dataset(
         assumptions=(*dataset.assumptions, *notes),
         problems=tuple(problems),
     )
+
+
+def _stopping(problems: list[Problem], good: int) -> list[Problem]:
+    """Findings that stop the work: bad instances only where they are more than the good ones."""
+    bad = sum(problem.loss is Loss.SEGMENT for problem in problems)
+    return [p for p in problems if bad > good or p.loss is not Loss.SEGMENT]
 
 
 def _nothing(dataset: Dataset) -> Problem:

@@ -104,9 +104,11 @@ class Dataset:
         if not path.is_dir():
             if path.is_file() and media.is_video(path):
                 raise DataError(f"{path}: a video, not a dataset; {media.advice(path)}")
-            what = "is no folder" if path.exists() else "does not exist"
+            if path.exists():
+                raise DataError(f"{path}: a file; give the dataset folder: {path.parent}")
             raise DataError(
-                f"{path}: {what}; a dataset folder is needed, with features/ and annotations.json"
+                f"{path}: does not exist; a dataset folder is needed, with features/ and "
+                "annotations.json"
             )
         packing = find_manifest(path)
         spec = _read_spec(path, packing)
@@ -114,6 +116,11 @@ class Dataset:
         if find_annotations(path) is None:
             if not entries and media.holds_videos(path):
                 raise DataError(f"{path}: holds videos and no features; {media.advice(path)}")
+            if not entries and any(file.suffix in SUFFIXES for file in path.iterdir()):
+                raise DataError(
+                    f"{path}: holds files of features, not a dataset; give the dataset folder, "
+                    f"with these in features/: {path.parent}"
+                )
             if not entries:
                 raise AnnotationError(
                     f"{path}: holds no annotations (annotations.json, or anet_anno_action.json) "

@@ -116,19 +116,21 @@ def load_videos(
         )
     if len(chosen.places) != len(chosen):
         raise AnnotationError(f"{where}a video is there twice; keep one of the two")
+    lost = without_extent(chosen)
     if isinstance(source, Annotations):
         require_seconds(chosen, source.path)
-    notes = (*_unknown_blocked(videos.ids, blocked), *_never_found(chosen))
-    return Chosen(chosen, where, problems, notes)
+        if 2 * lost.sum() > len(lost):
+            raise AnnotationError(
+                f"{where}{_lost(chosen, lost)} of {len(lost):,}: check the order of times"
+            )
+    missed = (f"{_lost(chosen, lost)}; counted as missed",) if lost.any() else ()
+    return Chosen(chosen, where, problems, (*_unknown_blocked(videos.ids, blocked), *missed))
 
 
-def _never_found(videos: Videos) -> Iterator[str]:
-    """A line on the instances that no proposal can find, though they count as published."""
-    lost = without_extent(videos)
-    if lost.any():
-        names = named(videos_of(videos, lost))
-        count = counted(int(lost.sum()), "instance")
-        yield f"{count} without length or after the end of the video, counted as missed: {names}"
+def _lost(videos: Videos, lost: NDArray[np.bool_]) -> str:
+    """The instances that no proposal can find, counted, with their videos."""
+    count, names = counted(int(lost.sum()), "instance"), named(videos_of(videos, lost))
+    return f"{count} without length or after the end of the video ({names})"
 
 
 def _is_blocked(video: str, blocked: frozenset[str]) -> bool:

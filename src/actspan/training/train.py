@@ -31,6 +31,7 @@ from actspan.config import (
 )
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.data.problems import Loss, stop_on_errors
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, ConfigError
 from actspan.files import sha256
@@ -175,6 +176,8 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
     checked = check_dataset(dataset.select(chosen), learns=True, **checks)
     checked = replace(checked, assumptions=(*checked.assumptions, *_unused(videos)))
     if not any(v.subset == TRAINING and len(v.segments) for v in checked):
+        bad = [problem for problem in checked.problems if problem.loss is Loss.SEGMENT]
+        stop_on_errors(bad, leaves_something=False)
         raise AnnotationError(
             f"{dataset.path}: no training video holds an instance to learn from. Annotate the "
             "actions of the training videos (segment and label), for example with ELAN or Label "
