@@ -2,10 +2,10 @@
 
     python -m benchmarks.guesses DATASET
 
-Uniform-random: both ends of 100 segments per video are drawn from all of it. A grid of plain windows:
-those of the whole video, a half, a quarter ... a 32nd of it, each moved by half its length, in
-random order. Training lengths: 100 segments as long as instances of the training part, at uniform
-centres. Mean of the given number of draws; percent.
+Uniform-random: both ends of 100 segments per video are drawn from all of it. A grid of plain
+windows: those of the whole video, a half, a quarter ... a 32nd of it, each moved by half its
+length, in random order. Training lengths: 100 segments as long as instances of the training part,
+at uniform centres. Mean of the given number of draws; percent.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from actspan.evaluation.baselines import (
     uniform_random,
 )
 from benchmarks.accuracy import print_row
+
 
 def guesses_of(videos: Sequence[Video]) -> dict[str, Guess]:
     """The guesses by name; that of training lengths needs a training part."""

@@ -87,6 +87,12 @@ class Bundle:
         """Whether it holds a proposal classifier."""
         return "classifier.safetensors" in self.files
 
+    @property
+    def set_apart(self) -> tuple[str, ...]:
+        """Ids of the videos that training set apart for validation, as no subset said them."""
+        found = (self.training or {}).get("set_apart", ())
+        return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read `model.toml`; the other files are checked when they are used.

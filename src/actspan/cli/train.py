@@ -13,6 +13,7 @@ import click
 from actspan.cli.common import json_option, on_error_option, progress_bar, reports_errors, say
 from actspan.config import DEFAULT_PRESET, PRESETS
 from actspan.errors import require
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -208,8 +209,8 @@ def _findings(dataset: Any) -> Iterator[str]:
 
 def _figures(bundle: Bundle) -> dict[str, Any]:
     training = dict(bundle.training or {})
-    names = ("preset", "seed", "data", "tem", "pem")
-    return {"bundle": str(bundle.path), **{name: training[name] for name in names}}
+    names = ("preset", "seed", "data", "tem", "pem", "judged")
+    return {"bundle": str(bundle.path), **{n: training[n] for n in names if n in training}}
 
 
 def _print(bundle: Bundle) -> None:
@@ -220,6 +221,8 @@ def _print(bundle: Bundle) -> None:
             if fit.get("validation") is not None:
                 losses += f", validation loss {fit['validation']:.4f}"
             click.echo(f"{net.upper()}: epoch {fit['epoch']} of {fit['epochs']} kept, {losses}")
+    if "judged" in figures:
+        _print_judged(figures["judged"])
     classifier = (bundle.training or {}).get("classifier")
     if classifier is not None:
         parts = classifier["accuracy"].items()
@@ -227,3 +230,15 @@ def _print(bundle: Bundle) -> None:
         click.echo(f"classifier: annotated instances that get their own label: {shares}")
     click.echo(f"bundle: {bundle.path}")
     click.echo(f"next:   actspan propose --model {bundle.path} --dataset DIR --out run/")
+
+
+def _print_judged(judged: dict[str, Any]) -> None:
+    """Print a row for the model and one for each guess."""
+    from actspan.cli.tables import print_table
+
+    videos, instances = counted(judged["videos"], "video"), counted(judged["instances"], "instance")
+    click.echo(f"on {videos} of the validation part, {instances}, beside guesses; in percent")
+    figures = judged["figures"]
+    columns = list(figures["model"])
+    rows = [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in figures.items()]
+    print_table(["", *columns], rows)
