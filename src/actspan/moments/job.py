@@ -64,11 +64,14 @@ class Found:
         Wall time from the first frame to the last proposal.
     problems : tuple of Problem
         What was left out, and notes.
+    warnings : tuple of str
+        What the scores of the model look like, where they tell nothing.
     """
 
     videos: tuple[VideoMoments, ...]
     seconds: float
     problems: tuple[Problem, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def propose_videos(request: VideosRequest, report: Report | None = None) -> Found:
@@ -115,7 +118,7 @@ def propose_videos(request: VideosRequest, report: Report | None = None) -> Foun
         stop_with_none_left(problems, len(sources.paths))
     if request.on_error == "fail":
         stop_on_errors(problems)
-    return Found(found, seconds, tuple(problems))
+    return Found(found, seconds, tuple(problems), pipeline.clock.warnings(bundle.config.mode))
 
 
 def _moments(

@@ -188,8 +188,11 @@ class _Making:
             proposals=self._proposals,
             detections=detections,
             seconds=perf_counter() - self._begin,
-            stages=self._workers.shares(),
+            stages=self._workers.clock.shares(),
             problems=self._problems(),
-            assumptions=self._work.dataset.assumptions,
+            assumptions=(
+                *self._work.dataset.assumptions,
+                *self._workers.clock.warnings(self._bundle.config.mode),
+            ),
             kept=kept - len(self._survey.lost),
         )
