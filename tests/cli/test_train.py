@@ -70,6 +70,15 @@ def test_the_videos_set_apart_are_proposed_for_and_evaluated(dataset: Path, tmp_
     assert (found["videos"], found["missing"], found["extra"]) == (2, [], [])
 
 
+def test_epochs_reach_the_classifier(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    done = run("--dataset", dataset, "--out", out, "--classifier", *SMALL)
+    assert done.exit_code == 0, done.output
+    assert "annotated instances that get their own label" in done.stdout
+    record = (Bundle.load(out).training or {})["classifier"]
+    assert record["config"]["passes"] == 2
+
+
 def test_json_and_a_settings_file(dataset: Path, tmp_path: Path) -> None:
     file = tmp_path / "train.toml"
     file.write_text('[pem]\nloss = "weighted"\n\n[pipeline.pgm]\nkeep_training = 7\n')

@@ -265,6 +265,13 @@ class Bundle:
             temporary.unlink(missing_ok=True)
         return replace(self, files=files)
 
+    def with_training(self, **entries: Any) -> Self:
+        """Add entries to what the trainer recorded; the bundle on disk has them, too."""
+        record = {**(self.training or {}), **msgspec.to_builtins(entries)}
+        changed = replace(self, training=record)
+        changed.write_manifest(dict(self.files))
+        return changed
+
     def write_manifest(self, files: dict[str, FileRecord]) -> None:
         """Replace `model.toml`: this bundle's settings, and these files."""
         manifest = Manifest(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from actspan.bundle import Bundle
-    from actspan.config import TrainConfig
+    from actspan.config import ClassifierTrainConfig, TrainConfig
     from actspan.training import Report
 
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     help="TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), help="Train both networks for this many passes instead."
+    "--epochs", type=click.IntRange(1), help="Train every network for this many passes instead."
 )
 @click.option(
     "--labels",
@@ -114,7 +114,6 @@ def command(
     from actspan.data.dataset import Dataset
     from actspan.data.labels import split_patterns
     from actspan.training import train, trainable
-    from actspan.training.labels import labels_of, train_classifier
 
     sizes = {
         "tem": {"length": length, "hidden": tem_hidden},
@@ -130,21 +129,18 @@ def command(
         )
         for line in _findings(found):
             report.say(line)
-        if classifier:
-            labels_of(found)  # says so now if there are none
         try:
             bundle = train(
                 found,
                 out,
                 config,
+                classifier=_classifier(epochs) if classifier else None,
                 seed=seed,
                 validation_split=validation_split,
                 restart=restart,
                 overwrite=force,
                 report=report,
             )
-            if classifier:
-                bundle = train_classifier(found, bundle, seed=seed, report=report)
         except KeyboardInterrupt:
             report.say("stopped; the same command goes on after the last whole epoch")
             raise
@@ -152,6 +148,12 @@ def command(
         click.echo(json.dumps(_figures(bundle)))
     else:
         _print(bundle)
+
+
+def _classifier(epochs: int | None) -> ClassifierTrainConfig:
+    from actspan.config import ClassifierTrainConfig
+
+    return ClassifierTrainConfig() if epochs is None else ClassifierTrainConfig.of_epochs(epochs)
 
 
 def _settings(
