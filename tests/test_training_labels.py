@@ -111,13 +111,21 @@ def test_an_unfinished_training_with_other_labels_is_not_continued(
         train(dataset.select(renamed), out, TINY, classifier=QUICK)
 
 
+def test_a_few_steps_are_enough_to_run(folder: Path, tmp_path: Path) -> None:
+    few = ClassifierTrainConfig(hidden=4, steps=10, least_steps=10)
+    bundle = write_bundle(tmp_path / "b", length=30)
+    assert train_classifier(trainable(Dataset.load(folder)), bundle, few).has_classifier
+    with pytest.raises(ConfigError, match="steps must be >= 10"):
+        ClassifierTrainConfig(steps=9)
+
+
 @pytest.mark.parametrize(
     ("config", "examples", "steps"),
     [
         pytest.param(ClassifierTrainConfig(), 30_000, 1500, id="many examples"),
         pytest.param(ClassifierTrainConfig(), 2560, 600, id="some"),
         pytest.param(ClassifierTrainConfig(), 10, 200, id="few"),
-        pytest.param(ClassifierTrainConfig.of_epochs(3), 10, 1, id="epochs, few"),
+        pytest.param(ClassifierTrainConfig.of_epochs(3), 10, 10, id="epochs, few"),
         pytest.param(ClassifierTrainConfig.of_epochs(3), 256_000, 3000, id="epochs, many"),
     ],
 )

@@ -11,6 +11,9 @@ from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.errors import ConfigError
 
 
+_STEPS = 10  # the fewest in which the rate of one cycle rises and falls
+
+
 class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
     """Training of the proposal classifier."""
 
@@ -30,8 +33,10 @@ class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
     negatives: int = 16
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "steps", "passes", "least_steps", "batch", "positives", "negatives"):
+        for name in ("hidden", "passes", "batch", "positives", "negatives"):
             _require(getattr(self, name) >= 1, f"classifier: {name} must be >= 1")
+        for name in ("steps", "least_steps"):
+            _require(getattr(self, name) >= _STEPS, f"classifier: {name} must be >= {_STEPS}")
         _require(self.rate > 0, "classifier: rate must be positive")
         _require(self.weight_decay >= 0, "classifier: weight_decay must not be negative")
         for name, share in (
@@ -52,8 +57,8 @@ class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
 
     @classmethod
     def of_epochs(cls, epochs: int) -> Self:
-        """Return settings with as many passes over the examples, however few steps those are."""
-        return cls(passes=epochs, least_steps=1, steps=2**31)
+        """Return settings with as many passes over the examples, and ten steps at least."""
+        return cls(passes=epochs, least_steps=_STEPS, steps=2**31)
 
 
 class OptimConfig(Config, frozen=True):
