@@ -10,7 +10,6 @@ from actspan.config.base import require_setting as _require
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.errors import ConfigError
 
-
 _STEPS = 10  # the fewest in which the rate of one cycle rises and falls
 
 

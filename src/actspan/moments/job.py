@@ -90,7 +90,7 @@ def propose_videos(request: VideosRequest, report: Report | None = None) -> Foun
         The bundle or its backbone cannot be used.
     """
     bundle = Bundle.load(request.model)
-    sources = _subset(find_videos(request.videos), request.subset)
+    sources = _subset(find_videos(request.videos), request.subset, bundle.set_apart)
     with (
         BundleFeatures(
             bundle,
@@ -131,8 +131,8 @@ def _moments(
             yield VideoMoments(name, sources.paths[name], made.endings[name].seconds, chosen)
 
 
-def _subset(sources: Sources, subset: str | None) -> Sources:
-    """The videos of one subset, by the annotations beside them."""
+def _subset(sources: Sources, subset: str | None, set_apart: tuple[str, ...]) -> Sources:
+    """Keep the videos of one subset, by the annotations beside them or by what was set apart."""
     if subset is None:
         return sources
     name, annotations = canonical_subset(subset), sources.annotations
@@ -140,9 +140,12 @@ def _subset(sources: Sources, subset: str | None) -> Sources:
         raise AnnotationError(
             f"subset {name!r}: only a dataset folder with videos/ and annotations has subsets"
         )
-    chosen = {video.id for video in annotations if video.subset == name}
+    videos = annotations.videos
+    if name == "validation":
+        videos = videos.with_set_apart(set_apart, name)
+    chosen = {video for video, own in zip(videos.ids, videos.subsets, strict=True) if own == name}
     if not chosen:
-        there = ", ".join(sorted({repr(video.subset) for video in annotations}))
+        there = ", ".join(sorted(map(repr, set(videos.subsets))))
         raise AnnotationError(
             f"{annotations.path}: no video in subset {name!r}; there are: {there}"
         )

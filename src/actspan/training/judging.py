@@ -64,8 +64,8 @@ def _warning(figures: Mapping[str, Mapping[str, float]]) -> str:
     rivals = named(f"{name} {figures[name]['AUC']:.1f}" for name in guesses)
     return (
         f"warning: the model is no better than guessing: AUC {figures['model']['AUC']:.1f} on the "
-        f"validation videos, {rivals}; try more hidden units (--tem-hidden), more training videos "
-        "or other features"
+        f"validation videos, {rivals}; try longer training (--epochs), more hidden units "
+        "(--tem-hidden), more training videos or other features"
     )
 
 
