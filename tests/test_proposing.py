@@ -42,6 +42,19 @@ def test_a_run_holds_everything(request_: Request, tmp_path: Path) -> None:
     assert not [f for f in tmp_path.iterdir() if f.name != "run"]
 
 
+@pytest.mark.parametrize("out", ["run", "alone.json"])
+def test_flat_scores_are_warned_of(request_: Request, out: str, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "set", videos=4)
+    for file in (tmp_path / "set" / "features").iterdir():
+        np.save(file, np.zeros_like(np.load(file)))
+    summary = propose_dataset(replace(request_, dataset=tmp_path / "set", out=tmp_path / out))
+    assert summary.assumptions[-1].startswith("scores are flat in 4 of 4 videos")
+    assert not any(
+        "flat" in line
+        for line in propose_dataset(replace(request_, out=tmp_path / f"other-{out}")).assumptions
+    )
+
+
 def test_result_alone_equals_the_runs(request_: Request, tmp_path: Path) -> None:
     propose_dataset(replace(request_, out=tmp_path / "run"))
     propose_dataset(replace(request_, out=tmp_path / "alone.json", threads=1, batch=1))

@@ -46,6 +46,41 @@ def test_trains_and_says_what_next(dataset: Path, tmp_path: Path) -> None:
     assert bundle.config.pem.hidden == 8
 
 
+def test_the_end_shows_the_model_beside_guesses(dataset: Path, tmp_path: Path) -> None:
+    done = run("--dataset", dataset, "--out", tmp_path / "model", *SMALL)
+    assert done.exit_code == 0, done.output
+    for row in ("of the validation part", "model", "plain windows", "training lengths", "AUC"):
+        assert row in done.stdout
+
+
+def test_the_videos_set_apart_are_proposed_for_and_evaluated(dataset: Path, tmp_path: Path) -> None:
+    for i in range(6):
+        edit_annotations(dataset, f"video{i}", subset="training")
+    model, out = tmp_path / "model", tmp_path / "run"
+    split = ("--validation-split", 0.34)
+    assert run("--dataset", dataset, "--out", model, *split, *SMALL).exit_code == 0
+    options = ["--model", model, "--dataset", dataset, "--subset", "validation", "--out", out]
+    done = CliRunner().invoke(main, ["propose", *map(str, options)])
+    assert done.exit_code == 0, done.output
+    assert "note: validation: the 2 videos that training set apart" in done.stderr
+    done = CliRunner().invoke(
+        main, ["evaluate", str(out), "--ground-truth", str(dataset), "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "note: validation: the 2 videos that training set apart" in done.stderr
+    found = json.loads(done.stdout)
+    assert (found["videos"], found["missing"], found["extra"]) == (2, [], [])
+
+
+def test_epochs_reach_the_classifier(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    done = run("--dataset", dataset, "--out", out, "--classifier", *SMALL)
+    assert done.exit_code == 0, done.output
+    assert "annotated instances that get their own label" in done.stdout
+    record = (Bundle.load(out).training or {})["classifier"]
+    assert record["config"]["passes"] == 2
+
+
 def test_json_and_a_settings_file(dataset: Path, tmp_path: Path) -> None:
     file = tmp_path / "train.toml"
     file.write_text('[pem]\nloss = "weighted"\n\n[pipeline.pgm]\nkeep_training = 7\n')

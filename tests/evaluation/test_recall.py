@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Proposals, RecallResult, Video, evaluate_recall
+from actspan.data.detections import Detections
 from actspan.data.results import write_result
 from actspan.errors import (
     AnnotationError,
@@ -23,6 +24,7 @@ from actspan.errors import (
     DatasetError,
     ResultError,
 )
+from actspan.evaluation.detection import evaluate_detection
 from actspan.evaluation.plain import plain_recall
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -225,6 +227,39 @@ def test_what_is_not_used_is_noted(options: dict[str, Any], note: str) -> None:
     rows = proposals(*((0, 10 - i, 1 - i / 10) for i in range(4)))
     found = {"a": rows} if len(videos) == 2 else {"a": rows[:2], "d": rows[:2]}
     assert note in evaluate_recall(videos, found, **options).notes
+
+
+@pytest.mark.parametrize(
+    ("rows", "notes"),
+    [
+        pytest.param([(0, 10, 1), (90, 120, 1)], [], id="good"),
+        pytest.param(
+            [(0, 10, 1), (8, 2, 1)],
+            ["1 of 2 results end before they start: they match nothing"],
+            id="turned round",
+        ),
+        pytest.param(
+            [(0, 10, 1), (0, 9, 1), (100, 120, 1)],
+            ["1 of 3 results start after the end of their video: they match nothing"],
+            id="beyond the end",
+        ),
+        pytest.param(
+            [(0, 250, 1), (500, 750, 1), (750, 1000, 1)],
+            [
+                "2 of 3 results start after the end of their video: they match nothing; "
+                "are their times frames?"
+            ],
+            id="frames",
+        ),
+    ],
+)
+def test_results_that_match_nothing_are_counted(
+    rows: list[tuple[float, float, float]], notes: list[str]
+) -> None:
+    videos, found = [video("a", (0, 10))], proposals(*rows)
+    assert list(evaluate_recall(videos, {"a": found}).notes) == notes
+    labelled = {"a": Detections.of(found, ["x"] * len(rows))}
+    assert list(evaluate_detection(videos, labelled).notes) == notes
 
 
 def test_every_subset() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,6 +28,7 @@ from actspan.cli.detection_report import (
 )
 from actspan.cli.diagnosis_report import diagnosis_document, print_diagnosis
 from actspan.cli.recall_report import print_recall, recall_document, say_about_recall
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.data.annotations import Annotations
@@ -133,6 +134,8 @@ def command(
 
     agreed = PROTOCOLS[protocol]
     truth, notes = _truth(ground_truth, labels, agreed, subset)
+    truth, more = _with_set_apart(truth, result, subset)
+    notes += more
     for note in notes:
         say(f"note: {note}")
     asked = _Asked(
@@ -263,6 +266,23 @@ def _has_detections(result: Path) -> bool:
     from actspan.data.detections import DETECTIONS_FILE
 
     return (result / DETECTIONS_FILE).is_file()
+
+
+def _with_set_apart(truth: Annotations, result: Path, subset: str) -> tuple[Annotations, list[str]]:
+    """Find the validation videos in the run, where training set them apart."""
+    from actspan.data.annotations import canonical_subset
+    from actspan.run import RUN_FILE, Run
+
+    wanted = canonical_subset(subset)
+    is_run = isinstance(result, Path) and (result / RUN_FILE).is_file()
+    if wanted != "validation" or wanted in truth.videos.subsets or not is_run:
+        return truth, []
+    videos = truth.videos.with_set_apart(Run.load(result).set_apart, wanted)
+    if videos is truth.videos:
+        return truth, []
+    count = videos.subsets.count(wanted)
+    note = f"{wanted}: the {counted(count, 'video')} that training set apart"
+    return replace(truth, videos=videos), [note]
 
 
 def _truth(

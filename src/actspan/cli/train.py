@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from actspan.bundle import Bundle
-    from actspan.config import TrainConfig
+    from actspan.config import ClassifierTrainConfig, TrainConfig
     from actspan.training import Report
 
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     help="TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), help="Train both networks for this many passes instead."
+    "--epochs", type=click.IntRange(1), help="Train every network for this many passes instead."
 )
 @click.option(
     "--labels",
@@ -115,7 +115,6 @@ def command(
     from actspan.data.labels import split_patterns
     from actspan.data.problems import left_out
     from actspan.training import train, trainable
-    from actspan.training.labels import labels_of, train_classifier
 
     sizes = {
         "tem": {"length": length, "hidden": tem_hidden},
@@ -131,21 +130,18 @@ def command(
         )
         for line in _findings(found):
             report.say(line)
-        if classifier:
-            labels_of(found)  # says so now if there are none
         try:
             bundle = train(
                 found,
                 out,
                 config,
+                classifier=_classifier(epochs) if classifier else None,
                 seed=seed,
                 validation_split=validation_split,
                 restart=restart,
                 overwrite=force,
                 report=report,
             )
-            if classifier:
-                bundle = train_classifier(found, bundle, seed=seed, report=report)
         except KeyboardInterrupt:
             report.say("stopped; the same command goes on after the last whole epoch")
             raise
@@ -155,6 +151,12 @@ def command(
         click.echo(json.dumps(_figures(bundle)))
     else:
         _print(bundle)
+
+
+def _classifier(epochs: int | None) -> ClassifierTrainConfig:
+    from actspan.config import ClassifierTrainConfig
+
+    return ClassifierTrainConfig() if epochs is None else ClassifierTrainConfig.of_epochs(epochs)
 
 
 def _settings(
@@ -214,8 +216,8 @@ def _findings(dataset: Any) -> Iterator[str]:
 
 def _figures(bundle: Bundle) -> dict[str, Any]:
     training = dict(bundle.training or {})
-    names = ("preset", "seed", "data", "tem", "pem")
-    return {"bundle": str(bundle.path), **{name: training[name] for name in names}}
+    names = ("preset", "seed", "data", "tem", "pem", "judged")
+    return {"bundle": str(bundle.path), **{n: training[n] for n in names if n in training}}
 
 
 def _print(bundle: Bundle) -> None:
@@ -226,6 +228,8 @@ def _print(bundle: Bundle) -> None:
             if fit.get("validation") is not None:
                 losses += f", validation loss {fit['validation']:.4f}"
             click.echo(f"{net.upper()}: epoch {fit['epoch']} of {fit['epochs']} kept, {losses}")
+    if "judged" in figures:
+        _print_judged(figures["judged"])
     classifier = (bundle.training or {}).get("classifier")
     if classifier is not None:
         parts = classifier["accuracy"].items()
@@ -233,3 +237,15 @@ def _print(bundle: Bundle) -> None:
         click.echo(f"classifier: annotated instances that get their own label: {shares}")
     click.echo(f"bundle: {bundle.path}")
     click.echo(f"next:   actspan propose --model {bundle.path} --dataset DIR --out run/")
+
+
+def _print_judged(judged: dict[str, Any]) -> None:
+    """Print a row for the model and one for each guess."""
+    from actspan.cli.tables import print_table
+
+    videos, instances = counted(judged["videos"], "video"), counted(judged["instances"], "instance")
+    click.echo(f"on {videos} of the validation part, {instances}, beside guesses; in percent")
+    figures = judged["figures"]
+    columns = list(figures["model"])
+    rows = [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in figures.items()]
+    print_table(["", *columns], rows)

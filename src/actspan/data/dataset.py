@@ -28,8 +28,10 @@ from actspan.data.timebase import SnippetGrid, packed_grid, snippet_grid
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
+from actspan.wording import counted
 
 SPEC_FILE = "dataset.toml"
+_SET_APART = "validation"  # the subset that training sets apart where there is none
 # where features lie, seen from the dataset folder: ours first, then the authors' repository
 _FEATURE_PLACES = (
     "features",
@@ -167,8 +169,13 @@ class Dataset:
             return self.packing.edge  # done already
         return "zero" if self.form == "authors" else "clamp"
 
-    def subset(self, name: str | None) -> Self:
+    def subset(self, name: str | None, set_apart: Sequence[str] = ()) -> Self:
         """Keep the videos of one subset, or all for None.
+
+        Parameters
+        ----------
+        set_apart : sequence of str
+            Ids of the validation videos, where no video's subset says it (`Bundle.set_apart`).
 
         Raises
         ------
@@ -177,7 +184,16 @@ class Dataset:
         """
         if name is None:
             return self
-        return replace(self, videos=self.videos.subset(canonical_subset(name), self.path))
+        wanted = canonical_subset(name)
+        videos, assumptions = self.videos, self.assumptions
+        if wanted == _SET_APART and set_apart:
+            videos = videos.with_set_apart(set_apart, wanted)
+        chosen = videos.subset(wanted, self.path)
+        if videos is not self.videos:
+            note = f"{wanted}: the {counted(len(chosen), 'video')} that training set apart"
+            gone = len(set_apart) - len(chosen)
+            assumptions = (*assumptions, f"{note}; {gone} more are not here" if gone else note)
+        return replace(self, videos=chosen, assumptions=assumptions)
 
     def with_labels(self, patterns: Sequence[str]) -> Self:
         """Keep the instances whose labels match a pattern; see `actspan.data.labels`.

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -42,6 +42,8 @@ class Truth:
     ----------
     segments : dict of video id to (M, 2) float64
         Seconds, M >= 1, in the source's order.
+    durations : dict of video id to float
+        Seconds; NaN where nothing says it.
     problems : tuple of Problem
         Entries of the source that were left out, because they could not be read.
     notes : tuple of str
@@ -49,6 +51,7 @@ class Truth:
     """
 
     segments: dict[str, Float64]
+    durations: dict[str, float] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -158,7 +161,26 @@ def load_truth(
     bare = len(chosen.videos) - len(segments)
     of = f"{bare:,} of {counted(len(chosen.videos), 'video')}"
     without = (f"{of} without instances, not evaluated",) if bare else ()
-    return Truth(segments, chosen.problems, (*chosen.notes, *without))
+    durations = dict(zip(chosen.videos.ids, chosen.videos.durations.tolist(), strict=True))
+    return Truth(segments, durations, chosen.problems, (*chosen.notes, *without))
+
+
+def doubtful(start: Float64, end: Float64, duration: Float64) -> Iterator[str]:
+    """Yield a line about results that cannot match anything, if there are any.
+
+    Parameters
+    ----------
+    start, end : (P,) float64
+        Seconds.
+    duration : (P,) float64
+        Of the video of each; NaN where that is not known.
+    """
+    of = f"of {counted(len(start), 'result')}"
+    if turned := int(np.count_nonzero(end < start)):
+        yield f"{turned:,} {of} end before they start: they match nothing"
+    if beyond := int(np.count_nonzero(start >= duration)):
+        unit = "; are their times frames?" if 2 * beyond > len(start) else ""
+        yield f"{beyond:,} {of} start after the end of their video: they match nothing{unit}"
 
 
 def known_id(name: str, known: Container[str]) -> str:

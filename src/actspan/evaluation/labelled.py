@@ -13,7 +13,7 @@ import numpy as np
 from actspan.data.detections import Detections, read_detections
 from actspan.data.problems import Problem
 from actspan.errors import AnnotationError, ResultError
-from actspan.evaluation.inputs import OnError, known_ids, load_blocked, load_videos
+from actspan.evaluation.inputs import OnError, doubtful, known_ids, load_blocked, load_videos
 from actspan.evaluation.matching import Bool, Int64
 from actspan.types import Float64, Proposals, Video
 
@@ -106,6 +106,7 @@ def bring_together(
     key, segments, unknown = _detections(videos, found, classes)
     with_instances = (video.id for video in videos if len(video.segments))
     count = len(videos)
+    durations = np.array([video.duration for video in videos])
     return Labelled(
         classes=classes,
         truth_start=np.ascontiguousarray(truth[:, 0]),
@@ -125,7 +126,7 @@ def bring_together(
         missing=tuple(name for name in with_instances if not len(found.get(name, ()))),
         extra=tuple(name for name in found if name not in known and name not in left_out),
         problems=chosen.problems,
-        notes=chosen.notes,
+        notes=(*chosen.notes, *doubtful(segments.start, segments.end, durations[key % count])),
     )
 
 

@@ -16,7 +16,14 @@ from actspan.data.problems import Problem
 from actspan.data.result_table import ResultTable
 from actspan.errors import ConfigError, ResultError
 from actspan.evaluation.counting import Int64, count_matches
-from actspan.evaluation.inputs import OnError, load_blocked, load_proposals, load_truth, other_unit
+from actspan.evaluation.inputs import (
+    OnError,
+    doubtful,
+    load_blocked,
+    load_proposals,
+    load_truth,
+    other_unit,
+)
 from actspan.evaluation.protocols import check_thresholds
 from actspan.types import Float64, Proposals, Video
 from actspan.wording import counted
@@ -176,8 +183,19 @@ def evaluate_recall(
         missing=tuple(v for v, n in zip(truth.segments, counts.tolist(), strict=True) if not n),
         extra=tuple(v for v in found.ids if v not in truth.segments and v not in left_out),
         problems=truth.problems,
-        notes=(*truth.notes, *mismatch, *unused(counts, max_proposals)),
+        notes=(
+            *truth.notes,
+            *mismatch,
+            *unused(counts, max_proposals),
+            *doubtful(found.start, found.end, _durations(found, truth.durations)),
+        ),
     )
+
+
+def _durations(found: ResultTable, durations: Mapping[str, float]) -> Float64:
+    """Duration of the video of each proposal; NaN where it is not known."""
+    of_videos = [durations.get(video, np.nan) for video in found.ids]
+    return np.repeat(of_videos, found.counts)
 
 
 def _where(found: ResultTable, videos: Iterable[str]) -> tuple[Int64, Int64]:

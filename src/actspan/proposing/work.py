@@ -52,7 +52,7 @@ class DatasetWork:
         DataError
             It cannot be opened.
         """
-        dataset = Dataset.load(request.dataset).subset(request.subset)
+        dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
         dataset = replace(
             dataset, spec=plan.spec, problems=plan.problems, assumptions=plan.assumptions
         )

@@ -217,6 +217,7 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
         dropped = ""
         if PROTOCOLS[truth.protocol].drops_duplicates:
             annotations, dropped = drop_duplicates(annotations, truth.subset)
+        annotations = replace(annotations, videos=_with_set_apart(annotations.videos, sides, truth))
         chosen = load_videos(annotations, truth.subset, frozenset(), truth.on_error)
         chosen = replace(chosen, notes=(*chosen.notes, *filter(None, [dropped])))
     except AnnotationError:
@@ -228,6 +229,14 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
         )
     source = "/".join(annotations.path.resolve().parts[-2:])  # a page travels, paths do not
     return chosen, source if truth.path else f"{source} (which the run was made from)"
+
+
+def _with_set_apart(videos: Videos, sides: Sequence[Side], truth: Truth) -> Videos:
+    """Find the validation videos in a run, where training set them apart."""
+    for side in sides:
+        if side.run is not None and truth.subset == "validation":
+            videos = videos.with_set_apart(side.run.set_apart, truth.subset)
+    return videos
 
 
 def _recorded_truth(sides: Sequence[Side]) -> Path | None:

@@ -59,7 +59,7 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
         The dataset cannot be read, or no video of the subset has usable features.
     """
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
-    dataset = Dataset.load(path).subset(subset)
+    dataset = Dataset.load(path).subset(subset, bundle.set_apart)
     dataset.require_fit(bundle.config)
     dataset = check_dataset(dataset, channels=channels, on_error="skip")
     skipped = left_out(dataset.problems)
