@@ -143,7 +143,8 @@ def test_no_video_ends_before_its_features_do_but_the_authors(
     for video in videos:
         grid = snippet_grid(video, FeatureSpec(), 7, rule)
         assert grid.stride * 7 == pytest.approx(video.feature_frames / video.frames * 10)
-        assert (grid.output_span is None) == (rule is SpanRule.COVERED)
+        assert grid.output_span == annotated_seconds(video, rule)
+        assert rule is SpanRule.FLOOR or grid.output_span == grid.covered
 
 
 @pytest.mark.parametrize(

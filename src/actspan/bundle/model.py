@@ -92,6 +92,12 @@ class Bundle:
         """Whether it holds a proposal classifier."""
         return "classifier.safetensors" in self.files
 
+    @property
+    def set_apart(self) -> tuple[str, ...]:
+        """Ids of the videos that training set apart for validation, as no subset said them."""
+        found = (self.training or {}).get("set_apart", ())
+        return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
         """Read `model.toml`; the other files are checked when they are used.
@@ -263,6 +269,13 @@ class Bundle:
         finally:
             temporary.unlink(missing_ok=True)
         return replace(self, files=files)
+
+    def with_training(self, **entries: Any) -> Self:
+        """Add entries to what the trainer recorded; the bundle on disk has them, too."""
+        record = {**(self.training or {}), **msgspec.to_builtins(entries)}
+        changed = replace(self, training=record)
+        changed.write_manifest(dict(self.files))
+        return changed
 
     def manifest(self, files: dict[str, FileRecord]) -> Manifest:
         """Return this bundle's settings with these files, as `model.toml` has them."""

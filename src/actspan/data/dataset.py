@@ -10,6 +10,7 @@ from typing import Self
 import msgspec
 
 from actspan.config import FeatureSpec, PipelineConfig, from_dict, read_toml
+from actspan.data import media
 from actspan.data.annotations import (
     canonical_subset,
     find_annotations,
@@ -19,7 +20,7 @@ from actspan.data.elsewhere import url_of
 from actspan.data.feature_index import FeatureIndex, index_features
 from actspan.data.labels import with_labels
 from actspan.data.problems import Problem
-from actspan.data.readers import Entry, read_array
+from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
 from actspan.data.rescale import Edge
 from actspan.data.store import Manifest, Packed, find_manifest, open_remote, open_shards
@@ -27,6 +28,7 @@ from actspan.data.timebase import (
     SnippetGrid,
     SpanRule,
     annotated_seconds,
+    packed_grid,
     snippet_grid,
     span_rule,
     without_floor,
@@ -34,8 +36,10 @@ from actspan.data.timebase import (
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
+from actspan.wording import counted
 
 SPEC_FILE = "dataset.toml"
+_SET_APART = "validation"  # the subset that training sets apart where there is none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,9 +107,13 @@ class Dataset:
         """
         path = Path(path)
         if not path.is_dir():
-            what = "is no folder" if path.exists() else "does not exist"
+            if path.is_file() and media.is_video(path):
+                raise DataError(f"{path}: a video, not a dataset; {media.advice(path)}")
+            if path.exists():
+                raise DataError(f"{path}: a file; give the dataset folder: {path.parent}")
             raise DataError(
-                f"{path}: {what}; a dataset folder is needed, with features/ and annotations.json"
+                f"{path}: does not exist; a dataset folder is needed, with features/ and "
+                "annotations.json"
             )
         packing = find_manifest(path)
         spec = _read_spec(path, packing)
@@ -115,6 +123,13 @@ class Dataset:
             index = index_features(path, spec, None if found is None else found.videos.places)
         entries = _packed(path, packing) if features and packing else index.entries
         if found is None:
+            if not entries and media.holds_videos(path):
+                raise DataError(f"{path}: holds videos and no features; {media.advice(path)}")
+            if not entries and any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
+                raise DataError(
+                    f"{path}: holds files of features, not a dataset; give the dataset folder, "
+                    f"with these in features/: {path.parent}"
+                )
             if not entries:
                 raise AnnotationError(
                     f"{path}: holds no annotations (annotations.json, or anet_anno_action.json) "
@@ -164,8 +179,13 @@ class Dataset:
             return self.packing.edge  # done already
         return "zero" if self.form == "authors" else "clamp"
 
-    def subset(self, name: str | None) -> Self:
+    def subset(self, name: str | None, set_apart: Sequence[str] = ()) -> Self:
         """Keep the videos of one subset, or all for None.
+
+        Parameters
+        ----------
+        set_apart : sequence of str
+            Ids of the validation videos, where no video's subset says it (`Bundle.set_apart`).
 
         Raises
         ------
@@ -174,7 +194,16 @@ class Dataset:
         """
         if name is None:
             return self
-        return replace(self, videos=self.videos.subset(canonical_subset(name), self.path))
+        wanted = canonical_subset(name)
+        videos, assumptions = self.videos, self.assumptions
+        if wanted == _SET_APART and set_apart:
+            videos = videos.with_set_apart(set_apart, wanted)
+        chosen = videos.subset(wanted, self.path)
+        if videos is not self.videos:
+            note = f"{wanted}: the {counted(len(chosen), 'video')} that training set apart"
+            gone = len(set_apart) - len(chosen)
+            assumptions = (*assumptions, f"{note}; {gone} more are not here" if gone else note)
+        return replace(self, videos=chosen, assumptions=assumptions)
 
     def with_labels(self, patterns: Sequence[str]) -> Self:
         """Keep the instances whose labels match a pattern; see `actspan.data.labels`.
@@ -228,7 +257,8 @@ class Dataset:
             raise FeatureError(f"{self.path}: no features for video {video_id!r}")
         entry = self.entries[video_id]
         if isinstance(entry, Packed):
-            return Recording(entry, entry.values, self._packed_grid(entry, video_id))
+            values = entry.values
+            return Recording(entry, values, self._packed_grid(video_id, entry.grid, len(values)))
         array = read_array(entry, mapped=mapped)
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
@@ -237,10 +267,15 @@ class Dataset:
         grid = snippet_grid(self[video_id], self.spec, len(values), self.span_rule)
         return Recording(entry, values, grid)
 
-    def _packed_grid(self, entry: Packed, video_id: str) -> SnippetGrid:
-        if self.span_rule is SpanRule.FLOOR or not self.known.has("feature_frames"):
-            return entry.grid
-        return without_floor(entry.grid, self[video_id])
+    def _packed_grid(self, video_id: str, grid: SnippetGrid, snippets: int) -> SnippetGrid:
+        if not self.known.has("feature_frames"):
+            return grid
+        video = self[video_id]
+        if self.span_rule is not SpanRule.FLOOR:
+            grid = without_floor(grid, video)
+        if self.packing is None or self.packing.edge is not None:  # rescaled: nothing is left to do
+            return grid
+        return packed_grid(grid, video, snippets)
 
 
 def _read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:

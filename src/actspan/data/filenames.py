@@ -57,7 +57,7 @@ class FileNames:
         if not self._files:
             return ()
         suffixes = Counter(name[name.rindex(".") :] for name in self._files.values())
-        dropped = named(f"{suffix} was dropped from {n:,}" for suffix, n in suffixes.items())
+        counts = named(f"{suffix} from {n:,}" for suffix, n in suffixes.items())
         folders = any("/" in name or "\\" in name for name in self._files.values())
         what = "folder and suffix" if folders else "the suffix"
-        return (f"{where}: ids are file names: {what} {dropped}",)
+        return (f"{where}: ids are file names: dropped {what} {counts}",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -31,11 +32,15 @@ class SnippetGrid(NamedTuple):
     output_span : float, optional
         Seconds that position 1.0 stands for in results, where labels use another span: for the
         authors' own features, whose floor is part of the published number.
+    covered : float, optional
+        Seconds that all snippets cover, where that is not snippets * stride to the last bit: in
+        the authors' layout, whose rescaling depends on it (bsn.md section 2).
     """
 
     stride: float
     length: float
     output_span: float | None = None
+    covered: float | None = None
 
 
 class SpanRule(StrEnum):
@@ -104,9 +109,9 @@ def snippet_grid(
         Neither the spec nor the annotations say how the snippets lie in time.
     """
     if video.feature_frames and video.frames:
-        stride = video.feature_frames / video.frames * video.duration / snippets
-        span = annotated_seconds(video, rule) if rule is SpanRule.FLOOR else None
-        return SnippetGrid(stride, stride, span)
+        rate = video.frames / video.duration
+        stride = video.feature_frames / snippets / rate
+        return SnippetGrid(stride, stride, annotated_seconds(video, rule), _covered(video))
     return SnippetGrid(*_stride_and_length(video, spec, snippets))
 
 
@@ -118,6 +123,24 @@ def annotated_seconds(video: Video, rule: SpanRule) -> float:
     if rule is SpanRule.FLOOR:
         covered = video.frames // _AUTHORS_STRIDE * _AUTHORS_STRIDE
     return covered / video.frames * video.duration
+
+
+def packed_grid(packed: SnippetGrid, video: Video, snippets: int) -> SnippetGrid:
+    """Complete the grid of rows that were packed as they came: a store has no column of `covered`.
+
+    Nothing is added where the annotations say something else than when they were packed.
+    """
+    covered = _covered(video)
+    if covered is None or not math.isclose(covered, snippets * packed.stride, rel_tol=1e-9):
+        return packed
+    return packed._replace(covered=covered)
+
+
+def _covered(video: Video) -> float | None:
+    """Return `corrected_second` of the published code, in its order of operations."""
+    if not (video.feature_frames and video.frames):
+        return None
+    return video.feature_frames / video.frames * video.duration
 
 
 def without_floor(grid: SnippetGrid, video: Video) -> SnippetGrid:

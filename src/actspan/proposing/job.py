@@ -66,7 +66,7 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
     _check_target(request)
     with ExitStack() as stack:
         unfinished = stack.enter_context(unfinished_run(request))
-        dataset = Dataset.load(request.dataset).subset(request.subset)
+        dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
         given, lacking = request.labels.read(dataset.videos.ids, request.on_error)
         dataset = replace(dataset, problems=(*dataset.problems, *lacking))
         workers = stack.enter_context(engine(request, bundle, dataset.edge))
@@ -188,8 +188,11 @@ class _Making:
             proposals=self._proposals,
             detections=detections,
             seconds=perf_counter() - self._begin,
-            stages=self._workers.shares(),
+            stages=self._workers.clock.shares(),
             problems=self._problems(),
-            assumptions=self._work.dataset.assumptions,
+            assumptions=(
+                *self._work.dataset.assumptions,
+                *self._workers.clock.warnings(self._bundle.config.mode),
+            ),
             kept=kept - len(self._survey.lost),
         )

@@ -5,18 +5,18 @@ from __future__ import annotations
 import glob
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actspan.data.annotations import Annotations, canonical_id, find_annotations, read_annotations
 from actspan.data.filenames import VIDEO_SUFFIXES
+from actspan.data.media import VIDEOS, is_video
 from actspan.data.problems import Loss, Problem
 from actspan.errors import VideoError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.wording import counted, named, suggestion
 
-VIDEOS = "videos"
 _BY_NAME = "name those that are videos on the command line, or give them a usual suffix (.mp4)"
 _NAMED = 8  # suffixes, in a message
 
@@ -95,9 +95,8 @@ def _nearest(path: Path) -> str:
 def _in_folder(folder: Path, notes: list[Problem], *, may_be_empty: bool = False) -> list[Path]:
     """Return the files in and below a folder that have a video's suffix; note the others."""
     files = sorted(p for p in folder.rglob("*") if p.name[0] != "." and p.is_file())
-    found = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
-    suffixes = (path.suffix.lower() for path in files)
-    others = Counter(suffix or "none" for suffix in suffixes if suffix not in VIDEO_SUFFIXES)
+    found = list(filter(is_video, files))
+    others = Counter(path.suffix.lower() or "none" for path in files if not is_video(path))
     if not (found or may_be_empty):
         there = f"; {_ignored(others)}; {_BY_NAME}" if others else ""
         raise VideoError(f"{folder}: no videos in this folder ({', '.join(VIDEO_SUFFIXES)}){there}")
@@ -155,4 +154,10 @@ def _of_dataset(folder: Path) -> Sources:
         what = "not in the annotations, so left alone"
         problems.append(Problem(name, str(paths[name]), what, "annotate it", Loss.NOTHING))
     kept = {name: path for name, path in paths.items() if name in annotated}
-    return Sources(kept, annotations, (*annotations.problems, *problems))
+    return Sources(kept, annotations, (*_of_videos(annotations.problems), *problems))
+
+
+def _of_videos(faults: Iterable[Problem]) -> Iterator[Problem]:
+    """Faults of annotations, which stop nothing here unless a whole video is missed."""
+    for fault in faults:
+        yield fault if fault.loss is Loss.VIDEO else replace(fault, loss=Loss.NOTHING)
