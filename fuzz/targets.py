@@ -26,8 +26,9 @@ from actspan.data.annotations import read_annotations, write_annotations
 from actspan.data.annotations.activitynet import document_of
 from actspan.data.dataset import Dataset
 from actspan.data.detections import read_detections
+from actspan.data.ignored import Ignored
 from actspan.data.problems import Problem
-from actspan.data.readers import list_entries, read_array
+from actspan.data.readers import Entry, list_arrays, list_features, read_array
 from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles
 from actspan.data.store import Manifest, open_shard
@@ -72,7 +73,10 @@ class Reader:
 
 def features(path: Path) -> None:
     """All arrays of a file, mapped and read."""
-    for _, entry in list_entries(path):
+    names = list_arrays(path, Ignored())
+    if names:
+        list_features(path, names)
+    for entry in [Entry(path, name) for name in names] or [Entry(path)]:
         read_array(entry)
         np.asarray(read_array(entry, mapped=True)).sum()
 

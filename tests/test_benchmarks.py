@@ -148,23 +148,14 @@ def test_made_up_data_are_realistic_and_repeatable(bundle: actspan.Bundle) -> No
     assert 300 < len(found) < 2000
 
 
-@pytest.mark.parametrize("name", sorted(guesses.GUESSES))
-def test_guesses_lie_in_the_video_and_find_a_little(name: str) -> None:
-    found = guesses.GUESSES[name](30.0, np.random.default_rng(0))
-    assert (found.start >= 0).all()
-    assert (found.end <= 30).all()
-    assert (found.end > found.start).all()
-    instances = ((3.0, 6.0), (11.0, 25.0))
-    video = actspan.Video("v", segments=instances, labels=("", ""), duration=30.0, subset="test")
-    row = guesses.judge(guesses.GUESSES[name], [video], "test", seed=0)
-    assert 0 < row["AR@100"] < 100
-
-
-def test_plain_windows_are_a_grid() -> None:
-    found = guesses.plain_windows(1.0, np.random.default_rng(0))
-    spans = set(zip(found.start.tolist(), found.end.tolist(), strict=True))
-    assert len(spans) == len(found) == sum(2 * 2**k - 1 for k in range(6))
-    assert {(0, 1), (0, 0.5), (0.25, 0.75), (0.5, 1), (31 / 32, 1)} <= spans
+def test_guesses_are_printed_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    segments, labels = ((3.0, 6.0), (11.0, 25.0)), ("", "")
+    videos = [actspan.Video(part, 30.0, part, segments, labels) for part in ("training", "test")]
+    guesses.print_guesses(videos, "test", draws=2)
+    lines = capsys.readouterr().out.splitlines()
+    names = ["uniform-random", "plain windows", "training lengths"]
+    assert [line[:20].strip() for line in lines] == names
+    assert list(guesses.guesses_of(videos[1:])) == names[:2]
 
 
 @pytest.mark.parametrize(

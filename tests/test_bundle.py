@@ -82,7 +82,7 @@ def test_source_names_files_and_checksums(tmp_path: Path) -> None:
     ("net", "remedy"),
     [
         pytest.param("tem", "no TEM; .*--scores", id="tem"),
-        pytest.param("pem", "no PEM; .*convert TEM PEM", id="pem"),
+        pytest.param("pem", "no PEM; .*convert PEM --out", id="pem"),
     ],
 )
 def test_a_missing_network_is_named(tmp_path: Path, net: str, remedy: str) -> None:

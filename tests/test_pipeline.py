@@ -8,7 +8,7 @@ import pytest
 
 from actspan import BoundaryScores, Bundle, Features, Pipeline
 from actspan.errors import BundleError, ShapeError
-from actspan.pipeline import Job, Outcome, ScoredVideo
+from actspan.pipeline import Job, Outcome, ScoredVideo, StageClock
 from tests.made_up import CHANNELS, write_bundle
 
 
@@ -86,6 +86,38 @@ def test_without_pem_candidates_rank_by_start_times_end(bundle: Bundle) -> None:
     with Pipeline.load(bundle, pem=False) as pipeline:
         best = outcome_of(pipeline, ScoredVideo(scores, 10.0))
     assert best.proposals.score[0] == best.candidates.score[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "warned"),
+    [
+        pytest.param((0.0, 0.0, 0.0), True, id="all flat"),
+        pytest.param((0.049, 0.0, 0.3), True, id="most flat"),
+        pytest.param((0.0, 0.051), False, id="half flat"),
+        pytest.param((0.3, 0.3), False, id="none flat"),
+        pytest.param((), False, id="nothing scored"),
+    ],
+)
+def test_flat_scores_are_counted(values: tuple[float, ...], warned: bool) -> None:
+    output = np.full((len(values), 3, 20), 0.5, np.float32)
+    output[:, 0, 9] = 1.0  # action does not matter
+    output[:, :, [0, 1, -2, -1]] = 0.9  # what TEM's padding makes of the outer cells neither
+    output[:, 2, 10] += np.array(values, np.float32)
+    clock, all_workers = StageClock(), StageClock()
+    clock.look_at(output)
+    all_workers.add(StageClock.of(clock.numbers()))
+    warnings = all_workers.warnings("window")
+    assert bool(warnings) == warned
+    if warned:
+        flat = sum(value < 0.05 for value in values)
+        assert f"flat in {flat} of {len(values)} windows" in warnings[0]
+
+
+def test_features_that_tell_nothing_give_flat_scores(pipeline: Pipeline) -> None:
+    nothing = Features(np.zeros((40, CHANNELS)), 1.0, 1.0)
+    before = pipeline.clock.flat
+    pipeline.propose(nothing)
+    assert pipeline.clock.flat == before + 1
 
 
 def test_output_span_of_the_authors_layout(pipeline: Pipeline) -> None:

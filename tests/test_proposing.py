@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actspan import Run
-from actspan.errors import ActSpanError, BundleError, DatasetError, ResultError
+from actspan.errors import ActSpanError, BundleError, DatasetError, ResultError, alike
 from actspan.proposing import Request, propose_dataset
 from tests.made_up import write_bundle, write_dataset
 
@@ -40,6 +40,19 @@ def test_a_run_holds_everything(request_: Request, tmp_path: Path) -> None:
             assert proposals[row.video].end.max() <= row.seconds
             assert scores.read(row.video).action.shape == (20,)
     assert not [f for f in tmp_path.iterdir() if f.name != "run"]
+
+
+@pytest.mark.parametrize("out", ["run", "alone.json"])
+def test_flat_scores_are_warned_of(request_: Request, out: str, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "set", videos=4)
+    for file in (tmp_path / "set" / "features").iterdir():
+        np.save(file, np.zeros_like(np.load(file)))
+    summary = propose_dataset(replace(request_, dataset=tmp_path / "set", out=tmp_path / out))
+    assert summary.assumptions[-1].startswith("scores are flat in 4 of 4 videos")
+    assert not any(
+        "flat" in line
+        for line in propose_dataset(replace(request_, out=tmp_path / f"other-{out}")).assumptions
+    )
 
 
 def test_result_alone_equals_the_runs(request_: Request, tmp_path: Path) -> None:
@@ -91,6 +104,20 @@ def test_scores_that_are_missing_are_named_or_skipped(request_: Request, tmp_pat
     assert summary.videos == 1
     notes = [p.video for p in summary.problems if not p.is_error]
     assert notes == ["stranger"]
+
+
+def test_scores_of_other_names_are_one_finding(request_: Request, tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "set", videos=4)
+    scores = {f"video{i}_x": np.full((3, 20), 0.5, np.float32) for i in range(4)}
+    np.savez(tmp_path / "scores.npz", **scores)  # type: ignore[arg-type]
+    request = replace(
+        request_, dataset=folder, scores=tmp_path / "scores.npz", out=tmp_path / "out.json"
+    )
+    with pytest.raises(DatasetError) as caught:
+        propose_dataset(request)
+    (kind,) = alike(caught.value.problems)
+    assert len(kind) == 4
+    assert kind[0].problem.startswith("boundary scores are named otherwise than videos")
 
 
 def test_bad_scores_are_all_named_before_work(request_: Request, tmp_path: Path) -> None:

@@ -22,8 +22,17 @@ from actspan import (
     PipelineConfig,
     TemConfig,
     TrainConfig,
+    evaluate_recall,
 )
-from actspan.config import PRESETS, OptimConfig, PemTrainConfig, TemTrainConfig, from_dict, to_dict
+from actspan.config import (
+    PRESETS,
+    OptimConfig,
+    PemTrainConfig,
+    TemTrainConfig,
+    changed,
+    from_dict,
+    to_dict,
+)
 from actspan.errors import ActSpanError, AnnotationError, BundleError, ConfigError
 from actspan.nets.targets import tem_targets
 from actspan.training import train, trainable
@@ -32,7 +41,7 @@ from actspan.training.crop import draw_windows, interpolate
 from actspan.training.loop import Plan, learning_rate
 from actspan.training.samples import Marks, split_videos
 from actspan.training.whole import WholeVideos
-from tests.made_up import write_dataset
+from tests.made_up import edit_annotations, write_dataset
 
 OPTIM = OptimConfig(
     method="adamw", schedule="one-cycle", rate=0.01, batch=2, epochs=3, passes=3, average=0.9
@@ -72,6 +81,74 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 @pytest.fixture(scope="module")
 def bundle(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return train(dataset, tmp_path_factory.mktemp("model") / "bundle", TINY)
+
+
+@pytest.fixture(scope="module")
+def unsplit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight videos that name no subset."""
+    folder = write_dataset(tmp_path_factory.mktemp("data") / "unsplit", videos=8)
+    for i in range(8):
+        edit_annotations(folder, f"video{i}", subset="")
+    return folder
+
+
+def test_the_model_is_judged_beside_guesses(dataset: Dataset, bundle: Bundle) -> None:
+    judged = (bundle.training or {})["judged"]
+    videos = [video for video in dataset if video.subset == "validation"]
+    assert judged["videos"] == len(videos)
+    assert judged["instances"] == sum(len(video.segments) for video in videos)
+    assert list(judged["figures"]) == ["model", "plain windows", "training lengths"]
+    with Pipeline.load(bundle, edge=dataset.edge) as pipeline:
+        found = {video.id: pipeline.propose(dataset.read(video.id)) for video in videos}
+    expected = evaluate_recall(videos, found).summary()
+    assert judged["figures"]["model"] == pytest.approx(expected, abs=0.5)
+    assert "set_apart" not in (bundle.training or {})
+
+
+@pytest.mark.parametrize("kept", [1, 100])
+def test_a_model_that_guesses_beat_is_warned_of(
+    kept: int, dataset: Dataset, tmp_path: Path
+) -> None:
+    report = Collected()
+    config = changed(TINY, {"pipeline": {"soft_nms": {"keep": kept}}}, where="test")
+    judged = (train(dataset, tmp_path / "model", config, report=report).training or {})["judged"]
+    model, *guesses = (row["AUC"] for row in judged["figures"].values())
+    warned = [line for line in report.lines if line.startswith("warning: the model is no better")]
+    assert len(warned) == (model <= max(guesses)) == (kept == 1)
+    assert all("--tem-hidden" in line and f"AUC {model:.1f}" in line for line in warned)
+
+
+def test_judging_that_is_cut_off_is_resumed(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, out, TINY, report=Collected(stop=("judging", 1)))
+    assert not out.exists()
+    again = Collected()
+    bundle = train(dataset, out, TINY, report=again)
+    assert not any(note.startswith("training") for note in again.notes)
+    assert "judged" in (bundle.training or {})
+
+
+def test_videos_that_were_set_apart_are_found_again(unsplit: Path, tmp_path: Path) -> None:
+    dataset = trainable(Dataset.load(unsplit))
+    bundle = train(dataset, tmp_path / "model", TINY, validation_split=0.25)
+    assert len(bundle.set_apart) == 2
+    assert Bundle.load(bundle.path).set_apart == bundle.set_apart
+    found = Dataset.load(unsplit).subset("validation", bundle.set_apart)
+    assert sorted(found.videos.ids) == list(bundle.set_apart)
+    assert found.assumptions[-1] == "validation: the 2 videos that training set apart"
+    with pytest.raises(AnnotationError, match="no video in subset 'validation'"):
+        Dataset.load(unsplit).subset("validation")
+    with pytest.raises(AnnotationError, match="no video in subset 'testing'"):
+        Dataset.load(unsplit).subset("testing", bundle.set_apart)
+
+
+def test_a_subset_of_the_dataset_comes_before_what_was_set_apart(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", videos=8)
+    dataset = Dataset.load(folder)
+    assert dataset.subset("validation", ["video0"]).videos.ids == (
+        dataset.subset("validation").videos.ids
+    )
 
 
 def weights_of(bundle: Bundle) -> dict[str, bytes]:

@@ -23,7 +23,8 @@ from tests.made_up import write_bundle
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
 from actspan.training.labels import collect, labels_of, train_classifier
-from actspan.training.train import trainable
+from actspan.training.train import train, trainable
+from tests.test_training import TINY, Collected
 
 QUICK = ClassifierTrainConfig(hidden=16, steps=150, batch=64, dropout=0.1)
 
@@ -75,6 +76,75 @@ def test_the_same_seed_gives_the_same_weights(
     again = train_classifier(trainable(Dataset.load(folder)), again, QUICK, seed=1)
     for name, weight in trained.weights("classifier").items():
         np.testing.assert_array_equal(weight, again.weights("classifier")[name])
+
+
+def test_a_training_that_is_cut_off_ends_with_the_same_weights(
+    folder: Path, tmp_path: Path
+) -> None:
+    dataset = trainable(Dataset.load(folder))
+    options = {"classifier": QUICK, "seed": 1}
+    whole = train(dataset, tmp_path / "whole", TINY, **options)  # type: ignore[arg-type]
+    out = tmp_path / "cut"
+    for stop in (("training classifier", 50), ("training classifier", 100)):
+        with pytest.raises(KeyboardInterrupt):
+            train(dataset, out, TINY, report=Collected(stop), **options)  # type: ignore[arg-type]
+        assert not out.exists()
+    again = Collected()
+    done = train(dataset, out, TINY, report=again, **options)  # type: ignore[arg-type]
+    assert "continuing: classifier: 100 of 150 steps were done before" in again.lines
+    assert not (tmp_path / "cut.training").exists()
+    for net in ("tem", "pem", "classifier"):
+        for name, weight in whole.weights(net).items():  # type: ignore[arg-type]
+            np.testing.assert_array_equal(weight, done.weights(net)[name])  # type: ignore[arg-type]
+    assert {"classifier.onnx", "tem.onnx", "pem.onnx"} <= set(Bundle.load(out).files)
+
+
+def test_an_unfinished_training_with_other_labels_is_not_continued(
+    folder: Path, tmp_path: Path
+) -> None:
+    dataset, out = trainable(Dataset.load(folder)), tmp_path / "b"
+    stop = Collected(("training classifier", 50))
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, out, TINY, classifier=QUICK, report=stop)
+    renamed = [replace(v, labels=("swim",) * len(v.labels)) for v in dataset]
+    with pytest.raises(ConfigError, match=r"other settings \(classifier\.labels\)"):
+        train(dataset.select(renamed), out, TINY, classifier=QUICK)
+
+
+def test_a_few_steps_are_enough_to_run(folder: Path, tmp_path: Path) -> None:
+    few = ClassifierTrainConfig(hidden=4, steps=10, least_steps=10)
+    bundle = write_bundle(tmp_path / "b", length=30)
+    assert train_classifier(trainable(Dataset.load(folder)), bundle, few).has_classifier
+    with pytest.raises(ConfigError, match="steps must be >= 10"):
+        ClassifierTrainConfig(steps=9)
+
+
+@pytest.mark.parametrize(
+    ("config", "examples", "steps"),
+    [
+        pytest.param(ClassifierTrainConfig(), 30_000, 1500, id="many examples"),
+        pytest.param(ClassifierTrainConfig(), 2560, 600, id="some"),
+        pytest.param(ClassifierTrainConfig(), 10, 200, id="few"),
+        pytest.param(ClassifierTrainConfig.of_epochs(3), 10, 10, id="epochs, few"),
+        pytest.param(ClassifierTrainConfig.of_epochs(3), 256_000, 3000, id="epochs, many"),
+    ],
+)
+def test_steps_depend_on_the_number_of_examples(
+    config: ClassifierTrainConfig, examples: int, steps: int
+) -> None:
+    assert config.steps_for(examples) == steps
+
+
+def test_videos_that_were_set_apart_are_not_learned_from(folder: Path, tmp_path: Path) -> None:
+    dataset = Dataset.load(folder)
+    dataset = trainable(dataset.select(replace(v, subset="") for v in dataset))
+    report = Collected()
+    done = train(
+        dataset, tmp_path / "b", TINY, classifier=QUICK, validation_split=0.25, report=report
+    )
+    assert len(done.set_apart) == 3
+    assert any(note.startswith("proposing 9/9") for note in report.notes)
+    assert set((done.training or {})["classifier"]["accuracy"]) == {"training", "validation"}
 
 
 @pytest.mark.parametrize("out", ["run", "detections.json"])

@@ -29,7 +29,7 @@ Messages say what was wrong, where, and what to do about it.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -98,13 +98,24 @@ class DatasetError(DataError):
     def __init__(self, problems: Sequence[Problem], remedy: str) -> None:
         self.problems = tuple(problems)
         self.remedy = remedy
+        kinds = alike(self.problems)
         lines = [f"{counted(len(self.problems), 'problem')} found. {remedy}"]
-        lines += [
-            f"  {p.video or '-'}: {p.problem} ({p.file}): {p.remedy}" for p in self.problems[:20]
-        ]
-        if len(self.problems) > 20:
-            lines.append(f"  ... and {len(self.problems) - 20} more")
+        for first, *others in kinds[:20]:
+            more = f" and {len(others)} more" if others else ""
+            lines.append(
+                f"  {first.video or '-'}{more}: {first.problem} ({first.file}): {first.remedy}"
+            )
+        if len(kinds) > 20:
+            lines.append(f"  ... and {len(kinds) - 20} kinds of problem more")
         super().__init__("\n".join(lines))
+
+
+def alike(problems: Iterable[Problem]) -> list[list[Problem]]:
+    """Return findings of one kind together: they differ in names and numbers alone."""
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind, []).append(problem)
+    return list(kinds.values())
 
 
 class ModelError(ActSpanError):

@@ -12,10 +12,10 @@ from urllib.parse import quote
 import numpy as np
 
 from actspan.data.annotations import read_annotations, write_annotations
-from actspan.data.annotations.convert import bad_segments, of_subset, with_facts
+from actspan.data.annotations.convert import of_subset, with_facts
 from actspan.data.annotations.writing import FPS, UNLABELLED
-from actspan.data.check import good_segments
 from actspan.data.detections import DETECTIONS_FILE, read_detections
+from actspan.data.instances import faulty_segments, good_segments
 from actspan.data.problems import Problem, stop_on_errors, stop_with_none_left
 from actspan.data.result_document import is_result, result_bytes
 from actspan.data.results import RESULT_FILE, read_result
@@ -138,7 +138,7 @@ def hand_out(request: Handout) -> HandedOut:
         videos = with_facts(videos, read_annotations(known).videos)
     videos = of_subset(videos, request.subset, request.source)
     links = _links(request, videos)
-    problems += [*bad_segments(videos, request.source), *_without_video(videos, links, request)]
+    problems += [*faulty_segments(videos, request.source), *_without_video(videos, links, request)]
     left = videos if links is None else Videos(v for v in videos if v.id in links)
     if not left and not problems:
         raise DataError(f"{request.source}: holds no videos")

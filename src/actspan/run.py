@@ -71,6 +71,12 @@ class Run:
         except ConfigError as error:
             raise ResultError(str(error)) from error
 
+    @property
+    def set_apart(self) -> tuple[str, ...]:
+        """Ids of the videos that the model's training set apart, as no subset said them."""
+        found = self.info.get("bundle", {}).get("set_apart", ())
+        return tuple(map(str, found)) if isinstance(found, list) else ()
+
     def proposals(self) -> dict[str, Proposals]:
         """The answer: proposals of every video, seconds, best first."""
         return read_result(self.path / RESULT)

@@ -223,7 +223,8 @@ class BoundaryScores:
 class Features:
     """Snippet features of one video and where its snippets lie in time.
 
-    Snippet i covers [i * stride, i * stride + length] seconds; the span is n * stride.
+    Snippet i covers [i * stride, i * stride + length] seconds; the span is n * stride, unless
+    `covered` gives it.
 
     Attributes
     ----------
@@ -233,6 +234,8 @@ class Features:
     output_span : float, optional
         Seconds that position 1.0 stands for in results, where that differs from the span
         (the authors' ActivityNet layout).
+    covered : float, optional
+        The span in seconds, where it is not n * stride to the last bit (the authors' layout).
 
     Raises
     ------
@@ -244,6 +247,7 @@ class Features:
     stride: float
     length: float
     output_span: float | None = None
+    covered: float | None = None
 
     def __post_init__(self) -> None:
         values = np.ascontiguousarray(self.values, dtype=np.float32)
@@ -265,12 +269,12 @@ class Features:
         values = self.values[first:last]
         share = len(values) / len(self.values)
         output_span = None if self.output_span is None else self.output_span * share
-        return replace(self, values=values, output_span=output_span)
+        return replace(self, values=values, output_span=output_span, covered=None)
 
     @property
     def span(self) -> float:
         """Seconds that the features cover."""
-        return len(self.values) * self.stride
+        return len(self.values) * self.stride if self.covered is None else self.covered
 
     @property
     def seconds(self) -> float:

@@ -118,7 +118,7 @@ def test_problems_come_together_and_nothing_is_written(tmp_path: Path) -> None:
     assert "2 problems found" in done.stderr
     assert not target.exists()
     done = good(source, target, "--on-error", "skip")
-    assert "went on without 2 of the above" in done.stderr
+    assert "left out: 2 instances (a)" in done.stderr
     assert read_annotations(target).videos[0].segments.tolist() == [[1.0, 2.0]]
 
 
@@ -127,7 +127,7 @@ def test_skipping_is_not_suggested_where_nothing_would_be_left(tmp_path: Path) -
     for options in ([], ["--on-error", "skip"]):
         done = convert(tmp_path / "x.csv", tmp_path / "out.json", *options)
         assert done.exit_code == 1
-        assert "2 problems found. Nothing is left: mend them." in done.stderr
+        assert "2 problems found. Nothing is left: fix the cause." in done.stderr
 
 
 def test_a_folder_gets_annotations_json_and_nothing_is_replaced_unasked(tmp_path: Path) -> None:
@@ -178,3 +178,55 @@ def test_every_option_says_what_it_does() -> None:
     assert "actspan annotate convert" in help_text.partition("Example:")[2]
     options = [p for p in annotate.convert.params if isinstance(p, click.Option)]
     assert all(option.help for option in options)
+
+
+def write_late(folder: Path) -> Path:
+    """A table of a video of 3.5 s with instances that pass its end."""
+    rows = ["video,start,end,label,duration", "a,0,5,x,3.5", "a,0,3.9,x,3.5", "a,4,5.9,x,3.5"]
+    (folder / "late.csv").write_text("\n".join(rows) + "\n")
+    return folder / "late.csv"
+
+
+def test_instances_past_the_end_are_clipped_on_request(tmp_path: Path) -> None:
+    source, target = write_late(tmp_path), tmp_path / "out.json"
+    done = convert(source, target)
+    assert done.exit_code == 1
+    assert "2 problems found" in done.stderr
+    assert not target.exists()
+    done = good(source, target, "--clip")
+    (video,) = read_annotations(target).videos
+    assert video.segments.tolist() == [[0, 3.5], [0, 3.5]]
+    assert "2 instances cut off at the end of the video, passed by up to 1.5 s" in done.stderr
+    assert "1 instance left out: after the end of the video, or before its start (a)" in done.stderr
+    done = good(source, target, "--force", "--on-error", "skip")
+    assert "1 instance ends up to 0.4 s after the video" in done.stderr
+    assert "left out: 2 instances (a)" in done.stderr
+    source.write_text("".join(source.read_text().splitlines(keepends=True)[:2]))
+    done = convert(source, target, "--force")
+    assert done.stderr.startswith(
+        f"a: segment [0, 5]: ends 1.5 s after the video, which lasts 3.5 s ({source}): cut it off "
+        "with actspan annotate convert --clip, or fix the annotation\n"
+    )
+
+
+def test_times_in_another_unit_are_one_line_with_the_options_that_help(tmp_path: Path) -> None:
+    source, target = tmp_path / "x.csv", tmp_path / "out.json"
+    rows = [f"v{i},{250 + i},{1300 + i},x,60" for i in range(200)]
+    source.write_text("\n".join(["video,start,end,label,duration", *rows]))
+    done = convert(source, target)
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert "times look like frames: 200 of 200 instances" in line
+    done = good(source, target, *line.partition("pass ")[2].split())
+    assert "times were frames, and are seconds now" in done.stderr
+    assert read_annotations(target).videos[0].segments.tolist() == [[10, 52]]
+    done = convert(source, target, "--force", "--times", "frames")
+    assert "nothing says the frame rate" in done.stderr
+    good(source, target, "--force", "--times", "milliseconds")
+
+
+def test_forms_with_times_of_their_own_take_no_unit(tmp_path: Path) -> None:
+    (tmp_path / "a.vtt").write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nx\n")
+    done = convert(tmp_path / "a.vtt", tmp_path / "out.json", "--times", "frames", "--fps", "25")
+    assert done.exit_code == 1
+    assert "vtt says itself what its times are" in done.stderr

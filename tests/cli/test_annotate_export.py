@@ -181,7 +181,7 @@ def test_videos_that_are_not_there(result: Path, videos: Path, tmp_path: Path) -
     arguments = (result, tmp_path / "out", "--to", "elan", "--videos", videos)
     assert "no video of this name" in bad(*arguments)
     assert not (tmp_path / "out").exists()
-    assert "went on without 1" in good(*arguments, "--on-error", "skip").stderr
+    assert "left out: 1 " in good(*arguments, "--on-error", "skip").stderr
     assert [f.name for f in (tmp_path / "out").iterdir()] == ["other.eaf"]
 
 
@@ -227,7 +227,7 @@ def test_annotations_have_no_scores(tmp_path: Path) -> None:
             '"segment": [0, 1]}]}}',
             "label",
         ),
-        ('{"results": {"a": [{"score": 1, "segment": [2, 1]}]}}', "without length"),
+        ('{"results": {"a": [{"score": 1, "segment": [2, 1]}]}}', "ends before it starts"),
     ],
     ids=["empty", "entry", "cut", "half-labelled", "backwards"],
 )

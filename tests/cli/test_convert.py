@@ -62,15 +62,31 @@ def test_one_network_alone(
     assert answer["bundle"] == str(tmp_path / "b")
 
 
-def test_a_bundle_is_replaced_by_force_only(tmp_path: Path, tem: Path, pem: Path) -> None:
+def test_a_network_is_added_and_replaced_by_force_only(
+    tmp_path: Path, tem: Path, pem: Path
+) -> None:
     out = tmp_path / "b"
     assert actspan(tem, "--out", out).exit_code == 0
-    refused = actspan(pem, "--out", out)
+    added = actspan(pem, "--out", out, "--length", 50)
+    assert added.exit_code == 0
+    assert "note: --length is not used" in added.stderr
+    bundle = Bundle.load(out)
+    assert bundle.nets == {"tem", "pem"}
+    assert bundle.config.tem == TemConfig(channels=5, hidden=4, length=100)
+    refused = actspan(tem, "--out", out)
     assert refused.exit_code == 1
-    assert "there is a bundle already" in refused.stderr
-    assert Bundle.load(out).has_tem
-    assert actspan(pem, "--out", out, "--force").exit_code == 0
-    assert not Bundle.load(out).has_tem
+    assert "there is a bundle already, with a TEM" in refused.stderr
+    assert actspan(tem, "--out", out, "--force", "--length", 50).exit_code == 0
+    bundle = Bundle.load(out)
+    assert bundle.nets == {"tem", "pem"}
+    assert bundle.config.tem == TemConfig(channels=5, hidden=4, length=50)
+
+
+def test_ignored_entries_are_noted(tmp_path: Path, tem: Path) -> None:
+    result = actspan(tem, "--out", tmp_path / "b", "--json")
+    assert "note: tem.pth.tar: ignored entries: epoch\n" in result.stderr
+    (network,) = json.loads(result.stdout)["networks"]
+    assert network["notes"] == ["tem.pth.tar: ignored entries: epoch"]
 
 
 def test_failures_are_one_line(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,23 @@ def test_json(folder: Path) -> None:
     assert answer["extra"] == ["stranger"]
     assert (answer["videos"], answer["instances"], answer["proposals"]) == (8, 8, 2)
     assert len(answer["curve"]["average_recall"]) == 100
+
+
+def test_notes_are_printed_once(folder: Path) -> None:
+    segments = np.array([[0.0, 10.0], [0.0, 10.0]])
+    videos = [Video("video_0", 60.0, "validation", segments, ("x", "x"))]
+    write_annotations(folder / "annotations.json", videos)
+    (folder / "blocked.txt").write_text("typo\n")
+    options = ("--ground-truth", folder, "--blocked", folder / "blocked.txt", "--json")
+    done = run(folder, *options, "--protocol", "thumos14")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("note: 1 duplicate instance left out, in 1 video") == 1
+    assert "note: 1 of 1 blocked video not in the ground truth: typo" in done.stderr
+    assert json.loads(done.stdout)["notes"] == [
+        "1 of 1 blocked video not in the ground truth: typo"
+    ]
+    assert json.loads(done.stdout)["instances"] == 1
+    assert json.loads(run(folder, *options).stdout)["instances"] == 2
 
 
 def test_larger_budget_and_blocked_videos(folder: Path) -> None:
@@ -121,3 +139,30 @@ def test_help_shows_an_example_and_starts_light() -> None:
     code = "import sys, actspan.cli.evaluate; print('numba' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_times_in_frames_are_refused(folder: Path) -> None:
+    frames = Video("video_0", 60.0, "validation", [[250.0, 500.0], [600.0, 1400.0]], ("x", "x"))
+    write_annotations(folder / "frames.json", [frames])
+    for options in ([], ["--task", "detection"]):
+        done = run(folder / "result.json", "--ground-truth", folder / "frames.json", *options)
+        assert done.exit_code == 1
+        (line,) = done.stderr.splitlines()
+        assert "times look like frames: 2 of 2 instances end after their video" in line
+        assert line.endswith("--times frames --fps 25")
+    words = shlex.split(line.partition("Convert them: actspan ")[2])
+    assert CliRunner().invoke(main, words).exit_code == 0
+    done = run(folder / "result.json", "--ground-truth", folder / "frames-seconds.json")
+    assert done.exit_code == 0, done.output
+
+
+def test_instances_that_nothing_can_find_count_and_are_named(folder: Path) -> None:
+    segments = [[0.0, 10.0], [3.0, 3.0], [70.0, 80.0], [50.0, 62.0]]
+    write_annotations(
+        folder / "truth.json", [Video("video_0", 60.0, "validation", segments, ("x",) * 4)]
+    )
+    done = run(folder / "result.json", "--ground-truth", folder / "truth.json")
+    assert done.exit_code == 0, done.output
+    assert "1 videos, 4 instances" in done.stdout
+    note = "2 instances without length or after the end of the video (video_0); counted as missed"
+    assert note in done.stderr

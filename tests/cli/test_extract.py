@@ -67,3 +67,13 @@ def test_bad_settings_exit_with_1(options: list[str], line: list[str], tmp_path:
     assert done.exit_code == 1
     assert "error: " in done.output
     assert not (tmp_path / "out").exists()
+
+
+def test_times_in_frames_are_refused_before_work(line: list[str], tmp_path: Path) -> None:
+    entry = {"annotations": [{"segment": [10, 24], "label": "x"}]}
+    (tmp_path / "annotations.json").write_text(json.dumps({"database": {"a": entry}}))
+    out = tmp_path / "out"
+    done = CliRunner().invoke(main, ["extract", str(tmp_path), *line[2:], "--out", str(out)])
+    assert done.exit_code == 1
+    assert "times look like frames: 1 of 1 instance end after their video" in done.output
+    assert not out.exists()

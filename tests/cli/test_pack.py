@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actspan.cli import main
-from tests.made_up import CHANNELS, write_dataset
+from tests.made_up import CHANNELS, edit_annotations, write_bundle, write_dataset
 
 
 def actspan(*arguments: object) -> Result:
@@ -70,3 +70,38 @@ def test_a_store_is_not_replaced_unasked(folder: Path, tmp_path: Path) -> None:
 )
 def test_bad_usage_exits_with_2(folder: Path, options: list[str]) -> None:
     assert actspan("pack", folder, *options).exit_code == 2
+
+
+def test_faults_of_annotations_do_not_stop_it_nor_what_uses_the_store(
+    folder: Path, tmp_path: Path
+) -> None:
+    for i in range(3):
+        edit_annotations(folder, f"video{i}", annotations=[{"segment": [2, 2], "label": "x"}])
+    model = write_bundle(tmp_path / "model").path
+    done = actspan("pack", folder, "--out", tmp_path / "store")
+    assert done.exit_code == 0, done.output
+    note = "3 annotation faults: video video0: segment [2, 2]: zero length; annotations are not"
+    assert note in done.stderr
+    assert "left out" not in done.stderr
+    for place in (folder, tmp_path / "store"):
+        out = tmp_path / f"run-{place.name}"
+        done = actspan("propose", "--model", model, "--dataset", place, "--out", out)
+        assert done.exit_code == 0, done.output
+        assert note in done.stderr
+        assert "4 videos" in done.stderr
+
+
+def test_what_packing_left_out_stops_nothing_later(folder: Path, tmp_path: Path) -> None:
+    (folder / "features" / "video0.npy").write_bytes(b"")
+    (folder / "features" / "video1.npy").unlink()
+    model = write_bundle(tmp_path / "model").path
+    packed = actspan("pack", folder, "--out", tmp_path / "store", "--on-error", "skip")
+    assert packed.exit_code == 0, packed.output
+    assert "left out: 2 videos (video0, video1)" in packed.stderr
+    run = ("--model", model, "--dataset", tmp_path / "store", "--out", tmp_path / "run")
+    done = actspan("propose", *run, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["notes"] == [
+        ["video0", "left out when the dataset was packed: the file is empty"],
+        ["video1", "left out when the dataset was packed: no features"],
+    ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from actspan import Bundle
 from actspan.cli import main
-from tests.made_up import edit_annotations, write_dataset
+from tests.made_up import edit_annotations, write_annotations, write_dataset
 
 SMALL = ("--epochs", 2, "--length", 20, "--tem-hidden", 8, "--pem-hidden", 8)
 
@@ -42,6 +44,41 @@ def test_trains_and_says_what_next(dataset: Path, tmp_path: Path) -> None:
     assert (bundle.config.tem.length, bundle.config.tem.hidden) == (20, 8)
     assert bundle.config.tem.channels == 6
     assert bundle.config.pem.hidden == 8
+
+
+def test_the_end_shows_the_model_beside_guesses(dataset: Path, tmp_path: Path) -> None:
+    done = run("--dataset", dataset, "--out", tmp_path / "model", *SMALL)
+    assert done.exit_code == 0, done.output
+    for row in ("of the validation part", "model", "plain windows", "training lengths", "AUC"):
+        assert row in done.stdout
+
+
+def test_the_videos_set_apart_are_proposed_for_and_evaluated(dataset: Path, tmp_path: Path) -> None:
+    for i in range(6):
+        edit_annotations(dataset, f"video{i}", subset="training")
+    model, out = tmp_path / "model", tmp_path / "run"
+    split = ("--validation-split", 0.34)
+    assert run("--dataset", dataset, "--out", model, *split, *SMALL).exit_code == 0
+    options = ["--model", model, "--dataset", dataset, "--subset", "validation", "--out", out]
+    done = CliRunner().invoke(main, ["propose", *map(str, options)])
+    assert done.exit_code == 0, done.output
+    assert "note: validation: the 2 videos that training set apart" in done.stderr
+    done = CliRunner().invoke(
+        main, ["evaluate", str(out), "--ground-truth", str(dataset), "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "note: validation: the 2 videos that training set apart" in done.stderr
+    found = json.loads(done.stdout)
+    assert (found["videos"], found["missing"], found["extra"]) == (2, [], [])
+
+
+def test_epochs_reach_the_classifier(dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    done = run("--dataset", dataset, "--out", out, "--classifier", *SMALL)
+    assert done.exit_code == 0, done.output
+    assert "annotated instances that get their own label" in done.stdout
+    record = (Bundle.load(out).training or {})["classifier"]
+    assert record["config"]["passes"] == 2
 
 
 def test_json_and_a_settings_file(dataset: Path, tmp_path: Path) -> None:
@@ -107,3 +144,52 @@ def test_no_training_part_is_said(dataset: Path, tmp_path: Path) -> None:
 def test_impossible_split_is_a_usage_error(dataset: Path, tmp_path: Path) -> None:
     arguments = ("--dataset", dataset, "--out", tmp_path / "model", "--validation-split", 1)
     assert run(*arguments).exit_code == 2
+
+
+def edit_segments(folder: Path, change: Callable[[list[float]], list[float]]) -> None:
+    document = json.loads((folder / "annotations.json").read_text())
+    for entry in document["database"].values():
+        for annotation in entry["annotations"]:
+            annotation["segment"] = change(annotation["segment"])
+    write_annotations(folder, document["database"])
+
+
+def test_bad_instances_are_left_out_and_counted_at_the_end(dataset: Path, tmp_path: Path) -> None:
+    entry = json.loads((dataset / "annotations.json").read_text())["database"]["video0"]
+    bad = [{"segment": [2.0, 2.0], "label": "act"}] * 2
+    edit_annotations(dataset, "video0", annotations=[*entry["annotations"], *bad])
+    edit_annotations(dataset, "video3", subset="testing")
+    done = run("--dataset", dataset, "--out", tmp_path / "model", *SMALL)
+    assert done.exit_code == 0, done.output
+    lines = done.stderr.splitlines()
+    assert any("video0 and 1 other: segment [2, 2]: zero length" in line for line in lines)
+    assert "left out: 2 instances (video0)" in lines
+    assert "note: videos that are not used in training: 1 of subset 'testing'" in lines
+
+
+@pytest.mark.parametrize("with_durations", [True, False])
+def test_times_in_frames_are_refused_in_a_line_whose_advice_works(
+    dataset: Path, tmp_path: Path, with_durations: bool
+) -> None:
+    edit_segments(dataset, lambda pair: [25 * x for x in pair])
+    if not with_durations:
+        for i in range(6):
+            edit_annotations(dataset, f"video{i}", duration=None)
+    command = ("--dataset", dataset, "--out", tmp_path / "model", *SMALL)
+    done = run(*command)
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert "times look like frames" in line
+    words = shlex.split(line.partition("Convert them: actspan ")[2])
+    converted = CliRunner().invoke(main, words)
+    assert converted.exit_code == 0, converted.output
+    assert run(*command).exit_code == 0
+
+
+def test_no_good_instance_is_said_with_the_fault(dataset: Path, tmp_path: Path) -> None:
+    edit_segments(dataset, lambda pair: pair[::-1])
+    for options in ([], ["--on-error", "skip"]):
+        done = run("--dataset", dataset, "--out", tmp_path / "model", *SMALL, *options)
+        assert done.exit_code == 1
+        assert "ends before it starts" in " ".join(done.stderr.split())
+        assert "Annotate the actions" not in done.stderr

@@ -56,8 +56,9 @@ class Interrupted:
                 raise ActSpanError("cut off")
             yield number
 
-    def shares(self) -> Any:
-        return self._engine.shares()
+    @property
+    def clock(self) -> Any:
+        return self._engine.clock
 
 
 @pytest.mark.parametrize("first", ["here", "ray"])

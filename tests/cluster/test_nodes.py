@@ -62,8 +62,9 @@ class Removing:
                 self._remove()
             yield number
 
-    def shares(self) -> Any:
-        return self._engine.shares()
+    @property
+    def clock(self) -> Any:
+        return self._engine.clock
 
 
 def test_a_node_that_goes_changes_nothing(nodes: Any, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from actspan import Dataset
 from actspan.data.check import check_dataset
+from actspan.data.problems import Loss, left_out
 from actspan.errors import AnnotationError, ConfigError, DataError, DatasetError, FeatureError
 from tests.made_up import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
 
@@ -91,13 +92,29 @@ def test_all_problems_are_reported_together(folder: Path) -> None:
     assert found["stranger"] == "features without annotation"
     assert found["video1"] == "1 value NaN or infinite"
     assert found["video2"].startswith("5 channels, 6 expected")
-    reported = [problem for video, problem in findings(folder) if video == "video3"]
-    assert any("damaged or truncated" in problem for problem in reported)
-    assert [p for p in reported if p.startswith("segment")] == [
+    assert "damaged or truncated" in found["video3"]
+
+
+def test_bad_instances_are_left_out_of_training_and_noted_elsewhere(folder: Path) -> None:
+    segments = ([2, 2], [5, 4], [3, 99], [12, 13], [-1, 2], [1, 2], [9.5, 10.5])
+    annotations = [{"segment": segment, "label": "x"} for segment in segments]
+    edit_annotations(folder, "video3", duration=10.0, annotations=annotations)
+    trained = check_dataset(Dataset.load(folder), learns=True)
+    assert trained["video3"].segments.tolist() == [[1, 2], [9.5, 10.5]]
+    assert [p.problem for p in trained.problems if p.loss is Loss.SEGMENT] == [
         "segment [2, 2]: zero length",
         "segment [5, 4]: ends before it starts",
-        "segment [3, 99]: outside the video, which lasts 10 s",
+        "segment [3, 99]: ends 89 s after the video, which lasts 10 s",
+        "segment [12, 13]: starts 2 s after the end of the video, 10 s",
+        "segment [-1, 2]: starts 1 s before the video",
     ]
+    assert left_out(trained.problems) == "left out: 5 instances (video3)"
+    assert any("1 instance ends up to 0.5 s after" in note for note in trained.assumptions)
+    noted = check_dataset(Dataset.load(folder))
+    assert not any(p.is_error for p in noted.problems)
+    about = [p.problem for p in noted.problems if "fault" in p.problem]
+    assert about[0] == "1 annotation fault: video video3: segment [2, 2]: zero length"
+    assert len(about) == 5  # one per kind
 
 
 def test_skip_goes_on_without_what_is_bad(folder: Path) -> None:
@@ -105,7 +122,7 @@ def test_skip_goes_on_without_what_is_bad(folder: Path) -> None:
     edit_annotations(
         folder, "video1", annotations=[{"segment": [2, 2]}, {"segment": [1, 2], "label": "good"}]
     )
-    dataset = check_dataset(Dataset.load(folder), on_error="skip")
+    dataset = check_dataset(Dataset.load(folder), on_error="skip", learns=True)
     assert [v.id for v in dataset] == ["video1", "video2", "video3"]
     assert dataset["video1"].labels == ("good",)
     assert {p.video for p in dataset.problems} == {"video0", "video1"}
@@ -119,12 +136,13 @@ def test_nothing_left_is_an_error_even_when_skipping(folder: Path) -> None:
 
 def test_nothing_left_does_not_advise_to_skip(folder: Path) -> None:
     for file in (folder / "features").iterdir():
-        np.save(file, np.zeros((9, 5), np.float32))
-    with pytest.raises(DatasetError, match="leaving out 4 of 4 videos") as caught:
-        check_dataset(Dataset.load(folder), on_error="skip")
-    assert "--on-error" not in caught.value.remedy
-    assert all("transpose" not in p.remedy for p in caught.value.problems)
-    assert caught.value.problems[0].file == str(features_of(folder))
+        np.save(file, np.full((9, CHANNELS), np.nan, np.float32))
+    for on_error in ("fail", "skip"):
+        with pytest.raises(DatasetError) as caught:
+            check_dataset(Dataset.load(folder), on_error=on_error)
+        assert "--on-error" not in caught.value.remedy
+        assert caught.value.problems[0].file == str(features_of(folder))
+    assert "leaving out 4 of 4 videos" in caught.value.remedy
 
 
 def test_a_bad_entry_is_one_problem(folder: Path) -> None:
@@ -186,8 +204,15 @@ def test_frames_without_a_rate_are_a_problem(folder: Path) -> None:
 def test_a_wrong_stride_is_noted(folder: Path) -> None:
     (folder / "dataset.toml").write_text("[features]\nchannels = 6\nstride_seconds = 2.0\n")
     dataset = check_dataset(Dataset.load(folder))
-    assert all("check the stride" in p.remedy and not p.is_error for p in dataset.problems)
-    assert len(dataset.problems) == 4
+    (note,) = dataset.problems
+    assert not note.is_error
+    assert note.problem == "features cover 4 times the length of the video, in 4 of 4 videos"
+    assert note.remedy == "stride_seconds = 0.5 in dataset.toml would fit"
+    edit_annotations(folder, "video0", duration=300.0)
+    edit_annotations(folder, "video1", duration=250.0)
+    dataset = check_dataset(Dataset.load(folder))
+    assert [p.video for p in dataset.problems] == ["video0", "video1", "video2", "video3"]
+    assert "of 250.0 s" in dataset.problems[1].problem
 
 
 def test_features_alone_are_a_dataset(folder: Path) -> None:

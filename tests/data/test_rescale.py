@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actspan import Features, rescale_features
+from actspan import Features, Video, rescale_features
+from actspan.config import FeatureSpec
 from actspan.data.rescale import fit_to_cells, rescale_features_plain
+from actspan.data.timebase import snippet_grid
 from actspan.errors import ConfigError, ShapeError
+
+ON_A_BORDER = (2, 5, 10, 25, 50)  # snippets whose outer centres lie on borders of 100 cells
 
 
 def test_equals_the_published_rescaling(golden: Path) -> None:
@@ -19,6 +24,69 @@ def test_equals_the_published_rescaling(golden: Path) -> None:
                 ours = rescale_features(archive[name], 100, stride=16 / 30, edge="zero")
                 expected = archive[name.replace("in_", "out_")]
                 np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6)
+
+
+def published_rescaling(
+    values: np.ndarray, frames: int, seconds: float, T: int = 100
+) -> np.ndarray:
+    """Rescale features of 16 frames a snippet, in the published float operations one by one."""
+    n = len(values)
+    corrected_second = float(16 * n) / frames * seconds
+    step = 16 / (float(frames) / seconds)
+    centres = [step / 2 + i * step for i in range(n)]
+    cells = []
+    for t in range(T):
+        low = max(centres[0] + 0.0001, 1.0 / T * t * corrected_second)
+        high = min(centres[-1] - 0.0001, 1.0 / T * (t + 1) * corrected_second)
+        if high < centres[0] or low > centres[-1]:
+            cells.append(np.zeros(values.shape[1]))
+            continue
+        points = [low + (high - low) / 2 * k for k in range(3)]
+        columns = [np.interp(points, centres, column).mean() for column in values.T]
+        cells.append(np.array(columns))
+    return np.array(cells)
+
+
+def in_the_authors_layout(values: np.ndarray, frames: int, seconds: float) -> Features:
+    video = Video("a", seconds, frames=frames, feature_frames=16 * len(values))
+    return Features(values, *snippet_grid(video, FeatureSpec(), len(values)))
+
+
+def assert_as_published(n: int, frames: int, seconds: float) -> None:
+    values = np.random.default_rng(n).uniform(1, 2, (n, 2)).astype(np.float32)
+    ours = fit_to_cells(in_the_authors_layout(values, frames, seconds), 100, "zero")
+    expected = published_rescaling(values, frames, seconds)
+    np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-6, err_msg=f"{n=} {frames=}")
+
+
+@given(
+    n=st.sampled_from(ON_A_BORDER),
+    more=st.integers(0, 15),
+    fps=st.sampled_from([24.0, 25.0, 29.97, 30.0]),
+    wobble=st.floats(0.9, 1.1),
+)
+def test_cells_whose_border_meets_an_outer_centre_are_as_published(
+    n: int, more: int, fps: float, wobble: float
+) -> None:
+    frames = 16 * n + more
+    assert_as_published(n, frames, frames / fps * wobble)
+
+
+def test_short_videos_of_activitynet_are_rescaled_as_published(data: Path) -> None:
+    file = data / "activitynet" / "anet_anno_action.json"
+    videos = json.loads(file.read_bytes()).values()
+    on_a_border = [v for v in videos if v["feature_frame"] // 16 in ON_A_BORDER]
+    assert len(on_a_border) == 160
+    for video in on_a_border:
+        n = video["feature_frame"] // 16
+        assert_as_published(n, video["duration_frame"], video["duration_second"])
+
+
+def test_a_part_of_a_video_covers_its_own_snippets() -> None:
+    whole = in_the_authors_layout(np.ones((10, 2)), 170, 7.3)
+    assert whole.span == 160 / 170 * 7.3
+    assert whole.rows(0, 10).span == whole.span
+    assert whole.rows(2, 5).span == 3 * whole.stride
 
 
 @given(
@@ -70,6 +138,11 @@ def test_features_on_the_grid_already_pass_as_they_are() -> None:
 def test_bad_input_is_refused(values: np.ndarray, length: int, stride: float) -> None:
     with pytest.raises(ShapeError):
         rescale_features(values, length, stride=stride)
+
+
+def test_a_span_that_is_not_positive_is_refused() -> None:
+    with pytest.raises(ShapeError, match=r"span 0\.0 must be positive"):
+        rescale_features(np.ones((3, 3)), span=0.0)
 
 
 def test_unknown_edge_is_refused() -> None:

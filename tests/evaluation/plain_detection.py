@@ -64,7 +64,7 @@ def _right(rows: list, name: str, threshold: float) -> list[bool]:
             for number, (start, end, label) in enumerate(video.instances())
             if label == name and (video.id, number) not in taken
         ]
-        best = max(free, key=lambda pair: pair[0], default=(0.0, -1))
+        best = max(free, default=(0.0, -1))  # of equal overlaps the later instance
         is_right = best[0] >= threshold
         if is_right:
             taken.add((video.id, best[1]))

@@ -12,10 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Proposals, Video
+from actspan.data.annotations import Annotations
 from actspan.data.detections import Detections, write_detections
+from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, ConfigError, ResultError
 from actspan.evaluation.detection import DetectionResult, evaluate_detection
-from actspan.evaluation.protocols import parse_thresholds
+from actspan.evaluation.protocols import drop_duplicates, parse_thresholds
 from tests.evaluation.plain_detection import plain_average_precision, plain_detection
 
 THRESHOLDS = np.linspace(0.3, 0.95, 14)
@@ -129,6 +131,15 @@ def test_a_detection_falls_back_on_an_instance_that_is_free() -> None:
     assert result.average_precision[:, 0].tolist() == [1.0, 0.5]
 
 
+def test_of_instances_that_are_overlapped_equally_the_later_is_taken() -> None:
+    # the first detection overlaps both instances by 1/3; what is left for the second decides
+    truth = video("a", (0, 10, "x"), (10, 20, "x"))
+    first = (5, 15, 0.9, "x")
+    for second, expected in (((0, 10, 0.8, "x"), 1.0), ((10, 20, 0.8, "x"), 0.5)):
+        found = {"a": detections(first, second)}
+        assert evaluate_detection([truth], found, tiou=[0.3]).average_map == expected
+
+
 def test_ignored_stretches_forgive_what_finds_nothing() -> None:
     truth = video("a", (0, 10, "x"), ignored=np.array([[50.0, 60.0]]))
     found = {"a": detections((52, 70, 0.9, "x"), (0, 10, 0.8, "x"))}
@@ -191,6 +202,39 @@ def test_published_evaluation_gives_the_same_on_a_worked_example() -> None:
     truth = video("a", *((s, e, "x") for (s, e, *_), hit in zip(rows, right, strict=True) if hit))
     result = evaluate_detection([truth], {"a": detections(*rows)}, tiou=[0.5])
     assert result.average_map == pytest.approx((1 + 2 / 3 + 3 / 5) / 3)
+
+
+@pytest.mark.parametrize(
+    ("instances", "left"),
+    [
+        pytest.param([(0, 10, "x"), (0, 10, "x")], [0], id="equal"),
+        pytest.param([(0, 10, "x"), (0.0009, 10.0009, "x")], [0], id="within a millisecond"),
+        pytest.param([(0, 10, "x"), (0.002, 10, "x")], [0, 1], id="start apart"),
+        pytest.param([(0, 10, "x"), (0, 10.002, "x")], [0, 1], id="end apart"),
+        pytest.param([(0, 10, "x"), (0, 10, "y")], [0, 1], id="other label"),
+        # the second is dropped, so the third is compared with the first alone
+        pytest.param(
+            [(0, 9, "x"), (0.0008, 9, "x"), (0.0016, 9, "x")], [0, 2], id="chain of close ones"
+        ),
+    ],
+)
+def test_duplicates_are_dropped(instances: list[tuple[float, float, str]], left: list[int]) -> None:
+    videos = Videos([video("a", *instances), video("b", *instances, subset="training")])
+    found, note = drop_duplicates(Annotations(Path("a.json"), "activitynet", videos), "Validation")
+    for each in found.videos:
+        expected = np.array([instances[i][:2] for i in left])
+        np.testing.assert_array_equal(each.segments, expected)
+        assert each.labels == tuple(instances[i][2] for i in left)
+    dropped = len(instances) - len(left)
+    assert note == (f"{dropped} duplicate instance left out, in 1 video" if dropped else "")
+
+
+@pytest.mark.parametrize("prefixes", [("", "v_"), ("v_", ""), ("v_", "v_"), ("", "")])
+def test_a_prefix_makes_no_difference_on_either_side(prefixes: tuple[str, str]) -> None:
+    truth, given = prefixes
+    found = {f"{given}a": detections((0, 10, 0.9, "x"))}
+    result = evaluate_detection([video(f"{truth}a", (0, 10, "x"))], found)
+    assert (result.average_map, result.missing, result.extra) == (1.0, (), ())
 
 
 @pytest.mark.parametrize(

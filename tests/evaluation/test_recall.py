@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Proposals, RecallResult, Video, evaluate_recall
+from actspan.data.detections import Detections
 from actspan.data.results import write_result
 from actspan.errors import (
     AnnotationError,
@@ -23,6 +24,7 @@ from actspan.errors import (
     DatasetError,
     ResultError,
 )
+from actspan.evaluation.detection import evaluate_detection
 from actspan.evaluation.plain import plain_recall
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
@@ -177,6 +179,89 @@ def test_missing_and_extra_videos_are_reported() -> None:
     assert_same(result, evaluate_recall(videos, {"found": found["v_found"]}))
 
 
+@pytest.mark.parametrize("prefixes", [("", "v_"), ("v_", ""), ("v_", "v_")])
+def test_a_prefix_makes_no_difference_on_either_side(
+    prefixes: tuple[str, str], tmp_path: Path
+) -> None:
+    truth, given = prefixes
+    videos = [video(f"{truth}a", (0, 10)), video(f"{truth}b", (0, 10))]
+    found = {f"{given}a": proposals((0, 10, 1.0))}
+    write_result(tmp_path / "result.json", found)
+    for source in (found, tmp_path / "result.json"):
+        result = evaluate_recall(videos, source, blocked=["v_b"])
+        assert (result.videos, result.missing, result.extra) == (1, (), ())
+
+
+def test_an_id_that_begins_with_v_is_another_video_where_both_are_there() -> None:
+    videos = [video("a", (0, 10)), video("v_a", (20, 30))]
+    found = {"a": proposals((0, 10, 1.0)), "v_a": proposals((20, 30, 1.0))}
+    assert evaluate_recall(videos, found).at(100) == 100.0
+
+
+def test_one_video_with_and_without_the_prefix_is_refused() -> None:
+    found = {"a": proposals((0, 10, 1.0)), "v_a": proposals((0, 10, 1.0))}
+    with pytest.raises(ResultError, match="with and without 'v_' for a: keep one"):
+        evaluate_recall([video("a", (0, 10))], found)
+
+
+@pytest.mark.parametrize(
+    ("options", "note"),
+    [
+        pytest.param({}, "1 of 2 videos without instances, not evaluated", id="no instances"),
+        pytest.param(
+            {"blocked": ["v_b", "c", "typo"]},
+            "2 of 3 blocked videos not in the ground truth: c, typo",
+            id="blocked",
+        ),
+        pytest.param(
+            {"max_proposals": 1},
+            "2 of 4 proposals not used: at most 1 per video on average are (--max-proposals)",
+            id="budget",
+        ),
+    ],
+)
+def test_what_is_not_used_is_noted(options: dict[str, Any], note: str) -> None:
+    videos = [video("a", (0, 10)), video("b", subset="validation"), video("d", (0, 10))]
+    if "max_proposals" not in options:
+        videos = videos[:2]
+    rows = proposals(*((0, 10 - i, 1 - i / 10) for i in range(4)))
+    found = {"a": rows} if len(videos) == 2 else {"a": rows[:2], "d": rows[:2]}
+    assert note in evaluate_recall(videos, found, **options).notes
+
+
+@pytest.mark.parametrize(
+    ("rows", "notes"),
+    [
+        pytest.param([(0, 10, 1), (90, 120, 1)], [], id="good"),
+        pytest.param(
+            [(0, 10, 1), (8, 2, 1)],
+            ["1 of 2 results end before they start: they match nothing"],
+            id="turned round",
+        ),
+        pytest.param(
+            [(0, 10, 1), (0, 9, 1), (100, 120, 1)],
+            ["1 of 3 results start after the end of their video: they match nothing"],
+            id="beyond the end",
+        ),
+        pytest.param(
+            [(0, 250, 1), (500, 750, 1), (750, 1000, 1)],
+            [
+                "2 of 3 results start after the end of their video: they match nothing; "
+                "are their times frames?"
+            ],
+            id="frames",
+        ),
+    ],
+)
+def test_results_that_match_nothing_are_counted(
+    rows: list[tuple[float, float, float]], notes: list[str]
+) -> None:
+    videos, found = [video("a", (0, 10))], proposals(*rows)
+    assert list(evaluate_recall(videos, {"a": found}).notes) == notes
+    labelled = {"a": Detections.of(found, ["x"] * len(rows))}
+    assert list(evaluate_detection(videos, labelled).notes) == notes
+
+
 def test_every_subset() -> None:
     videos = [video("a", (0, 10)), video("b", (0, 10), subset="training")]
     assert evaluate_recall(videos, {"a": proposals((0, 10, 1))}, subset=None).videos == 2
@@ -314,3 +399,19 @@ def test_it_loads_no_compiler() -> None:
 def test_a_segment_that_is_no_number_hides_no_other() -> None:
     found = {"a": proposals((float("nan"), 9, 0.9), (0, 9, 0.5))}
     assert evaluate_recall([video("a", (0, 9))], found).recall[:, -1].all()
+
+
+@pytest.mark.parametrize(("factor", "notes"), [(1, 0), (2, 0), (25, 1)])
+def test_times_that_do_not_fit_the_proposals_are_noted(factor: int, notes: int) -> None:
+    truth = [
+        Video(name, np.nan, "validation", segments=[[factor * 10, factor * 50]], labels=("x",))
+        for name in ("a", "b", "c")
+    ]
+    found = {
+        "none": Proposals.empty(),
+        "c": Proposals([3, 10], [60, 20], [0.5, 0.9]),
+        "a": Proposals([3], [60], [0.5]),
+        "last": Proposals.empty(),
+    }
+    result = evaluate_recall(truth, found)
+    assert sum("may not be seconds" in note for note in result.notes) == notes

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gzip
 import io
 import os
 import pickle
@@ -15,8 +16,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
-from actspan import PemConfig, TemConfig
+from actspan import Bundle, PemConfig, TemConfig
 from actspan.errors import BundleError, CheckpointError
 from actspan.nets.foreign import convert_checkpoints, read_checkpoint
 from actspan.nets.pem import Pem
@@ -82,6 +84,128 @@ def test_every_form_is_read(
     for name, array in checkpoint.weights.items():
         np.testing.assert_array_equal(array, state[name].numpy())
     assert checkpoint.parameters == sum(t.numel() for t in state.values())
+
+
+def behind(prefix: str) -> Callable[[State], State]:
+    return lambda state: {prefix + name: tensor for name, tensor in state.items()}
+
+
+def trained(state: State) -> State:
+    optimizer = {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 0.1}]}
+    return {
+        "epoch": 3,
+        "model_state_dict": state,
+        "optimizer": optimizer,
+        "loss": torch.tensor(1.0),
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrap", "ignored"),
+    [
+        pytest.param(trained, "epoch, optimizer, loss", id="tutorial"),
+        *(
+            pytest.param(lambda state, key=key: {key: state}, "", id=key)
+            for key in ("model", "net", "network", "ema", "params", "ema_state_dict")
+        ),
+        *(
+            pytest.param(behind(prefix), "", id=prefix)
+            for prefix in ("model.", "_orig_mod.", "net.", "module.model.", "a.b.c.d.")
+        ),
+        pytest.param(lambda s: {"model": {"state_dict": behind("x.")(s)}}, "", id="both"),
+        pytest.param(
+            lambda s: {"state_dict": behind("model.")(s), "pytorch-lightning_version": "2.0"},
+            "pytorch-lightning_version",
+            id="lightning",
+        ),
+        pytest.param(
+            lambda s: behind("module.")(s) | {"n_averaged": torch.tensor(3)},
+            "n_averaged",
+            id="averaged",
+        ),
+        pytest.param(
+            lambda s: {"model": s, "ema": {k: v + 1 for k, v in s.items()}}, "ema", id="average"
+        ),
+        pytest.param(
+            lambda s: behind("tem.")(s) | {"backbone.conv1.weight": torch.zeros(2, 3, 7, 7)},
+            "backbone.conv1.weight",
+            id="other-parts",
+        ),
+        pytest.param(authors, "epoch", id="authors"),
+    ],
+)
+@pytest.mark.parametrize("make", [tem_state, pem_state])
+def test_usual_wrappings_are_taken_off_and_the_rest_is_named(
+    tmp_path: Path, make: Callable[[], State], wrap: Callable[[State], State], ignored: str
+) -> None:
+    state = make()
+    checkpoint = read_checkpoint(save(tmp_path / "x.pth", wrap(state)))
+    for name, array in checkpoint.weights.items():
+        np.testing.assert_array_equal(array, state[name].numpy())
+    assert checkpoint.notes == ((f"x.pth: ignored entries: {ignored}",) if ignored else ())
+    assert checkpoint.origin == ("bsn" if ignored in ("epoch", "n_averaged") else "pytorch")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(
+            lambda: {"tem": tem_state(), "pem": pem_state()}, "a TEM and of a PEM", id="levels"
+        ),
+        pytest.param(
+            lambda: behind("tem.")(tem_state()) | behind("pem.")(pem_state()),
+            "a TEM and of a PEM",
+            id="prefixes",
+        ),
+        pytest.param(
+            lambda: behind("a.")(pem_state()) | behind("b.")(pem_state()),
+            r"2 networks of one kind \(a\., b\.\)",
+            id="twice",
+        ),
+        pytest.param(
+            lambda: behind("m.")(pem_state() | {"bn1.weight": torch.zeros(3)}),
+            "unknown weights: bn1.weight",
+            id="another-layer",
+        ),
+    ],
+)
+def test_no_network_is_chosen_by_guess(
+    tmp_path: Path, content: Callable[[], State], message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=rf"x\.pth: .*{message}"):
+        read_checkpoint(save(tmp_path / "x.pth", content()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["x.safetensors", "x.pth"])
+def test_safetensors_are_read(tmp_path: Path, name: str, dtype: torch.dtype) -> None:
+    state = {f"module.{k}": v.to(dtype) for k, v in tem_state().items()}
+    save_file(state | {"step": torch.tensor(3)}, tmp_path / name)
+    checkpoint = read_checkpoint(tmp_path / name)
+    assert (checkpoint.kind, checkpoint.origin, checkpoint.config) == ("tem", "safetensors", TEM)
+    assert checkpoint.notes == (f"{name}: ignored entries: step",)
+    for key, array in checkpoint.weights.items():
+        np.testing.assert_array_equal(array, state[f"module.{key}"].float().numpy())
+
+
+def test_safetensors_are_refused_as_others_are(tmp_path: Path) -> None:
+    save_file(pem_state() | {"fc2.bias": torch.tensor([1])}, tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match=r"fc2\.bias is not a plain tensor of floats"):
+        read_checkpoint(tmp_path / "x.safetensors")
+    data = (tmp_path / "x.safetensors").read_bytes()
+    (tmp_path / "x.safetensors").write_bytes(data[: len(data) // 2])
+    with pytest.raises(CheckpointError, match="damaged or cut short; copy it again"):
+        read_checkpoint(tmp_path / "x.safetensors")
+
+
+def test_an_ensemble_of_a_bundle_is_read_and_its_settings_are_not(tmp_path: Path) -> None:
+    config = TemConfig(channels=5, hidden=4, members=2)
+    path = tmp_path / "tem.safetensors"
+    save_file(dict(Tem(config).state_dict()), path)
+    (tmp_path / "model.toml").touch()
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.config == config
+    assert "not those of model.toml beside it" in checkpoint.notes[0]
 
 
 def test_half_precision_and_parameters_are_read(tmp_path: Path) -> None:
@@ -153,7 +277,9 @@ def test_code_in_a_checkpoint_is_never_run(
 
 def test_what_a_refused_file_names_is_said(tmp_path: Path) -> None:
     path = save(tmp_path / "x.pth", {"state_dict": pem_state(), "hook": Payload(tmp_path)})
-    with pytest.raises(CheckpointError, match=r"it names posix\.system.*save its weights alone"):
+    with pytest.raises(
+        CheckpointError, match=r"it names posix\.system.*save its weights alone.*publish_model"
+    ):
         read_checkpoint(path)
     path = save(tmp_path / "y.pth", Pem(PEM))
     with pytest.raises(CheckpointError, match=r"it names actspan\.nets\.pem\.Pem"):
@@ -219,20 +345,28 @@ def npz_bytes() -> bytes:
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "message"),
     [
-        pytest.param(b"", id="empty"),
-        pytest.param(b"hello world\n" * 9, id="text"),
-        pytest.param(bytes(1000), id="zeros"),
-        pytest.param(npz_bytes(), id="npz"),
-        pytest.param(pickle.dumps({"a": 1}), id="pickle"),
-        pytest.param(pickle.dumps({"a": 1}, protocol=2), id="old-pickle"),
+        pytest.param(b"", "it is empty", id="empty"),
+        pytest.param(b"hello world\n" * 9, "it is text", id="text"),
+        pytest.param(b"<!DOCTYPE html><html>", "it is a web page", id="page"),
+        pytest.param(
+            b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer", id="lfs"
+        ),
+        pytest.param(b"\x89HDF\r\n\x1a\n" + bytes(99), "it is an HDF5 file", id="hdf5"),
+        pytest.param(gzip.compress(bytes(99)), r"it is compressed \(gzip\)", id="gzip"),
+        pytest.param(bytes(257) + b"ustar" + bytes(999), "it is a tar archive", id="tar"),
+        pytest.param(npz_bytes(), "a zip archive that torch.save did not write", id="npz"),
+        pytest.param(pickle.dumps({"a": 1}), "a pickle that torch.save did not", id="pickle"),
+        pytest.param(pickle.dumps({"a": 1}, protocol=2), "a pickle that", id="old-pickle"),
+        pytest.param(bytes(1000), "of an unknown kind, or damaged from", id="zeros"),
     ],
 )
-def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "x.pth").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"x\.pth: cannot be read: damaged, cut short"):
+    with pytest.raises(CheckpointError, match=rf"x\.pth: cannot be read: .*{message}") as caught:
         read_checkpoint(tmp_path / "x.pth")
+    assert "copy it again" not in str(caught.value)
 
 
 @pytest.mark.parametrize("size", [100, 2000, 20_000])
@@ -240,7 +374,7 @@ def test_a_checkpoint_that_was_cut_short(tmp_path: Path, size: int) -> None:
     path = tmp_path / "x.pth"
     torch.save({"state_dict": {"conv1.weight": torch.zeros(100, 100, 3)}}, path)
     path.write_bytes(path.read_bytes()[:size])
-    with pytest.raises(CheckpointError, match="damaged, cut short"):
+    with pytest.raises(CheckpointError, match="damaged or cut short; copy it again"):
         read_checkpoint(path)
 
 
@@ -303,6 +437,58 @@ def test_two_checkpoints_make_a_bundle(tmp_path: Path, swap: bool) -> None:
 def test_one_checkpoint_makes_half_a_bundle(tmp_path: Path) -> None:
     bundle, _ = convert_checkpoints([save(tmp_path / "p.pth", pem_state())], tmp_path / "b")
     assert (bundle.has_tem, bundle.has_pem, bundle.features.channels) == (False, True, None)
+
+
+@pytest.mark.parametrize("second", ["tem", "pem"])
+def test_a_second_network_is_added_to_a_bundle(tmp_path: Path, second: str) -> None:
+    states = {"tem": tem_state(), "pem": pem_state()}
+    paths = {net: save(tmp_path / f"{net}.pth", state) for net, state in states.items()}
+    first = "pem" if second == "tem" else "tem"
+    before, _ = convert_checkpoints([paths[first]], tmp_path / "b", length=50)
+    before.add_file(f"{first}.onnx", lambda path: path.touch())
+    bundle, found = convert_checkpoints([paths[second]], tmp_path / "b", length=50)
+    assert [checkpoint.kind for checkpoint in found] == [second]
+    bundle = Bundle.load(tmp_path / "b")
+    assert bundle.config.tem == TemConfig(channels=5, hidden=4, length=50)
+    assert (bundle.config.pem, bundle.features.channels) == (PEM, 5)
+    for net, state in states.items():
+        assert_same(bundle.weights("tem" if net == "tem" else "pem"), state)
+    assert [file.name for file in bundle.source.files] == [f"{first}.pth", f"{second}.pth"]
+    assert f"{first}.onnx" in bundle.files
+
+
+def test_a_network_is_replaced_when_asked_and_the_other_stays(tmp_path: Path) -> None:
+    tem, pem = tem_state(), pem_state()
+    old = [save(tmp_path / "tem.pth", tem), save(tmp_path / "pem.pth", pem)]
+    convert_checkpoints(old, tmp_path / "b", length=50)
+    for name in ("tem.onnx", "pem.onnx", "pem.scale.onnx"):
+        Bundle.load(tmp_path / "b").add_file(name, lambda path: path.touch())
+    new = dict(Pem(PEM).state_dict())
+    path = save(tmp_path / "new.pth", new)
+    with pytest.raises(BundleError, match=r"a bundle already, with a PEM; .*--force"):
+        convert_checkpoints([path], tmp_path / "b")
+    assert_same(Bundle.load(tmp_path / "b").weights("pem"), pem)
+    convert_checkpoints([path], tmp_path / "b", overwrite=True)
+    bundle = Bundle.load(tmp_path / "b")
+    assert_same(bundle.weights("pem"), new)
+    assert_same(bundle.weights("tem"), tem)
+    assert set(bundle.files) == {"tem.safetensors", "tem.onnx", "pem.safetensors"}
+    assert bundle.config.tem is not None
+    assert bundle.config.tem.length == 50  # is not taken from the default
+
+
+def test_a_network_that_does_not_fit_leaves_the_bundle_alone(tmp_path: Path) -> None:
+    convert_checkpoints([save(tmp_path / "t.pth", tem_state())], tmp_path / "b")
+    path = save(tmp_path / "p.pth", dict(Pem(PemConfig(inputs=20)).state_dict()))
+    with pytest.raises(BundleError, match="gives 32 features, pem takes 20"):
+        convert_checkpoints([path], tmp_path / "b")
+    assert Bundle.load(tmp_path / "b").nets == {"tem"}
+
+
+def assert_same(weights: dict[str, np.ndarray], state: State) -> None:
+    assert weights.keys() == state.keys()
+    for name, array in weights.items():
+        np.testing.assert_array_equal(array, state[name].numpy())
 
 
 def test_two_of_a_kind_are_refused(tmp_path: Path) -> None:

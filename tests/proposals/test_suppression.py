@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Proposals, SoftNmsConfig, soft_nms
+from actspan.errors import ShapeError
 from actspan.proposals import soft_nms_plain
 from actspan.proposals.suppression import suppress
 from actspan.types import RaggedProposals
@@ -93,6 +96,36 @@ def test_suppression_never_raises_a_score_and_sorts(proposals: Proposals) -> Non
 def test_a_proposal_alone_passes_untouched() -> None:
     kept = soft_nms(Proposals([0.2], [0.4], [0.7]))
     assert (kept.start[0], kept.end[0], kept.score[0]) == (0.2, 0.4, 0.7)
+
+
+@pytest.mark.parametrize("suppressing", [soft_nms, soft_nms_plain])
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        pytest.param([(0.6, 0.2, 0.9)], r"1 proposal of 3 .* \[0.6, 0.2\] at 1", id="turned round"),
+        pytest.param([(0.2, float("nan"), 0.9)], "end holds NaN", id="end NaN"),
+        pytest.param([(float("-inf"), 0.2, 0.9)], "start holds NaN or inf", id="start infinite"),
+        pytest.param([(0.2, 0.4, float("nan"))], "score holds NaN", id="score NaN"),
+    ],
+)
+def test_segments_that_are_none_are_refused(
+    suppressing: Callable[[Proposals], Proposals],
+    rows: list[tuple[float, float, float]],
+    message: str,
+) -> None:
+    proposals = Proposals(*zip((0.1, 0.5, 0.8), *rows, (0.3, 0.9, 0.7), strict=True))
+    with pytest.raises(ShapeError, match=message):
+        suppressing(proposals)
+
+
+@given(ranked_proposals())
+def test_twins_agree_on_segments_of_no_length(proposals: Proposals) -> None:
+    end = np.where(np.arange(len(proposals)) % 3 == 0, proposals.start, proposals.end)
+    some = Proposals(proposals.start, end, proposals.score)
+    kernel, plain = soft_nms(some), soft_nms_plain(some)
+    np.testing.assert_array_equal(kernel.start, plain.start)
+    np.testing.assert_array_equal(kernel.end, plain.end)
+    np.testing.assert_allclose(kernel.score, plain.score, rtol=1e-12)
 
 
 def test_nothing_in_nothing_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,22 @@ import pytest
 
 pytest.importorskip("av", reason="needs the extra 'video'")
 
+import av
+
 from actspan.config import PictureConfig
 from actspan.errors import VideoError
-from actspan.video.decode import VideoFile
+from actspan.video.decode import VideoFile, _seconds
 from actspan.video.pictures import Painter, Size, normalise
-from tests.video.made_videos import cut, level, steady, turn, write_audio, write_video
+from tests.video.made_videos import (
+    cut,
+    level,
+    picture,
+    steady,
+    turn,
+    write_audio,
+    write_tone,
+    write_video,
+)
 
 WHOLE = PictureConfig(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
@@ -117,6 +129,78 @@ def test_a_file_that_was_cut_off(tmp_path: Path) -> None:
         assert 20 < count < 90
         assert "cut short" in video.shortfall() or video.announced is None
         assert video.end == pytest.approx(count / 25, abs=0.1)
+
+
+def longer(path: Path, *, sound: float = 0.0, pictures: float = 0.0, start: float = 0.0) -> Path:
+    """Write 2 s of pictures, and beside them sound or other pictures that last longer."""
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream("mpeg4", rate=25) for _ in range(2 if pictures else 1)]
+        tone = container.add_stream("aac", rate=16000) if sound else None
+        for stream in streams:
+            stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for stream, seconds in zip(streams, (2.0, pictures), strict=False):
+            for number in range(int(seconds * 25)):
+                frame = av.VideoFrame.from_ndarray(picture(number, (48, 64)), format="rgb24")
+                frame.pts, frame.time_base = number + round(start * 25), Fraction(1, 25)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        if tone is not None:
+            write_tone(container, tone, sound)
+    return path
+
+
+def without_tags(path: Path) -> Path:
+    """Remove what FFmpeg writes to Matroska about the length of each stream."""
+    path.write_bytes(path.read_bytes().replace(b"DURATION", b"DURATIOX"))
+    return path
+
+
+def report_of(path: Path, *, streamed: bool = False) -> str:
+    with path.open("rb") as stream, VideoFile(path, stream if streamed else None) as video:
+        assert sum(1 for _ in video.frames()) > 10
+        return video.shortfall()
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        pytest.param({"sound": 9.0}, id="sound goes on"),
+        pytest.param({"pictures": 7.0}, id="other pictures go on"),
+        pytest.param({"start": 100_000.0}, id="a clock that starts late"),
+        pytest.param({"start": 100_000.0, "pictures": 7.0}, id="both"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_whole_pictures_are_not_called_cut_short(
+    tmp_path: Path, suffix: str, others: dict[str, float], streamed: bool
+) -> None:
+    path = longer(tmp_path / f"v{suffix}", **others)
+    assert report_of(path, streamed=streamed and suffix != ".mp4") == ""
+    if suffix == ".mkv":
+        assert report_of(without_tags(path), streamed=streamed) == ""
+
+
+@pytest.mark.parametrize("tags", [True, False])
+def test_cut_pictures_are_called_so_whatever_lies_beside(tmp_path: Path, tags: bool) -> None:
+    path = cut(longer(tmp_path / "v.mkv", sound=2.0), 0.6)
+    assert "cut short" in report_of(path if tags else without_tags(path))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("00:00:10.023000000", 10.023),
+        ("27:46:44.000000000", 100_004.0),
+        ("01:00:00", 3600.0),
+        ("00:00:00.000000000", None),
+        ("10.5", None),
+        ("", None),
+        ("x:00:01", None),
+    ],
+)
+def test_times_of_tags(text: str, seconds: float | None) -> None:
+    assert _seconds(text) == seconds
 
 
 def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["day"], ["b", "c"]),
         (["*.mp4", "day/*.avi"], ["a", "c"]),
         (["**/*.avi"], ["c"]),
+        (["da?"], ["b", "c"]),
+        (["**"], ["a", "b", "c", "list", "notes"]),
         (["day/notes.txt"], ["notes"]),
         (["a.mp4", "./a.mp4"], ["a"]),
         (["@day/list.txt"], ["a", "b"]),
@@ -42,7 +44,8 @@ def test_arguments(given: list[str], ids: list[str], folder: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        (["none.mp4"], "no such file"),
+        (["none.mp4"], "no such file or folder$"),
+        (["dya"], r"no such file or folder \(did you mean 'day'\?\)"),
         (["*.mov"], "no file fits"),
         (["empty"], "no videos in this folder"),
         (["@none.txt"], "cannot be read as a list"),
@@ -57,10 +60,25 @@ def test_what_stands_for_nothing(given: list[str], why: str, folder: Path) -> No
         find_videos(given)
 
 
+def test_files_of_other_suffixes_are_counted(folder: Path) -> None:
+    for name in ("d.dav", "e.DAV", "f", "x/g.insv", "x/.DS_Store"):
+        (folder / "day" / name).parent.mkdir(exist_ok=True)
+        (folder / "day" / name).touch()
+    (note,) = find_videos(["day"]).problems
+    assert note.problem == "5 files of other suffixes ignored: .dav (2), none, .txt, .insv"
+    assert (note.video, note.file, note.is_error) == ("", "day", False)
+    assert "name those that are videos on the command line" in note.remedy
+    with pytest.raises(
+        VideoError, match=r"no videos in .*; 1 file of another suffix ignored: .ins"
+    ):
+        find_videos(["day/x"])
+    assert not find_videos(["day/*.avi", "day/d.dav"]).problems
+
+
 def test_two_videos_of_one_name(folder: Path) -> None:
     (folder / "day" / "a.mp4").touch()
     found = find_videos(["."])
-    (problem,) = found.problems
+    (problem, _) = found.problems
     assert problem.is_error
     assert "beside a.mp4" in problem.problem
 
@@ -71,4 +89,4 @@ def test_a_dataset(folder: Path) -> None:
     found = find_videos([str(folder)])
     assert list(found.paths) == ["b"]
     assert found.annotations is not None
-    assert {p.video: p.is_error for p in found.problems} == {"c": False, "d": True}
+    assert {p.video: p.is_error for p in found.problems} == {"c": False, "d": True, "": False}

@@ -180,7 +180,7 @@ def _dataset(request: Request, bundle: Bundle, folder: Path) -> Dataset:
             adapt=made_up.standardised_for(bundle),
         )
         return Dataset.load(folder / "videos")
-    dataset = Dataset.load(request.dataset).subset(request.subset)
+    dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
     return dataset.select(dataset.videos[: request.videos])
 
 

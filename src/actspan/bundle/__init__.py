@@ -13,12 +13,13 @@
 A bundle appears all at once, files are replaced in one step, and whatever is read is checked.
 """
 
-from actspan.bundle.classifier import add_classifier
-from actspan.bundle.manifest import FileRecord, Source, SourceFile
+from actspan.bundle.manifest import MANIFEST, FileRecord, Source, SourceFile
 from actspan.bundle.model import Bundle
+from actspan.bundle.networks import add_classifier, add_networks
 from actspan.bundle.weights import NETS, Net, NetConfig, check_weights, members_of, weight_shapes
 
 __all__ = [
+    "MANIFEST",
     "NETS",
     "Bundle",
     "FileRecord",
@@ -27,6 +28,7 @@ __all__ = [
     "Source",
     "SourceFile",
     "add_classifier",
+    "add_networks",
     "check_weights",
     "members_of",
     "weight_shapes",

@@ -83,9 +83,20 @@ class Bundle:
         return "pem.safetensors" in self.files
 
     @property
+    def nets(self) -> set[Net]:
+        """Which of BSN's two networks it holds."""
+        return {net for net in NETS if f"{net}.safetensors" in self.files}
+
+    @property
     def has_classifier(self) -> bool:
         """Whether it holds a proposal classifier."""
         return "classifier.safetensors" in self.files
+
+    @property
+    def set_apart(self) -> tuple[str, ...]:
+        """Ids of the videos that training set apart for validation, as no subset said them."""
+        found = (self.training or {}).get("set_apart", ())
+        return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -259,9 +270,16 @@ class Bundle:
             temporary.unlink(missing_ok=True)
         return replace(self, files=files)
 
-    def write_manifest(self, files: dict[str, FileRecord]) -> None:
-        """Replace `model.toml`: this bundle's settings, and these files."""
-        manifest = Manifest(
+    def with_training(self, **entries: Any) -> Self:
+        """Add entries to what the trainer recorded; the bundle on disk has them, too."""
+        record = {**(self.training or {}), **msgspec.to_builtins(entries)}
+        changed = replace(self, training=record)
+        changed.write_manifest(dict(self.files))
+        return changed
+
+    def manifest(self, files: dict[str, FileRecord]) -> Manifest:
+        """Return this bundle's settings with these files, as `model.toml` has them."""
+        return Manifest(
             format_version=FORMAT_VERSION,
             source=self.source,
             features=self.features,
@@ -269,9 +287,12 @@ class Bundle:
             files=files,
             training=None if self.training is None else dict(self.training),
         )
+
+    def write_manifest(self, files: dict[str, FileRecord]) -> None:
+        """Replace `model.toml`: this bundle's settings, and these files."""
         try:
             with atomic_file(self.path / MANIFEST) as stream:
-                stream.write(dump_toml(to_dict(manifest)).encode())
+                stream.write(dump_toml(to_dict(self.manifest(files))).encode())
         except ActSpanError as error:
             raise BundleError(str(error)) from error
 

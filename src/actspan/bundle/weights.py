@@ -17,9 +17,9 @@ NETS: tuple[Net, ...] = ("tem", "pem")  # those of BSN; a bundle may have a clas
 NetConfig = TemConfig | PemConfig | ClassifierConfig
 
 ABSENT: dict[str, str] = {  # what to do about a network that a bundle lacks
-    "tem": "start from boundary scores (actspan propose --scores), or make a bundle of both "
-    "networks: actspan convert TEM PEM --out BUNDLE",
-    "pem": "make a bundle of both networks: actspan convert TEM PEM --out BUNDLE, or actspan train",
+    "tem": "start from boundary scores (actspan propose --scores), or add one: actspan convert TEM "
+    "--out BUNDLE",
+    "pem": "add one: actspan convert PEM --out BUNDLE, or actspan train",
     "classifier": "train one on labelled data, or take labels from a score file: --labels-from",
 }
 

@@ -20,6 +20,7 @@ from actspan.cli.common import (
 if TYPE_CHECKING:
     from actspan.data.annotations.convert import Converted
     from actspan.data.problems import Problem
+    from actspan.data.times import Times
 
 _existing = ExistingPath()
 # as in `FORMS`, which is not imported for --help; a test holds the two together
@@ -77,6 +78,14 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     help="Frames a second of videos that do not say theirs (Label Studio counts frames).",
 )
 @click.option(
+    "--times",
+    type=click.Choice(["seconds", "frames", "milliseconds"]),
+    help="Unit of SOURCE's times; frames need a rate (--fps). [default: seconds, if they can be]",
+)
+@click.option(
+    "--clip", is_flag=True, help="Cut instances off at the end (and start) of their video."
+)
+@click.option(
     "--durations",
     type=_existing,
     help="Where durations are: a table (video, duration), or annotations, or a dataset folder. "
@@ -95,6 +104,8 @@ def convert(
     rename_subsets: dict[str, str],
     subset: str | None,
     fps: float | None,
+    times: Times | None,
+    clip: bool,
     durations: Path | None,
     tiers: tuple[str, ...],
     on_error: Literal["fail", "skip"],
@@ -124,6 +135,8 @@ def convert(
         rename_subsets=rename_subsets,
         subset=subset,
         fps=fps,
+        times=times,
+        clip=clip,
         durations=durations,
         tiers=tiers,
         on_error=on_error,

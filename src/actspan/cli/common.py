@@ -48,9 +48,9 @@ def reports_errors(function: F) -> F:
             _say_notes(stop)
             sys.exit(143 if isinstance(stop, _Terminated) else 130)
         except DatasetError as error:
-            from actspan.cli.tables import problem_table
+            from actspan.cli.tables import print_problems
 
-            console.print(problem_table(error.problems))
+            print_problems(console, error.problems)
             found = counted(len(error.problems), "problem")
             console.print(f"[red]error:[/] {found} found. {error.remedy}")
             _say_notes(error)
@@ -147,17 +147,21 @@ def say(message: str) -> None:
 def say_findings(
     problems: Sequence[Problem], assumptions: Iterable[str] = (), *, named: str = ""
 ) -> None:
-    """What was assumed, what was found, and how much of it was left out (and where it is named)."""
+    """Print what was assumed, what was found, and what was left out (and where all is named)."""
     for assumption in assumptions:
         say(f"note: {assumption}")
     if not problems:
         return
-    from actspan.cli.tables import problem_table
+    from actspan.cli.tables import print_problems
+    from actspan.data.problems import left_out
 
-    console.print(problem_table(problems))
-    left_out = sum(problem.is_error for problem in problems)
-    if left_out:
-        say(f"went on without {left_out} of the above{named}")
+    of_the_whole = [p for p in problems if not (p.is_error or p.video)]
+    for note in of_the_whole:
+        say(f"note: {note.file}: {note.problem}; {note.remedy}")
+    if len(of_the_whole) < len(problems):
+        print_problems(console, [p for p in problems if p.is_error or p.video])
+    if what := left_out(problems):
+        say(f"{what}{named}")
 
 
 def repeated(context: click.Context) -> str:

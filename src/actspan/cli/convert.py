@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.common import json_option, reports_errors
+from actspan.cli.common import json_option, reports_errors, say
 
 if TYPE_CHECKING:
     from actspan.bundle import Bundle
     from actspan.nets.foreign import Checkpoint
-
-_ORIGIN = {"bsn": "the authors' code", "openmmlab": "OpenMMLab"}
 
 
 @click.command("convert")
@@ -23,28 +22,32 @@ _ORIGIN = {"bsn": "the authors' code", "openmmlab": "OpenMMLab"}
 @click.option(
     "--length",
     type=click.IntRange(min=2),
-    default=100,
-    show_default=True,
-    help="Temporal scale T of the TEM, which its weights do not tell.",
+    help="Temporal scale T of the TEM, which its weights do not tell. [default: 100]",
 )
-@click.option("--force", is_flag=True, help="Replace a bundle that is there.")
+@click.option("--force", is_flag=True, help="Replace networks that the bundle in --out has.")
 @json_option
 @reports_errors
 def command(
-    checkpoints: tuple[Path, ...], out: Path, length: int, force: bool, as_json: bool
+    checkpoints: tuple[Path, ...], out: Path, length: int | None, force: bool, as_json: bool
 ) -> None:
-    """Turn the authors' or OpenMMLab's CHECKPOINTS into a bundle.
+    """Turn the authors', OpenMMLab's and similar CHECKPOINTS into a bundle.
 
-    Give a TEM, a PEM or both, in any order: which is which shows in the weights. Code inside a
-    checkpoint is never run; a file that carries any is refused.
+    Give a TEM, a PEM or both, in any order: which is which shows in the weights. A bundle that has
+    one of the two gets the other. Code inside a checkpoint is never run; a file that carries any is
+    refused.
 
     \b
     Example:
       actspan convert tem_best.pth.tar pem_best.pth.tar --out bsn/
+      actspan convert pem_best.pth.tar --out bsn-with-a-tem/
     """
-    from actspan.nets.foreign import convert_checkpoints
+    from actspan.nets.foreign import ORIGINS, convert_checkpoints
 
-    bundle, found = convert_checkpoints(list(checkpoints), out, length=length, overwrite=force)
+    bundle, found = convert_checkpoints(
+        list(checkpoints), out, length=length or 100, overwrite=force
+    )
+    for note in _notes(found, length):
+        say(f"note: {note}")
     if as_json:
         click.echo(json.dumps(_answer(bundle, found), indent=2))
         return
@@ -52,14 +55,21 @@ def command(
         sizes = ", ".join(
             f"{key} {value}"
             for key, value in _sizes(bundle, checkpoint).items()
-            if key != "members"  # a checkpoint holds one network
+            if (key, value) != ("members", 1)
         )
         click.echo(
-            f"{checkpoint.path.name}: {checkpoint.kind.upper()} from {_ORIGIN[checkpoint.origin]}: "
+            f"{checkpoint.path.name}: {checkpoint.kind.upper()} from {ORIGINS[checkpoint.origin]}: "
             f"{sizes}; {checkpoint.parameters:,} parameters"
         )
     click.echo(f"bundle: {out}")
     click.echo(f"next:   {_next(bundle)}")
+
+
+def _notes(found: list[Checkpoint], length: int | None) -> Iterator[str]:
+    for checkpoint in found:
+        yield from checkpoint.notes
+    if length is not None and all(checkpoint.kind != "tem" for checkpoint in found):
+        yield "--length is not used: it is the temporal scale of a TEM, and none is given"
 
 
 def _sizes(bundle: Bundle, checkpoint: Checkpoint) -> dict[str, Any]:
@@ -76,6 +86,7 @@ def _answer(bundle: Bundle, found: list[Checkpoint]) -> dict[str, Any]:
             "origin": checkpoint.origin,
             "config": _sizes(bundle, checkpoint),
             "parameters": checkpoint.parameters,
+            "notes": list(checkpoint.notes),
         }
         for checkpoint in found
     ]

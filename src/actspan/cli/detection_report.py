@@ -41,6 +41,7 @@ def detection_document(found: DetectionResult) -> dict[str, Any]:
         "unknown": dict(found.unknown),
         "missing": list(found.missing),
         "extra": list(found.extra),
+        "notes": list(found.notes),
         "problems": [
             {"video": p.video, "file": p.file, "problem": p.problem} for p in found.problems
         ],
@@ -82,6 +83,8 @@ def say_about_detection(found: DetectionResult) -> None:
         say(f"videos without detections: {name_some(found.missing)}")
     if found.extra:
         say(f"videos with detections but not evaluated: {name_some(found.extra)}")
+    for note in found.notes:
+        say(f"note: {note}")
     if found.problems:
         names = name_some(tuple(problem.video for problem in found.problems))
         say(f"left out, annotations cannot be read: {names}")

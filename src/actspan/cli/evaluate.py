@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,12 +28,13 @@ from actspan.cli.detection_report import (
 )
 from actspan.cli.diagnosis_report import diagnosis_document, print_diagnosis
 from actspan.cli.recall_report import print_recall, recall_document, say_about_recall
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.data.annotations import Annotations
     from actspan.evaluation.diagnosis import Diagnosis
     from actspan.evaluation.mistakes import Mistakes
-    from actspan.evaluation.protocols import Task
+    from actspan.evaluation.protocols import Protocol, Task
     from actspan.types import Float64
 
 _existing = ExistingPath()
@@ -66,7 +67,8 @@ _existing = ExistingPath()
     type=click.Choice(["activitynet", "thumos14"]),
     default="activitynet",
     show_default=True,
-    help="Thresholds and budgets: thumos14 is mAP at 0.3:0.1:0.7, AR up to 1000 proposals.",
+    help="Thresholds and budgets: thumos14 is mAP at 0.3:0.1:0.7, AR up to 1000 proposals, and "
+    "instances that are annotated twice count once.",
 )
 @click.option("--tiou", help="Other thresholds: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75.")
 @click.option(
@@ -131,9 +133,14 @@ def command(
     from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
 
     agreed = PROTOCOLS[protocol]
+    truth, notes = _truth(ground_truth, labels, agreed, subset)
+    truth, more = _with_set_apart(truth, result, subset)
+    notes += more
+    for note in notes:
+        say(f"note: {note}")
     asked = _Asked(
         result=result,
-        truth=_truth(ground_truth, labels),
+        truth=truth,
         subset=subset,
         tiou=parse_thresholds(tiou or agreed.tiou(task)),
         max_proposals=max_proposals or agreed.max_proposals,
@@ -153,7 +160,7 @@ class _Asked:
     """What both tasks need to know."""
 
     result: Path
-    truth: Path | Annotations
+    truth: Annotations
     subset: str
     tiou: Float64
     max_proposals: int
@@ -261,11 +268,36 @@ def _has_detections(result: Path) -> bool:
     return (result / DETECTIONS_FILE).is_file()
 
 
-def _truth(path: Path, labels: tuple[str, ...]) -> Path | Annotations:
-    """The ground truth, read if only some of its labels are wanted."""
-    if not labels:
-        return path
+def _with_set_apart(truth: Annotations, result: Path, subset: str) -> tuple[Annotations, list[str]]:
+    """Find the validation videos in the run, where training set them apart."""
+    from actspan.data.annotations import canonical_subset
+    from actspan.run import RUN_FILE, Run
+
+    wanted = canonical_subset(subset)
+    is_run = isinstance(result, Path) and (result / RUN_FILE).is_file()
+    if wanted != "validation" or wanted in truth.videos.subsets or not is_run:
+        return truth, []
+    videos = truth.videos.with_set_apart(Run.load(result).set_apart, wanted)
+    if videos is truth.videos:
+        return truth, []
+    count = videos.subsets.count(wanted)
+    note = f"{wanted}: the {counted(count, 'video')} that training set apart"
+    return replace(truth, videos=videos), [note]
+
+
+def _truth(
+    path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str
+) -> tuple[Annotations, list[str]]:
+    """Return the ground truth, and what was assumed or left out as it was read."""
     from actspan.data.annotations import read_annotations
     from actspan.data.labels import split_patterns
+    from actspan.evaluation.protocols import drop_duplicates
 
-    return read_annotations(path).with_labels(split_patterns(labels))
+    found = read_annotations(path)
+    notes = [*found.assumptions]
+    if labels:
+        found = found.with_labels(split_patterns(labels))
+    if protocol.drops_duplicates:
+        found, dropped = drop_duplicates(found, subset)
+        notes += [dropped] if dropped else []
+    return found, notes

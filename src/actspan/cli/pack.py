@@ -68,7 +68,7 @@ def _bytes(context: click.Context, option: click.Parameter, value: str) -> int:
 @click.option(
     "--verify", is_flag=True, help="Do not pack: read the store DATASET and check every byte."
 )
-@on_error_option("Stop at problems in the dataset, or go on without what is bad.")
+@on_error_option("Stop at problems in the dataset, or leave out what is bad.")
 @click.option("--force", is_flag=True, help="Replace a store that is there.")
 @json_option
 @reports_errors

@@ -102,7 +102,7 @@ _OF_VIDEOS = ("top", "min_score", "backbone", "clips", "idle")
 @click.option(
     "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos a chunk."
 )
-@on_error_option("Stop at problems in the dataset, or go on without what is bad.")
+@on_error_option("Stop at problems in the dataset, or leave out what is bad.")
 @click.option("--force", is_flag=True, help="Replace a run that is there, or is unfinished.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
 @click.option(

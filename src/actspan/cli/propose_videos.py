@@ -118,6 +118,8 @@ def _entries(proposals: Proposals) -> list[dict[str, Any]]:
 def _print(found: Found, out: Path | None) -> None:
     from actspan.cli.tables import print_table, problem_table
 
+    for warning in found.warnings:
+        say(f"warning: {warning}")
     if found.problems:
         console.print(problem_table(found.problems))
     if out is None:

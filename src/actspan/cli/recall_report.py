@@ -35,6 +35,7 @@ def recall_document(found: RecallResult, subset: str) -> dict[str, Any]:
         "proposals": found.proposals,
         "missing": list(found.missing),
         "extra": list(found.extra),
+        "notes": list(found.notes),
         "problems": [
             {"video": p.video, "file": p.file, "problem": p.problem} for p in found.problems
         ],
@@ -59,6 +60,8 @@ def say_about_recall(found: RecallResult) -> None:
     if found.extra:
         names = name_some(found.extra)
         say(f"videos with results, not evaluated (other subset, no instances): {names}")
+    for note in found.notes:
+        say(f"note: {note}")
     if found.problems:
         names = name_some(tuple(problem.video for problem in found.problems))
         say(f"left out, annotations cannot be read: {names}")

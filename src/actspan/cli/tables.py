@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rich import box
 from rich.cells import cell_len
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actspan.data.problems import Problem
+from actspan.errors import alike
 
 _MOST_ROWS = 50
 _WIDTH = 120  # columns in a pipe
@@ -20,15 +21,32 @@ _GAP = 3  # columns between two of a table
 _NAMED = 5  # how many videos or labels are named in a line; --json names all
 
 
-def problem_table(problems: Sequence[Problem]) -> Table:
-    """A row a problem: video, file, what is wrong, what to do.
+def print_problems(console: Console, problems: Sequence[Problem]) -> None:
+    """Print findings: of one cause as a line, else as a table."""
+    kinds = alike(problems)
+    rows = _problem_rows(kinds[0]) if len(kinds) == 1 else []
+    if len(rows) != 1:
+        console.print(problem_table(problems))
+        return
+    names, file, problem, remedy = rows[0]
+    line = f"{problem} ({file}): {remedy}"
+    if len(problems) > 1:
+        line = f"{line}; videos: {names}"
+    elif names != "-":
+        line = f"{names}: {line}"
+    console.print(line, markup=False, highlight=False)
 
-    Many of a kind are one row with their number; long lists are cut and counted.
+
+def problem_table(problems: Sequence[Problem]) -> Table:
+    """Return a row per problem: video, file, what is wrong, what to do.
+
+    Many of a kind, and those of one cause in one file, are one row with their number; long lists
+    are cut and counted.
     """
     table = Table(title="Problems")
     for heading in ("video", "file", "problem", "what to do"):
         table.add_column(heading, overflow="fold")
-    rows = [row for alike in _alike(problems) for row in _problem_rows(alike)]
+    rows = [row for kind in alike(problems) for row in _problem_rows(kind)]
     for row in rows[:_MOST_ROWS]:
         table.add_row(*(escape(cell) for cell in row))
     if len(rows) > _MOST_ROWS:
@@ -36,19 +54,17 @@ def problem_table(problems: Sequence[Problem]) -> Table:
     return table
 
 
-def _alike(problems: Sequence[Problem]) -> Iterable[list[Problem]]:
-    groups: dict[tuple[str, str], list[Problem]] = {}
-    for problem in problems:
-        groups.setdefault((problem.problem, problem.remedy), []).append(problem)
-    return groups.values()
-
-
-def _problem_rows(alike: list[Problem]) -> list[tuple[str, ...]]:
-    if len(alike) <= _NAMED:
-        return [(p.video or "-", p.file, p.problem, p.remedy) for p in alike]
-    files = list(dict.fromkeys(p.file for p in alike))
+def _problem_rows(kind: list[Problem]) -> list[tuple[str, ...]]:
+    first, is_one_text = kind[0], len({p.problem for p in kind}) == 1
+    files = list(dict.fromkeys(p.file for p in kind))
+    is_one_cause = is_one_text and len(files) == 1
+    if len(kind) == 1 or (len(kind) <= _NAMED and not is_one_cause):
+        return [(p.video or "-", p.file, p.problem, p.remedy) for p in kind]
     file = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-    return [(name_some([p.video or "-" for p in alike]), file, alike[0].problem, alike[0].remedy)]
+    videos = list(dict.fromkeys(p.video or "-" for p in kind))
+    names = name_some(videos) if len(videos) == len(kind) else f"{len(kind)} in {name_some(videos)}"
+    problem = first.problem if is_one_text else f"for example: {first.problem}"
+    return [(names, file, problem, first.remedy)]
 
 
 def row_table(values: Mapping[str, float], *, digits: int) -> Columns:

@@ -12,13 +12,14 @@ import click
 
 from actspan.cli.common import json_option, on_error_option, progress_bar, reports_errors, say
 from actspan.config import DEFAULT_PRESET, PRESETS
-from actspan.errors import require
+from actspan.errors import alike, require
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from actspan.bundle import Bundle
-    from actspan.config import TrainConfig
+    from actspan.config import ClassifierTrainConfig, TrainConfig
     from actspan.training import Report
 
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     help="TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), help="Train both networks for this many passes instead."
+    "--epochs", type=click.IntRange(1), help="Train every network for this many passes instead."
 )
 @click.option(
     "--labels",
@@ -73,7 +74,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Share of the videos to set apart where the dataset has no validation part.",
 )
-@on_error_option("Stop at problems in the dataset, or go on without what is bad.")
+@on_error_option("Stop at problems in the dataset, or leave out what is bad.")
 @click.option("--restart", is_flag=True, help="Throw away an unfinished training of this bundle.")
 @click.option("--force", is_flag=True, help="Replace a bundle that is there.")
 @json_option
@@ -112,8 +113,8 @@ def command(
     from actspan.bundle import Bundle
     from actspan.data.dataset import Dataset
     from actspan.data.labels import split_patterns
+    from actspan.data.problems import left_out
     from actspan.training import train, trainable
-    from actspan.training.labels import labels_of, train_classifier
 
     sizes = {
         "tem": {"length": length, "hidden": tem_hidden},
@@ -129,28 +130,33 @@ def command(
         )
         for line in _findings(found):
             report.say(line)
-        if classifier:
-            labels_of(found)  # says so now if there are none
         try:
             bundle = train(
                 found,
                 out,
                 config,
+                classifier=_classifier(epochs) if classifier else None,
                 seed=seed,
                 validation_split=validation_split,
                 restart=restart,
                 overwrite=force,
                 report=report,
             )
-            if classifier:
-                bundle = train_classifier(found, bundle, seed=seed, report=report)
         except KeyboardInterrupt:
             report.say("stopped; the same command goes on after the last whole epoch")
             raise
+    if what := left_out(found.problems):
+        say(what)
     if as_json:
         click.echo(json.dumps(_figures(bundle)))
     else:
         _print(bundle)
+
+
+def _classifier(epochs: int | None) -> ClassifierTrainConfig:
+    from actspan.config import ClassifierTrainConfig
+
+    return ClassifierTrainConfig() if epochs is None else ClassifierTrainConfig.of_epochs(epochs)
 
 
 def _settings(
@@ -201,15 +207,17 @@ def drawn_report() -> Iterator[Report]:
 def _findings(dataset: Any) -> Iterator[str]:
     for assumption in dataset.assumptions:
         yield f"note: {assumption}"
-    for problem in dataset.problems:
-        what = "left out" if problem.is_error else "note"
-        yield f"{what}: {problem.video}: {problem.problem} ({problem.file}): {problem.remedy}"
+    for first, *others in alike(dataset.problems):
+        what = "left out" if first.is_error else "note"
+        more = f" and {counted(len(others), 'other')}" if others else ""
+        whose = f"{first.video}{more}: " if first.video else ""
+        yield f"{what}: {whose}{first.problem} ({first.file}): {first.remedy}"
 
 
 def _figures(bundle: Bundle) -> dict[str, Any]:
     training = dict(bundle.training or {})
-    names = ("preset", "seed", "data", "tem", "pem")
-    return {"bundle": str(bundle.path), **{name: training[name] for name in names}}
+    names = ("preset", "seed", "data", "tem", "pem", "judged")
+    return {"bundle": str(bundle.path), **{n: training[n] for n in names if n in training}}
 
 
 def _print(bundle: Bundle) -> None:
@@ -220,6 +228,8 @@ def _print(bundle: Bundle) -> None:
             if fit.get("validation") is not None:
                 losses += f", validation loss {fit['validation']:.4f}"
             click.echo(f"{net.upper()}: epoch {fit['epoch']} of {fit['epochs']} kept, {losses}")
+    if "judged" in figures:
+        _print_judged(figures["judged"])
     classifier = (bundle.training or {}).get("classifier")
     if classifier is not None:
         parts = classifier["accuracy"].items()
@@ -227,3 +237,15 @@ def _print(bundle: Bundle) -> None:
         click.echo(f"classifier: annotated instances that get their own label: {shares}")
     click.echo(f"bundle: {bundle.path}")
     click.echo(f"next:   actspan propose --model {bundle.path} --dataset DIR --out run/")
+
+
+def _print_judged(judged: dict[str, Any]) -> None:
+    """Print a row for the model and one for each guess."""
+    from actspan.cli.tables import print_table
+
+    videos, instances = counted(judged["videos"], "video"), counted(judged["instances"], "instance")
+    click.echo(f"on {videos} of the validation part, {instances}, beside guesses; in percent")
+    figures = judged["figures"]
+    columns = list(figures["model"])
+    rows = [[name, *(f"{row[c]:.1f}" for c in columns)] for name, row in figures.items()]
+    print_table(["", *columns], rows)

@@ -15,7 +15,7 @@ from actspan.cluster.settings import ClusterConfig
 from actspan.data.elsewhere import local_folder, source_of
 from actspan.data.rescale import Edge
 from actspan.errors import ClusterError
-from actspan.pipeline import STAGES, Pipeline, Stage, StageClock, with_onnx
+from actspan.pipeline import Pipeline, StageClock, with_onnx
 from actspan.proposing import DatasetWork, Engine, EngineMaker, Request
 from actspan.proposing.origin import versions
 from actspan.proposing.work import open_scores
@@ -82,12 +82,13 @@ class RayEngine:
         answers = work_through(job, missing, self._config, store.committed, at_once=at_once)
         for number, seconds in answers:
             if seconds is not None:
-                self._clock.add(StageClock(dict(zip(STAGES, seconds, strict=True))))
+                self._clock.add(StageClock.of(seconds))
             yield number
 
-    def shares(self) -> dict[Stage, float]:
-        """Each stage's share of the workers' time, in [0, 1]."""
-        return self._clock.shares()
+    @property
+    def clock(self) -> StageClock:
+        """What the workers' clocks say together."""
+        return self._clock
 
 
 def _elsewhere(request: Request) -> Request:
@@ -151,13 +152,13 @@ class ShardWorker:
         )
 
     def do(self, numbers: Sequence[int]) -> Iterator[list[float]]:
-        """Compute shards and commit them; of each, seconds of work by stage since the last."""
-        before = dict(self._pipeline.clock.seconds)
+        """Compute shards and commit them; yields what the clock counted for each."""
+        before = self._pipeline.clock.numbers()
         for _ in compute_missing(
             self._store, numbers, self._pipeline, self._work, batch=self._batch
         ):
-            now = dict(self._pipeline.clock.seconds)
-            yield [now[stage] - before[stage] for stage in STAGES]
+            now = self._pipeline.clock.numbers()
+            yield [b - a for a, b in zip(before, now, strict=True)]
             before = now
 
 

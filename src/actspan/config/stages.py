@@ -123,6 +123,8 @@ class FeatureSpec(Config, frozen=True, kw_only=True):
 
     channels: int | None = None
     layout: Literal["TC", "CT"] | None = None
+    # arrays of each video's file (npz, HDF5) whose channels are put one after the other
+    join: tuple[str, ...] | None = None
     stride_frames: float | None = None
     length_frames: float | None = None
     stride_seconds: float | None = None
@@ -143,6 +145,10 @@ class FeatureSpec(Config, frozen=True, kw_only=True):
         for name, value in grid.items():
             _require(value is None or value > 0, f"features: {name} must be positive, not {value}")
         _require((self.channels or 1) <= SIZE, f"features: channels must be at most {SIZE}")
+        _require(
+            self.join is None or len(set(self.join)) == len(self.join) > 0,
+            "features: join must name arrays, each once",
+        )
         frames = self.stride_frames is not None or self.length_frames is not None
         seconds = self.stride_seconds is not None or self.length_seconds is not None
         _require(not (frames and seconds), "features: give frames or seconds, not both")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Literal, Self
 
 from actspan.config.base import Config
 from actspan.config.base import require_setting as _require
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.errors import ConfigError
+
+_STEPS = 10  # the fewest in which the rate of one cycle rises and falls
 
 
 class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
@@ -18,7 +21,9 @@ class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
     context_dropout: float = 0.5  # chance that an example is seen without what lies around it
     rate: float = 1e-3  # highest learning rate of one cycle (AdamW)
     weight_decay: float = 0.01
-    steps: int = 1500
+    steps: int = 1500  # at most
+    passes: int = 60  # how often an example is drawn on average, where that takes fewer steps
+    least_steps: int = 200  # for few examples
     batch: int = 256  # examples a step
     background_share: float = 0.25  # of a batch
     positive_tiou: float = 0.5  # a proposal that overlaps an instance so much carries its label
@@ -27,8 +32,10 @@ class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
     negatives: int = 16
 
     def __post_init__(self) -> None:
-        counts = min(self.hidden, self.steps, self.batch, self.positives, self.negatives)
-        _require(counts >= 1, "classifier: hidden, steps, batch, positives, negatives must be >= 1")
+        for name in ("hidden", "passes", "batch", "positives", "negatives"):
+            _require(getattr(self, name) >= 1, f"classifier: {name} must be >= 1")
+        for name in ("steps", "least_steps"):
+            _require(getattr(self, name) >= _STEPS, f"classifier: {name} must be >= {_STEPS}")
         _require(self.rate > 0, "classifier: rate must be positive")
         _require(self.weight_decay >= 0, "classifier: weight_decay must not be negative")
         for name, share in (
@@ -41,6 +48,16 @@ class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
             0 < self.negative_tiou <= self.positive_tiou <= 1,
             "classifier: 0 < negative_tiou <= positive_tiou <= 1 is needed",
         )
+
+    def steps_for(self, examples: int) -> int:
+        """Return the steps for a number of examples: `passes` over them, within the limits."""
+        wanted = math.ceil(self.passes * examples / self.batch)
+        return min(max(wanted, self.least_steps), self.steps)
+
+    @classmethod
+    def of_epochs(cls, epochs: int) -> Self:
+        """Return settings with as many passes over the examples, and ten steps at least."""
+        return cls(passes=epochs, least_steps=_STEPS, steps=2**31)
 
 
 class OptimConfig(Config, frozen=True):

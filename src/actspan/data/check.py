@@ -4,52 +4,83 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from math import inf
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
 from actspan.config import FeatureSpec
-from actspan.data.dataset import Dataset
+from actspan.data.causes import gaps, missing_features, wrong_spec
+from actspan.data.dataset import SPEC_FILE, Dataset
+from actspan.data.faults import annotation_faults
+from actspan.data.instances import good_segments, late_ends
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
-from actspan.data.readers import Entry, read_array
+from actspan.data.readers import Entry, read_noted
 from actspan.data.store import Packed
-from actspan.data.timebase import SnippetGrid, infer_grid, snippet_grid
+from actspan.data.timebase import SnippetGrid, infer_grid, snippet_grid, stride_notes
+from actspan.data.times import require_features, require_seconds
 from actspan.data.videos import Videos
 from actspan.errors import FeatureError
 from actspan.parallel import map_ordered
-from actspan.types import Video
+from actspan.types import Float64
 from actspan.wording import counted
 
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
 
-_UNKNOWN = -1  # rows of a video in a store elsewhere, which are not fetched to be counted
 _ROWS = 4096  # looked at at a time, so that a day's recording takes no more memory than an hour's
-_SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far a segment may pass the end and be clipped
 
 
 class _Seen(NamedTuple):
-    """What one look at a feature file told."""
+    """Findings of one look at a feature file."""
 
     place: int  # of its video
     shape: tuple[int, ...] = ()
     header: bool = False  # a CSV: rows are snippets whatever the counts
     problem: Problem | None = None
+    dropped: str = ""  # from a CSV
 
 
 class _Examined(NamedTuple):
-    """What all features together told."""
+    """Findings of a look at all features."""
 
     spec: FeatureSpec
     notes: list[str]
     problems: list[Problem]
-    places: Sequence[int]  # of the videos that can be used, as far as features go
+    usable: _Usable
+
+
+class _Usable:
+    """Videos that can be used, as far as features go.
+
+    Attributes
+    ----------
+    places : sequence of int
+        Of the videos in the dataset.
+    spans, steps : (V,) float64
+        Seconds that features cover, and the larger of stride and length; NaN where not known.
+    """
+
+    def __init__(self) -> None:
+        self.places, self._spans, self._steps = array("q"), array("d"), array("d")
+
+    def add(self, place: int, grid: SnippetGrid | None, snippets: int) -> None:
+        self.places.append(place)
+        self._spans.append(np.nan if grid is None else grid.stride * snippets)
+        self._steps.append(np.nan if grid is None else max(grid.stride, grid.length))
+
+    @property
+    def spans(self) -> Float64:
+        return np.frombuffer(self._spans)
+
+    @property
+    def steps(self) -> Float64:
+        return np.frombuffer(self._steps)
 
 
 def check_dataset(
@@ -58,13 +89,15 @@ def check_dataset(
     channels: int | None = None,
     dtype: DTypeLike = np.float32,
     on_error: Literal["fail", "skip"] = "fail",
+    learns: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
     """Check annotations and every feature file; settle layout, channels and snippet grid.
 
     Reads all features once: missing, extra, repeated, empty, truncated and non-finite files,
     wrong channels or layout, segments without length or outside their video. Features of a store
-    were read when they were packed, and are not read again.
+    were read when they were packed, and are not read again. A fault that most files share is one
+    finding. Bad instances are left out, and stop nothing unless they are the larger part.
 
     Parameters
     ----------
@@ -73,9 +106,12 @@ def check_dataset(
     dtype : dtype
         What features will be kept as: larger values are problems.
     on_error : "fail" or "skip"
-        Raise with all findings, or go on without what is bad.
+        Raise with all findings, or continue without what is bad.
+    learns : bool
+        Whether instances are used. Then times in another unit than seconds are refused, and every
+        bad instance is a finding; else faults of annotations are mere notes, one per kind.
     progress : callable, optional
-        Told (videos looked at, videos in all).
+        Called with (videos looked at, videos in all).
 
     Returns
     -------
@@ -88,42 +124,45 @@ def check_dataset(
     DatasetError
         There are problems and `on_error` is "fail", or nothing is left.
     FeatureError
-        Nothing tells (T, C) from (C, T).
+        Nothing tells (T, C) from (C, T), or dataset.toml contradicts most files.
+    AnnotationError
+        Instances are used, and their times are in another unit than seconds.
     """
-    problems = [*dataset.problems, *_segment_problems(dataset), *_orphans(dataset)]
     examine = _examine_files if dataset.packing is None else _examine_store
     found = examine(dataset, channels, np.dtype(dtype), progress)
-    problems += found.problems
-    if on_error == "fail":
-        stop_on_errors(problems)
+    if learns:
+        spans = _spans_of(dataset, found.usable)
+        latest = np.where(np.isnan(dataset.videos.durations), spans, dataset.videos.durations)
+        require_seconds(dataset.videos, dataset.path, latest)
+        require_features(dataset.videos, dataset.path, spans)
+    problems = [*annotation_faults(dataset, learns=learns), *_feature_faults(dataset, found)]
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
-    ids = dataset.videos.ids
-    videos = dataset.videos.select(place for place in found.places if ids[place] not in lost)
+    ids, places = dataset.videos.ids, found.usable.places
+    videos = dataset.videos.select(place for place in places if ids[place] not in lost)
+    if on_error == "fail":
+        good = int(good_segments(videos).sum())
+        stop_on_errors(_stopping(problems, good), leaves_something=bool(videos))
     if not videos:
         stop_with_none_left(problems or [_nothing(dataset)], len(dataset))
+    late = late_ends(videos) if learns else ""
+    notes = [*found.notes, f"{late}: used up to its end"] if late else found.notes
     return replace(
         dataset,
         videos=_without_bad_segments(videos),
         spec=found.spec,
-        assumptions=(*dataset.assumptions, *found.notes),
+        assumptions=(*dataset.assumptions, *notes),
         problems=tuple(problems),
     )
 
 
+def _stopping(problems: list[Problem], good: int) -> list[Problem]:
+    """Findings that stop the work: bad instances only where they are more than the good ones."""
+    bad = sum(problem.loss is Loss.SEGMENT for problem in problems)
+    return [p for p in problems if bad > good or p.loss is not Loss.SEGMENT]
+
+
 def _nothing(dataset: Dataset) -> Problem:
     return Problem("", str(dataset.path), "no videos", "check the folder and the subset")
-
-
-def good_segments(videos: Videos) -> NDArray[np.bool_]:
-    """Which segments have a length and lie in their video, (M,) bool."""
-    start, end = videos.segments.T
-    latest = np.repeat(videos.durations, videos.counts)
-    latest[np.isnan(latest)] = inf
-    slack = np.maximum(_SLACK_SECONDS, _SLACK_SHARE * latest)
-    good: NDArray[np.bool_] = (
-        (start >= 0) & (start < end) & (end < inf) & (start < latest) & (end <= latest + slack)
-    )
-    return good
 
 
 def _without_bad_segments(videos: Videos) -> Videos:
@@ -131,23 +170,39 @@ def _without_bad_segments(videos: Videos) -> Videos:
     return videos if good.all() else videos.with_instances(good)
 
 
-def _segment_problems(dataset: Dataset) -> Iterator[Problem]:
-    videos = dataset.videos
-    bad = np.flatnonzero(~good_segments(videos))
-    places = np.searchsorted(videos.offsets, bad, side="right") - 1
-    for place, (start, end) in zip(places.tolist(), videos.segments[bad].tolist(), strict=True):
-        what = "zero length" if start == end else "ends before it starts"
-        if end > start or not np.isfinite(end - start):
-            what = f"outside the video, which lasts {videos.durations[place]:g} s"
-        problem = f"segment [{start:g}, {end:g}]: {what}"
-        remedy = "mend the annotation, or remove it"
-        yield Problem(videos.ids[place], str(dataset.path), problem, remedy, Loss.SEGMENT)
+def _spans_of(dataset: Dataset, usable: _Usable) -> Float64:
+    """Seconds that the features of each video cover, (V,); NaN where there are none."""
+    spans = np.full(len(dataset), np.nan)
+    spans[np.array(usable.places, dtype=np.intp)] = usable.spans
+    return spans
+
+
+def _feature_faults(dataset: Dataset, found: _Examined) -> list[Problem]:
+    """What is wrong with features; one cause where most videos lack theirs, or have a gap."""
+    orphans, reported = list(_orphans(dataset)), _reported(dataset)
+    problems = [problem for problem in found.problems if problem.video not in reported]
+    what, remedy = missing_features(
+        dataset.videos, dataset.entries, [orphan.video for orphan in orphans], dataset.path
+    )
+    if what:
+        absent = {p.video for p in problems} - dataset.entries.keys()
+        problems = [
+            replace(p, problem=what, remedy=remedy) if p.video in absent else p for p in problems
+        ]
+        orphans = [p for p in orphans if not absent]
+    videos = dataset.videos.select(found.usable.places)
+    spans, steps = found.usable.spans, found.usable.steps
+    return [*orphans, *problems, *gaps(videos, spans, steps, found.spec, dataset.path)]
+
+
+def _reported(dataset: Dataset) -> set[str]:
+    """Videos that were lost before: a bad entry, or a file that is not read."""
+    return {p.video for p in dataset.problems if p.loss is Loss.VIDEO}
 
 
 def _orphans(dataset: Dataset) -> Iterator[Problem]:
     """Features of videos that no annotation names (in any subset)."""
-    told = {p.video for p in dataset.problems if p.loss is Loss.VIDEO}  # a bad entry
-    for name in sorted(dataset.entries.keys() - set(dataset.known.ids) - told):
+    for name in sorted(dataset.entries.keys() - set(dataset.known.ids) - _reported(dataset)):
         remedy = "annotate the video, or remove the file"
         file = str(dataset.entries[name])
         yield Problem(name, file, "features without annotation", remedy, Loss.FILE)
@@ -159,16 +214,24 @@ def _examine_files(
     seen = list(_look_at_all(dataset, dtype, progress))
     problems = [look.problem for look in seen if look.problem]
     good = [look for look in seen if look.problem is None]
+    usable = _Usable()
     if not good:
-        return _Examined(dataset.spec, [], problems, [])
+        return _Examined(dataset.spec, [], problems, usable)
     spec, wrong = _settle(dataset, good, channels)
     problems += wrong
     bad = {problem.video for problem in wrong}
     good = [look for look in good if dataset.videos.ids[look.place] not in bad]
     spec, notes = _settle_grid(dataset, spec, good)
     for look in good:
-        problems += _grid_problems(dataset, spec, dataset.videos[look.place], _snippets(look, spec))
-    return _Examined(spec, notes, problems, [look.place for look in good])
+        snippets, video = _snippets(look, spec), dataset.videos[look.place]
+        try:
+            usable.add(look.place, snippet_grid(video, spec, snippets), snippets)
+        except FeatureError as error:
+            what, remedy = str(error).removeprefix(f"{video.id}: "), "give stride_seconds, or fps"
+            problems.append(Problem(video.id, str(dataset.path), what, remedy))
+    dropped = Counter(look.dropped for look in seen if look.dropped)
+    notes += [f"dropped from {counted(n, 'CSV file')}: {what}" for what, n in dropped.items()]
+    return _Examined(spec, notes, problems, usable)
 
 
 def _examine_store(
@@ -177,9 +240,8 @@ def _examine_store(
     """Nothing is read but what was checked for a larger type, and nothing is held of a video."""
     assert dataset.packing is not None
     known = np.can_cast(dataset.packing.dtype, dtype)
-    problems, places = [], array("q")
-    videos = zip(dataset.videos.ids, dataset.videos.durations.tolist(), strict=True)
-    for place, (name, duration) in enumerate(videos):
+    problems, usable = [], _Usable()
+    for place, name in enumerate(dataset.videos.ids):
         entry = dataset.entries.get(name)
         if entry is None:
             problems.append(_no_features(dataset, name))
@@ -188,15 +250,15 @@ def _examine_store(
             what = "" if known else _bad_values(entry.values, dtype)
             if what:
                 problems.append(_damaged(name, entry, what))
+            elif (shape := entry.shape) is None:  # in a store elsewhere: not fetched to be counted
+                usable.add(place, None, 0)
             else:
-                if (shape := entry.shape) is not None:
-                    problems += _gap(dataset, name, duration, entry.grid, shape[0])
-                places.append(place)
+                usable.add(place, entry.grid, shape[0])
         if progress:
             progress(place + 1, len(dataset))
-    if places:
+    if usable.places:
         _require_channels(dataset, dataset.spec.channels, channels)
-    return _Examined(dataset.spec, [], problems, places)
+    return _Examined(dataset.spec, [], problems, usable)
 
 
 def _look_at_all(
@@ -218,28 +280,34 @@ def _look_at(dataset: Dataset, dtype: np.dtype[Any], place: int) -> _Seen:
         return _Seen(place, problem=_no_features(dataset, name))
     assert isinstance(entry, Entry)
     try:
-        values = read_array(entry, mapped=True)
+        values, dropped = read_noted(entry)
         what = _bad_values(values, dtype)
     except FeatureError as error:
         what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
     if what:
         return _Seen(place, problem=_damaged(name, entry, what))
-    return _Seen(place, values.shape, header=entry.path.suffix == ".csv")
+    return _Seen(place, values.shape, header=entry.suffix == ".csv", dropped=dropped)
 
 
 def _damaged(name: str, entry: Entry | Packed, what: str) -> Problem:
-    return Problem(name, str(entry), what, "extract its features again")
+    is_halved = what.endswith("too large for float16")
+    remedy = "keep numbers of float32 (--dtype)" if is_halved else "extract its features again"
+    return Problem(name, str(entry), what, remedy)
 
 
 def _no_features(dataset: Dataset, name: str) -> Problem:
     why = None if dataset.packing is None else dataset.packing.left_out.get(name)
-    what = "no features" if why is None else f"left out when the dataset was packed: {why}"
+    if why is not None:
+        what = f"left out when the dataset was packed: {why}"
+        return Problem(
+            name, str(dataset.path), what, "pack it again without the fault", Loss.NOTHING
+        )
     remedy = "extract its features, or remove it from the annotations"
-    return Problem(name, str(dataset.path), what, remedy)
+    return Problem(name, str(dataset.path), "no features", remedy)
 
 
 def _bad_values(array: np.ndarray, dtype: np.dtype[Any]) -> str:
-    """What is wrong with an array's values, or nothing."""
+    """Return what is wrong with an array's values, or nothing."""
     endless = large = 0
     for begin in range(0, len(array), _ROWS):
         block = array[begin : begin + _ROWS]
@@ -261,7 +329,7 @@ def _bad_values(array: np.ndarray, dtype: np.dtype[Any]) -> str:
 def _settle(
     dataset: Dataset, seen: list[_Seen], expected: int | None
 ) -> tuple[FeatureSpec, list[Problem]]:
-    """Layout and channels of the whole set, and the files that do not fit them."""
+    """Find layout and channels of the whole set, and the files that do not fit them."""
     spec = dataset.spec
     channels = spec.channels or expected
     layout = spec.layout or _vote(seen, channels)
@@ -272,7 +340,14 @@ def _settle(
         )
     axis = 1 if layout == "TC" else 0
     counts = [look.shape[axis] for look in seen]
-    channels = channels or max(set(counts), key=counts.count)
+    common = max(set(counts), key=counts.count)
+    if spec.channels is None and 2 * counts.count(common) > len(counts):
+        _require_channels(dataset, common, expected)
+    channels = channels or common
+    is_telling = len(seen) > 1 or len(dataset) == 1
+    shapes = [look.shape for look in seen if is_telling]
+    if what := wrong_spec(shapes, layout, channels, expected, spec):
+        raise FeatureError(f"{dataset.path / SPEC_FILE}: {what}")
     _require_channels(dataset, channels, expected)
     settled = msgspec.structs.replace(spec, channels=channels, layout=layout)
     misfits = [look for look in seen if look.shape[axis] != channels]
@@ -311,36 +386,13 @@ def _misfit(dataset: Dataset, look: _Seen, axis: int, channels: int) -> Problem:
 def _settle_grid(
     dataset: Dataset, spec: FeatureSpec, seen: list[_Seen]
 ) -> tuple[FeatureSpec, list[str]]:
-    if spec.stride_frames is not None or spec.stride_seconds is not None or not seen:
-        return spec, []
     videos = dataset.videos.select(look.place for look in seen)
-    settled, note = infer_grid(videos, [_snippets(look, spec) for look in seen], spec)
+    snippets = [_snippets(look, spec) for look in seen]
+    if spec.stride_frames is not None or spec.stride_seconds is not None or not seen:
+        return spec, stride_notes(videos, snippets, spec)
+    settled, note = infer_grid(videos, snippets, spec)
     return settled, [note]
 
 
 def _snippets(look: _Seen, spec: FeatureSpec) -> int:
     return look.shape[1] if spec.layout == "CT" else look.shape[0]
-
-
-def _grid_problems(
-    dataset: Dataset, spec: FeatureSpec, video: Video, snippets: int
-) -> Iterator[Problem]:
-    try:
-        grid = snippet_grid(video, spec, snippets)
-    except FeatureError as error:
-        remedy = "give stride_seconds, or fps"
-        yield Problem(video.id, str(dataset.path), str(error), remedy)
-        return
-    yield from _gap(dataset, video.id, video.duration, grid, snippets)
-
-
-def _gap(
-    dataset: Dataset, name: str, duration: float, grid: SnippetGrid, snippets: int
-) -> Iterator[Problem]:
-    """Whether features and annotation are as long as each other."""
-    stride, length, _ = grid
-    gap = abs(stride * snippets - duration)
-    if gap > max(0.1 * duration, 2 * max(stride, length)):
-        what = f"features cover {stride * snippets:.1f} s of {duration:.1f} s"
-        remedy = "check the stride in dataset.toml"
-        yield Problem(name, str(dataset.entries[name]), what, remedy, Loss.NOTHING)

@@ -10,33 +10,36 @@ from typing import Self
 import msgspec
 
 from actspan.config import FeatureSpec, PipelineConfig, from_dict, read_toml
+from actspan.data import media
 from actspan.data.annotations import (
-    canonical_id,
     canonical_subset,
     find_annotations,
     read_annotations,
 )
 from actspan.data.elsewhere import url_of
+from actspan.data.feature_index import FeatureIndex, index_features
 from actspan.data.labels import with_labels
-from actspan.data.problems import Loss, Problem
-from actspan.data.readers import HDF5_SUFFIXES, SUFFIXES, Entry, list_entries, read_array
+from actspan.data.problems import Problem
+from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
 from actspan.data.rescale import Edge
 from actspan.data.store import Manifest, Packed, find_manifest, open_remote, open_shards
-from actspan.data.timebase import snippet_grid
+from actspan.data.timebase import (
+    SnippetGrid,
+    SpanRule,
+    annotated_seconds,
+    packed_grid,
+    snippet_grid,
+    span_rule,
+    without_floor,
+)
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
+from actspan.wording import counted
 
 SPEC_FILE = "dataset.toml"
-# where features lie, seen from the dataset folder: ours first, then the authors' repository
-_FEATURE_PLACES = (
-    "features",
-    "csv_mean_100",
-    "activitynet_feature_cuhk/csv_mean_100",
-    "data/activitynet_feature_cuhk/csv_mean_100",
-)
-_FEATURE_FILES = tuple(f"features{suffix}" for suffix in (*HDF5_SUFFIXES, ".npz"))
+_SET_APART = "validation"  # the subset that training sets apart where there is none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +66,8 @@ class Dataset:
         What was already found wrong.
     packing : Manifest, optional
         How features were packed, where the folder is a store; they were checked then.
+    span_rule : SpanRule
+        How `feature_frames` of the annotations give seconds; one rule for all videos.
 
     Examples
     --------
@@ -80,6 +85,7 @@ class Dataset:
     assumptions: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     packing: Manifest | None = None
+    span_rule: SpanRule = SpanRule.COVERED
 
     @classmethod
     def load(cls, path: Path | str, *, features: bool = True) -> Self:
@@ -101,27 +107,44 @@ class Dataset:
         """
         path = Path(path)
         if not path.is_dir():
-            what = "is no folder" if path.exists() else "does not exist"
+            if path.is_file() and media.is_video(path):
+                raise DataError(f"{path}: a video, not a dataset; {media.advice(path)}")
+            if path.exists():
+                raise DataError(f"{path}: a file; give the dataset folder: {path.parent}")
             raise DataError(
-                f"{path}: {what}; a dataset folder is needed, with features/ and annotations.json"
+                f"{path}: does not exist; a dataset folder is needed, with features/ and "
+                "annotations.json"
             )
         packing = find_manifest(path)
         spec = _read_spec(path, packing)
-        entries, problems = _find_features(path, packing) if features else ({}, [])
-        if find_annotations(path) is None:
+        found = None if find_annotations(path) is None else read_annotations(path)
+        index = FeatureIndex({})
+        if features and packing is None:
+            index = index_features(path, spec, None if found is None else found.videos.places)
+        entries = _packed(path, packing) if features and packing else index.entries
+        if found is None:
+            if not entries and media.holds_videos(path):
+                raise DataError(f"{path}: holds videos and no features; {media.advice(path)}")
+            if not entries and any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
+                raise DataError(
+                    f"{path}: holds files of features, not a dataset; give the dataset folder, "
+                    f"with these in features/: {path.parent}"
+                )
             if not entries:
                 raise AnnotationError(
                     f"{path}: holds no annotations (annotations.json, or anet_anno_action.json) "
-                    "and no features (features/)"
+                    f"and no features (features/){_reasons(index)}"
                 )
             note = f"no annotations in {path}: every feature file is taken as a video"
             videos = Videos(Video(id=name, duration=float("nan")) for name in entries)
             form = "features"
+            problems: tuple[Problem, ...] = ()
             assumptions: tuple[str, ...] = (note,)
         else:
-            found = read_annotations(path)
             videos, form, assumptions = found.videos, found.form, found.assumptions
-            problems = [*found.problems, *problems]
+            problems = found.problems
+        rule, notes = span_rule(videos, spec)
+        assumptions = (*assumptions, *index.notes, *notes)
         if packing is not None and features:
             assumptions = (*assumptions, *packing.assumptions)
         return cls(
@@ -132,8 +155,9 @@ class Dataset:
             spec=spec,
             form=form,
             assumptions=assumptions,
-            problems=tuple(problems),
+            problems=(*problems, *index.problems),
             packing=packing,
+            span_rule=rule,
         )
 
     def __len__(self) -> int:
@@ -155,8 +179,13 @@ class Dataset:
             return self.packing.edge  # done already
         return "zero" if self.form == "authors" else "clamp"
 
-    def subset(self, name: str | None) -> Self:
+    def subset(self, name: str | None, set_apart: Sequence[str] = ()) -> Self:
         """Keep the videos of one subset, or all for None.
+
+        Parameters
+        ----------
+        set_apart : sequence of str
+            Ids of the validation videos, where no video's subset says it (`Bundle.set_apart`).
 
         Raises
         ------
@@ -165,7 +194,16 @@ class Dataset:
         """
         if name is None:
             return self
-        return replace(self, videos=self.videos.subset(canonical_subset(name), self.path))
+        wanted = canonical_subset(name)
+        videos, assumptions = self.videos, self.assumptions
+        if wanted == _SET_APART and set_apart:
+            videos = videos.with_set_apart(set_apart, wanted)
+        chosen = videos.subset(wanted, self.path)
+        if videos is not self.videos:
+            note = f"{wanted}: the {counted(len(chosen), 'video')} that training set apart"
+            gone = len(set_apart) - len(chosen)
+            assumptions = (*assumptions, f"{note}; {gone} more are not here" if gone else note)
+        return replace(self, videos=chosen, assumptions=assumptions)
 
     def with_labels(self, patterns: Sequence[str]) -> Self:
         """Keep the instances whose labels match a pattern; see `actspan.data.labels`.
@@ -180,6 +218,10 @@ class Dataset:
     def select(self, videos: Iterable[Video]) -> Self:
         """Keep exactly these videos (as given: their segments may have changed)."""
         return replace(self, videos=Videos.of(videos))
+
+    def annotated_seconds(self, video: Video) -> float:
+        """Return the seconds that position 1.0 stands for in results, without features."""
+        return annotated_seconds(video, self.span_rule)
 
     def require_fit(self, config: PipelineConfig) -> None:
         """Refuse a model for which the features were packed in the wrong way.
@@ -215,14 +257,25 @@ class Dataset:
             raise FeatureError(f"{self.path}: no features for video {video_id!r}")
         entry = self.entries[video_id]
         if isinstance(entry, Packed):
-            return Recording(entry, entry.values, entry.grid)
+            values = entry.values
+            return Recording(entry, values, self._packed_grid(video_id, entry.grid, len(values)))
         array = read_array(entry, mapped=mapped)
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
-        grid = snippet_grid(self[video_id], self.spec, len(values))
+        grid = snippet_grid(self[video_id], self.spec, len(values), self.span_rule)
         return Recording(entry, values, grid)
+
+    def _packed_grid(self, video_id: str, grid: SnippetGrid, snippets: int) -> SnippetGrid:
+        if not self.known.has("feature_frames"):
+            return grid
+        video = self[video_id]
+        if self.span_rule is not SpanRule.FLOOR:
+            grid = without_floor(grid, video)
+        if self.packing is None or self.packing.edge is not None:  # rescaled: nothing is left to do
+            return grid
+        return packed_grid(grid, video, snippets)
 
 
 def _read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
@@ -236,38 +289,15 @@ def _read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
     spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
     if packing is None:
         return spec
-    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC")
+    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC", join=None)
 
 
-def _find_features(
-    path: Path, packing: Manifest | None
-) -> tuple[Mapping[str, Entry | Packed], list[Problem]]:
-    """Index features by video id; repeated ids and unreadable containers are problems."""
-    if packing is not None:
-        url = url_of(path)
-        return open_shards(path, packing) if url is None else open_remote(url, packing), []
-    entries: dict[str, Entry] = {}
-    problems: list[Problem] = []
-    for file in _feature_files(path):
-        try:
-            named = list_entries(file)
-        except FeatureError as error:
-            remedy = "replace the file, or remove it"
-            problems.append(Problem(canonical_id(file.stem), str(file), str(error), remedy))
-            continue
-        for name, entry in named:
-            video = canonical_id(name)
-            if video in entries:
-                what = f"second features for this video, beside {entries[video]}"
-                remedy = "keep one of the two"
-                problems.append(Problem(video, str(entry), what, remedy, Loss.FILE))
-            entries.setdefault(video, entry)
-    return entries, problems
+def _reasons(index: FeatureIndex) -> str:
+    """Return why no features were found, for the end of a message."""
+    refused = [f"{p.file}: {p.problem}: {p.remedy}" for p in index.problems[:1]]
+    return "".join(f"; {reason}" for reason in (*refused, *index.notes))
 
 
-def _feature_files(path: Path) -> list[Path]:
-    for place in _FEATURE_PLACES:
-        if (path / place).is_dir():
-            files = (path / place).iterdir()
-            return sorted(f for f in files if f.suffix in SUFFIXES and f.name[0] != ".")
-    return [path / name for name in _FEATURE_FILES if (path / name).is_file()]
+def _packed(path: Path, packing: Manifest) -> Mapping[str, Packed]:
+    url = url_of(path)
+    return open_shards(path, packing) if url is None else open_remote(url, packing)

@@ -7,7 +7,7 @@ datasets of numbers that hard links lead to are read, and no more than their fil
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.data.npy import check_expansion
+from actspan.data.ignored import Ignored
+from actspan.data.npy import ContentError, check_expansion
 from actspan.errors import require
 from actspan.files import check_size
 
 _DEEPEST = 32  # groups within groups
 
 
-def dataset_names(path: Path) -> list[str]:
-    """Where the datasets of a file lie, without the leading slash; raises ValueError, OSError."""
+def dataset_names(path: Path, ignored: Ignored) -> list[str]:
+    """Return the paths of a file's datasets, without the leading slash.
+
+    Links that are not followed, groups that lie too deep and attributes go to `ignored`.
+
+    Raises
+    ------
+    ValueError, OSError
+        The file is damaged.
+    """
     with _open(path) as (h5py, file):
-        return list(_walk(h5py, file, {h5py.h5o.get_info(file.id).addr}))
+        walk = _Walk(h5py, ignored, {h5py.h5o.get_info(file.id).addr})
+        return list(walk.datasets(file))
+
+
+def dataset_shapes(path: Path, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of those datasets that are numbers; raises ValueError, OSError."""
+    with _open(path) as (_, file):
+        found = {name: file[name] for name in names}
+        return {n: tuple(d.shape or ()) for n, d in found.items() if d.dtype.kind in "fiu"}
 
 
 def read_dataset(path: Path, name: str) -> NDArray[Any]:
@@ -33,29 +50,40 @@ def read_dataset(path: Path, name: str) -> NDArray[Any]:
     with _open(path) as (h5py, file):
         dataset = file[name]
         if not isinstance(dataset, h5py.Dataset):
-            raise ValueError(f"{name} is a group, not an array")
+            raise ContentError(f"{name} is a group, not an array")
         if dataset.is_virtual or dataset.external:
-            raise ValueError(f"{name} lies in another file; copy its numbers into this one")
+            raise ContentError(f"{name} lies in another file; copy its numbers into this one")
         if dataset.dtype.kind not in "fiu":
-            raise ValueError(f"{name} holds {dataset.dtype}, not numbers")
+            raise ContentError(f"{name} holds {dataset.dtype}, not numbers")
         check_expansion(path.stat().st_size, int(dataset.size or 0) * dataset.dtype.itemsize)
         return np.asarray(dataset)
 
 
-def _walk(h5py: Any, group: Any, seen: set[int], depth: int = 0) -> Iterator[str]:
-    """Names of the datasets below a group that hard links lead to, every object once."""
-    for key in group:
-        if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-            continue
-        item = group[key]
-        address = h5py.h5o.get_info(item.id).addr
-        if address in seen:
-            continue
-        seen.add(address)
-        if isinstance(item, h5py.Dataset):
-            yield key
-        elif isinstance(item, h5py.Group) and depth < _DEEPEST:
-            yield from (f"{key}/{name}" for name in _walk(h5py, item, seen, depth + 1))
+class _Walk:
+    """A walk through the groups that hard links lead to, to every object once."""
+
+    def __init__(self, h5py: Any, ignored: Ignored, seen: set[int]) -> None:
+        self._h5py, self._ignored, self._seen = h5py, ignored, seen
+
+    def datasets(self, group: Any, depth: int = 0) -> Iterator[str]:
+        """Names of the datasets below a group."""
+        for key in group:
+            if not isinstance(group.get(key, getlink=True), self._h5py.HardLink):
+                self._ignored.add("links", key)
+                continue
+            item = group[key]
+            address = self._h5py.h5o.get_info(item.id).addr
+            if address in self._seen:
+                continue
+            self._seen.add(address)
+            for name in item.attrs:
+                self._ignored.add("attributes", name)
+            if isinstance(item, self._h5py.Dataset):
+                yield key
+            elif depth == _DEEPEST:
+                self._ignored.add("groups", key)
+            elif isinstance(item, self._h5py.Group):
+                yield from (f"{key}/{name}" for name in self.datasets(item, depth + 1))
 
 
 @contextmanager

@@ -31,6 +31,10 @@ _READ_HEADER = {
 _STORED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
 
 
+class ContentError(ValueError):
+    """A file that is whole, but holds something else than arrays of numbers."""
+
+
 class Header(NamedTuple):
     """What an npy file says of itself, and where its numbers begin."""
 
@@ -53,7 +57,7 @@ def read_header(stream: IO[bytes], size: int) -> Header:
     except ValueError as error:
         raise ValueError("it is not an array file") from error
     if version not in _READ_HEADER:
-        raise ValueError("it holds records, or is of a newer format")
+        raise ContentError("it holds records, or is of a newer format")
     try:
         with _HEADERS:
             shape, is_fortran, dtype = _READ_HEADER[version](stream)
@@ -62,9 +66,9 @@ def read_header(stream: IO[bytes], size: int) -> Header:
     except Exception as error:  # of `ast` and `tokenize`: SyntaxError, RecursionError, MemoryError
         raise ValueError("its header is damaged") from error
     if dtype.hasobject:
-        raise ValueError("it holds Python objects, not numbers")
+        raise ContentError("it holds Python objects, not numbers")
     if dtype.kind not in "fiu":
-        raise ValueError(f"it holds {dtype}, not numbers")
+        raise ContentError(f"it holds {dtype}, not numbers")
     offset = stream.tell()
     if any(n < 0 for n in shape):
         raise ValueError(f"its header says shape {shape}")
@@ -122,6 +126,15 @@ class Archive:
     def names(self) -> list[str]:
         """Of the arrays, in the file's order."""
         return list(self._members)
+
+    def shape(self, name: str) -> tuple[int, ...] | None:
+        """Return an array's shape, or None for what is no array of numbers; raises as `read`."""
+        member = self._members[name]
+        with _plainly(), self._zip.open(member) as stream:
+            try:
+                return read_header(stream, member.file_size).shape
+            except ValueError:
+                return None
 
     def read(self, name: str) -> NDArray[Any]:
         """One array; raises ValueError and OSError."""

@@ -1,18 +1,23 @@
-"""What is wrong with a dataset: found before work starts, reported together."""
+"""Findings about a dataset: collected before work starts, reported together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NoReturn
 
 from actspan.errors import DatasetError, shortened
 from actspan.limits import FINDING
+from actspan.wording import counted, named
+
+_SINGLE = re.compile(r"\d[\d.,]*|'[^']*'")  # what one finding has and its like have otherwise
+_FIX = "Fix the cause: nothing would be left if what is bad were skipped."
 
 
 class Loss(StrEnum):
-    """What has to be left out if work is to go on."""
+    """What has to be left out for work to continue."""
 
     VIDEO = "video"
     SEGMENT = "segment"
@@ -35,19 +40,58 @@ class Problem:
 
     @property
     def is_error(self) -> bool:
-        """Whether work stops because of it, unless told to skip."""
+        """Whether work stops because of it, unless it shall be skipped."""
         return self.loss is not Loss.NOTHING
 
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Problem and remedy without id, numbers and quotes: findings of one kind are alike."""
+        return self._alike(self.problem), self._alike(self.remedy)
 
-def stop_on_errors(problems: Sequence[Problem]) -> None:
-    """Raise DatasetError with all problems that are not mere notes, if there are any."""
+    def _alike(self, text: str) -> str:
+        if len(self.video) > 1:  # shorter ones stand in words
+            text = text.replace(self.video, "#")
+        return _SINGLE.sub("#", text)
+
+
+def stop_on_errors(problems: Sequence[Problem], *, leaves_something: bool = True) -> None:
+    """Raise DatasetError with all problems that are not mere notes, if there are any.
+
+    Parameters
+    ----------
+    leaves_something : bool
+        Whether anything is left after skipping: only then is skipping suggested.
+    """
     errors = [p for p in problems if p.is_error]
     if errors:
-        raise DatasetError(errors, "Mend them, or go on without them: --on-error skip.")
+        skip = "Fix them, or leave out what is bad: --on-error skip."
+        raise DatasetError(errors, skip if leaves_something else _FIX)
 
 
 def stop_with_none_left(problems: Sequence[Problem], videos: int) -> NoReturn:
-    """Raise DatasetError with all errors, which left out every one of so many videos."""
+    """Raise DatasetError with all errors, which left out every one of `videos` videos."""
     errors = [p for p in problems if p.is_error]
     after = f" after leaving out {videos} of {videos} videos" if videos else ""
-    raise DatasetError(errors, f"Nothing is left{after}: mend them.")
+    raise DatasetError(errors, f"Nothing is left{after}: fix the cause.")
+
+
+def left_out(problems: Iterable[Problem]) -> str:
+    """Return what was left out, counted and named; "" where nothing was.
+
+    Examples
+    --------
+    >>> left_out([Problem("a", "a.npy", "the file is empty", "replace it")])
+    'left out: 1 video (a)'
+    """
+    names: dict[Loss, list[str]] = {Loss.VIDEO: [], Loss.SEGMENT: [], Loss.FILE: []}
+    for problem in problems:
+        if problem.is_error:
+            names[problem.loss].append(problem.video or problem.file)
+    names[Loss.VIDEO] = list(dict.fromkeys(names[Loss.VIDEO]))
+    things = {Loss.VIDEO: "video", Loss.SEGMENT: "instance", Loss.FILE: "file"}
+    parts = [
+        f"{counted(len(found), things[loss])} ({named(dict.fromkeys(found))})"
+        for loss, found in names.items()
+        if found
+    ]
+    return f"left out: {', '.join(parts)}" if parts else ""

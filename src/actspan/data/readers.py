@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.data.npy import Archive, map_npy
+from actspan.data.ignored import Ignored
+from actspan.data.npy import Archive, ContentError, map_npy
 from actspan.errors import FeatureError
 from actspan.files import read_bytes
 from actspan.limits import DOCUMENT
@@ -19,38 +20,82 @@ from actspan.wording import counted
 HDF5_SUFFIXES = (".h5", ".hdf5")
 SUFFIXES = (".npy", ".csv", ".npz", *HDF5_SUFFIXES)
 
+_BOM = b"\xef\xbb\xbf"
+_SEPARATORS = (b",", b";", b"\t", b" ")  # of a CSV file; numpy.savetxt writes blanks
+_ROW_NUMBERS = {"", "Unnamed: 0", "index"}  # names that pandas gives to them
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Where one video's array lies: a file, and its name inside a file of several."""
+    """The place of one video's array.
+
+    Attributes
+    ----------
+    path : Path
+    key : str, optional
+        Its name inside a file of several.
+    joined : tuple of str
+        Arrays of the same file whose channels follow.
+    axis : int
+        The axis of the channels, along which arrays are joined.
+    """
 
     path: Path
     key: str | None = None
+    joined: tuple[str, ...] = ()
+    axis: int = 1
 
     def __str__(self) -> str:
-        return str(self.path) if self.key is None else f"{self.path}[{self.key}]"
+        return str(self.path) if self.key is None else f"{self.path}[{'+'.join(self.keys)}]"
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Names of its arrays inside the file; empty where the file is the array."""
+        return () if self.key is None else (self.key, *self.joined)
+
+    @property
+    def suffix(self) -> str:
+        """Suffix of the file, in small letters."""
+        return self.path.suffix.lower()
 
 
-def list_entries(path: Path) -> list[tuple[str, Entry]]:
-    """Name the arrays of a file: its stem, or the arrays' own names where it holds several.
+def list_arrays(path: Path, ignored: Ignored) -> list[str]:
+    """Return the names of the arrays in a file; none where the file is one array without a name.
+
+    Parameters
+    ----------
+    ignored : Ignored
+        Gets what else the file holds.
 
     Raises
     ------
     FeatureError
         It is not what its suffix says, or is empty.
     """
-    if path.suffix not in (".npz", *HDF5_SUFFIXES):
-        return [(path.stem, Entry(path))]
-    keys = _guarded(path, _npz_keys if path.suffix == ".npz" else _hdf5_keys)
-    if not keys:
+    lister = _LISTERS.get(path.suffix.lower())
+    if lister is None:
+        return []
+    names: list[str] = _guarded(path, lister, ignored)
+    if not names:
         raise FeatureError(f"{path}: holds no arrays")
-    if len(keys) == 1:
-        return [(path.stem, Entry(path, keys[0]))]
-    return [(key, Entry(path, key)) for key in keys]
+    return names
+
+
+def list_features(path: Path, names: Iterable[str]) -> list[str]:
+    """Return the names of those arrays that can be features: filled (T, C) arrays of numbers.
+
+    Raises
+    ------
+    FeatureError
+        The file is damaged.
+    """
+    shapes = _npz_shapes if path.suffix.lower() == ".npz" else _hdf5_shapes
+    found: dict[str, tuple[int, ...]] = _guarded(path, shapes, names)
+    return [name for name, shape in found.items() if _is_table(_squeezed(shape))]
 
 
 def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
-    """Load one video's array, two-dimensional and numeric.
+    """Load one video's array, two-dimensional and numeric; further axes of size 1 are dropped.
 
     With `mapped`, an npy file is mapped into memory instead, and only what is touched is read.
 
@@ -59,13 +104,45 @@ def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
     FeatureError
         Empty, truncated, not numeric, pickled, or not two-dimensional; names the file.
     """
-    reader = _map_npy if mapped and entry.path.suffix == ".npy" else _READERS[entry.path.suffix]
-    array: NDArray[Any] = _guarded(entry.path, reader, entry.key)
-    if array.ndim != 2 or 0 in array.shape:
+    reader = _map_npy if mapped and entry.suffix == ".npy" else _READERS[entry.suffix]
+    arrays = [_table(_guarded(entry.path, reader, key), entry) for key in entry.keys or (None,)]
+    if not entry.joined:
+        return arrays[0]
+    lengths = [array.shape[1 - entry.axis] for array in arrays]
+    if len(set(lengths)) > 1:
+        counts = ", ".join(map(str, lengths))
+        raise FeatureError(f"{entry}: arrays of {counts} snippets cannot be joined")
+    return np.concatenate(arrays, axis=entry.axis)
+
+
+def read_noted(entry: Entry) -> tuple[NDArray[Any], str]:
+    """Read as `read_array` does, mapped, and say what was dropped from a CSV file, if anything."""
+    if entry.suffix != ".csv":
+        return read_array(entry, mapped=True), ""
+    table, dropped = _guarded(entry.path, _read_csv_noted)
+    return _table(table, entry), dropped
+
+
+def _table(array: NDArray[Any], entry: Entry) -> NDArray[Any]:
+    shape = _squeezed(array.shape)
+    if not _is_table(shape):
         raise FeatureError(f"{entry}: shape {array.shape}, but a filled (T, C) array is needed")
     if array.dtype.kind not in "fiu":
         raise FeatureError(f"{entry}: holds {array.dtype}, not numbers")
-    return array
+    return array.reshape(shape)
+
+
+def _is_table(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 and 0 not in shape
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape without axes of size 1, from the last on, until two axes are left."""
+    kept = list(shape)
+    for axis in reversed(range(len(shape))):
+        if len(kept) > 2 and kept[axis] == 1:
+            del kept[axis]
+    return tuple(kept)
 
 
 def _guarded(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -74,6 +151,8 @@ def _guarded(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
         if path.stat().st_size == 0:
             raise FeatureError(f"{path}: the file is empty")
         return function(path, *arguments)
+    except ContentError as error:
+        raise FeatureError(f"{path}: {error}") from error
     except (OSError, ValueError, KeyError) as error:
         raise FeatureError(
             f"{path}: cannot be read, damaged or truncated: {_reason(error)}"
@@ -98,9 +177,14 @@ def _read_npz(path: Path, key: str) -> NDArray[Any]:
         return archive.read(key)
 
 
-def _npz_keys(path: Path) -> list[str]:
+def _npz_names(path: Path, ignored: Ignored) -> list[str]:
     with Archive(path) as archive:
         return archive.names
+
+
+def _npz_shapes(path: Path, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    with Archive(path) as archive:
+        return {name: shape for name in names if (shape := archive.shape(name)) is not None}
 
 
 def _read_hdf5(path: Path, key: str) -> NDArray[Any]:
@@ -109,24 +193,67 @@ def _read_hdf5(path: Path, key: str) -> NDArray[Any]:
     return read_dataset(path, key)
 
 
-def _hdf5_keys(path: Path) -> list[str]:
+def _hdf5_names(path: Path, ignored: Ignored) -> list[str]:
     from actspan.data.hdf5 import dataset_names
 
-    return dataset_names(path)
+    return dataset_names(path, ignored)
+
+
+def _hdf5_shapes(path: Path, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    from actspan.data.hdf5 import dataset_shapes
+
+    return dataset_shapes(path, names)
+
+
+class _Csv(NamedTuple):
+    """A table's text with commas between fields, its first row, and what that row shows."""
+
+    text: bytes
+    first: list[str]
+    has_header: bool
+    has_row_numbers: bool  # the first column may be one that pandas adds
+
+    @property
+    def rows(self) -> NDArray[np.uint8]:
+        begin = (self.text.find(b"\n") + 1 or len(self.text)) if self.has_header else 0
+        return np.frombuffer(self.text, np.uint8)[begin:]
+
+
+def _open_csv(text: bytes) -> _Csv:
+    """Find what separates the fields, and whether the first row is a header."""
+    line = text[: text.find(b"\n") + 1 or len(text)].removeprefix(_BOM).rstrip(b"\r\n")
+    separator = next((mark for mark in _SEPARATORS if mark in line.strip()), b",")
+    if separator != b",":
+        text, line = text.replace(separator, b","), line.replace(separator, b",")
+    fields = [field.strip('"') for field in line.decode(errors="replace").split(",")]
+    has_header = _is_numbered(fields) or not all(map(_is_number, fields))
+    has_row_numbers = has_header and len(fields) > 1 and fields[0] in _ROW_NUMBERS
+    return _Csv(text, fields, has_header, has_row_numbers)
+
+
+def _is_numbered(fields: list[str]) -> bool:
+    """Whether fields are the header that pandas writes for columns without names: 0, 1, 2, ..."""
+    return len(fields) > 2 and fields == [str(i) for i in range(len(fields))]
 
 
 def _read_csv(path: Path, key: str | None) -> NDArray[np.float32]:
-    """One row a snippet; a first row that is not numeric is a header."""
+    """One row per snippet; a first row that is not numeric is a header."""
+    return _read_csv_noted(path)[0]
+
+
+def _read_csv_noted(path: Path) -> tuple[NDArray[np.float32], str]:
+    """The same without what pandas adds, and words for what that was."""
     from actspan.data.csv_numbers import parse_table
 
-    text = read_bytes(path, DOCUMENT)
-    end = text.find(b"\n") + 1 or len(text)
-    first = text[:end].decode("utf-8-sig", errors="replace").rstrip("\r\n").split(",")
-    first = [field.strip('"') for field in first]
-    is_header = not all(map(_is_number, first))
-    rows = np.frombuffer(text, np.uint8)[end if is_header else 0 :]
-    table = parse_table(rows, len(first))
-    return _read_any_csv(text, first, is_header) if table is None else table
+    csv = _open_csv(read_bytes(path, DOCUMENT))
+    table = parse_table(csv.rows, len(csv.first))
+    if table is None:
+        table = _read_any_csv(csv.text, csv.first, csv.has_header)
+    dropped = ["the header 0, 1, 2, ..."] if _is_numbered(csv.first) else []
+    if csv.has_row_numbers and np.array_equal(table[:, 0], np.arange(len(table))):
+        table = table[:, 1:]
+        dropped.append("a first column of row numbers")
+    return table, " and ".join(dropped)
 
 
 def _read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.float32]:
@@ -144,13 +271,13 @@ def _read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.
         raise ValueError(str(error)) from error
     for column in table.schema:
         if column.type not in (pa.float64(), pa.int64()):
-            raise ValueError(f"column {column.name} holds {column.type}, not numbers")
+            raise ContentError(f"column {column.name} holds {column.type}, not numbers")
     if not table.num_rows:
         return np.empty((0, table.num_columns), np.float32)
     (batch,) = table.combine_chunks().to_batches()
     values: NDArray[np.float64] = batch.to_tensor(null_to_nan=True).to_numpy()
     if np.isnan(values).any():
-        raise ValueError(f"{counted(int(np.isnan(values).sum()), 'field')} empty or NaN")
+        raise ContentError(f"{counted(int(np.isnan(values).sum()), 'field')} empty or NaN")
     return values.astype(np.float32)
 
 
@@ -162,6 +289,10 @@ def _is_number(text: str) -> bool:
     return True
 
 
+_LISTERS: dict[str, Callable[[Path, Ignored], list[str]]] = {
+    ".npz": _npz_names,
+    **dict.fromkeys(HDF5_SUFFIXES, _hdf5_names),
+}
 _READERS: dict[str, Callable[[Path, Any], NDArray[Any]]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,

@@ -39,8 +39,8 @@ class Recording:
     @property
     def seconds(self) -> float:
         """Seconds that position 1.0 stands for in results; nothing is read."""
-        stride, _, span = self.grid
-        return len(self.values) * stride if span is None else span
+        span = self.grid.output_span
+        return len(self.values) * self.grid.stride if span is None else span
 
     def rows(self, first: int, last: int) -> Features:
         """The snippets first <= i < last, with their share of the output span.
@@ -51,9 +51,10 @@ class Recording:
             They hold NaN or infinity.
         """
         values = np.asarray(self.values[first:last], dtype=np.float32)
-        stride, length, span = self.grid
-        output_span = None if span is None else span * (len(values) / len(self.values))
+        stride, length, span, covered = self.grid
+        share = len(values) / len(self.values)
+        output_span = None if span is None else span * share
         try:
-            return Features(values, stride, length, output_span)
+            return Features(values, stride, length, output_span, covered if share == 1 else None)
         except ShapeError as error:
             raise FeatureError(f"{self.entry}: {error}") from error

@@ -19,7 +19,12 @@ _MARGIN = 1e-4  # seconds that sampling stays inside the first and last snippet 
 
 
 def rescale_features(
-    features: ArrayLike, length: int = 100, *, stride: float = 16 / 30, edge: Edge = "clamp"
+    features: ArrayLike,
+    length: int = 100,
+    *,
+    stride: float = 16 / 30,
+    span: float | None = None,
+    edge: Edge = "clamp",
 ) -> Float32:
     """Resample snippet features to `length` cells that share the span evenly.
 
@@ -34,6 +39,9 @@ def rescale_features(
         T, the number of cells.
     stride : float
         Seconds from snippet to snippet.
+    span : float, optional
+        Seconds that the cells share; n * stride unless given. Where a border of cells meets an
+        outer snippet centre the last bit decides, so the authors' layout gives its own.
     edge : "clamp" or "zero"
         What cells beyond the first and last snippet centre hold: the nearest snippet, or zeros
         as published (which empties both ends of short videos).
@@ -45,15 +53,16 @@ def rescale_features(
     Raises
     ------
     ShapeError
-        `features` is not a filled two-dimensional array, or `stride` or `length` not positive.
+        `features` is not a filled two-dimensional array, or `stride`, `span` or `length` is not
+        positive.
 
     Examples
     --------
     >>> rescale_features([[0.0], [1.0]], length=2).ravel()
     array([0.16666667, 0.8333333 ], dtype=float32)
     """
-    values = _checked(features, length, stride)
-    low, share, inside = _sample_points(len(values), length, stride, edge)
+    values, span = _checked(features, length, stride, span)
+    low, share, inside = _sample_points(len(values), length, stride, span, edge)
     out = np.empty((length, values.shape[1]), dtype=np.float32)
     _mean_of_three(values, low, share, inside, out)
     return out
@@ -67,15 +76,22 @@ def fit_to_cells(features: Features, length: int, edge: Edge) -> Float32:
     """
     if len(features) == length:
         return features.values
-    return rescale_features(features.values, length, stride=features.stride, edge=edge)
+    return rescale_features(
+        features.values, length, stride=features.stride, span=features.span, edge=edge
+    )
 
 
 def rescale_features_plain(
-    features: ArrayLike, length: int = 100, *, stride: float = 16 / 30, edge: Edge = "clamp"
+    features: ArrayLike,
+    length: int = 100,
+    *,
+    stride: float = 16 / 30,
+    span: float | None = None,
+    edge: Edge = "clamp",
 ) -> Float32:
     """Twin of `rescale_features` in plain NumPy."""
-    values = _checked(features, length, stride)
-    low, share, inside = _sample_points(len(values), length, stride, edge)
+    values, span = _checked(features, length, stride, span)
+    low, share, inside = _sample_points(len(values), length, stride, span, edge)
     high = np.minimum(low + 1, len(values) - 1)
     weight = share[:, :, None]
     sampled = values[low] * (1 - weight) + values[high] * weight  # (T, 3, C) float64
@@ -83,21 +99,29 @@ def rescale_features_plain(
     return rescaled
 
 
-def _checked(features: ArrayLike, length: int, stride: float) -> Float32:
+def _checked(
+    features: ArrayLike, length: int, stride: float, span: float | None
+) -> tuple[Float32, float]:
+    """Return the features as an array, and the seconds that they cover."""
     values = np.ascontiguousarray(features, dtype=np.float32)
     if values.ndim != 2 or 0 in values.shape:
         raise ShapeError(f"features have shape {values.shape}; (n, C) with n, C >= 1 is needed")
-    if length < 1 or not stride > 0:
-        raise ShapeError(f"length {length} and stride {stride} must be positive")
-    return values
+    span = len(values) * stride if span is None else span
+    if length < 1 or not (stride > 0 and span > 0):
+        raise ShapeError(f"length {length}, stride {stride} and span {span} must be positive")
+    return values, span
 
 
-def _sample_points(n: int, length: int, stride: float, edge: Edge) -> tuple[Int64, Float64, Bool]:
-    """Where each cell samples: lower snippet (T, 3), share of the next one (T, 3), inside (T,)."""
+def _sample_points(
+    n: int, length: int, stride: float, span: float, edge: Edge
+) -> tuple[Int64, Float64, Bool]:
+    """Return each cell's samples: lower snippet (T, 3), share of the next (T, 3), inside (T,)."""
     if edge not in ("clamp", "zero"):
         raise ConfigError(f"edge {edge!r} is not known: 'clamp' or 'zero'")
-    first, last = 0.5 * stride, (n - 0.5) * stride  # centres of the outer snippets, seconds
-    edges = np.arange(length + 1) * (n * stride / length)
+    # the published float operations in their order: where a border meets an outer centre, the
+    # last bit decides whether a whole cell is zero
+    first, last = stride / 2, stride / 2 + (n - 1) * stride  # centres of the outer snippets
+    edges = 1.0 / length * np.arange(length + 1) * span  # seconds
     if n == 1:
         everywhere = np.ones(length, dtype=bool)
         return np.zeros((length, 3), dtype=np.int64), np.zeros((length, 3)), everywhere

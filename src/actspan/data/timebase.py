@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from actspan.config import FeatureSpec
+from actspan.data.videos import Videos
 from actspan.errors import FeatureError
 from actspan.types import Video
+from actspan.wording import counted, named
 
 _AUTHORS_STRIDE = 16  # frames; the published features
+_LEAST_COVERED = 0.4  # of a video; the least among the authors' 19,228 is 0.43
 _COMMON_STRIDES = (1, 2, 4, 5, 8, 10, 16, 32, 64)  # frames; tried when nothing says the stride
 
 
@@ -24,16 +30,77 @@ class SnippetGrid(NamedTuple):
     stride, length : float
         Seconds.
     output_span : float, optional
-        Seconds that position 1.0 stands for in results, where labels use another span: in the
-        authors' layout, whose floor is part of the published number.
+        Seconds that position 1.0 stands for in results, where labels use another span: for the
+        authors' own features, whose floor is part of the published number.
+    covered : float, optional
+        Seconds that all snippets cover, where that is not snippets * stride to the last bit: in
+        the authors' layout, whose rescaling depends on it (bsn.md section 2).
     """
 
     stride: float
     length: float
     output_span: float | None = None
+    covered: float | None = None
 
 
-def snippet_grid(video: Video, spec: FeatureSpec, snippets: int) -> SnippetGrid:
+class SpanRule(StrEnum):
+    """How `feature_frames` give the seconds that position 1.0 stands for in results."""
+
+    FLOOR = "floor"  # duration_frame // 16 * 16 / duration_frame: as the authors' code computes it
+    COVERED = "covered"  # feature_frame / duration_frame: what labels and features use
+
+
+_RULES = {
+    SpanRule.FLOOR: "authors' layout: results are scaled by whole snippets of 16 frames",
+    SpanRule.COVERED: "results are scaled by feature_frame / duration_frame of each duration",
+}
+
+
+def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, ...]]:
+    """Choose one rule for a whole dataset, and describe it in a note.
+
+    The floor fits features of 16 frames only. All that the authors published are such, so 16
+    divides every `feature_frame` of theirs; on other features it cuts off up to the whole video.
+
+    Returns
+    -------
+    rule : SpanRule
+    notes : tuple of str
+        Empty where no video has `feature_frames`.
+    """
+    covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
+    both = _with_both(videos)
+    if not both.any():
+        return SpanRule.COVERED, ()
+    if spec.stride_frames is not None or spec.stride_seconds is not None:
+        rule, why = SpanRule.COVERED, "dataset.toml gives the stride"
+    elif (covered[both] % _AUTHORS_STRIDE != 0).any():
+        rule, why = SpanRule.COVERED, f"{_AUTHORS_STRIDE} does not divide every feature_frame"
+    else:
+        rule, why = SpanRule.FLOOR, f"{_AUTHORS_STRIDE} divides every feature_frame"
+    short = np.flatnonzero(both)[covered[both] < _LEAST_COVERED * frames[both]]
+    return rule, (f"{_RULES[rule]} ({why})", *_short_notes(videos, short))
+
+
+def _with_both(videos: Videos) -> NDArray[np.bool_]:
+    both: NDArray[np.bool_] = (videos.numbers("feature_frames") > 0) & (
+        videos.numbers("frames") > 0
+    )
+    return both
+
+
+def _short_notes(videos: Videos, places: NDArray[np.intp]) -> Iterator[str]:
+    if len(places):
+        what = f"{counted(len(places), 'video')} ({named(videos.ids[i] for i in places.tolist())})"
+        yield (
+            f"feature_frame is less than {_LEAST_COVERED:.0%} of duration_frame in {what}: "
+            "it counts frames, not rows of features; proposals end where it says"
+        )
+
+
+def snippet_grid(
+    video: Video, spec: FeatureSpec, snippets: int, rule: SpanRule = SpanRule.COVERED
+) -> SnippetGrid:
     """Find how a video's features lie in time.
 
     Raises
@@ -41,22 +108,49 @@ def snippet_grid(video: Video, spec: FeatureSpec, snippets: int) -> SnippetGrid:
     FeatureError
         Neither the spec nor the annotations say how the snippets lie in time.
     """
-    if video.feature_frames is not None and video.frames is not None:
-        stride = video.feature_frames / video.frames * video.duration / snippets
-        return SnippetGrid(stride, stride, annotated_seconds(video))
+    if video.feature_frames and video.frames:
+        rate = video.frames / video.duration
+        stride = video.feature_frames / snippets / rate
+        return SnippetGrid(stride, stride, annotated_seconds(video, rule), _covered(video))
     return SnippetGrid(*_stride_and_length(video, spec, snippets))
 
 
-def annotated_seconds(video: Video) -> float:
-    """Seconds that position 1.0 stands for in results, as far as annotations tell: the duration.
-
-    In the authors' layout it is the whole snippets' share of it; the floor is part of the
-    published number.
-    """
-    if video.feature_frames is None or video.frames is None:
+def annotated_seconds(video: Video, rule: SpanRule) -> float:
+    """Return the seconds that position 1.0 stands for in results, as far as annotations say."""
+    if not (video.feature_frames and video.frames):
         return video.duration
-    whole = video.frames // _AUTHORS_STRIDE * _AUTHORS_STRIDE
-    return whole / video.frames * video.duration
+    covered = video.feature_frames
+    if rule is SpanRule.FLOOR:
+        covered = video.frames // _AUTHORS_STRIDE * _AUTHORS_STRIDE
+    return covered / video.frames * video.duration
+
+
+def packed_grid(packed: SnippetGrid, video: Video, snippets: int) -> SnippetGrid:
+    """Complete the grid of rows that were packed as they came: a store has no column of `covered`.
+
+    Nothing is added where the annotations say something else than when they were packed.
+    """
+    covered = _covered(video)
+    if covered is None or not math.isclose(covered, snippets * packed.stride, rel_tol=1e-9):
+        return packed
+    return packed._replace(covered=covered)
+
+
+def _covered(video: Video) -> float | None:
+    """Return `corrected_second` of the published code, in its order of operations."""
+    if not (video.feature_frames and video.frames):
+        return None
+    return video.feature_frames / video.frames * video.duration
+
+
+def without_floor(grid: SnippetGrid, video: Video) -> SnippetGrid:
+    """Return the grid of packed features with the span that `SpanRule.COVERED` gives.
+
+    Stores that were packed before there were two rules have the floor in their shards.
+    """
+    if grid.output_span is None or grid.output_span != annotated_seconds(video, SpanRule.FLOOR):
+        return grid
+    return grid._replace(output_span=annotated_seconds(video, SpanRule.COVERED))
 
 
 def _stride_and_length(video: Video, spec: FeatureSpec, snippets: int) -> tuple[float, float]:
@@ -96,11 +190,15 @@ def frame_rate(video: Video, spec: FeatureSpec) -> float:
 
 
 def infer_grid(
-    videos: Sequence[Video], snippets: Sequence[int], spec: FeatureSpec
+    videos: Videos, snippets: Sequence[int], spec: FeatureSpec
 ) -> tuple[FeatureSpec, str]:
     """Settle the snippet grid where no spec gives it; also says in words what was assumed."""
-    if all(video.feature_frames is not None for video in videos):
-        return spec, "authors' layout: features cover feature_frame frames of each video"
+    told = int(np.count_nonzero(_with_both(videos)))
+    if told == len(videos):
+        return spec, "features cover feature_frame frames of each video"
+    if told:  # a stride settled here would be taken for one of dataset.toml when it is packed
+        others = counted(len(videos) - told, "other video")
+        return spec, f"features cover feature_frame frames, and the whole duration of {others}"
     if all(video.snippet_stride is not None for video in videos):
         return spec, "snippet stride and length taken from the annotations"
     stride = _common_stride(videos, np.asarray(snippets))
@@ -108,6 +206,22 @@ def infer_grid(
         settled = msgspec.structs.replace(spec, stride_frames=stride, length_frames=stride)
         return settled, f"snippets of {stride} frames, from the number of rows and frames"
     return spec, "features taken as spread evenly over each video's duration"
+
+
+def stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) -> list[str]:
+    """Return a note that names the videos where a stride and `feature_frames` disagree, if any."""
+    covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
+    stride = np.full(len(videos), spec.stride_frames or np.nan)
+    if spec.stride_seconds is not None:
+        stride = spec.stride_seconds * frames / videos.durations
+    off = np.abs(stride * np.asarray(snippets) - covered) > np.maximum(0.1 * covered, 2 * stride)
+    if not off.any():
+        return []
+    names = named(videos.ids[place] for place in np.flatnonzero(off).tolist())
+    return [
+        "feature_frame is used, and not the stride of dataset.toml, where rows * stride is "
+        f"another time: {counted(int(off.sum()), 'video')} ({names})"
+    ]
 
 
 def _common_stride(videos: Sequence[Video], snippets: np.ndarray) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from math import isnan
@@ -124,6 +125,15 @@ class Videos(Sequence[Video]):
         """Instances of each video, (V,) int64."""
         return np.diff(self.offsets)
 
+    def numbers(self, name: str) -> Float64:
+        """Return a number of each video ("frames", "fps", ...), (V,) float64; NaN for None."""
+        column = self._numbers.get(name)
+        return np.full(len(self), np.nan) if column is None else column
+
+    def has(self, name: str) -> bool:
+        """Return whether any video has this number."""
+        return name in self._numbers
+
     def segments_by_id(self) -> dict[str, Float64]:
         """Instances, (M, 2) float64 seconds, of each video that has any."""
         first, last = self.offsets[:-1].tolist(), self.offsets[1:].tolist()
@@ -160,6 +170,13 @@ class Videos(Sequence[Video]):
             there = ", ".join(sorted(map(repr, set(self.subsets)))) or "no videos"
             raise AnnotationError(f"{where}: no video in subset {name!r}; there are: {there}")
         return self.select(chosen)
+
+    def with_set_apart(self, ids: Iterable[str], name: str) -> Self:
+        """Put these videos into a subset that no video is in yet; else change nothing."""
+        chosen = set(ids) & set(self.ids)
+        if not chosen or name in self.subsets:
+            return self
+        return type(self)(replace(v, subset=name) if v.id in chosen else v for v in self)
 
     def with_instances(self, kept: NDArray[np.bool_]) -> Self:
         """The same videos with some of their instances.

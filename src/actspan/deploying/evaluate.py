@@ -85,9 +85,10 @@ def evaluate(
         overwrite=overwrite,
     )
     summary = propose_dataset(request, report)
-    recall = evaluate_recall(dataset, run, subset=subset).summary()
+    videos = Dataset.load(dataset).subset(subset, bundle.set_apart)
+    recall = evaluate_recall(videos.videos, run, subset=None).summary()
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
-    checked = check_dataset(Dataset.load(dataset).subset(subset), channels=channels)
+    checked = check_dataset(videos, channels=channels)
     mapped = bundle.config.mode == "window"
     jobs = [Job(v.id, partial(checked.open, v.id, mapped=mapped)) for v in checked.videos]
     times = {

@@ -44,6 +44,8 @@ class DetectionResult:
         Videos with detections that were not evaluated: in another subset, or not annotated.
     problems : tuple of Problem
         Entries of the ground truth that were left out (`on_error="skip"`).
+    notes : tuple of str
+        What else was not used, counted, for people to read.
     """
 
     average_precision: Float64
@@ -57,6 +59,7 @@ class DetectionResult:
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def mean_average_precision(self) -> Float64:
@@ -151,6 +154,7 @@ def evaluate_detection(
         missing=labelled.missing,
         extra=labelled.extra,
         problems=labelled.problems,
+        notes=labelled.notes,
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actspan.data.annotations import (
     Annotations,
@@ -17,14 +19,17 @@ from actspan.data.annotations import (
     canonical_subset,
     read_annotations,
 )
+from actspan.data.instances import videos_of, without_extent
 from actspan.data.problems import Problem
 from actspan.data.result_table import ResultTable
 from actspan.data.results import read_result_table
+from actspan.data.times import far_beyond, require_seconds
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.types import Float64, Proposals, Video
+from actspan.wording import counted, named
 
 OnError = Literal["fail", "skip"]
 
@@ -37,12 +42,18 @@ class Truth:
     ----------
     segments : dict of video id to (M, 2) float64
         Seconds, M >= 1, in the source's order.
+    durations : dict of video id to float
+        Seconds; NaN where nothing says it.
     problems : tuple of Problem
         Entries of the source that were left out, because they could not be read.
+    notes : tuple of str
+        What is not evaluated, counted.
     """
 
     segments: dict[str, Float64]
+    durations: dict[str, float] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +68,14 @@ class Chosen:
         `file: ` for messages, or nothing.
     problems : tuple of Problem
         Entries of the source that were left out, because they could not be read.
+    notes : tuple of str
+        What was asked for and has no effect.
     """
 
     videos: Videos
     where: str
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def load_videos(
@@ -75,7 +89,7 @@ def load_videos(
     Raises
     ------
     AnnotationError
-        No video of the subset has instances, or one is there twice.
+        No video of the subset has instances, or one is there twice; or times are not in seconds.
     DatasetError
         Entries cannot be read and `on_error` is "fail".
     """
@@ -89,12 +103,14 @@ def load_videos(
     if problems and on_error == "fail":
         raise DatasetError(
             problems,
-            "Mend them: recall without them is not comparable; or go on all the same: "
+            "Fix them: recall without them is not comparable; or leave them out all the same: "
             "--on-error skip.",
         )
     wanted = None if subset is None else canonical_subset(subset)
-    named = enumerate(zip(videos.ids, videos.subsets, strict=True))
-    chosen = videos.select(i for i, (v, s) in named if wanted in (None, s) and v not in blocked)
+    numbered = enumerate(zip(videos.ids, videos.subsets, strict=True))
+    chosen = videos.select(
+        i for i, (v, s) in numbered if wanted in (None, s) and not _is_blocked(v, blocked)
+    )
     if not len(chosen.segments):
         held = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
         there = ", ".join(sorted(map(repr, held))) or "none"
@@ -103,7 +119,34 @@ def load_videos(
         )
     if len(chosen.places) != len(chosen):
         raise AnnotationError(f"{where}a video is there twice; keep one of the two")
-    return Chosen(chosen, where, problems)
+    lost = without_extent(chosen)
+    if isinstance(source, Annotations):
+        require_seconds(chosen, source.path)
+        if 2 * lost.sum() > len(lost):
+            raise AnnotationError(
+                f"{where}{_lost(chosen, lost)} of {len(lost):,}: check the order of times"
+            )
+    missed = (f"{_lost(chosen, lost)}; counted as missed",) if lost.any() else ()
+    return Chosen(chosen, where, problems, (*_unknown_blocked(videos.ids, blocked), *missed))
+
+
+def _lost(videos: Videos, lost: NDArray[np.bool_]) -> str:
+    """The instances that no proposal can find, counted, with their videos."""
+    count, names = counted(int(lost.sum()), "instance"), named(videos_of(videos, lost))
+    return f"{count} without length or after the end of the video ({names})"
+
+
+def _is_blocked(video: str, blocked: frozenset[str]) -> bool:
+    return video in blocked or canonical_id(video) in blocked
+
+
+def _unknown_blocked(videos: Iterable[str], blocked: frozenset[str]) -> Iterator[str]:
+    if not blocked:
+        return
+    unknown = blocked.difference(videos).difference(map(canonical_id, videos))
+    if unknown:
+        count = f"{len(unknown)} of {counted(len(blocked), 'blocked video')}"
+        yield f"{count} not in the ground truth: {named(sorted(unknown))}"
 
 
 def load_truth(
@@ -114,26 +157,106 @@ def load_truth(
 ) -> Truth:
     """Instances of the videos of a subset that have any; raises as `load_videos`."""
     chosen = load_videos(source, subset, blocked, on_error)
-    return Truth(chosen.videos.segments_by_id(), chosen.problems)
+    segments = chosen.videos.segments_by_id()
+    bare = len(chosen.videos) - len(segments)
+    of = f"{bare:,} of {counted(len(chosen.videos), 'video')}"
+    without = (f"{of} without instances, not evaluated",) if bare else ()
+    durations = dict(zip(chosen.videos.ids, chosen.videos.durations.tolist(), strict=True))
+    return Truth(segments, durations, chosen.problems, (*chosen.notes, *without))
 
 
-def load_proposals(source: Path | str | Mapping[str, Proposals]) -> ResultTable:
-    """Proposals of all videos in seconds, ids without `v_`.
+def doubtful(start: Float64, end: Float64, duration: Float64) -> Iterator[str]:
+    """Yield a line about results that cannot match anything, if there are any.
+
+    Parameters
+    ----------
+    start, end : (P,) float64
+        Seconds.
+    duration : (P,) float64
+        Of the video of each; NaN where that is not known.
+    """
+    of = f"of {counted(len(start), 'result')}"
+    if turned := int(np.count_nonzero(end < start)):
+        yield f"{turned:,} {of} end before they start: they match nothing"
+    if beyond := int(np.count_nonzero(start >= duration)):
+        unit = "; are their times frames?" if 2 * beyond > len(start) else ""
+        yield f"{beyond:,} {of} start after the end of their video: they match nothing{unit}"
+
+
+def known_id(name: str, known: Container[str]) -> str:
+    """Return the known id that a result's id stands for, with or without `v_`; else without."""
+    if name in known:
+        return name
+    bare, prefixed = canonical_id(name), f"v_{name}"
+    return prefixed if bare not in known and prefixed in known else bare
+
+
+def known_ids(names: Iterable[str], known: Container[str]) -> list[str]:
+    """Return `known_id` of each name.
 
     Raises
     ------
     ResultError
-        They cannot be read, or a score is NaN.
+        Two names stand for one video.
+    """
+    names = list(names)
+    ids = [known_id(name, known) for name in names]
+    if len(set(ids)) != len(ids):
+        twice = sorted(name for name, count in Counter(ids).items() if count > 1)
+        raise ResultError(f"results with and without 'v_' for {named(twice)}: keep one of the two")
+    return ids
+
+
+def load_proposals(
+    source: Path | str | Mapping[str, Proposals], known: Container[str]
+) -> ResultTable:
+    """Return the proposals of all videos in seconds, under the ids of the ground truth.
+
+    Parameters
+    ----------
+    known : container of str
+        Ids of the ground truth. A literal `v_` makes no difference on either side.
+
+    Raises
+    ------
+    ResultError
+        They cannot be read, a score is NaN, or a video is given with and without `v_`.
     """
     if isinstance(source, (str, os.PathLike)):
-        return read_result_table(Path(source))
-    found = {canonical_id(video): proposals for video, proposals in source.items()}
-    if len(found) != len(source):
-        raise ResultError("a video's proposals are given with and without 'v_': keep one")
+        table = read_result_table(Path(source))
+        return replace(table, ids=tuple(known_ids(table.ids, known)))
+    found = dict(zip(known_ids(source, known), source.values(), strict=True))
     for video, proposals in found.items():
         if np.isnan(proposals.score).any():
             raise ResultError(f"video {video!r}: a score is NaN, so its proposals have no order")
     return ResultTable.of(found)
+
+
+def other_unit(
+    segments: Sequence[Float64],
+    found: ResultTable,
+    first: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> tuple[str, ...]:
+    """Return a line where times of ground truth and proposals do not seem to be of one unit.
+
+    Parameters
+    ----------
+    first, counts : (V,) int64
+        Where the proposals of each video begin in `found`, and how many there are.
+    """
+    if not counts.any():
+        return ()
+    last = np.maximum.reduceat(np.append(found.end, 0.0), found.first)  # wrong where there are none
+    row = np.searchsorted(found.first, first, side="right") - 1
+    latest = np.where(counts > 0, last[row], np.nan)
+    ends = np.concatenate(segments)[:, 1]
+    if far_beyond(ends, np.repeat(latest, list(map(len, segments)))) is None:
+        return ()
+    return (
+        "most instances end after all proposals of their video, and far: times of the ground truth "
+        "or of the result may not be seconds (actspan annotate convert --times)",
+    )
 
 
 def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:

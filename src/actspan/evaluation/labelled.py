@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from actspan.data.annotations import canonical_id
 from actspan.data.detections import Detections, read_detections
 from actspan.data.problems import Problem
 from actspan.errors import AnnotationError, ResultError
-from actspan.evaluation.inputs import OnError, load_blocked, load_videos
+from actspan.evaluation.inputs import OnError, doubtful, known_ids, load_blocked, load_videos
 from actspan.evaluation.matching import Bool, Int64
 from actspan.types import Float64, Proposals, Video
 
@@ -43,7 +42,7 @@ class Labelled:
         It touches a stretch that the annotators could not tell (`Video.ignored`).
     videos : int
         V, how many are evaluated.
-    unknown, missing, extra, problems
+    unknown, missing, extra, problems, notes
         See `DetectionResult`.
     """
 
@@ -65,6 +64,7 @@ class Labelled:
     missing: tuple[str, ...]
     extra: tuple[str, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
 
     @property
     def instances(self) -> Int64:
@@ -94,7 +94,8 @@ def bring_together(
     left_out = load_blocked(blocked)
     chosen = load_videos(ground_truth, subset, left_out, on_error)
     videos = sorted(chosen.videos, key=lambda video: video.id)
-    found = load_detections(detections)
+    known = {video.id for video in videos}
+    found = load_detections(detections, known)
     classes = tuple(sorted({name for video in videos for name in video.labels}))
     if classes in ((), ("",)):
         raise AnnotationError(
@@ -103,9 +104,9 @@ def bring_together(
         )
     truth_key, truth = _instances(videos, classes)
     key, segments, unknown = _detections(videos, found, classes)
-    known = {video.id for video in videos}
     with_instances = (video.id for video in videos if len(video.segments))
     count = len(videos)
+    durations = np.array([video.duration for video in videos])
     return Labelled(
         classes=classes,
         truth_start=np.ascontiguousarray(truth[:, 0]),
@@ -125,22 +126,22 @@ def bring_together(
         missing=tuple(name for name in with_instances if not len(found.get(name, ()))),
         extra=tuple(name for name in found if name not in known and name not in left_out),
         problems=chosen.problems,
+        notes=(*chosen.notes, *doubtful(segments.start, segments.end, durations[key % count])),
     )
 
 
-def load_detections(source: Path | str | Mapping[str, Detections]) -> dict[str, Detections]:
-    """Detections of each video in seconds, ids without `v_`.
+def load_detections(
+    source: Path | str | Mapping[str, Detections], known: Container[str]
+) -> dict[str, Detections]:
+    """Return the detections of each video in seconds, under the ids of the ground truth.
 
     Raises
     ------
     ResultError
-        They cannot be read, or a score is NaN.
+        They cannot be read, a score is NaN, or a video is given with and without `v_`.
     """
-    if isinstance(source, (str, os.PathLike)):
-        return read_detections(source)
-    found = {canonical_id(video): detections for video, detections in source.items()}
-    if len(found) != len(source):
-        raise ResultError("a video's detections are given with and without 'v_': keep one")
+    given = read_detections(source) if isinstance(source, (str, os.PathLike)) else source
+    found = dict(zip(known_ids(given, known), given.values(), strict=True))
     for video, detections in found.items():
         if np.isnan(detections.segments.score).any():
             raise ResultError(f"video {video!r}: a score is NaN, so its detections have no order")

@@ -25,7 +25,8 @@ def match_greedily(
 ) -> Bool:
     """Let every detection, best first, take the free instance that it overlaps most.
 
-    An instance is taken once a threshold. Of two that are overlapped equally the earlier goes.
+    An instance is taken once per threshold. Of two that are overlapped equally the later goes:
+    the published evaluator walks through the instances in reversed ascending order of overlap.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def match_greedily(
             for i in range(count):
                 if overlap[i] < thresholds[t] or taken[t, first[d] + i]:
                     continue
-                if chosen < 0 or overlap[i] > overlap[chosen]:
+                if chosen < 0 or overlap[i] >= overlap[chosen]:
                     chosen = i
             if chosen >= 0:
                 taken[t, first[d] + chosen] = True

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from actspan.data.annotations import Annotations, canonical_subset
 from actspan.errors import ConfigError
 from actspan.types import Float64
+from actspan.wording import counted
+
+_SAME = 1e-3  # seconds
 
 Task = Literal["proposal", "detection"]
 
@@ -25,11 +30,14 @@ class Protocol:
         Thresholds, as `parse_thresholds` reads them.
     max_proposals : int
         Largest average number of proposals a video.
+    drops_duplicates : bool
+        Of instances that are annotated twice, one counts.
     """
 
     proposal_tiou: str
     detection_tiou: str
     max_proposals: int
+    drops_duplicates: bool = False
 
     def tiou(self, task: Task) -> str:
         """The thresholds of a task."""
@@ -39,9 +47,41 @@ class Protocol:
 PROTOCOLS = MappingProxyType(
     {
         "activitynet": Protocol("0.5:0.05:0.95", "0.5:0.05:0.95", 100),
-        "thumos14": Protocol("0.5:0.05:0.95", "0.3:0.1:0.7", 1000),
+        "thumos14": Protocol("0.5:0.05:0.95", "0.3:0.1:0.7", 1000, drops_duplicates=True),
     }
 )
+
+
+def drop_duplicates(annotations: Annotations, subset: str | None) -> tuple[Annotations, str]:
+    """Keep the first of instances with one label whose ends differ by a millisecond at most.
+
+    The evaluators of ActionFormer and OpenTAD do so. THUMOS14 has a few of these.
+
+    Returns
+    -------
+    Annotations
+        Without the others.
+    str
+        A line that counts those in the subset (in all videos for None); empty without any.
+    """
+    videos = annotations.videos
+    kept = np.ones(len(videos.segments), dtype=bool)
+    label = np.unique(videos.labels, return_inverse=True)[1]
+    wanted = None if subset is None else canonical_subset(subset)
+    dropped, where = 0, 0
+    for (first, last), part in zip(pairwise(videos.offsets.tolist()), videos.subsets, strict=True):
+        for row in range(first + 1, last):
+            apart = np.abs(videos.segments[first:row] - videos.segments[row]).max(axis=1)
+            again = kept[first:row] & (label[first:row] == label[row]) & (apart <= _SAME)
+            kept[row] = not again.any()
+        found = last - first - int(kept[first:last].sum())
+        if found and wanted in (None, part):
+            dropped, where = dropped + found, where + 1
+    if kept.all():
+        return annotations, ""
+    what = f"{counted(dropped, 'duplicate instance')} left out, in {counted(where, 'video')}"
+    without = replace(annotations, videos=videos.with_instances(kept))
+    return without, what if dropped else ""
 
 
 def parse_thresholds(text: str) -> Float64:

@@ -16,9 +16,17 @@ from actspan.data.problems import Problem
 from actspan.data.result_table import ResultTable
 from actspan.errors import ConfigError, ResultError
 from actspan.evaluation.counting import Int64, count_matches
-from actspan.evaluation.inputs import OnError, load_blocked, load_proposals, load_truth
+from actspan.evaluation.inputs import (
+    OnError,
+    doubtful,
+    load_blocked,
+    load_proposals,
+    load_truth,
+    other_unit,
+)
 from actspan.evaluation.protocols import check_thresholds
 from actspan.types import Float64, Proposals, Video
+from actspan.wording import counted
 
 REPORTED = (1, 5, 10, 50, 100, 200, 500, 1000)  # the AN of tables in papers
 
@@ -47,6 +55,8 @@ class RecallResult:
         Videos with results that were not evaluated: in another subset, or without instances.
     problems : tuple of Problem
         Entries of the ground truth that were left out (`on_error="skip"`).
+    notes : tuple of str
+        What else was not used, counted, for people to read.
     """
 
     recall: Float64
@@ -59,6 +69,7 @@ class RecallResult:
     missing: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def auc(self) -> float:
@@ -154,9 +165,10 @@ def evaluate_recall(
         raise ConfigError(f"max_proposals is {max_proposals}; it must be at least 1")
     left_out = load_blocked(blocked)
     truth = load_truth(ground_truth, subset, left_out, on_error)
-    found = load_proposals(proposals)
+    found = load_proposals(proposals, truth.segments)
     segments = list(truth.segments.values())
     first, counts = _where(found, truth.segments)
+    mismatch = other_unit(segments, found, first, counts)
     recall, proposals_per_video = _recall(
         segments, best_first(found), first, counts, max_proposals, thresholds
     )
@@ -171,7 +183,19 @@ def evaluate_recall(
         missing=tuple(v for v, n in zip(truth.segments, counts.tolist(), strict=True) if not n),
         extra=tuple(v for v in found.ids if v not in truth.segments and v not in left_out),
         problems=truth.problems,
+        notes=(
+            *truth.notes,
+            *mismatch,
+            *unused(counts, max_proposals),
+            *doubtful(found.start, found.end, _durations(found, truth.durations)),
+        ),
     )
+
+
+def _durations(found: ResultTable, durations: Mapping[str, float]) -> Float64:
+    """Duration of the video of each proposal; NaN where it is not known."""
+    of_videos = [durations.get(video, np.nan) for video in found.ids]
+    return np.repeat(of_videos, found.counts)
 
 
 def _where(found: ResultTable, videos: Iterable[str]) -> tuple[Int64, Int64]:
@@ -210,6 +234,18 @@ def contributing(counts: Int64, max_proposals: int) -> Int64:
     kept, share, _ = budgets(counts, max_proposals)
     taken: Int64 = np.minimum((kept * share[-1]).astype(np.int64), kept)
     return taken
+
+
+def unused(counts: Int64, max_proposals: int) -> tuple[str, ...]:
+    """Return a line about proposals that no budget reaches, if there are any."""
+    offered = int(counts.sum())
+    over = offered - int(contributing(counts, max_proposals).sum())
+    if not over:
+        return ()
+    return (
+        f"{over:,} of {counted(offered, 'proposal')} not used: at most {max_proposals} per video "
+        "on average are (--max-proposals)",
+    )
 
 
 def budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:

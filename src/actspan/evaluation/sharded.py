@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike
 from actspan.data.result_table import ResultTable
 from actspan.errors import ResultError
 from actspan.evaluation.counting import Int64, count_matches
-from actspan.evaluation.inputs import OnError, load_blocked, load_truth
+from actspan.evaluation.inputs import OnError, known_id, load_blocked, load_truth
 from actspan.evaluation.protocols import check_thresholds
-from actspan.evaluation.recall import RecallResult, best_first, budgets
+from actspan.evaluation.recall import RecallResult, best_first, budgets, unused
 from actspan.objects import is_url
 from actspan.shards import ShardStore, open_place
 from actspan.shards.plan import PLAN_FILE
@@ -35,10 +35,10 @@ def evaluate_shards(
     blocked: Path | str | Iterable[str] | None = None,
     on_error: OnError = "fail",
 ) -> RecallResult:
-    """As `evaluate_recall`, of the shards that are committed; to the same last bit.
+    """Evaluate the shards that are committed as `evaluate_recall` does, to the same last bit.
 
-    They are read twice, for the budget of a video hangs on how many proposals all have, and counts
-    of shards add up. Memory does not grow with the proposals.
+    They are read twice, for the budget of a video depends on how many proposals all have, and
+    counts of shards add up. Memory does not grow with the proposals.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def evaluate_shards(
     truth = load_truth(ground_truth, subset, left_out, on_error)
     rows = {video: row for row, video in enumerate(truth.segments)}
     counts, extra = np.zeros(len(rows), np.int64), []
-    for table in _tables(store):
+    for table in _tables(store, rows):
         for video, count in zip(table.ids, table.counts.tolist(), strict=True):
             if video in rows:
                 counts[rows[video]] = count
@@ -67,7 +67,7 @@ def evaluate_shards(
     kept, share, total = budgets(counts, max_proposals)
     instances = sum(map(len, truth.segments.values()))
     matches = np.zeros((len(thresholds), len(share)), np.int64)
-    for table in _tables(store):
+    for table in _tables(store, rows):
         matches += _matches(table, truth.segments, kept, rows, share, thresholds)
     recall = matches / instances
     return RecallResult(
@@ -81,17 +81,18 @@ def evaluate_shards(
         missing=tuple(v for v, n in zip(rows, counts.tolist(), strict=True) if not n),
         extra=tuple(extra),
         problems=truth.problems,
+        notes=(*truth.notes, *unused(counts, max_proposals)),
     )
 
 
-def _tables(store: ShardStore) -> Iterator[ResultTable]:
-    """The proposals of each shard; videos that could not be read are not among them."""
+def _tables(store: ShardStore, known: Container[str]) -> Iterator[ResultTable]:
+    """Yield the proposals of each shard; videos that could not be read are not among them."""
     for number in sorted(store.committed()):
         found: dict[str, Proposals] = {}
         for result in store.read(number):
             proposals = getattr(result, "proposals", None)
             if proposals is not None:
-                found[result.id] = proposals  # type: ignore[union-attr]
+                found[known_id(result.id, known)] = proposals  # type: ignore[union-attr]
         yield ResultTable.of(found)
 
 

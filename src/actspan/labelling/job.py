@@ -92,7 +92,7 @@ def label_result(request: LabelRequest, report: Report | None = None) -> Labelle
     labels, lacking = request.labels.read(results, request.on_error)
     if labels is None:
         raise ConfigError("nothing says where labels come from: --labels-from, or --model")
-    stop_on_errors(lacking)
+    stop_on_errors(lacking, leaves_something=len(lacking) < len(results))
     begin = perf_counter()
     counts = write_labelled(_reported(results, report), labels, target)
     return Labelled(target, *counts, perf_counter() - begin, lacking)
@@ -108,7 +108,7 @@ def _by_classifier(
         assert classifier is not None
         dataset = Dataset.load(request.dataset)
         lacking = tuple(_without_features(dataset, results, request.on_error))
-        stop_on_errors(lacking)
+        stop_on_errors(lacking, leaves_something=len(lacking) < len(results))
         chosen = dataset.select([video for video in dataset if video.id in results])
         dataset = check_dataset(chosen, channels=classifier.channels, on_error=request.on_error)
         there = {name: found for name, found in results.items() if name in dataset}

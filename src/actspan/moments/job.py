@@ -64,11 +64,14 @@ class Found:
         Wall time from the first frame to the last proposal.
     problems : tuple of Problem
         What was left out, and notes.
+    warnings : tuple of str
+        What the scores of the model look like, where they tell nothing.
     """
 
     videos: tuple[VideoMoments, ...]
     seconds: float
     problems: tuple[Problem, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def propose_videos(request: VideosRequest, report: Report | None = None) -> Found:
@@ -87,7 +90,7 @@ def propose_videos(request: VideosRequest, report: Report | None = None) -> Foun
         The bundle or its backbone cannot be used.
     """
     bundle = Bundle.load(request.model)
-    sources = _subset(find_videos(request.videos), request.subset)
+    sources = _subset(find_videos(request.videos), request.subset, bundle.set_apart)
     with (
         BundleFeatures(
             bundle,
@@ -115,7 +118,7 @@ def propose_videos(request: VideosRequest, report: Report | None = None) -> Foun
         stop_with_none_left(problems, len(sources.paths))
     if request.on_error == "fail":
         stop_on_errors(problems)
-    return Found(found, seconds, tuple(problems))
+    return Found(found, seconds, tuple(problems), pipeline.clock.warnings(bundle.config.mode))
 
 
 def _moments(
@@ -128,8 +131,8 @@ def _moments(
             yield VideoMoments(name, sources.paths[name], made.endings[name].seconds, chosen)
 
 
-def _subset(sources: Sources, subset: str | None) -> Sources:
-    """The videos of one subset, by the annotations beside them."""
+def _subset(sources: Sources, subset: str | None, set_apart: tuple[str, ...]) -> Sources:
+    """Keep the videos of one subset, by the annotations beside them or by what was set apart."""
     if subset is None:
         return sources
     name, annotations = canonical_subset(subset), sources.annotations
@@ -137,12 +140,15 @@ def _subset(sources: Sources, subset: str | None) -> Sources:
         raise AnnotationError(
             f"subset {name!r}: only a dataset folder with videos/ and annotations has subsets"
         )
-    chosen = {video.id for video in annotations if video.subset == name}
+    videos = annotations.videos
+    if name == "validation":
+        videos = videos.with_set_apart(set_apart, name)
+    chosen = {video for video, own in zip(videos.ids, videos.subsets, strict=True) if own == name}
     if not chosen:
-        there = ", ".join(sorted({repr(video.subset) for video in annotations}))
+        there = ", ".join(sorted(map(repr, set(videos.subsets))))
         raise AnnotationError(
             f"{annotations.path}: no video in subset {name!r}; there are: {there}"
         )
     paths = {video: path for video, path in sources.paths.items() if video in chosen}
-    problems = tuple(p for p in sources.problems if p.video in chosen)
+    problems = tuple(p for p in sources.problems if p.video in chosen or not p.video)
     return Sources(paths, annotations, problems)

@@ -1,40 +1,34 @@
-"""Checkpoints that others wrote: the authors' BSN and OpenMMLab's, read without running them.
-
-A PyTorch checkpoint is a pickle, and a pickle can carry any code. Files are read only by PyTorch's
-restricted reader, which knows tensors and plain containers and refuses the rest.
-"""
+"""Checkpoints that others wrote: the authors' BSN, OpenMMLab's and the like, made into bundles."""
 
 from __future__ import annotations
 
-import errno
-import re
-import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 
-from actspan.bundle import Bundle, Net, Source, check_weights, weight_shapes
+from actspan.bundle import MANIFEST, Bundle, Net, Source, add_networks, check_weights
 from actspan.config import FeatureSpec, PemConfig, PipelineConfig, TemConfig
-from actspan.errors import CheckpointError, ShapeError, require
-from actspan.nets.pickles import check_pickles
+from actspan.data.ignored import Ignored
+from actspan.errors import BundleError, CheckpointError, ShapeError
+from actspan.nets.checkpoint_files import EXPECTED, is_safetensors, load_content
+from actspan.nets.state_dicts import Found, find_network
 from actspan.types import Float32
 
-__all__ = ["Checkpoint", "Origin", "convert_checkpoints", "read_checkpoint"]
+__all__ = ["ORIGINS", "Checkpoint", "Origin", "convert_checkpoints", "read_checkpoint"]
 
-Origin = Literal["bsn", "openmmlab"]
+Origin = Literal["bsn", "openmmlab", "pytorch", "safetensors"]
 
-_EXPECTED = (
-    "expected a PyTorch checkpoint of BSN's TEM (conv1, conv2, conv3) or PEM (fc1, fc2), "
-    "from the authors' code or OpenMMLab"
-)
-_CLEAN = (
-    "if you trust whoever made it, save its weights alone where it was made: "
-    "torch.save({'state_dict': model.state_dict()}, FILE)"
-)
+# what a bundle says of its networks' origin
+ORIGINS: dict[Origin, str] = {
+    "bsn": "the authors' code",
+    "openmmlab": "OpenMMLab",
+    "pytorch": "a PyTorch trainer",
+    "safetensors": "safetensors",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,12 +39,14 @@ class Checkpoint:
     ----------
     path : Path
     kind : "tem" or "pem"
-    origin : "bsn" or "openmmlab"
-        Whose code wrote it.
+    origin : "bsn", "openmmlab", "pytorch" or "safetensors"
+        Whose code wrote it, as far as its form says.
     config : TemConfig or PemConfig
         Sizes as the shapes tell them; the temporal scale of a TEM is not among them.
     weights : dict of str to float32 array
         Under the bundle's names.
+    notes : tuple of str
+        What else the file holds.
     """
 
     path: Path
@@ -58,6 +54,7 @@ class Checkpoint:
     origin: Origin
     config: TemConfig | PemConfig
     weights: dict[str, Float32]
+    notes: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -80,18 +77,33 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     >>> read_checkpoint("pem_best.pth.tar").kind  # doctest: +SKIP
     'pem'
     """
-    path = Path(path)
-    state, origin = _state_dict(_load(path), path)
-    kind = _recognise(state, path)
-    _check_tensors(path, state)
-    arrays = {name: _array(tensor) for name, tensor in state.items()}
-    config = _config(kind, arrays)
+    path, ignored = Path(path), Ignored()
+    content = load_content(path)
+    found = find_network(content, path, ignored)
+    _check_tensors(path, found.state)
+    arrays = {name: _array(tensor) for name, tensor in found.state.items()}
+    config = _config(found.net, arrays)
     try:
-        return Checkpoint(path, kind, origin, config, check_weights(arrays, config))
+        weights = check_weights(arrays, config)
     except ShapeError as error:
         raise CheckpointError(
-            f"{path}: not a whole {kind.upper()}: {error}; {_EXPECTED}"
+            f"{path}: not a whole {found.net.upper()}: {error}; {EXPECTED}"
         ) from error
+    origin, notes = _origin(path, content, found), ignored.notes(path.name)
+    if origin == "safetensors" and (path.parent / MANIFEST).is_file():
+        notes += (
+            f"{path.name}: settings are the published ones, not those of {MANIFEST} beside it",
+        )
+    return Checkpoint(path, found.net, origin, config, weights, notes)
+
+
+def _origin(path: Path, content: Any, found: Found) -> Origin:
+    if is_safetensors(path):
+        return "safetensors"
+    if "meta" in content:
+        return "openmmlab"
+    is_plain = found.levels in ((), ("state_dict",)) and found.prefix in ("", "module.")
+    return "bsn" if is_plain else "pytorch"
 
 
 def convert_checkpoints(
@@ -99,20 +111,26 @@ def convert_checkpoints(
 ) -> tuple[Bundle, list[Checkpoint]]:
     """Make a bundle of one TEM, one PEM or both, in any order, with the published settings.
 
+    Networks are added to a bundle that exists and lacks them.
+
     Parameters
     ----------
     length : int
         T, the temporal scale of TEM, which no weight tells.
+    overwrite : bool
+        Replace networks that the bundle has. The others stay.
 
     Raises
     ------
     CheckpointError
         A file cannot be used, or two hold the same network.
     BundleError
-        `out` is taken or cannot be written.
+        `out` is taken or cannot be written, or the networks do not fit each other.
     """
-    Bundle.check_target(out, overwrite=overwrite)
-    found: dict[str, Checkpoint] = {}
+    is_bundle = (out / MANIFEST).is_file()
+    if not is_bundle:
+        Bundle.check_target(out, overwrite=overwrite)
+    found: dict[Net, Checkpoint] = {}
     for path in paths:
         checkpoint = read_checkpoint(path)
         if checkpoint.kind in found:
@@ -121,103 +139,91 @@ def convert_checkpoints(
                 f"{found[checkpoint.kind].path}; give at most one of each"
             )
         found[checkpoint.kind] = checkpoint
-    tem, pem = found.get("tem"), found.get("pem")
-    config = PipelineConfig()
-    for checkpoint in found.values():
-        if isinstance(checkpoint.config, TemConfig):
-            sizes = msgspec.structs.replace(checkpoint.config, length=length)
-            config = msgspec.structs.replace(config, tem=sizes)
-        else:
-            config = msgspec.structs.replace(config, pem=checkpoint.config)
-    bundle = Bundle.create(
+    source = Source.of(paths, note=_note(found.values()))
+    bundle = Bundle.load(out) if is_bundle else None
+    if bundle is not None:
+        _require_room(bundle, found, overwrite=overwrite)
+    if bundle is None or bundle.nets <= found.keys():
+        made = _create(out, found, length, source, overwrite=overwrite)
+    else:
+        made = _add(bundle, found, length, source)
+    return made, list(found.values())
+
+
+def _require_room(bundle: Bundle, found: Mapping[Net, Checkpoint], *, overwrite: bool) -> None:
+    taken = [net.upper() for net in found if net in bundle.nets]
+    if taken and not overwrite:
+        raise BundleError(
+            f"{bundle.path}: there is a bundle already, with a {' and a '.join(taken)}; choose "
+            "another folder, or ask to replace it: --force"
+        )
+
+
+def _create(
+    out: Path, found: Mapping[Net, Checkpoint], length: int, source: Source, *, overwrite: bool
+) -> Bundle:
+    config = _settings(PipelineConfig(), found, length)
+    return Bundle.create(
         out,
         config=config,
         features=FeatureSpec(channels=None if config.tem is None else config.tem.channels),
-        source=Source.of(paths, note=_note(found.values())),
-        tem=None if tem is None else tem.weights,
-        pem=None if pem is None else pem.weights,
+        source=source,
+        tem=found["tem"].weights if "tem" in found else None,
+        pem=found["pem"].weights if "pem" in found else None,
         overwrite=overwrite,
     )
-    return bundle, list(found.values())
+
+
+def _add(bundle: Bundle, found: Mapping[Net, Checkpoint], length: int, source: Source) -> Bundle:
+    """Put networks into a bundle; its other network and settings stay."""
+    before, config = bundle.source, _settings(bundle.config, found, length)
+    features = bundle.features
+    if features.channels is None and config.tem is not None:
+        features = msgspec.structs.replace(features, channels=config.tem.channels)
+    both = Source(
+        tool=source.tool,
+        note="; ".join(filter(None, (before.note, source.note))),
+        files=(*before.files, *source.files),
+    )
+    fitted = replace(bundle, config=config, features=features, source=both)
+    return add_networks(fitted, {net: checkpoint.weights for net, checkpoint in found.items()})
+
+
+def _settings(
+    config: PipelineConfig, found: Mapping[Net, Checkpoint], length: int
+) -> PipelineConfig:
+    """The settings with the sizes of the networks that were found."""
+    for net, checkpoint in found.items():
+        sizes = checkpoint.config
+        if isinstance(sizes, TemConfig):
+            sizes = msgspec.structs.replace(sizes, length=length)
+        config = msgspec.structs.replace(config, **{net: sizes})
+    return config
 
 
 def _note(checkpoints: Iterable[Checkpoint]) -> str:
-    who = {"bsn": "the authors' code", "openmmlab": "OpenMMLab"}
-    return "; ".join(f"{c.kind.upper()}: {c.path.name}, from {who[c.origin]}" for c in checkpoints)
-
-
-def _load(path: Path) -> Any:
-    """Whatever tensors and plain containers the file holds."""
-    torch = require("torch", extra="train", purpose="reading checkpoints")
-    if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
-        raise CheckpointError(f"{path}: {found}; {_EXPECTED}")
-    try:
-        check_pickles(path, _CLEAN)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols and old storages
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except CheckpointError:
-        raise
-    except Exception as error:  # a damaged pickle can raise anything
-        raise _refusal(path, error) from error
-
-
-def _refusal(path: Path, error: Exception) -> CheckpointError:
-    """PyTorch's refusal in our words; it advises to open the file unsafely, which we never do."""
-    if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a seek past its end
-        return CheckpointError(f"{path}: cannot be read: {error.strerror or error}")
-    name = re.search(r"GLOBAL ([\w.]+)", str(error))
-    if name is not None:
-        return CheckpointError(
-            f"{path}: not opened: it names {name[1]}, and a checkpoint that carries anything but "
-            f"tensors and plain containers could run code; {_CLEAN}"
-        )
-    if "TorchScript" in str(error):
-        return CheckpointError(f"{path}: not opened: a TorchScript archive is code; {_CLEAN}")
-    return CheckpointError(
-        f"{path}: cannot be read: damaged, cut short, or another kind of file; {_EXPECTED}. "
-        "Copy it again from where it came"
+    return "; ".join(
+        f"{c.kind.upper()}: {c.path.name}, from {ORIGINS[c.origin]}" for c in checkpoints
     )
-
-
-def _state_dict(content: Any, path: Path) -> tuple[dict[str, Any], Origin]:
-    """Named tensors without the prefix of data-parallel training, and whose form they have."""
-    origin: Origin = "bsn"
-    if isinstance(content, Mapping):
-        origin = "openmmlab" if "meta" in content else "bsn"
-        content = content.get("state_dict", content)
-    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
-        raise CheckpointError(f"{path}: holds no state_dict of named weights; {_EXPECTED}")
-    state = dict(content)
-    if all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
-    return state, origin
-
-
-def _recognise(state: Mapping[str, Any], path: Path) -> Net:
-    defaults: dict[Net, TemConfig | PemConfig] = {"tem": TemConfig(), "pem": PemConfig()}
-    kinds = [net for net, config in defaults.items() if state.keys() & weight_shapes(config).keys()]
-    if len(kinds) == 1:
-        return kinds[0]
-    names = ", ".join(list(state)[:8]) or "nothing"
-    found = "weights of a TEM and of a PEM" if kinds else "weights of neither TEM nor PEM"
-    raise CheckpointError(f"{path}: holds {found} ({names}); {_EXPECTED}")
 
 
 def _check_tensors(path: Path, state: Mapping[str, Any]) -> None:
     """Refuse what is no plain tensor of floats, and more numbers than the file holds."""
     for name, tensor in state.items():
         if not _is_plain(tensor):
-            raise CheckpointError(f"{path}: {name} is not a plain tensor of floats; {_EXPECTED}")
+            raise CheckpointError(f"{path}: {name} is not a plain tensor of floats; {EXPECTED}")
     size = sum(tensor.nbytes for tensor in state.values())
     if size > path.stat().st_size:  # several that share their numbers
         raise CheckpointError(
-            f"{path}: its weights would take {size:,} bytes, more than the file; {_EXPECTED}"
+            f"{path}: its weights would take {size:,} bytes, more than the file; {EXPECTED}"
         )
 
 
 def _is_plain(tensor: Any) -> bool:
+    if isinstance(tensor, np.ndarray):
+        return True  # of floats, as they are read
+    if isinstance(tensor, str):
+        return False
     import torch
 
     return (
@@ -231,6 +237,8 @@ def _is_plain(tensor: Any) -> bool:
 
 
 def _array(tensor: Any) -> Float32:
+    if isinstance(tensor, np.ndarray):
+        return tensor.astype(np.float32)
     import torch
 
     return np.array(tensor.detach().to(torch.float32).numpy())
@@ -241,9 +249,16 @@ def _config(kind: Net, arrays: Mapping[str, Float32]) -> TemConfig | PemConfig:
     if kind == "tem":
         shape = arrays["conv1.weight"].shape if "conv1.weight" in arrays else ()
         if len(shape) == 3 and min(shape) >= 1:
-            return TemConfig(hidden=shape[0], channels=shape[1])
+            return TemConfig(hidden=shape[0], channels=shape[1], members=_members(shape[0], arrays))
         return TemConfig()
     shape = arrays["fc1.weight"].shape if "fc1.weight" in arrays else ()
     if len(shape) == 2 and min(shape) >= 1:
         return PemConfig(hidden=shape[0], inputs=shape[1])
     return PemConfig()
+
+
+def _members(hidden: int, arrays: Mapping[str, Float32]) -> int:
+    """Networks that lie side by side in an ensemble's weights; 1 where shapes do not say so."""
+    shape = arrays["conv2.weight"].shape if "conv2.weight" in arrays else ()
+    inputs = shape[1] if len(shape) == 3 else 0
+    return hidden // inputs if inputs and hidden % inputs == 0 else 1

@@ -268,6 +268,7 @@ class Pipeline:
             tem, video = self._tem_input(features)
         with clock.time("tem"):
             output = tem.run({"video": video})["output"]  # (B, 3, T)
+            clock.look_at(output)
         return scored_videos(output, features, self.config)
 
     def _tem_input(self, features: Sequence[Features]) -> tuple[Session, Float32]:

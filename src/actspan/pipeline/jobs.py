@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
+
+import numpy as np
 
 from actspan.data.windows import Window
 from actspan.errors import ActSpanError
 from actspan.types import BoundaryScores, Features, Float32, Proposals
+from actspan.wording import counted
 
 Stage = Literal["read", "tem", "candidates", "pem", "soft-nms"]
+FLAT = 0.05  # scores of a cell are in [0, 1]; trained models vary by 0.5 and more in a video
+_SEES_THE_EDGE = 2  # outer cells that TEM scores by its padding, whatever the features
 STAGES: tuple[Stage, ...] = ("read", "tem", "candidates", "pem", "soft-nms")
 
 
@@ -107,9 +112,20 @@ class Lost:
 
 @dataclass(slots=True)
 class StageClock:
-    """Seconds that workers spent in each stage, summed over workers."""
+    """Seconds that workers spent in each stage, and videos with flat scores, over all workers.
+
+    Attributes
+    ----------
+    seconds : dict of stage to float
+    scored : int
+        Videos, or windows, that TEM scored.
+    flat : int
+        Those whose start and end scores hardly vary (`FLAT`).
+    """
 
     seconds: dict[Stage, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    scored: int = 0
+    flat: int = 0
 
     @contextmanager
     def time(self, stage: Stage) -> Iterator[None]:
@@ -119,9 +135,39 @@ class StageClock:
         self.seconds[stage] += perf_counter() - begin
 
     def add(self, other: StageClock) -> None:
-        """Add another worker's times."""
+        """Add another worker's times and counts."""
         for stage, seconds in other.seconds.items():
             self.seconds[stage] += seconds
+        self.scored += other.scored
+        self.flat += other.flat
+
+    def look_at(self, output: Float32) -> None:
+        """Count the videos of TEM's output, (B, 3, T), and those with flat scores."""
+        self.scored += len(output)
+        inner = output[:, 1:, _SEES_THE_EDGE:-_SEES_THE_EDGE]
+        if inner.shape[2]:
+            self.flat += int((np.ptp(inner, axis=2) < FLAT).all(axis=1).sum())
+
+    def warnings(self, mode: Literal["rescale", "window"]) -> tuple[str, ...]:
+        """Return a line where most scores are flat, so that candidates are arbitrary."""
+        if 2 * self.flat <= self.scored:
+            return ()
+        scored = counted(self.scored, "window" if mode == "window" else "video")
+        return (
+            f"scores are flat in {self.flat:,} of {scored} (start and end "
+            f"vary by less than {FLAT}): the model learned nothing from such features, or these "
+            "are not the features that it was trained on",
+        )
+
+    def numbers(self) -> list[float]:
+        """Return all of it as numbers, to travel."""
+        return [*self.seconds.values(), self.scored, self.flat]
+
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> Self:
+        """Return the clock that `numbers` came from."""
+        *seconds, scored, flat = numbers
+        return cls(dict(zip(STAGES, seconds, strict=True)), int(scored), int(flat))
 
     def shares(self) -> dict[Stage, float]:
         """Each stage's share of the sum, in [0, 1]."""

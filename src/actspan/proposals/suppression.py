@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.config import SoftNmsConfig
+from actspan.errors import ShapeError
 from actspan.jit import inlined, kernel
 from actspan.proposals.ordering import descending
 from actspan.segments import tiou_matrix
 from actspan.segments.compiled import tiou
 from actspan.types import Float64, Proposals, RaggedProposals
+from actspan.wording import counted
 
 HUGE = np.finfo(np.float64).max
 
@@ -42,12 +44,18 @@ def soft_nms(
     Proposals
         At most `keep`, by their lowered score, descending. A proposal alone passes untouched.
 
+    Raises
+    ------
+    ShapeError
+        A segment ends before it starts, or a number is NaN or infinite.
+
     Examples
     --------
     >>> kept = soft_nms(Proposals([0.1, 0.1, 0.7], [0.5, 0.49, 0.9], [0.9, 0.8, 0.3]))
     >>> kept.score.round(3)
     array([0.9  , 0.3  , 0.225])
     """
+    _check(proposals)
     whole = RaggedProposals.of([proposals])
     kept = suppress(whole, proposals.score, config or SoftNmsConfig(), span)
     return proposals[kept.chosen].with_score(kept.score)
@@ -74,7 +82,10 @@ class Kept(NamedTuple):
 def suppress(
     proposals: RaggedProposals, score: Float64, config: SoftNmsConfig, span: float = 1.0
 ) -> Kept:
-    """As `soft_nms`, of many videos at once, by a `score` other than their own, (sum N,)."""
+    """Do what `soft_nms` does for many videos at once, by another `score`, (sum N,).
+
+    Nothing is checked: the stages before it make good segments.
+    """
     return Kept(
         *_suppress_each(
             proposals.together.start,
@@ -95,6 +106,7 @@ def soft_nms_plain(
     proposals: Proposals, config: SoftNmsConfig | None = None, *, span: float = 1.0
 ) -> Proposals:
     """Twin of `soft_nms` in plain NumPy."""
+    _check(proposals)
     config = config or SoftNmsConfig()
     score, left = proposals.score.copy(), np.ones(len(proposals), dtype=bool)
     chosen: list[int] = []
@@ -113,10 +125,27 @@ def soft_nms_plain(
             proposals.start[pick], proposals.end[pick], proposals.start, proposals.end
         )[0]
         close = left & (overlap > threshold)
-        score[close] *= np.exp(-np.square(overlap[close]) / config.decay)
+        # not np.exp, whose last bit differs from the kernel's: nearly equal scores change places
+        squares = np.square(overlap[close]).tolist()
+        score[close] *= [math.exp(-square / config.decay) for square in squares]
     order = np.argsort(-np.array(scores), kind="stable")[: config.keep]
     kept = np.array(chosen, dtype=np.int64)[order]
     return proposals[kept].with_score(np.array(scores)[order])
+
+
+def _check(proposals: Proposals) -> None:
+    columns = {"start": proposals.start, "end": proposals.end, "score": proposals.score}
+    for name, column in columns.items():
+        if not np.isfinite(column).all():
+            raise ShapeError(f"proposals: {name} holds NaN or infinity")
+    turned = np.flatnonzero(proposals.end < proposals.start)
+    if len(turned):
+        first = int(turned[0])
+        start, end = float(proposals.start[first]), float(proposals.end[first])
+        raise ShapeError(
+            f"{counted(len(turned), 'proposal')} of {len(proposals):,} end before they start, the "
+            f"first is [{start:g}, {end:g}] at {first}; leave them out"
+        )
 
 
 @kernel

@@ -9,7 +9,7 @@ from typing import Protocol, Self
 
 from actspan.bundle import Bundle
 from actspan.data.rescale import Edge
-from actspan.pipeline import Pipeline, Stage
+from actspan.pipeline import Pipeline, StageClock
 from actspan.proposing.request import Request
 from actspan.proposing.work import DatasetWork
 from actspan.shards import ShardStore, compute_missing
@@ -28,8 +28,9 @@ class Engine(Protocol):
         """
         ...
 
-    def shares(self) -> dict[Stage, float]:
-        """Each stage's share of the workers' time, in [0, 1]."""
+    @property
+    def clock(self) -> StageClock:
+        """Time of the stages, and how many videos have flat scores."""
         ...
 
 
@@ -71,6 +72,7 @@ class LocalEngine:
         """Compute shards one after the other, each on all threads."""
         return compute_missing(store, missing, self._pipeline, work, batch=self._batch)
 
-    def shares(self) -> dict[Stage, float]:
-        """Each stage's share of the workers' time, in [0, 1]."""
-        return self._pipeline.clock.shares()
+    @property
+    def clock(self) -> StageClock:
+        """Time of the stages, and how many videos have flat scores."""
+        return self._pipeline.clock

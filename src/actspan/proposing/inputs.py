@@ -9,14 +9,16 @@ from functools import partial
 from typing import Literal
 
 from actspan.bundle import Bundle
+from actspan.data.causes import missing_features
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.data.faults import annotation_faults
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.scores import ScoreFiles
-from actspan.data.timebase import annotated_seconds
 from actspan.errors import FeatureError, ResultError
 from actspan.pipeline import Job
 from actspan.proposing.request import Report
+from actspan.wording import counted
 
 
 def check_features(
@@ -57,11 +59,12 @@ def check_scores(
         There are problems and `on_error` is "fail", or nothing is left.
     """
     seconds, note = _seconds_of(dataset)
-    problems = [*dataset.problems, *_score_problems(dataset, scores, seconds)]
-    if on_error == "fail":
-        stop_on_errors(problems)
+    faults = annotation_faults(dataset, learns=False)
+    problems = [*faults, *_score_problems(dataset, scores, seconds)]
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
     places = [place for place, name in enumerate(dataset.videos.ids) if name not in lost]
+    if on_error == "fail":
+        stop_on_errors(problems, leaves_something=bool(places))
     if not places:
         stop_with_none_left(problems, len(dataset))
     checked = replace(
@@ -76,18 +79,21 @@ def check_scores(
 def _score_problems(
     dataset: Dataset, scores: ScoreFiles, seconds: Mapping[str, float]
 ) -> Iterator[Problem]:
-    file = str(scores.path)
+    file, strangers = str(scores.path), [n for n in scores.ids if n not in dataset.known.places]
+    cause, cure = missing_features(
+        dataset.videos, set(scores.ids), strangers, dataset.path, "boundary scores"
+    )
     for video in dataset.videos:
         if video.id not in scores:
-            yield Problem(video.id, file, "no boundary scores", "compute them, or leave it out")
+            what, remedy = cause or "no boundary scores", cure or "compute them, or leave it out"
+            yield Problem(video.id, file, what, remedy)
         elif math.isnan(seconds[video.id]):
             remedy = "annotate its duration, in seconds"
             yield Problem(video.id, str(dataset.path), "no duration", remedy)
         elif what := _unreadable(scores, video.id):
             yield Problem(video.id, file, what, "compute them again, or leave it out")
-    for name in scores.ids:
-        if name not in dataset.known.places:
-            yield Problem(name, file, "scores without annotation", "check it", Loss.NOTHING)
+    for name in () if cause else strangers:
+        yield Problem(name, file, "scores without annotation", "check it", Loss.NOTHING)
 
 
 def _unreadable(scores: ScoreFiles, name: str) -> str:
@@ -105,8 +111,10 @@ def _seconds_of(dataset: Dataset) -> tuple[dict[str, float], str]:
         checked = check_dataset(dataset, on_error="skip") if dataset.entries else None
     except FeatureError:
         checked = None
-    seconds = {v.id: annotated_seconds(v) for v in dataset.videos}
+    seconds = {v.id: dataset.annotated_seconds(v) for v in dataset.videos}
     if checked is None:
         return seconds, "positions are scaled by the videos' annotated durations"
     seconds |= {v.id: checked.open(v.id).seconds for v in checked.videos}
-    return seconds, "positions are scaled by the span of the features that lie in the dataset"
+    others = len(dataset) - len(checked)
+    rest = f", of {counted(others, 'video')} by the annotated duration" if others else ""
+    return seconds, f"positions are scaled by the span of the features in the dataset{rest}"

@@ -58,15 +58,15 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
     bundle = Bundle.load(request.model)
     if request.scores is None and not bundle.has_tem:
         raise BundleError(
-            f"{bundle.path}: holds no TEM, which features need; convert one into it, or give "
-            "boundary scores that were computed elsewhere: --scores"
+            f"{bundle.path}: holds no TEM, which features need; add one: actspan convert TEM "
+            f"--out {bundle.path}, or give boundary scores that were computed elsewhere: --scores"
         )
     if request.resume and (finished := finished_run(request, bundle)):
         return finished
     _check_target(request)
     with ExitStack() as stack:
         unfinished = stack.enter_context(unfinished_run(request))
-        dataset = Dataset.load(request.dataset).subset(request.subset)
+        dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
         given, lacking = request.labels.read(dataset.videos.ids, request.on_error)
         dataset = replace(dataset, problems=(*dataset.problems, *lacking))
         workers = stack.enter_context(engine(request, bundle, dataset.edge))
@@ -188,8 +188,11 @@ class _Making:
             proposals=self._proposals,
             detections=detections,
             seconds=perf_counter() - self._begin,
-            stages=self._workers.shares(),
+            stages=self._workers.clock.shares(),
             problems=self._problems(),
-            assumptions=self._work.dataset.assumptions,
+            assumptions=(
+                *self._work.dataset.assumptions,
+                *self._workers.clock.warnings(self._bundle.config.mode),
+            ),
             kept=kept - len(self._survey.lost),
         )

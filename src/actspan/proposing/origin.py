@@ -81,6 +81,7 @@ def run_info(request: Request, bundle: Bundle, summary: Summary) -> dict[str, An
         "bundle": {
             "path": _place(request.model),
             "files": {name: record.sha256 for name, record in bundle.files.items()},
+            "set_apart": list(bundle.set_apart) or None,
         },
         "dataset": {
             "path": _place(request.dataset),

@@ -52,7 +52,7 @@ class DatasetWork:
         DataError
             It cannot be opened.
         """
-        dataset = Dataset.load(request.dataset).subset(request.subset)
+        dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
         dataset = replace(
             dataset, spec=plan.spec, problems=plan.problems, assumptions=plan.assumptions
         )
@@ -86,7 +86,7 @@ class DatasetWork:
         what = str(lost.error).removeprefix(f"{file}: ")
         if self.on_error == "fail":
             raise DataError(
-                f"{file}: {what}; mend it, or go on without this video: --on-error skip"
+                f"{file}: {what}; fix it, or leave this video out: --on-error skip"
             ) from lost.error
         return Problem(lost.id, file, what, "compute it again, or leave it out")
 

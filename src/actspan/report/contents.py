@@ -17,7 +17,7 @@ from actspan.evaluation.detection import DetectionResult, evaluate_detection
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
 from actspan.evaluation.inputs import Chosen, OnError, load_videos
 from actspan.evaluation.mistakes import Mistakes, diagnose_detections
-from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
+from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.run import CANDIDATES, RUN_FILE, SCORES, Run
 from actspan.types import Proposals, Video
@@ -147,7 +147,7 @@ def gather(
         return Contents(tuple(sides), _unannotated(sides), "", "", (*notes, found))
     chosen, source = found
     judged = tuple(_judge(side, chosen.videos, truth, progress) for side in sides)
-    notes += [note for side in judged for note in _left_out(side)]
+    notes += [*chosen.notes, *(note for side in judged for note in _left_out(side))]
     if chosen.problems:
         notes.append(
             f"Left out: {counted(len(chosen.problems), 'annotation')} that cannot be read."
@@ -214,7 +214,12 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
         return "No ground truth: recall, diagnosis and calibration need --ground-truth."
     try:
         annotations = read_annotations(path)
+        dropped = ""
+        if PROTOCOLS[truth.protocol].drops_duplicates:
+            annotations, dropped = drop_duplicates(annotations, truth.subset)
+        annotations = replace(annotations, videos=_with_set_apart(annotations.videos, sides, truth))
         chosen = load_videos(annotations, truth.subset, frozenset(), truth.on_error)
+        chosen = replace(chosen, notes=(*chosen.notes, *filter(None, [dropped])))
     except AnnotationError:
         if truth.path is not None:
             raise
@@ -224,6 +229,14 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
         )
     source = "/".join(annotations.path.resolve().parts[-2:])  # a page travels, paths do not
     return chosen, source if truth.path else f"{source} (which the run was made from)"
+
+
+def _with_set_apart(videos: Videos, sides: Sequence[Side], truth: Truth) -> Videos:
+    """Find the validation videos in a run, where training set them apart."""
+    for side in sides:
+        if side.run is not None and truth.subset == "validation":
+            videos = videos.with_set_apart(side.run.set_apart, truth.subset)
+    return videos
 
 
 def _recorded_truth(sides: Sequence[Side]) -> Path | None:

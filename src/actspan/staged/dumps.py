@@ -119,10 +119,10 @@ def settle(items: Sequence[Item], problems: Sequence[Problem], on_error: OnError
     DatasetError
         There are problems and `on_error` is "fail", or nothing is left.
     """
-    if on_error == "fail":
-        stop_on_errors(problems)
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
     left = [item for item in items if item.video not in lost]
+    if on_error == "fail":
+        stop_on_errors(problems, leaves_something=bool(left))
     if not left:
         stop_with_none_left(problems, len({item.video for item in items}))
     return left

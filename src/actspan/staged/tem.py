@@ -77,7 +77,7 @@ def write_tem_inputs(request: TemRequest, report: Report | None = None) -> Done:
     _check_target(request)
     bundle = Bundle.load(request.model)
     record_model(bundle)
-    dataset = Dataset.load(request.dataset).subset(request.subset)
+    dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
     dataset = _without_long_names(dataset)
     dataset, jobs = jobs_from_features(dataset, bundle, request.on_error, report)
     edge = settled_edge(bundle.config, dataset.edge)

@@ -11,6 +11,8 @@ import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,9 +28,11 @@ from actspan.nets.classifier import Classifier
 from actspan.pipeline import Job, Pipeline
 from actspan.segments import tiou_matrix
 from actspan.training.report import Report, Silent
-from actspan.training.train import TRAINING, VALIDATION
+from actspan.training.samples import TRAINING, VALIDATION
+from actspan.training.state import StateFolder
 from actspan.types import Float32, Proposals, Video
 
+_STATE = "classifier"  # file in the state folder
 _WARMUP = 0.2  # share of the steps in which the learning rate rises
 
 
@@ -57,9 +61,12 @@ def train_classifier(
     *,
     seed: int = 0,
     proposals: Mapping[str, Proposals] | None = None,
+    state: StateFolder | None = None,
     report: Report | None = None,
 ) -> Bundle:
     """Train a proposal classifier and put it into the bundle.
+
+    Videos that the bundle's training set apart are not learned from.
 
     Parameters
     ----------
@@ -73,8 +80,10 @@ def train_classifier(
         Decides initial weights and everything that is drawn.
     proposals : mapping of video id to Proposals, optional
         Of the training videos, in seconds, best first; the bundle makes them unless given.
+    state : StateFolder, optional
+        Where unfinished work is kept, so that it can be continued.
     report : Report, optional
-        Told what is going on.
+        Gets progress and messages.
 
     Returns
     -------
@@ -96,13 +105,14 @@ def train_classifier(
     ('jump', 'run')
     """
     config, report = config or ClassifierTrainConfig(), report or Silent()
+    dataset = dataset.select(dataset.videos.with_set_apart(bundle.set_apart, VALIDATION))
     labels = labels_of(dataset)
     if proposals is None:
         proposals = dict(_propose(dataset, bundle, report))
     training = collect(dataset, proposals, labels, config, seed)
     channels = training.features.shape[1] // PARTS
     settings = ClassifierConfig(labels=labels, channels=channels, hidden=config.hidden)
-    net = fit_classifier(training, settings, config, seed=seed, report=report)
+    net = fit_classifier(training, settings, config, seed=seed, state=state, report=report)
     record = {
         "seed": seed,
         "examples": len(training),
@@ -191,6 +201,7 @@ def fit_classifier(
     config: ClassifierTrainConfig,
     *,
     seed: int,
+    state: StateFolder | None = None,
     report: Report | None = None,
 ) -> Classifier:
     """Train on examples; a share of every batch is background."""
@@ -199,31 +210,57 @@ def fit_classifier(
         torch.manual_seed(seed)
         net = Classifier(settings, dropout=config.dropout, context_dropout=config.context_dropout)
         _standardize(net, examples.features)
-        _descend(net, examples, config, seed, report)
+        _descend(net, examples, config, seed, state, report)
     net.eval()
     return net
 
 
 def _descend(
-    net: Classifier, examples: Examples, config: ClassifierTrainConfig, seed: int, report: Report
+    net: Classifier,
+    examples: Examples,
+    config: ClassifierTrainConfig,
+    seed: int,
+    state: StateFolder | None,
+    report: Report,
 ) -> None:
+    steps = config.steps_for(len(examples))
     features, label = torch.from_numpy(examples.features), torch.from_numpy(examples.label)
     optimizer = torch.optim.AdamW(net.parameters(), config.rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.rate, total_steps=config.steps, pct_start=_WARMUP
+        optimizer, config.rate, total_steps=steps, pct_start=_WARMUP
     )
     net.train()
     background = examples.label == len(net.config.labels)
-    for step, rows in enumerate(_batches(background, config, seed), start=1):
+    moving: dict[str, Any] = {"net": net, "optimizer": optimizer, "schedule": schedule}
+    done = _restore(moving, state, steps, report)
+    batches = islice(_batches(background, config, seed), done, steps)
+    for step, rows in enumerate(batches, start=done + 1):
         chosen = torch.from_numpy(rows)
         loss = functional.cross_entropy(net.logits(features[chosen]), label[chosen])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
-        if step % 50 == 0 or step == config.steps:
-            note = f"loss {loss.item():.4f}"
-            report.progress("training classifier", step, config.steps, note)
+        if step % 50 == 0 or step == steps:
+            if state is not None:
+                parts = {name: part.state_dict() for name, part in moving.items()}
+                state.save(_STATE, {**parts, "done": step, "random": torch.get_rng_state()})
+            report.progress("training classifier", step, steps, f"loss {loss.item():.4f}")
+
+
+def _restore(
+    moving: Mapping[str, Any], state: StateFolder | None, steps: int, report: Report
+) -> int:
+    """Take up an unfinished training; the number of steps that are done."""
+    found = None if state is None else state.load(_STATE)
+    if found is None:
+        return 0
+    for name, part in moving.items():
+        part.load_state_dict(found[name])
+    torch.set_rng_state(found["random"])
+    done = int(found["done"])
+    report.say(f"continuing: classifier: {done} of {steps} steps were done before")
+    return done
 
 
 def _batches(
@@ -233,7 +270,7 @@ def _batches(
     rng = np.random.default_rng([seed, 0xC1A5])
     inside, outside = np.flatnonzero(~background), np.flatnonzero(background)
     count = round(config.background_share * config.batch) if len(outside) else 0
-    for _ in range(config.steps):
+    while True:
         drawn = rng.choice(inside, config.batch - count)
         yield np.concatenate([drawn, rng.choice(outside, count)]) if count else drawn
 

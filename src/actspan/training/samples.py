@@ -19,6 +19,8 @@ from actspan.errors import ConfigError
 from actspan.segments import ioa_matrix
 from actspan.types import Float32, Float64, Proposals, Video
 
+TRAINING, VALIDATION = "training", "validation"  # subsets
+
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Loaded = TypeVar("Loaded")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import platform
-import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +14,10 @@ import msgspec
 import numpy as np
 import torch
 
-from actspan import __version__
 from actspan.bundle import Bundle, Source
 from actspan.config import (
     PRESETS,
+    ClassifierTrainConfig,
     OptimConfig,
     PemConfig,
     PipelineConfig,
@@ -30,26 +28,25 @@ from actspan.config import (
 )
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.data.problems import Loss, stop_on_errors
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, ConfigError
-from actspan.files import sha256
 from actspan.nets.base import Net
 from actspan.nets.pem import Pem
 from actspan.nets.tem import Tem
 from actspan.training.ensemble import merge_pems, merge_tems
+from actspan.training.labels import labels_of
 from actspan.training.loop import Fit, Task, fit
 from actspan.training.report import Report, Silent
-from actspan.training.samples import Samples, split_videos
+from actspan.training.samples import TRAINING, VALIDATION, Samples, split_videos
 from actspan.training.state import StateFolder
 from actspan.training.tasks import Candidates, PemTask, TemTask, score_samples, standardize
 from actspan.training.whole import WholeVideos
 from actspan.training.windowed import Windows
-from actspan.types import Video
-from actspan.video.projection import PROJECTION
+from actspan.training.writing import complete, versions
 
 N = TypeVar("N", bound=Net)
 
-TRAINING, VALIDATION = "training", "validation"
 _WINDOW_PICKS = 1000  # proposals a recording: the largest AN that is evaluated
 
 
@@ -58,6 +55,7 @@ def train(
     out: str | os.PathLike[str],
     config: TrainConfig | None = None,
     *,
+    classifier: ClassifierTrainConfig | None = None,
     seed: int = 0,
     validation_split: float | None = None,
     restart: bool = False,
@@ -79,6 +77,8 @@ def train(
         Where the bundle shall be.
     config : TrainConfig, optional
         The default preset unless given.
+    classifier : ClassifierTrainConfig, optional
+        Train a classifier of proposals as well, from the labels.
     seed : int
         Decides initial weights, the order of videos and everything that is drawn. Members of an
         ensemble have this seed and the ones that follow it.
@@ -90,19 +90,21 @@ def train(
     overwrite : bool
         Replace a bundle that is there.
     report : Report, optional
-        Told what is going on.
+        Gets progress and messages.
 
     Returns
     -------
     Bundle
-        With ONNX files where onnx is installed.
+        With ONNX files where onnx is installed. `training` has AR@AN and AUC on the validation
+        videos beside those of guesses, and the ids of the videos that `validation_split` set
+        apart.
 
     Raises
     ------
     ConfigError
         Settings are out of range, or an unfinished training with other settings is there.
     AnnotationError
-        There is nothing to learn from.
+        There is nothing to learn from, or no labels for a classifier.
     BundleError
         `out` is taken.
 
@@ -117,18 +119,21 @@ def train(
     if seed < 0:
         raise ConfigError(f"seed {seed} must not be negative")
     Bundle.check_target(out, overwrite=overwrite)
-    samples = _read(dataset, config, validation_split, seed, report)
+    dataset, apart = _split(dataset, validation_split, seed, report)
+    samples = _read(dataset, config, report)
     settings = {
         "config": to_dict(config),
         "seed": seed,
         "data": samples.fingerprint(),
-        "versions": _versions(),
+        "versions": versions(),
     }
+    if classifier is not None:
+        settings["classifier"] = {"config": to_dict(classifier), "labels": labels_of(dataset)}
     state = StateFolder.open(out, settings, restart=restart)
     tem, tem_fits = _train_tems(samples, config, seed, state, report)
     pem, pem_fits = _train_pems(samples, tem, config, seed, state, report)
     bundle = Bundle.create(
-        out,
+        state.path / "bundle",
         config=msgspec.structs.replace(config.pipeline, tem=tem.config, pem=pem.config),
         features=dataset.spec,
         source=Source(note=f"trained on {dataset.path.resolve().name}"),
@@ -138,15 +143,17 @@ def train(
             "preset": _preset_of(config, dataset),
             "seed": seed,
             "data": _describe(samples),
-            "versions": _versions(),
+            "versions": versions(),
             "config": {net: to_dict(getattr(config, net)) for net in ("tem", "pem")},
             "tem": list(map(to_dict, tem_fits)),
             "pem": list(map(to_dict, pem_fits)),
+            **({"set_apart": apart} if apart else {}),
         },
-        overwrite=overwrite,
+        overwrite=True,
     )
-    state.finish(out)
-    return _export(_with_projection(bundle, dataset, report), report)
+    return complete(
+        bundle, dataset, out, classifier=classifier, seed=seed, state=state, report=report
+    )
 
 
 def trainable(dataset: Dataset, **checks: Any) -> Dataset:
@@ -171,14 +178,25 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
             f"{dataset.path}: no video in subset 'training'; there are: {there}. Write the subset "
             "of each video to the annotations"
         )
-    checked = check_dataset(dataset.select(chosen), **checks)
+    checked = check_dataset(dataset.select(chosen), learns=True, **checks)
+    checked = replace(checked, assumptions=(*checked.assumptions, *_unused(videos)))
     if not any(v.subset == TRAINING and len(v.segments) for v in checked):
+        bad = [problem for problem in checked.problems if problem.loss is Loss.SEGMENT]
+        stop_on_errors(bad, leaves_something=False)
         raise AnnotationError(
             f"{dataset.path}: no training video holds an instance to learn from. Annotate the "
             "actions of the training videos (segment and label), for example with ELAN or Label "
             "Studio: docs/datasets.md"
         )
     return checked
+
+
+def _unused(videos: Videos) -> Iterator[str]:
+    """A line on the videos of subsets that are neither learned from nor judged on."""
+    others = Counter(name for name in videos.subsets if name not in (TRAINING, VALIDATION))
+    if others:
+        counts = ", ".join(f"{count:,} of subset {name!r}" for name, count in others.items())
+        yield f"videos that are not used in training: {counts}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,36 +241,40 @@ def _mode(dataset: Dataset, length: int) -> Literal["rescale", "window"]:
     return "window" if np.median(snippets) > 2 * length else "rescale"
 
 
-def _read(
-    dataset: Dataset, config: TrainConfig, share: float | None, seed: int, report: Report
-) -> _Parts:
-    validation = {video.id for video in dataset if video.subset == VALIDATION}
-    if validation and share is not None:
-        report.say("--validation-split is not needed: the dataset has validation videos")
-    elif not validation and share is not None:
-        _, validation = split_videos(dataset.videos, share, seed)
-        report.say(f"{len(validation)} of {len(dataset)} videos are set apart for validation")
-    elif not validation:
+def _split(
+    dataset: Dataset, share: float | None, seed: int, report: Report
+) -> tuple[Dataset, list[str]]:
+    """Set videos apart for validation where that is asked for and none are; also their ids."""
+    if VALIDATION in dataset.videos.subsets:
+        if share is not None:
+            report.say("--validation-split is not needed: the dataset has validation videos")
+        return dataset, []
+    if share is None:
         report.say(
-            "no validation videos, so the last epoch is kept; to choose the best one: "
-            "--validation-split 0.1"
+            "no validation videos: the last epoch is kept, and nothing tells how good the model "
+            "is; set some apart: --validation-split 0.1"
         )
+        return dataset, []
+    _, apart = split_videos(dataset.videos, share, seed)
+    report.say(f"{len(apart)} of {len(dataset)} videos are set apart for validation")
+    return dataset.select(dataset.videos.with_set_apart(apart, VALIDATION)), sorted(apart)
+
+
+def _read(dataset: Dataset, config: TrainConfig, report: Report) -> _Parts:
     pipeline = config.pipeline
     edge, length = pipeline.rescale.edge, pipeline.tem.length if pipeline.tem else 0
     assert edge != "auto"  # settled by _for_dataset
 
-    def read(part: str, videos: list[Video]) -> Samples:
-        chosen = dataset.select(videos)
+    def read(part: str) -> Samples:
+        chosen = dataset.select(video for video in dataset if video.subset == part)
         progress = partial(report.progress, f"reading {part}")
         if pipeline.mode == "window":
             every = config.windows if part == TRAINING else None
             return Windows.read(chosen, length, every, progress)
         return WholeVideos.read(chosen, length, edge, progress)
 
-    training = read(TRAINING, [video for video in dataset if video.id not in validation])
-    if not validation:
-        return _Parts(training, None)
-    return _Parts(training, read(VALIDATION, [v for v in dataset if v.id in validation]))
+    has_validation = VALIDATION in dataset.videos.subsets
+    return _Parts(read(TRAINING), read(VALIDATION) if has_validation else None)
 
 
 def _train_tems(
@@ -335,40 +357,3 @@ def _preset_of(config: TrainConfig, dataset: Dataset) -> str:
     """The preset that these settings are, or "custom"."""
     names = [n for n, known in PRESETS.items() if _for_dataset(known, dataset) == config]
     return names[-1] if names else "custom"
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "actspan": __version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-    }
-
-
-def _with_projection(bundle: Bundle, dataset: Dataset, report: Report) -> Bundle:
-    """The bundle with what its features were projected by, so that it can propose from videos."""
-    made = dataset.spec.extraction
-    if made is None or made.projection is None:
-        return bundle
-    path = dataset.path / PROJECTION
-    if not path.is_file() or sha256(path) != made.projection:
-        report.say(
-            f"no {PROJECTION} of these features in {dataset.path}: copy it to {bundle.path}, to "
-            "propose from videos"
-        )
-        return bundle
-    return bundle.add_file(PROJECTION, partial(shutil.copyfile, path))
-
-
-def _export(bundle: Bundle, report: Report) -> Bundle:
-    """The bundle with its ONNX files, so that it runs at once."""
-    if importlib.util.find_spec("onnx") is None:
-        report.say(
-            f"onnx is not installed, so there are no ONNX files: actspan export {bundle.path}"
-        )
-        return bundle
-    from actspan.export import export_bundle
-
-    exported, _ = export_bundle(bundle)
-    return exported

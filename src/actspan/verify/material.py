@@ -13,6 +13,7 @@ from actspan.bundle import Bundle
 from actspan.config import TemConfig
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.data.problems import left_out
 from actspan.data.rescale import Edge
 from actspan.pipeline import Job, ScoredVideo
 from actspan.types import BoundaryScores, Features, Float32, Video
@@ -58,11 +59,10 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
         The dataset cannot be read, or no video of the subset has usable features.
     """
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
-    dataset = Dataset.load(path).subset(subset)
+    dataset = Dataset.load(path).subset(subset, bundle.set_apart)
     dataset.require_fit(bundle.config)
     dataset = check_dataset(dataset, channels=channels, on_error="skip")
-    left_out = sorted({p.video for p in dataset.problems if p.is_error and p.video})
-    notes = [f"left out: {video}" for video in left_out]
+    skipped = left_out(dataset.problems)
     mapped = bundle.config.mode == "window"
 
     def jobs() -> Iterator[Job]:
@@ -70,7 +70,7 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
 
     name = f"{path.resolve().name}, {subset or 'all'}"
     truth = tuple(v for v in dataset.videos if len(v.segments))
-    return Material(name, jobs, len(dataset), truth, dataset.edge, tuple(notes))
+    return Material(name, jobs, len(dataset), truth, dataset.edge, (skipped,) if skipped else ())
 
 
 def made_up(bundle: Bundle, *, videos: int = VIDEOS, seed: int = 0) -> Material:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -79,6 +80,7 @@ class VideoFile:
 
     def __init__(self, path: Path, stream: Readable | None = None) -> None:
         self.path = path
+        self._is_streamed = stream is not None
         self._av = require("av", extra="video", purpose="reading video")
         self._stack = ExitStack()
         self.container = self._stack.enter_context(self._open(stream))
@@ -123,13 +125,26 @@ class VideoFile:
         raise VideoError(f"{self.path}: holds no pictures, only {', '.join(kinds)}")
 
     def _announced(self) -> float | None:
-        stream = self.stream
-        if stream.duration and self._tick:
-            end = float((stream.start_time or 0) + stream.duration) * self._tick
+        end = self._stream_end()
+        self._is_of_pictures = end is not None
+        if end is not None:
             return max(end - self.origin, 0.0)
-        if self.container.duration:
-            return float(self.container.duration) / _MICROSECONDS
-        return None
+        if not self.container.duration:
+            return None
+        seconds = float(self.container.duration) / _MICROSECONDS
+        # Matroska gives the last timestamp of any stream, other forms a length
+        is_end = "matroska" in self.container.format.name
+        return max(seconds - self.origin, 0.0) if is_end else seconds
+
+    def _stream_end(self) -> float | None:
+        """The last timestamp of the pictures, in seconds, where the file gives it.
+
+        Matroska has no duration of a stream; FFmpeg and mkvmerge write it as a tag.
+        """
+        if self.stream.duration and self._tick:
+            return float((self.stream.start_time or 0) + self.stream.duration) * self._tick
+        tags = (text for key, text in self.stream.metadata.items() if key.startswith("DURATION"))
+        return _seconds(next(tags, ""))
 
     @property
     def pixel_aspect(self) -> float:
@@ -185,11 +200,28 @@ class VideoFile:
         announced = self.announced
         if announced is not None:
             slack = max(_SLACK_SECONDS, _SLACK_SHARE * announced)
-            if self.end < announced - slack:
+            if self.end < announced - slack and not self._others_reach(announced - slack):
                 parts.append(f"ends after {self.end:.1f} s of {announced:.1f} s: cut short")
         if self.damaged:
             parts.append(f"{counted(self.damaged, 'damaged packet')} passed over")
         return "; ".join(parts)
+
+    def _others_reach(self, time: float) -> bool:
+        """Whether it is sound, or another stream, that lasts as long as the file says."""
+        if self._is_of_pictures or len(self.container.streams) == 1:
+            return False
+        if self._is_streamed:
+            return True  # it cannot be read again to find out; most files are whole
+        with self._open(None) as container:
+            others = [s for s in container.streams if s.index != self.stream.index and s.time_base]
+            try:
+                container.seek(int((time + self.origin) * _MICROSECONDS))
+                return any(self._lies_after(time, packet) for packet in container.demux(others))
+            except self._av.FFmpegError:
+                return False
+
+    def _lies_after(self, time: float, packet: Any) -> bool:
+        return packet.pts is not None and packet.pts * packet.time_base - self.origin >= time
 
     def close(self) -> None:
         """Close the file; closing twice does no harm."""
@@ -200,6 +232,15 @@ class VideoFile:
 
     def __exit__(self, *details: object) -> None:
         self.close()
+
+
+def _seconds(text: str) -> float | None:
+    """Seconds of a time as in 00:00:10.023000000; None for anything else, and for zero."""
+    found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
+    if found is None:
+        return None
+    hours, minutes, seconds = map(float, found.groups())
+    return 3600 * hours + 60 * minutes + seconds or None
 
 
 def _reason(error: Exception) -> str:

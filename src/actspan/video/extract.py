@@ -16,8 +16,12 @@ from pathlib import Path
 from time import perf_counter
 from typing import Literal
 
+import numpy as np
+
 from actspan.config import FeatureSpec, Streams
+from actspan.data.annotations import Annotations
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
+from actspan.data.times import require_seconds
 from actspan.errors import DatasetError, VideoError
 from actspan.video.backbone import find_backbone
 from actspan.video.decode import VideoFile
@@ -134,6 +138,8 @@ def extract_videos(
         Videos are missing or cannot be decoded, and `on_error` is "fail", or none is left.
     DataError
         `out` holds something else, or features of other settings without `force`.
+    AnnotationError
+        Times of the annotations are in another unit than seconds.
     VideoError, ConfigError, ModelError, BackendError
         Nothing was found, or settings or the backbone cannot be used; nothing is written.
     """
@@ -145,6 +151,8 @@ def extract_videos(
         stop_with_none_left(tally.problems, len(sources.paths))
     if request.on_error == "fail":
         stop_on_errors(tally.problems)
+    if sources.annotations is not None:
+        _require_seconds(sources.annotations, lengths)
     begin = perf_counter()
     with open_extractor(request) as extractor:
         folder = FeatureFolder(
@@ -182,6 +190,14 @@ def extract_videos(
         removed=folder.removed,
         labelled=labelled,
     )
+
+
+def _require_seconds(annotations: Annotations, lengths: Mapping[str, float]) -> None:
+    """Refuse times that lie far beyond the videos, as they are or as they are annotated."""
+    durations = annotations.videos.durations
+    found = np.array([lengths.get(name, np.nan) for name in annotations.videos.ids])
+    latest = np.where(np.isnan(durations), found, durations)
+    require_seconds(annotations.videos, annotations.path, latest)
 
 
 def open_extractor(request: ExtractRequest) -> Extractor:

@@ -19,13 +19,13 @@ from actspan.data.annotations import (
     write_annotations,
 )
 from actspan.data.dataset import SPEC_FILE
+from actspan.data.media import VIDEOS
 from actspan.data.readers import Entry as File
 from actspan.data.readers import read_array
 from actspan.errors import ActSpanError, DataError
 from actspan.files import atomic_file, sha256
 from actspan.types import Float32, Video
 from actspan.video.projection import PROJECTION, Projection, fit_projection
-from actspan.video.sources import VIDEOS
 from actspan.video.storage import Entry, FeatureWriter, Journal, Precision, settings_of
 
 _FEATURES = "features"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from actspan.config import FeatureSpec
 from actspan.errors import ConfigError
@@ -93,7 +93,7 @@ class Grid:
             raise ConfigError("features without a stride: nothing says which snippets they want")
         return cls(Span(stride, unit), Span(length or stride, unit))
 
-    def settings(self) -> dict[str, float]:
+    def settings(self) -> dict[str, Any]:
         """As `FeatureSpec` has it."""
         unit = {"s": "seconds", "f": "frames"}[self.stride.unit]
         return {f"stride_{unit}": self.stride.value, f"length_{unit}": self.length.value}

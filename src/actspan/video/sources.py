@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import glob
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actspan.data.annotations import Annotations, canonical_id, find_annotations, read_annotations
+from actspan.data.filenames import VIDEO_SUFFIXES
+from actspan.data.media import VIDEOS, is_video
 from actspan.data.problems import Loss, Problem
 from actspan.errors import VideoError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
+from actspan.wording import counted, named, suggestion
 
-VIDEOS = "videos"
-_SUFFIXES = (
-    *(".3gp", ".asf", ".avi", ".divx", ".flv", ".h264", ".h265", ".hevc", ".m1v", ".m2ts", ".m2v"),
-    *(".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv"),
-    *(".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-)
+_BY_NAME = "name those that are videos on the command line, or give them a usual suffix (.mp4)"
+_NAMED = 8  # suffixes, in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Sources:
     annotations : Annotations, optional
         Where the videos are those of a dataset.
     problems : tuple of Problem
-        Videos that are missing or there twice.
+        Videos that are missing or there twice, and files of folders that are ignored.
     """
 
     paths: dict[str, Path]
@@ -58,40 +58,61 @@ def find_videos(given: Sequence[str]) -> Sources:
     """
     if len(given) == 1 and (Path(given[0]) / VIDEOS).is_dir():
         return _of_dataset(Path(given[0]))
-    paths, problems = _by_id(path for text in given for path in _expand(text, Path()))
+    notes: list[Problem] = []
+    paths, problems = _by_id(path for text in given for path in _expand(text, Path(), notes))
     if not paths:
         raise VideoError("no videos: name files, folders, patterns, or @list.txt")
-    return Sources(paths, problems=tuple(problems))
+    return Sources(paths, problems=(*problems, *notes))
 
 
-def _expand(text: str, place: Path) -> Iterator[Path]:
+def _expand(text: str, place: Path, notes: list[Problem]) -> Iterator[Path]:
     if text.startswith("@"):
-        yield from _listed(place / text[1:])
+        yield from _listed(place / text[1:], notes)
         return
     path = place / text
     if path.is_dir():
-        yield from _in_folder(path)
+        yield from _in_folder(path, notes)
     elif path.exists() or not glob.has_magic(text):
         if not path.exists():
-            raise VideoError(f"{path}: no such file or folder")
+            raise VideoError(f"{path}: no such file or folder{_nearest(path)}")
         yield path
     else:
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
         if not found:
             raise VideoError(f"{path}: no file fits this pattern")
-        yield from found
+        for one in found:
+            yield from _in_folder(one, notes, may_be_empty=True) if one.is_dir() else [one]
 
 
-def _in_folder(folder: Path) -> list[Path]:
-    found = sorted(
-        p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and p.name[0] != "."
-    )
-    if not found:
-        raise VideoError(f"{folder}: no videos in this folder ({', '.join(_SUFFIXES)})")
+def _nearest(path: Path) -> str:
+    """A question that offers a name like a missing one; a common suffix alone is no likeness."""
+    there = list(path.parent.iterdir()) if path.parent.is_dir() else []
+    if not suggestion(path.stem, (file.stem for file in there)):
+        return ""
+    return suggestion(path.name, (file.name for file in there))
+
+
+def _in_folder(folder: Path, notes: list[Problem], *, may_be_empty: bool = False) -> list[Path]:
+    """Return the files in and below a folder that have a video's suffix; note the others."""
+    files = sorted(p for p in folder.rglob("*") if p.name[0] != "." and p.is_file())
+    found = list(filter(is_video, files))
+    others = Counter(path.suffix.lower() or "none" for path in files if not is_video(path))
+    if not (found or may_be_empty):
+        there = f"; {_ignored(others)}; {_BY_NAME}" if others else ""
+        raise VideoError(f"{folder}: no videos in this folder ({', '.join(VIDEO_SUFFIXES)}){there}")
+    if others:
+        notes.append(Problem("", str(folder), _ignored(others), _BY_NAME, Loss.NOTHING))
     return found
 
 
-def _listed(file: Path) -> Iterator[Path]:
+def _ignored(others: Counter[str]) -> str:
+    count = others.total()
+    suffixes = named((s if n == 1 else f"{s} ({n:,})" for s, n in others.most_common()), _NAMED)
+    of = "of another suffix" if count == 1 else "of other suffixes"
+    return f"{counted(count, 'file')} {of} ignored: {suffixes}"
+
+
+def _listed(file: Path, notes: list[Problem]) -> Iterator[Path]:
     try:
         lines = read_text(file, DOCUMENT).splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -99,7 +120,7 @@ def _listed(file: Path) -> Iterator[Path]:
     for number, line in enumerate(map(str.strip, lines), start=1):
         if line and not line.startswith("#"):
             try:
-                yield from _expand(line, file.parent)
+                yield from _expand(line, file.parent, notes)
             except VideoError as error:
                 raise VideoError(f"{file}, line {number}: {error}") from error
 
@@ -119,7 +140,9 @@ def _by_id(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
 
 def _of_dataset(folder: Path) -> Sources:
     """The annotated videos of a dataset, or all where nothing is annotated."""
-    paths, problems = _by_id(_in_folder(folder / VIDEOS))
+    notes: list[Problem] = []
+    paths, problems = _by_id(_in_folder(folder / VIDEOS, notes))
+    problems += notes
     if find_annotations(folder) is None:
         return Sources(paths, problems=tuple(problems))
     annotations = read_annotations(folder)
@@ -131,4 +154,10 @@ def _of_dataset(folder: Path) -> Sources:
         what = "not in the annotations, so left alone"
         problems.append(Problem(name, str(paths[name]), what, "annotate it", Loss.NOTHING))
     kept = {name: path for name, path in paths.items() if name in annotated}
-    return Sources(kept, annotations, (*annotations.problems, *problems))
+    return Sources(kept, annotations, (*_of_videos(annotations.problems), *problems))
+
+
+def _of_videos(faults: Iterable[Problem]) -> Iterator[Problem]:
+    """Faults of annotations, which stop nothing here unless a whole video is missed."""
+    for fault in faults:
+        yield fault if fault.loss is Loss.VIDEO else replace(fault, loss=Loss.NOTHING)

@@ -9,17 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
-from actspan.data.annotations.base import canonical_subset
+from actspan.data.annotations.base import Annotations, canonical_subset
 from actspan.data.annotations.forms import DATASET_JSON, read_annotations
 from actspan.data.annotations.saving import writable_form, write_annotations
-from actspan.data.check import good_segments
+from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
+from actspan.data.times import Times, in_seconds, wrong_unit
 from actspan.data.videos import Videos
-from actspan.errors import AnnotationError
+from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
 from actspan.wording import counted
+
+_TIMED = ("elan", "labelstudio", "vtt")  # forms that fix the unit of times
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,10 @@ class Conversion:
         Keep only the videos of this subset (by its new name).
     fps : float, optional
         Frames a second of videos that do not say theirs.
+    times : "seconds", "frames" or "milliseconds", optional
+        Unit of the source's times; seconds unless given, then times that cannot be are refused.
+    clip : bool
+        Cut instances off at the ends of their video.
     tiers : tuple of str
         ELAN's tiers to read, by pattern.
     durations : Path, optional
@@ -56,6 +61,8 @@ class Conversion:
     rename_subsets: Mapping[str, str] = field(default_factory=dict)
     subset: str | None = None
     fps: float | None = None
+    times: Times | None = None
+    clip: bool = False
     tiers: tuple[str, ...] = ()
     durations: Path | None = None
     on_error: Literal["fail", "skip"] = "fail"
@@ -122,17 +129,39 @@ def convert_annotations(request: Conversion) -> Converted:
     if request.fps is not None:
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
     videos = of_subset(_renamed(videos, request.rename_subsets), request.subset, found.path)
-    problems = [*found.problems, *bad_segments(videos, found.path)]
+    videos, notes = _timed(videos, request, found)
+    problems = [*found.problems, *faulty_segments(videos, found.path)]
     if not videos and not problems:
         raise AnnotationError(f"{found.path}: holds no videos")
     if not videos:
         stop_with_none_left(problems, 0)
+    good = good_segments(videos)
     if request.on_error == "fail":
-        stop_on_errors(problems)
+        stop_on_errors(problems, leaves_something=bool(good.any()))
     problems += _durations_missing(videos, found.path)
-    videos = videos.with_instances(good_segments(videos))
+    videos = videos.with_instances(good)
     write_annotations(target, videos, form=request.target_form, document=found.document)
-    return Converted(found.form, target, videos, tuple(problems), found.assumptions)
+    said = (*found.assumptions, *(f"{found.path}: {note}" for note in notes))
+    return Converted(found.form, target, videos, tuple(problems), said)
+
+
+def _timed(
+    videos: Videos, request: Conversion, found: Annotations
+) -> tuple[Videos, tuple[str, ...]]:
+    """Bring times to seconds and clip them, as requested; also says what was done."""
+    notes: tuple[str, ...] = ()
+    if request.times is not None:
+        if found.form in _TIMED:
+            raise ConfigError(f"{found.path}: {found.form} says itself what its times are")
+        videos, notes = in_seconds(videos, request.times, request.fps, found.path)
+    elif unit := wrong_unit(videos, videos.durations):
+        raise AnnotationError(f"{found.path}: {unit.what}: pass {unit.options}")
+    if request.clip:
+        videos, cut = clipped(videos)
+        notes = (*notes, *cut)
+    elif late := late_ends(videos):
+        notes = (*notes, f"{late}: kept as annotated; --clip cuts them off")
+    return videos, notes
 
 
 def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:
@@ -159,17 +188,6 @@ def _renamed(videos: Videos, names: Mapping[str, str]) -> Videos:
 def of_subset(videos: Videos, subset: str | None, path: Path) -> Videos:
     """The videos of a subset, all for None; raises as `Videos.subset`."""
     return videos if subset is None else videos.subset(canonical_subset(subset), path)
-
-
-def bad_segments(videos: Videos, path: Path) -> Iterator[Problem]:
-    """What is wrong with segments that `good_segments` does not take."""
-    bad = np.flatnonzero(~good_segments(videos))
-    places = np.searchsorted(videos.offsets, bad, side="right") - 1
-    for place, (start, end) in zip(places.tolist(), videos.segments[bad].tolist(), strict=True):
-        duration = videos.durations[place]
-        what = f"segment [{start:g}, {end:g}] without length, or beyond {duration:g} s"
-        remedy = "mend the annotation, or remove it"
-        yield Problem(videos.ids[place], str(path), what, remedy, Loss.SEGMENT)
 
 
 def _durations_missing(videos: Sequence[Video], path: Path) -> Iterator[Problem]:

@@ -117,7 +117,7 @@ def pack_dataset(request: PackRequest, report: Report | None = None) -> PackSumm
     )
     with atomic_folder(request.out) as folder:
         _copy_annotations(request.dataset, folder)
-        spec = msgspec.structs.replace(dataset.spec, layout="TC")
+        spec = msgspec.structs.replace(dataset.spec, layout="TC", join=None)
         with atomic_file(folder / SPEC_FILE) as stream:
             stream.write(dump_toml({"features": to_dict(spec)}).encode())
         rows = _Rows(dataset, manifest, edge, report)
@@ -197,8 +197,7 @@ def _left_out(dataset: Dataset) -> dict[str, str]:
     return {
         problem.video: problem.problem
         for problem in dataset.problems
-        if problem.loss is Loss.VIDEO and problem.video in dataset.entries
-        if _is_text(problem.video)
+        if problem.loss is Loss.VIDEO and _is_text(problem.video)
     }
 
 

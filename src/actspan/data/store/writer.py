@@ -83,8 +83,8 @@ def _record_batch(rows: Sequence[Row], schema: Any) -> Any:
     import pyarrow as pa
 
     videos, values, grids = zip(*rows, strict=True)
-    # None becomes NaN
-    seconds = [pa.array(np.array(column, np.float64)) for column in zip(*grids, strict=True)]
+    columns = list(zip(*grids, strict=True))[:3]  # `covered` follows from the annotations
+    seconds = [pa.array(np.array(column, np.float64)) for column in columns]  # None becomes NaN
     features = _features(values, schema.field("features").type)
     return pa.record_batch([pa.array(videos, pa.string()), *seconds, features], schema=schema)
 

@@ -1,0 +1,187 @@
+"""Faults that most files of a dataset share: one cause, one line, with a remedy for the set."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from actspan.config import FeatureSpec
+from actspan.data.media import holds_videos
+from actspan.data.problems import Loss, Problem
+from actspan.data.videos import Videos
+from actspan.types import Float64
+from actspan.wording import counted, named
+
+Layout = Literal["TC", "CT"]
+_AXIS: dict[str, int] = {"TC": 1, "CT": 0}  # of the channels
+_TOML = "dataset.toml"
+
+
+def wrong_spec(
+    shapes: Sequence[tuple[int, ...]],
+    layout: Layout,
+    channels: int,
+    expected: int | None,
+    given: FeatureSpec,
+) -> str:
+    """Return what dataset.toml should say, where it contradicts most files; else nothing.
+
+    Parameters
+    ----------
+    layout, channels
+        What files are taken to have.
+    expected : int, optional
+        Channels that the model has.
+    given : FeatureSpec
+        What dataset.toml says.
+    """
+    axis = _AXIS[layout]
+    if 2 * sum(shape[axis] == channels for shape in shapes) >= len(shapes):
+        return ""
+    alike = ((found, *_commonest(shape[found] for shape in shapes)) for found in (axis, 1 - axis))
+    common = [(found, size) for found, size, count in alike if 2 * count > len(shapes)]
+    common.sort(key=lambda one: one[1] not in (channels, expected))  # which explains more
+    if not common or (given.layout is None and given.channels is None):
+        return ""
+    found, size = common[0]
+    lines = []
+    if given.channels is not None and size != channels:
+        lines.append(f"channels = {size}")
+    if found != axis:
+        lines.append(f'layout = "{"TC" if found else "CT"}"')
+    example = next(shape for shape in shapes if shape[found] == size)
+    said = [f"layout {layout!r}"] if given.layout is not None else []
+    said += [f"{channels} channels"] if given.channels is not None else []
+    return (
+        f"{_TOML} does not fit the features: it says {' and '.join(said)}, and "
+        f"{sum(s[found] == size for s in shapes)} of {counted(len(shapes), 'file')} have shapes "
+        f"such as {example}; write {' and '.join(lines)} to {_TOML}"
+    )
+
+
+def _commonest(sizes: Iterable[int]) -> tuple[int, int]:
+    return Counter(sizes).most_common(1)[0]
+
+
+def missing_features(
+    videos: Videos,
+    entries: Collection[str],
+    strangers: Sequence[str],
+    path: Path,
+    what: str = "features",
+) -> tuple[str, str]:
+    """Return why most videos lack features and what to do; empty where it is not one cause.
+
+    Parameters
+    ----------
+    videos : Videos
+        Those that need features.
+    entries : collection of str
+        Ids that have features.
+    strangers : sequence of str
+        Ids that have features and no annotation.
+    path : Path
+        The dataset folder.
+    what : str
+        What is missing: features, or boundary scores.
+    """
+    missing = [name for name in videos.ids if name not in entries]
+    if 2 * len(missing) > len(videos) and 2 * len(strangers) >= len(missing):
+        pair = _same_but_for(missing, strangers)
+        video, stranger = pair or (missing[0], strangers[0])
+        cause = f"{what} are named otherwise than videos: {stranger!r}, and not {video!r}"
+        if pair is None:
+            return cause, f"name {what} as annotations do, or check that they belong together"
+        return cause, f"name {what} as annotations do: {video!r} in the place of {stranger!r}"
+    if not entries and holds_videos(path):
+        return "no features, only videos", f"actspan extract {path} --out {path.name}-features"
+    if missing and not strangers:
+        return _of_subsets(videos, entries, what)
+    return "", ""
+
+
+def _same_but_for(these: Sequence[str], those: Sequence[str]) -> tuple[str, str] | None:
+    """A pair of ids that differ as most do: in capitals, or in what is put before or after all."""
+    for by_core in (_in_small_letters, _without_ends):
+        left, right = by_core(these), by_core(those)
+        common = [core for core in left if core in right]
+        if 2 * len(common) > min(len(these), len(those)):
+            return left[common[0]], right[common[0]]
+    return None
+
+
+def _in_small_letters(names: Sequence[str]) -> dict[str, str]:
+    return {name.lower(): name for name in names}
+
+
+def _without_ends(names: Sequence[str]) -> dict[str, str]:
+    """The part of each name that no other shares: without the common start and end of all."""
+    first = _shared_start(names)
+    last = _shared_start([name[::-1] for name in names])
+    return {name[first : len(name) - last]: name for name in names}
+
+
+def _shared_start(names: Sequence[str]) -> int:
+    """How many characters all names start with."""
+    least, most = min(names), max(names)
+    pairs = enumerate(zip(least, most, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(least), len(most)))
+
+
+def _of_subsets(videos: Videos, entries: Collection[str], what: str) -> tuple[str, str]:
+    """What is wrong and what to do where exactly the videos of some subsets have features."""
+    has = {subset: set[bool]() for subset in videos.subsets}
+    for name, subset in zip(videos.ids, videos.subsets, strict=True):
+        has[subset].add(name in entries)
+    whole = [subset for subset, found in has.items() if found == {True}]
+    lacking = [repr(subset) for subset, found in has.items() if found == {False}]
+    if whole and len(whole) + len(lacking) == len(has):
+        cause = f"no {what} for any video of subset {named(lacking)}"
+        return cause, f"pass --subset {whole[0]}, or compute the other {what}"
+    return "", ""
+
+
+def gaps(
+    videos: Videos, spans: Float64, steps: Float64, spec: FeatureSpec, path: Path
+) -> Iterator[Problem]:
+    """Yield notes on features that are not as long as their video; one where most are alike.
+
+    Parameters
+    ----------
+    spans, steps : (V,) float64
+        Seconds that features cover, and the larger of stride and length; NaN where not known.
+    """
+    durations = videos.durations
+    gap = np.abs(spans - durations)  # NaN is no gap
+    apart = gap > np.maximum(0.1 * durations, 2 * steps)
+    ratio = durations[apart] / spans[apart]
+    if 2 * len(ratio) > len(videos) and ratio.max() < 1.1 * ratio.min() and len(ratio) > 1:
+        factor = float(np.median(ratio))
+        what = (
+            f"features cover {1 / factor:.3g} times the length of the video, in {len(ratio)} of "
+            f"{counted(len(videos), 'video')}"
+        )
+        yield Problem("", str(path), what, _other_stride(spec, factor), Loss.NOTHING)
+        return
+    for place in np.flatnonzero(apart).tolist():
+        what = f"features cover {spans[place]:.1f} s of {durations[place]:.1f} s"
+        remedy = f"check the stride in {_TOML}, and the duration"
+        yield Problem(videos.ids[place], str(path), what, remedy, Loss.NOTHING)
+
+
+def _other_stride(spec: FeatureSpec, factor: float) -> str:
+    if spec.stride_seconds is not None:
+        return f"stride_seconds = {_short(spec.stride_seconds * factor)} in {_TOML} would fit"
+    if spec.stride_frames is not None:
+        return f"stride_frames = {_short(spec.stride_frames * factor)} in {_TOML} would fit"
+    return "check the durations, and the stride of the features"
+
+
+def _short(value: float) -> str:
+    """A number in as few digits as are right to one percent."""
+    texts = (f"{value:.{digits}g}" for digits in (1, 2, 3))
+    return next((text for text in texts if abs(float(text) - value) <= 0.01 * value), f"{value:g}")

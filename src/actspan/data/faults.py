@@ -1,0 +1,71 @@
+"""Faults of annotations: findings where instances are used, mere notes where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from actspan.data.annotations import AUTHORS_TABLE, find_annotations
+from actspan.data.dataset import Dataset
+from actspan.data.instances import faulty_segments
+from actspan.data.problems import Loss, Problem
+from actspan.data.times import wrong_unit
+from actspan.errors import alike
+from actspan.wording import counted
+
+_UNUSED = "annotations are not used here"
+
+
+def annotation_faults(dataset: Dataset, *, learns: bool) -> list[Problem]:
+    """Return what was found when the dataset was loaded, and its bad segments.
+
+    Parameters
+    ----------
+    learns : bool
+        Whether instances are used; if not, each kind of fault is one note. An entry that cannot be
+        read stays a problem where features of its video lie there, because it would be missed.
+    """
+    if learns:
+        return [*dataset.problems, *faulty_segments(dataset.videos, dataset.path)]
+    harmless, stopping = _harmless_and_stopping(dataset)
+    unit = wrong_unit(dataset.videos, dataset.videos.durations)
+    if unit is not None:
+        remedy = f"{_UNUSED}; train and evaluate refuse them"
+        note = Problem("", str(dataset.path), unit.what, remedy, Loss.NOTHING)
+        return [*stopping, *_notes(harmless), note]
+    return [*stopping, *_notes([*harmless, *faulty_segments(dataset.videos, dataset.path)])]
+
+
+def _harmless_and_stopping(dataset: Dataset) -> tuple[list[Problem], list[Problem]]:
+    """Faults of annotations that take nothing from work that does not use them, and the others."""
+    harmless: list[Problem] = []
+    stopping: list[Problem] = []
+    annotations = find_annotations(dataset.path)
+    for problem in dataset.problems:
+        is_harmless = (
+            annotations is not None
+            and _is_about(problem, annotations)
+            and not _loses_a_video(problem, dataset)
+        )
+        (harmless if is_harmless else stopping).append(problem)
+    return harmless, stopping
+
+
+def _is_about(problem: Problem, annotations: Path) -> bool:
+    file, table = str(annotations), str(annotations.with_name(AUTHORS_TABLE))
+    return problem.file in (file, table) or problem.file.startswith(f"{file}:")
+
+
+def _loses_a_video(problem: Problem, dataset: Dataset) -> bool:
+    """Whether a video with features is missed; in a store that was reported as it was packed."""
+    if dataset.packing is not None or problem.loss is not Loss.VIDEO:
+        return False
+    return problem.video in dataset.entries and problem.video not in dataset.known.places
+
+
+def _notes(faults: Sequence[Problem]) -> Iterator[Problem]:
+    """One note per kind of fault."""
+    for kind in alike(faults):
+        first = kind[0]
+        what = f"{counted(len(kind), 'annotation fault')}: video {first.video}: {first.problem}"
+        yield Problem("", first.file, what, _UNUSED, Loss.NOTHING)

@@ -1,0 +1,157 @@
+"""Annotated instances against the length of their video: faults, and clipping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import inf
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.data.problems import Loss, Problem
+from actspan.data.videos import Videos
+from actspan.types import Float64, Video
+from actspan.wording import counted, named
+
+Bools = NDArray[np.bool_]
+
+_SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far an instance may pass the end and be used
+_CLIP = "cut it off with actspan annotate convert --clip, or fix the annotation"
+_FIX = "fix the annotation, or remove it"
+
+
+def good_segments(videos: Videos) -> Bools:
+    """Return which segments have a length and lie in their video, (M,) bool."""
+    start, end = videos.segments.T
+    latest = ends_of(videos, videos.durations)
+    good: Bools = (start >= 0) & (start < end) & (end < inf)
+    good &= (start < latest) & (end <= latest + slack(latest))
+    return good
+
+
+def faulty_segments(videos: Videos, path: Path) -> Iterator[Problem]:
+    """Yield what is wrong with each segment that `good_segments` does not take."""
+    bad = np.flatnonzero(~good_segments(videos))
+    for place, (start, end) in _located(videos, bad):
+        latest = videos.durations.item(place)
+        what, remedy = _fault(start, end, latest)
+        problem = f"segment [{start:g}, {end:g}]: {what}"
+        yield Problem(videos.ids[place], str(path), problem, remedy, Loss.SEGMENT)
+
+
+def _fault(start: float, end: float, latest: float) -> tuple[str, str]:
+    """What is wrong with a segment, and what to do about it."""
+    if not np.isfinite(end - start):
+        return "not finite", _FIX
+    if end <= start:
+        return ("zero length" if start == end else "ends before it starts"), _FIX
+    if start < 0:
+        return f"starts {-start:.3g} s before the video", _CLIP
+    if start >= latest:
+        return f"starts {start - latest:.3g} s after the end of the video, {latest:g} s", _FIX
+    return f"ends {end - latest:.3g} s after the video, which lasts {latest:g} s", _CLIP
+
+
+def _located(videos: Videos, chosen: NDArray[np.int64]) -> Iterator[tuple[int, list[float]]]:
+    """Yield the place of the video, start and end of segments given by their numbers."""
+    places = np.searchsorted(videos.offsets, chosen, side="right") - 1
+    return zip(places.tolist(), videos.segments[chosen].tolist(), strict=True)
+
+
+def late_ends(videos: Videos) -> str:
+    """Return a note on the instances that end shortly after their video; "" for none."""
+    late = _late(videos) & good_segments(videos)
+    if not late.any():
+        return ""
+    return (
+        f"{counted(int(late.sum()), 'instance')} {'end' if late.sum() > 1 else 'ends'} up to "
+        f"{_overshoot(videos)[late].max():.2g} s after the video, which is within "
+        f"{_SLACK_SECONDS:g} s or {_SLACK_SHARE:.0%} of its length"
+    )
+
+
+def _late(videos: Videos) -> Bools:
+    late: Bools = _overshoot(videos) > 0
+    return late
+
+
+def _overshoot(videos: Videos) -> Float64:
+    """Seconds that each segment ends after its video; -inf where the duration is not known."""
+    found: Float64 = videos.segments[:, 1] - ends_of(videos, videos.durations)
+    return found
+
+
+def ends_of(videos: Videos, latest: Float64) -> Float64:
+    """Return the end of the video of each segment, (M,); infinity where it is not known."""
+    ends = np.repeat(latest, videos.counts)
+    ends[np.isnan(ends)] = inf
+    return ends
+
+
+def slack(latest: Float64) -> Float64:
+    """Return by how much a segment may pass the end of its video and still be used, seconds."""
+    allowed: Float64 = np.maximum(_SLACK_SECONDS, _SLACK_SHARE * latest)
+    return allowed
+
+
+def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
+    """Cut instances off at both ends of their video; those that lie outside it are left out.
+
+    Returns
+    -------
+    Videos
+    tuple of str
+        Lines that say how many were cut, by how much, and how many were left out.
+    """
+    start, end = videos.segments.T
+    latest = ends_of(videos, videos.durations)
+    is_sound = (start < end) & np.isfinite(end - start)  # other faults stay, to be reported
+    outside = is_sound & ((start >= latest) | (end <= 0))
+    past = is_sound & ~outside & (end > latest)
+    early = is_sound & ~outside & (start < 0)
+    notes = []
+    if past.any():
+        over = (end - latest)[past].max()
+        notes.append(
+            f"{counted(int(past.sum()), 'instance')} cut off at the end of the video, "
+            f"passed by up to {over:.3g} s"
+        )
+    if early.any():
+        notes.append(
+            f"{counted(int(early.sum()), 'instance')} cut off at the start of the video, "
+            f"preceded by up to {-start[early].min():.3g} s"
+        )
+    if outside.any():
+        count, names = counted(int(outside.sum()), "instance"), named(videos_of(videos, outside))
+        notes.append(f"{count} left out: after the end of the video, or before its start ({names})")
+    if not notes:
+        return videos, ()
+    kept = videos.with_instances(~outside) if outside.any() else videos
+    return Videos(map(_cut, kept)), tuple(notes)
+
+
+def _cut(video: Video) -> Video:
+    """A video whose sound instances are cut off at its ends."""
+    start, end = video.segments.T
+    latest = inf if np.isnan(video.duration) else video.duration
+    cut = (start < end) & ((start < 0) | (end > latest)) & np.isfinite(end - start)
+    if not cut.any():
+        return video
+    segments = video.segments.copy()
+    segments[cut] = np.clip(segments[cut], 0.0, latest)
+    return replace(video, segments=segments)
+
+
+def without_extent(videos: Videos) -> Bools:
+    """Return which instances have no length, or start after the end of their video, (M,) bool."""
+    start, end = videos.segments.T
+    found: Bools = ~(start < end) | (start >= ends_of(videos, videos.durations))
+    return found
+
+
+def videos_of(videos: Videos, chosen: Bools) -> list[str]:
+    """Return the ids of the videos of some instances, each once."""
+    places = dict.fromkeys(place for place, _ in _located(videos, np.flatnonzero(chosen)))
+    return [videos.ids[place] for place in places]

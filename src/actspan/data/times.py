@@ -1,0 +1,199 @@
+"""Times of annotations that are in another unit than seconds: find out, refuse, convert."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, NoReturn
+
+import numpy as np
+
+from actspan.data.annotations import DATASET_JSON, find_annotations
+from actspan.data.instances import ends_of, slack
+from actspan.data.videos import Videos
+from actspan.errors import AnnotationError
+from actspan.types import Float64, Video
+from actspan.wording import counted
+
+Times = Literal["seconds", "frames", "milliseconds"]
+
+_SMALLEST_FACTOR = 4.0  # times that are closer to seconds are a matter of wrong durations
+_LARGEST_FRAME_RATE = 130.0  # frames a second; larger factors are milliseconds
+_FRAME_RATES = (25, 30, 50, 60, 100, 120, 130)  # proposed: the first that explains the times
+
+
+@dataclass(frozen=True, slots=True)
+class WrongUnit:
+    """Times that cannot be seconds, because most lie far beyond their video.
+
+    Attributes
+    ----------
+    what : str
+        What shows it, in words.
+    options : str
+        Of `actspan annotate convert`, which makes them seconds; "" where the unit is not clear.
+    """
+
+    what: str
+    options: str
+
+
+def wrong_unit(videos: Videos, latest: Float64, of: str = "video") -> WrongUnit | None:
+    """Return the unit that times seem to have; None where they can be seconds.
+
+    Parameters
+    ----------
+    latest : (V,) float64
+        End of each video, seconds; NaN where it is not known.
+    of : str
+        What ends there, for people.
+    """
+    end = videos.segments[:, 1]
+    found = far_beyond(end, np.repeat(latest, videos.counts))
+    if found is None:
+        return None
+    beyond, factor = found
+    name = "frames" if factor < _LARGEST_FRAME_RATE else "milliseconds"
+    what = (
+        f"times look like {name}: {beyond:,} of {counted(len(end), 'instance')} end after their "
+        f"{of}, at up to {factor:.3g} times its length"
+    )
+    if name == "milliseconds":
+        return WrongUnit(what, "--times milliseconds")
+    if all(video.fps or video.frames for video in videos):
+        return WrongUnit(what, "--times frames")
+    rate = next(rate for rate in _FRAME_RATES if factor <= 1.01 * rate)
+    return WrongUnit(what, f"--times frames --fps {rate}")
+
+
+def far_beyond(end: Float64, latest: Float64) -> tuple[int, float] | None:
+    """Return how many instances end after their video, and at how many times its length at most.
+
+    None where most do not, or not by much.
+
+    Parameters
+    ----------
+    end, latest : (M,) float64
+        End of each instance and of its video; what is not finite, or 0 s, is not known.
+    """
+    known = np.isfinite(latest) & np.isfinite(end) & (latest > 0)
+    end, latest = end[known], latest[known]
+    beyond = int((end > latest + slack(latest)).sum())
+    if not 2 * beyond > len(end):
+        return None
+    factor = float((end / latest).max())
+    return None if factor < _SMALLEST_FACTOR else (beyond, factor)
+
+
+def require_seconds(videos: Videos, path: Path, latest: Float64 | None = None) -> None:
+    """Refuse annotations whose times are in another unit.
+
+    Parameters
+    ----------
+    path : Path
+        Their file, or the dataset folder that holds them.
+    latest : (V,) float64, optional
+        End of each video, seconds, where something else than the durations tells it.
+
+    Raises
+    ------
+    AnnotationError
+        Most instances lie far beyond their video; names the command that converts them.
+    """
+    unit = wrong_unit(videos, videos.durations if latest is None else latest)
+    if unit is not None:
+        _raise(unit, path)
+
+
+def require_features(videos: Videos, path: Path, spans: Float64) -> None:
+    """Refuse annotations whose instances lie far beyond the features, whatever the durations say.
+
+    Parameters
+    ----------
+    spans : (V,) float64
+        Seconds that the features of each video cover; NaN where it is not known.
+
+    Raises
+    ------
+    AnnotationError
+        Times and durations are in another unit, or the stride of the features is wrong.
+    """
+    unit = wrong_unit(videos, spans, "features")
+    if unit is not None:
+        _raise(unit, path, "; or correct the stride in dataset.toml, if they are seconds")
+
+
+def _raise(unit: WrongUnit, path: Path, otherwise: str = "") -> NoReturn:
+    """Raise AnnotationError with the command that makes times seconds."""
+    source = (find_annotations(path) if path.is_dir() else path) or path
+    if path.is_dir():
+        target, force = path / DATASET_JSON, " --force" if source == path / DATASET_JSON else ""
+    elif source.name == DATASET_JSON:
+        target, force = source, " --force"
+    else:
+        target, force = source.with_name(f"{source.stem}-seconds.json"), ""
+    places = shlex.join((str(source), str(target)))
+    raise AnnotationError(
+        f"{source}: {unit.what}. Convert them: "
+        f"actspan annotate convert {places} {unit.options}{force}{otherwise}"
+    )
+
+
+def in_seconds(
+    videos: Videos, times: Times, fps: float | None, path: Path
+) -> tuple[Videos, tuple[str, ...]]:
+    """Return the same videos with times in seconds that are given in another unit.
+
+    Durations are taken to be in the same unit where the instances fill them.
+
+    Parameters
+    ----------
+    fps : float, optional
+        Of videos that say neither their rate nor frames and duration.
+
+    Raises
+    ------
+    AnnotationError
+        Nothing says the frame rate of a video.
+    """
+    if times == "seconds":
+        return videos, ()
+    same = _fills(videos)
+    done = Videos(_scaled(video, _factor(video, times, fps, path, same), same) for video in videos)
+    what = "times and durations" if same else "times"
+    return done, (f"{what} were {times}, and are seconds now",)
+
+
+def _fills(videos: Videos) -> bool:
+    """Whether the instances lie within the durations and reach far into them."""
+    ends = ends_of(videos, videos.durations)
+    known = np.isfinite(ends)
+    shares = videos.segments[known, 1] / ends[known]
+    return bool(len(shares)) and bool(np.mean(shares <= 1.01) > 0.9 and shares.max() > 0.5)
+
+
+def _factor(video: Video, times: Times, fps: float | None, path: Path, same: bool) -> float:
+    """Seconds per unit of time of a video."""
+    if times == "milliseconds":
+        return 1e-3
+    rate = video.fps
+    if rate is None and video.frames is not None and not same and np.isfinite(video.duration):
+        rate = video.frames / video.duration
+    rate = rate or fps
+    if rate is None:
+        raise AnnotationError(
+            f"{path}: nothing says the frame rate of video {video.id!r}: pass --fps with --times "
+            "frames"
+        )
+    return 1.0 / rate
+
+
+def _scaled(video: Video, factor: float, with_duration: bool) -> Video:
+    duration = video.duration * factor if with_duration else video.duration
+    return replace(
+        video,
+        segments=video.segments * factor,
+        ignored=video.ignored * factor,
+        duration=duration,
+    )

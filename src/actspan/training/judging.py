@@ -1,0 +1,96 @@
+"""How good a fresh model is: AR@AN on its validation videos, beside guesses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from actspan.bundle import Bundle
+from actspan.data.dataset import Dataset
+from actspan.errors import ActSpanError
+from actspan.evaluation.baselines import judge_beside_guesses, not_beaten
+from actspan.pipeline import Job, Pipeline
+from actspan.training.report import Report
+from actspan.types import Float64, Proposals, Video
+from actspan.wording import named
+
+
+def judge(
+    bundle: Bundle, dataset: Dataset, validation: Iterable[str], *, seed: int, report: Report
+) -> dict[str, Any] | None:
+    """Propose on the validation videos and evaluate; warn where guesses are as good.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        With TEM and PEM; the weights themselves are run, by PyTorch.
+    validation : iterable of str
+        Ids of the videos that were not learned from.
+    seed : int
+        Of the guesses.
+
+    Returns
+    -------
+    dict or None
+        `videos`, `instances`, and `figures` as `judge_beside_guesses` returns them; None where
+        there is nothing to judge by, which is reported.
+    """
+    apart = set(validation)
+    judged = [_timed(v, dataset) for v in dataset if v.id in apart and len(v.segments)]
+    if not judged:
+        report.say("the model is not judged: no validation video holds an instance")
+        return None
+    lengths = _lengths(video for video in dataset if video.id not in apart)
+    try:
+        proposals = dict(_propose(bundle, dataset, judged, report))
+        figures = judge_beside_guesses(judged, proposals, lengths, seed=seed)
+    except ActSpanError as error:  # the networks are trained: that must not be lost
+        report.say(f"the model is not judged: {error}")
+        return None
+    if warning := _warning(figures):
+        report.say(warning)
+    instances = sum(len(video.segments) for video in judged)
+    return {"videos": len(judged), "instances": instances, "figures": figures}
+
+
+def _warning(figures: Mapping[str, Mapping[str, float]]) -> str:
+    guesses = not_beaten(figures)
+    if not guesses:
+        return ""
+    rivals = named(f"{name} {figures[name]['AUC']:.1f}" for name in guesses)
+    return (
+        f"warning: the model is no better than guessing: AUC {figures['model']['AUC']:.1f} on the "
+        f"validation videos, {rivals}; try longer training (--epochs), more hidden units "
+        "(--tem-hidden), more training videos or other features"
+    )
+
+
+def _timed(video: Video, dataset: Dataset) -> Video:
+    """Return the video with the seconds of its features where nothing says its duration."""
+    if np.isfinite(video.duration):
+        return video
+    return replace(video, duration=dataset.open(video.id).seconds)
+
+
+def _lengths(videos: Iterable[Video]) -> Float64:
+    segments = np.concatenate([video.segments for video in videos])
+    lengths: Float64 = np.diff(segments, axis=1)[:, 0]
+    return lengths
+
+
+def _propose(
+    bundle: Bundle, dataset: Dataset, videos: list[Video], report: Report
+) -> Iterator[tuple[str, Proposals]]:
+    mapped = bundle.config.mode == "window"
+    jobs = (Job(v.id, partial(dataset.open, v.id, mapped=mapped)) for v in videos)
+    done = 0
+    with Pipeline.load(bundle, backend="torch", edge=dataset.edge) as pipeline:
+        for outcome in pipeline.run(jobs):
+            if outcome.proposals is not None:
+                done += 1
+                report.progress("judging", done, len(videos))
+                yield outcome.id, outcome.proposals

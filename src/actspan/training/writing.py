@@ -1,0 +1,97 @@
+"""The bundle of a training: completed in the state folder, then moved to its place at once."""
+
+from __future__ import annotations
+
+import importlib.util
+import platform
+import shutil
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from actspan import __version__
+from actspan.bundle import Bundle
+from actspan.config import ClassifierTrainConfig
+from actspan.data.dataset import Dataset
+from actspan.errors import BundleError
+from actspan.files import replace_folder, sha256
+from actspan.training.judging import judge
+from actspan.training.labels import train_classifier
+from actspan.training.report import Report
+from actspan.training.samples import VALIDATION
+from actspan.training.state import StateFolder
+from actspan.video.projection import PROJECTION
+
+
+def complete(
+    bundle: Bundle,
+    dataset: Dataset,
+    out: Path,
+    *,
+    classifier: ClassifierTrainConfig | None,
+    seed: int,
+    state: StateFolder,
+    report: Report,
+) -> Bundle:
+    """Judge a bundle of fresh weights, add its other files, and publish it.
+
+    Whatever stops it leaves nothing at `out`; called again, it continues.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        In the state folder.
+    out : Path
+        Where it shall be.
+    """
+    validation = [video.id for video in dataset if video.subset == VALIDATION]
+    if validation:
+        judged = judge(bundle, dataset, validation, seed=seed, report=report)
+        bundle = bundle if judged is None else bundle.with_training(judged=judged)
+    bundle = _export(_with_projection(bundle, dataset, out, report), out, report)
+    if classifier is not None:
+        train_classifier(dataset, bundle, classifier, seed=seed, state=state, report=report)
+    try:
+        replace_folder(bundle.path, out.resolve())
+    except OSError as error:
+        raise BundleError(f"{out}: cannot be written: {error.strerror}") from error
+    state.finish(out)
+    return Bundle.load(out)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what trains."""
+    return {
+        "actspan": __version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+    }
+
+
+def _with_projection(bundle: Bundle, dataset: Dataset, out: Path, report: Report) -> Bundle:
+    """Add what the features were projected by, so that the bundle can propose from videos."""
+    made = dataset.spec.extraction
+    if made is None or made.projection is None:
+        return bundle
+    path = dataset.path / PROJECTION
+    if not path.is_file() or sha256(path) != made.projection:
+        report.say(
+            f"no {PROJECTION} of these features in {dataset.path}: copy it to {out}, to propose "
+            "from videos"
+        )
+        return bundle
+    return bundle.add_file(PROJECTION, partial(shutil.copyfile, path))
+
+
+def _export(bundle: Bundle, out: Path, report: Report) -> Bundle:
+    """Add the ONNX files, so that the bundle runs at once."""
+    if importlib.util.find_spec("onnx") is None:
+        report.say(f"onnx is not installed, so there are no ONNX files: actspan export {out}")
+        return bundle
+    from actspan.export import export_bundle
+
+    exported, _ = export_bundle(bundle)
+    return exported

@@ -1,0 +1,305 @@
+"""Features as other people keep them: containers, file names and tables, and what is ignored."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from actspan import Dataset
+from actspan.config import FeatureSpec
+from actspan.data.check import check_dataset
+from actspan.data.feature_index import FeatureIndex, index_features
+from actspan.data.ignored import Ignored
+from actspan.data.readers import Entry, list_arrays, read_array
+from actspan.errors import AnnotationError, ConfigError, FeatureError
+from actspan.types import Float32
+from tests.made_up import write_dataset
+
+CHANNELS = 6
+KNOWN = {"a", "b"}
+A, B = (np.arange(n * CHANNELS, dtype=np.float32).reshape(n, CHANNELS) / 7 for n in (9, 8))
+
+
+def index(path: Path, known: set[str] | None = KNOWN, **spec: object) -> FeatureIndex:
+    return index_features(path, FeatureSpec(**spec), known)  # type: ignore[arg-type]
+
+
+def npz(path: Path, **arrays: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+
+
+def hdf5(path: Path, **arrays: Float32) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with h5py.File(path, "w") as file:
+        for name, array in arrays.items():
+            file[name.replace("__", "/")] = array
+
+
+def one_of_all(path: Path) -> None:
+    npz(path / "features.npz", v_a=A, b=B)
+
+
+def groups(path: Path) -> None:
+    hdf5(path / "features.h5", v_a__c3d_features=A, v_b__c3d_features=B)
+
+
+def groups_of_subsets(path: Path) -> None:
+    hdf5(path / "features.h5", training__a=A, validation__b=B)
+
+
+def groups_of_one_subset(path: Path) -> None:
+    hdf5(path / "features.h5", training__a=A, training__b=B)
+
+
+def parts(path: Path) -> None:
+    npz(path / "features/part1.npz", a=A)
+    npz(path / "features/part2.npz", b=B, stranger=B)
+
+
+def with_rates(path: Path) -> None:
+    for name, values in (("a", A), ("b", B)):
+        npz(path / f"features/{name}.npz", feats=values, fps=25.0, name=np.array([name, {}]))
+
+
+def groups_in_files(path: Path) -> None:
+    hdf5(path / "features/v_a.hdf5", i3d__rgb=A)
+    hdf5(path / "features/v_b.H5", i3d__rgb=B)
+
+
+def capitals_and_suffixes(path: Path) -> None:
+    (path / "features").mkdir()
+    for name, values in (("a.mp4", A), ("v_b.MOV", B)):
+        np.save(path / "features/x.npy", values)
+        (path / "features/x.npy").rename(path / f"features/{name}.NPY")
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    ("write", "notes"),
+    [
+        (one_of_all, ()),
+        (groups, ()),
+        (groups_of_one_subset, ()),
+        (with_rates, ("features: ignored arrays: fps (2), name (2)",)),
+        (groups_in_files, ()),
+        (
+            capitals_and_suffixes,
+            (
+                "features: the suffix of a video was dropped from 2 file names "
+                "(a.mp4.NPY, v_b.MOV.NPY)",
+            ),
+        ),
+    ],
+)
+def test_containers(
+    write: Callable[[Path], None], notes: tuple[str, ...], known: bool, tmp_path: Path
+) -> None:
+    write(tmp_path)
+    found = index(tmp_path, KNOWN if known else None)
+    assert not found.problems
+    assert tuple(note.removeprefix(f"{tmp_path}/") for note in found.notes) == notes
+    assert found.entries.keys() == KNOWN
+    np.testing.assert_array_equal(read_array(found.entries["a"]), A)
+    np.testing.assert_array_equal(read_array(found.entries["b"]), B)
+
+
+def test_groups_that_annotations_do_not_name(tmp_path: Path) -> None:
+    groups_of_subsets(tmp_path)
+    assert index(tmp_path).entries.keys() == KNOWN
+    # nothing says whether groups or arrays are videos
+    assert index(tmp_path, None).entries.keys() == {"training", "validation"}
+
+
+def test_files_of_several_videos_each(tmp_path: Path) -> None:
+    parts(tmp_path)
+    assert index(tmp_path).entries.keys() == {"a", "b", "stranger"}
+
+
+@pytest.mark.parametrize("known", [{"vid0", "vid1"}, None])
+def test_two_arrays_of_one_video_are_refused_by_name_or_joined(
+    tmp_path: Path, known: set[str] | None
+) -> None:
+    for name in ("vid0", "vid1"):
+        npz(tmp_path / f"features/{name}.npz", one=A, other=A + 1, fps=np.array(25))
+    found = index(tmp_path, known)
+    assert not found.entries
+    assert [(p.video, p.problem, p.remedy) for p in found.problems] == [
+        (
+            name,
+            "holds 2 arrays (one, other), one per video is needed",
+            'keep one, or join them: [features] join = ["one", "other"] in dataset.toml',
+        )
+        for name in ("vid0", "vid1")
+    ]
+    for layout, values in (("TC", np.hstack), ("CT", np.vstack)):
+        joined = index(tmp_path, known, join=("one", "other"), layout=layout)
+        assert not joined.problems
+        expected = values([A, A + 1])
+        np.testing.assert_array_equal(read_array(joined.entries["vid0"]), expected)
+        assert str(joined.entries["vid0"]).endswith("vid0.npz[one+other]")
+    (problem, _) = index(tmp_path, known, join=("one", "rgb")).problems
+    assert problem.problem == "holds no array rgb, only fps, one, other"
+
+
+def test_arrays_of_usual_names_are_no_videos(tmp_path: Path) -> None:
+    npz(tmp_path / "features/vid0.npz", rgb=A, flow=A)
+    with pytest.raises(AnnotationError, match=r"vid0.npz: holds 2 arrays \(rgb, flow\)"):
+        Dataset.load(tmp_path)
+
+
+def test_arrays_of_different_lengths_are_not_joined(tmp_path: Path) -> None:
+    npz(tmp_path / "a.npz", rgb=A, flow=B)
+    with pytest.raises(FeatureError, match="9, 8 snippets cannot be joined"):
+        read_array(Entry(tmp_path / "a.npz", "rgb", ("flow",)))
+
+
+def test_a_join_that_is_never_used_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    np.save(tmp_path / "features/a.npy", A)
+    assert index(tmp_path, join=("rgb", "flow")).notes == (
+        f"{tmp_path}/features: no file holds the arrays that dataset.toml joins",
+    )
+
+
+@pytest.mark.parametrize("join", [(), ("rgb", "rgb")])
+def test_join_names_arrays_once(join: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigError, match="join must name arrays"):
+        FeatureSpec(join=join)
+
+
+def test_what_is_not_read_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "features"
+    (folder / "flow").mkdir(parents=True)
+    np.save(folder / "a.npy", A)
+    for name in ("a.json", "b.pkl", "stranger.pt", "README", ".DS_Store"):
+        (folder / name).write_bytes(pickle.dumps([1]))
+    npz(tmp_path / "features.npz", a=A)
+    (tmp_path / "features.pkl").touch()
+    (tmp_path / "csv_mean_100").mkdir()
+    found = index(tmp_path)
+    assert [(p.video, p.problem, p.remedy) for p in found.problems] == [
+        ("b", ".pkl is not read", "write .npy, .csv, .npz, .h5 or .hdf5")
+    ]
+    assert found.notes == (
+        f"{folder}: ignored folders: flow, csv_mean_100",
+        f"{folder}: ignored files: features.npz, .pkl, README, .json, .pt",
+    )
+
+
+def test_a_video_whose_file_is_not_read_is_one_problem(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path)
+    (folder / "features/video0.npy").rename(folder / "features/video0.pt")
+    dataset = check_dataset(Dataset.load(folder), on_error="skip")
+    assert [(p.video, p.problem) for p in dataset.problems] == [("video0", ".pt is not read")]
+
+
+def test_links_and_attributes_of_hdf5_are_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "features.h5", "w") as file:
+        file["a"] = A
+        file["a"].attrs["fps"] = 25
+        file["b"] = h5py.SoftLink("/a")
+    found = index(tmp_path)
+    assert found.entries.keys() == {"a"}
+    assert found.notes == (
+        f"{tmp_path}: ignored attributes: fps",
+        f"{tmp_path}: ignored links: b",
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((9, 6, 1, 1), (9, 6)),
+        ((1, 9, 6), (9, 6)),
+        ((9, 1, 6), (9, 6)),
+        ((1, 6, 1, 1), (1, 6)),
+        ((9, 1), (9, 1)),
+    ],
+)
+def test_axes_of_one_are_dropped(
+    shape: tuple[int, ...], expected: tuple[int, ...], tmp_path: Path
+) -> None:
+    np.save(tmp_path / "a.npy", np.ones(shape, np.float32))
+    for mapped in (False, True):
+        assert read_array(Entry(tmp_path / "a.npy"), mapped=mapped).shape == expected
+
+
+@pytest.mark.parametrize("shape", [(9,), (9, 2, 3), (0, 6), ()])
+def test_other_shapes_are_refused(shape: tuple[int, ...], tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.ones(shape, np.float32))
+    with pytest.raises(FeatureError, match="a filled"):
+        read_array(Entry(tmp_path / "a.npy"))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "message"),
+    [
+        ("a.npy", lambda p: np.save(p, np.array([{}])), "a.npy: it holds Python objects, not num"),
+        ("a.npy", lambda p: np.save(p, np.array(["x"])), "a.npy: it holds <U1, not numbers"),
+        ("a.npz", lambda p: np.savez(p, x=np.array([{}])), "a.npz: it holds Python objects, not"),
+        ("a.csv", lambda p: p.write_text("a,b\n1,\n"), "a.csv: 1 field empty or NaN"),
+    ],
+)
+def test_whole_files_are_not_called_damaged(
+    name: str, write: Callable[[Path], None], message: str, tmp_path: Path
+) -> None:
+    write(tmp_path / name)
+    key = "x" if name == "a.npz" else None
+    with pytest.raises(FeatureError, match=message) as caught:
+        read_array(Entry(tmp_path / name, key))
+    assert "damaged" not in str(caught.value)
+
+
+def rows(values: Float32, mark: str = ",") -> list[str]:
+    return [mark.join(map(repr, row)) for row in values.tolist()]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected", "dropped"),
+    [
+        pytest.param(
+            [",f0,f1", "0,1.5,2", "1,3,4"],
+            [[1.5, 2], [3, 4]],
+            "a first column of row numbers",
+            id="index",
+        ),
+        pytest.param(
+            ['"",0,1', "0,1.5,2"], [[1.5, 2]], "a first column of row numbers", id="numbers"
+        ),
+        pytest.param(
+            ["Unnamed: 0,a", "0,5", "1,6"], [[5], [6]], "a first column of row numbers", id="twice"
+        ),
+        pytest.param([",f0,f1", "1,1.5,2", "0,3,4"], [[1, 1.5, 2], [0, 3, 4]], "", id="no-index"),
+        pytest.param(["f0,f1", "0,5", "1,6"], [[0, 5], [1, 6]], "", id="named-column"),
+        pytest.param(["0,5", "1,6"], [[0, 5], [1, 6]], "", id="no-header"),
+        pytest.param(
+            ["0,1,2", "4,5,6"], [[4, 5, 6]], "the header 0, 1, 2, ...", id="header-of-numbers"
+        ),
+        pytest.param(["a;b", "1.5;2"], [[1.5, 2]], "", id="semicolons"),
+        pytest.param(["1.5\t2", "3\t4"], [[1.5, 2], [3, 4]], "", id="tabs"),
+        pytest.param(["1.5e+00 2", "3 4"], [[1.5, 2], [3, 4]], "", id="blanks"),
+    ],
+)
+def test_tables_of_pandas_and_numpy(
+    lines: list[str], expected: list[list[float]], dropped: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    entry = index_of(tmp_path / "a.csv")
+    assert read_array(entry).tolist() == expected
+    folder = tmp_path / "set"
+    (folder / "features").mkdir(parents=True)
+    (tmp_path / "a.csv").rename(folder / "features/a.csv")
+    (folder / "dataset.toml").write_text("[features]\nstride_seconds = 1\n")
+    notes = check_dataset(Dataset.load(folder)).assumptions[1:]
+    assert notes == ((f"dropped from 1 CSV file: {dropped}",) if dropped else ())
+
+
+def index_of(path: Path) -> Entry:
+    assert list_arrays(path, Ignored()) == []
+    return Entry(path)
