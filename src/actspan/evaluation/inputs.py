@@ -165,20 +165,20 @@ def load_truth(
     return Truth(segments, durations, chosen.problems, (*chosen.notes, *without))
 
 
-def doubtful(start: Float64, end: Float64, duration: Float64) -> Iterator[str]:
+def doubtful(start: Float64, end: Float64, beyond: int) -> Iterator[str]:
     """Yield a line about results that cannot match anything, if there are any.
 
     Parameters
     ----------
     start, end : (P,) float64
         Seconds.
-    duration : (P,) float64
-        Of the video of each; NaN where that is not known.
+    beyond : int
+        How many start after the end of their video.
     """
     of = f"of {counted(len(start), 'result')}"
     if turned := int(np.count_nonzero(end < start)):
         yield f"{turned:,} {of} end before they start: they match nothing"
-    if beyond := int(np.count_nonzero(start >= duration)):
+    if beyond:
         unit = "; are their times frames?" if 2 * beyond > len(start) else ""
         yield f"{beyond:,} {of} start after the end of their video: they match nothing{unit}"
 

@@ -107,6 +107,7 @@ def bring_together(
     with_instances = (video.id for video in videos if len(video.segments))
     count = len(videos)
     durations = np.array([video.duration for video in videos])
+    beyond = int(np.count_nonzero(segments.start >= durations[key % count]))
     return Labelled(
         classes=classes,
         truth_start=np.ascontiguousarray(truth[:, 0]),
@@ -126,7 +127,7 @@ def bring_together(
         missing=tuple(name for name in with_instances if not len(found.get(name, ()))),
         extra=tuple(name for name in found if name not in known and name not in left_out),
         problems=chosen.problems,
-        notes=(*chosen.notes, *doubtful(segments.start, segments.end, durations[key % count])),
+        notes=(*chosen.notes, *doubtful(segments.start, segments.end, beyond)),
     )
 
 

@@ -187,15 +187,19 @@ def evaluate_recall(
             *truth.notes,
             *mismatch,
             *unused(counts, max_proposals),
-            *doubtful(found.start, found.end, _durations(found, truth.durations)),
+            *doubtful(found.start, found.end, _beyond(found, truth.durations)),
         ),
     )
 
 
-def _durations(found: ResultTable, durations: Mapping[str, float]) -> Float64:
-    """Duration of the video of each proposal; NaN where it is not known."""
-    of_videos = [durations.get(video, np.nan) for video in found.ids]
-    return np.repeat(of_videos, found.counts)
+def _beyond(found: ResultTable, durations: Mapping[str, float]) -> int:
+    """Count the proposals that start after the end of their video, where that is known."""
+    filled = found.counts > 0
+    limit = np.array([durations.get(video, np.nan) for video in found.ids])
+    latest = np.maximum.reduceat(found.start, found.first[filled])  # of each video
+    if not (latest >= limit[filled]).any():
+        return 0
+    return int(np.count_nonzero(found.start >= np.repeat(limit, found.counts)))
 
 
 def _where(found: ResultTable, videos: Iterable[str]) -> tuple[Int64, Int64]:
