@@ -22,8 +22,20 @@ if TYPE_CHECKING:
     from actspan.data.problems import Problem
 
 _existing = ExistingPath()
-# as in `FORMS`, which is not imported for --help; a test holds the two together
-_READ = ("activitynet", "authors", "csv", "elan", "vtt", "thumos14", "labelstudio")
+# as in `FORMS`, which is not imported for --help; a test compares the two
+_READ = (
+    "activitynet",
+    "authors",
+    "csv",
+    "elan",
+    "vtt",
+    "srt",
+    "textgrid",
+    "thumos14",
+    "labelstudio",
+    "boris",
+    "via",
+)
 _WRITTEN = ("activitynet", "csv")
 _HANDED_OUT = ("csv", "elan", "labelstudio", "vtt")
 
@@ -82,7 +94,7 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     help="Where durations are: a table (video, duration), or annotations, or a dataset folder. "
     "Subsets and frame rates are taken from there too.",
 )
-@click.option("--tier", "tiers", multiple=True, help="ELAN: only tiers that match this pattern.")
+@click.option("--tier", "tiers", multiple=True, help="ELAN, Praat: only tiers like this pattern.")
 @on_error_option("Stop at problems, or leave out what is bad.")
 @click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
 @json_option
@@ -104,8 +116,9 @@ def convert(
     """Convert annotations from SOURCE to TARGET.
 
     SOURCE is ActivityNet's JSON (HACS and THUMOS14 come in it too), the BSN authors' JSON, a CSV
-    table, ELAN's .eaf or WebVTT's .vtt or a folder of them, THUMOS14's folder of text files, or
-    Label Studio's JSON export. TARGET is ActivityNet's JSON, or a table where it ends in .csv.
+    table, ELAN's .eaf, WebVTT's .vtt, SubRip's .srt or Praat's .TextGrid or a folder of them,
+    THUMOS14's folder of text files, Label Studio's JSON export, or a project of BORIS or of VGG
+    Image Annotator 3. TARGET is ActivityNet's JSON, or a table where it ends in .csv.
     Rows and entries that cannot be used are shown together, with their places.
 
     \b

@@ -27,6 +27,8 @@ AMBIGUOUS = "Ambiguous"
 
 _SUBSETS = {"train", "training", "val", "validation", "test", "testing"}
 
+_OTHER_SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")  # never JSON
+
 Instance = tuple[float, float, str]  # start and end in seconds, label
 
 
@@ -132,11 +134,14 @@ class Source:
         except OSError as error:
             raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
 
-    @property
+    @cached_property
     def may_be_json(self) -> bool:
-        """Whether it is worth a try: a file whose name does not say otherwise."""
-        other = (".eaf", ".vtt", ".csv", ".tsv", ".txt")
-        return not self.path.is_dir() and self.path.suffix.lower() not in other
+        """Whether to read it as JSON: it is called so, or begins as JSON objects and lists do."""
+        suffix = self.path.suffix.lower()
+        if self.path.is_dir() or suffix in _OTHER_SUFFIXES:
+            return False
+        start = self._data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
+        return suffix in (".json", ".boris") or start[:1] in (b"{", b"[")
 
 
 def _parse_json(path: Path, data: bytes) -> Parsed:

@@ -6,9 +6,22 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actspan.data.annotations import activitynet, authors, elan, labelstudio, table, thumos, vtt
+from actspan.data.annotations import (
+    activitynet,
+    authors,
+    boris,
+    elan,
+    labelstudio,
+    srt,
+    table,
+    textgrid,
+    thumos,
+    via,
+    vtt,
+)
 from actspan.data.annotations.authors import AUTHORS_JSON
 from actspan.data.annotations.base import Annotations, Hints, Source
+from actspan.data.annotations.unknown import refuse_table_of_tool, unknown
 from actspan.data.annotations.writing import Style
 from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
@@ -40,6 +53,8 @@ class Form:
         Of the file that a dataset has its annotations in; none where it is for other tools.
     file_a_video : bool
         Whether every video is written to a file of its own.
+    has_tiers : bool
+        Whether its files have tiers, some of which can be chosen.
     """
 
     name: str
@@ -49,6 +64,7 @@ class Form:
     encode: Encoder | None = None
     suffix: str = ""
     file_a_video: bool = False
+    has_tiers: bool = False
 
 
 # the first that fits is taken
@@ -72,6 +88,7 @@ FORMS = {
             elan.read,
             elan.encode,
             file_a_video=True,
+            has_tiers=True,
         ),
         Form(
             "vtt",
@@ -80,6 +97,14 @@ FORMS = {
             vtt.read,
             vtt.encode,
             file_a_video=True,
+        ),
+        Form("srt", "SubRip subtitles: an .srt file, or a folder of them", srt.fits, srt.read),
+        Form(
+            "textgrid",
+            "Praat's .TextGrid file, or a folder of them",
+            textgrid.fits,
+            textgrid.read,
+            has_tiers=True,
         ),
         Form(
             "thumos14",
@@ -94,6 +119,8 @@ FORMS = {
             labelstudio.read,
             labelstudio.encode,
         ),
+        Form("boris", "a project of BORIS (.boris, JSON)", boris.fits, boris.read),
+        Form("via", "a project of VGG Image Annotator 3 (JSON)", via.fits, via.read),
     )
 }
 
@@ -122,7 +149,7 @@ def read_annotations(
     fps : float, optional
         Frames a second of videos that do not say theirs, where times are frame numbers.
     tiers : iterable of str
-        Patterns of the tiers to read (ELAN); all unless given.
+        Patterns of the tiers to read (ELAN, Praat); all unless given.
 
     Returns
     -------
@@ -134,7 +161,7 @@ def read_annotations(
     AnnotationError
         Missing, damaged, or of no known form; says which file and where.
     ConfigError
-        There is no such form.
+        There is no such form, or it has no tiers to choose from.
 
     Examples
     --------
@@ -148,7 +175,14 @@ def read_annotations(
     found = find_annotations(path) if path.is_dir() else None
     source = Source(found or path)
     chosen = _detect(source) if form is None else form_named(form)
-    return chosen.read(source, Hints(fps, tuple(tiers)))
+    hints = Hints(fps, tuple(tiers))
+    if hints.tiers and not chosen.has_tiers:
+        with_tiers = ", ".join(form.name for form in FORMS.values() if form.has_tiers)
+        raise ConfigError(
+            f"{source.path}: tiers cannot be chosen: its form is {chosen.name}, and only these "
+            f"have tiers: {with_tiers}. Leave out --tier"
+        )
+    return chosen.read(source, hints)
 
 
 def form_named(name: str) -> Form:
@@ -165,22 +199,13 @@ def form_named(name: str) -> Form:
 
 
 def _detect(source: Source) -> Form:
+    refuse_table_of_tool(source.path)
     for form in FORMS.values():
         if form.fits(source):
             return form
-    path = source.path
-    if path.is_dir():
-        raise AnnotationError(
-            f"{path}: holds neither {DATASET_JSON} nor {AUTHORS_JSON}, nor {DATASET_TABLE}, "
-            "nor .eaf or .vtt files, nor THUMOS14's <Class>_val.txt"
-        )
     if source.may_be_json and not isinstance(source.json.document, dict):
         kind = type(source.json.document).__name__
         raise AnnotationError(
-            f"{path}: a JSON object is needed, or a list of Label Studio's tasks, not {kind}"
+            f"{source.path}: a JSON object is needed, or a list of Label Studio's tasks, not {kind}"
         )
-    raise AnnotationError(
-        f"{path}: of no known form: neither ActivityNet's form (an object 'database' of videos), "
-        "nor the BSN authors' (videos with 'duration_second'), nor a .csv, .eaf, .vtt or "
-        "<Class>_val.txt"
-    )
+    raise unknown(source.path, (form.what for form in FORMS.values()))
