@@ -203,9 +203,5 @@ def _detect(source: Source) -> Form:
     for form in FORMS.values():
         if form.fits(source):
             return form
-    if source.may_be_json and not isinstance(source.json.document, dict):
-        kind = type(source.json.document).__name__
-        raise AnnotationError(
-            f"{source.path}: a JSON object is needed, or a list of Label Studio's tasks, not {kind}"
-        )
-    raise unknown(source.path, (form.what for form in FORMS.values()))
+    document = source.json.document if source.may_be_json else None
+    raise unknown(source.path, document, (form.what for form in FORMS.values()))

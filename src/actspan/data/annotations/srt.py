@@ -17,6 +17,7 @@ from actspan.data.annotations.base import Annotations, Hints, Rows, Source
 from actspan.data.annotations.per_file import add_video, files_of, read_each
 from actspan.data.annotations.vtt import Clock, add_cues, cues_of, read_lines
 from actspan.data.ignored import Ignored
+from actspan.errors import AnnotationError
 
 _TIME = r"(\d{1,9}):([0-5]?\d):([0-5]?\d)[,.](\d{3})(?!\d)"
 _CLOCK = Clock(re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}"), "00:01:02,345 --> 00:01:07,890")
@@ -38,7 +39,6 @@ def read(source: Source, hints: Hints) -> Annotations:
 
 def _read_file(file: Path, rows: Rows, ignored: Ignored) -> None:
     lines = [line.rstrip() for line in read_lines(file)]
-    add_video(rows, file.stem, file)
     taken: set[int] = set()
     cues = []
     for number, timing, texts in cues_of(lines):
@@ -47,6 +47,9 @@ def _read_file(file: Path, rows: Rows, ignored: Ignored) -> None:
         if is_next and texts and texts[-1].strip().isdigit():
             texts = texts[:-1]  # the number of the next cue, where no blank line is between
         cues.append((number, timing, _MARKUP.sub("", " ".join(texts)).strip()))
+    if not cues and any(lines):
+        raise AnnotationError(f"{file}: not SubRip: it has no times as {_CLOCK.example}")
+    add_video(rows, file.stem, file)
     add_cues(rows, file.stem, file, cues, _CLOCK)
     for i, line in enumerate(lines):
         if i not in taken and line.strip() and not line.strip().isdigit():

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from actspan.errors import AnnotationError
+from actspan.wording import named
 
 _SHEET = "a spreadsheet: save the sheet as CSV with the columns video, start, end, label"
 _PAGE = "a document: save its table as CSV with the columns video, start, end, label"
@@ -43,12 +44,26 @@ def refuse_table_of_tool(path: Path) -> None:
         )
 
 
-def unknown(path: Path, forms: Iterable[str]) -> AnnotationError:
-    """Return the error about a file or folder of no known form; `forms` says what is known."""
-    known = "; ".join(forms)
+def unknown(path: Path, document: object, forms: Iterable[str]) -> AnnotationError:
+    """Return the error about a file or folder of no known form.
+
+    Parameters
+    ----------
+    document : object
+        Its content as JSON; None if it is not JSON.
+    forms : iterable of str
+        What is known.
+    """
+    known = f"known are: {'; '.join(forms)}"
     if path.is_dir():
-        return AnnotationError(f"{path}: holds no annotations of a known form; known are: {known}")
+        return AnnotationError(f"{path}: holds no annotations of a known form; {known}")
+    if isinstance(document, dict):
+        keys = named(map(repr, document), most=6) or "no keys"
+        return AnnotationError(f"{path}: JSON of no known form, an object with {keys}; {known}")
+    if document is not None:
+        what = f"JSON of no known form, {type(document).__name__} in place of an object or a list"
+        return AnnotationError(f"{path}: {what} of tasks; {known}")
     suffix = path.suffix
     remedy = _REMEDIES.get(suffix.lower(), _OTHER)
     what = f"{suffix} is not read: {remedy}" if suffix else remedy
-    return AnnotationError(f"{path}: of no known form; {what}; known are: {known}")
+    return AnnotationError(f"{path}: of no known form; {what}; {known}")

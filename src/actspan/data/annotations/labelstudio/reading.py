@@ -27,12 +27,13 @@ from actspan.data.annotations.labelstudio.regions import Taken, is_timeline, med
 from actspan.data.annotations.writing import read_facts
 from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
+from actspan.wording import counted
 
 # what is said of tasks, with their number
 _SEVERAL = "have several annotations: the ground truth, or the latest, is taken"
 _UNTOUCHED = "have no annotations, and are left out"
 _EMPTY = "have an annotation without regions: their videos are background throughout"
-_TIMELESS = "have no regions with times, and are left out"
+_TIMELESS = "have no regions with times"
 
 _MEDIA = ("video", "video_url", "audio", "audio_url", "csv", "csv_url", "ts", "timeseries", "url")
 _RATES = ("fps", "frame_rate", "framerate", "frameRate")
@@ -76,7 +77,7 @@ def read(source: Source, hints: Hints) -> Annotations:
         _add(task, rows, taken, counts)
     notes = tuple(_notes(source.path, len(tasks), counts, taken))
     if len(chosen) == counts[_TIMELESS] and not rows.problems:
-        raise AnnotationError(f"{notes[-1]}; nothing is left: label ranges of time")
+        raise AnnotationError(f"{notes[-1]}, and nothing else is there: label ranges of time")
     return Annotations(
         source.path, "labelstudio", rows.videos(), tuple(rows.problems), assumptions=notes
     )
@@ -142,12 +143,15 @@ def _notes(path: Path, tasks: int, counts: Counter[str], taken: Taken) -> Iterat
             yield f"{path}: of {tasks} tasks {counts[what]} {what}"
     if taken.boxes:
         yield (
-            f"{path}: {taken.boxes:,} of kind videorectangle are read as instances, from enabled "
-            "to disabled keyframes"
+            f"{path}: {counted(taken.boxes, 'videorectangle')} read as instances, from enabled to "
+            "disabled keyframes"
         )
     ignored = ", ".join(f"{kind} {count:,}" for kind, count in taken.ignored.items())
     if counts[_TIMELESS]:
-        yield f"{path}: of {tasks} tasks {counts[_TIMELESS]} {_TIMELESS} ({ignored} ignored)"
+        yield (
+            f"{path}: of {tasks} tasks {counts[_TIMELESS]} {_TIMELESS} ({ignored} ignored); their "
+            "videos are left out"
+        )
     elif ignored:
         yield f"{path}: ignored regions: {ignored}"
 

@@ -62,7 +62,8 @@ class Taken:
         ]
         if is_box:
             self.boxes += bool(found)
-            self.ignored[kind] += not found
+            if not found:
+                self.ignored[f"{kind} on a single frame"] += 1
         return found
 
 
