@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
-from actspan.files import read_bytes
+from actspan.files import check_size, read_bytes
 from actspan.limits import DOCUMENT
 from actspan.types import Video
 
@@ -28,6 +29,7 @@ AMBIGUOUS = "Ambiguous"
 _SUBSETS = {"train", "training", "val", "validation", "test", "testing"}
 
 _OTHER_SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")  # never JSON
+_JSON_START = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
 
 Instance = tuple[float, float, str]  # start and end in seconds, label
 
@@ -127,6 +129,16 @@ class Source:
         except NotPlainError:
             return None
 
+    @property
+    def _starts_as_json(self) -> bool:
+        try:
+            check_size(self.path)
+            with self.path.open("rb") as stream:
+                start = stream.read(64)
+        except OSError as error:
+            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
+        return _JSON_START.match(start.removeprefix(b"\xef\xbb\xbf")) is not None
+
     @cached_property
     def _data(self) -> bytes:
         try:
@@ -140,8 +152,7 @@ class Source:
         suffix = self.path.suffix.lower()
         if self.path.is_dir() or suffix in _OTHER_SUFFIXES:
             return False
-        start = self._data[:64].removeprefix(b"\xef\xbb\xbf").lstrip()
-        return suffix in (".json", ".boris") or start[:1] in (b"{", b"[")
+        return suffix in (".json", ".boris") or self._starts_as_json
 
 
 def _parse_json(path: Path, data: bytes) -> Parsed:

@@ -38,7 +38,10 @@ _Types = Mapping[str, str]  # of behaviors, by code, in small letters
 
 def fits(source: Source) -> bool:
     """Return whether it is a JSON object with observations, and behaviors that they may have."""
-    document = source.json.document if source.may_be_json else None
+    return source.may_be_json and _is_project(source.json.document)
+
+
+def _is_project(document: Any) -> bool:
     return isinstance(document, dict) and all(
         isinstance(document.get(key), dict) for key in ("observations", "behaviors_conf")
     )
@@ -46,7 +49,7 @@ def fits(source: Source) -> bool:
 
 def read(source: Source, hints: Hints) -> Annotations:
     """Read a project; observations and events that cannot be used are problems."""
-    if not fits(source):
+    if not _is_project(source.json.document):
         raise AnnotationError(
             f"{source.path}: not a project of BORIS: 'observations' and 'behaviors_conf' are needed"
         )
@@ -57,6 +60,8 @@ def read(source: Source, hints: Hints) -> Annotations:
         if isinstance(entry, dict)
     }
     rows, ignored = Rows(), Ignored()
+    for key in source.json.repeated:
+        ignored.add("keys that are there twice", key)
     for name, observation in document["observations"].items():
         place = f"{source.path}: observation {name!r}"
         video = name
@@ -68,7 +73,7 @@ def read(source: Source, hints: Hints) -> Annotations:
                 raise ValueError(f"video {video!r} is in an earlier observation too")
             events = list(_events(observation, ignored))
             rows.add(video, facts=facts)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else error
             rows.refuse(video, place, what, Loss.VIDEO)
             continue

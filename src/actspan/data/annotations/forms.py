@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actspan.data.annotations import (
@@ -182,7 +182,12 @@ def read_annotations(
             f"{source.path}: tiers cannot be chosen: its form is {chosen.name}, and only these "
             f"have tiers: {with_tiers}. Leave out --tier"
         )
-    return chosen.read(source, hints)
+    read = chosen.read(source, hints)
+    beside = path / DATASET_TABLE
+    if found is not None and found != beside and beside.is_file():
+        note = f"{beside}: ignored, for {found.name} is there too"
+        read = replace(read, assumptions=(note, *read.assumptions))
+    return read
 
 
 def form_named(name: str) -> Form:

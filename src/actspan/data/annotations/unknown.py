@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ _REMEDIES = {
     **dict.fromkeys((".sbv", ".ass", ".ssa", ".ttml", ".dfxp", ".sub"), _SUBTITLES),
     **dict.fromkeys((".gz", ".zip", ".tar", ".7z", ".xz"), _PACKED),
     **dict.fromkeys((".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg"), _VIDEO),
+    ".txt": "only <Class>_val.txt and <Class>_test.txt are; save a table as .csv or .tsv",
     ".anvil": "of Anvil: export it to ELAN (.eaf), or as a table",
     ".xml": "XML (CVAT, Anvil, ...): export it as CSV or JSON with times in seconds",
 }
@@ -32,9 +32,12 @@ def refuse_table_of_tool(path: Path) -> None:
     """Raise AnnotationError for the CSV exports of tools that put regions as JSON into cells."""
     if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
         return
-    with path.open("rb") as stream:
-        line = stream.readline(_HEAD).decode("utf-8-sig", "replace").strip()
-    if {cell.strip() for cell in next(csv.reader([line]), [])} >= _LABEL_STUDIO:
+    try:
+        with path.open("rb") as stream:
+            line = stream.readline(_HEAD).decode("utf-8-sig", "replace").strip()
+    except OSError:
+        return  # the reader of tables says why
+    if {cell.strip(' "') for cell in line.split(",")} >= _LABEL_STUDIO:
         raise AnnotationError(
             f"{path}: Label Studio's CSV export is not read: export JSON from Label Studio"
         )

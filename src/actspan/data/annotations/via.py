@@ -29,19 +29,24 @@ _PARTS = ("attribute", "file", "view", "metadata")
 
 def fits(source: Source) -> bool:
     """Return whether it is a JSON object with the parts of a project."""
-    document = source.json.document if source.may_be_json else None
+    return source.may_be_json and _is_project(source.json.document)
+
+
+def _is_project(document: Any) -> bool:
     return isinstance(document, dict) and all(isinstance(document.get(p), dict) for p in _PARTS)
 
 
 def read(source: Source, hints: Hints) -> Annotations:
     """Read a project; entries that cannot be used are problems."""
-    if not fits(source):
+    if not _is_project(source.json.document):
         raise AnnotationError(
             f"{source.path}: not a project of VGG Image Annotator 3: the objects "
             f"{', '.join(map(repr, _PARTS))} are needed"
         )
     document = source.json.document
     rows, ignored = Rows(), Ignored()
+    for key in source.json.repeated:
+        ignored.add("keys that are there twice", key)
     names = _names(document, source.path, rows)
     attributes = {
         key: value

@@ -25,6 +25,7 @@ from actspan.data.annotations.base import (
 )
 from actspan.data.annotations.labelstudio.regions import Taken, is_timeline, media_facts
 from actspan.data.annotations.writing import read_facts
+from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
 from actspan.wording import counted
@@ -75,7 +76,13 @@ def read(source: Source, hints: Hints) -> Annotations:
     taken = Taken(takes_boxes=not timelines)
     for task in chosen:
         _add(task, rows, taken, counts)
-    notes = tuple(_notes(source.path, len(tasks), counts, taken))
+    ignored = Ignored()
+    for key in source.json.repeated:
+        ignored.add("keys that are there twice", key)
+    notes = (
+        *ignored.notes(source.path),
+        *_notes(source.path, len(tasks), counts, taken),
+    )
     if len(chosen) == counts[_TIMELESS] and not rows.problems:
         raise AnnotationError(f"{notes[-1]}, and nothing else is there: label ranges of time")
     return Annotations(
