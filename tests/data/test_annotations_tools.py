@@ -396,6 +396,12 @@ def test_an_annotation_without_regions_is_background_and_said(tmp_path: Path) ->
     assert "of 2 tasks 1 have an annotation without regions" in found.assumptions[0]
 
 
+def test_a_medium_without_a_name_is_a_problem(tmp_path: Path) -> None:
+    tasks = [task("v_.mp4", box((1, True), (31, False)))]  # the usual prefix, and nothing after it
+    (problem,) = read_annotations(write_label_studio(tmp_path / "x.json", tasks)).problems
+    assert "nothing names its video" in problem.problem
+
+
 # ---------------------------------------------------------------- BORIS
 
 EVENTS = [

@@ -106,7 +106,7 @@ def _chosen_annotations(
     for i, task in enumerate(tasks):
         name, where = _media_name(task), f"{path}: task {task.get('id', i)}"
         try:
-            if not name:
+            if not canonical_id(name):
                 raise ValueError("nothing names its video, audio or table")
             if canonical_id(name) in seen:
                 raise ValueError(f"video {name!r} is in an earlier task too")
