@@ -261,7 +261,7 @@ def test_elan_annotations_without_times_are_findings(tmp_path: Path) -> None:
     assert table(found) == [("x", "", [(1.0, 2.0, "a")])]
     backwards, unaligned = found.problems
     assert "ends before it starts" in backwards.problem
-    assert unaligned.problem == "tier 't': 1 annotation without times"
+    assert unaligned.problem == "annotations of tier 't' without times"
     assert "--tier" in unaligned.remedy
     assert found.assumptions == (
         f"{file}: ignored annotations that refer to others, by tier: kind",

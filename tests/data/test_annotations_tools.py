@@ -276,7 +276,8 @@ def test_other_unaligned_annotations_are_one_problem(constraint: str, tmp_path: 
     open_ended = tier("parts", "a:s1-s2 b:s2-s1", "act")
     file = write(tmp_path / "x.eaf", eaf(ACT + open_ended, "s0=0 s1 s2 s3=9000", constraint))
     (problem,) = read_annotations(file).problems
-    assert problem.problem == "tier 'parts': 2 annotations without times"
+    assert problem.problem == "annotations of tier 'parts' without times"
+    assert problem.file == f"{file}: 2 annotations"
     assert "--tier" in problem.remedy
     assert not read_annotations(file, tiers=["act"]).problems
 

@@ -148,9 +148,10 @@ def _read_tier(
             where = f"{file}: tier {name!r}, annotation {annotation.get('ANNOTATION_ID', '?')!r}"
             rows.refuse(video, where, error)
     if unaligned:
-        what = f"tier {name!r}: {counted(unaligned, 'annotation')} without times"
+        where = f"{file}: {counted(unaligned, 'annotation')}"
+        what = f"annotations of tier {name!r} without times"
         remedy = "align them in ELAN, or choose other tiers: --tier"
-        rows.problems.append(Problem(canonical_id(video), str(file), what, remedy, Loss.SEGMENT))
+        rows.problems.append(Problem(canonical_id(video), where, what, remedy, Loss.SEGMENT))
     return added
 
 
