@@ -294,6 +294,16 @@ def test_tiers_that_are_read_alike_are_named(tmp_path: Path) -> None:
     assert "instances of 2 tiers are read alike (a, b); --tier" in note
 
 
+def test_further_videos_of_elan_are_named(tmp_path: Path) -> None:
+    file = write_elan(tmp_path / "x.eaf", {"t": [(1, 2, "x")]}, media="left.mp4")
+    media = '<MEDIA_DESCRIPTOR MEDIA_URL="{}" MIME_TYPE="{}"/>'
+    more = media.format("left.wav", "audio/x-wav") + media.format("right.mp4", "video/mp4")
+    file.write_text(file.read_text().replace("</HEADER>", f"{more}</HEADER>"))
+    found = read_annotations(file)
+    assert list(instances(found)) == ["left"]
+    assert found.assumptions == (f"{file}: ignored further videos: right",)
+
+
 @pytest.mark.parametrize("name", ["x.eaf", "x.TextGrid"])
 def test_a_tier_that_is_not_there_is_an_error(name: str, tmp_path: Path) -> None:
     if name == "x.eaf":
@@ -401,6 +411,19 @@ def test_a_medium_without_a_name_is_a_problem(tmp_path: Path) -> None:
     tasks = [task("v_.mp4", box((1, True), (31, False)))]  # the usual prefix, and nothing after it
     (problem,) = read_annotations(write_label_studio(tmp_path / "x.json", tasks)).problems
     assert "nothing names its video" in problem.problem
+
+
+def test_a_list_of_other_objects_is_not_label_studios(tmp_path: Path) -> None:
+    records = [{"video": "a.mp4", "start": 1, "end": 2, "label": "x"}]
+    file = write(tmp_path / "x.json", json.dumps(records))
+    with pytest.raises(AnnotationError, match="a list of objects with 'video', 'start', 'end'"):
+        read_annotations(file)
+
+
+def test_a_flat_export_of_choices_is_refused(tmp_path: Path) -> None:
+    flat = [{"video": "a.mp4", "id": 1, "quality": "good", "annotator": 1, "lead_time": 2.5}]
+    with pytest.raises(AnnotationError, match="none of its 1 tasks has regions"):
+        read_annotations(write_label_studio(tmp_path / "x.json", flat))
 
 
 # ---------------------------------------------------------------- BORIS

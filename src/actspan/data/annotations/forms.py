@@ -51,6 +51,8 @@ class Form:
         Names and contents of the files that hold some videos; None: it can only be read.
     suffix : str
         Of the file that a dataset has its annotations in; none where it is for other tools.
+    in_folder : str
+        Of which files a folder is read; none where the file has to be named.
     file_a_video : bool
         Whether every video is written to a file of its own.
     has_tiers : bool
@@ -63,6 +65,7 @@ class Form:
     read: Callable[[Source, Hints], Annotations]
     encode: Encoder | None = None
     suffix: str = ""
+    in_folder: str = ""
     file_a_video: bool = False
     has_tiers: bool = False
 
@@ -78,15 +81,31 @@ FORMS = {
             activitynet.read,
             activitynet.encode,
             ".json",
+            DATASET_JSON,
         ),
-        Form("authors", f"{AUTHORS_JSON} of the BSN authors", authors.fits, authors.read),
-        Form("csv", "a table: video,start,end,label", table.fits, table.read, table.encode, ".csv"),
+        Form(
+            "authors",
+            f"{AUTHORS_JSON} of the BSN authors",
+            authors.fits,
+            authors.read,
+            in_folder=AUTHORS_JSON,
+        ),
+        Form(
+            "csv",
+            "a table: video,start,end,label",
+            table.fits,
+            table.read,
+            table.encode,
+            ".csv",
+            DATASET_TABLE,
+        ),
         Form(
             "elan",
             "ELAN's .eaf file, or a folder of them",
             elan.fits,
             elan.read,
             elan.encode,
+            in_folder=".eaf files",
             file_a_video=True,
             has_tiers=True,
         ),
@@ -96,14 +115,22 @@ FORMS = {
             vtt.fits,
             vtt.read,
             vtt.encode,
+            in_folder=".vtt files",
             file_a_video=True,
         ),
-        Form("srt", "SubRip subtitles: an .srt file, or a folder of them", srt.fits, srt.read),
+        Form(
+            "srt",
+            "SubRip subtitles: an .srt file, or a folder of them",
+            srt.fits,
+            srt.read,
+            in_folder=".srt files",
+        ),
         Form(
             "textgrid",
             "Praat's .TextGrid file, or a folder of them",
             textgrid.fits,
             textgrid.read,
+            in_folder=".TextGrid files",
             has_tiers=True,
         ),
         Form(
@@ -111,6 +138,7 @@ FORMS = {
             "a folder of <Class>_val.txt and <Class>_test.txt",
             thumos.fits,
             thumos.read,
+            in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14",
         ),
         Form(
             "labelstudio",
@@ -208,5 +236,11 @@ def _detect(source: Source) -> Form:
     for form in FORMS.values():
         if form.fits(source):
             return form
+    if source.path.is_dir():
+        raise AnnotationError(
+            f"{source.path}: holds none of: "
+            f"{', '.join(form.in_folder for form in FORMS.values() if form.in_folder)}; a file "
+            "of another form has to be named itself"
+        )
     document = source.json.document if source.may_be_json else None
     raise unknown(source.path, document, (form.what for form in FORMS.values()))

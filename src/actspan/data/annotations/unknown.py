@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from actspan.errors import AnnotationError
 from actspan.wording import named
@@ -47,25 +48,25 @@ def refuse_table_of_tool(path: Path) -> None:
         )
 
 
-def unknown(path: Path, document: object, forms: Iterable[str]) -> AnnotationError:
-    """Return the error about a file or folder of no known form.
+def unknown(path: Path, document: Any, forms: Iterable[str]) -> AnnotationError:
+    """Return the error about a file of no known form.
 
     Parameters
     ----------
-    document : object
+    document : Any
         Its content as JSON; None if it is not JSON.
     forms : iterable of str
         What is known.
     """
     known = f"known are: {'; '.join(forms)}"
-    if path.is_dir():
-        return AnnotationError(f"{path}: holds no annotations of a known form; {known}")
     if isinstance(document, dict):
         keys = named(map(repr, document), most=6) or "no keys"
         return AnnotationError(f"{path}: JSON of no known form, an object with {keys}; {known}")
     if document is not None:
-        what = f"JSON of no known form, {type(document).__name__} in place of an object or a list"
-        return AnnotationError(f"{path}: {what} of tasks; {known}")
+        is_list = isinstance(document, list) and document and isinstance(document[0], dict)
+        keys = named(map(repr, document[0]), most=6) if is_list else ""
+        what = f"a list of objects with {keys}" if keys else type(document).__name__
+        return AnnotationError(f"{path}: JSON of no known form, {what}; {known}")
     suffix = path.suffix
     remedy = _REMEDIES.get(suffix.lower(), _OTHER)
     what = f"{suffix} is not read: {remedy}" if suffix else remedy

@@ -86,7 +86,7 @@ def _read_file(file: Path, rows: Rows, reading: _Reading) -> None:
     units = "milliseconds" if header is None else header.get("TIME_UNITS", "milliseconds")
     if units != "milliseconds":
         raise AnnotationError(f"{file}: times in {units!r}; only milliseconds can be read")
-    video, origin = _media(root, file)
+    video, origin = _media(root, file, reading.ignored)
     said = _properties(root)
     video = said.get("video", video)
     slots = Slots(root, file)
@@ -155,20 +155,25 @@ def _read_tier(
     return added
 
 
-def _media(root: Element, file: Path) -> tuple[str, float]:
-    """Video id, and the media's own time (ms) at the zero of the annotations.
+def _media(root: Element, file: Path, ignored: Ignored) -> tuple[str, float]:
+    """Return the video's id, and the media's own time (ms) at the zero of the annotations.
 
     The first video is taken, else the first medium, else the name of the .eaf file.
     """
-    media = list(root.iter("MEDIA_DESCRIPTOR"))
-    media.sort(key=lambda m: not m.get("MIME_TYPE", "").startswith("video"))  # stable
-    for descriptor in media:
-        url = descriptor.get("RELATIVE_MEDIA_URL") or descriptor.get("MEDIA_URL") or ""
-        name = PureWindowsPath(unquote(url)).stem  # knows both kinds of slash
-        if name:
-            origin = descriptor.get("TIME_ORIGIN", "0")
-            return name, milliseconds(origin, "TIME_ORIGIN", file)
-    return file.stem, 0.0
+    media = [(m, _media_name(m)) for m in root.iter("MEDIA_DESCRIPTOR") if _media_name(m)]
+    videos = [(m, name) for m, name in media if m.get("MIME_TYPE", "").startswith("video")]
+    if not media:
+        return file.stem, 0.0
+    first, video = (videos or media)[0]
+    for _, other in videos[1:]:
+        if other != video:
+            ignored.add("further videos", other)
+    return video, milliseconds(first.get("TIME_ORIGIN", "0"), "TIME_ORIGIN", file)
+
+
+def _media_name(descriptor: Element) -> str:
+    url = descriptor.get("RELATIVE_MEDIA_URL") or descriptor.get("MEDIA_URL") or ""
+    return PureWindowsPath(unquote(url)).stem  # knows both kinds of slash
 
 
 def _parse(file: Path) -> Element:

@@ -37,21 +37,29 @@ _EMPTY = "have an annotation without regions: their videos are background throug
 _TIMELESS = "have no regions with times"
 
 _MEDIA = ("video", "video_url", "audio", "audio_url", "csv", "csv_url", "ts", "timeseries", "url")
+_FLAT = {"annotator", "annotation_id", "lead_time"}  # of tasks in JSON-MIN
 _RATES = ("fps", "frame_rate", "framerate", "frameRate")
 VIDEO_ID = "actspan_id"  # in a task of our own making; the file may be called otherwise
 _UPLOAD = re.compile(r"[0-9a-f]{8}-")  # Label Studio puts this before the names of uploads
 
 
 def fits(source: Source) -> bool:
-    """Whether it is a JSON list of objects, or one task with data and annotations."""
+    """Return whether it is a JSON list of tasks, or one task with data and annotations."""
     return source.may_be_json and _tasks(source.json.document) is not None
 
 
 def _tasks(document: Any) -> list[dict[str, Any]] | None:
     if isinstance(document, dict) and {"data", "annotations"} <= document.keys():
         return [document]
-    is_list = isinstance(document, list) and bool(document)
-    return document if is_list and all(isinstance(task, dict) for task in document) else None
+    if not isinstance(document, list) or not all(isinstance(task, dict) for task in document):
+        return None
+    return document if any(_is_task(task) for task in document) else None
+
+
+def _is_task(entry: Mapping[str, Any]) -> bool:
+    """Return whether an object is a task; other tools write lists of objects, too."""
+    regions = (v for v in entry.values() if isinstance(v, list) and v and isinstance(v[0], dict))
+    return "data" in entry or not _FLAT.isdisjoint(entry) or next(regions, None) is not None
 
 
 def read(source: Source, hints: Hints) -> Annotations:
@@ -72,6 +80,9 @@ def read(source: Source, hints: Hints) -> Annotations:
             f"{source.path}: nobody has annotated any of its tasks; predictions are not "
             "annotations: submit them in Label Studio, and export again"
         )
+    if not any(task.regions for task in chosen) and not any("data" in task for task in tasks):
+        # JSON-MIN has choices as texts of the task, which look like its data
+        raise AnnotationError(f"{source.path}: none of its {len(tasks)} tasks has regions")
     timelines = any(is_timeline(region) for task in chosen for region in task.regions)
     taken = Taken(takes_boxes=not timelines)
     for task in chosen:
