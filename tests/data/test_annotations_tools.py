@@ -78,6 +78,12 @@ def test_subrip_names_what_it_cannot_use(tmp_path: Path) -> None:
     assert found.assumptions == (f"{tmp_path}: ignored lines outside cues: clip.srt:5",)
 
 
+def test_captions_that_are_not_utf8_say_so(tmp_path: Path) -> None:
+    text = "1\n00:00:01,000 --> 00:00:02,000\ncaf\xe9\n".encode("latin-1")
+    with pytest.raises(AnnotationError, match="save it as UTF-8"):
+        read_annotations(write(tmp_path / "x.srt", text))
+
+
 @pytest.mark.parametrize(
     ("timing", "times"),
     [
@@ -103,8 +109,8 @@ def test_a_folder_of_several_forms_names_the_files_that_are_not_read(tmp_path: P
     found = read_annotations(tmp_path)
     assert list(instances(found)) == ["a"]
     (note,) = found.assumptions
-    assert note.startswith(f"{tmp_path}: ignored files: ")
-    assert {".srt (2)", ".vtt"} == set(note.partition("files: ")[2].split(", "))
+    assert note.startswith(f"{tmp_path}: ignored files of other forms, which --from takes: ")
+    assert {".srt (2)", ".vtt"} == set(note.partition("takes: ")[2].split(", "))
 
 
 # ---------------------------------------------------------------- Praat

@@ -151,7 +151,7 @@ def _add_states(
         what = f"behavior {code!r} is not in the ethogram"
         rows.problems.append(Problem(canonical_id(video), place, what, remedy, Loss.SEGMENT))
     for (code, *_), time in started.items():
-        remedy = "stop it in BORIS (Observations > Fix unpaired events)"
+        remedy = "stop it in BORIS, which can find unpaired events"
         what = f"state {code!r} starts at {time:g} s and does not stop"
         rows.problems.append(Problem(canonical_id(video), place, what, remedy, Loss.SEGMENT))
 

@@ -105,8 +105,10 @@ def read_lines(file: Path) -> list[str]:
     """
     try:
         text = read_text(file, DOCUMENT, "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{file}: cannot be read as UTF-8 text: {error}") from error
+    except OSError as error:
+        raise AnnotationError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{file}: not UTF-8 text ({error}): save it as UTF-8") from error
     return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
