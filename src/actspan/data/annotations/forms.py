@@ -205,11 +205,7 @@ def read_annotations(
     chosen = _detect(source) if form is None else form_named(form)
     hints = Hints(fps, tuple(tiers))
     if hints.tiers and not chosen.has_tiers:
-        with_tiers = ", ".join(form.name for form in FORMS.values() if form.has_tiers)
-        raise ConfigError(
-            f"{source.path}: tiers cannot be chosen: its form is {chosen.name}, and only these "
-            f"have tiers: {with_tiers}. Leave out --tier"
-        )
+        raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
     read = chosen.read(source, hints)
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():

@@ -15,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from actspan.data.annotations.base import Annotations, Facts, Hints, Rows, Source, seconds
-from actspan.data.ignored import Ignored
 from actspan.errors import AnnotationError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
@@ -25,7 +24,7 @@ _SUBSETS = {"val": "validation", "test": "test"}
 
 
 def fits(source: Source) -> bool:
-    """Return whether it is such a file, or a folder that holds such files at any depth."""
+    """Whether it is such a file, or a folder that holds such files at any depth."""
     return next(_class_files(source.path), None) is not None
 
 
@@ -44,18 +43,7 @@ def read(source: Source, hints: Hints) -> Annotations:
     rows = Rows()
     for file in files:
         _read_class(file, rows)
-    notes = _ignored_files(source.path).notes(source.path)
-    return Annotations(
-        source.path, "thumos14", rows.videos(), tuple(rows.problems), assumptions=notes
-    )
-
-
-def _ignored_files(path: Path) -> Ignored:
-    ignored = Ignored()
-    for file in sorted(path.rglob("*.txt")) if path.is_dir() else ():
-        if not _CLASS_FILE.fullmatch(file.name):
-            ignored.add("files", file.name)
-    return ignored
+    return Annotations(source.path, "thumos14", rows.videos(), tuple(rows.problems))
 
 
 def _read_class(file: Path, rows: Rows) -> None:
