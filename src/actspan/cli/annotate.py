@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ from actspan.cli.common import (
     reports_errors,
     say_findings,
 )
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.data.annotations.convert import Converted
@@ -25,6 +26,14 @@ _existing = ExistingPath()
 # as in `FORMS`, which is not imported for --help; a test holds the two together
 _READ = ("activitynet", "authors", "csv", "elan", "vtt", "thumos14", "labelstudio")
 _WRITTEN = ("activitynet", "csv")
+_COLUMNS = {
+    "video": "video ids or file names",
+    "label": "labels",
+    "start": "start times",
+    "end": "end times",
+    "subset": "subsets",
+    "duration": "durations of videos",
+}
 _HANDED_OUT = ("csv", "elan", "labelstudio", "vtt")
 
 
@@ -45,6 +54,15 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     if not all(sign and new for _, sign, new in pairs):
         raise click.BadParameter("OLD=NEW is needed, as in validation=training")
     return {old: new for old, _, new in pairs}
+
+
+def _column_options(function: Callable[..., None]) -> Callable[..., None]:
+    for role, what in reversed(_COLUMNS.items()):
+        option = click.option(
+            f"--{role}-column", metavar="NAME", help=f"Tables: the column of {what}."
+        )
+        function = option(function)
+    return function
 
 
 @command.command()
@@ -83,6 +101,7 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     "Subsets and frame rates are taken from there too.",
 )
 @click.option("--tier", "tiers", multiple=True, help="ELAN: only tiers that match this pattern.")
+@_column_options
 @on_error_option("Stop at problems, or leave out what is bad.")
 @click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
 @json_option
@@ -100,6 +119,7 @@ def convert(
     on_error: Literal["fail", "skip"],
     force: bool,
     as_json: bool,
+    **columns: str | None,
 ) -> None:
     """Convert annotations from SOURCE to TARGET.
 
@@ -126,6 +146,7 @@ def convert(
         fps=fps,
         durations=durations,
         tiers=tiers,
+        columns={name.removesuffix("_column"): told for name, told in columns.items() if told},
         on_error=on_error,
         overwrite=force,
     )
@@ -139,11 +160,18 @@ def convert(
 
 def _print(done: Converted) -> None:
     counts = done.summary()
-    ignored = f", {counts['ignored']:,} ambiguous stretches" if counts["ignored"] else ""
-    click.echo(
-        f"{done.form}: {counts['videos']:,} videos, {counts['instances']:,} instances, "
-        f"{len(counts['labels']):,} labels{ignored}"
+    line = ", ".join(
+        (
+            counted(counts["videos"], "video"),
+            counted(counts["instances"], "instance"),
+            counted(len(counts["labels"]), "label"),
+        )
     )
+    if counts["unlabelled"]:
+        line += f", {counts['unlabelled']:,} without a label"
+    if counts["ignored"]:
+        line += f", {counted(counts['ignored'], 'ambiguous segment')}"
+    click.echo(f"{done.form}: {line}")
     subsets = (f"{name or 'none'} {count:,}" for name, count in counts["subsets"].items())
     click.echo(f"subsets: {', '.join(subsets)}")
     click.echo(f"written: {done.target}")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
+from actspan.data.filenames import FileNames, file_stem
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
 from actspan.data.videos import Videos
@@ -24,8 +25,6 @@ from actspan.types import Video
 
 # THUMOS14 marks with this label what its annotators could not decide; it is not a class
 AMBIGUOUS = "Ambiguous"
-
-_SUBSETS = {"train", "training", "val", "validation", "test", "testing"}
 
 Instance = tuple[float, float, str]  # start and end in seconds, label
 
@@ -81,10 +80,13 @@ class Hints:
         Frames a second of videos that do not say theirs, where times are frame numbers.
     tiers : tuple of str
         Patterns of the tiers to read, where a form has tiers; all unless given.
+    columns : mapping
+        Names of a table's columns by role ("video", "label", ...); by their names unless given.
     """
 
     fps: float | None = None
     tiers: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 class Parsed(NamedTuple):
@@ -162,18 +164,17 @@ def _parse_json(path: Path, data: bytes) -> Parsed:
 
 
 def canonical_id(name: str) -> str:
-    """Strip a literal `v_`, which some layouts put before every id (bsn.md section 1)."""
-    return name.removeprefix("v_")
+    """Return the id that a name stands for.
+
+    A literal `v_`, which some layouts put before every id (bsn.md section 1), is dropped. So are
+    folder and suffix of a video file's name.
+    """
+    return file_stem(name).removeprefix("v_")
 
 
 def written_id(name: str) -> str:
     """An id as it has to be written, so that reading it back gives the same id."""
     return f"v_{name}" if name.startswith("v_") else name
-
-
-def canonical_subset(name: str) -> str:
-    """The usual names of subsets in small letters (THUMOS14's JSON has `Validation`)."""
-    return intern(name.lower() if name.lower() in _SUBSETS else name)
 
 
 def number(value: Any, name: str) -> float:
@@ -277,6 +278,7 @@ class Rows:
     def __init__(self) -> None:
         self._facts: dict[str, dict[str, Any]] = {}
         self._instances: dict[str, list[Instance]] = {}
+        self._files = FileNames()
         self.problems: list[Problem] = []
 
     def __contains__(self, name: str) -> bool:
@@ -290,7 +292,7 @@ class Rows:
         ValueError
             The row has no video, a segment without length, or contradicts an earlier row.
         """
-        name = canonical_id(name.strip())
+        name = canonical_id(self._files.stem(name.strip()))
         if not name:
             raise ValueError("no video id")
         if instance is not None:
@@ -307,8 +309,12 @@ class Rows:
 
     def refuse(self, video: str, where: str, what: object, loss: Loss = Loss.SEGMENT) -> None:
         """Note that a row, or a whole file, cannot be used."""
-        remedy = "mend the row, or remove it" if loss is Loss.SEGMENT else "mend it, or remove it"
+        remedy = "fix the row, or remove it" if loss is Loss.SEGMENT else "fix it, or remove it"
         self.problems.append(Problem(canonical_id(video.strip()), where, str(what), remedy, loss))
+
+    def notes(self, where: object) -> tuple[str, ...]:
+        """Return lines about ids that were shortened."""
+        return self._files.notes(where)
 
     def videos(self) -> Videos:
         """All videos that were mentioned in a row that could be used."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +110,7 @@ def read_annotations(
     form: str | None = None,
     fps: float | None = None,
     tiers: Iterable[str] = (),
+    columns: Mapping[str, str] | None = None,
 ) -> Annotations:
     """Read annotations of any known form; which one it is shows in names and content.
 
@@ -123,6 +124,8 @@ def read_annotations(
         Frames a second of videos that do not say theirs, where times are frame numbers.
     tiers : iterable of str
         Patterns of the tiers to read (ELAN); all unless given.
+    columns : mapping, optional
+        Names of a table's columns by role: "video", "start", "end", "label", "subset", "duration".
 
     Returns
     -------
@@ -134,7 +137,7 @@ def read_annotations(
     AnnotationError
         Missing, damaged, or of no known form; says which file and where.
     ConfigError
-        There is no such form.
+        There is no such form, or tiers or columns are given and it has none.
 
     Examples
     --------
@@ -148,7 +151,13 @@ def read_annotations(
     found = find_annotations(path) if path.is_dir() else None
     source = Source(found or path)
     chosen = _detect(source) if form is None else form_named(form)
-    return chosen.read(source, Hints(fps, tuple(tiers)))
+    hints = Hints(fps, tuple(tiers), columns or {})
+    if hints.tiers and chosen.name != "elan":
+        raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
+    if hints.columns and chosen.name != "csv":
+        options = ", ".join(f"--{role}-column" for role in hints.columns)
+        raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {options}")
+    return chosen.read(source, hints)
 
 
 def form_named(name: str) -> Form:
