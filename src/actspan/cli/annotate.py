@@ -259,11 +259,17 @@ def export(
         overwrite=force,
     )
     done = hand_out(request)
-    say_findings(done.problems, ())
+    say_findings(done.problems, done.assumptions)
     counts = {"videos": len(done.videos), "instances": sum(len(v.segments) for v in done.videos)}
     if as_json:
         files = [str(file) for file in done.files]
-        answer = {"what": done.what, **counts, "files": files, "problems": _found(done.problems)}
+        answer = {
+            "what": done.what,
+            **counts,
+            "files": files,
+            "problems": _found(done.problems),
+            "assumptions": list(done.assumptions),
+        }
         click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
     else:
         click.echo(f"{form}: {counts['instances']:,} {done.what} of {counts['videos']:,} videos")

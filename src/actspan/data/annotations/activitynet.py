@@ -42,17 +42,21 @@ def fits(source: Source) -> bool:
         return False
     if source.undecoded is not None:
         with suppress(NotPlainError):
-            return source.undecoded.holds_object("database") or source.undecoded.any(_is_video)
+            return source.undecoded.holds_object("database") or _are_videos(
+                source.undecoded.objects()
+            )
     document = source.json.document
     if not isinstance(document, dict):
         return False
-    return isinstance(document.get("database"), dict) or any(map(_is_video, document.values()))
+    return isinstance(document.get("database"), dict) or _are_videos(document.values())
 
 
-def _is_video(value: Any) -> bool:
-    if not isinstance(value, dict) or "duration_second" in value:  # the BSN authors' form
-        return False
-    return isinstance(value.get("annotations", value.get("actions")), list)
+def _are_videos(values: Iterable[Any]) -> bool:
+    """Return whether the first that has annotations is not of the BSN authors' form."""
+    objects = (value for value in values if isinstance(value, dict))
+    annotated = (o for o in objects if isinstance(o.get("annotations", o.get("actions")), list))
+    first = next(annotated, {"duration_second": None})
+    return "duration_second" not in first
 
 
 def read(source: Source, hints: Hints) -> Annotations:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,8 @@ def read(source: Source, hints: Hints) -> Annotations:
     reader.problems += (repeated_id(name, source.path) for name in repeated)
     table = source.path.parent / AUTHORS_TABLE
     subsets = _read_subsets(table)
-    entries = _with_subsets(document, subsets, table, reader.problems)
-    videos = reader.videos(entries.items())
+    reader.problems += _give_subsets(document, subsets, table)
+    videos = reader.videos(document.items())
     others = [name for name in subsets if name not in videos.places]
     notes = reader.notes()
     if others:
@@ -50,21 +50,17 @@ def read(source: Source, hints: Hints) -> Annotations:
     return Annotations(source.path, "authors", videos, tuple(reader.problems), assumptions=notes)
 
 
-def _with_subsets(
-    document: dict[str, Any], subsets: Mapping[str, str], table: Path, problems: list[Problem]
-) -> dict[str, dict[str, Any]]:
-    """Return the entries of the authors' JSON with the subset that their table gives them."""
-    entries = {}
+def _give_subsets(
+    document: dict[str, Any], subsets: Mapping[str, str], table: Path
+) -> Iterator[Problem]:
+    """Write the subsets of the table into the entries; videos that have no row are problems."""
     for name, entry in document.items():
-        if not isinstance(entry, dict):
-            entries[name] = entry
-            continue
-        subset = subsets.get(canonical_id(name), entry.get("subset", ""))
-        entries[name] = {**entry, "subset": subset}
-        if subsets and canonical_id(name) not in subsets:
+        video = canonical_id(name)
+        if isinstance(entry, dict) and video in subsets:
+            entry["subset"] = subsets[video]
+        elif isinstance(entry, dict) and subsets:
             remedy = "add its row, or remove the video"
-            problems.append(Problem(canonical_id(name), str(table), "no row for it", remedy))
-    return entries
+            yield Problem(video, str(table), "no row for it", remedy)
 
 
 def _read_subsets(table: Path) -> dict[str, str]:

@@ -278,6 +278,7 @@ class Rows:
     def __init__(self) -> None:
         self._facts: dict[str, dict[str, Any]] = {}
         self._instances: dict[str, list[Instance]] = {}
+        self._ids: dict[str, str] = {}  # by the names that rows give them
         self._files = FileNames()
         self.problems: list[Problem] = []
 
@@ -292,7 +293,7 @@ class Rows:
         ValueError
             The row has no video, a segment without length, or contradicts an earlier row.
         """
-        name = canonical_id(self._files.stem(name.strip()))
+        name = self._ids.get(name) or self._id_of(name)
         if not name:
             raise ValueError("no video id")
         if instance is not None:
@@ -306,6 +307,11 @@ class Rows:
         self._instances.setdefault(name, [])
         if instance is not None:
             self._instances[name].append(instance)
+
+    def _id_of(self, name: str) -> str:
+        found = canonical_id(self._files.stem(name.strip()))
+        self._ids[name] = found
+        return found
 
     def refuse(self, video: str, where: str, what: object, loss: Loss = Loss.SEGMENT) -> None:
         """Note that a row, or a whole file, cannot be used."""

@@ -57,7 +57,7 @@ LABEL_NUMBERS = (
 _WEAK_LABELS = KNOWN["label"][KNOWN["label"].index("phase") :]  # may describe a video as well
 _POSITIONS = ("video", "start", "end", "label", "subset", "duration", "fps")
 _TIMES = {"start", "end"}
-_BLANKS = {"", "na", "n/a", "nan", "none", "null", "-"}
+_BLANKS = {"na", "n/a", "nan", "none", "null", "-"}
 _SAMPLE = 10_000  # rows that are looked at for what a column means
 _NAMES = 200  # columns that an error lists
 
@@ -121,7 +121,7 @@ def plain(name: str) -> str:
 
 def is_blank(text: str) -> bool:
     """Return whether a cell of a number holds no value, as spreadsheets and R write it."""
-    return text.lower() in _BLANKS
+    return not text or text.lower() in _BLANKS
 
 
 def point(text: str) -> str:

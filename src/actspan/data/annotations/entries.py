@@ -114,13 +114,13 @@ class EntryReader:
         if "annotations" not in entry and isinstance(entry.get("actions"), list):
             made["annotations"] = [_of_action(action) for action in made.pop("actions")]
             self._taken["annotations from 'actions'"] += 1
-        for key, value in entry.items():
-            field = None if key in _FIELDS else _FIELD_OF.get(_plain(key))
+        for key in [key for key in made if key not in _FIELDS]:
+            field, value = _field_of(key), entry[key]
             if field and made.get(field) is None and value and isinstance(value, (str, int, float)):
                 made[field] = made.pop(key)
                 if key not in self._usual:
                     self._taken[f"{field} from {key!r}"] += 1
-            elif key in made and key not in _FIELDS and _may_matter(key, value):
+            elif _may_matter(key, value):
                 self._ignored.add("keys of videos", key)
         return made
 
@@ -141,7 +141,8 @@ class EntryReader:
             label = annotation.get("label")
             if len(annotation) > 2 or not isinstance(label, str) or label.isdecimal():
                 label = self._label_of(annotation)
-            yield *_times(annotation["segment"]), label
+            start, end = _times(annotation["segment"])
+            yield start, end, label
 
     def _label_of(self, annotation: Mapping[str, Any]) -> str:
         """Return the name of the class, else its number; count the other keys."""
@@ -180,7 +181,10 @@ def _of_action(action: Any) -> dict[str, Any]:
 
 def _times(segment: Any) -> tuple[float, float]:
     if isinstance(segment, list) and len(segment) == 2:
-        start, end = map(_moment, segment)
+        start, end = segment
+        if type(start) is float is type(end):  # nearly all are
+            return start, end
+        start, end = _moment(start), _moment(end)
         if start is not None and end is not None:
             return start, end
     raise ValueError(f"segment {segment!r} is not [start, end] in seconds")
@@ -199,9 +203,17 @@ def _optional(entry: Mapping[str, Any], key: str) -> float | None:
 
 
 def _may_matter(key: str, value: Any) -> bool:
-    if isinstance(value, (list, dict)):
-        return len(value) > 0
+    return len(value) > 0 if isinstance(value, (list, dict)) else _is_telling(key)
+
+
+@lru_cache(1000)
+def _is_telling(key: str) -> bool:
     return not _TELLING.isdisjoint(word.lower() for word in _WORDS.findall(key))
+
+
+@lru_cache(1000)
+def _field_of(key: str) -> str | None:
+    return _FIELD_OF.get(plain(key))
 
 
 @lru_cache(1000)

@@ -9,7 +9,7 @@ decoded and in the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -43,13 +43,14 @@ class UndecodedObject:
         value = self._values.get(key)
         return value is not None and bytes(memoryview(value)[:1]) == b"{"
 
-    def any(self, test: Callable[[Any], bool]) -> bool:
-        """Return whether an object among the values passes a test; raises NotPlainError."""
-        objects = (self._values[key] for key in self._values if self.holds_object(key))
-        try:
-            return any(test(msgspec.json.decode(value)) for value in objects)
-        except NOT_JSON as error:
-            raise NotPlainError(str(error)) from error
+    def objects(self) -> Iterator[Any]:
+        """Decode the objects among the values, one at a time; raises NotPlainError."""
+        for key in self._values:
+            if self.holds_object(key):
+                try:
+                    yield msgspec.json.decode(self._values[key])
+                except NOT_JSON as error:
+                    raise NotPlainError(str(error)) from error
 
     def without(self, key: str) -> dict[str, Any]:
         """All values but one, decoded."""
