@@ -46,7 +46,7 @@ def test_thumos14_in_activitynets_form(tmp_path: Path) -> None:
     database = {"video_test_0000004": entry, "b": {**entry, "subset": "Validation"}}
     file = write(tmp_path / "thumos14.json", json.dumps({"version": "T", "database": database}))
     found = read_annotations(file)
-    assert table(found)[0] == ("video_test_0000004", "test", [(1.0, 2.0, "Diving")])
+    assert table(found)[0] == ("video_test_0000004", "testing", [(1.0, 2.0, "Diving")])
     np.testing.assert_array_equal(found.videos[0].ignored, [[5.0, 6.5]])
     assert found.videos[1].subset == "validation"
 
@@ -113,12 +113,13 @@ def test_thumos14_text_files(tmp_path: Path) -> None:
     found = read_annotations(folder.parent)  # the folder of the zip, as unpacked
     assert found.form == "thumos14"
     assert not found.problems
+    assert found.assumptions == (f"{folder.parent}: ignored files: detclasslist.txt",)
     diving = [(67.5, 75.9, "CliffDiving"), (67.5, 75.9, "Diving"), (80.0, 90.0, "Diving")]
     videos = {name: (subset, instances) for name, subset, instances in table(found)}
     assert videos == {
         "video_validation_0000051": ("validation", diving),
-        "video_test_0000001": ("test", [(3.0, 4.0, "Diving")]),
-        "video_test_0001292": ("test", []),
+        "video_test_0000001": ("testing", [(3.0, 4.0, "Diving")]),
+        "video_test_0001292": ("testing", []),
     }
     ignored = {v.id: v.ignored.tolist() for v in found.videos if len(v.ignored)}
     assert ignored == {

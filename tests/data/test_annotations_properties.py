@@ -49,7 +49,7 @@ def video_of(draw: st.DrawFn, name: str) -> Video:
     return Video(
         id=name,
         duration=draw(st.just(math.nan) | _positive),
-        subset=draw(st.sampled_from(["", "training", "validation", "test", "Fold 1"])),
+        subset=draw(st.sampled_from(["", "training", "validation", "testing", "Fold 1"])),
         segments=instances,
         labels=tuple(draw(_text.filter(lambda x: x != "Ambiguous")) for _ in instances),
         frames=draw(st.none() | st.integers(1, 10**6)),

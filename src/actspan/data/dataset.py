@@ -12,7 +12,6 @@ import msgspec
 from actspan.config import FeatureSpec, PipelineConfig, from_dict, read_toml
 from actspan.data.annotations import (
     canonical_id,
-    canonical_subset,
     find_annotations,
     read_annotations,
 )
@@ -165,7 +164,7 @@ class Dataset:
         """
         if name is None:
             return self
-        return replace(self, videos=self.videos.subset(canonical_subset(name), self.path))
+        return replace(self, videos=self.videos.subset(name, self.path))
 
     def with_labels(self, patterns: Sequence[str]) -> Self:
         """Keep the instances whose labels match a pattern; see `actspan.data.labels`.

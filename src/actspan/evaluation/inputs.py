@@ -14,7 +14,6 @@ import numpy as np
 from actspan.data.annotations import (
     Annotations,
     canonical_id,
-    canonical_subset,
     read_annotations,
 )
 from actspan.data.problems import Problem
@@ -25,6 +24,7 @@ from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.types import Float64, Proposals, Video
+from actspan.wording import suggestion
 
 OnError = Literal["fail", "skip"]
 
@@ -92,14 +92,14 @@ def load_videos(
             "Mend them: recall without them is not comparable; or go on all the same: "
             "--on-error skip.",
         )
-    wanted = None if subset is None else canonical_subset(subset)
-    named = enumerate(zip(videos.ids, videos.subsets, strict=True))
-    chosen = videos.select(i for i, (v, s) in named if wanted in (None, s) and v not in blocked)
+    places = range(len(videos)) if subset is None else videos.places_in(subset)
+    chosen = videos.select(place for place in places if videos.ids[place] not in blocked)
     if not len(chosen.segments):
         held = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
         there = ", ".join(sorted(map(repr, held))) or "none"
         raise AnnotationError(
-            f"{where}no video with instances in subset {subset!r}; subsets with instances: {there}"
+            f"{where}no video with instances in subset {subset!r}"
+            f"{suggestion(subset or '', held)}; subsets with instances: {there}"
         )
     if len(chosen.places) != len(chosen):
         raise AnnotationError(f"{where}a video is there twice; keep one of the two")
@@ -129,7 +129,9 @@ def load_proposals(source: Path | str | Mapping[str, Proposals]) -> ResultTable:
         return read_result_table(Path(source))
     found = {canonical_id(video): proposals for video, proposals in source.items()}
     if len(found) != len(source):
-        raise ResultError("a video's proposals are given with and without 'v_': keep one")
+        raise ResultError(
+            "a video's proposals are given with and without 'v_', or a file's suffix: keep one"
+        )
     for video, proposals in found.items():
         if np.isnan(proposals.score).any():
             raise ResultError(f"video {video!r}: a score is NaN, so its proposals have no order")

@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Literal
 
 from actspan.bundle import Bundle
-from actspan.data.annotations import canonical_subset
 from actspan.data.problems import Problem, stop_on_errors, stop_with_none_left
 from actspan.errors import AnnotationError
 from actspan.moments.answers import Selection, VideoMoments
@@ -132,17 +131,12 @@ def _subset(sources: Sources, subset: str | None) -> Sources:
     """The videos of one subset, by the annotations beside them."""
     if subset is None:
         return sources
-    name, annotations = canonical_subset(subset), sources.annotations
+    annotations = sources.annotations
     if annotations is None:
         raise AnnotationError(
-            f"subset {name!r}: only a dataset folder with videos/ and annotations has subsets"
+            f"subset {subset!r}: only a dataset folder with videos/ and annotations has subsets"
         )
-    chosen = {video.id for video in annotations if video.subset == name}
-    if not chosen:
-        there = ", ".join(sorted({repr(video.subset) for video in annotations}))
-        raise AnnotationError(
-            f"{annotations.path}: no video in subset {name!r}; there are: {there}"
-        )
+    chosen = set(annotations.videos.subset(subset, annotations.path).ids)
     paths = {video: path for video, path in sources.paths.items() if video in chosen}
     problems = tuple(p for p in sources.problems if p.video in chosen)
     return Sources(paths, annotations, problems)

@@ -8,17 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actspan.data.annotations import Annotations, canonical_id, find_annotations, read_annotations
+from actspan.data.filenames import VIDEO_SUFFIXES
 from actspan.data.problems import Loss, Problem
 from actspan.errors import VideoError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 
 VIDEOS = "videos"
-_SUFFIXES = (
-    *(".3gp", ".asf", ".avi", ".divx", ".flv", ".h264", ".h265", ".hevc", ".m1v", ".m2ts", ".m2v"),
-    *(".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv"),
-    *(".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +80,10 @@ def _expand(text: str, place: Path) -> Iterator[Path]:
 
 def _in_folder(folder: Path) -> list[Path]:
     found = sorted(
-        p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES and p.name[0] != "."
+        p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.name[0] != "."
     )
     if not found:
-        raise VideoError(f"{folder}: no videos in this folder ({', '.join(_SUFFIXES)})")
+        raise VideoError(f"{folder}: no videos in this folder ({', '.join(VIDEO_SUFFIXES)})")
     return found
 
 

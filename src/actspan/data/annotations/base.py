@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
+from actspan.data.filenames import FileNames, file_stem
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
 from actspan.data.videos import Videos
@@ -25,8 +26,6 @@ from actspan.types import Video
 
 # THUMOS14 marks with this label what its annotators could not decide; it is not a class
 AMBIGUOUS = "Ambiguous"
-
-_SUBSETS = {"train", "training", "val", "validation", "test", "testing"}
 
 _OTHER_SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")  # never JSON
 _JSON_START = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
@@ -85,10 +84,13 @@ class Hints:
         Frames a second of videos that do not say theirs, where times are frame numbers.
     tiers : tuple of str
         Patterns of the tiers to read, where a form has tiers; all unless given.
+    columns : mapping
+        Names of a table's columns by role ("video", "label", ...); by their names unless given.
     """
 
     fps: float | None = None
     tiers: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 class Parsed(NamedTuple):
@@ -178,18 +180,17 @@ def _parse_json(path: Path, data: bytes) -> Parsed:
 
 
 def canonical_id(name: str) -> str:
-    """Strip a literal `v_`, which some layouts put before every id (bsn.md section 1)."""
-    return name.removeprefix("v_")
+    """Return the id that a name stands for.
+
+    A literal `v_`, which some layouts put before every id (bsn.md section 1), is dropped. So are
+    folder and suffix of a video file's name.
+    """
+    return file_stem(name).removeprefix("v_")
 
 
 def written_id(name: str) -> str:
     """An id as it has to be written, so that reading it back gives the same id."""
     return f"v_{name}" if name.startswith("v_") else name
-
-
-def canonical_subset(name: str) -> str:
-    """The usual names of subsets in small letters (THUMOS14's JSON has `Validation`)."""
-    return intern(name.lower() if name.lower() in _SUBSETS else name)
 
 
 def number(value: Any, name: str) -> float:
@@ -293,6 +294,8 @@ class Rows:
     def __init__(self) -> None:
         self._facts: dict[str, dict[str, Any]] = {}
         self._instances: dict[str, list[Instance]] = {}
+        self._ids: dict[str, str] = {}  # by the names that rows give them
+        self._files = FileNames()
         self.problems: list[Problem] = []
 
     def __contains__(self, name: str) -> bool:
@@ -306,7 +309,7 @@ class Rows:
         ValueError
             The row has no video, a segment without length, or contradicts an earlier row.
         """
-        name = canonical_id(name.strip())
+        name = self._ids.get(name) or self._id_of(name)
         if not name:
             raise ValueError("no video id")
         if instance is not None:
@@ -321,10 +324,19 @@ class Rows:
         if instance is not None:
             self._instances[name].append(instance)
 
+    def _id_of(self, name: str) -> str:
+        found = canonical_id(self._files.stem(name.strip()))
+        self._ids[name] = found
+        return found
+
     def refuse(self, video: str, where: str, what: object, loss: Loss = Loss.SEGMENT) -> None:
         """Note that a row, or a whole file, cannot be used."""
-        remedy = "mend the row, or remove it" if loss is Loss.SEGMENT else "mend it, or remove it"
+        remedy = "fix the row, or remove it" if loss is Loss.SEGMENT else "fix it, or remove it"
         self.problems.append(Problem(canonical_id(video.strip()), where, str(what), remedy, loss))
+
+    def notes(self, where: object) -> tuple[str, ...]:
+        """Return lines about ids that were shortened."""
+        return self._files.notes(where)
 
     def videos(self) -> Videos:
         """All videos that were mentioned in a row that could be used."""

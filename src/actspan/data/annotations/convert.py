@@ -11,15 +11,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from actspan.data.annotations.base import canonical_subset
+from actspan.data.annotations.base import Annotations
 from actspan.data.annotations.forms import DATASET_JSON, read_annotations
 from actspan.data.annotations.saving import writable_form, write_annotations
 from actspan.data.check import good_segments
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, canonical_subset
 from actspan.errors import AnnotationError
 from actspan.types import Video
-from actspan.wording import counted
+from actspan.wording import counted, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class Conversion:
         Frames a second of videos that do not say theirs.
     tiers : tuple of str
         ELAN's tiers to read, by pattern.
+    columns : mapping
+        Names of a table's columns by role ("video", "label", ...); by their names unless given.
     durations : Path, optional
         Annotations or a table (video, duration) that say what the source does not: duration,
         subset, frame rate, number of frames.
@@ -57,6 +59,7 @@ class Conversion:
     subset: str | None = None
     fps: float | None = None
     tiers: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
     durations: Path | None = None
     on_error: Literal["fail", "skip"] = "fail"
     overwrite: bool = False
@@ -86,13 +89,15 @@ class Converted:
     assumptions: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Counts: videos, instances, ignored stretches; videos by subset, instances by label."""
+        """Return counts: videos, instances with and without label, ignored stretches, ..."""
+        labels = Counter(label for v in self.videos for label in v.labels)
         return {
             "videos": len(self.videos),
             "instances": sum(len(v.segments) for v in self.videos),
+            "unlabelled": labels.pop("", 0),
             "ignored": sum(len(v.ignored) for v in self.videos),
             "subsets": dict(Counter(v.subset for v in self.videos)),
-            "labels": dict(Counter(label for v in self.videos for label in v.labels)),
+            "labels": dict(labels),
         }
 
 
@@ -114,15 +119,24 @@ def convert_annotations(request: Conversion) -> Converted:
     if target.exists() and not request.overwrite:
         raise AnnotationError(f"{target}: is there already; --force replaces it")
     found = read_annotations(
-        request.source, form=request.form, fps=request.fps, tiers=request.tiers
+        request.source,
+        form=request.form,
+        fps=request.fps,
+        tiers=request.tiers,
+        columns=request.columns,
     )
-    videos: Videos = found.videos
+    videos, problems, notes = found.videos, list(found.problems), found.assumptions
     if request.durations is not None:
-        videos = with_facts(videos, read_annotations(request.durations).videos)
+        known = read_annotations(request.durations)
+        require_common_ids(found, known)
+        videos = with_facts(videos, known.videos)
+        problems += known.problems
+        notes += known.assumptions
     if request.fps is not None:
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
-    videos = of_subset(_renamed(videos, request.rename_subsets), request.subset, found.path)
-    problems = [*found.problems, *bad_segments(videos, found.path)]
+    videos = _renamed(videos, request.rename_subsets, found.path)
+    videos = of_subset(videos, request.subset, found.path)
+    problems += bad_segments(videos, found.path)
     if not videos and not problems:
         raise AnnotationError(f"{found.path}: holds no videos")
     if not videos:
@@ -132,13 +146,23 @@ def convert_annotations(request: Conversion) -> Converted:
     problems += _durations_missing(videos, found.path)
     videos = videos.with_instances(good_segments(videos))
     write_annotations(target, videos, form=request.target_form, document=found.document)
-    return Converted(found.form, target, videos, tuple(problems), found.assumptions)
+    return Converted(found.form, target, videos, tuple(problems), notes)
 
 
 def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:
     """The same videos, with duration, subset, frame rate and frames where only others say them."""
     by_id = {video.id: video for video in known}
     return Videos(_filled(v, by_id[v.id]) if v.id in by_id else v for v in videos)
+
+
+def require_common_ids(annotations: Annotations, known: Annotations) -> None:
+    """Raise AnnotationError if two sources have no video in common; names ids of both."""
+    ours, theirs = annotations.videos.ids, known.videos.ids
+    if ours and not set(ours).intersection(theirs):
+        raise AnnotationError(
+            f"{known.path}: has none of the {counted(len(ours), 'video')} of {annotations.path}; "
+            f"ids there: {named(map(repr, theirs)) or 'none'}; here: {named(map(repr, ours))}"
+        )
 
 
 def _filled(video: Video, other: Video) -> Video:
@@ -151,14 +175,17 @@ def _filled(video: Video, other: Video) -> Video:
     )
 
 
-def _renamed(videos: Videos, names: Mapping[str, str]) -> Videos:
-    names = {canonical_subset(old): new for old, new in names.items()}
+def _renamed(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
+    names = {canonical_subset(old): canonical_subset(new) for old, new in names.items()}
+    for old in names:
+        if old:  # raises where there is none; no video without a subset is no mistake
+            videos.subset(old, path)
     return Videos(replace(v, subset=names.get(v.subset, v.subset)) for v in videos)
 
 
 def of_subset(videos: Videos, subset: str | None, path: Path) -> Videos:
     """The videos of a subset, all for None; raises as `Videos.subset`."""
-    return videos if subset is None else videos.subset(canonical_subset(subset), path)
+    return videos if subset is None else videos.subset(subset, path)
 
 
 def bad_segments(videos: Videos, path: Path) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -165,6 +165,7 @@ def read_annotations(
     form: str | None = None,
     fps: float | None = None,
     tiers: Iterable[str] = (),
+    columns: Mapping[str, str] | None = None,
 ) -> Annotations:
     """Read annotations of any known form; which one it is shows in names and content.
 
@@ -178,6 +179,8 @@ def read_annotations(
         Frames a second of videos that do not say theirs, where times are frame numbers.
     tiers : iterable of str
         Patterns of the tiers to read (ELAN, Praat); all unless given.
+    columns : mapping, optional
+        Names of a table's columns by role: "video", "start", "end", "label", "subset", "duration".
 
     Returns
     -------
@@ -189,7 +192,7 @@ def read_annotations(
     AnnotationError
         Missing, damaged, or of no known form; says which file and where.
     ConfigError
-        There is no such form, or it has no tiers to choose from.
+        There is no such form, or tiers or columns are given and it has none.
 
     Examples
     --------
@@ -203,9 +206,12 @@ def read_annotations(
     found = find_annotations(path) if path.is_dir() else None
     source = Source(found or path)
     chosen = _detect(source) if form is None else form_named(form)
-    hints = Hints(fps, tuple(tiers))
+    hints = Hints(fps, tuple(tiers), columns or {})
     if hints.tiers and not chosen.has_tiers:
         raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
+    if hints.columns and chosen.name != "csv":
+        options = ", ".join(f"--{role}-column" for role in hints.columns)
+        raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {options}")
     read = chosen.read(source, hints)
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():

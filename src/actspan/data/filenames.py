@@ -1,0 +1,63 @@
+"""Names of video files, which tables and tools often write where an id is meant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import PurePosixPath
+
+from actspan.wording import named
+
+VIDEO_SUFFIXES = (
+    *(".3gp", ".asf", ".avi", ".divx", ".flv", ".h264", ".h265", ".hevc", ".m1v", ".m2ts", ".m2v"),
+    *(".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogm", ".ogv"),
+    *(".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+)
+_KNOWN = frozenset(VIDEO_SUFFIXES)
+
+
+def file_stem(name: str) -> str:
+    """Return a video file's name without folder and suffix; anything else stays as it is.
+
+    Examples
+    --------
+    >>> file_stem("day 1/clip.MP4"), file_stem("a.b"), file_stem("a/b")
+    ('clip', 'a.b', 'a/b')
+    """
+    while "." in name and name[name.rindex(".") :].lower() in _KNOWN:
+        stem = PurePosixPath(name.replace("\\", "/")).stem
+        if stem.lower() in _KNOWN or stem == name:  # a suffix alone is a name
+            break
+        name = stem
+    return name
+
+
+class FileNames:
+    """The ids of a source that are names of files, which are shortened to their stems."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, str] = {}
+
+    def stem(self, name: str) -> str:
+        """Return the id that a name stands for.
+
+        Raises
+        ------
+        ValueError
+            Another file has the same stem.
+        """
+        stem = file_stem(name)
+        if stem is not name:
+            first = self._files.setdefault(stem, name)
+            if first.lower() != name.lower():
+                raise ValueError(f"files {first!r} and {name!r} have one id, {stem!r}: rename one")
+        return stem
+
+    def notes(self, where: object) -> tuple[str, ...]:
+        """Return one line that says what was dropped, or nothing."""
+        if not self._files:
+            return ()
+        suffixes = Counter(name[name.rindex(".") :] for name in self._files.values())
+        counts = named(f"{suffix} from {n:,}" for suffix, n in suffixes.items())
+        folders = any("/" in name or "\\" in name for name in self._files.values())
+        what = "folder and suffix" if folders else "the suffix"
+        return (f"{where}: ids are file names: dropped {what} {counts}",)
