@@ -78,8 +78,8 @@ class Columns:
         Roles whose columns were named by the user; their content is not questioned.
     verdict : int, optional
         A column of 1 and -1, where -1 marks a clip that is not of the class (HACS Clips).
-    kind : int, optional
-        A column that says POINT of events without a length (BORIS).
+    kind, session : int, optional
+        Of BORIS: a column that says POINT of events without a length, and that of observations.
     notes : tuple of str
         Lines about what was assumed.
     noted : frozenset of int
@@ -92,6 +92,7 @@ class Columns:
     told: frozenset[str] = frozenset()
     verdict: int | None = None
     kind: int | None = None
+    session: int | None = None
     notes: tuple[str, ...] = ()
     noted: frozenset[int] = frozenset()
 
@@ -177,8 +178,10 @@ def by_name(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Columns
     labels = tuple(i for i in dict.fromkeys(candidates) if i not in others)
     if labels and "label" not in places:
         places["label"] = labels[0]
-    kind = names.index("behaviortype") if "behaviortype" in names else None
-    return Columns(places, tuple(head), labels, frozenset(told), kind=kind)
+    kind, session = (
+        names.index(name) if name in names else None for name in ("behaviortype", "observationid")
+    )
+    return Columns(places, tuple(head), labels, frozenset(told), kind=kind, session=session)
 
 
 def _told_place(path: Path, head: Sequence[str], name: str) -> int:
