@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -115,6 +116,7 @@ class Columns:
         return [name for i, name in enumerate(self.head) if name and i not in used]
 
 
+@lru_cache(1000)
 def plain(name: str) -> str:
     """Return a name in small letters, without signs between words."""
     return "".join(filter(str.isalnum, name.lower()))
@@ -146,11 +148,11 @@ def find_columns(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Co
         places = {role: i for i, role in enumerate(_POSITIONS[: len(head)])}
         return Columns(places).with_note(f"{path}: no header; columns taken as {','.join(places)}")
     missing = [role for role in ("video", "start", "end") if role not in found.places]
-    options = ", ".join(f"--{role}-column" for role in missing)
+    options = ", ".join(f"--{role}-column NAME" for role in missing)
     raise AnnotationError(
         f"{path}: columns for 'video', 'start' and 'end' are needed; not found: "
-        f"{', '.join(map(repr, missing))}; there are: {_names(head)}. Rename them, or name them: "
-        f"{options}"
+        f"{', '.join(map(repr, missing))}; there are: {_names(head)}. Rename columns, or pass "
+        f"{options}; times are seconds or clocks"
     )
 
 

@@ -3,7 +3,7 @@
 `video,start,end,label` and, where there are any, `subset,duration,fps,frames` (of the video, not
 of the segment); what was scored is written with a column `score`. A row without start and end
 mentions a video that has no instances, or only says its duration. Separated by commas, semicolons
-(then with decimal commas too) or tabs. `columns` finds what each column means.
+(then with decimal commas too), tabs or bars. `columns` finds what each column means.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class _Table:
         except (OSError, UnicodeDecodeError) as error:
             raise AnnotationError(f"{path}: cannot be read as UTF-8 text: {error}") from error
         top = next((line for line in self._text.splitlines() if line.strip()), "")
-        self._separator = max(",;\t", key=top.count)
+        self._separator = max(",;\t|", key=top.count)
         first = [cells for _, cells in islice(self._lines(), _PREAMBLE)]
         if not first:
             raise AnnotationError(f"{path}: empty; a row per segment is needed")
