@@ -147,6 +147,7 @@ def test_bad_lines_of_text_files_are_named(tmp_path: Path) -> None:
         pytest.param("video-id,t-start,t-end,label\na,1,2.5,x\na,3,4,y\n", id="activitynet-names"),
         pytest.param("label,End,Start,Video ID\nx,2.5,1,a\n\ny,4,3,a\n", id="any-order"),
         pytest.param("video;start;end;label\r\na;1;2,5;x\r\na;3;4;y\r\n", id="decimal-comma"),
+        pytest.param("video|start|end|label\na|1|2.5|x\na|3|4|y\n", id="bars"),
         pytest.param("video\tbegin time\tend time\tclass\na\t1\t2.5\tx\na\t3\t4\ty\n", id="tabs"),
         pytest.param("\ufeffvideo,start,end,label\na,0:01,0:00:02.5,x\na,3,4,y\n", id="clock"),
         pytest.param("a,1,2.5,x\na,3,4,y\n", id="no-header"),

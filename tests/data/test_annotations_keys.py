@@ -90,6 +90,20 @@ def test_times_that_are_none_are_problems(segment: list[Any], tmp_path: Path) ->
     assert [p.video for p in found.problems] == ["a"]
 
 
+def test_start_and_end_for_a_segment(tmp_path: Path) -> None:
+    annotation = {"start_time": "0:01", "end_time": 2, "label": "Jump"}
+    found = read_video(tmp_path, annotations=[annotation, {**annotation, **JUMP}])
+    assert instances(found) == [(1.0, 2.0, "Jump"), (0.5, 2.0, "Jump")]
+    note = "taken from other keys: segment from 'start_time' and 'end_time' (1)"
+    assert notes(found) == [note]
+
+
+@pytest.mark.parametrize("label", [["Jump", "Run"], {"id": 3}], ids=str)
+def test_labels_that_are_no_text_are_problems(label: object, tmp_path: Path) -> None:
+    found = read_video(tmp_path, annotations=[{**JUMP, "label": label}])
+    assert "is not text or a number" in found.problems[0].problem
+
+
 # ---------------------------------------------------------------- videos
 
 

@@ -234,6 +234,13 @@ def test_boris_aggregated_events(tmp_path: Path) -> None:
     ]
 
 
+def test_boris_observations_of_several_files(tmp_path: Path) -> None:
+    head = "Observation id\tMedia file\tBehavior\tStart (s)\tStop (s)\n"
+    found = read(tmp_path, f"{head}o\ta.mp4\tx\t1\t2\no\tb.mp4\tx\t11\t12\np\tc.mp4\tx\t1\t2\n")
+    (note,) = (note for note in notes(found) if "BORIS" in note)
+    assert note.startswith("1 observation of several media files (o): BORIS counts their times")
+
+
 @pytest.mark.parametrize("state", ["Status", "Behavior type"])
 def test_boris_tabular_events(state: str, tmp_path: Path) -> None:
     rows = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from actspan import Dataset
 from actspan.data.annotations import canonical_id, read_annotations
 from actspan.data.filenames import FileNames, file_stem
+from actspan.data.store.shards import Places
+from actspan.video.sources import find_videos
 from tests.data.annotation_files import write_thumos
 
 
@@ -98,3 +101,32 @@ def test_features_named_after_video_files_are_found(tmp_path: Path) -> None:
     (tmp_path / "annotations.json").write_text(json.dumps(document))
     dataset = Dataset.load(tmp_path)
     assert list(dataset.entries) == list(dataset.videos.ids) == ["clip"]
+
+
+class Shard:
+    """Ids as a store has them that was packed when ids kept their suffix."""
+
+    name = "00000.arrow"
+
+    def __len__(self) -> int:
+        return 2
+
+    def ids(self) -> Iterator[str]:
+        return map(self.id, range(2))
+
+    def id(self, row: int) -> str:
+        return ("clip.mp4", "other")[row]
+
+
+def test_stores_that_have_ids_with_suffix_fit(tmp_path: Path) -> None:
+    places = Places([Shard()], tmp_path)  # type: ignore[list-item]
+    assert list(places) == ["clip", "other"]
+    assert [places[name].id for name in places] == ["clip", "other"]
+
+
+def test_videos_of_a_dataset_fit_ids_with_suffix(tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "clip.mp4").touch()
+    (tmp_path / "annotations.csv").write_text("filename,start,end\nclip.mp4,1,2\n")
+    found = find_videos([str(tmp_path)])
+    assert (list(found.paths), found.problems) == (["clip"], ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -78,8 +79,8 @@ class Columns:
         Roles whose columns were named by the user; their content is not questioned.
     verdict : int, optional
         A column of 1 and -1, where -1 marks a clip that is not of the class (HACS Clips).
-    kind : int, optional
-        A column that says POINT of events without a length (BORIS).
+    kind, session : int, optional
+        Of BORIS: a column that says POINT of events without a length, and that of observations.
     notes : tuple of str
         Lines about what was assumed.
     noted : frozenset of int
@@ -92,6 +93,7 @@ class Columns:
     told: frozenset[str] = frozenset()
     verdict: int | None = None
     kind: int | None = None
+    session: int | None = None
     notes: tuple[str, ...] = ()
     noted: frozenset[int] = frozenset()
 
@@ -114,6 +116,7 @@ class Columns:
         return [name for i, name in enumerate(self.head) if name and i not in used]
 
 
+@lru_cache(1000)
 def plain(name: str) -> str:
     """Return a name in small letters, without signs between words."""
     return "".join(filter(str.isalnum, name.lower()))
@@ -145,11 +148,11 @@ def find_columns(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Co
         places = {role: i for i, role in enumerate(_POSITIONS[: len(head)])}
         return Columns(places).with_note(f"{path}: no header; columns taken as {','.join(places)}")
     missing = [role for role in ("video", "start", "end") if role not in found.places]
-    options = ", ".join(f"--{role}-column" for role in missing)
+    options = ", ".join(f"--{role}-column NAME" for role in missing)
     raise AnnotationError(
         f"{path}: columns for 'video', 'start' and 'end' are needed; not found: "
-        f"{', '.join(map(repr, missing))}; there are: {_names(head)}. Rename them, or name them: "
-        f"{options}"
+        f"{', '.join(map(repr, missing))}; there are: {_names(head)}. Rename columns, or pass "
+        f"{options}; times are seconds or clocks"
     )
 
 
@@ -177,8 +180,10 @@ def by_name(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Columns
     labels = tuple(i for i in dict.fromkeys(candidates) if i not in others)
     if labels and "label" not in places:
         places["label"] = labels[0]
-    kind = names.index("behaviortype") if "behaviortype" in names else None
-    return Columns(places, tuple(head), labels, frozenset(told), kind=kind)
+    kind, session = (
+        names.index(name) if name in names else None for name in ("behaviortype", "observationid")
+    )
+    return Columns(places, tuple(head), labels, frozenset(told), kind=kind, session=session)
 
 
 def _told_place(path: Path, head: Sequence[str], name: str) -> int:

@@ -203,6 +203,6 @@ def _durations_missing(videos: Sequence[Video], path: Path) -> Iterator[Problem]
     without = [v.id for v in videos if math.isnan(v.duration)]
     if without:
         names = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
-        remedy = "give --durations, unless features are to tell how long the videos are"
+        remedy = "pass --durations, unless features give the length of the videos"
         what = f"{counted(len(without), 'video')} without duration ({names})"
         yield Problem("", str(path), what, remedy, Loss.NOTHING)

@@ -39,7 +39,9 @@ _TELLING = {"subset", "split", "partition", "fold", "duration", "fps", "rate", "
             "class", "action", "segment", "time", "start", "end"}  # fmt: skip
 _WORDS = re.compile("[A-Z]?[a-z]+")
 # what repeats the segment or the label of an annotation in other units
+_TIMES = ("start", "end")
 _REPETITIONS = {"segment", "segmentframe", "segmentframes", "id", *LABEL_NUMBERS}
+_REPETITIONS.update(*(KNOWN[role] for role in _TIMES))
 
 
 class EntryReader:
@@ -141,26 +143,38 @@ class EntryReader:
             label = annotation.get("label")
             if len(annotation) > 2 or not isinstance(label, str) or label.isdecimal():
                 label = self._label_of(annotation)
-            start, end = _times(annotation["segment"])
+            times = annotation if "segment" in annotation else self._with_segment(annotation)
+            start, end = _times(times["segment"])
             yield start, end, label
+
+    def _with_segment(self, annotation: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an annotation with the segment that its start and end say."""
+        by_name = {plain(key): key for key in annotation}
+        keys = [next((by_name[n] for n in KNOWN[r] if n in by_name), None) for r in _TIMES]
+        if None in keys:
+            raise KeyError("segment")
+        self._taken[f"segment from {' and '.join(map(repr, keys))}"] += 1
+        return {"segment": [annotation[key] for key in keys if key is not None]}
 
     def _label_of(self, annotation: Mapping[str, Any]) -> str:
         """Return the name of the class, else its number; count the other keys."""
         key = _label_key(annotation)
-        label = "" if key is None else str(annotation[key])
+        value = "" if key is None else annotation[key]
+        if isinstance(value, (list, dict)):
+            raise TypeError(f"label {value!r} is not text or a number")
         if key is None and annotation.get("label") is None:
             self._unlabelled += 1
         elif key not in (None, "label"):
             self._taken[f"label from {key!r}"] += 1
         for other in annotation:
-            if other not in (key, "label") and _plain(other) not in _REPETITIONS:
+            if other not in (key, "label") and plain(other) not in _REPETITIONS:
                 self._ignored.add("keys of annotations", other)
-        return label
+        return str(value)
 
 
 def _label_key(annotation: Mapping[str, Any]) -> str | None:
     """Return the key of the label: the first that holds words, else the first that holds any."""
-    by_name = {_plain(key): key for key in annotation}
+    by_name = {plain(key): key for key in annotation}
     names = ("label", *KNOWN["label"], *LABEL_NUMBERS)
     keys = [by_name[name] for name in names if name in by_name]
     filled = [key for key in keys if annotation[key] not in (None, "")]
@@ -214,8 +228,3 @@ def _is_telling(key: str) -> bool:
 @lru_cache(1000)
 def _field_of(key: str) -> str | None:
     return _FIELD_OF.get(plain(key))
-
-
-@lru_cache(1000)
-def _plain(key: str) -> str:
-    return plain(key)

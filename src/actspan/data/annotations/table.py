@@ -3,7 +3,7 @@
 `video,start,end,label` and, where there are any, `subset,duration,fps,frames` (of the video, not
 of the segment); what was scored is written with a column `score`. A row without start and end
 mentions a video that has no instances, or only says its duration. Separated by commas, semicolons
-(then with decimal commas too) or tabs. `columns` finds what each column means.
+(then with decimal commas too), tabs or bars. `columns` finds what each column means.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from actspan.errors import AnnotationError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.types import Video
-from actspan.wording import counted
+from actspan.wording import counted, named
 
 _WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames", "score")
 _IF_KNOWN = {"fps", "frames", "score"}
@@ -78,7 +78,7 @@ class _Table:
         except (OSError, UnicodeDecodeError) as error:
             raise AnnotationError(f"{path}: cannot be read as UTF-8 text: {error}") from error
         top = next((line for line in self._text.splitlines() if line.strip()), "")
-        self._separator = max(",;\t", key=top.count)
+        self._separator = max(",;\t|", key=top.count)
         first = [cells for _, cells in islice(self._lines(), _PREAMBLE)]
         if not first:
             raise AnnotationError(f"{path}: empty; a row per segment is needed")
@@ -123,6 +123,7 @@ class _Reader:
         self._short = _Places("fewer cells than the header, so the last are taken as empty")
         self._long = _Places("cells in columns without a name, which were ignored")
         self._negative = 0
+        self._sessions: dict[str, set[str]] = {}
 
     def read(self, place: str, cells: Sequence[str]) -> None:
         """Take a row; one that cannot be used becomes a problem."""
@@ -130,6 +131,8 @@ class _Reader:
             self._check_width(place, cells)
         row = {role: cells[i] for role, i in self._columns.places.items() if i < len(cells)}
         video = row.get("video", "")
+        if self._columns.session is not None and self._columns.session < len(cells):
+            self._sessions.setdefault(cells[self._columns.session], set()).add(video)
         if self._is_left_out(cells, row.get("label", "")):
             return
         try:
@@ -149,6 +152,13 @@ class _Reader:
                 f"{self._path}: the label is column {label}; left out "
                 f"{counted(self._negative, 'row')} with -1 in column {verdict}, which marks clips "
                 "that are not of the class (HACS Clips)"
+            )
+        several = [name for name, videos in self._sessions.items() if len(videos) > 1]
+        if several:
+            notes.append(
+                f"{self._path}: {counted(len(several), 'observation')} of several media files "
+                f"({named(several)}): BORIS counts their times from the start of the first file; "
+                "check them"
             )
         notes += [line for places in (self._short, self._long) for line in places.notes(self._path)]
         return (*notes, *self._ignored.notes(self._path))
