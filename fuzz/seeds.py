@@ -29,7 +29,14 @@ from actspan.staged.table import Item, TableWriter
 from actspan.types import BoundaryScores, Proposals, Video
 from actspan.video.projection import Projection
 from fuzz.targets import PLAN, TARGETS, encode_frames
-from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
+from tests.data.annotation_files import (
+    boris_project,
+    task,
+    timeline_region,
+    via_project,
+    write_elan,
+    write_label_studio,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 Write = Callable[[Path], object]
@@ -75,6 +82,21 @@ def _label_studio(path: Path) -> None:
 def _label_studio_min(path: Path) -> None:
     region = {"start": 1.5, "end": 2.5, "labels": ["jump"], "original_length": 9}
     write_label_studio(path, [{"audio": "a.wav", "id": 1, "label": [region]}])
+
+
+def _label_studio_box(path: Path) -> None:
+    keyframes = [{"frame": 1, "enabled": True, "time": 0.0}, {"frame": 26, "enabled": False}]
+    value = {"framesCount": 50, "duration": 2.0, "labels": ["Person"], "sequence": keyframes}
+    write_label_studio(path, [task("a.mp4", {"type": "videorectangle", "value": value})])
+
+
+def _via(path: Path) -> None:
+    path.write_text(json.dumps(via_project([{"z": [1, 2.5], "xy": [], "av": {"1": "0"}}])))
+
+
+def _boris(path: Path) -> None:
+    events = [[1.5, "ann", "dig", "", ""], [2.0, "", "bark", "", ""], [2.5, "ann", "dig", "", ""]]
+    path.write_text(json.dumps(boris_project(events)))
 
 
 def _text(content: str) -> Write:
@@ -273,6 +295,10 @@ def _logs() -> list[Write]:
     return [_copy(p) for p in sorted(samples.rglob("*")) if p.suffix in (".txt", ".log", ".json")]
 
 
+_TEXT_GRID = (
+    '"ooTextFile"\n"TextGrid"\n0\n3\n<exists>\n2\n"IntervalTier"\n"t"\n0\n3\n2\n0\n1\n"a"\n1\n3\n""\n'
+    '"TextTier"\n"p"\n0\n3\n1\n2.5\n"click"\n'
+)
 _PICTURES = {"mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2], "size": [224, 224], "range": 1}
 _FEATURES = {"channels": 2, "stride_frames": 8.0, "fps": 25.0, "layout": "CT", "backbone": "x"}
 _JOURNAL = '{"video":"a","settings":"s","size":1,"modified":2,"rows":3,"seconds":4.5,"fps":25.0}\n'
@@ -296,11 +322,14 @@ def _infer_bytes() -> bytes:
 _WRITERS: Mapping[str, Mapping[str, Sequence[Write]]] = {
     "annotations": {
         "annotations.json": (lambda path: write_annotations(path, _videos()),),
-        "x.json": (_authors, _label_studio, _label_studio_min),
+        "x.json": (_authors, _label_studio, _label_studio_min, _label_studio_box, _via),
         "x.csv": (lambda path: write_annotations(path, _videos()),),
         "x.tsv": (_text("id\tbegin\tend\tclass\nv_a\t0:01,5\t1:02:03\tjump\n"),),
         "x.eaf": (_elan,),
         "x.vtt": (_text('WEBVTT\n\nNOTE actspan {"video": "a"}\n\n00:01.5 --> 00:02.250\njump\n'),),
+        "x.srt": (_text("1\n0:00:01,500 --> 00:00:02,250\n<i>jump</i>\n"),),
+        "x.TextGrid": (_text(_TEXT_GRID),),
+        "x.boris": (_boris,),
         "Jump_val.txt": (_text("video_validation_0000051  67.5 75.9\n"),),
     },
     "arrays": {

@@ -238,6 +238,9 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
         Reader("x.eaf", annotations),
         Reader("Jump_val.txt", annotations),
         Reader("x.vtt", annotations),
+        Reader("x.srt", annotations),
+        Reader("x.TextGrid", annotations),
+        Reader("x.boris", annotations),
     ),
     "arrays": (
         Reader("x.npy", features),

@@ -18,8 +18,10 @@ from actspan.cli import main
 from actspan.data.annotations import FORMS, read_annotations, write_annotations
 from tests.conftest import ROOT
 from tests.data.annotation_files import (
+    boris_project,
     task,
     timeline_region,
+    via_project,
     write_elan,
     write_label_studio,
     write_thumos,
@@ -135,6 +137,17 @@ def vtt() -> None:
     write_lengths(videos)
 
 
+def boris_via() -> None:
+    first, *_ = videos = set_without_annotations(Path("my-videos"))
+    write_lengths(videos)
+    spans = [(start, end) for start, end, _ in short(first)]
+    events = [[time, "", "dig", "", ""] for span in spans for time in span]
+    Path("project.boris").write_text(json.dumps(boris_project(events)))
+    segments = [{"z": span, "xy": [], "av": {"1": "0"}} for span in spans]
+    files = {"7": {"fname": f"{first.id}.mp4"}}
+    Path("via_project.json").write_text(json.dumps(via_project(segments, file=files)))
+
+
 def short(video: Video) -> list[tuple[float, float, str]]:
     return [(s, e, label) for s, e, label in video.instances() if e < 10]
 
@@ -163,6 +176,7 @@ SETS: dict[str, Callable[[], None]] = {
     "elan": elan,
     "labelstudio": labelstudio,
     "vtt": vtt,
+    "boris-via": boris_via,
     "to-tools": to_tools,
     "sensors": sensors,
 }

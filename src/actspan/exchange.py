@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from actspan.data.annotations import read_annotations, write_annotations
+from actspan.data.annotations import Annotations, read_annotations, write_annotations
 from actspan.data.annotations.convert import of_subset, with_facts
 from actspan.data.annotations.writing import FPS, UNLABELLED
 from actspan.data.detections import DETECTIONS_FILE, read_detections
@@ -110,12 +110,15 @@ class HandedOut:
         As handed out.
     problems : tuple of Problem
         What was left out, and notes.
+    assumptions : tuple of str
+        What was taken for granted or ignored, for people to read.
     """
 
     what: str
     files: tuple[Path, ...]
     videos: Videos
     problems: tuple[Problem, ...]
+    assumptions: tuple[str, ...] = ()
 
 
 def hand_out(request: Handout) -> HandedOut:
@@ -132,10 +135,14 @@ def hand_out(request: Handout) -> HandedOut:
         file, or a file is there already.
     """
     _check(request)
-    what, videos, problems = _read(request)
-    known = request.known or _recorded(request.source)
-    if known is not None:
-        videos = with_facts(videos, read_annotations(known).videos)
+    what, found = _read(request)
+    videos, problems, notes = found.videos, list(found.problems), found.assumptions
+    where = request.known or _recorded(request.source)
+    if where is not None:
+        known = read_annotations(where)
+        videos = with_facts(videos, known.videos)
+        problems += known.problems if where == request.known else ()
+        notes += known.assumptions
     videos = of_subset(videos, request.subset, request.source)
     links = _links(request, videos)
     problems += [*faulty_segments(videos, request.source), *_without_video(videos, links, request)]
@@ -157,7 +164,7 @@ def hand_out(request: Handout) -> HandedOut:
         fps=request.fps,
         overwrite=request.overwrite,
     )
-    return HandedOut(what, files, left, tuple(problems))
+    return HandedOut(what, files, left, tuple(problems), notes)
 
 
 def _check(request: Handout) -> None:
@@ -168,19 +175,20 @@ def _check(request: Handout) -> None:
     )
 
 
-def _read(request: Handout) -> tuple[str, Videos, list[Problem]]:
-    """What the source holds, and what is wrong with it."""
+def _read(request: Handout) -> tuple[str, Annotations]:
+    """Return the name of what the source holds, and its videos."""
     source = _result_of(request.source)
     if source is None:
         if request.chosen != Chosen():
             raise ConfigError(f"{request.source}: annotations have no scores to choose by")
-        found = read_annotations(request.source)
-        return "annotations", found.videos, list(found.problems)
+        return "annotations", read_annotations(request.source)
     if b'"label"' in result_bytes(source):
         labelled = read_detections(source).items()
-        return "detections", Videos(_scored(v, d.segments, d.labels) for v, d in labelled), []
+        videos = Videos(_scored(v, d.segments, d.labels) for v, d in labelled)
+        return "detections", Annotations(source, "detections", videos)
     plain = read_result(source).items()
-    return "proposals", Videos(_scored(v, p, [request.label] * len(p)) for v, p in plain), []
+    videos = Videos(_scored(v, p, [request.label] * len(p)) for v, p in plain)
+    return "proposals", Annotations(source, "proposals", videos)
 
 
 def _result_of(path: Path) -> Path | None:

@@ -85,7 +85,7 @@ class TestSides:
         [
             pytest.param("nowhere.json", "nowhere.json: cannot be read", id="missing"),
             pytest.param("a=nowhere.json", "^nowhere.json: cannot be read", id="named"),
-            pytest.param(str(HERE / "guide" / "report.md"), "not a log that is known", id="text"),
+            pytest.param(str(HERE / "guide" / "report.md"), "not a log of a known tool", id="text"),
             pytest.param(str(GUIDE), "both measure pem, batch 1: compare them as two", id="twice"),
         ],
     )
@@ -94,7 +94,7 @@ class TestSides:
             read_sides([source])
 
     def test_a_folder_without_logs(self, tmp_path: Path) -> None:
-        with pytest.raises(BenchError, match="no log that is known in this folder"):
+        with pytest.raises(BenchError, match="no log of a known tool in this folder"):
             read_sides([str(tmp_path)])
 
 

@@ -51,6 +51,28 @@ def rates(log: Log) -> dict[tuple[str, str], tuple[float | None, float | None]]:
         pytest.param(
             "benchmark_app.txt", "benchmark_app", "network", 4, 27594.7, 0.13835, id="benchmark-app"
         ),
+        pytest.param("ais_infer_bs4.txt", "ais_bench", "network", 4, 2500, 1.6, id="ais-infer"),
+        pytest.param(
+            "PureInfer_perf_of_tem_bs4_in_device_0.txt",
+            "NPU benchmark, pure inference",
+            "tem",
+            4,
+            640.5,
+            None,
+            id="pure-infer",
+        ),
+        pytest.param(
+            "benchmark_app_2021.txt", "benchmark_app", "tem", 1, 400, None, id="benchmark-app-2021"
+        ),
+        pytest.param(
+            "benchmark_app_2022_1.txt",
+            "benchmark_app",
+            "pem",
+            2,
+            500,
+            2.4,
+            id="benchmark-app-2022.1",
+        ),
         pytest.param(
             "perf_test_tem_bs1.txt",
             "onnxruntime_perf_test",
@@ -151,6 +173,36 @@ def test_ais_bench_that_contradicts_itself(tmp_path: Path) -> None:
     assert "but 1000 x 4 / 3.5538 is 1125.56" in read_log(file).notes[0]
 
 
+@pytest.mark.parametrize("line", ["ave_throughputRate = {}", "[INFO] ave_throughputRate: {}"])
+def test_both_spellings_of_pure_inference(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "run.txt"
+    end = "samples/s, ave_latency" + (" = 4ms" if "=" in line else ": 4ms")
+    file.write_text(line.format(250) + end + "\n")
+    log = read_log(file)
+    assert rates(log) == {("network", "interface"): (250, None)}
+    assert "call it ..._bs<b>" in log.notes[0]
+    file.write_text(
+        "result saved in ./PureInfer_perf_of_x_bs10_in_device_0.txt\n" + file.read_text()
+    )
+    assert rates(read_log(file))["network", "interface"] == (250, 25)
+
+
+def test_a_rounded_mean_of_ais_infer_does_not_hide_the_batch_size(tmp_path: Path) -> None:
+    text = (SAMPLES / "ais_infer_bs4.txt").read_text().replace("mean = 1.6", "mean = 1.63")
+    for name, batch in {"net_bs4.txt": 4, "net.txt": None, "net_bs8.txt": None}.items():
+        (tmp_path / name).write_text(text)
+        assert read_log(tmp_path / name).stages[0].batch == batch
+
+
+def test_a_report_without_its_steps_is_known_by_its_throughput(tmp_path: Path) -> None:
+    file = tmp_path / "tem_bs1.txt"
+    file.write_text("Count:      200 iterations\nLatency:    4.00 ms\nThroughput: 250.00 FPS\n")
+    (stage,) = read_log(file).stages
+    assert stage.samples_per_second == 250
+    assert stage.seconds is not None
+    assert (stage.seconds.median, stage.seconds.repeats) == (0.004, 200)
+
+
 def test_utf16_of_powershell(tmp_path: Path) -> None:
     file = tmp_path / "tem_bs1.txt"
     file.write_text((GUIDE / "t4/tem_bs1.txt").read_text(), encoding="utf-16")
@@ -179,11 +231,13 @@ T4_LINES = (GUIDE / "t4/tem_bs1.txt").read_text().splitlines()
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("hello\n", "not a log that is known; known are: actspan bench", id="unknown"),
-        pytest.param("", "not a log that is known", id="empty"),
+        pytest.param(
+            "hello\n", "not a log of a known tool; known are: actspan bench; NPU", id="unknown"
+        ),
+        pytest.param("", "not a log of a known tool", id="empty"),
         pytest.param(
             "\n".join(NPU_LINES[:3]),
-            r"line 3: '\[inference\] throughputRate: <number>, Interface .* is the log cut off\?",
+            r"line 3: '\[inference\] throughputRate: <number>, Interface .* the log is cut off",
             id="npu-cut",
         ),
         pytest.param(
@@ -232,6 +286,26 @@ T4_LINES = (GUIDE / "t4/tem_bs1.txt").read_text().splitlines()
             "[INFO] NPU_compute_time (ms): min = 2.4\n",
             "line 1: 'throughput 1000.batchsize.* cut off",
             id="ais-cut",
+        ),
+        pytest.param(
+            "[INFO] throughput (1000*batchsize/NPU_compute_time): 2000.0\n",
+            r"line 1: 'NPU_compute_time \(ms\): .* was expected",
+            id="ais-infer-cut",
+        ),
+        pytest.param(
+            "-----------------PureInfer Performance Summary------------------\n",
+            "line 1: 'ave_throughputRate = <number>samples/s, .* was expected",
+            id="pure-infer-cut",
+        ),
+        pytest.param(
+            "ave_throughputRate = 5samples/s, ave_latency = 2",
+            "line 1: expected 'ave_throughputRate = <number>samples/s",
+            id="pure-infer-cut-in-a-line",
+        ),
+        pytest.param(
+            "ave_throughputRate = 5samples/s, ave_latency = 2ms\n" * 2,
+            "line 2: a second ave_throughputRate",
+            id="pure-infer-twice",
         ),
         pytest.param(
             '{"NPU_compute_time": {"min": 1}, "throughput": 3}',

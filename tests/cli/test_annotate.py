@@ -44,7 +44,7 @@ def test_thumos14_with_the_names_that_training_uses(thumos: Path, tmp_path: Path
         thumos, target, "--rename-subset", "validation=training", "--rename-subset",
         "test=validation", "--durations", tmp_path / "lengths.csv",
     )  # fmt: skip
-    assert "thumos14: 2 videos, 3 instances, 1 labels, 1 ambiguous stretches" in done.stdout
+    assert "thumos14: 2 videos, 3 instances, 1 label, 1 ambiguous segment" in done.stdout
     assert "subsets: validation 1, training 1" in done.stdout
     by_subset = {v.subset: v for v in read_annotations(target).videos}
     assert by_subset["training"].duration == 60
@@ -69,7 +69,7 @@ def test_subsets_may_be_chosen(thumos: Path, tmp_path: Path) -> None:
     assert len(read_annotations(tmp_path / "test.json").videos) == 1
     done = convert(thumos, tmp_path / "x.json", "--subset", "training")
     assert done.exit_code == 1
-    assert "no video in subset 'training'; there are: 'test', 'validation'" in done.stderr
+    assert "no video in subset 'training'; there are: 'testing', 'validation'" in done.stderr
     (tmp_path / "a.csv").write_text("a,1,2,x\n")
     good(tmp_path / "a.csv", tmp_path / "a.json", "--rename-subset", "=training")
     assert read_annotations(tmp_path / "a.json").videos[0].subset == "training"
@@ -230,3 +230,69 @@ def test_forms_with_times_of_their_own_take_no_unit(tmp_path: Path) -> None:
     done = convert(tmp_path / "a.vtt", tmp_path / "out.json", "--times", "frames", "--fps", "25")
     assert done.exit_code == 1
     assert "vtt says itself what its times are" in done.stderr
+
+
+def test_columns_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("who,begin,end,what\na,1,2,jump\n")
+    done = convert(tmp_path / "a.csv", tmp_path / "a.json")
+    assert done.exit_code == 1
+    assert "not found: 'video'; there are: 'who', 'begin', 'end', 'what'" in done.stderr
+    assert "--video-column" in done.stderr
+    good(tmp_path / "a.csv", tmp_path / "a.json", "--video-column", "who", "--label-column", "what")
+    (video,) = read_annotations(tmp_path / "a.json").videos
+    assert list(video.instances()) == [(1.0, 2.0, "jump")]
+
+
+def test_instances_without_a_label_are_counted_and_are_no_label(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("video,start,end,label\na,1,2,jump\na,3,4,\n")
+    done = good(tmp_path / "a.csv", tmp_path / "a.json")
+    assert "csv: 1 video, 2 instances, 1 label, 1 without a label" in done.stdout
+    answer = json.loads(good(tmp_path / "a.csv", tmp_path / "b.json", "--json").stdout)
+    assert (answer["labels"], answer["unlabelled"]) == ({"jump": 1}, 1)
+
+
+def test_what_is_ignored_is_a_note(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("video,start,end,label,colour\na,1,2,jump,red\n")
+    (tmp_path / "d.csv").write_text("video,duration,weight\na,9,3\nb,x,3\n")
+    done = good(
+        tmp_path / "a.csv", tmp_path / "a.json", "--durations", tmp_path / "d.csv",
+        "--on-error", "skip",
+    )  # fmt: skip
+    assert f"note: {tmp_path / 'a.csv'}: ignored columns: colour" in done.stderr
+    assert f"note: {tmp_path / 'd.csv'}: ignored columns: weight" in done.stderr
+    assert "went on without 1 of the above" in done.stderr  # the row of video b
+
+
+def test_durations_of_other_videos_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("a1,1,2,x\n")
+    (tmp_path / "d.csv").write_text("video,duration\nvideo_a1,9\n")
+    done = convert(tmp_path / "a.csv", tmp_path / "a.json", "--durations", tmp_path / "d.csv")
+    assert done.exit_code == 1
+    assert "ids there: 'video_a1'; here: 'a1'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(
+            ["--rename-subset", "validaton=training"],
+            "no video in subset 'validaton' (did you mean 'validation'?); there are: 'testing', ",
+            id="rename",
+        ),
+        pytest.param(["--subset", "Testin"], "(did you mean 'testing'?)", id="subset"),
+    ],
+)
+def test_the_nearest_subset_is_suggested(
+    options: list[str], message: str, thumos: Path, tmp_path: Path
+) -> None:
+    done = convert(thumos, tmp_path / "a.json", *options)
+    assert done.exit_code == 1
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation"])
+def test_a_subset_has_many_names(name: str, thumos: Path, tmp_path: Path) -> None:
+    good(thumos, tmp_path / "a.json", "--subset", name)
+    good(thumos, tmp_path / "b.json", "--rename-subset", f"{name}=train", "--subset", "training")
+    (video,) = read_annotations(tmp_path / "b.json").videos
+    assert (video.id, video.subset) == ("video_validation_0000051", "training")

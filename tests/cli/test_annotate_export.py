@@ -122,6 +122,7 @@ def test_predictions_for_label_studio(result: Path, tmp_path: Path) -> None:
         "instances": 2,
         "files": [str(tasks), str(tmp_path / "tasks.xml")],
         "problems": [],
+        "assumptions": [],
     }
     clip, other = json.loads(tasks.read_text())
     assert clip["data"]["video"] == "/data/local-files/?d=my videos/clip.mp4"
@@ -248,3 +249,10 @@ def test_every_option_says_what_it_does() -> None:
     assert "actspan annotate export" in help_text.partition("Example:")[2]
     options = [p for p in annotate.export.params if isinstance(p, click.Option)]
     assert all(option.help for option in options)
+
+
+def test_what_is_ignored_is_a_note(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("video,start,end,label,colour\na.mp4,1,2,jump,red\n")
+    done = good(tmp_path / "a.csv", tmp_path / "out", "--to", "vtt")
+    assert f"note: {tmp_path / 'a.csv'}: ignored columns: colour" in done.stderr
+    assert "ids are file names: dropped the suffix .mp4 from 1" in done.stderr

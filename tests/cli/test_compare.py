@@ -121,5 +121,7 @@ def test_an_unknown_log_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "x.txt").write_text("hello")
     done = actspan(str(tmp_path / "x.txt"))
     assert done.exit_code == 1
-    assert "x.txt: not a log that is known; known are: actspan bench, NPU benchmark" in done.stderr
+    assert (
+        "x.txt: not a log of a known tool; known are: actspan bench; NPU benchmark" in done.stderr
+    )
     assert "Traceback" not in done.output

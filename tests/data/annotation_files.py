@@ -79,3 +79,44 @@ def task(media: str, *regions: dict[str, Any], key: str = "video", **data: Any) 
 def write_label_studio(file: Path, tasks: Any) -> Path:
     file.write_text(json.dumps(tasks))
     return file
+
+
+def boris_project(events: Sequence[Sequence[Any]], **observation: Any) -> dict[str, Any]:
+    """A project of BORIS with one observation of `clip.mp4`; `dig` is a state, `bark` a point."""
+    media = {"length": {"d/clip.mp4": 60.0}, "fps": {"d/clip.mp4": 25.0}}
+    return {
+        "project_format_version": "7.0",
+        "behaviors_conf": {
+            "0": {"code": "dig", "type": "State event"},
+            "1": {"code": "rest", "type": "State event with coding map"},
+            "2": {"code": "bark", "type": "Point event"},
+        },
+        "observations": {
+            "first": {
+                "type": "MEDIA",
+                "file": {"1": ["d/clip.mp4"], "2": []},
+                "time offset": 0.0,
+                "media_info": media,
+                "events": events,
+                **observation,
+            }
+        },
+    }
+
+
+def via_project(metadata: Sequence[dict[str, Any]], **parts: Any) -> dict[str, Any]:
+    """A project of VGG Image Annotator 3 with one video, `clip.mp4`, as view 1."""
+    segments = {"anchor_id": "FILE1_Z2_XY0", "desc": "", "default_option_id": ""}
+    return {
+        "project": {"pname": "made up", "vid_list": ["1"]},
+        "config": {},
+        "attribute": {
+            "1": {"aname": "action", "type": 4, "options": {"0": "jump", "1": "run"}, **segments},
+            "2": {"aname": "box", "anchor_id": "FILE1_Z1_XY1", "type": 1, "options": {}},
+            "3": {"aname": "who", "type": 1, "options": {}, **segments},
+        },
+        "file": {"7": {"fid": "7", "fname": "clip.mp4", "type": 4, "loc": 1, "src": ""}},
+        "view": {"1": {"fid_list": ["7"]}},
+        "metadata": {f"1_{i}": {"vid": "1", "flg": 0, **m} for i, m in enumerate(metadata)},
+        **parts,
+    }

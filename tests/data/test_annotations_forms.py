@@ -46,7 +46,7 @@ def test_thumos14_in_activitynets_form(tmp_path: Path) -> None:
     database = {"video_test_0000004": entry, "b": {**entry, "subset": "Validation"}}
     file = write(tmp_path / "thumos14.json", json.dumps({"version": "T", "database": database}))
     found = read_annotations(file)
-    assert table(found)[0] == ("video_test_0000004", "test", [(1.0, 2.0, "Diving")])
+    assert table(found)[0] == ("video_test_0000004", "testing", [(1.0, 2.0, "Diving")])
     np.testing.assert_array_equal(found.videos[0].ignored, [[5.0, 6.5]])
     assert found.videos[1].subset == "validation"
 
@@ -113,12 +113,13 @@ def test_thumos14_text_files(tmp_path: Path) -> None:
     found = read_annotations(folder.parent)  # the folder of the zip, as unpacked
     assert found.form == "thumos14"
     assert not found.problems
+    assert found.assumptions == (f"{folder.parent}: ignored files: detclasslist.txt",)
     diving = [(67.5, 75.9, "CliffDiving"), (67.5, 75.9, "Diving"), (80.0, 90.0, "Diving")]
     videos = {name: (subset, instances) for name, subset, instances in table(found)}
     assert videos == {
         "video_validation_0000051": ("validation", diving),
-        "video_test_0000001": ("test", [(3.0, 4.0, "Diving")]),
-        "video_test_0001292": ("test", []),
+        "video_test_0000001": ("testing", [(3.0, 4.0, "Diving")]),
+        "video_test_0001292": ("testing", []),
     }
     ignored = {v.id: v.ignored.tolist() for v in found.videos if len(v.ignored)}
     assert ignored == {
@@ -146,6 +147,7 @@ def test_bad_lines_of_text_files_are_named(tmp_path: Path) -> None:
         pytest.param("video-id,t-start,t-end,label\na,1,2.5,x\na,3,4,y\n", id="activitynet-names"),
         pytest.param("label,End,Start,Video ID\nx,2.5,1,a\n\ny,4,3,a\n", id="any-order"),
         pytest.param("video;start;end;label\r\na;1;2,5;x\r\na;3;4;y\r\n", id="decimal-comma"),
+        pytest.param("video|start|end|label\na|1|2.5|x\na|3|4|y\n", id="bars"),
         pytest.param("video\tbegin time\tend time\tclass\na\t1\t2.5\tx\na\t3\t4\ty\n", id="tabs"),
         pytest.param("\ufeffvideo,start,end,label\na,0:01,0:00:02.5,x\na,3,4,y\n", id="clock"),
         pytest.param("a,1,2.5,x\na,3,4,y\n", id="no-header"),
@@ -259,9 +261,13 @@ def test_elan_annotations_without_times_are_findings(tmp_path: Path) -> None:
     write(file, text.replace("</TIER>", f"</TIER><TIER TIER_ID='kind'>{reference}</TIER>"))
     found = read_annotations(file)
     assert table(found) == [("x", "", [(1.0, 2.0, "a")])]
-    assert "align it in ELAN" in found.problems[0].problem
-    assert "ends before it starts" in found.problems[1].problem
-    assert "passed over 1 annotation without times of their own" in found.assumptions[0]
+    backwards, unaligned = found.problems
+    assert "ends before it starts" in backwards.problem
+    assert unaligned.problem == "annotations of tier 't' without times"
+    assert "--tier" in unaligned.remedy
+    assert found.assumptions == (
+        f"{file}: ignored annotations that refer to others, by tier: kind",
+    )
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>\n'
@@ -394,11 +400,11 @@ def test_label_studio_regions_that_cannot_be_used(tmp_path: Path) -> None:
         {"data": {"video": "c.mp4"}, "annotations": [5]},
     ]
     found = read_annotations(write_label_studio(tmp_path / "x.json", tasks), fps=10)
-    assert [p.video for p in found.problems] == ["a", "a", "a", "b", "", "a", "c"]
+    assert [p.video for p in found.problems] == ["b", "", "a", "c", "a", "a", "a"]
     expected = [
-        "'2022-12-26' is not a number", "ends before it starts", "no 'end'",
         "not a positive number", "nothing names its video", "in an earlier task too",
-        "not a list of objects",
+        "not a list of objects", "'2022-12-26' is not a number", "no 'end'",
+        "ends before it starts",
     ]  # fmt: skip
     assert all(e in p.problem for e, p in zip(expected, found.problems, strict=True))
 

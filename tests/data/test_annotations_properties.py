@@ -16,7 +16,14 @@ from hypothesis import strategies as st
 from actspan import Video
 from actspan.data.annotations import FORMS, read_annotations, write_annotations
 from actspan.errors import ActSpanError, AnnotationError
-from tests.data.annotation_files import task, timeline_region, write_elan, write_thumos
+from tests.data.annotation_files import (
+    boris_project,
+    task,
+    timeline_region,
+    via_project,
+    write_elan,
+    write_thumos,
+)
 
 # text as a cell of a table keeps it: no half surrogates or control characters, trimmed
 _words = st.text(
@@ -42,7 +49,7 @@ def video_of(draw: st.DrawFn, name: str) -> Video:
     return Video(
         id=name,
         duration=draw(st.just(math.nan) | _positive),
-        subset=draw(st.sampled_from(["", "training", "validation", "test", "Fold 1"])),
+        subset=draw(st.sampled_from(["", "training", "validation", "testing", "Fold 1"])),
         segments=instances,
         labels=tuple(draw(_text.filter(lambda x: x != "Ambiguous")) for _ in instances),
         frames=draw(st.none() | st.integers(1, 10**6)),
@@ -159,7 +166,12 @@ def test_any_table_is_read_or_refused(rows: list[list[str]], separator: str) -> 
     check_bytes(".csv", b"video,start,end,label,duration\n" + text.encode("utf-8", "replace"))
 
 
-@pytest.mark.parametrize("suffix", [".json", ".csv", ".eaf", ".vtt", "_val.txt"])
+_SUFFIXES = (
+    ".json", ".boris", ".via.json", ".csv", ".eaf", ".vtt", ".srt", ".textgrid", "_val.txt"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", _SUFFIXES)
 @settings(max_examples=50)
 @given(data=st.data())
 def test_damaged_files_are_read_or_refused(suffix: str, data: st.DataObject) -> None:
@@ -170,9 +182,42 @@ def test_damaged_files_are_read_or_refused(suffix: str, data: st.DataObject) -> 
     check_bytes(suffix, bytes(content[: data.draw(st.integers(0, len(content)))]))
 
 
+_ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=3),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=3), parts),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".boris", ".via.json"])
+@given(data=st.data())
+def test_any_value_in_any_place_is_read_or_refused(suffix: str, data: st.DataObject) -> None:
+    document = json.loads(_good(suffix))
+    for _ in range(data.draw(st.integers(1, 2))):
+        place = document
+        while True:
+            keys = range(len(place)) if isinstance(place, list) else list(place)
+            key = data.draw(st.sampled_from(keys))
+            inner = place[key]
+            if not isinstance(inner, (list, dict)) or not inner or data.draw(st.booleans()):
+                place[key] = data.draw(_ANY_JSON)
+                break
+            place = inner
+    check_bytes(suffix, json.dumps(document).encode())
+
+
 def _good(suffix: str) -> bytes:
     if suffix == ".json":
         return json.dumps([task("a.mp4", timeline_region(1, 9, "x"), fps=25)]).encode()
+    if suffix == ".boris":
+        return json.dumps(boris_project([[1, "", "dig", "", ""], [2, "", "dig", "", ""]])).encode()
+    if suffix == ".via.json":
+        return json.dumps(via_project([{"z": [1, 2], "xy": [], "av": {"1": "0"}}])).encode()
+    if suffix == ".srt":
+        return b"1\n00:00:01,000 --> 00:00:02,000\na\n\n2\n00:00:03,000 --> 00:00:04,000\nb\n"
+    if suffix == ".textgrid":
+        head = b'"ooTextFile"\n"TextGrid"\n0\n3\n<exists>\n1\n'
+        return head + b'"IntervalTier"\n"t"\n0\n3\n2\n0\n1\n"a"\n1\n3\n"b"\n'
     if suffix == ".csv":
         return b"video,start,end,label,duration\na,1,2,x,9\nb,,,,8\n"
     if suffix == ".vtt":

@@ -262,6 +262,20 @@ def test_results_that_match_nothing_are_counted(
     assert list(evaluate_detection(videos, labelled).notes) == notes
 
 
+@pytest.mark.parametrize(("held", "asked"), [("val", "validation"), ("test", "Testing")])
+def test_a_subset_has_many_names(held: str, asked: str) -> None:
+    videos = [video("a", (0, 10), subset=held), video("b", (0, 10), subset="fold")]
+    for subset in (held, asked):
+        assert evaluate_recall(videos, {"a": proposals((0, 10, 1))}, subset=subset).videos == 1
+
+
+def test_results_of_file_names_fit_ids(tmp_path: Path) -> None:
+    document = {"results": {"day/a.mp4": [{"score": 0.9, "segment": [0, 10]}]}}
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    found = evaluate_recall([video("a", (0, 10))], tmp_path / "result.json")
+    assert (found.average_recall[-1], found.missing) == (1.0, ())
+
+
 def test_every_subset() -> None:
     videos = [video("a", (0, 10)), video("b", (0, 10), subset="training")]
     assert evaluate_recall(videos, {"a": proposals((0, 10, 1))}, subset=None).videos == 2

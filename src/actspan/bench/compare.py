@@ -123,7 +123,7 @@ def _notes(side: Side) -> Iterator[Note]:
     for log in side.logs:
         yield from (Note(str(log.path), text) for text in log.notes)
     for file in side.left_out:
-        yield Note(str(file), "left out: not a log that is known")
+        yield Note(str(file), "left out: not a log of a known tool")
 
 
 def slower_rows(found: Comparison, limit: float) -> list[tuple[str, Row, float]]:

@@ -106,7 +106,7 @@ def _read_side(name: str, paths: Iterable[Path]) -> Side:
         files = sorted(f for f in path.rglob("*") if f.suffix in _SUFFIXES and f.is_file())
         found = [file for file in files if is_log(file)]
         if not found:
-            raise BenchError(f"{path}: no log that is known in this folder or below")
+            raise BenchError(f"{path}: no log of a known tool in this folder or below")
         logs += [read_log(file) for file in found]
         left_out += [file for file in files if file not in found]
     return Side(name, tuple(logs), tuple(left_out))

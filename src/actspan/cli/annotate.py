@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ from actspan.cli.common import (
     reports_errors,
     say_findings,
 )
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.data.annotations.convert import Converted
@@ -23,9 +24,29 @@ if TYPE_CHECKING:
     from actspan.data.times import Times
 
 _existing = ExistingPath()
-# as in `FORMS`, which is not imported for --help; a test holds the two together
-_READ = ("activitynet", "authors", "csv", "elan", "vtt", "thumos14", "labelstudio")
+# as in `FORMS`, which is not imported for --help; a test compares the two
+_READ = (
+    "activitynet",
+    "authors",
+    "csv",
+    "elan",
+    "vtt",
+    "srt",
+    "textgrid",
+    "thumos14",
+    "labelstudio",
+    "boris",
+    "via",
+)
 _WRITTEN = ("activitynet", "csv")
+_COLUMNS = {
+    "video": "video ids or file names",
+    "label": "labels",
+    "start": "start times",
+    "end": "end times",
+    "subset": "subsets",
+    "duration": "durations of videos",
+}
 _HANDED_OUT = ("csv", "elan", "labelstudio", "vtt")
 
 
@@ -46,6 +67,15 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     if not all(sign and new for _, sign, new in pairs):
         raise click.BadParameter("OLD=NEW is needed, as in validation=training")
     return {old: new for old, _, new in pairs}
+
+
+def _column_options(function: Callable[..., None]) -> Callable[..., None]:
+    for role, what in reversed(_COLUMNS.items()):
+        option = click.option(
+            f"--{role}-column", metavar="NAME", help=f"Tables: the column of {what}."
+        )
+        function = option(function)
+    return function
 
 
 @command.command()
@@ -91,7 +121,8 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     help="Where durations are: a table (video, duration), or annotations, or a dataset folder. "
     "Subsets and frame rates are taken from there too.",
 )
-@click.option("--tier", "tiers", multiple=True, help="ELAN: only tiers that match this pattern.")
+@click.option("--tier", "tiers", multiple=True, help="ELAN, Praat: only tiers like this pattern.")
+@_column_options
 @on_error_option("Stop at problems, or leave out what is bad.")
 @click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
 @json_option
@@ -111,12 +142,14 @@ def convert(
     on_error: Literal["fail", "skip"],
     force: bool,
     as_json: bool,
+    **columns: str | None,
 ) -> None:
     """Convert annotations from SOURCE to TARGET.
 
     SOURCE is ActivityNet's JSON (HACS and THUMOS14 come in it too), the BSN authors' JSON, a CSV
-    table, ELAN's .eaf or WebVTT's .vtt or a folder of them, THUMOS14's folder of text files, or
-    Label Studio's JSON export. TARGET is ActivityNet's JSON, or a table where it ends in .csv.
+    table, ELAN's .eaf, WebVTT's .vtt, SubRip's .srt or Praat's .TextGrid or a folder of them,
+    THUMOS14's folder of text files, Label Studio's JSON export, or a project of BORIS or of VGG
+    Image Annotator 3. TARGET is ActivityNet's JSON, or a table where it ends in .csv.
     Rows and entries that cannot be used are shown together, with their places.
 
     \b
@@ -139,6 +172,7 @@ def convert(
         clip=clip,
         durations=durations,
         tiers=tiers,
+        columns={name.removesuffix("_column"): told for name, told in columns.items() if told},
         on_error=on_error,
         overwrite=force,
     )
@@ -152,11 +186,18 @@ def convert(
 
 def _print(done: Converted) -> None:
     counts = done.summary()
-    ignored = f", {counts['ignored']:,} ambiguous stretches" if counts["ignored"] else ""
-    click.echo(
-        f"{done.form}: {counts['videos']:,} videos, {counts['instances']:,} instances, "
-        f"{len(counts['labels']):,} labels{ignored}"
+    line = ", ".join(
+        (
+            counted(counts["videos"], "video"),
+            counted(counts["instances"], "instance"),
+            counted(len(counts["labels"]), "label"),
+        )
     )
+    if counts["unlabelled"]:
+        line += f", {counts['unlabelled']:,} without a label"
+    if counts["ignored"]:
+        line += f", {counted(counts['ignored'], 'ambiguous segment')}"
+    click.echo(f"{done.form}: {line}")
     subsets = (f"{name or 'none'} {count:,}" for name, count in counts["subsets"].items())
     click.echo(f"subsets: {', '.join(subsets)}")
     click.echo(f"written: {done.target}")
@@ -244,11 +285,17 @@ def export(
         overwrite=force,
     )
     done = hand_out(request)
-    say_findings(done.problems, ())
+    say_findings(done.problems, done.assumptions)
     counts = {"videos": len(done.videos), "instances": sum(len(v.segments) for v in done.videos)}
     if as_json:
         files = [str(file) for file in done.files]
-        answer = {"what": done.what, **counts, "files": files, "problems": _found(done.problems)}
+        answer = {
+            "what": done.what,
+            **counts,
+            "files": files,
+            "problems": _found(done.problems),
+            "assumptions": list(done.assumptions),
+        }
         click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
     else:
         click.echo(f"{form}: {counts['instances']:,} {done.what} of {counts['videos']:,} videos")

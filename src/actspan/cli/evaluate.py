@@ -270,12 +270,12 @@ def _has_detections(result: Path) -> bool:
 
 def _with_set_apart(truth: Annotations, result: Path, subset: str) -> tuple[Annotations, list[str]]:
     """Find the validation videos in the run, where training set them apart."""
-    from actspan.data.annotations import canonical_subset
+    from actspan.data.videos import canonical_subset
     from actspan.run import RUN_FILE, Run
 
     wanted = canonical_subset(subset)
     is_run = isinstance(result, Path) and (result / RUN_FILE).is_file()
-    if wanted != "validation" or wanted in truth.videos.subsets or not is_run:
+    if wanted != "validation" or truth.videos.places_in(wanted) or not is_run:
         return truth, []
     videos = truth.videos.with_set_apart(Run.load(result).set_apart, wanted)
     if videos is truth.videos:

@@ -12,7 +12,6 @@ import msgspec
 from actspan.config import FeatureSpec, PipelineConfig, from_dict, read_toml
 from actspan.data import media
 from actspan.data.annotations import (
-    canonical_subset,
     find_annotations,
     read_annotations,
 )
@@ -33,7 +32,7 @@ from actspan.data.timebase import (
     span_rule,
     without_floor,
 )
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, canonical_subset
 from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
 from actspan.wording import counted
@@ -194,13 +193,12 @@ class Dataset:
         """
         if name is None:
             return self
-        wanted = canonical_subset(name)
         videos, assumptions = self.videos, self.assumptions
-        if wanted == _SET_APART and set_apart:
-            videos = videos.with_set_apart(set_apart, wanted)
-        chosen = videos.subset(wanted, self.path)
+        if set_apart and canonical_subset(name) == _SET_APART:
+            videos = videos.with_set_apart(set_apart, _SET_APART)
+        chosen = videos.subset(name, self.path)
         if videos is not self.videos:
-            note = f"{wanted}: the {counted(len(chosen), 'video')} that training set apart"
+            note = f"{_SET_APART}: the {counted(len(chosen), 'video')} that training set apart"
             gone = len(set_apart) - len(chosen)
             assumptions = (*assumptions, f"{note}; {gone} more are not here" if gone else note)
         return replace(self, videos=chosen, assumptions=assumptions)

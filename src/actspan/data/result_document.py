@@ -61,7 +61,10 @@ def result_videos(path: Path, data: bytes) -> Iterator[tuple[str, msgspec.Raw]]:
     for name, entries in _decode_results(path, data).items():
         video = canonical_id(name)
         if video in seen:
-            raise ResultError(f"{path}: video {video!r} is there with and without 'v_': keep one")
+            raise ResultError(
+                f"{path}: video {video!r} is there with and without 'v_', or a file's suffix: "
+                "keep one"
+            )
         seen.add(video)
         yield video, entries
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 from math import isnan
 from pathlib import Path
+from sys import intern
 from typing import Any, Self, overload
 
 import numpy as np
@@ -20,10 +21,29 @@ from numpy.typing import NDArray
 
 from actspan.errors import AnnotationError
 from actspan.types import Float64, Video
+from actspan.wording import suggestion
 
 _COUNTS = ("frames", "feature_frames")  # int or None
 _RATES = ("fps", "snippet_stride", "snippet_length")  # float or None
 _SELDOM = ("extra", "ignored", "scores")
+
+# names that sets give the usual three subsets, in small letters
+_SUBSETS = {
+    **dict.fromkeys(("train", "training"), "training"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "testing"),
+}
+
+
+def canonical_subset(name: str) -> str:
+    """Return one name for each of the usual subsets; other names stay as they are.
+
+    Examples
+    --------
+    >>> canonical_subset("Val"), canonical_subset("test"), canonical_subset("Fold 1")
+    ('validation', 'testing', 'Fold 1')
+    """
+    return intern(_SUBSETS.get(name.lower(), name))
 
 
 class Videos(Sequence[Video]):
@@ -153,28 +173,38 @@ class Videos(Sequence[Video]):
         return type(self)(self[place] for place in places)
 
     def subset(self, name: str, where: Path) -> Self:
-        """The videos of one subset.
+        """Return the videos of one subset.
 
         Parameters
         ----------
+        name : str
+            "train" is "training", "val" is "validation", "test" is "testing".
         where : Path
-            What an error is about.
+            The file or folder that an error names.
 
         Raises
         ------
         AnnotationError
-            There is none; names the subsets that there are.
+            The subset has no videos; names the subsets that have some.
         """
-        chosen = [place for place, subset in enumerate(self.subsets) if subset == name]
+        chosen = self.places_in(name)
         if not chosen:
-            there = ", ".join(sorted(map(repr, set(self.subsets)))) or "no videos"
-            raise AnnotationError(f"{where}: no video in subset {name!r}; there are: {there}")
+            there = sorted(set(self.subsets))
+            raise AnnotationError(
+                f"{where}: no video in subset {name!r}{suggestion(name, there)}; "
+                f"there are: {', '.join(map(repr, there)) or 'no videos'}"
+            )
         return self.select(chosen)
+
+    def places_in(self, subset: str) -> list[int]:
+        """Return the places of the videos of a subset, by any of its names."""
+        wanted = canonical_subset(subset)
+        return [p for p, found in enumerate(self.subsets) if canonical_subset(found) == wanted]
 
     def with_set_apart(self, ids: Iterable[str], name: str) -> Self:
         """Put these videos into a subset that no video is in yet; else change nothing."""
         chosen = set(ids) & set(self.ids)
-        if not chosen or name in self.subsets:
+        if not chosen or self.places_in(name):
             return self
         return type(self)(replace(v, subset=name) if v.id in chosen else v for v in self)
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from actspan.data.annotations import (
     Annotations,
     canonical_id,
-    canonical_subset,
     read_annotations,
 )
 from actspan.data.instances import videos_of, without_extent
@@ -29,7 +28,7 @@ from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.types import Float64, Proposals, Video
-from actspan.wording import counted, named
+from actspan.wording import counted, named, suggestion
 
 OnError = Literal["fail", "skip"]
 
@@ -106,16 +105,14 @@ def load_videos(
             "Fix them: recall without them is not comparable; or leave them out all the same: "
             "--on-error skip.",
         )
-    wanted = None if subset is None else canonical_subset(subset)
-    numbered = enumerate(zip(videos.ids, videos.subsets, strict=True))
-    chosen = videos.select(
-        i for i, (v, s) in numbered if wanted in (None, s) and not _is_blocked(v, blocked)
-    )
+    places = range(len(videos)) if subset is None else videos.places_in(subset)
+    chosen = videos.select(p for p in places if not _is_blocked(videos.ids[p], blocked))
     if not len(chosen.segments):
         held = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
         there = ", ".join(sorted(map(repr, held))) or "none"
         raise AnnotationError(
-            f"{where}no video with instances in subset {subset!r}; subsets with instances: {there}"
+            f"{where}no video with instances in subset {subset!r}"
+            f"{suggestion(subset or '', held)}; subsets with instances: {there}"
         )
     if len(chosen.places) != len(chosen):
         raise AnnotationError(f"{where}a video is there twice; keep one of the two")

@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.data.annotations import Annotations, canonical_subset
+from actspan.data.annotations import Annotations
+from actspan.data.videos import canonical_subset
 from actspan.errors import ConfigError
 from actspan.types import Float64
 from actspan.wording import counted

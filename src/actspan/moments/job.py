@@ -9,8 +9,8 @@ from time import perf_counter
 from typing import Literal
 
 from actspan.bundle import Bundle
-from actspan.data.annotations import canonical_subset
 from actspan.data.problems import Problem, stop_on_errors, stop_with_none_left
+from actspan.data.videos import canonical_subset
 from actspan.errors import AnnotationError
 from actspan.moments.answers import Selection, VideoMoments
 from actspan.moments.features import BundleFeatures
@@ -135,20 +135,15 @@ def _subset(sources: Sources, subset: str | None, set_apart: tuple[str, ...]) ->
     """Keep the videos of one subset, by the annotations beside them or by what was set apart."""
     if subset is None:
         return sources
-    name, annotations = canonical_subset(subset), sources.annotations
+    annotations = sources.annotations
     if annotations is None:
         raise AnnotationError(
-            f"subset {name!r}: only a dataset folder with videos/ and annotations has subsets"
+            f"subset {subset!r}: only a dataset folder with videos/ and annotations has subsets"
         )
     videos = annotations.videos
-    if name == "validation":
-        videos = videos.with_set_apart(set_apart, name)
-    chosen = {video for video, own in zip(videos.ids, videos.subsets, strict=True) if own == name}
-    if not chosen:
-        there = ", ".join(sorted(map(repr, set(videos.subsets))))
-        raise AnnotationError(
-            f"{annotations.path}: no video in subset {name!r}; there are: {there}"
-        )
+    if canonical_subset(subset) == "validation":
+        videos = videos.with_set_apart(set_apart, "validation")
+    chosen = set(videos.subset(subset, annotations.path).ids)
     paths = {video: path for video, path in sources.paths.items() if video in chosen}
     problems = tuple(p for p in sources.problems if p.video in chosen or not p.video)
     return Sources(paths, annotations, problems)

@@ -3,6 +3,10 @@
 [INFO] NPU_compute_time (ms): min = 2.4, max = 3.9, mean = 3.5, median = 3.7, percentile(99%) = 3.9
 [INFO] throughput 1000*batchsize.mean(1)/NPU_compute_time.mean(3.5): 281.3
 
+ais_infer, as the tool was called first, states no numbers within the formula:
+
+[INFO] throughput (1000*batchsize/NPU_compute_time): 281.3
+
 Newer versions print times as a table with the columns min, max, mean, median, P99. The JSON has
 `NPU_compute_time`, `H2D_latency`, `D2H_latency` in milliseconds and `throughput`, samples a second
 of one chip.
@@ -15,7 +19,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from actspan.bench.logs.base import NUMBER, Figure, Log, Text, network_of
+from actspan.bench.logs.base import NUMBER, Figure, Log, Text, batch_in_name, network_of
 from actspan.bench.result import BatchesPerSecond, SamplesPerSecond, Stage, Timing, samples_of
 
 TOOL = "ais_bench"
@@ -23,6 +27,9 @@ TOOL = "ais_bench"
 _THROUGHPUT = re.compile(
     rf"hroughput 1000\*batchsize(?:\.mean)?\((?P<batch>{NUMBER})\)/"
     rf"NPU_compute_time\.mean\((?P<mean>{NUMBER})\):\s*(?P<rate>{NUMBER})\s*$"
+)
+_PLAIN = re.compile(
+    rf"hroughput \(1000\*batchsize/NPU_compute_time(?:\.mean)?\):\s*(?P<rate>{NUMBER})\s*$"
 )
 _KEYS = ("min", "max", "mean", "median", "p99")
 _TIMES = re.compile(
@@ -52,8 +59,8 @@ def read(text: Text) -> Log:
 
 
 def _read_text(text: Text) -> Log:
-    rates = list(text.find(_THROUGHPUT))
-    begun = [number for number, _ in text.find("hroughput 1000")]
+    rates = [*text.find(_THROUGHPUT), *text.find(_PLAIN)]
+    begun = [number for number, _ in text.find(r"hroughput \(?1000")]
     if len(begun) > 1:
         raise text.error("a second throughput (another device?): one device a file", begun[1])
     if begun and not rates:
@@ -61,6 +68,28 @@ def _read_text(text: Text) -> Log:
     if not rates:
         raise text.cut_off(_EXPECTED)
     line, match = rates[0]
+    figures, timing = _times(text)
+    rate, notes = SamplesPerSecond(float(match["rate"])), tuple[str, ...]()
+    if match.re is _PLAIN:
+        if timing is None or timing.mean is None:
+            raise text.cut_off("'NPU_compute_time (ms): min = <number>, ..., mean = <number>'")
+        batch = _batch_of(text, rate * timing.mean)
+    else:
+        batch, mean = float(match["batch"]), float(match["mean"])
+        figures.append(Figure(mean, "NPU_compute_time.mean, ms", line))
+        notes = tuple(_notes(rate, batch, mean))
+    figures.append(Figure(rate, "throughput", line))
+    stage = _stage(text, line, rate, batch, timing)
+    return Log(text.path, TOOL, (stage,), tuple(figures), notes)
+
+
+def _batch_of(text: Text, computed: float) -> float:
+    """Return the batch size of the file's name where the computed one is that, but for rounding."""
+    named = batch_in_name(text.path)
+    return named if named and math.isclose(named, computed, rel_tol=0.05) else computed
+
+
+def _times(text: Text) -> tuple[list[Figure], Timing | None]:
     figures, timing = [], None
     for number, times in (*text.find(_TIMES), *text.find(_ROW)):
         values = {key: float(times[key]) for key in _KEYS}
@@ -68,15 +97,7 @@ def _read_text(text: Text) -> Log:
         if times["what"] == "NPU_compute_time":
             seconds = {key: value / 1000 for key, value in values.items()}
             timing = Timing(repeats=None, **seconds)
-    figures += [
-        Figure(float(match["mean"]), "NPU_compute_time.mean, ms", line),
-        Figure(float(match["rate"]), "throughput", line),
-    ]
-    rate, mean = SamplesPerSecond(float(match["rate"])), float(match["mean"])
-    stage = _stage(text, line, rate, float(match["batch"]), timing)
-    return Log(
-        text.path, TOOL, (stage,), tuple(figures), tuple(_notes(rate, float(match["batch"]), mean))
-    )
+    return figures, timing
 
 
 def _read_json(text: Text) -> Log:

@@ -112,8 +112,9 @@ class Text:
         return BenchError(f"{place}: {message}")
 
     def cut_off(self, expected: str) -> BenchError:
-        """An error about a log that ends before what must be in it."""
-        return self.error(f"{expected} was expected before the end: is the log cut off?", self.last)
+        """Return an error about a log that ends before what must be in it."""
+        what = "the log is cut off, or of a version of the tool that is not read"
+        return self.error(f"{expected} was expected before the end: {what}", self.last)
 
     @property
     def last(self) -> int:

@@ -17,16 +17,19 @@ from actspan.wording import counted
 
 TOOL = "benchmark_app"
 
+_START = r"^\s*(?:\[ INFO \])?\s*"  # versions before 2022.2 print the report without a mark
+_TIME = rf":\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"
 _PRINTED = {
-    "throughput": re.compile(rf"\[ INFO \] Throughput:\s+(?P<value>{NUMBER}) FPS"),
-    "median": re.compile(rf"\[ INFO \]\s+Median:\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"),
-    "mean": re.compile(rf"\[ INFO \]\s+Average:\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"),
-    "min": re.compile(rf"\[ INFO \]\s+Min:\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"),
-    "max": re.compile(rf"\[ INFO \]\s+Max:\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"),
-    "p99": re.compile(rf"\[ INFO \]\s+99 percentile:\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"),
-    "p90": re.compile(rf"\[ INFO \]\s+90 percentile:\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"),
-    "repeats": re.compile(r"\[ INFO \] Count:\s+(?P<value>\d+) iterations"),
-    "frames": re.compile(r"\[ INFO \] Model batch size: (?P<value>\d+)"),
+    "throughput": re.compile(rf"{_START}Throughput:\s+(?P<value>{NUMBER}) FPS"),
+    # a latency without more words is the median, of versions before 2022.1
+    "median": re.compile(rf"{_START}(?:Median|Latency){_TIME}"),
+    "mean": re.compile(rf"{_START}(?:Average|AVG){_TIME}"),
+    "min": re.compile(rf"{_START}(?:Min|MIN){_TIME}"),
+    "max": re.compile(rf"{_START}(?:Max|MAX){_TIME}"),
+    "p99": re.compile(rf"{_START}99 percentile{_TIME}"),
+    "p90": re.compile(rf"{_START}90 percentile{_TIME}"),
+    "repeats": re.compile(rf"{_START}Count:\s+(?P<value>\d+) iterations"),
+    "frames": re.compile(rf"{_START}(?:Model|Network) batch size: (?P<value>\d+)"),
 }
 # of inputs, then of outputs: type, layout, shape
 _SHAPE = re.compile(r"\(node: [^)]*\) : \S+ / \[[^\]]*\] / \[(?P<batch>\d+),")
@@ -57,7 +60,8 @@ def fits(text: Text) -> bool:
     """Whether it is a statistics report, or what the tool prints."""
     if text.document is not None:
         return isinstance(text.document, dict) and "execution_results" in text.document
-    return any(True for _ in text.find(r"^Execution results$|^\[Step \d+/11\]|^Command line param"))
+    begun = text.find(r"^Execution results$|^\[Step \d+/\d+\]|^Command line param")
+    return any(True for _ in begun) or any(True for _ in text.find(_PRINTED["throughput"]))
 
 
 def read(text: Text) -> Log:

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from actspan.bench.logs import ais_bench, benchmark_app, npu_benchmark, ours, perf_test, trtexec
+from actspan.bench.logs import (
+    ais_bench,
+    benchmark_app,
+    npu_benchmark,
+    ours,
+    perf_test,
+    pure_infer,
+    trtexec,
+)
 from actspan.bench.logs.base import Log, Text
 
 __all__ = ["FORMS", "Form", "is_log", "read_log", "read_text"]
@@ -33,7 +41,15 @@ class Form:
 FORMS: Mapping[str, Form] = MappingProxyType(
     {
         module.TOOL: Form(module.fits, module.read)
-        for module in (ours, npu_benchmark, trtexec, ais_bench, benchmark_app, perf_test)
+        for module in (
+            ours,
+            npu_benchmark,
+            pure_infer,
+            trtexec,
+            ais_bench,
+            benchmark_app,
+            perf_test,
+        )
     }
 )
 
@@ -58,7 +74,7 @@ def read_text(text: Text) -> Log:
                 return form.read(text)
             except (ValueError, OverflowError) as error:  # a rate of 0, a time without end
                 raise text.error(str(error)) from error
-    raise text.error(f"not a log that is known; known are: {', '.join(FORMS)}")
+    raise text.error(f"not a log of a known tool; known are: {'; '.join(FORMS)}")
 
 
 def is_log(path: Path) -> bool:

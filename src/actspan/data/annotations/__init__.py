@@ -2,7 +2,7 @@
 
 from actspan.data.annotations.activitynet import document_of as activitynet_document
 from actspan.data.annotations.authors import AUTHORS_JSON, AUTHORS_TABLE
-from actspan.data.annotations.base import AMBIGUOUS, Annotations, canonical_id, canonical_subset
+from actspan.data.annotations.base import AMBIGUOUS, Annotations, canonical_id
 from actspan.data.annotations.forms import (
     DATASET_JSON,
     DATASET_TABLE,
@@ -24,7 +24,6 @@ __all__ = [
     "Form",
     "activitynet_document",
     "canonical_id",
-    "canonical_subset",
     "encode_annotations",
     "find_annotations",
     "read_annotations",

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from actspan.data.annotations.activitynet import collect, instances_of
-from actspan.data.annotations.base import (
-    Annotations,
-    Hints,
-    Source,
-    canonical_id,
-    canonical_subset,
-    make_video,
-    number,
-    repeated_id,
-)
+from actspan.data.annotations.base import Annotations, Hints, Source, canonical_id, repeated_id
+from actspan.data.annotations.entries import EntryReader
 from actspan.data.problems import Problem
 from actspan.errors import AnnotationError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
-from actspan.types import Video
+from actspan.wording import counted, named
 
 AUTHORS_JSON = "anet_anno_action.json"
 AUTHORS_TABLE = "video_info_new.csv"
+_KEYS = frozenset({"duration_second", "duration_frame", "feature_frame"})
 
 
 def fits(source: Source) -> bool:
@@ -43,39 +36,31 @@ def read(source: Source, hints: Hints) -> Annotations:
             f"{source.path}: not the BSN authors' form: videos with 'duration_second' are needed"
         )
     document, repeated = source.json
-    problems = [repeated_id(name, source.path) for name in repeated]
-    entries = _with_subsets(document, source.path.parent / AUTHORS_TABLE, problems)
-    videos = collect(entries.items(), _video, source.path, problems)
-    return Annotations(source.path, "authors", videos, tuple(problems))
-
-
-def _video(name: str, entry: dict[str, Any]) -> Video:
-    return make_video(
-        name,
-        instances_of(entry),
-        duration=number(entry["duration_second"], "duration_second"),
-        subset=canonical_subset(str(entry.get("subset") or "")),
-        frames=int(number(entry["duration_frame"], "duration_frame")),
-        feature_frames=int(number(entry["feature_frame"], "feature_frame")),
-    )
-
-
-def _with_subsets(
-    document: dict[str, Any], table: Path, problems: list[Problem]
-) -> dict[str, dict[str, Any]]:
-    """Entries of the authors' JSON with the subset that their table gives them."""
+    reader = EntryReader(source.path, _KEYS)
+    reader.problems += (repeated_id(name, source.path) for name in repeated)
+    table = source.path.parent / AUTHORS_TABLE
     subsets = _read_subsets(table)
-    entries = {}
+    reader.problems += _give_subsets(document, subsets, table)
+    videos = reader.videos(document.items())
+    others = [name for name in subsets if name not in videos.places]
+    notes = reader.notes()
+    if others:
+        rows = counted(len(others), "row")
+        notes += (f"{table}: ignored {rows} of videos that are not in the JSON: {named(others)}",)
+    return Annotations(source.path, "authors", videos, tuple(reader.problems), assumptions=notes)
+
+
+def _give_subsets(
+    document: dict[str, Any], subsets: Mapping[str, str], table: Path
+) -> Iterator[Problem]:
+    """Write the subsets of the table into the entries; videos that have no row are problems."""
     for name, entry in document.items():
-        if not isinstance(entry, dict):
-            entries[name] = entry
-            continue
-        subset = subsets.get(canonical_id(name), entry.get("subset", ""))
-        entries[name] = {**entry, "subset": subset}
-        if subsets and canonical_id(name) not in subsets:
+        video = canonical_id(name)
+        if isinstance(entry, dict) and video in subsets:
+            entry["subset"] = subsets[video]
+        elif isinstance(entry, dict) and subsets:
             remedy = "add its row, or remove the video"
-            problems.append(Problem(canonical_id(name), str(table), "no row for it", remedy))
-    return entries
+            yield Problem(video, str(table), "no row for it", remedy)
 
 
 def _read_subsets(table: Path) -> dict[str, str]:
@@ -83,7 +68,7 @@ def _read_subsets(table: Path) -> dict[str, str]:
         return {}
     try:
         rows = csv.DictReader(StringIO(read_text(table, DOCUMENT), newline=""))
-        return {canonical_id(row["video"]): row["subset"] for row in rows}
+        return {canonical_id(row["video"]): row["subset"] or "" for row in rows}
     except (OSError, KeyError, TypeError, AttributeError, UnicodeDecodeError, csv.Error) as error:
         raise AnnotationError(
             f"{table}: columns 'video' and 'subset' are needed: {error}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,18 +15,20 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
+from actspan.data.filenames import FileNames, file_stem
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
-from actspan.files import read_bytes
+from actspan.files import check_size, read_bytes
 from actspan.limits import DOCUMENT
 from actspan.types import Video
 
 # THUMOS14 marks with this label what its annotators could not decide; it is not a class
 AMBIGUOUS = "Ambiguous"
 
-_SUBSETS = {"train", "training", "val", "validation", "test", "testing"}
+_OTHER_SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")  # never JSON
+_JSON_START = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
 
 Instance = tuple[float, float, str]  # start and end in seconds, label
 
@@ -81,10 +84,13 @@ class Hints:
         Frames a second of videos that do not say theirs, where times are frame numbers.
     tiers : tuple of str
         Patterns of the tiers to read, where a form has tiers; all unless given.
+    columns : mapping
+        Names of a table's columns by role ("video", "label", ...); by their names unless given.
     """
 
     fps: float | None = None
     tiers: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 class Parsed(NamedTuple):
@@ -125,6 +131,16 @@ class Source:
         except NotPlainError:
             return None
 
+    @property
+    def _starts_as_json(self) -> bool:
+        try:
+            check_size(self.path)
+            with self.path.open("rb") as stream:
+                start = stream.read(64)
+        except OSError as error:
+            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
+        return _JSON_START.match(start.removeprefix(b"\xef\xbb\xbf")) is not None
+
     @cached_property
     def _data(self) -> bytes:
         try:
@@ -132,11 +148,13 @@ class Source:
         except OSError as error:
             raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
 
-    @property
+    @cached_property
     def may_be_json(self) -> bool:
-        """Whether it is worth a try: a file whose name does not say otherwise."""
-        other = (".eaf", ".vtt", ".csv", ".tsv", ".txt")
-        return not self.path.is_dir() and self.path.suffix.lower() not in other
+        """Whether to read it as JSON: it is called so, or begins as JSON objects and lists do."""
+        suffix = self.path.suffix.lower()
+        if self.path.is_dir() or suffix in _OTHER_SUFFIXES:
+            return False
+        return suffix in (".json", ".boris") or self._starts_as_json
 
 
 def _parse_json(path: Path, data: bytes) -> Parsed:
@@ -162,18 +180,17 @@ def _parse_json(path: Path, data: bytes) -> Parsed:
 
 
 def canonical_id(name: str) -> str:
-    """Strip a literal `v_`, which some layouts put before every id (bsn.md section 1)."""
-    return name.removeprefix("v_")
+    """Return the id that a name stands for.
+
+    A literal `v_`, which some layouts put before every id (bsn.md section 1), is dropped. So are
+    folder and suffix of a video file's name.
+    """
+    return file_stem(name).removeprefix("v_")
 
 
 def written_id(name: str) -> str:
     """An id as it has to be written, so that reading it back gives the same id."""
     return f"v_{name}" if name.startswith("v_") else name
-
-
-def canonical_subset(name: str) -> str:
-    """The usual names of subsets in small letters (THUMOS14's JSON has `Validation`)."""
-    return intern(name.lower() if name.lower() in _SUBSETS else name)
 
 
 def number(value: Any, name: str) -> float:
@@ -277,6 +294,8 @@ class Rows:
     def __init__(self) -> None:
         self._facts: dict[str, dict[str, Any]] = {}
         self._instances: dict[str, list[Instance]] = {}
+        self._ids: dict[str, str] = {}  # by the names that rows give them
+        self._files = FileNames()
         self.problems: list[Problem] = []
 
     def __contains__(self, name: str) -> bool:
@@ -290,7 +309,7 @@ class Rows:
         ValueError
             The row has no video, a segment without length, or contradicts an earlier row.
         """
-        name = canonical_id(name.strip())
+        name = self._ids.get(name) or self._id_of(name)
         if not name:
             raise ValueError("no video id")
         if instance is not None:
@@ -305,10 +324,19 @@ class Rows:
         if instance is not None:
             self._instances[name].append(instance)
 
+    def _id_of(self, name: str) -> str:
+        found = canonical_id(self._files.stem(name.strip()))
+        self._ids[name] = found
+        return found
+
     def refuse(self, video: str, where: str, what: object, loss: Loss = Loss.SEGMENT) -> None:
         """Note that a row, or a whole file, cannot be used."""
-        remedy = "mend the row, or remove it" if loss is Loss.SEGMENT else "mend it, or remove it"
+        remedy = "fix the row, or remove it" if loss is Loss.SEGMENT else "fix it, or remove it"
         self.problems.append(Problem(canonical_id(video.strip()), where, str(what), remedy, loss))
+
+    def notes(self, where: object) -> tuple[str, ...]:
+        """Return lines about ids that were shortened."""
+        return self._files.notes(where)
 
     def videos(self) -> Videos:
         """All videos that were mentioned in a row that could be used."""

@@ -9,18 +9,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from actspan.data.annotations.base import Annotations, canonical_subset
+from actspan.data.annotations.base import Annotations
 from actspan.data.annotations.forms import DATASET_JSON, read_annotations
 from actspan.data.annotations.saving import writable_form, write_annotations
 from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.times import Times, in_seconds, wrong_unit
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, canonical_subset
 from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
-from actspan.wording import counted
+from actspan.wording import counted, named
 
-_TIMED = ("elan", "labelstudio", "vtt")  # forms that fix the unit of times
+# forms that fix the unit of times
+_TIMED = ("boris", "elan", "labelstudio", "srt", "textgrid", "via", "vtt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Conversion:
         Cut instances off at the ends of their video.
     tiers : tuple of str
         ELAN's tiers to read, by pattern.
+    columns : mapping
+        Names of a table's columns by role ("video", "label", ...); by their names unless given.
     durations : Path, optional
         Annotations or a table (video, duration) that say what the source does not: duration,
         subset, frame rate, number of frames.
@@ -64,6 +67,7 @@ class Conversion:
     times: Times | None = None
     clip: bool = False
     tiers: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
     durations: Path | None = None
     on_error: Literal["fail", "skip"] = "fail"
     overwrite: bool = False
@@ -93,13 +97,15 @@ class Converted:
     assumptions: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Counts: videos, instances, ignored stretches; videos by subset, instances by label."""
+        """Return counts: videos, instances with and without label, ignored stretches, ..."""
+        labels = Counter(label for v in self.videos for label in v.labels)
         return {
             "videos": len(self.videos),
             "instances": sum(len(v.segments) for v in self.videos),
+            "unlabelled": labels.pop("", 0),
             "ignored": sum(len(v.ignored) for v in self.videos),
             "subsets": dict(Counter(v.subset for v in self.videos)),
-            "labels": dict(Counter(label for v in self.videos for label in v.labels)),
+            "labels": dict(labels),
         }
 
 
@@ -121,16 +127,25 @@ def convert_annotations(request: Conversion) -> Converted:
     if target.exists() and not request.overwrite:
         raise AnnotationError(f"{target}: is there already; --force replaces it")
     found = read_annotations(
-        request.source, form=request.form, fps=request.fps, tiers=request.tiers
+        request.source,
+        form=request.form,
+        fps=request.fps,
+        tiers=request.tiers,
+        columns=request.columns,
     )
-    videos: Videos = found.videos
+    videos, problems, notes = found.videos, list(found.problems), found.assumptions
     if request.durations is not None:
-        videos = with_facts(videos, read_annotations(request.durations).videos)
+        known = read_annotations(request.durations)
+        require_common_ids(found, known)
+        videos = with_facts(videos, known.videos)
+        problems += known.problems
+        notes += known.assumptions
     if request.fps is not None:
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
-    videos = of_subset(_renamed(videos, request.rename_subsets), request.subset, found.path)
-    videos, notes = _timed(videos, request, found)
-    problems = [*found.problems, *faulty_segments(videos, found.path)]
+    videos = _renamed(videos, request.rename_subsets, found.path)
+    videos = of_subset(videos, request.subset, found.path)
+    videos, timing = _timed(videos, request, found)
+    problems += faulty_segments(videos, found.path)
     if not videos and not problems:
         raise AnnotationError(f"{found.path}: holds no videos")
     if not videos:
@@ -141,8 +156,8 @@ def convert_annotations(request: Conversion) -> Converted:
     problems += _durations_missing(videos, found.path)
     videos = videos.with_instances(good)
     write_annotations(target, videos, form=request.target_form, document=found.document)
-    said = (*found.assumptions, *(f"{found.path}: {note}" for note in notes))
-    return Converted(found.form, target, videos, tuple(problems), said)
+    notes = (*notes, *(f"{found.path}: {note}" for note in timing))
+    return Converted(found.form, target, videos, tuple(problems), notes)
 
 
 def _timed(
@@ -170,6 +185,16 @@ def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:
     return Videos(_filled(v, by_id[v.id]) if v.id in by_id else v for v in videos)
 
 
+def require_common_ids(annotations: Annotations, known: Annotations) -> None:
+    """Raise AnnotationError if two sources have no video in common; names ids of both."""
+    ours, theirs = annotations.videos.ids, known.videos.ids
+    if ours and not set(ours).intersection(theirs):
+        raise AnnotationError(
+            f"{known.path}: has none of the {counted(len(ours), 'video')} of {annotations.path}; "
+            f"ids there: {named(map(repr, theirs)) or 'none'}; here: {named(map(repr, ours))}"
+        )
+
+
 def _filled(video: Video, other: Video) -> Video:
     return replace(
         video,
@@ -180,20 +205,23 @@ def _filled(video: Video, other: Video) -> Video:
     )
 
 
-def _renamed(videos: Videos, names: Mapping[str, str]) -> Videos:
-    names = {canonical_subset(old): new for old, new in names.items()}
+def _renamed(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
+    names = {canonical_subset(old): canonical_subset(new) for old, new in names.items()}
+    for old in names:
+        if old:  # raises where there is none; no video without a subset is no mistake
+            videos.subset(old, path)
     return Videos(replace(v, subset=names.get(v.subset, v.subset)) for v in videos)
 
 
 def of_subset(videos: Videos, subset: str | None, path: Path) -> Videos:
     """The videos of a subset, all for None; raises as `Videos.subset`."""
-    return videos if subset is None else videos.subset(canonical_subset(subset), path)
+    return videos if subset is None else videos.subset(subset, path)
 
 
 def _durations_missing(videos: Sequence[Video], path: Path) -> Iterator[Problem]:
     without = [v.id for v in videos if math.isnan(v.duration)]
     if without:
         names = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
-        remedy = "give --durations, unless features are to tell how long the videos are"
+        remedy = "pass --durations, unless features give the length of the videos"
         what = f"{counted(len(without), 'video')} without duration ({names})"
         yield Problem("", str(path), what, remedy, Loss.NOTHING)

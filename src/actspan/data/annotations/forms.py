@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from actspan.data.annotations import activitynet, authors, elan, labelstudio, table, thumos, vtt
+from actspan.data.annotations import (
+    activitynet,
+    authors,
+    boris,
+    elan,
+    labelstudio,
+    srt,
+    table,
+    textgrid,
+    thumos,
+    via,
+    vtt,
+)
 from actspan.data.annotations.authors import AUTHORS_JSON
 from actspan.data.annotations.base import Annotations, Hints, Source
+from actspan.data.annotations.unknown import refuse_table_of_tool, unknown
 from actspan.data.annotations.writing import Style
 from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
@@ -38,8 +51,12 @@ class Form:
         Names and contents of the files that hold some videos; None: it can only be read.
     suffix : str
         Of the file that a dataset has its annotations in; none where it is for other tools.
+    in_folder : str
+        Of which files a folder is read; none where the file has to be named.
     file_a_video : bool
         Whether every video is written to a file of its own.
+    has_tiers : bool
+        Whether its files have tiers, some of which can be chosen.
     """
 
     name: str
@@ -48,7 +65,9 @@ class Form:
     read: Callable[[Source, Hints], Annotations]
     encode: Encoder | None = None
     suffix: str = ""
+    in_folder: str = ""
     file_a_video: bool = False
+    has_tiers: bool = False
 
 
 # the first that fits is taken
@@ -62,16 +81,33 @@ FORMS = {
             activitynet.read,
             activitynet.encode,
             ".json",
+            DATASET_JSON,
         ),
-        Form("authors", f"{AUTHORS_JSON} of the BSN authors", authors.fits, authors.read),
-        Form("csv", "a table: video,start,end,label", table.fits, table.read, table.encode, ".csv"),
+        Form(
+            "authors",
+            f"{AUTHORS_JSON} of the BSN authors",
+            authors.fits,
+            authors.read,
+            in_folder=AUTHORS_JSON,
+        ),
+        Form(
+            "csv",
+            "a table: video,start,end,label",
+            table.fits,
+            table.read,
+            table.encode,
+            ".csv",
+            DATASET_TABLE,
+        ),
         Form(
             "elan",
             "ELAN's .eaf file, or a folder of them",
             elan.fits,
             elan.read,
             elan.encode,
+            in_folder=".eaf files",
             file_a_video=True,
+            has_tiers=True,
         ),
         Form(
             "vtt",
@@ -79,13 +115,30 @@ FORMS = {
             vtt.fits,
             vtt.read,
             vtt.encode,
+            in_folder=".vtt files",
             file_a_video=True,
+        ),
+        Form(
+            "srt",
+            "SubRip subtitles: an .srt file, or a folder of them",
+            srt.fits,
+            srt.read,
+            in_folder=".srt files",
+        ),
+        Form(
+            "textgrid",
+            "Praat's .TextGrid file, or a folder of them",
+            textgrid.fits,
+            textgrid.read,
+            in_folder=".TextGrid files",
+            has_tiers=True,
         ),
         Form(
             "thumos14",
             "a folder of <Class>_val.txt and <Class>_test.txt",
             thumos.fits,
             thumos.read,
+            in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14",
         ),
         Form(
             "labelstudio",
@@ -94,6 +147,8 @@ FORMS = {
             labelstudio.read,
             labelstudio.encode,
         ),
+        Form("boris", "a project of BORIS (.boris, JSON)", boris.fits, boris.read),
+        Form("via", "a project of VGG Image Annotator 3 (JSON)", via.fits, via.read),
     )
 }
 
@@ -110,6 +165,7 @@ def read_annotations(
     form: str | None = None,
     fps: float | None = None,
     tiers: Iterable[str] = (),
+    columns: Mapping[str, str] | None = None,
 ) -> Annotations:
     """Read annotations of any known form; which one it is shows in names and content.
 
@@ -122,7 +178,9 @@ def read_annotations(
     fps : float, optional
         Frames a second of videos that do not say theirs, where times are frame numbers.
     tiers : iterable of str
-        Patterns of the tiers to read (ELAN); all unless given.
+        Patterns of the tiers to read (ELAN, Praat); all unless given.
+    columns : mapping, optional
+        Names of a table's columns by role: "video", "start", "end", "label", "subset", "duration".
 
     Returns
     -------
@@ -134,7 +192,7 @@ def read_annotations(
     AnnotationError
         Missing, damaged, or of no known form; says which file and where.
     ConfigError
-        There is no such form.
+        There is no such form, or tiers or columns are given and it has none.
 
     Examples
     --------
@@ -148,7 +206,18 @@ def read_annotations(
     found = find_annotations(path) if path.is_dir() else None
     source = Source(found or path)
     chosen = _detect(source) if form is None else form_named(form)
-    return chosen.read(source, Hints(fps, tuple(tiers)))
+    hints = Hints(fps, tuple(tiers), columns or {})
+    if hints.tiers and not chosen.has_tiers:
+        raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
+    if hints.columns and chosen.name != "csv":
+        options = ", ".join(f"--{role}-column" for role in hints.columns)
+        raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {options}")
+    read = chosen.read(source, hints)
+    beside = path / DATASET_TABLE
+    if found is not None and found != beside and beside.is_file():
+        note = f"{beside}: ignored, for {found.name} is there too"
+        read = replace(read, assumptions=(note, *read.assumptions))
+    return read
 
 
 def form_named(name: str) -> Form:
@@ -165,22 +234,15 @@ def form_named(name: str) -> Form:
 
 
 def _detect(source: Source) -> Form:
+    refuse_table_of_tool(source.path)
     for form in FORMS.values():
         if form.fits(source):
             return form
-    path = source.path
-    if path.is_dir():
+    if source.path.is_dir():
         raise AnnotationError(
-            f"{path}: holds neither {DATASET_JSON} nor {AUTHORS_JSON}, nor {DATASET_TABLE}, "
-            "nor .eaf or .vtt files, nor THUMOS14's <Class>_val.txt"
+            f"{source.path}: holds none of: "
+            f"{', '.join(form.in_folder for form in FORMS.values() if form.in_folder)}; a file "
+            "of another form has to be named itself"
         )
-    if source.may_be_json and not isinstance(source.json.document, dict):
-        kind = type(source.json.document).__name__
-        raise AnnotationError(
-            f"{path}: a JSON object is needed, or a list of Label Studio's tasks, not {kind}"
-        )
-    raise AnnotationError(
-        f"{path}: of no known form: neither ActivityNet's form (an object 'database' of videos), "
-        "nor the BSN authors' (videos with 'duration_second'), nor a .csv, .eaf, .vtt or "
-        "<Class>_val.txt"
-    )
+    document = source.json.document if source.may_be_json else None
+    raise unknown(source.path, document, (form.what for form in FORMS.values()))

@@ -1,19 +1,22 @@
-"""Annotations as a table: a segment a row, columns found by their names.
+"""Annotations as a table: a row per segment, columns found by their names.
 
 `video,start,end,label` and, where there are any, `subset,duration,fps,frames` (of the video, not
 of the segment); what was scored is written with a column `score`. A row without start and end
 mentions a video that has no instances, or only says its duration. Separated by commas, semicolons
-(then with decimal commas too) or tabs.
+(then with decimal commas too), tabs or bars. `columns` finds what each column means.
 """
 
 from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from io import StringIO
+from itertools import chain, islice
 from pathlib import Path
 from types import SimpleNamespace
 
+from actspan.data.annotations import events
 from actspan.data.annotations.base import (
     Annotations,
     Facts,
@@ -21,146 +24,208 @@ from actspan.data.annotations.base import (
     Instance,
     Rows,
     Source,
-    canonical_subset,
     number,
     seconds,
 )
+from actspan.data.annotations.columns import (
+    Columns,
+    Line,
+    find_columns,
+    is_blank,
+    is_header,
+    point,
+    settle,
+)
 from actspan.data.annotations.writing import Style, scored_instances, written_facts
+from actspan.data.ignored import Ignored
+from actspan.data.videos import canonical_subset
 from actspan.errors import AnnotationError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.types import Video
+from actspan.wording import counted, named
 
-# names of columns in small letters without signs between words; the first that is there counts
-_COLUMNS = {
-    "video": (
-        "video", "videoid", "videoname", "vid", "youtubeid", "recording", "media", "file",
-        "filename", "name", "id",
-    ),
-    "start": (
-        "start", "tstart", "starttime", "startsec", "startseconds", "starts", "begin",
-        "begintime", "tbegin", "onset", "xmin",
-    ),
-    "end": (
-        "end", "tend", "endtime", "endsec", "endseconds", "ends", "stop", "stoptime", "offset",
-        "xmax",
-    ),
-    "label": (
-        "label", "labelname", "class", "classname", "category", "action", "activity", "event",
-        "annotation",
-    ),
-    "subset": ("subset", "split", "set", "partition"),
-    "duration": ("duration", "videoduration", "durationsecond", "durationseconds", "seconds"),
-    "fps": ("fps", "framerate"),
-    "frames": ("frames", "numframes", "numframe", "framecount", "durationframe"),
-}  # fmt: skip
-_POSITIONS = ("video", "start", "end", "label", "subset", "duration", "fps")
 _WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames", "score")
 _IF_KNOWN = {"fps", "frames", "score"}
+_PREAMBLE = 100  # lines that may stand above a header
 
 
 def fits(source: Source) -> bool:
-    """Whether its name says that it is a table."""
+    """Return whether its name says that it is a table."""
     return source.path.suffix.lower() in (".csv", ".tsv")
 
 
 def read(source: Source, hints: Hints) -> Annotations:
     """Read a table; rows that cannot be used are problems with their line numbers."""
-    lines = _lines(source.path)
-    try:
-        first = next(lines)
-    except StopIteration:
-        raise AnnotationError(f"{source.path}: empty; a row a segment is needed") from None
-    columns, assumptions = _find_columns(source.path, first[1])
-    rows = Rows()
-    if assumptions:
-        _read_row(rows, columns, *first)
-    for place, cells in lines:
-        _read_row(rows, columns, place, cells)
-    return Annotations(
-        source.path, "csv", rows.videos(), tuple(rows.problems), assumptions=assumptions
-    )
+    table = _Table(source.path, hints)
+    columns = find_columns(source.path, table.head, hints.columns)
+    columns = settle(source.path, columns, table.below(columns))
+    reader = _Reader(source.path, columns)
+    for place, cells in table.below(columns):
+        reader.read(place, cells)
+    notes = (*table.notes(), *reader.notes())
+    problems = tuple(reader.rows.problems)
+    return Annotations(source.path, "csv", reader.rows.videos(), problems, assumptions=notes)
 
 
-def _lines(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """(place, cells) of every line that is not blank; decimal commas are made points."""
-    try:
-        text = read_text(path, DOCUMENT, "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    head = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(",;\t", key=head.count)
-    reader = csv.reader(StringIO(text, newline=""), delimiter=separator)
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield f"{path}:{reader.line_num}", [cell.strip() for cell in cells]
-    except csv.Error as error:
-        raise AnnotationError(f"{path}:{reader.line_num}: not a table: {error}") from error
+class _Table:
+    """The lines of a table, drawn twice where only the content tells what a column means."""
+
+    def __init__(self, path: Path, hints: Hints) -> None:
+        self._path = path
+        try:
+            self._text = read_text(path, DOCUMENT, "utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise AnnotationError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+        top = next((line for line in self._text.splitlines() if line.strip()), "")
+        self._separator = max(",;\t|", key=top.count)
+        first = [cells for _, cells in islice(self._lines(), _PREAMBLE)]
+        if not first:
+            raise AnnotationError(f"{path}: empty; a row per segment is needed")
+        headers = (i for i, cells in enumerate(first) if is_header(path, cells, hints.columns))
+        self._above = next(headers, 0)
+        self.head = first[self._above]
+        self._events = events.fits(self.head)
+        if self._events:
+            self.head = [*self.head, events.START, events.END]
+
+    def below(self, columns: Columns) -> Iterator[Line]:
+        """Return the rows: all lines but the header and those above it."""
+        lines = islice(self._lines(), self._above + bool(columns.head), None)
+        return events.as_segments(columns.head[:-2], lines) if self._events else lines
+
+    def notes(self) -> tuple[str, ...]:
+        """Return a line about what stands above the header."""
+        above = counted(self._above, "line")
+        return (f"{self._path}: ignored {above} above the header",) if self._above else ()
+
+    def _lines(self) -> Iterator[Line]:
+        """Return place and cells of every line that is not blank."""
+        reader = csv.reader(StringIO(self._text, newline=""), delimiter=self._separator)
+        try:
+            for cells in reader:
+                if any(cell.strip() for cell in cells):
+                    yield f"{self._path}:{reader.line_num}", [cell.strip() for cell in cells]
+        except csv.Error as error:
+            where = f"{self._path}:{reader.line_num}"
+            raise AnnotationError(f"{where}: not a table: {error}") from error
 
 
-def _find_columns(path: Path, head: Sequence[str]) -> tuple[dict[str, int], tuple[str, ...]]:
-    """The column of each role; by position, and an assumption, where there is no header."""
-    names = ["".join(filter(str.isalnum, cell.lower())) for cell in head]
-    columns = {}
-    for role, known in _COLUMNS.items():
-        there = [names.index(name) for name in known if name in names]
-        if there:
-            columns[role] = there[0]
-    if "video" in columns and ({"start", "end"} <= columns.keys() or "duration" in columns):
-        return columns, ()
-    if len(head) >= 3 and _is_time(head[1]) and _is_time(head[2]):
-        columns = {role: i for i, role in enumerate(_POSITIONS[: len(head)])}
-        return columns, (f"{path}: no header; columns taken as {','.join(columns)}",)
-    raise AnnotationError(
-        f"{path}: columns 'video', 'start', 'end' and 'label' are needed; there are: "
-        f"{', '.join(map(repr, head[:12]))}"
-    )
+class _Reader:
+    """Reads rows, and counts what it does not take."""
 
+    def __init__(self, path: Path, columns: Columns) -> None:
+        self.rows = Rows()
+        self._path, self._columns = path, columns
+        self._width = len(columns.head) or max(columns.places.values()) + 1
+        self._unnamed = [i for i, name in enumerate(columns.head) if not name]
+        self._ignored = Ignored()
+        self._short = _Places("fewer cells than the header, so the last are taken as empty")
+        self._long = _Places("cells in columns without a name, which were ignored")
+        self._negative = 0
+        self._sessions: dict[str, set[str]] = {}
 
-def _is_time(text: str) -> bool:
-    try:
-        return seconds(_point(text)) >= 0
-    except ValueError:
+    def read(self, place: str, cells: Sequence[str]) -> None:
+        """Take a row; one that cannot be used becomes a problem."""
+        if len(cells) != self._width or self._unnamed:
+            self._check_width(place, cells)
+        row = {role: cells[i] for role, i in self._columns.places.items() if i < len(cells)}
+        video = row.get("video", "")
+        if self._columns.session is not None and self._columns.session < len(cells):
+            self._sessions.setdefault(cells[self._columns.session], set()).add(video)
+        if self._is_left_out(cells, row.get("label", "")):
+            return
+        try:
+            self.rows.add(video, _instance_of(row), self._facts_of(row))
+        except (TypeError, ValueError) as error:
+            self.rows.refuse(video, place, error)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return lines about what was assumed and what was ignored."""
+        for name in self._columns.ignored():
+            self._ignored.add("columns", name)
+        notes = [*self._columns.notes, *self.rows.notes(self._path)]
+        if self._columns.verdict is not None:
+            label = self._columns.name(self._columns.places["label"])
+            verdict = self._columns.name(self._columns.verdict)
+            notes.append(
+                f"{self._path}: the label is column {label}; left out "
+                f"{counted(self._negative, 'row')} with -1 in column {verdict}, which marks clips "
+                "that are not of the class (HACS Clips)"
+            )
+        several = [name for name, videos in self._sessions.items() if len(videos) > 1]
+        if several:
+            notes.append(
+                f"{self._path}: {counted(len(several), 'observation')} of several media files "
+                f"({named(several)}): BORIS counts their times from the start of the first file; "
+                "check them"
+            )
+        notes += [line for places in (self._short, self._long) for line in places.notes(self._path)]
+        return (*notes, *self._ignored.notes(self._path))
+
+    def _check_width(self, place: str, cells: Sequence[str]) -> None:
+        if len(cells) < self._width:
+            self._short.add(place)
+        unnamed = (cells[i] for i in self._unnamed if i < len(cells))
+        if any(chain(unnamed, cells[self._width :])):
+            self._long.add(place)
+
+    def _is_left_out(self, cells: Sequence[str], label: str) -> bool:
+        """Count rows of clips that are not of their class, and of events without a length."""
+        verdict, kind = self._columns.verdict, self._columns.kind
+        if verdict is not None and verdict < len(cells) and cells[verdict] == "-1":
+            self._negative += 1
+            return True
+        if kind is not None and kind < len(cells) and cells[kind].upper() == "POINT":
+            self._ignored.add("events without a length", label or "(no label)")
+            return True
         return False
 
+    def _facts_of(self, row: Mapping[str, str]) -> Facts:
+        def positive(role: str) -> float | None:
+            text = row.get(role, "")
+            return None if is_blank(text) else number(point(text), role)
 
-def _point(text: str) -> str:
-    """A decimal comma as a point."""
-    return text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
+        text, frames, fps = row.get("duration", ""), positive("frames"), positive("fps")
+        duration = None if is_blank(text) else number(seconds(point(text)), "duration")
+        if "duration" not in self._columns.places and frames and fps:
+            duration = frames / fps
+        return Facts(
+            duration=duration,
+            subset=canonical_subset(row["subset"]) if row.get("subset") else None,
+            fps=fps,
+            frames=None if frames is None else int(frames),
+        )
 
 
-def _read_row(rows: Rows, columns: Mapping[str, int], place: str, cells: Sequence[str]) -> None:
-    row = {role: cells[i] for role, i in columns.items() if i < len(cells)}
-    video = row.get("video", "")
-    try:
-        rows.add(video, _instance_of(row), _facts_of(row))
-    except (TypeError, ValueError) as error:
-        rows.refuse(video, place, error)
+@dataclass(slots=True)
+class _Places:
+    """How many rows have something in common, and where the first of them is."""
+
+    what: str
+    count: int = 0
+    first: str = ""
+
+    def add(self, place: str) -> None:
+        self.first = self.first or place
+        self.count += 1
+
+    def notes(self, path: Path) -> tuple[str, ...]:
+        if not self.count:
+            return ()
+        rows = f"{self.count:,} rows have" if self.count > 1 else "1 row has"
+        return (f"{path}: {rows} {self.what} (first: line {self.first.rpartition(':')[2]})",)
 
 
 def _instance_of(row: Mapping[str, str]) -> Instance | None:
     start, end = row.get("start", ""), row.get("end", "")
-    if not start and not end:
+    if is_blank(start) and is_blank(end):
         if row.get("label"):
             raise ValueError(f"label {row['label']!r} without start and end")
         return None
-    if not (start and end):
-        raise ValueError("start without end" if start else "end without start")
-    return seconds(_point(start)), seconds(_point(end)), row.get("label", "")
-
-
-def _facts_of(row: Mapping[str, str]) -> Facts:
-    def positive(role: str) -> float | None:
-        return number(_point(row[role]), role) if row.get(role) else None
-
-    duration, frames = row.get("duration"), positive("frames")
-    return Facts(
-        duration=number(seconds(_point(duration)), "duration") if duration else None,
-        subset=canonical_subset(row["subset"]) if row.get("subset") else None,
-        fps=positive("fps"),
-        frames=None if frames is None else int(frames),
-    )
+    if is_blank(start) or is_blank(end):
+        raise ValueError("end without start" if is_blank(start) else "start without end")
+    return seconds(point(start)), seconds(point(end)), row.get("label", "")
 
 
 def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:

@@ -11,16 +11,17 @@ evaluation counts neither them nor detections that touch them. Durations are not
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from actspan.data.annotations.base import Annotations, Facts, Hints, Rows, Source, seconds
+from actspan.data.ignored import Ignored
+from actspan.data.videos import canonical_subset
 from actspan.errors import AnnotationError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 
 _CLASS_FILE = re.compile(r"(?P<label>.+)_(?P<subset>val|test)\.txt")
-_SUBSETS = {"val": "validation", "test": "test"}
 
 
 def fits(source: Source) -> bool:
@@ -43,13 +44,26 @@ def read(source: Source, hints: Hints) -> Annotations:
     rows = Rows()
     for file in files:
         _read_class(file, rows)
-    return Annotations(source.path, "thumos14", rows.videos(), tuple(rows.problems))
+    notes = (*rows.notes(source.path), *_other_files(files).notes(source.path))
+    return Annotations(
+        source.path, "thumos14", rows.videos(), tuple(rows.problems), assumptions=notes
+    )
+
+
+def _other_files(files: Sequence[Path]) -> Ignored:
+    """Name the files beside class files that are not of that form."""
+    ignored, taken = Ignored(), set(files)
+    for folder in sorted({file.parent for file in files}):
+        for other in sorted(folder.iterdir()):
+            if other.is_file() and other not in taken and not other.name.startswith("."):
+                ignored.add("files", other.name)
+    return ignored
 
 
 def _read_class(file: Path, rows: Rows) -> None:
     found = _CLASS_FILE.fullmatch(file.name)
     assert found is not None
-    facts = Facts(subset=_SUBSETS[found["subset"]])
+    facts = Facts(subset=canonical_subset(found["subset"]))
     try:
         lines = read_text(file, DOCUMENT).splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -9,7 +9,7 @@ decoded and in the text.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -43,14 +43,31 @@ class UndecodedObject:
         value = self._values.get(key)
         return value is not None and bytes(memoryview(value)[:1]) == b"{"
 
+    def objects(self) -> Iterator[Any]:
+        """Decode the objects among the values, one at a time; raises NotPlainError."""
+        for key in self._values:
+            if self.holds_object(key):
+                try:
+                    yield msgspec.json.decode(self._values[key])
+                except NOT_JSON as error:
+                    raise NotPlainError(str(error)) from error
+
     def without(self, key: str) -> dict[str, Any]:
         """All values but one, decoded."""
-        return {k: self._decode(v) for k, v in self._values.items() if k != key}
+        return self.only(k for k in self._values if k != key)
 
-    def entries(self, key: str) -> Iterator[tuple[str, Any]]:
-        """Keys and values of the object under a key, decoded one at a time."""
-        for name, value in self._object(self._values[key]).items():
-            yield name, self._decode(value)
+    def only(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The values of those keys that there are, decoded."""
+        return {k: self._decode(self._values[k]) for k in keys if k in self._values}
+
+    def entries(
+        self, key: str | None = None, besides: Container[str] = ()
+    ) -> Iterator[tuple[str, Any]]:
+        """Keys and values of the object under a key, or of the whole, decoded one at a time."""
+        values = self._values if key is None else self._object(self._values[key])
+        for name, value in values.items():
+            if name not in besides:
+                yield name, self._decode(value)
 
     def require_all_seen(self) -> None:
         """Raise NotPlainError unless every key of the text was among what was decoded, once."""

@@ -1,8 +1,8 @@
 """WebVTT: cues of captions, chapters or metadata, which players show beside a video.
 
 A cue's text is its label. Our own files say what is known of the video in a comment at the top,
-and a cue's identifier ends with its score. Times are milliseconds; markup in the text is passed
-over, as a player would, and styles and regions too.
+and a cue's identifier ends with its score. Times are milliseconds. Comments, styles, regions,
+settings and markup within the text, which say how a player shows it, are not read.
 """
 
 from __future__ import annotations
@@ -12,15 +12,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from html import unescape
 from pathlib import Path
+from typing import NamedTuple
 
-from actspan.data.annotations.base import (
-    Annotations,
-    Hints,
-    Rows,
-    Source,
-    canonical_id,
-    check_segment,
-)
+from actspan.data.annotations.base import Annotations, Hints, Rows, Source
+from actspan.data.annotations.per_file import add_video, files_of, read_each
 from actspan.data.annotations.writing import (
     UNLABELLED,
     Style,
@@ -31,99 +26,121 @@ from actspan.data.annotations.writing import (
     scored_instances,
     written_facts,
 )
-from actspan.data.problems import Loss
+from actspan.data.ignored import Ignored
 from actspan.errors import AnnotationError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.types import Video
 
 _FACTS = "NOTE actspan "  # before what is known of the video, as JSON
-_CLOCK = r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
-_TIMING = re.compile(rf"[ \t]*{_CLOCK}[ \t]*-->[ \t]*{_CLOCK}(?=\s|$)")
+# as the standard's parser takes it: any number of digits for hours, which files may leave out
+_TIME = r"(?:(\d{1,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)"
 _MARKUP = re.compile(r"<[^>]*>?")
 _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 )
 
+Cue = tuple[int, str, str]  # number of the line with its timing, timing, label
+
+
+class Clock(NamedTuple):
+    """How a form writes the timing of a cue.
+
+    Attributes
+    ----------
+    pattern : re.Pattern
+        Hours (or None), minutes, seconds, milliseconds of the start, then of the end.
+    example : str
+        For messages.
+    """
+
+    pattern: re.Pattern[str]
+    example: str
+
+
+_CLOCK = Clock(re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}"), "00:01:02.345 --> 00:01:07.890")
+
 
 def fits(source: Source) -> bool:
-    """Whether it is a .vtt file, or a folder that holds some."""
-    return next(_files(source.path), None) is not None
-
-
-def _files(path: Path) -> Iterator[Path]:
-    files = path.iterdir() if path.is_dir() else iter([path])
-    return (f for f in files if f.suffix.lower() == ".vtt" and not f.name.startswith("."))
+    """Return whether it is a .vtt file, or a folder that holds some."""
+    return next(files_of(source.path, ".vtt"), None) is not None
 
 
 def read(source: Source, hints: Hints) -> Annotations:
     """Read a .vtt file, or all of a folder; in a folder, a damaged file is a problem."""
-    files = sorted(_files(source.path)) if source.path.is_dir() else [source.path]
-    if not files:
-        raise AnnotationError(f"{source.path}: holds no .vtt files")
-    rows = Rows()
-    for file in files:
-        try:
-            _read_file(file, rows)
-        except AnnotationError as error:
-            if not source.path.is_dir():
-                raise
-            what = str(error).removeprefix(f"{file}: ")
-            rows.refuse(file.stem, str(file), what, Loss.VIDEO)
-    return Annotations(source.path, "vtt", rows.videos(), tuple(rows.problems))
+    ignored = Ignored()
+    rows = read_each(source.path, ".vtt", _read_file, ignored)
+    notes = ignored.notes(source.path)
+    return Annotations(source.path, "vtt", rows.videos(), tuple(rows.problems), assumptions=notes)
 
 
 def _read_file(file: Path, rows: Rows) -> None:
-    lines = _lines(file)
+    lines = read_lines(file)
+    if not re.fullmatch(r"WEBVTT([ \t].*)?", lines[0]):
+        raise AnnotationError(
+            f"{file}: not WebVTT: its first line must begin with WEBVTT; rename SubRip to .srt"
+        )
     said = next((line for line in lines if line.startswith(_FACTS)), "")
     try:
-        told = json.loads(said.removeprefix(_FACTS)) if said else {}
-        video = str(told.get("video", file.stem))
-        facts = read_facts(told)
+        known = json.loads(said.removeprefix(_FACTS)) if said else {}
+        video = str(known.get("video", file.stem))
+        facts = read_facts(known)
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
-        raise AnnotationError(f"{file}: what stands behind '{_FACTS}' is bad: {error}") from error
-    if canonical_id(video) in rows:
-        raise AnnotationError(f"{file}: video {video!r} is in another .vtt file too; keep one")
-    rows.add(video, facts=facts)
-    for number, timing, text in _cues(lines):
-        try:
-            start, end = _times(timing)
-            check_segment(start, end)
-            rows.add(video, (start, end, text))
-        except ValueError as error:
-            rows.refuse(video, f"{file}:{number}", error)
+        raise AnnotationError(f"{file}: the JSON after '{_FACTS}' is bad: {error}") from error
+    add_video(rows, video, file, facts)
+    cues = (
+        (number, timing, unescape(_MARKUP.sub("", " ".join(texts))).strip())
+        for number, timing, texts in cues_of(["", *lines[1:]])
+    )
+    add_cues(rows, video, file, cues, _CLOCK)
 
 
-def _lines(file: Path) -> list[str]:
+def read_lines(file: Path) -> list[str]:
+    """Read the lines of a text file.
+
+    Raises
+    ------
+    AnnotationError
+        It cannot be read, or is not UTF-8.
+    """
     try:
         text = read_text(file, DOCUMENT, "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{file}: cannot be read as UTF-8 text: {error}") from error
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if not re.fullmatch(r"WEBVTT([ \t].*)?", lines[0]):
-        raise AnnotationError(f"{file}: not WebVTT: its first line has to begin with WEBVTT")
-    return lines
+    except OSError as error:
+        raise AnnotationError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{file}: not UTF-8 text ({error}): save it as UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def _cues(lines: Sequence[str]) -> Iterator[tuple[int, str, str]]:
-    """Line number, timing and text of every cue; blocks end at blank lines."""
-    i = 1
+def cues_of(lines: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield line number, timing and lines of text of every cue; blank lines end them."""
+    i = 0
     while i < len(lines):
         if "-->" not in lines[i]:
             i += 1
             continue
-        end = next((k for k in range(i + 1, len(lines)) if not lines[k] or "-->" in lines[k]), None)
-        text = " ".join(lines[i + 1 : end])
-        yield i + 1, lines[i], unescape(_MARKUP.sub("", text)).strip()
-        i = len(lines) if end is None else end
+        end = i + 1
+        while end < len(lines) and lines[end] and "-->" not in lines[end]:
+            end += 1
+        yield i + 1, lines[i], list(lines[i + 1 : end])
+        i = end
 
 
-def _times(timing: str) -> tuple[float, float]:
-    found = _TIMING.match(timing)
+def add_cues(rows: Rows, video: str, file: Path, cues: Iterable[Cue], clock: Clock) -> None:
+    """Add cues as instances of a video; those with bad times are problems."""
+    for number, timing, label in cues:
+        try:
+            rows.add(video, (*_times(timing, clock), label))
+        except ValueError as error:
+            rows.refuse(video, f"{file}:{number}", error)
+
+
+def _times(timing: str, clock: Clock) -> tuple[float, float]:
+    found = clock.pattern.match(timing)
     if found is None:
-        raise ValueError(f"{timing.strip()!r} is not of the form 00:01:02.345 --> 00:01:07.890")
-    clock = [int(part or 0) for part in found.groups()]
-    return _seconds(clock[:4]), _seconds(clock[4:])
+        raise ValueError(f"{timing.strip()!r} is not of the form {clock.example}")
+    parts = [int(part or 0) for part in found.groups()]
+    return _seconds(parts[:4]), _seconds(parts[4:])
 
 
 def _seconds(clock: Sequence[int]) -> float:

@@ -12,10 +12,10 @@ from typing import Any
 from actspan.data.annotations.base import (
     AMBIGUOUS,
     Facts,
-    canonical_subset,
     number,
     written_id,
 )
+from actspan.data.videos import canonical_subset
 from actspan.errors import AnnotationError
 from actspan.types import Video
 

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.data.arrow import Batches
+from actspan.data.filenames import file_stem  # stores of old have ids with suffix
 from actspan.data.store.manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.errors import StoreError
@@ -136,7 +137,7 @@ class Packed(NamedTuple):
     @property
     def id(self) -> str:
         """Of the video."""
-        return self.shard.id(self.row)
+        return file_stem(self.shard.id(self.row))
 
     @property
     def path(self) -> Path:
@@ -198,7 +199,7 @@ class Places(Mapping[str, Packed]):
         return Packed(self._shards[shard], number - self._begins[shard])
 
     def __iter__(self) -> Iterator[str]:
-        return (name for shard in self._shards for name in shard.ids())
+        return (file_stem(name) for shard in self._shards for name in shard.ids())
 
     def __len__(self) -> int:
         return self._begins[-1]

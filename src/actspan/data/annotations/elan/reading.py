@@ -1,7 +1,8 @@
 """Reading .eaf files.
 
 An annotation's value is its label; where it has none, the tier's name is. The media file gives the
-video id. Annotations that refer to others (symbolic tiers) have no times of their own.
+video id. Annotations that refer to others (symbolic tiers) have no times of their own: they are
+counted and ignored.
 
 The XML is read by expat with document type declarations refused, so no entity can be defined,
 expanded or fetched.
@@ -9,86 +10,105 @@ expanded or fetched.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Any, NoReturn
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from actspan.data.annotations.base import (
-    Annotations,
-    Hints,
-    Instance,
-    Rows,
-    Source,
-    canonical_id,
-    check_segment,
-)
-from actspan.data.annotations.elan.names import PROPERTY, SCORES
+from actspan.data.annotations.base import Annotations, Hints, Rows, Source, canonical_id
+from actspan.data.annotations.elan.names import INSTANCES, PROPERTY, SCORES
+from actspan.data.annotations.elan.slots import Slots, milliseconds
+from actspan.data.annotations.per_file import add_video, files_of, read_each, require_tiers
 from actspan.data.annotations.writing import read_facts
-from actspan.data.problems import Loss
+from actspan.data.ignored import Ignored
+from actspan.data.problems import Loss, Problem
 from actspan.errors import AnnotationError
 from actspan.files import read_bytes
 from actspan.limits import DOCUMENT
-from actspan.wording import counted
+from actspan.wording import counted, named
 
 _DEEPEST = 32  # elements within elements; ELAN needs 5
 
 
+@dataclass(slots=True)
+class _Reading:
+    """What the reader of one or more files meets."""
+
+    tiers: tuple[str, ...]  # patterns; none takes all
+    ignored: Ignored = field(default_factory=Ignored)
+    divided: Counter[str] = field(default_factory=Counter)  # annotations, by tier
+    met: dict[str, None] = field(default_factory=dict)  # names of all tiers
+    used: dict[str, None] = field(default_factory=dict)  # names of those with instances
+
+
 def fits(source: Source) -> bool:
-    """Whether it is an .eaf file, or a folder that holds some."""
-    return next(_files(source.path), None) is not None
-
-
-def _files(path: Path) -> Iterator[Path]:
-    files = path.iterdir() if path.is_dir() else iter([path])
-    return (f for f in files if f.suffix.lower() == ".eaf" and not f.name.startswith("."))
+    """Return whether it is an .eaf file, or a folder that holds some."""
+    return next(files_of(source.path, ".eaf"), None) is not None
 
 
 def read(source: Source, hints: Hints) -> Annotations:
     """Read an .eaf file, or all of a folder; in a folder, a damaged file is a problem."""
-    files = sorted(_files(source.path)) if source.path.is_dir() else [source.path]
-    if not files:
-        raise AnnotationError(f"{source.path}: holds no .eaf files")
-    rows, notes = Rows(), []
-    for file in files:
-        try:
-            notes += _read_file(file, rows, hints)
-        except AnnotationError as error:
-            if not source.path.is_dir():
-                raise
-            what = str(error).removeprefix(f"{file}: ")
-            rows.refuse(file.stem, str(file), what, Loss.VIDEO)
+    reading = _Reading(hints.tiers)
+    rows = read_each(source.path, ".eaf", partial(_read_file, reading=reading), reading.ignored)
+    require_tiers(source.path, hints.tiers, list(reading.met))
     return Annotations(
-        source.path, "elan", rows.videos(), tuple(rows.problems), assumptions=tuple(notes)
+        source.path,
+        "elan",
+        rows.videos(),
+        tuple(rows.problems),
+        assumptions=(*reading.ignored.notes(source.path), *_notes(source.path, reading)),
     )
 
 
-def _read_file(file: Path, rows: Rows, hints: Hints) -> list[str]:
+def _notes(path: Path, reading: _Reading) -> Iterator[str]:
+    if reading.divided:
+        tiers = named((f"{name} ({n:,})" for name, n in reading.divided.items()), most=12)
+        yield (
+            f"{path}: annotations that are not aligned are read as equal parts of their parents, "
+            f"as ELAN shows them: {tiers}"
+        )
+    if len(reading.used) > 1:
+        yield (
+            f"{path}: instances of {len(reading.used)} tiers are read alike "
+            f"({named(reading.used, most=12)}); --tier takes some of them"
+        )
+
+
+def _read_file(file: Path, rows: Rows, reading: _Reading) -> None:
     root = _parse(file)
     header = root.find("HEADER")
     units = "milliseconds" if header is None else header.get("TIME_UNITS", "milliseconds")
     if units != "milliseconds":
         raise AnnotationError(f"{file}: times in {units!r}; only milliseconds can be read")
-    video, origin = _media(root, file)
+    video, origin = _media(root, file, reading.ignored)
     said = _properties(root)
     video = said.get("video", video)
-    if canonical_id(video) in rows:
-        raise AnnotationError(f"{file}: video {video!r} is in another .eaf file too; keep one")
+    slots = Slots(root, file)
     try:
-        rows.add(video, facts=read_facts(said))
+        facts = read_facts(said)
     except (TypeError, ValueError) as error:
         raise AnnotationError(f"{file}: property {PROPERTY}...: {error}") from error
-    slots, passed = _slots(root, file), 0
+    add_video(rows, video, file, facts)
     for tier in root.iter("TIER"):
-        if not _wanted(tier, hints):
+        name = tier.get("TIER_ID", "")
+        reading.met[name] = None
+        if not _wanted(tier, reading.tiers):
             continue
-        passed += sum(1 for _ in tier.iter("REF_ANNOTATION"))
-        _read_tier(tier, slots, origin, (video, file), rows)
-    note = f"{file}: passed over {counted(passed, 'annotation')} without times of their own"
-    return [note] if passed else []
+        references = sum(1 for _ in tier.iter("REF_ANNOTATION"))
+        if references:
+            reading.ignored.add("annotations that refer to others, by tier", name, references)
+        if slots.divided.get(name):
+            reading.divided[name] += slots.divided[name]
+        if _read_tier(tier, slots, origin, (video, file), rows):
+            # overlapping instances of our own writing are in several tiers
+            own = tier.get("LINGUISTIC_TYPE_REF") == INSTANCES
+            reading.used[INSTANCES if own else name] = None
 
 
 def _properties(root: Element) -> dict[str, str]:
@@ -101,69 +121,59 @@ def _properties(root: Element) -> dict[str, str]:
     }
 
 
-def _wanted(tier: Element, hints: Hints) -> bool:
-    name = tier.get("TIER_ID", "")
+def _wanted(tier: Element, patterns: tuple[str, ...]) -> bool:
     if tier.get("LINGUISTIC_TYPE_REF") == SCORES:
         return False
-    return not hints.tiers or any(fnmatchcase(name, pattern) for pattern in hints.tiers)
+    name = tier.get("TIER_ID", "")
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _read_tier(
-    tier: Element, slots: dict[str, float], origin: float, place: tuple[str, Path], rows: Rows
-) -> None:
+    tier: Element, slots: Slots, origin: float, place: tuple[str, Path], rows: Rows
+) -> int:
+    """Add the instances of a tier; return how many there are."""
     video, file = place
-    name = tier.get("TIER_ID", "")
+    name, added, unaligned = tier.get("TIER_ID", ""), 0, 0
     for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
-        where = f"{file}: tier {name!r}, annotation {annotation.get('ANNOTATION_ID', '?')!r}"
+        times = slots.times(annotation)
+        if times is None:
+            unaligned += 1
+            continue
         label = (annotation.findtext("ANNOTATION_VALUE") or "").strip() or name
+        start, end = ((time + origin) / 1000 for time in times)
         try:
-            rows.add(video, _instance(annotation, slots, origin, label))
+            rows.add(video, (start, end, label))
+            added += 1
         except ValueError as error:
+            where = f"{file}: tier {name!r}, annotation {annotation.get('ANNOTATION_ID', '?')!r}"
             rows.refuse(video, where, error)
+    if unaligned:
+        where = f"{file}: {counted(unaligned, 'annotation')}"
+        what = f"annotations of tier {name!r} without times"
+        remedy = "align them in ELAN, or choose other tiers: --tier"
+        rows.problems.append(Problem(canonical_id(video), where, what, remedy, Loss.SEGMENT))
+    return added
 
 
-def _instance(annotation: Element, slots: dict[str, float], origin: float, label: str) -> Instance:
-    times = []
-    for key in ("TIME_SLOT_REF1", "TIME_SLOT_REF2"):
-        slot = annotation.get(key, "")
-        if slot not in slots:
-            raise ValueError(f"time slot {slot!r} has no time: align it in ELAN")
-        times.append((slots[slot] + origin) / 1000)
-    check_segment(*times)
-    return times[0], times[1], label
-
-
-def _slots(root: Element, file: Path) -> dict[str, float]:
-    """Milliseconds of every time slot that has any; ELAN lets unaligned ones go without."""
-    found = {}
-    for slot in root.iter("TIME_SLOT"):
-        value = slot.get("TIME_VALUE")
-        if value is not None:
-            found[slot.get("TIME_SLOT_ID", "")] = _milliseconds(value, "TIME_VALUE", file)
-    return found
-
-
-def _milliseconds(text: str, name: str, file: Path) -> float:
-    try:
-        return float(int(text))
-    except (ValueError, OverflowError) as error:
-        raise AnnotationError(f"{file}: {name} {text[:40]!r} is not milliseconds") from error
-
-
-def _media(root: Element, file: Path) -> tuple[str, float]:
-    """Video id, and the media's own time (ms) at the zero of the annotations.
+def _media(root: Element, file: Path, ignored: Ignored) -> tuple[str, float]:
+    """Return the video's id, and the media's own time (ms) at the zero of the annotations.
 
     The first video is taken, else the first medium, else the name of the .eaf file.
     """
-    media = list(root.iter("MEDIA_DESCRIPTOR"))
-    media.sort(key=lambda m: not m.get("MIME_TYPE", "").startswith("video"))  # stable
-    for descriptor in media:
-        url = descriptor.get("RELATIVE_MEDIA_URL") or descriptor.get("MEDIA_URL") or ""
-        name = PureWindowsPath(unquote(url)).stem  # knows both kinds of slash
-        if name:
-            origin = descriptor.get("TIME_ORIGIN", "0")
-            return name, _milliseconds(origin, "TIME_ORIGIN", file)
-    return file.stem, 0.0
+    media = [(m, _media_name(m)) for m in root.iter("MEDIA_DESCRIPTOR") if _media_name(m)]
+    videos = [(m, name) for m, name in media if m.get("MIME_TYPE", "").startswith("video")]
+    if not media:
+        return file.stem, 0.0
+    first, video = (videos or media)[0]
+    for _, other in videos[1:]:
+        if other != video:
+            ignored.add("further videos", other)
+    return video, milliseconds(first.get("TIME_ORIGIN", "0"), "TIME_ORIGIN", file)
+
+
+def _media_name(descriptor: Element) -> str:
+    url = descriptor.get("RELATIVE_MEDIA_URL") or descriptor.get("MEDIA_URL") or ""
+    return PureWindowsPath(unquote(url)).stem  # knows both kinds of slash
 
 
 def _parse(file: Path) -> Element:

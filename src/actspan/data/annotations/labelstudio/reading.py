@@ -1,85 +1,177 @@
 """Reading Label Studio's exports: a list of tasks, in full (`JSON`) or flat (`JSON-MIN`).
 
-Three kinds of region have times. `timelinelabels` of a video give ranges of frames, counted from 1
-with the last one inside, so frames 1 to 25 at 25 frames a second are second 0 to 1. `labels` of
-audio and `timeserieslabels` give start and end in seconds. All others are passed over, as are
-predictions, drafts and cancelled annotations.
+Kinds of regions that have times are in `regions.py`; others are counted and ignored. A task whose
+regions are all of other kinds says nothing about segments: its video is left out, for it must not
+count as background. Predictions, drafts and cancelled annotations are not read.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from pathlib import PureWindowsPath
-from typing import Any
+from pathlib import Path, PureWindowsPath
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from actspan.data.annotations.base import (
     Annotations,
     Facts,
     Hints,
-    Instance,
     Rows,
     Source,
+    canonical_id,
     number,
 )
+from actspan.data.annotations.labelstudio.regions import Taken, is_timeline, media_facts
 from actspan.data.annotations.writing import read_facts
+from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
+from actspan.wording import counted
 
-_LABELS = ("timelinelabels", "timeserieslabels", "labels", "audiolabels")
+# what is said of tasks, with their number
+_SEVERAL = "have several annotations: the ground truth, or the latest, is taken"
+_UNTOUCHED = "have no annotations, and are left out"
+_EMPTY = "have an annotation without regions: their videos are background throughout"
+_TIMELESS = "have no regions with times"
+
 _MEDIA = ("video", "video_url", "audio", "audio_url", "csv", "csv_url", "ts", "timeseries", "url")
+_FLAT = {"annotator", "annotation_id", "lead_time"}  # of tasks in JSON-MIN
 _RATES = ("fps", "frame_rate", "framerate", "frameRate")
 VIDEO_ID = "actspan_id"  # in a task of our own making; the file may be called otherwise
 _UPLOAD = re.compile(r"[0-9a-f]{8}-")  # Label Studio puts this before the names of uploads
 
 
 def fits(source: Source) -> bool:
-    """Whether it is a JSON list of objects, or one task with data and annotations."""
+    """Return whether it is a JSON list of tasks, or one task with data and annotations."""
     return source.may_be_json and _tasks(source.json.document) is not None
 
 
 def _tasks(document: Any) -> list[dict[str, Any]] | None:
     if isinstance(document, dict) and {"data", "annotations"} <= document.keys():
         return [document]
-    is_list = isinstance(document, list) and bool(document)
-    return document if is_list and all(isinstance(task, dict) for task in document) else None
+    if not isinstance(document, list) or not all(isinstance(task, dict) for task in document):
+        return None
+    return document if any(_is_task(task) for task in document) else None
+
+
+def _is_task(entry: Mapping[str, Any]) -> bool:
+    """Return whether an object is a task; other tools write lists of objects, too."""
+    regions = (v for v in entry.values() if isinstance(v, list) and v and isinstance(v[0], dict))
+    return "data" in entry or not _FLAT.isdisjoint(entry) or next(regions, None) is not None
 
 
 def read(source: Source, hints: Hints) -> Annotations:
-    """Read an export; tasks and regions that cannot be used are problems."""
+    """Read an export; tasks and regions that cannot be used are problems.
+
+    Raises
+    ------
+    AnnotationError
+        It is none, or no task has annotations with times.
+    """
     tasks = _tasks(source.json.document)
     if tasks is None:
         raise AnnotationError(f"{source.path}: not a list of Label Studio tasks")
-    rows, several, untouched = Rows(), 0, 0
-    for i, task in enumerate(tasks):
-        where = f"{source.path}: task {task.get('id', i)}"
-        name = _media_name(task)
-        try:
-            if not name:
-                raise ValueError("nothing names its video, audio or table")
-            if name in rows:
-                raise ValueError(f"video {name!r} is in an earlier task too")
-            annotations = _finished(task)
-            several += len(annotations) > 1
-            untouched += not annotations
-            if annotations:
-                _read_task(_chosen(annotations), _task_facts(task, hints), (name, where), rows)
-        except (TypeError, ValueError) as error:
-            rows.refuse(name, where, error, Loss.VIDEO)
-    if untouched == len(tasks):
+    rows, counts = Rows(), Counter[str]()
+    chosen = list(_chosen_annotations(tasks, source.path, hints, rows, counts))
+    if counts[_UNTOUCHED] == len(tasks):
         raise AnnotationError(
             f"{source.path}: nobody has annotated any of its tasks; predictions are not "
             "annotations: submit them in Label Studio, and export again"
         )
+    if not any(task.regions for task in chosen) and not any("data" in task for task in tasks):
+        # JSON-MIN has choices as texts of the task, which look like its data
+        raise AnnotationError(f"{source.path}: none of its {len(tasks)} tasks has regions")
+    timelines = any(is_timeline(region) for task in chosen for region in task.regions)
+    taken = Taken(takes_boxes=not timelines)
+    for task in chosen:
+        _add(task, rows, taken, counts)
+    ignored = Ignored()
+    for key in source.json.repeated:
+        ignored.add("keys that are there twice", key)
     notes = (
-        (several, "have several annotations: the ground truth, or the latest, is taken"),
-        (untouched, "have no annotations, and are passed over"),
+        *ignored.notes(source.path),
+        *_notes(source.path, len(tasks), counts, taken),
     )
-    said = tuple(f"of {len(tasks)} tasks {count} {what}" for count, what in notes if count)
+    if len(chosen) == counts[_TIMELESS] and not rows.problems:
+        raise AnnotationError(f"{notes[-1]}, and nothing else is there: label ranges of time")
     return Annotations(
-        source.path, "labelstudio", rows.videos(), tuple(rows.problems), assumptions=said
+        source.path, "labelstudio", rows.videos(), tuple(rows.problems), assumptions=notes
     )
+
+
+class _Task(NamedTuple):
+    """The annotation of a task that counts."""
+
+    name: str
+    where: str
+    regions: list[dict[str, Any]]
+    facts: Facts
+
+
+def _chosen_annotations(
+    tasks: list[dict[str, Any]], path: Path, hints: Hints, rows: Rows, counts: Counter[str]
+) -> Iterator[_Task]:
+    seen: set[str] = set()
+    for i, task in enumerate(tasks):
+        name, where = _media_name(task), f"{path}: task {task.get('id', i)}"
+        try:
+            if not canonical_id(name):
+                raise ValueError("nothing names its video, audio or table")
+            if canonical_id(name) in seen:
+                raise ValueError(f"video {name!r} is in an earlier task too")
+            annotations = _finished(task)
+            counts[_SEVERAL] += len(annotations) > 1
+            counts[_UNTOUCHED] += not annotations
+            if annotations:
+                regions = _regions(_chosen(annotations))
+                facts = media_facts(regions, _task_facts(task, hints))
+                seen.add(canonical_id(name))
+                yield _Task(name, where, regions, facts)
+        except (TypeError, ValueError) as error:
+            rows.refuse(name, where, error, Loss.VIDEO)
+
+
+def _add(task: _Task, rows: Rows, taken: Taken, counts: Counter[str]) -> None:
+    found, bad = [], []
+    for region in task.regions:
+        place = f"{task.where}, region {region.get('id', '?')}"
+        try:
+            found += [(place, instance) for instance in taken.instances(region, task.facts)]
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            bad.append((place, f"no {error}" if isinstance(error, KeyError) else error))
+    if task.regions and not found and not bad:
+        counts[_TIMELESS] += 1
+        return
+    counts[_EMPTY] += not task.regions
+    rows.add(task.name, facts=task.facts)
+    for place, instance in found:
+        try:
+            rows.add(task.name, instance)
+        except ValueError as error:
+            bad.append((place, error))
+    for place, what in bad:
+        rows.refuse(task.name, place, what)
+
+
+def _notes(path: Path, tasks: int, counts: Counter[str], taken: Taken) -> Iterator[str]:
+    for what in (_SEVERAL, _UNTOUCHED, _EMPTY):
+        if counts[what]:
+            yield f"{path}: of {tasks} tasks {counts[what]} {what}"
+    if taken.boxes:
+        yield (
+            f"{path}: {counted(taken.boxes, 'videorectangle')} read as instances, from enabled to "
+            "disabled keyframes"
+        )
+    ignored = ", ".join(f"{kind} {count:,}" for kind, count in taken.ignored.items())
+    if counts[_TIMELESS]:
+        yield (
+            f"{path}: of {tasks} tasks {counts[_TIMELESS]} {_TIMELESS} ({ignored} ignored); their "
+            "videos are left out"
+        )
+    elif ignored:
+        yield f"{path}: ignored regions: {ignored}"
 
 
 def _media_name(task: Mapping[str, Any]) -> str:
@@ -108,8 +200,8 @@ def _media_name(task: Mapping[str, Any]) -> str:
 def _finished(task: Mapping[str, Any]) -> list[Any]:
     """The annotations of a task that were not cancelled, each a list of regions."""
     if "data" not in task:  # JSON-MIN: the regions lie in the task itself, under their tag's name
-        flat = [v for v in task.values() if isinstance(v, list)]
-        return [{"result": [{"value": region} for regions in flat for region in regions]}]
+        flat = [region for v in task.values() if isinstance(v, list) for region in v]
+        return [{"result": [{"value": region} for region in flat if isinstance(region, dict)]}]
     annotations = task.get("annotations") or []
     if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
         raise TypeError("'annotations' is not a list of objects")
@@ -133,62 +225,8 @@ def _task_facts(task: Mapping[str, Any], hints: Hints) -> Facts:
     return known._replace(fps=None if said is None else number(said, "fps"))
 
 
-def _read_task(
-    annotation: Mapping[str, Any], facts: Facts, place: tuple[str, str], rows: Rows
-) -> None:
-    name, where = place
+def _regions(annotation: Mapping[str, Any]) -> list[dict[str, Any]]:
     regions = annotation.get("result") or []
-    if not isinstance(regions, list):
-        raise TypeError("'result' is not a list")
-    regions = [r for r in regions if isinstance(r, dict) and isinstance(r.get("value"), dict)]
-    facts = _media_facts(regions, facts)
-    rows.add(name, facts=facts)
-    for region in regions:
-        try:
-            for instance in _instances(region["value"], facts.fps):
-                rows.add(name, instance)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            what = f"no {error}" if isinstance(error, KeyError) else error
-            rows.refuse(name, f"{where}, region {region.get('id', '?')}", what)
-
-
-def _media_facts(regions: list[dict[str, Any]], facts: Facts) -> Facts:
-    """Duration and rate as far as regions tell them: audio its length, boxes their video's."""
-    for region in regions:
-        value = region["value"]
-        if region.get("original_length"):
-            facts = facts._replace(duration=number(region["original_length"], "original_length"))
-        if value.get("framesCount") and value.get("duration"):
-            duration, frames = (number(value[key], key) for key in ("duration", "framesCount"))
-            fps = facts.fps or frames / duration
-            facts = facts._replace(duration=duration, frames=int(frames), fps=fps)
-    return facts
-
-
-def _instances(value: Mapping[str, Any], fps: float | None) -> Iterator[Instance]:
-    """One instance a label of a region, and a range; none of regions without times and labels."""
-    labels = next((value[key] for key in _LABELS if isinstance(value.get(key), list)), None)
-    is_span = "ranges" in value or (
-        "start" in value and "text" not in value
-    )  # of time, not of text
-    if not labels or not is_span:
-        return
-    for start, end in _times(value, fps):
-        for label in labels:
-            yield start, end, str(label)
-
-
-def _times(value: Mapping[str, Any], fps: float | None) -> Iterator[tuple[float, float]]:
-    if "ranges" not in value:
-        yield _plain(value["start"]), _plain(value["end"])
-        return
-    if fps is None:
-        raise ValueError("times are frame numbers, and nothing gives a frame rate: --fps")
-    for span in value["ranges"]:
-        yield (_plain(span["start"]) - 1) / fps, _plain(span["end"]) / fps
-
-
-def _plain(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{value!r} is not a number; dates and clocks cannot be read")
-    return float(value)
+    if not isinstance(regions, list) or not all(isinstance(r, dict) for r in regions):
+        raise TypeError("'result' is not a list of objects")
+    return regions

@@ -1,0 +1,163 @@
+"""BORIS project files: observations of behaviors, as events in time.
+
+{"project_format_version": "7.0",
+ "behaviors_conf": {"0": {"code": "dig", "type": "State event"}, ...},
+ "observations": {"obs 1": {"type": "MEDIA", "file": {"1": ["a.mp4"]}, "time offset": 0.0,
+   "media_info": {"length": {"a.mp4": 60.0}, "fps": {"a.mp4": 25.0}},
+   "events": [[1.5, subject, "dig", modifiers, comment], ...]}}}
+
+The events of a state are starts and stops by turns, for every subject and set of modifiers: a pair
+is an instance, and the behavior's code its label. The file of player 1 names the video; an
+observation without media names itself. Point events have no length: they are counted and ignored.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import PureWindowsPath
+from typing import Any
+
+from actspan.data.annotations.base import (
+    Annotations,
+    Facts,
+    Hints,
+    Instance,
+    Rows,
+    Source,
+    canonical_id,
+    number,
+)
+from actspan.data.ignored import Ignored
+from actspan.data.problems import Loss, Problem
+from actspan.errors import AnnotationError
+
+_FIELDS = {1: "subject", 3: "modifiers", 4: "comment"}  # of an event, beside time and behavior
+_Types = Mapping[str, str]  # of behaviors, by code, in small letters
+
+
+def fits(source: Source) -> bool:
+    """Return whether it is a JSON object with observations, and behaviors that they may have."""
+    return source.may_be_json and _is_project(source.json.document)
+
+
+def _is_project(document: Any) -> bool:
+    return isinstance(document, dict) and all(
+        isinstance(document.get(key), dict) for key in ("observations", "behaviors_conf")
+    )
+
+
+def read(source: Source, hints: Hints) -> Annotations:
+    """Read a project; observations and events that cannot be used are problems."""
+    if not _is_project(source.json.document):
+        raise AnnotationError(
+            f"{source.path}: not a project of BORIS: 'observations' and 'behaviors_conf' are needed"
+        )
+    document = source.json.document
+    types = {
+        str(entry.get("code")): str(entry.get("type")).lower()
+        for entry in document["behaviors_conf"].values()
+        if isinstance(entry, dict)
+    }
+    rows, ignored = Rows(), Ignored()
+    for key in source.json.repeated:
+        ignored.add("keys that are there twice", key)
+    for name, observation in document["observations"].items():
+        place = f"{source.path}: observation {name!r}"
+        video = name
+        try:
+            if not isinstance(observation, dict):
+                raise TypeError("not an object")
+            video, facts = _media(name, observation, ignored)
+            if canonical_id(video) in rows:
+                raise ValueError(f"video {video!r} is in an earlier observation too")
+            events = list(_events(observation, ignored))
+            rows.add(video, facts=facts)
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else error
+            rows.refuse(video, place, what, Loss.VIDEO)
+            continue
+        _add_states(rows, video, place, events, types, ignored)
+    notes = ignored.notes(source.path)
+    return Annotations(source.path, "boris", rows.videos(), tuple(rows.problems), assumptions=notes)
+
+
+def _media(name: str, observation: Mapping[str, Any], ignored: Ignored) -> tuple[str, Facts]:
+    """Return the id of an observation's video, and what the project knows of it."""
+    players = observation.get("file") or {}
+    if isinstance(players, list):  # before version 1
+        players = {str(i): [file] for i, file in enumerate(players, start=1)}
+    if observation.get("type") == "IMAGES":
+        raise ValueError("an observation of pictures has no times")
+    if observation.get("media_creation_date_as_offset"):
+        raise ValueError("times count from the creation date of the media, not from their start")
+    files = [str(file) for file in players.get("1") or ()]
+    if len(files) > 1:
+        raise ValueError(
+            f"{len(files)} files one after the other; make an observation of each in BORIS"
+        )
+    others = sum(len(player) for key, player in players.items() if key != "1" and player)
+    if others:
+        ignored.add("media", "files of players other than 1", others)
+    if not files:
+        return name, Facts()
+    known = observation.get("media_info") or {}
+    length, fps = ((known.get(key) or {}).get(files[0]) for key in ("length", "fps"))
+    return PureWindowsPath(files[0]).stem, Facts(
+        duration=number(length, "length") if length else None,
+        fps=number(fps, "fps") if fps else None,
+    )
+
+
+def _events(
+    observation: Mapping[str, Any], ignored: Ignored
+) -> Iterator[tuple[float, tuple[str, str, str]]]:
+    """Yield the time of every event in seconds of the media; behavior, subject and modifiers."""
+    offset = float(observation.get("time offset") or 0)  # BORIS adds it to what it writes
+    for event in observation["events"]:
+        if not isinstance(event, list) or len(event) < 3:
+            raise TypeError(f"event {event!r} is not [time, subject, behavior, ...]")
+        for i, field in _FIELDS.items():
+            if len(event) > i and event[i] not in ("", "None", None):
+                ignored.add("fields of events", field)
+        time = float(event[0]) - offset
+        if not math.isfinite(time):
+            raise ValueError(f"event {event!r} has no time")
+        yield time, (str(event[2]), str(event[1]), str(event[3]) if len(event) > 3 else "")
+
+
+def _add_states(
+    rows: Rows,
+    video: str,
+    place: str,
+    events: list[tuple[float, tuple[str, str, str]]],
+    types: _Types,
+    ignored: Ignored,
+) -> None:
+    started: dict[tuple[str, str, str], float] = {}
+    unknown: dict[str, None] = {}
+    for time, key in sorted(events, key=lambda event: event[0]):
+        code = key[0]
+        if code not in types:
+            unknown[code] = None
+        elif "point" in types[code]:
+            ignored.add("point events", code)
+        elif key in started:
+            _add(rows, video, place, (started.pop(key), time, code))
+        else:
+            started[key] = time
+    for code in unknown:
+        remedy = "add it to the ethogram in BORIS, or remove its events"
+        what = f"behavior {code!r} is not in the ethogram"
+        rows.problems.append(Problem(canonical_id(video), place, what, remedy, Loss.SEGMENT))
+    for (code, *_), time in started.items():
+        remedy = "stop it in BORIS, which can find unpaired events"
+        what = f"state {code!r} starts at {time:g} s and does not stop"
+        rows.problems.append(Problem(canonical_id(video), place, what, remedy, Loss.SEGMENT))
+
+
+def _add(rows: Rows, video: str, place: str, instance: Instance) -> None:
+    try:
+        rows.add(video, instance)
+    except ValueError as error:
+        rows.refuse(video, place, error)

@@ -1,0 +1,103 @@
+"""Times of time slots: those in the file, and those that ELAN computes between them.
+
+Annotations of a Time_Subdivision tier fill their parent without gaps. Those that nobody aligned
+have slots without a time; ELAN shows them as equal parts of the time between the slots around them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree.ElementTree import Element
+
+from actspan.errors import AnnotationError
+
+_START, _END = "TIME_SLOT_REF1", "TIME_SLOT_REF2"
+_DIVIDED = "Time_Subdivision"
+
+
+class Slots:
+    """Milliseconds of the time slots of a document.
+
+    Attributes
+    ----------
+    divided : dict
+        Number of annotations that got equal parts of their parents, by tier.
+    """
+
+    def __init__(self, root: Element, file: Path) -> None:
+        self._times: dict[str, float] = {}
+        self._places: dict[str, int] = {}  # their order says which comes first
+        for place, slot in enumerate(root.iter("TIME_SLOT")):
+            name, value = slot.get("TIME_SLOT_ID", ""), slot.get("TIME_VALUE")
+            self._places[name] = place
+            if value is not None:
+                self._times[name] = milliseconds(value, "TIME_VALUE", file)
+        self.divided: dict[str, int] = {}
+        kinds = {
+            kind.get("LINGUISTIC_TYPE_ID")
+            for kind in root.iter("LINGUISTIC_TYPE")
+            if kind.get("CONSTRAINTS") == _DIVIDED
+        }
+        for tier in _parents_first(root):
+            if tier.get("LINGUISTIC_TYPE_REF") in kinds:
+                self._divide(tier)
+
+    def times(self, annotation: Element) -> tuple[float, float] | None:
+        """Return start and end of an annotation; None if one of them is not known."""
+        start, end = (self._times.get(annotation.get(key, "")) for key in (_START, _END))
+        return None if start is None or end is None else (start, end)
+
+    def _divide(self, tier: Element) -> None:
+        run: list[Element] = []  # unaligned annotations since the last known time
+        annotations = list(tier.iter("ALIGNABLE_ANNOTATION"))
+        annotations.sort(key=lambda a: self._places.get(a.get(_START, ""), -1))  # stable
+        for annotation in annotations:
+            if annotation.get(_START, "") in self._times:
+                run = []
+            elif not run:
+                continue  # nothing says where it starts
+            run.append(annotation)
+            if annotation.get(_END, "") in self._times:
+                if len(run) > 1:
+                    self._fill(run)
+                    name = tier.get("TIER_ID", "")
+                    self.divided[name] = self.divided.get(name, 0) + len(run)
+                run = []
+
+    def _fill(self, run: list[Element]) -> None:
+        start = self._times[run[0].get(_START, "")]
+        step = (self._times[run[-1].get(_END, "")] - start) / len(run)
+        for i, annotation in enumerate(run):
+            self._times.setdefault(annotation.get(_START, ""), start + i * step)
+            self._times.setdefault(annotation.get(_END, ""), start + (i + 1) * step)
+
+
+def _parents_first(root: Element) -> Iterator[Element]:
+    """Yield tiers so that parents come before their children; none whose parents form a ring."""
+    children: dict[str | None, list[Element]] = {}
+    tiers = list(root.iter("TIER"))
+    names = {tier.get("TIER_ID") for tier in tiers}
+    for tier in tiers:
+        parent = tier.get("PARENT_REF")
+        children.setdefault(parent if parent in names else None, []).append(tier)
+    waiting = deque(children.pop(None, ()))
+    while waiting:
+        tier = waiting.popleft()
+        yield tier
+        waiting.extend(children.pop(tier.get("TIER_ID"), ()))
+
+
+def milliseconds(text: str, name: str, file: Path) -> float:
+    """Read a whole number of milliseconds.
+
+    Raises
+    ------
+    AnnotationError
+        It is none; `name` is in the message.
+    """
+    try:
+        return float(int(text))
+    except (ValueError, OverflowError) as error:
+        raise AnnotationError(f"{file}: {name} {text[:40]!r} is not milliseconds") from error

@@ -1,0 +1,230 @@
+"""Videos as entries of a JSON document: which keys mean what, and which are not understood."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from actspan.data.annotations.base import (
+    Instance,
+    canonical_id,
+    make_video,
+    number,
+    repeated_id,
+    seconds,
+)
+from actspan.data.annotations.columns import KNOWN, LABEL_NUMBERS, plain
+from actspan.data.filenames import FileNames
+from actspan.data.ignored import Ignored
+from actspan.data.problems import Problem
+from actspan.data.videos import Videos, canonical_subset
+from actspan.types import Video
+from actspan.wording import counted, named
+
+# keys of a video that are fields of Video; all others are kept as they are
+COUNTS = ("frames", "feature_frames")
+RATES = ("fps", "snippet_stride", "snippet_length")
+_FIELDS = {"subset", "duration", "annotations", *COUNTS, *RATES}
+_FIELD_OF = {
+    **{name: role for role in ("subset", "duration", "fps", "frames") for name in KNOWN[role]},
+    "featureframe": "feature_frames",
+}
+# an unknown key with one of these words, or with a list or an object, may hold annotations
+_TELLING = {"subset", "split", "partition", "fold", "duration", "fps", "rate", "label", "labels",
+            "class", "action", "segment", "time", "start", "end"}  # fmt: skip
+_WORDS = re.compile("[A-Z]?[a-z]+")
+# what repeats the segment or the label of an annotation in other units
+_TIMES = ("start", "end")
+_REPETITIONS = {"segment", "segmentframe", "segmentframes", "id", *LABEL_NUMBERS}
+_REPETITIONS.update(*(KNOWN[role] for role in _TIMES))
+
+
+class EntryReader:
+    """Makes videos of entries, and counts the keys that it does not understand.
+
+    Parameters
+    ----------
+    path : Path
+        The document, for messages.
+    usual : frozenset of str
+        Keys by other names that the form has anyway, so that nothing is said about them.
+    """
+
+    def __init__(self, path: Path, usual: frozenset[str] = frozenset()) -> None:
+        self.problems: list[Problem] = []
+        self._path, self._usual = path, usual
+        self._files, self._ignored = FileNames(), Ignored()
+        self._taken: Counter[str] = Counter()  # what was found under other keys
+        self._unlabelled = 0
+
+    def videos(self, entries: Iterable[tuple[str, Any]]) -> Videos:
+        """Make a video of every entry; bad entries, and ids that are there twice, are problems."""
+        return Videos(self._parsed(entries))
+
+    def notes(self) -> tuple[str, ...]:
+        """Return lines about keys that were taken for others, and keys that were ignored."""
+        notes = [*self._files.notes(self._path)]
+        if self._taken:
+            taken = named((f"{what} ({n:,})" for what, n in self._taken.items()), 12)
+            notes.append(f"{self._path}: taken from other keys: {taken}")
+        if self._unlabelled:
+            notes.append(f"{self._path}: {counted(self._unlabelled, 'annotation')} without a label")
+        return (*notes, *self._ignored.notes(self._path))
+
+    def _parsed(self, entries: Iterable[tuple[str, Any]]) -> Iterator[Video]:
+        seen: set[str] = set()
+        for name, entry in entries:
+            try:
+                if not isinstance(entry, dict):
+                    raise TypeError(f"{entry!r} is not an object")
+                video = self._video(canonical_id(self._files.stem(name)), entry)
+            except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+                why = f"no {error}" if isinstance(error, KeyError) else str(error)
+                remedy = "fix the entry, or remove it"
+                video_id, where = canonical_id(name), str(self._path)
+                self.problems.append(Problem(video_id, where, f"bad entry: {why}", remedy))
+                continue
+            if video.id in seen:
+                self.problems.append(repeated_id(video.id, self._path))
+                continue
+            seen.add(video.id)
+            yield video
+
+    def _video(self, name: str, entry: dict[str, Any]) -> Video:
+        if not entry.keys() <= _FIELDS:
+            entry = self._understood(entry)
+        duration = _optional(entry, "duration")
+        counts = {key: _optional(entry, key) for key in COUNTS}
+        return make_video(
+            name,
+            self._instances(entry),
+            duration=math.nan if duration is None else duration,
+            subset=canonical_subset(str(entry.get("subset") or "")),
+            **{key: None if count is None else int(count) for key, count in counts.items()},
+            **{key: _optional(entry, key) for key in RATES},
+            extra={key: value for key, value in entry.items() if key not in _FIELDS},
+        )
+
+    def _understood(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Return an entry with fields under their own keys; count the keys that may matter."""
+        made = dict(entry)
+        if "annotations" not in entry and isinstance(entry.get("actions"), list):
+            made["annotations"] = [_of_action(action) for action in made.pop("actions")]
+            self._taken["annotations from 'actions'"] += 1
+        for key in [key for key in made if key not in _FIELDS]:
+            field, value = _field_of(key), entry[key]
+            if field and made.get(field) is None and value and isinstance(value, (str, int, float)):
+                made[field] = made.pop(key)
+                if key not in self._usual:
+                    self._taken[f"{field} from {key!r}"] += 1
+            elif _may_matter(key, value):
+                self._ignored.add("keys of videos", key)
+        return made
+
+    def _instances(self, entry: Mapping[str, Any]) -> Iterator[Instance]:
+        """Return the annotations of a video; none where there is no such key.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            One is not `{"segment": [start, end], "label": ...}`.
+        """
+        annotations = entry.get("annotations") or []
+        if not isinstance(annotations, list):
+            raise TypeError(f"'annotations' is {annotations!r}, not a list")
+        for annotation in annotations:
+            if not isinstance(annotation, dict):
+                raise TypeError(f"annotation {annotation!r} is not an object")
+            label = annotation.get("label")
+            if len(annotation) > 2 or not isinstance(label, str) or label.isdecimal():
+                label = self._label_of(annotation)
+            times = annotation if "segment" in annotation else self._with_segment(annotation)
+            start, end = _times(times["segment"])
+            yield start, end, label
+
+    def _with_segment(self, annotation: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an annotation with the segment that its start and end say."""
+        by_name = {plain(key): key for key in annotation}
+        keys = [next((by_name[n] for n in KNOWN[r] if n in by_name), None) for r in _TIMES]
+        if None in keys:
+            raise KeyError("segment")
+        self._taken[f"segment from {' and '.join(map(repr, keys))}"] += 1
+        return {"segment": [annotation[key] for key in keys if key is not None]}
+
+    def _label_of(self, annotation: Mapping[str, Any]) -> str:
+        """Return the name of the class, else its number; count the other keys."""
+        key = _label_key(annotation)
+        value = "" if key is None else annotation[key]
+        if isinstance(value, (list, dict)):
+            raise TypeError(f"label {value!r} is not text or a number")
+        if key is None and annotation.get("label") is None:
+            self._unlabelled += 1
+        elif key not in (None, "label"):
+            self._taken[f"label from {key!r}"] += 1
+        for other in annotation:
+            if other not in (key, "label") and plain(other) not in _REPETITIONS:
+                self._ignored.add("keys of annotations", other)
+        return str(value)
+
+
+def _label_key(annotation: Mapping[str, Any]) -> str | None:
+    """Return the key of the label: the first that holds words, else the first that holds any."""
+    by_name = {plain(key): key for key in annotation}
+    names = ("label", *KNOWN["label"], *LABEL_NUMBERS)
+    keys = [by_name[name] for name in names if name in by_name]
+    filled = [key for key in keys if annotation[key] not in (None, "")]
+    words = (key for key in filled if _is_words(annotation[key]))
+    return next(words, filled[0] if filled else None)
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, str) and not value.isdecimal()
+
+
+def _of_action(action: Any) -> dict[str, Any]:
+    """Return an annotation of [class, start, end], as Charades and MultiTHUMOS write it."""
+    if not isinstance(action, list) or len(action) != 3 or not isinstance(action[0], (int, str)):
+        raise ValueError(f"action {action!r} is not [class, start, end]")
+    return {"label": str(action[0]), "segment": action[1:]}
+
+
+def _times(segment: Any) -> tuple[float, float]:
+    if isinstance(segment, list) and len(segment) == 2:
+        start, end = segment
+        if type(start) is float is type(end):  # nearly all are
+            return start, end
+        start, end = _moment(start), _moment(end)
+        if start is not None and end is not None:
+            return start, end
+    raise ValueError(f"segment {segment!r} is not [start, end] in seconds")
+
+
+def _moment(value: Any) -> float | None:
+    """Return a time in seconds, of a number or of text (quoted numbers, clocks)."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    return seconds(value) if isinstance(value, str) else None
+
+
+def _optional(entry: Mapping[str, Any], key: str) -> float | None:
+    """Return a positive number, or None where the key is missing or null."""
+    return None if entry.get(key) is None else number(entry[key], key)
+
+
+def _may_matter(key: str, value: Any) -> bool:
+    return len(value) > 0 if isinstance(value, (list, dict)) else _is_telling(key)
+
+
+@lru_cache(1000)
+def _is_telling(key: str) -> bool:
+    return not _TELLING.isdisjoint(word.lower() for word in _WORDS.findall(key))
+
+
+@lru_cache(1000)
+def _field_of(key: str) -> str | None:
+    return _FIELD_OF.get(plain(key))

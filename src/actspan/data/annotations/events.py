@@ -1,0 +1,52 @@
+"""Tables of events, a row for the start of each segment and one for its end, as BORIS exports them.
+
+Such a table becomes one of segments: each STOP is joined to the last START of the same behavior,
+subject, video and observation. A row that finds no partner keeps the time that it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from actspan.data.annotations.columns import KNOWN, Line, plain
+
+_STATES = ("status", "behaviortype")
+_KEYS = ("observationid", "subject", *KNOWN["video"], "behavior", "behaviour")
+START, END = "start", "end"  # names of the columns that are added
+
+
+def fits(head: Sequence[str]) -> bool:
+    """Return whether a header has one column of times, and one that says START and STOP."""
+    names = set(map(plain, head))
+    return "time" in names and not names.isdisjoint(_STATES) and START not in names
+
+
+def as_segments(head: Sequence[str], lines: Iterable[Line]) -> Iterator[Line]:
+    """Return rows of segments: those of events with two more cells, start and end."""
+    names = [plain(name) for name in head]
+    time = names.index("time")
+    state = names.index(next(name for name in _STATES if name in names))
+    keys = [i for i, name in enumerate(names) if name in _KEYS]
+    waiting: dict[tuple[str, ...], Line] = {}
+    for place, row in lines:
+        cells = [*row, *[""] * (len(head) - len(row))][: len(head)]
+        key, moment = tuple(cells[i] for i in keys), cells[time]
+        match cells[state].upper():
+            case "START":
+                if key in waiting:
+                    yield _unfinished(waiting[key], time)
+                waiting[key] = (place, cells)
+            case "STOP" if key in waiting:
+                first, started = waiting.pop(key)
+                yield first, [*started, started[time], moment]
+            case "STOP":
+                yield place, [*cells, "", moment]
+            case _:  # POINT: an event without a length
+                yield place, [*cells, moment, moment]
+    for line in waiting.values():
+        yield _unfinished(line, time)
+
+
+def _unfinished(line: Line, time: int) -> Line:
+    place, cells = line
+    return place, [*cells, cells[time], ""]

@@ -1,0 +1,73 @@
+"""Messages about files that no reader takes: what they are, and how to get something readable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from actspan.errors import AnnotationError
+from actspan.wording import named
+
+_SHEET = "a spreadsheet: save the sheet as CSV with the columns video, start, end, label"
+_PAGE = "a document: save its table as CSV with the columns video, start, end, label"
+_SUBTITLES = "subtitles: save them as WebVTT (.vtt) or SubRip (.srt)"
+_PACKED = "packed: unpack it, and give what is inside"
+_VIDEO = "a video: annotations are needed here"
+_REMEDIES = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), _SHEET),
+    **dict.fromkeys((".html", ".htm", ".docx", ".doc", ".odt", ".pdf"), _PAGE),
+    **dict.fromkeys((".sbv", ".ass", ".ssa", ".ttml", ".dfxp", ".sub"), _SUBTITLES),
+    **dict.fromkeys((".gz", ".zip", ".tar", ".7z", ".xz"), _PACKED),
+    **dict.fromkeys((".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg"), _VIDEO),
+    ".txt": "only <Class>_val.txt and <Class>_test.txt are; save a table as .csv or .tsv",
+    ".anvil": "of Anvil: export it to ELAN (.eaf), or as a table",
+    ".xml": "XML (CVAT, Anvil, ...): export it as CSV or JSON with times in seconds",
+}
+_OTHER = "export it as CSV (video, start, end, label) or JSON"
+_HEAD = 4096  # bytes of a table's first line that are looked at
+_LABEL_STUDIO = {"annotation_id", "annotator", "lead_time"}
+
+
+def refuse_table_of_tool(path: Path) -> None:
+    """Raise AnnotationError for the CSV exports of tools that put regions as JSON into cells."""
+    if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
+        return
+    try:
+        with path.open("rb") as stream:
+            line = stream.readline(_HEAD).decode("utf-8-sig", "replace").strip()
+    except OSError:
+        return  # the reader of tables says why
+    if {cell.strip(' "') for cell in line.split(",")} >= _LABEL_STUDIO:
+        raise AnnotationError(
+            f"{path}: Label Studio's CSV export is not read: export JSON from Label Studio"
+        )
+    if line.startswith("# Exported using VGG Image Annotator"):
+        raise AnnotationError(
+            f"{path}: the CSV export of VGG Image Annotator is not read: save the project (JSON)"
+        )
+
+
+def unknown(path: Path, document: Any, forms: Iterable[str]) -> AnnotationError:
+    """Return the error about a file of no known form.
+
+    Parameters
+    ----------
+    document : Any
+        Its content as JSON; None if it is not JSON.
+    forms : iterable of str
+        What is known.
+    """
+    known = f"known are: {'; '.join(forms)}"
+    if isinstance(document, dict):
+        keys = named(map(repr, document), most=6) or "no keys"
+        return AnnotationError(f"{path}: JSON of no known form, an object with {keys}; {known}")
+    if document is not None:
+        is_list = isinstance(document, list) and document and isinstance(document[0], dict)
+        keys = named(map(repr, document[0]), most=6) if is_list else ""
+        what = f"a list of objects with {keys}" if keys else type(document).__name__
+        return AnnotationError(f"{path}: JSON of no known form, {what}; {known}")
+    suffix = path.suffix
+    remedy = _REMEDIES.get(suffix.lower(), _OTHER)
+    what = f"{suffix} is not read: {remedy}" if suffix else remedy
+    return AnnotationError(f"{path}: of no known form; {what}; {known}")

@@ -1,0 +1,117 @@
+"""VGG Image Annotator 3: projects with temporal segments of videos and audio.
+
+{"attribute": {"1": {"aname": "action", "anchor_id": "FILE1_Z2_XY0", "type": 4,
+                     "options": {"0": "jump"}}},
+ "file": {"1": {"fid": "1", "fname": "a.mp4", "src": ""}}, "view": {"1": {"fid_list": ["1"]}},
+ "metadata": {"1_x8f": {"vid": "1", "z": [1.5, 3.0], "xy": [], "av": {"1": "0"}}}}
+
+What has two times `z` and no shape `xy` is an instance. Its label is the value of the first
+attribute of temporal segments; of a checkbox, each chosen option is one. Regions of single frames,
+attributes of files and further attributes are counted and ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PureWindowsPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from actspan.data.annotations.base import Annotations, Hints, Instance, Rows, Source
+from actspan.data.ignored import Ignored
+from actspan.data.problems import Loss
+from actspan.errors import AnnotationError
+
+_OF_SEGMENTS = "FILE1_Z2_XY0"
+_CHECKBOX = 2  # the one type of attribute with several values, joined by commas
+_PARTS = ("attribute", "file", "view", "metadata")
+
+
+def fits(source: Source) -> bool:
+    """Return whether it is a JSON object with the parts of a project."""
+    return source.may_be_json and _is_project(source.json.document)
+
+
+def _is_project(document: Any) -> bool:
+    return isinstance(document, dict) and all(isinstance(document.get(p), dict) for p in _PARTS)
+
+
+def read(source: Source, hints: Hints) -> Annotations:
+    """Read a project; entries that cannot be used are problems."""
+    if not _is_project(source.json.document):
+        raise AnnotationError(
+            f"{source.path}: not a project of VGG Image Annotator 3: the objects "
+            f"{', '.join(map(repr, _PARTS))} are needed"
+        )
+    document = source.json.document
+    rows, ignored = Rows(), Ignored()
+    for key in source.json.repeated:
+        ignored.add("keys that are there twice", key)
+    names = _names(document, source.path, rows)
+    attributes = {
+        key: value
+        for key, value in document["attribute"].items()
+        if isinstance(value, dict) and value.get("anchor_id") == _OF_SEGMENTS
+    }
+    for key, entry in document["metadata"].items():
+        video = ""
+        try:
+            video = names[str(entry["vid"])]
+            for start, end, label in _instances(entry, attributes, ignored):
+                if video:  # else the view is a problem already
+                    rows.add(video, (start, end, label))
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else error
+            rows.refuse(video, f"{source.path}: metadata {key}", what)
+    notes = ignored.notes(source.path)
+    return Annotations(source.path, "via", rows.videos(), tuple(rows.problems), assumptions=notes)
+
+
+def _names(document: Mapping[str, Any], path: Path, rows: Rows) -> dict[str, str]:
+    """Add a video per view and return their ids; "" for those that are problems."""
+    names = {}
+    for view, entry in document["view"].items():
+        name = ""
+        try:
+            name = _media_name(entry, document["file"])
+            if name in rows:
+                raise ValueError(f"video {name!r} is in an earlier view too")
+            rows.add(name)
+            names[view] = name
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else error
+            rows.refuse(name, f"{path}: view {view}", what, Loss.VIDEO)
+            names[view] = ""
+    return names
+
+
+def _media_name(view: Mapping[str, Any], files: Mapping[str, Any]) -> str:
+    if len(view["fid_list"]) != 1:
+        raise ValueError(f"it shows {len(view['fid_list'])} files; only one per view can be read")
+    file = files[str(view["fid_list"][0])]
+    name = str(file.get("fname") or "") or unquote(urlsplit(str(file.get("src") or "")).path)
+    return PureWindowsPath(name).stem
+
+
+def _instances(
+    entry: Mapping[str, Any], attributes: Mapping[str, Any], ignored: Ignored
+) -> Iterator[Instance]:
+    """Yield an instance per label of a temporal segment; none for anything else."""
+    times, values = entry.get("z") or [], entry.get("av") or {}
+    if len(times) != 2 or entry.get("xy"):
+        kind = "attributes of files" if not (times or entry.get("xy")) else "regions"
+        ignored.add("entries", kind)
+        return
+    if not all(isinstance(time, (int, float)) and not isinstance(time, bool) for time in times):
+        raise TypeError(f"times {times!r} are not numbers")
+    found = {key: str(values[key]) for key in attributes if values.get(key) not in (None, "")}
+    if not found:
+        ignored.add("entries", "segments without a label")
+        return
+    first, *others = found
+    for key in others:
+        ignored.add("attributes", str(attributes[key].get("aname") or key))
+    options = attributes[first].get("options") or {}
+    many = attributes[first].get("type") == _CHECKBOX
+    for value in found[first].split(",") if many else [found[first]]:
+        yield float(times[0]), float(times[1]), str(options.get(value) or value)
