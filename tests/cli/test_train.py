@@ -193,3 +193,4 @@ def test_no_good_instance_is_said_with_the_fault(dataset: Path, tmp_path: Path) 
         assert done.exit_code == 1
         assert "ends before it starts" in " ".join(done.stderr.split())
         assert "Annotate the actions" not in done.stderr
+        assert "--on-error" not in done.stderr

@@ -40,6 +40,9 @@ def test_a_message_says_by_how_much_an_instance_passes_the_end() -> None:
     assert late_ends(videos) == (
         "1 instance ends up to 0.4 s after the video, which is within 1 s or 1% of its length"
     )
+    several = list(faulty_segments(Videos([video((0, 5), (0, 12), (4, 5.9))]), Path("a.json")))
+    summary = "; 2 instances pass the end, by up to 8.5 s"
+    assert [p.remedy.endswith(summary) for p in several] == [True, True, False]
     assert without_extent(videos).tolist() == [False, False, True]
 
 

@@ -141,7 +141,8 @@ def check_dataset(
     videos = dataset.videos.select(place for place in places if ids[place] not in lost)
     if on_error == "fail":
         good = int(good_segments(videos).sum())
-        stop_on_errors(_stopping(problems, good), leaves_something=bool(videos))
+        leaves_something = bool(videos) and (good > 0 or not learns)
+        stop_on_errors(_stopping(problems, good), leaves_something=leaves_something)
     if not videos:
         stop_with_none_left(problems or [_nothing(dataset)], len(dataset))
     late = late_ends(videos) if learns else ""

@@ -33,10 +33,13 @@ def good_segments(videos: Videos) -> Bools:
 
 def faulty_segments(videos: Videos, path: Path) -> Iterator[Problem]:
     """Yield what is wrong with each segment that `good_segments` does not take."""
-    bad = np.flatnonzero(~good_segments(videos))
-    for place, (start, end) in _located(videos, bad):
-        latest = videos.durations.item(place)
-        what, remedy = _fault(start, end, latest)
+    bad = ~good_segments(videos)
+    over = _overshoot(videos)[bad & _late(videos) & ~without_extent(videos)]
+    summary = f"; {len(over):,} instances pass the end, by up to {over.max(initial=0):.3g} s"
+    clip = _CLIP + (summary if len(over) > 1 else "")
+    for place, (start, end) in _located(videos, np.flatnonzero(bad)):
+        what, remedy = _fault(start, end, videos.durations.item(place))
+        remedy = clip if remedy is _CLIP else remedy
         problem = f"segment [{start:g}, {end:g}]: {what}"
         yield Problem(videos.ids[place], str(path), problem, remedy, Loss.SEGMENT)
 
