@@ -181,12 +181,11 @@ class _Finder:
                     self._add_one_of(name, file, arrays)
 
     def _id_of(self, file: Path) -> str:
-        """The id that a file's name stands for, without the suffix of a video inside it."""
-        name = canonical_id(file.stem)
-        if "." not in name or self._is_known(name) or (stem := file_stem(name)) == name:
-            return name
-        self._renamed.append(file.name)
-        return stem
+        """Return the id that a file's name stands for, without the suffix of a video inside it."""
+        stem = file_stem(file.stem)
+        if stem != file.stem:
+            self._renamed.append(file.name)
+        return canonical_id(stem)
 
     def _is_known(self, name: str) -> bool:
         return self._known is not None and name in self._known
