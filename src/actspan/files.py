@@ -6,9 +6,9 @@ import errno
 import glob
 import hashlib
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import IO
 from actspan.errors import ActSpanError
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # as open(..., "xb")
 
 
 @contextmanager
@@ -28,8 +29,9 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     ActSpanError
         The folder is missing or not writable, or the disk is full; names the file.
     """
+    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle = os.open(partial, _NEW, 0o666)  # the kernel applies the umask
     except OSError as error:
         raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
     try:
@@ -37,16 +39,15 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        os.replace(partial, path)
         sync(path.parent)
     except OSError as error:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         if error.errno in _DISK_ERRORS:
             raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
         raise  # of what the block does besides writing
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -129,12 +130,6 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def is_plain_name(name: str) -> bool:
