@@ -1,4 +1,4 @@
-"""What the commands share: errors as one clear line, progress on a terminal only."""
+"""What the commands share: errors as one clear line, progress as a bar or as plain lines."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich.console import Console
 
+from actspan.cli.progress_lines import ProgressLines
 from actspan.errors import ActSpanError, DatasetError
 from actspan.wording import counted
 
@@ -99,7 +100,7 @@ def _say_notes(error: BaseException) -> None:
 
 
 def progress_bar() -> Progress:
-    """A progress bar on the standard error stream; silent where that is not a terminal."""
+    """A progress bar on the standard error stream, which has to be a terminal."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -117,13 +118,19 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
-        disable=not console.is_terminal,
     )
 
 
 @contextmanager
 def progress_report() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar as the callback (what, done, in all) that the library reports to."""
+    """Show what the library reports to the callback (what, done, in all).
+
+    On a terminal it is a progress bar, elsewhere a plain line every half minute.
+    """
+    if not console.is_terminal:
+        with ProgressLines(say) as lines:
+            yield lines.report
+        return
     with progress_bar() as bar:
         task = bar.add_task("loading", total=None, note="")
         shown, at = "", 0.0
@@ -137,6 +144,16 @@ def progress_report() -> Iterator[Callable[[str, int, int], None]]:
             bar.update(task, description=what, completed=done, total=total)
 
         yield report
+
+
+@contextmanager
+def step_report(what: str) -> Iterator[Callable[[str], None]]:
+    """Show the steps that work reports, by name: each as a line, or every half minute the last."""
+    if console.is_terminal:
+        yield say
+        return
+    with ProgressLines(say, what) as lines:
+        yield lines.report
 
 
 def say(message: str) -> None:
@@ -158,6 +175,36 @@ def say_findings(
     left_out = sum(problem.is_error for problem in problems)
     if left_out:
         say(f"went on without {left_out} of the above{named}")
+
+
+def given_options(context: click.Context) -> set[str]:
+    """Return the names of the parameters that are on the command line."""
+    return {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+
+
+def refuse_options(context: click.Context, names: Iterable[str], reason: str) -> None:
+    """Refuse options that are given but have no effect, with one line that says why.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Parameters of the command.
+    reason : str
+        What makes them ineffective, as in "without --dataset".
+
+    Raises
+    ------
+    click.UsageError
+        One of them is given.
+    """
+    given = given_options(context)
+    refused = ", ".join(f"--{name.replace('_', '-')}" for name in names if name in given)
+    if refused:
+        raise click.UsageError(f"{refused}: no effect {reason}", context)
 
 
 def repeated(context: click.Context) -> str:

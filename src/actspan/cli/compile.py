@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.common import console, json_option, reports_errors, say
+from actspan.cli.common import json_option, reports_errors, say, step_report
 
 if TYPE_CHECKING:
     from actspan.bundle import Bundle
@@ -97,8 +97,9 @@ def _compile(bundle: Bundle, request: CompileRequest) -> list[Compiled]:
     from actspan.export.compile import compile_plan, find_compiler, prepare_plan
 
     compiler = find_compiler(request)
-    plan = prepare_plan(bundle, request, compiler)
-    _, done = compile_plan(plan, compiler, say if console.is_terminal else None)
+    with step_report("compile") as report:
+        plan = prepare_plan(bundle, request, compiler)
+        _, done = compile_plan(plan, compiler, report)
     return done
 
 

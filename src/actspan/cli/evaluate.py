@@ -18,6 +18,7 @@ from actspan.cli.common import (
     progress_report,
     reports_errors,
     say,
+    step_report,
 )
 from actspan.cli.detection_report import (
     detection_document,
@@ -170,15 +171,16 @@ def _evaluate_recall(asked: _Asked, plot: Path | None, diagnose: bool, as_json: 
 
         check_picture(plot)
     evaluate = evaluate_shards if is_sharded(asked.result) else evaluate_recall
-    found = evaluate(
-        asked.truth,
-        asked.result,
-        subset=asked.subset,
-        max_proposals=asked.max_proposals,
-        tiou=asked.tiou,
-        blocked=asked.blocked,
-        on_error=asked.on_error,
-    )
+    with step_report("evaluate"):
+        found = evaluate(
+            asked.truth,
+            asked.result,
+            subset=asked.subset,
+            max_proposals=asked.max_proposals,
+            tiou=asked.tiou,
+            blocked=asked.blocked,
+            on_error=asked.on_error,
+        )
     diagnosis = _diagnose(asked) if diagnose else None
     mistakes = _mistakes(asked) if diagnose and _has_detections(asked.result) else None
     if as_json:
@@ -205,15 +207,16 @@ def _evaluate_recall(asked: _Asked, plot: Path | None, diagnose: bool, as_json: 
 def _evaluate_detection(asked: _Asked, diagnose: bool, as_json: bool) -> None:
     from actspan.evaluation.detection import evaluate_detection
 
-    found = evaluate_detection(
-        asked.truth,
-        asked.result,
-        subset=asked.subset,
-        tiou=asked.tiou,
-        blocked=asked.blocked,
-        on_error=asked.on_error,
-    )
-    mistakes = _mistakes(asked) if diagnose else None
+    with step_report("evaluate"):
+        found = evaluate_detection(
+            asked.truth,
+            asked.result,
+            subset=asked.subset,
+            tiou=asked.tiou,
+            blocked=asked.blocked,
+            on_error=asked.on_error,
+        )
+        mistakes = _mistakes(asked) if diagnose else None
     if as_json:
         document = {**detection_document(found), "subset": asked.subset}
         if mistakes is not None:

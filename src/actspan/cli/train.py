@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from actspan.cli.common import json_option, on_error_option, progress_bar, reports_errors, say
+from actspan.cli.common import (
+    console,
+    json_option,
+    on_error_option,
+    progress_bar,
+    reports_errors,
+    say,
+)
+from actspan.cli.progress_lines import ProgressLines
 from actspan.config import DEFAULT_PRESET, PRESETS
 from actspan.errors import require
 
@@ -175,8 +183,8 @@ def _settings(
     return changed(config, changes, where="options")
 
 
-class _Drawn:
-    """A report as progress bars, one a kind of work."""
+class _Bars:
+    """A report as progress bars, one per kind of work."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
@@ -191,11 +199,25 @@ class _Drawn:
         say(message)
 
 
+class _Lines:
+    """A report as plain lines."""
+
+    def __init__(self, lines: ProgressLines) -> None:
+        self.progress = lines.report
+
+    def say(self, message: str) -> None:
+        say(message)
+
+
 @contextmanager
 def drawn_report() -> Iterator[Report]:
-    """A report for people: progress bars with the losses on a terminal, messages as lines."""
+    """Show a report to people: progress with the losses, as bars or as lines; messages as lines."""
+    if not console.is_terminal:
+        with ProgressLines(say) as lines:
+            yield _Lines(lines)
+        return
     with progress_bar() as bar:
-        yield _Drawn(bar)
+        yield _Bars(bar)
 
 
 def _findings(dataset: Any) -> Iterator[str]:
