@@ -34,7 +34,7 @@ def unknown_words(line: str) -> list[str]:
     except ValueError:  # a sentence's quotation mark: not a whole command
         words = line.split()[1:]
     command: click.Command = main
-    while isinstance(command, click.Group) and words and re.fullmatch("[a-z-]+", words[0]):
+    while isinstance(command, click.Group) and words and re.fullmatch("[a-z][a-z-]*", words[0]):
         found = command.get_command(click.Context(command), words[0])
         if found is None:
             return [words[0]]
