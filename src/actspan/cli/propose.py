@@ -52,7 +52,8 @@ _OF_VIDEOS = ("top", "min_score", "backbone", "clips", "idle")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="A run folder to make, or FILE.json for the result alone; videos: FILE.json or FILE.csv.",
+    help="A run folder to make (no suffix), or FILE.json, FILE.csv or FILE.parquet for the result "
+    "alone; videos: a file.",
 )
 @click.option(
     "--top",
@@ -157,7 +158,7 @@ def command(
     --resume does what is missing, and gives the same bytes. So does --engine ray, with workers on
     one machine or on many; all of them have to see what is named here.
 
-    With labels a run also holds detections.json, and FILE.json holds the detections alone: each
+    With labels a run also holds detections.json, and a FILE holds the detections alone: each
     proposal with its best labels, its score multiplied by theirs.
 
     \b
@@ -243,7 +244,9 @@ def _check_usage(context: click.Context, videos: tuple[str, ...], follow: str | 
         raise click.UsageError("give one of VIDEOS, --dataset and --follow")
     if "dataset" in given:
         if "out" not in given:
-            raise click.UsageError("--dataset needs --out: a run folder, or FILE.json")
+            raise click.UsageError(
+                "--dataset needs --out: a run folder, or FILE.json, .csv or .parquet"
+            )
         _refuse(given, _OF_VIDEOS, "--dataset")
     else:
         kind = "--follow" if videos == () else "VIDEOS"

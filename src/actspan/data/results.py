@@ -97,6 +97,8 @@ def read_result_table(path: Path | str) -> ResultTable:
 
 
 def _result_file(path: Path) -> Path:
+    if path.suffix.lower() in (".csv", ".parquet"):
+        raise ResultError(f"{path}: is a table; give the run folder or the {RESULT_FILE}")
     if not path.is_dir():
         return path
     if not (path / RESULT_FILE).is_file():
@@ -196,6 +198,11 @@ class ResultWriter:
         columns = (proposals.start, proposals.end, proposals.score)
         if not all(np.isfinite(column).all() for column in columns):
             raise ResultError(f"{self.path}: video {video_id!r}: NaN or infinity in its proposals")
+        self._write(video_id, proposals, labels)
+        self._written.add(video_id)
+
+    def _write(self, video_id: str, proposals: Proposals, labels: Sequence[str] | None) -> None:
+        columns = (proposals.start, proposals.end, proposals.score)
         entries: list[dict[str, Any]] = [
             {"score": c, "segment": (s, e)}
             for s, e, c in zip(*(column.tolist() for column in columns), strict=True)
@@ -206,7 +213,6 @@ class ResultWriter:
         separator = b", " if self._written else b""
         key = msgspec.json.encode(video_id)
         self._put(b"%s%s: %s" % (separator, key, msgspec.json.encode(entries)))
-        self._written.add(video_id)
 
     def __exit__(
         self,
