@@ -25,6 +25,7 @@ from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.types import Float64, Proposals, Video
+from actspan.wording import suggestion
 
 OnError = Literal["fail", "skip"]
 
@@ -100,6 +101,7 @@ def load_videos(
         there = ", ".join(sorted(map(repr, held))) or "none"
         raise AnnotationError(
             f"{where}no video with instances in subset {subset!r}; subsets with instances: {there}"
+            f"{suggestion(str(subset), held)}"
         )
     if len(chosen.places) != len(chosen):
         raise AnnotationError(f"{where}a video is there twice; keep one of the two")

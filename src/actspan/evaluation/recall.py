@@ -18,6 +18,7 @@ from actspan.errors import ConfigError, ResultError
 from actspan.evaluation.counting import Int64, count_matches
 from actspan.evaluation.inputs import OnError, load_blocked, load_proposals, load_truth
 from actspan.evaluation.protocols import check_thresholds
+from actspan.evaluation.unmatched import unmatched
 from actspan.types import Float64, Proposals, Video
 
 REPORTED = (1, 5, 10, 50, 100, 200, 500, 1000)  # the AN of tables in papers
@@ -157,6 +158,8 @@ def evaluate_recall(
     found = load_proposals(proposals)
     segments = list(truth.segments.values())
     first, counts = _where(found, truth.segments)
+    if truth.segments.keys().isdisjoint(found.ids):
+        raise unmatched("proposals", ground_truth, subset, truth.segments, found.ids)
     recall, proposals_per_video = _recall(
         segments, best_first(found), first, counts, max_proposals, thresholds
     )
@@ -218,8 +221,8 @@ def budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:
     offered = int(counts.sum())
     if offered == 0:
         raise ResultError(
-            f"no proposals for any of the {videos} evaluated videos: "
-            "do the ids of results and ground truth, and the subset, fit?"
+            f"no proposals for any of the {videos} evaluated videos: the results name them, and "
+            "list none"
         )
     # the order of these float operations, and their truncation, is part of the published number
     ratio = max_proposals * float(videos) / offered
