@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from actspan.errors import ActSpanError
-from actspan.files import atomic_file, remove_leftovers
+from actspan.files import atomic_file, described, remove_leftovers, similar_path
 
 
 @pytest.fixture(params=[0o022, 0o027, 0o077])
@@ -85,3 +85,39 @@ def test_a_folder_that_cannot_be_written_is_one_message(name: str, tmp_path: Pat
     (tmp_path / "is-a-file").write_bytes(b"")
     with pytest.raises(ActSpanError, match="cannot be written"), atomic_file(tmp_path / name):
         pass
+
+
+@pytest.mark.parametrize(
+    ("missing", "found"),
+    [
+        pytest.param("dataset/anotations.json", "dataset/annotations.json", id="file"),
+        pytest.param("datset/annotations.json", "dataset/annotations.json", id="folder"),
+        pytest.param("datset", "dataset", id="last"),
+        pytest.param("datset/none.json", None, id="rest-does-not-exist"),
+        pytest.param("something-else", None, id="nothing-near"),
+        pytest.param("dataset/annotations.json/x", None, id="below-a-file"),
+    ],
+)
+def test_the_nearest_path(
+    missing: str, found: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "annotations.json").touch()
+    monkeypatch.chdir(tmp_path)
+    for folder in (tmp_path, Path()):
+        expected = "" if found is None else f" (did you mean {str(folder / found)!r}?)"
+        assert similar_path(folder / missing) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("model.toml", " (a bundle)"),
+        ("run.toml", " (a run)"),
+        ("features", " (a dataset)"),
+        ("x", ""),
+    ],
+)
+def test_kinds_of_folders(file: str, kind: str, tmp_path: Path) -> None:
+    (tmp_path / file).touch()
+    assert described(tmp_path) == kind

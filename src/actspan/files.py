@@ -11,12 +11,23 @@ import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from actspan.errors import ActSpanError
+from actspan.wording import closest
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+_NEIGHBOURS = 10_000  # of a missing file, that are looked at
+_KINDS = {
+    "model.toml": "a bundle",
+    "run.toml": "a run",
+    "store.toml": "a packed dataset",
+    "stage.toml": "a stage",
+    "features": "a dataset",
+    "videos": "a folder of videos",
+}
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # as open(..., "xb")
 
 
@@ -130,6 +141,31 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def similar_path(path: Path) -> str:
+    """Return a question that offers the existing path closest to a missing one; else nothing.
+
+    The first missing folder or file of the path is compared with its neighbours.
+    """
+    rest: list[str] = []
+    while not path.parent.exists():
+        rest.insert(0, path.name)
+        path = path.parent
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in islice(entries, _NEIGHBOURS)]
+    except OSError:  # a file, or a folder that may not be read
+        return ""
+    close = closest(path.name, names)
+    found = None if close is None else path.with_name(close).joinpath(*rest)
+    return "" if found is None or not found.exists() else f" (did you mean {str(found)!r}?)"
+
+
+def described(path: Path) -> str:
+    """Return " (a run)", " (a bundle)" or the like for a folder of ours; else nothing."""
+    kinds = (name for file, name in _KINDS.items() if (path / file).exists())
+    return next((f" ({kind})" for kind in kinds), "")
 
 
 def is_plain_name(name: str) -> bool:

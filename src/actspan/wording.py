@@ -29,6 +29,19 @@ def named(names: Iterable[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is closest to a wrong one, if one is close.
+
+    Examples
+    --------
+    >>> closest("validaton", ["training", "validation"])
+    'validation'
+    """
+    from difflib import get_close_matches  # not needed by commands that go well
+
+    return next(iter(get_close_matches(name, list(known), n=1)), None)
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return a question that offers the known name closest to a wrong one; else nothing.
 
@@ -39,7 +52,5 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     >>> suggestion("x", ["training"])
     ''
     """
-    from difflib import get_close_matches  # not needed by commands that go well
-
-    close = get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    close = closest(name, known)
+    return "" if close is None else f" (did you mean {close!r}?)"

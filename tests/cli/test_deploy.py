@@ -98,6 +98,7 @@ def test_bad_usage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("tem.pth.tar").touch()
     result = actspan(*[str(bundle.path) if a == "BUNDLE" else a for a in arguments])
     assert result.exit_code == code
     assert message in result.stderr

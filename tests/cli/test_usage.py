@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from actspan.cli import main
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the commands name."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("d", "b", "s", "m"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "b.pth").touch()
+    return tmp_path
 
 
 @pytest.mark.parametrize(
@@ -33,7 +44,7 @@ from actspan.cli import main
         ),
     ],
 )  # fmt: skip
-def test_one_line(words: str, line: str) -> None:
+def test_one_line(words: str, line: str, place: Path) -> None:
     done = CliRunner().invoke(main, shlex.split(words))
     assert done.exit_code == 2
     assert done.stdout == ""
@@ -72,7 +83,7 @@ def test_a_group_without_a_command_shows_its_help() -> None:
         ),
     ],
 )  # fmt: skip
-def test_options_without_effect_are_refused(words: str, line: str) -> None:
+def test_options_without_effect_are_refused(words: str, line: str, place: Path) -> None:
     done = CliRunner().invoke(main, shlex.split(words))
     assert done.exit_code == 2
     assert done.stderr.startswith(f"error: {line}; see ")

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from actspan.cli.progress_lines import ProgressLines
 from actspan.errors import ActSpanError, DatasetError
+from actspan.files import similar_path
 from actspan.wording import counted
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ def repeated(context: click.Context) -> str:
 
 
 class ExistingPath(click.Path):
-    """A path that is there; else one line and exit code 1, as for every other missing file."""
+    """An existing path; a missing one is one line with the nearest name, and exit code 1."""
 
     def __init__(
         self, *, file_okay: bool = True, dir_okay: bool = True, urls: bool = False
@@ -232,11 +233,11 @@ class ExistingPath(click.Path):
         super().__init__(exists=True, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path; a missing one ends the command. A URL stays as it is, where one is taken."""
+        """Return the path; a missing one ends the command. A URL, where allowed, stays a str."""
         if self._urls and "://" in str(value):
             return value
         if not Path(value).exists():
-            say(f"error: {value}: does not exist")
+            say(f"error: {value}: does not exist{similar_path(Path(value))}")
             sys.exit(1)
         return super().convert(value, param, ctx)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.common import json_option, reports_errors, say, step_report
+from actspan.cli.common import ExistingPath, json_option, reports_errors, say, step_report
 
 if TYPE_CHECKING:
     from actspan.bundle import Bundle
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command("compile")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=ExistingPath())
 @click.option(
     "--target",
     required=True,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--soc", default="Ascend310", show_default=True, help="ascend: the chip.")
 @click.option(
     "--calibrate",
-    type=click.Path(path_type=Path),
+    type=ExistingPath(),
     help="A dataset folder that int8 learns its ranges from.",
 )
 @click.option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actspan.cli.common import (
+    ExistingPath,
     json_option,
     progress_report,
     refuse_options,
@@ -22,11 +23,12 @@ from actspan.cli.common import (
 if TYPE_CHECKING:
     from actspan.deploying import Deployment, DeployRequest, Evaluation
 
+_existing = ExistingPath()
 _path = click.Path(path_type=Path)
 
 
 @click.command("deploy")
-@click.argument("sources", nargs=-1, required=True, type=_path)
+@click.argument("sources", nargs=-1, required=True, type=_existing)
 @click.option(
     "--target",
     required=True,
@@ -34,8 +36,10 @@ _path = click.Path(path_type=Path)
     help="The vendor's compiler.",
 )
 @click.option("--out", type=_path, help="The bundle to make. [default for a bundle: in its place]")
-@click.option("--dataset", type=_path, help="Verify on this dataset. [default: made-up features]")
-@click.option("--evaluate", type=_path, help="Then propose on this dataset: recall and speed.")
+@click.option(
+    "--dataset", type=_existing, help="Verify on this dataset. [default: made-up features]"
+)
+@click.option("--evaluate", type=_existing, help="Then propose on this dataset: recall and speed.")
 @click.option(
     "--subset", default="validation", show_default=True, help="Of these datasets; all: all videos."
 )
@@ -58,7 +62,7 @@ _path = click.Path(path_type=Path)
 )
 @click.option("--soc", default="Ascend310", show_default=True, help="ascend: the chip.")
 @click.option(
-    "--calibrate", type=_path, help="A dataset for int8 to learn from. [default: --dataset]"
+    "--calibrate", type=_existing, help="A dataset for int8 to learn from. [default: --dataset]"
 )
 @click.option(
     "--length",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.common import json_option, reports_errors
+from actspan.cli.common import ExistingPath, json_option, reports_errors
 from actspan.cli.optimize import split_names
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("export")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=ExistingPath())
 @click.option("--batch", type=click.IntRange(min=1), help="Fix TEM's batch size; free by default.")
 @click.option(
     "--length", type=click.IntRange(min=1), help="Fix TEM's number of cells; free by default."
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--calibrate",
-    type=click.Path(path_type=Path),
+    type=ExistingPath(),
     help="A dataset folder that int8 learns its ranges from.",
 )
 @json_option

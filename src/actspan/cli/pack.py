@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from actspan.cli.common import (
+    ExistingPath,
     json_option,
     on_error_option,
     progress_report,
@@ -36,7 +37,7 @@ def _bytes(context: click.Context, option: click.Parameter, value: str) -> int:
 
 
 @click.command()
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=ExistingPath())
 @click.option("--out", type=click.Path(path_type=Path), help="The store to make, a folder.")
 @click.option(
     "--dtype",

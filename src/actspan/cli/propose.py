@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 from click.core import ParameterSource
 
-from actspan.cli.cluster_options import CLUSTER_OPTIONS, Where, cluster_options
+from actspan.cli.cluster_options import CLUSTER_OPTIONS, cluster_options
 from actspan.cli.common import (
     ExistingPath,
     json_option,
@@ -42,10 +42,13 @@ _OF_DATASETS = (
 _OF_VIDEOS = ("top", "min_score", "backbone", "clips", "idle")
 
 
+_place = ExistingPath(urls=True)
+
+
 @click.command()
 @click.argument("videos", nargs=-1)
-@click.option("--model", required=True, type=Where(), help="A bundle: a folder or URL.")
-@click.option("--dataset", type=Where(), help="A dataset of features: a folder or URL (s3://...).")
+@click.option("--model", required=True, type=_place, help="A bundle: a folder or URL.")
+@click.option("--dataset", type=_place, help="A dataset of features: a folder or URL (s3://...).")
 @click.option(
     "--follow", metavar="FILE", help="A video that is still being recorded; - is standard input."
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from actspan.cli.common import (
+    ExistingPath,
     console,
     json_option,
     on_error_option,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--dataset", required=True, type=click.Path(path_type=Path), help="A dataset folder.")
+@click.option("--dataset", required=True, type=ExistingPath(), help="A dataset folder.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Bundle to write.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn."
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 @click.option(
     "--config",
     "config_file",
-    type=click.Path(path_type=Path),
+    type=ExistingPath(dir_okay=False),
     help="TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
 )
 @click.option(

@@ -8,6 +8,7 @@ from actspan.config.base import Config
 from actspan.config.base import require_setting as _require
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.errors import ConfigError
+from actspan.wording import suggestion
 
 
 class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
@@ -185,5 +186,7 @@ def preset(name: str = DEFAULT_PRESET) -> TrainConfig:
         There is no such preset; names those that there are.
     """
     if name not in PRESETS:
-        raise ConfigError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
+        raise ConfigError(
+            f"no preset {name!r}{suggestion(name, PRESETS)}; there are: {', '.join(PRESETS)}"
+        )
     return PRESETS[name]

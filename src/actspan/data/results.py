@@ -21,7 +21,7 @@ from actspan.data.decoding import NOT_JSON
 from actspan.data.result_document import refuse_repeated_videos, result_bytes, result_videos
 from actspan.data.result_table import ResultTable
 from actspan.errors import ResultError
-from actspan.files import atomic_file
+from actspan.files import atomic_file, described
 from actspan.parallel import chunked
 from actspan.types import Float64, Proposals
 
@@ -102,7 +102,9 @@ def _result_file(path: Path) -> Path:
     if not path.is_dir():
         return path
     if not (path / RESULT_FILE).is_file():
-        raise ResultError(f"{path}: no {RESULT_FILE} in this folder; did its run finish?")
+        raise ResultError(
+            f"{path}{described(path)}: no {RESULT_FILE} in this folder; did its run finish?"
+        )
     return path / RESULT_FILE
 
 

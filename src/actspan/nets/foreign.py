@@ -20,6 +20,7 @@ import numpy as np
 from actspan.bundle import Bundle, Net, Source, check_weights, weight_shapes
 from actspan.config import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.errors import CheckpointError, ShapeError, require
+from actspan.files import similar_path
 from actspan.nets.pickles import check_pickles
 from actspan.types import Float32
 
@@ -150,7 +151,7 @@ def _load(path: Path) -> Any:
     """Whatever tensors and plain containers the file holds."""
     torch = require("torch", extra="train", purpose="reading checkpoints")
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
+        found = "is a folder" if path.is_dir() else f"does not exist{similar_path(path)}"
         raise CheckpointError(f"{path}: {found}; {_EXPECTED}")
     try:
         check_pickles(path, _CLEAN)

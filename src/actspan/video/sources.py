@@ -10,7 +10,7 @@ from pathlib import Path
 from actspan.data.annotations import Annotations, canonical_id, find_annotations, read_annotations
 from actspan.data.problems import Loss, Problem
 from actspan.errors import VideoError
-from actspan.files import read_text
+from actspan.files import read_text, similar_path
 from actspan.limits import DOCUMENT
 
 VIDEOS = "videos"
@@ -73,7 +73,7 @@ def _expand(text: str, place: Path) -> Iterator[Path]:
         yield from _in_folder(path)
     elif path.exists() or not glob.has_magic(text):
         if not path.exists():
-            raise VideoError(f"{path}: no such file or folder")
+            raise VideoError(f"{path}: no such file or folder{similar_path(path)}")
         yield path
     else:
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
