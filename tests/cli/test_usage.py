@@ -81,6 +81,65 @@ def test_a_group_without_a_command_shows_its_help() -> None:
             "--subset: no effect without --dataset or --evaluate",
             id="deploy-subset",
         ),
+        pytest.param(
+            "deploy b --target openvino --length 50",
+            "--length: no effect on a bundle, whose TEM has a length",
+            id="deploy-length",
+        ),
+        pytest.param(
+            "propose --model m --dataset d --out o --top-labels 3",
+            "--top-labels: no effect without --labels-from or --detections",
+            id="propose-labels",
+        ),
+        pytest.param(
+            "propose --model m --dataset d --out o --top 3 --min-score 0.5",
+            "--top, --min-score: no effect with --dataset",
+            id="propose-dataset",
+        ),
+        pytest.param(
+            "evaluate d --ground-truth d --task detection --max-proposals 9 --plot x.png",
+            "--max-proposals, --plot: no effect with --task detection",
+            id="evaluate-detection",
+        ),
+        pytest.param(
+            "pack d --verify --length 10 --force",
+            "--length, --force: no effect with --verify",
+            id="pack-verify",
+        ),
+        pytest.param(
+            "compile b --target openvino --soc Ascend310",
+            "--soc: no effect on openvino",
+            id="compile-soc",
+        ),
+        pytest.param(
+            "compile b --target ascend --calibrate d",
+            "--calibrate: no effect without --precision int8",
+            id="compile-calibrate",
+        ),
+        pytest.param("export b --io fp16", "--io: no effect without --passes fp16", id="export-io"),
+        pytest.param(
+            "export b --passes fold-scale --calibrate d",
+            "--calibrate: no effect without --passes int8",
+            id="export-calibrate",
+        ),
+        pytest.param(
+            "compare x --rounds 9", "--rounds: no effect without --run-a and --run-b", id="compare"
+        ),
+        pytest.param(
+            "compare --run-a a --run-b b --chips 2",
+            "--chips: no effect with --run-a and --run-b",
+            id="compare-commands",
+        ),
+        pytest.param(
+            "serve --results d --hours 3 --batch 4",
+            "--hours, --batch: no effect without --model",
+            id="serve",
+        ),
+        pytest.param(
+            "demo --training-set 4 --videos 9",
+            "--videos: no effect with --training-set",
+            id="demo",
+        ),
     ],
 )  # fmt: skip
 def test_options_without_effect_are_refused(words: str, line: str, place: Path) -> None:

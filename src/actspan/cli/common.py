@@ -202,10 +202,10 @@ def refuse_options(context: click.Context, names: Iterable[str], reason: str) ->
     click.UsageError
         One of them is given.
     """
-    given = given_options(context)
-    refused = ", ".join(f"--{name.replace('_', '-')}" for name in names if name in given)
+    given = given_options(context).intersection(names)
+    refused = [param.opts[0] for param in context.command.params if param.name in given]
     if refused:
-        raise click.UsageError(f"{refused}: no effect {reason}", context)
+        raise click.UsageError(f"{', '.join(refused)}: no effect {reason}", context)
 
 
 def repeated(context: click.Context) -> str:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from actspan.cli.common import ExistingPath, json_option, progress_report, reports_errors, say
+from actspan.cli.common import (
+    ExistingPath,
+    json_option,
+    progress_report,
+    refuse_options,
+    reports_errors,
+    say,
+)
 
 if TYPE_CHECKING:
     from actspan.bench.claims import Claims
@@ -142,6 +149,10 @@ def _check_usage(
         raise click.UsageError("--run-a and --run-b belong together", context)
     if given and (sources or of_files):
         raise click.UsageError("compare either files or two commands, not both", context)
+    if given:
+        refuse_options(context, ("chips",), "with --run-a and --run-b")
+    else:
+        refuse_options(context, ("rounds",), "without --run-a and --run-b")
     if not given and not sources:
         raise click.UsageError("give results or logs, or --run-a and --run-b", context)
 

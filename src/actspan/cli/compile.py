@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.common import ExistingPath, json_option, reports_errors, say, step_report
+from actspan.cli.common import (
+    ExistingPath,
+    json_option,
+    refuse_options,
+    reports_errors,
+    say,
+    step_report,
+)
 
 if TYPE_CHECKING:
     from actspan.bundle import Bundle
@@ -51,8 +58,10 @@ if TYPE_CHECKING:
     "--record", is_flag=True, help="Take in what that script made in the bundle's folder."
 )
 @json_option
+@click.pass_context
 @reports_errors
 def command(
+    context: click.Context,
     bundle: Path,
     target: str,
     batches: tuple[int, ...],
@@ -78,6 +87,10 @@ def command(
     """
     if print_script and record:
         raise click.UsageError("--print writes the script, --record comes after it has run")
+    if target != "ascend":
+        refuse_options(context, ("soc",), f"on {target}")
+    if precision != "int8":
+        refuse_options(context, ("calibrate",), "without --precision int8")
     from actspan.bundle import Bundle
     from actspan.export.compile import CompileRequest, prepare_plan
 

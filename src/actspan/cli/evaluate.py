@@ -16,6 +16,7 @@ from actspan.cli.common import (
     json_option,
     on_error_option,
     progress_report,
+    refuse_options,
     reports_errors,
     say,
     step_report,
@@ -92,8 +93,10 @@ _existing = ExistingPath()
     help="Say why: the stage that loses each missed instance (of a run), errors of detections.",
 )
 @json_option
+@click.pass_context
 @reports_errors
 def command(
+    context: click.Context,
     result: Path,
     ground_truth: Path,
     subset: str,
@@ -142,8 +145,7 @@ def command(
         on_error=on_error,
     )
     if task == "detection":
-        if plot is not None:
-            raise click.UsageError("--plot draws average recall: leave out --task detection")
+        refuse_options(context, ("plot", "max_proposals"), "with --task detection")
         _evaluate_detection(asked, diagnose, as_json)
     else:
         _evaluate_recall(asked, plot, diagnose, as_json)

@@ -14,6 +14,7 @@ from actspan.cli.common import (
     json_option,
     on_error_option,
     progress_report,
+    refuse_options,
     reports_errors,
     say,
     say_findings,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from actspan.data.store.manifest import DType
     from actspan.data.store.pack import PackSummary
 
+_OF_PACKING = ("dtype", "length", "edge", "subset", "shard_size", "on_error", "force")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -72,8 +74,10 @@ def _bytes(context: click.Context, option: click.Parameter, value: str) -> int:
 @on_error_option("Stop at problems in the dataset, or go on without what is bad.")
 @click.option("--force", is_flag=True, help="Replace a store that is there.")
 @json_option
+@click.pass_context
 @reports_errors
 def command(
+    context: click.Context,
     dataset: Path,
     out: Path | None,
     dtype: DType,
@@ -101,6 +105,7 @@ def command(
     if verify == (out is not None):
         raise click.UsageError("give --out STORE to pack, or --verify to check a store")
     if out is None:
+        refuse_options(context, _OF_PACKING, "with --verify")
         _verify(dataset, as_json)
         return
     with progress_report() as report:

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
-from click.core import ParameterSource
 
 from actspan.cli.cluster_options import CLUSTER_OPTIONS, cluster_options
 from actspan.cli.common import (
     ExistingPath,
+    given_options,
     json_option,
     on_error_option,
     progress_report,
+    refuse_options,
     reports_errors,
     say,
     say_findings,
@@ -237,11 +238,7 @@ def command(
 
 def _check_usage(context: click.Context, videos: tuple[str, ...], follow: str | None) -> None:
     """Exactly one input, and no option that says something of another."""
-    given = {
-        name
-        for name in context.params
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    }
+    given = given_options(context)
     kinds = {"videos", "dataset", "follow"} & given
     if len(kinds) != 1:
         raise click.UsageError("give one of VIDEOS, --dataset and --follow")
@@ -250,17 +247,13 @@ def _check_usage(context: click.Context, videos: tuple[str, ...], follow: str | 
             raise click.UsageError(
                 "--dataset needs --out: a run folder, or FILE.json, .csv or .parquet"
             )
-        _refuse(given, _OF_VIDEOS, "--dataset")
+        refuse_options(context, _OF_VIDEOS, "with --dataset")
+        if not {"labels_from", "detections"} & given:
+            refuse_options(context, ("top_labels",), "without --labels-from or --detections")
     else:
         kind = "--follow" if videos == () else "VIDEOS"
         also = ("clips", "subset") if follow is not None else ("idle",)
-        _refuse(given, (*_OF_DATASETS, *also), kind)
-
-
-def _refuse(given: set[str], options: tuple[str, ...], kind: str) -> None:
-    misplaced = [f"--{name.replace('_', '-')}" for name in options if name in given]
-    if misplaced:
-        raise click.UsageError(f"{', '.join(misplaced)}: not an option with {kind}")
+        refuse_options(context, (*_OF_DATASETS, *also), f"with {kind}")
 
 
 def _figures(summary: Summary, choice: Choice) -> dict[str, object]:
