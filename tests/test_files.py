@@ -80,7 +80,7 @@ def test_what_a_killed_process_leaves_is_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["none/file", "is-a-file/file"])
+@pytest.mark.parametrize("name", ["none/file", "is-a-file/file", "."])
 def test_a_folder_that_cannot_be_written_is_one_message(name: str, tmp_path: Path) -> None:
     (tmp_path / "is-a-file").write_bytes(b"")
     with pytest.raises(ActSpanError, match="cannot be written"), atomic_file(tmp_path / name):

@@ -40,6 +40,8 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     ActSpanError
         The folder is missing or not writable, or the disk is full; names the file.
     """
+    if path.is_dir():
+        raise ActSpanError(f"{path}: cannot be written: is a folder; give the file a name")
     partial = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     try:
         handle = os.open(partial, _NEW, 0o666)  # the kernel applies the umask

@@ -16,15 +16,16 @@ class UsageLine(click.UsageError):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Print the line on the standard error stream."""
-        command = self.ctx.command_path if self.ctx else "actspan"
-        click.echo(f"error: {self.message}; see {command} --help", file=file, err=file is None)
+        click.echo(f"error: {self.message}", file=file, err=file is None)
 
 
-def one_line(error: click.UsageError, commands: Iterable[str]) -> UsageLine:
+def one_line(error: click.UsageError, group: click.Context, commands: Iterable[str]) -> UsageLine:
     """Return a usage error of click as one line, with the nearest name of a wrong one.
 
     Parameters
     ----------
+    group : click.Context
+        Of the group that ran the command.
     commands : iterable of str
         The commands that a wrong one may have been meant for.
     """
@@ -35,4 +36,6 @@ def one_line(error: click.UsageError, commands: Iterable[str]) -> UsageLine:
         message += suggestion(choice[1], re.findall(r"'([^']*)'", choice[2]))
     elif command:
         message += suggestion(command[1], commands)
-    return UsageLine(message[:1].lower() + message[1:], error.ctx)
+    words = [group.command_path, group.invoked_subcommand or ""]
+    command_path = error.ctx.command_path if error.ctx else " ".join(filter(None, words))
+    return UsageLine(f"{message[:1].lower()}{message[1:]}; see {command_path} --help", error.ctx)

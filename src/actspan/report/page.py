@@ -15,7 +15,7 @@ import numpy as np
 
 from actspan import __version__
 from actspan.errors import DataError, require
-from actspan.files import atomic_file
+from actspan.files import atomic_file, similar_path
 from actspan.report.charts import LETTERS
 from actspan.report.contents import Contents, Progress, Truth, gather
 from actspan.report.packed import pack
@@ -103,7 +103,7 @@ def check_page(path: Path | str) -> Path:
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path}: is a folder; give the report a name, such as {path}/report.html")
-    if path.suffix.lower() not in PAGES:
+    if path.suffix.lower() not in (".html", ".htm"):
         raise DataError(f"{path}: a report is a page: give it a name that ends in .html")
     if not path.absolute().parent.is_dir():
         raise DataError(f"{path}: its folder does not exist{similar_path(path.absolute().parent)}")
