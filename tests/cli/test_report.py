@@ -64,7 +64,6 @@ def test_notes_are_said(folder: Path, tmp_path: Path) -> None:
         pytest.param(["old", "--videos", "nobody"], "nobody", 1, id="unknown-video"),
         pytest.param([], "missing argument", 2, id="no-run"),
         pytest.param(["absent"], "does not exist", 1, id="absent"),
-        pytest.param(["old", "--subset", "training"], "no video with instances", 1, id="subset"),
         pytest.param(["set"], "no result.json", 1, id="not-a-run"),
     ],
 )

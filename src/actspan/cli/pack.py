@@ -162,7 +162,6 @@ def _figures(summary: PackSummary) -> dict[str, object]:
 
 
 def _print(summary: PackSummary) -> None:
-    say_findings(summary.problems, summary.assumptions)
     manifest = summary.manifest
     rows = "rows as they were"
     if manifest.length is not None:
@@ -171,6 +170,7 @@ def _print(summary: PackSummary) -> None:
         f"{summary.videos} videos, {rows}, {manifest.dtype}: "
         f"{counted(len(manifest.shards), 'shard')}, {_megabytes(summary.size)} in {summary.out}"
     )
+    say_findings(summary.problems, summary.assumptions)
 
 
 def _megabytes(size: int) -> str:

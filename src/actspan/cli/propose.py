@@ -275,8 +275,6 @@ def _figures(summary: Summary, choice: Choice) -> dict[str, object]:
 
 
 def _print(summary: Summary, choice: Choice) -> None:
-    named = " (named in run.toml where a run is written)"
-    say_findings(summary.problems, summary.assumptions, named=named)
     shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.stages.items())
     computed = summary.videos - summary.kept
     if summary.kept:
@@ -286,3 +284,5 @@ def _print(summary: Summary, choice: Choice) -> None:
     labelled = f", {summary.detections} detections" if summary.detections else ""
     say(f"{summary.proposals} proposals{labelled} in {summary.out}")
     say(f"backend {choice.name} ({choice.reason})")
+    named = " (named in run.toml where a run is written)"
+    say_findings(summary.problems, summary.assumptions, named=named)

@@ -305,10 +305,10 @@ def _say(done: Done, what: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_figures(done)))
         return
-    say_findings(done.problems, done.assumptions)
     rate = done.inputs / done.seconds
     of = "" if done.inputs == done.videos else f" of {done.videos} recordings"
     say(f"{done.inputs} {what}{of} in {done.seconds:.2f} s ({rate:.0f}/s): {done.out}")
+    say_findings(done.problems, done.assumptions)
 
 
 def _figures(done: Done) -> dict[str, object]:
