@@ -39,8 +39,7 @@ def unknown_words(line: str) -> list[str]:
         if found is None:
             return [words[0]]
         command, words = found, words[1:]
-    context = click.Context(command)
-    known = {"--help"} | {name for param in command.get_params(context) for name in param.opts}
+    known = {"--help"} | {name for param in command.params for name in param.opts}
     options = [word.split("=")[0].rstrip(".,:;)]") for word in words if word.startswith("--")]
     return [option for option in options if option.lstrip("-") and option not in known]
 
