@@ -79,7 +79,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param("propose --model BUNDLE --dataset DATA --out OUT", "loading: ", id="propose"),
         pytest.param("pack DATA --out OUT", "loading: ", id="pack"),
         pytest.param("verify BUNDLE --backends onnxruntime", "checkpoint: ", id="verify"),
-        pytest.param("deploy BUNDLE --target openvino --out OUT", "copy: ", id="deploy"),
+        pytest.param("deploy BUNDLE --target openvino --out OUT", "verify: ", id="deploy"),
         pytest.param("evaluate RUN --ground-truth DATA", "evaluate: ", id="evaluate"),
         pytest.param(
             "train --dataset DATA --out OUT --epochs 2 --length 20 --tem-hidden 8 --pem-hidden 8",
