@@ -3,11 +3,15 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from pyarrow.csv import read_csv
+from pyarrow.parquet import read_table
 
 from actspan import Run
+from actspan.data.results import read_result
 from actspan.errors import ActSpanError, BundleError, DatasetError, ResultError, alike
 from actspan.proposing import Request, propose_dataset
 from tests.made_up import write_bundle, write_dataset
@@ -184,3 +188,48 @@ def test_features_need_a_tem(request_: Request, tmp_path: Path) -> None:
 def test_a_run_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="not a run"):
         Run.load(tmp_path)
+
+
+def rows_of(table: Path) -> list[dict[str, Any]]:
+    read = read_csv if table.suffix == ".csv" else read_table
+    rows: list[dict[str, Any]] = read(table).to_pylist()
+    return rows
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_table_holds_what_the_result_holds(
+    suffix: str, request_: Request, tmp_path: Path
+) -> None:
+    propose_dataset(replace(request_, out=tmp_path / "x.json"))
+    propose_dataset(replace(request_, out=tmp_path / f"x{suffix}"))
+    expected = [
+        {"video": video, "start": start, "end": end, "score": score}
+        for video, found in read_result(tmp_path / "x.json").items()
+        for start, end, score in zip(
+            found.start.tolist(), found.end.tolist(), found.score.tolist(), strict=True
+        )
+    ]
+    assert rows_of(tmp_path / f"x{suffix}") == expected
+    assert {path.name for path in tmp_path.iterdir()} == {"x.json", f"x{suffix}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        pytest.param("x.jsn", r"no suffix; .* \(did you mean '\.json'\?\)", id="near"),
+        pytest.param("x.txt", r"a result ends in \.json, \.csv, \.parquet$", id="other"),
+        pytest.param("folder.csv", "is a folder; a file is written", id="folder"),
+    ],
+)
+def test_names_that_are_neither_a_run_nor_a_result_are_refused(
+    name: str, message: str, request_: Request, tmp_path: Path
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(ResultError, match=message):
+        propose_dataset(replace(request_, out=tmp_path / name, overwrite=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.csv"]
+
+
+def test_a_run_folder_may_have_a_version_in_its_name(request_: Request, tmp_path: Path) -> None:
+    propose_dataset(replace(request_, out=tmp_path / "bsn-v1.2"))
+    assert (tmp_path / "bsn-v1.2" / "run.toml").is_file()

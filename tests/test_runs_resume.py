@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -72,9 +71,8 @@ def disk(
         return operation
 
     with monkeypatch.context() as patch:
-        for name in ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir"):
+        for name in ("open", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir"):
             patch.setattr(os, name, watched(name, getattr(os, name)))
-        patch.setattr(tempfile, "mkstemp", watched("mkstemp", tempfile.mkstemp))
         yield asked
 
 

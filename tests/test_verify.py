@@ -102,6 +102,15 @@ def test_every_verified_backend_holds(bundle: Bundle, dataset: Path) -> None:
         assert result.outputs["tem"].logit_max < 1e-3
 
 
+def test_videos_that_cannot_be_used_are_one_line(bundle: Bundle, tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "d", videos=8)
+    for name in ("video0", "video2", "video4", "video6"):
+        (dataset / "features" / f"{name}.npy").write_bytes(b"cut")
+    found = verify_bundle(bundle, dataset=dataset, backends=["onnxruntime"])
+    assert found.videos == 4
+    assert "skipped 4 of 8 videos: video0, video2, video4 and 1 more" in found.notes
+
+
 def test_without_a_dataset_there_is_no_recall(bundle: Bundle) -> None:
     found = verify_bundle(bundle, backends=["onnxruntime"])
     assert found.holds

@@ -6,17 +6,29 @@ import errno
 import glob
 import hashlib
 import os
+import secrets
 import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from actspan.errors import ActSpanError
+from actspan.wording import closest
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+_NEIGHBOURS = 10_000  # of a missing file, that are looked at
+_KINDS = {
+    "model.toml": "a bundle",
+    "run.toml": "a run",
+    "store.toml": "a packed dataset",
+    "stage.toml": "a stage",
+    "features": "a dataset",
+    "videos": "a folder of videos",
+}
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # as open(..., "xb")
 
 
 @contextmanager
@@ -28,8 +40,11 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     ActSpanError
         The folder is missing or not writable, or the disk is full; names the file.
     """
+    if path.is_dir():
+        raise ActSpanError(f"{path}: cannot be written: is a folder; give the file a name")
+    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle = os.open(partial, _NEW, 0o666)  # the kernel applies the umask
     except OSError as error:
         raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
     try:
@@ -37,16 +52,15 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        os.replace(partial, path)
         sync(path.parent)
     except OSError as error:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         if error.errno in _DISK_ERRORS:
             raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
         raise  # of what the block does besides writing
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
 
 
@@ -131,10 +145,29 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
+def similar_path(path: Path) -> str:
+    """Return a question that offers the existing path closest to a missing one; else nothing.
+
+    The first missing folder or file of the path is compared with its neighbours.
+    """
+    rest: list[str] = []
+    while not path.parent.exists():
+        rest.insert(0, path.name)
+        path = path.parent
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in islice(entries, _NEIGHBOURS)]
+    except OSError:  # a file, or a folder that may not be read
+        return ""
+    close = closest(path.name, names)
+    found = None if close is None else path.with_name(close).joinpath(*rest)
+    return "" if found is None or not found.exists() else f" (did you mean {str(found)!r}?)"
+
+
+def described(path: Path) -> str:
+    """Return " (a run)", " (a bundle)" or the like for a folder of ours; else nothing."""
+    kinds = (name for file, name in _KINDS.items() if (path / file).exists())
+    return next((f" ({kind})" for kind in kinds), "")
 
 
 def is_plain_name(name: str) -> bool:

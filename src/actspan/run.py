@@ -21,6 +21,7 @@ import numpy as np
 
 from actspan.config import dump_toml, read_toml
 from actspan.data.annotations import find_annotations
+from actspan.data.answer_tables import answer_writer
 from actspan.data.arrow import Batches
 from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
@@ -230,8 +231,8 @@ class _CandidateWriter:
 
 
 def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
-    """Write the result JSON alone, as outcomes come; it appears when it is complete."""
-    with ResultWriter(path) as result:
+    """Write the result alone, as outcomes come: JSON, or a table where the suffix says so."""
+    with answer_writer(path) as result:
         for outcome in outcomes:
             _add_result(result, outcome)
 

@@ -29,6 +29,31 @@ def named(names: Iterable[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def skipped(names: Iterable[str], total: int) -> str:
+    """Return a line that counts and names the videos that were skipped of `total`.
+
+    Examples
+    --------
+    >>> skipped(["b", "a"], 24)
+    'skipped 2 of 24 videos: a, b'
+    """
+    names = sorted(set(names))
+    return f"skipped {len(names):,} of {counted(total, 'video')}: {named(names)}"
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is closest to a wrong one, if one is close.
+
+    Examples
+    --------
+    >>> closest("validaton", ["training", "validation"])
+    'validation'
+    """
+    from difflib import get_close_matches  # not needed by commands that go well
+
+    return next(iter(get_close_matches(name, list(known), n=1)), None)
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return a question that offers the known name closest to a wrong one; else nothing.
 
@@ -39,7 +64,5 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     >>> suggestion("x", ["training"])
     ''
     """
-    from difflib import get_close_matches  # not needed by commands that go well
-
-    close = get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    close = closest(name, known)
+    return "" if close is None else f" (did you mean {close!r}?)"

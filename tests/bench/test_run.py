@@ -191,3 +191,15 @@ def test_both_networks_are_needed(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b", tem=False)
     with pytest.raises(BundleError, match="holds no TEM; a benchmark runs both"):
         run_benchmark(replace(ONE_SIZE, model=bundle.path))
+
+
+def test_skipped_videos_are_counted_and_named(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "d", videos=6)
+    for name in ("video1", "video3"):
+        (dataset / "features" / f"{name}.npy").write_bytes(b"cut")
+    bundle = write_bundle(tmp_path / "b")
+    request = replace(
+        SMALL, model=bundle.path, dataset=dataset, snippets=None, backend="onnxruntime"
+    )
+    found = run_benchmark(replace(request, on_error="skip"))
+    assert "skipped 2 of 6 videos: video1, video3" in found.notes

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from click.testing import CliRunner, Result
 
 from actspan import Bundle
 from actspan.cli import main
+from actspan.errors import CompileError
 from tests.export.compile.tools import only
 from tests.made_up import write_bundle, write_dataset
 
@@ -98,7 +100,85 @@ def test_bad_usage(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("tem.pth.tar").touch()
     result = actspan(*[str(bundle.path) if a == "BUNDLE" else a for a in arguments])
     assert result.exit_code == code
     assert message in result.stderr
     assert "Traceback" not in result.output
+
+
+BUNDLE_FILES = {"model.toml", "tem.safetensors", "pem.safetensors"}
+
+
+@pytest.mark.parametrize("step", ["export_bundle", "prepare_plan", "compile_plan", "verify_bundle"])
+def test_a_failed_step_leaves_no_bundle_that_refuses_the_repeat(
+    step: str, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise CompileError("no room")
+
+    command = (bundle.path, "--target", "openvino", "--out", tmp_path / "out")
+    with monkeypatch.context() as patch:
+        patch.setattr(import_module("actspan.deploying.deploy"), step, fail)
+        failed = actspan(*command)
+    assert (failed.exit_code, failed.stderr) == (1, "error: no room\n")
+    assert list(tmp_path.iterdir()) == []
+    assert actspan(*command).exit_code == 0
+
+
+def test_a_failure_leaves_what_was_there(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_place = write_bundle(tmp_path / "b").path
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").touch()
+
+    def fail(*_: object, **__: object) -> None:
+        raise CompileError("no room")
+
+    monkeypatch.setattr(import_module("actspan.deploying.deploy"), "compile_plan", fail)
+    assert actspan(in_place, "--target", "openvino").exit_code == 1
+    assert {file.name for file in in_place.iterdir()} >= BUNDLE_FILES
+    assert actspan(bundle.path, "--target", "openvino", "--out", other).exit_code == 1
+    assert [file.name for file in other.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("option", ["--dataset", "--evaluate"])
+def test_a_subset_is_checked_before_anything_is_made(
+    option: str, bundle: Bundle, dataset: Path, tmp_path: Path
+) -> None:
+    done = actspan(
+        bundle.path, "--target", "openvino", "--out", tmp_path / "out", option, dataset,
+        "--subset", "validaton",
+    )  # fmt: skip
+    assert done.exit_code == 1
+    assert "no video in subset 'validaton'" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_folder_is_checked_before_anything_is_made(
+    bundle: Bundle, dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out-run").mkdir()
+    (tmp_path / "out-run" / "mine.txt").touch()
+    done = actspan(
+        bundle.path, "--target", "openvino", "--out", tmp_path / "out", "--evaluate", dataset
+    )
+    assert done.exit_code == 1
+    assert "out-run: exists and is not a run" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failed_evaluation_says_that_the_bundle_is_complete(
+    bundle: Bundle, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise CompileError("no room")
+
+    monkeypatch.setattr("actspan.deploying.evaluate", fail)
+    out = tmp_path / "out"
+    done = actspan(bundle.path, "--target", "openvino", "--out", out, "--evaluate", dataset)
+    assert done.exit_code == 1
+    assert done.stderr.endswith(f"error: no room\n{out} is complete; only --evaluate failed\n")
+    assert Bundle.load(out).path == out

@@ -114,17 +114,17 @@ def test_standard_input_and_interrupt(line: list[str], place: Path) -> None:
     ("options", "message"),
     [
         pytest.param([], "give one of VIDEOS, --dataset and --follow", id="nothing"),
-        pytest.param(["a.mp4", "--dataset", "x"], "give one of", id="videos-and-dataset"),
+        pytest.param(["a.mp4", "--dataset", "."], "give one of", id="videos-and-dataset"),
         pytest.param(["a.mp4", "--follow", "-"], "give one of", id="videos-and-follow"),
-        pytest.param(["--dataset", "x"], "--dataset needs --out", id="dataset-without-out"),
-        pytest.param(["a.mp4", "--force"], "--force: not an option with VIDEOS", id="force"),
-        pytest.param(["a.mp4", "--idle", "3"], "--idle: not an option with VIDEOS", id="idle"),
+        pytest.param(["--dataset", "."], "--dataset needs --out", id="dataset-without-out"),
+        pytest.param(["a.mp4", "--force"], "--force: no effect with VIDEOS", id="force"),
+        pytest.param(["a.mp4", "--idle", "3"], "--idle: no effect with VIDEOS", id="idle"),
         pytest.param(
-            ["--follow", "-", "--clips", "d"], "--clips: not an option with --follow", id="clips"
+            ["--follow", "-", "--clips", "d"], "--clips: no effect with --follow", id="clips"
         ),
         pytest.param(
-            ["--dataset", "x", "--out", "y", "--top", "3"],
-            "--top: not an option with --dataset",
+            ["--dataset", ".", "--out", "y", "--top", "3"],
+            "--top: no effect with --dataset",
             id="top",
         ),
     ],

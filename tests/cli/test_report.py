@@ -62,7 +62,7 @@ def test_notes_are_said(folder: Path, tmp_path: Path) -> None:
     [
         pytest.param(["old", "old"], "there twice", 1, id="twice"),
         pytest.param(["old", "--videos", "nobody"], "nobody", 1, id="unknown-video"),
-        pytest.param([], "Missing argument", 2, id="no-run"),
+        pytest.param([], "missing argument", 2, id="no-run"),
         pytest.param(["absent"], "does not exist", 1, id="absent"),
         pytest.param(["set"], "no result.json", 1, id="not-a-run"),
     ],
@@ -75,3 +75,10 @@ def test_errors(
     assert done.exit_code == code
     assert message in done.stderr
     assert not (tmp_path / "report.html").exists()
+
+
+def test_a_report_is_a_page(folder: Path, tmp_path: Path) -> None:
+    done = run(folder / "old", "--out", tmp_path / "report.pdf")
+    assert done.exit_code == 1
+    assert "ends in .html" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -82,10 +82,11 @@ def test_script(folder: Path) -> None:
 
 
 def test_errors_are_one_message(folder: Path) -> None:
-    done = staged("pem-inputs", "nowhere")
+    assert "does not exist" in staged("pem-inputs", "nowhere").output
+    done = staged("pem-inputs", folder)
     assert done.exit_code == 1
     assert "not a stage" in done.output
-    assert staged("info", "nowhere").exit_code == 2
+    assert staged("info", folder).exit_code == 2
 
 
 @pytest.mark.parametrize(

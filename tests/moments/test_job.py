@@ -256,7 +256,7 @@ def test_answers_as_json_and_csv(tmp_path: Path) -> None:
     assert entry == {"score": 0.5, "segment": [4.0, 6.5]}
     lines = (tmp_path / "x.csv").read_text().splitlines()
     assert lines[:2] == ["video,start,end,score", '"a, b",1.0,2.0,0.9']
-    with pytest.raises(ResultError, match=r"to a file in \.json or \.csv"):
+    with pytest.raises(ResultError, match=r"a file in \.json, \.csv, \.parquet"):
         check_answer_file(tmp_path / "run")
     with pytest.raises(ResultError, match="does not exist"):
         check_answer_file(tmp_path / "none" / "x.json")

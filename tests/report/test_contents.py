@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from actspan import evaluate_recall
+from actspan import Proposals, evaluate_recall
+from actspan.data.annotations import read_annotations, write_annotations
+from actspan.data.results import write_result
 from actspan.errors import AnnotationError, ConfigError, ResultError
 from actspan.files import sha256
 from actspan.report.contents import Truth, gather, name_runs
@@ -95,11 +98,33 @@ def test_the_ground_truth_that_a_run_was_made_from(material: Material, tmp_path:
     write_info(run, {"dataset": made_from | {"annotations_sha256": "0" * 64}})
     assert not gather([run]).has_truth
     write_info(run, {"dataset": made_from})
-    of_no_use = gather([run], Truth(subset="testing"))
-    assert not of_no_use.has_truth
-    assert any("of no use" in note for note in of_no_use.notes)
-    with pytest.raises(AnnotationError, match="no video with instances"):
-        gather([run], Truth(material.truth, subset="testing"))
+    for path in (None, material.truth):
+        with pytest.raises(AnnotationError, match="subsets with instances: 'validation'"):
+            gather([run], Truth(path, subset="testing"))
+
+
+def test_a_run_of_videos_that_are_not_annotated_is_shown_without_ground_truth(
+    material: Material, tmp_path: Path
+) -> None:
+    run = shutil.copytree(material.first, tmp_path / "run")
+    document = json.loads((material.truth / "annotations.json").read_text())
+    for entry in document["database"].values():
+        entry["annotations"] = []
+    (tmp_path / "annotations.json").write_text(json.dumps(document))
+    checksum = sha256(tmp_path / "annotations.json")
+    write_info(run, {"dataset": {"path": str(tmp_path), "annotations_sha256": checksum}})
+    contents = gather([run])
+    assert not contents.has_truth
+    assert any("no instances in subset 'validation'" in note for note in contents.notes)
+
+
+def test_a_run_of_another_subset_says_which(material: Material, tmp_path: Path) -> None:
+    videos = read_annotations(material.truth).videos
+    (annotated, other) = [video for video in videos if len(video.segments)][:2]
+    write_annotations(tmp_path / "annotations.json", [replace(annotated, subset="training"), other])
+    write_result(tmp_path / "result.json", {annotated.id: Proposals([1.0], [2.0], [0.5])})
+    with pytest.raises(ResultError, match="pass --subset training"):
+        gather([tmp_path / "result.json"], Truth(tmp_path))
 
 
 def test_neither_a_run_nor_a_result(tmp_path: Path) -> None:

@@ -38,7 +38,9 @@ class Process:
 
     def __init__(self, *words: object) -> None:
         program = Path(sys.executable).with_name("actspan")
-        command = [str(program), "serve", "--port", "0", "--backend", "onnxruntime"]
+        command = [str(program), "serve", "--port", "0"]
+        if "--model" in words:
+            command += ["--backend", "onnxruntime"]
         self.process = subprocess.Popen(
             [*command, *map(str, words)],
             stderr=subprocess.PIPE,

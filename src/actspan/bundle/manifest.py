@@ -10,7 +10,7 @@ from actspan import __version__
 from actspan.bundle.files import FileRecord, measure
 from actspan.config import Config, FeatureSpec, PipelineConfig, from_dict, read_toml
 from actspan.errors import BundleError, ConfigError
-from actspan.files import is_plain_name
+from actspan.files import described, is_plain_name
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "FileRecord", "Manifest", "Source", "SourceFile"]
 
@@ -61,8 +61,8 @@ def read_manifest(path: Path) -> Manifest:
     where = path / MANIFEST
     if not where.is_file():
         raise BundleError(
-            f"{path} is not a bundle: there is no {where}. Make one: actspan convert "
-            "CHECKPOINT... --out BUNDLE, or actspan train"
+            f"{path}{described(path)} is not a bundle: there is no {where}. Make one: "
+            "actspan convert CHECKPOINT... --out BUNDLE, or actspan train"
         )
     try:
         values = read_toml(where)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 
 from actspan import __version__
+from actspan.cli.usage import one_line
 
 
 class LazyGroup(click.Group):
@@ -48,13 +49,22 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(self.table[name][0]).command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; wrong usage is one line."""
+        try:
+            return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            raise one_line(error, ctx, self.table) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group("actspan", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="actspan")
 def main() -> None:
     """When do actions happen in a long video? Scored segments, from BSN.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,16 +16,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 CLUSTER_OPTIONS = ("address", "workers", "worker_cpus", "worker_gpus", "worker_resources")
-
-
-class Where(click.ParamType):  # type: ignore[type-arg]
-    """A local path, or a URL as it is."""
-
-    name = "path"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """A Path, or the URL's text (a Path would take one of its slashes)."""
-        return value if isinstance(value, Path) or "://" in value else Path(value)
 
 
 class _Resources(click.ParamType):  # type: ignore[type-arg]

@@ -1,4 +1,4 @@
-"""What the commands share: errors as one clear line, progress on a terminal only."""
+"""What the commands share: errors as one clear line, progress as a bar or as plain lines."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from rich.console import Console
 
+from actspan.cli.progress_lines import ProgressLines
 from actspan.errors import ActSpanError, DatasetError
+from actspan.files import similar_path
 from actspan.wording import counted
 
 if TYPE_CHECKING:
@@ -99,7 +101,7 @@ def _say_notes(error: BaseException) -> None:
 
 
 def progress_bar() -> Progress:
-    """A progress bar on the standard error stream; silent where that is not a terminal."""
+    """A progress bar on the standard error stream, which has to be a terminal."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -117,13 +119,19 @@ def progress_bar() -> Progress:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
         console=console,
-        disable=not console.is_terminal,
     )
 
 
 @contextmanager
 def progress_report() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar as the callback (what, done, in all) that the library reports to."""
+    """Show what the library reports to the callback (what, done, in all).
+
+    On a terminal it is a progress bar, elsewhere a plain line every half minute.
+    """
+    if not console.is_terminal:
+        with ProgressLines(say) as lines:
+            yield lines.report
+        return
     with progress_bar() as bar:
         task = bar.add_task("loading", total=None, note="")
         shown, at = "", 0.0
@@ -137,6 +145,16 @@ def progress_report() -> Iterator[Callable[[str, int, int], None]]:
             bar.update(task, description=what, completed=done, total=total)
 
         yield report
+
+
+@contextmanager
+def step_report(what: str) -> Iterator[Callable[[str], None]]:
+    """Show the steps that work reports, by name: each as a line, or every half minute the last."""
+    if console.is_terminal:
+        yield say
+        return
+    with ProgressLines(say, what) as lines:
+        yield lines.report
 
 
 def say(message: str) -> None:
@@ -164,6 +182,36 @@ def say_findings(
         say(f"{what}{named}")
 
 
+def given_options(context: click.Context) -> set[str]:
+    """Return the names of the parameters that are on the command line."""
+    return {
+        name
+        for name in context.params
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+
+
+def refuse_options(context: click.Context, names: Iterable[str], reason: str) -> None:
+    """Refuse options that are given but have no effect, with one line that says why.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Parameters of the command.
+    reason : str
+        What makes them ineffective, as in "without --dataset".
+
+    Raises
+    ------
+    click.UsageError
+        One of them is given.
+    """
+    given = given_options(context).intersection(names)
+    refused = [param.opts[0] for param in context.command.params if param.name in given]
+    if refused:
+        raise click.UsageError(f"{', '.join(refused)}: no effect {reason}", context)
+
+
 def repeated(context: click.Context) -> str:
     """The command to repeat this one, with the names of folders and not where they lie."""
     words = ["actspan", context.command.name or ""]
@@ -180,7 +228,7 @@ def repeated(context: click.Context) -> str:
 
 
 class ExistingPath(click.Path):
-    """A path that is there; else one line and exit code 1, as for every other missing file."""
+    """An existing path; a missing one is one line with the nearest name, and exit code 1."""
 
     def __init__(
         self, *, file_okay: bool = True, dir_okay: bool = True, urls: bool = False
@@ -189,11 +237,11 @@ class ExistingPath(click.Path):
         super().__init__(exists=True, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path; a missing one ends the command. A URL stays as it is, where one is taken."""
+        """Return the path; a missing one ends the command. A URL, where allowed, stays a str."""
         if self._urls and "://" in str(value):
             return value
         if not Path(value).exists():
-            say(f"error: {value}: does not exist")
+            say(f"error: {value}: does not exist{similar_path(Path(value))}")
             sys.exit(1)
         return super().convert(value, param, ctx)
 

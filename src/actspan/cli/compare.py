@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from actspan.cli.common import ExistingPath, json_option, progress_bar, reports_errors, say
+from actspan.cli.common import (
+    ExistingPath,
+    json_option,
+    progress_report,
+    refuse_options,
+    reports_errors,
+    say,
+)
 
 if TYPE_CHECKING:
     from actspan.bench.claims import Claims
@@ -142,6 +149,10 @@ def _check_usage(
         raise click.UsageError("--run-a and --run-b belong together", context)
     if given and (sources or of_files):
         raise click.UsageError("compare either files or two commands, not both", context)
+    if given:
+        refuse_options(context, ("chips",), "with --run-a and --run-b")
+    else:
+        refuse_options(context, ("rounds",), "without --run-a and --run-b")
     if not given and not sources:
         raise click.UsageError("give results or logs, or --run-a and --run-b", context)
 
@@ -175,13 +186,12 @@ def _time(
     from actspan.bench.paired import run_command, time_pair
     from actspan.bench.report import pair_to_dict
 
-    with progress_bar() as bar:
-        task = bar.add_task("rounds", total=rounds, note="")
+    with progress_report() as report:
         pair = time_pair(
             partial(run_command, run_a),
             partial(run_command, run_b),
             rounds=rounds,
-            report=lambda done: bar.update(task, completed=done),
+            report=lambda done: report("rounds", done, rounds),
         )
     if as_json:
         answer = {"run_a": run_a, "run_b": run_b, **pair_to_dict(pair)}

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.common import console, json_option, reports_errors, say
+from actspan.cli.common import (
+    ExistingPath,
+    json_option,
+    refuse_options,
+    reports_errors,
+    say,
+    step_report,
+)
 
 if TYPE_CHECKING:
     from actspan.bundle import Bundle
@@ -16,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("compile")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=ExistingPath())
 @click.option(
     "--target",
     required=True,
@@ -41,7 +48,7 @@ if TYPE_CHECKING:
 @click.option("--soc", default="Ascend310", show_default=True, help="ascend: the chip.")
 @click.option(
     "--calibrate",
-    type=click.Path(path_type=Path),
+    type=ExistingPath(),
     help="A dataset folder that int8 learns its ranges from.",
 )
 @click.option(
@@ -51,8 +58,10 @@ if TYPE_CHECKING:
     "--record", is_flag=True, help="Take in what that script made in the bundle's folder."
 )
 @json_option
+@click.pass_context
 @reports_errors
 def command(
+    context: click.Context,
     bundle: Path,
     target: str,
     batches: tuple[int, ...],
@@ -78,6 +87,10 @@ def command(
     """
     if print_script and record:
         raise click.UsageError("--print writes the script, --record comes after it has run")
+    if target != "ascend":
+        refuse_options(context, ("soc",), f"on {target}")
+    if precision != "int8":
+        refuse_options(context, ("calibrate",), "without --precision int8")
     from actspan.bundle import Bundle
     from actspan.export.compile import CompileRequest, prepare_plan
 
@@ -97,8 +110,9 @@ def _compile(bundle: Bundle, request: CompileRequest) -> list[Compiled]:
     from actspan.export.compile import compile_plan, find_compiler, prepare_plan
 
     compiler = find_compiler(request)
-    plan = prepare_plan(bundle, request, compiler)
-    _, done = compile_plan(plan, compiler, say if console.is_terminal else None)
+    with step_report("compile") as report:
+        plan = prepare_plan(bundle, request, compiler)
+        _, done = compile_plan(plan, compiler, report)
     return done
 
 

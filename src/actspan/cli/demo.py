@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from actspan.cli.common import progress_report, reports_errors
+from actspan.cli.common import progress_report, refuse_options, reports_errors
 
 if TYPE_CHECKING:
     from actspan.demo import DemoFiles
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     metavar="N",
     help="Only write N training and N // 4 validation videos, to train on.",
 )
+@click.pass_context
 @reports_errors
-def command(out: Path, videos: int, seed: int, training_set: int) -> None:
+def command(context: click.Context, out: Path, videos: int, seed: int, training_set: int) -> None:
     """See the main job on a small made-up dataset.
 
     \b
@@ -50,6 +51,7 @@ def command(out: Path, videos: int, seed: int, training_set: int) -> None:
     from actspan.demo import check_demo_folder, run_demo, write_made_up_dataset
 
     if training_set:
+        refuse_options(context, ("videos",), "with --training-set")
         check_demo_folder(out, out)
         write_made_up_dataset(
             out, training=training_set, validation=max(training_set // 4, 1), seed=seed

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.common import console, json_option, progress_report, reports_errors, say
+from actspan.cli.common import (
+    ExistingPath,
+    json_option,
+    progress_report,
+    refuse_options,
+    reports_errors,
+    say,
+    step_report,
+)
 
 if TYPE_CHECKING:
     from actspan.deploying import Deployment, DeployRequest, Evaluation
 
+_existing = ExistingPath()
 _path = click.Path(path_type=Path)
 
 
 @click.command("deploy")
-@click.argument("sources", nargs=-1, required=True, type=_path)
+@click.argument("sources", nargs=-1, required=True, type=_existing)
 @click.option(
     "--target",
     required=True,
@@ -26,8 +36,10 @@ _path = click.Path(path_type=Path)
     help="The vendor's compiler.",
 )
 @click.option("--out", type=_path, help="The bundle to make. [default for a bundle: in its place]")
-@click.option("--dataset", type=_path, help="Verify on this dataset. [default: made-up features]")
-@click.option("--evaluate", type=_path, help="Then propose on this dataset: recall and speed.")
+@click.option(
+    "--dataset", type=_existing, help="Verify on this dataset. [default: made-up features]"
+)
+@click.option("--evaluate", type=_existing, help="Then propose on this dataset: recall and speed.")
 @click.option(
     "--subset", default="validation", show_default=True, help="Of these datasets; all: all videos."
 )
@@ -50,7 +62,7 @@ _path = click.Path(path_type=Path)
 )
 @click.option("--soc", default="Ascend310", show_default=True, help="ascend: the chip.")
 @click.option(
-    "--calibrate", type=_path, help="A dataset for int8 to learn from. [default: --dataset]"
+    "--calibrate", type=_existing, help="A dataset for int8 to learn from. [default: --dataset]"
 )
 @click.option(
     "--length",
@@ -104,8 +116,15 @@ def command(
     from actspan.deploying import DeployRequest, deploy
     from actspan.export.compile import CompileRequest
 
-    _check_folders(dataset, evaluate, calibrate)
+    _refuse_ineffective(context, is_bundle)
     chosen = None if subset == "all" else subset
+    _check_datasets((dataset, evaluate), chosen)
+    _check_datasets((calibrate,), None)
+    if evaluate is not None:
+        from actspan.run import check_run_target
+
+        run = run or _run_beside(out or sources[0])
+        check_run_target(run, replace=force)
     request = DeployRequest(
         sources=sources,
         out=out,
@@ -117,9 +136,10 @@ def command(
         script_only=print_script,
         overwrite=force,
     )
-    done = deploy(request, say if console.is_terminal else None)
+    with step_report("deploy") as report:
+        done = deploy(request, report)
     found = None
-    if evaluate is not None and not done.unverified:
+    if evaluate is not None and run is not None and not done.unverified:
         found = _evaluate(done, request, evaluate, run, force)
     elif evaluate is not None:
         say("not evaluated: what is compiled does not run here (actspan backends)")
@@ -130,12 +150,30 @@ def command(
     context.exit(0 if _holds(done, print_script) else 1)
 
 
-def _check_folders(*folders: Path | None) -> None:
-    """Before long work: are the datasets there at all?"""
+def _refuse_ineffective(context: click.Context, is_bundle: bool) -> None:
+    given = context.params
+    if is_bundle:
+        refuse_options(context, ("length",), "on a bundle, whose TEM has a length")
+    if given["target"] != "ascend":
+        refuse_options(context, ("soc",), f"on {given['target']}")
+    if given["precision"] != "int8":
+        refuse_options(context, ("calibrate",), "without --precision int8")
+    if given["evaluate"] is None:
+        refuse_options(context, ("run",), "without --evaluate")
+        if given["dataset"] is None:
+            refuse_options(context, ("subset",), "without --dataset or --evaluate")
+
+
+def _check_datasets(folders: Iterable[Path | None], subset: str | None) -> None:
+    """Refuse, before long work, datasets that do not exist or have no video of the subset."""
     from actspan.data.dataset import Dataset
 
     for folder in dict.fromkeys(filter(None, folders)):
-        Dataset.load(folder)
+        Dataset.load(folder).subset(subset)
+
+
+def _run_beside(bundle: Path) -> Path:
+    return bundle.with_name(f"{bundle.resolve().name}-run")
 
 
 def _holds(done: Deployment, print_script: bool) -> bool:
@@ -143,23 +181,26 @@ def _holds(done: Deployment, print_script: bool) -> bool:
 
 
 def _evaluate(
-    done: Deployment, request: DeployRequest, dataset: Path, run: Path | None, force: bool
+    done: Deployment, request: DeployRequest, dataset: Path, run: Path, force: bool
 ) -> Evaluation:
     from actspan.deploying import evaluate
 
-    folder = done.bundle.path
-    with progress_report() as report:
-        return evaluate(
-            done.bundle,
-            dataset,
-            run or folder.with_name(f"{folder.resolve().name}-run"),
-            backend=request.backend,
-            batches=request.compile.batches,
-            subset=request.subset,
-            threads=request.threads,
-            overwrite=force,
-            report=report,
-        )
+    try:
+        with progress_report() as report:
+            return evaluate(
+                done.bundle,
+                dataset,
+                run,
+                backend=request.backend,
+                batches=request.compile.batches,
+                subset=request.subset,
+                threads=request.threads,
+                overwrite=force,
+                report=report,
+            )
+    except BaseException as error:
+        error.add_note(f"{done.bundle.path} is complete; only --evaluate failed")
+        raise
 
 
 def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:

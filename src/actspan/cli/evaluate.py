@@ -16,8 +16,10 @@ from actspan.cli.common import (
     json_option,
     on_error_option,
     progress_report,
+    refuse_options,
     reports_errors,
     say,
+    step_report,
 )
 from actspan.cli.detection_report import (
     detection_document,
@@ -93,8 +95,10 @@ _existing = ExistingPath()
     help="Say why: the stage that loses each missed instance (of a run), errors of detections.",
 )
 @json_option
+@click.pass_context
 @reports_errors
 def command(
+    context: click.Context,
     result: Path,
     ground_truth: Path,
     subset: str,
@@ -148,8 +152,7 @@ def command(
         on_error=on_error,
     )
     if task == "detection":
-        if plot is not None:
-            raise click.UsageError("--plot draws average recall: leave out --task detection")
+        refuse_options(context, ("plot", "max_proposals"), "with --task detection")
         _evaluate_detection(asked, diagnose, as_json)
     else:
         _evaluate_recall(asked, plot, diagnose, as_json)
@@ -177,15 +180,16 @@ def _evaluate_recall(asked: _Asked, plot: Path | None, diagnose: bool, as_json: 
 
         check_picture(plot)
     evaluate = evaluate_shards if is_sharded(asked.result) else evaluate_recall
-    found = evaluate(
-        asked.truth,
-        asked.result,
-        subset=asked.subset,
-        max_proposals=asked.max_proposals,
-        tiou=asked.tiou,
-        blocked=asked.blocked,
-        on_error=asked.on_error,
-    )
+    with step_report("evaluate"):
+        found = evaluate(
+            asked.truth,
+            asked.result,
+            subset=asked.subset,
+            max_proposals=asked.max_proposals,
+            tiou=asked.tiou,
+            blocked=asked.blocked,
+            on_error=asked.on_error,
+        )
     diagnosis = _diagnose(asked) if diagnose else None
     mistakes = _mistakes(asked) if diagnose and _has_detections(asked.result) else None
     if as_json:
@@ -212,15 +216,16 @@ def _evaluate_recall(asked: _Asked, plot: Path | None, diagnose: bool, as_json: 
 def _evaluate_detection(asked: _Asked, diagnose: bool, as_json: bool) -> None:
     from actspan.evaluation.detection import evaluate_detection
 
-    found = evaluate_detection(
-        asked.truth,
-        asked.result,
-        subset=asked.subset,
-        tiou=asked.tiou,
-        blocked=asked.blocked,
-        on_error=asked.on_error,
-    )
-    mistakes = _mistakes(asked) if diagnose else None
+    with step_report("evaluate"):
+        found = evaluate_detection(
+            asked.truth,
+            asked.result,
+            subset=asked.subset,
+            tiou=asked.tiou,
+            blocked=asked.blocked,
+            on_error=asked.on_error,
+        )
+        mistakes = _mistakes(asked) if diagnose else None
     if as_json:
         document = {**detection_document(found), "subset": asked.subset}
         if mistakes is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.common import json_option, reports_errors
+from actspan.cli.common import ExistingPath, json_option, refuse_options, reports_errors
 from actspan.cli.optimize import split_names
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("export")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=ExistingPath())
 @click.option("--batch", type=click.IntRange(min=1), help="Fix TEM's batch size; free by default.")
 @click.option(
     "--length", type=click.IntRange(min=1), help="Fix TEM's number of cells; free by default."
@@ -40,12 +40,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--calibrate",
-    type=click.Path(path_type=Path),
+    type=ExistingPath(),
     help="A dataset folder that int8 learns its ranges from.",
 )
 @json_option
+@click.pass_context
 @reports_errors
 def command(
+    context: click.Context,
     bundle: Path,
     batch: int | None,
     length: int | None,
@@ -73,6 +75,11 @@ def command(
     variants = [split_names(text) or [] for text in passes]
     if not variants and (opset or calibrate):
         variants = [["int8"] if calibrate else []]
+    names_of_passes = {name for names in variants for name in names}
+    if "fp16" not in names_of_passes:
+        refuse_options(context, ("io",), "without --passes fp16")
+    if "int8" not in names_of_passes:
+        refuse_options(context, ("calibrate",), "without --passes int8")
     fixed = not any("fix-dims" in names for names in variants)
     exported, checks = export_bundle(
         Bundle.load(bundle), batch=batch if fixed else None, length=length if fixed else None

@@ -10,12 +10,12 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
-    console,
     json_option,
     on_error_option,
     progress_report,
     reports_errors,
     say,
+    say_findings,
 )
 
 if TYPE_CHECKING:
@@ -96,8 +96,5 @@ def _figures(done: Labelled) -> dict[str, object]:
 
 
 def _print(done: Labelled) -> None:
-    from actspan.cli.tables import problem_table
-
-    if done.problems:
-        console.print(problem_table(done.problems))
     say(f"{done.detections} detections in {done.videos} videos in {done.out}")
+    say_findings(done.problems)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from actspan.cli.common import (
+    ExistingPath,
     json_option,
     on_error_option,
     progress_report,
+    refuse_options,
     reports_errors,
     say,
     say_findings,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from actspan.data.store.manifest import DType
     from actspan.data.store.pack import PackSummary
 
+_OF_PACKING = ("dtype", "length", "edge", "subset", "shard_size", "on_error", "force")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -36,7 +39,7 @@ def _bytes(context: click.Context, option: click.Parameter, value: str) -> int:
 
 
 @click.command()
-@click.argument("dataset", type=click.Path(path_type=Path))
+@click.argument("dataset", type=ExistingPath())
 @click.option("--out", type=click.Path(path_type=Path), help="The store to make, a folder.")
 @click.option(
     "--dtype",
@@ -71,8 +74,10 @@ def _bytes(context: click.Context, option: click.Parameter, value: str) -> int:
 @on_error_option("Stop at problems in the dataset, or leave out what is bad.")
 @click.option("--force", is_flag=True, help="Replace a store that is there.")
 @json_option
+@click.pass_context
 @reports_errors
 def command(
+    context: click.Context,
     dataset: Path,
     out: Path | None,
     dtype: DType,
@@ -100,6 +105,7 @@ def command(
     if verify == (out is not None):
         raise click.UsageError("give --out STORE to pack, or --verify to check a store")
     if out is None:
+        refuse_options(context, _OF_PACKING, "with --verify")
         _verify(dataset, as_json)
         return
     with progress_report() as report:
@@ -156,7 +162,6 @@ def _figures(summary: PackSummary) -> dict[str, object]:
 
 
 def _print(summary: PackSummary) -> None:
-    say_findings(summary.problems, summary.assumptions)
     manifest = summary.manifest
     rows = "rows as they were"
     if manifest.length is not None:
@@ -165,6 +170,7 @@ def _print(summary: PackSummary) -> None:
         f"{summary.videos} videos, {rows}, {manifest.dtype}: "
         f"{counted(len(manifest.shards), 'shard')}, {_megabytes(summary.size)} in {summary.out}"
     )
+    say_findings(summary.problems, summary.assumptions)
 
 
 def _megabytes(size: int) -> str:

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
-from click.core import ParameterSource
 
-from actspan.cli.cluster_options import CLUSTER_OPTIONS, Where, cluster_options
+from actspan.cli.cluster_options import CLUSTER_OPTIONS, cluster_options
 from actspan.cli.common import (
     ExistingPath,
+    given_options,
     json_option,
     on_error_option,
     progress_report,
+    refuse_options,
     reports_errors,
     say,
     say_findings,
@@ -42,17 +43,21 @@ _OF_DATASETS = (
 _OF_VIDEOS = ("top", "min_score", "backbone", "clips", "idle")
 
 
+_place = ExistingPath(urls=True)
+
+
 @click.command()
 @click.argument("videos", nargs=-1)
-@click.option("--model", required=True, type=Where(), help="A bundle: a folder or URL.")
-@click.option("--dataset", type=Where(), help="A dataset of features: a folder or URL (s3://...).")
+@click.option("--model", required=True, type=_place, help="A bundle: a folder or URL.")
+@click.option("--dataset", type=_place, help="A dataset of features: a folder or URL (s3://...).")
 @click.option(
     "--follow", metavar="FILE", help="A video that is still being recorded; - is standard input."
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="A run folder to make, or FILE.json for the result alone; videos: FILE.json or FILE.csv.",
+    help="A run folder to make (no suffix), or FILE.json, FILE.csv or FILE.parquet for the result "
+    "alone; videos: a file.",
 )
 @click.option(
     "--top",
@@ -157,7 +162,7 @@ def command(
     --resume does what is missing, and gives the same bytes. So does --engine ray, with workers on
     one machine or on many; all of them have to see what is named here.
 
-    With labels a run also holds detections.json, and FILE.json holds the detections alone: each
+    With labels a run also holds detections.json, and a FILE holds the detections alone: each
     proposal with its best labels, its score multiplied by theirs.
 
     \b
@@ -233,28 +238,22 @@ def command(
 
 def _check_usage(context: click.Context, videos: tuple[str, ...], follow: str | None) -> None:
     """Exactly one input, and no option that says something of another."""
-    given = {
-        name
-        for name in context.params
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    }
+    given = given_options(context)
     kinds = {"videos", "dataset", "follow"} & given
     if len(kinds) != 1:
         raise click.UsageError("give one of VIDEOS, --dataset and --follow")
     if "dataset" in given:
         if "out" not in given:
-            raise click.UsageError("--dataset needs --out: a run folder, or FILE.json")
-        _refuse(given, _OF_VIDEOS, "--dataset")
+            raise click.UsageError(
+                "--dataset needs --out: a run folder, or FILE.json, .csv or .parquet"
+            )
+        refuse_options(context, _OF_VIDEOS, "with --dataset")
+        if not {"labels_from", "detections"} & given:
+            refuse_options(context, ("top_labels",), "without --labels-from or --detections")
     else:
         kind = "--follow" if videos == () else "VIDEOS"
         also = ("clips", "subset") if follow is not None else ("idle",)
-        _refuse(given, (*_OF_DATASETS, *also), kind)
-
-
-def _refuse(given: set[str], options: tuple[str, ...], kind: str) -> None:
-    misplaced = [f"--{name.replace('_', '-')}" for name in options if name in given]
-    if misplaced:
-        raise click.UsageError(f"{', '.join(misplaced)}: not an option with {kind}")
+        refuse_options(context, (*_OF_DATASETS, *also), f"with {kind}")
 
 
 def _figures(summary: Summary, choice: Choice) -> dict[str, object]:
@@ -276,8 +275,6 @@ def _figures(summary: Summary, choice: Choice) -> dict[str, object]:
 
 
 def _print(summary: Summary, choice: Choice) -> None:
-    named = " (named in run.toml where a run is written)"
-    say_findings(summary.problems, summary.assumptions, named=named)
     shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.stages.items())
     computed = summary.videos - summary.kept
     if summary.kept:
@@ -287,3 +284,5 @@ def _print(summary: Summary, choice: Choice) -> None:
     labelled = f", {summary.detections} detections" if summary.detections else ""
     say(f"{summary.proposals} proposals{labelled} in {summary.out}")
     say(f"backend {choice.name} ({choice.reason})")
+    named = " (named in run.toml where a run is written)"
+    say_findings(summary.problems, summary.assumptions, named=named)

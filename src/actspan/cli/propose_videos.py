@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from actspan.cli.common import console, progress_report, say
+from actspan.cli.common import progress_report, say, say_findings
 
 if TYPE_CHECKING:
     from actspan.moments import Clip, Found, GrowingVideo, VideoMoments
@@ -116,12 +116,10 @@ def _entries(proposals: Proposals) -> list[dict[str, Any]]:
 
 
 def _print(found: Found, out: Path | None) -> None:
-    from actspan.cli.tables import print_table, problem_table
+    from actspan.cli.tables import print_table
 
     for warning in found.warnings:
         say(f"warning: {warning}")
-    if found.problems:
-        console.print(problem_table(found.problems))
     if out is None:
         rows = [row for video in found.videos for row in _rows(video)]
         print_table(("video", "start", "end", "seconds", "score"), rows)
@@ -133,6 +131,7 @@ def _print(found: Found, out: Path | None) -> None:
     say(f"{count}, {film / 60:.1f} min, in {found.seconds:.1f} s ({pace})")
     if out is not None:
         say(f"{sum(len(v.proposals) for v in found.videos)} proposals in {out}")
+    say_findings(found.problems)
 
 
 def _rows(video: VideoMoments) -> Iterator[tuple[str, ...]]:

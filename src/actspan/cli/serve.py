@@ -6,8 +6,12 @@ from pathlib import Path
 
 import click
 
-from actspan.cli.common import ExistingPath, reports_errors, say
+from actspan.cli.common import ExistingPath, refuse_options, reports_errors, say
 
+_OF_MODELS = (
+    *("backend", "threads", "backbone"),
+    *("upload_mib", "hours", "queue", "jobs", "batch", "delay"),
+)
 _folder = ExistingPath(file_okay=False)
 
 
@@ -113,8 +117,10 @@ _folder = ExistingPath(file_okay=False)
     metavar="NAME",
     help="A further name by which a loopback service is called, by a proxy before it.",
 )
+@click.pass_context
 @reports_errors
 def command(
+    context: click.Context,
     model: Path | None,
     results: tuple[Path, ...],
     ground_truth: Path | None,
@@ -148,6 +154,8 @@ def command(
         raise click.UsageError(
             "there is nothing to serve: give --model, --results, --ground-truth or --videos"
         )
+    if model is None:
+        refuse_options(context, _OF_MODELS, "without --model")
     from actspan.errors import require
 
     require("fastapi", extra="server", purpose="actspan serve")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from actspan.cli.common import (
+    ExistingPath,
     json_option,
     on_error_option,
     progress_report,
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _path = click.Path(path_type=Path)
-_stage = click.argument("stage", type=_path)
+_existing = ExistingPath()
+_stage = click.argument("stage", type=_existing)
 _net = click.option(
     "--net", required=True, type=click.Choice(["tem", "pem"]), help="Which of the two networks."
 )
@@ -42,7 +44,7 @@ def _dumps(function: F) -> F:
     )
     folder = click.option(
         "--dumps",
-        type=_path,
+        type=_existing,
         help="Where the dumps are. [default: tem-output/ or pem-output/ in the stage]",
     )
     return folder(suffix(function))
@@ -68,8 +70,8 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--model", required=True, type=_path, help="A bundle.")
-@click.option("--dataset", required=True, type=_path, help="A dataset folder.")
+@click.option("--model", required=True, type=_existing, help="A bundle.")
+@click.option("--dataset", required=True, type=_existing, help="A dataset folder.")
 @click.option("--out", required=True, type=_path, help="The stage to make.")
 @click.option("--subset", help="Only these videos: training, validation, ... [default: all]")
 @_lean
@@ -226,7 +228,9 @@ def pem_outputs(
 @command.command()
 @_stage
 @_net
-@click.option("--model", required=True, type=_path, help="The bundle that the stage is made with.")
+@click.option(
+    "--model", required=True, type=_existing, help="The bundle that the stage is made with."
+)
 @click.option(
     "--backend",
     default="auto",
@@ -301,10 +305,10 @@ def _say(done: Done, what: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_figures(done)))
         return
-    say_findings(done.problems, done.assumptions)
     rate = done.inputs / done.seconds
     of = "" if done.inputs == done.videos else f" of {done.videos} recordings"
     say(f"{done.inputs} {what}{of} in {done.seconds:.2f} s ({rate:.0f}/s): {done.out}")
+    say_findings(done.problems, done.assumptions)
 
 
 def _figures(done: Done) -> dict[str, object]:

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from actspan.cli.common import json_option, on_error_option, progress_bar, reports_errors, say
+from actspan.cli.common import (
+    ExistingPath,
+    console,
+    json_option,
+    on_error_option,
+    progress_bar,
+    reports_errors,
+    say,
+)
+from actspan.cli.progress_lines import ProgressLines
 from actspan.config import DEFAULT_PRESET, PRESETS
 from actspan.errors import alike, require
 from actspan.wording import counted
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--dataset", required=True, type=click.Path(path_type=Path), help="A dataset folder.")
+@click.option("--dataset", required=True, type=ExistingPath(), help="A dataset folder.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Bundle to write.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn."
@@ -39,7 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--config",
     "config_file",
-    type=click.Path(path_type=Path),
+    type=ExistingPath(dir_okay=False),
     help="TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
 )
 @click.option(
@@ -181,8 +190,8 @@ def _settings(
     return changed(config, changes, where="options")
 
 
-class _Drawn:
-    """A report as progress bars, one a kind of work."""
+class _Bars:
+    """A report as progress bars, one per kind of work."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
@@ -197,11 +206,25 @@ class _Drawn:
         say(message)
 
 
+class _Lines:
+    """A report as plain lines."""
+
+    def __init__(self, lines: ProgressLines) -> None:
+        self.progress = lines.report
+
+    def say(self, message: str) -> None:
+        say(message)
+
+
 @contextmanager
 def drawn_report() -> Iterator[Report]:
-    """A report for people: progress bars with the losses on a terminal, messages as lines."""
+    """Show a report to people: progress with the losses, as bars or as lines; messages as lines."""
+    if not console.is_terminal:
+        with ProgressLines(say) as lines:
+            yield _Lines(lines)
+        return
     with progress_bar() as bar:
-        yield _Drawn(bar)
+        yield _Bars(bar)
 
 
 def _findings(dataset: Any) -> Iterator[str]:

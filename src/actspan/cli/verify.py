@@ -24,7 +24,7 @@ _existing = ExistingPath(file_okay=False)
 
 
 @click.command("verify")
-@click.argument("bundle", type=click.Path(path_type=Path))
+@click.argument("bundle", type=ExistingPath())
 @click.option("--dataset", type=_existing, help="A dataset folder. [default: made-up features]")
 @click.option("--subset", help="Only these videos of it: validation, ... [default: all]")
 @click.option(

@@ -9,6 +9,7 @@ from actspan.config.base import Config
 from actspan.config.base import require_setting as _require
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.errors import ConfigError
+from actspan.wording import suggestion
 
 _STEPS = 10  # the fewest in which the rate of one cycle rises and falls
 
@@ -202,5 +203,7 @@ def preset(name: str = DEFAULT_PRESET) -> TrainConfig:
         There is no such preset; names those that there are.
     """
     if name not in PRESETS:
-        raise ConfigError(f"no preset {name!r}; there are: {', '.join(PRESETS)}")
+        raise ConfigError(
+            f"no preset {name!r}{suggestion(name, PRESETS)}; there are: {', '.join(PRESETS)}"
+        )
     return PRESETS[name]

@@ -10,6 +10,7 @@ import numpy as np
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
 from actspan.types import Video
+from actspan.wording import suggestion
 
 
 def split_patterns(values: Iterable[str]) -> tuple[str, ...]:
@@ -53,7 +54,10 @@ def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:
     there = sorted(set(videos.labels))
     for pattern in patterns:
         if not any(fnmatchcase(label, pattern) for label in there):
-            raise AnnotationError(f"no label matches {pattern!r}; there are: {_some(there)}")
+            raise AnnotationError(
+                f"no label matches {pattern!r}{suggestion(pattern.strip('*'), there)}; there are: "
+                f"{_some(there)}"
+            )
     wanted = {label for label in there if any(fnmatchcase(label, p) for p in patterns)}
     return videos.with_instances(np.array([label in wanted for label in videos.labels], dtype=bool))
 

@@ -21,7 +21,7 @@ from actspan.data.decoding import NOT_JSON
 from actspan.data.result_document import refuse_repeated_videos, result_bytes, result_videos
 from actspan.data.result_table import ResultTable
 from actspan.errors import ResultError
-from actspan.files import atomic_file
+from actspan.files import atomic_file, described
 from actspan.parallel import chunked
 from actspan.types import Float64, Proposals
 
@@ -97,10 +97,14 @@ def read_result_table(path: Path | str) -> ResultTable:
 
 
 def _result_file(path: Path) -> Path:
+    if path.suffix.lower() in (".csv", ".parquet"):
+        raise ResultError(f"{path}: is a table; give the run folder or the {RESULT_FILE}")
     if not path.is_dir():
         return path
     if not (path / RESULT_FILE).is_file():
-        raise ResultError(f"{path}: no {RESULT_FILE} in this folder; did its run finish?")
+        raise ResultError(
+            f"{path}{described(path)}: no {RESULT_FILE} in this folder; did its run finish?"
+        )
     return path / RESULT_FILE
 
 
@@ -196,6 +200,11 @@ class ResultWriter:
         columns = (proposals.start, proposals.end, proposals.score)
         if not all(np.isfinite(column).all() for column in columns):
             raise ResultError(f"{self.path}: video {video_id!r}: NaN or infinity in its proposals")
+        self._write(video_id, proposals, labels)
+        self._written.add(video_id)
+
+    def _write(self, video_id: str, proposals: Proposals, labels: Sequence[str] | None) -> None:
+        columns = (proposals.start, proposals.end, proposals.score)
         entries: list[dict[str, Any]] = [
             {"score": c, "segment": (s, e)}
             for s, e, c in zip(*(column.tolist() for column in columns), strict=True)
@@ -206,7 +215,6 @@ class ResultWriter:
         separator = b", " if self._written else b""
         key = msgspec.json.encode(video_id)
         self._put(b"%s%s: %s" % (separator, key, msgspec.json.encode(entries)))
-        self._written.add(video_id)
 
     def __exit__(
         self,

@@ -142,7 +142,7 @@ def deploy(request: DeployRequest, tell: Tell | None = None) -> Deployment:
     """Take checkpoints, or a bundle, to a device.
 
     Where the target's compiler is not at hand, everything else is done, and a script for the
-    device's host is left in the bundle.
+    device's host is left in the bundle. A new bundle is removed if a step fails.
 
     Raises
     ------
@@ -158,7 +158,24 @@ def deploy(request: DeployRequest, tell: Tell | None = None) -> Deployment:
     >>> target = CompileRequest("openvino")
     >>> deploy(DeployRequest((tem, pem), Path("bsn/"), target))  # doctest: +SKIP
     """
-    table = _Table(tell or (lambda _: None))
+    with _whole_or_absent(request):
+        return _deploy(request, _Table(tell or (lambda _: None)))
+
+
+@contextmanager
+def _whole_or_absent(request: DeployRequest) -> Iterator[None]:
+    """Remove the bundle that a block made if the block fails: it would refuse the repeat."""
+    out = request.out
+    is_new = out is not None and not (out / MANIFEST).exists()
+    try:
+        yield
+    except BaseException:
+        if out is not None and is_new and (out / MANIFEST).exists():
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _deploy(request: DeployRequest, table: _Table) -> Deployment:
     compiler, lack = _compiler(request)
     bundle = _open(request, table)
     with table.time("export") as rows:

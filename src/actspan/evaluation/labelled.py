@@ -15,7 +15,9 @@ from actspan.data.problems import Problem
 from actspan.errors import AnnotationError, ResultError
 from actspan.evaluation.inputs import OnError, doubtful, known_ids, load_blocked, load_videos
 from actspan.evaluation.matching import Bool, Int64
+from actspan.evaluation.unmatched import unmatched
 from actspan.types import Float64, Proposals, Video
+from actspan.wording import named
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +104,9 @@ def bring_together(
             f"{chosen.where}the instances have no labels, which detections are judged by; evaluate "
             "proposals instead"
         )
+    if not any(video.id in found for video in videos):
+        ids = [video.id for video in videos]
+        raise unmatched("detections", ground_truth, subset, ids, found)
     truth_key, truth = _instances(videos, classes)
     key, segments, unknown = _detections(videos, found, classes)
     with_instances = (video.id for video in videos if len(video.segments))
@@ -186,8 +191,8 @@ def _detections(
     key, segments = np.concatenate(keys), Proposals.concat(parts)
     if not len(key):
         raise ResultError(
-            f"no detections of a known class in any of the {len(videos)} evaluated videos: do the "
-            "ids and labels of detections and ground truth, and the subset, fit?"
+            f"no detections of a known class in any of the {len(videos)} evaluated videos: they "
+            f"have {named(unknown) or 'no labels'}; the ground truth {named(classes)}"
         )
     order = np.lexsort((-segments.score, key // len(videos)))
     return key[order], segments[order], dict(unknown)

@@ -25,6 +25,7 @@ from actspan.evaluation.inputs import (
     other_unit,
 )
 from actspan.evaluation.protocols import check_thresholds
+from actspan.evaluation.unmatched import unmatched
 from actspan.types import Float64, Proposals, Video
 from actspan.wording import counted
 
@@ -168,6 +169,8 @@ def evaluate_recall(
     found = load_proposals(proposals, truth.segments)
     segments = list(truth.segments.values())
     first, counts = _where(found, truth.segments)
+    if truth.segments.keys().isdisjoint(found.ids):
+        raise unmatched("proposals", ground_truth, subset, truth.segments, found.ids)
     mismatch = other_unit(segments, found, first, counts)
     recall, proposals_per_video = _recall(
         segments, best_first(found), first, counts, max_proposals, thresholds
@@ -258,8 +261,8 @@ def budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:
     offered = int(counts.sum())
     if offered == 0:
         raise ResultError(
-            f"no proposals for any of the {videos} evaluated videos: "
-            "do the ids of results and ground truth, and the subset, fit?"
+            f"no proposals for any of the {videos} evaluated videos: the results name them, and "
+            "list none"
         )
     # the order of these float operations, and their truncation, is part of the published number
     ratio = max_proposals * float(videos) / offered

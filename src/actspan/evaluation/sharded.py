@@ -14,6 +14,7 @@ from actspan.evaluation.counting import Int64, count_matches
 from actspan.evaluation.inputs import OnError, known_id, load_blocked, load_truth
 from actspan.evaluation.protocols import check_thresholds
 from actspan.evaluation.recall import RecallResult, best_first, budgets, unused
+from actspan.evaluation.unmatched import unmatched
 from actspan.objects import is_url
 from actspan.shards import ShardStore, open_place
 from actspan.shards.plan import PLAN_FILE
@@ -64,6 +65,8 @@ def evaluate_shards(
                 counts[rows[video]] = count
             elif video not in left_out:
                 extra.append(video)
+    if extra and not counts.any():
+        raise unmatched("proposals", ground_truth, subset, rows, extra)
     kept, share, total = budgets(counts, max_proposals)
     instances = sum(map(len, truth.segments.values()))
     matches = np.zeros((len(thresholds), len(share)), np.int64)

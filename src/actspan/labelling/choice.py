@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actspan.bundle import Bundle
-from actspan.data.detections import DetectionWriter
+from actspan.data.answer_tables import answer_writer
 from actspan.data.problems import Loss, Problem
 from actspan.errors import ConfigError
 from actspan.labelling.classifier import ProposalClassifier
@@ -104,9 +104,9 @@ def write_labelled(
 ) -> tuple[int, int]:
     """Label results (seconds) as they come and write them; numbers of videos and detections."""
     videos = detections = 0
-    with DetectionWriter(path) as writer:
+    with answer_writer(path, labelled=True) as writer:
         for video, found in label_all(labels, results):
-            writer.add_detections(video, found)
+            writer.add_entries(video, found.segments, found.labels)
             videos += 1
             detections += len(found)
     return videos, detections

@@ -1,19 +1,15 @@
-"""What is given out: the best proposals of each video, as a table, JSON or CSV."""
+"""What is given out: the best proposals of each video, as JSON or as a table."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from actspan.data.results import ResultWriter
+from actspan.data.answer_tables import ANSWER_SUFFIXES, answer_writer
 from actspan.errors import ConfigError, ResultError
-from actspan.files import atomic_file
 from actspan.types import Proposals
-
-SUFFIXES = (".json", ".csv")
+from actspan.wording import suggestion
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,36 +68,26 @@ def check_answer_file(path: Path) -> None:
     Raises
     ------
     ResultError
-        It ends neither in .json nor in .csv, or its folder does not exist.
+        It does not end in .json, .csv or .parquet, or its folder does not exist.
     """
-    if path.suffix not in SUFFIXES:
+    if path.suffix.lower() not in ANSWER_SUFFIXES:
+        close = suggestion(path.suffix, ANSWER_SUFFIXES)
         raise ResultError(
-            f"{path}: of videos a result is written, to a file in .json or .csv; for a run folder "
-            "take two steps: actspan extract, then actspan propose --dataset"
+            f"{path}: the result of videos is a file in {', '.join(ANSWER_SUFFIXES)}{close}; a run "
+            "folder takes two steps: actspan extract, then actspan propose --dataset"
         )
     if not path.parent.is_dir():
         raise ResultError(f"{path}: the folder {path.parent} does not exist")
 
 
 def write_answers(path: Path, moments: Iterable[VideoMoments]) -> None:
-    """Write a result file (.json), or a table (.csv) of video, start, end and score, seconds.
+    """Write a result file (.json), or a table (.csv, .parquet): video, start, end, score; seconds.
 
     Raises
     ------
     ResultError
         The file cannot be written.
     """
-    if path.suffix == ".json":
-        with ResultWriter(path) as writer:
-            for video in moments:
-                writer.add_entries(video.id, video.proposals)
-        return
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["video", "start", "end", "score"])
-    for video in moments:
-        p = video.proposals
-        for row in zip(p.start.tolist(), p.end.tolist(), p.score.tolist(), strict=True):
-            table.writerow([video.id, *row])
-    with atomic_file(path) as stream:
-        stream.write(text.getvalue().encode())
+    with answer_writer(path) as writer:
+        for video in moments:
+            writer.add_entries(video.id, video.proposals)

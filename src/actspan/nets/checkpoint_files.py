@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from actspan.errors import CheckpointError, require
-from actspan.files import read_bytes
+from actspan.files import read_bytes, similar_path
 from actspan.limits import WEIGHTS
 from actspan.nets.pickles import check_pickles
 
@@ -56,7 +56,7 @@ def load_content(path: Path) -> Any:
         PyTorch is not installed, which all but safetensors need.
     """
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "does not exist"
+        found = "is a folder" if path.is_dir() else f"does not exist{similar_path(path)}"
         raise CheckpointError(f"{path}: {found}; {EXPECTED}")
     try:
         if is_safetensors(path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -9,6 +10,7 @@ from functools import partial
 from time import perf_counter
 
 from actspan.bundle import Bundle
+from actspan.data.answer_tables import ANSWER_SUFFIXES
 from actspan.data.dataset import Dataset
 from actspan.data.problems import Problem, stop_with_none_left
 from actspan.data.scores import ScoreFiles
@@ -25,6 +27,7 @@ from actspan.proposing.unfinished import finished_run, go_on, nothing_lost, unfi
 from actspan.proposing.work import DatasetWork, open_scores, stamps
 from actspan.run import check_run_target
 from actspan.shards import SHARD_SIZES, Plan, Result, ShardStore, Survey, in_order
+from actspan.wording import suggestion
 
 
 def propose_dataset(
@@ -91,8 +94,16 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
 
 
 def _check_target(request: Request) -> None:
+    out = request.out
     if request.writes_run:
-        check_run_target(request.out, replace=request.overwrite)
+        if re.fullmatch(r"\.[A-Za-z]\w*", out.suffix):
+            raise ResultError(
+                f"{out}: a run folder has no suffix; a result ends in "
+                f"{', '.join(ANSWER_SUFFIXES)}{suggestion(out.suffix, ANSWER_SUFFIXES)}"
+            )
+        check_run_target(out, replace=request.overwrite)
+    elif out.is_dir():
+        raise ResultError(f"{out}: is a folder; a file is written for {out.suffix}")
     elif not request.out.parent.is_dir():
         raise ResultError(f"{request.out}: the folder {request.out.parent} does not exist")
 

@@ -27,7 +27,7 @@ class Output:
 
     def write_result(self, outcomes: Iterable[Outcome]) -> int:
         """Write the result file; the number of detections in it."""
-        fresh, detections = self.request.partial / ".result", 0
+        fresh, detections = self.request.partial / f".result{self.request.out.suffix}", 0
         if self.labels is None:
             write_result_file(outcomes, fresh)
         else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from actspan.data.answer_tables import ANSWER_SUFFIXES
 from actspan.data.problems import Problem
 from actspan.labelling import LabelChoice
 from actspan.pipeline import BATCH, Stage
@@ -23,7 +24,7 @@ class Request:
     model, dataset : Path
         A bundle, and a dataset folder.
     out : Path
-        A run folder to make, or a file that ends in `.json` for the result alone.
+        A run folder to make, or a file for the result alone: .json, or a table in .csv or .parquet.
     subset : str, optional
         All videos unless given.
     scores : Path, optional
@@ -61,7 +62,7 @@ class Request:
     @property
     def writes_run(self) -> bool:
         """Whether `out` is a run folder, not a result file."""
-        return self.out.suffix != ".json"
+        return self.out.suffix.lower() not in ANSWER_SUFFIXES
 
     @property
     def keeps(self) -> Literal["run", "result"]:

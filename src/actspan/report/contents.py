@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from actspan.data.annotations import read_annotations
+from actspan.data.annotations import Annotations, read_annotations
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.results import read_result
 from actspan.data.videos import Videos
@@ -19,6 +19,7 @@ from actspan.evaluation.inputs import Chosen, OnError, load_videos
 from actspan.evaluation.mistakes import Mistakes, diagnose_detections
 from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
+from actspan.evaluation.unmatched import unmatched
 from actspan.run import CANDIDATES, RUN_FILE, SCORES, Run
 from actspan.types import Proposals, Video
 from actspan.wording import counted
@@ -212,6 +213,7 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
     path = truth.path or _recorded_truth(sides)
     if path is None:
         return "No ground truth: recall, diagnosis and calibration need --ground-truth."
+    annotations = None
     try:
         annotations = read_annotations(path)
         dropped = ""
@@ -221,12 +223,16 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
         chosen = load_videos(annotations, truth.subset, frozenset(), truth.on_error)
         chosen = replace(chosen, notes=(*chosen.notes, *filter(None, [dropped])))
     except AnnotationError:
-        if truth.path is not None:
+        if truth.path is not None or (annotations and _annotated(sides, annotations)):
             raise
         return (  # nobody asked for these
-            "No ground truth: the annotations that the run was made from are of no use for subset "
-            f"{truth.subset!r}; others can be given by --ground-truth."
+            "No ground truth: the annotations that the run was made from have no instances in "
+            f"subset {truth.subset!r}; pass others with --ground-truth, or another --subset."
         )
+    evaluated = chosen.videos.segments_by_id()
+    for side in sides:
+        if evaluated.keys().isdisjoint(side.proposals):
+            raise unmatched("proposals", annotations, truth.subset, evaluated, side.proposals)
     source = "/".join(annotations.path.resolve().parts[-2:])  # a page travels, paths do not
     return chosen, source if truth.path else f"{source} (which the run was made from)"
 
@@ -237,6 +243,12 @@ def _with_set_apart(videos: Videos, sides: Sequence[Side], truth: Truth) -> Vide
         if side.run is not None and truth.subset == "validation":
             videos = videos.with_set_apart(side.run.set_apart, truth.subset)
     return videos
+
+
+def _annotated(sides: Sequence[Side], annotations: Annotations) -> bool:
+    """Return whether there are instances of a video that a run has proposals for."""
+    segments = annotations.videos.segments_by_id()
+    return not all(segments.keys().isdisjoint(side.proposals) for side in sides)
 
 
 def _recorded_truth(sides: Sequence[Side]) -> Path | None:

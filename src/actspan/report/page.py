@@ -15,7 +15,7 @@ import numpy as np
 
 from actspan import __version__
 from actspan.errors import DataError, require
-from actspan.files import atomic_file
+from actspan.files import atomic_file, similar_path
 from actspan.report.charts import LETTERS
 from actspan.report.contents import Contents, Progress, Truth, gather
 from actspan.report.packed import pack
@@ -96,15 +96,17 @@ def check_page(path: Path | str) -> Path:
     Raises
     ------
     DataError
-        The folder does not exist.
+        The folder does not exist, or the name does not end in .html.
     MissingExtraError
         jinja2 is not installed.
     """
     path = Path(path)
     if path.is_dir():
         raise DataError(f"{path}: is a folder; give the report a name, such as {path}/report.html")
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise DataError(f"{path}: a report is a page: give it a name that ends in .html")
     if not path.absolute().parent.is_dir():
-        raise DataError(f"{path}: its folder does not exist")
+        raise DataError(f"{path}: its folder does not exist{similar_path(path.absolute().parent)}")
     require("jinja2", extra="report", purpose="Writing a report")
     return path
 

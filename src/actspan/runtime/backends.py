@@ -14,6 +14,7 @@ from typing import Protocol, cast
 
 from actspan.errors import BackendError
 from actspan.runtime.session import Resources, Session
+from actspan.wording import suggestion
 
 __all__ = ["BACKENDS", "Backend", "Driver", "Support", "find_backend"]
 
@@ -279,8 +280,10 @@ def find_backend(name: str) -> tuple[Backend, int]:
             verified=False,
             auto=False,
         ), device
-    known = ", ".join(["auto", *BACKENDS])
-    raise BackendError(f"backend {name!r} is not known; choose one of: {known}")
+    known = ["auto", *BACKENDS]
+    raise BackendError(
+        f"backend {name!r} is not known{suggestion(name, known)}; choose one of: {', '.join(known)}"
+    )
 
 
 def _check_provider(name: str, provider: str) -> None:

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from starlette.exceptions import HTTPException
 
 from actspan import __version__
 from actspan.bundle import Bundle
-from actspan.server import browse, inference, jobs, operations, problems
+from actspan.server import addresses, browse, inference, jobs, operations, problems
 from actspan.server.answers import JobAnswer, JobList, ProposeAnswer
 from actspan.server.database import Database
 from actspan.server.metrics import Measured, Metrics
@@ -63,8 +64,9 @@ def create_app(settings: ServeSettings) -> FastAPI:
             telemetry={"auto_configure": False},
         )
         problems.install(app)
+        app.exception_handler(HTTPException)(addresses.explain_refusal)
         for router in _routers(app, settings, database, proposing, metrics):
-            app.include_router(router)
+            app.include_router(router, dependencies=[Depends(addresses.refuse_unknown_parameters)])
         app.frontend("/", directory=VIEWER, fallback=None)
         describe(app, STRUCTS, problems.may_fail(400, 401, 403, 422))
         app.state.settings, app.state.proposing, app.state.is_ready = settings, proposing, False

@@ -18,15 +18,11 @@ from actspan.server.metrics import Metrics
 from actspan.server.model import ServedModel
 from actspan.server.openapi import BINARY, Responses, answered, body, json_response
 from actspan.server.problems import ProblemError, may_fail
-from actspan.server.propose import FEATURE_MEDIA
+from actspan.server.propose import FEATURE_MEDIA, NO_VIDEOS
 from actspan.server.settings import Limits
 from actspan.server.wishes import Length, MinScore, Stride, Top, check_stride, wish_of
 
 JOBS = "/api/jobs"
-_NO_VIDEOS = (
-    "; this service takes no videos: its model was not trained on features of actspan extract, or "
-    "the extra 'video' is missing"
-)
 JobId = Annotated[str, InPath(pattern="^[0-9a-f]{32}$", description="As answered by POST.")]
 
 
@@ -86,7 +82,7 @@ class JobDesk:
         with self.store.upload(job).open("rb") as stream:
             kind = kind_of(stream.read(HEAD))
         if kind is None or (kind == "video" and not self.model.takes_videos):
-            videos = " nor a known container of video" if self.model.takes_videos else _NO_VIDEOS
+            videos = " nor a known container of video" if self.model.takes_videos else NO_VIDEOS
             raise ProblemError(415, f"the body is neither an npy file nor Arrow IPC{videos}")
         return kind
 

@@ -9,7 +9,6 @@ from http import HTTPStatus
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 
 from actspan.errors import DataError, ShapeError
 from actspan.server.headers import SECURITY
@@ -67,7 +66,6 @@ def may_fail(*statuses: int) -> Responses:
 def install(app: FastAPI) -> None:
     """Let an app answer everything that is raised as a problem."""
     app.exception_handler(ProblemError)(_of_problem)
-    app.exception_handler(HTTPException)(_of_http)
     app.exception_handler(RequestValidationError)(_of_validation)
     for kind in (ShapeError, DataError):
         app.exception_handler(kind)(_of_input)
@@ -76,16 +74,6 @@ def install(app: FastAPI) -> None:
 
 async def _of_problem(request: Request, error: ProblemError) -> Response:
     return error.response()
-
-
-async def _of_http(request: Request, error: HTTPException) -> Response:
-    detail = str(error.detail)
-    if error.status_code == HTTPStatus.NOT_FOUND:
-        detail = (
-            f"nothing is at {request.url.path}; /openapi.json lists what is served. Proposals and "
-            "jobs need a model: actspan serve --model BUNDLE"
-        )
-    return ProblemError(error.status_code, detail, error.headers).response()
 
 
 async def _of_validation(request: Request, error: RequestValidationError) -> Response:

@@ -27,6 +27,10 @@ from actspan.types import Features, Float32
 NPY = "application/x-npy"
 FEATURE_MEDIA = {NPY: BINARY, ARROW: BINARY, "application/octet-stream": BINARY}
 _LARGE = 1 << 22  # bytes from which on other requests should not wait for their conversion
+NO_VIDEOS = (
+    "; this service takes no videos: its model was not trained on features of actspan extract, or "
+    "the extra 'video' is missing"
+)
 FEATURES = "An npy or Arrow IPC file of features, (n, C): a row a snippet."
 
 
@@ -57,7 +61,7 @@ def router(model: ServedModel, bodies: Bodies, limits: Limits, decoder: Decoder)
         wish = wish_of(model, stride, length, top, min_score)
         check_stride(wish)
         async with bodies.read(request) as data:
-            array = await _array(data, model.channels, limits, decoder)
+            array = await _array(data, model, limits, decoder)
             check_table(array.shape, model.channels)
             if len(array) * wish.stride > limits.recording_seconds:
                 raise ProblemError(
@@ -74,21 +78,22 @@ def router(model: ServedModel, bodies: Bodies, limits: Limits, decoder: Decoder)
     return routes
 
 
-async def _array(data: bytearray, channels: int, limits: Limits, decoder: Decoder) -> NDArray[Any]:
+async def _array(
+    data: bytearray, model: ServedModel, limits: Limits, decoder: Decoder
+) -> NDArray[Any]:
     kind = kind_of(bytes(data[:HEAD]))
     if kind == "npy":
         return npy_array(data)
     if kind == "arrow":
         try:
             async with asyncio.timeout(limits.answer_seconds):  # others may be before it
-                return await asyncio.to_thread(_decoded, data, channels, decoder)
+                return await asyncio.to_thread(_decoded, data, model.channels, decoder)
         except TimeoutError:
             raise ProblemError(
                 504, f"not decoded within {limits.answer_seconds:g} s; send npy, or use /api/jobs"
             ) from None
-    raise ProblemError(
-        415, "the body is neither an npy file nor Arrow IPC; send videos to /api/jobs"
-    )
+    videos = "; send videos to /api/jobs" if model.takes_videos else NO_VIDEOS
+    raise ProblemError(415, f"the body is neither an npy file nor Arrow IPC{videos}")
 
 
 def _decoded(data: bytearray, channels: int, decoder: Decoder) -> Float32:

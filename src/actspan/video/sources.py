@@ -13,9 +13,9 @@ from actspan.data.filenames import VIDEO_SUFFIXES
 from actspan.data.media import VIDEOS, is_video
 from actspan.data.problems import Loss, Problem
 from actspan.errors import VideoError
-from actspan.files import read_text
+from actspan.files import read_text, similar_path
 from actspan.limits import DOCUMENT
-from actspan.wording import counted, named, suggestion
+from actspan.wording import counted, named
 
 _BY_NAME = "name those that are videos on the command line, or give them a usual suffix (.mp4)"
 _NAMED = 8  # suffixes, in a message
@@ -74,7 +74,7 @@ def _expand(text: str, place: Path, notes: list[Problem]) -> Iterator[Path]:
         yield from _in_folder(path, notes)
     elif path.exists() or not glob.has_magic(text):
         if not path.exists():
-            raise VideoError(f"{path}: no such file or folder{_nearest(path)}")
+            raise VideoError(f"{path}: no such file or folder{similar_path(path)}")
         yield path
     else:
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
@@ -82,14 +82,6 @@ def _expand(text: str, place: Path, notes: list[Problem]) -> Iterator[Path]:
             raise VideoError(f"{path}: no file fits this pattern")
         for one in found:
             yield from _in_folder(one, notes, may_be_empty=True) if one.is_dir() else [one]
-
-
-def _nearest(path: Path) -> str:
-    """A question that offers a name like a missing one; a common suffix alone is no likeness."""
-    there = list(path.parent.iterdir()) if path.parent.is_dir() else []
-    if not suggestion(path.stem, (file.stem for file in there)):
-        return ""
-    return suggestion(path.name, (file.name for file in there))
 
 
 def _in_folder(folder: Path, notes: list[Problem], *, may_be_empty: bool = False) -> list[Path]:

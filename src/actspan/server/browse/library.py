@@ -14,6 +14,7 @@ from actspan.server.browse.judging import Judge
 from actspan.server.browse.runs import BrowsedRun
 from actspan.types import Video
 from actspan.video.sources import find_videos
+from actspan.wording import counted
 
 
 class Library:
@@ -118,5 +119,7 @@ class Library:
             There are not that many.
         """
         if not 0 <= number < len(self.runs):
-            raise ConfigError(f"no run {number}: {len(self.runs)} are served, counted from 0")
+            raise ConfigError(
+                f"no run {number}: {counted(len(self.runs), 'run')} served, counted from 0"
+            )
         return self.runs[number]

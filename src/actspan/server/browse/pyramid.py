@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from actspan.errors import ResultError
 from actspan.types import Float32
+from actspan.wording import counted
 
 TILE = 1024  # columns
 
@@ -52,11 +53,15 @@ class Pyramid:
         ResultError
             There is no such tile.
         """
-        if 0 <= level < len(self._levels):
-            columns = self._levels[level]
-            if 0 <= index * TILE < columns.shape[2]:
-                return columns[:, :, index * TILE : (index + 1) * TILE]
-        raise ResultError(f"no tile {index} of level {level}: there are {len(self)} levels")
+        if not 0 <= level < len(self._levels):
+            raise ResultError(f"no level {level}: {counted(len(self), 'level')}, counted from 0")
+        columns = self._levels[level]
+        tiles = -(-columns.shape[2] // TILE)
+        if not 0 <= index < tiles:
+            raise ResultError(
+                f"no tile {index} of level {level}: {counted(tiles, 'tile')}, counted from 0"
+            )
+        return columns[:, :, index * TILE : (index + 1) * TILE]
 
 
 def _halved(level: Float32) -> Float32:

@@ -145,6 +145,7 @@ def add_video(router: APIRouter, library: Library, corrections: Corrections) -> 
         responses={**may_fail(404, 422), **_MEDIA},
     )
     def media(name: VideoId) -> FileResponse:
+        known(library, name)
         path = library.media.get(name)
         if path is None or not path.is_file():
             raise ProblemError(404, f"no video file of {name!r} is served")

@@ -23,6 +23,7 @@ from actspan.server.inference.tensors import (
 )
 from actspan.server.openapi import BINARY, answered, body, json_response, reference
 from actspan.server.problems import ProblemError, may_fail
+from actspan.wording import suggestion
 
 _VERSIONED = "/models/{model}/versions/{version}"
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -176,8 +177,11 @@ def _add_infer(routes: APIRouter, models: Mapping[str, InferenceModel], bodies: 
 
 
 def _found(models: Mapping[str, InferenceModel], name: str, version: str = "1") -> InferenceModel:
-    if name not in models or version != "1":
-        raise ProblemError(404, f"no model {name!r}, version {version}: {', '.join(models)}")
+    if name not in models:
+        there = ", ".join(models)
+        raise ProblemError(404, f"no model {name!r}{suggestion(name, models)}; there are: {there}")
+    if version != "1":
+        raise ProblemError(404, f"model {name!r} has no version {version!r}; its only version is 1")
     return models[name]
 
 

@@ -1,0 +1,109 @@
+"""Proposals and detections as tables, a row per segment: CSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from actspan.data.results import ResultWriter
+from actspan.files import atomic_file
+from actspan.types import Proposals
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetWriter
+
+ANSWER_SUFFIXES = (".json", ".csv", ".parquet")
+_COLUMNS = ("video", "start", "end", "score")
+_GROUP = 1 << 17  # rows that are kept until a row group of a Parquet file is written
+
+
+def answer_writer(path: Path, *, labelled: bool = False) -> ResultWriter:
+    """Return the writer for the suffix of a file: .csv, .parquet, else the result's JSON.
+
+    Parameters
+    ----------
+    labelled : bool
+        Each segment gets a label; a table then has the column `label`.
+
+    Examples
+    --------
+    >>> with answer_writer(Path("found.csv")) as writer:  # doctest: +SKIP
+    ...     writer.add("video_1", [12.5], [60.0], [0.9])
+    """
+    kind = {".csv": _CsvWriter, ".parquet": _ParquetWriter}.get(path.suffix.lower())
+    return ResultWriter(path) if kind is None else kind(path, labelled)
+
+
+class _TableWriter(ResultWriter):
+    """Write a table instead of the result's JSON: video, start, end, score and maybe label."""
+
+    def __init__(self, path: Path, labelled: bool) -> None:
+        super().__init__(path)
+        self._file = atomic_file(path)
+        self._columns = (*_COLUMNS, "label") if labelled else _COLUMNS
+
+    def _columns_of(
+        self, video_id: str, proposals: Proposals, labels: Sequence[str] | None
+    ) -> dict[str, list[Any]]:
+        arrays = (proposals.start, proposals.end, proposals.score)
+        values = [[video_id] * len(proposals), *(array.tolist() for array in arrays)]
+        return dict(zip(self._columns, [*values, list(labels or ())], strict=False))
+
+
+class _CsvWriter(_TableWriter):
+    def __enter__(self) -> _CsvWriter:
+        super().__enter__()
+        self._put(",".join(self._columns).encode() + b"\n")
+        return self
+
+    def _write(self, video_id: str, proposals: Proposals, labels: Sequence[str] | None) -> None:
+        text = io.StringIO()
+        columns = self._columns_of(video_id, proposals, labels).values()
+        csv.writer(text, lineterminator="\n").writerows(zip(*columns, strict=True))
+        self._put(text.getvalue().encode())
+
+
+class _ParquetWriter(_TableWriter):
+    def __enter__(self) -> _ParquetWriter:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetWriter
+
+        super().__enter__()
+        texts = ("video", "label")
+        self._schema = pa.schema(
+            [(name, pa.string() if name in texts else pa.float64()) for name in self._columns]
+        )
+        self._table: ParquetWriter = ParquetWriter(self._stream, self._schema)
+        self._rows: dict[str, list[Any]] = {name: [] for name in self._columns}
+        return self
+
+    def _write(self, video_id: str, proposals: Proposals, labels: Sequence[str] | None) -> None:
+        for name, values in self._columns_of(video_id, proposals, labels).items():
+            self._rows[name] += values
+        if len(self._rows["video"]) >= _GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        self._table.write_table(pa.table(self._rows, self._schema))
+        self._rows = {name: [] for name in self._columns}
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self._flush()
+            self._table.close()
+        except BaseException as failure:
+            super().__exit__(type(failure), failure, failure.__traceback__)
+            raise
+        super().__exit__(kind, error, trace)
