@@ -74,7 +74,7 @@ def command(
         return
     if source is None or target is None:
         raise click.UsageError("give SOURCE and TARGET, or --list")
-    from actspan.errors import require
+    from actspan.errors import ExportError, require
 
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
     from actspan.export.optimize import optimize_file
@@ -92,6 +92,10 @@ def command(
         click.echo(json.dumps(_answer(source, target, rewritten), indent=2))
     else:
         _print_table(target, rewritten)
+    asked = {*(split_names(passes) or ()), *(["int8"] if calibrate else ())}
+    missed = [f"{r.name}: {r.left}" for r in rewritten.reports if r.missed and r.name in asked]
+    if missed:
+        raise ExportError(f"{target} is written, but not all is done. {'; '.join(missed)}")
 
 
 def split_names(text: str | None) -> list[str] | None:
@@ -138,6 +142,9 @@ def _print_table(target: Path, rewritten: Rewritten) -> None:
         for report in rewritten.reports
     ]
     print_table(("pass", "changed", "nodes", "difference", "allowed", "seconds"), rows)
+    for report in rewritten.reports:
+        if report.left is not None:
+            click.echo(f"note: {report.name}: {report.left}")
     size = target.stat().st_size
     click.echo(f"{target}: {size / 1e3:,.0f} kB" + ("" if rewritten.changed else ", unchanged"))
 

@@ -6,6 +6,7 @@ what it may not stays in single precision between casts. Nothing is left to a ru
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from actspan.export.passes.tools import (
     add_constant,
     constant_of,
     is_standard,
+    nodes_of,
     opset_of,
     remove_unused,
     unique_name,
@@ -45,6 +47,8 @@ class Float16(GraphPass):
         ensures="no float32 weight but where an operator takes nothing else; inputs and outputs "
         "of the type asked for",
         tolerance=1e-2,
+        kind="operators on float32",
+        retypes=True,
     )
 
     def __init__(self, io: Literal["fp32", "fp16"] = "fp32") -> None:
@@ -80,6 +84,15 @@ class Float16(GraphPass):
                 return f"{value.name} is {value.dtype}"
         left = _convertible(model)
         return f"{left.op_type} {left.name!r} still takes float32" if left is not None else None
+
+    def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
+        """See `GraphPass.remaining`."""
+        return {
+            node: "it takes no float16" if is_standard(node) else f"an operator of {node.domain}"
+            for node in nodes_of(model)
+            if any(value is not None and value.dtype == SINGLE for value in node.inputs)
+            and not _is_cast(node)
+        }
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Convert, unless no node could take half precision where it takes single now."""

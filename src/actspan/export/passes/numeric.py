@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,16 +55,26 @@ def largest_difference(
         pairs = [(_run(old, inputs), _run(new, inputs)) for inputs in probes]
     else:
         pairs = [_on_random_inputs(old, new, np.random.default_rng(seed))]
-    return max(
+    return _largest(
         difference(a, b) for first, second in pairs for a, b in zip(first, second, strict=True)
     )
 
 
-def difference(a: NDArray[Any], b: NDArray[Any]) -> float:
+def _largest(differences: Iterable[float]) -> float:
+    """Return the largest of them, NaN if one is NaN, which `max` may skip."""
+    return float(np.max([0.0, *differences]))
+
+
+def difference(a: Any, b: Any) -> float:
     """Largest absolute difference, as a share of the largest magnitude of `a` where that exceeds 1.
 
-    Where both are NaN, or the same infinity, they are equal.
+    Where both are NaN, or the same infinity, they are equal. Sequences are compared entry by entry;
+    what is no number, or absent, is equal or not. NaN where the two cannot be compared.
     """
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return _largest(difference(x, y) for x, y in zip(a, b, strict=True))
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.dtype == object:
+        return 0.0 if np.array_equal(a, b) else float("nan")
     if a.shape != b.shape:
         return float("nan")
     a, b = a.astype(np.float64), b.astype(np.float64)
