@@ -90,7 +90,7 @@ class Rewritten:
 def with_implied(names: Sequence[str] | None, settings: PassSettings) -> list[str]:
     """The passes that were asked for, and those that only a setting asks for.
 
-    None stands for `DEFAULT`. An opset, a batch and a length come first, calibration last.
+    None stands for `DEFAULT`. An opset and sizes come first, calibration last.
 
     Examples
     --------
@@ -99,7 +99,8 @@ def with_implied(names: Sequence[str] | None, settings: PassSettings) -> list[st
     ['fix-dims', 'fp16']
     """
     wanted = list(DEFAULT if names is None else names)
-    if (settings.batch or settings.length) and "fix-dims" not in wanted:
+    sized = settings.batch or settings.length or settings.dims
+    if sized and "fix-dims" not in wanted:
         wanted.insert(0, "fix-dims")
     if settings.opset and "opset" not in wanted:
         wanted.insert(0, "opset")

@@ -43,7 +43,7 @@ class Conv1dToConv2d(GraphPass):
         name="conv1d-to-conv2d",
         tag="conv2d",
         summary="Write one-dimensional convolutions as two-dimensional ones of height 1.",
-        needs="opset 11 or newer",
+        needs="opset 11 or newer, if there is something to convert",
         ensures="no Conv has constant weights of rank 3; one Unsqueeze for each value that enters "
         "a region, one Squeeze for each that leaves it",
         tolerance=1e-6,
@@ -52,7 +52,9 @@ class Conv1dToConv2d(GraphPass):
     def missing(self, model: ir.Model) -> str | None:
         """See `GraphPass.missing`."""
         version = opset_of(model)
-        return None if version >= 11 else f"opset {version} is too old; run the pass opset first"
+        if version >= 11 or self.broken(model) is None:  # nothing to convert needs no opset
+            return None
+        return f"opset {version} is too old for it; convert to a newer one first: --opset 11"
 
     def broken(self, model: ir.Model) -> str | None:
         """See `GraphPass.broken`."""
