@@ -7,7 +7,8 @@ import onnx_ir.passes.common as common
 from onnxscript import optimizer
 
 from actspan.export.passes.contract import Contract, GraphPass
-from actspan.export.passes.tools import constant_of, is_standard
+from actspan.export.passes.older import write_older
+from actspan.export.passes.tools import constant_of, is_standard, opset_of
 
 __all__ = ["ConstantFold"]
 
@@ -23,10 +24,23 @@ class ConstantFold(GraphPass):
         name="constant-fold",
         tag="fold",
         summary="Compute what depends on constants alone; drop Identity, Dropout and unused nodes.",
-        needs="nothing",
+        needs="opset 13 where a sequence is split by computed sizes",
         ensures="no Identity between nodes, no Dropout",
         tolerance=1e-6,
     )
+
+    def missing(self, model: ir.Model) -> str | None:
+        """See `GraphPass.missing`."""
+        if opset_of(model) >= 13:
+            return None
+        splits = (node for node in model.graph.all_nodes() if is_standard(node, "SplitToSequence"))
+        for node in splits:
+            if len(node.inputs) > 1 and constant_of(node.inputs[1]) is None:
+                return (
+                    f"{node.op_type} {node.name!r} has computed sizes, which a Split takes since "
+                    "opset 13 only; convert first: --opset 13"
+                )
+        return None
 
     def broken(self, model: ir.Model) -> str | None:
         """See `GraphPass.broken`."""
@@ -60,7 +74,16 @@ class _Fold(ir.passes.InPlacePass):  # type: ignore[misc]
         result = optimizer.fold_constants(
             model, input_size_limit=_LARGEST, output_size_limit=_LARGEST
         )
+        _write_in_own_opset(model)
         return ir.passes.PassResult(model, changed or result.modified)
+
+
+def _write_in_own_opset(model: ir.Model) -> None:
+    """Rewrite what the folder makes of sequences, always in the form of opset 18."""
+    version = opset_of(model)
+    for node in list(model.graph.all_nodes()):
+        if version < 18 and is_standard(node, "Split", "Squeeze", "Unsqueeze"):
+            write_older(node, 18, version)
 
 
 def _is_idle_dropout(node: ir.Node) -> bool:
