@@ -18,12 +18,32 @@ if TYPE_CHECKING:
 FILE = click.Path(path_type=Path)
 
 
+def _sizes(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
+    """Return the sizes of all `--dim NAME=N`."""
+    sizes: dict[str, int] = {}
+    for text in texts:
+        name, _equals, number = text.rpartition("=")
+        if not name or not number.isdecimal() or int(number) < 1:
+            raise click.BadParameter(f"{text!r} is not NAME=N, such as batch=1")
+        if sizes.setdefault(name, int(number)) != int(number):
+            raise click.BadParameter(f"{name} cannot be {sizes[name]} and {int(number)}")
+    return sizes
+
+
 @click.command("optimize")
 @click.argument("source", required=False, type=FILE)
 @click.argument("target", required=False, type=FILE)
 @click.option("--passes", help="Names, comma-separated, in order. [default: see --list]")
-@click.option("--batch", type=click.IntRange(min=1), help="fix-dims: size of the first axis.")
-@click.option("--length", type=click.IntRange(min=1), help="fix-dims: size of the other free axis.")
+@click.option(
+    "--dim",
+    "dims",
+    multiple=True,
+    metavar="NAME=N",
+    callback=_sizes,
+    help="fix-dims: size of all axes of this name, such as sequence=576. Repeatable.",
+)
+@click.option("--batch", type=click.IntRange(min=1), help="fix-dims: size of the batch axes.")
+@click.option("--length", type=click.IntRange(min=1), help="fix-dims: size of other free axes.")
 @click.option("--opset", type=click.IntRange(min=1), help="opset: version to convert to.")
 @click.option(
     "--io",
@@ -48,6 +68,7 @@ def command(
     source: Path | None,
     target: Path | None,
     passes: str | None,
+    dims: dict[str, int],
     batch: int | None,
     length: int | None,
     opset: int | None,
@@ -67,6 +88,7 @@ def command(
     Example:
       actspan optimize tem.onnx tem2d.onnx
       actspan optimize tem.onnx tem16.onnx --passes fold-scale,fp16 --batch 16
+      actspan optimize speech.onnx fixed.onnx --dim batch=1 --dim sequence=576
       actspan optimize tem.onnx tem8.onnx --passes fold-scale --calibrate my-videos/
     """
     if list_them:
@@ -81,6 +103,7 @@ def command(
     from actspan.export.passes.contract import PassSettings
 
     settings = PassSettings(
+        dims=dims,
         batch=batch,
         length=length,
         opset=opset,

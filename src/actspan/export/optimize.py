@@ -99,7 +99,7 @@ class Rewritten:
 def with_implied(names: Sequence[str] | None, settings: PassSettings) -> list[str]:
     """The passes that were asked for, and those that only a setting asks for.
 
-    None stands for `DEFAULT`. An opset, a batch and a length come first, calibration last.
+    None stands for `DEFAULT`. An opset and sizes come first, calibration last.
 
     Examples
     --------
@@ -108,7 +108,8 @@ def with_implied(names: Sequence[str] | None, settings: PassSettings) -> list[st
     ['fix-dims', 'fp16']
     """
     wanted = list(DEFAULT if names is None else names)
-    if (settings.batch or settings.length) and "fix-dims" not in wanted:
+    sized = settings.batch or settings.length or settings.dims
+    if sized and "fix-dims" not in wanted:
         wanted.insert(0, "fix-dims")
     if settings.opset and "opset" not in wanted:
         wanted.insert(0, "opset")
@@ -322,9 +323,9 @@ def _checked(model: Any, where: str) -> onnx.ModelProto:
 
 
 def _forget_shapes(model: Any, *, of_outputs: bool = False) -> None:
-    """Drop inferred shapes of what standard operators compute; of outputs alone they are said twice.
+    """Drop inferred shapes of what standard operators compute: they are inferred again.
 
-    They are inferred again.
+    Those of outputs stand at the outputs too.
     """
     for graph in graphs_in(model.graph):
         known = {value.name for value in graph.output}

@@ -50,7 +50,7 @@ def test_inputs_become_attributes_again() -> None:
     ("opset", "make", "message"),
     [
         pytest.param(20, "Gelu", "opset 11 has no such operator", id="newer-operator"),
-        pytest.param(17, "Softmax", "cannot be said in opset 11", id="other-meaning"),
+        pytest.param(17, "Softmax", "cannot be written in opset 11", id="other-meaning"),
         pytest.param(19, "AveragePool", "opset 11 does not know dilations", id="newer-attribute"),
     ],
 )

@@ -9,6 +9,7 @@ import onnx_ir.passes.common as common
 from onnxscript import optimizer
 
 from actspan.export.passes.contract import Contract, GraphPass
+from actspan.export.passes.older import write_older
 from actspan.export.passes.outputs import guard_outputs, release_outputs
 from actspan.export.passes.tools import (
     bypass,
@@ -16,6 +17,7 @@ from actspan.export.passes.tools import (
     constant_of,
     is_standard,
     nodes_of,
+    opset_of,
     remove_unused,
 )
 
@@ -37,6 +39,7 @@ _KEPT = frozenset(
         "RandomUniformLike",
     ]
 )
+_HIDDEN = "actspan.hidden"  # a domain of no operators
 _TRACE = "pkg.onnxscript.optimizer.folded_from"  # notes of the folder, which grow from run to run
 
 
@@ -81,7 +84,12 @@ class ConstantFold(GraphPass):
             steps=10,
         )
         guard_outputs(model)
+        hidden = [node for node in nodes_of(model) if _is_beyond_folder(node, opset_of(model))]
+        for node in hidden:
+            node.domain = _HIDDEN
         changed = passes(model).modified
+        for node in hidden:
+            node.domain = ""
         changed |= release_outputs(model)
         remove_unused(model)
         for node in nodes_of(model):
@@ -102,7 +110,25 @@ class _Fold(ir.passes.InPlacePass):  # type: ignore[misc]
         result = optimizer.fold_constants(
             model, input_size_limit=_LARGEST, output_size_limit=_LARGEST
         )
+        _write_in_own_opset(model)
         return ir.passes.PassResult(model, bool(idle) or result.modified)
+
+
+def _write_in_own_opset(model: ir.Model) -> None:
+    """Rewrite what the folder makes of sequences, always in the form of opset 18."""
+    version = opset_of(model)
+    for node in list(model.graph.all_nodes()):
+        if version < 18 and is_standard(node, "Split", "Squeeze", "Unsqueeze"):
+            write_older(node, 18, version)
+
+
+def _is_beyond_folder(node: ir.Node, opset: int) -> bool:
+    """Return whether a node splits a sequence by computed sizes, as the folder cannot."""
+    if not is_standard(node, "SplitToSequence") or len(node.inputs) < 2:
+        return False
+    sizes = node.inputs[1]
+    listed = sizes.shape is not None and sizes.shape.rank() == 1
+    return constant_of(sizes) is None and not (listed and opset >= 13)
 
 
 def _is_idle_dropout(node: ir.Node) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, Self
 
 import onnx_ir as ir
@@ -34,7 +34,9 @@ class PassSettings:
     Attributes
     ----------
     batch, length : int, optional
-        fix-dims: size of the first axis of the inputs, and of their other free axis.
+        fix-dims: size of the inputs' batch axes, and of their other free axes.
+    dims : mapping of str to int
+        fix-dims: sizes by the names that the file gives its axes.
     opset : int, optional
         opset: the version to convert to.
     io : "fp32" or "fp16"
@@ -54,10 +56,11 @@ class PassSettings:
     calibration: Calibration | None = None
     symmetric: bool = False
     probes: tuple[Inputs, ...] = ()
+    dims: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("batch", "length", "opset"):
-            value = getattr(self, name)
+        sizes = {name: getattr(self, name) for name in ("batch", "length", "opset")}
+        for name, value in (sizes | dict(self.dims)).items():
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, not {value}")
 

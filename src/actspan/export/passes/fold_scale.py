@@ -111,21 +111,37 @@ class _Fold:
 def _find(node: ir.Node) -> _Fold | str | None:
     """Return the fold that begins at a Mul or Div behind a layer, or why there can be none.
 
-    None of a node that scales nothing, or nothing that a layer computes.
+    None of a node that scales nothing, or nothing that a layer with weights computes.
     """
     split = _split(node)
-    if split is None:
+    path = None if split is None else _path(node, *split)
+    if split is None or path is None:
         return None
     source, factor = split
+    layer, biases, alone = path
+    if not alone:
+        return "what it scales is read elsewhere too"
+    scale = _scale_of(layer, factor, node)
+    if scale is None:
+        return "it is not one factor, or one per channel"
+    if not _is_scalable(layer, biases, scale):
+        return f"weights or bias of {layer.op_type} {layer.name!r} cannot be scaled"
+    return _Fold(node, source, scale, layer, biases)
+
+
+def _path(
+    node: ir.Node, value: ir.Value, factor: NDArray[Any]
+) -> tuple[ir.Node, list[tuple[ir.Node, int]], bool] | None:
+    """Return the layer before a scale, biases added between, and whether nothing else reads those.
+
+    None where there is no layer, or something that the scale does not pass through.
+    """
     biases: list[tuple[ir.Node, int]] = []
-    value, reader, alone = source, node, True
-    while True:
-        layer = value.producer()
-        if layer is None:
-            return None
+    reader, alone = node, True
+    while (layer := value.producer()) is not None:
         alone &= only_use(value) is reader
         if is_standard(layer, *LAYERS):
-            break
+            return (layer, biases, alone) if _has_weights(layer) else None
         bias = _constant_input(layer) if is_standard(layer, "Add") else None
         if bias is not None:
             biases.append((layer, bias))
@@ -135,16 +151,7 @@ def _find(node: ir.Node) -> _Fold | str | None:
         else:
             return None
         reader = layer
-    if not _has_weights(layer):
-        return None
-    if not alone:
-        return "what it scales is read elsewhere too"
-    scale = _scale_of(layer, factor, node)
-    if scale is None:
-        return "it is not one factor, or one per channel"
-    if not _is_scalable(layer, biases, scale):
-        return f"weights or bias of {layer.op_type} {layer.name!r} cannot be scaled"
-    return _Fold(node, source, scale, layer, biases)
+    return None
 
 
 def _split(node: ir.Node) -> tuple[ir.Value, NDArray[Any]] | None:

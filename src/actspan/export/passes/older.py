@@ -1,0 +1,249 @@
+"""How a node is written in an older version of the standard.
+
+An attribute that came later is dropped at its default, which is what the older version always does.
+The table at the end holds the operators of which that is not true, and those whose inputs were
+attributes once; it was made from all changes between opsets 11 and 28.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from actspan.errors import ExportError
+from actspan.export.passes.tools import add_constant, constant_of
+from actspan.wording import counted
+
+__all__ = ["write_older"]
+
+Adapter = Callable[[ir.Node], bool]  # writes a node as before, or answers False
+
+
+def write_older(node: ir.Node, current: int, target: int) -> None:
+    """Rewrite a standard node of opset `current` so that opset `target` describes the same.
+
+    Raises
+    ------
+    ExportError
+        The older version cannot say it.
+    """
+    for (operator, version), adapt in _ADAPTERS.items():
+        if operator == node.op_type and target < version <= current and not adapt(node):
+            raise ExportError(f"{_named(node)} cannot be written in opset {target}{_hint(node)}")
+    try:
+        schema = onnx.defs.get_schema(node.op_type, target, "")
+    except onnx.defs.SchemaError:
+        raise ExportError(f"{_named(node)}: opset {target} has no such operator") from None
+    _drop_defaults(node, schema, current)
+    unknown = [name for name in node.attributes if name not in schema.attributes]
+    if unknown:
+        raise ExportError(f"{_named(node)}: opset {target} does not know {', '.join(unknown)}")
+    if len(node.inputs) > schema.max_input:
+        raise ExportError(
+            f"{_named(node)}: opset {target} takes {counted(schema.max_input, 'input')}"
+        )
+
+
+def _named(node: ir.Node) -> str:
+    return f"{node.op_type} {node.name!r}"
+
+
+def _hint(node: ir.Node) -> str:
+    if node.op_type != "Reshape":
+        return ""
+    return (
+        ": allowzero is 1 and its shape is computed; fix all sizes and fold first: "
+        "--passes fix-dims,constant-fold,opset"
+    )
+
+
+def _drop_defaults(node: ir.Node, schema: Any, current: int) -> None:
+    """Drop attributes that came later, where they say what the older version does anyway."""
+    newer = onnx.defs.get_schema(node.op_type, current, "").attributes
+    for name in [name for name in node.attributes if name not in schema.attributes]:
+        default = newer[name].default_value if name in newer else None
+        if _is_default(node.attributes[name], default) or _is_neutral(node, name):
+            node.attributes.pop(name)
+
+
+def _is_default(attribute: ir.Attr, default: Any) -> bool:
+    if default is None or default.type == onnx.AttributeProto.UNDEFINED:
+        return False
+    return bool(attribute.value == ir.from_proto(default).value)
+
+
+def _is_neutral(node: ir.Node, name: str) -> bool:
+    """Pooling had no dilations once, and they have no default."""
+    return name == "dilations" and all(n == 1 for n in node.attributes[name].as_ints())
+
+
+def _input_to_attribute(name: str) -> Adapter:
+    """Axes, or sizes, were attributes once."""
+
+    def adapt(node: ir.Node) -> bool:
+        if len(node.inputs) < 2 or node.inputs[1] is None:
+            return True
+        array = constant_of(node.inputs[1])
+        if array is None:
+            return False
+        if array.size:
+            node.attributes[name] = ir.AttrInt64s(name, [int(i) for i in array.reshape(-1)])
+        elif node.attributes.get_int("noop_with_empty_axes", 0):
+            return False
+        node.attributes.pop("noop_with_empty_axes", None)
+        node.resize_inputs(1)
+        return True
+
+    return adapt
+
+
+def _without(name: str, default: int | str, older: int | str) -> Adapter:
+    """An attribute whose default is not what the older version does."""
+
+    def adapt(node: ir.Node) -> bool:
+        value = node.attributes[name].value if name in node.attributes else default
+        node.attributes.pop(name, None)
+        return bool(value == older)
+
+    return adapt
+
+
+def _not_with(name: str, *values: str) -> Adapter:
+    """Values of an attribute that came later than the attribute."""
+    return lambda node: node.attributes.get_string(name, "") not in values
+
+
+def _never(node: ir.Node) -> bool:
+    """An operator whose inputs mean something else since."""
+    return False
+
+
+def _softmax(node: ir.Node) -> bool:
+    """Before 13 everything from the axis on was one: the same for the last axis alone."""
+    shape = node.inputs[0].shape
+    axis = node.attributes.get_int("axis", -1)
+    if shape is None or axis not in (-1, shape.rank() - 1):
+        return False
+    node.attributes["axis"] = ir.AttrInt64("axis", shape.rank() - 1)
+    return True
+
+
+def _equal_parts(node: ir.Node) -> bool:
+    """Equal parts were the only ones without sizes, before `num_outputs` allowed a shorter last."""
+    shape, axis = node.inputs[0].shape, node.attributes.get_int("axis", 0)
+    parts = node.attributes.get_int("num_outputs", 0)
+    size = None if shape is None else shape[axis]
+    node.attributes.pop("num_outputs", None)
+    return not parts or not isinstance(size, int) or size % parts == 0
+
+
+def _reshape(node: ir.Node) -> bool:
+    """A zero in the shape always meant the size of the input."""
+    shape = constant_of(node.inputs[1])
+    if node.attributes.get_int("allowzero", 0) and (shape is None or 0 in shape):
+        return False
+    node.attributes.pop("allowzero", None)
+    return True
+
+
+def _shape(node: ir.Node) -> bool:
+    """A part of a shape was taken with Slice."""
+    begin, end = node.attributes.get_int("start", 0), node.attributes.get_int("end", 2**62)
+    node.attributes.pop("start", None)
+    node.attributes.pop("end", None)
+    graph, output = node.graph, node.outputs[0]
+    if graph is None or (begin, end) == (0, 2**62):
+        return True
+    whole = ir.Node("", "Shape", [node.inputs[0]], name=f"{node.name}_whole")
+    whole.outputs[0].name = f"{output.name}_whole"
+    whole.outputs[0].type = output.type
+    graph.insert_before(node, whole)
+    node.op_type = "Slice"
+    node.resize_inputs(3)
+    bounds = [add_constant(graph, f"{output.name}_{i}", np.array([i])) for i in (begin, end)]
+    for index, value in enumerate([whole.outputs[0], *bounds]):
+        node.replace_input_with(index, value)
+    return True
+
+
+def _dropout(node: ir.Node) -> bool:
+    """The ratio was an attribute, and has no effect without training."""
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
+        training = constant_of(node.inputs[2])
+        if training is None or training.any():
+            return False
+    node.resize_inputs(1)
+    node.attributes.pop("seed", None)
+    return True
+
+
+def _resize(node: ir.Node) -> bool:
+    """The region and the scales had to be there, if only as empty ones."""
+    if node.graph is None:
+        return False
+    node.resize_inputs(max(3, len(node.inputs)))
+    for index, name in ((1, "roi"), (2, "scales")):
+        if node.inputs[index] is None:
+            empty = add_constant(node.graph, f"{node.name}_{name}", np.empty(0, np.float32))
+            node.replace_input_with(index, empty)
+    return True
+
+
+def _one_scale(node: ir.Node) -> bool:
+    """There was one scale for all, so no axis."""
+    shape = node.inputs[1].shape
+    node.attributes.pop("axis", None)
+    return shape is not None and shape.rank() == 0
+
+
+def _grid_sample(node: ir.Node) -> bool:
+    """Modes had other names."""
+    mode = {"linear": "bilinear", "cubic": "bicubic"}
+    name = node.attributes.get_string("mode", "linear")
+    node.attributes["mode"] = ir.AttrString("mode", mode.get(name, name))
+    return True
+
+
+def _dft(node: ir.Node) -> bool:
+    """The axis was an attribute, with another default."""
+    shape, given = node.inputs[0].shape, len(node.inputs) > 2 and node.inputs[2] is not None
+    if given:
+        array = constant_of(node.inputs[2])
+        axis = None if array is None else int(array)
+    else:
+        axis = None if shape is None else shape.rank() - 2
+    if axis is None:
+        return False
+    node.attributes["axis"] = ir.AttrInt64("axis", axis)
+    node.resize_inputs(min(2, len(node.inputs)))
+    return True
+
+
+_REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
+
+# (operator, version that changed it), the newest first
+_ADAPTERS: dict[tuple[str, int], Adapter] = {
+    ("GroupNormalization", 21): _never,  # one scale per group, then one per channel
+    ("DFT", 20): _dft,
+    ("GridSample", 20): _grid_sample,
+    ("Pad", 19): _not_with("mode", "wrap"),
+    ("Resize", 19): _not_with("coordinate_transformation_mode", "half_pixel_symmetric"),
+    ("ScatterElements", 18): _not_with("reduction", "max", "min"),
+    ("ScatterND", 18): _not_with("reduction", "max", "min"),
+    ("Split", 18): _equal_parts,
+    **{(f"Reduce{kind}", 18): _input_to_attribute("axes") for kind in _REDUCTIONS},
+    ("RoiAlign", 16): _without("coordinate_transformation_mode", "half_pixel", "output_half_pixel"),
+    ("Shape", 15): _shape,
+    ("Reshape", 14): _reshape,
+    ("Split", 13): _input_to_attribute("split"),
+    ("Resize", 13): _resize,
+    ("DequantizeLinear", 13): _one_scale,
+    ("QuantizeLinear", 13): _one_scale,
+    **{(op, 13): _input_to_attribute("axes") for op in ("ReduceSum", "Squeeze", "Unsqueeze")},
+    **{(operator, 13): _softmax for operator in ("Hardmax", "LogSoftmax", "Softmax")},
+    ("Dropout", 12): _dropout,
+}
