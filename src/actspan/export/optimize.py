@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from actspan.errors import ActSpanError, ExportError, ParityError, require
+from actspan.errors import ExportError, ParityError, require
 from actspan.export.passes import DEFAULT, make_passes
-from actspan.export.passes.interface import count_nodes, graphs_in, interface_change
+from actspan.export.passes.interface import count_nodes, interface_change
+from actspan.export.passes.normal import checked, failures_named, first_line, prepared
 from actspan.files import atomic_file, check_size
 from actspan.limits import WEIGHTS
 
@@ -32,8 +32,6 @@ __all__ = [
 ]
 
 PASSES_KEY = "actspan.passes"  # metadata of a rewritten model: what was done to it
-_OLDEST_IR = 4  # before it, constants had to be inputs as well
-_LARGEST = 2**31 - 1  # bytes of a protocol buffer
 _REFUSED = "nothing is written: leave this pass out"
 
 
@@ -173,7 +171,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # DecodeError of whichever protobuf; ValidationError
-        raise ExportError(f"{path}: not an ONNX file: {_line(error)}") from error
+        raise ExportError(f"{path}: not an ONNX file: {first_line(error)}") from error
     if not model.graph.node:
         raise ExportError(f"{path}: not an ONNX file: it holds no graph with operators")
     return model
@@ -198,7 +196,7 @@ def rewrite_model(
 
     settings = settings or PassSettings()
     chosen = make_passes(with_implied(passes, settings), settings)
-    current = _prepared(model, where)
+    current = prepared(model, where)
     reports: list[PassReport] = []
     tags: list[str] = []
     probes: tuple[Inputs, ...] = ()
@@ -219,7 +217,7 @@ def _run(
     begin, contract = perf_counter(), graph_pass.contract
     where = f"{where}: pass {contract.name}"
     current = before
-    with _failures_named(where):
+    with failures_named(where):
         found = len(graph_pass.remaining(ir.from_proto(before)))
     for _ in range(graph_pass.rounds):
         after = _apply(graph_pass, current, where)
@@ -229,7 +227,7 @@ def _run(
     changed = current is not before
     if changed:
         _note_pass(current, contract.name)
-    with _failures_named(where):
+    with failures_named(where):
         left = graph_pass.left(ir.from_proto(current), found)
     apart = _compare(graph_pass, before, current, settings.probes, where) if changed else 0.0
     report = PassReport(
@@ -246,44 +244,13 @@ def _run(
     return current, report
 
 
-def _prepared(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """Return the model in the form that passes expect: no functions, constants in one place."""
-    import onnx_ir as ir
-    import onnx_ir.passes.common as common
-
-    with _failures_named(where):
-        graph = ir.from_proto(model)
-        graph.ir_version = max(graph.ir_version, _OLDEST_IR)
-        common.InlinePass()(graph)
-        common.RemoveInitializersFromInputsPass()(graph)
-    return _checked(graph, where)
-
-
 def _apply(graph_pass: GraphPass, model: onnx.ModelProto, where: str) -> onnx.ModelProto | None:
     """Return the model after one run of a pass with its contract; None if it changes nothing."""
     import onnx_ir as ir
 
-    with _failures_named(where):
+    with failures_named(where):
         result = graph_pass(ir.from_proto(model))
-    return _checked(result.model, where) if result.modified else None
-
-
-@contextmanager
-def _failures_named(where: str) -> Iterator[None]:
-    """Turn any exception into an error of one line; a pass meets graphs of every kind."""
-    import onnx_ir as ir
-
-    try:
-        yield
-    except (ir.passes.InvariantError, ExportError) as error:
-        raise ExportError(f"{where}: {_line(error)}") from error
-    except ActSpanError:
-        raise
-    except Exception as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:  # libraries wrap what went wrong
-            cause = cause.__cause__
-        raise ExportError(f"{where} fails: {type(cause).__name__}: {_line(cause)}") from error
+    return checked(result.model, where) if result.modified else None
 
 
 def _note_pass(model: onnx.ModelProto, name: str) -> None:
@@ -293,48 +260,6 @@ def _note_pass(model: onnx.ModelProto, name: str) -> None:
             entry.value = f"{entry.value}, {name}"
             return
     model.metadata_props.add(key=PASSES_KEY, value=name)
-
-
-def _checked(model: Any, where: str) -> onnx.ModelProto:
-    """Return the model with inferred shapes, after the full check and strict shape inference."""
-    import onnx
-    import onnx_ir as ir
-    import onnx_ir.passes.common as common
-
-    with _failures_named(where):
-        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
-        common.TopologicalSortPass()(model)
-        common.NameFixPass()(model)
-        proto: Any = ir.to_proto(model)
-    if proto.ByteSize() > _LARGEST:
-        raise ExportError(f"{where}: more than 2 GB in one file, which ONNX cannot hold")
-    _forget_shapes(proto)
-    try:
-        proto = onnx.shape_inference.infer_shapes(
-            proto, check_type=True, strict_mode=True, data_prop=True
-        )
-        onnx.checker.check_model(proto, full_check=True)
-    except Exception as error:  # InferenceError, ValidationError
-        raise ExportError(
-            f"{where}: the graph does not pass onnx's check: {_line(error)}"
-        ) from error
-    _forget_shapes(proto, of_outputs=True)
-    return proto
-
-
-def _forget_shapes(model: Any, *, of_outputs: bool = False) -> None:
-    """Drop inferred shapes of what standard operators compute: they are inferred again.
-
-    Those of outputs stand at the outputs too.
-    """
-    for graph in graphs_in(model.graph):
-        known = {value.name for value in graph.output}
-        if not of_outputs:
-            known = {name for node in graph.node if not node.domain for name in node.output}
-        kept = [value for value in graph.value_info if value.name not in known]
-        if len(kept) < len(graph.value_info):
-            del graph.value_info[:]
-            graph.value_info.extend(kept)
 
 
 def _compare(
@@ -347,7 +272,7 @@ def _compare(
     change = interface_change(before, after, retyped=contract.retypes)
     if change:
         raise ParityError(f"{where}: {change}; {_REFUSED}")
-    with _failures_named(where):
+    with failures_named(where):
         apart = largest_difference(before, after, probes=probes)
         if apart <= contract.tolerance:  # NaN is no agreement
             return apart
@@ -358,7 +283,3 @@ def _compare(
             )
     allowed = f"where {contract.tolerance:g} is allowed"
     raise ParityError(f"{where}: outputs differ by {apart:.3g} {allowed}; {_REFUSED}")
-
-
-def _line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), repr(error)).strip()

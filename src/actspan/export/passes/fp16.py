@@ -73,15 +73,19 @@ class Float16(GraphPass):
             if array is not None and (np.isfinite(array) & (np.abs(array) > _LARGEST)).any():
                 return f"{value.name} holds {np.abs(array).max():.4g}; half precision ends at 65504"
         for node in model.graph:
-            if any(output.type is None for output in node.outputs if output.uses()):
-                return f"the type of what {node.op_type} {node.name!r} computes is not known"
+            for output in node.outputs:
+                if output.type is None and output.uses():
+                    return f"the type of what {node.op_type} {node.name!r} computes is not known"
+                if output.dtype == SINGLE and not isinstance(output.type, ir.TensorType):
+                    what = f"{node.op_type} {node.name!r} computes a sequence"
+                    return f"{what}; fold it first: --passes constant-fold,fp16"
         return None
 
     def broken(self, model: ir.Model) -> str | None:
         """See `GraphPass.broken`."""
         for value in (*model.graph.inputs, *model.graph.outputs):
             if value.dtype in (SINGLE, HALF) and value.dtype != self._io and _touched(model):
-                return f"{value.name} is {value.dtype}"
+                return f"{value.name} is {value.dtype}, not {self._io}: give --io fp16"
         left = _convertible(model)
         return f"{left.op_type} {left.name!r} still takes float32" if left is not None else None
 
