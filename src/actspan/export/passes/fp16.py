@@ -73,12 +73,14 @@ class Float16(GraphPass):
             if array is not None and (np.isfinite(array) & (np.abs(array) > _LARGEST)).any():
                 return f"{value.name} holds {np.abs(array).max():.4g}; half precision ends at 65504"
         for node in model.graph:
-            for output in node.outputs:
-                if output.type is None and output.uses():
-                    return f"the type of what {node.op_type} {node.name!r} computes is not known"
-                if output.dtype == SINGLE and not isinstance(output.type, ir.TensorType):
-                    what = f"{node.op_type} {node.name!r} computes a sequence"
-                    return f"{what}; fold it first: --passes constant-fold,fp16"
+            if any(output.type is None for output in node.outputs if output.uses()):
+                return f"the type of what {node.op_type} {node.name!r} computes is not known"
+        for value in (*model.graph.inputs, *(o for node in model.graph for o in node.outputs)):
+            if value.dtype == SINGLE and not isinstance(value.type, ir.TensorType):
+                return (
+                    f"{value.name} is a {type(value.type).__name__}, which it does not convert; "
+                    "what can be folded goes before: --passes constant-fold,fp16"
+                )
         return None
 
     def broken(self, model: ir.Model) -> str | None:
@@ -140,7 +142,7 @@ class _Types:
     def __init__(self, node: ir.Node, opset: int) -> None:
         self.inputs = [False] * len(node.inputs)
         self.outputs = [False] * len(node.outputs)
-        if not is_standard(node):
+        if not is_standard(node) or node.op_type == "BitCast":
             return
         schema = onnx.defs.get_schema(node.op_type, opset, "")
         half = {
@@ -156,8 +158,11 @@ class _Types:
                 taken.add(kind)
         for index in range(len(node.outputs)):
             kind = schema.outputs[min(index, len(schema.outputs) - 1)].type_str
-            # a type that no input fixes comes from an attribute: it stays, but for Cast
             self.outputs[index] = kind in half and (kind in taken or _is_cast(node))
+            if kind in half and not self.outputs[index] and node.outputs[index].dtype == SINGLE:
+                self.inputs = [False] * len(node.inputs)  # an attribute says the type: all stays
+                self.outputs = [False] * len(node.outputs)
+                return
 
 
 class _Converter:
