@@ -140,6 +140,21 @@ def test_a_pass_that_leaves_an_invalid_graph(
         rewrite_model(old_tem())
 
 
+@pytest.mark.parametrize("cause", [None, KeyError("no\nsuch value")], ids=["direct", "wrapped"])
+def test_any_exception_in_a_pass_is_one_line(
+    spoil: type[Spoil], monkeypatch: pytest.MonkeyPatch, cause: Exception | None
+) -> None:
+    def call(_: Any, model: ir.Model) -> ir.passes.PassResult:
+        raise ir.passes.PassError("An error occurred at step 0") from cause
+
+    monkeypatch.setattr(spoil, "call", call)
+    with pytest.raises(ExportError) as caught:
+        rewrite_model(old_tem())
+    wanted = "PassError: An error" if cause is None else "KeyError: 'no"
+    assert str(caught.value).startswith(f"model: pass spoil fails: {wanted}")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -223,6 +238,37 @@ def test_difference() -> None:
     assert difference(a, a + np.array([0, 0, 0, 1])) == pytest.approx(0.01)
     assert np.isnan(difference(a, np.array([1.0, 1.0, np.inf, 100.0])))
     assert np.isnan(difference(a, a[:3]))
+    assert difference([a, None], [a, None]) == 0
+    assert np.isnan(difference([a, None], [a, a]))
+    assert np.isnan(difference([a], [a, a]))
+    assert difference([], []) == 0
+    words = np.array(["a", "b"], dtype=object)
+    assert difference(words, words.copy()) == 0
+    assert np.isnan(difference(words, words[::-1]))
+
+
+def test_an_output_that_is_no_number_counts_among_others() -> None:
+    def shifted(by: float) -> onnx.ModelProto:
+        net = Net()
+        return net.model(["Relu_0", net.op("Add", net.op("Relu", "x"), net.const(np.float32(by)))])
+
+    assert np.isnan(largest_difference(shifted(0), shifted(np.nan)))
+
+
+def test_list_and_absent_outputs() -> None:
+    net = Net()
+    parts = net.op("SequenceConstruct", net.op("Relu", net.op("Identity", "x")), "x")
+    model = net.model(parts)
+    model.graph.output[0].CopyFrom(
+        onnx.helper.make_tensor_sequence_value_info(parts, FLOAT, ("batch", 6, "length"))
+    )
+    tensor = onnx.helper.make_tensor_type_proto(FLOAT, None)
+    none = onnx.helper.make_optional_type_proto(tensor)
+    model.graph.node.append(onnx.helper.make_node("Optional", [], ["none"], type=tensor))
+    model.graph.output.append(onnx.helper.make_value_info("none", none))
+    done = rewrite_model(model)
+    assert done.changed
+    assert [value.name for value in done.model.graph.output] == [parts, "none"]
 
 
 def test_looking_at_the_passes_imports_no_torch() -> None:
