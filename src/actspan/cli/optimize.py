@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,7 @@ import click
 from actspan.cli.common import json_option, reports_errors
 
 if TYPE_CHECKING:
-    from actspan.export.optimize import Rewritten
+    from actspan.export.optimize import PassReport, Rewritten
     from actspan.export.passes.contract import Calibration
 
 FILE = click.Path(path_type=Path)
@@ -111,14 +112,15 @@ def command(
         calibration=_calibration(calibrate, model_kind, bundle),
     )
     rewritten = optimize_file(source, target, split_names(passes), settings)
+    asked = {*(split_names(passes) or ()), *(["int8"] if calibrate else ())}
+    missed = [r for r in rewritten.reports if r.missed and r.name in asked]
     if as_json:
         click.echo(json.dumps(_answer(source, target, rewritten), indent=2))
     else:
-        _print_table(target, rewritten)
-    asked = {*(split_names(passes) or ()), *(["int8"] if calibrate else ())}
-    missed = [f"{r.name}: {r.left}" for r in rewritten.reports if r.missed and r.name in asked]
+        _print_table(target, rewritten, [r for r in rewritten.reports if r not in missed])
     if missed:
-        raise ExportError(f"{target} is written, but not all is done. {'; '.join(missed)}")
+        reasons = "; ".join(f"{report.name}: {report.left}" for report in missed)
+        raise ExportError(f"{target} is written, but not all is done. {reasons}")
 
 
 def split_names(text: str | None) -> list[str] | None:
@@ -150,7 +152,7 @@ def _answer(source: Path, target: Path, rewritten: Rewritten) -> dict[str, objec
     }
 
 
-def _print_table(target: Path, rewritten: Rewritten) -> None:
+def _print_table(target: Path, rewritten: Rewritten, noted: Sequence[PassReport]) -> None:
     from actspan.cli.tables import print_table
 
     rows = [
@@ -165,7 +167,7 @@ def _print_table(target: Path, rewritten: Rewritten) -> None:
         for report in rewritten.reports
     ]
     print_table(("pass", "changed", "nodes", "difference", "allowed", "seconds"), rows)
-    for report in rewritten.reports:
+    for report in noted:
         if report.left is not None:
             click.echo(f"note: {report.name}: {report.left}")
     size = target.stat().st_size

@@ -96,8 +96,7 @@ class Float16(GraphPass):
         return {
             node: "it takes no float16" if is_standard(node) else f"an operator of {node.domain}"
             for node in nodes_of(model)
-            if any(value is not None and value.dtype == SINGLE for value in node.inputs)
-            and not _is_cast(node)
+            if not _is_cast(node) and _computes_single(node)
         }
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
@@ -125,6 +124,12 @@ def _convertible(model: ir.Model) -> ir.Node | None:
         if not _is_cast(node) and any(a and b for a, b in zip(singles, halves, strict=True)):
             return node
     return None
+
+
+def _computes_single(node: ir.Node) -> bool:
+    """Return whether a node computes float32, or computes from it; parameters do not count."""
+    values = (*node.outputs, *(value for value in node.inputs if constant_of(value) is None))
+    return any(value is not None and value.dtype == SINGLE for value in values)
 
 
 def _is_cast(node: ir.Node) -> bool:
