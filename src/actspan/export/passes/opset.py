@@ -56,6 +56,8 @@ class ConvertOpset(GraphPass):
         newest = onnx.defs.onnx_opset_version()
         if self._target is None or not OLDEST <= self._target <= newest:
             return f"give an opset from {OLDEST} to {newest}: --opset N"
+        if "" not in model.opset_imports:
+            return "the graph has no operators of the standard, so no opset"
         return None
 
     def broken(self, model: ir.Model) -> str | None:
