@@ -15,6 +15,7 @@ from actspan.errors import ExportError, ParityError
 from actspan.export.optimize import rewrite_model
 from actspan.export.passes import DEFAULT
 from actspan.export.passes.interface import graphs_in, interface_change
+from actspan.export.passes.numeric import largest_difference
 from tests.export.passes.control_flow import BOOL, FLOAT, INT64, branches, graph, model, node
 
 ROW = [5]
@@ -240,6 +241,14 @@ def test_a_pass_that_renames_an_output_is_refused(monkeypatch: pytest.MonkeyPatc
         ParityError, match="pass fold-scale: the outputs a, b become other, b; noth"
     ):
         rewrite_model(twins("Neg")(), ["fold-scale"])
+
+
+def test_both_branches_are_compared() -> None:
+    before, after = if_twins(), if_twins()
+    for number in range(2):
+        after.CopyFrom(before)
+        after.graph.node[0].attribute[number].g.node[0].op_type = "Abs"
+        assert largest_difference(before, after) > 0.1
 
 
 def test_outputs_that_no_two_runs_share_cannot_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:

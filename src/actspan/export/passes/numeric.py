@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from actspan.errors import ExportError
 from actspan.export.passes.axes import FreeAxis, advice, free_axes
 from actspan.export.passes.contract import Inputs
+from actspan.export.passes.interface import graphs_in
 
 __all__ = ["difference", "evaluate", "largest_difference", "run"]
 
@@ -34,6 +35,7 @@ _TYPES = {
 }
 # tried in turn where sizes are free; the longest are for networks that read sound
 _BATCHES, _LENGTHS = (2, 1), (100, 128, 64, 33, 16, 1024, 16_000)
+_DRAWS = 8  # of inputs where there are branches: one draw takes one of the two
 _LARGEST = 2**24  # elements of an input
 
 
@@ -61,7 +63,10 @@ def largest_difference(
     if probes:
         pairs = [(_run(old, inputs), _run(new, inputs)) for inputs in probes]
     else:
-        pairs = [_on_random_inputs(old, new, np.random.default_rng(seed))]
+        branches = any(node.op_type == "If" for g in graphs_in(before.graph) for node in g.node)
+        draws = range(_DRAWS if branches else 1)
+        rngs = [np.random.default_rng(seed + draw) for draw in draws]
+        pairs = [_on_random_inputs(old, new, rng) for rng in rngs]
     return _largest(
         difference(a, b) for first, second in pairs for a, b in zip(first, second, strict=True)
     )
