@@ -126,6 +126,7 @@ def test_a_default_pass_that_leaves_something_says_so(unfinished: Path, tmp_path
 def test_bad_usage(source: Path) -> None:
     assert actspan("optimize").exit_code == 2
     assert actspan("optimize", source).exit_code == 2
+    assert actspan("optimize", source, "x", "--passes", " ,").exit_code == 2
     assert actspan("optimize", source, "x", "--batch", 0).exit_code == 2
 
 

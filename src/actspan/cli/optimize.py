@@ -100,7 +100,7 @@ def command(
     from actspan.errors import ExportError, require
 
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
-    from actspan.export.optimize import optimize_file
+    from actspan.export.optimize import optimize_file, with_implied
     from actspan.export.passes.contract import PassSettings
 
     settings = PassSettings(
@@ -111,8 +111,11 @@ def command(
         io=io,
         calibration=_calibration(calibrate, model_kind, bundle),
     )
-    rewritten = optimize_file(source, target, split_names(passes), settings)
-    asked = {*(split_names(passes) or ()), *(["int8"] if calibrate else ())}
+    names = split_names(passes)
+    if not with_implied(names, settings):
+        raise click.UsageError("--passes names no pass; see actspan optimize --list")
+    rewritten = optimize_file(source, target, names, settings)
+    asked = {*(names or ()), *(["int8"] if calibrate else ())}
     missed = [r for r in rewritten.reports if r.missed and r.name in asked]
     if as_json:
         click.echo(json.dumps(_answer(source, target, rewritten), indent=2))
@@ -148,6 +151,7 @@ def _answer(source: Path, target: Path, rewritten: Rewritten) -> dict[str, objec
         "size": target.stat().st_size,
         "changed": rewritten.changed,
         "tags": list(rewritten.tags),
+        "notes": list(rewritten.notes),
         "passes": [dataclasses.asdict(report) for report in rewritten.reports],
     }
 
@@ -167,9 +171,9 @@ def _print_table(target: Path, rewritten: Rewritten, noted: Sequence[PassReport]
         for report in rewritten.reports
     ]
     print_table(("pass", "changed", "nodes", "difference", "allowed", "seconds"), rows)
-    for report in noted:
-        if report.left is not None:
-            click.echo(f"note: {report.name}: {report.left}")
+    left = [f"{report.name}: {report.left}" for report in noted if report.left is not None]
+    for note in (*rewritten.notes, *left):
+        click.echo(f"note: {note}")
     size = target.stat().st_size
     click.echo(f"{target}: {size / 1e3:,.0f} kB" + ("" if rewritten.changed else ", unchanged"))
 

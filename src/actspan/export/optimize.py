@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 PASSES_KEY = "actspan.passes"  # metadata of a rewritten model: what was done to it
+_NO_TRAINING = "training_info is left out: it belongs to the graph as it was"
 _REFUSED = "nothing is written: leave this pass out"
 
 
@@ -81,12 +82,15 @@ class Rewritten:
         Of the passes that changed something; a bundle's variant is named after them.
     probes : tuple of Inputs
         Real inputs that a pass brought for its numeric check.
+    notes : tuple of str
+        Lines about what the file held and the model no longer does.
     """
 
     model: onnx.ModelProto
     reports: tuple[PassReport, ...]
     tags: tuple[str, ...]
     probes: tuple[Inputs, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -205,7 +209,8 @@ def rewrite_model(
         reports.append(report)
         tags += [graph_pass.tag] * report.changed
         probes = tuple(graph_pass.probes) or probes
-    return Rewritten(current, tuple(reports), tuple(tags), probes)
+    notes = (_NO_TRAINING,) if model.training_info else ()
+    return Rewritten(current, tuple(reports), tuple(tags), probes, notes)
 
 
 def _run(

@@ -85,6 +85,35 @@ def test_any_net_through_all_default_passes(model: onnx.ModelProto) -> None:
     assert not rewrite_model(done.model).changed
 
 
+def in_branches(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model in both branches of an If, its weights inside one of them."""
+    parts = {}
+    for name in ("then", "else"):
+        part = onnx.compose.add_prefix_graph(model.graph, f"{name}_", rename_inputs=False)
+        del part.input[:]
+        parts[f"{name}_branch"] = part
+    weights = list(parts["then_branch"].initializer)
+    del parts["then_branch"].initializer[:]
+    choice = onnx.helper.make_node("If", ["choice"], ["out"], **parts)
+    chosen = onnx.helper.make_tensor_value_info("choice", onnx.TensorProto.BOOL, [])
+    out = onnx.helper.make_tensor_value_info("out", FLOAT, None)
+    graph = onnx.helper.make_graph([choice], "g", [*model.graph.input, chosen], [out], weights)
+    return onnx.helper.make_model(
+        graph, opset_imports=model.opset_import, ir_version=model.ir_version
+    )
+
+
+@settings(max_examples=15)
+@given(random_nets())
+def test_any_net_in_branches_through_all_default_passes(model: onnx.ModelProto) -> None:
+    """Branches are rewritten as the main graph is."""
+    model = in_branches(model)
+    done = rewrite_model(model)
+    assert largest_difference(model, done.model, seed=1) < 1e-5
+    assert not rewrite_model(done.model).changed
+    assert done.reports[-1].left is None
+
+
 @pytest.mark.parametrize(
     "passes",
     [["conv1d-to-conv2d"], ["fold-scale"], ["fp16"], list(DEFAULT), [*DEFAULT, "fp16"]],
@@ -230,6 +259,42 @@ def test_several_inputs_of_several_types() -> None:
         onnx.helper.make_tensor_value_info("index", onnx.TensorProto.INT64, ("k",))
     )
     assert rewrite_model(model).changed
+
+
+def test_sparse_tensors_are_refused_in_one_line() -> None:
+    values = onnx.numpy_helper.from_array(np.float32([1, 2]), "weights")
+    places = onnx.numpy_helper.from_array(np.array([0, 3]), "places")
+    sparse = onnx.helper.make_sparse_tensor(values, places, [1, 6, 1])
+    net = Net()
+    model = net.model(net.op("Add", "x", "weights"))
+    model.graph.sparse_initializer.append(sparse)
+    with pytest.raises(ExportError, match="model: weights: sparse tensors cannot be rewritten"):
+        rewrite_model(model)
+    net = Net()
+    constant = onnx.helper.make_node("Constant", [], ["held"], sparse_value=sparse)
+    net.nodes.append(constant)
+    with pytest.raises(ExportError, match="model: held: sparse tensors cannot be rewritten"):
+        rewrite_model(net.model(net.op("Add", "x", "held")))
+
+
+def test_training_info_is_left_out_with_a_note() -> None:
+    model = old_tem()
+    assert rewrite_model(model).notes == ()
+    model.training_info.add()
+    done = rewrite_model(model)
+    assert not done.model.training_info
+    assert done.notes == ("training_info is left out: it belongs to the graph as it was",)
+
+
+def test_libraries_log_nothing_of_their_own(tmp_path: Path) -> None:
+    """A constant Split, about which onnxscript warns."""
+    net = Net(18)
+    x = net.op("Split", net.random(1, 6, 1), outputs=2, axis=1, num_outputs=2)
+    onnx.save(net.model(net.op("Add", "x", net.op("Concat", x, f"{x}_1", axis=1))), tmp_path / "m")
+    code = "import sys; from actspan.export.optimize import optimize_file as f; f(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(tmp_path / "m"), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_difference() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from actspan.errors import ActSpanError, ExportError
 from actspan.export.passes.interface import graphs_in
+from actspan.wording import named
 
 if TYPE_CHECKING:
     import onnx
@@ -24,12 +26,27 @@ def prepared(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
     import onnx_ir as ir
     import onnx_ir.passes.common as common
 
+    for library in ("onnx_ir", "onnxscript"):  # what they log goes nowhere, unless somebody asks
+        logger = logging.getLogger(library)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
+    _refuse_sparse(model, where)
     with failures_named(where):
         graph = ir.from_proto(model)
         graph.ir_version = max(graph.ir_version, _OLDEST_IR)
         common.InlinePass()(graph)
         common.RemoveInitializersFromInputsPass()(graph)
     return checked(graph, where)
+
+
+def _refuse_sparse(model: Any, where: str) -> None:
+    for graph in graphs_in(model.graph):
+        sparse = [tensor.values.name for tensor in graph.sparse_initializer]
+        for node in graph.node:
+            sparse += [node.output[0] for a in node.attribute if a.HasField("sparse_tensor")]
+        if sparse:
+            fault = "sparse tensors cannot be rewritten; store them as dense ones first"
+            raise ExportError(f"{where}: {named(sparse)}: {fault}")
 
 
 def checked(model: Any, where: str) -> onnx.ModelProto:
