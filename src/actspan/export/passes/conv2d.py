@@ -51,7 +51,7 @@ class Conv1dToConv2d(GraphPass):
         ensures="no one-dimensional Conv, ConvInteger, ConvTranspose or QLinearConv, in branches "
         "and bodies neither; one Unsqueeze for each value that enters a region, one Squeeze for "
         "each that leaves it",
-        tolerance=1e-6,
+        tolerance=1e-5,  # runtimes sum in another order; 120 layers were 2e-6 apart
         kind="one-dimensional convolutions",
         complete=True,
     )

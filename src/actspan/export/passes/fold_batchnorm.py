@@ -51,7 +51,8 @@ class FoldBatchNorm(GraphPass):
         """Fold every normalisation that a layer can take."""
         changed = False
         while found := [node for node, reason in _normalisations(model).items() if not reason]:
-            _fold(model.graph, found[0])
+            for node in found:
+                _fold(model.graph, node)
             remove_unused(model)
             changed = True
         return ir.passes.PassResult(model, changed)
