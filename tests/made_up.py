@@ -67,6 +67,7 @@ def write_bundle(
     channels: int = CHANNELS,
     length: int = 20,
     hidden: int = 8,
+    members: int = 1,
     tem: bool = True,
     mode: Literal["rescale", "window"] = "rescale",
     features: FeatureSpec | None = None,
@@ -83,13 +84,15 @@ def write_bundle(
         return {name: array.astype(np.float32) for name, array in made.items()}
 
     tem_weights = weights(
-        conv1=(hidden, channels, 3), conv2=(hidden, hidden, 3), conv3=(3, hidden, 1)
+        conv1=(hidden, channels, 3), conv2=(hidden, hidden // members, 3), conv3=(3, hidden, 1)
     )
     tem_weights["conv3.weight"] *= 20
     bundle = Bundle.create(
         folder,
         config=PipelineConfig(
-            tem=TemConfig(channels=channels, length=length, hidden=hidden) if tem else None,
+            tem=TemConfig(channels=channels, length=length, hidden=hidden, members=members)
+            if tem
+            else None,
             pem=PemConfig(hidden=hidden),
             mode=mode,
         ),

@@ -44,6 +44,16 @@ def spoilt(bundle: Bundle, name: str, by: float) -> Bundle:
     return bundle.add_file(name, lambda path: onnx.save(graph, path))
 
 
+def test_an_ensemble_is_verified_as_well(tmp_path: Path) -> None:
+    ensemble = write_bundle(tmp_path / "b", hidden=12, members=3)
+    found = verify_bundle(ensemble, backends=["onnxruntime", "torch"])
+    assert [result.status for result in found.results] == ["ok", "ok"]
+    x = np.random.default_rng(0).standard_normal((2, CHANNELS, 20), dtype=np.float32)
+    with CheckpointSession(ensemble, "tem") as session:
+        output = session.run({"video": x})["output"]
+    np.testing.assert_allclose(output, tem_forward(ensemble.weights("tem"), x), rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("net", NETS)
 def test_the_checkpoint_is_the_network(bundle: Bundle, net: Any) -> None:
     shape = (3, CHANNELS, 20) if net == "tem" else (3, 32)

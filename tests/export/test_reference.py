@@ -50,6 +50,18 @@ def test_pem_equals_torch(hidden: int, rows: list[int]) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
 
 
+def test_the_weights_decide_the_precision() -> None:
+    nets = (Tem(TemConfig(channels=4, hidden=6, members=2)), Pem(PemConfig(hidden=6)))
+    inputs = (torch.rand(2, 4, 5), torch.rand(3, 32))
+    for net, x, forward in zip(nets, inputs, (tem_forward, pem_forward), strict=True):
+        with torch.inference_mode():
+            expected = net.eval().double()(x.double()).numpy()
+        weights = {name: w.double().numpy() for name, w in net.state_dict().items()}
+        found = forward(weights, x.numpy())
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+
+
 def test_extreme_input_neither_overflows_nor_warns() -> None:
     weights = Tem(TemConfig(channels=2, hidden=2)).weights()
     out = tem_forward(weights, np.float32([[[1e9, -1e9], [1e9, 1e9]]]))

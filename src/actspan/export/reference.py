@@ -1,31 +1,35 @@
-"""Both networks in plain NumPy: what every exported graph is held against.
+"""Both networks in plain NumPy: what every exported graph and every backend is compared with.
 
-They are written to be read. Weights carry the bundle's names (see `actspan.bundle`).
+They are written to be read. Weights carry the bundle's names (see `actspan.bundle`); they also
+decide the precision: weights of float64 compute in float64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from actspan.errors import ShapeError
-from actspan.types import Float32
+
+F = TypeVar("F", np.float32, np.float64)
 
 
-def tem_forward(weights: Mapping[str, Float32], video: ArrayLike) -> Float32:
+def tem_forward(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F]:
     """Probabilities of action, start and end for every cell (bsn.md section 3).
 
     Parameters
     ----------
-    weights : mapping of str to float32 array
-    video : (B, C, T) float32
+    weights : mapping of str to float32 or float64 array
+        Members of an ensemble side by side are taken too.
+    video : (B, C, T) array
         Rescaled features.
 
     Returns
     -------
-    (B, 3, T) float32
+    (B, 3, T) array of the weights' type
         In [0, 1]: action, start, end.
 
     Raises
@@ -33,7 +37,7 @@ def tem_forward(weights: Mapping[str, Float32], video: ArrayLike) -> Float32:
     ShapeError
         `video` is not (B, C, T) with the C of the weights.
     """
-    x = np.asarray(video, dtype=np.float32)
+    x = np.asarray(video, dtype=weights["conv1.weight"].dtype)
     channels = weights["conv1.weight"].shape[1]
     if x.ndim != 3 or x.shape[1] != channels:
         raise ShapeError(f"video has shape {x.shape}; (B, {channels}, T) is needed")
@@ -42,21 +46,21 @@ def tem_forward(weights: Mapping[str, Float32], video: ArrayLike) -> Float32:
     x = _relu(_conv1d(x, weights["conv1.weight"], weights["conv1.bias"]))  # (B, H, T)
     x = _relu(_conv1d(x, weights["conv2.weight"], weights["conv2.bias"]))  # (B, H, T)
     x = _conv1d(x, weights["conv3.weight"], weights["conv3.bias"])  # (B, 3, T)
-    return _sigmoid(np.float32(0.01) * x)
+    return _sigmoid(0.01 * x)
 
 
-def pem_forward(weights: Mapping[str, Float32], features: ArrayLike) -> Float32:
+def pem_forward(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArray[F]:
     """The predicted IoU of every proposal (bsn.md section 6).
 
     Parameters
     ----------
-    weights : mapping of str to float32 array
-    features : (..., 32) float32
+    weights : mapping of str to float32 or float64 array
+    features : (..., 32) array
         BSP features.
 
     Returns
     -------
-    (..., 1) float32
+    (..., 1) array of the weights' type
         In [0, 1].
 
     Raises
@@ -64,16 +68,16 @@ def pem_forward(weights: Mapping[str, Float32], features: ArrayLike) -> Float32:
     ShapeError
         The last axis does not match the weights.
     """
-    x = np.asarray(features, dtype=np.float32)
+    x = np.asarray(features, dtype=weights["fc1.weight"].dtype)
     inputs = weights["fc1.weight"].shape[1]
     if x.ndim < 1 or x.shape[-1] != inputs:
         raise ShapeError(f"BSP features have shape {x.shape}; (..., {inputs}) is needed")
     h = x @ weights["fc1.weight"].T + weights["fc1.bias"]  # (..., H)
-    h = _relu(np.float32(0.1) * h)
-    return _sigmoid(np.float32(0.1) * (h @ weights["fc2.weight"].T + weights["fc2.bias"]))
+    h = _relu(0.1 * h)
+    return _sigmoid(0.1 * (h @ weights["fc2.weight"].T + weights["fc2.bias"]))
 
 
-def _conv1d(x: Float32, weight: Float32, bias: Float32) -> Float32:
+def _conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
     """(B, C, T) to (B, H, T): one matrix product for each tap of an odd kernel, zeros outside.
 
     Where a weight takes fewer channels than there are, these and the outputs are in groups.
@@ -84,18 +88,17 @@ def _conv1d(x: Float32, weight: Float32, bias: Float32) -> Float32:
         return np.concatenate([_conv1d(*part) for part in zip(*split, strict=True)], axis=1)
     T, taps = x.shape[2], weight.shape[2]
     padded = np.pad(x, ((0, 0), (0, 0), (taps // 2, taps // 2)))
-    out = np.zeros((x.shape[0], weight.shape[0], T), dtype=np.float32) + bias[:, None]
+    out = np.zeros((x.shape[0], weight.shape[0], T), dtype=x.dtype) + bias[:, None]
     for tap in range(taps):
         out += weight[:, :, tap] @ padded[:, :, tap : tap + T]
     return out
 
 
-def _relu(x: Float32) -> Float32:
-    return np.maximum(x, np.float32(0))
+def _relu(x: NDArray[F]) -> NDArray[F]:
+    return np.maximum(x, 0)
 
 
-def _sigmoid(x: Float32) -> Float32:
-    """In the form that cannot overflow."""
-    half = np.float32(0.5)
-    probability: Float32 = half * (np.float32(1) + np.tanh(half * x))
+def _sigmoid(x: NDArray[F]) -> NDArray[F]:
+    """Return the logistic function, in the form that cannot overflow."""
+    probability: NDArray[F] = 0.5 * (1.0 + np.tanh(0.5 * x))
     return probability

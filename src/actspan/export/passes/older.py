@@ -187,6 +187,8 @@ def _dropout(node: ir.Node) -> str | None:
         training = constant_of(node.inputs[2])
         if training is None or training.any():
             return "it is in training mode"
+    if any(output.uses() or output.is_graph_output() for output in node.outputs[1:]):
+        return "its mask is asked for"
     node.resize_inputs(1)
     node.attributes.pop("seed", None)
     return None
