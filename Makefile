@@ -82,6 +82,10 @@ bench-ray: .venv/dev
 	$(BIN)/python -m benchmarks.ray
 	$(BIN)/python -m benchmarks.scale_model
 
+# onnx's own test models through every graph pass
+test-onnx: .venv/dev
+	$(BIN)/python -m pytest -m slow tests/export/passes/test_onnx_models.py
+
 # workers and machines that are lost, an object store that misbehaves
 test-cluster: .venv/dev
 	$(BIN)/python -m pytest -m "slow or not slow" tests/cluster

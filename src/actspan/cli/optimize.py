@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,18 +13,38 @@ import click
 from actspan.cli.common import json_option, reports_errors
 
 if TYPE_CHECKING:
-    from actspan.export.optimize import Rewritten
+    from actspan.export.optimize import PassReport, Rewritten
     from actspan.export.passes.contract import Calibration
 
 FILE = click.Path(path_type=Path)
+
+
+def _sizes(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
+    """Return the sizes of all `--dim NAME=N`."""
+    sizes: dict[str, int] = {}
+    for text in texts:
+        name, _equals, number = text.rpartition("=")
+        if not name or not number.isdecimal() or int(number) < 1:
+            raise click.BadParameter(f"{text!r} is not NAME=N, such as batch=1")
+        if sizes.setdefault(name, int(number)) != int(number):
+            raise click.BadParameter(f"{name} cannot be {sizes[name]} and {int(number)}")
+    return sizes
 
 
 @click.command("optimize")
 @click.argument("source", required=False, type=FILE)
 @click.argument("target", required=False, type=FILE)
 @click.option("--passes", help="Names, comma-separated, in order. [default: see --list]")
-@click.option("--batch", type=click.IntRange(min=1), help="fix-dims: size of the first axis.")
-@click.option("--length", type=click.IntRange(min=1), help="fix-dims: size of the other free axis.")
+@click.option(
+    "--dim",
+    "dims",
+    multiple=True,
+    metavar="NAME=N",
+    callback=_sizes,
+    help="fix-dims: size of all axes of this name, such as sequence=576. Repeatable.",
+)
+@click.option("--batch", type=click.IntRange(min=1), help="fix-dims: size of the batch axes.")
+@click.option("--length", type=click.IntRange(min=1), help="fix-dims: size of other free axes.")
 @click.option("--opset", type=click.IntRange(min=1), help="opset: version to convert to.")
 @click.option(
     "--io",
@@ -48,6 +69,7 @@ def command(
     source: Path | None,
     target: Path | None,
     passes: str | None,
+    dims: dict[str, int],
     batch: int | None,
     length: int | None,
     opset: int | None,
@@ -67,6 +89,7 @@ def command(
     Example:
       actspan optimize tem.onnx tem2d.onnx
       actspan optimize tem.onnx tem16.onnx --passes fold-scale,fp16 --batch 16
+      actspan optimize speech.onnx fixed.onnx --dim batch=1 --dim sequence=576
       actspan optimize tem.onnx tem8.onnx --passes fold-scale --calibrate my-videos/
     """
     if list_them:
@@ -74,24 +97,33 @@ def command(
         return
     if source is None or target is None:
         raise click.UsageError("give SOURCE and TARGET, or --list")
-    from actspan.errors import require
+    from actspan.errors import ExportError, require
 
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
-    from actspan.export.optimize import optimize_file
+    from actspan.export.optimize import optimize_file, with_implied
     from actspan.export.passes.contract import PassSettings
 
     settings = PassSettings(
+        dims=dims,
         batch=batch,
         length=length,
         opset=opset,
         io=io,
         calibration=_calibration(calibrate, model_kind, bundle),
     )
-    rewritten = optimize_file(source, target, split_names(passes), settings)
+    names = split_names(passes)
+    if not with_implied(names, settings):
+        raise click.UsageError("--passes names no pass; see actspan optimize --list")
+    rewritten = optimize_file(source, target, names, settings)
+    asked = {*(names or ()), *(["int8"] if calibrate else ())}
+    missed = [r for r in rewritten.reports if r.missed and r.name in asked]
     if as_json:
         click.echo(json.dumps(_answer(source, target, rewritten), indent=2))
     else:
-        _print_table(target, rewritten)
+        _print_table(target, rewritten, [r for r in rewritten.reports if r not in missed])
+    if missed:
+        reasons = "; ".join(f"{report.name}: {report.left}" for report in missed)
+        raise ExportError(f"{target} is written, but not all is done. {reasons}")
 
 
 def split_names(text: str | None) -> list[str] | None:
@@ -119,11 +151,12 @@ def _answer(source: Path, target: Path, rewritten: Rewritten) -> dict[str, objec
         "size": target.stat().st_size,
         "changed": rewritten.changed,
         "tags": list(rewritten.tags),
+        "notes": list(rewritten.notes),
         "passes": [dataclasses.asdict(report) for report in rewritten.reports],
     }
 
 
-def _print_table(target: Path, rewritten: Rewritten) -> None:
+def _print_table(target: Path, rewritten: Rewritten, noted: Sequence[PassReport]) -> None:
     from actspan.cli.tables import print_table
 
     rows = [
@@ -138,6 +171,9 @@ def _print_table(target: Path, rewritten: Rewritten) -> None:
         for report in rewritten.reports
     ]
     print_table(("pass", "changed", "nodes", "difference", "allowed", "seconds"), rows)
+    left = [f"{report.name}: {report.left}" for report in noted if report.left is not None]
+    for note in (*rewritten.notes, *left):
+        click.echo(f"note: {note}")
     size = target.stat().st_size
     click.echo(f"{target}: {size / 1e3:,.0f} kB" + ("" if rewritten.changed else ", unchanged"))
 

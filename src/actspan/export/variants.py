@@ -77,7 +77,7 @@ def export_variants(
 
     settings = settings or PassSettings()
     if "fix-dims" not in passes:
-        settings = replace(settings, batch=None, length=None)
+        settings = replace(settings, batch=None, length=None, dims={})
     if "int8" not in passes:
         calibrate = None
     rewritten = {
@@ -99,7 +99,7 @@ def _rewrite(
 ) -> Rewritten:
     settings = _settings_of(bundle, net, settings, calibrate)
     if net == "pem":
-        settings = replace(settings, batch=None, length=None)
+        settings = replace(settings, batch=None, length=None, dims={})
         passes = [name for name in passes if name != "fix-dims"]
     name = "video" if net == "tem" else "video_feature"
     inputs = sample_inputs(bundle, net, bundle.weights(net), settings.batch, settings.length)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -7,14 +10,16 @@ import pytest
 from actspan.errors import ConfigError, ExportError
 from actspan.export.graph import build_pem, build_tem
 from actspan.export.optimize import Rewritten, rewrite_model
+from actspan.export.passes.axes import Dims, advice, free_axes
 from actspan.export.passes.contract import PassSettings
-from tests.export.passes.nets import Net, old_tem
+from tests.export.passes.nets import FLOAT, Net, old_tem
 
 Shape = list[int | str]
+Sizes = dict[str, int]
 
 
-def fixed(model: onnx.ModelProto, **sizes: int) -> Rewritten:
-    return rewrite_model(model, ["fix-dims"], PassSettings(**sizes))
+def fixed(model: onnx.ModelProto, dims: Sizes | None = None, **sizes: int) -> Rewritten:
+    return rewrite_model(model, ["fix-dims"], PassSettings(dims=dims or {}, **sizes))
 
 
 def shapes(model: onnx.ModelProto) -> tuple[Shape, Shape]:
@@ -61,7 +66,7 @@ def test_what_follows_is_inferred_anew() -> None:
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        pytest.param({}, "give a batch or a length", id="nothing"),
+        pytest.param({}, "the inputs have no free axis, so leave this pass out", id="nothing"),
         pytest.param({"batch": 16}, "the batch of video .axis 0. is 1 already, not 16", id="batch"),
         pytest.param({"length": 50}, "the length of video .axis 2. is 100 already", id="length"),
     ],
@@ -83,3 +88,128 @@ def test_sizes_are_positive() -> None:
 
 def test_sizes_that_are_there_already_change_nothing() -> None:
     assert not fixed(old_tem(), batch=1, length=100).changed
+
+
+def streaming() -> onnx.ModelProto:
+    """A network with a recurrent state, whose batch is its second axis, and a mask."""
+    net = Net()
+    x = net.op("Unsqueeze", "x", net.const([1]))  # (batch, 1, samples)
+    x = net.op("Transpose", net.conv(x, 1, 4, 40, strides=[8]), perm=[2, 0, 1])
+    weights = [net.random(1, 20, 4), net.random(1, 20, 5)]
+    net.nodes.append(
+        onnx.helper.make_node(
+            "LSTM",
+            [x, *weights, "", "", "h", "c"],
+            ["", "next_h", "next_c"],
+            hidden_size=5,
+            name="lstm",
+        )
+    )
+    scaled = net.op("Mul", "next_h", net.op("Cast", "mask", to=FLOAT))
+    inputs: dict[str, tuple[int, Shape]] = {
+        "x": (FLOAT, ["batch", "samples"]),
+        "h": (FLOAT, [1, "batch", 5]),
+        "c": (FLOAT, [1, "batch", 5]),
+        "mask": (onnx.TensorProto.BOOL, ["batch", 1]),
+    }
+    model = net.model([scaled, "next_c"])
+    del model.graph.input[:]
+    for name, (kind, shape) in inputs.items():
+        model.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, shape))
+    return model
+
+
+def input_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
+    return {
+        value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in model.graph.input
+    }
+
+
+STATE_FIXED = {"x": [3, 200], "h": [1, 3, 5], "c": [1, 3, 5], "mask": [3, 1]}
+
+
+@pytest.mark.parametrize(
+    ("settings", "tag"),
+    [
+        pytest.param({"dims": {"batch": 3, "samples": 200}}, "batch3-samples200", id="names"),
+        pytest.param({"batch": 3, "length": 200}, "b3-t200", id="roles"),
+        pytest.param({"batch": 3, "dims": {"samples": 200}}, "b3-samples200", id="both"),
+    ],
+)
+def test_axes_of_one_name_get_one_size(settings: dict[str, Any], tag: str) -> None:
+    done = rewrite_model(streaming(), ["fix-dims"], PassSettings(**settings))
+    assert input_shapes(done.model) == STATE_FIXED
+    assert done.tags == (tag,)
+
+
+def test_roles_that_are_fixed_already_change_nothing() -> None:
+    model = fixed(streaming(), {"batch": 3, "samples": 200}).model
+    assert not fixed(model, batch=3, length=200).changed
+    assert not fixed(fixed(pem(2), length=9).model, length=9).changed
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        pytest.param(
+            {"dims": {"bacth": 1}},
+            r"no free axis is called 'bacth' \(did you mean 'batch'\?\); there are: batch, samples",
+            id="unknown-name",
+        ),
+        pytest.param(
+            {"batch": 2, "dims": {"batch": 1}}, "no input has a batch|already", id="named-twice"
+        ),
+        pytest.param(
+            {},
+            "free axes: batch, samples: fix them with --dim batch=1 --dim samples=N",
+            id="nothing-given",
+        ),
+    ],
+)
+def test_sizes_that_no_axis_can_have(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        rewrite_model(streaming(), ["fix-dims"], PassSettings(**settings))
+
+
+def test_the_numeric_check_gives_one_size_to_one_name() -> None:
+    assert rewrite_model(streaming(), ["conv1d-to-conv2d"]).changed
+
+
+def test_the_advice_for_sizes_that_do_not_run_works() -> None:
+    net = Net()
+    windows = net.const([0, 4, 37])  # what runs with this length alone
+    model = net.model(net.op("Reshape", net.conv("x", 6, 4, 1), windows))
+    with pytest.raises(ExportError, match="none of the sizes tried runs") as caught:
+        rewrite_model(model, ["conv1d-to-conv2d"])
+    options = re.findall(r"--dim (\w+)=(\w+)", str(caught.value))
+    assert options == [("batch", "1"), ("length", "N")]
+    dims = {"batch": 1, "length": 37}
+    assert rewrite_model(model, ["conv1d-to-conv2d"], PassSettings(dims=dims)).changed
+
+
+@pytest.mark.parametrize(
+    ("shapes", "batches", "lengths"),
+    [
+        pytest.param({"x": ["batch", 6, "t"]}, ["batch"], ["t"], id="usual"),
+        pytest.param({"x": ["n", 6, "t"]}, ["n"], ["t"], id="first-is-the-batch"),
+        pytest.param({"x": ["proposals", 32]}, [], ["proposals"], id="rows"),
+        pytest.param({"x": ["t", "batch_size", 4]}, ["batch_size"], ["t"], id="batch-second"),
+        pytest.param({"x": [None, 6, None]}, ["axis 0 of x"], ["axis 2 of x"], id="no-names"),
+        pytest.param({"x": ["n", "t"], "m": ["t", "t"], "s": [2, "n", 8]}, ["n"], ["t"], id="mask"),
+        pytest.param({"x": [2, 3], "scalar": []}, [], [], id="fixed"),
+    ],
+)
+def test_roles_of_free_axes(
+    shapes: dict[str, Dims], batches: list[str], lengths: list[str]
+) -> None:
+    found: dict[str, list[str]] = {"batch": [], "length": []}
+    for axis in free_axes(shapes):
+        if axis.label not in found[axis.role]:
+            found[axis.role].append(axis.label)
+    assert found == {"batch": batches, "length": lengths}
+
+
+def test_advice_for_axes_without_a_name() -> None:
+    axes = free_axes({"x": [None, 6, None]})
+    assert advice(axes).endswith("fix them with --batch 1 --length N")

@@ -1,18 +1,18 @@
-"""fix-dims: give the free sizes of a graph's inputs."""
+"""fix-dims: give sizes to the free axes of a graph's inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Self
 
 import onnx_ir as ir
 
+from actspan.export.passes.axes import Dims, FreeAxis, advice, free_axes
 from actspan.export.passes.contract import Contract, GraphPass, PassSettings
+from actspan.wording import suggestion
 
 __all__ = ["FixDims"]
-
-# free axes of these names count as a length even if they come first (PEM takes rows of proposals)
-_LENGTHS = ("proposals", "length", "time", "frames", "snippets")
 
 
 class FixDims(GraphPass):
@@ -21,104 +21,128 @@ class FixDims(GraphPass):
     Parameters
     ----------
     batch, length : int, optional
-        Sizes; what is not given stays free.
+        Sizes of all axes of that role which `dims` does not name; see `free_axes`.
+    dims : mapping of str to int, optional
+        Sizes by the names that the file gives its axes.
     """
 
     contract = Contract(
         name="fix-dims",
         tag="fixed",
-        summary="Fix the free batch and length of the inputs.",
-        needs="a batch or a length; an axis that is asked for is free, or has that size",
-        ensures="every input has the sizes asked for",
+        summary="Fix free sizes of the inputs: by the names of their axes, or batch and length.",
+        needs="an axis name with its size, a batch or a length; the axis is free, or a batch or "
+        "length of that size",
+        ensures="no axis that was asked for is free",
         tolerance=1e-6,
     )
 
-    def __init__(self, batch: int | None = None, length: int | None = None) -> None:
-        self._sizes = {"batch": batch, "length": length}
+    def __init__(
+        self,
+        batch: int | None = None,
+        length: int | None = None,
+        dims: Mapping[str, int] | None = None,
+    ) -> None:
+        self._roles = {
+            role: size for role, size in (("batch", batch), ("length", length)) if size is not None
+        }
+        self._dims = dict(dims or {})
 
     @classmethod
     def of(cls, settings: PassSettings) -> Self:
         """See `GraphPass.of`."""
-        return cls(settings.batch, settings.length)
+        return cls(settings.batch, settings.length, settings.dims)
 
     @property
     def tag(self) -> str:
-        """Such as `b16`, or `b16-t100`."""
-        parts = zip("bt", self._sizes.values(), strict=True)
-        return "-".join(f"{letter}{size}" for letter, size in parts if size)
+        """Such as `b16`, `b16-t100`, or `batch1-sequence576`."""
+        roles = [f"{'b' if role == 'batch' else 't'}{size}" for role, size in self._roles.items()]
+        named = [f"{re.sub(r'[^A-Za-z0-9]+', '_', name)}{n}" for name, n in self._dims.items()]
+        return "-".join(roles + named)
 
     def missing(self, model: ir.Model) -> str | None:
         """See `GraphPass.missing`."""
-        if not any(self._sizes.values()):
-            return "give a batch or a length: --batch N, --length T"
-        return self._conflict(model)
+        if not self._roles and not self._dims:
+            axes = _free(model)
+            return advice(axes) if axes else "the inputs have no free axis, so leave this pass out"
+        axes = _free(model)
+        names = dict.fromkeys(axis.name for axis in axes if axis.name)
+        for name in self._dims:
+            if name not in names:
+                known = f"there are: {', '.join(names)}" if names else "no axis has a name"
+                return f"no free axis is called {name!r}{suggestion(name, names)}; {known}"
+        faults = (self._role_fault(model, axes, role) for role in self._roles)
+        return next((fault for fault in faults if fault), None)
 
     def broken(self, model: ir.Model) -> str | None:
         """See `GraphPass.broken`."""
-        for value, axis, role in self._wanted(model):
-            if value.shape[axis] != self._sizes[role]:
-                return f"axis {axis} of {value.name} is {value.shape[axis]}"
-        return None
+        left = [axis.label for axis in _free(model) if self._size(axis)]
+        return f"axes are still free: {', '.join(left)}" if left else None
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Fix inputs, and what has the same name in outputs; the rest is inferred anew."""
-        free = [w for w in self._wanted(model) if not isinstance(w[0].shape[w[1]], int)]
-        named = {_name(value, axis): self._sizes[role] for value, axis, role in free}
-        for value, axis, role in free:
-            value.shape = ir.Shape(
-                [self._sizes[role] if i == axis else size for i, size in enumerate(value.shape)]
-            )
-        for value in model.graph.outputs:
+        """Fix inputs, and every axis of the same name; other shapes are inferred again."""
+        wanted = [(axis, size) for axis in _free(model) if (size := self._size(axis))]
+        places = {(axis.input, axis.index): size for axis, size in wanted}
+        names = {axis.name: size for axis, size in wanted if axis.name}
+        for value in _values(model):
             if value.shape is not None:
-                axes = range(value.shape.rank())
                 value.shape = ir.Shape(
-                    [named.get(_name(value, axis)) or value.shape[axis] for axis in axes]
+                    [
+                        names.get(str(name))
+                        or places.get((value.name, index))
+                        or value.shape[index]
+                        for index, name in enumerate(_dims_of(value))
+                    ]
                 )
-        return ir.passes.PassResult(model, bool(free))
+        return ir.passes.PassResult(model, bool(wanted))
 
-    def _wanted(self, model: ir.Model) -> Iterator[tuple[ir.Value, int, str]]:
-        """Every axis that shall get a size: input, axis, "batch" or "length"."""
-        for value in model.graph.inputs:
-            for axis, role in _axis_roles(value, self._sizes["length"]):
-                if self._sizes[role]:
-                    yield value, axis, role
+    def _size(self, axis: FreeAxis) -> int | None:
+        return self._dims.get(axis.name or "") or self._roles.get(axis.role)
 
-    def _conflict(self, model: ir.Model) -> str | None:
-        found = set()
-        for value, axis, role in self._wanted(model):
-            found.add(role)
-            size, wanted = value.shape[axis], self._sizes[role]
-            if isinstance(size, int) and size != wanted:
-                return (
-                    f"the {role} of {value.name} (axis {axis}) is {size} already, not {wanted}; "
-                    f"export the network with a free {role} first"
-                )
-        for role, size in self._sizes.items():
-            if size and role not in found:
-                return f"no input has a {role} that could be {size}"
-        return None
-
-
-def _name(value: ir.Value, axis: int) -> str | int | None:
-    """Of a free axis; its size where it is fixed."""
-    size = value.shape[axis]
-    name: str | int | None = size.value if isinstance(size, ir.SymbolicDim) else size
-    return name
+    def _role_fault(self, model: ir.Model, axes: list[FreeAxis], role: str) -> str | None:
+        """Return why no axis can be this batch or length; None if one can, or has that size."""
+        size = self._roles[role]
+        if any(axis.role == role and axis.name not in self._dims for axis in axes):
+            return None
+        fixed = list(_fixed(model, role))
+        if not fixed:
+            return f"no input has a {role} that could be {size}" + (
+                f"; {advice(axes)}" if axes else ""
+            )
+        if any(found == size for _, _, found in fixed):
+            return None
+        name, index, found = fixed[0]
+        return (
+            f"the {role} of {name} (axis {index}) is {found} already, not {size}; "
+            f"export the network with a free {role} first"
+        )
 
 
-def _axis_roles(value: ir.Value, length: int | None) -> Iterator[tuple[int, str]]:
-    """Which axes of an input are its batch and its length.
+def _dims_of(value: ir.Value) -> Dims:
+    return [dim.value if isinstance(dim, ir.SymbolicDim) else dim for dim in value.shape or ()]
 
-    The first axis is the batch, unless its name says that it is a length. The length is every other
-    free axis; where none is free, one that has the size asked for, else the last of three.
+
+def _free(model: ir.Model) -> list[FreeAxis]:
+    return free_axes({value.name: _dims_of(value) for value in model.graph.inputs})
+
+
+def _fixed(model: ir.Model, role: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the input, axis and size of what may be a batch, or a length, of a fixed size.
+
+    The batch is the first axis. The length is any other, the last above all; of an input with two
+    axes it may be the first as well, as PEM's proposals are.
     """
-    if value.shape is None:
-        return
-    names = [_name(value, axis) for axis in range(value.shape.rank())]
-    lengths = [axis for axis, name in enumerate(names) if axis and not isinstance(name, int)]
-    if not lengths and len(names) == 3:
-        lengths = [names.index(length, 1)] if length in names[1:] else [2]
-    if names:
-        yield 0, "length" if names[0] in _LENGTHS else "batch"
-    for axis in lengths:
-        yield axis, "length"
+    for value in model.graph.inputs:
+        dims = _dims_of(value)
+        first = 0 if len(dims) == 2 else 1
+        for index in [0] if role == "batch" else range(len(dims) - 1, first - 1, -1):
+            dim = dims[index] if dims else None
+            if isinstance(dim, int):
+                yield value.name, index, dim
+
+
+def _values(model: ir.Model) -> Iterable[ir.Value]:
+    """Yield inputs, outputs and what nodes compute, in bodies too."""
+    yield from model.graph.inputs
+    yield from model.graph.outputs
+    for node in model.graph.all_nodes():
+        yield from node.outputs

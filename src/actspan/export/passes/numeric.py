@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from actspan.errors import ExportError
+from actspan.export.passes.axes import FreeAxis, advice, free_axes
 from actspan.export.passes.contract import Inputs
+from actspan.export.passes.interface import graphs_in
 
 __all__ = ["difference", "evaluate", "largest_difference", "run"]
 
@@ -22,12 +25,18 @@ _TYPES = {
     "tensor(double)": np.float64,
     "tensor(int64)": np.int64,
     "tensor(int32)": np.int32,
+    "tensor(int16)": np.int16,
     "tensor(int8)": np.int8,
+    "tensor(uint64)": np.uint64,
+    "tensor(uint32)": np.uint32,
+    "tensor(uint16)": np.uint16,
     "tensor(uint8)": np.uint8,
     "tensor(bool)": np.bool_,
 }
-_BATCHES, _LENGTHS = (2, 1), (100, 128, 64, 33, 16)  # tried in turn where sizes are free
-_ROWS = ("proposals",)  # a first axis of this name is a length
+# tried in turn where sizes are free; the longest are for networks that read sound
+_BATCHES, _LENGTHS = (2, 1), (100, 128, 64, 33, 16, 1024, 16_000)
+_DRAWS = 8  # of inputs where there are branches: one draw takes one of the two
+_LARGEST = 2**24  # elements of an input
 
 
 def largest_difference(
@@ -54,17 +63,30 @@ def largest_difference(
     if probes:
         pairs = [(_run(old, inputs), _run(new, inputs)) for inputs in probes]
     else:
-        pairs = [_on_random_inputs(old, new, np.random.default_rng(seed))]
-    return max(
+        branches = any(node.op_type == "If" for g in graphs_in(before.graph) for node in g.node)
+        draws = range(_DRAWS if branches else 1)
+        rngs = [np.random.default_rng(seed + draw) for draw in draws]
+        pairs = [_on_random_inputs(old, new, rng) for rng in rngs]
+    return _largest(
         difference(a, b) for first, second in pairs for a, b in zip(first, second, strict=True)
     )
 
 
-def difference(a: NDArray[Any], b: NDArray[Any]) -> float:
+def _largest(differences: Iterable[float]) -> float:
+    """Return the largest of them, NaN if one is NaN, which `max` may skip."""
+    return float(np.max([0.0, *differences]))
+
+
+def difference(a: Any, b: Any) -> float:
     """Largest absolute difference, as a share of the largest magnitude of `a` where that exceeds 1.
 
-    Where both are NaN, or the same infinity, they are equal.
+    Where both are NaN, or the same infinity, they are equal. Sequences are compared entry by entry;
+    what is no number, or absent, is equal or not. NaN where the two cannot be compared.
     """
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return _largest(difference(x, y) for x, y in zip(a, b, strict=True))
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.dtype == object:
+        return 0.0 if np.array_equal(a, b) else float("nan")
     if a.shape != b.shape:
         return float("nan")
     a, b = a.astype(np.float64), b.astype(np.float64)
@@ -127,36 +149,62 @@ def _on_random_inputs(
     old: Any, new: Any, rng: np.random.Generator
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     """Both on the same inputs, in the first sizes that the older one takes."""
+    axes = free_axes({node.name: node.shape for node in old.get_inputs()})
+    fixed = _fixed_since(axes, new)
     failure: ExportError | None = None
-    for batch in _BATCHES:
-        for length in _LENGTHS:
-            inputs = dict(_random_inputs(old, new, batch, length, rng))
-            try:
-                expected = _run(old, inputs)
-            except ExportError as error:
-                failure = failure or error
-                continue
-            return expected, _run(new, inputs)
+    for sizes in _sizes_to_try(axes, fixed):
+        shapes = _shapes(old, axes, sizes)
+        if any(prod(shape) > _LARGEST for shape in shapes.values()):
+            continue
+        inputs = {node.name: _random(node, shapes[node.name], rng) for node in old.get_inputs()}
+        try:
+            expected = _run(old, inputs)
+        except ExportError as error:
+            failure = failure or error
+            continue
+        return expected, _run(new, inputs)
+    if not axes:
+        raise ExportError(
+            f"it does not run on random inputs, so no rewrite can be checked: {failure}"
+        )
     raise ExportError(
-        f"no size was found for its free axes that it runs with, so no rewrite can be checked; "
-        f"fix them: --batch N --length T ({failure})"
+        f"none of the sizes tried runs, so no rewrite can be checked; {advice(axes)} ({failure})"
     )
 
 
-def _random_inputs(
-    old: Any, new: Any, batch: int, length: int, rng: np.random.Generator
-) -> Iterator[tuple[str, NDArray[Any]]]:
-    for first, second in zip(old.get_inputs(), new.get_inputs(), strict=True):
-        shape = []
-        for axis, sizes in enumerate(zip(first.shape, second.shape, strict=True)):
-            fixed = [size for size in sizes if isinstance(size, int)]
-            free = length if axis or first.shape[0] in _ROWS else batch
-            shape.append(fixed[0] if fixed else free)
-        dtype = _dtype(first)
-        if dtype in (np.float16, np.float32, np.float64):
-            yield first.name, rng.standard_normal(shape).astype(dtype)
-        else:  # small, so that what is used as an index lies inside
-            yield first.name, rng.integers(0, 2, shape).astype(dtype)
+def _fixed_since(axes: Sequence[FreeAxis], new: Any) -> dict[str, int]:
+    """Return sizes of axes, by label, that only the older graph leaves free."""
+    shapes = {node.name: node.shape for node in new.get_inputs()}
+    found = {axis.label: shapes[axis.input][axis.index] for axis in axes}
+    return {label: size for label, size in found.items() if isinstance(size, int)}
+
+
+def _sizes_to_try(axes: Sequence[FreeAxis], fixed: dict[str, int]) -> Iterator[dict[str, int]]:
+    """Yield sizes of all axes by label, no combination twice."""
+    tried = []
+    for batch in _BATCHES:
+        for length in _LENGTHS:
+            roles = {axis.label: batch if axis.role == "batch" else length for axis in axes}
+            sizes = roles | fixed
+            if sizes not in tried:
+                tried.append(sizes)
+                yield sizes
+
+
+def _shapes(
+    session: Any, axes: Sequence[FreeAxis], sizes: Mapping[str, int]
+) -> dict[str, list[int]]:
+    shapes = {node.name: list(node.shape) for node in session.get_inputs()}
+    for axis in axes:
+        shapes[axis.input][axis.index] = sizes[axis.label]
+    return shapes
+
+
+def _random(node: Any, shape: Sequence[int], rng: np.random.Generator) -> NDArray[Any]:
+    dtype = _dtype(node)
+    if dtype in (np.float16, np.float32, np.float64):
+        return rng.standard_normal(shape).astype(dtype)
+    return rng.integers(0, 2, shape).astype(dtype)  # small, so that an index lies inside
 
 
 def _dtype(node: Any) -> type[np.generic]:

@@ -1,0 +1,89 @@
+"""Free axes of a graph's inputs: their names, and which of them are a batch or a length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["Dims", "FreeAxis", "advice", "free_axes"]
+
+Dims = Sequence[int | str | None]  # a size, the name of a free axis, or None: free without a name
+Role = Literal["batch", "length"]
+
+# a first axis of one of these names is a length (PEM takes rows of proposals)
+_LENGTHS = ("proposals", "length", "time", "frames", "snippets", "sequence", "sequence_length")
+
+
+@dataclass(frozen=True, slots=True)
+class FreeAxis:
+    """An axis of an input whose size the file leaves open.
+
+    Attributes
+    ----------
+    input : str
+    index : int
+    name : str or None
+        As in the file. Axes of one name have one size.
+    role : "batch" or "length"
+    """
+
+    input: str
+    index: int
+    name: str | None
+    role: Role
+
+    @property
+    def label(self) -> str:
+        """Its name, or its place where it has none."""
+        return self.name or f"axis {self.index} of {self.input}"
+
+
+def free_axes(shapes: Mapping[str, Dims]) -> list[FreeAxis]:
+    """Return all free axes of inputs with these shapes, in order.
+
+    A named axis is a batch if its name says so ("batch", "batch_size"). Where no name does, the
+    names of first axes are batches, apart from those that name a length, or other axes of later
+    inputs. An axis without a name is a batch if it is the first, and no other axis of its input is
+    one. All others are lengths.
+
+    Examples
+    --------
+    >>> shapes = {"x": ("batch", "sequence"), "state": (2, "batch", 128)}
+    >>> [(axis.input, axis.index, axis.role) for axis in free_axes(shapes)]
+    [('x', 0, 'batch'), ('x', 1, 'length'), ('state', 1, 'batch')]
+    """
+    batches = _batch_names(shapes.values())
+    found = []
+    for name, dims in shapes.items():
+        has_batch = any(dim in batches for dim in dims)
+        for index, dim in enumerate(dims):
+            if isinstance(dim, int):
+                continue
+            is_batch = dim in batches if dim else index == 0 and not has_batch
+            found.append(FreeAxis(name, index, dim or None, "batch" if is_batch else "length"))
+    return found
+
+
+def _batch_names(shapes: Iterable[Dims]) -> set[str]:
+    names = [[dim if isinstance(dim, str) else "" for dim in dims] for dims in shapes]
+    told = {name for dims in names for name in dims if "batch" in name.lower()}
+    first = [dims[0] for dims in names if dims]
+    later = {name for dims in names for name in dims[1:]}
+    return told or {*first[:1], *(set(first) - later)} - {"", *_LENGTHS}
+
+
+def advice(axes: Iterable[FreeAxis]) -> str:
+    """Return which axes are free, and the options of `actspan optimize` that fix them.
+
+    Examples
+    --------
+    >>> advice(free_axes({"x": ("batch", 3, "time")}))
+    'free axes: batch, time: fix them with --dim batch=1 --dim time=N'
+    """
+    labels = dict.fromkeys(axis.label for axis in axes)
+    options: dict[str, None] = {}
+    for axis in axes:
+        size = "1" if axis.role == "batch" else "N"
+        options[f"--dim {axis.name}={size}" if axis.name else f"--{axis.role} {size}"] = None
+    return f"free axes: {', '.join(labels)}: fix them with {' '.join(options)}"
