@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from actspan.errors import ExportError, ParityError
+from actspan.errors import ExportError
 from actspan.export.optimize import rewrite_model
 from actspan.export.passes import DEFAULT
 from actspan.export.passes.interface import graphs_in, interface_change
