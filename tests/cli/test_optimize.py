@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from actspan import Bundle
 from actspan.cli import main
 from actspan.export.passes import DEFAULT, PASSES
-from tests.export.passes.nets import old_tem
+from tests.export.passes.nets import FLOAT, Net, old_tem
 from tests.made_up import CHANNELS, write_bundle, write_dataset
 
 
@@ -82,9 +82,51 @@ def test_failures_are_one_line(
     assert not (tmp_path / "out.onnx").exists()
 
 
+@pytest.fixture
+def unfinished(tmp_path: Path) -> Path:
+    """A network with a convolution that conv1d-to-conv2d does not know."""
+    net = Net()
+    x = net.conv("x", 6, 4, 3)
+    attributes = {"domain": "com.microsoft", "activation": "Relu", "kernel_shape": [1]}
+    net.op("FusedConv", x, net.random(4, 4, 1), **attributes)
+    model = net.model(net.nodes[-1].output[0], (2, 6, 20))
+    model.graph.output[0].CopyFrom(
+        onnx.helper.make_tensor_value_info(net.nodes[-1].output[0], FLOAT, (2, 4, 18))
+    )
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, tmp_path / "fused.onnx")
+    return tmp_path / "fused.onnx"
+
+
+LEFT = "1 of 2 one-dimensional convolutions left: FusedConv 'FusedConv_1' (an operator of com"
+
+
+def test_a_pass_that_was_asked_for_and_leaves_something_fails(
+    unfinished: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.onnx"
+    result = actspan("optimize", unfinished, target, "--passes", "conv1d-to-conv2d")
+    assert result.exit_code == 1
+    wanted = f"error: {target} is written, but not all is done. conv1d-to-conv2d: {LEFT}"
+    assert result.stderr.startswith(wanted)
+    assert len(result.stderr.splitlines()) == 1
+    assert "Squeeze" in [node.op_type for node in onnx.load(target).graph.node]
+
+
+def test_a_default_pass_that_leaves_something_says_so(unfinished: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.onnx"
+    result = actspan("optimize", unfinished, target)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert f"note: conv1d-to-conv2d: {LEFT}" in result.stdout
+    result = actspan("optimize", unfinished, target, "--json")
+    report = json.loads(result.stdout)["passes"][-1]
+    assert (report["missed"], report["left"][:30]) == (True, LEFT[:30])
+
+
 def test_bad_usage(source: Path) -> None:
     assert actspan("optimize").exit_code == 2
     assert actspan("optimize", source).exit_code == 2
+    assert actspan("optimize", source, "x", "--passes", " ,").exit_code == 2
     assert actspan("optimize", source, "x", "--batch", 0).exit_code == 2
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,7 @@ import click
 from actspan.cli.common import json_option, reports_errors
 
 if TYPE_CHECKING:
-    from actspan.export.optimize import Rewritten
+    from actspan.export.optimize import PassReport, Rewritten
     from actspan.export.passes.contract import Calibration
 
 FILE = click.Path(path_type=Path)
@@ -96,10 +97,10 @@ def command(
         return
     if source is None or target is None:
         raise click.UsageError("give SOURCE and TARGET, or --list")
-    from actspan.errors import require
+    from actspan.errors import ExportError, require
 
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
-    from actspan.export.optimize import optimize_file
+    from actspan.export.optimize import optimize_file, with_implied
     from actspan.export.passes.contract import PassSettings
 
     settings = PassSettings(
@@ -110,11 +111,19 @@ def command(
         io=io,
         calibration=_calibration(calibrate, model_kind, bundle),
     )
-    rewritten = optimize_file(source, target, split_names(passes), settings)
+    names = split_names(passes)
+    if not with_implied(names, settings):
+        raise click.UsageError("--passes names no pass; see actspan optimize --list")
+    rewritten = optimize_file(source, target, names, settings)
+    asked = {*(names or ()), *(["int8"] if calibrate else ())}
+    missed = [r for r in rewritten.reports if r.missed and r.name in asked]
     if as_json:
         click.echo(json.dumps(_answer(source, target, rewritten), indent=2))
     else:
-        _print_table(target, rewritten)
+        _print_table(target, rewritten, [r for r in rewritten.reports if r not in missed])
+    if missed:
+        reasons = "; ".join(f"{report.name}: {report.left}" for report in missed)
+        raise ExportError(f"{target} is written, but not all is done. {reasons}")
 
 
 def split_names(text: str | None) -> list[str] | None:
@@ -142,11 +151,12 @@ def _answer(source: Path, target: Path, rewritten: Rewritten) -> dict[str, objec
         "size": target.stat().st_size,
         "changed": rewritten.changed,
         "tags": list(rewritten.tags),
+        "notes": list(rewritten.notes),
         "passes": [dataclasses.asdict(report) for report in rewritten.reports],
     }
 
 
-def _print_table(target: Path, rewritten: Rewritten) -> None:
+def _print_table(target: Path, rewritten: Rewritten, noted: Sequence[PassReport]) -> None:
     from actspan.cli.tables import print_table
 
     rows = [
@@ -161,6 +171,9 @@ def _print_table(target: Path, rewritten: Rewritten) -> None:
         for report in rewritten.reports
     ]
     print_table(("pass", "changed", "nodes", "difference", "allowed", "seconds"), rows)
+    left = [f"{report.name}: {report.left}" for report in noted if report.left is not None]
+    for note in (*rewritten.notes, *left):
+        click.echo(f"note: {note}")
     size = target.stat().st_size
     click.echo(f"{target}: {size / 1e3:,.0f} kB" + ("" if rewritten.changed else ", unchanged"))
 

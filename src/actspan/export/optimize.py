@@ -1,4 +1,4 @@
-"""Run graph passes over any ONNX model, and hold it against what it was after each."""
+"""Run graph passes over any ONNX model, and compare it after each with what it was before."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from actspan.errors import ExportError, ParityError, require
 from actspan.export.passes import DEFAULT, make_passes
+from actspan.export.passes.interface import count_nodes, interface_change
+from actspan.export.passes.normal import checked, failures_named, first_line, prepared
 from actspan.files import atomic_file, check_size
 from actspan.limits import WEIGHTS
 
@@ -30,26 +32,30 @@ __all__ = [
 ]
 
 PASSES_KEY = "actspan.passes"  # metadata of a rewritten model: what was done to it
-_OLDEST_IR = 4  # before it, constants had to be inputs as well
-_LARGEST = 2**31 - 1  # bytes of a protocol buffer
+_NO_TRAINING = "training_info is left out: it belongs to the graph as it was"
+_REFUSED = "nothing is written: leave this pass out"
 
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """What one pass did.
+    """Report of one pass.
 
     Attributes
     ----------
     name : str
     changed : bool
     nodes_before, nodes_after : int
-        Operators in the graph.
+        Operators in the graph, in its branches and in its bodies.
     difference : float
         Of the whole model's outputs before and after, see `Contract.tolerance`.
     tolerance : float
         What was allowed.
     seconds : float
         With all checks.
+    left : str, optional
+        One line about what the pass found and left: how many, which and why.
+    missed : bool
+        Whether the pass misses its goal with that, see `Contract.complete`.
     """
 
     name: str
@@ -59,6 +65,8 @@ class PassReport:
     difference: float
     tolerance: float
     seconds: float
+    left: str | None = None
+    missed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +77,20 @@ class Rewritten:
     ----------
     model : onnx.ModelProto
     reports : tuple of PassReport
-        One a pass, in order.
+        One per pass, in order.
     tags : tuple of str
         Of the passes that changed something; a bundle's variant is named after them.
     probes : tuple of Inputs
         Real inputs that a pass brought for its numeric check.
+    notes : tuple of str
+        Lines about what the file held and the model no longer does.
     """
 
     model: onnx.ModelProto
     reports: tuple[PassReport, ...]
     tags: tuple[str, ...]
     probes: tuple[Inputs, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -164,7 +175,7 @@ def read_model(path: Path) -> onnx.ModelProto:
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # DecodeError of whichever protobuf; ValidationError
-        raise ExportError(f"{path}: not an ONNX file: {_line(error)}") from error
+        raise ExportError(f"{path}: not an ONNX file: {first_line(error)}") from error
     if not model.graph.node:
         raise ExportError(f"{path}: not an ONNX file: it holds no graph with operators")
     return model
@@ -189,115 +200,91 @@ def rewrite_model(
 
     settings = settings or PassSettings()
     chosen = make_passes(with_implied(passes, settings), settings)
-    current = _prepared(model, where)
+    current = prepared(model, where)
     reports: list[PassReport] = []
     tags: list[str] = []
     probes: tuple[Inputs, ...] = ()
     for graph_pass in chosen:
-        begin = perf_counter()
-        name, before = graph_pass.contract.name, current
-        current, changed = _apply(graph_pass, before, f"{where}: pass {name}")
-        inputs = graph_pass.probes or settings.probes
-        apart = _compare(graph_pass, before, current, inputs, where) if changed else 0.0
-        reports.append(
-            PassReport(
-                name=name,
-                changed=changed,
-                nodes_before=len(before.graph.node),
-                nodes_after=len(current.graph.node),
-                difference=apart,
-                tolerance=graph_pass.contract.tolerance,
-                seconds=perf_counter() - begin,
-            )
-        )
-        tags += [graph_pass.tag] * changed
+        current, report = _run(graph_pass, current, settings, where)
+        reports.append(report)
+        tags += [graph_pass.tag] * report.changed
         probes = tuple(graph_pass.probes) or probes
-    return Rewritten(current, tuple(reports), tuple(tags), probes)
+    notes = (_NO_TRAINING,) if model.training_info else ()
+    return Rewritten(current, tuple(reports), tuple(tags), probes, notes)
 
 
-def _prepared(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """The model in the form that passes expect: constants in one place, every node named."""
-    import onnx_ir as ir
-    import onnx_ir.passes.common as common
-
-    graph = ir.from_proto(model)
-    graph.ir_version = max(graph.ir_version, _OLDEST_IR)
-    for prepare in (
-        common.InlinePass(),
-        common.RemoveInitializersFromInputsPass(),
-        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        common.NameFixPass(),
-    ):
-        prepare(graph)
-    return _checked(graph, where)
-
-
-def _apply(graph_pass: GraphPass, model: onnx.ModelProto, where: str) -> tuple[Any, bool]:
-    """One pass with its contract: the model after it, and whether it changed."""
+def _run(
+    graph_pass: GraphPass, before: onnx.ModelProto, settings: PassSettings, where: str
+) -> tuple[onnx.ModelProto, PassReport]:
+    """Apply one pass, again while it finds more, with all checks."""
     import onnx_ir as ir
 
-    try:
-        result = graph_pass(ir.from_proto(model))
-    except (ir.passes.InvariantError, ExportError) as error:
-        raise ExportError(f"{where}: {_line(error)}") from error
-    if not result.modified:
-        return model, False
-    done = result.model.metadata_props.get(PASSES_KEY)
-    result.model.metadata_props[PASSES_KEY] = ", ".join(
-        filter(None, [done, graph_pass.contract.name])
+    begin, contract = perf_counter(), graph_pass.contract
+    where = f"{where}: pass {contract.name}"
+    current = before
+    with failures_named(where):
+        found = len(graph_pass.remaining(ir.from_proto(before)))
+    for _ in range(graph_pass.rounds):
+        after = _apply(graph_pass, current, where)
+        if after is None or after == current:
+            break
+        current = after
+    changed = current is not before
+    if changed:
+        _note_pass(current, contract.name)
+    with failures_named(where):
+        left = graph_pass.left(ir.from_proto(current), found)
+    apart = _compare(graph_pass, before, current, settings.probes, where) if changed else 0.0
+    report = PassReport(
+        name=contract.name,
+        changed=changed,
+        nodes_before=count_nodes(before),
+        nodes_after=count_nodes(current),
+        difference=apart,
+        tolerance=contract.tolerance,
+        seconds=perf_counter() - begin,
+        left=left,
+        missed=contract.complete and left is not None,
     )
-    return _checked(result.model, where), True
+    return current, report
 
 
-def _checked(model: Any, where: str) -> onnx.ModelProto:
-    """The model with inferred shapes, after the full check and strict shape inference."""
-    import onnx
+def _apply(graph_pass: GraphPass, model: onnx.ModelProto, where: str) -> onnx.ModelProto | None:
+    """Return the model after one run of a pass with its contract; None if it changes nothing."""
     import onnx_ir as ir
-    import onnx_ir.passes.common as common
 
-    common.TopologicalSortPass()(model)
-    common.NameFixPass()(model)
-    proto: Any = ir.to_proto(model)
-    if proto.ByteSize() > _LARGEST:
-        raise ExportError(f"{where}: more than 2 GB in one file, which ONNX cannot hold")
-    _forget_shapes(proto)
-    try:
-        proto = onnx.shape_inference.infer_shapes(
-            proto, check_type=True, strict_mode=True, data_prop=True
-        )
-        onnx.checker.check_model(proto, full_check=True)
-    except Exception as error:  # InferenceError, ValidationError
-        raise ExportError(
-            f"{where}: the graph does not pass onnx's check: {_line(error)}"
-        ) from error
-    return proto
+    with failures_named(where):
+        result = graph_pass(ir.from_proto(model))
+    return checked(result.model, where) if result.modified else None
 
 
-def _forget_shapes(model: Any) -> None:
-    """Drop what was inferred before of standard operators; it is inferred anew."""
-    standard = {name for node in model.graph.node if not node.domain for name in node.output}
-    kept = [value for value in model.graph.value_info if value.name not in standard]
-    del model.graph.value_info[:]
-    model.graph.value_info.extend(kept)
+def _note_pass(model: onnx.ModelProto, name: str) -> None:
+    """Add a pass to the metadata of a model."""
+    for entry in model.metadata_props:
+        if entry.key == PASSES_KEY:
+            entry.value = f"{entry.value}, {name}"
+            return
+    model.metadata_props.add(key=PASSES_KEY, value=name)
 
 
 def _compare(
     graph_pass: GraphPass, before: Any, after: Any, probes: Sequence[Inputs], where: str
 ) -> float:
+    """Return the largest difference of an output; raise if it, or another change, is too much."""
     from actspan.export.passes.numeric import largest_difference
 
-    name, tolerance = graph_pass.contract.name, graph_pass.contract.tolerance
-    try:
+    contract, probes = graph_pass.contract, graph_pass.probes or probes
+    change = interface_change(before, after, retyped=contract.retypes)
+    if change:
+        raise ParityError(f"{where}: {change}; {_REFUSED}")
+    with failures_named(where):
         apart = largest_difference(before, after, probes=probes)
-    except ExportError as error:
-        raise ExportError(f"{where}: pass {name}: {error}") from error
-    if not apart <= tolerance:  # NaN is no agreement
-        raise ParityError(
-            f"{where}: pass {name}: outputs differ by {apart:.3g} where {tolerance:g} is allowed; "
-            "nothing is written: leave this pass out"
-        )
-    return apart
-
-
-def _line(error: Exception) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), repr(error)).strip()
+        if apart <= contract.tolerance:  # NaN is no agreement
+            return apart
+        if largest_difference(before, before, probes=probes) != 0:
+            raise ExportError(
+                "two runs of the graph before it give different outputs (random operators, or "
+                "memory that is never written), so no rewrite can be checked"
+            )
+    allowed = f"where {contract.tolerance:g} is allowed"
+    raise ParityError(f"{where}: outputs differ by {apart:.3g} {allowed}; {_REFUSED}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,11 @@ from hypothesis import given, settings
 from actspan.errors import ExportError
 from actspan.export.graph import build_tem
 from actspan.export.optimize import Rewritten, rewrite_model
+from actspan.export.passes.interface import graphs_in
 from actspan.export.passes.numeric import largest_difference
-from tests.export.passes.nets import PADDING, Net, old_tem, random_nets
+from tests.export.passes.control_flow import BOOL, INT64, branches, graph, node
+from tests.export.passes.control_flow import model as made_of
+from tests.export.passes.nets import FLOAT, PADDING, Net, old_tem, random_nets
 
 
 def lifted(model: onnx.ModelProto) -> Rewritten:
@@ -112,13 +116,11 @@ def test_weights_that_two_share() -> None:
     check(net.model(net.op("Conv", net.op("Relu", x), weight, pads=[1, 1])))
 
 
-@pytest.mark.parametrize("kind", ["ConvTranspose", "MaxPool", "ReduceMean", "Flatten"])
+@pytest.mark.parametrize("kind", ["MaxPool", "ReduceMean", "Flatten"])
 def test_what_has_no_form_in_two_dimensions_ends_a_region(kind: str) -> None:
     net = Net(seed=1)
     x = net.conv("x", 6, 6, 3, pads=[1, 1])
-    if kind == "ConvTranspose":
-        x = net.op(kind, x, net.random(6, 6, 2), strides=[2])
-    elif kind == "MaxPool":  # somebody reads its indices
+    if kind == "MaxPool":  # somebody reads its indices
         x = net.op(kind, x, outputs=2, kernel_shape=[2])
         x = net.op("Add", x, net.op("Cast", f"{x}_1", to=onnx.TensorProto.FLOAT))
     elif kind == "ReduceMean":
@@ -158,6 +160,228 @@ def test_branches_that_only_touch_stay_outside() -> None:
     x = net.op("Add", *(net.op("Transpose", t, perm=[0, 2, 1]) for t in turned))
     after = check(net.model(net.conv(x, 6, 4, 3)))
     assert operators(after)["Add"] == 1
+
+
+WEIGHT = np.random.default_rng(3).standard_normal((4, 6, 3)).astype(np.float32)
+BYTES = np.clip(np.round(WEIGHT / 0.02), -127, 127).astype(np.int8)
+SCALE, ZERO = np.float32(0.02), np.int8(0)
+
+
+def scaled(net: Net, scale: Any, **attributes: int) -> str:
+    scale = np.asarray(scale, np.float32)
+    zero = net.const(np.zeros(scale.shape, np.int8))
+    return net.op("DequantizeLinear", net.const(BYTES), net.const(scale), zero, **attributes)
+
+
+def trained(net: Net) -> str:
+    """Weights as quantisation-aware training stores them."""
+    scale, zero = net.const(SCALE), net.const(ZERO)
+    return net.op("DequantizeLinear", net.op("QuantizeLinear", net.const(WEIGHT), scale, zero),
+                  scale, zero)  # fmt: skip
+
+
+# weights in the many ways in which files hold them: opset, how, operators of the rewritten graph
+STORED: dict[str, tuple[int, Callable[[Net], str], list[str]]] = {
+    "quantised": (17, lambda n: scaled(n, 0.02), ["DequantizeLinear"]),
+    "per-channel": (17, lambda n: scaled(n, [0.02] * 4, axis=0), ["DequantizeLinear"]),
+    "per-input": (17, lambda n: scaled(n, [0.02] * 6, axis=1), ["DequantizeLinear"]),
+    "per-cell": (17, lambda n: scaled(n, [0.02] * 3, axis=2), ["DequantizeLinear"]),
+    "per-cell-from-the-end": (17, lambda n: scaled(n, [0.02] * 3, axis=-1), ["DequantizeLinear"]),
+    "in-blocks": (
+        21,
+        lambda n: scaled(n, np.full((4, 2, 3), 0.02), axis=1, block_size=3),
+        ["DequantizeLinear"],
+    ),
+    "trained": (17, trained, ["QuantizeLinear", "DequantizeLinear"]),
+    "half": (17, lambda n: n.op("Cast", n.const(WEIGHT.astype(np.float16)), to=1), ["Cast"]),
+    "identity": (17, lambda n: n.op("Identity", n.const(WEIGHT)), ["Identity"]),
+    "turned": (
+        17,
+        lambda n: n.op("Transpose", n.const(WEIGHT.transpose(2, 1, 0)), perm=[2, 1, 0]),
+        ["Transpose", "Unsqueeze"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("opset", "store", "expected"), STORED.values(), ids=STORED)
+def test_weights_that_are_no_plain_constants(
+    opset: int, store: Callable[[Net], str], expected: list[str]
+) -> None:
+    net = Net(opset)
+    model = net.model(net.op("Relu", net.op("Conv", "x", store(net))), (2, 6, 20))
+    done = lifted(model)
+    assert done.reports[0].left is None
+    assert operators(done.model) == Counter([*expected, "Unsqueeze", "Conv", "Relu", "Squeeze"])
+    assert {len(shape) for shape in convolved(done.model)} == {4}
+    assert not lifted(done.model).changed
+
+
+def convolved(model: onnx.ModelProto) -> list[list[Any]]:
+    """Shapes of what convolutions compute, in branches and bodies too."""
+    shapes = {
+        value.name: [d.dim_value for d in value.type.tensor_type.shape.dim]
+        for part in graphs_in(model.graph)
+        for value in (*part.value_info, *part.output)
+    }
+    nodes = (node for part in graphs_in(model.graph) for node in part.node)
+    return [shapes[node.output[0]] for node in nodes if "Conv" in node.op_type]
+
+
+def test_weights_that_are_an_input() -> None:
+    net = Net()
+    model = net.model(net.op("Conv", "x", "w"), (2, 6, 20))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("w", FLOAT, (4, 6, 3)))
+    done = lifted(model)
+    assert operators(done.model) == {"Unsqueeze": 2, "Conv": 1, "Squeeze": 1}
+
+
+def test_quantised_layers_stay_beside_their_quantisation() -> None:
+    """Runtimes fuse DequantizeLinear, Conv and QuantizeLinear where nothing lies between."""
+    net = Net()
+    step, zero = net.const(np.float32(0.05)), net.const(np.uint8(128))
+    x = net.op("Abs", "x")
+    for _ in range(2):
+        x = net.op("DequantizeLinear", net.op("QuantizeLinear", x, step, zero), step, zero)
+        x = net.op("Relu", net.op("Conv", x, net.random(6, 6, 1)))
+    after = check(net.model(x))
+    assert [node.op_type for node in after.graph.node] == [
+        *("Abs", "Unsqueeze", "QuantizeLinear", "DequantizeLinear", "Conv", "Relu"),
+        *("QuantizeLinear", "DequantizeLinear", "Conv", "Relu", "Squeeze"),
+    ]
+
+
+def test_integer_convolutions() -> None:
+    net = Net()
+    step, zero = net.const(np.float32(0.05)), net.const(np.uint8(128))
+    weight, scale = net.const(BYTES), net.const(np.full(4, SCALE))
+    zeros = net.const(np.zeros(4, np.int8))
+    x = net.op("QuantizeLinear", "x", step, zero)
+    first = net.op("QLinearConv", x, step, zero, weight, scale, zeros, step, zero)
+    second = net.op("ConvInteger", x, weight, zero, net.const(ZERO), pads=[1, 1])
+    both = [net.op("DequantizeLinear", first, step, zero), net.op("Cast", second, to=FLOAT)]
+    done = lifted(net.model(both, (2, 6, 20)))
+    assert done.reports[0].left is None
+    assert convolved(done.model) == [[2, 4, 1, 18], [2, 4, 1, 20]]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        pytest.param({}, id="plain"),
+        pytest.param({"strides": [2], "output_padding": [1]}, id="padding-of-the-output"),
+        pytest.param({"strides": [2], "output_shape": [41]}, id="shape-of-the-output"),
+        pytest.param({"strides": [3], "auto_pad": "SAME_LOWER"}, id="same"),
+        pytest.param({"dilations": [2], "pads": [2, 1], "group": 3}, id="groups"),
+    ],
+)
+def test_transposed_convolutions(attributes: dict[str, Any]) -> None:
+    net = Net()
+    bias = net.random(2 * attributes.get("group", 1))
+    x = net.op("ConvTranspose", "x", net.random(6, 2, 3), bias, **attributes)
+    done = lifted(net.model(net.op("Relu", x), (2, 6, 20)))
+    assert operators(done.model) == {"Unsqueeze": 1, "ConvTranspose": 1, "Relu": 1, "Squeeze": 1}
+
+
+def test_branches() -> None:
+    """What both read gets its new axis once; weights that both share do too."""
+    wide = [2, 4, 18]
+    then = [node("Conv", ["r", "W"], ["t"]), node("Relu", ["t"], ["a"])]
+    other = [node("Conv", ["r", "W"], ["e"]), node("Add", ["e", "B"], ["b"])]
+    model = branches(
+        then, other, wide,
+        before=[node("Relu", ["x"], ["r"])],
+        inputs=[("x", FLOAT, [2, 6, 20])],
+        W=WEIGHT, B=np.ones((4, 1), np.float32),
+    )  # fmt: skip
+    done = lifted(model)
+    assert done.reports[0].left is None
+    assert convolved(done.model) == [[2, 4, 1, 18]] * 2
+    kinds = [node.op_type for part in graphs_in(done.model.graph) for node in part.node]
+    assert (kinds.count("Unsqueeze"), kinds.count("Squeeze")) == (1, 2)
+    weights = [weight for part in graphs_in(done.model.graph) for weight in part.initializer]
+    assert [list(w.dims) for w in weights if len(w.dims) == 4] == [[4, 6, 1, 3]]
+    assert not lifted(done.model).changed
+
+
+def test_a_region_that_reaches_into_a_branch() -> None:
+    model = branches(
+        [node("Relu", ["h"], ["a"])],
+        [node("Conv", ["h", "V"], ["b"], pads=[1, 1])],
+        [2, 4, 18],
+        before=[node("Conv", ["x", "W"], ["h"])],
+        inputs=[("x", FLOAT, [2, 6, 20])],
+        W=WEIGHT, V=WEIGHT[:, :4],
+    )  # fmt: skip
+    done = lifted(model)
+    assert convolved(done.model) == [[2, 4, 1, 18]] * 2
+    assert sum(node.op_type == "Unsqueeze" for node in done.model.graph.node) == 1
+
+
+def test_bodies() -> None:
+    """A convolution of a state, with weights of the body's own and from around it."""
+    shape = [1, 6, 9]
+    body = graph(
+        [
+            node("Identity", ["go"], ["more"]),
+            node("Conv", ["s", "own"], ["h"], pads=[1, 1]),
+            node("Conv", ["h", "W"], ["t"], pads=[1, 1]),
+        ],
+        [("i", INT64, []), ("go", BOOL, []), ("s", FLOAT, shape)],
+        [("more", BOOL, []), ("t", FLOAT, shape)],
+        {"own": WEIGHT},
+    )
+    loop = node("Loop", ["n", "", "x"], ["y"], body=body)
+    constants = {"n": np.array(3), "W": WEIGHT.transpose(1, 0, 2) / 4}
+    made = made_of(graph([loop], [("x", FLOAT, shape)], [("y", FLOAT, shape)], constants))
+    done = lifted(made)
+    assert done.reports[0].left is None
+    weights = {w.name: list(w.dims) for w in done.model.graph.initializer if len(w.dims) > 1}
+    assert sorted(weights.values()) == [[4, 6, 1, 3], [6, 4, 1, 3]]
+    inner = done.model.graph.node[0].attribute[0].g
+    assert [n.op_type for n in inner.node].count("Squeeze") == 1
+    assert not inner.initializer  # constants lie in the main graph
+
+
+def fused(name: str, weight: str, output: str) -> onnx.NodeProto:
+    return node(
+        "FusedConv", ["x", weight], [output], name, domain="com.microsoft",
+        activation="Relu", kernel_shape=[3],
+    )  # fmt: skip
+
+
+def test_what_is_left_is_named_with_its_count() -> None:
+    """An operator of ONNX Runtime's own, in the main graph and in a branch."""
+    shape = [2, 4, 18]
+    then = graph([fused("inner", "W", "a")], outputs=[("a", FLOAT, shape)])
+    other = graph([node("Conv", ["x", "W"], ["b"])], outputs=[("b", FLOAT, shape)])
+    nodes = [
+        fused("first", "W", "y"),
+        fused("second", "W", "v"),
+        node("If", ["c"], ["z"], then_branch=then, else_branch=other),
+        node("Conv", ["z", "V"], ["w"]),
+    ]
+    values = [("v", FLOAT, shape), ("y", FLOAT, shape), ("w", FLOAT, [2, 6, 18])]
+    main = graph(
+        nodes,
+        [("x", FLOAT, [2, 6, 20]), ("c", BOOL, [])],
+        values,
+        {"W": WEIGHT, "V": WEIGHT[:, :, :1].transpose(1, 0, 2)},
+    )
+    (report,) = lifted(made_of(main, domain="com.microsoft")).reports
+    assert report.changed
+    assert report.missed
+    assert report.left == (
+        "3 of 5 one-dimensional convolutions left: FusedConv 'first', FusedConv 'second' (an "
+        "operator of com.microsoft); in branches of If: FusedConv 'inner' (an operator of "
+        "com.microsoft)"
+    )
+
+
+def test_two_dimensional_convolutions_are_no_concern_of_it() -> None:
+    net = Net(10)
+    model = net.model(net.op("Conv", "x", net.random(4, 6, 3, 3)), (2, 6, 20, 20))
+    (report,) = lifted(model).reports
+    assert (report.changed, report.left, report.missed) == (False, None, False)
 
 
 @settings(max_examples=40)

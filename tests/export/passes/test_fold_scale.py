@@ -115,3 +115,41 @@ def test_published_scales() -> None:
 @given(random_nets())
 def test_any_net_computes_the_same(model: onnx.ModelProto) -> None:
     folded(model)
+
+
+def shared(net: Net) -> str:
+    x = conv(net)
+    return net.op("Add", net.op("Mul", x, factor(net)), x)
+
+
+def quantised(net: Net) -> str:
+    weight = net.op("DequantizeLinear", net.const(np.ones((4, 6, 3), np.int8)), factor(net))
+    return net.op("Mul", net.op("Conv", "x", weight), factor(net))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        pytest.param(shared, "what it scales is read elsewhere too", id="shared"),
+        pytest.param(quantised, "weights or bias of Conv 'Conv_1' cannot be scaled", id="int8"),
+        pytest.param(
+            lambda n: n.op("Mul", conv(n), factor(n, 1, 4, 20)),
+            "it is not one factor, or one per channel",
+            id="per-cell",
+        ),
+        pytest.param(lambda n: n.op("Mul", "x", factor(n)), None, id="no-layer"),
+        pytest.param(
+            lambda n: n.op("Mul", n.op("MatMul", "x", n.op("Transpose", "x", perm=[0, 2, 1])),
+                           factor(n)),
+            None,
+            id="no-weights",
+        ),
+    ],
+)  # fmt: skip
+def test_scales_that_stay_are_named(make: Callable[[Net], str], reason: str | None) -> None:
+    net = Net()
+    (report,) = rewrite_model(net.model(make(net), (2, 6, 22)), ["fold-scale"]).reports
+    assert not report.changed
+    (name,) = [node.name for node in net.nodes if node.op_type == "Mul"]
+    wanted = f"1 of 1 scales behind a layer left: Mul '{name}' ({reason})"
+    assert report.left == (None if reason is None else wanted)

@@ -41,6 +41,43 @@ def test_weights_and_arithmetic_are_half_and_the_outside_is_not() -> None:
     assert done.tags == ("fp16",)
 
 
+def test_what_stays_in_single_precision_is_named() -> None:
+    net = Net()
+    step, zero = net.const(np.float32(0.005)), net.const(np.uint8(128))
+    x = net.op("QuantizeLinear", net.conv("x", 6, 4, 3), step, zero)
+    (report,) = halved(net.model(net.op("DequantizeLinear", x, step, zero))).reports
+    assert report.left == (
+        "2 of 3 operators on float32 left: QuantizeLinear 'QuantizeLinear_1', DequantizeLinear "
+        "'DequantizeLinear_2' (it takes no float16)"
+    )
+    assert not report.missed
+    assert halved(old_tem()).reports[0].left is None
+
+
+@pytest.mark.parametrize("opset", [17, 19, 23, 25])
+def test_quantised_weights(opset: int) -> None:
+    net = Net(opset)
+    scale = net.const(np.full(4, 0.01, np.float32))
+    bytes_ = net.const(np.arange(4 * 6 * 3, dtype=np.int8).reshape(4, 6, 3))
+    weight = net.op("DequantizeLinear", bytes_, scale, axis=0)
+    halved(net.model(net.op("Conv", "x", weight)))
+
+
+def test_inputs_in_half_precision_need_the_same_outside() -> None:
+    made = halved(old_tem(), "fp16").model
+    with pytest.raises(ExportError, match="video is FLOAT16, not FLOAT: give --io fp16"):
+        halved(made)
+
+
+def test_sequences_are_refused() -> None:
+    net = Net()
+    first = net.op("SequenceAt", net.op("SequenceConstruct", "x", "x"), net.const(0))
+    model = net.model(net.conv(first, 6, 4, 3))
+    with pytest.raises(ExportError, match="is a SequenceType, which it does not convert"):
+        halved(model)
+    assert rewrite_model(model, ["constant-fold", "fp16"]).tags == ("fold", "fp16")
+
+
 def test_inputs_and_outputs_too() -> None:
     done = halved(old_tem(), "fp16")
     assert types(done.model.graph.input) | types(done.model.graph.output) == {HALF}

@@ -13,7 +13,8 @@ from actspan.errors import ExportError, ParityError
 from actspan.export.optimize import read_model, rewrite_model
 from actspan.export.passes.calibration import PemCalibration, TemCalibration, calibration_for
 from actspan.export.passes.contract import Inputs, PassSettings, Shapes
-from tests.export.passes.nets import Net, old_tem
+from tests.export.passes.control_flow import branches, node
+from tests.export.passes.nets import FLOAT, Net, old_tem
 from tests.made_up import CHANNELS, write_bundle, write_dataset
 
 
@@ -72,6 +73,40 @@ def test_channels_of_any_range_keep_their_share() -> None:
     done = rewrite_model(model, ["int8"], PassSettings(calibration=made))
     before, after = run(model, made.inputs[0]), run(done.model, made.inputs[0])
     assert np.abs(before - after).max() < 0.02 * np.abs(before).max()
+
+
+def test_quantised_layers_become_two_dimensional_too() -> None:
+    made = Made("video", 1, 8, 100)
+    passes = ["opset", "fold-scale", "int8", "conv1d-to-conv2d"]
+    done = rewrite_model(old_tem(), passes, PassSettings(opset=17, calibration=made))
+    assert [report.left for report in done.reports] == [None] * 4
+    kernels = [node.attribute for node in done.model.graph.node if node.op_type == "Conv"]
+    sizes = [list(a.ints) for attributes in kernels for a in attributes if a.name == "kernel_shape"]
+    assert sizes == [[1, 3], [1, 3], [1, 1]]
+    both = "Conv DequantizeLinear DequantizeLinear"
+    assert layers(done.model) == [both, both, "Conv DequantizeLinear -"]
+
+
+def test_layers_in_branches_are_named() -> None:
+    weights = {name: np.full((4, 4, 1), 0.1, np.float32) for name in "VWZ"}
+    model = branches(
+        [node("Conv", ["h", "V"], ["a"], "inner")],
+        [node("Relu", ["h"], ["b"])],
+        [1, 4, 50],
+        before=[node("Conv", ["x", "W"], ["g"], "first"), node("Conv", ["g", "Z"], ["h"], "last")],
+        inputs=[("x", FLOAT, [1, 4, 50])],
+        **weights,
+    )
+    model.graph.input.pop()
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(True), "c"))
+    made = Made("x", 1, 4, 50)
+    (report,) = rewrite_model(model, ["int8"], PassSettings(calibration=made)).reports
+    assert report.changed
+    assert report.missed
+    assert report.left == (
+        "1 of 3 layers before the last left: in branches of If: Conv 'inner' (ONNX Runtime "
+        "quantises the main graph alone)"
+    )
 
 
 def test_one_region_from_end_to_end_in_two_dimensions() -> None:

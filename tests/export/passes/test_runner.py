@@ -85,6 +85,35 @@ def test_any_net_through_all_default_passes(model: onnx.ModelProto) -> None:
     assert not rewrite_model(done.model).changed
 
 
+def in_branches(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model in both branches of an If, its weights inside one of them."""
+    parts = {}
+    for name in ("then", "else"):
+        part = onnx.compose.add_prefix_graph(model.graph, f"{name}_", rename_inputs=False)
+        del part.input[:]
+        parts[f"{name}_branch"] = part
+    weights = list(parts["then_branch"].initializer)
+    del parts["then_branch"].initializer[:]
+    choice = onnx.helper.make_node("If", ["choice"], ["out"], **parts)
+    chosen = onnx.helper.make_tensor_value_info("choice", onnx.TensorProto.BOOL, [])
+    out = onnx.helper.make_tensor_value_info("out", FLOAT, None)
+    graph = onnx.helper.make_graph([choice], "g", [*model.graph.input, chosen], [out], weights)
+    return onnx.helper.make_model(
+        graph, opset_imports=model.opset_import, ir_version=model.ir_version
+    )
+
+
+@settings(max_examples=15)
+@given(random_nets())
+def test_any_net_in_branches_through_all_default_passes(model: onnx.ModelProto) -> None:
+    """Branches are rewritten as the main graph is."""
+    model = in_branches(model)
+    done = rewrite_model(model)
+    assert largest_difference(model, done.model, seed=1) < 1e-5
+    assert not rewrite_model(done.model).changed
+    assert done.reports[-1].left is None
+
+
 @pytest.mark.parametrize(
     "passes",
     [["conv1d-to-conv2d"], ["fold-scale"], ["fp16"], list(DEFAULT), [*DEFAULT, "fp16"]],
@@ -138,6 +167,21 @@ def test_a_pass_that_leaves_an_invalid_graph(
     monkeypatch.setattr(spoil, "call", call)
     with pytest.raises(ExportError, match=r"the graph does not pass onnx's check: .*Quark"):
         rewrite_model(old_tem())
+
+
+@pytest.mark.parametrize("cause", [None, KeyError("no\nsuch value")], ids=["direct", "wrapped"])
+def test_any_exception_in_a_pass_is_one_line(
+    spoil: type[Spoil], monkeypatch: pytest.MonkeyPatch, cause: Exception | None
+) -> None:
+    def call(_: Any, model: ir.Model) -> ir.passes.PassResult:
+        raise ir.passes.PassError("An error occurred at step 0") from cause
+
+    monkeypatch.setattr(spoil, "call", call)
+    with pytest.raises(ExportError) as caught:
+        rewrite_model(old_tem())
+    wanted = "PassError: An error" if cause is None else "KeyError: 'no"
+    assert str(caught.value).startswith(f"model: pass spoil fails: {wanted}")
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -217,12 +261,79 @@ def test_several_inputs_of_several_types() -> None:
     assert rewrite_model(model).changed
 
 
+def test_sparse_tensors_are_refused_in_one_line() -> None:
+    values = onnx.numpy_helper.from_array(np.float32([1, 2]), "weights")
+    places = onnx.numpy_helper.from_array(np.array([0, 3]), "places")
+    sparse = onnx.helper.make_sparse_tensor(values, places, [1, 6, 1])
+    net = Net()
+    model = net.model(net.op("Add", "x", "weights"))
+    model.graph.sparse_initializer.append(sparse)
+    with pytest.raises(ExportError, match="model: weights: sparse tensors cannot be rewritten"):
+        rewrite_model(model)
+    net = Net()
+    constant = onnx.helper.make_node("Constant", [], ["held"], sparse_value=sparse)
+    net.nodes.append(constant)
+    with pytest.raises(ExportError, match="model: held: sparse tensors cannot be rewritten"):
+        rewrite_model(net.model(net.op("Add", "x", "held")))
+
+
+def test_training_info_is_left_out_with_a_note() -> None:
+    model = old_tem()
+    assert rewrite_model(model).notes == ()
+    model.training_info.add()
+    done = rewrite_model(model)
+    assert not done.model.training_info
+    assert done.notes == ("training_info is left out: it belongs to the graph as it was",)
+
+
+def test_libraries_log_nothing_of_their_own(tmp_path: Path) -> None:
+    """A constant Split, about which onnxscript warns."""
+    net = Net(18)
+    x = net.op("Split", net.random(1, 6, 1), outputs=2, axis=1, num_outputs=2)
+    onnx.save(net.model(net.op("Add", "x", net.op("Concat", x, f"{x}_1", axis=1))), tmp_path / "m")
+    code = "import sys; from actspan.export.optimize import optimize_file as f; f(*sys.argv[1:])"
+    command = [sys.executable, "-c", code, str(tmp_path / "m"), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 def test_difference() -> None:
     a = np.array([1.0, np.nan, np.inf, 100.0])
     assert difference(a, a) == 0
     assert difference(a, a + np.array([0, 0, 0, 1])) == pytest.approx(0.01)
     assert np.isnan(difference(a, np.array([1.0, 1.0, np.inf, 100.0])))
     assert np.isnan(difference(a, a[:3]))
+    assert difference([a, None], [a, None]) == 0
+    assert np.isnan(difference([a, None], [a, a]))
+    assert np.isnan(difference([a], [a, a]))
+    assert difference([], []) == 0
+    words = np.array(["a", "b"], dtype=object)
+    assert difference(words, words.copy()) == 0
+    assert np.isnan(difference(words, words[::-1]))
+
+
+def test_an_output_that_is_no_number_counts_among_others() -> None:
+    def shifted(by: float) -> onnx.ModelProto:
+        net = Net()
+        return net.model(["Relu_0", net.op("Add", net.op("Relu", "x"), net.const(np.float32(by)))])
+
+    assert np.isnan(largest_difference(shifted(0), shifted(np.nan)))
+
+
+def test_list_and_absent_outputs() -> None:
+    net = Net()
+    parts = net.op("SequenceConstruct", net.op("Relu", net.op("Identity", "x")), "x")
+    model = net.model(parts)
+    model.graph.output[0].CopyFrom(
+        onnx.helper.make_tensor_sequence_value_info(parts, FLOAT, ("batch", 6, "length"))
+    )
+    tensor = onnx.helper.make_tensor_type_proto(FLOAT, None)
+    none = onnx.helper.make_optional_type_proto(tensor)
+    model.graph.node.append(onnx.helper.make_node("Optional", [], ["none"], type=tensor))
+    model.graph.output.append(onnx.helper.make_value_info("none", none))
+    done = rewrite_model(model)
+    assert done.changed
+    assert [value.name for value in done.model.graph.output] == [parts, "none"]
 
 
 def test_looking_at_the_passes_imports_no_torch() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import pytest
 
-from actspan.errors import ExportError
 from actspan.export.optimize import rewrite_model
-from actspan.export.passes.contract import PassSettings
 from tests.export.passes.nets import Net
 
 OPSETS = [11, 12, 13, 17, 18]
@@ -48,12 +47,19 @@ def test_concatenate(opset: int, new_axis: int) -> None:
     assert not rewrite_model(done.model).changed
 
 
-def test_computed_sizes_need_a_newer_opset() -> None:
-    net = Net(11)
-    none = net.op("Mul", "any", net.const([0, 0]))
-    first = split(net, net.op("Add", none, net.const([2, 4])))
-    model = net.model(net.op("Relu", first), (2, 6, 20))
-    model.graph.input.append(onnx.helper.make_tensor_value_info("any", INT64, [2]))
-    with pytest.raises(ExportError, match=r"has computed sizes, .*: --opset 13"):
-        rewrite_model(model)
-    assert rewrite_model(model, settings=PassSettings(opset=13)).changed
+@pytest.mark.parametrize(
+    ("opset", "shape", "operator"),
+    [
+        pytest.param(11, [2], "SplitToSequence", id="a-split-takes-no-sizes"),
+        pytest.param(13, [2], "Split", id="listed"),
+        pytest.param(13, [], "SplitToSequence", id="one-size-for-all"),
+    ],
+)
+def test_computed_sizes(opset: int, shape: list[int], operator: str) -> None:
+    net = Net(opset)
+    none = net.op("Mul", "any", net.const(np.zeros(shape, np.int64)))
+    first = split(net, net.op("Add", none, net.const(np.full(shape, 3))))
+    model = net.model(net.op("Relu", net.op("Identity", first)), (2, 6, 20))
+    model.graph.input.append(onnx.helper.make_tensor_value_info("any", INT64, shape))
+    done = rewrite_model(model)
+    assert operator in [node.op_type for node in done.model.graph.node]

@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import onnx_ir as ir
 import onnx_ir.passes.common as common
 from onnxscript import optimizer
 
 from actspan.export.passes.contract import Contract, GraphPass
 from actspan.export.passes.older import write_older
-from actspan.export.passes.tools import constant_of, is_standard, opset_of
+from actspan.export.passes.outputs import guard_outputs, release_outputs
+from actspan.export.passes.tools import (
+    bypass,
+    can_leave,
+    constant_of,
+    is_standard,
+    nodes_of,
+    opset_of,
+    remove_unused,
+)
 
 __all__ = ["ConstantFold"]
 
 # nodes with larger operands or results stay: folding shall not blow the file up
 _LARGEST = 16 * 1024 * 1024  # elements
-_RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli")
+# quantised weights stay so, random numbers random, small files small, and names of outputs apart
+_KEPT = frozenset(
+    [
+        "Bernoulli",
+        "ConstantOfShape",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "Identity",
+        "Multinomial",
+        "QuantizeLinear",
+        "RandomNormalLike",
+        "RandomUniformLike",
+    ]
+)
+_HIDDEN = "actspan.hidden"  # a domain of no operators
+_TRACE = "pkg.onnxscript.optimizer.folded_from"  # notes of the folder, which grow from run to run
 
 
 class ConstantFold(GraphPass):
@@ -24,28 +50,27 @@ class ConstantFold(GraphPass):
         name="constant-fold",
         tag="fold",
         summary="Compute what depends on constants alone; drop Identity, Dropout and unused nodes.",
-        needs="opset 13 where a sequence is split by computed sizes",
+        needs="nothing",
         ensures="no Identity between nodes, no Dropout",
         tolerance=1e-6,
+        kind="Dropout and nodes of constants alone",
     )
-
-    def missing(self, model: ir.Model) -> str | None:
-        """See `GraphPass.missing`."""
-        if opset_of(model) >= 13:
-            return None
-        splits = (node for node in model.graph.all_nodes() if is_standard(node, "SplitToSequence"))
-        for node in splits:
-            if len(node.inputs) > 1 and constant_of(node.inputs[1]) is None:
-                return (
-                    f"{node.op_type} {node.name!r} has computed sizes, which a Split takes since "
-                    "opset 13 only; convert first: --opset 13"
-                )
-        return None
+    rounds = 10
 
     def broken(self, model: ir.Model) -> str | None:
         """See `GraphPass.broken`."""
-        left = [n.name or n.op_type for n in model.graph if _is_inner_identity(n)]
+        left = [n.name or n.op_type for n in nodes_of(model) if _is_idle(n)]
         return f"nodes that do nothing are left: {', '.join(left)}" if left else None
+
+    def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
+        """See `GraphPass.remaining`."""
+        found = {}
+        for node in nodes_of(model):
+            if is_standard(node, "Dropout"):
+                found[node] = "its mask is read, or it may be in training mode"
+            elif _is_constant(node):
+                found[node] = "too large, or not known to the folder"
+        return found
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold, then clean up, until nothing changes."""
@@ -58,24 +83,35 @@ class ConstantFold(GraphPass):
             ],
             steps=10,
         )
-        return passes(model)
+        guard_outputs(model)
+        hidden = [node for node in nodes_of(model) if _is_beyond_folder(node, opset_of(model))]
+        for node in hidden:
+            node.domain = _HIDDEN
+        changed = passes(model).modified
+        for node in hidden:
+            node.domain = ""
+        changed |= release_outputs(model)
+        remove_unused(model)
+        for node in nodes_of(model):
+            for value in (*node.outputs, *node.inputs):
+                if value is not None:
+                    value.metadata_props.pop(_TRACE, None)
+        return ir.passes.PassResult(model, changed)
 
 
 class _Fold(ir.passes.InPlacePass):  # type: ignore[misc]
     """The folder, and Dropout of the older form, which it does not know."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        changed = False
-        for node in list(model.graph):
-            if _is_idle_dropout(node):
-                identity = ir.Node("", "Identity", [node.inputs[0]], name=node.name)
-                _take_place(model.graph, node, identity)
-                changed = True
+        idle = [node for node in nodes_of(model) if _is_idle_dropout(node)]
+        for node in idle:
+            bypass(node, node.inputs[0])
+        remove_unused(model)
         result = optimizer.fold_constants(
             model, input_size_limit=_LARGEST, output_size_limit=_LARGEST
         )
         _write_in_own_opset(model)
-        return ir.passes.PassResult(model, changed or result.modified)
+        return ir.passes.PassResult(model, bool(idle) or result.modified)
 
 
 def _write_in_own_opset(model: ir.Model) -> None:
@@ -84,6 +120,15 @@ def _write_in_own_opset(model: ir.Model) -> None:
     for node in list(model.graph.all_nodes()):
         if version < 18 and is_standard(node, "Split", "Squeeze", "Unsqueeze"):
             write_older(node, 18, version)
+
+
+def _is_beyond_folder(node: ir.Node, opset: int) -> bool:
+    """Return whether a node splits a sequence by computed sizes, as the folder cannot."""
+    if not is_standard(node, "SplitToSequence") or len(node.inputs) < 2:
+        return False
+    sizes = node.inputs[1]
+    listed = sizes.shape is not None and sizes.shape.rank() == 1
+    return constant_of(sizes) is None and not (listed and opset >= 13)
 
 
 def _is_idle_dropout(node: ir.Node) -> bool:
@@ -97,20 +142,20 @@ def _is_idle_dropout(node: ir.Node) -> bool:
     return training is not None and not training.any()
 
 
-def _take_place(graph: ir.Graph, old: ir.Node, new: ir.Node) -> None:
-    graph.insert_before(old, new)
-    before, after = old.outputs[0], new.outputs[0]
-    after.type, after.shape = before.type, before.shape
-    name = before.name
-    before.replace_all_uses_with(after, replace_graph_outputs=True)
-    graph.remove(old, safe=True)
-    after.name = name
+def _is_constant(node: ir.Node) -> bool:
+    """Return whether a node computes the same tensors every time, and is not kept on purpose."""
+    if not is_standard(node) or node.op_type in _KEPT or not node.inputs:
+        return False
+    if any(attribute.type == ir.AttributeType.GRAPH for attribute in node.attributes.values()):
+        return False
+    tensors = all(isinstance(output.type, ir.TensorType) for output in node.outputs)
+    return tensors and all(value is None or constant_of(value) is not None for value in node.inputs)
 
 
-def _is_inner_identity(node: ir.Node) -> bool:
-    """An Identity from an input to an output of the graph must stay: both names do."""
+def _is_idle(node: ir.Node) -> bool:
+    """Return whether a node does nothing and may go: an Identity may have to keep two names."""
     if _is_idle_dropout(node):
         return True
     if not is_standard(node, "Identity"):
         return False
-    return not (node.inputs[0].is_graph_input() or node.outputs[0].is_graph_output())
+    return not node.outputs[0].is_graph_output() or can_leave(node.inputs[0], node.graph)

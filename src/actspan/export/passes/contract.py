@@ -10,6 +10,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from actspan.errors import ConfigError
+from actspan.export.passes.tools import nodes_of
+from actspan.wording import named
 
 __all__ = ["Calibration", "Contract", "GraphPass", "Inputs", "PassSettings", "Shapes"]
 
@@ -78,6 +80,12 @@ class Contract:
     tolerance : float
         Largest difference of an output that the pass may cause, as a share of the output's largest
         magnitude where that exceeds 1.
+    kind : str
+        What the pass looks for, in the plural; `GraphPass.remaining` finds those that it leaves.
+    complete : bool
+        Whether it misses its goal if it leaves one.
+    retypes : bool
+        Whether inputs and outputs may change between float32 and float16.
     """
 
     name: str
@@ -86,6 +94,9 @@ class Contract:
     needs: str
     ensures: str
     tolerance: float
+    kind: str = ""
+    complete: bool = False
+    retypes: bool = False
 
 
 class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
@@ -95,6 +106,7 @@ class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
     """
 
     contract: ClassVar[Contract]
+    rounds: ClassVar[int] = 1  # at most; after each, shapes are inferred, which may show more to do
 
     @classmethod
     def of(cls, settings: PassSettings) -> Self:
@@ -119,6 +131,24 @@ class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
         """What a rewritten model violates of `contract.ensures`; None if nothing."""
         return None
 
+    def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
+        """Return the nodes of `contract.kind` in a model, with the reason why the pass leaves them.
+
+        Before the pass it also counts nodes that the pass will convert.
+        """
+        return {}
+
+    def left(self, model: ir.Model, total: int) -> str | None:
+        """Return one line about what remains of `total` nodes after the pass; None if nothing."""
+        owners, remaining = _owners(model), self.remaining(model)
+        groups: dict[tuple[str, str], list[str]] = {}
+        for node, reason in remaining.items():
+            group = owners.get(node.graph, ""), reason
+            groups.setdefault(group, []).append(f"{node.op_type} {node.name!r}")
+        parts = [f"{where}{named(names)} ({why})" for (where, why), names in groups.items()]
+        count = f"{len(remaining):,} of {max(total, len(remaining)):,} {self.contract.kind} left"
+        return f"{count}: {'; '.join(parts)}" if remaining else None
+
     def requires(self, model: ir.Model) -> None:
         """Precondition, as onnx-ir asks for it."""
         lack = self.missing(model)
@@ -130,3 +160,14 @@ class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
         fault = self.broken(model)
         if fault is not None:
             raise ir.passes.PostconditionError(fault)
+
+
+def _owners(model: ir.Model) -> dict[ir.Graph | None, str]:
+    """Return where branches and bodies lie, in words."""
+    found: dict[ir.Graph | None, str] = {}
+    for node in nodes_of(model):
+        where = f"in {'branches' if node.op_type == 'If' else 'bodies'} of {node.op_type}: "
+        for attribute in node.attributes.values():
+            if attribute.type == ir.AttributeType.GRAPH:
+                found[attribute.as_graph()] = where
+    return found

@@ -2,61 +2,114 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
 import onnx_ir as ir
-from onnxscript.rewriter import rewrite
-from onnxscript.rewriter.rules import common
+from numpy.typing import NDArray
 
 from actspan.export.passes.contract import Contract, GraphPass
-from actspan.export.passes.tools import constant_of, is_standard, only_use, remove_unused
+from actspan.export.passes.tools import (
+    add_constant,
+    bypass,
+    constant_of,
+    is_standard,
+    nodes_of,
+    only_use,
+    remove_unused,
+)
 
 __all__ = ["FoldBatchNorm"]
 
-_RULES = (
-    common.fuse_batchnorm_into_conv_rule,
-    common.fuse_batchnorm_into_conv_transpose_rule,
-    common.fuse_batchnorm_into_gemm_rule,
-)
+LAYERS = ("Conv", "ConvTranspose", "Gemm")
 
 
 class FoldBatchNorm(GraphPass):
-    """See the module. The arithmetic is a rule set of onnxscript's rewriter."""
+    """See the module."""
 
     contract = Contract(
         name="fold-batchnorm",
         tag="bn",
         summary="Fold batch normalisation into the Conv, ConvTranspose or Gemm before it.",
         needs="nothing",
-        ensures="no BatchNormalization follows a layer with constant weights of its own",
+        ensures="no BatchNormalization is the only reader of a layer with constant weights",
         tolerance=1e-5,
+        kind="batch normalisations",
     )
 
     def broken(self, model: ir.Model) -> str | None:
         """See `GraphPass.broken`."""
-        left = [node.name or node.op_type for node in model.graph if _is_foldable(node)]
-        return f"batch normalisation is left: {', '.join(left)}" if left else None
+        left = [node.name for node, reason in _normalisations(model).items() if not reason]
+        return f"batch normalisation is left: {', '.join(map(str, left))}" if left else None
+
+    def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
+        """See `GraphPass.remaining`."""
+        return _normalisations(model)
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Apply the rules while they find something."""
-        before = _count(model)
-        rewrite(model, pattern_rewrite_rules=_RULES)
-        changed = _count(model) < before
-        if changed:
+        """Fold every normalisation that a layer can take."""
+        changed = False
+        while found := [node for node, reason in _normalisations(model).items() if not reason]:
+            for node in found:
+                _fold(model.graph, node)
             remove_unused(model)
+            changed = True
         return ir.passes.PassResult(model, changed)
 
 
-def _count(model: ir.Model) -> int:
-    return sum(is_standard(node, "BatchNormalization") for node in model.graph)
+def _normalisations(model: ir.Model) -> dict[ir.Node, str]:
+    """Return every batch normalisation, and why it stays; an empty text if it can be folded."""
+    found = (node for node in nodes_of(model) if is_standard(node, "BatchNormalization"))
+    return {node: _obstacle(node) for node in found}
 
 
-def _is_foldable(node: ir.Node) -> bool:
-    if not is_standard(node, "BatchNormalization") or len(node.outputs) > 1:
-        return False
+def _obstacle(node: ir.Node) -> str:
+    if len(node.outputs) > 1 or node.attributes.get_int("training_mode", 0):
+        return "in training mode"
     if any(constant_of(value) is None for value in node.inputs[1:]):
-        return False
+        return "its parameters are no constants"
     layer = node.inputs[0].producer()
-    if layer is None or not is_standard(layer, "Conv", "ConvTranspose", "Gemm"):
-        return False
-    weights = [value for value in layer.inputs[1:] if value is not None]
-    own = all(only_use(value) is layer and constant_of(value) is not None for value in weights)
-    return own and only_use(node.inputs[0]) is node
+    if layer is None or not is_standard(layer, *LAYERS):
+        return f"not behind {', '.join(LAYERS[:-1])} or {LAYERS[-1]}"
+    if any(value is not None and constant_of(value) is None for value in layer.inputs[1:]):
+        return "weights of the layer before it are no plain constants"
+    if only_use(node.inputs[0]) is not node:
+        return "what the layer before it computes is read elsewhere too"
+    return ""
+
+
+def _fold(graph: ir.Graph, node: ir.Node) -> None:
+    """Scale the weights of the layer, move its bias, and drop the normalisation."""
+    layer = node.inputs[0].producer()
+    scale, shift, mean, variance = (_double(value) for value in node.inputs[1:])
+    factor = scale / np.sqrt(variance + node.attributes.get_float("epsilon", 1e-5))
+    weight, bias = layer.inputs[1], layer.inputs[2] if len(layer.inputs) > 2 else None
+    own = 0.0 if bias is None else _double(bias) * layer.attributes.get_float("beta", 1.0)
+    layer.attributes.pop("beta", None)
+    layer.resize_inputs(3)
+    for index, value, array in (
+        (1, weight, _double(weight) * _along(layer, factor)),
+        (2, bias, (own - mean) * factor + shift),
+    ):
+        name = f"{(value or weight).name}_normalised" if value else f"{weight.name}_bias"
+        array = array.astype(weight.dtype.numpy())
+        layer.replace_input_with(index, add_constant(graph, name, array))
+    bypass(node, node.inputs[0])
+
+
+def _double(value: ir.Value) -> NDArray[np.float64]:
+    return np.asarray(constant_of(value), dtype=np.float64)
+
+
+def _along(layer: ir.Node, factor: NDArray[Any]) -> NDArray[Any]:
+    """Return one factor per output channel in the shape that multiplies a layer's weights."""
+    weight = np.asarray(constant_of(layer.inputs[1]))
+    if layer.op_type == "Gemm":
+        return factor.reshape(-1, 1) if layer.attributes.get_int("transB", 0) else factor
+    ones = (1,) * (weight.ndim - 2)
+    if layer.op_type == "Conv":
+        return factor.reshape(-1, 1, *ones)
+    groups = layer.attributes.get_int("group", 1)  # (inputs, outputs of a group, ...)
+    repeated = np.repeat(factor.reshape(groups, -1), len(weight) // groups, axis=0)
+    return repeated.reshape(*repeated.shape, *ones)

@@ -6,6 +6,7 @@ the same numbers with one operator less each.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from actspan.export.passes.tools import (
     bypass,
     constant_of,
     is_standard,
+    nodes_of,
     only_use,
     remove_unused,
 )
@@ -44,21 +46,32 @@ class FoldScale(GraphPass):
         ensures="no such Mul or Div follows a layer with constant weights, directly or behind "
         "operators that a positive scale passes through (Relu, MaxPool, Squeeze, ...)",
         tolerance=1e-5,
+        kind="scales behind a layer",
     )
 
     def broken(self, model: ir.Model) -> str | None:
         """See `GraphPass.broken`."""
-        left = [node.name or node.op_type for node in model.graph if _find(node) is not None]
+        left = [fold.node.name or fold.node.op_type for fold in _folds(model)]
         return f"scales are left: {', '.join(left)}" if left else None
+
+    def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
+        """See `GraphPass.remaining`."""
+        found = ((node, _find(node)) for node in nodes_of(model))
+        return {n: f if isinstance(f, str) else "not folded" for n, f in found if f is not None}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold one scale after the other, until none is left."""
         changed = False
-        while (fold := next(filter(None, map(_find, model.graph)), None)) is not None:
+        while (fold := next(_folds(model), None)) is not None:
             fold.apply(model.graph)
             remove_unused(model)
             changed = True
         return ir.passes.PassResult(model, changed)
+
+
+def _folds(model: ir.Model) -> Iterator[_Fold]:
+    found = map(_find, nodes_of(model))
+    return (fold for fold in found if isinstance(fold, _Fold))
 
 
 @dataclass(slots=True)
@@ -95,33 +108,50 @@ class _Fold:
         node.replace_input_with(index, add_constant(graph, f"{value.name}_scaled", scaled))
 
 
-def _find(node: ir.Node) -> _Fold | None:
-    """The fold that begins at a Mul or Div, if there is one."""
+def _find(node: ir.Node) -> _Fold | str | None:
+    """Return the fold that begins at a Mul or Div behind a layer, or why there can be none.
+
+    None of a node that scales nothing, or nothing that a layer with weights computes.
+    """
     split = _split(node)
-    if split is None:
+    path = None if split is None else _path(node, *split)
+    if split is None or path is None:
         return None
     source, factor = split
+    layer, biases, alone = path
+    if not alone:
+        return "what it scales is read elsewhere too"
+    scale = _scale_of(layer, factor, node)
+    if scale is None:
+        return "it is not one factor, or one per channel"
+    if not _is_scalable(layer, biases, scale):
+        return f"weights or bias of {layer.op_type} {layer.name!r} cannot be scaled"
+    return _Fold(node, source, scale, layer, biases)
+
+
+def _path(
+    node: ir.Node, value: ir.Value, factor: NDArray[Any]
+) -> tuple[ir.Node, list[tuple[ir.Node, int]], bool] | None:
+    """Return the layer before a scale, biases added between, and whether nothing else reads those.
+
+    None where there is no layer, or something that the scale does not pass through.
+    """
     biases: list[tuple[ir.Node, int]] = []
-    value, reader, scalar = source, node, factor.size == 1
-    while True:
-        layer = value.producer()
-        if layer is None or only_use(value) is not reader:
-            return None
+    reader, alone = node, True
+    while (layer := value.producer()) is not None:
+        alone &= only_use(value) is reader
         if is_standard(layer, *LAYERS):
-            break
+            return (layer, biases, alone) if _has_weights(layer) else None
         bias = _constant_input(layer) if is_standard(layer, "Add") else None
         if bias is not None:
             biases.append((layer, bias))
             value = layer.inputs[1 - bias]
-        elif _passes(layer, factor, scalar):
+        elif _passes(layer, factor, factor.size == 1):
             value = layer.inputs[0]
         else:
             return None
         reader = layer
-    scale = _scale_of(layer, factor, node)
-    if scale is None or not _is_scalable(layer, biases, scale):
-        return None
-    return _Fold(node, source, scale, layer, biases)
+    return None
 
 
 def _split(node: ir.Node) -> tuple[ir.Value, NDArray[Any]] | None:
@@ -152,6 +182,15 @@ def _passes(node: ir.Node, factor: NDArray[Any], scalar: bool) -> bool:
     if is_standard(node, *_RELU_LIKE):
         return bool((factor >= 0).all())
     return is_standard(node, *_LINEAR) or (scalar and is_standard(node, *_MOVING))
+
+
+def _has_weights(layer: ir.Node) -> bool:
+    """Return whether a layer has weights of its own, written in plain numbers or not."""
+    if any(constant_of(value) is not None for value in layer.inputs[:2]):
+        return True
+    producers = (value.producer() for value in layer.inputs[1:2] if value is not None)
+    stored = ("Cast", "DequantizeLinear", "Identity")
+    return any(p is not None and is_standard(p, *stored) for p in producers)
 
 
 def _weight_index(layer: ir.Node) -> int:

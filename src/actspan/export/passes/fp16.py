@@ -6,6 +6,7 @@ what it may not stays in single precision between casts. Nothing is left to a ru
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,6 +18,7 @@ from actspan.export.passes.tools import (
     add_constant,
     constant_of,
     is_standard,
+    nodes_of,
     opset_of,
     remove_unused,
     unique_name,
@@ -45,6 +47,8 @@ class Float16(GraphPass):
         ensures="no float32 weight but where an operator takes nothing else; inputs and outputs "
         "of the type asked for",
         tolerance=1e-2,
+        kind="operators on float32",
+        retypes=True,
     )
 
     def __init__(self, io: Literal["fp32", "fp16"] = "fp32") -> None:
@@ -71,15 +75,29 @@ class Float16(GraphPass):
         for node in model.graph:
             if any(output.type is None for output in node.outputs if output.uses()):
                 return f"the type of what {node.op_type} {node.name!r} computes is not known"
+        for value in (*model.graph.inputs, *(o for node in model.graph for o in node.outputs)):
+            if value.dtype == SINGLE and not isinstance(value.type, ir.TensorType):
+                return (
+                    f"{value.name} is a {type(value.type).__name__}, which it does not convert; "
+                    "what can be folded goes before: --passes constant-fold,fp16"
+                )
         return None
 
     def broken(self, model: ir.Model) -> str | None:
         """See `GraphPass.broken`."""
         for value in (*model.graph.inputs, *model.graph.outputs):
             if value.dtype in (SINGLE, HALF) and value.dtype != self._io and _touched(model):
-                return f"{value.name} is {value.dtype}"
+                return f"{value.name} is {value.dtype}, not {self._io}: give --io fp16"
         left = _convertible(model)
         return f"{left.op_type} {left.name!r} still takes float32" if left is not None else None
+
+    def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
+        """See `GraphPass.remaining`."""
+        return {
+            node: "it takes no float16" if is_standard(node) else f"an operator of {node.domain}"
+            for node in nodes_of(model)
+            if not _is_cast(node) and _computes_single(node)
+        }
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Convert, unless no node could take half precision where it takes single now."""
@@ -108,6 +126,12 @@ def _convertible(model: ir.Model) -> ir.Node | None:
     return None
 
 
+def _computes_single(node: ir.Node) -> bool:
+    """Return whether a node computes float32, or computes from it; parameters do not count."""
+    values = (*node.outputs, *(value for value in node.inputs if constant_of(value) is None))
+    return any(value is not None and value.dtype == SINGLE for value in values)
+
+
 def _is_cast(node: ir.Node) -> bool:
     return is_standard(node, "Cast")
 
@@ -123,7 +147,7 @@ class _Types:
     def __init__(self, node: ir.Node, opset: int) -> None:
         self.inputs = [False] * len(node.inputs)
         self.outputs = [False] * len(node.outputs)
-        if not is_standard(node):
+        if not is_standard(node) or node.op_type == "BitCast":
             return
         schema = onnx.defs.get_schema(node.op_type, opset, "")
         half = {
@@ -139,8 +163,11 @@ class _Types:
                 taken.add(kind)
         for index in range(len(node.outputs)):
             kind = schema.outputs[min(index, len(schema.outputs) - 1)].type_str
-            # a type that no input fixes comes from an attribute: it stays, but for Cast
             self.outputs[index] = kind in half and (kind in taken or _is_cast(node))
+            if kind in half and not self.outputs[index] and node.outputs[index].dtype == SINGLE:
+                self.inputs = [False] * len(node.inputs)  # an attribute says the type: all stays
+                self.outputs = [False] * len(node.outputs)
+                return
 
 
 class _Converter:

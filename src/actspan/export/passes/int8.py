@@ -7,7 +7,7 @@ and what it was measured against, is in docs/passes.md.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,7 +24,13 @@ from actspan.export.passes.contract import (
     Shapes,
 )
 from actspan.export.passes.equalise import equalise
-from actspan.export.passes.tools import constant_of, is_standard, opset_of, remove_unused
+from actspan.export.passes.tools import (
+    constant_of,
+    is_standard,
+    nodes_of,
+    opset_of,
+    remove_unused,
+)
 
 __all__ = ["Int8", "equalise_inputs", "shapes_of"]
 
@@ -60,6 +66,8 @@ class Int8(GraphPass):
         ensures="every such layer reads dequantised inputs and weights; the last layer stays in "
         "float32",
         tolerance=0.1,
+        kind="layers before the last",
+        complete=True,
     )
 
     def __init__(self, calibration: Calibration | None = None, *, symmetric: bool = False) -> None:
@@ -92,10 +100,19 @@ class Int8(GraphPass):
     def broken(self, model: ir.Model) -> str | None:
         """See `GraphPass.broken`."""
         for node in _targets(model.graph):
-            producers = [value.producer() for value in node.inputs[:2]]
-            if not all(p is not None and p.op_type == "DequantizeLinear" for p in producers):
+            if not _is_dequantised(node):
                 return f"{node.op_type} {node.name!r} is not quantised"
         return None
+
+    def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
+        """See `GraphPass.remaining`."""
+        found = {}
+        for node in nodes_of(model):
+            if is_standard(node, *LAYERS) and not _is_dequantised(node):
+                inner = node.graph is not model.graph
+                if inner or _feeds(node):
+                    found[node] = _reason(node, inner)
+        return found
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Quantise every layer but the last."""
@@ -125,6 +142,19 @@ def shapes_of(graph: ir.Graph) -> Shapes:
         value.name: tuple(size if isinstance(size, int) else None for size in value.shape)
         for value in graph.inputs
     }
+
+
+def _is_dequantised(node: ir.Node) -> bool:
+    """Return whether a layer reads 8-bit inputs and weights."""
+    producers = [value.producer() for value in node.inputs[:2]]
+    return all(p is not None and is_standard(p, "DequantizeLinear") for p in producers)
+
+
+def _reason(node: ir.Node, inner: bool) -> str:
+    if inner:
+        return "ONNX Runtime quantises the main graph alone"
+    kind = node.inputs[1].dtype
+    return f"weights are {kind}" if kind != ir.DataType.FLOAT else "weights are no constants"
 
 
 def _is_quantised(graph: ir.Graph) -> bool:

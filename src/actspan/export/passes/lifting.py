@@ -1,4 +1,4 @@
-"""How operators on (B, C, T) are said of (B, C, 1, T): the table behind conv1d-to-conv2d."""
+"""Turn operators on (B, C, T) into the same on (B, C, 1, T): the table behind conv1d-to-conv2d."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from numpy.typing import NDArray
 
 from actspan.export.passes.tools import constant_of, is_standard
 
-__all__ = ["axis_to_2d", "lift_attributes", "lift_constant", "lifted_inputs", "shape_to_2d"]
+__all__ = [
+    "CONVOLUTIONS",
+    "axis_to_2d",
+    "lift_attributes",
+    "lift_constant",
+    "lifted_inputs",
+    "shape_to_2d",
+]
 
 AXIS = 2  # of the new axis of size 1
 
@@ -58,16 +65,31 @@ ELEMENTWISE = frozenset(
 )
 # every input is broadcast against the others
 BROADCAST = frozenset(["Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum"])
+# convolutions: the inputs that hold the sequence and the weights
+CONVOLUTIONS = {
+    "Conv": (0, 1),
+    "ConvInteger": (0, 1),
+    "ConvTranspose": (0, 1),
+    "QLinearConv": (0, 3),
+}
 # windows over time
-WINDOW = frozenset({"AveragePool", "Conv", "LpPool", "MaxPool"})
-# an axis is named; of Concat every input is a sequence, of the others the first
-AXIAL = frozenset({"Concat", "Hardmax", "LogSoftmax", "Softmax"})
+WINDOW = frozenset({"AveragePool", "LpPool", "MaxPool", *CONVOLUTIONS})
+# scales and zero points are scalars, or have one axis, or are arrays with the sequence's axes
+QUANTIZE = frozenset({"DequantizeLinear", "QuantizeLinear"})
+# an axis is named; of Concat every input is a sequence, of Softmax and the like the first
+AXIAL = frozenset({"Concat", "Hardmax", "LogSoftmax", "Softmax", *QUANTIZE})
 
-_WINDOW_NEUTRAL = {"kernel_shape": 1, "strides": 1, "dilations": 1}
+_WINDOW_NEUTRAL = {
+    "kernel_shape": 1,
+    "strides": 1,
+    "dilations": 1,
+    "output_padding": 0,
+    "output_shape": 1,
+}
 
 
 def lifted_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:
-    """Which inputs of a node get the new axis; None if the node cannot be said in two dimensions.
+    """Return which inputs of a node get the new axis; None if it has no form in two dimensions.
 
     Parameters
     ----------
@@ -82,16 +104,24 @@ def lifted_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:
         return None
     if node.op_type in BROADCAST:
         return _broadcast_inputs(node, rank)
-    indices = list(range(len(node.inputs))) if node.op_type == "Concat" else [0]
+    indices = _sequences(node, rank)
     if any(rank.get(node.inputs[index]) != 3 for index in indices):
         return None
-    if node.op_type == "Conv":
-        weight = constant_of(node.inputs[1])
-        return indices if weight is not None and weight.ndim == 3 else None
     if node.op_type == "Pad":
         constant = constant_of(node.inputs[1]) if len(node.inputs) in (2, 3) else None
         return indices if constant is not None else None
     return indices if node.op_type in ELEMENTWISE | WINDOW | AXIAL else None
+
+
+def _sequences(node: ir.Node, rank: dict[ir.Value, int]) -> list[int]:
+    """Return the inputs of a node that must have three axes, and get another."""
+    if node.op_type in CONVOLUTIONS:
+        return list(CONVOLUTIONS[node.op_type])
+    if node.op_type == "Concat":
+        return list(range(len(node.inputs)))
+    if node.op_type in QUANTIZE:  # of blocks: scales as the sequence
+        return [i for i, value in enumerate(node.inputs) if i == 0 or rank.get(value, 3) == 3]
+    return [0]
 
 
 def _broadcast_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from actspan.errors import ExportError
 from actspan.export.passes.axes import FreeAxis, advice, free_axes
 from actspan.export.passes.contract import Inputs
+from actspan.export.passes.interface import graphs_in
 
 __all__ = ["difference", "evaluate", "largest_difference", "run"]
 
@@ -34,6 +35,7 @@ _TYPES = {
 }
 # tried in turn where sizes are free; the longest are for networks that read sound
 _BATCHES, _LENGTHS = (2, 1), (100, 128, 64, 33, 16, 1024, 16_000)
+_DRAWS = 8  # of inputs where there are branches: one draw takes one of the two
 _LARGEST = 2**24  # elements of an input
 
 
@@ -61,17 +63,30 @@ def largest_difference(
     if probes:
         pairs = [(_run(old, inputs), _run(new, inputs)) for inputs in probes]
     else:
-        pairs = [_on_random_inputs(old, new, np.random.default_rng(seed))]
-    return max(
+        branches = any(node.op_type == "If" for g in graphs_in(before.graph) for node in g.node)
+        draws = range(_DRAWS if branches else 1)
+        rngs = [np.random.default_rng(seed + draw) for draw in draws]
+        pairs = [_on_random_inputs(old, new, rng) for rng in rngs]
+    return _largest(
         difference(a, b) for first, second in pairs for a, b in zip(first, second, strict=True)
     )
 
 
-def difference(a: NDArray[Any], b: NDArray[Any]) -> float:
+def _largest(differences: Iterable[float]) -> float:
+    """Return the largest of them, NaN if one is NaN, which `max` may skip."""
+    return float(np.max([0.0, *differences]))
+
+
+def difference(a: Any, b: Any) -> float:
     """Largest absolute difference, as a share of the largest magnitude of `a` where that exceeds 1.
 
-    Where both are NaN, or the same infinity, they are equal.
+    Where both are NaN, or the same infinity, they are equal. Sequences are compared entry by entry;
+    what is no number, or absent, is equal or not. NaN where the two cannot be compared.
     """
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return _largest(difference(x, y) for x, y in zip(a, b, strict=True))
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.dtype == object:
+        return 0.0 if np.array_equal(a, b) else float("nan")
     if a.shape != b.shape:
         return float("nan")
     a, b = a.astype(np.float64), b.astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,28 @@ from numpy.typing import NDArray
 __all__ = [
     "add_constant",
     "bypass",
+    "can_leave",
     "constant_of",
+    "graphs_of",
+    "insert_behind",
     "is_standard",
+    "nodes_of",
     "only_use",
     "opset_of",
     "remove_unused",
     "unique_name",
 ]
+
+
+def graphs_of(model: ir.Model) -> list[ir.Graph]:
+    """Return the main graph, and the branches and bodies of control flow in it."""
+    return [model.graph, *model.graph.subgraphs()]
+
+
+def nodes_of(model: ir.Model) -> Iterator[ir.Node]:
+    """Yield the nodes of all graphs of a model."""
+    for graph in graphs_of(model):
+        yield from graph
 
 
 def opset_of(model: ir.Model) -> int:
@@ -47,10 +63,23 @@ def only_use(value: ir.Value) -> ir.Node | None:
     return uses[0].node
 
 
+def can_leave(value: ir.Value | None, graph: ir.Graph | None) -> bool:
+    """Return whether a value can become one more output of a graph.
+
+    A graph computes its outputs itself, and each has a name of its own.
+    """
+    if value is None or value.is_graph_output():
+        return False
+    producer = value.producer()
+    return producer is not None and producer.graph is graph
+
+
 def unique_name(graph: ir.Graph, name: str) -> str:
-    """`name`, with a number behind it if the graph has a value of that name."""
-    taken = {value.name for value in (*graph.inputs, *graph.initializers.values())}
-    taken |= {output.name for node in graph.all_nodes() for output in node.outputs}
+    """Return `name`, with a number behind it if the main graph or one inside has it already."""
+    taken: set[str | None] = set()
+    for part in (graph, *graph.subgraphs()):
+        taken |= {value.name for value in (*part.inputs, *part.initializers.values())}
+        taken |= {output.name for node in part for output in node.outputs}
     candidate, number = name, 1
     while candidate in taken:
         number += 1
@@ -59,7 +88,7 @@ def unique_name(graph: ir.Graph, name: str) -> str:
 
 
 def add_constant(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
-    """Register an initializer under a name like `name`."""
+    """Register an initializer of the main graph, which all others see, under a name like `name`."""
     name = unique_name(graph, name)
     tensor = ir.tensor(np.ascontiguousarray(array).reshape(np.shape(array)), name=name)
     value = ir.Value(
@@ -72,21 +101,39 @@ def add_constant(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
     return value
 
 
+def insert_behind(value: ir.Value, node: ir.Node) -> None:
+    """Insert a node where a value appears, so that it is seen wherever the value is."""
+    producer, graph = value.producer(), value.graph
+    if producer is not None:
+        graph.insert_after(producer, node)
+    elif len(graph):
+        graph.insert_before(graph[0], node)
+
+
 def bypass(node: ir.Node, value: ir.Value) -> None:
     """Let `value` take the place of a node's only output, its name included if it leaves the graph.
 
-    The node stays, unused.
+    The node stays, unused; or as an Identity where both must stay, see `can_leave`.
     """
     output = node.outputs[0]
-    leaves = output.is_graph_output()
-    name = output.name
-    output.replace_all_uses_with(value, replace_graph_outputs=True)
-    if leaves:
+    if not output.is_graph_output():
+        output.replace_all_uses_with(value)
+    elif can_leave(value, node.graph):
+        name = output.name
+        output.replace_all_uses_with(value, replace_graph_outputs=True)
         output.name = f"{name}_unused"
-        value.name = name
-        value.shape = output.shape
+        value.name, value.type, value.shape = name, output.type, output.shape
+    else:
+        node.op_type = "Identity"
+        node.attributes.clear()
+        node.resize_inputs(1)
+        node.replace_input_with(0, value)
 
 
 def remove_unused(model: ir.Model) -> None:
-    """Drop nodes and constants that nothing reads."""
+    """Drop nodes and constants that nothing reads, in branches and bodies too."""
     common.RemoveUnusedNodesPass()(model)
+    for graph in graphs_of(model):
+        for name, value in list(graph.initializers.items()):
+            if not (value.uses() or value.is_graph_output() or value.is_graph_input()):
+                del graph.initializers[name]
