@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from actspan.cli.common import json_option, reports_errors
-from actspan.cli.optimize import split_names
+from actspan.cli.optimize import refuse_idle, split_names
 
 if TYPE_CHECKING:
     from actspan.bundle import Bundle
@@ -71,11 +71,21 @@ def command(
     from actspan.export import export_bundle
 
     variants = [split_names(text) or [] for text in passes]
+    if [] in variants:
+        raise click.UsageError("--passes names no pass; see actspan optimize --list")
     if not variants and (opset or calibrate):
         variants = [["int8"] if calibrate else []]
+    named = {name for names in variants for name in names}
+    refuse_idle(
+        ("--io fp16", io == "fp16", "fp16" in named, "fp16 in --passes"),
+        ("--calibrate", calibrate is not None, "int8" in named, "int8 in --passes"),
+    )
+    loaded = Bundle.load(bundle)
+    refuse_idle(("--batch", batch is not None, loaded.has_tem, "a TEM in the bundle"))
+    refuse_idle(("--length", length is not None, loaded.has_tem, "a TEM in the bundle"))
     fixed = not any("fix-dims" in names for names in variants)
     exported, checks = export_bundle(
-        Bundle.load(bundle), batch=batch if fixed else None, length=length if fixed else None
+        loaded, batch=batch if fixed else None, length=length if fixed else None
     )
     if variants:
         from actspan.errors import require

@@ -93,10 +93,16 @@ def command(
       actspan optimize tem.onnx tem8.onnx --passes fold-scale --calibrate my-videos/
     """
     if list_them:
+        if source is not None:
+            raise click.UsageError(f"--list takes no file, and would leave out {source}")
         _list(as_json)
         return
     if source is None or target is None:
         raise click.UsageError("give SOURCE and TARGET, or --list")
+    refuse_idle(
+        ("--bundle", bundle is not None, calibrate is not None, "--calibrate"),
+        ("--model-kind pem", model_kind == "pem", calibrate is not None, "--calibrate"),
+    )
     from actspan.errors import ExportError, require
 
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
@@ -112,8 +118,10 @@ def command(
         calibration=_calibration(calibrate, model_kind, bundle),
     )
     names = split_names(passes)
-    if not with_implied(names, settings):
+    wanted = with_implied(names, settings)
+    if not wanted:
         raise click.UsageError("--passes names no pass; see actspan optimize --list")
+    refuse_idle(("--io fp16", io == "fp16", "fp16" in wanted, "fp16 in --passes"))
     rewritten = optimize_file(source, target, names, settings)
     asked = {*(names or ()), *(["int8"] if calibrate else ())}
     missed = [r for r in rewritten.reports if r.missed and r.name in asked]
@@ -124,6 +132,13 @@ def command(
     if missed:
         reasons = "; ".join(f"{report.name}: {report.left}" for report in missed)
         raise ExportError(f"{target} is written, but not all is done. {reasons}")
+
+
+def refuse_idle(*options: tuple[str, bool, bool, str]) -> None:
+    """Refuse options that have no effect: name, is it given, does it have one, what it needs."""
+    for name, given, used, needed in options:
+        if given and not used:
+            raise click.UsageError(f"{name} has no effect without {needed}")
 
 
 def split_names(text: str | None) -> list[str] | None:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from actspan.errors import ExportError, require
+from actspan.wording import suggestion
 
 if TYPE_CHECKING:
     from actspan.export.passes.contract import Contract, GraphPass, PassSettings
@@ -52,7 +53,8 @@ def make_passes(names: Iterable[str], settings: PassSettings) -> list[GraphPass]
     names = list(names)
     for name in names:
         if name not in PASSES:
-            raise ExportError(f"there is no pass {name!r}; there are: {', '.join(PASSES)}")
+            near = suggestion(name, PASSES)
+            raise ExportError(f"there is no pass {name!r}{near}; there are: {', '.join(PASSES)}")
     return [_class_of(name).of(settings) for name in names]
 
 
