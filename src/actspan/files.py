@@ -160,8 +160,10 @@ def similar_path(path: Path) -> str:
     except OSError:  # a file, or a folder that may not be read
         return ""
     close = closest(path.name, names)
-    found = None if close is None else path.with_name(close).joinpath(*rest)
-    return "" if found is None or not found.exists() else f" (did you mean {str(found)!r}?)"
+    if close is None or closest(path.stem, [Path(close).stem]) is None:  # alike in the suffix alone
+        return ""
+    found = path.with_name(close).joinpath(*rest)
+    return "" if not found.exists() else f" (did you mean {str(found)!r}?)"
 
 
 def described(path: Path) -> str:

@@ -260,7 +260,7 @@ def test_what_is_ignored_is_a_note(tmp_path: Path) -> None:
     )  # fmt: skip
     assert f"note: {tmp_path / 'a.csv'}: ignored columns: colour" in done.stderr
     assert f"note: {tmp_path / 'd.csv'}: ignored columns: weight" in done.stderr
-    assert "went on without 1 of the above" in done.stderr  # the row of video b
+    assert "left out: 1 instance (b)" in done.stderr  # the row of video b
 
 
 def test_durations_of_other_videos_are_refused(tmp_path: Path) -> None:

@@ -74,3 +74,38 @@ def test_failures_are_one_line(bundle: Bundle, name: str, message: str) -> None:
 def test_bad_usage(bundle: Bundle) -> None:
     assert actspan().exit_code == 2
     assert actspan(bundle.path, "--batch", 0).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(["--io", "fp16"], "--io: no effect without --passes fp16", id="io"),
+        pytest.param(
+            ["--calibrate", "x", "--passes", "fp16"],
+            "--calibrate: no effect without --passes int8",
+            id="calibrate",
+        ),
+        pytest.param(["--passes", " , "], "--passes names no pass", id="no-names"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    bundle: Bundle, options: list[str], message: str
+) -> None:
+    result = actspan(bundle.path, *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert "tem.onnx" not in Bundle.load(bundle.path).files
+
+
+def test_sizes_need_a_tem(bundle: Bundle, tmp_path: Path) -> None:
+    pem = Bundle.create(
+        tmp_path / "pem",
+        config=bundle.config,
+        features=FeatureSpec(),
+        source=Source(),
+        tem=None,
+        pem=bundle.weights("pem"),
+    )
+    result = actspan(pem.path, "--batch", 2)
+    assert result.exit_code == 2
+    assert "--batch: no effect without a TEM in the bundle" in " ".join(result.stderr.split())

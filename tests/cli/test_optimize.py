@@ -66,6 +66,8 @@ def test_calibrates_on_a_dataset(tmp_path: Path) -> None:
     ("options", "message"),
     [
         pytest.param(["--passes", "magic"], "there is no pass 'magic'", id="unknown-pass"),
+        pytest.param(["--passes", "fold-scal"], "(did you mean 'fold-scale'?)", id="near-name"),
+        pytest.param(["--dim", "batch=2"], "no free axis is called 'batch'", id="unknown-axis"),
         pytest.param(["--batch", 3], "the batch of video (axis 0) is 1 already", id="need"),
         pytest.param(["--passes", "int8"], "give a dataset to calibrate on", id="no-data"),
         pytest.param(["--passes", "int8", "--calibrate", "nowhere"], "nowhere", id="no-folder"),
@@ -80,6 +82,37 @@ def test_failures_are_one_line(
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (tmp_path / "out.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(["--io", "fp16"], "--io: no effect without --passes fp16", id="io"),
+        pytest.param(["--bundle", "b"], "--bundle: no effect without --calibrate", id="bundle"),
+        pytest.param(["--model-kind", "pem"], "--model-kind: no effect", id="kind"),
+        pytest.param(["--list"], "--list takes no file", id="list"),
+        pytest.param(["--dim", "batch"], "'batch' is not NAME=N, such as batch=1", id="no-size"),
+        pytest.param(["--dim", "batch=0"], "'batch=0' is not NAME=N", id="zero"),
+        pytest.param(["--dim", "=3"], "'=3' is not NAME=N", id="no-name"),
+        pytest.param(["--dim", "t=1", "--dim", "t=2"], "t cannot be 1 and 2", id="two-sizes"),
+    ],
+)
+def test_options_without_effect_are_refused(
+    source: Path, tmp_path: Path, options: list[str], message: str
+) -> None:
+    result = actspan("optimize", source, tmp_path / "out.onnx", *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_sizes_by_the_names_of_axes(tmp_path: Path) -> None:
+    net = Net()
+    onnx.save(net.model(net.op("Relu", "x"), ("batch", "a=b", "n")), tmp_path / "in.onnx")
+    options = ["--dim", "batch=2", "--dim", "a=b=3", "--dim", "n=4", "--passes", "fix-dims"]
+    assert actspan("optimize", tmp_path / "in.onnx", tmp_path / "out.onnx", *options).exit_code == 0
+    written = onnx.load(tmp_path / "out.onnx").graph.input[0].type.tensor_type.shape.dim
+    assert [dim.dim_value for dim in written] == [2, 3, 4]
 
 
 @pytest.fixture

@@ -40,9 +40,9 @@ CASES = [
     ),
     pytest.param(
         [video("a"), video("b")],
-        ["a.mp4", "b.mp4"],
-        "ids of the results are a.mp4, b.mp4; of the ground truth a, b; only the former end with "
-        "'.mp4'; rename them in one of the two",
+        ["a.rgb", "b.rgb"],
+        "ids of the results are a.rgb, b.rgb; of the ground truth a, b; only the former end with "
+        "'.rgb'; rename them in one of the two",
         id="suffix",
     ),
     pytest.param(

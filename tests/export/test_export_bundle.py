@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
 from actspan.bundle import Source, weight_shapes
 from actspan.config import FeatureSpec
 from actspan.errors import BundleError, ParityError
 from actspan.export import export_bundle
-from actspan.export.export import TOLERANCE
+from actspan.export.checks import TOLERANCE, check_probabilities
+from actspan.export.reference import sigmoid
 from actspan.nets.foreign import convert_checkpoints
 from actspan.runtime import open_session
 
@@ -85,7 +88,7 @@ def test_a_difference_is_an_error_and_nothing_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = create(tmp_path / "b", tem=False)
-    monkeypatch.setattr("actspan.export.export.pem_forward", lambda _, x: np.zeros((len(x), 1)))
+    monkeypatch.setattr("actspan.export.export.pem_logits", lambda _, x: np.ones((len(x), 1)))
     with pytest.raises(ParityError, match=r"pem\.onnx: not written: it differs from the NumPy"):
         export_bundle(bundle, check_torch=False)
     assert Bundle.load(bundle.path) == bundle
@@ -104,6 +107,56 @@ def test_weights_that_overflow_are_an_error(tmp_path: Path) -> None:
     )
     with pytest.raises(ParityError, match="differs from the NumPy network by nan"):
         export_bundle(bundle, check_torch=False)
+
+
+@settings(max_examples=15)
+@given(power=st.floats(-2, 9), seed=st.integers(0, 99))
+def test_large_weights_are_exported(
+    tmp_path_factory: pytest.TempPathFactory, power: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    scale = np.float32(10**power)
+
+    def drawn(config: TemConfig | PemConfig, last: str) -> dict[str, np.ndarray]:
+        weights = {n: rng.standard_normal(s, np.float32) for n, s in weight_shapes(config).items()}
+        return {n: w * scale if n.startswith(last) else w for n, w in weights.items()}
+
+    bundle = Bundle.create(
+        tmp_path_factory.mktemp("large") / "b",
+        config=PipelineConfig(tem=TEM, pem=PEM),
+        features=FeatureSpec(),
+        source=Source(),
+        tem=drawn(TEM, "conv3"),
+        pem=drawn(PEM, "fc2"),
+    )
+    _, checks = export_bundle(bundle, check_torch=False)
+    assert [check.net for check in checks] == ["tem", "pem"]
+
+
+@pytest.mark.parametrize(
+    ("logits", "shift", "relative"),
+    [
+        pytest.param([0.0, 0.5, -1.0], 1e-4, False, id="small"),
+        pytest.param([2e3, 0.01, -4e3], 0.01, True, id="large"),
+        pytest.param([2e3, 9.0, -4e3], 1.0, False, id="large-but-wrong"),
+        pytest.param([np.nan, 0.0], 0.0, False, id="nan"),
+    ],
+)
+def test_probabilities_are_judged_by_their_logits(
+    logits: list[float], shift: float, relative: bool
+) -> None:
+    z = np.array(logits)
+
+    def check() -> float:
+        return check_probabilities(
+            sigmoid(z + shift), sigmoid(z), z, where="it differs", remedy="look at it"
+        )
+
+    if relative:
+        assert check() > TOLERANCE
+    else:
+        with pytest.raises(ParityError, match=r"it differs by .* where .* is allowed; look at it"):
+            check()
 
 
 def test_neither_export_nor_runtime_import_torch(tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ def command(
       actspan evaluate run/ --ground-truth my-videos/ --diagnose
       actspan evaluate run/ --ground-truth thumos14/ --task detection --protocol thumos14
     """
+    if task == "detection":
+        refuse_options(context, ("plot", "max_proposals"), "with --task detection")
     if "numpy" not in sys.modules:
         # no matrices are multiplied here, and starting a thread a core for that takes longer than
         # all else there is to load
@@ -152,7 +154,6 @@ def command(
         on_error=on_error,
     )
     if task == "detection":
-        refuse_options(context, ("plot", "max_proposals"), "with --task detection")
         _evaluate_detection(asked, diagnose, as_json)
     else:
         _evaluate_recall(asked, plot, diagnose, as_json)

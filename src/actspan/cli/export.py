@@ -73,16 +73,21 @@ def command(
     from actspan.export import export_bundle
 
     variants = [split_names(text) or [] for text in passes]
+    if [] in variants:
+        raise click.UsageError("--passes names no pass; see actspan optimize --list")
     if not variants and (opset or calibrate):
         variants = [["int8"] if calibrate else []]
-    names_of_passes = {name for names in variants for name in names}
-    if "fp16" not in names_of_passes:
+    chosen = {name for names in variants for name in names}
+    if "fp16" not in chosen:
         refuse_options(context, ("io",), "without --passes fp16")
-    if "int8" not in names_of_passes:
+    if "int8" not in chosen:
         refuse_options(context, ("calibrate",), "without --passes int8")
+    loaded = Bundle.load(bundle)
+    if not loaded.has_tem:
+        refuse_options(context, ("batch", "length"), "without a TEM in the bundle")
     fixed = not any("fix-dims" in names for names in variants)
     exported, checks = export_bundle(
-        Bundle.load(bundle), batch=batch if fixed else None, length=length if fixed else None
+        loaded, batch=batch if fixed else None, length=length if fixed else None
     )
     if variants:
         from actspan.errors import require

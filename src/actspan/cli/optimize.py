@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.common import json_option, reports_errors
+from actspan.cli.common import json_option, refuse_options, reports_errors
 
 if TYPE_CHECKING:
     from actspan.export.optimize import PassReport, Rewritten
@@ -64,8 +64,10 @@ def _sizes(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dic
 @click.option("--bundle", type=FILE, help="int8: how features become inputs; PEM needs its TEM.")
 @click.option("--list", "list_them", is_flag=True, help="Say what passes there are, and stop.")
 @json_option
+@click.pass_context
 @reports_errors
 def command(
+    context: click.Context,
     source: Path | None,
     target: Path | None,
     passes: str | None,
@@ -93,10 +95,14 @@ def command(
       actspan optimize tem.onnx tem8.onnx --passes fold-scale --calibrate my-videos/
     """
     if list_them:
+        if source is not None:
+            raise click.UsageError(f"--list takes no file, and would leave out {source}")
         _list(as_json)
         return
     if source is None or target is None:
         raise click.UsageError("give SOURCE and TARGET, or --list")
+    if calibrate is None:
+        refuse_options(context, ("bundle", "model_kind"), "without --calibrate")
     from actspan.errors import ExportError, require
 
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
@@ -112,8 +118,11 @@ def command(
         calibration=_calibration(calibrate, model_kind, bundle),
     )
     names = split_names(passes)
-    if not with_implied(names, settings):
+    wanted = with_implied(names, settings)
+    if not wanted:
         raise click.UsageError("--passes names no pass; see actspan optimize --list")
+    if "fp16" not in wanted:
+        refuse_options(context, ("io",), "without --passes fp16")
     rewritten = optimize_file(source, target, names, settings)
     asked = {*(names or ()), *(["int8"] if calibrate else ())}
     missed = [r for r in rewritten.reports if r.missed and r.name in asked]

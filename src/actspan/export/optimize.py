@@ -276,7 +276,7 @@ def _compare(
     contract, probes = graph_pass.contract, graph_pass.probes or probes
     change = interface_change(before, after, retyped=contract.retypes)
     if change:
-        raise ParityError(f"{where}: {change}; {_REFUSED}")
+        raise ExportError(f"{where}: {change}; {_REFUSED}")
     with failures_named(where):
         apart = largest_difference(before, after, probes=probes)
         if apart <= contract.tolerance:  # NaN is no agreement

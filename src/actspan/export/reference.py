@@ -37,6 +37,11 @@ def tem_forward(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[
     ShapeError
         `video` is not (B, C, T) with the C of the weights.
     """
+    return sigmoid(tem_logits(weights, video))
+
+
+def tem_logits(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F]:
+    """Return the scaled output of the last layer, before the sigmoid; see `tem_forward`."""
     x = np.asarray(video, dtype=weights["conv1.weight"].dtype)
     channels = weights["conv1.weight"].shape[1]
     if x.ndim != 3 or x.shape[1] != channels:
@@ -46,7 +51,7 @@ def tem_forward(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[
     x = _relu(_conv1d(x, weights["conv1.weight"], weights["conv1.bias"]))  # (B, H, T)
     x = _relu(_conv1d(x, weights["conv2.weight"], weights["conv2.bias"]))  # (B, H, T)
     x = _conv1d(x, weights["conv3.weight"], weights["conv3.bias"])  # (B, 3, T)
-    return _sigmoid(0.01 * x)
+    return 0.01 * x
 
 
 def pem_forward(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArray[F]:
@@ -68,13 +73,18 @@ def pem_forward(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArr
     ShapeError
         The last axis does not match the weights.
     """
+    return sigmoid(pem_logits(weights, features))
+
+
+def pem_logits(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArray[F]:
+    """Return the scaled output of the last layer, before the sigmoid; see `pem_forward`."""
     x = np.asarray(features, dtype=weights["fc1.weight"].dtype)
     inputs = weights["fc1.weight"].shape[1]
     if x.ndim < 1 or x.shape[-1] != inputs:
         raise ShapeError(f"BSP features have shape {x.shape}; (..., {inputs}) is needed")
     h = x @ weights["fc1.weight"].T + weights["fc1.bias"]  # (..., H)
     h = _relu(0.1 * h)
-    return _sigmoid(0.1 * (h @ weights["fc2.weight"].T + weights["fc2.bias"]))
+    return 0.1 * (h @ weights["fc2.weight"].T + weights["fc2.bias"])
 
 
 def _conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
@@ -98,7 +108,7 @@ def _relu(x: NDArray[F]) -> NDArray[F]:
     return np.maximum(x, 0)
 
 
-def _sigmoid(x: NDArray[F]) -> NDArray[F]:
+def sigmoid(x: NDArray[F]) -> NDArray[F]:
     """Return the logistic function, in the form that cannot overflow."""
     probability: NDArray[F] = 0.5 * (1.0 + np.tanh(0.5 * x))
     return probability

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actspan.bundle import NETS, Bundle, Net
-from actspan.errors import ParityError
-from actspan.export.checks import TOLERANCE, ExportCheck
-from actspan.export.export import numpy_forward, sample_inputs
+from actspan.export.checks import ExportCheck, check_probabilities
+from actspan.export.export import numpy_logits, sample_inputs
 from actspan.export.optimize import Rewritten, read_model, rewrite_model, with_implied
+from actspan.export.reference import sigmoid
 
 if TYPE_CHECKING:
     from actspan.export.passes.contract import PassSettings
@@ -146,13 +146,7 @@ def keep_variant(
     BundleError
         The file cannot be written.
     """
-    apart = _difference(bundle, net, rewritten)
-    allowed = TOLERANCE + sum(r.tolerance for r in rewritten.reports if r.changed)
-    if not apart <= allowed:  # NaN is no agreement
-        raise ParityError(
-            f"{name}: not written: it differs from the NumPy network by {apart:.3g} where "
-            f"{allowed:g} is allowed; leave a pass out: actspan export {bundle.path} --passes ..."
-        )
+    apart = _difference(bundle, net, name, rewritten)
     data = rewritten.model.SerializeToString(deterministic=True)
     bundle = bundle.add_file(name, lambda path: _write(path, data))
     check = ExportCheck(
@@ -170,8 +164,8 @@ def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-def _difference(bundle: Bundle, net: Net, rewritten: Rewritten) -> float:
-    """Largest absolute difference from the NumPy forward pass."""
+def _difference(bundle: Bundle, net: Net, file: str, rewritten: Rewritten) -> float:
+    """Return the largest absolute difference from the NumPy forward pass, after checking it."""
     from actspan.export.passes.numeric import run
 
     weights = bundle.weights(net)
@@ -181,9 +175,16 @@ def _difference(bundle: Bundle, net: Net, rewritten: Rewritten) -> float:
     inputs = [probe[name] for probe in rewritten.probes] or list(
         sample_inputs(bundle, net, weights, fixed[0], fixed[-1] if net == "tem" else None)
     )
-    forward = numpy_forward(net, weights)
+    logits = [numpy_logits(net, weights)(x) for x in inputs]
     outputs = run(rewritten.model, [{name: x} for x in inputs])
     return max(
-        float(abs(y.astype("float64") - forward(x)).max())
-        for x, (y,) in zip(inputs, outputs, strict=True)
+        check_probabilities(
+            y,
+            sigmoid(z),
+            z,
+            where=f"{file}: not written: it differs from the NumPy network",
+            remedy=f"leave a pass out: actspan export {bundle.path} --passes ...",
+            slack=sum(report.tolerance for report in rewritten.reports if report.changed),
+        )
+        for z, (y,) in zip(logits, outputs, strict=True)
     )

@@ -67,7 +67,8 @@ def test_a_variant_that_is_off_is_not_written(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "actspan.export.variants.numpy_forward", lambda net, weights: lambda x: np.float32(2)
+        "actspan.export.variants.numpy_logits",
+        lambda net, weights: lambda x: np.full((len(x), 3, x.shape[-1]), 9.0),
     )
     with pytest.raises(ParityError, match=r"tem\.scale\.onnx: not written: it differs from"):
         export_variants(bundle, ["fold-scale"])

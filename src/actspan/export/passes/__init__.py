@@ -53,10 +53,8 @@ def make_passes(names: Iterable[str], settings: PassSettings) -> list[GraphPass]
     names = list(names)
     for name in names:
         if name not in PASSES:
-            raise ExportError(
-                f"there is no pass {name!r}{suggestion(name, PASSES)}; there are: "
-                f"{', '.join(PASSES)}"
-            )
+            near = suggestion(name, PASSES)
+            raise ExportError(f"there is no pass {name!r}{near}; there are: {', '.join(PASSES)}")
     return [_class_of(name).of(settings) for name in names]
 
 
