@@ -81,7 +81,7 @@ def test_bad_usage(bundle: Bundle) -> None:
     [
         pytest.param(["--io", "fp16"], "--io: no effect without --passes fp16", id="io"),
         pytest.param(
-            ["--calibrate", "x", "--passes", "fp16"],
+            ["--calibrate", ".", "--passes", "fp16"],
             "--calibrate: no effect without --passes int8",
             id="calibrate",
         ),
