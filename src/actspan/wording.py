@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def counted(number: int, thing: str) -> str:
-    """So many of a thing whose plural ends in s.
+    """Return a number with its thing, whose plural ends in s.
 
     Examples
     --------
@@ -14,6 +14,17 @@ def counted(number: int, thing: str) -> str:
     ('1 video', '4,728 videos')
     """
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def them(number: int) -> str:
+    """Return the pronoun for that many things: "it" or "them".
+
+    Examples
+    --------
+    >>> them(1), them(2)
+    ('it', 'them')
+    """
+    return "it" if number == 1 else "them"
 
 
 def named(names: Iterable[str], most: int = 3) -> str:

@@ -204,7 +204,7 @@ def _reported(dataset: Dataset) -> set[str]:
 def _orphans(dataset: Dataset) -> Iterator[Problem]:
     """Features of videos that no annotation names (in any subset)."""
     for name in sorted(dataset.entries.keys() - set(dataset.known.ids) - _reported(dataset)):
-        remedy = "annotate the video, or remove the file"
+        remedy = "add annotations, or remove the features"
         file = str(dataset.entries[name])
         yield Problem(name, file, "features without annotation", remedy, Loss.FILE)
 
@@ -292,7 +292,7 @@ def _look_at(dataset: Dataset, dtype: np.dtype[Any], place: int) -> _Seen:
 
 def _damaged(name: str, entry: Entry | Packed, what: str) -> Problem:
     is_halved = what.endswith("too large for float16")
-    remedy = "keep numbers of float32 (--dtype)" if is_halved else "extract its features again"
+    remedy = "keep numbers of float32 (--dtype)" if is_halved else "extract the features again"
     return Problem(name, str(entry), what, remedy)
 
 
@@ -303,7 +303,7 @@ def _no_features(dataset: Dataset, name: str) -> Problem:
         return Problem(
             name, str(dataset.path), what, "pack it again without the fault", Loss.NOTHING
         )
-    remedy = "extract its features, or remove it from the annotations"
+    remedy = "extract the features, or remove the annotations"
     return Problem(name, str(dataset.path), "no features", remedy)
 
 
@@ -375,11 +375,11 @@ def _vote(seen: list[_Seen], channels: int | None) -> Literal["TC", "CT"] | None
 
 
 def _misfit(dataset: Dataset, look: _Seen, axis: int, channels: int) -> Problem:
-    remedy = f"extract its features again, with the network that gives {channels} channels"
+    remedy = f"extract the features again, with the network that gives {channels} channels"
     what = f"{look.shape[axis]} channels, {channels} expected"
     if look.shape[1 - axis] == channels:
-        what = f"layout turned round: shape {look.shape}, {channels} channels"
-        remedy = "transpose the file"
+        what = f"axes swapped: shape {look.shape}, {channels} channels"
+        remedy = "transpose the array"
     name = dataset.videos.ids[look.place]
     return Problem(name, str(dataset.entries[name]), what, remedy)
 

@@ -28,7 +28,7 @@ from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.types import Float64, Proposals, Video
-from actspan.wording import counted, named, suggestion
+from actspan.wording import counted, named, suggestion, them
 
 OnError = Literal["fail", "skip"]
 
@@ -100,9 +100,10 @@ def load_videos(
         videos, problems, where = Videos.of(source), (), ""
     problems = tuple(problem for problem in problems if problem.is_error)
     if problems and on_error == "fail":
+        it = them(len(problems))
         raise DatasetError(
             problems,
-            "Fix them: recall without them is not comparable; or leave them out all the same: "
+            f"Fix {it}: results without {it} are not comparable; or leave {it} out all the same: "
             "--on-error skip.",
         )
     places = range(len(videos)) if subset is None else videos.places_in(subset)

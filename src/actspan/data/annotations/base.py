@@ -51,6 +51,8 @@ class Annotations:
         What a JSON document says beside its videos (version, taxonomy), kept for writing.
     assumptions : tuple of str
         What was taken for granted, for people to read.
+    counts_frames : bool
+        Whether times were frame numbers, which a frame rate made seconds.
     """
 
     path: Path
@@ -59,6 +61,7 @@ class Annotations:
     problems: tuple[Problem, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    counts_frames: bool = False
 
     def __iter__(self) -> Iterator[Video]:
         return iter(self.videos)
@@ -101,10 +104,17 @@ class Parsed(NamedTuple):
 
 
 class Source:
-    """A file or folder of annotations; it is read once."""
+    """A file or folder of annotations; it is read once.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Parameters
+    ----------
+    path : Path
+    form_is_told : bool
+        Whether the user says its form, so that its name shall not decide.
+    """
+
+    def __init__(self, path: Path, *, form_is_told: bool = False) -> None:
+        self.path, self._form_is_told = path, form_is_told
 
     @cached_property
     def json(self) -> Parsed:
@@ -150,11 +160,11 @@ class Source:
 
     @cached_property
     def may_be_json(self) -> bool:
-        """Whether to read it as JSON: it is called so, or begins as JSON objects and lists do."""
+        """Whether to read it as JSON: its form is told, or its name or first characters are JSON's."""
         suffix = self.path.suffix.lower()
-        if self.path.is_dir() or suffix in _OTHER_SUFFIXES:
+        if self.path.is_dir() or (suffix in _OTHER_SUFFIXES and not self._form_is_told):
             return False
-        return suffix in (".json", ".boris") or self._starts_as_json
+        return self._form_is_told or suffix in (".json", ".boris") or self._starts_as_json
 
 
 def _parse_json(path: Path, data: bytes) -> Parsed:
@@ -272,7 +282,7 @@ def written_instances(video: Video) -> Iterator[Instance]:
 
 def repeated_id(name: str, path: Path) -> Problem:
     """The finding that an id is there twice; the first entry is kept."""
-    remedy = "keep one of the two entries"
+    remedy = "keep one entry per id"
     return Problem(canonical_id(name), str(path), "id listed twice", remedy, Loss.FILE)
 
 
@@ -331,7 +341,7 @@ class Rows:
 
     def refuse(self, video: str, where: str, what: object, loss: Loss = Loss.SEGMENT) -> None:
         """Note that a row, or a whole file, cannot be used."""
-        remedy = "fix the row, or remove it" if loss is Loss.SEGMENT else "fix it, or remove it"
+        remedy = "fix or remove the row" if loss is Loss.SEGMENT else "fix or remove it"
         self.problems.append(Problem(canonical_id(video.strip()), where, str(what), remedy, loss))
 
     def notes(self, where: object) -> tuple[str, ...]:

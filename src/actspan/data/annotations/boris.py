@@ -78,7 +78,7 @@ def read(source: Source, hints: Hints) -> Annotations:
             rows.refuse(video, place, what, Loss.VIDEO)
             continue
         _add_states(rows, video, place, events, types, ignored)
-    notes = ignored.notes(source.path)
+    notes = (*rows.notes(source.path), *ignored.notes(source.path))
     return Annotations(source.path, "boris", rows.videos(), tuple(rows.problems), assumptions=notes)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from actspan.data.annotations.base import Annotations
 from actspan.data.annotations.forms import DATASET_JSON, read_annotations
-from actspan.data.annotations.saving import writable_form, write_annotations
+from actspan.data.annotations.saving import form_to_write, write_annotations
 from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.times import Times, in_seconds, wrong_unit
@@ -121,11 +121,6 @@ def convert_annotations(request: Conversion) -> Converted:
     ConfigError
         A form is not known, or cannot be written.
     """
-    target = request.target / DATASET_JSON if request.target.is_dir() else request.target
-    if request.target_form is not None:
-        writable_form(request.target_form)
-    if target.exists() and not request.overwrite:
-        raise AnnotationError(f"{target}: is there already; --force replaces it")
     found = read_annotations(
         request.source,
         form=request.form,
@@ -133,6 +128,10 @@ def convert_annotations(request: Conversion) -> Converted:
         tiers=request.tiers,
         columns=request.columns,
     )
+    target = request.target / DATASET_JSON if request.target.is_dir() else request.target
+    form = form_to_write(target, request.target_form).name
+    if target.exists() and not request.overwrite:
+        raise AnnotationError(f"{target}: already exists; --force replaces it")
     videos, problems, notes = found.videos, list(found.problems), found.assumptions
     if request.durations is not None:
         known = read_annotations(request.durations)
@@ -141,9 +140,14 @@ def convert_annotations(request: Conversion) -> Converted:
         problems += known.problems
         notes += known.assumptions
     if request.fps is not None:
+        if request.times != "frames" and not found.counts_frames:
+            notes += (_unused_rate(videos, request.fps, found.path),)
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
     videos = _renamed(videos, request.rename_subsets, found.path)
     videos = of_subset(videos, request.subset, found.path)
+    if videos and not any(len(video.segments) + len(video.ignored) for video in videos):
+        where = "" if request.subset is None else f" in subset {request.subset!r}"
+        notes += (f"{found.path}: holds no instances{where}",)
     videos, timing = _timed(videos, request, found)
     problems += faulty_segments(videos, found.path)
     if not videos and not problems:
@@ -155,9 +159,16 @@ def convert_annotations(request: Conversion) -> Converted:
         stop_on_errors(problems, leaves_something=bool(good.any()))
     problems += _durations_missing(videos, found.path)
     videos = videos.with_instances(good)
-    write_annotations(target, videos, form=request.target_form, document=found.document)
+    write_annotations(target, videos, form=form, document=found.document)
     notes = (*notes, *(f"{found.path}: {note}" for note in timing))
     return Converted(found.form, target, videos, tuple(problems), notes)
+
+
+def _unused_rate(videos: Videos, fps: float, path: Path) -> str:
+    """Return a line that says that no times are frame numbers."""
+    count = sum(video.fps is None for video in videos)
+    use = f"only written as the frame rate of {counted(count, 'video')}" if count else "not used"
+    return f"{path}: times are not frame numbers, so --fps {fps:g} is {use}"
 
 
 def _timed(

@@ -80,7 +80,7 @@ def write_annotations(
     path : Path or str
         A file, or a folder that is there; for forms of a file a video a folder, which is made.
     form : str, optional
-        A key of `FORMS`; by the suffix unless given, ActivityNet's for any that is not known.
+        A key of `FORMS`; by the suffix unless given, ActivityNet's in a folder.
     media, fps, document
         As `encode_annotations`.
     overwrite : bool
@@ -94,13 +94,13 @@ def write_annotations(
     Raises
     ------
     ConfigError, AnnotationError
-        As `encode_annotations`; or a file is there and shall not be replaced, or where a folder
-        is needed.
+        As `encode_annotations`; or the suffix says no form; or a file is there and shall not be
+        replaced, or where a folder is needed.
     ActSpanError
         A file cannot be written.
     """
     path = Path(path)
-    chosen = form or _by_suffix(path).name
+    chosen = form_to_write(path, form).name
     if FORMS[chosen].file_a_video and path.is_file():
         raise AnnotationError(f"{path}: is a file; {chosen} has a file a video, in a folder")
     encoded = encode_annotations(videos, chosen, media=media, fps=fps, document=document)
@@ -143,6 +143,21 @@ def writable_form(name: str) -> Form:
     return form
 
 
-def _by_suffix(path: Path) -> Form:
-    suffix = path.suffix.lower()
-    return next((f for f in FORMS.values() if f.suffix == suffix and suffix), FORMS["activitynet"])
+def form_to_write(path: Path, name: str | None = None) -> Form:
+    """Return the form of that name; without a name the one that a file's suffix says.
+
+    Raises
+    ------
+    ConfigError
+        As `writable_form`, or the suffix is of no form.
+    """
+    if name is not None:
+        return writable_form(name)
+    if path.is_dir():
+        return FORMS["activitynet"]
+    by_suffix = {form.suffix: form for form in FORMS.values() if form.suffix}
+    if path.suffix.lower() not in by_suffix:
+        what = f"suffix {path.suffix!r} is" if path.suffix else "a name without a suffix is"
+        known = " or ".join(by_suffix)
+        raise ConfigError(f"{path}: {what} of no form that is written: {known} is needed (or --to)")
+    return by_suffix[path.suffix.lower()]

@@ -33,7 +33,7 @@ def read(source: Source, hints: Hints) -> Annotations:
     """Read an .srt file, or all of a folder; in a folder, a damaged file is a problem."""
     ignored = Ignored()
     rows = read_each(source.path, ".srt", partial(_read_file, ignored=ignored), ignored)
-    notes = ignored.notes(source.path)
+    notes = (*rows.notes(source.path), *ignored.notes(source.path))
     return Annotations(source.path, "srt", rows.videos(), tuple(rows.problems), assumptions=notes)
 
 

@@ -56,7 +56,7 @@ def read(source: Source, hints: Hints) -> Annotations:
         "textgrid",
         rows.videos(),
         tuple(rows.problems),
-        assumptions=reading.ignored.notes(source.path),
+        assumptions=(*rows.notes(source.path), *reading.ignored.notes(source.path)),
     )
 
 

@@ -63,7 +63,7 @@ def read(source: Source, hints: Hints) -> Annotations:
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else error
             rows.refuse(video, f"{source.path}: metadata {key}", what)
-    notes = ignored.notes(source.path)
+    notes = (*rows.notes(source.path), *ignored.notes(source.path))
     return Annotations(source.path, "via", rows.videos(), tuple(rows.problems), assumptions=notes)
 
 

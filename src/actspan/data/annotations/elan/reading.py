@@ -57,13 +57,12 @@ def read(source: Source, hints: Hints) -> Annotations:
     reading = _Reading(hints.tiers)
     rows = read_each(source.path, ".eaf", partial(_read_file, reading=reading), reading.ignored)
     require_tiers(source.path, hints.tiers, list(reading.met))
-    return Annotations(
-        source.path,
-        "elan",
-        rows.videos(),
-        tuple(rows.problems),
-        assumptions=(*reading.ignored.notes(source.path), *_notes(source.path, reading)),
+    notes = (
+        *rows.notes(source.path),
+        *reading.ignored.notes(source.path),
+        *_notes(source.path, reading),
     )
+    return Annotations(source.path, "elan", rows.videos(), tuple(rows.problems), assumptions=notes)
 
 
 def _notes(path: Path, reading: _Reading) -> Iterator[str]:

@@ -91,13 +91,19 @@ def read(source: Source, hints: Hints) -> Annotations:
     for key in source.json.repeated:
         ignored.add("keys that are there twice", key)
     notes = (
+        *rows.notes(source.path),
         *ignored.notes(source.path),
         *_notes(source.path, len(tasks), counts, taken),
     )
     if len(chosen) == counts[_TIMELESS] and not rows.problems:
         raise AnnotationError(f"{notes[-1]}, and nothing else is there: label ranges of time")
     return Annotations(
-        source.path, "labelstudio", rows.videos(), tuple(rows.problems), assumptions=notes
+        source.path,
+        "labelstudio",
+        rows.videos(),
+        tuple(rows.problems),
+        assumptions=notes,
+        counts_frames=timelines or taken.boxes > 0,
     )
 
 
