@@ -84,6 +84,39 @@ def test_readers_drop_suffixes_with_a_note(write: object, tmp_path: Path) -> Non
     assert found.assumptions == (note,)
 
 
+EAF = """<ANNOTATION_DOCUMENT><TIME_ORDER>
+<TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="1000"/><TIME_SLOT TIME_SLOT_ID="b" TIME_VALUE="2000"/>
+</TIME_ORDER><TIER TIER_ID="x"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="1"
+TIME_SLOT_REF1="a" TIME_SLOT_REF2="b"><ANNOTATION_VALUE>jump</ANNOTATION_VALUE>
+</ALIGNABLE_ANNOTATION></ANNOTATION></TIER></ANNOTATION_DOCUMENT>"""
+TEXT_GRID = '"ooTextFile" "TextGrid" 0 9 <exists> 1 "IntervalTier" "x" 0 9 1 1 2 "jump"'
+BORIS = json.dumps(
+    {
+        "behaviors_conf": {"0": {"code": "jump", "type": "State event"}},
+        "observations": {"clip.mp4": {"events": [[1, "", "jump"], [2, "", "jump"]]}},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param("clip.mp4.srt", "1\n00:00:01,000 --> 00:00:02,000\njump\n", id="srt"),
+        pytest.param("clip.mp4.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\njump\n", id="vtt"),
+        pytest.param("clip.mp4.TextGrid", TEXT_GRID, id="textgrid"),
+        pytest.param("clip.mp4.eaf", EAF, id="elan"),
+        pytest.param("project.boris", BORIS, id="boris"),
+    ],
+)
+def test_readers_of_tools_drop_suffixes_with_a_note(name: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    found = read_annotations(path)
+    (video,) = found.videos
+    assert (video.id, list(video.instances())) == ("clip", [(1.0, 2.0, "jump")])
+    assert f"{path}: ids are file names: dropped the suffix .mp4 from 1" in found.assumptions
+
+
 def test_one_id_of_two_files_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("video,start,end\na/x.mp4,1,2\nb/x.mp4,3,4\n")
     (tmp_path / "x.json").write_text(json.dumps({"database": {"a/x.mp4": {}, "b/x.mp4": {}}}))

@@ -160,7 +160,7 @@ class Source:
 
     @cached_property
     def may_be_json(self) -> bool:
-        """Whether to read it as JSON: its form is told, or its name or first characters are JSON's."""
+        """Whether to read it as JSON: its form is told, or its name or start is that of JSON."""
         suffix = self.path.suffix.lower()
         if self.path.is_dir() or (suffix in _OTHER_SUFFIXES and not self._form_is_told):
             return False
