@@ -375,3 +375,19 @@ def test_a_malformed_annotation_costs_the_instance_only(tmp_path: Path) -> None:
     assert "left out: 2 instances (one, two)" in done.stderr
     written = read_annotations(tmp_path / "out.json").videos
     assert [list(video.instances()) for video in written] == [[(1.0, 2.0, "x")]] * 2
+
+
+def test_columns_that_say_their_unit_are_not_converted_twice(tmp_path: Path) -> None:
+    source = tmp_path / "x.csv"
+    source.write_text("video,start_ms,end_ms\na,1000,2000\n")
+    done = good(source, tmp_path / "a.json", "--times", "milliseconds")
+    assert "columns 'start_ms' and 'end_ms' are milliseconds by their names" in done.stderr
+    assert read_annotations(tmp_path / "a.json").videos[0].segments.tolist() == [[1.0, 2.0]]
+    done = convert(source, tmp_path / "b.json", "--times", "seconds")
+    assert "times are milliseconds by the names of their columns" in done.stderr
+    source.write_text("video,start_frame,end_frame\na,25,50\n")
+    assert "--fps RATE" in convert(source, tmp_path / "c.json").stderr
+    done = good(source, tmp_path / "c.json", "--fps", 25)
+    assert "times are not frame numbers" not in done.stderr
+    (video,) = read_annotations(tmp_path / "c.json").videos
+    assert (video.fps, video.segments.tolist()) == (25.0, [[1.0, 2.0]])

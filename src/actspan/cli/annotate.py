@@ -19,9 +19,9 @@ from actspan.cli.common import (
 from actspan.wording import counted
 
 if TYPE_CHECKING:
+    from actspan.data.annotations import Unit
     from actspan.data.annotations.convert import Converted
     from actspan.data.problems import Problem
-    from actspan.data.times import Times
 
 _existing = ExistingPath()
 # as in `FORMS`, which is not imported for --help; a test compares the two
@@ -135,7 +135,7 @@ def convert(
     rename_subsets: dict[str, str],
     subset: str | None,
     fps: float | None,
-    times: Times | None,
+    times: Unit | None,
     clip: bool,
     durations: Path | None,
     tiers: tuple[str, ...],

@@ -5,18 +5,16 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
-from actspan.data.annotations import DATASET_JSON, find_annotations
+from actspan.data.annotations import DATASET_JSON, Unit, find_annotations
 from actspan.data.instances import ends_of, slack
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
 from actspan.types import Float64, Video
 from actspan.wording import counted
-
-Times = Literal["seconds", "frames", "milliseconds"]
 
 _SMALLEST_FACTOR = 4.0  # times that are closer to seconds are a matter of wrong durations
 _LARGEST_FRAME_RATE = 130.0  # frames a second; larger factors are milliseconds
@@ -141,7 +139,7 @@ def _raise(unit: WrongUnit, path: Path, otherwise: str = "") -> NoReturn:
 
 
 def in_seconds(
-    videos: Videos, times: Times, fps: float | None, path: Path
+    videos: Videos, times: Unit, fps: float | None, path: Path
 ) -> tuple[Videos, tuple[str, ...]]:
     """Return the same videos with times in seconds that are given in another unit.
 
@@ -173,7 +171,7 @@ def _fills(videos: Videos) -> bool:
     return bool(len(shares)) and bool(np.mean(shares <= 1.01) > 0.9 and shares.max() > 0.5)
 
 
-def _factor(video: Video, times: Times, fps: float | None, path: Path, same: bool) -> float:
+def _factor(video: Video, times: Unit, fps: float | None, path: Path, same: bool) -> float:
     """Seconds per unit of time of a video."""
     if times == "milliseconds":
         return 1e-3

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from sys import intern
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -30,6 +30,7 @@ AMBIGUOUS = "Ambiguous"
 _OTHER_SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")  # never JSON
 _JSON_START = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
 
+Unit = Literal["seconds", "milliseconds", "frames"]
 Instance = tuple[float, float, str]  # start and end in seconds, label
 
 
@@ -51,8 +52,8 @@ class Annotations:
         What a JSON document says beside its videos (version, taxonomy), kept for writing.
     assumptions : tuple of str
         What was taken for granted, for people to read.
-    counts_frames : bool
-        Whether times were frame numbers, which a frame rate made seconds.
+    unit : "seconds", "milliseconds" or "frames"
+        Of the source's times, where the reader converted them.
     """
 
     path: Path
@@ -61,7 +62,7 @@ class Annotations:
     problems: tuple[Problem, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
-    counts_frames: bool = False
+    unit: Unit = "seconds"
 
     def __iter__(self) -> Iterator[Video]:
         return iter(self.videos)

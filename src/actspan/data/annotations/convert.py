@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.base import Annotations, Unit
 from actspan.data.annotations.forms import DATASET_JSON, read_annotations
 from actspan.data.annotations.saving import form_to_write, write_annotations
 from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
-from actspan.data.times import Times, in_seconds, wrong_unit
+from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset
 from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
@@ -64,7 +64,7 @@ class Conversion:
     rename_subsets: Mapping[str, str] = field(default_factory=dict)
     subset: str | None = None
     fps: float | None = None
-    times: Times | None = None
+    times: Unit | None = None
     clip: bool = False
     tiers: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -140,7 +140,7 @@ def convert_annotations(request: Conversion) -> Converted:
         problems += known.problems
         notes += known.assumptions
     if request.fps is not None:
-        if request.times != "frames" and not found.counts_frames:
+        if request.times != "frames" and found.unit != "frames":
             notes += (_unused_rate(videos, request.fps, found.path),)
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
     videos = _renamed(videos, request.rename_subsets, found.path)
@@ -179,7 +179,13 @@ def _timed(
     if request.times is not None:
         if found.form in _TIMED:
             raise ConfigError(f"{found.path}: {found.form} says itself what its times are")
-        videos, notes = in_seconds(videos, request.times, request.fps, found.path)
+        if found.unit == "seconds":
+            videos, notes = in_seconds(videos, request.times, request.fps, found.path)
+        elif found.unit != request.times:
+            raise ConfigError(
+                f"{found.path}: times are {found.unit} by the names of their columns; rename them, "
+                f"or leave out --times {request.times}"
+            )
     elif unit := wrong_unit(videos, videos.durations):
         raise AnnotationError(f"{found.path}: {unit.what}: pass {unit.options}")
     if request.clip:

@@ -18,7 +18,7 @@ from actspan.data.annotations.base import (
     repeated_id,
     seconds,
 )
-from actspan.data.annotations.columns import KNOWN, LABEL_NUMBERS, plain
+from actspan.data.annotations.column_names import KNOWN, LABEL_NUMBERS, TIMES, plain
 from actspan.data.filenames import FileNames
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss, Problem
@@ -40,9 +40,8 @@ _TELLING = {"subset", "split", "partition", "fold", "duration", "fps", "rate", "
 _WORDS = re.compile("[A-Z]?[a-z]+")
 _FIX = "fix or remove the annotation"
 # what repeats the segment or the label of an annotation in other units
-_TIMES = ("start", "end")
 _REPETITIONS = {"segment", "segmentframe", "segmentframes", "id", *LABEL_NUMBERS}
-_REPETITIONS.update(*(KNOWN[role] for role in _TIMES))
+_REPETITIONS.update(*(KNOWN[role] for role in TIMES))
 
 
 class EntryReader:
@@ -169,7 +168,7 @@ class EntryReader:
     def _with_segment(self, annotation: Mapping[str, Any]) -> dict[str, Any]:
         """Return an annotation with the segment that its start and end say."""
         by_name = {plain(key): key for key in annotation}
-        keys = [next((by_name[n] for n in KNOWN[r] if n in by_name), None) for r in _TIMES]
+        keys = [next((by_name[n] for n in KNOWN[r] if n in by_name), None) for r in TIMES]
         if None in keys:
             raise KeyError("segment")
         self._taken[f"segment from {' and '.join(map(repr, keys))}"] += 1

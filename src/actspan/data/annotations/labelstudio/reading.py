@@ -103,7 +103,7 @@ def read(source: Source, hints: Hints) -> Annotations:
         rows.videos(),
         tuple(rows.problems),
         assumptions=notes,
-        counts_frames=timelines or taken.boxes > 0,
+        unit="frames" if timelines or taken.boxes else "seconds",
     )
 
 
