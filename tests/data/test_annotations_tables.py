@@ -143,7 +143,7 @@ def test_only_tables_have_columns(tmp_path: Path) -> None:
     ("head", "missing"),
     [
         pytest.param("video,t-end,video-duration,label", "'start'", id="start"),
-        pytest.param("video,label,duration,startFrame,endFrame", "'start', 'end'", id="times"),
+        pytest.param("video,label,duration,first,last", "'start', 'end'", id="times"),
         pytest.param("who,start,end,label", "'video'", id="video"),
         pytest.param("a,b,c", "'video', 'start', 'end'", id="all"),
     ],
@@ -286,7 +286,7 @@ def test_milliseconds_by_name(start: str, end: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("start", "end"),
     [
-        ("start_frame", "end_frame"),
+        ("startFrame", "endFrame"),
         ("frame_start", "frame_end"),
         ("Begin Frame No", "End Frame No"),
     ],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import islice
 
 from actspan.data.annotations.base import Unit
 
@@ -85,14 +84,13 @@ def find_times(head: Sequence[str], told: Mapping[str, int]) -> tuple[Unit, dict
         Columns that the user named.
     """
     names = [plain(name) for name in head]
+    units = {role: _unit_of(head[place]) for role, place in told.items() if role in TIMES}
     for unit, known in _IN_UNITS.items():
-        places: dict[str, int] = {}
+        places = {role: told[role] for role in TIMES if units.get(role) == unit}
         for role in TIMES:
-            if role not in told:
-                there = (names.index(name) for name in known[role] if name in names)
-            else:
-                there = (place for place in (told[role],) if _unit_of(head[place]) == unit)
-            places |= {role: place for place in islice(there, 1)}
+            there = (names.index(name) for name in known[role] if name in names)
+            if role not in told and (place := next(there, None)) is not None:
+                places[role] = place
         if len(places) == len(TIMES):
             return unit, places
     return None
