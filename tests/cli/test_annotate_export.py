@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actspan import Proposals, Video
-from actspan.cli import annotate, main
+from actspan.cli import annotate_export, main
 from actspan.data.annotations import FORMS, read_annotations, write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.results import write_result
@@ -239,7 +239,7 @@ def test_bad_results_are_refused(content: str, what: str, tmp_path: Path) -> Non
 
 
 def test_the_choices_are_the_forms_for_tools() -> None:
-    assert set(annotate._HANDED_OUT) == {
+    assert set(annotate_export.FORMS) == {
         form.name for form in FORMS.values() if form.encode is not None
     } - {"activitynet"}
 
@@ -247,7 +247,7 @@ def test_the_choices_are_the_forms_for_tools() -> None:
 def test_every_option_says_what_it_does() -> None:
     help_text = CliRunner().invoke(main, ["annotate", "export", "--help"]).output
     assert "actspan annotate export" in help_text.partition("Example:")[2]
-    options = [p for p in annotate.export.params if isinstance(p, click.Option)]
+    options = [p for p in annotate_export.export.params if isinstance(p, click.Option)]
     assert all(option.help for option in options)
 
 

@@ -12,7 +12,7 @@ import pytest
 from actspan import Dataset
 from actspan.data.annotations import canonical_id, read_annotations
 from actspan.data.filenames import FileNames, file_stem
-from actspan.data.store.shards import Places
+from actspan.data.store import Places
 from actspan.video.sources import find_videos
 from tests.data.annotation_files import write_thumos
 

@@ -12,13 +12,13 @@ import numpy as np
 from actspan.config import FeatureSpec
 from actspan.data.media import holds_videos
 from actspan.data.problems import Loss, Problem
+from actspan.data.spec_file import SPEC_FILE
 from actspan.data.videos import Videos
 from actspan.types import Float64
 from actspan.wording import counted, named
 
 Layout = Literal["TC", "CT"]
 _AXIS: dict[str, int] = {"TC": 1, "CT": 0}  # of the channels
-_TOML = "dataset.toml"
 
 
 def wrong_spec(
@@ -57,9 +57,9 @@ def wrong_spec(
     said = [f"layout {layout!r}"] if given.layout is not None else []
     said += [f"{channels} channels"] if given.channels is not None else []
     return (
-        f"{_TOML} does not fit the features: it says {' and '.join(said)}, and "
+        f"{SPEC_FILE} does not fit the features: it says {' and '.join(said)}, and "
         f"{sum(s[found] == size for s in shapes)} of {counted(len(shapes), 'file')} have shapes "
-        f"such as {example}; write {' and '.join(lines)} to {_TOML}"
+        f"such as {example}; write {' and '.join(lines)} to {SPEC_FILE}"
     )
 
 
@@ -169,15 +169,15 @@ def gaps(
         return
     for place in np.flatnonzero(apart).tolist():
         what = f"features cover {spans[place]:.1f} s of {durations[place]:.1f} s"
-        remedy = f"check the stride in {_TOML}, and the duration"
+        remedy = f"check the stride in {SPEC_FILE}, and the duration"
         yield Problem(videos.ids[place], str(path), what, remedy, Loss.NOTHING)
 
 
 def _other_stride(spec: FeatureSpec, factor: float) -> str:
     if spec.stride_seconds is not None:
-        return f"stride_seconds = {_short(spec.stride_seconds * factor)} in {_TOML} would fit"
+        return f"stride_seconds = {_short(spec.stride_seconds * factor)} in {SPEC_FILE} would fit"
     if spec.stride_frames is not None:
-        return f"stride_frames = {_short(spec.stride_frames * factor)} in {_TOML} would fit"
+        return f"stride_frames = {_short(spec.stride_frames * factor)} in {SPEC_FILE} would fit"
     return "check the durations, and the stride of the features"
 
 

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-import msgspec
-
-from actspan.config import FeatureSpec, PipelineConfig, from_dict, read_toml
+from actspan.config import FeatureSpec, PipelineConfig
 from actspan.data import media
 from actspan.data.annotations import (
     find_annotations,
@@ -22,6 +20,7 @@ from actspan.data.problems import Problem
 from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
 from actspan.data.rescale import Edge
+from actspan.data.spec_file import read_spec
 from actspan.data.store import Manifest, Packed, find_manifest, open_remote, open_shards
 from actspan.data.timebase import (
     SnippetGrid,
@@ -37,7 +36,6 @@ from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
 from actspan.wording import counted
 
-SPEC_FILE = "dataset.toml"
 _SET_APART = "validation"  # the subset that training sets apart where there is none
 
 
@@ -115,7 +113,7 @@ class Dataset:
                 "annotations.json"
             )
         packing = find_manifest(path)
-        spec = _read_spec(path, packing)
+        spec = read_spec(path, packing)
         found = None if find_annotations(path) is None else read_annotations(path)
         index = FeatureIndex({})
         if features and packing is None:
@@ -274,20 +272,6 @@ class Dataset:
         if self.packing is None or self.packing.edge is not None:  # rescaled: nothing is left to do
             return grid
         return packed_grid(grid, video, snippets)
-
-
-def _read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
-    file = path / SPEC_FILE
-    values = read_toml(file) if file.is_file() else {}
-    unknown = set(values) - {"features"}
-    if unknown:
-        raise DataError(
-            f"{file}: only the table [features] is known, not {', '.join(sorted(unknown))}"
-        )
-    spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
-    if packing is None:
-        return spec
-    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC", join=None)
 
 
 def _reasons(index: FeatureIndex) -> str:

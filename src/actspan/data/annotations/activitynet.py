@@ -22,12 +22,12 @@ from typing import Any
 from actspan.data.annotations.base import (
     Annotations,
     Hints,
-    Source,
     repeated_id,
     written_id,
     written_instances,
 )
 from actspan.data.annotations.entries import COUNTS, RATES, EntryReader
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
 from actspan.data.annotations.writing import Style
 from actspan.errors import AnnotationError

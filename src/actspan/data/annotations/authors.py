@@ -8,8 +8,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from actspan.data.annotations.base import Annotations, Hints, Source, canonical_id, repeated_id
+from actspan.data.annotations.base import Annotations, Hints, canonical_id, repeated_id
 from actspan.data.annotations.entries import EntryReader
+from actspan.data.annotations.source import Source
 from actspan.data.problems import Problem
 from actspan.errors import AnnotationError
 from actspan.files import read_text

@@ -1,34 +1,25 @@
-"""What every form of annotations has in common: ids, subsets, the table of findings, bad rows."""
+"""Annotations as every form gives them: ids, times, instances, videos."""
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from sys import intern
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
-from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
-from actspan.data.filenames import FileNames, file_stem
+from actspan.data.filenames import file_stem
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
 from actspan.data.videos import Videos
-from actspan.errors import AnnotationError
-from actspan.files import check_size, read_bytes
-from actspan.limits import DOCUMENT
 from actspan.types import Video
 
 # THUMOS14 marks with this label what its annotators could not decide; it is not a class
 AMBIGUOUS = "Ambiguous"
 
-_OTHER_SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")  # never JSON
-_JSON_START = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
 
 Unit = Literal["seconds", "milliseconds", "frames"]
 Instance = tuple[float, float, str]  # start and end in seconds, label
@@ -95,99 +86,6 @@ class Hints:
     fps: float | None = None
     tiers: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
-
-
-class Parsed(NamedTuple):
-    """A JSON document, and the keys that stand twice in one of its objects."""
-
-    document: Any
-    repeated: list[str]
-
-
-class Source:
-    """A file or folder of annotations; it is read once.
-
-    Parameters
-    ----------
-    path : Path
-    form_is_told : bool
-        Whether the user says its form, so that its name shall not decide.
-    """
-
-    def __init__(self, path: Path, *, form_is_told: bool = False) -> None:
-        self.path, self._form_is_told = path, form_is_told
-
-    @cached_property
-    def json(self) -> Parsed:
-        """Its content as JSON.
-
-        Raises
-        ------
-        AnnotationError
-            It cannot be read, or is not JSON.
-        """
-        return _parse_json(self.path, self._data)
-
-    @cached_property
-    def undecoded(self) -> UndecodedObject | None:
-        """Its content as a JSON object that is decoded in parts; None where it is none.
-
-        Raises
-        ------
-        AnnotationError
-            It cannot be read.
-        """
-        try:
-            return UndecodedObject(self._data)
-        except NotPlainError:
-            return None
-
-    @property
-    def _starts_as_json(self) -> bool:
-        try:
-            check_size(self.path)
-            with self.path.open("rb") as stream:
-                start = stream.read(64)
-        except OSError as error:
-            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
-        return _JSON_START.match(start.removeprefix(b"\xef\xbb\xbf")) is not None
-
-    @cached_property
-    def _data(self) -> bytes:
-        try:
-            return read_bytes(self.path, DOCUMENT)
-        except OSError as error:
-            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
-
-    @cached_property
-    def may_be_json(self) -> bool:
-        """Whether to read it as JSON: its form is told, or its name or start is that of JSON."""
-        suffix = self.path.suffix.lower()
-        if self.path.is_dir() or (suffix in _OTHER_SUFFIXES and not self._form_is_told):
-            return False
-        return self._form_is_told or suffix in (".json", ".boris") or self._starts_as_json
-
-
-def _parse_json(path: Path, data: bytes) -> Parsed:
-    repeated: list[str] = []
-
-    def keep_first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) == len(pairs):
-            return made
-        made = {}
-        for key, value in pairs:
-            if key in made:
-                repeated.append(key)
-            made.setdefault(key, value)
-        return made
-
-    try:
-        return Parsed(json.loads(data, object_pairs_hook=keep_first), repeated)
-    except RecursionError as error:
-        raise AnnotationError(f"{path}: JSON nested too deeply to be annotations") from error
-    except ValueError as error:  # bad syntax, bad UTF-8, an integer of thousands of digits
-        raise AnnotationError(f"{path}: not valid JSON: {error}") from error
 
 
 def canonical_id(name: str) -> str:
@@ -285,73 +183,3 @@ def repeated_id(name: str, path: Path) -> Problem:
     """The finding that an id is there twice; the first entry is kept."""
     remedy = "keep one entry per id"
     return Problem(canonical_id(name), str(path), "id listed twice", remedy, Loss.FILE)
-
-
-class Facts(NamedTuple):
-    """What a row may say of its video beside a segment."""
-
-    duration: float | None = None
-    subset: str | None = None
-    fps: float | None = None
-    frames: int | None = None
-
-
-class Rows:
-    """Videos that are put together from rows, in order of first mention.
-
-    A row is used as a whole or not at all: what is wrong with it is a finding with its place.
-    """
-
-    def __init__(self) -> None:
-        self._facts: dict[str, dict[str, Any]] = {}
-        self._instances: dict[str, list[Instance]] = {}
-        self._ids: dict[str, str] = {}  # by the names that rows give them
-        self._files = FileNames()
-        self.problems: list[Problem] = []
-
-    def __contains__(self, name: str) -> bool:
-        return canonical_id(name) in self._facts
-
-    def add(self, name: str, instance: Instance | None = None, facts: Facts | None = None) -> None:
-        """Take a row up: a segment of a video, or None for a mention of the video alone.
-
-        Raises
-        ------
-        ValueError
-            The row has no video, a segment without length, or contradicts an earlier row.
-        """
-        name = self._ids.get(name) or self._id_of(name)
-        if not name:
-            raise ValueError("no video id")
-        if instance is not None:
-            check_segment(*instance[:2])
-        said = {k: v for k, v in (facts or Facts())._asdict().items() if v is not None}
-        known = self._facts.get(name, {})
-        for key, value in said.items():
-            if known.get(key, value) != value:
-                raise ValueError(f"{key} {value!r}, but {known[key]!r} in an earlier row")
-        self._facts.setdefault(name, {}).update(said)
-        self._instances.setdefault(name, [])
-        if instance is not None:
-            self._instances[name].append(instance)
-
-    def _id_of(self, name: str) -> str:
-        found = canonical_id(self._files.stem(name.strip()))
-        self._ids[name] = found
-        return found
-
-    def refuse(self, video: str, where: str, what: object, loss: Loss = Loss.SEGMENT) -> None:
-        """Note that a row, or a whole file, cannot be used."""
-        remedy = "fix or remove the row" if loss is Loss.SEGMENT else "fix or remove it"
-        self.problems.append(Problem(canonical_id(video.strip()), where, str(what), remedy, loss))
-
-    def notes(self, where: object) -> tuple[str, ...]:
-        """Return lines about ids that were shortened."""
-        return self._files.notes(where)
-
-    def videos(self) -> Videos:
-        """All videos that were mentioned in a row that could be used."""
-        return Videos(
-            make_video(name, self._instances[name], **{"duration": math.nan, "subset": "", **facts})
-            for name, facts in self._facts.items()
-        )

@@ -18,16 +18,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
-from actspan.data.annotations.base import (
-    Annotations,
-    Facts,
-    Hints,
-    Instance,
-    Rows,
-    Source,
-    canonical_id,
-    number,
-)
+from actspan.data.annotations.base import Annotations, Hints, Instance, canonical_id, number
+from actspan.data.annotations.rows import Facts, Rows
+from actspan.data.annotations.source import Source
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss, Problem
 from actspan.errors import AnnotationError

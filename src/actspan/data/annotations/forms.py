@@ -20,7 +20,8 @@ from actspan.data.annotations import (
     vtt,
 )
 from actspan.data.annotations.authors import AUTHORS_JSON
-from actspan.data.annotations.base import Annotations, Hints, Source
+from actspan.data.annotations.base import Annotations, Hints
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.unknown import refuse_table_of_tool, unknown
 from actspan.data.annotations.writing import Style
 from actspan.errors import AnnotationError, ConfigError

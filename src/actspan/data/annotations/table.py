@@ -17,16 +17,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from actspan.data.annotations import events
-from actspan.data.annotations.base import (
-    Annotations,
-    Facts,
-    Hints,
-    Instance,
-    Rows,
-    Source,
-    number,
-    seconds,
-)
+from actspan.data.annotations.base import Annotations, Hints, Instance, number, seconds
 from actspan.data.annotations.column_names import TIMES
 from actspan.data.annotations.columns import (
     Columns,
@@ -36,7 +27,9 @@ from actspan.data.annotations.columns import (
     is_header,
     point,
 )
+from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.annotations.settling import settle
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import Style, scored_instances, written_facts
 from actspan.data.ignored import Ignored
 from actspan.data.videos import canonical_subset

@@ -14,7 +14,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from actspan.data.annotations.base import Annotations, Facts, Hints, Rows, Source, seconds
+from actspan.data.annotations.base import Annotations, Hints, seconds
+from actspan.data.annotations.rows import Facts, Rows
+from actspan.data.annotations.source import Source
 from actspan.data.ignored import Ignored
 from actspan.data.videos import canonical_subset
 from actspan.errors import AnnotationError

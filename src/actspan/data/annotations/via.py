@@ -17,7 +17,9 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from actspan.data.annotations.base import Annotations, Hints, Instance, Rows, Source
+from actspan.data.annotations.base import Annotations, Hints, Instance
+from actspan.data.annotations.rows import Rows
+from actspan.data.annotations.source import Source
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss
 from actspan.errors import AnnotationError

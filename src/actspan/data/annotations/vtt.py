@@ -16,8 +16,10 @@ from html import unescape
 from pathlib import Path
 from typing import NamedTuple
 
-from actspan.data.annotations.base import Annotations, Hints, Rows, Source
+from actspan.data.annotations.base import Annotations, Hints
 from actspan.data.annotations.per_file import add_video, files_of, read_each
+from actspan.data.annotations.rows import Rows
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import (
     UNLABELLED,
     Style,

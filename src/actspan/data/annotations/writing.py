@@ -9,12 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from actspan.data.annotations.base import (
-    AMBIGUOUS,
-    Facts,
-    number,
-    written_id,
-)
+from actspan.data.annotations.base import AMBIGUOUS, number, written_id
+from actspan.data.annotations.rows import Facts
 from actspan.data.videos import canonical_subset
 from actspan.errors import AnnotationError
 from actspan.types import Video

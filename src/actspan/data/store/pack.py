@@ -16,9 +16,10 @@ import msgspec
 from actspan.config import dump_toml, to_dict
 from actspan.data.annotations import AUTHORS_TABLE, find_annotations
 from actspan.data.check import check_dataset
-from actspan.data.dataset import SPEC_FILE, Dataset
+from actspan.data.dataset import Dataset
 from actspan.data.problems import Loss, Problem
 from actspan.data.rescale import Edge, fit_to_cells
+from actspan.data.spec_file import SPEC_FILE
 from actspan.data.store.manifest import MANIFEST, DType, Manifest
 from actspan.data.store.writer import Row, write_shards
 from actspan.data.timebase import SnippetGrid

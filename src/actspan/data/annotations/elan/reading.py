@@ -21,10 +21,12 @@ from urllib.parse import unquote
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from actspan.data.annotations.base import Annotations, Hints, Rows, Source, canonical_id
+from actspan.data.annotations.base import Annotations, Hints, canonical_id
 from actspan.data.annotations.elan.names import INSTANCES, PROPERTY, SCORES
 from actspan.data.annotations.elan.slots import Slots, milliseconds
 from actspan.data.annotations.per_file import add_video, files_of, read_each, require_tiers
+from actspan.data.annotations.rows import Rows
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import read_facts
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss, Problem

@@ -14,16 +14,10 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from actspan.data.annotations.base import (
-    Annotations,
-    Facts,
-    Hints,
-    Rows,
-    Source,
-    canonical_id,
-    number,
-)
+from actspan.data.annotations.base import Annotations, Hints, canonical_id, number
 from actspan.data.annotations.labelstudio.regions import Taken, is_timeline, media_facts
+from actspan.data.annotations.rows import Facts, Rows
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import read_facts
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss
