@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 
 from actspan.config import FeatureSpec
-from actspan.data.media import holds_videos
 from actspan.data.problems import Loss, Problem
 from actspan.data.spec_file import SPEC_FILE
+from actspan.data.video_files import holds_videos
 from actspan.data.videos import Videos
 from actspan.types import Float64
 from actspan.wording import counted, named

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 
 from actspan.config import FeatureSpec, PipelineConfig
-from actspan.data import media
 from actspan.data.annotations import (
     find_annotations,
     read_annotations,
@@ -31,6 +30,7 @@ from actspan.data.timebase import (
     span_rule,
     without_floor,
 )
+from actspan.data.video_files import advice, holds_videos, is_video
 from actspan.data.videos import Videos, canonical_subset
 from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
@@ -104,8 +104,8 @@ class Dataset:
         """
         path = Path(path)
         if not path.is_dir():
-            if path.is_file() and media.is_video(path):
-                raise DataError(f"{path}: a video, not a dataset; {media.advice(path)}")
+            if path.is_file() and is_video(path):
+                raise DataError(f"{path}: a video, not a dataset; {advice(path)}")
             if path.exists():
                 raise DataError(f"{path}: a file; give the dataset folder: {path.parent}")
             raise DataError(
@@ -120,8 +120,8 @@ class Dataset:
             index = index_features(path, spec, None if found is None else found.videos.places)
         entries = _packed(path, packing) if features and packing else index.entries
         if found is None:
-            if not entries and media.holds_videos(path):
-                raise DataError(f"{path}: holds videos and no features; {media.advice(path)}")
+            if not entries and holds_videos(path):
+                raise DataError(f"{path}: holds videos and no features; {advice(path)}")
             if not entries and any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
                 raise DataError(
                     f"{path}: holds files of features, not a dataset; give the dataset folder, "

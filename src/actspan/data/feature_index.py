@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from actspan.config import FeatureSpec
 from actspan.data.annotations import canonical_id
-from actspan.data.filenames import file_stem
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss, Problem
 from actspan.data.readers import (
@@ -20,6 +19,7 @@ from actspan.data.readers import (
     list_arrays,
     list_features,
 )
+from actspan.data.video_files import file_stem
 from actspan.errors import FeatureError
 from actspan.wording import counted, named
 

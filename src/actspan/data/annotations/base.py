@@ -11,9 +11,9 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from actspan.data.filenames import file_stem
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
+from actspan.data.video_files import file_stem
 from actspan.data.videos import Videos
 from actspan.types import Video
 

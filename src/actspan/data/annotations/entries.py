@@ -19,9 +19,9 @@ from actspan.data.annotations.base import (
     seconds,
 )
 from actspan.data.annotations.column_names import KNOWN, LABEL_NUMBERS, TIMES, plain
-from actspan.data.filenames import FileNames
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss, Problem
+from actspan.data.video_files import FileNames
 from actspan.data.videos import Videos, canonical_subset
 from actspan.types import Video
 from actspan.wording import counted, named

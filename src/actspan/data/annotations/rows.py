@@ -6,8 +6,8 @@ import math
 from typing import Any, NamedTuple
 
 from actspan.data.annotations.base import Instance, canonical_id, check_segment, make_video
-from actspan.data.filenames import FileNames
 from actspan.data.problems import Loss, Problem
+from actspan.data.video_files import FileNames
 from actspan.data.videos import Videos
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from actspan import Dataset
 from actspan.data.annotations import canonical_id, read_annotations
-from actspan.data.filenames import FileNames, file_stem
 from actspan.data.store import Places
+from actspan.data.video_files import FileNames, file_stem
 from actspan.video.sources import find_videos
 from tests.data.annotation_files import write_thumos
 
