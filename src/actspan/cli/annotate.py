@@ -105,7 +105,7 @@ def _column_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--fps",
     type=click.FloatRange(0, min_open=True),
-    help="Frames a second of videos that do not say theirs (Label Studio counts frames).",
+    help="Frame rate of videos that do not say theirs, where times are frames.",
 )
 @click.option(
     "--times",
@@ -124,7 +124,7 @@ def _column_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--tier", "tiers", multiple=True, help="ELAN, Praat: only tiers like this pattern.")
 @_column_options
 @on_error_option("Stop at problems, or leave out what is bad.")
-@click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
+@click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @json_option
 @reports_errors
 def convert(
@@ -149,7 +149,7 @@ def convert(
     SOURCE is ActivityNet's JSON (HACS and THUMOS14 come in it too), the BSN authors' JSON, a CSV
     table, ELAN's .eaf, WebVTT's .vtt, SubRip's .srt or Praat's .TextGrid or a folder of them,
     THUMOS14's folder of text files, Label Studio's JSON export, or a project of BORIS or of VGG
-    Image Annotator 3. TARGET is ActivityNet's JSON, or a table where it ends in .csv.
+    Image Annotator 3. TARGET is ActivityNet's JSON (.json) or a table (.csv).
     Rows and entries that cannot be used are shown together, with their places.
 
     \b
