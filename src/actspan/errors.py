@@ -160,7 +160,7 @@ class MissingExtraError(ActSpanError, ImportError):
 
 
 def shortened(text: str, limit: int) -> str:
-    """The begin and the end of a text (where the remedy is) if it has more characters than that."""
+    """Return a long text as its start and end (where the remedy is), with its length between."""
     if len(text) <= limit:
         return text
     half = limit // 2

@@ -105,7 +105,7 @@ def missing_features(
 
 
 def _same_but_for(these: Sequence[str], those: Sequence[str]) -> tuple[str, str] | None:
-    """A pair of ids that differ as most do: in capitals, or in what is put before or after all."""
+    """Return a pair of ids that differ as most do: in capitals, or in a prefix or suffix."""
     for by_core in (_in_small_letters, _without_ends):
         left, right = by_core(these), by_core(those)
         common = [core for core in left if core in right]
@@ -119,21 +119,21 @@ def _in_small_letters(names: Sequence[str]) -> dict[str, str]:
 
 
 def _without_ends(names: Sequence[str]) -> dict[str, str]:
-    """The part of each name that no other shares: without the common start and end of all."""
+    """Return the part of each name that differs: without the common start and end of all."""
     first = _shared_start(names)
     last = _shared_start([name[::-1] for name in names])
     return {name[first : len(name) - last]: name for name in names}
 
 
 def _shared_start(names: Sequence[str]) -> int:
-    """How many characters all names start with."""
+    """Return the number of characters that all names start with."""
     least, most = min(names), max(names)
     pairs = enumerate(zip(least, most, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(least), len(most)))
 
 
 def _of_subsets(videos: Videos, entries: Collection[str], what: str) -> tuple[str, str]:
-    """What is wrong and what to do where exactly the videos of some subsets have features."""
+    """Return cause and remedy where exactly the videos of some subsets have features."""
     has = {subset: set[bool]() for subset in videos.subsets}
     for name, subset in zip(videos.ids, videos.subsets, strict=True):
         has[subset].add(name in entries)
@@ -182,6 +182,6 @@ def _other_stride(spec: FeatureSpec, factor: float) -> str:
 
 
 def _short(value: float) -> str:
-    """A number in as few digits as are right to one percent."""
+    """Return a number in as few digits as are right to one percent."""
     texts = (f"{value:.{digits}g}" for digits in (1, 2, 3))
     return next((text for text in texts if abs(float(text) - value) <= 0.01 * value), f"{value:g}")

@@ -116,7 +116,7 @@ def _spans_of(dataset: Dataset, usable: Usable) -> Float64:
 
 
 def _feature_faults(dataset: Dataset, found: Examined) -> list[Problem]:
-    """What is wrong with features; one cause where most videos lack theirs, or have a gap."""
+    """Return what is wrong with features; one cause where most lack them, or have a gap."""
     orphans, reported = list(_orphans(dataset)), _reported(dataset)
     problems = [problem for problem in found.problems if problem.video not in reported]
     what, remedy = missing_features(
@@ -134,7 +134,7 @@ def _feature_faults(dataset: Dataset, found: Examined) -> list[Problem]:
 
 
 def _reported(dataset: Dataset) -> set[str]:
-    """Videos that were lost before: a bad entry, or a file that is not read."""
+    """Return the videos that were left out before: a bad entry, or a file that is not read."""
     return {p.video for p in dataset.problems if p.loss is Loss.VIDEO}
 
 

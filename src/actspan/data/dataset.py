@@ -171,7 +171,7 @@ class Dataset:
 
     @property
     def edge(self) -> Edge:
-        """How rescaling fills cells beyond the outer snippets: as published for that layout."""
+        """Return how rescaling fills cells beyond the outer snippets, as published."""
         if self.packing is not None and self.packing.edge is not None:
             return self.packing.edge  # done already
         return "zero" if self.form == "authors" else "clamp"

@@ -194,7 +194,7 @@ class _Finder:
         return any(self._is_known(canonical_id(part)) for part in (array, *array.split("/")))
 
     def _is_one_video(self, video: str, arrays: Sequence[str], is_repeated: bool) -> bool:
-        """Whether the arrays of a file are those of the video that it is named after."""
+        """Return whether the arrays of a file are those of the video that it is named after."""
         videos = sum(map(self._names_a_video, arrays))
         if self._is_known(video):
             return videos < 2

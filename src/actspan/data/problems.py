@@ -40,7 +40,7 @@ class Problem:
 
     @property
     def is_error(self) -> bool:
-        """Whether work stops because of it, unless it shall be skipped."""
+        """Return whether work stops because of it, unless it is skipped."""
         return self.loss is not Loss.NOTHING
 
     @property

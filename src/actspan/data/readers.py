@@ -43,7 +43,7 @@ class Entry:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Names of its arrays inside the file; empty where the file is the array."""
+        """Return the names of its arrays inside the file; none where the file is the array."""
         return () if self.key is None else (self.key, *self.joined)
 
     @property
@@ -130,7 +130,7 @@ def _is_table(shape: tuple[int, ...]) -> bool:
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape without axes of size 1, from the last on, until two axes are left."""
+    """Return the shape without axes of size 1, from the last on, until two axes are left."""
     kept = list(shape)
     for axis in reversed(range(len(shape))):
         if len(kept) > 2 and kept[axis] == 1:

@@ -164,7 +164,7 @@ def in_seconds(
 
 
 def _fills(videos: Videos) -> bool:
-    """Whether the instances lie within the durations and reach far into them."""
+    """Return whether the instances lie within the durations and reach far into them."""
     ends = ends_of(videos, videos.durations)
     known = np.isfinite(ends)
     shares = videos.segments[known, 1] / ends[known]

@@ -258,7 +258,7 @@ def other_unit(
 
 
 def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:
-    """Ids of videos to leave out: from a file (a JSON list, or one id a line), or as given.
+    """Return ids of videos to leave out: from a file (a JSON list, or an id per line), or as given.
 
     Raises
     ------

@@ -23,7 +23,7 @@ _KEYS = frozenset({"duration_second", "duration_frame", "feature_frame"})
 
 
 def fits(source: Source) -> bool:
-    """Whether it is a JSON object of videos with `duration_second`."""
+    """Return whether it is a JSON object of videos with `duration_second`."""
     if not source.may_be_json or not isinstance(source.json.document, dict):
         return False
     entries = source.json.document.values()

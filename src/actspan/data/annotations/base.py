@@ -98,7 +98,7 @@ def canonical_id(name: str) -> str:
 
 
 def written_id(name: str) -> str:
-    """An id as it has to be written, so that reading it back gives the same id."""
+    """Return an id as it has to be written, so that reading it back gives the same id."""
     return f"v_{name}" if name.startswith("v_") else name
 
 
@@ -173,13 +173,13 @@ def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
 
 
 def written_instances(video: Video) -> Iterator[Instance]:
-    """Instances as a form writes them: what is ignored comes last, labelled `Ambiguous`."""
+    """Yield instances as a form writes them: what is ignored comes last, labelled `Ambiguous`."""
     yield from video.instances()
     for start, end in video.ignored.tolist():
         yield start, end, AMBIGUOUS
 
 
 def repeated_id(name: str, path: Path) -> Problem:
-    """The finding that an id is there twice; the first entry is kept."""
+    """Return the finding that an id is there twice; the first entry is kept."""
     remedy = "keep one entry per id"
     return Problem(canonical_id(name), str(path), "id listed twice", remedy, Loss.FILE)

@@ -197,7 +197,7 @@ def _timed(
 
 
 def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:
-    """The same videos, with duration, subset, frame rate and frames where only others say them."""
+    """Return the same videos with duration, subset, frame rate and frames that only others say."""
     by_id = {video.id: video for video in known}
     return Videos(_filled(v, by_id[v.id]) if v.id in by_id else v for v in videos)
 
@@ -231,7 +231,7 @@ def _renamed(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
 
 
 def of_subset(videos: Videos, subset: str | None, path: Path) -> Videos:
-    """The videos of a subset, all for None; raises as `Videos.subset`."""
+    """Return the videos of a subset, all for None; raises as `Videos.subset`."""
     return videos if subset is None else videos.subset(subset, path)
 
 

@@ -74,7 +74,7 @@ class Rows:
         return self._files.notes(where)
 
     def videos(self) -> Videos:
-        """All videos that were mentioned in a row that could be used."""
+        """Return all videos that were mentioned in a row that could be used."""
         return Videos(
             make_video(name, self._instances[name], **{"duration": math.nan, "subset": "", **facts})
             for name, facts in self._facts.items()

@@ -21,7 +21,7 @@ def encode_annotations(
     fps: float = FPS,
     document: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
-    """Annotations as files in memory.
+    """Return annotations as files in memory.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def write_annotations(
 
 
 def _placed(path: Path, encoded: Mapping[str, bytes], in_folder: bool) -> dict[Path, bytes]:
-    """Where each file goes: into a folder, or beside each other under one name."""
+    """Return the place of each file: in a folder, or beside each other under one name."""
     if not in_folder and not path.is_dir():
         first, *others = encoded
         names = {first: path, **{name: path.with_suffix(Path(name).suffix) for name in others}}

@@ -81,7 +81,7 @@ class Source:
 
     @cached_property
     def may_be_json(self) -> bool:
-        """Whether to read it as JSON: its form is told, or its name or start is that of JSON."""
+        """Return whether to read it as JSON: its form is given, or its name or start is JSON's."""
         suffix = self.path.suffix.lower()
         if self.path.is_dir() or (suffix in _OTHER_SUFFIXES and not self._form_is_told):
             return False

@@ -261,7 +261,7 @@ def _in_seconds(text: str, units: float) -> float:
 
 
 def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
-    """Name and content of a table: a row a segment, and one row for a video without any.
+    """Yield name and content of a table: a row per segment, and one per video without any.
 
     Raises
     ------

@@ -27,7 +27,7 @@ _CLASS_FILE = re.compile(r"(?P<label>.+)_(?P<subset>val|test)\.txt")
 
 
 def fits(source: Source) -> bool:
-    """Whether it is such a file, or a folder that holds such files at any depth."""
+    """Return whether it is such a file, or a folder that holds such files at any depth."""
     return next(_class_files(source.path), None) is not None
 
 

@@ -156,7 +156,7 @@ def _seconds(clock: Sequence[int]) -> float:
 
 
 def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
-    """Name and content of a .vtt file a video, cues by start; times are whole milliseconds.
+    """Yield name and content of a .vtt file per video, cues by start, in whole milliseconds.
 
     Raises
     ------

@@ -153,5 +153,5 @@ def find_manifest(folder: Path) -> Manifest | None:
 
 
 def damaged(path: Path | str, what: str) -> StoreError:
-    """The error of a shard that is not as it was written."""
+    """Return the error of a shard that is not as it was written."""
     return StoreError(f"{path}: damaged: {what}; copy the store again, or pack the dataset again")

@@ -113,7 +113,7 @@ def _read_file(file: Path, rows: Rows, reading: _Reading) -> None:
 
 
 def _properties(root: Element) -> dict[str, str]:
-    """What our own writer put beside the annotations, by `actspan.<name>`."""
+    """Return what our own writer put beside the annotations, by `actspan.<name>`."""
     found = ((p.get("NAME", ""), (p.text or "").strip()) for p in root.iter("PROPERTY"))
     return {
         name.removeprefix(PROPERTY): text
@@ -178,7 +178,7 @@ def _media_name(descriptor: Element) -> str:
 
 
 def _parse(file: Path) -> Element:
-    """The XML tree.
+    """Parse the XML of a file.
 
     Raises
     ------

@@ -198,7 +198,7 @@ def _media_name(task: Mapping[str, Any]) -> str:
 
 
 def _finished(task: Mapping[str, Any]) -> list[Any]:
-    """The annotations of a task that were not cancelled, each a list of regions."""
+    """Return the annotations of a task that were not cancelled, each a list of regions."""
     if "data" not in task:  # JSON-MIN: the regions lie in the task itself, under their tag's name
         flat = [region for v in task.values() if isinstance(v, list) for region in v]
         return [{"result": [{"value": region} for region in flat if isinstance(region, dict)]}]
@@ -209,7 +209,7 @@ def _finished(task: Mapping[str, Any]) -> list[Any]:
 
 
 def _chosen(annotations: list[dict[str, Any]]) -> dict[str, Any]:
-    """The one marked as ground truth, else the one that was changed last."""
+    """Return the annotation marked as ground truth, else the one that was changed last."""
 
     def rank(annotation: dict[str, Any]) -> tuple[bool, str]:
         changed = annotation.get("updated_at") or annotation.get("created_at") or ""
