@@ -172,7 +172,7 @@ def convert(
         clip=clip,
         durations=durations,
         tiers=tiers,
-        columns={name.removesuffix("_column"): told for name, told in columns.items() if told},
+        columns={role.removesuffix("_column"): name for role, name in columns.items() if name},
         on_error=on_error,
         overwrite=force,
     )

@@ -61,7 +61,7 @@ def check_dataset(
     DatasetError
         There are problems and `on_error` is "fail", or nothing is left.
     FeatureError
-        Nothing tells (T, C) from (C, T), or dataset.toml contradicts most files.
+        Nothing distinguishes (T, C) from (C, T), or dataset.toml contradicts most files.
     AnnotationError
         Instances are used, and their times are in another unit than seconds.
     """

@@ -74,10 +74,10 @@ def read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.f
 
     names = first if is_header else [f"f{i}" for i in range(len(first))]
     options = csv.ReadOptions(autogenerate_column_names=not is_header, use_threads=False)
-    # a type that is told is read four times as fast as one that has to be found out
-    told = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
+    # columns of a given type are read four times as fast as others
+    given = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
     try:
-        table = csv.read_csv(pa.BufferReader(text), read_options=options, convert_options=told)
+        table = csv.read_csv(pa.BufferReader(text), read_options=options, convert_options=given)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
     for column in table.schema:

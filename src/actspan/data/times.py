@@ -92,7 +92,7 @@ def require_seconds(videos: Videos, path: Path, latest: Float64 | None = None) -
     path : Path
         Their file, or the dataset folder that holds them.
     latest : (V,) float64, optional
-        End of each video, seconds, where something else than the durations tells it.
+        End of each video, seconds, where something else than the durations gives it.
 
     Raises
     ------

@@ -71,7 +71,7 @@ class Annotations:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the reader of a form may need to be told.
+    """Facts from the user that the reader of a form may need.
 
     Attributes
     ----------

@@ -73,23 +73,23 @@ def plain(name: str) -> str:
     return "".join(filter(str.isalnum, name.lower()))
 
 
-def find_times(head: Sequence[str], told: Mapping[str, int]) -> tuple[Unit, dict[str, int]] | None:
+def find_times(head: Sequence[str], given: Mapping[str, int]) -> tuple[Unit, dict[str, int]] | None:
     """Return the columns of start and end in the first unit that has both, by their names.
 
     Parameters
     ----------
     head : sequence of str
         Names of all columns.
-    told : mapping of role to int
+    given : mapping of role to int
         Columns that the user named.
     """
     names = [plain(name) for name in head]
-    units = {role: _unit_of(head[place]) for role, place in told.items() if role in TIMES}
+    units = {role: _unit_of(head[place]) for role, place in given.items() if role in TIMES}
     for unit, known in _IN_UNITS.items():
-        places = {role: told[role] for role in TIMES if units.get(role) == unit}
+        places = {role: given[role] for role in TIMES if units.get(role) == unit}
         for role in TIMES:
             there = (names.index(name) for name in known[role] if name in names)
-            if role not in told and (place := next(there, None)) is not None:
+            if role not in given and (place := next(there, None)) is not None:
                 places[role] = place
         if len(places) == len(TIMES):
             return unit, places

@@ -40,7 +40,7 @@ class Columns:
         All columns that could be the label, most likely first.
     unit : "seconds", "milliseconds" or "frames"
         Of start and end, by their names.
-    told : frozenset of str
+    given : frozenset of str
         Roles whose columns were named by the user; their content is not questioned.
     verdict : int, optional
         A column of 1 and -1, where -1 marks a clip that is not of the class (HACS Clips).
@@ -56,7 +56,7 @@ class Columns:
     head: tuple[str, ...] = ()
     labels: tuple[int, ...] = ()
     unit: Unit = "seconds"
-    told: frozenset[str] = frozenset()
+    given: frozenset[str] = frozenset()
     verdict: int | None = None
     kind: int | None = None
     session: int | None = None
@@ -92,7 +92,7 @@ def point(text: str) -> str:
     return text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
 
 
-def find_columns(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Columns:
+def find_columns(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Columns:
     """Return the columns of a header, or of a first row of values.
 
     Raises
@@ -101,10 +101,10 @@ def find_columns(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Co
         A column that was named is not there, or one that is needed was not found; names all that
         there are.
     """
-    found = by_name(path, head, told)
+    found = by_name(path, head, given)
     if _is_enough(found):
         return found
-    if not told and len(head) >= 3 and time_of(head[1]) >= 0 and time_of(head[2]) >= 0:
+    if not given and len(head) >= 3 and time_of(head[1]) >= 0 and time_of(head[2]) >= 0:
         places = {role: i for i, role in enumerate(_POSITIONS[: len(head)])}
         return Columns(places).with_note(f"{path}: no header; columns taken as {','.join(places)}")
     missing = [role for role in ("video", "start", "end") if role not in found.places]
@@ -117,23 +117,23 @@ def find_columns(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Co
     )
 
 
-def is_header(path: Path, head: Sequence[str], told: Mapping[str, str]) -> bool:
+def is_header(path: Path, head: Sequence[str], given: Mapping[str, str]) -> bool:
     """Return whether a line names the columns of segments or events."""
     known = {plain(name) for name in head}
-    if not all(name in head for name in told.values()):
+    if not all(name in head for name in given.values()):
         return False
-    found = by_name(path, head, told)
+    found = by_name(path, head, given)
     return "video" in found.places and (found.has_times or "time" in known)
 
 
-def by_name(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Columns:
+def by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Columns:
     """Return the columns that are known by name; raises as `find_columns`."""
     names = [plain(cell) for cell in head]
-    places = {role: _told_place(path, head, name) for role, name in told.items()}
+    places = {role: _given_place(path, head, name) for role, name in given.items()}
     unit, times = find_times(head, places) or ("seconds", {})
     if not times and places.keys() >= set(TIMES):
         raise AnnotationError(
-            f"{path}: columns {told['start']!r} and {told['end']!r} are of different units by "
+            f"{path}: columns {given['start']!r} and {given['end']!r} are of different units by "
             "their names: rename one of them"
         )
     places |= times
@@ -151,7 +151,7 @@ def by_name(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Columns
     kind, session = (
         names.index(name) if name in names else None for name in ("behaviortype", "observationid")
     )
-    columns = Columns(places, tuple(head), labels, unit, frozenset(told), None, kind, session)
+    columns = Columns(places, tuple(head), labels, unit, frozenset(given), None, kind, session)
     if unit == "seconds":
         return columns
     start, end = (columns.name(places[role]) for role in TIMES)
@@ -162,7 +162,7 @@ def by_name(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Columns
     return columns.with_note(f"{path}: columns {start} and {end} are {done[unit]}")
 
 
-def _told_place(path: Path, head: Sequence[str], name: str) -> int:
+def _given_place(path: Path, head: Sequence[str], name: str) -> int:
     names = [plain(cell) for cell in head]
     if name in head:
         return head.index(name)

@@ -26,12 +26,12 @@ _TIMED = ("boris", "elan", "labelstudio", "srt", "textgrid", "via", "vtt")
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What `convert_annotations` shall do.
+    """Request to convert annotations.
 
     Attributes
     ----------
     source, target : Path
-        `target` may be a folder that is there: `annotations.json` is written into it.
+        `target` may be an existing folder: `annotations.json` is written into it.
     form, target_form : str, optional
         Of the source, by its content unless given; of the target, by its suffix unless given.
     rename_subsets : mapping
@@ -54,7 +54,7 @@ class Conversion:
     on_error : "fail" or "skip"
         What to do about problems: stop with all of them, or leave out what is bad.
     overwrite : bool
-        Replace a target that is there.
+        Replace a target that exists.
     """
 
     source: Path
@@ -75,7 +75,7 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What came of it.
+    """Result of `convert_annotations`.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ def convert_annotations(request: Conversion) -> Converted:
     DatasetError
         There are problems and `on_error` is "fail"; nothing is written.
     AnnotationError
-        The source cannot be read, nothing is left of it, or the target is there already.
+        The source cannot be read, nothing is left of it, or the target exists already.
     ConfigError
         A form is not known, or cannot be written.
     """

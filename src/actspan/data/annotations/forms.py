@@ -205,7 +205,7 @@ def read_annotations(
     if not path.exists():
         raise AnnotationError(f"{path}: cannot be read: no such file or folder")
     found = find_annotations(path) if path.is_dir() else None
-    source = Source(found or path, form_is_told=form is not None)
+    source = Source(found or path, form_is_given=form is not None)
     chosen = _detect(source) if form is None else form_named(form)
     hints = Hints(fps, tuple(tiers), columns or {})
     if hints.tiers and not chosen.has_tiers:

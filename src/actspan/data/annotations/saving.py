@@ -78,13 +78,13 @@ def write_annotations(
     Parameters
     ----------
     path : Path or str
-        A file, or a folder that is there; for forms of a file a video a folder, which is made.
+        A file, or an existing folder; for forms with a file per video a folder, which is made.
     form : str, optional
         A key of `FORMS`; by the suffix unless given, ActivityNet's in a folder.
     media, fps, document
         As `encode_annotations`.
     overwrite : bool
-        Replace files that are there.
+        Replace files that exist.
 
     Returns
     -------
@@ -107,8 +107,10 @@ def write_annotations(
     files = _placed(path, encoded, FORMS[chosen].file_a_video)
     there = [str(file) for file in files if file.exists()]
     if there and not overwrite:
-        more = f" and {len(there) - 1} more of them are" if len(there) > 1 else " is"
-        raise AnnotationError(f"{there[0]}{more} there already; --force replaces what is there")
+        exist = (
+            f" and {len(there) - 1:,} more already exist" if len(there) > 1 else " already exists"
+        )
+        raise AnnotationError(f"{there[0]}{exist}; --force replaces what exists")
     for file, content in files.items():
         with atomic_file(file) as stream:
             stream.write(content)

@@ -1,4 +1,4 @@
-"""What only the content of a table tells about its columns: which is the label, whose duration."""
+"""What only the content of a table shows about its columns: which is the label, whose duration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SECONDS: dict[Unit, float] = {"seconds": 1.0, "milliseconds": 0.001, "frames": 
 
 
 def settle(path: Path, columns: Columns, lines: Iterable[Line]) -> Columns:
-    """Return the columns with what only their content tells: which is the label, whose duration.
+    """Return the columns with what only their content shows: which is the label, whose duration.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def settle(path: Path, columns: Columns, lines: Iterable[Line]) -> Columns:
     """
     if not columns.has_times:
         return _of_facts(columns)
-    asks_label = "label" not in columns.told and len(columns.labels) > 0
-    asks_duration = "duration" in columns.places and "duration" not in columns.told
+    asks_label = "label" not in columns.given and len(columns.labels) > 0
+    asks_duration = "duration" in columns.places and "duration" not in columns.given
     if not (asks_label or asks_duration):
         return (
             columns if columns.labels or "label" in columns.places else _unlabelled(path, columns)

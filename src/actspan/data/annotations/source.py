@@ -30,12 +30,12 @@ class Source:
     Parameters
     ----------
     path : Path
-    form_is_told : bool
-        Whether the user says its form, so that its name shall not decide.
+    form_is_given : bool
+        Whether the user gave its form, so that its name does not decide.
     """
 
-    def __init__(self, path: Path, *, form_is_told: bool = False) -> None:
-        self.path, self._form_is_told = path, form_is_told
+    def __init__(self, path: Path, *, form_is_given: bool = False) -> None:
+        self.path, self._form_is_given = path, form_is_given
 
     @cached_property
     def json(self) -> Parsed:
@@ -83,9 +83,9 @@ class Source:
     def may_be_json(self) -> bool:
         """Return whether to read it as JSON: its form is given, or its name or start is JSON's."""
         suffix = self.path.suffix.lower()
-        if self.path.is_dir() or (suffix in _OTHER_SUFFIXES and not self._form_is_told):
+        if self.path.is_dir() or (suffix in _OTHER_SUFFIXES and not self._form_is_given):
             return False
-        return self._form_is_told or suffix in (".json", ".boris") or self._starts_as_json
+        return self._form_is_given or suffix in (".json", ".boris") or self._starts_as_json
 
 
 def _parse_json(path: Path, data: bytes) -> Parsed:

@@ -82,7 +82,7 @@ def _require_rate(path: Path, columns: Columns, fps: float | None) -> None:
 
 
 class _Table:
-    """The lines of a table, drawn twice where only the content tells what a column means."""
+    """The lines of a table, drawn twice where only the content shows what a column means."""
 
     def __init__(self, path: Path, hints: Hints) -> None:
         self._path = path
