@@ -169,12 +169,14 @@ def test_annotations_of_any_form(tmp_path: Path) -> None:
 def test_nothing_is_replaced_unasked(result: Path, tmp_path: Path) -> None:
     good(result, tmp_path / "vtt", "--to", "vtt")
     (tmp_path / "vtt" / "other.vtt").unlink()
-    assert "clip.vtt is there already; --force replaces" in bad(
+    assert "clip.vtt: already exists; --force replaces it" in bad(
         result, tmp_path / "vtt", "--to", "vtt"
     )
     assert not (tmp_path / "vtt" / "other.vtt").exists()
     good(result, tmp_path / "vtt", "--to", "vtt", "--force")
     assert (tmp_path / "vtt" / "other.vtt").exists()
+    both = bad(result, tmp_path / "vtt", "--to", "vtt")
+    assert "and 1 more already exist; --force replaces them" in both
 
 
 def test_videos_that_are_not_there(result: Path, videos: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from actspan.data.annotations.writing import FPS, Style
 from actspan.errors import ActSpanError, AnnotationError, ConfigError
 from actspan.files import atomic_file
 from actspan.types import Video
+from actspan.wording import them
 
 
 def encode_annotations(
@@ -107,10 +108,9 @@ def write_annotations(
     files = _placed(path, encoded, FORMS[chosen].file_a_video)
     there = [str(file) for file in files if file.exists()]
     if there and not overwrite:
-        exist = (
-            f" and {len(there) - 1:,} more already exist" if len(there) > 1 else " already exists"
-        )
-        raise AnnotationError(f"{there[0]}{exist}; --force replaces what exists")
+        more = len(there) - 1
+        exist = f" and {more:,} more already exist" if more else ": already exists"
+        raise AnnotationError(f"{there[0]}{exist}; --force replaces {them(len(there))}")
     for file, content in files.items():
         with atomic_file(file) as stream:
             stream.write(content)
