@@ -108,7 +108,7 @@ def test_videos_that_cannot_be_used_are_one_line(bundle: Bundle, tmp_path: Path)
         (dataset / "features" / f"{name}.npy").write_bytes(b"cut")
     found = verify_bundle(bundle, dataset=dataset, backends=["onnxruntime"])
     assert found.videos == 4
-    assert "skipped 4 of 8 videos: video0, video2, video4 and 1 more" in found.notes
+    assert "left out: 4 videos (video0, video2, video4 and 1 more)" in found.notes
 
 
 def test_without_a_dataset_there_is_no_recall(bundle: Bundle) -> None:

@@ -100,13 +100,12 @@ class DatasetError(DataError):
         self.remedy = remedy
         kinds = alike(self.problems)
         lines = [f"{counted(len(self.problems), 'problem')} found. {remedy}"]
-        for first, *others in kinds[:20]:
-            more = f" and {len(others)} more" if others else ""
-            lines.append(
-                f"  {first.video or '-'}{more}: {first.problem} ({first.file}): {first.remedy}"
-            )
+        for kind in kinds[:20]:
+            more = f" and {len(kind) - 1:,} more" if len(kind) > 1 else ""
+            what, how = one_text(p.problem for p in kind), one_text(p.remedy for p in kind)
+            lines.append(f"  {kind[0].video or '-'}{more}: {what} ({kind[0].file}): {how}")
         if len(kinds) > 20:
-            lines.append(f"  ... and {len(kinds) - 20} kinds of problem more")
+            lines.append(f"  ... and {len(kinds) - 20} more kinds of problem")
         super().__init__("\n".join(lines))
 
 
@@ -116,6 +115,12 @@ def alike(problems: Iterable[Problem]) -> list[list[Problem]]:
     for problem in problems:
         kinds.setdefault(problem.kind, []).append(problem)
     return list(kinds.values())
+
+
+def one_text(texts: Iterable[str]) -> str:
+    """Return the text that all of one kind share, else the first of them as an example."""
+    first, *others = dict.fromkeys(texts)
+    return f"for example: {first}" if others else first
 
 
 class ModelError(ActSpanError):
@@ -155,7 +160,7 @@ class MissingExtraError(ActSpanError, ImportError):
 
 
 def shortened(text: str, limit: int) -> str:
-    """The begin and the end of a text (where the remedy is) if it has more characters than that."""
+    """Return a long text as its start and end (where the remedy is), with its length between."""
     if len(text) <= limit:
         return text
     half = limit // 2

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def counted(number: int, thing: str) -> str:
-    """So many of a thing whose plural ends in s.
+    """Return a number with its thing, whose plural ends in s.
 
     Examples
     --------
@@ -14,6 +14,17 @@ def counted(number: int, thing: str) -> str:
     ('1 video', '4,728 videos')
     """
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def them(number: int) -> str:
+    """Return the pronoun for that many things: "it" or "them".
+
+    Examples
+    --------
+    >>> them(1), them(2)
+    ('it', 'them')
+    """
+    return "it" if number == 1 else "them"
 
 
 def named(names: Iterable[str], most: int = 3) -> str:
@@ -27,18 +38,6 @@ def named(names: Iterable[str], most: int = 3) -> str:
     names = list(names)
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
-
-
-def skipped(names: Iterable[str], total: int) -> str:
-    """Return a line that counts and names the videos that were skipped of `total`.
-
-    Examples
-    --------
-    >>> skipped(["b", "a"], 24)
-    'skipped 2 of 24 videos: a, b'
-    """
-    names = sorted(set(names))
-    return f"skipped {len(names):,} of {counted(total, 'video')}: {named(names)}"
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:

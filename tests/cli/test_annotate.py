@@ -296,3 +296,98 @@ def test_a_subset_has_many_names(name: str, thumos: Path, tmp_path: Path) -> Non
     good(thumos, tmp_path / "b.json", "--rename-subset", f"{name}=train", "--subset", "training")
     (video,) = read_annotations(tmp_path / "b.json").videos
     assert (video.id, video.subset) == ("video_validation_0000051", "training")
+
+
+# ---------------------------------------------------------------- nothing in silence
+
+
+def test_a_source_without_instances_is_a_note_beside_what_was_ignored(tmp_path: Path) -> None:
+    source = tmp_path / "x.csv"
+    source.write_text("video,duration,weather\na,5,sun\nb,6,rain\n")
+    lines = good(source, tmp_path / "out.json").stderr.splitlines()
+    assert f"note: {source}: holds no instances" in lines
+    assert f"note: {source}: ignored columns: weather" in lines
+    source.write_text("video,start,end,split\na,1,2,train\nb,,,val\n")
+    done = good(source, tmp_path / "other.json", "--subset", "validation")
+    assert f"note: {source}: holds no instances in subset 'validation'" in done.stderr
+    assert "holds no instances" not in good(source, tmp_path / "all.json").stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        pytest.param("out.xyz", "suffix '.xyz'", id="unknown"),
+        pytest.param("out", "a name without a suffix", id="none"),
+        pytest.param("out.vtt", "suffix '.vtt'", id="of a form for players"),
+    ],
+)
+def test_targets_of_unknown_suffixes_are_refused(name: str, what: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("video,start,end\na,1,2\n")
+    done = convert(tmp_path / "x.csv", tmp_path / name)
+    assert done.exit_code == 1
+    assert f"{what} is of no form that is written: .json or .csv is needed (or --to)" in done.stderr
+    assert not (tmp_path / name).exists()
+    good(tmp_path / "x.csv", tmp_path / name, "--to", "csv")
+    assert (tmp_path / name).read_text().startswith("video,start,end")
+
+
+def test_a_bad_source_is_reported_before_a_target_that_exists(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("{")
+    (tmp_path / "out.json").write_text("")
+    for target in ("out.json", "out.xyz"):
+        assert "x.json: not valid JSON" in convert(tmp_path / "x.json", tmp_path / target).stderr
+
+
+def test_a_frame_rate_without_effect_is_a_note(tmp_path: Path) -> None:
+    source, note = tmp_path / "x.csv", "times are not frame numbers, so --fps 25 is"
+    source.write_text("video,start,end,fps\na,1,2,\nb,1,2,30\n")
+    done = good(source, tmp_path / "a.json", "--fps", 25)
+    assert f"{source}: {note} only written as the frame rate of 1 video\n" in done.stderr
+    assert [v.fps for v in read_annotations(tmp_path / "a.json").videos] == [25.0, 30.0]
+    source.write_text("video,start,end,fps\nb,1,2,30\n")
+    assert f"{note} not used\n" in good(source, tmp_path / "b.json", "--fps", 25).stderr
+    frames = good(source, tmp_path / "c.json", "--fps", 25, "--times", "frames")
+    tasks = write_label_studio(tmp_path / "y.json", [task("a.mp4", timeline_region(1, 50, "x"))])
+    counted = good(tasks, tmp_path / "d.json", "--fps", 25)
+    assert note not in frames.stderr + counted.stderr
+
+
+def test_a_form_that_is_named_decides_and_not_the_suffix(tmp_path: Path) -> None:
+    source = tmp_path / "x.txt"
+    source.write_text('{"database": {"a": {"annotations": [{"segment": [1, 2], "label": "x"}]}}}')
+    good(source, tmp_path / "out.json", "--from", "activitynet")
+    (video,) = read_annotations(tmp_path / "out.json").videos
+    assert list(video.instances()) == [(1.0, 2.0, "x")]
+    (tmp_path / "y.txt").write_text("a 1 2\n")
+    done = convert(tmp_path / "y.txt", tmp_path / "y.json", "--from", "activitynet")
+    assert "y.txt: not valid JSON" in done.stderr
+
+
+def test_a_malformed_annotation_costs_the_instance_only(tmp_path: Path) -> None:
+    annotations = [{"segment": [1, 2], "label": "x"}, {"segment": 7, "label": "y"}]
+    database = {name: {"annotations": annotations} for name in ("one", "two")}
+    source = tmp_path / "x.json"
+    source.write_text(json.dumps({"database": database}))
+    done = convert(source, tmp_path / "out.json")
+    assert (done.exit_code, done.stderr.count("segment 7")) == (1, 1)  # of one kind: one line
+    assert f"({source}: video 'one', annotation 1 and 1 more)" in done.stderr
+    done = good(source, tmp_path / "out.json", "--on-error", "skip")
+    assert "left out: 2 instances (one, two)" in done.stderr
+    written = read_annotations(tmp_path / "out.json").videos
+    assert [list(video.instances()) for video in written] == [[(1.0, 2.0, "x")]] * 2
+
+
+def test_columns_that_say_their_unit_are_not_converted_twice(tmp_path: Path) -> None:
+    source = tmp_path / "x.csv"
+    source.write_text("video,start_ms,end_ms\na,1000,2000\n")
+    done = good(source, tmp_path / "a.json", "--times", "milliseconds")
+    assert "columns 'start_ms' and 'end_ms' are milliseconds by their names" in done.stderr
+    assert read_annotations(tmp_path / "a.json").videos[0].segments.tolist() == [[1.0, 2.0]]
+    done = convert(source, tmp_path / "b.json", "--times", "seconds")
+    assert "times are milliseconds by the names of their columns" in done.stderr
+    source.write_text("video,start_frame,end_frame\na,25,50\n")
+    assert "--fps RATE" in convert(source, tmp_path / "c.json").stderr
+    done = good(source, tmp_path / "c.json", "--fps", 25)
+    assert "times are not frame numbers" not in done.stderr
+    (video,) = read_annotations(tmp_path / "c.json").videos
+    assert (video.fps, video.segments.tolist()) == (25.0, [[1.0, 2.0]])

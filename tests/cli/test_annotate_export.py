@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actspan import Proposals, Video
-from actspan.cli import annotate, main
+from actspan.cli import annotate_export, main
 from actspan.data.annotations import FORMS, read_annotations, write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.results import write_result
@@ -169,12 +169,14 @@ def test_annotations_of_any_form(tmp_path: Path) -> None:
 def test_nothing_is_replaced_unasked(result: Path, tmp_path: Path) -> None:
     good(result, tmp_path / "vtt", "--to", "vtt")
     (tmp_path / "vtt" / "other.vtt").unlink()
-    assert "clip.vtt is there already; --force replaces" in bad(
+    assert "clip.vtt: already exists; --force replaces it" in bad(
         result, tmp_path / "vtt", "--to", "vtt"
     )
     assert not (tmp_path / "vtt" / "other.vtt").exists()
     good(result, tmp_path / "vtt", "--to", "vtt", "--force")
     assert (tmp_path / "vtt" / "other.vtt").exists()
+    both = bad(result, tmp_path / "vtt", "--to", "vtt")
+    assert "and 1 more already exist; --force replaces them" in both
 
 
 def test_videos_that_are_not_there(result: Path, videos: Path, tmp_path: Path) -> None:
@@ -239,7 +241,7 @@ def test_bad_results_are_refused(content: str, what: str, tmp_path: Path) -> Non
 
 
 def test_the_choices_are_the_forms_for_tools() -> None:
-    assert set(annotate._HANDED_OUT) == {
+    assert set(annotate_export.FORMS) == {
         form.name for form in FORMS.values() if form.encode is not None
     } - {"activitynet"}
 
@@ -247,7 +249,7 @@ def test_the_choices_are_the_forms_for_tools() -> None:
 def test_every_option_says_what_it_does() -> None:
     help_text = CliRunner().invoke(main, ["annotate", "export", "--help"]).output
     assert "actspan annotate export" in help_text.partition("Example:")[2]
-    options = [p for p in annotate.export.params if isinstance(p, click.Option)]
+    options = [p for p in annotate_export.export.params if isinstance(p, click.Option)]
     assert all(option.help for option in options)
 
 

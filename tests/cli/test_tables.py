@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console, RenderableType
 
-from actspan.cli.tables import print_table, problem_table, row_table
+from actspan.cli.tables import print_problems, print_table, problem_table, row_table
 from actspan.data.problems import Problem
 
 
@@ -46,3 +46,36 @@ def test_many_alike_are_one_row_and_names_are_folded() -> None:
     assert text.count("set/v") == 1
     assert text.count("mend") == 2
     assert "\u2026" not in text
+
+
+@pytest.mark.parametrize(
+    ("problems", "wanted"),
+    [
+        pytest.param(
+            [Problem(v, f"{v}.pkl", ".pkl is not read", "write .npy") for v in ("one", "two")],
+            ".pkl is not read (one.pkl and 1 more): write .npy; videos: 2 (one, two)",
+            id="two of one kind",
+        ),
+        pytest.param(
+            [Problem("", f"{f}.npy", "no video", f"rename '{f}.npy'") for f in "ab"],
+            "no video (a.npy and 1 more): for example: rename 'a.npy'",
+            id="remedies that name files, no videos",
+        ),
+        pytest.param(
+            [Problem("one", f"f.csv:{i}", f"segment [{i}, 1]", "fix it") for i in (2, 3)],
+            "for example: segment [2, 1] (f.csv:2 and 1 more): fix it; videos: 2 in 1 (one)",
+            id="two in one video",
+        ),
+        pytest.param(
+            [Problem("one", "f.csv", "empty", "fill it")],
+            "one: empty (f.csv): fill it",
+            id="one",
+        ),
+    ],
+)
+def test_one_kind_is_one_line(problems: list[Problem], wanted: str) -> None:
+    stream = io.StringIO()
+    print_problems(Console(file=stream, width=200), problems)
+    assert stream.getvalue() == wanted + "\n"
+    table = shown(problem_table([*problems, Problem("other", "x.npy", "bad", "replace it")]), 200)
+    assert table.count("│") == 2 * 5  # two rows of four columns

@@ -74,10 +74,9 @@ def test_files_that_are_no_annotations(tmp_path: Path, text: str, message: str) 
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        pytest.param('{"annotations": [{}]}', "bad entry: no 'segment'", id="no-segment"),
         pytest.param('{"duration": "long"}', "not a number", id="duration-in-words"),
         pytest.param('{"duration": -1}', "not a positive number", id="negative-duration"),
-        pytest.param('{"duration": 9, "annotations": [{"segment": [1]}]}', "not [start", id="one"),
+        pytest.param('{"duration": 9, "annotations": 7}', "7, not a list", id="annotations"),
         pytest.param("7", "bad entry", id="no-object"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from actspan.data.annotations import Annotations, read_annotations
+from actspan.data.problems import Loss
 
 Instances = list[tuple[float, float, str]]
 JUMP = {"segment": [0.5, 2.0], "label": "Jump"}
@@ -86,8 +87,33 @@ def test_times_as_text(segment: list[Any], times: tuple[float, float], tmp_path:
 @pytest.mark.parametrize("segment", [["a", "2"], ["1", None], [["1"], "2"], ["nan", "2"], ["1"]])
 def test_times_that_are_none_are_problems(segment: list[Any], tmp_path: Path) -> None:
     found = read_video(tmp_path, annotations=[{"segment": segment, "label": "Jump"}])
-    assert len(found.videos) == 0
+    assert instances(found) == []
     assert [p.video for p in found.problems] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "problem"),
+    [
+        pytest.param(3, "annotation 3 is not an object", id="no object"),
+        pytest.param({"label": "Jump"}, "no 'segment'", id="no segment"),
+        pytest.param({"segment": "12"}, "'12' is not [start, end]", id="text"),
+        pytest.param({"segment": [1, 2, 3]}, "[1, 2, 3] is not [start, end]", id="three times"),
+        pytest.param({"segment": [True, 2]}, "[True, 2] is not [start, end]", id="truth value"),
+        pytest.param({"segment": [1, 10**400]}, "too large", id="no float"),
+        pytest.param({"segment": [1, 2], "label": ["Jump"]}, "label ['Jump'] is not", id="label"),
+    ],
+)
+def test_a_malformed_annotation_costs_the_instance_only(
+    annotation: Any, problem: str, tmp_path: Path
+) -> None:
+    found = read_video(
+        tmp_path, annotations=[JUMP, annotation, {"segment": [3, 4], "label": "Run"}]
+    )
+    assert [label for _, _, label in instances(found)] == ["Jump", "Run"]
+    (lost,) = found.problems
+    assert (lost.video, lost.loss) == ("a", Loss.SEGMENT)
+    assert lost.file == f"{tmp_path / 'x.json'}: video 'a', annotation 1"
+    assert problem in lost.problem
 
 
 def test_start_and_end_for_a_segment(tmp_path: Path) -> None:
@@ -154,7 +180,8 @@ def test_the_same_where_the_whole_has_to_be_parsed(tmp_path: Path) -> None:
 
 def test_actions(tmp_path: Path) -> None:
     entry = {"subset": "testing", "duration": 20.0, "actions": [[7, 0.5, 2.0], ["Run", "3", 4]]}
-    found = read(tmp_path, {"a": entry, "b": {"actions": [[7, 1]]}})
+    entry["actions"].insert(1, [7, 1])
+    found = read(tmp_path, {"a": entry})
     assert instances(found) == [(0.5, 2.0, "7"), (3.0, 4.0, "Run")]
     assert notes(found) == ["taken from other keys: annotations from 'actions' (1)"]
     assert "[7, 1] is not [class, start, end]" in found.problems[0].problem

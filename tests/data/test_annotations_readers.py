@@ -439,6 +439,15 @@ def test_other_peoples_captions(
     assert [(v.id, list(v.instances())) for v in found.videos] == [("clip", instances)]
 
 
+def test_voices_are_counted(tmp_path: Path) -> None:
+    texts = ("<v Ann>jump", "<v.loud.near Bob &amp; Co>run</v> <v Ann>stop", "<video>", "<v>none")
+    cues = (f"00:0{i}.000 --> 00:0{i + 1}.000\n{text}\n" for i, text in enumerate(texts))
+    file = write_vtt("\n".join(("WEBVTT\n", *cues)))(tmp_path)
+    found = read_annotations(file)
+    assert found.assumptions == (f"{file}: ignored voices: Ann (2), Bob & Co",)
+    assert found.videos[0].labels == ("jump", "run stop", "", "none")
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [

@@ -143,7 +143,7 @@ def test_only_tables_have_columns(tmp_path: Path) -> None:
     ("head", "missing"),
     [
         pytest.param("video,t-end,video-duration,label", "'start'", id="start"),
-        pytest.param("video,label,duration,startFrame,endFrame", "'start', 'end'", id="times"),
+        pytest.param("video,label,duration,first,last", "'start', 'end'", id="times"),
         pytest.param("who,start,end,label", "'video'", id="video"),
         pytest.param("a,b,c", "'video', 'start', 'end'", id="all"),
     ],
@@ -261,3 +261,79 @@ def test_boris_tabular_events(state: str, tmp_path: Path) -> None:
     places = {p.file.rpartition(":")[2]: p.problem for p in found.problems}
     assert places["10"] == "start without end"
     assert places["11"] == "end without start"
+
+
+# ---------------------------------------------------------------- other units than seconds
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("start_ms", "end_ms"),
+        ("start (ms)", "end (ms)"),
+        ("StartMsec", "EndMsec"),
+        ("onset_milliseconds", "offset_milliseconds"),
+        ("Begin Time - msec", "End Time - msec"),
+    ],
+)
+def test_milliseconds_by_name(start: str, end: str, tmp_path: Path) -> None:
+    found = read(tmp_path, f"video,{start},{end},label\na,1500,2000,jump\na,0:03,4000,run\n")
+    assert content(found) == {"a": [(1.5, 2.0, "jump"), (3.0, 4.0, "run")]}  # 0:03 is a clock
+    what = f"columns {start!r} and {end!r} are milliseconds by their names: converted to seconds"
+    assert (found.unit, notes(found)) == ("milliseconds", [what])
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("startFrame", "endFrame"),
+        ("frame_start", "frame_end"),
+        ("Begin Frame No", "End Frame No"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("more", "cells"),
+    [
+        pytest.param(",fps", ",25", id="rate"),
+        pytest.param(",num_frames,video_duration", ",250,10", id="frames and duration"),
+    ],
+)
+def test_frames_by_name(start: str, end: str, more: str, cells: str, tmp_path: Path) -> None:
+    found = read(tmp_path, f"video,{start},{end},label{more}\na,25,100,jump{cells}\n")
+    assert content(found) == {"a": [(1.0, 4.0, "jump")]}
+    what = f"columns {start!r} and {end!r} are frame numbers by their names: divided by"
+    assert (found.unit, notes(found)) == ("frames", [f"{what} the frame rate"])
+
+
+def test_frames_need_a_rate(tmp_path: Path) -> None:
+    text = "video,start_frame,end_frame\na,50,100\n"
+    with pytest.raises(AnnotationError, match=r"'start_frame' and 'end_frame' are .*--fps RATE"):
+        read(tmp_path, text)
+    found = read_annotations(tmp_path / "x.csv", fps=25.0)
+    assert content(found) == {"a": [(2.0, 4.0, "")]}
+    found = read(tmp_path, "video,start_frame,end_frame,fps\na,50,100,\nb,50,100,50\n")
+    assert content(found) == {"b": [(1.0, 2.0, "")]}
+    assert [problem.video for problem in found.problems] == ["a"]
+    assert "--fps" in found.problems[0].problem
+
+
+def test_seconds_are_taken_where_both_are_there(tmp_path: Path) -> None:
+    found = read(tmp_path, "video,start_frame,end_frame,start,end,end_ms\na,50,100,1,2,2000\n")
+    assert content(found) == {"a": [(1.0, 2.0, "")]}
+    assert "ignored columns: start_frame, end_frame, end_ms" in notes(found)
+    found = read(tmp_path, "video,start,start_ms,end_ms\na,1,3000,4000\n")
+    assert content(found) == {"a": [(3.0, 4.0, "")]}  # of seconds there is one column alone
+
+
+def test_the_names_of_told_columns_say_their_unit(tmp_path: Path) -> None:
+    text = "video,t0 (ms),t1 (ms),t1\na,1000,2000,7\n"
+    found = read(tmp_path, text, start="t0 (ms)", end="t1 (ms)")
+    assert content(found) == {"a": [(1.0, 2.0, "")]}
+    with pytest.raises(AnnotationError, match=r"'t0 \(ms\)' and 't1' are of different units"):
+        read(tmp_path, text, start="t0 (ms)", end="t1")
+
+
+def test_lengths_of_segments_in_milliseconds_are_compared_in_seconds(tmp_path: Path) -> None:
+    rows = "".join(f"a,{start}000,{start + 5}000,60\n" for start in (1, 20, 50))
+    found = read(tmp_path, f"video,start_ms,end_ms,duration\n{rows}")
+    assert found.videos[0].duration == 60.0

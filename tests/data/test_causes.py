@@ -210,6 +210,18 @@ def test_what_is_left_out_is_counted_and_named() -> None:
         stop_on_errors(found, leaves_something=False)
 
 
+def test_messages_are_right_in_number() -> None:
+    found = [Problem(v, f"{v}.npy", f"{v} is bad", f"replace '{v}.npy'") for v in ("one", "two")]
+    with pytest.raises(DatasetError) as caught:
+        stop_on_errors(found)
+    assert str(caught.value).splitlines() == [
+        "2 problems found. Fix them, or leave out what is bad: --on-error skip.",
+        "  one and 1 more: for example: one is bad (one.npy): for example: replace 'one.npy'",
+    ]
+    with pytest.raises(DatasetError, match=r"^1 problem found\. Fix it, or leave out"):
+        stop_on_errors(found[:1])
+
+
 def test_times_beyond_the_features_are_refused_where_durations_are_wrong_too(folder: Path) -> None:
     document = json.loads((folder / "annotations.json").read_text())["database"]
     for entry in document.values():

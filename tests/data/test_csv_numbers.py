@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from actspan.data.csv_features import read_any_csv
 from actspan.data.csv_numbers import parse_table
-from actspan.data.readers import Entry, _read_any_csv, read_array
+from actspan.data.readers import Entry, read_array
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 floats = st.one_of(finite, st.floats(-10, 10), st.integers(-(10**20), 10**20).map(float))
@@ -95,7 +96,7 @@ def test_both_readers_read_the_same(tmp_path: Path, header: bool, end: str) -> N
     found = read_array(Entry(path))
     np.testing.assert_array_equal(found, values.astype(np.float32))
     first = names if header else lines[0].split(",")
-    np.testing.assert_array_equal(found, _read_any_csv(path.read_bytes(), first, header))
+    np.testing.assert_array_equal(found, read_any_csv(path.read_bytes(), first, header))
 
 
 def test_quotes_and_blanks_are_read(tmp_path: Path) -> None:

@@ -172,7 +172,7 @@ def test_layout_follows_from_the_known_channel_count(folder: Path, layout: str) 
 
 def test_one_file_turned_round_is_named(folder: Path) -> None:
     np.save(features_of(folder), np.load(features_of(folder)).T)
-    assert dict(findings(folder))["video0"].startswith("layout turned round")
+    assert dict(findings(folder))["video0"].startswith("axes swapped")
 
 
 def test_unknown_channels_and_layout_is_an_error_that_says_so(folder: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actspan.data.annotations import Unit
 from actspan.data.instances import (
     clipped,
     faulty_segments,
@@ -18,7 +19,7 @@ from actspan.data.instances import (
     late_ends,
     without_extent,
 )
-from actspan.data.times import Times, in_seconds, require_seconds, wrong_unit
+from actspan.data.times import in_seconds, require_seconds, wrong_unit
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
 from actspan.types import Video
@@ -134,7 +135,7 @@ def test_few_instances_beyond_the_end_are_no_other_unit() -> None:
 
 @pytest.mark.parametrize("times", ["frames", "milliseconds"])
 @pytest.mark.parametrize("with_durations", [False, True])
-def test_times_become_seconds(times: Times, with_durations: bool) -> None:
+def test_times_become_seconds(times: Unit, with_durations: bool) -> None:
     factor = 25 if times == "frames" else 1000
     (given,) = in_unit(factor)
     if with_durations:

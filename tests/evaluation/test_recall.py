@@ -354,6 +354,22 @@ def test_annotations_that_cannot_be_read_stop_it_unless_told_to_skip(tmp_path: P
     assert (result.videos, [p.video for p in result.problems]) == (1, ["b"])
 
 
+def test_a_malformed_annotation_matters_where_its_video_is_evaluated(tmp_path: Path) -> None:
+    annotations = [{"segment": [0, 5]}, {"segment": "soon"}]
+    good = {"subset": "validation", "duration": 9.0, "annotations": annotations[:1]}
+    bad = {**good, "subset": "training", "annotations": annotations}
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps({"database": {"a": good, "b": bad}}))
+    found = {name: proposals((0, 5, 1.0)) for name in "ab"}
+    assert evaluate_recall(path, found, subset="validation").problems == ()
+    for subset in ("training", None):
+        with pytest.raises(DatasetError, match=r"^1 problem found\. Fix it: results without it"):
+            evaluate_recall(path, found, subset=subset)
+        result = evaluate_recall(path, found, subset=subset, on_error="skip")
+        assert [p.file for p in result.problems] == [f"{path}: video 'b', annotation 1"]
+    assert (result.videos, result.instances) == (2, 2)
+
+
 A = [video("a", (0, 10))]
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from actspan.cli.annotate_export import export
 from actspan.cli.common import (
     ExistingPath,
+    found_problems,
     json_option,
     on_error_option,
     reports_errors,
@@ -19,9 +21,8 @@ from actspan.cli.common import (
 from actspan.wording import counted
 
 if TYPE_CHECKING:
+    from actspan.data.annotations import Unit
     from actspan.data.annotations.convert import Converted
-    from actspan.data.problems import Problem
-    from actspan.data.times import Times
 
 _existing = ExistingPath()
 # as in `FORMS`, which is not imported for --help; a test compares the two
@@ -47,7 +48,6 @@ _COLUMNS = {
     "subset": "subsets",
     "duration": "durations of videos",
 }
-_HANDED_OUT = ("csv", "elan", "labelstudio", "vtt")
 
 
 @click.group()
@@ -105,7 +105,7 @@ def _column_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--fps",
     type=click.FloatRange(0, min_open=True),
-    help="Frames a second of videos that do not say theirs (Label Studio counts frames).",
+    help="Frame rate of videos that do not say theirs, where times are frames.",
 )
 @click.option(
     "--times",
@@ -124,7 +124,7 @@ def _column_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.option("--tier", "tiers", multiple=True, help="ELAN, Praat: only tiers like this pattern.")
 @_column_options
 @on_error_option("Stop at problems, or leave out what is bad.")
-@click.option("--force", is_flag=True, help="Replace TARGET if it is there.")
+@click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @json_option
 @reports_errors
 def convert(
@@ -135,7 +135,7 @@ def convert(
     rename_subsets: dict[str, str],
     subset: str | None,
     fps: float | None,
-    times: Times | None,
+    times: Unit | None,
     clip: bool,
     durations: Path | None,
     tiers: tuple[str, ...],
@@ -149,7 +149,7 @@ def convert(
     SOURCE is ActivityNet's JSON (HACS and THUMOS14 come in it too), the BSN authors' JSON, a CSV
     table, ELAN's .eaf, WebVTT's .vtt, SubRip's .srt or Praat's .TextGrid or a folder of them,
     THUMOS14's folder of text files, Label Studio's JSON export, or a project of BORIS or of VGG
-    Image Annotator 3. TARGET is ActivityNet's JSON, or a table where it ends in .csv.
+    Image Annotator 3. TARGET is ActivityNet's JSON (.json) or a table (.csv).
     Rows and entries that cannot be used are shown together, with their places.
 
     \b
@@ -172,7 +172,7 @@ def convert(
         clip=clip,
         durations=durations,
         tiers=tiers,
-        columns={name.removesuffix("_column"): told for name, told in columns.items() if told},
+        columns={role.removesuffix("_column"): name for role, name in columns.items() if name},
         on_error=on_error,
         overwrite=force,
     )
@@ -203,118 +203,14 @@ def _print(done: Converted) -> None:
     click.echo(f"written: {done.target}")
 
 
-@command.command()
-@click.argument("source", type=_existing)
-@click.argument("target", type=click.Path(path_type=Path))
-@click.option(
-    "--to", "form", type=click.Choice(_HANDED_OUT), required=True, help="For which tool it is."
-)
-@click.option(
-    "--top", type=click.IntRange(1), help="The best so many of each video. [default: all]"
-)
-@click.option("--min-score", type=float, help="Those that score at least so much. [default: all]")
-@click.option(
-    "--label", default="action", show_default=True, help="What proposals are called, for a start."
-)
-@click.option(
-    "--videos",
-    metavar="WHERE",
-    help="Where the tool finds the videos: a folder, or an address with {id} (ELAN, Label Studio).",
-)
-@click.option(
-    "--durations",
-    type=_existing,
-    help="Annotations, a table or a dataset folder that say durations, subsets and frame rates. "
-    "[default: of a run, what it was made from]",
-)
-@click.option("--subset", help="Only these videos. [default: all]")
-@click.option(
-    "--fps",
-    type=click.FloatRange(0, min_open=True),
-    default=25.0,
-    show_default=True,
-    help="Frames a second of videos that do not say theirs (Label Studio counts frames).",
-)
-@on_error_option("Stop at problems, or leave out what is bad.")
-@click.option("--force", is_flag=True, help="Replace files that are there.")
-@json_option
-@reports_errors
-def export(
-    source: Path,
-    target: Path,
-    form: str,
-    top: int | None,
-    min_score: float | None,
-    label: str,
-    videos: str | None,
-    durations: Path | None,
-    subset: str | None,
-    fps: float,
-    on_error: Literal["fail", "skip"],
-    force: bool,
-    as_json: bool,
-) -> None:
-    """Hand what is in SOURCE to an annotation tool or a player.
-
-    SOURCE is a run (its detections, if it has any), a result or detections file, or annotations of
-    any form. TARGET is a folder for ELAN and WebVTT, which have a file a video, else a file.
-    Proposals come to Label Studio as predictions, with the labelling interface beside them (.xml);
-    to ELAN with their scores on tiers of their own. What was corrected is read back by annotate
-    convert.
-
-    \b
-    Example:
-      actspan annotate export run/ sessions/ --to elan --top 10 --videos videos/
-      actspan annotate export result.json tasks.json --to labelstudio --min-score 0.5 \\
-          --videos '/data/local-files/?d=videos/{id}.mp4'
-      actspan annotate export annotations.json captions/ --to vtt
-    """
-    from actspan.exchange import Chosen, Handout, hand_out
-
-    request = Handout(
-        source=source,
-        target=target,
-        form=form,
-        chosen=Chosen(top, min_score),
-        label=label,
-        videos=videos,
-        known=durations,
-        subset=subset,
-        fps=fps,
-        on_error=on_error,
-        overwrite=force,
-    )
-    done = hand_out(request)
-    say_findings(done.problems, done.assumptions)
-    counts = {"videos": len(done.videos), "instances": sum(len(v.segments) for v in done.videos)}
-    if as_json:
-        files = [str(file) for file in done.files]
-        answer = {
-            "what": done.what,
-            **counts,
-            "files": files,
-            "problems": _found(done.problems),
-            "assumptions": list(done.assumptions),
-        }
-        click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
-    else:
-        click.echo(f"{form}: {counts['instances']:,} {done.what} of {counts['videos']:,} videos")
-        shown = done.files if len(done.files) <= 2 else [f"{len(done.files):,} files in {target}"]
-        click.echo(f"written: {', '.join(map(str, shown))}")
-
-
 def _answer(done: Converted) -> dict[str, Any]:
     return {
         "form": done.form,
         "target": str(done.target),
         **done.summary(),
-        "problems": _found(done.problems),
+        "problems": found_problems(done.problems),
         "assumptions": list(done.assumptions),
     }
 
 
-def _found(problems: Iterable[Problem]) -> list[dict[str, str]]:
-    return [
-        {"video": p.video, "file": p.file, "problem": p.problem, "left_out": p.loss.value}
-        for p in problems
-    ]
+command.add_command(export)

@@ -182,6 +182,14 @@ def say_findings(
         say(f"{what}{named}")
 
 
+def found_problems(problems: Iterable[Problem]) -> list[dict[str, str]]:
+    """Return findings as objects of a JSON answer."""
+    return [
+        {"video": p.video, "file": p.file, "problem": p.problem, "left_out": p.loss.value}
+        for p in problems
+    ]
+
+
 def given_options(context: click.Context) -> set[str]:
     """Return the names of the parameters that are on the command line."""
     return {

@@ -8,6 +8,7 @@ import click
 
 from actspan.cli.common import say
 from actspan.cli.tables import name_some, print_table, row_table
+from actspan.data.problems import left_out
 
 if TYPE_CHECKING:
     from actspan.evaluation.detection import DetectionResult
@@ -85,9 +86,8 @@ def say_about_detection(found: DetectionResult) -> None:
         say(f"videos with detections but not evaluated: {name_some(found.extra)}")
     for note in found.notes:
         say(f"note: {note}")
-    if found.problems:
-        names = name_some(tuple(problem.video for problem in found.problems))
-        say(f"left out, annotations cannot be read: {names}")
+    if what := left_out(found.problems):
+        say(f"{what}: their annotations cannot be read")
 
 
 def mistakes_document(found: Mistakes) -> dict[str, Any]:

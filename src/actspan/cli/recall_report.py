@@ -8,6 +8,7 @@ import click
 
 from actspan.cli.common import say
 from actspan.cli.tables import name_some, row_table
+from actspan.data.problems import left_out
 
 if TYPE_CHECKING:
     from actspan.evaluation.recall import RecallResult
@@ -54,7 +55,7 @@ def print_recall(found: RecallResult, subset: str) -> None:
 
 
 def say_about_recall(found: RecallResult) -> None:
-    """What was left out or counts as missed."""
+    """Print what was left out, and what counts as missed."""
     if found.missing:
         say(f"videos without proposals, counted as missed: {name_some(found.missing)}")
     if found.extra:
@@ -62,6 +63,5 @@ def say_about_recall(found: RecallResult) -> None:
         say(f"videos with results, not evaluated (other subset, no instances): {names}")
     for note in found.notes:
         say(f"note: {note}")
-    if found.problems:
-        names = name_some(tuple(problem.video for problem in found.problems))
-        say(f"left out, annotations cannot be read: {names}")
+    if what := left_out(found.problems):
+        say(f"{what}: their annotations cannot be read")

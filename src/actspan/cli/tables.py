@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from actspan.data.problems import Problem
-from actspan.errors import alike
+from actspan.errors import alike, one_text
 
 _MOST_ROWS = 50
 _WIDTH = 120  # columns in a pipe
@@ -22,31 +22,27 @@ _NAMED = 5  # how many videos or labels are named in a line; --json names all
 
 
 def print_problems(console: Console, problems: Sequence[Problem]) -> None:
-    """Print findings: of one cause as a line, else as a table."""
+    """Print findings: of one kind as a line, else as a table."""
     kinds = alike(problems)
-    rows = _problem_rows(kinds[0]) if len(kinds) == 1 else []
-    if len(rows) != 1:
+    if len(kinds) != 1:
         console.print(problem_table(problems))
         return
-    names, file, problem, remedy = rows[0]
+    names, file, problem, remedy = _problem_row(kinds[0])
     line = f"{problem} ({file}): {remedy}"
-    if len(problems) > 1:
-        line = f"{line}; videos: {names}"
-    elif names != "-":
-        line = f"{names}: {line}"
+    if names != "-":
+        line = f"{line}; videos: {names}" if len(problems) > 1 else f"{names}: {line}"
     console.print(line, markup=False, highlight=False)
 
 
 def problem_table(problems: Sequence[Problem]) -> Table:
     """Return a row per problem: video, file, what is wrong, what to do.
 
-    Many of a kind, and those of one cause in one file, are one row with their number; long lists
-    are cut and counted.
+    Problems of one kind are one row with their number; long lists are cut and counted.
     """
     table = Table(title="Problems")
     for heading in ("video", "file", "problem", "what to do"):
         table.add_column(heading, overflow="fold")
-    rows = [row for kind in alike(problems) for row in _problem_rows(kind)]
+    rows = [_problem_row(kind) for kind in alike(problems)]
     for row in rows[:_MOST_ROWS]:
         table.add_row(*(escape(cell) for cell in row))
     if len(rows) > _MOST_ROWS:
@@ -54,17 +50,26 @@ def problem_table(problems: Sequence[Problem]) -> Table:
     return table
 
 
-def _problem_rows(kind: list[Problem]) -> list[tuple[str, ...]]:
-    first, is_one_text = kind[0], len({p.problem for p in kind}) == 1
+def _problem_row(kind: list[Problem]) -> tuple[str, ...]:
     files = list(dict.fromkeys(p.file for p in kind))
-    is_one_cause = is_one_text and len(files) == 1
-    if len(kind) == 1 or (len(kind) <= _NAMED and not is_one_cause):
-        return [(p.video or "-", p.file, p.problem, p.remedy) for p in kind]
-    file = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
-    videos = list(dict.fromkeys(p.video or "-" for p in kind))
-    names = name_some(videos) if len(videos) == len(kind) else f"{len(kind)} in {name_some(videos)}"
-    problem = first.problem if is_one_text else f"for example: {first.problem}"
-    return [(names, file, problem, first.remedy)]
+    file = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1:,} more"
+    return (
+        _videos_of(kind),
+        file,
+        one_text(p.problem for p in kind),
+        one_text(p.remedy for p in kind),
+    )
+
+
+def _videos_of(kind: list[Problem]) -> str:
+    """Return the names of their videos, and the number of problems where it is larger."""
+    videos = list(dict.fromkeys(p.video for p in kind if p.video))
+    if not videos:
+        return "-"
+    if len(kind) == 1:
+        return videos[0]
+    names = name_some(videos)
+    return names if len(videos) == len(kind) else f"{len(kind):,} in {names}"
 
 
 def row_table(values: Mapping[str, float], *, digits: int) -> Columns:

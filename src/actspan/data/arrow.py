@@ -78,7 +78,7 @@ def _blocks(footer: bytes) -> Any:
 
 
 def _is_compressed(message: bytes) -> bool:
-    """Whether the message of a record batch names a codec."""
+    """Return whether the message of a record batch names a codec."""
     flatbuffer = message[8:]  # behind a mark and its size
     header = _follow(flatbuffer, _field(flatbuffer, _follow(flatbuffer, 0), _HEADER_OF_MESSAGE))
     return _field(flatbuffer, header, _COMPRESSION_OF_BATCH) != 0

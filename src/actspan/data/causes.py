@@ -10,15 +10,15 @@ from typing import Literal
 import numpy as np
 
 from actspan.config import FeatureSpec
-from actspan.data.media import holds_videos
 from actspan.data.problems import Loss, Problem
+from actspan.data.spec_file import SPEC_FILE
+from actspan.data.video_files import holds_videos
 from actspan.data.videos import Videos
 from actspan.types import Float64
 from actspan.wording import counted, named
 
 Layout = Literal["TC", "CT"]
 _AXIS: dict[str, int] = {"TC": 1, "CT": 0}  # of the channels
-_TOML = "dataset.toml"
 
 
 def wrong_spec(
@@ -57,9 +57,9 @@ def wrong_spec(
     said = [f"layout {layout!r}"] if given.layout is not None else []
     said += [f"{channels} channels"] if given.channels is not None else []
     return (
-        f"{_TOML} does not fit the features: it says {' and '.join(said)}, and "
+        f"{SPEC_FILE} does not fit the features: it says {' and '.join(said)}, and "
         f"{sum(s[found] == size for s in shapes)} of {counted(len(shapes), 'file')} have shapes "
-        f"such as {example}; write {' and '.join(lines)} to {_TOML}"
+        f"such as {example}; write {' and '.join(lines)} to {SPEC_FILE}"
     )
 
 
@@ -105,7 +105,7 @@ def missing_features(
 
 
 def _same_but_for(these: Sequence[str], those: Sequence[str]) -> tuple[str, str] | None:
-    """A pair of ids that differ as most do: in capitals, or in what is put before or after all."""
+    """Return a pair of ids that differ as most do: in capitals, or in a prefix or suffix."""
     for by_core in (_in_small_letters, _without_ends):
         left, right = by_core(these), by_core(those)
         common = [core for core in left if core in right]
@@ -119,21 +119,21 @@ def _in_small_letters(names: Sequence[str]) -> dict[str, str]:
 
 
 def _without_ends(names: Sequence[str]) -> dict[str, str]:
-    """The part of each name that no other shares: without the common start and end of all."""
+    """Return the part of each name that differs: without the common start and end of all."""
     first = _shared_start(names)
     last = _shared_start([name[::-1] for name in names])
     return {name[first : len(name) - last]: name for name in names}
 
 
 def _shared_start(names: Sequence[str]) -> int:
-    """How many characters all names start with."""
+    """Return the number of characters that all names start with."""
     least, most = min(names), max(names)
     pairs = enumerate(zip(least, most, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(least), len(most)))
 
 
 def _of_subsets(videos: Videos, entries: Collection[str], what: str) -> tuple[str, str]:
-    """What is wrong and what to do where exactly the videos of some subsets have features."""
+    """Return cause and remedy where exactly the videos of some subsets have features."""
     has = {subset: set[bool]() for subset in videos.subsets}
     for name, subset in zip(videos.ids, videos.subsets, strict=True):
         has[subset].add(name in entries)
@@ -169,19 +169,19 @@ def gaps(
         return
     for place in np.flatnonzero(apart).tolist():
         what = f"features cover {spans[place]:.1f} s of {durations[place]:.1f} s"
-        remedy = f"check the stride in {_TOML}, and the duration"
+        remedy = f"check the stride in {SPEC_FILE}, and the duration"
         yield Problem(videos.ids[place], str(path), what, remedy, Loss.NOTHING)
 
 
 def _other_stride(spec: FeatureSpec, factor: float) -> str:
     if spec.stride_seconds is not None:
-        return f"stride_seconds = {_short(spec.stride_seconds * factor)} in {_TOML} would fit"
+        return f"stride_seconds = {_short(spec.stride_seconds * factor)} in {SPEC_FILE} would fit"
     if spec.stride_frames is not None:
-        return f"stride_frames = {_short(spec.stride_frames * factor)} in {_TOML} would fit"
+        return f"stride_frames = {_short(spec.stride_frames * factor)} in {SPEC_FILE} would fit"
     return "check the durations, and the stride of the features"
 
 
 def _short(value: float) -> str:
-    """A number in as few digits as are right to one percent."""
+    """Return a number in as few digits as are right to one percent."""
     texts = (f"{value:.{digits}g}" for digits in (1, 2, 3))
     return next((text for text in texts if abs(float(text) - value) <= 0.01 * value), f"{value:g}")

@@ -7,10 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-import msgspec
-
-from actspan.config import FeatureSpec, PipelineConfig, from_dict, read_toml
-from actspan.data import media
+from actspan.config import FeatureSpec, PipelineConfig
 from actspan.data.annotations import (
     find_annotations,
     read_annotations,
@@ -22,6 +19,7 @@ from actspan.data.problems import Problem
 from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
 from actspan.data.rescale import Edge
+from actspan.data.spec_file import read_spec
 from actspan.data.store import Manifest, Packed, find_manifest, open_remote, open_shards
 from actspan.data.timebase import (
     SnippetGrid,
@@ -32,12 +30,12 @@ from actspan.data.timebase import (
     span_rule,
     without_floor,
 )
+from actspan.data.video_files import advice, holds_videos, is_video
 from actspan.data.videos import Videos, canonical_subset
 from actspan.errors import AnnotationError, DataError, FeatureError
 from actspan.types import Features, Video
 from actspan.wording import counted
 
-SPEC_FILE = "dataset.toml"
 _SET_APART = "validation"  # the subset that training sets apart where there is none
 
 
@@ -106,8 +104,8 @@ class Dataset:
         """
         path = Path(path)
         if not path.is_dir():
-            if path.is_file() and media.is_video(path):
-                raise DataError(f"{path}: a video, not a dataset; {media.advice(path)}")
+            if path.is_file() and is_video(path):
+                raise DataError(f"{path}: a video, not a dataset; {advice(path)}")
             if path.exists():
                 raise DataError(f"{path}: a file; give the dataset folder: {path.parent}")
             raise DataError(
@@ -115,15 +113,15 @@ class Dataset:
                 "annotations.json"
             )
         packing = find_manifest(path)
-        spec = _read_spec(path, packing)
+        spec = read_spec(path, packing)
         found = None if find_annotations(path) is None else read_annotations(path)
         index = FeatureIndex({})
         if features and packing is None:
             index = index_features(path, spec, None if found is None else found.videos.places)
         entries = _packed(path, packing) if features and packing else index.entries
         if found is None:
-            if not entries and media.holds_videos(path):
-                raise DataError(f"{path}: holds videos and no features; {media.advice(path)}")
+            if not entries and holds_videos(path):
+                raise DataError(f"{path}: holds videos and no features; {advice(path)}")
             if not entries and any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
                 raise DataError(
                     f"{path}: holds files of features, not a dataset; give the dataset folder, "
@@ -173,7 +171,7 @@ class Dataset:
 
     @property
     def edge(self) -> Edge:
-        """How rescaling fills cells beyond the outer snippets: as published for that layout."""
+        """Return how rescaling fills cells beyond the outer snippets, as published."""
         if self.packing is not None and self.packing.edge is not None:
             return self.packing.edge  # done already
         return "zero" if self.form == "authors" else "clamp"
@@ -274,20 +272,6 @@ class Dataset:
         if self.packing is None or self.packing.edge is not None:  # rescaled: nothing is left to do
             return grid
         return packed_grid(grid, video, snippets)
-
-
-def _read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
-    file = path / SPEC_FILE
-    values = read_toml(file) if file.is_file() else {}
-    unknown = set(values) - {"features"}
-    if unknown:
-        raise DataError(
-            f"{file}: only the table [features] is known, not {', '.join(sorted(unknown))}"
-        )
-    spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
-    if packing is None:
-        return spec
-    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC", join=None)
 
 
 def _reasons(index: FeatureIndex) -> str:

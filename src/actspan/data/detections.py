@@ -68,7 +68,7 @@ class Detections:
 
     @property
     def labels(self) -> list[str]:
-        """The label of each entry, in words."""
+        """Return the label of each entry, in words."""
         return [self.names[code] for code in self.label.tolist()]
 
     @classmethod

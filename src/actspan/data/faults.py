@@ -57,7 +57,7 @@ def _is_about(problem: Problem, annotations: Path) -> bool:
 
 
 def _loses_a_video(problem: Problem, dataset: Dataset) -> bool:
-    """Whether a video with features is missed; in a store that was reported as it was packed."""
+    """Return whether a video with features is left out; of a store, packing reported them."""
     if dataset.packing is not None or problem.loss is not Loss.VIDEO:
         return False
     return problem.video in dataset.entries and problem.video not in dataset.known.places

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from actspan.config import FeatureSpec
 from actspan.data.annotations import canonical_id
-from actspan.data.filenames import file_stem
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss, Problem
 from actspan.data.readers import (
@@ -20,6 +19,7 @@ from actspan.data.readers import (
     list_arrays,
     list_features,
 )
+from actspan.data.video_files import file_stem
 from actspan.errors import FeatureError
 from actspan.wording import counted, named
 
@@ -194,7 +194,7 @@ class _Finder:
         return any(self._is_known(canonical_id(part)) for part in (array, *array.split("/")))
 
     def _is_one_video(self, video: str, arrays: Sequence[str], is_repeated: bool) -> bool:
-        """Whether the arrays of a file are those of the video that it is named after."""
+        """Return whether the arrays of a file are those of the video that it is named after."""
         videos = sum(map(self._names_a_video, arrays))
         if self._is_known(video):
             return videos < 2

@@ -45,7 +45,7 @@ def faulty_segments(videos: Videos, path: Path) -> Iterator[Problem]:
 
 
 def _fault(start: float, end: float, latest: float) -> tuple[str, str]:
-    """What is wrong with a segment, and what to do about it."""
+    """Return what is wrong with a segment, and what to do about it."""
     if not np.isfinite(end - start):
         return "not finite", _FIX
     if end <= start:
@@ -136,7 +136,7 @@ def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
 
 
 def _cut(video: Video) -> Video:
-    """A video whose sound instances are cut off at its ends."""
+    """Return a video whose sound instances are cut off at its ends."""
     start, end = video.segments.T
     latest = inf if np.isnan(video.duration) else video.duration
     cut = (start < end) & ((start < 0) | (end > latest)) & np.isfinite(end - start)

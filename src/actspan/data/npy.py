@@ -78,7 +78,7 @@ def read_header(stream: IO[bytes], size: int) -> Header:
 
 
 def map_npy(path: Path) -> NDArray[Any]:
-    """The array of an npy file, mapped into memory; raises ValueError and OSError."""
+    """Return the array of an npy file, mapped into memory; raises ValueError and OSError."""
     check_size(path)
     with path.open("rb") as stream:
         header = read_header(stream, path.stat().st_size)

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from actspan.errors import DatasetError, shortened
 from actspan.limits import FINDING
-from actspan.wording import counted, named
+from actspan.wording import counted, named, them
 
 _SINGLE = re.compile(r"\d[\d.,]*|'[^']*'")  # what one finding has and its like have otherwise
 _FIX = "Fix the cause: nothing would be left if what is bad were skipped."
@@ -40,7 +40,7 @@ class Problem:
 
     @property
     def is_error(self) -> bool:
-        """Whether work stops because of it, unless it shall be skipped."""
+        """Return whether work stops because of it, unless it is skipped."""
         return self.loss is not Loss.NOTHING
 
     @property
@@ -64,7 +64,7 @@ def stop_on_errors(problems: Sequence[Problem], *, leaves_something: bool = True
     """
     errors = [p for p in problems if p.is_error]
     if errors:
-        skip = "Fix them, or leave out what is bad: --on-error skip."
+        skip = f"Fix {them(len(errors))}, or leave out what is bad: --on-error skip."
         raise DatasetError(errors, skip if leaves_something else _FIX)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,9 @@ from numpy.typing import NDArray
 from actspan.data.ignored import Ignored
 from actspan.data.npy import Archive, ContentError, map_npy
 from actspan.errors import FeatureError
-from actspan.files import read_bytes
-from actspan.limits import DOCUMENT
-from actspan.wording import counted
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 SUFFIXES = (".npy", ".csv", ".npz", *HDF5_SUFFIXES)
-
-_BOM = b"\xef\xbb\xbf"
-_SEPARATORS = (b",", b";", b"\t", b" ")  # of a CSV file; numpy.savetxt writes blanks
-_ROW_NUMBERS = {"", "Unnamed: 0", "index"}  # names that pandas gives to them
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +43,7 @@ class Entry:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Names of its arrays inside the file; empty where the file is the array."""
+        """Return the names of its arrays inside the file; none where the file is the array."""
         return () if self.key is None else (self.key, *self.joined)
 
     @property
@@ -137,7 +130,7 @@ def _is_table(shape: tuple[int, ...]) -> bool:
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape without axes of size 1, from the last on, until two axes are left."""
+    """Return the shape without axes of size 1, from the last on, until two axes are left."""
     kept = list(shape)
     for axis in reversed(range(len(shape))):
         if len(kept) > 2 and kept[axis] == 1:
@@ -205,88 +198,14 @@ def _hdf5_shapes(path: Path, names: Iterable[str]) -> dict[str, tuple[int, ...]]
     return dataset_shapes(path, names)
 
 
-class _Csv(NamedTuple):
-    """A table's text with commas between fields, its first row, and what that row shows."""
-
-    text: bytes
-    first: list[str]
-    has_header: bool
-    has_row_numbers: bool  # the first column may be one that pandas adds
-
-    @property
-    def rows(self) -> NDArray[np.uint8]:
-        begin = (self.text.find(b"\n") + 1 or len(self.text)) if self.has_header else 0
-        return np.frombuffer(self.text, np.uint8)[begin:]
-
-
-def _open_csv(text: bytes) -> _Csv:
-    """Find what separates the fields, and whether the first row is a header."""
-    line = text[: text.find(b"\n") + 1 or len(text)].removeprefix(_BOM).rstrip(b"\r\n")
-    separator = next((mark for mark in _SEPARATORS if mark in line.strip()), b",")
-    if separator != b",":
-        text, line = text.replace(separator, b","), line.replace(separator, b",")
-    fields = [field.strip('"') for field in line.decode(errors="replace").split(",")]
-    has_header = _is_numbered(fields) or not all(map(_is_number, fields))
-    has_row_numbers = has_header and len(fields) > 1 and fields[0] in _ROW_NUMBERS
-    return _Csv(text, fields, has_header, has_row_numbers)
-
-
-def _is_numbered(fields: list[str]) -> bool:
-    """Whether fields are the header that pandas writes for columns without names: 0, 1, 2, ..."""
-    return len(fields) > 2 and fields == [str(i) for i in range(len(fields))]
-
-
-def _read_csv(path: Path, key: str | None) -> NDArray[np.float32]:
-    """One row per snippet; a first row that is not numeric is a header."""
+def _read_csv(path: Path, key: str | None) -> NDArray[Any]:
     return _read_csv_noted(path)[0]
 
 
-def _read_csv_noted(path: Path) -> tuple[NDArray[np.float32], str]:
-    """The same without what pandas adds, and words for what that was."""
-    from actspan.data.csv_numbers import parse_table
+def _read_csv_noted(path: Path) -> tuple[NDArray[Any], str]:
+    from actspan.data.csv_features import read_csv
 
-    csv = _open_csv(read_bytes(path, DOCUMENT))
-    table = parse_table(csv.rows, len(csv.first))
-    if table is None:
-        table = _read_any_csv(csv.text, csv.first, csv.has_header)
-    dropped = ["the header 0, 1, 2, ..."] if _is_numbered(csv.first) else []
-    if csv.has_row_numbers and np.array_equal(table[:, 0], np.arange(len(table))):
-        table = table[:, 1:]
-        dropped.append("a first column of row numbers")
-    return table, " and ".join(dropped)
-
-
-def _read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.float32]:
-    """The same by a general reader: quotes, blanks, and words for what is wrong."""
-    import pyarrow as pa
-    from pyarrow import csv
-
-    names = first if is_header else [f"f{i}" for i in range(len(first))]
-    options = csv.ReadOptions(autogenerate_column_names=not is_header, use_threads=False)
-    # a type that is told is read four times as fast as one that has to be found out
-    told = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
-    try:
-        table = csv.read_csv(pa.BufferReader(text), read_options=options, convert_options=told)
-    except pa.ArrowException as error:
-        raise ValueError(str(error)) from error
-    for column in table.schema:
-        if column.type not in (pa.float64(), pa.int64()):
-            raise ContentError(f"column {column.name} holds {column.type}, not numbers")
-    if not table.num_rows:
-        return np.empty((0, table.num_columns), np.float32)
-    (batch,) = table.combine_chunks().to_batches()
-    values: NDArray[np.float64] = batch.to_tensor(null_to_nan=True).to_numpy()
-    if np.isnan(values).any():
-        raise ContentError(f"{counted(int(np.isnan(values).sum()), 'field')} empty or NaN")
-    return values.astype(np.float32)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return read_csv(path)
 
 
 _LISTERS: dict[str, Callable[[Path, Ignored], list[str]]] = {

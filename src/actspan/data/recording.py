@@ -43,7 +43,7 @@ class Recording:
         return len(self.values) * self.grid.stride if span is None else span
 
     def rows(self, first: int, last: int) -> Features:
-        """The snippets first <= i < last, with their share of the output span.
+        """Return the snippets first <= i < last, with their share of the output span.
 
         Raises
         ------

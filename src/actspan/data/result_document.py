@@ -30,13 +30,13 @@ _decode_document = msgspec.json.Decoder(_Document).decode
 
 
 def is_result(path: Path) -> bool:
-    """Whether it looks like a result file, damaged or not; raises as `result_bytes`."""
+    """Return whether it looks like a result file, damaged or not; raises as `result_bytes`."""
     data = result_bytes(path)
     return data[:_BLOCK].lstrip()[:1] == b"{" and b'"results"' in data and b'"database"' not in data
 
 
 def result_bytes(path: Path) -> bytes:
-    """The content of a file.
+    """Return the content of a file.
 
     Raises
     ------

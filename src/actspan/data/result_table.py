@@ -46,12 +46,12 @@ class ResultTable:
 
     @property
     def first(self) -> NDArray[np.int64]:
-        """Where the proposals of each video begin, (V,)."""
+        """Return where the proposals of each video start, (V,)."""
         first: NDArray[np.int64] = np.cumsum(self.counts) - self.counts
         return first
 
     def by_video(self) -> dict[str, Proposals]:
-        """The proposals of each video; views of the table's arrays."""
+        """Return the proposals of each video; views of the table's arrays."""
         first = self.first.tolist()
         ends = (self.first + self.counts).tolist()
         return {

@@ -80,7 +80,7 @@ def read_result(path: Path | str) -> dict[str, Proposals]:
 
 
 def read_result_table(path: Path | str) -> ResultTable:
-    """The same as parallel arrays over all videos; raises as `read_result`."""
+    """Read a result as parallel arrays over all videos; raises as `read_result`."""
     path = _result_file(Path(path))
     data = result_bytes(path)
     ids: list[str] = []
@@ -231,7 +231,7 @@ class ResultWriter:
 
 @contextmanager
 def _document_file(path: Path) -> Iterator[IO[bytes]]:
-    """What stands before and after the videos."""
+    """Return what stands before and after the videos."""
     with atomic_file(path) as stream:
         stream.write(b'{"version": "%s", "results": {' % VERSION.encode())
         yield stream

@@ -193,11 +193,11 @@ def infer_grid(
     videos: Videos, snippets: Sequence[int], spec: FeatureSpec
 ) -> tuple[FeatureSpec, str]:
     """Settle the snippet grid where no spec gives it; also says in words what was assumed."""
-    told = int(np.count_nonzero(_with_both(videos)))
-    if told == len(videos):
+    known = int(np.count_nonzero(_with_both(videos)))
+    if known == len(videos):
         return spec, "features cover feature_frame frames of each video"
-    if told:  # a stride settled here would be taken for one of dataset.toml when it is packed
-        others = counted(len(videos) - told, "other video")
+    if known:  # a stride settled here would be taken for one of dataset.toml when it is packed
+        others = counted(len(videos) - known, "other video")
         return spec, f"features cover feature_frame frames, and the whole duration of {others}"
     if all(video.snippet_stride is not None for video in videos):
         return spec, "snippet stride and length taken from the annotations"

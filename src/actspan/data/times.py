@@ -5,18 +5,16 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
-from actspan.data.annotations import DATASET_JSON, find_annotations
+from actspan.data.annotations import DATASET_JSON, Unit, find_annotations
 from actspan.data.instances import ends_of, slack
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
 from actspan.types import Float64, Video
 from actspan.wording import counted
-
-Times = Literal["seconds", "frames", "milliseconds"]
 
 _SMALLEST_FACTOR = 4.0  # times that are closer to seconds are a matter of wrong durations
 _LARGEST_FRAME_RATE = 130.0  # frames a second; larger factors are milliseconds
@@ -94,7 +92,7 @@ def require_seconds(videos: Videos, path: Path, latest: Float64 | None = None) -
     path : Path
         Their file, or the dataset folder that holds them.
     latest : (V,) float64, optional
-        End of each video, seconds, where something else than the durations tells it.
+        End of each video, seconds, where something else than the durations gives it.
 
     Raises
     ------
@@ -141,7 +139,7 @@ def _raise(unit: WrongUnit, path: Path, otherwise: str = "") -> NoReturn:
 
 
 def in_seconds(
-    videos: Videos, times: Times, fps: float | None, path: Path
+    videos: Videos, times: Unit, fps: float | None, path: Path
 ) -> tuple[Videos, tuple[str, ...]]:
     """Return the same videos with times in seconds that are given in another unit.
 
@@ -166,14 +164,14 @@ def in_seconds(
 
 
 def _fills(videos: Videos) -> bool:
-    """Whether the instances lie within the durations and reach far into them."""
+    """Return whether the instances lie within the durations and reach far into them."""
     ends = ends_of(videos, videos.durations)
     known = np.isfinite(ends)
     shares = videos.segments[known, 1] / ends[known]
     return bool(len(shares)) and bool(np.mean(shares <= 1.01) > 0.9 and shares.max() > 0.5)
 
 
-def _factor(video: Video, times: Times, fps: float | None, path: Path, same: bool) -> float:
+def _factor(video: Video, times: Unit, fps: float | None, path: Path, same: bool) -> float:
     """Seconds per unit of time of a video."""
     if times == "milliseconds":
         return 1e-3

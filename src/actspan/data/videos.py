@@ -102,7 +102,7 @@ class Videos(Sequence[Video]):
 
     @classmethod
     def of(cls, videos: Iterable[Video]) -> Self:
-        """The same videos in columns; as they are where they lie in columns already."""
+        """Return the same videos in columns; as they are where they lie in columns already."""
         return videos if isinstance(videos, cls) else cls(videos)
 
     def __len__(self) -> int:
@@ -142,7 +142,7 @@ class Videos(Sequence[Video]):
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Instances of each video, (V,) int64."""
+        """Return the number of instances of each video, (V,) int64."""
         return np.diff(self.offsets)
 
     def numbers(self, name: str) -> Float64:
@@ -162,11 +162,11 @@ class Videos(Sequence[Video]):
 
     @cached_property
     def places(self) -> Mapping[str, int]:
-        """Where the video of an id stands."""
+        """Return the place of each video by id."""
         return {name: place for place, name in enumerate(self.ids)}
 
     def select(self, places: Iterable[int]) -> Self:
-        """The videos at these places, in this order."""
+        """Return the videos at these places, in this order."""
         places = list(places)
         if places == list(range(len(self))):
             return self
@@ -209,7 +209,7 @@ class Videos(Sequence[Video]):
         return type(self)(replace(v, subset=name) if v.id in chosen else v for v in self)
 
     def with_instances(self, kept: NDArray[np.bool_]) -> Self:
-        """The same videos with some of their instances.
+        """Return the same videos with some of their instances.
 
         Parameters
         ----------
@@ -221,5 +221,5 @@ class Videos(Sequence[Video]):
 
 
 def _is_said(value: Any, name: str) -> bool:
-    """Whether a video has it; no scores at all are something else than scores of nothing."""
+    """Return whether a video has it; no scores at all differ from scores of no instances."""
     return value is not None and (name == "scores" or len(value) > 0)

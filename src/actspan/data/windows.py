@@ -30,7 +30,7 @@ class Window(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """Whether the recording ends with it."""
+        """Return whether the recording ends with it."""
         return self.last == self.snippets
 
     def offset(self, seconds: float) -> float:
@@ -38,7 +38,7 @@ class Window(NamedTuple):
         return self.first * (seconds / len(self))
 
     def inner_edges(self) -> tuple[bool, bool]:
-        """Whether the recording goes on before its first, and after its last snippet."""
+        """Return whether the recording continues before its first, and after its last snippet."""
         return self.first > 0, not self.is_final
 
 

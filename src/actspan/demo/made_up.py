@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from actspan.data.annotations import DATASET_JSON, write_annotations
-from actspan.data.dataset import SPEC_FILE
+from actspan.data.spec_file import SPEC_FILE
 from actspan.errors import DataError
 from actspan.files import atomic_file
 from actspan.types import Float32, Float64, Video

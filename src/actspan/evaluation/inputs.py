@@ -19,7 +19,7 @@ from actspan.data.annotations import (
     read_annotations,
 )
 from actspan.data.instances import videos_of, without_extent
-from actspan.data.problems import Problem
+from actspan.data.problems import Loss, Problem
 from actspan.data.result_table import ResultTable
 from actspan.data.results import read_result_table
 from actspan.data.times import far_beyond, require_seconds
@@ -28,7 +28,7 @@ from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.types import Float64, Proposals, Video
-from actspan.wording import counted, named, suggestion
+from actspan.wording import counted, named, suggestion, them
 
 OnError = Literal["fail", "skip"]
 
@@ -44,7 +44,7 @@ class Truth:
     durations : dict of video id to float
         Seconds; NaN where nothing says it.
     problems : tuple of Problem
-        Entries of the source that were left out, because they could not be read.
+        Entries and instances that were left out, because they could not be read.
     notes : tuple of str
         What is not evaluated, counted.
     """
@@ -66,7 +66,7 @@ class Chosen:
     where : str
         `file: ` for messages, or nothing.
     problems : tuple of Problem
-        Entries of the source that were left out, because they could not be read.
+        Entries and instances that were left out, because they could not be read.
     notes : tuple of str
         What was asked for and has no effect.
     """
@@ -98,15 +98,16 @@ def load_videos(
         videos, problems, where = source.videos, source.problems, f"{source.path}: "
     else:
         videos, problems, where = Videos.of(source), (), ""
-    problems = tuple(problem for problem in problems if problem.is_error)
-    if problems and on_error == "fail":
-        raise DatasetError(
-            problems,
-            "Fix them: recall without them is not comparable; or leave them out all the same: "
-            "--on-error skip.",
-        )
     places = range(len(videos)) if subset is None else videos.places_in(subset)
     chosen = videos.select(p for p in places if not _is_blocked(videos.ids[p], blocked))
+    problems = tuple(p for p in problems if p.is_error and not _is_of_others(p, videos, chosen))
+    if problems and on_error == "fail":
+        it = them(len(problems))
+        raise DatasetError(
+            problems,
+            f"Fix {it}: results without {it} are not comparable; or leave {it} out all the same: "
+            "--on-error skip.",
+        )
     if not len(chosen.segments):
         held = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
         there = ", ".join(sorted(map(repr, held))) or "none"
@@ -125,6 +126,12 @@ def load_videos(
             )
     missed = (f"{_lost(chosen, lost)}; counted as missed",) if lost.any() else ()
     return Chosen(chosen, where, problems, (*_unknown_blocked(videos.ids, blocked), *missed))
+
+
+def _is_of_others(problem: Problem, videos: Videos, chosen: Videos) -> bool:
+    """Return whether a problem is an instance of a video that is not evaluated."""
+    name = problem.video
+    return problem.loss is Loss.SEGMENT and name in videos.places and name not in chosen.places
 
 
 def _lost(videos: Videos, lost: NDArray[np.bool_]) -> str:
@@ -257,7 +264,7 @@ def other_unit(
 
 
 def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:
-    """Ids of videos to leave out: from a file (a JSON list, or one id a line), or as given.
+    """Return ids of videos to leave out: from a file (a JSON list, or an id per line), or as given.
 
     Raises
     ------

@@ -14,8 +14,8 @@ import msgspec
 from actspan.bundle import Bundle
 from actspan.config import to_dict
 from actspan.data.annotations import find_annotations
-from actspan.data.dataset import SPEC_FILE
 from actspan.data.elsewhere import url_of
+from actspan.data.spec_file import SPEC_FILE
 from actspan.data.store import MANIFEST
 from actspan.files import sha256
 from actspan.proposing.request import Request, Summary

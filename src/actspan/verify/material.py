@@ -13,10 +13,10 @@ from actspan.bundle import Bundle
 from actspan.config import TemConfig
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.data.problems import left_out
 from actspan.data.rescale import Edge
 from actspan.pipeline import Job, ScoredVideo
 from actspan.types import BoundaryScores, Features, Float32, Video
-from actspan.wording import skipped
 
 __all__ = ["Material", "made_up", "of_dataset"]
 
@@ -62,8 +62,8 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
     dataset = Dataset.load(path).subset(subset, bundle.set_apart)
     dataset.require_fit(bundle.config)
     dataset = check_dataset(dataset, channels=channels, on_error="skip")
-    lost = {p.video for p in dataset.problems if p.is_error and p.video}
-    notes = (skipped(lost, len(lost) + len(dataset)),) if lost else ()
+    skipped = left_out(dataset.problems)
+    notes = (skipped,) if skipped else ()
     mapped = bundle.config.mode == "window"
 
     def jobs() -> Iterator[Job]:

@@ -18,10 +18,10 @@ from actspan.data.annotations import (
     read_annotations,
     write_annotations,
 )
-from actspan.data.dataset import SPEC_FILE
-from actspan.data.media import VIDEOS
 from actspan.data.readers import Entry as File
 from actspan.data.readers import read_array
+from actspan.data.spec_file import SPEC_FILE
+from actspan.data.video_files import VIDEOS
 from actspan.errors import ActSpanError, DataError
 from actspan.files import atomic_file, sha256
 from actspan.types import Float32, Video

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actspan.data.annotations import Annotations, canonical_id, find_annotations, read_annotations
-from actspan.data.filenames import VIDEO_SUFFIXES
-from actspan.data.media import VIDEOS, is_video
 from actspan.data.problems import Loss, Problem
+from actspan.data.video_files import VIDEO_SUFFIXES, VIDEOS, is_video
 from actspan.errors import VideoError
 from actspan.files import read_text, similar_path
 from actspan.limits import DOCUMENT

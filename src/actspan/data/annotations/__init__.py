@@ -2,7 +2,7 @@
 
 from actspan.data.annotations.activitynet import document_of as activitynet_document
 from actspan.data.annotations.authors import AUTHORS_JSON, AUTHORS_TABLE
-from actspan.data.annotations.base import AMBIGUOUS, Annotations, canonical_id
+from actspan.data.annotations.base import AMBIGUOUS, Annotations, Unit, canonical_id
 from actspan.data.annotations.forms import (
     DATASET_JSON,
     DATASET_TABLE,
@@ -22,6 +22,7 @@ __all__ = [
     "FORMS",
     "Annotations",
     "Form",
+    "Unit",
     "activitynet_document",
     "canonical_id",
     "encode_annotations",

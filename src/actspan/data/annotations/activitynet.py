@@ -22,12 +22,12 @@ from typing import Any
 from actspan.data.annotations.base import (
     Annotations,
     Hints,
-    Source,
     repeated_id,
     written_id,
     written_instances,
 )
 from actspan.data.annotations.entries import COUNTS, RATES, EntryReader
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
 from actspan.data.annotations.writing import Style
 from actspan.errors import AnnotationError
@@ -101,7 +101,7 @@ def _read_entries(
 def document_of(
     videos: Iterable[Video], *, document: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Videos in ActivityNet's form, with the extra keys they came with.
+    """Return videos in ActivityNet's form, with the extra keys they came with.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def _entry(video: Video) -> dict[str, Any]:
 
 
 def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
-    """Name and content of a JSON document of all videos."""
+    """Yield name and content of a JSON document of all videos."""
     try:
         text = json.dumps(
             document_of(videos, document=style.document), indent=1, ensure_ascii=False

@@ -8,8 +8,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from actspan.data.annotations.base import Annotations, Hints, Source, canonical_id, repeated_id
+from actspan.data.annotations.base import Annotations, Hints, canonical_id, repeated_id
 from actspan.data.annotations.entries import EntryReader
+from actspan.data.annotations.source import Source
 from actspan.data.problems import Problem
 from actspan.errors import AnnotationError
 from actspan.files import read_text
@@ -22,7 +23,7 @@ _KEYS = frozenset({"duration_second", "duration_frame", "feature_frame"})
 
 
 def fits(source: Source) -> bool:
-    """Whether it is a JSON object of videos with `duration_second`."""
+    """Return whether it is a JSON object of videos with `duration_second`."""
     if not source.may_be_json or not isinstance(source.json.document, dict):
         return False
     entries = source.json.document.values()

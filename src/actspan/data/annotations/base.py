@@ -1,35 +1,27 @@
-"""What every form of annotations has in common: ids, subsets, the table of findings, bad rows."""
+"""Annotations as every form gives them: ids, times, instances, videos."""
 
 from __future__ import annotations
 
-import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from sys import intern
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
-from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
-from actspan.data.filenames import FileNames, file_stem
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
+from actspan.data.video_files import file_stem
 from actspan.data.videos import Videos
-from actspan.errors import AnnotationError
-from actspan.files import check_size, read_bytes
-from actspan.limits import DOCUMENT
 from actspan.types import Video
 
 # THUMOS14 marks with this label what its annotators could not decide; it is not a class
 AMBIGUOUS = "Ambiguous"
 
-_OTHER_SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")  # never JSON
-_JSON_START = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
 
+Unit = Literal["seconds", "milliseconds", "frames"]
 Instance = tuple[float, float, str]  # start and end in seconds, label
 
 
@@ -51,6 +43,8 @@ class Annotations:
         What a JSON document says beside its videos (version, taxonomy), kept for writing.
     assumptions : tuple of str
         What was taken for granted, for people to read.
+    unit : "seconds", "milliseconds" or "frames"
+        Of the source's times, where the reader converted them.
     """
 
     path: Path
@@ -59,6 +53,7 @@ class Annotations:
     problems: tuple[Problem, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    unit: Unit = "seconds"
 
     def __iter__(self) -> Iterator[Video]:
         return iter(self.videos)
@@ -76,7 +71,7 @@ class Annotations:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the reader of a form may need to be told.
+    """Facts from the user that the reader of a form may need.
 
     Attributes
     ----------
@@ -93,92 +88,6 @@ class Hints:
     columns: Mapping[str, str] = field(default_factory=dict)
 
 
-class Parsed(NamedTuple):
-    """A JSON document, and the keys that stand twice in one of its objects."""
-
-    document: Any
-    repeated: list[str]
-
-
-class Source:
-    """A file or folder of annotations; it is read once."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    @cached_property
-    def json(self) -> Parsed:
-        """Its content as JSON.
-
-        Raises
-        ------
-        AnnotationError
-            It cannot be read, or is not JSON.
-        """
-        return _parse_json(self.path, self._data)
-
-    @cached_property
-    def undecoded(self) -> UndecodedObject | None:
-        """Its content as a JSON object that is decoded in parts; None where it is none.
-
-        Raises
-        ------
-        AnnotationError
-            It cannot be read.
-        """
-        try:
-            return UndecodedObject(self._data)
-        except NotPlainError:
-            return None
-
-    @property
-    def _starts_as_json(self) -> bool:
-        try:
-            check_size(self.path)
-            with self.path.open("rb") as stream:
-                start = stream.read(64)
-        except OSError as error:
-            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
-        return _JSON_START.match(start.removeprefix(b"\xef\xbb\xbf")) is not None
-
-    @cached_property
-    def _data(self) -> bytes:
-        try:
-            return read_bytes(self.path, DOCUMENT)
-        except OSError as error:
-            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
-
-    @cached_property
-    def may_be_json(self) -> bool:
-        """Whether to read it as JSON: it is called so, or begins as JSON objects and lists do."""
-        suffix = self.path.suffix.lower()
-        if self.path.is_dir() or suffix in _OTHER_SUFFIXES:
-            return False
-        return suffix in (".json", ".boris") or self._starts_as_json
-
-
-def _parse_json(path: Path, data: bytes) -> Parsed:
-    repeated: list[str] = []
-
-    def keep_first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        made = dict(pairs)
-        if len(made) == len(pairs):
-            return made
-        made = {}
-        for key, value in pairs:
-            if key in made:
-                repeated.append(key)
-            made.setdefault(key, value)
-        return made
-
-    try:
-        return Parsed(json.loads(data, object_pairs_hook=keep_first), repeated)
-    except RecursionError as error:
-        raise AnnotationError(f"{path}: JSON nested too deeply to be annotations") from error
-    except ValueError as error:  # bad syntax, bad UTF-8, an integer of thousands of digits
-        raise AnnotationError(f"{path}: not valid JSON: {error}") from error
-
-
 def canonical_id(name: str) -> str:
     """Return the id that a name stands for.
 
@@ -189,7 +98,7 @@ def canonical_id(name: str) -> str:
 
 
 def written_id(name: str) -> str:
-    """An id as it has to be written, so that reading it back gives the same id."""
+    """Return an id as it has to be written, so that reading it back gives the same id."""
     return f"v_{name}" if name.startswith("v_") else name
 
 
@@ -264,83 +173,13 @@ def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
 
 
 def written_instances(video: Video) -> Iterator[Instance]:
-    """Instances as a form writes them: what is ignored comes last, labelled `Ambiguous`."""
+    """Yield instances as a form writes them: what is ignored comes last, labelled `Ambiguous`."""
     yield from video.instances()
     for start, end in video.ignored.tolist():
         yield start, end, AMBIGUOUS
 
 
 def repeated_id(name: str, path: Path) -> Problem:
-    """The finding that an id is there twice; the first entry is kept."""
-    remedy = "keep one of the two entries"
+    """Return the finding that an id is there twice; the first entry is kept."""
+    remedy = "keep one entry per id"
     return Problem(canonical_id(name), str(path), "id listed twice", remedy, Loss.FILE)
-
-
-class Facts(NamedTuple):
-    """What a row may say of its video beside a segment."""
-
-    duration: float | None = None
-    subset: str | None = None
-    fps: float | None = None
-    frames: int | None = None
-
-
-class Rows:
-    """Videos that are put together from rows, in order of first mention.
-
-    A row is used as a whole or not at all: what is wrong with it is a finding with its place.
-    """
-
-    def __init__(self) -> None:
-        self._facts: dict[str, dict[str, Any]] = {}
-        self._instances: dict[str, list[Instance]] = {}
-        self._ids: dict[str, str] = {}  # by the names that rows give them
-        self._files = FileNames()
-        self.problems: list[Problem] = []
-
-    def __contains__(self, name: str) -> bool:
-        return canonical_id(name) in self._facts
-
-    def add(self, name: str, instance: Instance | None = None, facts: Facts | None = None) -> None:
-        """Take a row up: a segment of a video, or None for a mention of the video alone.
-
-        Raises
-        ------
-        ValueError
-            The row has no video, a segment without length, or contradicts an earlier row.
-        """
-        name = self._ids.get(name) or self._id_of(name)
-        if not name:
-            raise ValueError("no video id")
-        if instance is not None:
-            check_segment(*instance[:2])
-        said = {k: v for k, v in (facts or Facts())._asdict().items() if v is not None}
-        known = self._facts.get(name, {})
-        for key, value in said.items():
-            if known.get(key, value) != value:
-                raise ValueError(f"{key} {value!r}, but {known[key]!r} in an earlier row")
-        self._facts.setdefault(name, {}).update(said)
-        self._instances.setdefault(name, [])
-        if instance is not None:
-            self._instances[name].append(instance)
-
-    def _id_of(self, name: str) -> str:
-        found = canonical_id(self._files.stem(name.strip()))
-        self._ids[name] = found
-        return found
-
-    def refuse(self, video: str, where: str, what: object, loss: Loss = Loss.SEGMENT) -> None:
-        """Note that a row, or a whole file, cannot be used."""
-        remedy = "fix the row, or remove it" if loss is Loss.SEGMENT else "fix it, or remove it"
-        self.problems.append(Problem(canonical_id(video.strip()), where, str(what), remedy, loss))
-
-    def notes(self, where: object) -> tuple[str, ...]:
-        """Return lines about ids that were shortened."""
-        return self._files.notes(where)
-
-    def videos(self) -> Videos:
-        """All videos that were mentioned in a row that could be used."""
-        return Videos(
-            make_video(name, self._instances[name], **{"duration": math.nan, "subset": "", **facts})
-            for name, facts in self._facts.items()
-        )

@@ -18,16 +18,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
-from actspan.data.annotations.base import (
-    Annotations,
-    Facts,
-    Hints,
-    Instance,
-    Rows,
-    Source,
-    canonical_id,
-    number,
-)
+from actspan.data.annotations.base import Annotations, Hints, Instance, canonical_id, number
+from actspan.data.annotations.rows import Facts, Rows
+from actspan.data.annotations.source import Source
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss, Problem
 from actspan.errors import AnnotationError
@@ -78,7 +71,7 @@ def read(source: Source, hints: Hints) -> Annotations:
             rows.refuse(video, place, what, Loss.VIDEO)
             continue
         _add_states(rows, video, place, events, types, ignored)
-    notes = ignored.notes(source.path)
+    notes = (*rows.notes(source.path), *ignored.notes(source.path))
     return Annotations(source.path, "boris", rows.videos(), tuple(rows.problems), assumptions=notes)
 
 

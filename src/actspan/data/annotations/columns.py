@@ -1,65 +1,28 @@
-"""The columns of a table: found by their names, named by the user, or settled by their content."""
+"""The columns of a table: found by their names, or named by the user."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
-from actspan.data.annotations.base import seconds
+from actspan.data.annotations.base import Unit, seconds
+from actspan.data.annotations.column_names import (
+    KNOWN,
+    LABEL_NUMBERS,
+    TIMES,
+    find_times,
+    plain,
+)
 from actspan.errors import AnnotationError
 from actspan.wording import named, suggestion
 
 Line = tuple[str, list[str]]  # place (file and line) and cells
 
-# Names in small letters without signs between words; of each role the first that is there counts.
-# What is named here is a key of JSON documents too.
-KNOWN: dict[str, tuple[str, ...]] = {
-    "video": (
-        "video", "videoid", "videoname", "vid", "youtubeid", "ytid", "recording", "media",
-        "mediafile", "mediafilename", "mediafilepath", "file", "filename", "videofile", "clip",
-        "clipid", "clipname", "name", "id",
-    ),
-    "start": (
-        "start", "tstart", "tinit", "starttime", "starttimestamp", "timestart", "startsec",
-        "startsecond", "startseconds", "starts", "starttimes", "segmentstart", "begin", "begintime",
-        "begintimessmsec", "begintimehhmmssms", "tbegin", "onset", "xmin", "from",
-    ),
-    "end": (
-        "end", "tend", "endtime", "endtimestamp", "timeend", "endsec", "endsecond", "endseconds",
-        "ends", "endtimes", "endtimessmsec", "endtimehhmmssms", "segmentend", "stop", "tstop",
-        "stoptime", "stoptimestamp", "timestop", "stopsec", "stops", "stoptimes", "offset", "xmax",
-        "to",
-    ),
-    "label": (
-        "label", "labelname", "labels", "class", "classname", "classlabel", "category",
-        "categoryname", "action", "actionname", "actionlabel", "actionclass", "activity",
-        "activityname", "event", "eventname", "annotation", "behavior", "behaviour", "verb",
-        "gesture", "phase", "tag", "type", "eventtype", "narration", "caption", "sentence", "text",
-        "name",
-    ),
-    "subset": ("subset", "split", "set", "partition"),
-    "duration": (
-        "videoduration", "videolength", "mediaduration", "mediadurations", "totallength",
-        "duration", "durations", "durationsec", "durationsecond", "durationseconds", "seconds",
-        "length",
-    ),
-    "fps": ("fps", "framerate", "fpsframes", "fpsframe"),
-    "frames": ("frames", "numframes", "numframe", "framecount", "videoframes", "durationframe"),
-}  # fmt: skip
-# numbers of classes are labels where there are no names
-LABEL_NUMBERS = (
-    "labelid", "labelidx", "labelindex", "classid", "classidx", "classindex", "categoryid",
-    "actionid", "typeidx", "typeid",
-)  # fmt: skip
 _WEAK_LABELS = KNOWN["label"][KNOWN["label"].index("phase") :]  # may describe a video as well
 _POSITIONS = ("video", "start", "end", "label", "subset", "duration", "fps")
-_TIMES = {"start", "end"}
 _BLANKS = {"na", "n/a", "nan", "none", "null", "-"}
-_SAMPLE = 10_000  # rows that are looked at for what a column means
 _NAMES = 200  # columns that an error lists
 
 
@@ -75,7 +38,9 @@ class Columns:
         Names of all columns; empty without a header.
     labels : tuple of int
         All columns that could be the label, most likely first.
-    told : frozenset of str
+    unit : "seconds", "milliseconds" or "frames"
+        Of start and end, by their names.
+    given : frozenset of str
         Roles whose columns were named by the user; their content is not questioned.
     verdict : int, optional
         A column of 1 and -1, where -1 marks a clip that is not of the class (HACS Clips).
@@ -90,7 +55,8 @@ class Columns:
     places: Mapping[str, int]
     head: tuple[str, ...] = ()
     labels: tuple[int, ...] = ()
-    told: frozenset[str] = frozenset()
+    unit: Unit = "seconds"
+    given: frozenset[str] = frozenset()
     verdict: int | None = None
     kind: int | None = None
     session: int | None = None
@@ -99,8 +65,8 @@ class Columns:
 
     @property
     def has_times(self) -> bool:
-        """Whether rows are segments."""
-        return self.places.keys() >= _TIMES
+        """Return whether rows are segments."""
+        return self.places.keys() >= set(TIMES)
 
     def name(self, place: int) -> str:
         """Return the name of a column for messages."""
@@ -116,12 +82,6 @@ class Columns:
         return [name for i, name in enumerate(self.head) if name and i not in used]
 
 
-@lru_cache(1000)
-def plain(name: str) -> str:
-    """Return a name in small letters, without signs between words."""
-    return "".join(filter(str.isalnum, name.lower()))
-
-
 def is_blank(text: str) -> bool:
     """Return whether a cell of a number holds no value, as spreadsheets and R write it."""
     return not text or text.lower() in _BLANKS
@@ -132,7 +92,7 @@ def point(text: str) -> str:
     return text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
 
 
-def find_columns(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Columns:
+def find_columns(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Columns:
     """Return the columns of a header, or of a first row of values.
 
     Raises
@@ -141,10 +101,10 @@ def find_columns(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Co
         A column that was named is not there, or one that is needed was not found; names all that
         there are.
     """
-    found = by_name(path, head, told)
+    found = by_name(path, head, given)
     if _is_enough(found):
         return found
-    if not told and len(head) >= 3 and _time(head[1]) >= 0 and _time(head[2]) >= 0:
+    if not given and len(head) >= 3 and time_of(head[1]) >= 0 and time_of(head[2]) >= 0:
         places = {role: i for i, role in enumerate(_POSITIONS[: len(head)])}
         return Columns(places).with_note(f"{path}: no header; columns taken as {','.join(places)}")
     missing = [role for role in ("video", "start", "end") if role not in found.places]
@@ -152,23 +112,31 @@ def find_columns(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Co
     raise AnnotationError(
         f"{path}: columns for 'video', 'start' and 'end' are needed; not found: "
         f"{', '.join(map(repr, missing))}; there are: {_names(head)}. Rename columns, or pass "
-        f"{options}; times are seconds or clocks"
+        f"{options}; times are seconds or clocks, or milliseconds or frames where the names of "
+        "their columns say so (start_ms, start_frame)"
     )
 
 
-def is_header(path: Path, head: Sequence[str], told: Mapping[str, str]) -> bool:
+def is_header(path: Path, head: Sequence[str], given: Mapping[str, str]) -> bool:
     """Return whether a line names the columns of segments or events."""
     known = {plain(name) for name in head}
-    if not all(name in head for name in told.values()):
+    if not all(name in head for name in given.values()):
         return False
-    found = by_name(path, head, told)
+    found = by_name(path, head, given)
     return "video" in found.places and (found.has_times or "time" in known)
 
 
-def by_name(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Columns:
+def by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Columns:
     """Return the columns that are known by name; raises as `find_columns`."""
     names = [plain(cell) for cell in head]
-    places = {role: _told_place(path, head, name) for role, name in told.items()}
+    places = {role: _given_place(path, head, name) for role, name in given.items()}
+    unit, times = find_times(head, places) or ("seconds", {})
+    if not times and places.keys() >= set(TIMES):
+        raise AnnotationError(
+            f"{path}: columns {given['start']!r} and {given['end']!r} are of different units by "
+            "their names: rename one of them"
+        )
+    places |= times
     for role, known in KNOWN.items():
         if role not in places:
             there = (names.index(name) for name in known if name in names)
@@ -183,10 +151,18 @@ def by_name(path: Path, head: Sequence[str], told: Mapping[str, str]) -> Columns
     kind, session = (
         names.index(name) if name in names else None for name in ("behaviortype", "observationid")
     )
-    return Columns(places, tuple(head), labels, frozenset(told), kind=kind, session=session)
+    columns = Columns(places, tuple(head), labels, unit, frozenset(given), None, kind, session)
+    if unit == "seconds":
+        return columns
+    start, end = (columns.name(places[role]) for role in TIMES)
+    done = {
+        "milliseconds": "milliseconds by their names: converted to seconds",
+        "frames": "frame numbers by their names: divided by the frame rate",
+    }
+    return columns.with_note(f"{path}: columns {start} and {end} are {done[unit]}")
 
 
-def _told_place(path: Path, head: Sequence[str], name: str) -> int:
+def _given_place(path: Path, head: Sequence[str], name: str) -> int:
     names = [plain(cell) for cell in head]
     if name in head:
         return head.index(name)
@@ -206,7 +182,7 @@ def _is_enough(columns: Columns) -> bool:
     places = columns.places
     if "video" not in places:
         return False
-    if places.keys() & _TIMES:
+    if places.keys() & set(TIMES):
         return columns.has_times
     label = columns.head[places["label"]] if "label" in places else ""
     if label and plain(label) not in _WEAK_LABELS:
@@ -219,135 +195,7 @@ def _counts_frames(head: Sequence[str]) -> bool:
     return not names.isdisjoint(KNOWN["fps"]) and not names.isdisjoint((*KNOWN["frames"], "count"))
 
 
-def settle(path: Path, columns: Columns, lines: Iterable[Line]) -> Columns:
-    """Return the columns with what only their content tells: which is the label, whose duration.
-
-    Parameters
-    ----------
-    lines : iterable of Line
-        The table below its header; not drawn where names leave no question.
-    """
-    if not columns.has_times:
-        return _of_facts(columns)
-    asks_label = "label" not in columns.told and len(columns.labels) > 0
-    asks_duration = "duration" in columns.places and "duration" not in columns.told
-    if not (asks_label or asks_duration):
-        return (
-            columns if columns.labels or "label" in columns.places else _unlabelled(path, columns)
-        )
-    labels = _Labels(columns.labels if asks_label else ())
-    durations = _Durations(columns.places if asks_duration else {})
-    for _, cells in islice(lines, _SAMPLE):
-        labels.see(cells)
-        durations.see(cells)
-    if asks_duration and durations.are_lengths():
-        place = columns.places["duration"]
-        places = {role: i for role, i in columns.places.items() if role != "duration"}
-        columns = replace(columns, places=places).with_note(
-            f"{path}: column {columns.name(place)} is the length of segments, and not taken as the "
-            "video's",
-            place,
-        )
-    if asks_label:
-        return labels.choose(path, columns)
-    return columns if "label" in columns.places else _unlabelled(path, columns)
-
-
-def _of_facts(columns: Columns) -> Columns:
-    """Return the columns of a table without times: labels have no place, `count` is of frames."""
-    places = {role: i for role, i in columns.places.items() if role != "label"}
-    names = [plain(name) for name in columns.head]
-    if "frames" not in places and "count" in names:
-        places["frames"] = names.index("count")
-    return replace(columns, places=places, labels=())
-
-
-def _unlabelled(path: Path, columns: Columns) -> Columns:
-    if not columns.head:
-        return columns
-    return columns.with_note(
-        f"{path}: no column of labels is known by name, so instances have none; "
-        "--label-column names it"
-    )
-
-
-class _Labels:
-    """What the columns hold that could be the label."""
-
-    def __init__(self, candidates: Sequence[int]) -> None:
-        self._candidates = candidates
-        self._words: set[int] = set()
-        self._values: dict[int, set[str]] = {place: set() for place in candidates}
-
-    def see(self, cells: Sequence[str]) -> None:
-        """Take a row into account."""
-        for place in self._candidates:
-            if place in self._words or place >= len(cells) or not cells[place]:
-                continue
-            if math.isfinite(_time(cells[place])):
-                if len(self._values[place]) < 3:
-                    self._values[place].add(cells[place])
-            else:
-                self._words.add(place)
-
-    def choose(self, path: Path, columns: Columns) -> Columns:
-        """Return the columns with the first of words as label, else the first."""
-        chosen = next((i for i in self._candidates if i in self._words), self._candidates[0])
-        columns = replace(columns, places={**columns.places, "label": chosen})
-        name, others = columns.name(chosen), [i for i in columns.labels if i != chosen]
-        verdict = next((i for i in others if self._is_verdict(i, columns.head[i])), None)
-        rivals = [i for i in others if i != verdict and plain(columns.head[i]) not in LABEL_NUMBERS]
-        if rivals:
-            names = " or ".join(map(columns.name, rivals))
-            columns = columns.with_note(
-                f"{path}: the label is column {name}; it could be {names} (--label-column)", *rivals
-            )
-        if chosen not in self._words and self._values[chosen]:
-            columns = columns.with_note(f"{path}: labels are numbers (column {name})")
-        return replace(columns, verdict=verdict)
-
-    def _is_verdict(self, place: int, name: str) -> bool:
-        return (
-            plain(name) == "label"
-            and place not in self._words
-            and bool(self._values[place])
-            and self._values[place] <= {"1", "-1"}
-        )
-
-
-class _Durations:
-    """Whether durations are those of segments: equal to end - start, or otherwise impossible."""
-
-    def __init__(self, places: Mapping[str, int]) -> None:
-        roles = ("video", "start", "end", "duration")
-        self._places = [places[role] for role in roles if role in places]
-        self._of_video: dict[str, float] = {}
-        self._rows = self._short = 0
-        self._varies = False
-        self._difference = self._latest_start = 0.0
-
-    def see(self, cells: Sequence[str]) -> None:
-        """Take a row into account, if it has all three numbers."""
-        if len(self._places) < 4 or len(cells) <= max(self._places):
-            return
-        video = cells[self._places[0]]
-        start, end, duration = (_time(cells[place]) for place in self._places[1:])
-        if not math.isfinite(start + end + duration):
-            return
-        self._rows += 1
-        self._short += duration < end
-        self._varies |= self._of_video.setdefault(video, duration) != duration
-        self._difference = max(self._difference, abs(end - start - duration))
-        self._latest_start = max(self._latest_start, start)
-
-    def are_lengths(self) -> bool:
-        """Return whether no video can have these durations, but segments can."""
-        # a video reaches to its last segment's end, so it exceeds end - start by start at least
-        equal = any(self._difference <= x and self._latest_start > 2 * x for x in (0.011, 0.51))
-        return equal or (self._varies and 2 * self._short > self._rows)
-
-
-def _time(text: str) -> float:
+def time_of(text: str) -> float:
     """Return a time in seconds, NaN where the text is none."""
     try:
         return seconds(point(text))

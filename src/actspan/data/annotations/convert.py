@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.base import Annotations, Unit
 from actspan.data.annotations.forms import DATASET_JSON, read_annotations
-from actspan.data.annotations.saving import writable_form, write_annotations
+from actspan.data.annotations.saving import form_to_write, write_annotations
 from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
-from actspan.data.times import Times, in_seconds, wrong_unit
+from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset
 from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
@@ -26,12 +26,12 @@ _TIMED = ("boris", "elan", "labelstudio", "srt", "textgrid", "via", "vtt")
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What `convert_annotations` shall do.
+    """Request to convert annotations.
 
     Attributes
     ----------
     source, target : Path
-        `target` may be a folder that is there: `annotations.json` is written into it.
+        `target` may be an existing folder: `annotations.json` is written into it.
     form, target_form : str, optional
         Of the source, by its content unless given; of the target, by its suffix unless given.
     rename_subsets : mapping
@@ -54,7 +54,7 @@ class Conversion:
     on_error : "fail" or "skip"
         What to do about problems: stop with all of them, or leave out what is bad.
     overwrite : bool
-        Replace a target that is there.
+        Replace a target that exists.
     """
 
     source: Path
@@ -64,7 +64,7 @@ class Conversion:
     rename_subsets: Mapping[str, str] = field(default_factory=dict)
     subset: str | None = None
     fps: float | None = None
-    times: Times | None = None
+    times: Unit | None = None
     clip: bool = False
     tiers: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What came of it.
+    """Result of `convert_annotations`.
 
     Attributes
     ----------
@@ -117,15 +117,10 @@ def convert_annotations(request: Conversion) -> Converted:
     DatasetError
         There are problems and `on_error` is "fail"; nothing is written.
     AnnotationError
-        The source cannot be read, nothing is left of it, or the target is there already.
+        The source cannot be read, nothing is left of it, or the target exists already.
     ConfigError
         A form is not known, or cannot be written.
     """
-    target = request.target / DATASET_JSON if request.target.is_dir() else request.target
-    if request.target_form is not None:
-        writable_form(request.target_form)
-    if target.exists() and not request.overwrite:
-        raise AnnotationError(f"{target}: is there already; --force replaces it")
     found = read_annotations(
         request.source,
         form=request.form,
@@ -133,6 +128,10 @@ def convert_annotations(request: Conversion) -> Converted:
         tiers=request.tiers,
         columns=request.columns,
     )
+    target = request.target / DATASET_JSON if request.target.is_dir() else request.target
+    form = form_to_write(target, request.target_form).name
+    if target.exists() and not request.overwrite:
+        raise AnnotationError(f"{target}: already exists; --force replaces it")
     videos, problems, notes = found.videos, list(found.problems), found.assumptions
     if request.durations is not None:
         known = read_annotations(request.durations)
@@ -141,9 +140,14 @@ def convert_annotations(request: Conversion) -> Converted:
         problems += known.problems
         notes += known.assumptions
     if request.fps is not None:
+        if request.times != "frames" and found.unit != "frames":
+            notes += (_unused_rate(videos, request.fps, found.path),)
         videos = Videos(replace(v, fps=v.fps or request.fps) for v in videos)
     videos = _renamed(videos, request.rename_subsets, found.path)
     videos = of_subset(videos, request.subset, found.path)
+    if videos and not any(len(video.segments) + len(video.ignored) for video in videos):
+        where = "" if request.subset is None else f" in subset {request.subset!r}"
+        notes += (f"{found.path}: holds no instances{where}",)
     videos, timing = _timed(videos, request, found)
     problems += faulty_segments(videos, found.path)
     if not videos and not problems:
@@ -155,9 +159,16 @@ def convert_annotations(request: Conversion) -> Converted:
         stop_on_errors(problems, leaves_something=bool(good.any()))
     problems += _durations_missing(videos, found.path)
     videos = videos.with_instances(good)
-    write_annotations(target, videos, form=request.target_form, document=found.document)
+    write_annotations(target, videos, form=form, document=found.document)
     notes = (*notes, *(f"{found.path}: {note}" for note in timing))
     return Converted(found.form, target, videos, tuple(problems), notes)
+
+
+def _unused_rate(videos: Videos, fps: float, path: Path) -> str:
+    """Return a line that says that no times are frame numbers."""
+    count = sum(video.fps is None for video in videos)
+    use = f"only written as the frame rate of {counted(count, 'video')}" if count else "not used"
+    return f"{path}: times are not frame numbers, so --fps {fps:g} is {use}"
 
 
 def _timed(
@@ -168,7 +179,13 @@ def _timed(
     if request.times is not None:
         if found.form in _TIMED:
             raise ConfigError(f"{found.path}: {found.form} says itself what its times are")
-        videos, notes = in_seconds(videos, request.times, request.fps, found.path)
+        if found.unit == "seconds":
+            videos, notes = in_seconds(videos, request.times, request.fps, found.path)
+        elif found.unit != request.times:
+            raise ConfigError(
+                f"{found.path}: times are {found.unit} by the names of their columns; rename them, "
+                f"or leave out --times {request.times}"
+            )
     elif unit := wrong_unit(videos, videos.durations):
         raise AnnotationError(f"{found.path}: {unit.what}: pass {unit.options}")
     if request.clip:
@@ -180,7 +197,7 @@ def _timed(
 
 
 def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:
-    """The same videos, with duration, subset, frame rate and frames where only others say them."""
+    """Return the same videos with duration, subset, frame rate and frames that only others say."""
     by_id = {video.id: video for video in known}
     return Videos(_filled(v, by_id[v.id]) if v.id in by_id else v for v in videos)
 
@@ -214,7 +231,7 @@ def _renamed(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
 
 
 def of_subset(videos: Videos, subset: str | None, path: Path) -> Videos:
-    """The videos of a subset, all for None; raises as `Videos.subset`."""
+    """Return the videos of a subset, all for None; raises as `Videos.subset`."""
     return videos if subset is None else videos.subset(subset, path)
 
 

@@ -18,10 +18,10 @@ from actspan.data.annotations.base import (
     repeated_id,
     seconds,
 )
-from actspan.data.annotations.columns import KNOWN, LABEL_NUMBERS, plain
-from actspan.data.filenames import FileNames
+from actspan.data.annotations.column_names import KNOWN, LABEL_NUMBERS, TIMES, plain
 from actspan.data.ignored import Ignored
-from actspan.data.problems import Problem
+from actspan.data.problems import Loss, Problem
+from actspan.data.video_files import FileNames
 from actspan.data.videos import Videos, canonical_subset
 from actspan.types import Video
 from actspan.wording import counted, named
@@ -38,10 +38,10 @@ _FIELD_OF = {
 _TELLING = {"subset", "split", "partition", "fold", "duration", "fps", "rate", "label", "labels",
             "class", "action", "segment", "time", "start", "end"}  # fmt: skip
 _WORDS = re.compile("[A-Z]?[a-z]+")
+_FIX = "fix or remove the annotation"
 # what repeats the segment or the label of an annotation in other units
-_TIMES = ("start", "end")
 _REPETITIONS = {"segment", "segmentframe", "segmentframes", "id", *LABEL_NUMBERS}
-_REPETITIONS.update(*(KNOWN[role] for role in _TIMES))
+_REPETITIONS.update(*(KNOWN[role] for role in TIMES))
 
 
 class EntryReader:
@@ -85,7 +85,7 @@ class EntryReader:
                 video = self._video(canonical_id(self._files.stem(name)), entry)
             except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
                 why = f"no {error}" if isinstance(error, KeyError) else str(error)
-                remedy = "fix the entry, or remove it"
+                remedy = "fix or remove the entry"
                 video_id, where = canonical_id(name), str(self._path)
                 self.problems.append(Problem(video_id, where, f"bad entry: {why}", remedy))
                 continue
@@ -102,7 +102,7 @@ class EntryReader:
         counts = {key: _optional(entry, key) for key in COUNTS}
         return make_video(
             name,
-            self._instances(entry),
+            self._instances(name, entry),
             duration=math.nan if duration is None else duration,
             subset=canonical_subset(str(entry.get("subset") or "")),
             **{key: None if count is None else int(count) for key, count in counts.items()},
@@ -114,7 +114,8 @@ class EntryReader:
         """Return an entry with fields under their own keys; count the keys that may matter."""
         made = dict(entry)
         if "annotations" not in entry and isinstance(entry.get("actions"), list):
-            made["annotations"] = [_of_action(action) for action in made.pop("actions")]
+            # a tuple, which JSON does not have, marks an action
+            made["annotations"] = [(action,) for action in made.pop("actions")]
             self._taken["annotations from 'actions'"] += 1
         for key in [key for key in made if key not in _FIELDS]:
             field, value = _field_of(key), entry[key]
@@ -126,31 +127,48 @@ class EntryReader:
                 self._ignored.add("keys of videos", key)
         return made
 
-    def _instances(self, entry: Mapping[str, Any]) -> Iterator[Instance]:
-        """Return the annotations of a video; none where there is no such key.
+    def _instances(self, video: str, entry: Mapping[str, Any]) -> Iterator[Instance]:
+        """Yield the annotations of a video; one that cannot be used is a problem with its place.
 
         Raises
         ------
-        KeyError, TypeError, ValueError
-            One is not `{"segment": [start, end], "label": ...}`.
+        TypeError
+            They are not a list.
         """
         annotations = entry.get("annotations") or []
         if not isinstance(annotations, list):
             raise TypeError(f"'annotations' is {annotations!r}, not a list")
-        for annotation in annotations:
-            if not isinstance(annotation, dict):
-                raise TypeError(f"annotation {annotation!r} is not an object")
-            label = annotation.get("label")
-            if len(annotation) > 2 or not isinstance(label, str) or label.isdecimal():
-                label = self._label_of(annotation)
-            times = annotation if "segment" in annotation else self._with_segment(annotation)
-            start, end = _times(times["segment"])
-            yield start, end, label
+        for i, annotation in enumerate(annotations):
+            try:
+                yield self._instance(annotation)
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                why = f"no {error}" if isinstance(error, KeyError) else str(error)
+                where, remedy = f"{self._path}: video {video!r}, annotation {i}", _FIX
+                self.problems.append(Problem(video, where, why, remedy, Loss.SEGMENT))
+
+    def _instance(self, annotation: Any) -> Instance:
+        """Return one annotation, `{"segment": [start, end], "label": ...}` or an action.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError, OverflowError
+            It is neither.
+        """
+        if isinstance(annotation, tuple):
+            annotation = _of_action(*annotation)
+        if not isinstance(annotation, dict):
+            raise TypeError(f"annotation {annotation!r} is not an object")
+        label = annotation.get("label")
+        if len(annotation) > 2 or not isinstance(label, str) or label.isdecimal():
+            label = self._label_of(annotation)
+        times = annotation if "segment" in annotation else self._with_segment(annotation)
+        start, end = _times(times["segment"])
+        return start, end, label
 
     def _with_segment(self, annotation: Mapping[str, Any]) -> dict[str, Any]:
         """Return an annotation with the segment that its start and end say."""
         by_name = {plain(key): key for key in annotation}
-        keys = [next((by_name[n] for n in KNOWN[r] if n in by_name), None) for r in _TIMES]
+        keys = [next((by_name[n] for n in KNOWN[r] if n in by_name), None) for r in TIMES]
         if None in keys:
             raise KeyError("segment")
         self._taken[f"segment from {' and '.join(map(repr, keys))}"] += 1

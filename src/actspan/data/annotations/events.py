@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from actspan.data.annotations.columns import KNOWN, Line, plain
+from actspan.data.annotations.column_names import KNOWN, plain
+from actspan.data.annotations.columns import Line
 
 _STATES = ("status", "behaviortype")
 _KEYS = ("observationid", "subject", *KNOWN["video"], "behavior", "behaviour")

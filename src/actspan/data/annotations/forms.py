@@ -20,7 +20,8 @@ from actspan.data.annotations import (
     vtt,
 )
 from actspan.data.annotations.authors import AUTHORS_JSON
-from actspan.data.annotations.base import Annotations, Hints, Source
+from actspan.data.annotations.base import Annotations, Hints
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.unknown import refuse_table_of_tool, unknown
 from actspan.data.annotations.writing import Style
 from actspan.errors import AnnotationError, ConfigError
@@ -204,7 +205,7 @@ def read_annotations(
     if not path.exists():
         raise AnnotationError(f"{path}: cannot be read: no such file or folder")
     found = find_annotations(path) if path.is_dir() else None
-    source = Source(found or path)
+    source = Source(found or path, form_is_given=form is not None)
     chosen = _detect(source) if form is None else form_named(form)
     hints = Hints(fps, tuple(tiers), columns or {})
     if hints.tiers and not chosen.has_tiers:

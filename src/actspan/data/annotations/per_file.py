@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from actspan.data.annotations.base import Facts, Rows, canonical_id
+from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss
 from actspan.errors import AnnotationError

@@ -11,6 +11,7 @@ from actspan.data.annotations.writing import FPS, Style
 from actspan.errors import ActSpanError, AnnotationError, ConfigError
 from actspan.files import atomic_file
 from actspan.types import Video
+from actspan.wording import them
 
 
 def encode_annotations(
@@ -21,7 +22,7 @@ def encode_annotations(
     fps: float = FPS,
     document: Mapping[str, Any] | None = None,
 ) -> dict[str, bytes]:
-    """Annotations as files in memory.
+    """Return annotations as files in memory.
 
     Parameters
     ----------
@@ -78,13 +79,13 @@ def write_annotations(
     Parameters
     ----------
     path : Path or str
-        A file, or a folder that is there; for forms of a file a video a folder, which is made.
+        A file, or an existing folder; for forms with a file per video a folder, which is made.
     form : str, optional
-        A key of `FORMS`; by the suffix unless given, ActivityNet's for any that is not known.
+        A key of `FORMS`; by the suffix unless given, ActivityNet's in a folder.
     media, fps, document
         As `encode_annotations`.
     overwrite : bool
-        Replace files that are there.
+        Replace files that exist.
 
     Returns
     -------
@@ -94,21 +95,22 @@ def write_annotations(
     Raises
     ------
     ConfigError, AnnotationError
-        As `encode_annotations`; or a file is there and shall not be replaced, or where a folder
-        is needed.
+        As `encode_annotations`; or the suffix says no form; or a file is there and shall not be
+        replaced, or where a folder is needed.
     ActSpanError
         A file cannot be written.
     """
     path = Path(path)
-    chosen = form or _by_suffix(path).name
+    chosen = form_to_write(path, form).name
     if FORMS[chosen].file_a_video and path.is_file():
         raise AnnotationError(f"{path}: is a file; {chosen} has a file a video, in a folder")
     encoded = encode_annotations(videos, chosen, media=media, fps=fps, document=document)
     files = _placed(path, encoded, FORMS[chosen].file_a_video)
     there = [str(file) for file in files if file.exists()]
     if there and not overwrite:
-        more = f" and {len(there) - 1} more of them are" if len(there) > 1 else " is"
-        raise AnnotationError(f"{there[0]}{more} there already; --force replaces what is there")
+        more = len(there) - 1
+        exist = f" and {more:,} more already exist" if more else ": already exists"
+        raise AnnotationError(f"{there[0]}{exist}; --force replaces {them(len(there))}")
     for file, content in files.items():
         with atomic_file(file) as stream:
             stream.write(content)
@@ -116,7 +118,7 @@ def write_annotations(
 
 
 def _placed(path: Path, encoded: Mapping[str, bytes], in_folder: bool) -> dict[Path, bytes]:
-    """Where each file goes: into a folder, or beside each other under one name."""
+    """Return the place of each file: in a folder, or beside each other under one name."""
     if not in_folder and not path.is_dir():
         first, *others = encoded
         names = {first: path, **{name: path.with_suffix(Path(name).suffix) for name in others}}
@@ -143,6 +145,21 @@ def writable_form(name: str) -> Form:
     return form
 
 
-def _by_suffix(path: Path) -> Form:
-    suffix = path.suffix.lower()
-    return next((f for f in FORMS.values() if f.suffix == suffix and suffix), FORMS["activitynet"])
+def form_to_write(path: Path, name: str | None = None) -> Form:
+    """Return the form of that name; without a name the one that a file's suffix says.
+
+    Raises
+    ------
+    ConfigError
+        As `writable_form`, or the suffix is of no form.
+    """
+    if name is not None:
+        return writable_form(name)
+    if path.is_dir():
+        return FORMS["activitynet"]
+    by_suffix = {form.suffix: form for form in FORMS.values() if form.suffix}
+    if path.suffix.lower() not in by_suffix:
+        what = f"suffix {path.suffix!r} is" if path.suffix else "a name without a suffix is"
+        known = " or ".join(by_suffix)
+        raise ConfigError(f"{path}: {what} of no form that is written: {known} is needed (or --to)")
+    return by_suffix[path.suffix.lower()]

@@ -13,8 +13,10 @@ import re
 from functools import partial
 from pathlib import Path
 
-from actspan.data.annotations.base import Annotations, Hints, Rows, Source
+from actspan.data.annotations.base import Annotations, Hints
 from actspan.data.annotations.per_file import add_video, files_of, read_each
+from actspan.data.annotations.rows import Rows
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.vtt import Clock, add_cues, cues_of, read_lines
 from actspan.data.ignored import Ignored
 from actspan.errors import AnnotationError
@@ -33,7 +35,7 @@ def read(source: Source, hints: Hints) -> Annotations:
     """Read an .srt file, or all of a folder; in a folder, a damaged file is a problem."""
     ignored = Ignored()
     rows = read_each(source.path, ".srt", partial(_read_file, ignored=ignored), ignored)
-    notes = ignored.notes(source.path)
+    notes = (*rows.notes(source.path), *ignored.notes(source.path))
     return Annotations(source.path, "srt", rows.videos(), tuple(rows.problems), assumptions=notes)
 
 

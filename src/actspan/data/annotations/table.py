@@ -17,16 +17,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from actspan.data.annotations import events
-from actspan.data.annotations.base import (
-    Annotations,
-    Facts,
-    Hints,
-    Instance,
-    Rows,
-    Source,
-    number,
-    seconds,
-)
+from actspan.data.annotations.base import Annotations, Hints, Instance, number, seconds
+from actspan.data.annotations.column_names import TIMES
 from actspan.data.annotations.columns import (
     Columns,
     Line,
@@ -34,8 +26,10 @@ from actspan.data.annotations.columns import (
     is_blank,
     is_header,
     point,
-    settle,
 )
+from actspan.data.annotations.rows import Facts, Rows
+from actspan.data.annotations.settling import settle
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import Style, scored_instances, written_facts
 from actspan.data.ignored import Ignored
 from actspan.data.videos import canonical_subset
@@ -60,16 +54,35 @@ def read(source: Source, hints: Hints) -> Annotations:
     table = _Table(source.path, hints)
     columns = find_columns(source.path, table.head, hints.columns)
     columns = settle(source.path, columns, table.below(columns))
-    reader = _Reader(source.path, columns)
+    if columns.unit == "frames":
+        _require_rate(source.path, columns, hints.fps)
+    reader = _Reader(source.path, columns, hints.fps)
     for place, cells in table.below(columns):
         reader.read(place, cells)
     notes = (*table.notes(), *reader.notes())
-    problems = tuple(reader.rows.problems)
-    return Annotations(source.path, "csv", reader.rows.videos(), problems, assumptions=notes)
+    return Annotations(
+        source.path,
+        "csv",
+        reader.rows.videos(),
+        tuple(reader.rows.problems),
+        assumptions=notes,
+        unit=columns.unit,
+    )
+
+
+def _require_rate(path: Path, columns: Columns, fps: float | None) -> None:
+    """Raise AnnotationError where nothing can say the frame rate of any row."""
+    roles = columns.places.keys()
+    if fps is None and "fps" not in roles and not roles >= {"frames", "duration"}:
+        start, end = (columns.name(columns.places[role]) for role in TIMES)
+        raise AnnotationError(
+            f"{path}: columns {start} and {end} are frame numbers, and nothing gives the frame "
+            "rate: add a column fps, or convert the file: actspan annotate convert --fps RATE"
+        )
 
 
 class _Table:
-    """The lines of a table, drawn twice where only the content tells what a column means."""
+    """The lines of a table, drawn twice where only the content shows what a column means."""
 
     def __init__(self, path: Path, hints: Hints) -> None:
         self._path = path
@@ -114,9 +127,9 @@ class _Table:
 class _Reader:
     """Reads rows, and counts what it does not take."""
 
-    def __init__(self, path: Path, columns: Columns) -> None:
+    def __init__(self, path: Path, columns: Columns, fps: float | None) -> None:
         self.rows = Rows()
-        self._path, self._columns = path, columns
+        self._path, self._columns, self._fps = path, columns, fps
         self._width = len(columns.head) or max(columns.places.values()) + 1
         self._unnamed = [i for i, name in enumerate(columns.head) if not name]
         self._ignored = Ignored()
@@ -136,7 +149,8 @@ class _Reader:
         if self._is_left_out(cells, row.get("label", "")):
             return
         try:
-            self.rows.add(video, _instance_of(row), self._facts_of(row))
+            facts = self._facts_of(row)
+            self.rows.add(video, _instance_of(row, self._units_per_second(facts)), facts)
         except (TypeError, ValueError) as error:
             self.rows.refuse(video, place, error)
 
@@ -162,6 +176,18 @@ class _Reader:
             )
         notes += [line for places in (self._short, self._long) for line in places.notes(self._path)]
         return (*notes, *self._ignored.notes(self._path))
+
+    def _units_per_second(self, facts: Facts) -> float:
+        """Return how many of the units that times are in make a second."""
+        if self._columns.unit != "frames":
+            return 1000.0 if self._columns.unit == "milliseconds" else 1.0
+        if facts.fps is not None:
+            return facts.fps
+        if facts.frames is not None and facts.duration is not None:
+            return facts.frames / facts.duration
+        if self._fps is None:
+            raise ValueError("a row in frames without a frame rate: --fps")
+        return self._fps
 
     def _check_width(self, place: str, cells: Sequence[str]) -> None:
         if len(cells) < self._width:
@@ -217,7 +243,8 @@ class _Places:
         return (f"{path}: {rows} {self.what} (first: line {self.first.rpartition(':')[2]})",)
 
 
-def _instance_of(row: Mapping[str, str]) -> Instance | None:
+def _instance_of(row: Mapping[str, str], units: float) -> Instance | None:
+    """Return the segment of a row, if it has one; `units` of its times make a second."""
     start, end = row.get("start", ""), row.get("end", "")
     if is_blank(start) and is_blank(end):
         if row.get("label"):
@@ -225,11 +252,16 @@ def _instance_of(row: Mapping[str, str]) -> Instance | None:
         return None
     if is_blank(start) or is_blank(end):
         raise ValueError("end without start" if is_blank(start) else "start without end")
-    return seconds(point(start)), seconds(point(end)), row.get("label", "")
+    return _in_seconds(start, units), _in_seconds(end, units), row.get("label", "")
+
+
+def _in_seconds(text: str, units: float) -> float:
+    time = seconds(point(text))
+    return time if ":" in text else time / units  # a clock has its own unit
 
 
 def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
-    """Name and content of a table: a row a segment, and one row for a video without any.
+    """Yield name and content of a table: a row per segment, and one per video without any.
 
     Raises
     ------

@@ -15,8 +15,10 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
-from actspan.data.annotations.base import Annotations, Facts, Hints, Rows, Source
+from actspan.data.annotations.base import Annotations, Hints
 from actspan.data.annotations.per_file import add_video, files_of, read_each, require_tiers
+from actspan.data.annotations.rows import Facts, Rows
+from actspan.data.annotations.source import Source
 from actspan.data.ignored import Ignored
 from actspan.errors import AnnotationError
 from actspan.files import read_bytes
@@ -56,7 +58,7 @@ def read(source: Source, hints: Hints) -> Annotations:
         "textgrid",
         rows.videos(),
         tuple(rows.problems),
-        assumptions=reading.ignored.notes(source.path),
+        assumptions=(*rows.notes(source.path), *reading.ignored.notes(source.path)),
     )
 
 

@@ -14,7 +14,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from actspan.data.annotations.base import Annotations, Facts, Hints, Rows, Source, seconds
+from actspan.data.annotations.base import Annotations, Hints, seconds
+from actspan.data.annotations.rows import Facts, Rows
+from actspan.data.annotations.source import Source
 from actspan.data.ignored import Ignored
 from actspan.data.videos import canonical_subset
 from actspan.errors import AnnotationError
@@ -25,7 +27,7 @@ _CLASS_FILE = re.compile(r"(?P<label>.+)_(?P<subset>val|test)\.txt")
 
 
 def fits(source: Source) -> bool:
-    """Whether it is such a file, or a folder that holds such files at any depth."""
+    """Return whether it is such a file, or a folder that holds such files at any depth."""
     return next(_class_files(source.path), None) is not None
 
 

@@ -39,7 +39,7 @@ class UndecodedObject:
         self._values = self._object(data)
 
     def holds_object(self, key: str) -> bool:
-        """Whether an object stands under a key."""
+        """Return whether an object stands under a key."""
         value = self._values.get(key)
         return value is not None and bytes(memoryview(value)[:1]) == b"{"
 
@@ -53,17 +53,17 @@ class UndecodedObject:
                     raise NotPlainError(str(error)) from error
 
     def without(self, key: str) -> dict[str, Any]:
-        """All values but one, decoded."""
+        """Return all values but one, decoded."""
         return self.only(k for k in self._values if k != key)
 
     def only(self, keys: Iterable[str]) -> dict[str, Any]:
-        """The values of those keys that there are, decoded."""
+        """Return the values of the given keys that exist, decoded."""
         return {k: self._decode(self._values[k]) for k in keys if k in self._values}
 
     def entries(
         self, key: str | None = None, besides: Container[str] = ()
     ) -> Iterator[tuple[str, Any]]:
-        """Keys and values of the object under a key, or of the whole, decoded one at a time."""
+        """Decode keys and values of the object under a key, or of the whole, one at a time."""
         values = self._values if key is None else self._object(self._values[key])
         for name, value in values.items():
             if name not in besides:
@@ -92,7 +92,7 @@ class UndecodedObject:
 
 
 def _keys_in(value: Any) -> int:
-    """How many keys the objects within a value have."""
+    """Return the number of keys of all objects within a value."""
     count, waiting = 0, [value]
     while waiting:
         found = waiting.pop()

@@ -17,7 +17,9 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from actspan.data.annotations.base import Annotations, Hints, Instance, Rows, Source
+from actspan.data.annotations.base import Annotations, Hints, Instance
+from actspan.data.annotations.rows import Rows
+from actspan.data.annotations.source import Source
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
@@ -63,7 +65,7 @@ def read(source: Source, hints: Hints) -> Annotations:
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else error
             rows.refuse(video, f"{source.path}: metadata {key}", what)
-    notes = ignored.notes(source.path)
+    notes = (*rows.notes(source.path), *ignored.notes(source.path))
     return Annotations(source.path, "via", rows.videos(), tuple(rows.problems), assumptions=notes)
 
 

@@ -2,7 +2,8 @@
 
 A cue's text is its label. Our own files say what is known of the video in a comment at the top,
 and a cue's identifier ends with its score. Times are milliseconds. Comments, styles, regions,
-settings and markup within the text, which say how a player shows it, are not read.
+settings and markup within the text, which say how a player shows it, are not read; the voices that
+markup names are counted and ignored.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import NamedTuple
 
-from actspan.data.annotations.base import Annotations, Hints, Rows, Source
+from actspan.data.annotations.base import Annotations, Hints
 from actspan.data.annotations.per_file import add_video, files_of, read_each
+from actspan.data.annotations.rows import Rows
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import (
     UNLABELLED,
     Style,
@@ -36,6 +40,7 @@ _FACTS = "NOTE actspan "  # before what is known of the video, as JSON
 # as the standard's parser takes it: any number of digits for hours, which files may leave out
 _TIME = r"(?:(\d{1,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)"
 _MARKUP = re.compile(r"<[^>]*>?")
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^>]*)")  # who speaks, perhaps behind classes
 _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 )
@@ -69,12 +74,12 @@ def fits(source: Source) -> bool:
 def read(source: Source, hints: Hints) -> Annotations:
     """Read a .vtt file, or all of a folder; in a folder, a damaged file is a problem."""
     ignored = Ignored()
-    rows = read_each(source.path, ".vtt", _read_file, ignored)
-    notes = ignored.notes(source.path)
+    rows = read_each(source.path, ".vtt", partial(_read_file, ignored=ignored), ignored)
+    notes = (*rows.notes(source.path), *ignored.notes(source.path))
     return Annotations(source.path, "vtt", rows.videos(), tuple(rows.problems), assumptions=notes)
 
 
-def _read_file(file: Path, rows: Rows) -> None:
+def _read_file(file: Path, rows: Rows, ignored: Ignored) -> None:
     lines = read_lines(file)
     if not re.fullmatch(r"WEBVTT([ \t].*)?", lines[0]):
         raise AnnotationError(
@@ -88,10 +93,12 @@ def _read_file(file: Path, rows: Rows) -> None:
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise AnnotationError(f"{file}: the JSON after '{_FACTS}' is bad: {error}") from error
     add_video(rows, video, file, facts)
-    cues = (
-        (number, timing, unescape(_MARKUP.sub("", " ".join(texts))).strip())
-        for number, timing, texts in cues_of(["", *lines[1:]])
-    )
+    cues = []
+    for number, timing, texts in cues_of(["", *lines[1:]]):
+        text = " ".join(texts)
+        for voice in _VOICE.findall(text):
+            ignored.add("voices", unescape(voice).strip())
+        cues.append((number, timing, unescape(_MARKUP.sub("", text)).strip()))
     add_cues(rows, video, file, cues, _CLOCK)
 
 
@@ -149,7 +156,7 @@ def _seconds(clock: Sequence[int]) -> float:
 
 
 def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
-    """Name and content of a .vtt file a video, cues by start; times are whole milliseconds.
+    """Yield name and content of a .vtt file per video, cues by start, in whole milliseconds.
 
     Raises
     ------

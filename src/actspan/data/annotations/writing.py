@@ -9,12 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from actspan.data.annotations.base import (
-    AMBIGUOUS,
-    Facts,
-    number,
-    written_id,
-)
+from actspan.data.annotations.base import AMBIGUOUS, number, written_id
+from actspan.data.annotations.rows import Facts
 from actspan.data.videos import canonical_subset
 from actspan.errors import AnnotationError
 from actspan.types import Video
@@ -59,7 +55,7 @@ def scored_instances(video: Video) -> Iterator[tuple[float, float, str, float | 
 
 
 def written_facts(video: Video) -> dict[str, str | float]:
-    """What is known of a video beside its instances, for `read_facts` to read back."""
+    """Return what is known of a video beside its instances, for `read_facts` to read back."""
     duration = None if math.isnan(video.duration) else video.duration
     known = {
         "video": written_id(video.id),
@@ -72,7 +68,7 @@ def written_facts(video: Video) -> dict[str, str | float]:
 
 
 def read_facts(said: Mapping[str, Any]) -> Facts:
-    """What `written_facts` wrote, but for the id.
+    """Read what `written_facts` wrote, but for the id.
 
     Raises
     ------
@@ -93,7 +89,7 @@ def read_facts(said: Mapping[str, Any]) -> Facts:
 
 
 def milliseconds(start: float, end: float) -> tuple[int, int]:
-    """A segment in whole milliseconds; it keeps a length."""
+    """Return a segment in whole milliseconds; it keeps a length."""
     first = round(start * 1000)
     return first, max(round(end * 1000), first + 1)
 
@@ -120,7 +116,7 @@ def _labels(video: Video) -> Iterator[tuple[str, str]]:
 
 
 def file_names(videos: Sequence[Video], suffix: str) -> list[str]:
-    """A file's name for every video: its id, with `_` for whatever might become a path.
+    """Return a file name per video: its id, with `_` for whatever might become a path.
 
     Raises
     ------

@@ -1,8 +1,9 @@
 """A packed dataset: features in a few memory-mapped Arrow files instead of a file a video."""
 
 from actspan.data.store.manifest import MANIFEST, Manifest, find_manifest
+from actspan.data.store.places import Packed, Places
 from actspan.data.store.remote import open_remote
-from actspan.data.store.shards import Packed, Places, Shard, open_shard, open_shards
+from actspan.data.store.shards import Shard, open_shard, open_shards
 
 __all__ = [
     "MANIFEST",

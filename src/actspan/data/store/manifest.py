@@ -150,3 +150,8 @@ def shard_path(folder: Path, number: int) -> Path:
 def find_manifest(folder: Path) -> Manifest | None:
     """The manifest of a folder that is a store, None of one that is not; raises as `load`."""
     return Manifest.load(folder) if (folder / MANIFEST).is_file() else None
+
+
+def damaged(path: Path | str, what: str) -> StoreError:
+    """Return the error of a shard that is not as it was written."""
+    return StoreError(f"{path}: damaged: {what}; copy the store again, or pack the dataset again")

@@ -16,9 +16,10 @@ import msgspec
 from actspan.config import dump_toml, to_dict
 from actspan.data.annotations import AUTHORS_TABLE, find_annotations
 from actspan.data.check import check_dataset
-from actspan.data.dataset import SPEC_FILE, Dataset
+from actspan.data.dataset import Dataset
 from actspan.data.problems import Loss, Problem
 from actspan.data.rescale import Edge, fit_to_cells
+from actspan.data.spec_file import SPEC_FILE
 from actspan.data.store.manifest import MANIFEST, DType, Manifest
 from actspan.data.store.writer import Row, write_shards
 from actspan.data.timebase import SnippetGrid
@@ -172,7 +173,7 @@ def _cells(request: PackRequest, dataset: Dataset) -> tuple[int | None, Edge]:
 
 
 def _with_bad_ids(dataset: Dataset) -> Dataset:
-    """Videos whose ids no file can hold as text become problems."""
+    """Return the dataset with a problem per video whose id no file can hold as text."""
     what, remedy = "its id is no valid text (UTF-8)", "rename the video"
     bad = (video.id for video in dataset.videos if not _is_text(video.id))
     problems = [Problem(name, str(dataset.path), what, remedy) for name in bad]
@@ -188,7 +189,7 @@ def _is_text(name: str) -> bool:
 
 
 def _notes(found: Dataset, dataset: Dataset) -> tuple[str, ...]:
-    """What the check took for granted; annotations will be read anew, and with them their notes."""
+    """Return what the check took for granted; the notes of annotations come when they are read."""
     before = () if found.packing is None else found.packing.notes
     return (*before, *dataset.assumptions[len(found.assumptions) :])
 
@@ -202,7 +203,7 @@ def _left_out(dataset: Dataset) -> dict[str, str]:
 
 
 def _copy_annotations(source: Path, folder: Path) -> None:
-    """Annotations as they are, so that what is judged against them stays the same."""
+    """Copy annotations as they are, so that what is judged against them stays the same."""
     annotations = find_annotations(source)
     if annotations is None:
         return
@@ -213,7 +214,7 @@ def _copy_annotations(source: Path, folder: Path) -> None:
 
 
 class _Rows:
-    """What is written, drawn once: videos read, and rescaled where that is asked for."""
+    """Rows as they are written, drawn once: videos read, and rescaled where requested."""
 
     def __init__(
         self, dataset: Dataset, manifest: Manifest, edge: Edge, report: Report | None
@@ -244,6 +245,6 @@ class _Rows:
 
 
 def _rescaled(features: Features, length: int, edge: Edge) -> Features:
-    """The cells that the pipeline would compute, and the same seconds for position 1.0."""
+    """Return the cells that the pipeline would compute, and the same seconds for position 1.0."""
     cells, stride = fit_to_cells(features, length, edge), features.span / length
     return Features(cells, stride, stride, features.seconds)

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.data.store.manifest import MANIFEST, Manifest, ShardRecord, shard_path
-from actspan.data.store.shards import Int64, Places, damaged, rows_of, schema_of
+from actspan.data.store.manifest import MANIFEST, Manifest, ShardRecord, damaged, shard_path
+from actspan.data.store.places import Places
+from actspan.data.store.shards import Int64, rows_of, schema_of
 from actspan.data.timebase import SnippetGrid
 from actspan.errors import DataError
 from actspan.objects import Objects

@@ -11,23 +11,19 @@ A row a video, in record batches of a few megabytes:
 from __future__ import annotations
 
 import mmap
-from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import accumulate
 from math import isnan
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actspan.data.arrow import Batches
-from actspan.data.filenames import file_stem  # stores of old have ids with suffix
-from actspan.data.store.manifest import Manifest
+from actspan.data.store.manifest import Manifest, damaged
+from actspan.data.store.places import Places
 from actspan.data.timebase import SnippetGrid
-from actspan.errors import StoreError
 from actspan.files import check_size
 
 Int64 = NDArray[np.int64]
@@ -92,117 +88,6 @@ class Shard:
         span = float(self.span[row])
         seconds = float(self.stride[row]), float(self.length[row])
         return SnippetGrid(*seconds, None if isnan(span) else span)
-
-
-class AnyShard(Protocol):
-    """What is asked of a shard, here or elsewhere."""
-
-    @property
-    def name(self) -> str:
-        """Where it lies, for messages."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def ids(self) -> Iterator[str]:
-        """Id of each video, in order."""
-        ...
-
-    def id(self, row: int) -> str:
-        """Id of a video."""
-        ...
-
-    def rows(self, row: int) -> NDArray[Any]:
-        """As `Shard.rows`."""
-        ...
-
-    def shape(self, row: int) -> tuple[int, int] | None:
-        """As `Shard.shape`; None where that is not known before features are read."""
-        ...
-
-    def grid(self, row: int) -> SnippetGrid:
-        """As `Shard.grid`."""
-        ...
-
-
-class Packed(NamedTuple):
-    """Where one video's features lie in a store."""
-
-    shard: AnyShard
-    row: int
-
-    def __str__(self) -> str:
-        return f"{self.shard.name}[{self.id}]"
-
-    @property
-    def id(self) -> str:
-        """Of the video."""
-        return file_stem(self.shard.id(self.row))
-
-    @property
-    def path(self) -> Path:
-        """The shard's file."""
-        return Path(self.shard.name)
-
-    @property
-    def values(self) -> NDArray[Any]:
-        """The features, (n, C), float32 or float16."""
-        return self.shard.rows(self.row)
-
-    @property
-    def shape(self) -> tuple[int, int] | None:
-        """(n, C), or None where that is not known before features are read."""
-        return self.shard.shape(self.row)
-
-    @property
-    def grid(self) -> SnippetGrid:
-        """How they lie in time, as settled when they were packed."""
-        return self.shard.grid(self.row)
-
-
-class Places(Mapping[str, Packed]):
-    """Where each video's features lie, by id; a `Packed` is made when one is asked for.
-
-    Ids stay in the shards; here are their hashes, in order, for a tenth of a dictionary's memory.
-
-    Raises
-    ------
-    StoreError
-        A video is there twice; names the store.
-    """
-
-    def __init__(self, shards: Sequence[AnyShard], store: Path | str) -> None:
-        self._shards = tuple(shards)
-        self._begins = [0, *accumulate(map(len, shards))]  # of each shard, in videos
-        hashes = np.fromiter(map(hash, self), np.int64, count=len(self))
-        order = np.argsort(hashes, kind="stable")
-        hashes = hashes[order]
-        self._hashes = array("q", hashes.tobytes())
-        self._numbers = array("i", order.astype(np.int32).tobytes())
-        for place in np.flatnonzero(hashes[1:] == hashes[:-1]).tolist():
-            one, other = (self._packed(number) for number in self._numbers[place : place + 2])
-            if one.id == other.id:
-                raise damaged(store, f"video {one.id!r} is in it twice")
-
-    def __getitem__(self, name: str) -> Packed:
-        wanted = hash(name)
-        place = bisect_left(self._hashes, wanted)
-        while place < len(self) and self._hashes[place] == wanted:
-            found = self._packed(self._numbers[place])
-            if found.id == name:
-                return found
-            place += 1
-        raise KeyError(name)
-
-    def _packed(self, number: int) -> Packed:
-        shard = bisect_right(self._begins, number) - 1
-        return Packed(self._shards[shard], number - self._begins[shard])
-
-    def __iter__(self) -> Iterator[str]:
-        return (file_stem(name) for shard in self._shards for name in shard.ids())
-
-    def __len__(self) -> int:
-        return self._begins[-1]
 
 
 def open_shards(folder: Path, manifest: Manifest) -> Places:
@@ -296,8 +181,3 @@ def _check_size(path: Path, size: int) -> None:
         raise damaged(path, error.strerror or str(error)) from error
     if found != size:
         raise damaged(path, f"{found} bytes where {size} were written")
-
-
-def damaged(path: Path | str, what: str) -> StoreError:
-    """The error of a shard that is not as it was written."""
-    return StoreError(f"{path}: damaged: {what}; copy the store again, or pack the dataset again")

@@ -66,7 +66,7 @@ def verify_store(
 
 
 def _damage(shard: tuple[Path, ShardRecord]) -> str:
-    """What is wrong with a shard, or nothing."""
+    """Return what is wrong with a shard, or nothing."""
     path, record = shard
     try:
         size = path.stat().st_size

@@ -21,10 +21,12 @@ from urllib.parse import unquote
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
-from actspan.data.annotations.base import Annotations, Hints, Rows, Source, canonical_id
+from actspan.data.annotations.base import Annotations, Hints, canonical_id
 from actspan.data.annotations.elan.names import INSTANCES, PROPERTY, SCORES
 from actspan.data.annotations.elan.slots import Slots, milliseconds
 from actspan.data.annotations.per_file import add_video, files_of, read_each, require_tiers
+from actspan.data.annotations.rows import Rows
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import read_facts
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss, Problem
@@ -57,13 +59,12 @@ def read(source: Source, hints: Hints) -> Annotations:
     reading = _Reading(hints.tiers)
     rows = read_each(source.path, ".eaf", partial(_read_file, reading=reading), reading.ignored)
     require_tiers(source.path, hints.tiers, list(reading.met))
-    return Annotations(
-        source.path,
-        "elan",
-        rows.videos(),
-        tuple(rows.problems),
-        assumptions=(*reading.ignored.notes(source.path), *_notes(source.path, reading)),
+    notes = (
+        *rows.notes(source.path),
+        *reading.ignored.notes(source.path),
+        *_notes(source.path, reading),
     )
+    return Annotations(source.path, "elan", rows.videos(), tuple(rows.problems), assumptions=notes)
 
 
 def _notes(path: Path, reading: _Reading) -> Iterator[str]:
@@ -112,7 +113,7 @@ def _read_file(file: Path, rows: Rows, reading: _Reading) -> None:
 
 
 def _properties(root: Element) -> dict[str, str]:
-    """What our own writer put beside the annotations, by `actspan.<name>`."""
+    """Return what our own writer put beside the annotations, by `actspan.<name>`."""
     found = ((p.get("NAME", ""), (p.text or "").strip()) for p in root.iter("PROPERTY"))
     return {
         name.removeprefix(PROPERTY): text
@@ -177,7 +178,7 @@ def _media_name(descriptor: Element) -> str:
 
 
 def _parse(file: Path) -> Element:
-    """The XML tree.
+    """Parse the XML of a file.
 
     Raises
     ------

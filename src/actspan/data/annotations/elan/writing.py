@@ -46,7 +46,7 @@ class _Mark(NamedTuple):
 
 
 def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
-    """Name and content of an .eaf file a video; times are whole milliseconds.
+    """Yield name and content of an .eaf file per video; times are whole milliseconds.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def _add_header(root: Element, video: Video, style: Style) -> None:
 
 
 def _layers(video: Video) -> list[list[_Mark]]:
-    """Instances in layers without overlap; the first come into the first that has room."""
+    """Return instances in layers without overlap; each comes into the first that has room."""
     layers: list[list[_Mark]] = [[]]
     for start, end, label, score in scored_instances(video):
         mark = _Mark(*milliseconds(start, end), label.strip() or UNLABELLED, score)
@@ -93,7 +93,7 @@ def _layers(video: Video) -> list[list[_Mark]]:
 
 
 def _room(layer: list[_Mark], mark: _Mark) -> int | None:
-    """Where in a layer, sorted by time, a mark overlaps nothing; None where it does."""
+    """Return where in a layer, sorted by time, a mark overlaps nothing; None where it does."""
     place = bisect(layer, mark.start, key=lambda other: other.start)
     before_ends = not place or layer[place - 1].end <= mark.start
     after_starts = place == len(layer) or mark.end <= layer[place].start

@@ -14,16 +14,10 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from actspan.data.annotations.base import (
-    Annotations,
-    Facts,
-    Hints,
-    Rows,
-    Source,
-    canonical_id,
-    number,
-)
+from actspan.data.annotations.base import Annotations, Hints, canonical_id, number
 from actspan.data.annotations.labelstudio.regions import Taken, is_timeline, media_facts
+from actspan.data.annotations.rows import Facts, Rows
+from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import read_facts
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss
@@ -91,13 +85,19 @@ def read(source: Source, hints: Hints) -> Annotations:
     for key in source.json.repeated:
         ignored.add("keys that are there twice", key)
     notes = (
+        *rows.notes(source.path),
         *ignored.notes(source.path),
         *_notes(source.path, len(tasks), counts, taken),
     )
     if len(chosen) == counts[_TIMELESS] and not rows.problems:
         raise AnnotationError(f"{notes[-1]}, and nothing else is there: label ranges of time")
     return Annotations(
-        source.path, "labelstudio", rows.videos(), tuple(rows.problems), assumptions=notes
+        source.path,
+        "labelstudio",
+        rows.videos(),
+        tuple(rows.problems),
+        assumptions=notes,
+        unit="frames" if timelines or taken.boxes else "seconds",
     )
 
 
@@ -198,7 +198,7 @@ def _media_name(task: Mapping[str, Any]) -> str:
 
 
 def _finished(task: Mapping[str, Any]) -> list[Any]:
-    """The annotations of a task that were not cancelled, each a list of regions."""
+    """Return the annotations of a task that were not cancelled, each a list of regions."""
     if "data" not in task:  # JSON-MIN: the regions lie in the task itself, under their tag's name
         flat = [region for v in task.values() if isinstance(v, list) for region in v]
         return [{"result": [{"value": region} for region in flat if isinstance(region, dict)]}]
@@ -209,7 +209,7 @@ def _finished(task: Mapping[str, Any]) -> list[Any]:
 
 
 def _chosen(annotations: list[dict[str, Any]]) -> dict[str, Any]:
-    """The one marked as ground truth, else the one that was changed last."""
+    """Return the annotation marked as ground truth, else the one that was changed last."""
 
     def rank(annotation: dict[str, Any]) -> tuple[bool, str]:
         changed = annotation.get("updated_at") or annotation.get("created_at") or ""

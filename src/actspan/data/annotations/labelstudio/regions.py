@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from actspan.data.annotations.base import Facts, Instance, number
+from actspan.data.annotations.base import Instance, number
+from actspan.data.annotations.rows import Facts
 
 _LABELS = ("timelinelabels", "timeserieslabels", "labels", "audiolabels")
 

@@ -28,7 +28,7 @@ _CONTROL, _MEDIUM = "actions", "video"  # names of the interface's tags, which r
 
 
 def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
-    """Name and content of two files: the tasks to import, and the labelling interface.
+    """Yield name and content of two files: the tasks to import, and the labelling interface.
 
     Raises
     ------

@@ -11,8 +11,8 @@ import pytest
 
 from actspan import Dataset
 from actspan.data.annotations import canonical_id, read_annotations
-from actspan.data.filenames import FileNames, file_stem
-from actspan.data.store.shards import Places
+from actspan.data.store import Places
+from actspan.data.video_files import FileNames, file_stem
 from actspan.video.sources import find_videos
 from tests.data.annotation_files import write_thumos
 
@@ -82,6 +82,39 @@ def test_readers_drop_suffixes_with_a_note(write: object, tmp_path: Path) -> Non
     assert (video.id, list(video.instances())) == ("clip", [(1.0, 2.0, "jump")])
     note = f"{path}: ids are file names: dropped folder and suffix .mp4 from 1"
     assert found.assumptions == (note,)
+
+
+EAF = """<ANNOTATION_DOCUMENT><TIME_ORDER>
+<TIME_SLOT TIME_SLOT_ID="a" TIME_VALUE="1000"/><TIME_SLOT TIME_SLOT_ID="b" TIME_VALUE="2000"/>
+</TIME_ORDER><TIER TIER_ID="x"><ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="1"
+TIME_SLOT_REF1="a" TIME_SLOT_REF2="b"><ANNOTATION_VALUE>jump</ANNOTATION_VALUE>
+</ALIGNABLE_ANNOTATION></ANNOTATION></TIER></ANNOTATION_DOCUMENT>"""
+TEXT_GRID = '"ooTextFile" "TextGrid" 0 9 <exists> 1 "IntervalTier" "x" 0 9 1 1 2 "jump"'
+BORIS = json.dumps(
+    {
+        "behaviors_conf": {"0": {"code": "jump", "type": "State event"}},
+        "observations": {"clip.mp4": {"events": [[1, "", "jump"], [2, "", "jump"]]}},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        pytest.param("clip.mp4.srt", "1\n00:00:01,000 --> 00:00:02,000\njump\n", id="srt"),
+        pytest.param("clip.mp4.vtt", "WEBVTT\n\n00:01.000 --> 00:02.000\njump\n", id="vtt"),
+        pytest.param("clip.mp4.TextGrid", TEXT_GRID, id="textgrid"),
+        pytest.param("clip.mp4.eaf", EAF, id="elan"),
+        pytest.param("project.boris", BORIS, id="boris"),
+    ],
+)
+def test_readers_of_tools_drop_suffixes_with_a_note(name: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    found = read_annotations(path)
+    (video,) = found.videos
+    assert (video.id, list(video.instances())) == ("clip", [(1.0, 2.0, "jump")])
+    assert f"{path}: ids are file names: dropped the suffix .mp4 from 1" in found.assumptions
 
 
 def test_one_id_of_two_files_is_a_problem(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
-"""Names of video files, which tables and tools often write where an id is meant."""
+"""Files that hold videos: their names in place of ids, and the files in place of a dataset.
+
+Tables and tools often write the name of a video file where an id is meant.
+"""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from actspan.wording import named
 
@@ -13,6 +17,7 @@ VIDEO_SUFFIXES = (
     *(".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
 )
 _KNOWN = frozenset(VIDEO_SUFFIXES)
+VIDEOS = "videos"  # folder of a dataset
 
 
 def file_stem(name: str) -> str:
@@ -61,3 +66,23 @@ class FileNames:
         folders = any("/" in name or "\\" in name for name in self._files.values())
         what = "folder and suffix" if folders else "the suffix"
         return (f"{where}: ids are file names: dropped {what} {counts}",)
+
+
+def is_video(path: Path) -> bool:
+    """Return whether a file's name says that it is a video."""
+    return path.suffix.lower() in _KNOWN and path.name[0] != "."
+
+
+def holds_videos(folder: Path) -> bool:
+    """Return whether a folder, or its `videos/`, holds a video."""
+    places = (folder, folder / VIDEOS)
+    return any(is_video(file) for place in places if place.is_dir() for file in place.iterdir())
+
+
+def advice(path: Path) -> str:
+    """Return what to do with a video, or a folder of them, that was given as a dataset."""
+    given = shlex.quote(str(path))
+    return (
+        f"to find segments: actspan propose {given} --model MODEL; to make a dataset of features: "
+        f"actspan extract {given} --out {shlex.quote(f'{path.stem}-features')}"
+    )

@@ -1,0 +1,81 @@
+"""Videos that are put together from rows, which most forms of annotations are made of."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from actspan.data.annotations.base import Instance, canonical_id, check_segment, make_video
+from actspan.data.problems import Loss, Problem
+from actspan.data.video_files import FileNames
+from actspan.data.videos import Videos
+
+
+class Facts(NamedTuple):
+    """What a row may say of its video beside a segment."""
+
+    duration: float | None = None
+    subset: str | None = None
+    fps: float | None = None
+    frames: int | None = None
+
+
+class Rows:
+    """Videos that are put together from rows, in order of first mention.
+
+    A row is used as a whole or not at all: what is wrong with it is a finding with its place.
+    """
+
+    def __init__(self) -> None:
+        self._facts: dict[str, dict[str, Any]] = {}
+        self._instances: dict[str, list[Instance]] = {}
+        self._ids: dict[str, str] = {}  # by the names that rows give them
+        self._files = FileNames()
+        self.problems: list[Problem] = []
+
+    def __contains__(self, name: str) -> bool:
+        return canonical_id(name) in self._facts
+
+    def add(self, name: str, instance: Instance | None = None, facts: Facts | None = None) -> None:
+        """Take a row up: a segment of a video, or None for a mention of the video alone.
+
+        Raises
+        ------
+        ValueError
+            The row has no video, a segment without length, or contradicts an earlier row.
+        """
+        name = self._ids.get(name) or self._id_of(name)
+        if not name:
+            raise ValueError("no video id")
+        if instance is not None:
+            check_segment(*instance[:2])
+        said = {k: v for k, v in (facts or Facts())._asdict().items() if v is not None}
+        known = self._facts.get(name, {})
+        for key, value in said.items():
+            if known.get(key, value) != value:
+                raise ValueError(f"{key} {value!r}, but {known[key]!r} in an earlier row")
+        self._facts.setdefault(name, {}).update(said)
+        self._instances.setdefault(name, [])
+        if instance is not None:
+            self._instances[name].append(instance)
+
+    def _id_of(self, name: str) -> str:
+        found = canonical_id(self._files.stem(name.strip()))
+        self._ids[name] = found
+        return found
+
+    def refuse(self, video: str, where: str, what: object, loss: Loss = Loss.SEGMENT) -> None:
+        """Note that a row, or a whole file, cannot be used."""
+        remedy = "fix or remove the row" if loss is Loss.SEGMENT else "fix or remove it"
+        self.problems.append(Problem(canonical_id(video.strip()), where, str(what), remedy, loss))
+
+    def notes(self, where: object) -> tuple[str, ...]:
+        """Return lines about ids that were shortened."""
+        return self._files.notes(where)
+
+    def videos(self) -> Videos:
+        """Return all videos that were mentioned in a row that could be used."""
+        return Videos(
+            make_video(name, self._instances[name], **{"duration": math.nan, "subset": "", **facts})
+            for name, facts in self._facts.items()
+        )

@@ -1,0 +1,110 @@
+"""A file or folder of annotations: whether it is JSON, and its content."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
+from actspan.errors import AnnotationError
+from actspan.files import check_size, read_bytes
+from actspan.limits import DOCUMENT
+
+_OTHER_SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")  # never JSON
+_JSON_START = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
+
+
+class Parsed(NamedTuple):
+    """A JSON document, and the keys that stand twice in one of its objects."""
+
+    document: Any
+    repeated: list[str]
+
+
+class Source:
+    """A file or folder of annotations; it is read once.
+
+    Parameters
+    ----------
+    path : Path
+    form_is_given : bool
+        Whether the user gave its form, so that its name does not decide.
+    """
+
+    def __init__(self, path: Path, *, form_is_given: bool = False) -> None:
+        self.path, self._form_is_given = path, form_is_given
+
+    @cached_property
+    def json(self) -> Parsed:
+        """Its content as JSON.
+
+        Raises
+        ------
+        AnnotationError
+            It cannot be read, or is not JSON.
+        """
+        return _parse_json(self.path, self._data)
+
+    @cached_property
+    def undecoded(self) -> UndecodedObject | None:
+        """Its content as a JSON object that is decoded in parts; None where it is none.
+
+        Raises
+        ------
+        AnnotationError
+            It cannot be read.
+        """
+        try:
+            return UndecodedObject(self._data)
+        except NotPlainError:
+            return None
+
+    @property
+    def _starts_as_json(self) -> bool:
+        try:
+            check_size(self.path)
+            with self.path.open("rb") as stream:
+                start = stream.read(64)
+        except OSError as error:
+            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
+        return _JSON_START.match(start.removeprefix(b"\xef\xbb\xbf")) is not None
+
+    @cached_property
+    def _data(self) -> bytes:
+        try:
+            return read_bytes(self.path, DOCUMENT)
+        except OSError as error:
+            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
+
+    @cached_property
+    def may_be_json(self) -> bool:
+        """Return whether to read it as JSON: its form is given, or its name or start is JSON's."""
+        suffix = self.path.suffix.lower()
+        if self.path.is_dir() or (suffix in _OTHER_SUFFIXES and not self._form_is_given):
+            return False
+        return self._form_is_given or suffix in (".json", ".boris") or self._starts_as_json
+
+
+def _parse_json(path: Path, data: bytes) -> Parsed:
+    repeated: list[str] = []
+
+    def keep_first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        made = dict(pairs)
+        if len(made) == len(pairs):
+            return made
+        made = {}
+        for key, value in pairs:
+            if key in made:
+                repeated.append(key)
+            made.setdefault(key, value)
+        return made
+
+    try:
+        return Parsed(json.loads(data, object_pairs_hook=keep_first), repeated)
+    except RecursionError as error:
+        raise AnnotationError(f"{path}: JSON nested too deeply to be annotations") from error
+    except ValueError as error:  # bad syntax, bad UTF-8, an integer of thousands of digits
+        raise AnnotationError(f"{path}: not valid JSON: {error}") from error

@@ -1,0 +1,187 @@
+"""Look at all features of a dataset, on all cores: what they hold, and what is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from actspan.config import FeatureSpec
+from actspan.data.dataset import Dataset
+from actspan.data.layout import Seen, require_channels, settle_grid, settle_layout, snippets_of
+from actspan.data.problems import Loss, Problem
+from actspan.data.readers import Entry, read_noted
+from actspan.data.store import Packed
+from actspan.data.timebase import SnippetGrid, snippet_grid
+from actspan.errors import FeatureError
+from actspan.parallel import map_ordered
+from actspan.types import Float64
+from actspan.wording import counted
+
+Progress = Callable[[int, int], None]  # (videos done, videos in all)
+_ROWS = 4096  # looked at at a time, so that a day's recording takes no more memory than an hour's
+
+
+class Examined(NamedTuple):
+    """Findings of a look at all features."""
+
+    spec: FeatureSpec
+    notes: list[str]
+    problems: list[Problem]
+    usable: Usable
+
+
+class Usable:
+    """Videos that can be used, as far as features go.
+
+    Attributes
+    ----------
+    places : sequence of int
+        Of the videos in the dataset.
+    spans, steps : (V,) float64
+        Seconds that features cover, and the larger of stride and length; NaN where not known.
+    """
+
+    def __init__(self) -> None:
+        self.places, self._spans, self._steps = array("q"), array("d"), array("d")
+
+    def add(self, place: int, grid: SnippetGrid | None, snippets: int) -> None:
+        """Add a video by its place in the dataset; without a grid its span is not known."""
+        self.places.append(place)
+        self._spans.append(np.nan if grid is None else grid.stride * snippets)
+        self._steps.append(np.nan if grid is None else max(grid.stride, grid.length))
+
+    @property
+    def spans(self) -> Float64:
+        """Return the seconds that features cover."""
+        return np.frombuffer(self._spans)
+
+    @property
+    def steps(self) -> Float64:
+        """Return the larger of stride and length, seconds."""
+        return np.frombuffer(self._steps)
+
+
+def examine_files(
+    dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress | None
+) -> Examined:
+    """Read the features of all videos, and settle what they are."""
+    seen = list(_look_at_all(dataset, dtype, progress))
+    problems = [look.problem for look in seen if look.problem]
+    good = [look for look in seen if look.problem is None]
+    usable = Usable()
+    if not good:
+        return Examined(dataset.spec, [], problems, usable)
+    spec, wrong = settle_layout(dataset, good, channels)
+    problems += wrong
+    bad = {problem.video for problem in wrong}
+    good = [look for look in good if dataset.videos.ids[look.place] not in bad]
+    spec, notes = settle_grid(dataset, spec, good)
+    for look in good:
+        snippets, video = snippets_of(look, spec), dataset.videos[look.place]
+        try:
+            usable.add(look.place, snippet_grid(video, spec, snippets), snippets)
+        except FeatureError as error:
+            what, remedy = str(error).removeprefix(f"{video.id}: "), "give stride_seconds, or fps"
+            problems.append(Problem(video.id, str(dataset.path), what, remedy))
+    dropped = Counter(look.dropped for look in seen if look.dropped)
+    notes += [f"dropped from {counted(n, 'CSV file')}: {what}" for what, n in dropped.items()]
+    return Examined(spec, notes, problems, usable)
+
+
+def examine_store(
+    dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress | None
+) -> Examined:
+    """Return the findings about a store; values are read only if they must fit a smaller type."""
+    assert dataset.packing is not None
+    known = np.can_cast(dataset.packing.dtype, dtype)
+    problems, usable = [], Usable()
+    for place, name in enumerate(dataset.videos.ids):
+        entry = dataset.entries.get(name)
+        if entry is None:
+            problems.append(_no_features(dataset, name))
+        else:
+            assert isinstance(entry, Packed)
+            what = "" if known else _bad_values(entry.values, dtype)
+            if what:
+                problems.append(_damaged(name, entry, what))
+            elif (shape := entry.shape) is None:  # in a store elsewhere: not fetched to be counted
+                usable.add(place, None, 0)
+            else:
+                usable.add(place, entry.grid, shape[0])
+        if progress:
+            progress(place + 1, len(dataset))
+    if usable.places:
+        require_channels(dataset, dataset.spec.channels, channels)
+    return Examined(dataset.spec, [], problems, usable)
+
+
+def _look_at_all(
+    dataset: Dataset, dtype: np.dtype[Any], progress: Progress | None
+) -> Iterator[Seen]:
+    look_at = partial(_look_at, dataset, dtype)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        looks = map_ordered(pool, look_at, range(len(dataset)), ahead=64)
+        for done, look in enumerate(looks, start=1):
+            if progress:
+                progress(done, len(dataset))
+            yield look
+
+
+def _look_at(dataset: Dataset, dtype: np.dtype[Any], place: int) -> Seen:
+    name = dataset.videos.ids[place]
+    entry = dataset.entries.get(name)
+    if entry is None:
+        return Seen(place, problem=_no_features(dataset, name))
+    assert isinstance(entry, Entry)
+    try:
+        values, dropped = read_noted(entry)
+        what = _bad_values(values, dtype)
+    except FeatureError as error:
+        what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
+    if what:
+        return Seen(place, problem=_damaged(name, entry, what))
+    return Seen(place, values.shape, header=entry.suffix == ".csv", dropped=dropped)
+
+
+def _damaged(name: str, entry: Entry | Packed, what: str) -> Problem:
+    is_halved = what.endswith("too large for float16")
+    remedy = "keep numbers of float32 (--dtype)" if is_halved else "extract the features again"
+    return Problem(name, str(entry), what, remedy)
+
+
+def _no_features(dataset: Dataset, name: str) -> Problem:
+    why = None if dataset.packing is None else dataset.packing.left_out.get(name)
+    if why is not None:
+        what = f"left out when the dataset was packed: {why}"
+        return Problem(
+            name, str(dataset.path), what, "pack it again without the fault", Loss.NOTHING
+        )
+    remedy = "extract the features, or remove the annotations"
+    return Problem(name, str(dataset.path), "no features", remedy)
+
+
+def _bad_values(array: np.ndarray, dtype: np.dtype[Any]) -> str:
+    """Return what is wrong with an array's values, or nothing."""
+    endless = large = 0
+    for begin in range(0, len(array), _ROWS):
+        block = array[begin : begin + _ROWS]
+        with np.errstate(over="ignore"):
+            kept = block.astype(dtype, copy=False)
+        bad = int(np.count_nonzero(~np.isfinite(kept)))
+        if bad:
+            endless += int(np.count_nonzero(~np.isfinite(block)))
+            large += bad
+    if endless:
+        return f"{counted(endless, 'value')} NaN or infinite"
+    return (
+        f"{counted(large, 'value')} beyond {np.finfo(dtype).max:g}, too large for {dtype}"
+        if large
+        else ""
+    )

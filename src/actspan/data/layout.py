@@ -1,0 +1,100 @@
+"""Settle what the features of a dataset are: layout, channels, snippet grid."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from actspan.config import FeatureSpec
+from actspan.data.causes import wrong_spec
+from actspan.data.dataset import Dataset
+from actspan.data.problems import Problem
+from actspan.data.spec_file import SPEC_FILE
+from actspan.data.timebase import infer_grid, stride_notes
+from actspan.errors import FeatureError
+
+
+class Seen(NamedTuple):
+    """Findings of one look at a feature file."""
+
+    place: int  # of its video
+    shape: tuple[int, ...] = ()
+    header: bool = False  # a CSV: rows are snippets whatever the counts
+    problem: Problem | None = None
+    dropped: str = ""  # from a CSV
+
+
+def settle_layout(
+    dataset: Dataset, seen: list[Seen], expected: int | None
+) -> tuple[FeatureSpec, list[Problem]]:
+    """Find layout and channels of the whole set, and the files that do not fit them."""
+    spec = dataset.spec
+    channels = spec.channels or expected
+    layout = spec.layout or _vote(seen, channels)
+    if layout is None:
+        raise FeatureError(
+            f"{dataset.path}: cannot tell whether features are (T, C) or (C, T): write "
+            'dataset.toml with [features] channels = ..., or layout = "TC" or "CT"'
+        )
+    axis = 1 if layout == "TC" else 0
+    counts = [look.shape[axis] for look in seen]
+    common = max(set(counts), key=counts.count)
+    if spec.channels is None and 2 * counts.count(common) > len(counts):
+        require_channels(dataset, common, expected)
+    channels = channels or common
+    is_telling = len(seen) > 1 or len(dataset) == 1
+    shapes = [look.shape for look in seen if is_telling]
+    if what := wrong_spec(shapes, layout, channels, expected, spec):
+        raise FeatureError(f"{dataset.path / SPEC_FILE}: {what}")
+    require_channels(dataset, channels, expected)
+    settled = msgspec.structs.replace(spec, channels=channels, layout=layout)
+    misfits = [look for look in seen if look.shape[axis] != channels]
+    return settled, [_misfit(dataset, look, axis, channels) for look in misfits]
+
+
+def require_channels(dataset: Dataset, channels: int | None, expected: int | None) -> None:
+    """Raise FeatureError if a model expects another number of channels."""
+    if expected is not None and expected != channels:
+        raise FeatureError(
+            f"{dataset.path}: features have {channels} channels, but the model expects {expected}; "
+            "use a model that was trained on such features"
+        )
+
+
+def _vote(seen: list[Seen], channels: int | None) -> Literal["TC", "CT"] | None:
+    """Return the layout with which most files have the known channels."""
+    if all(look.header for look in seen):
+        return "TC"
+    if channels is None:
+        return None
+    rows = sum(look.shape[1] == channels for look in seen)
+    columns = sum(look.shape[0] == channels for look in seen)
+    return "CT" if columns > rows else "TC"
+
+
+def _misfit(dataset: Dataset, look: Seen, axis: int, channels: int) -> Problem:
+    remedy = f"extract the features again, with the network that gives {channels} channels"
+    what = f"{look.shape[axis]} channels, {channels} expected"
+    if look.shape[1 - axis] == channels:
+        what = f"axes swapped: shape {look.shape}, {channels} channels"
+        remedy = "transpose the array"
+    name = dataset.videos.ids[look.place]
+    return Problem(name, str(dataset.entries[name]), what, remedy)
+
+
+def settle_grid(
+    dataset: Dataset, spec: FeatureSpec, seen: list[Seen]
+) -> tuple[FeatureSpec, list[str]]:
+    """Return the spec with the snippet grid that fits most videos, and notes about it."""
+    videos = dataset.videos.select(look.place for look in seen)
+    snippets = [snippets_of(look, spec) for look in seen]
+    if spec.stride_frames is not None or spec.stride_seconds is not None or not seen:
+        return spec, stride_notes(videos, snippets, spec)
+    settled, note = infer_grid(videos, snippets, spec)
+    return settled, [note]
+
+
+def snippets_of(look: Seen, spec: FeatureSpec) -> int:
+    """Return the number of snippets of a file."""
+    return look.shape[1] if spec.layout == "CT" else look.shape[0]

@@ -1,0 +1,36 @@
+"""`dataset.toml`: what the features of a dataset are, as far as its maker says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from actspan.config import FeatureSpec, from_dict, read_toml
+from actspan.data.store import Manifest
+from actspan.errors import DataError
+
+SPEC_FILE = "dataset.toml"
+
+
+def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
+    """Read the spec of a dataset folder; the packing of a store settles channels and layout.
+
+    Raises
+    ------
+    DataError
+        The file has a table that is not known.
+    ConfigError
+        The file has an unknown key or a bad value.
+    """
+    file = path / SPEC_FILE
+    values = read_toml(file) if file.is_file() else {}
+    unknown = set(values) - {"features"}
+    if unknown:
+        raise DataError(
+            f"{file}: only the table [features] is known, not {', '.join(sorted(unknown))}"
+        )
+    spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
+    if packing is None:
+        return spec
+    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC", join=None)
