@@ -20,12 +20,12 @@ FILE = click.Path(path_type=Path)
 
 
 def _sizes(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
-    """Return the sizes of all `--dim NAME=N`."""
+    """Return the sizes of all `--dim AXIS=N`."""
     sizes: dict[str, int] = {}
     for text in texts:
         name, _equals, number = text.rpartition("=")
         if not name or not number.isdecimal() or int(number) < 1:
-            raise click.BadParameter(f"{text!r} is not NAME=N, such as batch=1")
+            raise click.BadParameter(f"{text!r} is not AXIS=N, such as batch=1 or state:1=1")
         if sizes.setdefault(name, int(number)) != int(number):
             raise click.BadParameter(f"{name} cannot be {sizes[name]} and {int(number)}")
     return sizes
@@ -39,9 +39,10 @@ def _sizes(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dic
     "--dim",
     "dims",
     multiple=True,
-    metavar="NAME=N",
+    metavar="AXIS=N",
     callback=_sizes,
-    help="fix-dims: size of all axes of this name, such as sequence=576. Repeatable.",
+    help="fix-dims: size of all axes of a name, such as sequence=576, or of one axis of an input, "
+    "INPUT:AXIS=N, such as state:1=1. Repeatable.",
 )
 @click.option("--batch", type=click.IntRange(min=1), help="fix-dims: size of the batch axes.")
 @click.option("--length", type=click.IntRange(min=1), help="fix-dims: size of other free axes.")

@@ -36,7 +36,7 @@ class PassSettings:
     batch, length : int, optional
         fix-dims: size of the inputs' batch axes, and of their other free axes.
     dims : mapping of str to int
-        fix-dims: sizes by the names that the file gives its axes.
+        fix-dims: sizes of axes by their names in the file, or by place, such as `state:1`.
     opset : int, optional
         opset: the version to convert to.
     io : "fp32" or "fp16"

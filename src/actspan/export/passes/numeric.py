@@ -37,6 +37,8 @@ _TYPES = {
 _BATCHES, _LENGTHS = (2, 1), (100, 128, 64, 33, 16, 1024, 16_000)
 _DRAWS = 8  # of inputs where there are branches: one draw takes one of the two
 _LARGEST = 2**24  # elements of an input
+_HALF = np.finfo(np.float16)
+_HALF_STEPS = 4  # of float16, by which kernels differ that compute the same
 
 
 def largest_difference(
@@ -80,8 +82,9 @@ def _largest(differences: Iterable[float]) -> float:
 def difference(a: Any, b: Any) -> float:
     """Largest absolute difference, as a share of the largest magnitude of `a` where that exceeds 1.
 
-    Where both are NaN, or the same infinity, they are equal. Sequences are compared entry by entry;
-    what is no number, or absent, is equal or not. NaN where the two cannot be compared.
+    Where both are NaN, or the same infinity, they are equal. So are numbers of float16 within four
+    rounding steps of the largest magnitude. Sequences are compared entry by entry; what is no
+    number, or absent, is equal or not. NaN where the two cannot be compared.
     """
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         return _largest(difference(x, y) for x, y in zip(a, b, strict=True))
@@ -89,14 +92,14 @@ def difference(a: Any, b: Any) -> float:
         return 0.0 if np.array_equal(a, b) else float("nan")
     if a.shape != b.shape:
         return float("nan")
+    is_half = a.dtype == b.dtype == np.float16
     a, b = a.astype(np.float64), b.astype(np.float64)
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    if same.all():
-        return 0.0
+    largest = np.abs(a[np.isfinite(a)]).max(initial=0.0)
     with np.errstate(invalid="ignore"):
-        apart = np.abs(a - b)[~same].max()
-    finite = np.abs(a[np.isfinite(a)])
-    return float(apart / max(1.0, finite.max(initial=0.0)))
+        apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+    if is_half:
+        apart[apart <= _HALF_STEPS * _HALF.eps * max(largest, _HALF.tiny)] = 0.0
+    return float(apart.max(initial=0.0) / max(1.0, largest))
 
 
 def run(model: onnx.ModelProto, inputs: Sequence[Inputs]) -> list[list[NDArray[Any]]]:
