@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +13,7 @@ import click
 from actspan.cli.common import json_option, refuse_options, reports_errors
 
 if TYPE_CHECKING:
-    from actspan.export.optimize import PassReport, Rewritten
+    from actspan.export.optimize import Rewritten
     from actspan.export.passes.contract import Calibration
 
 FILE = click.Path(path_type=Path)
@@ -104,7 +104,7 @@ def command(
         raise click.UsageError("give SOURCE and TARGET, or --list")
     if calibrate is None:
         refuse_options(context, ("bundle", "model_kind"), "without --calibrate")
-    from actspan.errors import ExportError, require
+    from actspan.errors import require
 
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
     from actspan.export.optimize import optimize_file, with_implied
@@ -126,14 +126,12 @@ def command(
         refuse_options(context, ("io",), "without --passes fp16")
     rewritten = optimize_file(source, target, names, settings)
     asked = {*(names or ()), *(["int8"] if calibrate else ())}
-    missed = [r for r in rewritten.reports if r.missed and r.name in asked]
+    noted, missed = shortfalls([("", rewritten)], asked)
     if as_json:
         click.echo(json.dumps(_answer(source, target, rewritten), indent=2))
     else:
-        _print_table(target, rewritten, [r for r in rewritten.reports if r not in missed])
-    if missed:
-        reasons = "; ".join(f"{report.name}: {report.left}" for report in missed)
-        raise ExportError(f"{target} is written, but not all is done. {reasons}")
+        _print_table(target, rewritten, noted)
+    fail_if_missed(target, missed)
 
 
 def split_names(text: str | None) -> list[str] | None:
@@ -141,6 +139,48 @@ def split_names(text: str | None) -> list[str] | None:
     if text is None:
         return None
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def shortfalls(
+    models: Iterable[tuple[str, Rewritten]], asked: Container[str]
+) -> tuple[list[str], list[str]]:
+    """Return lines to note, and lines about passes that were asked for and missed their goal.
+
+    Parameters
+    ----------
+    models : iterable of (str, Rewritten)
+        Each with what its lines begin with.
+    asked : container of str
+        Names of the passes that were asked for.
+    """
+    noted: list[str] = []
+    missed: list[str] = []
+    for begin, model in models:
+        noted += (f"{begin}{note}" for note in model.notes)
+        for report in model.reports:
+            if report.left is not None:
+                lines = missed if report.missed and report.name in asked else noted
+                lines.append(f"{begin}{report.name}: {report.left}")
+    return noted, missed
+
+
+def fail_if_missed(written: Path, missed: Iterable[str]) -> None:
+    """Raise ExportError where a pass that was asked for has missed its goal."""
+    from actspan.errors import ExportError
+
+    reasons = "; ".join(missed)
+    if reasons:
+        raise ExportError(f"{written} is written, but not all is done. {reasons}")
+
+
+def passes_answer(rewritten: Rewritten) -> dict[str, object]:
+    """Return what `--json` reports of a model after its passes."""
+    return {
+        "changed": rewritten.changed,
+        "tags": list(rewritten.tags),
+        "notes": list(rewritten.notes),
+        "passes": [dataclasses.asdict(report) for report in rewritten.reports],
+    }
 
 
 def _calibration(
@@ -159,14 +199,11 @@ def _answer(source: Path, target: Path, rewritten: Rewritten) -> dict[str, objec
         "source": str(source),
         "target": str(target),
         "size": target.stat().st_size,
-        "changed": rewritten.changed,
-        "tags": list(rewritten.tags),
-        "notes": list(rewritten.notes),
-        "passes": [dataclasses.asdict(report) for report in rewritten.reports],
+        **passes_answer(rewritten),
     }
 
 
-def _print_table(target: Path, rewritten: Rewritten, noted: Sequence[PassReport]) -> None:
+def _print_table(target: Path, rewritten: Rewritten, noted: Iterable[str]) -> None:
     from actspan.cli.tables import print_table
 
     rows = [
@@ -181,8 +218,7 @@ def _print_table(target: Path, rewritten: Rewritten, noted: Sequence[PassReport]
         for report in rewritten.reports
     ]
     print_table(("pass", "changed", "nodes", "difference", "allowed", "seconds"), rows)
-    left = [f"{report.name}: {report.left}" for report in noted if report.left is not None]
-    for note in (*rewritten.notes, *left):
+    for note in noted:
         click.echo(f"note: {note}")
     size = target.stat().st_size
     click.echo(f"{target}: {size / 1e3:,.0f} kB" + ("" if rewritten.changed else ", unchanged"))

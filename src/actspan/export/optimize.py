@@ -13,8 +13,9 @@ from actspan.errors import ExportError, ParityError, require
 from actspan.export.passes import DEFAULT, make_passes
 from actspan.export.passes.interface import count_nodes, interface_change
 from actspan.export.passes.normal import checked, failures_named, first_line, prepared
-from actspan.files import atomic_file, check_size
+from actspan.files import atomic_file, check_size, described
 from actspan.limits import WEIGHTS
+from actspan.wording import named
 
 if TYPE_CHECKING:
     import onnx
@@ -83,7 +84,7 @@ class Rewritten:
     probes : tuple of Inputs
         Real inputs that a pass brought for its numeric check.
     notes : tuple of str
-        Lines about what the file held and the model no longer does.
+        Lines about what the file held and the model no longer does, and what passes skipped.
     """
 
     model: onnx.ModelProto
@@ -169,6 +170,10 @@ def read_model(path: Path) -> onnx.ModelProto:
         It is missing, or not an ONNX file.
     """
     onnx = require("onnx", extra="export", purpose="rewriting ONNX graphs")
+    if path.is_dir():
+        graphs = [str(file) for file in sorted(path.glob("*.onnx"))]
+        inside = f"give a file in it: {named(graphs)}" if graphs else "no *.onnx file is in it"
+        raise ExportError(f"{path}: is a folder{described(path)}; {inside}")
     try:
         check_size(path, WEIGHTS)
         model: Any = onnx.load(str(path))
@@ -204,13 +209,14 @@ def rewrite_model(
     reports: list[PassReport] = []
     tags: list[str] = []
     probes: tuple[Inputs, ...] = ()
+    notes = [_NO_TRAINING] if model.training_info else []
     for graph_pass in chosen:
         current, report = _run(graph_pass, current, settings, where)
         reports.append(report)
         tags += [graph_pass.tag] * report.changed
         probes = tuple(graph_pass.probes) or probes
-    notes = (_NO_TRAINING,) if model.training_info else ()
-    return Rewritten(current, tuple(reports), tuple(tags), probes, notes)
+        notes += graph_pass.notes
+    return Rewritten(current, tuple(reports), tuple(tags), probes, tuple(notes))
 
 
 def _run(

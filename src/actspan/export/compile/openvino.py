@@ -34,8 +34,8 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
     tag = ""
     if request.precision != "fp32":  # 0.01 is no number of half precision
         tag = f".{request.precision}"
-        bundle, checks = export_variants(bundle, ["fold-scale"])
-        sources |= {check.net: check.file for check in checks}
+        done = export_variants(bundle, ["fold-scale"])
+        bundle, sources = done.bundle, {net: done.file(net) for net in sources}
     jobs = []
     for net, source in sources.items():
         sizes = read_model(bundle.file(source)).graph.input[0].type.tensor_type.shape.dim
@@ -64,7 +64,7 @@ class Converter:
         source = folder / job.source
         try:
             model = (
-                self._quantised(job, plan, source)
+                self._quantised(job, plan, source, report)
                 if plan.request.precision == "int8"
                 else self.openvino.Core().read_model(str(source))
             )
@@ -74,7 +74,7 @@ class Converter:
             raise CompileError(f"{self.version} refuses {job.source}: {error}") from error
         return []
 
-    def _quantised(self, job: Job, plan: Plan, source: Path) -> Any:
+    def _quantised(self, job: Job, plan: Plan, source: Path, report: Report) -> Any:
         import onnx_ir as ir
 
         from actspan.export.passes.calibration import calibration_for
@@ -84,15 +84,17 @@ class Converter:
         calibration = calibration_for(plan.request.calibrate, job.net, bundle=plan.bundle)
         prepared = rewrite_model(read_model(source), ["constant-fold"], where=job.source).model
         graph = ir.from_proto(prepared)
-        inputs = calibration.inputs_for(shapes_of(graph.graph))
-        equalise_inputs(graph, inputs)
+        sample = calibration.sample(shapes_of(graph.graph))
+        for note in sample.notes:
+            report(f"note: {note}")
+        equalise_inputs(graph, sample.inputs)
         model = self.openvino.Core().read_model(ir.to_proto(graph).SerializeToString())
         layers = [op for op in model.get_ordered_ops() if op.get_type_name() in _LAYERS]
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
             return self.nncf.quantize(
                 model,
-                self.nncf.Dataset(inputs),
-                subset_size=len(inputs),
+                self.nncf.Dataset(sample.inputs),
+                subset_size=len(sample.inputs),
                 preset=self.nncf.QuantizationPreset.MIXED,
                 ignored_scope=self.nncf.IgnoredScope(names=[layers[-1].get_friendly_name()]),
             )

@@ -59,13 +59,13 @@ def _write_graphs(bundle: Bundle, request: CompileRequest) -> tuple[Bundle, dict
     sources: dict[Net, str] = {n: f"{n}.onnx" for n in NETS if f"{n}.onnx" in bundle.files}
     if request.precision == "fp32":
         return bundle, sources
-    bundle, checks = export_variants(
+    done = export_variants(
         bundle,
         ["fold-scale", request.precision],
         PassSettings(symmetric=True),  # TensorRT reads no other int8
         calibrate=request.calibrate,
     )
-    return bundle, sources | {check.net: check.file for check in checks}
+    return done.bundle, {net: done.file(net) for net in sources}
 
 
 def _profile(

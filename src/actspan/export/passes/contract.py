@@ -13,17 +13,33 @@ from actspan.errors import ConfigError
 from actspan.export.passes.tools import nodes_of
 from actspan.wording import named
 
-__all__ = ["Calibration", "Contract", "GraphPass", "Inputs", "PassSettings", "Shapes"]
+__all__ = ["Calibration", "Contract", "GraphPass", "Inputs", "PassSettings", "Sample", "Shapes"]
 
 Inputs = Mapping[str, NDArray[Any]]  # every input of a graph by name
 Shapes = Mapping[str, tuple[int | None, ...]]  # None: any size
 
 
-class Calibration(Protocol):
-    """Where int8 finds real inputs, from which it learns its ranges."""
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Real inputs of a network.
 
-    def inputs_for(self, shapes: Shapes) -> Sequence[Inputs]:
-        """Inputs for a network whose inputs have these names and shapes, one mapping a call."""
+    Attributes
+    ----------
+    inputs : sequence of Inputs
+        One mapping per call.
+    notes : tuple of str
+        Lines about what was skipped.
+    """
+
+    inputs: Sequence[Inputs]
+    notes: tuple[str, ...] = ()
+
+
+class Calibration(Protocol):
+    """Source of real inputs, from which int8 learns its ranges."""
+
+    def sample(self, shapes: Shapes) -> Sample:
+        """Return inputs for a network whose inputs have these names and shapes."""
         ...
 
 
@@ -121,6 +137,11 @@ class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
     @property
     def probes(self) -> Sequence[Inputs]:
         """Inputs for the numeric check, where random ones would not do."""
+        return ()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Lines about what the pass skipped of its inputs."""
         return ()
 
     def missing(self, model: ir.Model) -> str | None:
