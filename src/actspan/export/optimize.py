@@ -19,6 +19,7 @@ from actspan.wording import named
 
 if TYPE_CHECKING:
     import onnx
+    import onnx_ir as ir
 
     from actspan.export.passes.contract import GraphPass, Inputs, PassSettings
 
@@ -229,17 +230,18 @@ def _run(
     where = f"{where}: pass {contract.name}"
     current = before
     with failures_named(where):
-        found = len(graph_pass.remaining(ir.from_proto(before)))
+        model = ir.from_proto(before)
+        found = len(graph_pass.remaining(model))
     for _ in range(graph_pass.rounds):
-        after = _apply(graph_pass, current, where)
+        after = _apply(graph_pass, model, where)
         if after is None or after == current:
             break
-        current = after
+        current, model = after, ir.from_proto(after)
     changed = current is not before
     if changed:
         _note_pass(current, contract.name)
     with failures_named(where):
-        left = graph_pass.left(ir.from_proto(current), found)
+        left = graph_pass.left(model, found)
     apart = _compare(graph_pass, before, current, settings.probes, where) if changed else 0.0
     report = PassReport(
         name=contract.name,
@@ -255,12 +257,10 @@ def _run(
     return current, report
 
 
-def _apply(graph_pass: GraphPass, model: onnx.ModelProto, where: str) -> onnx.ModelProto | None:
+def _apply(graph_pass: GraphPass, model: ir.Model, where: str) -> onnx.ModelProto | None:
     """Return the model after one run of a pass with its contract; None if it changes nothing."""
-    import onnx_ir as ir
-
     with failures_named(where):
-        result = graph_pass(ir.from_proto(model))
+        result = graph_pass(model)
     return checked(result.model, where) if result.modified else None
 
 

@@ -94,8 +94,6 @@ def named(model: onnx.ModelProto, sets: Sequence[Sequence[Any]]) -> list[Inputs]
 
 def freed(case: Case) -> Case:
     """Name every axis of the inputs after its size, so that equal sizes have one name."""
-    if any(value.type.HasField("sequence_type") for value in case.model.graph.output):
-        return case  # whose elements have sizes of their own
     model = onnx.ModelProto()
     model.CopyFrom(case.model)
     for value in model.graph.input:
@@ -103,8 +101,11 @@ def freed(case: Case) -> Case:
             if dim.dim_value > 0:
                 dim.dim_param = f"of_{dim.dim_value}"
     for value in model.graph.output:
-        if value.type.HasField("tensor_type"):
-            value.type.tensor_type.ClearField("shape")
+        kind = value.type
+        while kind.WhichOneof("value") in ("sequence_type", "optional_type"):
+            kind = getattr(kind, kind.WhichOneof("value")).elem_type
+        if kind.HasField("tensor_type"):
+            kind.tensor_type.ClearField("shape")
     return Case(case.name, model, case.inputs)
 
 
