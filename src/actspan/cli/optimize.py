@@ -135,7 +135,7 @@ def command(
 
 
 def split_names(text: str | None) -> list[str] | None:
-    """Comma-separated names; None stays None, an empty text is no name."""
+    """Return comma-separated names; None stays None, an empty text is no name."""
     if text is None:
         return None
     return [name.strip() for name in text.split(",") if name.strip()]

@@ -101,7 +101,7 @@ class Rewritten:
 
 
 def with_implied(names: Sequence[str] | None, settings: PassSettings) -> list[str]:
-    """The passes that were asked for, and those that only a setting asks for.
+    """Return the passes that were asked for, and those that only a setting asks for.
 
     None stands for `DEFAULT`. An opset and sizes come first, calibration last.
 

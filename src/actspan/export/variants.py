@@ -49,7 +49,7 @@ class Variants:
 
 
 def variant_name(net: Net, tags: Sequence[str]) -> str:
-    """File name of a variant.
+    """Return the file name of a variant.
 
     Examples
     --------
@@ -146,7 +146,7 @@ def _settings_of(
 def keep_variant(
     bundle: Bundle, net: Net, name: str, rewritten: Rewritten
 ) -> tuple[Bundle, ExportCheck]:
-    """Hold a rewritten graph against the weights, and add it to the bundle.
+    """Compare a rewritten graph with the weights, and add it to the bundle.
 
     Parameters
     ----------

@@ -72,10 +72,10 @@ def free_axes(shapes: Mapping[str, Dims]) -> list[FreeAxis]:
 
 def _batch_names(shapes: Iterable[Dims]) -> set[str]:
     names = [[dim if isinstance(dim, str) else "" for dim in dims] for dims in shapes]
-    told = {name for dims in names for name in dims if "batch" in name.lower()}
+    batches = {name for dims in names for name in dims if "batch" in name.lower()}
     first = [dims[0] for dims in names if dims]
     later = {name for dims in names for name in dims[1:]}
-    return told or {*first[:1], *(set(first) - later)} - {"", *_LENGTHS}
+    return batches or {*first[:1], *(set(first) - later)} - {"", *_LENGTHS}
 
 
 def advice(axes: Iterable[FreeAxis]) -> str:

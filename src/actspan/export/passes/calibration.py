@@ -27,7 +27,7 @@ __all__ = ["VIDEOS", "PemCalibration", "TemCalibration", "calibration_for"]
 
 VIDEOS = 128  # more change the ranges of few tensors, and the accuracy of none that was measured
 _WINDOWS = 4  # of a long recording
-_BATCH = 16  # videos a call, where the network takes any number
+_BATCH = 16  # videos per call, where the network takes any number
 
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ T = TypeVar("T")
 def calibration_for(
     dataset: Path, net: Net, *, bundle: Bundle | None = None, videos: int = VIDEOS
 ) -> Calibration:
-    """Inputs of one network from a dataset folder.
+    """Return the inputs of one network from a dataset folder.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def calibration_for(
     Raises
     ------
     ExportError
-        PEM's inputs are asked for without a bundle that holds a TEM.
+        PEM's inputs are asked for without a bundle that has a TEM.
     DataError
         The dataset cannot be used.
     """
@@ -63,7 +63,7 @@ def calibration_for(
     if bundle is None or not bundle.has_tem or "tem.onnx" not in bundle.files:
         raise ExportError(
             "PEM is calibrated on proposals, which take an exported TEM to find: give the bundle "
-            "that holds both (--bundle BUNDLE), after actspan export BUNDLE"
+            "that has both (--bundle BUNDLE), after actspan export BUNDLE"
         )
     return PemCalibration(dataset, bundle, videos)
 
@@ -133,7 +133,7 @@ def _proposals(rows: list[Float32], shape: tuple[int | None, ...]) -> Iterable[F
 
 
 def _features(output: Float32, config: PipelineConfig) -> Float32:
-    """BSP features of the candidates in TEM's output, (3, T)."""
+    """Return BSP features of the candidates in TEM's output, (3, T)."""
     scores = BoundaryScores.from_array(output)
     return bsp_features(
         scores, generate_proposals(scores, config.pgm)[: config.pgm.keep], config.bsp
@@ -181,7 +181,7 @@ def _cells(
 
 
 def _spread(items: Sequence[T], count: int) -> Sequence[T]:
-    """At most `count` of them, at equal distances."""
+    """Return at most `count` of them, at equal distances."""
     return items[:: -(-len(items) // count)] if items else items
 
 
@@ -193,7 +193,7 @@ def _batches(rows: list[Float32], size: int) -> Iterator[Float32]:
 
 
 def _with_rows(features: Float32, rows: int | None) -> Float32:
-    """Cut or filled up with zeros to `rows`, as the staged path does."""
+    """Return features cut or filled up with zeros to `rows`, as the staged path does."""
     if rows is None:
         return features
     filled = np.zeros((rows, features.shape[1]), dtype=np.float32)

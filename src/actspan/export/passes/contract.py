@@ -1,4 +1,4 @@
-"""What a graph pass promises, and what it may be told."""
+"""Contracts and settings of graph passes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Calibration(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PassSettings:
-    """What the passes may be told; a pass reads what concerns it.
+    """Settings of all passes; a pass reads what concerns it.
 
     Attributes
     ----------
@@ -83,14 +83,14 @@ class PassSettings:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What holds before and after a pass.
+    """Conditions before and after a pass.
 
     Attributes
     ----------
     name : str
         As `--passes` takes it.
     tag : str
-        What it adds to the file name of a bundle's variant.
+        Its part of the file name of a bundle's variant.
     summary, needs, ensures : str
         For people; `GraphPass.missing` and `GraphPass.broken` check the latter two.
     tolerance : float
@@ -126,17 +126,17 @@ class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
 
     @classmethod
     def of(cls, settings: PassSettings) -> Self:
-        """The pass, told what concerns it."""
+        """Return the pass with the settings that concern it."""
         return cls()
 
     @property
     def tag(self) -> str:
-        """What it adds to the file name of a bundle's variant."""
+        """Its part of the file name of a bundle's variant."""
         return self.contract.tag
 
     @property
     def probes(self) -> Sequence[Inputs]:
-        """Inputs for the numeric check, where random ones would not do."""
+        """Inputs for the numeric check, where random ones cannot be used."""
         return ()
 
     @property
@@ -145,11 +145,11 @@ class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
         return ()
 
     def missing(self, model: ir.Model) -> str | None:
-        """What a model lacks of `contract.needs`, and what to do about it; None if nothing."""
+        """Return what a model lacks of `contract.needs`, and the remedy; None if nothing."""
         return None
 
     def broken(self, model: ir.Model) -> str | None:
-        """What a rewritten model violates of `contract.ensures`; None if nothing."""
+        """Return what a rewritten model violates of `contract.ensures`; None if nothing."""
         return None
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
@@ -171,13 +171,13 @@ class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
         return f"{count}: {'; '.join(parts)}" if remaining else None
 
     def requires(self, model: ir.Model) -> None:
-        """Precondition, as onnx-ir asks for it."""
+        """Check the precondition, for onnx-ir."""
         lack = self.missing(model)
         if lack is not None:
             raise ir.passes.PreconditionError(lack)
 
     def ensures(self, model: ir.Model) -> None:
-        """Postcondition, as onnx-ir asks for it."""
+        """Check the postcondition, for onnx-ir."""
         fault = self.broken(model)
         if fault is not None:
             raise ir.passes.PostconditionError(fault)

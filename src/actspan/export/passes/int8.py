@@ -63,7 +63,7 @@ class Int8(GraphPass):
     contract = Contract(
         name="int8",
         tag="int8",
-        summary="Quantise weights (one scale a channel) and activations to 8 bits.",
+        summary="Quantise weights (one scale per channel) and activations to 8 bits.",
         needs="a dataset to calibrate on, opset 13 or newer, float32 layers with constant weights "
         "before the last one",
         ensures="every such layer reads dequantised inputs and weights; the last layer stays in "
@@ -157,7 +157,7 @@ def equalise_inputs(model: ir.Model, inputs: Sequence[Inputs]) -> None:
 
 
 def shapes_of(graph: ir.Graph) -> Shapes:
-    """The inputs' shapes, as calibration asks for them."""
+    """Return the shapes of the inputs, for calibration."""
     return {
         value.name: tuple(size if isinstance(size, int) else None for size in value.shape)
         for value in graph.inputs
@@ -197,12 +197,12 @@ def _is_layer(node: ir.Node) -> bool:
 
 
 def _feeds(node: ir.Node) -> bool:
-    """Whether a layer comes after this node."""
+    """Return whether a layer comes after this node."""
     return any(_is_layer(other) for other in _reached(node))
 
 
 def _reached(node: ir.Node) -> set[ir.Node]:
-    """All nodes that come after this one."""
+    """Return all nodes that come after this one."""
     reached: set[ir.Node] = set()
     stack = [node]
     while stack:

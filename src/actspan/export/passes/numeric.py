@@ -1,4 +1,4 @@
-"""Two graphs side by side in ONNX Runtime: do they compute the same?"""
+"""Run two graphs side by side in ONNX Runtime, and compare their outputs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def largest_difference(
     probes: Sequence[Inputs] = (),
     seed: int = 0,
 ) -> float:
-    """How far two graphs are apart over seeded random inputs, or over `probes`.
+    """Return how far two graphs are apart over seeded random inputs, or over `probes`.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def _largest(differences: Iterable[float]) -> float:
 
 
 def difference(a: Any, b: Any) -> float:
-    """Largest absolute difference, as a share of the largest magnitude of `a` where that exceeds 1.
+    """Return the largest absolute difference, as a share of the largest magnitude above 1 of `a`.
 
     Where both are NaN, or the same infinity, they are equal. So are numbers of float16 within four
     rounding steps of the largest magnitude. Sequences are compared entry by entry; what is no
@@ -103,7 +103,7 @@ def difference(a: Any, b: Any) -> float:
 
 
 def run(model: onnx.ModelProto, inputs: Sequence[Inputs]) -> list[list[NDArray[Any]]]:
-    """All outputs for each of these inputs, which are cast to the types that the model takes."""
+    """Return all outputs for each of these inputs, which are cast to the model's types."""
     session = _open(model, "the graph")
     return [_run(session, item) for item in inputs]
 
@@ -111,7 +111,7 @@ def run(model: onnx.ModelProto, inputs: Sequence[Inputs]) -> list[list[NDArray[A
 def evaluate(
     model: ir.Model, names: Sequence[str], inputs: Sequence[Inputs]
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """What values inside a graph are, by name, for each of these inputs."""
+    """Return values inside a graph, by name, for each of these inputs."""
     proto = ir.to_proto(model)
     given = {value.name for value in (*proto.graph.input, *proto.graph.initializer)}
     inner = [name for name in names if name not in given]
@@ -151,7 +151,7 @@ def _reason(error: Exception) -> str:
 def _on_random_inputs(
     old: Any, new: Any, rng: np.random.Generator
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-    """Both on the same inputs, in the first sizes that the older one takes."""
+    """Run both on the same inputs, in the first sizes that the older one takes."""
     axes = free_axes({node.name: node.shape for node in old.get_inputs()})
     fixed = _fixed_since(axes, new)
     failure: ExportError | None = None
