@@ -172,15 +172,14 @@ def test_videos_without_use_for_calibration_are_named(tmp_path: Path) -> None:
     bundle, dataset = write_bundle(tmp_path / "b"), write_dataset(tmp_path / "data", videos=6)
     broken = min((dataset / "features").iterdir())
     broken.write_bytes(b"")
-    note = f"note: {dataset}: skipped 1 of 3 videos: {broken.stem}; actspan check {dataset} shows"
+    note = f"note: {dataset}: skipped 1 of 3 videos: {broken.stem} (the file is "
     shared = ["--passes", "int8", "--calibrate", dataset]
     result = actspan("optimize", bundle.path / "tem.onnx", tmp_path / "out.onnx", *shared)
     assert result.exit_code == 0
     assert note in result.stdout
     result = actspan("export", bundle.path, *shared)
     assert result.exit_code == 0
-    for file in ("tem.int8.onnx", "pem.int8.onnx"):
-        assert note.replace("note: ", f"note: {file}: ") in result.stdout
+    assert result.stdout.count(note) == 1
     result = actspan("export", bundle.path, *shared, "--json")
     notes = [variant["notes"] for variant in json.loads(result.stdout)["variants"]]
     assert [len(lines) for lines in notes] == [1, 1]

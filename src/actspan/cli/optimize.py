@@ -149,14 +149,14 @@ def shortfalls(
     Parameters
     ----------
     models : iterable of (str, Rewritten)
-        Each with what its lines begin with.
+        Each with what the lines about its passes begin with.
     asked : container of str
         Names of the passes that were asked for.
     """
     noted: list[str] = []
     missed: list[str] = []
     for begin, model in models:
-        noted += (f"{begin}{note}" for note in model.notes)
+        noted += (note for note in model.notes if note not in noted)  # of the same dataset
         for report in model.reports:
             if report.left is not None:
                 lines = missed if report.missed and report.name in asked else noted

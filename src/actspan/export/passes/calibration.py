@@ -21,7 +21,7 @@ from actspan.export.passes.contract import Calibration, Sample, Shapes
 from actspan.proposals import bsp_features, generate_proposals
 from actspan.runtime import open_session
 from actspan.types import BoundaryScores, Float32
-from actspan.wording import skipped
+from actspan.wording import named, skipped
 
 __all__ = ["VIDEOS", "PemCalibration", "TemCalibration", "calibration_for"]
 
@@ -160,8 +160,10 @@ def _some_videos(
         dataset = dataset.subset("training")
     dataset = dataset.select(_spread(dataset.videos, videos))
     dataset = check_dataset(dataset, channels=channels, on_error="skip")
-    lost = {problem.video for problem in dataset.problems if problem.loss is Loss.VIDEO}
-    line = f"{path}: {skipped(lost, len(lost) + len(dataset))}; actspan check {path} shows why"
+    found = [problem for problem in dataset.problems if problem.loss is Loss.VIDEO]
+    lost = {problem.video for problem in found}
+    reasons = named(dict.fromkeys(problem.problem for problem in found))
+    line = f"{path}: {skipped(lost, len(lost) + len(dataset))} ({reasons})"
     return dataset, (line,) if lost else ()
 
 

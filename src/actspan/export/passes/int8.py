@@ -104,7 +104,8 @@ class Int8(GraphPass):
             return "give a dataset to calibrate on: --calibrate DATASET"
         if opset_of(model) < 13:
             return f"opset {opset_of(model)} is too old; run the pass opset first: --opset 17"
-        return None
+        fault = self.broken(model) if _is_quantised(model.graph) else None
+        return f"{fault}, but other nodes are; start from a float32 network" if fault else None
 
     def broken(self, model: ir.Model) -> str | None:
         """See `GraphPass.broken`."""
