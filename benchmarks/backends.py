@@ -58,9 +58,11 @@ class Contenders:
         """Rewritten graphs on ONNX Runtime; int8 learns its ranges from a made-up dataset."""
         for passes in VARIANTS:
             given = dataset if "int8" in passes else None
-            bundle, checks = export_variants(self.bundle, passes, calibrate=given)
-            (file,) = (check.file for check in checks if check.net == "tem")
-            session = open_session(bundle.file(file), backend="onnxruntime", streams=self.threads)
+            done = export_variants(self.bundle, passes, calibrate=given)
+            file = done.file("tem")
+            session = open_session(
+                done.bundle.file(file), backend="onnxruntime", streams=self.threads
+            )
             self._stack.enter_context(session)
             self.runs[f"{file} on onnxruntime"] = lambda s=session: self._at_once(s)  # type: ignore[misc]
 

@@ -91,9 +91,9 @@ def test_failures_are_one_line(
         pytest.param(["--bundle", "b"], "--bundle: no effect without --calibrate", id="bundle"),
         pytest.param(["--model-kind", "pem"], "--model-kind: no effect", id="kind"),
         pytest.param(["--list"], "--list takes no file", id="list"),
-        pytest.param(["--dim", "batch"], "'batch' is not NAME=N, such as batch=1", id="no-size"),
-        pytest.param(["--dim", "batch=0"], "'batch=0' is not NAME=N", id="zero"),
-        pytest.param(["--dim", "=3"], "'=3' is not NAME=N", id="no-name"),
+        pytest.param(["--dim", "batch"], "'batch' is not AXIS=N, such as batch=1", id="no-size"),
+        pytest.param(["--dim", "batch=0"], "'batch=0' is not AXIS=N", id="zero"),
+        pytest.param(["--dim", "=3"], "'=3' is not AXIS=N", id="no-name"),
         pytest.param(["--dim", "t=1", "--dim", "t=2"], "t cannot be 1 and 2", id="two-sizes"),
     ],
 )
@@ -154,6 +154,73 @@ def test_a_default_pass_that_leaves_something_says_so(unfinished: Path, tmp_path
     result = actspan("optimize", unfinished, target, "--json")
     report = json.loads(result.stdout)["passes"][-1]
     assert (report["missed"], report["left"][:30]) == (True, LEFT[:30])
+
+
+def test_int8_that_finds_nothing_to_quantise_fails(tmp_path: Path) -> None:
+    net = Net()
+    onnx.save(net.model(net.conv("x", CHANNELS, 3, 1)), tmp_path / "in.onnx")
+    dataset, target = write_dataset(tmp_path / "data", videos=6), tmp_path / "out.onnx"
+    result = actspan("optimize", tmp_path / "in.onnx", target, "--calibrate", dataset)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: {target} is written, but not all is done. int8: nothing is quantised: the last "
+        "layers stay in float32 (Conv 'Conv_0')\n"
+    )
+
+
+def test_videos_without_use_for_calibration_are_named(tmp_path: Path) -> None:
+    bundle, dataset = write_bundle(tmp_path / "b"), write_dataset(tmp_path / "data", videos=6)
+    broken = min((dataset / "features").iterdir())
+    broken.write_bytes(b"")
+    note = f"note: {dataset}: skipped 1 of 3 videos: {broken.stem} (the file is "
+    shared = ["--passes", "int8", "--calibrate", dataset]
+    result = actspan("optimize", bundle.path / "tem.onnx", tmp_path / "out.onnx", *shared)
+    assert result.exit_code == 0
+    assert note in result.stdout
+    result = actspan("export", bundle.path, *shared)
+    assert result.exit_code == 0
+    assert result.stdout.count(note) == 1
+    result = actspan("export", bundle.path, *shared, "--json")
+    notes = [variant["notes"] for variant in json.loads(result.stdout)["variants"]]
+    assert [len(lines) for lines in notes] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        pytest.param(["--passes", "conv1d-to-conv2d"], 1, id="asked-for"),
+        pytest.param(["--passes", "fold-scale"], 0, id="another"),
+    ],
+)
+def test_export_fails_where_a_pass_misses_its_goal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], code: int
+) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    for name in ("conv2d.Conv1dToConv2d", "fold_scale.FoldScale"):
+        monkeypatch.setattr(f"actspan.export.passes.{name}.left", lambda *_: "1 of 2 left")
+    result = actspan("export", bundle.path, *options)
+    assert result.exit_code == code
+    if code:
+        assert result.stderr.splitlines()[-1] == (
+            f"error: {bundle.path} is written, but not all is done. tem.conv2d.onnx: "
+            "conv1d-to-conv2d: 1 of 2 left; pem.onnx: conv1d-to-conv2d: 1 of 2 left"
+        )
+    else:
+        assert "note: tem.scale.onnx: fold-scale: 1 of 2 left" in result.stdout
+    answer = json.loads(actspan("export", bundle.path, *options, "--json").stdout)
+    assert [variant["passes"][0]["left"] for variant in answer["variants"]] == ["1 of 2 left"] * 2
+
+
+def test_a_folder_as_the_source_lists_its_graphs(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b").path
+    result = actspan("optimize", bundle, tmp_path / "out.onnx")
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"error: {bundle}: is a folder (a bundle); give a file in it: {bundle / 'pem.onnx'}, "
+        f"{bundle / 'tem.onnx'}\n"
+    )
+    result = actspan("optimize", tmp_path, tmp_path / "out.onnx")
+    assert result.stderr == f"error: {tmp_path}: is a folder; no *.onnx file is in it\n"
 
 
 def test_bad_usage(source: Path) -> None:

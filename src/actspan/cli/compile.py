@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,10 +101,16 @@ def command(
         _print_script(prepare_plan(loaded, request), as_json)
         return
     done = _record(loaded, request) if record else _compile(loaded, request)
+    _say_notes(note for one in done for note in one.notes)
     if as_json:
         click.echo(json.dumps(_answer(bundle, request, done), indent=1))
     else:
         _print_table(request, done)
+
+
+def _say_notes(notes: Iterable[str]) -> None:
+    for note in dict.fromkeys(notes):
+        say(f"note: {note}")
 
 
 def _compile(bundle: Bundle, request: CompileRequest) -> list[Compiled]:
@@ -126,6 +133,7 @@ def _record(bundle: Bundle, request: CompileRequest) -> list[Compiled]:
 def _print_script(plan: Plan, as_json: bool) -> None:
     from actspan.export.compile import write_script
 
+    _say_notes(note for job in plan.jobs for note in job.notes)
     _, path = write_script(plan)
     text = path.read_text(encoding="utf-8")
     if as_json:
@@ -144,6 +152,7 @@ def _answer(bundle: Path, request: CompileRequest, done: list[Compiled]) -> dict
             "shapes": {one.job.input: one.job.shapes},
             "bytes": one.size,
             "seconds": one.seconds,
+            "notes": list(one.notes),
         }
         for one in done
     ]

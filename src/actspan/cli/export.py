@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from actspan.cli.common import ExistingPath, json_option, refuse_options, reports_errors
-from actspan.cli.optimize import split_names
+from actspan.cli.optimize import fail_if_missed, passes_answer, shortfalls, split_names
 
 if TYPE_CHECKING:
     from actspan.bundle import Bundle
     from actspan.export import ExportCheck
     from actspan.export.passes.contract import PassSettings
+    from actspan.export.variants import Variants
 
 
 @click.command("export")
@@ -89,6 +91,7 @@ def command(
     exported, checks = export_bundle(
         loaded, batch=batch if fixed else None, length=length if fixed else None
     )
+    done: list[Variants] = []
     if variants:
         from actspan.errors import require
 
@@ -96,31 +99,39 @@ def command(
         from actspan.export.passes.contract import PassSettings
 
         settings = PassSettings(batch=batch, length=length, opset=opset, io=io)
-        checks += _export_variants(exported, variants, settings, calibrate)
+        done = _export_variants(exported, variants, settings, calibrate)
+    checks += [check for variant in done for check in variant.checks]
+    networks = [(variant.file(net), r) for variant in done for net, r in variant.rewritten.items()]
+    noted, missed = shortfalls(((f"{file}: ", r) for file, r in networks), chosen)
     if as_json:
-        answer = {"bundle": str(bundle), "files": [dataclasses.asdict(c) for c in checks]}
+        answer = {
+            "bundle": str(bundle),
+            "files": [dataclasses.asdict(check) for check in checks],
+            "variants": [{"file": file} | passes_answer(r) for file, r in networks],
+        }
         click.echo(json.dumps(answer, indent=2))
-        return
-    _print_table(checks)
+    else:
+        _print_table(checks, noted)
+    fail_if_missed(bundle, missed)
 
 
 def _export_variants(
     bundle: Bundle, variants: list[list[str]], settings: PassSettings, calibrate: Path | None
-) -> list[ExportCheck]:
+) -> list[Variants]:
     from actspan.cli.common import say
     from actspan.export.variants import export_variants
 
-    checks = []
+    done = []
     for names in variants:
-        bundle, found = export_variants(bundle, names, settings, calibrate=calibrate)
-        for net in ("tem", "pem"):
-            if f"{net}.onnx" in bundle.files and net not in {check.net for check in found}:
+        done.append(export_variants(bundle, names, settings, calibrate=calibrate))
+        bundle = done[-1].bundle
+        for net, rewritten in done[-1].rewritten.items():
+            if not rewritten.changed:
                 say(f"{net}.onnx is not changed by {', '.join(names)}: no variant of it")
-        checks += found
-    return checks
+    return done
 
 
-def _print_table(checks: list[ExportCheck]) -> None:
+def _print_table(checks: list[ExportCheck], noted: Iterable[str]) -> None:
     from actspan.cli.tables import print_table
 
     rows = []
@@ -139,3 +150,5 @@ def _print_table(checks: list[ExportCheck]) -> None:
         )
     print_table(("net", "file", "opset", "size", "NumPy", "torch"), rows)
     click.echo("NumPy, torch: largest absolute difference from ONNX Runtime's output")
+    for note in noted:
+        click.echo(f"note: {note}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,19 +13,19 @@ import click
 from actspan.cli.common import json_option, refuse_options, reports_errors
 
 if TYPE_CHECKING:
-    from actspan.export.optimize import PassReport, Rewritten
+    from actspan.export.optimize import Rewritten
     from actspan.export.passes.contract import Calibration
 
 FILE = click.Path(path_type=Path)
 
 
 def _sizes(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
-    """Return the sizes of all `--dim NAME=N`."""
+    """Return the sizes of all `--dim AXIS=N`."""
     sizes: dict[str, int] = {}
     for text in texts:
         name, _equals, number = text.rpartition("=")
         if not name or not number.isdecimal() or int(number) < 1:
-            raise click.BadParameter(f"{text!r} is not NAME=N, such as batch=1")
+            raise click.BadParameter(f"{text!r} is not AXIS=N, such as batch=1 or state:1=1")
         if sizes.setdefault(name, int(number)) != int(number):
             raise click.BadParameter(f"{name} cannot be {sizes[name]} and {int(number)}")
     return sizes
@@ -39,9 +39,10 @@ def _sizes(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dic
     "--dim",
     "dims",
     multiple=True,
-    metavar="NAME=N",
+    metavar="AXIS=N",
     callback=_sizes,
-    help="fix-dims: size of all axes of this name, such as sequence=576. Repeatable.",
+    help="fix-dims: size of all axes of a name, such as sequence=576, or of one axis of an input, "
+    "INPUT:AXIS=N, such as state:1=1. Repeatable.",
 )
 @click.option("--batch", type=click.IntRange(min=1), help="fix-dims: size of the batch axes.")
 @click.option("--length", type=click.IntRange(min=1), help="fix-dims: size of other free axes.")
@@ -103,7 +104,7 @@ def command(
         raise click.UsageError("give SOURCE and TARGET, or --list")
     if calibrate is None:
         refuse_options(context, ("bundle", "model_kind"), "without --calibrate")
-    from actspan.errors import ExportError, require
+    from actspan.errors import require
 
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
     from actspan.export.optimize import optimize_file, with_implied
@@ -125,21 +126,61 @@ def command(
         refuse_options(context, ("io",), "without --passes fp16")
     rewritten = optimize_file(source, target, names, settings)
     asked = {*(names or ()), *(["int8"] if calibrate else ())}
-    missed = [r for r in rewritten.reports if r.missed and r.name in asked]
+    noted, missed = shortfalls([("", rewritten)], asked)
     if as_json:
         click.echo(json.dumps(_answer(source, target, rewritten), indent=2))
     else:
-        _print_table(target, rewritten, [r for r in rewritten.reports if r not in missed])
-    if missed:
-        reasons = "; ".join(f"{report.name}: {report.left}" for report in missed)
-        raise ExportError(f"{target} is written, but not all is done. {reasons}")
+        _print_table(target, rewritten, noted)
+    fail_if_missed(target, missed)
 
 
 def split_names(text: str | None) -> list[str] | None:
-    """Comma-separated names; None stays None, an empty text is no name."""
+    """Return comma-separated names; None stays None, an empty text is no name."""
     if text is None:
         return None
     return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def shortfalls(
+    models: Iterable[tuple[str, Rewritten]], asked: Container[str]
+) -> tuple[list[str], list[str]]:
+    """Return lines to note, and lines about passes that were asked for and missed their goal.
+
+    Parameters
+    ----------
+    models : iterable of (str, Rewritten)
+        Each with what the lines about its passes begin with.
+    asked : container of str
+        Names of the passes that were asked for.
+    """
+    noted: list[str] = []
+    missed: list[str] = []
+    for begin, model in models:
+        noted += (note for note in model.notes if note not in noted)  # of the same dataset
+        for report in model.reports:
+            if report.left is not None:
+                lines = missed if report.missed and report.name in asked else noted
+                lines.append(f"{begin}{report.name}: {report.left}")
+    return noted, missed
+
+
+def fail_if_missed(written: Path, missed: Iterable[str]) -> None:
+    """Raise ExportError where a pass that was asked for has missed its goal."""
+    from actspan.errors import ExportError
+
+    reasons = "; ".join(missed)
+    if reasons:
+        raise ExportError(f"{written} is written, but not all is done. {reasons}")
+
+
+def passes_answer(rewritten: Rewritten) -> dict[str, object]:
+    """Return what `--json` reports of a model after its passes."""
+    return {
+        "changed": rewritten.changed,
+        "tags": list(rewritten.tags),
+        "notes": list(rewritten.notes),
+        "passes": [dataclasses.asdict(report) for report in rewritten.reports],
+    }
 
 
 def _calibration(
@@ -158,14 +199,11 @@ def _answer(source: Path, target: Path, rewritten: Rewritten) -> dict[str, objec
         "source": str(source),
         "target": str(target),
         "size": target.stat().st_size,
-        "changed": rewritten.changed,
-        "tags": list(rewritten.tags),
-        "notes": list(rewritten.notes),
-        "passes": [dataclasses.asdict(report) for report in rewritten.reports],
+        **passes_answer(rewritten),
     }
 
 
-def _print_table(target: Path, rewritten: Rewritten, noted: Sequence[PassReport]) -> None:
+def _print_table(target: Path, rewritten: Rewritten, noted: Iterable[str]) -> None:
     from actspan.cli.tables import print_table
 
     rows = [
@@ -180,8 +218,7 @@ def _print_table(target: Path, rewritten: Rewritten, noted: Sequence[PassReport]
         for report in rewritten.reports
     ]
     print_table(("pass", "changed", "nodes", "difference", "allowed", "seconds"), rows)
-    left = [f"{report.name}: {report.left}" for report in noted if report.left is not None]
-    for note in (*rewritten.notes, *left):
+    for note in noted:
         click.echo(f"note: {note}")
     size = target.stat().st_size
     click.echo(f"{target}: {size / 1e3:,.0f} kB" + ("" if rewritten.changed else ", unchanged"))

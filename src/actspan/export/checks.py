@@ -67,7 +67,7 @@ def _allowed(logits: Float64) -> Float64:
 
 @dataclass(frozen=True, slots=True)
 class ExportCheck:
-    """What was written, and how far it is from its weights.
+    """Report of a written file: what it is, and how far it is from its weights.
 
     Attributes
     ----------

@@ -42,7 +42,7 @@ def build_classifier(weights: Mapping[str, Float32]) -> onnx.ModelProto:
 
 
 def classifier_forward(weights: Mapping[str, Float32], pooled: ArrayLike) -> Float32:
-    """The classifier in plain NumPy: probabilities of every label and of background.
+    """Compute the classifier in plain NumPy: probabilities of every label and of background.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def export_classifier(bundle: Bundle) -> tuple[Bundle, ExportCheck]:
 
 
 def _difference(path: Path, weights: Mapping[str, Float32]) -> float:
-    """Largest difference from the NumPy forward pass, on seeded input of the features' scale."""
+    """Return the largest difference from the NumPy forward pass, on seeded input of real scale."""
     rng = np.random.default_rng(0)
     scale = np.where(weights["input.scale"] == 0, 1, weights["input.scale"])
     x = rng.standard_normal((64, len(scale)), dtype=np.float32) / scale + weights["input.mean"]

@@ -1,4 +1,4 @@
-"""A bundle's networks as ONNX files, each held against its weights before it is kept."""
+"""A bundle's networks as ONNX files, each compared with its weights before it is kept."""
 
 from __future__ import annotations
 

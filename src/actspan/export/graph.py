@@ -139,7 +139,7 @@ class GraphBuilder:
         video: tuple[str, tuple[int | str, ...]],
         output: tuple[int | str, ...],
     ) -> onnx.ModelProto:
-        """The finished model, through the full checker."""
+        """Return the finished model, after the full check."""
         helper, float32 = self._onnx.helper, self._onnx.TensorProto.FLOAT
         graph = helper.make_graph(
             self._nodes,

@@ -13,11 +13,13 @@ from actspan.errors import ExportError, ParityError, require
 from actspan.export.passes import DEFAULT, make_passes
 from actspan.export.passes.interface import count_nodes, interface_change
 from actspan.export.passes.normal import checked, failures_named, first_line, prepared
-from actspan.files import atomic_file, check_size
+from actspan.files import atomic_file, check_size, described
 from actspan.limits import WEIGHTS
+from actspan.wording import named
 
 if TYPE_CHECKING:
     import onnx
+    import onnx_ir as ir
 
     from actspan.export.passes.contract import GraphPass, Inputs, PassSettings
 
@@ -83,7 +85,7 @@ class Rewritten:
     probes : tuple of Inputs
         Real inputs that a pass brought for its numeric check.
     notes : tuple of str
-        Lines about what the file held and the model no longer does.
+        Lines about what the file held and the model no longer does, and what passes skipped.
     """
 
     model: onnx.ModelProto
@@ -99,7 +101,7 @@ class Rewritten:
 
 
 def with_implied(names: Sequence[str] | None, settings: PassSettings) -> list[str]:
-    """The passes that were asked for, and those that only a setting asks for.
+    """Return the passes that were asked for, and those that only a setting asks for.
 
     None stands for `DEFAULT`. An opset and sizes come first, calibration last.
 
@@ -169,6 +171,10 @@ def read_model(path: Path) -> onnx.ModelProto:
         It is missing, or not an ONNX file.
     """
     onnx = require("onnx", extra="export", purpose="rewriting ONNX graphs")
+    if path.is_dir():
+        graphs = [str(file) for file in sorted(path.glob("*.onnx"))]
+        inside = f"give a file in it: {named(graphs)}" if graphs else "no *.onnx file is in it"
+        raise ExportError(f"{path}: is a folder{described(path)}; {inside}")
     try:
         check_size(path, WEIGHTS)
         model: Any = onnx.load(str(path))
@@ -204,13 +210,14 @@ def rewrite_model(
     reports: list[PassReport] = []
     tags: list[str] = []
     probes: tuple[Inputs, ...] = ()
+    notes = [_NO_TRAINING] if model.training_info else []
     for graph_pass in chosen:
         current, report = _run(graph_pass, current, settings, where)
         reports.append(report)
         tags += [graph_pass.tag] * report.changed
         probes = tuple(graph_pass.probes) or probes
-    notes = (_NO_TRAINING,) if model.training_info else ()
-    return Rewritten(current, tuple(reports), tuple(tags), probes, notes)
+        notes += graph_pass.notes
+    return Rewritten(current, tuple(reports), tuple(tags), probes, tuple(notes))
 
 
 def _run(
@@ -223,17 +230,18 @@ def _run(
     where = f"{where}: pass {contract.name}"
     current = before
     with failures_named(where):
-        found = len(graph_pass.remaining(ir.from_proto(before)))
+        model = ir.from_proto(before)
+        found = len(graph_pass.remaining(model))
     for _ in range(graph_pass.rounds):
-        after = _apply(graph_pass, current, where)
+        after = _apply(graph_pass, model, where)
         if after is None or after == current:
             break
-        current = after
+        current, model = after, ir.from_proto(after)
     changed = current is not before
     if changed:
         _note_pass(current, contract.name)
     with failures_named(where):
-        left = graph_pass.left(ir.from_proto(current), found)
+        left = graph_pass.left(model, found)
     apart = _compare(graph_pass, before, current, settings.probes, where) if changed else 0.0
     report = PassReport(
         name=contract.name,
@@ -249,12 +257,10 @@ def _run(
     return current, report
 
 
-def _apply(graph_pass: GraphPass, model: onnx.ModelProto, where: str) -> onnx.ModelProto | None:
+def _apply(graph_pass: GraphPass, model: ir.Model, where: str) -> onnx.ModelProto | None:
     """Return the model after one run of a pass with its contract; None if it changes nothing."""
-    import onnx_ir as ir
-
     with failures_named(where):
-        result = graph_pass(ir.from_proto(model))
+        result = graph_pass(model)
     return checked(result.model, where) if result.modified else None
 
 

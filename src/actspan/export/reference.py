@@ -55,7 +55,7 @@ def tem_logits(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F
 
 
 def pem_forward(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArray[F]:
-    """The predicted IoU of every proposal (bsn.md section 6).
+    """Compute the predicted IoU of every proposal (bsn.md section 6).
 
     Parameters
     ----------

@@ -8,8 +8,8 @@ has no such file, and its plain one stands in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,34 @@ from actspan.export.reference import sigmoid
 if TYPE_CHECKING:
     from actspan.export.passes.contract import PassSettings
 
-__all__ = ["export_variants", "keep_variant", "variant_name"]
+__all__ = ["Variants", "export_variants", "keep_variant", "variant_name"]
+
+
+@dataclass(frozen=True, slots=True)
+class Variants:
+    """A bundle with one variant of its networks.
+
+    Attributes
+    ----------
+    bundle : Bundle
+        With the new files.
+    checks : tuple of ExportCheck
+        One per new file; none for a network that the passes do not change.
+    rewritten : mapping of "tem" or "pem" to Rewritten
+        Results of the passes for every exported network, changed or not.
+    """
+
+    bundle: Bundle
+    checks: tuple[ExportCheck, ...]
+    rewritten: Mapping[Net, Rewritten]
+
+    def file(self, net: Net) -> str:
+        """Return the file of a network: its plain one where the passes do not change it."""
+        return next((check.file for check in self.checks if check.net == net), f"{net}.onnx")
 
 
 def variant_name(net: Net, tags: Sequence[str]) -> str:
-    """File name of a variant.
+    """Return the file name of a variant.
 
     Examples
     --------
@@ -42,7 +65,7 @@ def export_variants(
     settings: PassSettings | None = None,
     *,
     calibrate: Path | None = None,
-) -> tuple[Bundle, list[ExportCheck]]:
+) -> Variants:
     """Run graph passes over the exported networks of a bundle, and keep the results beside them.
 
     Parameters
@@ -56,13 +79,6 @@ def export_variants(
         Its batch and length count where `fix-dims` is among the passes.
     calibrate : Path, optional
         A dataset folder, which int8 needs.
-
-    Returns
-    -------
-    Bundle
-        With the new files.
-    list of ExportCheck
-        One a file; none for a network that the passes do not change.
 
     Raises
     ------
@@ -91,7 +107,7 @@ def export_variants(
         if done.changed:
             bundle, check = keep_variant(bundle, net, variant_name(net, tags), done)
             checks.append(check)
-    return bundle, checks
+    return Variants(bundle, tuple(checks), rewritten)
 
 
 def _rewrite(
@@ -130,7 +146,7 @@ def _settings_of(
 def keep_variant(
     bundle: Bundle, net: Net, name: str, rewritten: Rewritten
 ) -> tuple[Bundle, ExportCheck]:
-    """Hold a rewritten graph against the weights, and add it to the bundle.
+    """Compare a rewritten graph with the weights, and add it to the bundle.
 
     Parameters
     ----------

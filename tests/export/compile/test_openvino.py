@@ -78,6 +78,18 @@ def test_int8_learns_from_a_dataset(tmp_path: Path) -> None:
     assert done.files["tem.int8.bin"].size < 0.5 * done.files["tem.safetensors"].size
 
 
+def test_videos_that_int8_skips_are_noted(tmp_path: Path) -> None:
+    pytest.importorskip("nncf")
+    dataset = write_dataset(tmp_path / "d", videos=6)
+    (dataset / "features" / "video2.npy").write_bytes(b"")
+    request = CompileRequest("openvino", precision="int8", calibrate=dataset)
+    compiler = find_compiler(request)
+    plan = prepare_plan(write_bundle(tmp_path / "b"), request, compiler)
+    _, done = compile_plan(plan, compiler)
+    line = f"{dataset}: skipped 1 of 3 videos: video2 (the file is empty)"
+    assert [one.notes for one in done] == [(line,), (line,)]
+
+
 def test_without_it_the_backend_opens_onnx_or_says_what_to_do(bundle: Bundle) -> None:
     assert net_file(bundle, "tem", find_backend("openvino")[0]) == "tem.onnx"
     with pytest.raises(BundleError, match=r"has no tem\.fp16\.xml; write it: actspan compile"):

@@ -144,6 +144,15 @@ def test_int8_is_symmetric(tmp_path: Path) -> None:
         assert not points[name].any()
 
 
+def test_videos_that_int8_skips_are_noted(tmp_path: Path) -> None:
+    dataset = write_dataset(tmp_path / "d", videos=6)
+    (dataset / "features" / "video2.npy").write_bytes(b"")
+    request = CompileRequest("tensorrt", precision="int8", calibrate=dataset)
+    notes = [job.notes for job in prepare_plan(write_bundle(tmp_path / "b"), request).jobs]
+    line = f"{dataset}: skipped 1 of 3 videos: video2 (the file is empty)"
+    assert notes == [(line,), (line,)]
+
+
 @pytest.mark.parametrize("gpu", ["Tesla T4", "NVIDIA GeForce RTX 4090"])
 def test_the_runtime_opens_the_engine_of_its_gpu(
     gpu: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

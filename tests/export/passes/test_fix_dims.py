@@ -161,6 +161,14 @@ def test_roles_that_are_fixed_already_change_nothing() -> None:
             {"batch": 2, "dims": {"batch": 1}}, "no input has a batch|already", id="named-twice"
         ),
         pytest.param(
+            {"dims": {"h:7": 1}},
+            r"no free axis is called 'h:7'; there are: batch, samples",
+            id="unknown-place",
+        ),
+        pytest.param(
+            {"dims": {"h:0": 2}}, "pass fix-dims: h:0 is 1 already, not 2", id="place-of-fixed"
+        ),
+        pytest.param(
             {},
             "free axes: batch, samples: fix them with --dim batch=1 --dim samples=N",
             id="nothing-given",
@@ -195,7 +203,7 @@ def test_the_advice_for_sizes_that_do_not_run_works() -> None:
         pytest.param({"x": ["n", 6, "t"]}, ["n"], ["t"], id="first-is-the-batch"),
         pytest.param({"x": ["proposals", 32]}, [], ["proposals"], id="rows"),
         pytest.param({"x": ["t", "batch_size", 4]}, ["batch_size"], ["t"], id="batch-second"),
-        pytest.param({"x": [None, 6, None]}, ["axis 0 of x"], ["axis 2 of x"], id="no-names"),
+        pytest.param({"x": [None, 6, None]}, ["x:0"], ["x:2"], id="no-names"),
         pytest.param({"x": ["n", "t"], "m": ["t", "t"], "s": [2, "n", 8]}, ["n"], ["t"], id="mask"),
         pytest.param({"x": [2, 3], "scalar": []}, [], [], id="fixed"),
     ],
@@ -212,4 +220,45 @@ def test_roles_of_free_axes(
 
 def test_advice_for_axes_without_a_name() -> None:
     axes = free_axes({"x": [None, 6, None]})
-    assert advice(axes).endswith("fix them with --batch 1 --length N")
+    assert advice(axes) == "free axes: x:0, x:2: fix them with --dim x:0=1 --dim x:2=N"
+
+
+def unnamed() -> onnx.ModelProto:
+    """The streaming network with no name of any axis; its batch is not the first in h and c."""
+    model = streaming()
+    for value in model.graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            dim.ClearField("dim_param")
+    return model
+
+
+def at_places(batch: int) -> Sizes:
+    return {"x:0": batch, "x:1": 200, "h:1": batch, "c:1": batch, "mask:0": batch}
+
+
+def test_axes_without_a_name_are_fixed_by_their_places() -> None:
+    done = fixed(unnamed(), at_places(3))
+    assert input_shapes(done.model) == STATE_FIXED
+    assert not fixed(done.model, at_places(3)).changed
+    with pytest.raises(ExportError, match="pass fix-dims: x:0 is 3 already, not 4"):
+        fixed(done.model, at_places(4))
+
+
+def test_a_place_and_the_roles_of_other_axes() -> None:
+    sizes = at_places(3)
+    done = fixed(unnamed(), {place: sizes[place] for place in ("h:1", "c:1")}, batch=3, length=200)
+    assert input_shapes(done.model) == STATE_FIXED
+
+
+def test_the_advice_for_places_works() -> None:
+    with pytest.raises(ExportError, match="free axes: x:0, x:1, h:1, c:1, mask:0: fix") as caught:
+        rewrite_model(unnamed(), ["conv1d-to-conv2d"])
+    options = re.findall(r"--dim (\S+)=(\w+)", str(caught.value))
+    dims = {place: 200 if size == "N" and place == "x:1" else 1 for place, size in options}
+    assert rewrite_model(unnamed(), ["conv1d-to-conv2d"], PassSettings(dims=dims)).changed
+
+
+def test_the_place_of_an_axis_with_a_name_stands_for_the_name() -> None:
+    assert input_shapes(fixed(streaming(), {"h:1": 3, "x:1": 200}).model) == STATE_FIXED
+    with pytest.raises(ExportError, match="batch cannot be 3 and 2"):
+        fixed(streaming(), {"h:1": 3, "batch": 2})

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,11 @@ import onnxruntime
 import pytest
 
 from actspan import Bundle
+from actspan.bundle import Net as Network
 from actspan.errors import ExportError, ParityError
 from actspan.export.optimize import read_model, rewrite_model
 from actspan.export.passes.calibration import PemCalibration, TemCalibration, calibration_for
-from actspan.export.passes.contract import Inputs, PassSettings, Shapes
+from actspan.export.passes.contract import Inputs, PassSettings, Sample, Shapes
 from tests.export.passes.control_flow import branches, node
 from tests.export.passes.nets import FLOAT, Net, old_tem
 from tests.made_up import CHANNELS, write_bundle, write_dataset
@@ -29,9 +29,9 @@ class Made:
         ]
         self.shapes: Shapes = {}
 
-    def inputs_for(self, shapes: Shapes) -> Sequence[Inputs]:
+    def sample(self, shapes: Shapes) -> Sample:
         self.shapes = shapes
-        return self.inputs
+        return Sample(self.inputs)
 
 
 def run(model: onnx.ModelProto, inputs: Inputs) -> np.ndarray:
@@ -131,11 +131,27 @@ def test_needs(settings: PassSettings, message: str) -> None:
         rewrite_model(old_tem(), ["int8"], settings)
 
 
-def test_a_net_of_one_layer_stays() -> None:
+def test_a_net_that_is_quantised_in_part_is_refused() -> None:
     net = Net()
-    model = net.model(net.op("Relu", net.conv("x", 6, 4, 3)))
+    scale = net.const(np.float32(0.1)), net.const(np.uint8(128))
+    x = net.op("DequantizeLinear", net.op("QuantizeLinear", "x", *scale), *scale)
+    model = net.model(net.conv(net.op("Relu", net.conv(x, 6, 4, 1)), 4, 3, 1))
     settings = PassSettings(calibration=Made("x", 2, 6, 30))
-    assert not rewrite_model(model, ["int8"], settings).changed
+    with pytest.raises(ExportError, match="Conv 'Conv_2' is not quantised, but other nodes are; "):
+        rewrite_model(model, ["int8"], settings)
+
+
+def test_a_net_in_which_nothing_is_quantised_misses_the_goal() -> None:
+    net = Net()
+    settings = PassSettings(calibration=Made("x", 2, 6, 30))
+    model = net.model(net.op("Relu", net.conv("x", 6, 4, 3)))
+    (report,) = rewrite_model(model, ["int8"], settings).reports
+    assert (report.changed, report.missed) == (False, True)
+    wanted = "nothing is quantised: the last layers stay in float32 (Conv 'Conv_0')"
+    assert report.left == wanted
+    net = Net()
+    (report,) = rewrite_model(net.model(net.op("Relu", "x")), ["int8"], settings).reports
+    assert report.left == "nothing is quantised: there is no Conv, Gemm or MatMul"
 
 
 def test_data_that_8_bits_do_not_do_for() -> None:
@@ -158,18 +174,28 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def test_tem_learns_from_the_training_videos(dataset: Path) -> None:
-    inputs = TemCalibration(dataset).inputs_for({"video": (None, CHANNELS, 20)})
+    inputs = TemCalibration(dataset).sample({"video": (None, CHANNELS, 20)}).inputs
     assert [x["video"].shape for x in inputs] == [(16, CHANNELS, 20)]
-    fixed = TemCalibration(dataset, videos=3).inputs_for({"video": (2, CHANNELS, None)})
+    fixed = TemCalibration(dataset, videos=3).sample({"video": (2, CHANNELS, None)}).inputs
     assert [x["video"].shape for x in fixed] == [(2, CHANNELS, 100)] * 2
+
+
+@pytest.mark.parametrize("net", ["tem", "pem"])
+def test_videos_that_cannot_be_used_are_named(dataset: Path, bundle: Bundle, net: Network) -> None:
+    for video in ("video0", "video2", "video5"):  # the last one is no training video
+        (dataset / "features" / f"{video}.npy").write_bytes(b"")
+    calibration = calibration_for(dataset, net, bundle=bundle)
+    model = read_model(bundle.file(f"{net}.onnx"))
+    done = rewrite_model(model, ["int8"], PassSettings(calibration=calibration))
+    assert done.notes == (f"{dataset}: skipped 2 of 3 videos: video0, video2 (the file is empty)",)
 
 
 def test_pem_learns_from_proposals(dataset: Path, bundle: Bundle) -> None:
     calibration = PemCalibration(dataset, bundle, videos=3)
-    free = calibration.inputs_for({"video_feature": (None, 32)})
+    free = calibration.sample({"video_feature": (None, 32)}).inputs
     assert len(free) == 3
     assert all(x["video_feature"].shape[1] == 32 for x in free)
-    fixed = calibration.inputs_for({"video_feature": (1, 1000, 32)})
+    fixed = calibration.sample({"video_feature": (1, 1000, 32)}).inputs
     assert [x["video_feature"].shape for x in fixed] == [(1, 1000, 32)] * 3
     np.testing.assert_array_equal(
         fixed[0]["video_feature"][0, : len(free[0]["video_feature"])], free[0]["video_feature"]
@@ -185,7 +211,7 @@ def test_pem_needs_a_bundle(dataset: Path, tmp_path: Path) -> None:
 def test_networks_of_another_form(dataset: Path) -> None:
     for shapes in ({"a": (1, 2, 3), "b": (1, 2, 3)}, {"x": (1, 2)}):
         with pytest.raises(ExportError, match="calibration knows networks with one input"):
-            TemCalibration(dataset).inputs_for(shapes)  # type: ignore[arg-type]
+            TemCalibration(dataset).sample(shapes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("net", ["tem", "pem"])

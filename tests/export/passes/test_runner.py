@@ -203,7 +203,7 @@ def test_files_that_are_no_models(tmp_path: Path, content: bytes | None, message
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="cannot be read"):
+    with pytest.raises(ExportError, match="is a folder; no"):
         read_model(tmp_path)
 
 
@@ -310,6 +310,32 @@ def test_difference() -> None:
     words = np.array(["a", "b"], dtype=object)
     assert difference(words, words.copy()) == 0
     assert np.isnan(difference(words, words[::-1]))
+
+
+@pytest.mark.parametrize(
+    ("scale", "steps", "equal"),
+    [
+        pytest.param(1.0, 4, True, id="four-steps"),
+        pytest.param(1.0, 5, False, id="five-steps"),
+        pytest.param(1024.0, 4, True, id="large"),
+        pytest.param(1024.0, 5, False, id="large-five"),
+        pytest.param(2.0**-12, 5, False, id="small"),
+        pytest.param(2.0**-24, 4, True, id="denormal"),
+    ],
+)
+def test_half_precision_is_equal_within_rounding(scale: float, steps: int, equal: bool) -> None:
+    a = np.array([1.0, 0.5], np.float16) * np.float16(scale)
+    b = a + np.float16(steps) * np.spacing(a[:1])
+    assert b.dtype == np.float16
+    assert (difference(a, b) == 0) == equal
+    assert difference(a.astype(np.float32), b.astype(np.float32)) > 0
+
+
+def test_half_precision_that_overflows_differs() -> None:
+    a = np.array([65504, 1], np.float16)
+    assert difference(a, a) == 0
+    assert difference(a, np.array([np.inf, 1], np.float16)) == np.inf
+    assert np.isnan(difference(a, np.array([np.nan, 1], np.float16)))
 
 
 def test_an_output_that_is_no_number_counts_among_others() -> None:

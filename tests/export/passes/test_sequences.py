@@ -7,8 +7,10 @@ import onnx
 import pytest
 
 from actspan.export.optimize import rewrite_model
+from actspan.export.passes.contract import PassSettings
 from tests.export.passes.nets import Net
 
+FLOAT = onnx.TensorProto.FLOAT
 OPSETS = [11, 12, 13, 17, 18]
 INT64 = onnx.TensorProto.INT64
 
@@ -34,6 +36,17 @@ def test_split_then_convolve(opset: int, sizes: int | list[int], channels: int) 
     done = rewrite_model(net.model(net.conv(first, channels, 4, 3), (2, 6, 20)))
     operators = [node.op_type for node in done.model.graph.node]
     assert operators == ["Split", "Unsqueeze", "Conv", "Squeeze"]
+
+
+def test_elements_of_a_sequence_get_fixed_sizes() -> None:
+    net = Net()
+    parts = net.op("SplitToSequence", "x", net.const(3), axis=1)
+    model = net.model(parts)
+    free = onnx.helper.make_tensor_sequence_value_info(parts, FLOAT, ("batch", 3, "length"))
+    model.graph.output[0].CopyFrom(free)
+    done = rewrite_model(model, ["fix-dims"], PassSettings(batch=2, length=20))
+    element = done.model.graph.output[0].type.sequence_type.elem_type.tensor_type
+    assert [dim.dim_value for dim in element.shape.dim] == [2, 3, 20]
 
 
 @pytest.mark.parametrize("opset", OPSETS)

@@ -20,7 +20,8 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def test_are_called_after_what_was_done(bundle: Bundle) -> None:
-    exported, checks = export_variants(bundle, ["fold-scale", "conv1d-to-conv2d"])
+    done = export_variants(bundle, ["fold-scale", "conv1d-to-conv2d"])
+    checks = done.checks
     assert [(c.net, c.file) for c in checks] == [
         ("tem", "tem.scale.conv2d.onnx"),
         ("pem", "pem.scale.conv2d.onnx"),
@@ -28,39 +29,40 @@ def test_are_called_after_what_was_done(bundle: Bundle) -> None:
     assert checks[0].passes == ("fold-scale", "conv1d-to-conv2d")
     assert checks[1].passes == ("fold-scale",)
     for check in checks:
-        assert exported.file(check.file).stat().st_size == check.size
+        assert done.bundle.file(check.file).stat().st_size == check.size
         assert check.numpy_difference < 1e-5
-    assert Bundle.load(bundle.path) == exported
+    assert Bundle.load(bundle.path) == done.bundle
     assert variant_name("pem", []) == "pem.onnx"
 
 
 def test_a_network_that_nothing_changes_has_none(bundle: Bundle) -> None:
-    exported, checks = export_variants(bundle, ["conv1d-to-conv2d"])
-    assert [c.file for c in checks] == ["tem.conv2d.onnx"]
-    assert len(exported.files) == len(bundle.files) + 1
+    done = export_variants(bundle, ["conv1d-to-conv2d"])
+    assert [c.file for c in done.checks] == ["tem.conv2d.onnx"]
+    assert [done.file(net) for net in done.rewritten] == ["tem.conv2d.onnx", "pem.onnx"]
+    assert len(done.bundle.files) == len(bundle.files) + 1
 
 
 def test_sizes_are_fixed_where_that_is_asked_for(bundle: Bundle) -> None:
     settings = PassSettings(batch=4, length=20)
-    exported, _ = export_variants(bundle, ["fix-dims", "conv1d-to-conv2d"], settings)
+    exported = export_variants(bundle, ["fix-dims", "conv1d-to-conv2d"], settings).bundle
     with open_session(exported.file("tem.b4-t20.conv2d.onnx")) as session:
         assert session.input_shapes == {"video": (4, CHANNELS, 20)}
-    _, checks = export_variants(bundle, ["conv1d-to-conv2d"], settings)
+    checks = export_variants(bundle, ["conv1d-to-conv2d"], settings).checks
     assert [c.file for c in checks] == ["tem.conv2d.onnx"]
 
 
 def test_half_precision_on_the_outside_too(bundle: Bundle) -> None:
-    _, checks = export_variants(bundle, ["fp16"], PassSettings(io="fp16"))
+    checks = export_variants(bundle, ["fp16"], PassSettings(io="fp16")).checks
     assert [c.file for c in checks] == ["tem.fp16-io.onnx", "pem.fp16-io.onnx"]
     assert all(0 < c.numpy_difference < 1e-2 for c in checks)
 
 
 def test_int8_from_a_dataset(bundle: Bundle, tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path / "data", videos=6)
-    exported, checks = export_variants(bundle, ["fold-scale", "int8"], calibrate=dataset)
-    assert [c.file for c in checks] == ["tem.scale.int8.onnx", "pem.scale.int8.onnx"]
+    done = export_variants(bundle, ["fold-scale", "int8"], calibrate=dataset)
+    assert [c.file for c in done.checks] == ["tem.scale.int8.onnx", "pem.scale.int8.onnx"]
     with pytest.raises(ExportError, match=r"tem\.onnx: pass int8: give a dataset"):
-        export_variants(exported, ["int8"])
+        export_variants(done.bundle, ["int8"])
 
 
 def test_a_variant_that_is_off_is_not_written(
@@ -81,10 +83,11 @@ def test_published_weights(golden: Path, tmp_path: Path) -> None:
     checkpoints = [golden / "tem_made_up.pth.tar", golden.parent / "weights" / "pem_best.pth.tar"]
     bundle, _ = convert_checkpoints(checkpoints, tmp_path / "b")
     bundle, _ = export_bundle(bundle, check_torch=False)
-    bundle, float32 = export_variants(bundle, ["fold-scale", "conv1d-to-conv2d"])
-    bundle, half = export_variants(bundle, ["fold-scale", "fp16"])
-    assert max(check.numpy_difference for check in float32) < 1e-6
-    assert max(check.numpy_difference for check in half) < 2e-3
+    float32 = export_variants(bundle, ["fold-scale", "conv1d-to-conv2d"])
+    half = export_variants(float32.bundle, ["fold-scale", "fp16"])
+    bundle = half.bundle
+    assert max(check.numpy_difference for check in float32.checks) < 1e-6
+    assert max(check.numpy_difference for check in half.checks) < 2e-3
     with np.load(golden / "stages.npz") as stages:
         features = [name for name in stages if name.endswith("/feature")]
         x = np.stack([stages[name].T for name in features])  # (8, C, T)

@@ -50,7 +50,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What came of a job.
+    """Result of a job.
 
     Attributes
     ----------
@@ -58,11 +58,14 @@ class Compiled:
     size : int
         Bytes of all its outputs.
     seconds : float
+    notes : tuple of str
+        Lines about what was skipped.
     """
 
     job: Job
     size: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def find_compiler(request: CompileRequest) -> Compiler:
@@ -136,15 +139,16 @@ def _compile(plan: Plan, job: Job, compiler: Compiler, report: Report) -> tuple[
         folder = Path(name)
         shutil.copy(plan.bundle.file(job.source), folder / job.source)
         try:
-            command = compiler.compile(job, plan, folder, report)
+            compilation = compiler.compile(job, plan, folder, report)
         except CompileError as error:
             kept = _keep_logs(folder, plan.bundle)
             more = f"; its log: {', '.join(map(str, kept))}" if kept else ""
             raise CompileError(f"{job.output}: {error}{more}") from error
         _keep_logs(folder, plan.bundle)
         seconds = perf_counter() - begin
-        record = _record(plan, job, compiler.version, " ".join(command), seconds)
-        return _take(plan.bundle, job, folder, record)
+        record = _record(plan, job, compiler.version, " ".join(compilation.command), seconds)
+        bundle, compiled = _take(plan.bundle, job, folder, record)
+        return bundle, replace(compiled, notes=(*compiled.notes, *compilation.notes))
 
 
 def _keep_logs(folder: Path, bundle: Bundle) -> list[Path]:
@@ -178,7 +182,7 @@ def _take(bundle: Bundle, job: Job, folder: Path, record: CompiledFile) -> tuple
         bundle = bundle.add_file(name, write)
     bundle = add_record(bundle, job.output, record)
     size = sum(bundle.files[name].size for name in job.outputs)
-    return bundle, Compiled(job, size, record.seconds)
+    return bundle, Compiled(job, size, record.seconds, job.notes)
 
 
 def write_script(plan: Plan) -> tuple[Bundle, Path]:

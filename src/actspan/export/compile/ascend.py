@@ -14,7 +14,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from actspan.bundle import NETS, Bundle, Net
 from actspan.config import TemConfig
 from actspan.errors import CompileError
 from actspan.export.compile.atc_errors import explain
-from actspan.export.compile.plan import CompileRequest, Job, Plan, Report
+from actspan.export.compile.plan import Compilation, CompileRequest, Job, Plan, Report
 from actspan.export.compile.process import run_program
 from actspan.export.export import sample_inputs
 from actspan.export.graph import build_pem
@@ -131,7 +131,7 @@ class Atc:
         """Where it lies, which has the version in it."""
         return f"atc of {self.path.resolve()}"
 
-    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Sequence[str]:
+    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
         """See `actspan.export.compile.plan.Compiler.compile`."""
         words = [str(self.path), *atc_words(job, plan.request)[1:]]
         log = folder / f"{job.stem}.log"
@@ -139,7 +139,7 @@ class Atc:
         if code != 0:
             raise CompileError(f"atc ended with {code}: {explain(printed)}")
         _find_output(folder, job)
-        return ["atc", *words[1:]]
+        return Compilation(["atc", *words[1:]])
 
 
 def _find_output(folder: Path, job: Job) -> None:

@@ -11,14 +11,13 @@ import contextlib
 import io
 import os
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from actspan.bundle import NETS, Bundle
 from actspan.errors import CompileError, require
-from actspan.export.compile.plan import CompileRequest, Job, Plan, Report
+from actspan.export.compile.plan import Compilation, CompileRequest, Job, Plan, Report
 from actspan.export.optimize import read_model, rewrite_model
 from actspan.export.variants import export_variants
 from actspan.runtime.opening import INPUT
@@ -34,8 +33,8 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
     tag = ""
     if request.precision != "fp32":  # 0.01 is no number of half precision
         tag = f".{request.precision}"
-        bundle, checks = export_variants(bundle, ["fold-scale"])
-        sources |= {check.net: check.file for check in checks}
+        done = export_variants(bundle, ["fold-scale"])
+        bundle, sources = done.bundle, {net: done.file(net) for net in sources}
     jobs = []
     for net, source in sources.items():
         sizes = read_model(bundle.file(source)).graph.input[0].type.tensor_type.shape.dim
@@ -59,22 +58,23 @@ class Converter:
         ours = f"OpenVINO {str(self.openvino.__version__).partition('-')[0]}"
         return ours if self.nncf is None else f"{ours}, NNCF {self.nncf.__version__}"
 
-    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Sequence[str]:
+    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
         """See `actspan.export.compile.plan.Compiler.compile`."""
         source = folder / job.source
+        notes: tuple[str, ...] = ()
         try:
-            model = (
-                self._quantised(job, plan, source)
-                if plan.request.precision == "int8"
-                else self.openvino.Core().read_model(str(source))
-            )
+            if plan.request.precision == "int8":
+                model, notes = self._quantised(job, plan, source)
+            else:
+                model = self.openvino.Core().read_model(str(source))
             half = plan.request.precision == "fp16"
             self.openvino.save_model(model, str(folder / job.output), compress_to_fp16=half)
         except RuntimeError as error:
             raise CompileError(f"{self.version} refuses {job.source}: {error}") from error
-        return []
+        return Compilation(notes=notes)
 
-    def _quantised(self, job: Job, plan: Plan, source: Path) -> Any:
+    def _quantised(self, job: Job, plan: Plan, source: Path) -> tuple[Any, tuple[str, ...]]:
+        """Return the quantised model, with lines about what calibration skipped."""
         import onnx_ir as ir
 
         from actspan.export.passes.calibration import calibration_for
@@ -84,18 +84,19 @@ class Converter:
         calibration = calibration_for(plan.request.calibrate, job.net, bundle=plan.bundle)
         prepared = rewrite_model(read_model(source), ["constant-fold"], where=job.source).model
         graph = ir.from_proto(prepared)
-        inputs = calibration.inputs_for(shapes_of(graph.graph))
-        equalise_inputs(graph, inputs)
+        sample = calibration.sample(shapes_of(graph.graph))
+        equalise_inputs(graph, sample.inputs)
         model = self.openvino.Core().read_model(ir.to_proto(graph).SerializeToString())
         layers = [op for op in model.get_ordered_ops() if op.get_type_name() in _LAYERS]
         with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
-            return self.nncf.quantize(
+            quantised = self.nncf.quantize(
                 model,
-                self.nncf.Dataset(inputs),
-                subset_size=len(inputs),
+                self.nncf.Dataset(sample.inputs),
+                subset_size=len(sample.inputs),
                 preset=self.nncf.QuantizationPreset.MIXED,
                 ignored_scope=self.nncf.IgnoredScope(names=[layers[-1].get_friendly_name()]),
             )
+        return quantised, sample.notes
 
 
 def find_compiler(request: CompileRequest) -> Converter:

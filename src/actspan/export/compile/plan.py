@@ -15,6 +15,7 @@ from actspan.errors import CompileError, ConfigError
 __all__ = [
     "BATCHES",
     "TARGETS",
+    "Compilation",
     "CompileRequest",
     "Compiler",
     "Driver",
@@ -96,6 +97,8 @@ class Job:
         The network's input.
     least, most : tuple of int or None
         Smallest and largest shape of it.
+    notes : tuple of str
+        Lines about what was skipped when its graph was made.
     """
 
     net: Net
@@ -104,6 +107,7 @@ class Job:
     input: str
     least: Sizes
     most: Sizes
+    notes: tuple[str, ...] = ()
 
     @property
     def output(self) -> str:
@@ -134,6 +138,22 @@ class Plan:
     jobs: tuple[Job, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """Report of a compiler on one job.
+
+    Attributes
+    ----------
+    command : sequence of str
+        The command that made the outputs; empty where none did.
+    notes : tuple of str
+        Lines about what was skipped.
+    """
+
+    command: Sequence[str] = ()
+    notes: tuple[str, ...] = ()
+
+
 class Compiler(Protocol):
     """A vendor's compiler that is here and works."""
 
@@ -147,13 +167,8 @@ class Compiler(Protocol):
         """What files are called after that run on this machine alone; empty for others."""
         ...
 
-    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Sequence[str]:
+    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
         """Make the outputs of a job in a folder of its own, where its ONNX file lies.
-
-        Returns
-        -------
-        sequence of str
-            The command that did it; empty where none did.
 
         Raises
         ------

@@ -21,7 +21,7 @@ from typing import Any
 from actspan.bundle import NETS, Bundle, Net
 from actspan.config import TemConfig
 from actspan.errors import CompileError
-from actspan.export.compile.plan import CompileRequest, Job, Plan, Report
+from actspan.export.compile.plan import Compilation, CompileRequest, Job, Plan, Report
 from actspan.export.compile.process import run_program
 from actspan.export.variants import export_variants
 from actspan.runtime.opening import INPUT
@@ -43,29 +43,32 @@ _BANNER = re.compile(r"\[TensorRT v(\d+)\]")
 
 def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[Job]]:
     """See `actspan.export.compile.plan.Driver`."""
-    bundle, sources = _write_graphs(bundle, request)
+    bundle, graphs = _write_graphs(bundle, request)
     parts = [key, "" if request.precision == "fp32" else request.precision, "engine"]
     jobs = []
-    for net, source in sources.items():
+    for net, (source, notes) in graphs.items():
         output = ".".join(filter(None, (net, *parts)))
         least, most = _profile(bundle, net, request.batches)
-        jobs.append(Job(net, source, (output,), INPUT[net], least, most))
+        jobs.append(Job(net, source, (output,), INPUT[net], least, most, notes))
     return bundle, jobs
 
 
-def _write_graphs(bundle: Bundle, request: CompileRequest) -> tuple[Bundle, dict[Net, str]]:
+def _write_graphs(
+    bundle: Bundle, request: CompileRequest
+) -> tuple[Bundle, dict[Net, tuple[str, tuple[str, ...]]]]:
+    """Return the file of every network, with lines about what was skipped as it was made."""
     from actspan.export.passes.contract import PassSettings
 
-    sources: dict[Net, str] = {n: f"{n}.onnx" for n in NETS if f"{n}.onnx" in bundle.files}
     if request.precision == "fp32":
-        return bundle, sources
-    bundle, checks = export_variants(
+        return bundle, {n: (f"{n}.onnx", ()) for n in NETS if f"{n}.onnx" in bundle.files}
+    done = export_variants(
         bundle,
         ["fold-scale", request.precision],
         PassSettings(symmetric=True),  # TensorRT reads no other int8
         calibrate=request.calibrate,
     )
-    return bundle, sources | {check.net: check.file for check in checks}
+    graphs = {net: (done.file(net), model.notes) for net, model in done.rewritten.items()}
+    return done.bundle, graphs
 
 
 def _profile(
@@ -108,7 +111,7 @@ class TrtExec:
         """Name and version."""
         return f"trtexec {'.'.join(map(str, self.number))}"
 
-    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Sequence[str]:
+    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
         """See `actspan.export.compile.plan.Compiler.compile`."""
         words = trtexec_words(job, plan.request, self.number)
         log = folder / f"{job.stem}.log"
@@ -118,7 +121,7 @@ class TrtExec:
             errors = [line for line in printed.splitlines() if "[E]" in line]
             said = errors[0].partition("[E]")[2].strip() if errors else "it names no error"
             raise CompileError(f"trtexec ended with {code}: {said}")
-        return words
+        return Compilation(words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ class Builder:
         """Name and version."""
         return f"TensorRT {self.trt.__version__}"
 
-    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Sequence[str]:
+    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
         """See `actspan.export.compile.plan.Compiler.compile`."""
         trt = self.trt
         builder = trt.Builder(trt.Logger(trt.Logger.WARNING))
@@ -156,7 +159,7 @@ class Builder:
         if engine is None:
             raise CompileError(f"{self.version} builds no engine of {job.source}; see its messages")
         (folder / job.output).write_bytes(bytes(engine))
-        return []
+        return Compilation()
 
     def _network_flags(self) -> int:
         kinds = self.trt.NetworkDefinitionCreationFlag

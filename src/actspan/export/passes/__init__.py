@@ -1,7 +1,7 @@
-"""Rewrites of ONNX graphs, one a file, each with a contract that is checked.
+"""Rewrites of ONNX graphs, one per file, each with a contract that is checked.
 
 A pass finds what it changes by structure, never by name, so it works on any exporter's files.
-`actspan.export.optimize` runs passes and holds the whole model against what it was before.
+`actspan.export.optimize` runs passes and compares the whole model with what it was before.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ DEFAULT = ("constant-fold", "fold-scale", "fold-batchnorm", "conv1d-to-conv2d")
 
 
 def contracts() -> list[Contract]:
-    """What every pass promises, in the order in which they make sense together."""
+    """Return the contracts of all passes, in the order in which they make sense together."""
     return [_class_of(name).contract for name in PASSES]
 
 
 def make_passes(names: Iterable[str], settings: PassSettings) -> list[GraphPass]:
-    """The passes of these names.
+    """Return the passes of these names.
 
     Raises
     ------

@@ -34,9 +34,14 @@ class FreeAxis:
     role: Role
 
     @property
+    def place(self) -> str:
+        """Its input and index, such as `state:1`."""
+        return f"{self.input}:{self.index}"
+
+    @property
     def label(self) -> str:
         """Its name, or its place where it has none."""
-        return self.name or f"axis {self.index} of {self.input}"
+        return self.name or self.place
 
 
 def free_axes(shapes: Mapping[str, Dims]) -> list[FreeAxis]:
@@ -67,10 +72,10 @@ def free_axes(shapes: Mapping[str, Dims]) -> list[FreeAxis]:
 
 def _batch_names(shapes: Iterable[Dims]) -> set[str]:
     names = [[dim if isinstance(dim, str) else "" for dim in dims] for dims in shapes]
-    told = {name for dims in names for name in dims if "batch" in name.lower()}
+    batches = {name for dims in names for name in dims if "batch" in name.lower()}
     first = [dims[0] for dims in names if dims]
     later = {name for dims in names for name in dims[1:]}
-    return told or {*first[:1], *(set(first) - later)} - {"", *_LENGTHS}
+    return batches or {*first[:1], *(set(first) - later)} - {"", *_LENGTHS}
 
 
 def advice(axes: Iterable[FreeAxis]) -> str:
@@ -78,12 +83,9 @@ def advice(axes: Iterable[FreeAxis]) -> str:
 
     Examples
     --------
-    >>> advice(free_axes({"x": ("batch", 3, "time")}))
-    'free axes: batch, time: fix them with --dim batch=1 --dim time=N'
+    >>> advice(free_axes({"x": ("batch", 3, None)}))
+    'free axes: batch, x:2: fix them with --dim batch=1 --dim x:2=N'
     """
-    labels = dict.fromkeys(axis.label for axis in axes)
-    options: dict[str, None] = {}
-    for axis in axes:
-        size = "1" if axis.role == "batch" else "N"
-        options[f"--dim {axis.name}={size}" if axis.name else f"--{axis.role} {size}"] = None
-    return f"free axes: {', '.join(labels)}: fix them with {' '.join(options)}"
+    sizes = {axis.label: "1" if axis.role == "batch" else "N" for axis in axes}
+    options = (f"--dim {label}={size}" for label, size in sizes.items())
+    return f"free axes: {', '.join(sizes)}: fix them with {' '.join(options)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -13,19 +13,21 @@ from actspan.bundle import Bundle, Net
 from actspan.config import PipelineConfig, TemConfig
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.data.problems import Loss
 from actspan.data.rescale import fit_to_cells
 from actspan.data.windows import pad_window, plan_windows
 from actspan.errors import ExportError
-from actspan.export.passes.contract import Calibration, Inputs, Shapes
+from actspan.export.passes.contract import Calibration, Sample, Shapes
 from actspan.proposals import bsp_features, generate_proposals
 from actspan.runtime import open_session
 from actspan.types import BoundaryScores, Float32
+from actspan.wording import named, skipped
 
 __all__ = ["VIDEOS", "PemCalibration", "TemCalibration", "calibration_for"]
 
 VIDEOS = 128  # more change the ranges of few tensors, and the accuracy of none that was measured
 _WINDOWS = 4  # of a long recording
-_BATCH = 16  # videos a call, where the network takes any number
+_BATCH = 16  # videos per call, where the network takes any number
 
 
 T = TypeVar("T")
@@ -34,7 +36,7 @@ T = TypeVar("T")
 def calibration_for(
     dataset: Path, net: Net, *, bundle: Bundle | None = None, videos: int = VIDEOS
 ) -> Calibration:
-    """Inputs of one network from a dataset folder.
+    """Return the inputs of one network from a dataset folder.
 
     Parameters
     ----------
@@ -51,7 +53,7 @@ def calibration_for(
     Raises
     ------
     ExportError
-        PEM's inputs are asked for without a bundle that holds a TEM.
+        PEM's inputs are asked for without a bundle that has a TEM.
     DataError
         The dataset cannot be used.
     """
@@ -61,7 +63,7 @@ def calibration_for(
     if bundle is None or not bundle.has_tem or "tem.onnx" not in bundle.files:
         raise ExportError(
             "PEM is calibrated on proposals, which take an exported TEM to find: give the bundle "
-            "that holds both (--bundle BUNDLE), after actspan export BUNDLE"
+            "that has both (--bundle BUNDLE), after actspan export BUNDLE"
         )
     return PemCalibration(dataset, bundle, videos)
 
@@ -82,11 +84,12 @@ class TemCalibration:
     config: PipelineConfig = field(default_factory=PipelineConfig)
     videos: int = VIDEOS
 
-    def inputs_for(self, shapes: Shapes) -> list[Inputs]:
-        """See `Calibration.inputs_for`."""
+    def sample(self, shapes: Shapes) -> Sample:
+        """See `Calibration.sample`."""
         name, (batch, channels, length) = _single_input(shapes, ranks=(3,))
-        cells = _cells(self.dataset, self.config, self.videos, channels, length)
-        return [{name: video} for video in _batches([c for c, _ in cells], batch or _BATCH)]
+        dataset, notes = _some_videos(self.dataset, self.config, self.videos, channels)
+        cells = [c for c, _ in _cells(dataset, self.config, length)]
+        return Sample([{name: video} for video in _batches(cells, batch or _BATCH)], notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +108,32 @@ class PemCalibration:
     bundle: Bundle
     videos: int = VIDEOS
 
-    def inputs_for(self, shapes: Shapes) -> list[Inputs]:
-        """See `Calibration.inputs_for`."""
+    def sample(self, shapes: Shapes) -> Sample:
+        """See `Calibration.sample`."""
         name, shape = _single_input(shapes, ranks=(2, 3))
-        found = []
+        config, found = self.bundle.config, []
         with open_session(self.bundle.file("tem.onnx"), backend="onnxruntime") as session:
             batch, channels, length = session.input_shapes["video"]
-            for cells, count in _cells(
-                self.dataset, self.bundle.config, self.videos, channels, length
-            ):
+            dataset, notes = _some_videos(self.dataset, config, self.videos, channels)
+            for cells, count in _cells(dataset, config, length):
                 video = np.repeat(cells[None], batch or 1, axis=0)
                 output = session.run({"video": video})["output"][0, :, :count]
-                found.append(_features(output, self.bundle.config))
+                found.append(_features(output, config))
         rows = [_with_rows(features, shape[-2]) for features in found]
-        if len(shape) == 2:
-            return [{name: features} for features in rows]
-        if shape[-2] is None:
-            return [{name: np.repeat(f[None], shape[0] or 1, axis=0)} for f in rows]
-        return [{name: batch} for batch in _batches(rows, shape[0] or _BATCH)]
+        return Sample([{name: array} for array in _proposals(rows, shape)], notes)
+
+
+def _proposals(rows: list[Float32], shape: tuple[int | None, ...]) -> Iterable[Float32]:
+    """Return the rows of videos, each (N, 32), in the shape that a network takes."""
+    if len(shape) == 2:
+        return rows
+    if shape[-2] is None:
+        return (np.repeat(features[None], shape[0] or 1, axis=0) for features in rows)
+    return _batches(rows, shape[0] or _BATCH)
 
 
 def _features(output: Float32, config: PipelineConfig) -> Float32:
-    """BSP features of the candidates in TEM's output, (3, T)."""
+    """Return BSP features of the candidates in TEM's output, (3, T)."""
     scores = BoundaryScores.from_array(output)
     return bsp_features(
         scores, generate_proposals(scores, config.pgm)[: config.pgm.keep], config.bsp
@@ -143,17 +150,28 @@ def _single_input(shapes: Shapes, *, ranks: tuple[int, ...]) -> tuple[str, tuple
     raise ExportError(f"calibration knows networks with one input, {wanted}; this one has {given}")
 
 
-def _cells(
-    path: Path, config: PipelineConfig, videos: int, channels: int | None, length: int | None
-) -> Iterator[tuple[Float32, int]]:
-    """(C, T) of some videos spread evenly over the dataset, and how many cells are no padding."""
-    length = length or (config.tem or TemConfig()).length
+def _some_videos(
+    path: Path, config: PipelineConfig, videos: int, channels: int | None
+) -> tuple[Dataset, tuple[str, ...]]:
+    """Return videos spread evenly over a dataset, and a line about those that were skipped."""
     dataset = Dataset.load(path)
     dataset.require_fit(config)
     if any(video.subset == "training" for video in dataset.videos):
         dataset = dataset.subset("training")
     dataset = dataset.select(_spread(dataset.videos, videos))
     dataset = check_dataset(dataset, channels=channels, on_error="skip")
+    found = [problem for problem in dataset.problems if problem.loss is Loss.VIDEO]
+    lost = {problem.video for problem in found}
+    reasons = named(dict.fromkeys(problem.problem for problem in found))
+    line = f"{path}: {skipped(lost, len(lost) + len(dataset))} ({reasons})"
+    return dataset, (line,) if lost else ()
+
+
+def _cells(
+    dataset: Dataset, config: PipelineConfig, length: int | None
+) -> Iterator[tuple[Float32, int]]:
+    """Yield (C, T) of every video, or window of one, and how many cells are no padding."""
+    length = length or (config.tem or TemConfig()).length
     for video in dataset.videos:
         if config.mode == "rescale":
             yield fit_to_cells(dataset.read(video.id), length, dataset.edge).T, length
@@ -165,19 +183,19 @@ def _cells(
 
 
 def _spread(items: Sequence[T], count: int) -> Sequence[T]:
-    """At most `count` of them, at equal distances."""
+    """Return at most `count` of them, at equal distances."""
     return items[:: -(-len(items) // count)] if items else items
 
 
 def _batches(rows: list[Float32], size: int) -> Iterator[Float32]:
-    """Stacks of exactly `size`; the last one begins anew with the first rows."""
+    """Yield stacks of exactly `size`; the last one is filled up with the first rows."""
     for begin in range(0, len(rows), size):
         part = rows[begin : begin + size]
         yield np.stack([*part, *(rows[i % len(rows)] for i in range(size - len(part)))])
 
 
 def _with_rows(features: Float32, rows: int | None) -> Float32:
-    """Cut or filled up with zeros to `rows`, as the staged path does."""
+    """Return features cut or filled up with zeros to `rows`, as the staged path does."""
     if rows is None:
         return features
     filled = np.zeros((rows, features.shape[1]), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a graph pass promises, and what it may be told."""
+"""Contracts and settings of graph passes."""
 
 from __future__ import annotations
 
@@ -13,30 +13,46 @@ from actspan.errors import ConfigError
 from actspan.export.passes.tools import nodes_of
 from actspan.wording import named
 
-__all__ = ["Calibration", "Contract", "GraphPass", "Inputs", "PassSettings", "Shapes"]
+__all__ = ["Calibration", "Contract", "GraphPass", "Inputs", "PassSettings", "Sample", "Shapes"]
 
 Inputs = Mapping[str, NDArray[Any]]  # every input of a graph by name
 Shapes = Mapping[str, tuple[int | None, ...]]  # None: any size
 
 
-class Calibration(Protocol):
-    """Where int8 finds real inputs, from which it learns its ranges."""
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Real inputs of a network.
 
-    def inputs_for(self, shapes: Shapes) -> Sequence[Inputs]:
-        """Inputs for a network whose inputs have these names and shapes, one mapping a call."""
+    Attributes
+    ----------
+    inputs : sequence of Inputs
+        One mapping per call.
+    notes : tuple of str
+        Lines about what was skipped.
+    """
+
+    inputs: Sequence[Inputs]
+    notes: tuple[str, ...] = ()
+
+
+class Calibration(Protocol):
+    """Source of real inputs, from which int8 learns its ranges."""
+
+    def sample(self, shapes: Shapes) -> Sample:
+        """Return inputs for a network whose inputs have these names and shapes."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PassSettings:
-    """What the passes may be told; a pass reads what concerns it.
+    """Settings of all passes; a pass reads what concerns it.
 
     Attributes
     ----------
     batch, length : int, optional
         fix-dims: size of the inputs' batch axes, and of their other free axes.
     dims : mapping of str to int
-        fix-dims: sizes by the names that the file gives its axes.
+        fix-dims: sizes of axes by their names in the file, or by place, such as `state:1`.
     opset : int, optional
         opset: the version to convert to.
     io : "fp32" or "fp16"
@@ -67,14 +83,14 @@ class PassSettings:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """What holds before and after a pass.
+    """Conditions before and after a pass.
 
     Attributes
     ----------
     name : str
         As `--passes` takes it.
     tag : str
-        What it adds to the file name of a bundle's variant.
+        Its part of the file name of a bundle's variant.
     summary, needs, ensures : str
         For people; `GraphPass.missing` and `GraphPass.broken` check the latter two.
     tolerance : float
@@ -110,25 +126,30 @@ class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
 
     @classmethod
     def of(cls, settings: PassSettings) -> Self:
-        """The pass, told what concerns it."""
+        """Return the pass with the settings that concern it."""
         return cls()
 
     @property
     def tag(self) -> str:
-        """What it adds to the file name of a bundle's variant."""
+        """Its part of the file name of a bundle's variant."""
         return self.contract.tag
 
     @property
     def probes(self) -> Sequence[Inputs]:
-        """Inputs for the numeric check, where random ones would not do."""
+        """Inputs for the numeric check, where random ones cannot be used."""
+        return ()
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """Lines about what the pass skipped of its inputs."""
         return ()
 
     def missing(self, model: ir.Model) -> str | None:
-        """What a model lacks of `contract.needs`, and what to do about it; None if nothing."""
+        """Return what a model lacks of `contract.needs`, and the remedy; None if nothing."""
         return None
 
     def broken(self, model: ir.Model) -> str | None:
-        """What a rewritten model violates of `contract.ensures`; None if nothing."""
+        """Return what a rewritten model violates of `contract.ensures`; None if nothing."""
         return None
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
@@ -150,13 +171,13 @@ class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
         return f"{count}: {'; '.join(parts)}" if remaining else None
 
     def requires(self, model: ir.Model) -> None:
-        """Precondition, as onnx-ir asks for it."""
+        """Check the precondition, for onnx-ir."""
         lack = self.missing(model)
         if lack is not None:
             raise ir.passes.PreconditionError(lack)
 
     def ensures(self, model: ir.Model) -> None:
-        """Postcondition, as onnx-ir asks for it."""
+        """Check the postcondition, for onnx-ir."""
         fault = self.broken(model)
         if fault is not None:
             raise ir.passes.PostconditionError(fault)

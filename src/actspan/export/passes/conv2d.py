@@ -74,7 +74,7 @@ class Conv1dToConv2d(GraphPass):
         return {node: _reason(node) for node in nodes_of(model) if _is_conv1d(node, rank)}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Rewrite every region that holds a one-dimensional convolution."""
+        """Rewrite every region that contains a one-dimensional convolution."""
         plan = _plan(model)
         if plan:
             _Rewriter(model, plan).run()
@@ -155,12 +155,12 @@ def _with_convolution(plan: Plan) -> Plan:
 
 
 def _lifts(plan: Plan, use: Any) -> bool:
-    """Whether a use of a value is one that gets the new axis."""
+    """Return whether a use of a value is one that gets the new axis."""
     return use.node in plan and use.idx in plan[use.node]
 
 
 def _crossings(plan: Plan, values: Iterable[ir.Value]) -> int:
-    """How many of these values enter or leave a region."""
+    """Return how many of these values enter or leave a region."""
     count = 0
     for value in values:
         inside = any(_lifts(plan, use) for use in value.uses())
@@ -232,7 +232,7 @@ class _Rewriter:
             node.replace_input_with(1, add_constant(self._graph, f"{node.inputs[1].name}_2d", pads))
 
     def _lift(self, value: ir.Value) -> ir.Value:
-        """The value with the new axis: what a region computes has it anyway."""
+        """Return the value with the new axis: what a region computes has it anyway."""
         if value.producer() in self._plan:
             return value
         if value not in self._lifted:

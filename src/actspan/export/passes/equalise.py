@@ -42,7 +42,7 @@ def equalise(model: ir.Model, layers: Sequence[ir.Node], inputs: Sequence[Inputs
 
 
 def _axes(layer: ir.Node) -> tuple[int, int] | None:
-    """Where the channels lie: in what a layer reads, and in its weights."""
+    """Return where the channels lie: in what a layer reads, and in its weights."""
     weight = constant_of(layer.inputs[1])
     if weight is None:
         return None
@@ -58,7 +58,7 @@ def _axes(layer: ir.Node) -> tuple[int, int] | None:
 def _largest(
     model: ir.Model, layers: Sequence[ir.Node], read: Sequence[ir.Value], inputs: Sequence[Inputs]
 ) -> list[NDArray[Any]]:
-    """Largest magnitude of each channel of what each layer reads."""
+    """Return the largest magnitude of each channel of what each layer reads."""
     names = [str(value.name) for value in read]
     found: list[NDArray[Any]] = []
     for given, computed in zip(inputs, evaluate(model, names, inputs), strict=True):

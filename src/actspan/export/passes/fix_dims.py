@@ -23,15 +23,17 @@ class FixDims(GraphPass):
     batch, length : int, optional
         Sizes of all axes of that role which `dims` does not name; see `free_axes`.
     dims : mapping of str to int, optional
-        Sizes by the names that the file gives its axes.
+        Sizes of axes by their names in the file, or by their places, such as `state:1`; see
+        `FreeAxis`. The place of an axis with a name stands for all axes of that name.
     """
 
     contract = Contract(
         name="fix-dims",
         tag="fixed",
-        summary="Fix free sizes of the inputs: by the names of their axes, or batch and length.",
-        needs="an axis name with its size, a batch or a length; the axis is free, or a batch or "
-        "length of that size",
+        summary="Fix free sizes of the inputs: by axis (its name, or INPUT:AXIS), or batch and "
+        "length.",
+        needs="an axis with its size, a batch or a length; the axis is free, or has that size and "
+        "is given by its place or as batch or length",
         ensures="no axis that was asked for is free",
         tolerance=1e-6,
     )
@@ -65,43 +67,56 @@ class FixDims(GraphPass):
             axes = _free(model)
             return advice(axes) if axes else "the inputs have no free axis, so leave this pass out"
         axes = _free(model)
-        names = dict.fromkeys(axis.name for axis in axes if axis.name)
-        for name in self._dims:
-            if name not in names:
-                known = f"there are: {', '.join(names)}" if names else "no axis has a name"
-                return f"no free axis is called {name!r}{suggestion(name, names)}; {known}"
-        faults = (self._role_fault(model, axes, role) for role in self._roles)
+        faults = [self._dim_fault(model, axes, key) for key in self._dims]
+        faults += [self._role_fault(model, axes, role) for role in self._roles]
         return next((fault for fault in faults if fault), None)
 
     def broken(self, model: ir.Model) -> str | None:
         """See `GraphPass.broken`."""
-        left = [axis.label for axis in _free(model) if self._size(axis)]
+        left = [axis.label for axis, _ in self._wanted(_free(model))]
         return f"axes are still free: {', '.join(left)}" if left else None
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fix inputs, and every axis of the same name; other shapes are inferred again."""
-        wanted = [(axis, size) for axis in _free(model) if (size := self._size(axis))]
+        wanted = self._wanted(_free(model))
         places = {(axis.input, axis.index): size for axis, size in wanted}
-        names = {axis.name: size for axis, size in wanted if axis.name}
+        names: dict[object, int] = {axis.name: size for axis, size in wanted if axis.name}
         for value in _values(model):
             if value.shape is not None:
                 value.shape = ir.Shape(
                     [
-                        names.get(str(name))
-                        or places.get((value.name, index))
-                        or value.shape[index]
-                        for index, name in enumerate(_dims_of(value))
+                        places.get((value.name, index)) or names.get(dim) or value.shape[index]
+                        for index, dim in enumerate(_dims_of(value))
                     ]
                 )
         return ir.passes.PassResult(model, bool(wanted))
 
-    def _size(self, axis: FreeAxis) -> int | None:
-        return self._dims.get(axis.name or "") or self._roles.get(axis.role)
+    def _wanted(self, axes: list[FreeAxis]) -> list[tuple[FreeAxis, int]]:
+        """Return the axes that get a size, and the size."""
+        sizes = {_label(key, axes): size for key, size in self._dims.items()}
+        found = ((axis, sizes.get(axis.label) or self._roles.get(axis.role)) for axis in axes)
+        return [(axis, size) for axis, size in found if size]
+
+    def _dim_fault(self, model: ir.Model, axes: list[FreeAxis], key: str) -> str | None:
+        """Return why an axis cannot have its size; None if it can, or has that size."""
+        label, size = _label(key, axes), self._dims[key]
+        known = dict.fromkeys(axis.label for axis in axes)
+        if label in known:
+            sizes = {
+                str(n): None for other, n in self._dims.items() if _label(other, axes) == label
+            }
+            return f"{label} cannot be {' and '.join(sizes)}" if len(sizes) > 1 else None
+        fixed = _fixed_places(model)
+        if key not in fixed:
+            there = f"there are: {', '.join(known)}" if known else "no axis is free"
+            return f"no free axis is called {key!r}{suggestion(key, known)}; {there}"
+        return None if fixed[key] == size else f"{key} is {fixed[key]} already, not {size}"
 
     def _role_fault(self, model: ir.Model, axes: list[FreeAxis], role: str) -> str | None:
         """Return why no axis can be this batch or length; None if one can, or has that size."""
         size = self._roles[role]
-        if any(axis.role == role and axis.name not in self._dims for axis in axes):
+        labels = {_label(key, axes) for key in self._dims}
+        if any(axis.role == role and axis.label not in labels for axis in axes):
             return None
         fixed = list(_fixed(model, role))
         if not fixed:
@@ -117,12 +132,28 @@ class FixDims(GraphPass):
         )
 
 
+def _label(key: str, axes: Iterable[FreeAxis]) -> str:
+    """Return the label of the axis that a name or a place stands for; the same if there is none."""
+    labels = {axis.place: axis.label for axis in axes} | {axis.label: axis.label for axis in axes}
+    return labels.get(key, key)
+
+
 def _dims_of(value: ir.Value) -> Dims:
     return [dim.value if isinstance(dim, ir.SymbolicDim) else dim for dim in value.shape or ()]
 
 
 def _free(model: ir.Model) -> list[FreeAxis]:
     return free_axes({value.name: _dims_of(value) for value in model.graph.inputs})
+
+
+def _fixed_places(model: ir.Model) -> dict[str, int]:
+    """Return the sizes of fixed axes by place, see `FreeAxis.place`."""
+    return {
+        f"{value.name}:{index}": dim
+        for value in model.graph.inputs
+        for index, dim in enumerate(_dims_of(value))
+        if isinstance(dim, int)
+    }
 
 
 def _fixed(model: ir.Model, role: str) -> Iterator[tuple[str, int, int]]:

@@ -155,7 +155,7 @@ def _path(
 
 
 def _split(node: ir.Node) -> tuple[ir.Value, NDArray[Any]] | None:
-    """What a Mul or Div scales, and by how much."""
+    """Return what a Mul or Div scales, and by how much."""
     if not is_standard(node, "Mul", "Div"):
         return None
     index = _constant_input(node)
@@ -176,7 +176,7 @@ def _constant_input(node: ir.Node) -> int | None:
 
 
 def _passes(node: ir.Node, factor: NDArray[Any], scalar: bool) -> bool:
-    """Whether a scale may go before this node instead of behind it."""
+    """Return whether a scale may go before this node instead of behind it."""
     if len(node.outputs) > 1:
         return False
     if is_standard(node, *_RELU_LIKE):
@@ -194,7 +194,7 @@ def _has_weights(layer: ir.Node) -> bool:
 
 
 def _weight_index(layer: ir.Node) -> int:
-    """Which input holds the weights; a MatMul may have them on either side."""
+    """Return which input has the weights; a MatMul may have them on either side."""
     if layer.op_type == "MatMul" and constant_of(layer.inputs[1]) is None:
         return 0
     return 1
@@ -228,7 +228,7 @@ def _channel_axis(layer: ir.Node) -> int | None:
 
 
 def _along(layer: ir.Node, scale: NDArray[Any]) -> NDArray[Any]:
-    """The scale in the shape that multiplies the weights of a layer."""
+    """Return the scale in the shape that multiplies the weights of a layer."""
     if scale.ndim == 0:
         return scale
     shape = [1] * np.asarray(constant_of(layer.inputs[1])).ndim
@@ -237,7 +237,7 @@ def _along(layer: ir.Node, scale: NDArray[Any]) -> NDArray[Any]:
 
 
 def _is_scalable(layer: ir.Node, biases: list[tuple[ir.Node, int]], scale: NDArray[Any]) -> bool:
-    """Whether weights and biases are constants that the scale can multiply."""
+    """Return whether weights and biases are constants that the scale can multiply."""
     if constant_of(layer.inputs[_weight_index(layer)]) is None or len(layer.outputs) > 1:
         return False
     own = layer.inputs[2] if len(layer.inputs) > 2 else None

@@ -117,7 +117,7 @@ def _touched(model: ir.Model) -> bool:
 
 
 def _convertible(model: ir.Model) -> ir.Node | None:
-    """The first node that takes single precision where it may take half."""
+    """Return the first node that takes single precision where it may take half."""
     for node in model.graph:
         halves = _Types(node, opset_of(model)).inputs
         singles = (value is not None and value.dtype == SINGLE for value in node.inputs)
@@ -194,7 +194,7 @@ class _Converter:
                 self._give_out(index, value)
 
     def _set_types(self, singles: set[ir.Value], types: dict[ir.Node, _Types]) -> None:
-        """The type that each value has where it is computed."""
+        """Return the type that each value has where it is computed."""
         for value in self._graph.inputs:
             if value in singles:
                 value.type = ir.TensorType(self._io)
@@ -206,7 +206,7 @@ class _Converter:
                         node.attributes["to"] = ir.AttrInt64("to", int(HALF))
 
     def _as(self, value: ir.Value, wanted: ir.DataType) -> ir.Value:
-        """The value in a type: itself, a converted constant, or a cast that all readers share."""
+        """Return the value in a type: itself, a converted constant, or a cast for all readers."""
         if value.dtype == wanted:
             return value
         key = (value, wanted)

@@ -21,6 +21,7 @@ from actspan.export.passes.contract import (
     GraphPass,
     Inputs,
     PassSettings,
+    Sample,
     Shapes,
 )
 from actspan.export.passes.equalise import equalise
@@ -31,10 +32,12 @@ from actspan.export.passes.tools import (
     opset_of,
     remove_unused,
 )
+from actspan.wording import named
 
 __all__ = ["Int8", "equalise_inputs", "shapes_of"]
 
 LAYERS = ("Conv", "Gemm", "MatMul")
+_NO_LAYER = "there is no Conv, Gemm or MatMul"
 # what may lie between two quantised layers without leaving int8
 _BETWEEN = (
     *("Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "MaxPool", "Relu"),
@@ -60,7 +63,7 @@ class Int8(GraphPass):
     contract = Contract(
         name="int8",
         tag="int8",
-        summary="Quantise weights (one scale a channel) and activations to 8 bits.",
+        summary="Quantise weights (one scale per channel) and activations to 8 bits.",
         needs="a dataset to calibrate on, opset 13 or newer, float32 layers with constant weights "
         "before the last one",
         ensures="every such layer reads dequantised inputs and weights; the last layer stays in "
@@ -72,7 +75,7 @@ class Int8(GraphPass):
 
     def __init__(self, calibration: Calibration | None = None, *, symmetric: bool = False) -> None:
         self._calibration, self._symmetric = calibration, symmetric
-        self._inputs: Sequence[Inputs] = ()
+        self._sample = Sample(())
 
     @classmethod
     def of(cls, settings: PassSettings) -> Self:
@@ -87,7 +90,13 @@ class Int8(GraphPass):
     @property
     def probes(self) -> Sequence[Inputs]:
         """Real inputs: random ones lie outside the ranges that were learned."""
-        return self._inputs[:: max(1, len(self._inputs) // _PROBES)][:_PROBES]
+        inputs = self._sample.inputs
+        return inputs[:: max(1, len(inputs) // _PROBES)][:_PROBES]
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """See `GraphPass.notes`."""
+        return self._sample.notes
 
     def missing(self, model: ir.Model) -> str | None:
         """See `GraphPass.missing`."""
@@ -95,7 +104,8 @@ class Int8(GraphPass):
             return "give a dataset to calibrate on: --calibrate DATASET"
         if opset_of(model) < 13:
             return f"opset {opset_of(model)} is too old; run the pass opset first: --opset 17"
-        return None
+        fault = self.broken(model) if _is_quantised(model.graph) else None
+        return f"{fault}, but other nodes are; start from a float32 network" if fault else None
 
     def broken(self, model: ir.Model) -> str | None:
         """See `GraphPass.broken`."""
@@ -114,16 +124,27 @@ class Int8(GraphPass):
                     found[node] = _reason(node, inner)
         return found
 
+    def left(self, model: ir.Model, total: int) -> str | None:
+        """See `GraphPass.left`; a model in which nothing is quantised misses the goal too."""
+        layers = [node for node in model.graph if is_standard(node, *LAYERS)]
+        line = super().left(model, total)
+        if line or any(map(_is_dequantised, layers)):
+            return line
+        names = named(f"{node.op_type} {node.name!r}" for node in layers)
+        why = f"the last layers stay in float32 ({names})" if layers else _NO_LAYER
+        return f"nothing is quantised: {why}"
+
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Quantise every layer but the last."""
         targets = _targets(model.graph)
         if self._calibration is None or not targets or _is_quantised(model.graph):
             return ir.passes.PassResult(model, False)
-        self._inputs = self._calibration.inputs_for(shapes_of(model.graph))
-        equalise_inputs(model, self._inputs)
+        self._sample = self._calibration.sample(shapes_of(model.graph))
+        inputs = self._sample.inputs
+        equalise_inputs(model, inputs)
         tail = [n for n in model.graph if n.op_type in (*LAYERS, *_BETWEEN) and not _feeds(n)]
         leave = [str(node.name) for node in tail]
-        proto = _quantise(ir.to_proto(model), self._inputs, leave, symmetric=self._symmetric)
+        proto = _quantise(ir.to_proto(model), inputs, leave, symmetric=self._symmetric)
         model.graph = ir.from_proto(proto).graph
         return ir.passes.PassResult(model, True)
 
@@ -137,7 +158,7 @@ def equalise_inputs(model: ir.Model, inputs: Sequence[Inputs]) -> None:
 
 
 def shapes_of(graph: ir.Graph) -> Shapes:
-    """The inputs' shapes, as calibration asks for them."""
+    """Return the shapes of the inputs, for calibration."""
     return {
         value.name: tuple(size if isinstance(size, int) else None for size in value.shape)
         for value in graph.inputs
@@ -177,12 +198,12 @@ def _is_layer(node: ir.Node) -> bool:
 
 
 def _feeds(node: ir.Node) -> bool:
-    """Whether a layer comes after this node."""
+    """Return whether a layer comes after this node."""
     return any(_is_layer(other) for other in _reached(node))
 
 
 def _reached(node: ir.Node) -> set[ir.Node]:
-    """All nodes that come after this one."""
+    """Return all nodes that come after this one."""
     reached: set[ir.Node] = set()
     stack = [node]
     while stack:

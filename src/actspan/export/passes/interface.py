@@ -56,10 +56,15 @@ def _listed(names: Sequence[str]) -> str:
 
 def _type_change(before: Any, after: Any, retyped: bool) -> str | None:
     kind = before.WhichOneof("value")
-    if kind != "tensor_type" or after.WhichOneof("value") != kind:
-        same = before == after or kind is None
-        return None if same else "type"
-    first, second = before.tensor_type, after.tensor_type
+    if kind is None:
+        return None
+    if after.WhichOneof("value") != kind:
+        return "type"
+    first, second = getattr(before, kind), getattr(after, kind)
+    if kind in ("sequence_type", "optional_type"):
+        return _type_change(first.elem_type, second.elem_type, retyped)
+    if kind != "tensor_type":
+        return None if first == second else "type"
     types = [_type_name(first), _type_name(second)]
     if types[0] != types[1] and not (retyped and {*types} == {"FLOAT", "FLOAT16"}):
         return f"type from {types[0]} to {types[1]}"

@@ -142,7 +142,7 @@ def lift_constant(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def axis_to_2d(axis: int) -> int:
-    """Where an axis of (B, C, T) lies in (B, C, 1, T)."""
+    """Return where an axis of (B, C, T) lies in (B, C, 1, T)."""
     if axis < 0:
         return axis if axis == -1 else axis - 1
     return axis if axis < AXIS else axis + 1

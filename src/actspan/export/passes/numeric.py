@@ -1,4 +1,4 @@
-"""Two graphs side by side in ONNX Runtime: do they compute the same?"""
+"""Run two graphs side by side in ONNX Runtime, and compare their outputs."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ _TYPES = {
 _BATCHES, _LENGTHS = (2, 1), (100, 128, 64, 33, 16, 1024, 16_000)
 _DRAWS = 8  # of inputs where there are branches: one draw takes one of the two
 _LARGEST = 2**24  # elements of an input
+_HALF = np.finfo(np.float16)
+_HALF_STEPS = 4  # of float16, by which kernels differ that compute the same
 
 
 def largest_difference(
@@ -46,7 +48,7 @@ def largest_difference(
     probes: Sequence[Inputs] = (),
     seed: int = 0,
 ) -> float:
-    """How far two graphs are apart over seeded random inputs, or over `probes`.
+    """Return how far two graphs are apart over seeded random inputs, or over `probes`.
 
     Returns
     -------
@@ -78,10 +80,11 @@ def _largest(differences: Iterable[float]) -> float:
 
 
 def difference(a: Any, b: Any) -> float:
-    """Largest absolute difference, as a share of the largest magnitude of `a` where that exceeds 1.
+    """Return the largest absolute difference, as a share of the largest magnitude above 1 of `a`.
 
-    Where both are NaN, or the same infinity, they are equal. Sequences are compared entry by entry;
-    what is no number, or absent, is equal or not. NaN where the two cannot be compared.
+    Where both are NaN, or the same infinity, they are equal. So are numbers of float16 within four
+    rounding steps of the largest magnitude. Sequences are compared entry by entry; what is no
+    number, or absent, is equal or not. NaN where the two cannot be compared.
     """
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         return _largest(difference(x, y) for x, y in zip(a, b, strict=True))
@@ -89,18 +92,18 @@ def difference(a: Any, b: Any) -> float:
         return 0.0 if np.array_equal(a, b) else float("nan")
     if a.shape != b.shape:
         return float("nan")
+    is_half = a.dtype == b.dtype == np.float16
     a, b = a.astype(np.float64), b.astype(np.float64)
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    if same.all():
-        return 0.0
+    largest = np.abs(a[np.isfinite(a)]).max(initial=0.0)
     with np.errstate(invalid="ignore"):
-        apart = np.abs(a - b)[~same].max()
-    finite = np.abs(a[np.isfinite(a)])
-    return float(apart / max(1.0, finite.max(initial=0.0)))
+        apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+    if is_half:
+        apart[apart <= _HALF_STEPS * _HALF.eps * max(largest, _HALF.tiny)] = 0.0
+    return float(apart.max(initial=0.0) / max(1.0, largest))
 
 
 def run(model: onnx.ModelProto, inputs: Sequence[Inputs]) -> list[list[NDArray[Any]]]:
-    """All outputs for each of these inputs, which are cast to the types that the model takes."""
+    """Return all outputs for each of these inputs, which are cast to the model's types."""
     session = _open(model, "the graph")
     return [_run(session, item) for item in inputs]
 
@@ -108,7 +111,7 @@ def run(model: onnx.ModelProto, inputs: Sequence[Inputs]) -> list[list[NDArray[A
 def evaluate(
     model: ir.Model, names: Sequence[str], inputs: Sequence[Inputs]
 ) -> Iterator[dict[str, NDArray[Any]]]:
-    """What values inside a graph are, by name, for each of these inputs."""
+    """Return values inside a graph, by name, for each of these inputs."""
     proto = ir.to_proto(model)
     given = {value.name for value in (*proto.graph.input, *proto.graph.initializer)}
     inner = [name for name in names if name not in given]
@@ -148,7 +151,7 @@ def _reason(error: Exception) -> str:
 def _on_random_inputs(
     old: Any, new: Any, rng: np.random.Generator
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-    """Both on the same inputs, in the first sizes that the older one takes."""
+    """Run both on the same inputs, in the first sizes that the older one takes."""
     axes = free_axes({node.name: node.shape for node in old.get_inputs()})
     fixed = _fixed_since(axes, new)
     failure: ExportError | None = None

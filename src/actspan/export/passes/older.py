@@ -1,7 +1,7 @@
-"""How a node is written in an older version of the standard.
+"""Write a node as in an older version of the standard.
 
 An attribute that came later is dropped at its default, which is what the older version always does.
-The table at the end holds the operators of which that is not true, and those whose inputs were
+The table at the end has the operators of which that is not true, and those whose inputs were
 attributes once; it was made from all changes between opsets 11 and 28.
 """
 

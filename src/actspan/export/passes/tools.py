@@ -38,17 +38,17 @@ def nodes_of(model: ir.Model) -> Iterator[ir.Node]:
 
 
 def opset_of(model: ir.Model) -> int:
-    """Version of the standard operators, 1 where the model names none."""
+    """Return the version of the standard operators, 1 where the model names none."""
     return int(model.opset_imports.get("", 1))
 
 
 def is_standard(node: ir.Node, *operators: str) -> bool:
-    """Whether a node is one of these operators of the standard."""
+    """Return whether a node is one of these operators of the standard."""
     return node.domain == "" and (not operators or node.op_type in operators)
 
 
 def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
-    """The content of a value that never changes, else None."""
+    """Return the content of a value that never changes, else None."""
     if value is None or value.is_graph_input():
         return None
     tensor = ir.convenience.get_const_tensor(value)
@@ -56,7 +56,7 @@ def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
 
 
 def only_use(value: ir.Value) -> ir.Node | None:
-    """The node that alone reads a value, once; None where others do, or it leaves the graph."""
+    """Return the only reader of a value; None where others read it, or it leaves the graph."""
     uses = list(value.uses())
     if len(uses) != 1 or value.is_graph_output():
         return None
