@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from actspan import Bundle, Proposals
 from actspan.bundle import NETS
+from actspan.data.problems import left_out
 from actspan.errors import BackendError, ShapeError
 from actspan.export.graph import build_pem, build_tem
 from actspan.export.reference import pem_forward, tem_forward
@@ -108,7 +109,10 @@ def test_videos_that_cannot_be_used_are_one_line(bundle: Bundle, tmp_path: Path)
         (dataset / "features" / f"{name}.npy").write_bytes(b"cut")
     found = verify_bundle(bundle, dataset=dataset, backends=["onnxruntime"])
     assert found.videos == 4
-    assert "skipped 4 of 8 videos: video0, video2, video4 and 1 more" in found.notes
+    what = "left out: 4 videos (video0, video2, video4 and 1 more)"
+    assert left_out(found.problems) == what
+    assert to_dict(found)["left_out"] == what
+    assert f"* {what}" in to_markdown(found, "x").splitlines()
 
 
 def test_without_a_dataset_there_is_no_recall(bundle: Bundle) -> None:

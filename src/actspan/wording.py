@@ -29,18 +29,6 @@ def named(names: Iterable[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def skipped(names: Iterable[str], total: int) -> str:
-    """Return a line that counts and names the videos that were skipped of `total`.
-
-    Examples
-    --------
-    >>> skipped(["b", "a"], 24)
-    'skipped 2 of 24 videos: a, b'
-    """
-    names = sorted(set(names))
-    return f"skipped {len(names):,} of {counted(total, 'video')}: {named(names)}"
-
-
 def closest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is closest to a wrong one, if one is close.
 

@@ -23,14 +23,14 @@ from actspan.bench.setup import Report, Request, Setup, prepare
 from actspan.bench.stages import Batch, Steps, suppression_of_recordings, table
 from actspan.bench.whole import pem_half, run_all, tem_half
 from actspan.data.dataset import Dataset
-from actspan.data.problems import Loss
+from actspan.data.problems import left_out
 from actspan.data.results import read_result, write_result
 from actspan.errors import BenchError
 from actspan.evaluation.recall import evaluate_recall
 from actspan.parallel import chunked
 from actspan.pipeline import Piece, pieces
 from actspan.types import Proposals
-from actspan.wording import counted, skipped
+from actspan.wording import counted
 
 __all__ = ["run_benchmark"]
 
@@ -105,9 +105,7 @@ def _batches(clock: Clock) -> set[int]:
 
 def _notes(request: Request, setup: Setup, samples: int) -> Iterator[str]:
     cores, most = environment.core_count(), max(request.batches)
-    lost = {p.video for p in setup.dataset.problems if p.loss is Loss.VIDEO}
-    if lost:
-        yield skipped(lost, len(lost) + len(setup.dataset))
+    yield from setup.dataset.assumptions
     if setup.bundle.config.mode == "window":
         yield "samples are windows, not recordings"
     if samples < _FEW * most * request.streams:
@@ -121,6 +119,8 @@ def _notes(request: Request, setup: Setup, samples: int) -> Iterator[str]:
             f"{counted(request.streams, 'stream')} x {counted(request.threads, 'thread')} on "
             f"{cores} cores; the roof is that of all cores"
         )
+    if what := left_out(setup.dataset.problems):
+        yield what
 
 
 class _Bench:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +20,6 @@ from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.data.annotations.convert import Converted
-    from actspan.data.problems import Problem
     from actspan.data.times import Times
 
 _existing = ExistingPath()
@@ -177,11 +176,11 @@ def convert(
         overwrite=force,
     )
     done = convert_annotations(request)
-    say_findings(done.problems, done.assumptions)
     if as_json:
         click.echo(json.dumps(_answer(done), indent=1, ensure_ascii=False))
     else:
         _print(done)
+    say_findings(done.problems, done.assumptions)
 
 
 def _print(done: Converted) -> None:
@@ -285,7 +284,6 @@ def export(
         overwrite=force,
     )
     done = hand_out(request)
-    say_findings(done.problems, done.assumptions)
     counts = {"videos": len(done.videos), "instances": sum(len(v.segments) for v in done.videos)}
     if as_json:
         files = [str(file) for file in done.files]
@@ -293,7 +291,7 @@ def export(
             "what": done.what,
             **counts,
             "files": files,
-            "problems": _found(done.problems),
+            "problems": [problem.record for problem in done.problems],
             "assumptions": list(done.assumptions),
         }
         click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
@@ -301,6 +299,7 @@ def export(
         click.echo(f"{form}: {counts['instances']:,} {done.what} of {counts['videos']:,} videos")
         shown = done.files if len(done.files) <= 2 else [f"{len(done.files):,} files in {target}"]
         click.echo(f"written: {', '.join(map(str, shown))}")
+    say_findings(done.problems, done.assumptions)
 
 
 def _answer(done: Converted) -> dict[str, Any]:
@@ -308,13 +307,6 @@ def _answer(done: Converted) -> dict[str, Any]:
         "form": done.form,
         "target": str(done.target),
         **done.summary(),
-        "problems": _found(done.problems),
+        "problems": [problem.record for problem in done.problems],
         "assumptions": list(done.assumptions),
     }
-
-
-def _found(problems: Iterable[Problem]) -> list[dict[str, str]]:
-    return [
-        {"video": p.video, "file": p.file, "problem": p.problem, "left_out": p.loss.value}
-        for p in problems
-    ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.common import say
+from actspan.cli.common import say, say_findings
 from actspan.cli.tables import name_some, print_table, row_table
 
 if TYPE_CHECKING:
@@ -83,11 +83,7 @@ def say_about_detection(found: DetectionResult) -> None:
         say(f"videos without detections: {name_some(found.missing)}")
     if found.extra:
         say(f"videos with detections but not evaluated: {name_some(found.extra)}")
-    for note in found.notes:
-        say(f"note: {note}")
-    if found.problems:
-        names = name_some(tuple(problem.video for problem in found.problems))
-        say(f"left out, annotations cannot be read: {names}")
+    say_findings(found.problems, found.notes)
 
 
 def mistakes_document(found: Mistakes) -> dict[str, Any]:

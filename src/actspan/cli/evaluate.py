@@ -206,12 +206,12 @@ def _evaluate_recall(asked: _Asked, plot: Path | None, diagnose: bool, as_json: 
             print_diagnosis(diagnosis)
         if mistakes is not None:
             print_mistakes(mistakes)
-    say_about_recall(found)
     if plot is not None:
         from actspan.report.curves import plot_recall
 
         plot_recall(found, plot)
         say(f"picture: {plot}")
+    say_about_recall(found)
 
 
 def _evaluate_detection(asked: _Asked, diagnose: bool, as_json: bool) -> None:

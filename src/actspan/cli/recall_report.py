@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.common import say
+from actspan.cli.common import say, say_findings
 from actspan.cli.tables import name_some, row_table
 
 if TYPE_CHECKING:
@@ -60,8 +60,4 @@ def say_about_recall(found: RecallResult) -> None:
     if found.extra:
         names = name_some(found.extra)
         say(f"videos with results, not evaluated (other subset, no instances): {names}")
-    for note in found.notes:
-        say(f"note: {note}")
-    if found.problems:
-        names = name_some(tuple(problem.video for problem in found.problems))
-        say(f"left out, annotations cannot be read: {names}")
+    say_findings(found.problems, found.notes)

@@ -9,6 +9,7 @@ from typing import Any
 
 from actspan.data.annotations import Annotations, read_annotations
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
+from actspan.data.problems import Problem, left_out, recorded
 from actspan.data.results import read_result
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, ConfigError
@@ -102,7 +103,9 @@ class Contents:
         The ground truth, or nothing.
     subset : str
     notes : tuple of str
-        What is missing, and what was left out.
+        What is missing, and what is not evaluated.
+    problems : tuple of Problem
+        Annotations that were left out, and why.
     """
 
     sides: tuple[Side, ...]
@@ -110,6 +113,12 @@ class Contents:
     source: str
     subset: str
     notes: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def left_out(self) -> str:
+        """What was left out, counted and named; "" where nothing was."""
+        return left_out(self.problems)
 
     @property
     def has_truth(self) -> bool:
@@ -148,12 +157,8 @@ def gather(
         return Contents(tuple(sides), _unannotated(sides), "", "", (*notes, found))
     chosen, source = found
     judged = tuple(_judge(side, chosen.videos, truth, progress) for side in sides)
-    notes += [*chosen.notes, *(note for side in judged for note in _left_out(side))]
-    if chosen.problems:
-        notes.append(
-            f"Left out: {counted(len(chosen.problems), 'annotation')} that cannot be read."
-        )
-    return Contents(judged, chosen.videos, source, truth.subset, tuple(notes))
+    notes += [*chosen.notes, *(note for side in judged for note in _not_evaluated(side))]
+    return Contents(judged, chosen.videos, source, truth.subset, tuple(notes), chosen.problems)
 
 
 def name_runs(runs: Sequence[Path]) -> list[str]:
@@ -308,7 +313,7 @@ def _diagnose(
     )
 
 
-def _left_out(side: Side) -> Iterable[str]:
+def _not_evaluated(side: Side) -> Iterable[str]:
     recall, diagnosis = side.recall, side.diagnosis
     if recall is not None and recall.missing:
         found = counted(len(recall.missing), "video")
@@ -316,8 +321,7 @@ def _left_out(side: Side) -> Iterable[str]:
     if recall is not None and recall.extra:
         found = counted(len(recall.extra), "video")
         yield f"{side.name}: {found} with proposals not evaluated (other subset, no instances)."
-    if side.info.get("skipped"):
-        found = counted(len(side.info["skipped"]), "problem")
-        yield f"{side.name}: {found} skipped when it was made."
+    if skipped := side.info.get("skipped"):
+        yield f"{side.name}: {left_out(map(recorded, skipped))} when it was made."
     if diagnosis is not None:
         yield from (f"{side.name}: {note}." for note in diagnosis.notes)

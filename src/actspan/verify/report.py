@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from actspan.bundle import Bundle
+from actspan.data.problems import left_out
 from actspan.markdown import markdown_table
 from actspan.verify.limits import LIMITS
 from actspan.verify.verify import VariantResult, Verification
@@ -43,6 +44,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
         "limits": {name: dataclasses.asdict(limits) for name, limits in LIMITS.items()},
         "versions": library_versions(),
         "notes": list(found.notes),
+        "left_out": left_out(found.problems),
     }
 
 
@@ -140,7 +142,8 @@ def to_markdown(found: Verification, command: str) -> str:
         + ", ".join(f"{name} {number}" for name, number in library_versions().items())
         + ".",
     ]
-    return "\n".join([*lines, *(["", *(f"* {n}" for n in found.notes)] if found.notes else []), ""])
+    notes = [f"* {note}" for note in (*found.notes, left_out(found.problems)) if note]
+    return "\n".join([*lines, *(["", *notes] if notes else []), ""])
 
 
 def _source(bundle: Bundle) -> str:

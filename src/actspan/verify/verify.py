@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from actspan.bundle import Bundle, Net
+from actspan.data.problems import Problem
 from actspan.errors import ActSpanError
 from actspan.evaluation.recall import evaluate_recall
 from actspan.export import export_bundle
@@ -82,6 +83,8 @@ class Verification:
         Of the checkpoint, percent; None without ground truth.
     results : tuple of VariantResult
     notes : tuple of str
+    problems : tuple of Problem
+        Of the dataset: what was left out, and why.
     """
 
     bundle: Bundle
@@ -91,6 +94,7 @@ class Verification:
     recall: Mapping[str, float] | None
     results: tuple[VariantResult, ...]
     notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     @property
     def ran(self) -> bool:
@@ -169,6 +173,7 @@ def verify_bundle(
         recall=job.recall,
         results=tuple(results),
         notes=(*material.notes, *skipped, *_tie_notes(results)),
+        problems=material.problems,
     )
 
 
