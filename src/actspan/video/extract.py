@@ -23,6 +23,7 @@ from actspan.data.annotations import Annotations
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.times import require_seconds
 from actspan.errors import DatasetError, VideoError
+from actspan.runtime import find_backend
 from actspan.video.backbone import find_backbone
 from actspan.video.decode import VideoFile
 from actspan.video.extractor import Ending, Extractor, Part
@@ -143,8 +144,11 @@ def extract_videos(
     VideoError, ConfigError, ModelError, BackendError
         Nothing was found, or settings or the backbone cannot be used; nothing is written.
     """
-    sources = find_videos(request.videos)
     check_target(request.out)
+    find_backbone(request.backbone)
+    if request.backend != "auto":
+        find_backend(request.backend)
+    sources = find_videos(request.videos)
     lengths, problems = probe_videos(sources.paths, report)
     tally = _Tally([*sources.problems, *problems])
     if not lengths:

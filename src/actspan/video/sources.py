@@ -107,8 +107,12 @@ def _ignored(others: Counter[str]) -> str:
 def _listed(file: Path, notes: list[Problem]) -> Iterator[Path]:
     try:
         lines = read_text(file, DOCUMENT).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise VideoError(f"{file}: cannot be read as a list of videos: {error}") from error
+    except FileNotFoundError as error:
+        raise VideoError(f"{file}: no such list of videos{similar_path(file)}") from error
+    except OSError as error:
+        raise VideoError(f"{file}: this list cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise VideoError(f"{file}: not a list of videos: not text in UTF-8") from error
     for number, line in enumerate(map(str.strip, lines), start=1):
         if line and not line.startswith("#"):
             try:
