@@ -96,10 +96,10 @@ def _check_target(request: Request) -> None:
     out = request.out
     if request.writes_run:
         meant = suggestion(out.suffix, ANSWER_SUFFIXES)
-        if fault := misnamed(out, "a run") or meant:
-            fault = fault or f"{out}: a run is a folder"
+        fault = misnamed(out, "a run")
+        if fault or meant:
             raise ResultError(
-                f"{fault}; the result alone is a file in {', '.join(ANSWER_SUFFIXES)}{meant}"
+                f"{fault or f'{out}: a run is a folder'}; the result alone is a file in {', '.join(ANSWER_SUFFIXES)}{meant}"
             )
         check_run_target(out, replace=request.overwrite)
     elif out.is_dir():

@@ -13,6 +13,7 @@ from actspan import __version__
 from actspan.bundle import Bundle
 from actspan.config import Config, PipelineConfig, dump_toml, from_dict, read_toml, to_dict
 from actspan.errors import BundleError, ConfigError, StageError
+from actspan.files import described
 from actspan.staged.table import TABLE, Table
 
 STAGE_FILE = "stage.toml"
@@ -83,7 +84,8 @@ class Stage:
         file = path / STAGE_FILE
         if not file.is_file():
             raise StageError(
-                f"{path}: not a stage (no {STAGE_FILE}); make one: actspan staged tem-inputs"
+                f"{path}{described(path)}: not a stage (no {STAGE_FILE}); make one: "
+                "actspan staged tem-inputs"
             )
         try:
             info = from_dict(StageInfo, read_toml(file), where=str(file))

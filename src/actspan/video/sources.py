@@ -13,7 +13,7 @@ from actspan.data.filenames import VIDEO_SUFFIXES
 from actspan.data.media import VIDEOS, is_video
 from actspan.data.problems import Loss, Problem
 from actspan.errors import VideoError
-from actspan.files import read_text, similar_path
+from actspan.files import described, read_text, similar_path
 from actspan.limits import DOCUMENT
 from actspan.wording import counted, named
 
@@ -90,6 +90,8 @@ def _in_folder(folder: Path, notes: list[Problem], *, may_be_empty: bool = False
     found = list(filter(is_video, files))
     others = Counter(path.suffix.lower() or "none" for path in files if not is_video(path))
     if not (found or may_be_empty):
+        if kind := described(folder):
+            raise VideoError(f"{folder}{kind}: holds no videos")
         there = f"; {_ignored(others)}; {_BY_NAME}" if others else ""
         raise VideoError(f"{folder}: no videos in this folder ({', '.join(VIDEO_SUFFIXES)}){there}")
     if others:
