@@ -67,7 +67,7 @@ class Run:
         path = Path(path)
         if not (path / RUN_FILE).is_file():
             raise ResultError(
-                f"{path}{described(path)}: not a run (no {RUN_FILE}); make one: actspan propose --out"
+                f"{path}{described(path)}: not a run (no {RUN_FILE}); make one: actspan propose"
             )
         try:
             return cls(path, read_toml(path / RUN_FILE))

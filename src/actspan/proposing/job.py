@@ -96,11 +96,10 @@ def _check_target(request: Request) -> None:
     out = request.out
     if request.writes_run:
         meant = suggestion(out.suffix, ANSWER_SUFFIXES)
-        fault = misnamed(out, "a run")
-        if fault or meant:
-            raise ResultError(
-                f"{fault or f'{out}: a run is a folder'}; the result alone is a file in {', '.join(ANSWER_SUFFIXES)}{meant}"
-            )
+        fault = misnamed(out, "a run") or (f"{out}: a run is a folder" if meant else "")
+        if fault:
+            files = ", ".join(ANSWER_SUFFIXES)
+            raise ResultError(f"{fault}; the result alone is a file in {files}{meant}")
         check_run_target(out, replace=request.overwrite)
     elif out.is_dir():
         raise ResultError(f"{out}: is a folder; a file is written for {out.suffix}")

@@ -49,7 +49,7 @@ def verify_store(
     manifest = find_manifest(folder)
     if manifest is None:
         raise StoreError(
-            f"{folder}{described(folder)}: not a store (no {MANIFEST}); make one: actspan pack --out"
+            f"{folder}{described(folder)}: not a store (no {MANIFEST}); make one: actspan pack"
         )
     shards = list(zip(manifest.shard_paths(folder), manifest.shards, strict=True))
     problems = []
