@@ -12,6 +12,7 @@ from typing import Any
 from actspan.bundle import Bundle
 from actspan.data.problems import left_out
 from actspan.markdown import markdown_table
+from actspan.verify.differences import Agreement
 from actspan.verify.limits import LIMITS
 from actspan.verify.verify import VariantResult, Verification
 
@@ -63,10 +64,14 @@ def _variant(result: VariantResult, found: Verification) -> dict[str, Any]:
             net: {k: None if math.isnan(v) else v for k, v in dataclasses.asdict(d).items()}
             for net, d in result.outputs.items()
         },
-        "proposals": None if result.agreement is None else dataclasses.asdict(result.agreement),
+        "proposals": None if result.agreement is None else _agreement(result.agreement),
         "recall": None if recall is None else dict(recall),
         "recall_change": change,
     }
+
+
+def _agreement(found: Agreement) -> dict[str, Any]:
+    return {**dataclasses.asdict(found), "ties": len(found.ties)}
 
 
 def output_table(found: Verification) -> Table:
