@@ -81,6 +81,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param("verify BUNDLE --backends onnxruntime", "checkpoint: ", id="verify"),
         pytest.param("deploy BUNDLE --target openvino --out OUT", "verify: ", id="deploy"),
         pytest.param("evaluate RUN --ground-truth DATA", "evaluate: ", id="evaluate"),
+        pytest.param("extract FILM --out OUT --backbone BACKBONE", "seconds of video", id="extract"),
         pytest.param(
             "train --dataset DATA --out OUT --epochs 2 --length 20 --tem-hidden 8 --pem-hidden 8",
             "training TEM: ",
@@ -100,6 +101,8 @@ def test_commands_print_lines(
         pytest.importorskip("torch", reason="needs the extra 'train'")
     if words.startswith("deploy"):
         pytest.importorskip("openvino", reason="needs the extra 'openvino'")
+    if words.startswith("extract"):
+        pytest.importorskip("av", reason="needs the extra 'video'")
     run = tmp_path / "run"
     places = {"BUNDLE": bundle, "DATA": dataset, "OUT": tmp_path / "out", "RUN": run}
     if "RUN" in words:

@@ -70,6 +70,12 @@ def test_the_videos_set_apart_are_proposed_for_and_evaluated(dataset: Path, tmp_
     assert "note: validation: the 2 videos that training set apart" in done.stderr
     found = json.loads(done.stdout)
     assert (found["videos"], found["missing"], found["extra"]) == (2, [], [])
+    done = CliRunner().invoke(
+        main, ["evaluate", str(out / "result.json"), "--ground-truth", str(dataset)]
+    )
+    assert done.exit_code == 1
+    assert "subsets: 'training'. Choose one with --subset; or, if training set" in done.stderr
+    assert f"evaluate the run folder, which has their ids, not {out}/result.json" in done.stderr
 
 
 def test_epochs_reach_the_classifier(dataset: Path, tmp_path: Path) -> None:
