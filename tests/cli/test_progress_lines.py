@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param("verify BUNDLE --backends onnxruntime", "checkpoint: ", id="verify"),
         pytest.param("deploy BUNDLE --target openvino --out OUT", "verify: ", id="deploy"),
         pytest.param("evaluate RUN --ground-truth DATA", "evaluate: ", id="evaluate"),
-        pytest.param("extract FILM --out OUT --backbone BACKBONE", "seconds of video", id="extract"),
         pytest.param(
             "train --dataset DATA --out OUT --epochs 2 --length 20 --tem-hidden 8 --pem-hidden 8",
             "training TEM: ",
@@ -101,14 +101,14 @@ def test_commands_print_lines(
         pytest.importorskip("torch", reason="needs the extra 'train'")
     if words.startswith("deploy"):
         pytest.importorskip("openvino", reason="needs the extra 'openvino'")
-    if words.startswith("extract"):
-        pytest.importorskip("av", reason="needs the extra 'video'")
     run = tmp_path / "run"
     places = {"BUNDLE": bundle, "DATA": dataset, "OUT": tmp_path / "out", "RUN": run}
     if "RUN" in words:
         made = ["propose", "--model", bundle, "--dataset", dataset, "--out", run]
         assert CliRunner().invoke(main, [str(word) for word in made]).exit_code == 0
     monkeypatch.setattr(progress_lines, "EVERY", 0 if "RUN" in words else 0.0005)
-    done = CliRunner().invoke(main, [str(places.get(word, word)) for word in words.split()])
+    line_words = [*(str(places.get(word, word)) for word in words.split()), "--json"]
+    done = CliRunner().invoke(main, line_words)
     assert done.exit_code == 0, done.output
+    json.loads(done.stdout)  # nothing else is on the standard output
     assert [found for found in done.stderr.splitlines() if found.startswith(line)], done.stderr
