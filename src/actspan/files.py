@@ -182,7 +182,7 @@ def misnamed(path: Path, what: str) -> str:
     >>> misnamed(Path("model.v2"), "a bundle")
     ''
     """
-    if not _FILE_SUFFIX.fullmatch(path.suffix) or path.is_dir():
+    if not _FILE_SUFFIX.fullmatch(path.suffix) or path.exists():
         return ""
     return f"{path}: {what} is a folder, and {path.suffix} is the suffix of a file; leave it out"
 

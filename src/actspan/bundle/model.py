@@ -228,7 +228,7 @@ class Bundle:
         Raises
         ------
         BundleError
-            The bundle lacks it, or it is damaged; says how to write it anew.
+            The bundle lacks it, or it is damaged; says how to write it again.
         """
         record, path = self._recorded(name), self.path / name
         try:

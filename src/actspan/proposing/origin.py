@@ -1,4 +1,4 @@
-"""What an answer hangs on: checksums of what it was made from, settings, versions."""
+"""What an answer depends on: checksums of what it was made from, settings, versions."""
 
 from __future__ import annotations
 

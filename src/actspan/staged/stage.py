@@ -90,11 +90,11 @@ class Stage:
         try:
             info = from_dict(StageInfo, read_toml(file), where=str(file))
         except ConfigError as error:
-            raise StageError(f"{error}; make the stage anew") from error
+            raise StageError(f"{error}; make the stage again") from error
         if info.format_version != 1:
             raise StageError(f"{file}: format version {info.format_version} is not known")
         if info.pipeline.tem is None:
-            raise StageError(f"{file}: damaged: there is no [pipeline.tem]; make the stage anew")
+            raise StageError(f"{file}: damaged: there is no [pipeline.tem]; make the stage again")
         return cls(path, info)
 
     @property
@@ -154,7 +154,7 @@ class Stage:
         if record_model(bundle) != replace(self.info.model, path=str(bundle.path)):
             raise StageError(
                 f"{bundle.path}: its weights are not those that {self.path} was made with "
-                f"({self.info.model.path}); give that model, or make the stage anew"
+                f"({self.info.model.path}); give that model, or make the stage again"
             )
 
 

@@ -178,7 +178,7 @@ def extract_videos(
     if not kept:
         stop_with_none_left(errors, len(sources.paths))
     if errors and request.on_error == "fail":
-        remedy = "Mend these, or go on without them: --on-error skip."
+        remedy = "Fix these, or leave them out: --on-error skip."
         raise DatasetError(errors, f"{counted(len(kept), 'video')} done. {remedy}")
     return Extracted(
         out=request.out,

@@ -135,7 +135,7 @@ class BrowsedRun:
         with self._reading:
             place = self._places.get(video)
         if self.run is None or place is None:
-            raise ResultError(f"{self.name}: no candidates of video {video!r} to suppress anew")
+            raise ResultError(f"{self.name}: no candidates of video {video!r} to suppress again")
         return tuple(self.run.candidates(place.batches))
 
     def found(self, video: str) -> Found:
