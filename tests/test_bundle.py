@@ -286,7 +286,7 @@ def test_damage_names_the_file(
 ) -> None:
     bundle = bundle.add_file("tem.onnx", lambda path: path.write_bytes(b"0123456789") and None)
     damage(bundle.path / name)
-    remedy = "actspan export" if name == "tem.onnx" else "make it anew from its checkpoints"
+    remedy = "actspan export" if name == "tem.onnx" else "make it again from its checkpoints"
     with pytest.raises(BundleError, match=f"{name}: damaged: .*{message}.*{remedy}"):
         bundle.file(name)
     if name.endswith(".safetensors"):

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from actspan import Bundle
 from actspan.deploying import DeployRequest, deploy, evaluate
-from actspan.errors import BundleError, ConfigError
+from actspan.errors import BundleError, CheckpointError, ConfigError
 from actspan.export.compile import CompileRequest
 from tests.export.compile.tools import atc_on_path, only
 from tests.made_up import write_bundle, write_dataset
@@ -48,6 +49,36 @@ def test_a_bundle_to_openvino(bundle: Bundle, dataset: Path, tmp_path: Path) -> 
     assert all(step.seconds >= 0 or math.isnan(step.seconds) for step in done.steps)
     with pytest.raises(BundleError, match="there is a bundle already"):
         deploy(request)
+
+
+def test_an_ensemble_to_openvino(dataset: Path, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b", members=2)
+    request = DeployRequest((bundle.path,), None, CompileRequest("openvino"), dataset=dataset)
+    done = deploy(request)
+    assert [r.status for r in done.verification.results] == ["ok", "ok"]
+    run = tmp_path / "run"
+    found = evaluate(done.bundle, dataset, run, backend="openvino", batches=(1,), subset=None)
+    assert found.videos == 6
+    assert found.untimed == ()
+
+
+def test_checkpoints_replace_a_bundle_as_a_whole_and_only_when_asked(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    pem, out = bundle.path / "pem.safetensors", write_bundle(tmp_path / "out").path
+    before = (out / "model.toml").read_bytes()
+    request = DeployRequest((pem,), out, CompileRequest("openvino"))
+    with pytest.raises(BundleError, match="--force"):
+        deploy(request)
+    with pytest.raises(BundleError, match="--force"):  # the network that it lacks is not added
+        deploy(replace(request, out=write_bundle(tmp_path / "half", tem=False).path))
+    with pytest.raises(CheckpointError):
+        deploy(replace(request, sources=(tmp_path / "none.pth",), overwrite=True))
+    assert (out / "model.toml").read_bytes() == before
+    done = deploy(replace(request, overwrite=True))
+    assert done.verification.holds
+    assert Bundle.load(out).nets == {"pem"}
+    assert {file.name for file in tmp_path.iterdir()} == {"out", "half"}
 
 
 def test_in_its_place(tmp_path: Path) -> None:

@@ -216,8 +216,8 @@ def test_a_table_holds_what_the_result_holds(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        pytest.param("x.jsn", r"no suffix; .* \(did you mean '\.json'\?\)", id="near"),
-        pytest.param("x.txt", r"a result ends in \.json, \.csv, \.parquet$", id="other"),
+        pytest.param("x.jsn", r"a run is a folder; .* \(did you mean '\.json'\?\)", id="near"),
+        pytest.param("x.txt", r"txt is the suffix of a file; .*\.parquet$", id="other"),
         pytest.param("folder.csv", "is a folder; a file is written", id="folder"),
     ],
 )

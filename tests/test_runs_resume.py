@@ -218,7 +218,7 @@ def test_a_finished_run_that_is_damaged_is_named(made: Request, tmp_path: Path) 
         file = request.out / name
         good = file.read_bytes()
         file.write_bytes(good[:-100] + bytes([good[-100] ^ 4]) + good[-99:])
-        with pytest.raises(ResultError, match=f"{name}: damaged; make the run anew"):
+        with pytest.raises(ResultError, match=f"{name}: damaged; make the run again"):
             propose_dataset(request)
         file.write_bytes(good)
 
@@ -291,7 +291,7 @@ def test_a_damaged_plan_is_named(made: Request, tmp_path: Path, whole: Path) -> 
     again = interrupted(replace(made, out=tmp_path / "run"))
     file = again.partial / "plan.json"
     file.write_bytes(file.read_bytes().replace(b"video3", b"video4"))
-    with pytest.raises(ResultError, match=r"plan.json: damaged; start the run anew: --force"):
+    with pytest.raises(ResultError, match=r"plan.json: damaged; start the run again: --force"):
         propose_dataset(again)
     propose_dataset(replace(again, resume=False, overwrite=True))
     assert contents(again.out) == contents(whole)

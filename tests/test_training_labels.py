@@ -22,8 +22,9 @@ from actspan.types import Features
 from tests.made_up import write_bundle
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
-from actspan.training.labels import collect, labels_of, train_classifier
-from actspan.training.train import train, trainable
+from actspan.training import train, trainable
+from actspan.training.examples import collect, labels_of
+from actspan.training.labels import train_classifier
 from tests.test_training import TINY, Collected
 
 QUICK = ClassifierTrainConfig(hidden=16, steps=150, batch=64, dropout=0.1)
@@ -67,6 +68,21 @@ def test_it_learns_and_says_so(trained: Bundle) -> None:
     assert trained.config.classifier is not None
     assert trained.config.classifier.labels == ("jump", "run")
     assert "classifier.onnx" in Bundle.load(trained.path).files
+
+
+def test_instances_without_a_label_are_ignored_with_a_note(folder: Path, tmp_path: Path) -> None:
+    dataset = trainable(Dataset.load(folder))
+    bare = (replace(v, labels=("", *v.labels[1:])) if v.id == "v0" else v for v in dataset)
+    dataset, report = dataset.select(bare), Collected()
+    labels = labels_of(dataset)
+    exact = {v.id: Proposals(*v.segments.T, np.ones(len(v.segments))) for v in dataset}
+    assert labels == ("jump", "run")
+    examples = collect(dataset, exact, labels, QUICK, seed=0)
+    assert len(examples) == 2 * (8 * 3 - 1)  # instances, and the proposals that equal them
+    assert examples.label.min() == 0
+    bundle = write_bundle(tmp_path / "b", length=30)
+    train_classifier(dataset, bundle, QUICK, report=report)
+    assert "note: the classifier ignores 1 instance without a label" in report.lines
 
 
 def test_the_same_seed_gives_the_same_weights(

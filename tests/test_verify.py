@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Bundle, Proposals
-from actspan.bundle import NETS
+from actspan.bundle import NETS, add_networks
+from actspan.data.problems import left_out
 from actspan.errors import BackendError, ShapeError
 from actspan.export.graph import build_pem, build_tem
 from actspan.export.reference import pem_forward, tem_forward
@@ -108,7 +110,10 @@ def test_videos_that_cannot_be_used_are_one_line(bundle: Bundle, tmp_path: Path)
         (dataset / "features" / f"{name}.npy").write_bytes(b"cut")
     found = verify_bundle(bundle, dataset=dataset, backends=["onnxruntime"])
     assert found.videos == 4
-    assert "left out: 4 videos (video0, video2, video4 and 1 more)" in found.notes
+    what = "left out: 4 videos (video0, video2, video4 and 1 more)"
+    assert left_out(found.problems) == what
+    assert to_dict(found)["left_out"] == what
+    assert f"* {what}" in to_markdown(found, "x").splitlines()
 
 
 def test_without_a_dataset_there_is_no_recall(bundle: Bundle) -> None:
@@ -291,3 +296,32 @@ def test_real_features_and_published_weights(data: Path, tmp_path: Path) -> None
 def test_variants_have_names() -> None:
     assert Variant("torch").name == "torch"
     assert Variant("openvino", "conv2d.fp16").name == "openvino, conv2d.fp16"
+
+
+def test_ties_cost_no_recall(
+    bundle: Bundle, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = import_module("actspan.verify.verify")._Job
+    propose = job._propose
+    steps = iter([1, -1])  # of equal scores either order is right
+
+    def tied(self: Any, sessions: Any) -> Any:
+        found, clock = propose(self, sessions)
+        step = next(steps)
+        return {n: p.with_score(np.full(len(p), 0.5))[::step] for n, p in found.items()}, clock
+
+    monkeypatch.setattr(job, "_propose", tied)
+    found = verify_bundle(bundle, dataset=dataset, backends=["onnxruntime"])
+    (result,) = found.results
+    assert result.recall != found.recall
+    assert result.broken == ()
+    assert any("in 8 videos two proposals of equal score changed" in note for note in found.notes)
+
+
+def test_flat_scores_are_noted(dataset: Path, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    tem = bundle.weights("tem")
+    flat = add_networks(bundle, {"tem": tem | {"conv3.weight": 0 * tem["conv3.weight"]}})
+    found = verify_bundle(flat, dataset=dataset, backends=["onnxruntime"])
+    assert any(note.startswith("scores are flat in 8 of 8 videos") for note in found.notes)
+    assert found.holds

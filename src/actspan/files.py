@@ -6,6 +6,7 @@ import errno
 import glob
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -28,6 +29,11 @@ _KINDS = {
     "features": "a dataset",
     "videos": "a folder of videos",
 }
+_FILE_SUFFIX = re.compile(
+    r"\.(jsonl?|[ct]sv|txt|log|toml|ya?ml|xml|html|md|pdf|png|svg|jpg|parquet|arrow|xlsx|np[yz]|h5|"
+    r"hdf5|mat|pkl|pth?|ckpt|safetensors|onnx|om|engine|plan|bin|zip|tar|gz|mp4|avi|mkv|mov|webm)",
+    re.IGNORECASE,
+)
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # as open(..., "xb")
 
 
@@ -164,6 +170,21 @@ def similar_path(path: Path) -> str:
         return ""
     found = path.with_name(close).joinpath(*rest)
     return "" if not found.exists() else f" (did you mean {str(found)!r}?)"
+
+
+def misnamed(path: Path, what: str) -> str:
+    """Return what is wrong with the name of a new folder that ends as files do; else nothing.
+
+    Examples
+    --------
+    >>> misnamed(Path("model.onnx"), "a bundle")
+    'model.onnx: a bundle is a folder, and .onnx is the suffix of a file; leave it out'
+    >>> misnamed(Path("model.v2"), "a bundle")
+    ''
+    """
+    if not _FILE_SUFFIX.fullmatch(path.suffix) or path.exists():
+        return ""
+    return f"{path}: {what} is a folder, and {path.suffix} is the suffix of a file; leave it out"
 
 
 def described(path: Path) -> str:

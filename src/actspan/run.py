@@ -27,7 +27,7 @@ from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
 from actspan.data.windows import Window, stitch
 from actspan.errors import ConfigError, ResultError
-from actspan.files import atomic_file, atomic_folder, check_size, sha256
+from actspan.files import atomic_file, atomic_folder, check_size, described, sha256
 from actspan.pipeline import Outcome
 from actspan.types import Float32, Proposals
 
@@ -66,7 +66,9 @@ class Run:
         """
         path = Path(path)
         if not (path / RUN_FILE).is_file():
-            raise ResultError(f"{path}: not a run (no {RUN_FILE}); actspan propose --out makes one")
+            raise ResultError(
+                f"{path}{described(path)}: not a run (no {RUN_FILE}); make one: actspan propose"
+            )
         try:
             return cls(path, read_toml(path / RUN_FILE))
         except ConfigError as error:

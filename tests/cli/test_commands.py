@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from actspan.cli import main
 from tests.conftest import ROOT
+from tests.made_up import write_bundle, write_dataset
 
 COMMANDS = list(main.table)
 
@@ -106,3 +107,34 @@ def test_the_reference_in_the_docs_is_current() -> None:
     spec.loader.exec_module(module)
     written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     assert module.reference() == written, "run: make docs"
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        ("propose --model BUNDLE --dataset DATA --out OUT.xlsx", "a run"),
+        ("train --dataset DATA --out OUT.json", "a bundle"),
+        ("convert BUNDLE/tem.safetensors --out OUT.onnx", "a bundle"),
+        ("deploy BUNDLE --target ascend --print --out OUT.om", "a bundle"),
+        ("pack DATA --out OUT.arrow", "a store"),
+        ("staged tem-inputs --model BUNDLE --dataset DATA --out OUT.bin", "a stage"),
+        ("extract DATA --out OUT.npy", "a dataset"),
+    ],
+)
+def test_a_folder_named_as_a_file_is_refused_before_work(
+    tmp_path: Path, command: str, what: str
+) -> None:
+    write_bundle(tmp_path / "bundle")
+    data = write_dataset(tmp_path / "data")
+    (data / "film.mp4").write_bytes(b"no film")
+    places = {"BUNDLE": "bundle", "DATA": "data", "OUT": "out"}
+    for name, path in places.items():
+        command = command.replace(name, str(tmp_path / path))
+    out = command.split()[-1]
+    done = CliRunner().invoke(main, command.split())
+    assert done.exit_code == 1
+    suffix = Path(out).suffix
+    start = f"error: {out}: {what} is a folder, and {suffix} is the suffix of a file"
+    assert done.stderr.splitlines()[-1].startswith(start)
+    assert len(done.stderr.splitlines()) == 1
+    assert not Path(out).exists()

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
-from actspan.cli import main
+from actspan.cli import main, progress_lines
 from tests.video.encoders import write_encoder
 from tests.video.made_videos import steady, write_audio, write_video
 
@@ -49,6 +49,17 @@ def test_json_says_what_the_features_are(line: list[str], tmp_path: Path) -> Non
     spec = figures["features"]
     assert (spec["stride_frames"], spec["length_frames"], spec["channels"]) == (5, 10, 5)
     assert spec["extraction"]["streams"] == "motion"
+
+
+def test_progress_is_in_lines_beside_the_json(
+    line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_video(tmp_path / "videos" / "b.mkv", steady(6.0))
+    monkeypatch.setattr(progress_lines, "EVERY", 0.0005)
+    done = CliRunner().invoke(main, [*line, "--out", str(tmp_path / "out"), "--json"])
+    assert json.loads(done.stdout)["videos"] == 2
+    lines = done.stderr.splitlines()
+    assert [found for found in lines if found.startswith("seconds of video: ")], lines
 
 
 def test_bad_videos_are_a_table(line: list[str], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,8 @@ def test_commands_print_lines(
         made = ["propose", "--model", bundle, "--dataset", dataset, "--out", run]
         assert CliRunner().invoke(main, [str(word) for word in made]).exit_code == 0
     monkeypatch.setattr(progress_lines, "EVERY", 0 if "RUN" in words else 0.0005)
-    done = CliRunner().invoke(main, [str(places.get(word, word)) for word in words.split()])
+    line_words = [*(str(places.get(word, word)) for word in words.split()), "--json"]
+    done = CliRunner().invoke(main, line_words)
     assert done.exit_code == 0, done.output
+    json.loads(done.stdout)  # nothing else is on the standard output
     assert [found for found in done.stderr.splitlines() if found.startswith(line)], done.stderr

@@ -70,6 +70,12 @@ def test_the_videos_set_apart_are_proposed_for_and_evaluated(dataset: Path, tmp_
     assert "note: validation: the 2 videos that training set apart" in done.stderr
     found = json.loads(done.stdout)
     assert (found["videos"], found["missing"], found["extra"]) == (2, [], [])
+    done = CliRunner().invoke(
+        main, ["evaluate", str(out / "result.json"), "--ground-truth", str(dataset)]
+    )
+    assert done.exit_code == 1
+    assert "subsets: 'training'. Choose one with --subset; or, if training set" in done.stderr
+    assert f"evaluate the run folder, which has their ids, not {out}/result.json" in done.stderr
 
 
 def test_epochs_reach_the_classifier(dataset: Path, tmp_path: Path) -> None:
@@ -105,7 +111,7 @@ def test_bad_data_stop_it_or_are_left_out(dataset: Path, tmp_path: Path) -> None
     assert "no features" in done.output
     done = run(*arguments, "--on-error", "skip")
     assert done.exit_code == 0, done.output
-    assert "left out: video1" in done.stderr
+    assert "left out: 1 video (video1)" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -162,8 +168,8 @@ def test_bad_instances_are_left_out_and_counted_at_the_end(dataset: Path, tmp_pa
     done = run("--dataset", dataset, "--out", tmp_path / "model", *SMALL)
     assert done.exit_code == 0, done.output
     lines = done.stderr.splitlines()
-    assert any("video0 and 1 other: segment [2, 2]: zero length" in line for line in lines)
-    assert "left out: 2 instances (video0)" in lines
+    assert any("segment [2, 2]: zero length" in line for line in lines)
+    assert lines[-1] == "left out: 2 instances (video0)"
     assert "note: videos that are not used in training: 1 of subset 'testing'" in lines
 
 

@@ -197,6 +197,12 @@ def test_perfect_boundaries_stand_where_the_nearest_candidate_stood() -> None:
     assert found.score[1] == 0.5
 
 
+def test_instances_that_end_before_they_start_have_no_perfect_boundaries() -> None:
+    candidates = [(6.5, 8.5, 0.9), (1.5, 4.5, 0.5)]
+    found = ideal("boundaries", evidence([(5, 2), (2, 5)], candidates))
+    assert rows_of(found) == [(6.5, 8.5), (2, 5)]
+
+
 def test_perfect_ranking_puts_the_closest_first() -> None:
     rows = [(6.5, 8.5, 0.9), (1.5, 5.5, 0.5), (1.5, 4.5, 0.1)]
     found = ideal("ranking", evidence([(1.5, 4.5)], rows))

@@ -77,7 +77,7 @@ def test_exporting_again_repairs_and_repeats(tmp_path: Path) -> None:
     bundle, _ = export_bundle(create(tmp_path / "b"), check_torch=False)
     good = bundle.file("pem.onnx").read_bytes()
     (bundle.path / "pem.onnx").write_bytes(b"damaged")
-    with pytest.raises(BundleError, match="write it anew: actspan export"):
+    with pytest.raises(BundleError, match="write it again: actspan export"):
         bundle.file("pem.onnx")
     again, _ = export_bundle(bundle, check_torch=False)
     assert again == bundle

@@ -15,7 +15,8 @@ from actspan.data.annotations import read_annotations, write_annotations
 from actspan.data.results import write_result
 from actspan.errors import AnnotationError, ConfigError, ResultError
 from actspan.files import sha256
-from actspan.report.contents import Truth, gather, name_runs
+from actspan.report.contents import Truth
+from actspan.report.gathering import gather, name_runs
 from actspan.report.videos import list_videos
 from actspan.run import CANDIDATES, RESULT, SCORES, Run, write_info
 from tests.report.conftest import Material

@@ -17,7 +17,8 @@ import pytest
 from actspan import BoundaryScores, Proposals, Video
 from actspan.data.results import write_result
 from actspan.errors import DataError, MissingExtraError
-from actspan.report.contents import Truth, gather
+from actspan.report.contents import Truth
+from actspan.report.gathering import gather
 from actspan.report.packed import pack
 from actspan.report.page import check_page, render, write_report
 from actspan.report.svg import Scale, add, markup, new_chart, spread

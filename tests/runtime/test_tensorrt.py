@@ -70,7 +70,7 @@ def _write(path: Path) -> None:
 
 def test_another_machines_engine_is_refused(cuda: Cuda, engine: Path) -> None:
     engine.write_bytes(b"of TensorRT 8")
-    with pytest.raises(BackendError, match=r"tem\.engine: TensorRT 10\.9\.0 refuses it; .*anew"):
+    with pytest.raises(BackendError, match=r"tem\.engine: TensorRT 10\.9\.0 refuses it; .*again"):
         open_session(engine, backend="tensorrt")
 
 

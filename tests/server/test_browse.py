@@ -280,6 +280,11 @@ class TestCorrections:
             assert (gone["revision"], gone["segments"]) == (2, None)
             assert self.put(live, "video3", 2, []).json["segments"] == []
 
+    def test_unknown_fields_are_refused_by_name(self, live: Live) -> None:
+        answer = self.put(live, "video5", 0, [{"start": 0.0, "end": 1.0, "lable": "x"}])
+        message = "unknown field 'lable' (did you mean 'label'?); there are: start, end, label"
+        assert (answer.status, answer.json["detail"]) == (422, f"body.segments.0: {message}")
+
     @pytest.mark.parametrize(
         "segment",
         [

@@ -152,6 +152,16 @@ def request(**changes: Any) -> dict[str, Any]:
         pytest.param(
             request() | {"outputs": [{"name": "x"}]}, "model gives output", id="unknown-output"
         ),
+        pytest.param(
+            request() | {"ouputs": []},
+            "unknown field `ouputs` (did you mean 'outputs'?)",
+            id="unknown-field",
+        ),
+        pytest.param(
+            request() | {"parameters": {"top": 3}},
+            "unknown parameter 'top'; there are: none",
+            id="parameter-of-the-pipeline",
+        ),
     ],
 )
 def test_malformed_requests_are_refused(client: TestClient, body: Any, said: str) -> None:

@@ -139,6 +139,17 @@ def test_jobs_are_cancelled_and_forgotten(window_bundle: Bundle, tmp_path: Path)
     assert list((tmp_path / "uploads").iterdir()) == []
 
 
+@pytest.mark.parametrize("path", ["jobs/7", "jobs/7/result"])
+def test_what_is_no_id_of_a_job_is_one_line(
+    path: str, window_bundle: Bundle, tmp_path: Path
+) -> None:
+    with client_of(tmp_path, model=window_bundle.path, threads=1) as client:
+        answer = client.get(f"/api/{path}")
+    assert answer.status_code == 422
+    line = "'7' is no job's id: 32 hexadecimal digits, as POST /api/jobs answers"
+    assert answer.json()["detail"] == f"path.job_id: {line}"
+
+
 def test_too_many_jobs_are_answered_429(window_bundle: Bundle, tmp_path: Path) -> None:
     limits = Limits(waiting_jobs=2)
     with client_of(tmp_path, model=window_bundle.path, limits=limits) as client:

@@ -305,7 +305,7 @@ def test_a_damaged_table(stage: Stage, lines: bytes) -> None:
 
 def test_a_damaged_stage_file(stage: Stage) -> None:
     (stage.path / "stage.toml").write_text("format_version = 1\n")
-    with pytest.raises(StageError, match=r"stage\.toml: .*make the stage anew"):
+    with pytest.raises(StageError, match=r"stage\.toml: .*make the stage again"):
         Stage.load(stage.path)
 
 

@@ -105,8 +105,7 @@ def _batches(clock: Clock) -> set[int]:
 
 def _notes(request: Request, setup: Setup, samples: int) -> Iterator[str]:
     cores, most = environment.core_count(), max(request.batches)
-    if what := left_out(setup.dataset.problems):
-        yield what
+    yield from setup.dataset.assumptions
     if setup.bundle.config.mode == "window":
         yield "samples are windows, not recordings"
     if samples < _FEW * most * request.streams:
@@ -120,6 +119,8 @@ def _notes(request: Request, setup: Setup, samples: int) -> Iterator[str]:
             f"{counted(request.streams, 'stream')} x {counted(request.threads, 'thread')} on "
             f"{cores} cores; the roof is that of all cores"
         )
+    if what := left_out(setup.dataset.problems):
+        yield what
 
 
 class _Bench:

@@ -9,6 +9,7 @@ from pathlib import Path
 from actspan.bench.logs import Log, is_log, read_log
 from actspan.bench.result import Stage
 from actspan.errors import BenchError
+from actspan.files import described, similar_path
 
 __all__ = ["Key", "Side", "key_of", "read_sides"]
 
@@ -100,13 +101,17 @@ def _parts(path: Path) -> tuple[str, ...]:
 def _read_side(name: str, paths: Iterable[Path]) -> Side:
     logs, left_out = [], []
     for path in paths:
+        if not path.exists():
+            raise BenchError(f"{path}: does not exist{similar_path(path)}")
         if not path.is_dir():
             logs.append(read_log(path))
             continue
         files = sorted(f for f in path.rglob("*") if f.suffix in _SUFFIXES and f.is_file())
         found = [file for file in files if is_log(file)]
         if not found:
-            raise BenchError(f"{path}: no log of a known tool in this folder or below")
+            raise BenchError(
+                f"{path}{described(path)}: no log of a known tool in this folder or below"
+            )
         logs += [read_log(file) for file in found]
         left_out += [file for file in files if file not in found]
     return Side(name, tuple(logs), tuple(left_out))

@@ -44,8 +44,8 @@ def measure(path: Path) -> FileRecord:
 def remedy(path: Path) -> str:
     """What to do about a damaged file."""
     if path.suffix == ".safetensors":
-        return "copy the bundle again, or make it anew from its checkpoints"
-    return f"write it anew: {writer(path)}"
+        return "copy the bundle again, or make it again from its checkpoints"
+    return f"write it again: {writer(path)}"
 
 
 def writer(path: Path) -> str:

@@ -70,11 +70,11 @@ def read_manifest(path: Path) -> Manifest:
         if version != FORMAT_VERSION:
             raise BundleError(
                 f"{where}: format version {version!r} is not known; actspan {__version__} reads "
-                f"version {FORMAT_VERSION}: use a newer actspan, or write the bundle anew"
+                f"version {FORMAT_VERSION}: use a newer actspan, or write the bundle again"
             )
         manifest = from_dict(Manifest, values, where=str(where))
     except ConfigError as error:
-        raise BundleError(f"{error}. Repair it, or write the bundle anew") from error
+        raise BundleError(f"{error}. Repair it, or write the bundle again") from error
     check_consistent(manifest, where)
     return manifest
 

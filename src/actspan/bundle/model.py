@@ -34,7 +34,7 @@ from actspan.bundle.manifest import (
 from actspan.bundle.weights import ABSENT, NETS, Net, NetConfig, check_weights
 from actspan.config import FeatureSpec, PipelineConfig, dump_toml, to_dict
 from actspan.errors import ActSpanError, BundleError, ShapeError
-from actspan.files import atomic_file, is_plain_name, read_bytes
+from actspan.files import atomic_file, is_plain_name, misnamed, read_bytes
 from actspan.limits import WEIGHTS
 from actspan.types import Float32
 
@@ -174,14 +174,16 @@ class Bundle:
 
     @staticmethod
     def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Before long work: could a bundle be written to `path`?
+        """Refuse, before long work, a place where no bundle can be written.
 
         Raises
         ------
         BundleError
-            Something is there that must not be replaced.
+            Something is there that must not be replaced, or the name is that of a file.
         """
         path = Path(path)
+        if fault := misnamed(path, "a bundle"):
+            raise BundleError(fault)
         if (path / MANIFEST).is_file():
             if not overwrite:
                 raise BundleError(
@@ -226,7 +228,7 @@ class Bundle:
         Raises
         ------
         BundleError
-            The bundle lacks it, or it is damaged; says how to write it anew.
+            The bundle lacks it, or it is damaged; says how to write it again.
         """
         record, path = self._recorded(name), self.path / name
         try:

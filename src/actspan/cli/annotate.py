@@ -12,7 +12,6 @@ import click
 from actspan.cli.annotate_export import export
 from actspan.cli.common import (
     ExistingPath,
-    found_problems,
     json_option,
     on_error_option,
     reports_errors,
@@ -177,11 +176,11 @@ def convert(
         overwrite=force,
     )
     done = convert_annotations(request)
-    say_findings(done.problems, done.assumptions)
     if as_json:
         click.echo(json.dumps(_answer(done), indent=1, ensure_ascii=False))
     else:
         _print(done)
+    say_findings(done.problems, done.assumptions)
 
 
 def _print(done: Converted) -> None:
@@ -208,7 +207,7 @@ def _answer(done: Converted) -> dict[str, Any]:
         "form": done.form,
         "target": str(done.target),
         **done.summary(),
-        "problems": found_problems(done.problems),
+        "problems": [problem.record for problem in done.problems],
         "assumptions": list(done.assumptions),
     }
 

@@ -10,7 +10,6 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
-    found_problems,
     json_option,
     on_error_option,
     reports_errors,
@@ -100,7 +99,6 @@ def export(
         overwrite=force,
     )
     done = hand_out(request)
-    say_findings(done.problems, done.assumptions)
     counts = {"videos": len(done.videos), "instances": sum(len(v.segments) for v in done.videos)}
     if as_json:
         files = [str(file) for file in done.files]
@@ -108,7 +106,7 @@ def export(
             "what": done.what,
             **counts,
             "files": files,
-            "problems": found_problems(done.problems),
+            "problems": [problem.record for problem in done.problems],
             "assumptions": list(done.assumptions),
         }
         click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
@@ -116,3 +114,4 @@ def export(
         click.echo(f"{form}: {counts['instances']:,} {done.what} of {counts['videos']:,} videos")
         shown = done.files if len(done.files) <= 2 else [f"{len(done.files):,} files in {target}"]
         click.echo(f"written: {', '.join(map(str, shown))}")
+    say_findings(done.problems, done.assumptions)

@@ -165,29 +165,35 @@ def say(message: str) -> None:
 def say_findings(
     problems: Sequence[Problem], assumptions: Iterable[str] = (), *, named: str = ""
 ) -> None:
-    """Print what was assumed, what was found, and what was left out (and where all is named)."""
+    """Print what was assumed, what was found, and last what was left out (and where all is named).
+
+    Commands end with it.
+    """
+    say_problems(problems, assumptions)
+    say_left_out(problems, named)
+
+
+def say_left_out(problems: Iterable[Problem], named: str = "") -> None:
+    """Print what was left out, counted and named, in one line; nothing where nothing was."""
+    from actspan.data.problems import left_out
+
+    if what := left_out(problems):
+        say(f"{what}{named}")
+
+
+def say_problems(problems: Sequence[Problem], assumptions: Iterable[str] = ()) -> None:
+    """Print what was assumed, and what was found."""
     for assumption in assumptions:
         say(f"note: {assumption}")
     if not problems:
         return
     from actspan.cli.tables import print_problems
-    from actspan.data.problems import left_out
 
     of_the_whole = [p for p in problems if not (p.is_error or p.video)]
     for note in of_the_whole:
         say(f"note: {note.file}: {note.problem}; {note.remedy}")
     if len(of_the_whole) < len(problems):
         print_problems(console, [p for p in problems if p.is_error or p.video])
-    if what := left_out(problems):
-        say(f"{what}{named}")
-
-
-def found_problems(problems: Iterable[Problem]) -> list[dict[str, str]]:
-    """Return findings as objects of a JSON answer."""
-    return [
-        {"video": p.video, "file": p.file, "problem": p.problem, "left_out": p.loss.value}
-        for p in problems
-    ]
 
 
 def given_options(context: click.Context) -> set[str]:

@@ -17,6 +17,7 @@ from actspan.cli.common import (
     refuse_options,
     reports_errors,
     say,
+    say_left_out,
     step_report,
 )
 
@@ -221,6 +222,7 @@ def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
             for (net, batch), times in found.times.items()
         ],
         "untimed": list(found.untimed),
+        "notes": list(found.notes),
     }
     return {
         "bundle": str(done.bundle.path),
@@ -248,7 +250,7 @@ def _print(done: Deployment, found: Evaluation | None) -> None:
     for result in checked.results:
         for reason in [*result.broken, *([result.problem] if result.problem else [])]:
             say(f"{result.variant.name}: {reason}")
-    for note in checked.notes:
+    for note in dict.fromkeys((*checked.notes, *(found.notes if found else ()))):
         say(f"note: {note}")
     if found is not None:
         _print_evaluation(found)
@@ -257,6 +259,7 @@ def _print(done: Deployment, found: Evaluation | None) -> None:
         say(f"note: {done.unverified}")
     for line in done.left:
         say(f"left: {line}")
+    say_left_out(checked.problems)
 
 
 def _print_evaluation(found: Evaluation) -> None:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.common import say
+from actspan.cli.common import say, say_findings
 from actspan.cli.tables import name_some, print_table, row_table
-from actspan.data.problems import left_out
 
 if TYPE_CHECKING:
     from actspan.evaluation.detection import DetectionResult
@@ -84,10 +83,7 @@ def say_about_detection(found: DetectionResult) -> None:
         say(f"videos without detections: {name_some(found.missing)}")
     if found.extra:
         say(f"videos with detections but not evaluated: {name_some(found.extra)}")
-    for note in found.notes:
-        say(f"note: {note}")
-    if what := left_out(found.problems):
-        say(f"{what}: their annotations cannot be read")
+    say_findings(found.problems, found.notes)
 
 
 def mistakes_document(found: Mistakes) -> dict[str, Any]:

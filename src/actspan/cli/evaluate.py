@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,14 +29,14 @@ from actspan.cli.detection_report import (
     say_about_detection,
 )
 from actspan.cli.diagnosis_report import diagnosis_document, print_diagnosis
+from actspan.cli.ground_truth import read_truth, with_set_apart
 from actspan.cli.recall_report import print_recall, recall_document, say_about_recall
-from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.data.annotations import Annotations
     from actspan.evaluation.diagnosis import Diagnosis
     from actspan.evaluation.mistakes import Mistakes
-    from actspan.evaluation.protocols import Protocol, Task
+    from actspan.evaluation.protocols import Task
     from actspan.types import Float64
 
 _existing = ExistingPath()
@@ -139,8 +139,8 @@ def command(
     from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
 
     agreed = PROTOCOLS[protocol]
-    truth, notes = _truth(ground_truth, labels, agreed, subset)
-    truth, more = _with_set_apart(truth, result, subset)
+    truth, notes = read_truth(ground_truth, labels, agreed, subset)
+    truth, more = with_set_apart(truth, result, subset)
     notes += more
     for note in notes:
         say(f"note: {note}")
@@ -206,12 +206,12 @@ def _evaluate_recall(asked: _Asked, plot: Path | None, diagnose: bool, as_json: 
             print_diagnosis(diagnosis)
         if mistakes is not None:
             print_mistakes(mistakes)
-    say_about_recall(found)
     if plot is not None:
         from actspan.report.curves import plot_recall
 
         plot_recall(found, plot)
         say(f"picture: {plot}")
+    say_about_recall(found)
 
 
 def _evaluate_detection(asked: _Asked, diagnose: bool, as_json: bool) -> None:
@@ -272,38 +272,3 @@ def _has_detections(result: Path) -> bool:
     from actspan.data.detections import DETECTIONS_FILE
 
     return (result / DETECTIONS_FILE).is_file()
-
-
-def _with_set_apart(truth: Annotations, result: Path, subset: str) -> tuple[Annotations, list[str]]:
-    """Find the validation videos in the run, where training set them apart."""
-    from actspan.data.videos import canonical_subset
-    from actspan.run import RUN_FILE, Run
-
-    wanted = canonical_subset(subset)
-    is_run = isinstance(result, Path) and (result / RUN_FILE).is_file()
-    if wanted != "validation" or truth.videos.places_in(wanted) or not is_run:
-        return truth, []
-    videos = truth.videos.with_set_apart(Run.load(result).set_apart, wanted)
-    if videos is truth.videos:
-        return truth, []
-    count = videos.subsets.count(wanted)
-    note = f"{wanted}: the {counted(count, 'video')} that training set apart"
-    return replace(truth, videos=videos), [note]
-
-
-def _truth(
-    path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str
-) -> tuple[Annotations, list[str]]:
-    """Return the ground truth, and what was assumed or left out as it was read."""
-    from actspan.data.annotations import read_annotations
-    from actspan.data.labels import split_patterns
-    from actspan.evaluation.protocols import drop_duplicates
-
-    found = read_annotations(path)
-    notes = [*found.assumptions]
-    if labels:
-        found = found.with_labels(split_patterns(labels))
-    if protocol.drops_duplicates:
-        found, dropped = drop_duplicates(found, subset)
-        notes += [dropped] if dropped else []
-    return found, notes

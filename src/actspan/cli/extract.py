@@ -165,7 +165,6 @@ def _figures(done: Extracted) -> dict[str, object]:
 def _print(done: Extracted) -> None:
     from actspan.cli.tables import name_some
 
-    say_findings(done.problems)
     if done.removed:
         say(f"removed features of other settings: {name_some(done.removed)}")
     if done.kept:
@@ -185,6 +184,7 @@ def _print(done: Extracted) -> None:
             f"with a model of such features: actspan propose --model MODEL --dataset {done.out} "
             "--out run/"
         )
+    say_findings(done.problems)
 
 
 def _count(videos: int) -> str:

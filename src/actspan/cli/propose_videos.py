@@ -79,6 +79,7 @@ def propose_and_print(videos: tuple[str, ...], wanted: Wanted) -> None:
     _print(found, wanted.out)
     for clip in _clips(found, wanted.clips):
         say(f"{clip.path}: {clip.seconds:.2f} s, {clip.way}")
+    say_findings(found.problems)
 
 
 def _clips(found: Found, folder: Path | None) -> Iterator[Clip]:
@@ -131,7 +132,6 @@ def _print(found: Found, out: Path | None) -> None:
     say(f"{count}, {film / 60:.1f} min, in {found.seconds:.1f} s ({pace})")
     if out is not None:
         say(f"{sum(len(v.proposals) for v in found.videos)} proposals in {out}")
-    say_findings(found.problems)
 
 
 def _rows(video: VideoMoments) -> Iterator[tuple[str, ...]]:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.common import say
+from actspan.cli.common import say, say_findings
 from actspan.cli.tables import name_some, row_table
-from actspan.data.problems import left_out
 
 if TYPE_CHECKING:
     from actspan.evaluation.recall import RecallResult
@@ -61,7 +60,4 @@ def say_about_recall(found: RecallResult) -> None:
     if found.extra:
         names = name_some(found.extra)
         say(f"videos with results, not evaluated (other subset, no instances): {names}")
-    for note in found.notes:
-        say(f"note: {note}")
-    if what := left_out(found.problems):
-        say(f"{what}: their annotations cannot be read")
+    say_findings(found.problems, found.notes)

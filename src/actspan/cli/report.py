@@ -15,6 +15,7 @@ from actspan.cli.common import (
     progress_report,
     reports_errors,
     say,
+    say_findings,
 )
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def command(
         click.echo(f"{len(drawn)} pictures in {pictures}")
     if written.size > _LARGE:
         say("a large page opens slowly: --videos N lists fewer videos")
+    say_findings(written.contents.problems)
 
 
 def _count(number: int, what: str) -> str:
@@ -124,4 +126,5 @@ def _document(written: Written, drawn: tuple[Path, ...]) -> dict[str, object]:
         "unlisted": written.listing.unlisted,
         "pictures": [str(path) for path in drawn],
         "notes": list(written.contents.notes),
+        "left_out": written.contents.left_out,
     }

@@ -18,10 +18,12 @@ from actspan.cli.common import (
     progress_bar,
     reports_errors,
     say,
+    say_left_out,
+    say_problems,
 )
 from actspan.cli.progress_lines import ProgressLines
 from actspan.config import DEFAULT_PRESET, PRESETS
-from actspan.errors import alike, require
+from actspan.errors import require
 from actspan.wording import counted
 
 if TYPE_CHECKING:
@@ -122,7 +124,6 @@ def command(
     from actspan.bundle import Bundle
     from actspan.data.dataset import Dataset
     from actspan.data.labels import split_patterns
-    from actspan.data.problems import left_out
     from actspan.training import train, trainable
 
     sizes = {
@@ -137,8 +138,7 @@ def command(
             on_error=on_error,
             progress=lambda done, total: report.progress("checking", done, total),
         )
-        for line in _findings(found):
-            report.say(line)
+        say_problems(found.problems, found.assumptions)
         try:
             bundle = train(
                 found,
@@ -154,12 +154,11 @@ def command(
         except KeyboardInterrupt:
             report.say("stopped; the same command goes on after the last whole epoch")
             raise
-    if what := left_out(found.problems):
-        say(what)
     if as_json:
         click.echo(json.dumps(_figures(bundle)))
     else:
         _print(bundle)
+    say_left_out(found.problems)
 
 
 def _classifier(epochs: int | None) -> ClassifierTrainConfig:
@@ -225,16 +224,6 @@ def drawn_report() -> Iterator[Report]:
         return
     with progress_bar() as bar:
         yield _Bars(bar)
-
-
-def _findings(dataset: Any) -> Iterator[str]:
-    for assumption in dataset.assumptions:
-        yield f"note: {assumption}"
-    for first, *others in alike(dataset.problems):
-        what = "left out" if first.is_error else "note"
-        more = f" and {counted(len(others), 'other')}" if others else ""
-        whose = f"{first.video}{more}: " if first.video else ""
-        yield f"{what}: {whose}{first.problem} ({first.file}): {first.remedy}"
 
 
 def _figures(bundle: Bundle) -> dict[str, Any]:

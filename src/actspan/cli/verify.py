@@ -15,6 +15,7 @@ from actspan.cli.common import (
     repeated,
     reports_errors,
     say,
+    say_left_out,
 )
 
 if TYPE_CHECKING:
@@ -107,3 +108,4 @@ def _print(found: Verification) -> None:
         click.echo("every variant holds" if found.holds else "not every variant holds")
     else:
         click.echo("nothing could be run, so nothing was compared")
+    say_left_out(found.problems)

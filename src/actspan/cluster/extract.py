@@ -13,16 +13,10 @@ from actspan.cluster.jobs import work_through
 from actspan.cluster.session import ray_session
 from actspan.cluster.settings import ClusterConfig
 from actspan.errors import VideoError
-from actspan.video.extract import (
-    Done,
-    ExtractEngine,
-    ExtractRequest,
-    Progress,
-    open_extractor,
-    written,
-)
+from actspan.video.extract import Done, ExtractEngine, ExtractRequest, open_extractor, written
 from actspan.video.extractor import Ending, Extractor
 from actspan.video.folder import FeatureFolder
+from actspan.video.jobs import Progress
 
 
 def ray_extraction(config: ClusterConfig) -> ExtractEngine:

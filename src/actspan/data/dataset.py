@@ -33,6 +33,7 @@ from actspan.data.timebase import (
 from actspan.data.video_files import advice, holds_videos, is_video
 from actspan.data.videos import Videos, canonical_subset
 from actspan.errors import AnnotationError, DataError, FeatureError
+from actspan.files import described
 from actspan.types import Features, Video
 from actspan.wording import counted
 
@@ -120,18 +121,8 @@ class Dataset:
             index = index_features(path, spec, None if found is None else found.videos.places)
         entries = _packed(path, packing) if features and packing else index.entries
         if found is None:
-            if not entries and holds_videos(path):
-                raise DataError(f"{path}: holds videos and no features; {advice(path)}")
-            if not entries and any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
-                raise DataError(
-                    f"{path}: holds files of features, not a dataset; give the dataset folder, "
-                    f"with these in features/: {path.parent}"
-                )
             if not entries:
-                raise AnnotationError(
-                    f"{path}: holds no annotations (annotations.json, or anet_anno_action.json) "
-                    f"and no features (features/){_reasons(index)}"
-                )
+                raise _not_a_dataset(path, index)
             note = f"no annotations in {path}: every feature file is taken as a video"
             videos = Videos(Video(id=name, duration=float("nan")) for name in entries)
             form = "features"
@@ -272,6 +263,23 @@ class Dataset:
         if self.packing is None or self.packing.edge is not None:  # rescaled: nothing is left to do
             return grid
         return packed_grid(grid, video, snippets)
+
+
+def _not_a_dataset(path: Path, index: FeatureIndex) -> DataError:
+    """Say what a folder without annotations and features is."""
+    if holds_videos(path):
+        return DataError(f"{path}: holds videos and no features; {advice(path)}")
+    if kind := described(path):
+        return DataError(f"{path}{kind} is not a dataset: it holds no annotations and no features")
+    if any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
+        return DataError(
+            f"{path}: holds files of features, not a dataset; give the dataset folder, with these "
+            f"in features/: {path.parent}"
+        )
+    return AnnotationError(
+        f"{path}: holds no annotations (annotations.json, or anet_anno_action.json) and no "
+        f"features (features/){_reasons(index)}"
+    )
 
 
 def _reasons(index: FeatureIndex) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NoReturn
@@ -48,10 +48,26 @@ class Problem:
         """Problem and remedy without id, numbers and quotes: findings of one kind are alike."""
         return self._alike(self.problem), self._alike(self.remedy)
 
+    @property
+    def record(self) -> dict[str, str]:
+        """What run.toml and JSON answers say of it; `recorded` reads it."""
+        return {
+            "video": self.video,
+            "file": self.file,
+            "problem": self.problem,
+            "left_out": self.loss.value,
+        }
+
     def _alike(self, text: str) -> str:
         if len(self.video) > 1:  # shorter ones stand in words
             text = text.replace(self.video, "#")
         return _SINGLE.sub("#", text)
+
+
+def recorded(record: Mapping[str, str]) -> Problem:
+    """Return the finding that a `record` is of, without its remedy."""
+    loss = Loss(record.get("left_out", Loss.VIDEO))
+    return Problem(record.get("video", ""), record.get("file", ""), record["problem"], "", loss)
 
 
 def stop_on_errors(problems: Sequence[Problem], *, leaves_something: bool = True) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from actspan.data.annotations import canonical_id
 from actspan.data.npy import Archive
 from actspan.errors import ResultError, ShapeError
-from actspan.files import atomic_file, read_bytes
+from actspan.files import atomic_file, described, read_bytes
 from actspan.limits import DOCUMENT
 from actspan.types import BoundaryScores
 
@@ -45,7 +45,9 @@ class ScoreFiles:
             self._archive = _open(archive)
             self._names = {canonical_id(name): name for name in self._archive.names}
         if not self._names:
-            raise ResultError(f"{path}: holds no boundary scores (no CSV files, or an empty npz)")
+            raise ResultError(
+                f"{path}{described(path)}: holds no boundary scores (no CSV files, or an empty npz)"
+            )
 
     def __enter__(self) -> Self:
         return self

@@ -218,15 +218,15 @@ def _open(request: DeployRequest, table: _Table) -> Bundle:
             return _copy(bundle, out, request.overwrite)
     if out is None:
         raise ConfigError("checkpoints become a bundle: say which folder to write (--out)")
+    Bundle.check_target(out, overwrite=request.overwrite)
     with table.time("convert") as rows:
-        bundle, found = convert_checkpoints(
-            list(sources), out, length=request.length, overwrite=request.overwrite
-        )
+        with atomic_folder(out) as folder:
+            _, found = convert_checkpoints(list(sources), folder, length=request.length)
         rows += [
             (f"{c.kind}.safetensors", f"{c.parameters:,} parameters of {c.path.name}")
             for c in found
         ]
-    return bundle
+    return Bundle.load(out)
 
 
 def _copy(bundle: Bundle, out: Path, overwrite: bool) -> Bundle:

@@ -35,6 +35,8 @@ class Evaluation:
     times : mapping of (net, batch) to StepTimes
     untimed : tuple of int
         Batch sizes that the dataset does not fill even once.
+    notes : tuple of str
+        What was assumed of the dataset.
     """
 
     run: Path
@@ -43,6 +45,7 @@ class Evaluation:
     recall: Mapping[str, float]
     times: Mapping[tuple[Net, int], StepTimes]
     untimed: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -102,4 +105,4 @@ def evaluate(
         with atomic_file(run / f"{net}_bs{batch}.txt") as stream:
             stream.write("\n".join([*performance_lines(found), ""]).encode())
     untimed = tuple(batch for batch in batches if ("tem", batch) not in times)
-    return Evaluation(run, backend, summary.videos, recall, times, untimed)
+    return Evaluation(run, backend, summary.videos, recall, times, untimed, summary.assumptions)

@@ -127,6 +127,7 @@ def perfect_boundaries(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
     candidates, instances = evidence.candidates, evidence.instances
     if not len(candidates):
         return candidates
+    instances = instances[instances[:, 0] <= instances[:, 1]]  # others cannot be proposed
     overlap = tiou_matrix(candidates.start, candidates.end, *instances.T)  # (N, M)
     nearest = overlap.argmax(axis=0)
     exact = replace(candidates[nearest], start=instances[:, 0], end=instances[:, 1])

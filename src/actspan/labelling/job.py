@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -12,7 +12,7 @@ from actspan.bundle import Bundle
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.detections import DETECTIONS_FILE
-from actspan.data.problems import Loss, Problem, stop_on_errors
+from actspan.data.problems import Problem, stop_on_errors
 from actspan.data.results import read_result
 from actspan.errors import ConfigError, ResultError
 from actspan.labelling.choice import LabelChoice, write_labelled
@@ -89,10 +89,10 @@ def label_result(request: LabelRequest, report: Report | None = None) -> Labelle
     results = read_result(request.result)
     if request.labels.classify:
         return _by_classifier(request, results, report)
-    labels, lacking = request.labels.read(results, request.on_error)
+    labels, lacking = request.labels.read(results, "fail")  # without labels, no detections
     if labels is None:
         raise ConfigError("nothing says where labels come from: --labels-from, or --model")
-    stop_on_errors(lacking, leaves_something=len(lacking) < len(results))
+    _stop_unless_skipped(request, lacking, len(results))
     begin = perf_counter()
     counts = write_labelled(_reported(results, report), labels, target)
     return Labelled(target, *counts, perf_counter() - begin, lacking)
@@ -107,8 +107,8 @@ def _by_classifier(
     with request.labels.open_classifier(bundle) as classifier:
         assert classifier is not None
         dataset = Dataset.load(request.dataset)
-        lacking = tuple(_without_features(dataset, results, request.on_error))
-        stop_on_errors(lacking, leaves_something=len(lacking) < len(results))
+        lacking = tuple(_without_features(dataset, results))
+        _stop_unless_skipped(request, lacking, len(results))
         chosen = dataset.select([video for video in dataset if video.id in results])
         dataset = check_dataset(chosen, channels=classifier.channels, on_error=request.on_error)
         there = {name: found for name, found in results.items() if name in dataset}
@@ -119,14 +119,16 @@ def _by_classifier(
     return Labelled(request.target, *counts, perf_counter() - begin, problems)
 
 
-def _without_features(
-    dataset: Dataset, results: dict[str, Proposals], on_error: Literal["fail", "skip"]
-) -> Iterator[Problem]:
-    loss = Loss.VIDEO if on_error == "fail" else Loss.NOTHING
+def _stop_unless_skipped(request: LabelRequest, lacking: Sequence[Problem], videos: int) -> None:
+    if request.on_error == "fail":
+        stop_on_errors(lacking, leaves_something=len(lacking) < videos)
+
+
+def _without_features(dataset: Dataset, results: dict[str, Proposals]) -> Iterator[Problem]:
     for name in results:
         if name not in dataset:
             remedy = "give the dataset that was proposed on"
-            yield Problem(name, str(dataset.path), "not in the dataset", remedy, loss)
+            yield Problem(name, str(dataset.path), "not in the dataset", remedy)
 
 
 def _reported(

@@ -1,6 +1,6 @@
 """Moments cut out of a video to files of their own.
 
-A clip that begins at a key frame is copied as it is; any other is encoded anew, since what lies
+A clip that begins at a key frame is copied as it is; any other is encoded again, since what lies
 between two key frames cannot be shown without the first. Sound is copied either way.
 """
 

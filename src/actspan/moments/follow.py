@@ -19,7 +19,7 @@ from actspan.pipeline.steps import cells
 from actspan.proposals import fuse, soft_nms
 from actspan.types import Proposals
 from actspan.video import VideoFile
-from actspan.video.extract import Progress
+from actspan.video.jobs import Progress
 
 TOLD = 10  # of each half window, unless said otherwise
 MARGIN = 0.1  # of a window: what must be known after a moment's end before it is told

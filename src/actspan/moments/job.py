@@ -17,7 +17,7 @@ from actspan.moments.features import BundleFeatures
 from actspan.moments.pieces import VideoPieces
 from actspan.pipeline import Outcome, Pipeline
 from actspan.video import find_videos
-from actspan.video.extract import Progress, probe_videos
+from actspan.video.jobs import Progress, probe_videos
 from actspan.video.sources import Sources
 
 Report = Callable[[str, int, int], None]  # (what, seconds of video done, in all)

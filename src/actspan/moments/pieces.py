@@ -17,7 +17,7 @@ from actspan.pipeline import Piece
 from actspan.pipeline.steps import cells
 from actspan.types import Features, Float32
 from actspan.video import Ending, Part
-from actspan.video.extract import Progress, shortfall, video_problem
+from actspan.video.jobs import Progress, shortfall, video_problem
 
 
 class VideoPieces:

@@ -3,7 +3,7 @@
 request.py  what shall be done, and what was
 inputs.py   from a dataset to jobs, checked
 work.py     jobs of a plan's videos, and what becomes of one that cannot be read
-origin.py   what an answer hangs on: checksums, settings, versions
+origin.py   what an answer depends on: checksums, settings, versions
 engine.py   who computes: threads here, or anything that fits `Engine`
 output.py   results to files
 job.py      all of it together

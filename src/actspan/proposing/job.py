@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,7 +14,7 @@ from actspan.data.dataset import Dataset
 from actspan.data.problems import Problem, stop_with_none_left
 from actspan.data.scores import ScoreFiles
 from actspan.errors import BundleError, ResultError
-from actspan.files import named_errors
+from actspan.files import misnamed, named_errors
 from actspan.labelling import ClassifiedLabels, Labeller
 from actspan.pipeline import Outcome
 from actspan.proposing.engine import Engine, EngineMaker, LocalEngine
@@ -96,11 +95,11 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
 def _check_target(request: Request) -> None:
     out = request.out
     if request.writes_run:
-        if re.fullmatch(r"\.[A-Za-z]\w*", out.suffix):
-            raise ResultError(
-                f"{out}: a run folder has no suffix; a result ends in "
-                f"{', '.join(ANSWER_SUFFIXES)}{suggestion(out.suffix, ANSWER_SUFFIXES)}"
-            )
+        meant = suggestion(out.suffix, ANSWER_SUFFIXES)
+        fault = misnamed(out, "a run") or (f"{out}: a run is a folder" if meant else "")
+        if fault:
+            files = ", ".join(ANSWER_SUFFIXES)
+            raise ResultError(f"{fault}; the result alone is a file in {files}{meant}")
         check_run_target(out, replace=request.overwrite)
     elif out.is_dir():
         raise ResultError(f"{out}: is a folder; a file is written for {out.suffix}")

@@ -1,4 +1,4 @@
-"""What an answer hangs on: checksums of what it was made from, settings, versions."""
+"""What an answer depends on: checksums of what it was made from, settings, versions."""
 
 from __future__ import annotations
 
@@ -100,9 +100,5 @@ def run_info(request: Request, bundle: Bundle, summary: Summary) -> dict[str, An
             "videos_per_second": round(summary.rate, 1),
             "stages": {stage: round(share, 4) for stage, share in summary.stages.items()},
         },
-        "skipped": [
-            {"video": p.video, "file": p.file, "problem": p.problem, "left_out": p.loss.value}
-            for p in summary.problems
-            if p.is_error
-        ],
+        "skipped": [problem.record for problem in summary.problems if problem.is_error],
     }

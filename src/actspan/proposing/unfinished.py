@@ -28,7 +28,7 @@ class Unfinished:
     store: ShardStore | None
 
     def start(self, plan: Plan) -> ShardStore:
-        """Begin anew; what was there goes."""
+        """Begin again; what was there goes."""
         clear(self.place)
         return ShardStore.start(self.place, plan)
 
@@ -41,7 +41,7 @@ def unfinished_run(request: Request) -> Iterator[Unfinished]:
     ------
     ResultError
         It may not be touched: another process is at it, nothing says whether to go on or to start
-        anew, or it is damaged.
+        again, or it is damaged.
     """
     home = Folder(request.partial)
     place = home if request.shards is None else open_place(request.shards)
@@ -70,7 +70,7 @@ def _find(place: Place, request: Request) -> ShardStore | None:
     done, shards = len(store.committed()), len(store.plan)
     raise ResultError(
         f"{place.name}: an unfinished run, {done} of {shards} shards done: go on with --resume, or "
-        "start anew with --force"
+        "start again with --force"
     )
 
 
@@ -95,7 +95,7 @@ def go_on(
     if differences:
         raise ResultError(
             f"{store.place.name}: cannot be gone on with, it was made from something else: "
-            f"{'; '.join(differences)}. Use what it was made from, or start anew: --force without "
+            f"{'; '.join(differences)}. Use what it was made from, or start again: --force without "
             "--resume"
         )
     work = DatasetWork.of(request, plan, bundle, scores)
@@ -120,10 +120,10 @@ def _with_notes(dataset: Dataset, plan: Plan, survey: Survey, request: Request) 
     if changed and request.on_error == "fail":
         raise FeatureError(
             f"{dataset.path}: features of {len(changed)} video(s) have changed since results came "
-            f"of them ({changed[0]!r} first): start anew with --force without --resume, or keep "
+            f"of them ({changed[0]!r} first): start again with --force without --resume, or keep "
             "those results: --on-error skip"
         )
-    remedy = "start anew if the new ones are right: --force"
+    remedy = "start again if the new ones are right: --force"
     notes = [
         Problem(v, str(dataset.entries[v]), "changed after its result", remedy, Loss.NOTHING)
         for v in changed
@@ -170,7 +170,7 @@ def finished_run(request: Request, bundle: Bundle) -> Summary | None:
     for name, checksum in info["files"].items():
         path = request.out / name
         if not path.is_file() or sha256(path) != checksum:
-            raise ResultError(f"{path}: damaged; make the run anew: --force without --resume")
+            raise ResultError(f"{path}: damaged; make the run again: --force without --resume")
     with unfinished_run(request) as unfinished:
         clear(unfinished.place)
     figures = (info["videos"], info["proposals"], info["detections"])

@@ -17,7 +17,8 @@ from actspan import __version__
 from actspan.errors import DataError, require
 from actspan.files import atomic_file, similar_path
 from actspan.report.charts import LETTERS
-from actspan.report.contents import Contents, Progress, Truth, gather
+from actspan.report.contents import Contents, Truth
+from actspan.report.gathering import Progress, gather
 from actspan.report.packed import pack
 from actspan.report.sections import facts, make_sections
 from actspan.report.videos import Listing, list_videos

@@ -40,7 +40,7 @@ def plot_roofline(result: BenchResult, path: Path | str) -> None:
     path = check_picture(path)
     stages = [s for s in result.stages if s.cost is not None and s.cost.share is not None]
     if result.roof is None or not stages:
-        raise BenchError("the result has no roof or no costs: write it anew with actspan bench")
+        raise BenchError("the result has no roof or no costs: write it again with actspan bench")
     names = list(dict.fromkeys(map(title_of, stages)))
     batches = sorted({s.batch or 1 for s in stages})
     figure = new_figure(12.0, 5.0)

@@ -42,7 +42,7 @@ class OnnxRuntimeSession(FileSession):
         except Exception as error:  # the vendor's exceptions have no base of their own
             raise BackendError(
                 f"{path}: ONNX Runtime {onnxruntime.__version__} refuses it: {reason_of(error)}; "
-                "write it anew: actspan export BUNDLE"
+                "write it again: actspan export BUNDLE"
             ) from error
         if session.get_providers()[0] != provider:
             raise BackendError(
@@ -54,7 +54,7 @@ class OnnxRuntimeSession(FileSession):
             outputs = [node.name for node in session.get_outputs()]
         except UnicodeDecodeError as error:
             raise BackendError(
-                f"{path}: damaged: a name in it is not UTF-8; write it anew: actspan export BUNDLE"
+                f"{path}: damaged: a name in it is not UTF-8; write it again: actspan export BUNDLE"
             ) from error
         super().__init__(
             backend.name,

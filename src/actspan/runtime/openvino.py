@@ -54,7 +54,7 @@ class OpenVinoSession(FileSession):
         except Exception as error:
             raise BackendError(
                 f"{path}: OpenVINO {_version()} refuses it: {reason_of(error)}; "
-                f"write it anew: actspan {'compile' if path.suffix == '.xml' else 'export'} BUNDLE"
+                f"write it again: actspan {'compile' if path.suffix == '.xml' else 'export'} BUNDLE"
             ) from error
         super().__init__(
             backend.name,

@@ -66,7 +66,7 @@ class _Engine:
         if self._engine is None:
             raise BackendError(
                 f"{path}: TensorRT {trt.__version__} refuses it; an engine runs on the kind of GPU "
-                "and the version of TensorRT that built it: compile it anew on this machine"
+                "and the version of TensorRT that built it: compile it again on this machine"
             )
         self._context = self._engine.create_execution_context()
         self._stream = self._call("cudaStreamCreate")

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from actspan.server.problems import ProblemError
+from actspan.server.problems import ProblemError, unknown_names
 from actspan.wording import suggestion
 
 _OF_MODELS = re.compile(r"/?(api/propos|api/job|v\d|propos|job)")
@@ -59,9 +59,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
     known = [parameter["name"] for parameter in described if parameter["in"] == "query"]
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
-        named = ", ".join(f"{name!r}{suggestion(name, known)}" for name in dict.fromkeys(unknown))
-        there = ", ".join(known) or "none"
-        raise ProblemError(400, f"unknown parameter {named}; there are: {there}")
+        raise ProblemError(400, unknown_names("parameter", unknown, known))
 
 
 def _operations(app: FastAPI) -> dict[str, dict[str, Any]]:

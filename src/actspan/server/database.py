@@ -74,7 +74,7 @@ class Database:
                 self._prepare(path)
             except sqlite3.Error as error:
                 raise DataError(
-                    f"{path}: cannot be used: {error}; move it away to begin anew, or restore a "
+                    f"{path}: cannot be used: {error}; move it away to begin again, or restore a "
                     "backup"
                 ) from error
             opened.pop_all()

@@ -25,7 +25,7 @@ class StoppedError(Exception):
 class Decoder:
     """A process that decodes one upload after another, with limits.
 
-    It is started when it is first needed, and anew after it was killed.
+    It is started when it is first needed, and again after it was killed.
 
     Parameters
     ----------

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
+from pydantic import AfterValidator
 
 from actspan.server.answers import JSON, JobAnswer, JobList, ProposeAnswer, State, Wish
 from actspan.server.bodies import Bodies
@@ -23,7 +25,22 @@ from actspan.server.settings import Limits
 from actspan.server.wishes import Length, MinScore, Stride, Top, check_stride, wish_of
 
 JOBS = "/api/jobs"
-JobId = Annotated[str, InPath(pattern="^[0-9a-f]{32}$", description="As answered by POST.")]
+_JOB_ID = re.compile("[0-9a-f]{32}")
+
+
+def _job_id(given: str) -> str:
+    if not _JOB_ID.fullmatch(given):
+        raise ValueError(f"{given!r} is no job's id: 32 hexadecimal digits, as POST {JOBS} answers")
+    return given
+
+
+JobId = Annotated[
+    str,
+    AfterValidator(_job_id),
+    InPath(
+        description="As answered by POST.", json_schema_extra={"pattern": f"^{_JOB_ID.pattern}$"}
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

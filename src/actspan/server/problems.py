@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
 
 import msgspec
@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from actspan.errors import DataError, ShapeError
 from actspan.server.headers import SECURITY
 from actspan.server.openapi import Responses, failing
+from actspan.wording import suggestion
 
 MEDIA_TYPE = "application/problem+json"
 log = logging.getLogger("actspan.server")
@@ -77,8 +78,23 @@ async def _of_problem(request: Request, error: ProblemError) -> Response:
 
 
 async def _of_validation(request: Request, error: RequestValidationError) -> Response:
-    parts = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    parts = (
+        f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}"
+        for e in error.errors()
+    )
     return ProblemError(422, "; ".join(parts)).response()
+
+
+def unknown_names(what: str, unknown: Iterable[str], known: Collection[str]) -> str:
+    """Return a line on names that are not known, with the nearest ones and all that are.
+
+    Examples
+    --------
+    >>> unknown_names("field", ["lable"], ["start", "end", "label"])
+    "unknown field 'lable' (did you mean 'label'?); there are: start, end, label"
+    """
+    named = ", ".join(f"{name!r}{suggestion(name, known)}" for name in dict.fromkeys(unknown))
+    return f"unknown {what} {named}; there are: {', '.join(known) or 'none'}"
 
 
 async def _of_input(request: Request, error: Exception) -> Response:

@@ -106,7 +106,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         checksum, _, text = data.removesuffix(b"\n").partition(b"\n")
         if hashlib.sha256(text).hexdigest().encode() != checksum:
-            raise ResultError(f"{where}: damaged; start the run anew: --force")
+            raise ResultError(f"{where}: damaged; start the run again: --force")
         try:
             found: int = msgspec.json.decode(text)["format"]
             if found == _FORMAT:
@@ -115,9 +115,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
                     return plan
                 raise TypeError("shards of no videos")
         except (*NOT_JSON, KeyError, TypeError) as error:
-            raise ResultError(f"{where}: not a plan: {error}; start anew: --force") from error
+            raise ResultError(f"{where}: not a plan: {error}; start again: --force") from error
         raise ResultError(
-            f"{where}: format {found}, this version reads {_FORMAT}; start the run anew: --force"
+            f"{where}: format {found}, this version reads {_FORMAT}; start the run again: --force"
         )
 
 

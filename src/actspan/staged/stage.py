@@ -13,6 +13,7 @@ from actspan import __version__
 from actspan.bundle import Bundle
 from actspan.config import Config, PipelineConfig, dump_toml, from_dict, read_toml, to_dict
 from actspan.errors import BundleError, ConfigError, StageError
+from actspan.files import described
 from actspan.staged.table import TABLE, Table
 
 STAGE_FILE = "stage.toml"
@@ -83,16 +84,17 @@ class Stage:
         file = path / STAGE_FILE
         if not file.is_file():
             raise StageError(
-                f"{path}: not a stage (no {STAGE_FILE}); make one: actspan staged tem-inputs"
+                f"{path}{described(path)}: not a stage (no {STAGE_FILE}); make one: "
+                "actspan staged tem-inputs"
             )
         try:
             info = from_dict(StageInfo, read_toml(file), where=str(file))
         except ConfigError as error:
-            raise StageError(f"{error}; make the stage anew") from error
+            raise StageError(f"{error}; make the stage again") from error
         if info.format_version != 1:
             raise StageError(f"{file}: format version {info.format_version} is not known")
         if info.pipeline.tem is None:
-            raise StageError(f"{file}: damaged: there is no [pipeline.tem]; make the stage anew")
+            raise StageError(f"{file}: damaged: there is no [pipeline.tem]; make the stage again")
         return cls(path, info)
 
     @property
@@ -152,7 +154,7 @@ class Stage:
         if record_model(bundle) != replace(self.info.model, path=str(bundle.path)):
             raise StageError(
                 f"{bundle.path}: its weights are not those that {self.path} was made with "
-                f"({self.info.model.path}); give that model, or make the stage anew"
+                f"({self.info.model.path}); give that model, or make the stage again"
             )
 
 

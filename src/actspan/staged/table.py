@@ -125,7 +125,7 @@ class Table:
             decode = msgspec.json.Decoder(Item).decode
             items = tuple(map(decode, lines))
         except (OSError, ValueError, *NOT_JSON, ConfigError) as error:
-            raise StageError(f"{path}: damaged: {error}; make this folder anew") from error
+            raise StageError(f"{path}: damaged: {error}; make this folder again") from error
         return cls(items, head.made_from, hashlib.sha256(data).hexdigest())
 
 

@@ -16,7 +16,7 @@ from actspan.data.dataset import Dataset
 from actspan.data.problems import Problem
 from actspan.data.rescale import Edge
 from actspan.errors import StageError
-from actspan.files import atomic_folder
+from actspan.files import atomic_folder, misnamed
 from actspan.pipeline import Piece, pieces, settled_edge, tem_input
 from actspan.proposing import jobs_from_features
 from actspan.staged.dumps import Dumps, check_dumps, settle
@@ -99,6 +99,8 @@ def write_tem_inputs(request: TemRequest, report: Report | None = None) -> Done:
 
 def _check_target(request: TemRequest) -> None:
     path = request.out
+    if fault := misnamed(path, "a stage"):
+        raise StageError(fault)
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not (path / STAGE_FILE).is_file():

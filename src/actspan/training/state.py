@@ -59,7 +59,7 @@ class StateFolder:
             names = ", ".join(_differences(found, plain))
             raise ConfigError(
                 f"{path}: holds an unfinished training with other settings ({names}); repeat those "
-                "to continue it, or start anew: --restart"
+                "to continue it, or start again: --restart"
             )
         if found is None:
             path.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ class StateFolder:
         try:
             state: dict[str, Any] = torch.load(file, weights_only=True)
         except Exception as error:  # whatever the unpickler trips over
-            raise ActSpanError(f"{file}: damaged: {error}; start anew: --restart") from error
+            raise ActSpanError(f"{file}: damaged: {error}; start again: --restart") from error
         return state
 
     def save(self, net: str, state: Mapping[str, Any]) -> None:
@@ -115,7 +115,9 @@ def _read_settings(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        raise ActSpanError(f"{path / SETTINGS}: damaged: {error}; start anew: --restart") from error
+        raise ActSpanError(
+            f"{path / SETTINGS}: damaged: {error}; start again: --restart"
+        ) from error
     return found
 
 

@@ -55,9 +55,9 @@ class Agreement:
         With the same segment at any rank.
     proposals : int
         How many the checkpoint has.
-    ties : int
+    ties : frozenset of str
         Videos in which two candidates of equal score, to `TIE`, changed places: which one Soft-NMS
-        picks, and so all later ranks, hangs on the last bit.
+        picks, and so all later ranks, depends on the last bit.
     settled : float
         As `same`, without the ranks after such a tie.
     """
@@ -65,7 +65,7 @@ class Agreement:
     same: float
     kept: float
     proposals: int
-    ties: int = 0
+    ties: frozenset[str] = frozenset()
     settled: float = 1.0
 
 
@@ -110,23 +110,26 @@ def _logit(probability: Float64) -> Float64:
 def compare_proposals(
     checkpoint: Mapping[str, Proposals], variant: Mapping[str, Proposals]
 ) -> Agreement:
-    """Which of the checkpoint's proposals a variant finds too.
+    """Count the checkpoint's proposals that a variant finds too.
 
     Segments lie on cell centres on both sides, so the same ones are equal to the last bit.
     """
-    total = judged = same = settled = kept = ties = 0
+    total = judged = same = settled = kept = 0
+    ties = set()
     for video, ours in checkpoint.items():
         theirs = variant.get(video, Proposals.empty())
         equal = [a == b for a, b in zip(_segments(ours), _segments(theirs), strict=False)]
         ranks = _ranks_before_tie(equal, ours, theirs)
-        total, judged, ties = total + len(ours), judged + ranks, ties + (ranks < len(ours))
+        total, judged = total + len(ours), judged + ranks
+        if ranks < len(ours):
+            ties.add(video)
         same, settled = same + sum(equal), settled + sum(equal[:ranks])
         kept += len(set(_segments(ours)) & set(_segments(theirs)))
     return Agreement(
         same=same / total if total else 1.0,
         kept=kept / total if total else 1.0,
         proposals=total,
-        ties=ties,
+        ties=frozenset(ties),
         settled=settled / judged if judged else 1.0,
     )
 

@@ -13,7 +13,7 @@ from actspan.bundle import Bundle
 from actspan.config import TemConfig
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.problems import left_out
+from actspan.data.problems import Problem
 from actspan.data.rescale import Edge
 from actspan.pipeline import Job, ScoredVideo
 from actspan.types import BoundaryScores, Features, Float32, Video
@@ -39,7 +39,9 @@ class Material:
     edge : "clamp" or "zero"
         How rescaling fills cells beyond the outer snippets.
     notes : tuple of str
-        What was assumed or left out.
+        What was assumed.
+    problems : tuple of Problem
+        What was left out, and why.
     """
 
     name: str
@@ -48,10 +50,11 @@ class Material:
     truth: tuple[Video, ...] = ()
     edge: Edge = "clamp"
     notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
-    """The videos of a subset that have features; the others are left out, and noted.
+    """Return the videos of a subset that have features, and what was left out.
 
     Raises
     ------
@@ -62,8 +65,6 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
     dataset = Dataset.load(path).subset(subset, bundle.set_apart)
     dataset.require_fit(bundle.config)
     dataset = check_dataset(dataset, channels=channels, on_error="skip")
-    skipped = left_out(dataset.problems)
-    notes = (skipped,) if skipped else ()
     mapped = bundle.config.mode == "window"
 
     def jobs() -> Iterator[Job]:
@@ -71,7 +72,9 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
 
     name = f"{path.resolve().name}, {subset or 'all'}"
     truth = tuple(v for v in dataset.videos if len(v.segments))
-    return Material(name, jobs, len(dataset), truth, dataset.edge, notes)
+    return Material(
+        name, jobs, len(dataset), truth, dataset.edge, dataset.assumptions, dataset.problems
+    )
 
 
 def made_up(bundle: Bundle, *, videos: int = VIDEOS, seed: int = 0) -> Material:

@@ -10,7 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from actspan.bundle import Bundle
+from actspan.data.problems import left_out
 from actspan.markdown import markdown_table
+from actspan.verify.differences import Agreement
 from actspan.verify.limits import LIMITS
 from actspan.verify.verify import VariantResult, Verification
 
@@ -43,6 +45,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
         "limits": {name: dataclasses.asdict(limits) for name, limits in LIMITS.items()},
         "versions": library_versions(),
         "notes": list(found.notes),
+        "left_out": left_out(found.problems),
     }
 
 
@@ -61,10 +64,14 @@ def _variant(result: VariantResult, found: Verification) -> dict[str, Any]:
             net: {k: None if math.isnan(v) else v for k, v in dataclasses.asdict(d).items()}
             for net, d in result.outputs.items()
         },
-        "proposals": None if result.agreement is None else dataclasses.asdict(result.agreement),
+        "proposals": None if result.agreement is None else _agreement(result.agreement),
         "recall": None if recall is None else dict(recall),
         "recall_change": change,
     }
+
+
+def _agreement(found: Agreement) -> dict[str, Any]:
+    return {**dataclasses.asdict(found), "ties": len(found.ties)}
 
 
 def output_table(found: Verification) -> Table:
@@ -140,7 +147,8 @@ def to_markdown(found: Verification, command: str) -> str:
         + ", ".join(f"{name} {number}" for name, number in library_versions().items())
         + ".",
     ]
-    return "\n".join([*lines, *(["", *(f"* {n}" for n in found.notes)] if found.notes else []), ""])
+    notes = [f"* {note}" for note in (*found.notes, left_out(found.problems)) if note]
+    return "\n".join([*lines, *(["", *notes] if notes else []), ""])
 
 
 def _source(bundle: Bundle) -> str:

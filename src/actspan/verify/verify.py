@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from actspan.bundle import Bundle, Net
+from actspan.data.problems import Problem
 from actspan.errors import ActSpanError
 from actspan.evaluation.recall import evaluate_recall
 from actspan.export import export_bundle
-from actspan.pipeline import Pipeline
+from actspan.pipeline import Pipeline, StageClock
 from actspan.runtime import Session, check_backend
 from actspan.types import Proposals
 from actspan.verify.differences import (
@@ -82,6 +83,8 @@ class Verification:
         Of the checkpoint, percent; None without ground truth.
     results : tuple of VariantResult
     notes : tuple of str
+    problems : tuple of Problem
+        Of the dataset: what was left out, and why.
     """
 
     bundle: Bundle
@@ -91,6 +94,7 @@ class Verification:
     recall: Mapping[str, float] | None
     results: tuple[VariantResult, ...]
     notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     @property
     def ran(self) -> bool:
@@ -168,7 +172,8 @@ def verify_bundle(
         proposals=sum(map(len, job.proposals.values())),
         recall=job.recall,
         results=tuple(results),
-        notes=(*material.notes, *skipped, *_tie_notes(results)),
+        notes=(*material.notes, *job.warnings, *skipped, *_tie_notes(results)),
+        problems=material.problems,
     )
 
 
@@ -176,9 +181,9 @@ def _tie_notes(results: Iterable[VariantResult]) -> Iterator[str]:
     for result in results:
         if result.agreement is not None and result.agreement.ties:
             yield (
-                f"{result.variant.name}: in {counted(result.agreement.ties, 'video')} two "
-                "proposals of equal score changed places; the ranks after them are not held "
-                "against it"
+                f"{result.variant.name}: in {counted(len(result.agreement.ties), 'video')} two "
+                "proposals of equal score changed places; the ranks after them, and the recall of "
+                "these videos, are not judged"
             )
 
 
@@ -190,6 +195,7 @@ class _Job:
         self._calls: dict[Net, list[Call]] = {}
         self.proposals: dict[str, Proposals] = {}
         self.recall: Mapping[str, float] | None = None
+        self.warnings: tuple[str, ...] = ()
 
     def run_checkpoint(self) -> None:
         """Compute what variants are compared with."""
@@ -198,7 +204,9 @@ class _Job:
             net: CheckpointSession(self._bundle, net, remember=rows[net])
             for net in nets_of(self._bundle)
         }
-        self.proposals = self._propose(dict(sessions))
+        self.proposals, clock = self._propose(dict(sessions))
+        if self._material.truth:  # made-up features may well be flat
+            self.warnings = clock.warnings(self._bundle.config.mode)
         self.recall = self._recall(self.proposals)
         self._calls = {net: session.calls for net, session in sessions.items()}
 
@@ -214,15 +222,19 @@ class _Job:
                     net: compare_outputs(self._calls[net], session)
                     for net, session in sessions.items()
                 }
-                proposals = self._propose(sessions)
+                proposals, _ = self._propose(sessions)
         except ActSpanError as error:
             return VariantResult(variant, {}, problem=str(error))
         agreement = compare_proposals(self.proposals, proposals)
         recall = self._recall(proposals)
-        broken = tuple(self._broken(variant, outputs, agreement, recall))
+        settled = recall
+        if agreement.ties:  # either order is right
+            same = {name: self.proposals[name] for name in agreement.ties}
+            settled = self._recall(proposals | same)
+        broken = tuple(self._broken(variant, outputs, agreement, settled))
         return VariantResult(variant, outputs, agreement, recall, broken)
 
-    def _propose(self, sessions: Mapping[Net, Session]) -> dict[str, Proposals]:
+    def _propose(self, sessions: Mapping[Net, Session]) -> tuple[dict[str, Proposals], StageClock]:
         pipeline = Pipeline(
             sessions.get("tem"),
             sessions.get("pem"),
@@ -232,7 +244,8 @@ class _Job:
         )
         with pipeline:
             outcomes = pipeline.run(self._material.jobs())
-            return {o.id: o.proposals for o in outcomes if o.proposals is not None}
+            found = {o.id: o.proposals for o in outcomes if o.proposals is not None}
+        return found, pipeline.clock
 
     def _recall(self, proposals: Mapping[str, Proposals]) -> Mapping[str, float] | None:
         if not self._material.truth:

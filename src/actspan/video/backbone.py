@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from actspan.config import from_dict, read_toml
 from actspan.config.video import PictureConfig
 from actspan.errors import BackendError, ConfigError, ModelError
-from actspan.files import atomic_file, sha256
+from actspan.files import atomic_file, sha256, similar_path
 from actspan.runtime import open_session
 from actspan.runtime.rows import AnyRows
 from actspan.runtime.session import Session, Shape
 from actspan.types import Float32
 from actspan.video import efficientnet
 from actspan.video.pictures import Pixels, Size, normalise
+from actspan.wording import suggestion
 
 DEFAULT = "efficientnet-lite0"
 _SIZE = 224  # pixels, as in its training
@@ -92,10 +93,13 @@ def find_backbone(name: str) -> BackboneFile:
         return BackboneFile(DEFAULT, path, efficientnet.WEIGHTS_SHA256, _PICTURES)
     kind, _, file = name.partition(":")
     if kind != "onnx" or not file:
-        raise ConfigError(f"no backbone {name!r}; there are: default, onnx:FILE")
+        close = suggestion(name, ["default"]) or (
+            f" (did you mean 'onnx:{name}'?)" if Path(name).is_file() else ""
+        )
+        raise ConfigError(f"no backbone {name!r}{close}; there are: default, onnx:FILE")
     path = Path(file)
     if not path.is_file():
-        raise ConfigError(f"backbone {name}: there is no file {path}")
+        raise ConfigError(f"backbone {name}: there is no file {path}{similar_path(path)}")
     return BackboneFile(f"onnx:{path.name}", path, sha256(path), _pictures_of(path))
 
 

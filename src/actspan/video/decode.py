@@ -65,6 +65,8 @@ class VideoFile:
         Seconds to the end of the last frame that was decoded.
     damaged : int
         Packets that could not be decoded, so far.
+    others : int
+        Further streams of moving pictures, which are ignored.
     container, stream : av.container.InputContainer, av.VideoStream
         PyAV's, for those who want packets.
     origin : float
@@ -109,14 +111,13 @@ class VideoFile:
             ) from error
 
     def _picture_stream(self) -> av.VideoStream:
-        """The first stream of moving pictures; a song's cover is none."""
+        """Return the first stream of moving pictures; a song's cover is none."""
         covers = self._av.stream.Disposition.attached_pic
-        for stream in self.container.streams.video:
-            if not stream.disposition & covers:
-                if stream.codec_context is None or not stream.codec_context.width:
-                    break
-                chosen: av.VideoStream = stream
-                return chosen
+        pictures = [s for s in self.container.streams.video if not s.disposition & covers]
+        self.others = max(len(pictures) - 1, 0)
+        chosen: av.VideoStream | None = pictures[0] if pictures else None
+        if chosen is not None and chosen.codec_context is not None and chosen.codec_context.width:
+            return chosen
         kinds = sorted({stream.type for stream in self.container.streams})
         if not kinds:
             raise VideoError(f"{self.path}: holds nothing: cut off before its index, or empty")
@@ -195,8 +196,10 @@ class VideoFile:
         return float(image.duration) * self._tick or 1 / self.fps
 
     def shortfall(self) -> str:
-        """After the last frame: what is missing or damaged, for people; empty where all is well."""
+        """Return what is missing, damaged or ignored, after the last frame; "" where nothing is."""
         parts = []
+        if self.others:
+            parts.append(f"{counted(self.others, 'further video stream')} ignored")
         announced = self.announced
         if announced is not None:
             slack = max(_SLACK_SECONDS, _SLACK_SHARE * announced)

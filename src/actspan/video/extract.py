@@ -23,18 +23,17 @@ from actspan.data.annotations import Annotations
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.times import require_seconds
 from actspan.errors import DatasetError, VideoError
+from actspan.runtime import find_backend
 from actspan.video.backbone import find_backbone
-from actspan.video.decode import VideoFile
-from actspan.video.extractor import Ending, Extractor, Part
+from actspan.video.extractor import Ending, Extractor
 from actspan.video.folder import FeatureFolder, check_target
 from actspan.video.grid import Grid, Span
+from actspan.video.jobs import Progress, Report, probe_videos, shortfall, video_problem
 from actspan.video.sources import Sources, find_videos
 from actspan.video.storage import Entry, Precision
 from actspan.wording import counted
 
 DEFAULT_GRID = Grid(Span(0.25, "s"), Span(0.5, "s"))
-
-Report = Callable[[str, int, int], None]  # (what, seconds of video done, in all)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +142,11 @@ def extract_videos(
     VideoError, ConfigError, ModelError, BackendError
         Nothing was found, or settings or the backbone cannot be used; nothing is written.
     """
-    sources = find_videos(request.videos)
     check_target(request.out)
+    find_backbone(request.backbone)
+    if request.backend != "auto":
+        find_backend(request.backend)
+    sources = find_videos(request.videos)
     lengths, problems = probe_videos(sources.paths, report)
     tally = _Tally([*sources.problems, *problems])
     if not lengths:
@@ -176,7 +178,7 @@ def extract_videos(
     if not kept:
         stop_with_none_left(errors, len(sources.paths))
     if errors and request.on_error == "fail":
-        remedy = "Mend these, or go on without them: --on-error skip."
+        remedy = "Fix these, or leave them out: --on-error skip."
         raise DatasetError(errors, f"{counted(len(kept), 'video')} done. {remedy}")
     return Extracted(
         out=request.out,
@@ -212,60 +214,10 @@ def open_extractor(request: ExtractRequest) -> Extractor:
     )
 
 
-def probe_videos(
-    paths: Mapping[str, Path], report: Report | None
-) -> tuple[dict[str, float], list[Problem]]:
-    """Open every video: how long each says it is, seconds, and what is wrong with the others.
-
-    Raises
-    ------
-    MissingExtraError
-        PyAV is not installed.
-    """
-    lengths, problems = {}, []
-    for done, (name, path) in enumerate(paths.items(), start=1):
-        try:
-            with VideoFile(path) as video:
-                lengths[name] = video.announced or 0.0
-        except VideoError as error:
-            problems.append(video_problem(name, path, error))
-        if report:
-            report("opening", done, len(paths))
-    return lengths, problems
-
-
-def video_problem(name: str, path: Path, error: VideoError) -> Problem:
-    """A video that cannot be used."""
-    what = str(error).removeprefix(f"{path}: ")
-    return Problem(name, str(path), what, "copy it again from where it came, or remove it")
-
-
 def _training(sources: Sources, paths: Mapping[str, Path]) -> list[str]:
     """Videos of the training part; all where no annotations tell."""
     given = sources.annotations or ()
     return [video.id for video in given if video.subset == "training"] or list(paths)
-
-
-class Progress:
-    """Seconds of video that are done, as they grow."""
-
-    def __init__(self, report: Report | None, whole: float) -> None:
-        self._report, self._whole = report, whole
-        self._before = 0.0
-
-    def show(self, part: Part) -> None:
-        """Take a part into account."""
-        if self._report:
-            done = self._before + part.seconds
-            self._report("seconds of video", round(done), round(max(self._whole, done)))
-        if part.ending is not None:
-            self._before += part.seconds
-
-    def finish(self, seconds: float) -> None:
-        """Take a video into account that somebody else has done."""
-        self._before += seconds
-        if self._report:
-            self._report("seconds of video", round(self._before), round(self._whole))
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,8 +288,3 @@ def _account(video: Done, folder: FeatureFolder, tally: _Tally) -> None:
     tally.videos += 1
     tally.snippets += video.rows
     tally.video_seconds += ending.seconds
-
-
-def shortfall(name: str, path: str, note: str) -> Problem:
-    """A video of which a part is missing or damaged."""
-    return Problem(name, path, note, "none needed, if what is left will do", Loss.NOTHING)

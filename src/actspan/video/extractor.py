@@ -269,7 +269,7 @@ class _Gather:
         self._number += 1
 
     def hand_over(self, ending: Ending | VideoError | None = None) -> _Batch:
-        """What was collected, and begin anew."""
+        """What was collected, and begin again."""
         batch, self._batch = self._batch, _Batch(self._path)
         batch.seconds, batch.stride, batch.ending = self.seconds, self.stride, ending
         return batch

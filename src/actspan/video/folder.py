@@ -23,7 +23,7 @@ from actspan.data.readers import read_array
 from actspan.data.spec_file import SPEC_FILE
 from actspan.data.video_files import VIDEOS
 from actspan.errors import ActSpanError, DataError
-from actspan.files import atomic_file, sha256
+from actspan.files import atomic_file, misnamed, sha256
 from actspan.types import Float32, Video
 from actspan.video.projection import PROJECTION, Projection, fit_projection
 from actspan.video.storage import Entry, FeatureWriter, Journal, Precision, settings_of
@@ -39,8 +39,10 @@ def check_target(out: Path) -> None:
     Raises
     ------
     DataError
-        It holds videos, or features of another origin; or it is no folder.
+        It holds videos, or features of another origin; or it is no folder, or named as a file.
     """
+    if fault := misnamed(out, "a dataset"):
+        raise DataError(fault)
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: exists and is no folder; a dataset folder is made there")
     if (out / VIDEOS).is_dir():

@@ -83,7 +83,7 @@ class Projection:
             return cls(arrays["mean"], arrays["matrix"])
         except (OSError, SafetensorError, KeyError, ShapeError) as error:
             raise FeatureError(
-                f"{path}: missing or damaged ({error}); remove it to project anew"
+                f"{path}: missing or damaged ({error}); remove it to project again"
             ) from error
 
 

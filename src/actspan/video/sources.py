@@ -12,7 +12,7 @@ from actspan.data.annotations import Annotations, canonical_id, find_annotations
 from actspan.data.problems import Loss, Problem
 from actspan.data.video_files import VIDEO_SUFFIXES, VIDEOS, is_video
 from actspan.errors import VideoError
-from actspan.files import read_text, similar_path
+from actspan.files import described, read_text, similar_path
 from actspan.limits import DOCUMENT
 from actspan.wording import counted, named
 
@@ -89,6 +89,8 @@ def _in_folder(folder: Path, notes: list[Problem], *, may_be_empty: bool = False
     found = list(filter(is_video, files))
     others = Counter(path.suffix.lower() or "none" for path in files if not is_video(path))
     if not (found or may_be_empty):
+        if kind := described(folder):
+            raise VideoError(f"{folder}{kind}: holds no videos")
         there = f"; {_ignored(others)}; {_BY_NAME}" if others else ""
         raise VideoError(f"{folder}: no videos in this folder ({', '.join(VIDEO_SUFFIXES)}){there}")
     if others:
@@ -106,8 +108,12 @@ def _ignored(others: Counter[str]) -> str:
 def _listed(file: Path, notes: list[Problem]) -> Iterator[Path]:
     try:
         lines = read_text(file, DOCUMENT).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise VideoError(f"{file}: cannot be read as a list of videos: {error}") from error
+    except FileNotFoundError as error:
+        raise VideoError(f"{file}: no such list of videos{similar_path(file)}") from error
+    except OSError as error:
+        raise VideoError(f"{file}: this list cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise VideoError(f"{file}: not a list of videos: not text in UTF-8") from error
     for number, line in enumerate(map(str.strip, lines), start=1):
         if line and not line.startswith("#"):
             try:

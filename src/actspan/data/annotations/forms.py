@@ -25,6 +25,7 @@ from actspan.data.annotations.source import Source
 from actspan.data.annotations.unknown import refuse_table_of_tool, unknown
 from actspan.data.annotations.writing import Style
 from actspan.errors import AnnotationError, ConfigError
+from actspan.files import described
 from actspan.types import Video
 
 DATASET_JSON = "annotations.json"
@@ -241,7 +242,7 @@ def _detect(source: Source) -> Form:
             return form
     if source.path.is_dir():
         raise AnnotationError(
-            f"{source.path}: holds none of: "
+            f"{source.path}{described(source.path)}: holds none of: "
             f"{', '.join(form.in_folder for form in FORMS.values() if form.in_folder)}; a file "
             "of another form has to be named itself"
         )

@@ -24,7 +24,7 @@ from actspan.data.store.manifest import MANIFEST, DType, Manifest
 from actspan.data.store.writer import Row, write_shards
 from actspan.data.timebase import SnippetGrid
 from actspan.errors import ConfigError, StoreError
-from actspan.files import atomic_file, atomic_folder
+from actspan.files import atomic_file, atomic_folder, misnamed
 from actspan.parallel import map_ordered
 from actspan.types import Features, Video
 
@@ -147,6 +147,8 @@ def _check_request(request: PackRequest) -> None:
     if request.edge is not None and request.length is None:
         raise ConfigError("edge says how videos are rescaled: give the length in cells with it")
     out = request.out
+    if fault := misnamed(out, "a store"):
+        raise StoreError(fault)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (out / MANIFEST).is_file():

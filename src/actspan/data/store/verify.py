@@ -11,7 +11,7 @@ from pathlib import Path
 from actspan.data.problems import Problem
 from actspan.data.store.manifest import MANIFEST, ShardRecord, find_manifest
 from actspan.errors import DatasetError, StoreError
-from actspan.files import sha256
+from actspan.files import described, sha256
 from actspan.parallel import map_ordered
 from actspan.wording import counted
 
@@ -48,7 +48,9 @@ def verify_store(
     folder = Path(folder)
     manifest = find_manifest(folder)
     if manifest is None:
-        raise StoreError(f"{folder}: not a store (no {MANIFEST}); actspan pack --out makes one")
+        raise StoreError(
+            f"{folder}{described(folder)}: not a store (no {MANIFEST}); make one: actspan pack"
+        )
     shards = list(zip(manifest.shard_paths(folder), manifest.shards, strict=True))
     problems = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:

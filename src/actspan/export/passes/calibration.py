@@ -13,7 +13,7 @@ from actspan.bundle import Bundle, Net
 from actspan.config import PipelineConfig, TemConfig
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.problems import Loss
+from actspan.data.problems import Loss, left_out
 from actspan.data.rescale import fit_to_cells
 from actspan.data.windows import pad_window, plan_windows
 from actspan.errors import ExportError
@@ -21,7 +21,7 @@ from actspan.export.passes.contract import Calibration, Sample, Shapes
 from actspan.proposals import bsp_features, generate_proposals
 from actspan.runtime import open_session
 from actspan.types import BoundaryScores, Float32
-from actspan.wording import named, skipped
+from actspan.wording import named
 
 __all__ = ["VIDEOS", "PemCalibration", "TemCalibration", "calibration_for"]
 
@@ -153,7 +153,7 @@ def _single_input(shapes: Shapes, *, ranks: tuple[int, ...]) -> tuple[str, tuple
 def _some_videos(
     path: Path, config: PipelineConfig, videos: int, channels: int | None
 ) -> tuple[Dataset, tuple[str, ...]]:
-    """Return videos spread evenly over a dataset, and a line about those that were skipped."""
+    """Return videos spread evenly over a dataset, and a line about those that are left out."""
     dataset = Dataset.load(path)
     dataset.require_fit(config)
     if any(video.subset == "training" for video in dataset.videos):
@@ -161,10 +161,8 @@ def _some_videos(
     dataset = dataset.select(_spread(dataset.videos, videos))
     dataset = check_dataset(dataset, channels=channels, on_error="skip")
     found = [problem for problem in dataset.problems if problem.loss is Loss.VIDEO]
-    lost = {problem.video for problem in found}
     reasons = named(dict.fromkeys(problem.problem for problem in found))
-    line = f"{path}: {skipped(lost, len(lost) + len(dataset))} ({reasons})"
-    return dataset, (line,) if lost else ()
+    return dataset, (f"{path}: {left_out(found)}: {reasons}",) if found else ()
 
 
 def _cells(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from actspan.data.annotations import read_annotations
 from actspan.errors import AnnotationError, ConfigError, ResultError
-from actspan.report.contents import name_runs
+from actspan.report.gathering import name_runs
 from actspan.server.browse.judging import Judge
 from actspan.server.browse.runs import BrowsedRun
 from actspan.types import Video

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from actspan.server.corrections import LATEST, LONGEST_LABEL, MOST_SEGMENTS
+from actspan.server.problems import unknown_names
 
 Start = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
 Label = Annotated[str, Field(max_length=LONGEST_LABEL)]
@@ -84,7 +85,22 @@ class Listed(BaseModel):
     videos: list[ListedVideo]
 
 
-class Instance(BaseModel):
+class Given(BaseModel):
+    """What a caller sends: fields that it does not have are refused by name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_unknown_fields(cls, values: Any) -> Any:
+        """Return the values as they are, or raise ValueError, which names the nearest fields."""
+        given = values if isinstance(values, dict) else {}
+        if unknown := [name for name in given if name not in cls.model_fields]:
+            raise ValueError(unknown_names("field", unknown, cls.model_fields))
+        return values
+
+
+class Instance(Given):
     """A labelled segment, seconds."""
 
     start: Start
@@ -130,7 +146,7 @@ class ProposalColumns(BaseModel):
     labels: list[str] | None
 
 
-class NewCorrections(BaseModel):
+class NewCorrections(Given):
     """Segments that shall replace a video's corrections."""
 
     revision: int = Field(ge=0, le=2**53, description="What the change was made on.")

@@ -16,6 +16,7 @@ from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles
 from actspan.errors import ResultError
+from actspan.files import described, similar_path
 from actspan.pipeline.recordings import placed, suppress
 from actspan.pipeline.steps import cells, final_proposals
 from actspan.proposals import fuse
@@ -54,11 +55,11 @@ class BrowsedRun:
         self.name, self.path = name, path
         self.run = Run.load(path) if (path / RUN_FILE).is_file() else None
         if self.run is None and not path.exists():
-            raise ResultError(f"{path}: no such run or result file")
+            raise ResultError(f"{path}: no such run or result file{similar_path(path)}")
         if path.is_dir() and not (path / RESULT).is_file():
             raise ResultError(
-                f"{path}: no {RESULT} in this folder, so it is no finished run; actspan propose "
-                "--out makes one"
+                f"{path}{described(path)}: no {RESULT} in this folder, so it is no finished run; "
+                "actspan propose --out makes one"
             )
         pipeline = self.info.get("pipeline", {})
         self.config = from_dict(PipelineConfig, pipeline, where=f"{path}: [pipeline]")
@@ -134,7 +135,7 @@ class BrowsedRun:
         with self._reading:
             place = self._places.get(video)
         if self.run is None or place is None:
-            raise ResultError(f"{self.name}: no candidates of video {video!r} to suppress anew")
+            raise ResultError(f"{self.name}: no candidates of video {video!r} to suppress again")
         return tuple(self.run.candidates(place.batches))
 
     def found(self, video: str) -> Found:

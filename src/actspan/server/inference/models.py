@@ -14,9 +14,11 @@ from actspan.pipeline.steps import cells
 from actspan.server.answers import Wish
 from actspan.server.inference.tensors import Tensors, TensorSpec
 from actspan.server.model import ServedModel
-from actspan.server.problems import ProblemError
+from actspan.server.problems import ProblemError, unknown_names
 from actspan.server.wishes import check_stride, wish_of
 from actspan.types import Features, Proposals
+
+_OF_PROTOCOL = ("binary_data_output",)  # parameters of a request that say how it is answered
 
 
 class InferenceModel(Protocol):
@@ -66,6 +68,7 @@ class Network:
 
     async def infer(self, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
         """See `InferenceModel.infer`."""
+        _known(parameters, ())
         rows = _wanted(tensors, self._input)
         if not len(rows):
             raise ProblemError(400, f"input {self._input!r} has no rows")
@@ -123,9 +126,8 @@ class WholePipeline:
         self, parameters: Mapping[str, Any], given: NDArray[Any] | None, videos: int
     ) -> tuple[Wish, NDArray[np.float64]]:
         """What is wanted, and the stride of each video."""
-        known = {name: parameters[name] for name in ("top", "min_score") if name in parameters}
         try:
-            asked = msgspec.convert(known, _Asked)
+            asked = msgspec.convert(_known(parameters, _Asked.__struct_fields__), _Asked)
         except msgspec.ValidationError as error:
             raise ProblemError(400, f"parameters: {error}") from None
         if asked.top is not None and asked.top < 1:
@@ -138,6 +140,14 @@ class WholePipeline:
             raise ProblemError(400, f"input 'stride': 1 or {videos} positive numbers are needed")
         wish = wish_of(self._model, float(given[0]), None, asked.top, asked.min_score)
         return wish, np.broadcast_to(given, videos)
+
+
+def _known(parameters: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
+    """Return a request's parameters without the protocol's own; unknown ones are refused."""
+    given = {name: value for name, value in parameters.items() if name not in _OF_PROTOCOL}
+    if unknown := given.keys() - set(known):
+        raise ProblemError(400, unknown_names("parameter", sorted(unknown), known))
+    return given
 
 
 def _wanted(tensors: Tensors, name: str) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from types import GenericAlias
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from actspan.data.decoding import NOT_JSON
 from actspan.server.problems import ProblemError
+from actspan.wording import suggestion
 
 Datatype = Literal["FP32", "FP64", "INT64"]
 Tensors = dict[str, NDArray[Any]]
@@ -32,7 +34,7 @@ class TensorSpec(msgspec.Struct, frozen=True):
     shape: list[int]
 
 
-class InputTensor(msgspec.Struct, frozen=True):
+class InputTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tensor of a request: `data` in row-major order, flat or nested, or binary after the header.
 
     Then `parameters` hold `binary_data_size`, in bytes.
@@ -45,14 +47,14 @@ class InputTensor(msgspec.Struct, frozen=True):
     data: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class WantedOutput(msgspec.Struct, frozen=True):
+class WantedOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tensor that is wanted, in binary if `parameters` hold `binary_data: true`."""
 
     name: str
     parameters: dict[str, Any] = {}
 
 
-class InferRequest(msgspec.Struct, frozen=True):
+class InferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a model shall be run on; all of its outputs are given unless some are named."""
 
     inputs: list[InputTensor]
@@ -107,7 +109,7 @@ def read_request(
     try:
         request = _decode_request(view[:header])
     except NOT_JSON as error:
-        raise _bad(f"not a request of the protocol: {error}") from None
+        raise _bad(f"not a request of the protocol: {error}{_meant(str(error))}") from None
     rest = view[len(view) if header is None else header :]
     known, tensors = {spec.name: spec for spec in specs}, {}
     for given in request.inputs:
@@ -118,6 +120,14 @@ def read_request(
     if len(rest):
         raise _bad(f"{len(rest)} bytes follow that belong to no input")
     return request, tensors
+
+
+def _meant(error: str) -> str:
+    """Return the field that an unknown one in an error may have been meant for, as a question."""
+    found = re.search(r"unknown field `(.*?)`", error)
+    kinds = (InferRequest, InputTensor, WantedOutput)
+    known = [name for kind in kinds for name in kind.__struct_fields__]
+    return suggestion(found[1], known) if found else ""
 
 
 def _check_spec(given: InputTensor, spec: TensorSpec) -> None:

@@ -1,0 +1,55 @@
+"""What `actspan evaluate` judges by: annotations, and the videos that training set apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actspan.wording import counted
+
+if TYPE_CHECKING:
+    from actspan.data.annotations import Annotations
+    from actspan.evaluation.protocols import Protocol
+
+
+def with_set_apart(truth: Annotations, result: Path, subset: str) -> tuple[Annotations, list[str]]:
+    """Find the validation videos in the run, where training set them apart."""
+    from actspan.data.videos import canonical_subset
+    from actspan.errors import AnnotationError
+    from actspan.run import RUN_FILE, Run
+
+    wanted = canonical_subset(subset)
+    if wanted != "validation" or truth.videos.places_in(wanted):
+        return truth, []
+    if not (isinstance(result, Path) and (result / RUN_FILE).is_file()):
+        there = ", ".join(sorted(map(repr, set(truth.videos.subsets)))) or "none"
+        raise AnnotationError(
+            f"{truth.path}: no video with instances in subset {subset!r}; subsets: {there}. Choose "
+            "one with --subset; or, if training set videos apart, evaluate the run folder, which "
+            f"has their ids, not {result}"
+        )
+    videos = truth.videos.with_set_apart(Run.load(result).set_apart, wanted)
+    if videos is truth.videos:
+        return truth, []
+    count = videos.subsets.count(wanted)
+    note = f"{wanted}: the {counted(count, 'video')} that training set apart"
+    return replace(truth, videos=videos), [note]
+
+
+def read_truth(
+    path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str
+) -> tuple[Annotations, list[str]]:
+    """Return the ground truth, and what was assumed or left out as it was read."""
+    from actspan.data.annotations import read_annotations
+    from actspan.data.labels import split_patterns
+    from actspan.evaluation.protocols import drop_duplicates
+
+    found = read_annotations(path)
+    notes = [*found.assumptions]
+    if labels:
+        found = found.with_labels(split_patterns(labels))
+    if protocol.drops_duplicates:
+        found, dropped = drop_duplicates(found, subset)
+        notes += [dropped] if dropped else []
+    return found, notes

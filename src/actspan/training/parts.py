@@ -1,0 +1,166 @@
+"""Read both parts of a dataset, in the form in which a training sees them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from actspan.config import (
+    PemConfig,
+    SoftNmsConfig,
+    TemConfig,
+    TrainConfig,
+)
+from actspan.data.check import check_dataset
+from actspan.data.dataset import Dataset
+from actspan.data.problems import Loss, stop_on_errors
+from actspan.data.videos import Videos
+from actspan.errors import AnnotationError, ConfigError
+from actspan.training.report import Report
+from actspan.training.samples import TRAINING, VALIDATION, Samples, split_videos
+from actspan.training.whole import WholeVideos
+from actspan.training.windowed import Windows
+
+_WINDOW_PICKS = 1000  # proposals a recording: the largest AN that is evaluated
+
+
+def trainable(dataset: Dataset, **checks: Any) -> Dataset:
+    """Keep the training and validation videos, and check them (options of `check_dataset`).
+
+    Where no video says its subset, all are training videos.
+
+    Raises
+    ------
+    AnnotationError
+        There is no training video, or none that holds an instance.
+    DatasetError
+        There are problems.
+    """
+    videos = dataset.videos
+    if not any(videos.subsets):
+        videos = Videos(replace(video, subset=TRAINING) for video in videos)
+    chosen = [video for video in videos if video.subset in (TRAINING, VALIDATION)]
+    if not any(video.subset == TRAINING for video in chosen):
+        there = ", ".join(sorted(map(repr, set(videos.subsets)))) or "no videos"
+        raise AnnotationError(
+            f"{dataset.path}: no video in subset 'training'; there are: {there}. Write the subset "
+            "of each video to the annotations"
+        )
+    checked = check_dataset(dataset.select(chosen), learns=True, **checks)
+    checked = replace(checked, assumptions=(*checked.assumptions, *_unused(videos)))
+    if not any(v.subset == TRAINING and len(v.segments) for v in checked):
+        bad = [problem for problem in checked.problems if problem.loss is Loss.SEGMENT]
+        stop_on_errors(bad, leaves_something=False)
+        raise AnnotationError(
+            f"{dataset.path}: no training video holds an instance to learn from. Annotate the "
+            "actions of the training videos (segment and label), for example with ELAN or Label "
+            "Studio: docs/datasets.md"
+        )
+    return checked
+
+
+def _unused(videos: Videos) -> Iterator[str]:
+    """A line on the videos of subsets that are neither learned from nor judged on."""
+    others = Counter(name for name in videos.subsets if name not in (TRAINING, VALIDATION))
+    if others:
+        counts = ", ".join(f"{count:,} of subset {name!r}" for name, count in others.items())
+        yield f"videos that are not used in training: {counts}"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The two parts of what training reads."""
+
+    training: Samples
+    validation: Samples | None
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return a checksum of each part."""
+        parts = {TRAINING: self.training, VALIDATION: self.validation}
+        return {name: part.fingerprint() for name, part in parts.items() if part is not None}
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a bundle says of the data."""
+        parts = {TRAINING: self.training, VALIDATION: self.validation}
+        return {
+            name: {
+                "videos": len(part.ids),
+                "samples": len(part),
+                "sha256": part.fingerprint(),
+            }
+            for name, part in parts.items()
+            if part is not None
+        }
+
+
+def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
+    """Settle what the dataset decides: channels, and how edges are filled."""
+    given, channels = config.pipeline, dataset.spec.channels
+    if channels is None:
+        raise ConfigError(f"{dataset.path}: its channels are not known; use trainable(dataset)")
+    edge = dataset.edge if given.rescale.edge == "auto" else given.rescale.edge
+    mode = (
+        _mode(dataset, (given.tem or TemConfig()).length) if config.mode == "auto" else config.mode
+    )
+    nms = given.soft_nms
+    if mode == "window" and nms == SoftNmsConfig():
+        nms = SoftNmsConfig(picks=_WINDOW_PICKS, keep=_WINDOW_PICKS)
+    pipeline = msgspec.structs.replace(
+        given,
+        mode=mode,
+        soft_nms=nms,
+        tem=msgspec.structs.replace(given.tem or TemConfig(), channels=channels),
+        pem=msgspec.structs.replace(given.pem or PemConfig(), inputs=given.bsp.size),
+        rescale=msgspec.structs.replace(given.rescale, edge=edge),
+    )
+    dataset.require_fit(pipeline)
+    return msgspec.structs.replace(config, mode=mode, pipeline=pipeline)
+
+
+def _mode(dataset: Dataset, length: int) -> Literal["rescale", "window"]:
+    """Windows where the training videos' median length is above two windows (bsn.md section 11)."""
+    snippets = [len(dataset.open(v.id)) for v in dataset if v.subset == TRAINING]
+    return "window" if np.median(snippets) > 2 * length else "rescale"
+
+
+def set_apart(
+    dataset: Dataset, share: float | None, seed: int, report: Report
+) -> tuple[Dataset, list[str]]:
+    """Set videos apart for validation where that is asked for and none are; also their ids."""
+    if VALIDATION in dataset.videos.subsets:
+        if share is not None:
+            report.say("--validation-split is not needed: the dataset has validation videos")
+        return dataset, []
+    if share is None:
+        report.say(
+            "no validation videos: the last epoch is kept, and nothing tells how good the model "
+            "is; set some apart: --validation-split 0.1"
+        )
+        return dataset, []
+    _, apart = split_videos(dataset.videos, share, seed)
+    report.say(f"{len(apart)} of {len(dataset)} videos are set apart for validation")
+    return dataset.select(dataset.videos.with_set_apart(apart, VALIDATION)), sorted(apart)
+
+
+def read_parts(dataset: Dataset, config: TrainConfig, report: Report) -> Parts:
+    """Return the videos of both parts: whole and rescaled, or in windows."""
+    pipeline = config.pipeline
+    edge, length = pipeline.rescale.edge, pipeline.tem.length if pipeline.tem else 0
+    assert edge != "auto"  # settled by for_dataset
+
+    def read(part: str) -> Samples:
+        chosen = dataset.select(video for video in dataset if video.subset == part)
+        progress = partial(report.progress, f"reading {part}")
+        if pipeline.mode == "window":
+            every = config.windows if part == TRAINING else None
+            return Windows.read(chosen, length, every, progress)
+        return WholeVideos.read(chosen, length, edge, progress)
+
+    has_validation = VALIDATION in dataset.videos.subsets
+    return Parts(read(TRAINING), read(VALIDATION) if has_validation else None)

@@ -1,0 +1,68 @@
+"""Open videos for a job, report what is wrong with them, and count seconds of video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from actspan.data.problems import Loss, Problem
+from actspan.errors import VideoError
+from actspan.video.decode import VideoFile
+from actspan.video.extractor import Part
+
+Report = Callable[[str, int, int], None]  # (what, seconds of video done, in all)
+
+
+def probe_videos(
+    paths: Mapping[str, Path], report: Report | None
+) -> tuple[dict[str, float], list[Problem]]:
+    """Open every video: how long each says it is, seconds, and what is wrong with the others.
+
+    Raises
+    ------
+    MissingExtraError
+        PyAV is not installed.
+    """
+    lengths, problems = {}, []
+    for done, (name, path) in enumerate(paths.items(), start=1):
+        try:
+            with VideoFile(path) as video:
+                lengths[name] = video.announced or 0.0
+        except VideoError as error:
+            problems.append(video_problem(name, path, error))
+        if report:
+            report("opening", done, len(paths))
+    return lengths, problems
+
+
+def video_problem(name: str, path: Path, error: VideoError) -> Problem:
+    """A video that cannot be used."""
+    what = str(error).removeprefix(f"{path}: ")
+    return Problem(name, str(path), what, "copy it again from where it came, or remove it")
+
+
+class Progress:
+    """Seconds of video that are done, as they grow."""
+
+    def __init__(self, report: Report | None, whole: float) -> None:
+        self._report, self._whole = report, whole
+        self._before = 0.0
+
+    def show(self, part: Part) -> None:
+        """Take a part into account."""
+        if self._report:
+            done = self._before + part.seconds
+            self._report("seconds of video", round(done), round(max(self._whole, done)))
+        if part.ending is not None:
+            self._before += part.seconds
+
+    def finish(self, seconds: float) -> None:
+        """Take a video into account that somebody else has done."""
+        self._before += seconds
+        if self._report:
+            self._report("seconds of video", round(self._before), round(self._whole))
+
+
+def shortfall(name: str, path: str, note: str) -> Problem:
+    """A video of which a part is missing or damaged."""
+    return Problem(name, path, note, "none needed, if what is left will do", Loss.NOTHING)
