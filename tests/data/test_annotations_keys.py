@@ -153,7 +153,7 @@ def test_keys_that_may_matter_are_named_and_kept(tmp_path: Path) -> None:
         "sentences": ["x"], "videoSplit": 3, "empty": [], "annotations": [JUMP],
     }  # fmt: skip
     found = read_video(tmp_path, **entry)
-    assert notes(found) == ["ignored keys of videos: split, sentences, videoSplit"]
+    assert notes(found) == ["keys of videos not understood, which JSON keeps: split, sentences, videoSplit"]
     assert found.videos[0].extra == {
         k: v for k, v in entry.items() if k not in ("subset", "annotations")
     }

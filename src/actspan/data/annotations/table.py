@@ -19,6 +19,7 @@ from actspan.data.annotations.base import Annotations, Hints, Instance
 from actspan.data.annotations.cells import Cells, escaped_id
 from actspan.data.annotations.column_names import TIMES
 from actspan.data.annotations.columns import Columns, find_columns, is_blank
+from actspan.data.annotations.doubts import fractions_of_a_day
 from actspan.data.annotations.lines import Places, Table
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.annotations.settling import settle
@@ -52,10 +53,13 @@ def read(source: Source, hints: Hints) -> Annotations:
         reader.read(place, cells)
     reader.require_sense()
     notes = (*table.notes(), *reader.notes())
+    videos = reader.rows.videos()
+    if columns.unit == "seconds":
+        notes += fractions_of_a_day(videos, source.path)
     return Annotations(
         source.path,
         "csv",
-        reader.rows.videos(),
+        videos,
         tuple(reader.rows.problems),
         assumptions=notes,
         unit=columns.unit,

@@ -73,6 +73,10 @@ def _read_file(file: Path, rows: Rows, reading: _Reading) -> None:
         add_video(rows, file.stem, file, facts)
         for _ in range(tiers):
             _read_tier(tokens, file, rows, reading)
+        for token in tokens:
+            if token in ("IntervalTier", "TextTier"):
+                kind = "tiers beyond the number of tiers that the file says"
+                reading.ignored.add(kind, str(next(tokens)))
     except StopIteration as error:
         raise AnnotationError(f"{file}: ends before the last of its tiers") from error
     except (TypeError, ValueError, OverflowError) as error:
