@@ -346,6 +346,7 @@ def test_a_frame_rate_without_effect_is_a_note(tmp_path: Path) -> None:
     assert [v.fps for v in read_annotations(tmp_path / "a.json").videos] == [25.0, 30.0]
     source.write_text("video,start,end,fps\nb,1,2,30\n")
     assert f"{note} not used\n" in good(source, tmp_path / "b.json", "--fps", 25).stderr
+    source.write_text("video,start,end,fps\nb,10,20,30\n")
     frames = good(source, tmp_path / "c.json", "--fps", 25, "--times", "frames")
     tasks = write_label_studio(tmp_path / "y.json", [task("a.mp4", timeline_region(1, 50, "x"))])
     counted = good(tasks, tmp_path / "d.json", "--fps", 25)
