@@ -66,6 +66,8 @@ class Cells:
 
     def time(self, text: str) -> tuple[float, bool]:
         """Return a time, and whether it is a clock and so in seconds; raises ValueError."""
+        if text.isascii() and text.replace(".", "", 1).isdigit():  # nearly all are
+            return float(text), False
         return seconds(self._point(text)), self._is_clock(text, "times")
 
     def duration(self, text: str) -> float | None:

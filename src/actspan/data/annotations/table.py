@@ -21,7 +21,7 @@ from actspan.data.annotations.column_names import TIMES
 from actspan.data.annotations.columns import Columns, find_columns, is_blank
 from actspan.data.annotations.doubts import fractions_of_a_day
 from actspan.data.annotations.lines import Places, Table
-from actspan.data.annotations.rows import Facts, Rows
+from actspan.data.annotations.rows import Facts, RefusedError, Rows
 from actspan.data.annotations.settling import settle
 from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import Style, scored_instances, written_facts
@@ -32,6 +32,8 @@ from actspan.types import Video
 from actspan.wording import counted, named
 
 _WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames", "score")
+_FACTS = frozenset(Facts._fields)
+_NO_FACTS = Facts()
 _IF_KNOWN = {"fps", "frames", "score"}
 
 
@@ -85,6 +87,7 @@ class _Reader:
         self.rows = Rows(will_clip=hints.will_clip)
         self._path, self._columns, self._fps, self._cells = path, columns, hints.fps, cells
         self._width = len(columns.head) or max(columns.places.values()) + 1
+        self._has_facts = not _FACTS.isdisjoint(columns.places)
         self._unnamed = [i for i, name in enumerate(columns.head) if not name]
         self._ignored = Ignored()
         self._count = self._segments = self._swapped = 0
@@ -109,6 +112,7 @@ class _Reader:
         if self._is_left_out(cells, row["label"]) or self._cells.is_total(video, row["label"]):
             return
         try:
+            self._refuse_longer(cells)
             facts = self._facts_of(row)
             instance = self._instance_of(row, self._units_per_second(facts))
             self.rows.add(video, instance, facts)
@@ -175,10 +179,18 @@ class _Reader:
         if len(cells) < self._width:
             self._short.add(place)
         unnamed = (cells[i] for i in self._unnamed if i < len(cells))
-        if any(cells[self._width :]):
-            self._widths[len(cells)] += 1
-        if any(chain(unnamed, cells[self._width :])):
+        beyond = () if self._columns.head else cells[self._width :]
+        if any(chain(unnamed, beyond)):
             self._long.add(place)
+
+    def _refuse_longer(self, cells: Sequence[str]) -> None:
+        """Raise ValueError for a row with cells beyond the header: those before may be shifted."""
+        if len(cells) > self._width and self._columns.head and any(cells[self._width :]):
+            self._widths[len(cells)] += 1
+            raise RefusedError(
+                f"{len(cells)} cells, and the header has {self._width}",
+                "quote cells that hold the sign between columns",
+            )
 
     def _is_left_out(self, cells: Sequence[str], label: str) -> bool:
         """Count rows of clips that are not of their class, and of events without a length."""
@@ -192,6 +204,8 @@ class _Reader:
         return False
 
     def _facts_of(self, row: Mapping[str, str]) -> Facts:
+        if not self._has_facts:
+            return _NO_FACTS
         frames, fps = (self._cells.positive(row.get(r, ""), r) for r in ("frames", "fps"))
         duration = self._cells.duration(row.get("duration", ""))
         if "duration" not in self._columns.places and frames and fps:
