@@ -68,6 +68,11 @@ READ = [
     ),
     pytest.param("#video,start,end,label\na,1,2,x\n", {"a": [(1, 2, "x")]}, [], id="hash-header"),
     pytest.param(
+        "# by hand\na,1,2,x\n", {"a": [(1, 2, "x")]},
+        ["ignored 1 comment (rows that start with #)",
+         "no header; columns taken as video,start,end,label"], id="comment-without-header",
+    ),
+    pytest.param(
         HEAD + "a,1,2,x\nb,,,\nTotal,,,\nsum,3,4,\n", {"a": [(1, 2, "x")], "b": []},
         ["ignored rows that are totals: Total, sum"], id="totals",
     ),
@@ -211,6 +216,21 @@ def test_segments_before_the_video_are_kept_for_clipping(tmp_path: Path) -> None
     tasks = write_label_studio(tmp_path / "y.json", [task("a.wav", region, key="audio")])
     found = read_annotations(tasks, will_clip=True)
     assert [s for v in content(found).values() for s in v] == [(-1.0, 2.0, "dig")]
+
+
+@pytest.mark.parametrize("form", ["thumos14", "textgrid", "via"])
+def test_all_forms_keep_segments_for_clipping(form: str, tmp_path: Path) -> None:
+    folder = tmp_path / "x"
+    folder.mkdir()
+    (folder / "jump_val.txt").write_text("clip -1 2\n")
+    grid = '"ooTextFile"\n"TextGrid"\n-1\n5\n<exists>\n1\n"IntervalTier" "t" -1 5 1 -1 2 "jump"\n'
+    (folder / "clip.TextGrid").write_text(grid)
+    project = json.dumps(via_project([{"z": [-1, 2], "xy": [], "av": {"1": "0"}}]))
+    (tmp_path / "via.json").write_text(project)
+    found = read_annotations(
+        tmp_path / "via.json" if form == "via" else folder, form=form, will_clip=True
+    )
+    assert (content(found), found.problems) == ({"clip": [(-1.0, 2.0, "jump")]}, ())
 
 
 # ---------------------------------------------------------------- JSON

@@ -65,8 +65,9 @@ class Table:
             raise AnnotationError(f"{path}: empty; a row per segment is needed")
         headers = (i for i, cells in enumerate(first) if is_header(path, cells, hints.columns))
         rows = (i for i, cells in enumerate(first) if not _is_comment(cells))
-        self._above = next(headers, next(rows, 0))
-        self.head = first[self._above]
+        header = next(headers, None)
+        self._above = header or 0
+        self.head = first[next(rows, 0) if header is None else header]
         self._events = events.fits(self.head)
         if self._events:
             self.head = [*self.head, events.START, events.END]

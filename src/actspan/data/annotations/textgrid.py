@@ -50,7 +50,11 @@ def read(source: Source, hints: Hints) -> Annotations:
     """Read a .TextGrid file, or all of a folder; in a folder, a damaged file is a problem."""
     reading = _Reading(hints.tiers)
     rows = read_each(
-        source.path, ".textgrid", partial(_read_file, reading=reading), reading.ignored
+        source.path,
+        ".textgrid",
+        partial(_read_file, reading=reading),
+        reading.ignored,
+        will_clip=hints.will_clip,
     )
     require_tiers(source.path, hints.tiers, list(reading.met))
     return Annotations(

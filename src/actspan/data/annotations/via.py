@@ -46,7 +46,7 @@ def read(source: Source, hints: Hints) -> Annotations:
             f"{', '.join(map(repr, _PARTS))} are needed"
         )
     document = source.json.document
-    rows, ignored = Rows(), Ignored()
+    rows, ignored = Rows(will_clip=hints.will_clip), Ignored()
     for key in source.json.repeated:
         ignored.add("keys that are there twice", key)
     names = _names(document, source.path, rows)
