@@ -406,6 +406,10 @@ ALREADY_SECONDS = [
         "instances would be 1 to 2 ms long: are the times seconds already? leave out --times",
         id="seconds",
     ),
+    pytest.param(
+        "a,100,200,x,210\n", ["--times", "milliseconds"],
+        "videos would be 210 to 210 ms long: are the times seconds already?", id="long-seconds",
+    ),
 ]  # fmt: skip
 
 

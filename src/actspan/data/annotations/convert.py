@@ -22,7 +22,7 @@ from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
 from actspan.wording import counted, named
 
-_SHORTEST = 0.05  # seconds; where most instances are shorter, the unit was another
+_SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; where most are shorter, the unit was another
 # forms that fix the unit of times
 _TIMED = ("boris", "elan", "labelstudio", "srt", "textgrid", "via", "vtt")
 
@@ -202,7 +202,7 @@ def _timed(
                 found.path,
                 with_durations="durations" not in found.clocks,
             )
-            _require_lengths(scaled, request.times, found.path)
+            _require_lengths(videos, scaled, request.times, found.path)
             videos = scaled
         elif found.unit != request.times:
             raise ConfigError(
@@ -228,16 +228,22 @@ def _refuse_clocks(times: Unit, found: Annotations) -> None:
         )
 
 
-def _require_lengths(videos: Videos, times: Unit, path: Path) -> None:
-    """Raise AnnotationError where conversion leaves most instances without a length to speak of."""
-    lengths = np.diff(videos.segments)[:, 0]
-    if times == "seconds" or not 2 * int((lengths < _SHORTEST).sum()) > len(lengths):
+def _require_lengths(before: Videos, after: Videos, times: Unit, path: Path) -> None:
+    """Raise AnnotationError where conversion leaves most instances or videos too short to be."""
+    if times == "seconds":
         return
-    shortest, longest = 1000 * lengths.min(), 1000 * lengths.max()
-    raise AnnotationError(
-        f"{path}: instances would be {shortest:.3g} to {longest:.3g} ms long: are the times "
-        f"seconds already? leave out --times {times}"
-    )
+    lengths = np.diff(after.segments)[:, 0]
+    scaled = after.durations[after.durations != before.durations]  # NaN differs, and is not short
+    for what, found, shortest in (
+        ("instances", lengths[lengths > 0], _SHORTEST),
+        ("videos", scaled, _SHORTEST_VIDEO),
+    ):
+        if 2 * int((found < shortest).sum()) > len(found):
+            low, high = 1000 * found.min(), 1000 * found.max()
+            raise AnnotationError(
+                f"{path}: {what} would be {low:.3g} to {high:.3g} ms long: are the times seconds "
+                f"already? leave out --times {times}"
+            )
 
 
 def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:
