@@ -288,7 +288,7 @@ def test_bad_entries(facts: dict[str, Any], problem: str, tmp_path: Path) -> Non
 def test_facts_in_other_forms(tmp_path: Path) -> None:
     database = {
         "a": entry(subset=["train"], duration="0:10"),
-        "b": entry(duration_frame=250, fps=25, annotations=None),
+        "b": entry(duration_frame=250, fps=25, annotations=None, subset=[]),
     }
     found = read_json(tmp_path, {"database": database})
     assert not found.problems

@@ -250,8 +250,8 @@ def _moment(value: Any) -> float | None:
 def _subset_of(entry: Mapping[str, Any]) -> str:
     """Return the subset: a text or a number, which may stand alone in a list."""
     value = entry.get("subset")
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    if isinstance(value, list) and len(value) <= 1:
+        value = value[0] if value else None
     if isinstance(value, (list, dict)):
         raise TypeError(f"'subset' is {value!r}, not one name")
     return canonical_subset(str(value or "").strip())
