@@ -139,7 +139,7 @@ def hand_out(request: Handout) -> HandedOut:
     videos, problems, notes = found.videos, list(found.problems), found.assumptions
     where = request.known or _recorded(request.source)
     if where is not None:
-        known = read_annotations(where)
+        known = read_annotations(where, only_facts=True)
         videos = with_facts(videos, known.videos)
         problems += known.problems if where == request.known else ()
         notes += known.assumptions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -346,6 +347,7 @@ def test_a_frame_rate_without_effect_is_a_note(tmp_path: Path) -> None:
     assert [v.fps for v in read_annotations(tmp_path / "a.json").videos] == [25.0, 30.0]
     source.write_text("video,start,end,fps\nb,1,2,30\n")
     assert f"{note} not used\n" in good(source, tmp_path / "b.json", "--fps", 25).stderr
+    source.write_text("video,start,end,fps\nb,10,20,30\n")
     frames = good(source, tmp_path / "c.json", "--fps", 25, "--times", "frames")
     tasks = write_label_studio(tmp_path / "y.json", [task("a.mp4", timeline_region(1, 50, "x"))])
     counted = good(tasks, tmp_path / "d.json", "--fps", 25)
@@ -391,3 +393,79 @@ def test_columns_that_say_their_unit_are_not_converted_twice(tmp_path: Path) -> 
     assert "times are not frame numbers" not in done.stderr
     (video,) = read_annotations(tmp_path / "c.json").videos
     assert (video.fps, video.segments.tolist()) == (25.0, [[1.0, 2.0]])
+
+
+# (rows, options, what the one line says); times that are seconds whatever the option says
+ALREADY_SECONDS = [
+    pytest.param(
+        "a,0:01,0:03,x,60\n", ["--times", "frames", "--fps", 25],
+        "times are clocks, as 0:01, so they are seconds: leave out --times frames", id="clocks",
+    ),
+    pytest.param(
+        "a,1,3,x,60\na,4,5,x,60\n", ["--times", "milliseconds"],
+        "instances would be 1 to 2 ms long: are the times seconds already? leave out --times",
+        id="seconds",
+    ),
+    pytest.param(
+        "a,100,200,x,210\n", ["--times", "milliseconds"],
+        "videos would be 210 to 210 ms long: are the times seconds already?", id="long-seconds",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rows", "options", "message"), ALREADY_SECONDS)
+def test_seconds_are_not_converted(
+    rows: str, options: list[Any], message: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "x.csv"
+    source.write_text(f"video,start,end,label,duration\n{rows}")
+    done = convert(source, tmp_path / "x.json", *options)
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert message in done.stderr
+
+
+def test_durations_that_are_clocks_are_never_scaled(tmp_path: Path) -> None:
+    source = tmp_path / "x.csv"
+    source.write_text("video,start,end,label,duration\na,10,50,x,1:00\n")
+    good(source, tmp_path / "x.json", "--times", "frames", "--fps", 10)
+    (video,) = read_annotations(tmp_path / "x.json").videos
+    assert (video.duration, video.segments.tolist()) == (60.0, [[1.0, 5.0]])
+
+
+def test_the_column_of_durations_is_that_of_their_table(tmp_path: Path) -> None:
+    source, lengths, target = tmp_path / "x.csv", tmp_path / "lengths.csv", tmp_path / "x.json"
+    source.write_text("video,start,end,label\na,1,2,x\n")
+    lengths.write_text("name,len\na,60\n")
+    done = convert(source, target, "--durations", lengths)
+    assert done.exit_code == 1
+    assert (
+        f"error: {lengths}: columns 'video' and 'duration' are needed; not found: " in done.stderr
+    )
+    assert "pass --duration-column NAME" in done.stderr
+    good(source, target, "--durations", lengths, "--duration-column", "len")
+    assert read_annotations(target).videos.durations.tolist() == [60.0]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "code", "message"),
+    [
+        (["train=x", "train=y"], 2, "'train' gets two names, 'x' and 'y': give one"),
+        (["train=x", "training=y"], 1, "--rename-subset gives 'training' two names; give one"),
+        (["train=x", "training=x"], 0, ""),
+    ],
+)
+def test_a_subset_gets_one_name(pairs: list[str], code: int, message: str, tmp_path: Path) -> None:
+    source = tmp_path / "x.csv"
+    source.write_text("video,start,end,label,subset\na,1,2,x,train\n")
+    options = [word for pair in pairs for word in ("--rename-subset", pair)]
+    done = convert(source, tmp_path / "x.json", *options)
+    assert (done.exit_code, message in done.stderr) == (code, True)
+
+
+def test_segments_before_the_video_are_clipped_in_tables(tmp_path: Path) -> None:
+    source = tmp_path / "x.csv"
+    source.write_text("video,start,end,label\na,-1.5,2,x\na,-3,-1,y\n")
+    done = good(source, tmp_path / "x.json", "--clip")
+    assert "1 instance cut off at the start of the video, preceded by up to 1.5 s" in done.stderr
+    assert "1 instance left out: after the end of the video, or before its start (a)" in done.stderr
+    assert read_annotations(tmp_path / "x.json").videos.segments.tolist() == [[0.0, 2.0]]

@@ -54,7 +54,7 @@ def test_ids_lose_one_literal_prefix() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("", "not valid JSON", id="empty"),
+        pytest.param("", "annotations.json: empty", id="empty"),
         pytest.param("[1]", "JSON of no known form, list; known are", id="a-list"),
         pytest.param(
             '{"a": 1}',

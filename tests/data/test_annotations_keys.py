@@ -63,7 +63,9 @@ def test_labels_under_other_keys(
 
 def test_annotations_without_a_label_and_keys_that_are_ignored(tmp_path: Path) -> None:
     other = {"segment": [1, 2], "colour": "red"}
-    found = read_video(tmp_path, annotations=[other, other, {**JUMP, "score": 0.5}])
+    found = read_video(
+        tmp_path, annotations=[other, {**other, "segment": [3, 4]}, {**JUMP, "score": 0.5}]
+    )
     assert [label for _, _, label in instances(found)] == ["", "", "Jump"]
     assert notes(found) == [
         "2 annotations without a label",
@@ -153,7 +155,9 @@ def test_keys_that_may_matter_are_named_and_kept(tmp_path: Path) -> None:
         "sentences": ["x"], "videoSplit": 3, "empty": [], "annotations": [JUMP],
     }  # fmt: skip
     found = read_video(tmp_path, **entry)
-    assert notes(found) == ["ignored keys of videos: split, sentences, videoSplit"]
+    assert notes(found) == [
+        "keys of videos not understood, which JSON keeps: split, sentences, videoSplit"
+    ]
     assert found.videos[0].extra == {
         k: v for k, v in entry.items() if k not in ("subset", "annotations")
     }

@@ -45,7 +45,7 @@ _COLUMNS = {
     "start": "start times",
     "end": "end times",
     "subset": "subsets",
-    "duration": "durations of videos",
+    "duration": "durations of videos; of the table of --durations, if there is one",
 }
 
 
@@ -65,7 +65,11 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
     pairs = [value.partition("=") for value in values]
     if not all(sign and new for _, sign, new in pairs):
         raise click.BadParameter("OLD=NEW is needed, as in validation=training")
-    return {old: new for old, _, new in pairs}
+    made: dict[str, str] = {}
+    for old, _, new in pairs:
+        if made.setdefault(old, new) != new:
+            raise click.BadParameter(f"{old!r} gets two names, {made[old]!r} and {new!r}: give one")
+    return made
 
 
 def _column_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -12,6 +12,11 @@ _NAMED = 12  # names in one line; the others are only counted
 class Ignored:
     """What a reader met and did not take: names, counted per kind.
 
+    Parameters
+    ----------
+    said : str
+        What a line says of a kind of things, where they are not just ignored.
+
     Examples
     --------
     >>> ignored = Ignored()
@@ -21,7 +26,8 @@ class Ignored:
     ('a.csv: ignored columns: type', 'a.csv: ignored keys: class (2)')
     """
 
-    def __init__(self) -> None:
+    def __init__(self, said: str = "ignored {}") -> None:
+        self._said = said
         self._counts: dict[str, Counter[str]] = {}
 
     def __bool__(self) -> bool:
@@ -34,7 +40,7 @@ class Ignored:
     def notes(self, where: object) -> tuple[str, ...]:
         """Return one line per kind; `where` names the file at the start of each."""
         return tuple(
-            f"{where}: ignored {kind}: {named(map(_counted, counts.items()), _NAMED)}"
+            f"{where}: {self._said.format(kind)}: {named(map(_counted, counts.items()), _NAMED)}"
             for kind, counts in self._counts.items()
         )
 

@@ -139,7 +139,7 @@ def _raise(unit: WrongUnit, path: Path, otherwise: str = "") -> NoReturn:
 
 
 def in_seconds(
-    videos: Videos, times: Unit, fps: float | None, path: Path
+    videos: Videos, times: Unit, fps: float | None, path: Path, *, with_durations: bool = True
 ) -> tuple[Videos, tuple[str, ...]]:
     """Return the same videos with times in seconds that are given in another unit.
 
@@ -149,6 +149,8 @@ def in_seconds(
     ----------
     fps : float, optional
         Of videos that say neither their rate nor frames and duration.
+    with_durations : bool
+        Whether durations may be in that unit too.
 
     Raises
     ------
@@ -157,7 +159,7 @@ def in_seconds(
     """
     if times == "seconds":
         return videos, ()
-    same = _fills(videos)
+    same = with_durations and _fills(videos)
     done = Videos(_scaled(video, _factor(video, times, fps, path, same), same) for video in videos)
     what = "times and durations" if same else "times"
     return done, (f"{what} were {times}, and are seconds now",)

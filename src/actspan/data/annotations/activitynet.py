@@ -22,12 +22,13 @@ from typing import Any
 from actspan.data.annotations.base import (
     Annotations,
     Hints,
-    repeated_id,
     written_id,
     written_instances,
 )
 from actspan.data.annotations.entries import COUNTS, RATES, EntryReader
+from actspan.data.annotations.repeated import repeated_keys
 from actspan.data.annotations.source import Source
+from actspan.data.annotations.subset_lists import with_listed_subsets
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
 from actspan.data.annotations.writing import Style
 from actspan.errors import AnnotationError
@@ -68,13 +69,14 @@ def read(source: Source, hints: Hints) -> Annotations:
     if source.undecoded is not None:
         with suppress(NotPlainError):
             return _read_in_parts(source.path, source.undecoded)
-    document, repeated = source.json
+    document, holders = source.json
     key = "database" if isinstance(document.get("database"), dict) else None
     rest = {k: v for k, v in document.items() if k != key and (key or k in _HEAD)}
     entries = document[key] if key else {k: v for k, v in document.items() if k not in _HEAD}
     found = _read_entries(source.path, entries.items(), rest)
-    problems = (*(repeated_id(name, source.path) for name in repeated), *found.problems)
-    return replace(found, problems=problems)
+    top = document[key] if key else document
+    repeated = repeated_keys(source.path, holders, top, entries)
+    return replace(found, problems=(*repeated, *found.problems))
 
 
 def _read_in_parts(path: Path, document: UndecodedObject) -> Annotations:
@@ -92,9 +94,15 @@ def _read_entries(
     path: Path, entries: Iterable[tuple[str, Any]], rest: dict[str, Any]
 ) -> Annotations:
     reader = EntryReader(path)
-    videos = reader.videos(entries)
+    videos, rest, notes = with_listed_subsets(reader.videos(entries), rest, path, reader.problems)
     return Annotations(
-        path, "activitynet", videos, tuple(reader.problems), rest, assumptions=reader.notes()
+        path,
+        "activitynet",
+        videos,
+        tuple(reader.problems),
+        rest,
+        assumptions=(*reader.notes(), *notes),
+        clocks=frozenset(reader.clocks),
     )
 
 

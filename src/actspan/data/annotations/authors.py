@@ -8,8 +8,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from actspan.data.annotations.base import Annotations, Hints, canonical_id, repeated_id
+from actspan.data.annotations.base import Annotations, Hints, canonical_id
+from actspan.data.annotations.column_names import KNOWN, plain
 from actspan.data.annotations.entries import EntryReader
+from actspan.data.annotations.repeated import repeated_keys
 from actspan.data.annotations.source import Source
 from actspan.data.problems import Problem
 from actspan.errors import AnnotationError
@@ -36,11 +38,11 @@ def read(source: Source, hints: Hints) -> Annotations:
         raise AnnotationError(
             f"{source.path}: not the BSN authors' form: videos with 'duration_second' are needed"
         )
-    document, repeated = source.json
+    document, holders = source.json
     reader = EntryReader(source.path, _KEYS)
-    reader.problems += (repeated_id(name, source.path) for name in repeated)
+    reader.problems += repeated_keys(source.path, holders, document, document)
     table = source.path.parent / AUTHORS_TABLE
-    subsets = _read_subsets(table)
+    subsets = _read_subsets(table, reader.problems)
     reader.problems += _give_subsets(document, subsets, table)
     videos = reader.videos(document.items())
     others = [name for name in subsets if name not in videos.places]
@@ -48,7 +50,14 @@ def read(source: Source, hints: Hints) -> Annotations:
     if others:
         rows = counted(len(others), "row")
         notes += (f"{table}: ignored {rows} of videos that are not in the JSON: {named(others)}",)
-    return Annotations(source.path, "authors", videos, tuple(reader.problems), assumptions=notes)
+    return Annotations(
+        source.path,
+        "authors",
+        videos,
+        tuple(reader.problems),
+        assumptions=notes,
+        clocks=frozenset(reader.clocks),
+    )
 
 
 def _give_subsets(
@@ -64,13 +73,36 @@ def _give_subsets(
             yield Problem(video, str(table), "no row for it", remedy)
 
 
-def _read_subsets(table: Path) -> dict[str, str]:
+def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
+    """Return the subset of each video; rows that contradict an earlier one are problems."""
     if not table.is_file():
         return {}
     try:
-        rows = csv.DictReader(StringIO(read_text(table, DOCUMENT), newline=""))
-        return {canonical_id(row["video"]): row["subset"] or "" for row in rows}
-    except (OSError, KeyError, TypeError, AttributeError, UnicodeDecodeError, csv.Error) as error:
+        rows = [row for row in csv.reader(StringIO(read_text(table, DOCUMENT), newline="")) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise AnnotationError(f"{table}: cannot be read: {error}; save it as CSV UTF-8") from error
+    video, subset = _columns(table, rows[0] if rows else [])
+    subsets: dict[str, str] = {}
+    for row in rows[1:]:
+        cells = [*row, *[""] * len(rows[0])]
+        name, found = canonical_id(cells[video].strip()), cells[subset].strip()
+        if subsets.setdefault(name, found) != found:
+            what = f"subset {found!r}, but {subsets[name]!r} in an earlier row"
+            problems.append(Problem(name, str(table), what, "keep one row per video"))
+    return subsets
+
+
+def _columns(table: Path, head: list[str]) -> tuple[int, int]:
+    """Return the places of ids and subsets, by their names."""
+    names = [plain(name) for name in head]
+    places = [
+        next((names.index(name) for name in KNOWN[role] if name in names), None)
+        for role in ("video", "subset")
+    ]
+    video, subset = places
+    if video is None or subset is None:
         raise AnnotationError(
-            f"{table}: columns 'video' and 'subset' are needed: {error}"
-        ) from error
+            f"{table}: columns 'video' and 'subset' are needed; there are: "
+            f"{named(map(repr, head), 12) or 'none'}"
+        )
+    return video, subset

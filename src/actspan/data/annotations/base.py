@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from sys import intern
@@ -45,6 +45,8 @@ class Annotations:
         What was taken for granted, for people to read.
     unit : "seconds", "milliseconds" or "frames"
         Of the source's times, where the reader converted them.
+    clocks : frozenset of str
+        What the source writes as clocks (0:01), which are in seconds: "times", "durations".
     """
 
     path: Path
@@ -54,6 +56,7 @@ class Annotations:
     document: Mapping[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     unit: Unit = "seconds"
+    clocks: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Video]:
         return iter(self.videos)
@@ -81,11 +84,17 @@ class Hints:
         Patterns of the tiers to read, where a form has tiers; all unless given.
     columns : mapping
         Names of a table's columns by role ("video", "label", ...); by their names unless given.
+    will_clip : bool
+        Whether segments that start before their video will be cut off, so that none is refused.
+    only_facts : bool
+        Whether durations, subsets and rates of videos are wanted, and no segments.
     """
 
     fps: float | None = None
     tiers: tuple[str, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
+    will_clip: bool = False
+    only_facts: bool = False
 
 
 def canonical_id(name: str) -> str:
@@ -113,12 +122,19 @@ def number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise TypeError(f"{name!r} is {value!r}, not a number")
     try:
-        found = float(value)
+        found = decimal(value) if isinstance(value, str) else float(value)
     except (ValueError, OverflowError) as error:
         raise TypeError(f"{name!r} is {value!r}, not a number") from error
     if not math.isfinite(found) or found <= 0:
         raise ValueError(f"{name!r} is {value}, not a positive number")
     return found
+
+
+def decimal(text: str) -> float:
+    """Read a number; raises ValueError, also for Python's `1_000`, which no tool writes."""
+    if "_" in text:
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
 
 
 def seconds(text: str) -> float:
@@ -131,12 +147,12 @@ def seconds(text: str) -> float:
     """
     parts = text.strip().split(":")
     try:
-        values = [float(part) for part in parts]
+        values = [decimal(part) for part in parts]
     except ValueError:
         values = []
     if not values or len(values) > 3 or not all(math.isfinite(v) for v in values):
         raise ValueError(f"{text!r} is not a time in seconds")
-    if len(values) > 1 and min(values) < 0:
+    if len(values) > 1 and not _is_clock(values):
         raise ValueError(f"{text!r} is not a time of the form 1:02:03.5")
     total = 0.0
     for value in values:
@@ -144,11 +160,17 @@ def seconds(text: str) -> float:
     return total
 
 
-def check_segment(start: float, end: float) -> None:
+def _is_clock(values: Sequence[float]) -> bool:
+    """Return whether hours, minutes and seconds are in range, and only the last has decimals."""
+    whole = all(value.is_integer() for value in values[:-1])
+    return whole and min(values) >= 0 and max(values[1:]) < 60
+
+
+def check_segment(start: float, end: float, *, may_be_early: bool = False) -> None:
     """Raise ValueError unless a segment starts in the video and has a length."""
     if not (math.isfinite(start) and math.isfinite(end)):
         raise ValueError(f"segment [{start:g}, {end:g}]: not finite")
-    if start < 0:
+    if start < 0 and not may_be_early:
         raise ValueError(f"segment [{start:g}, {end:g}]: starts before the video")
     if end <= start:
         what = "zero length" if end == start else "ends before it starts"

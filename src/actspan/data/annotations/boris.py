@@ -52,7 +52,7 @@ def read(source: Source, hints: Hints) -> Annotations:
         for entry in document["behaviors_conf"].values()
         if isinstance(entry, dict)
     }
-    rows, ignored = Rows(), Ignored()
+    rows, ignored = Rows(will_clip=hints.will_clip), Ignored()
     for key in source.json.repeated:
         ignored.add("keys that are there twice", key)
     for name, observation in document["observations"].items():

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from actspan.data.annotations.base import Unit, seconds
+from actspan.data.annotations.base import Hints, Unit, seconds
 from actspan.data.annotations.column_names import (
     KNOWN,
     LABEL_NUMBERS,
@@ -92,7 +92,7 @@ def point(text: str) -> str:
     return text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
 
 
-def find_columns(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Columns:
+def find_columns(path: Path, head: Sequence[str], hints: Hints) -> Columns:
     """Return the columns of a header, or of a first row of values.
 
     Raises
@@ -101,9 +101,20 @@ def find_columns(path: Path, head: Sequence[str], given: Mapping[str, str]) -> C
         A column that was named is not there, or one that is needed was not found; names all that
         there are.
     """
+    given = hints.columns
     found = by_name(path, head, given)
     if _is_enough(found):
         return found
+    if hints.only_facts:
+        missing = [repr(role) for role in ("video", "duration") if role not in found.places]
+        if not missing:
+            return found
+        raise AnnotationError(
+            f"{path}: columns 'video' and 'duration' are needed; not found: {', '.join(missing)}; "
+            f"there are: {_names(head)}. Rename the column: "
+            "video_duration, duration, length or seconds is read as the duration, video or name as "
+            "the id; or pass --duration-column NAME to annotate convert"
+        )
     if not given and len(head) >= 3 and time_of(head[1]) >= 0 and time_of(head[2]) >= 0:
         places = {role: i for i, role in enumerate(_POSITIONS[: len(head)])}
         return Columns(places).with_note(f"{path}: no header; columns taken as {','.join(places)}")

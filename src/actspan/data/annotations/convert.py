@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from actspan.data.annotations.base import Annotations, Unit
 from actspan.data.annotations.forms import DATASET_JSON, read_annotations
 from actspan.data.annotations.saving import form_to_write, write_annotations
@@ -20,6 +22,7 @@ from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
 from actspan.wording import counted, named
 
+_SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; where most are shorter, the unit was another
 # forms that fix the unit of times
 _TIMED = ("boris", "elan", "labelstudio", "srt", "textgrid", "via", "vtt")
 
@@ -121,12 +124,14 @@ def convert_annotations(request: Conversion) -> Converted:
     ConfigError
         A form is not known, or cannot be written.
     """
+    columns, of_durations = _shared_columns(request)
     found = read_annotations(
         request.source,
         form=request.form,
         fps=request.fps,
         tiers=request.tiers,
-        columns=request.columns,
+        columns=columns,
+        will_clip=request.clip,
     )
     target = request.target / DATASET_JSON if request.target.is_dir() else request.target
     form = form_to_write(target, request.target_form).name
@@ -134,7 +139,7 @@ def convert_annotations(request: Conversion) -> Converted:
         raise AnnotationError(f"{target}: already exists; --force replaces it")
     videos, problems, notes = found.videos, list(found.problems), found.assumptions
     if request.durations is not None:
-        known = read_annotations(request.durations)
+        known = read_annotations(request.durations, columns=of_durations, only_facts=True)
         require_common_ids(found, known)
         videos = with_facts(videos, known.videos)
         problems += known.problems
@@ -164,6 +169,15 @@ def convert_annotations(request: Conversion) -> Converted:
     return Converted(found.form, target, videos, tuple(problems), notes)
 
 
+def _shared_columns(request: Conversion) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the columns of the source and of the table of durations, which has the durations."""
+    columns, of_durations = dict(request.columns), {}
+    durations = request.durations
+    if durations is not None and durations.suffix.lower() in (".csv", ".tsv"):
+        of_durations = {role: columns.pop(role) for role in ("duration",) if role in columns}
+    return columns, of_durations
+
+
 def _unused_rate(videos: Videos, fps: float, path: Path) -> str:
     """Return a line that says that no times are frame numbers."""
     count = sum(video.fps is None for video in videos)
@@ -180,7 +194,16 @@ def _timed(
         if found.form in _TIMED:
             raise ConfigError(f"{found.path}: {found.form} says itself what its times are")
         if found.unit == "seconds":
-            videos, notes = in_seconds(videos, request.times, request.fps, found.path)
+            _refuse_clocks(request.times, found)
+            scaled, notes = in_seconds(
+                videos,
+                request.times,
+                request.fps,
+                found.path,
+                with_durations="durations" not in found.clocks,
+            )
+            _require_lengths(videos, scaled, request.times, found.path)
+            videos = scaled
         elif found.unit != request.times:
             raise ConfigError(
                 f"{found.path}: times are {found.unit} by the names of their columns; rename them, "
@@ -194,6 +217,33 @@ def _timed(
     elif late := late_ends(videos):
         notes = (*notes, f"{late}: kept as annotated; --clip cuts them off")
     return videos, notes
+
+
+def _refuse_clocks(times: Unit, found: Annotations) -> None:
+    """Raise ConfigError where times are clocks, which are in seconds."""
+    if times != "seconds" and "times" in found.clocks:
+        raise ConfigError(
+            f"{found.path}: times are clocks, as 0:01, so they are seconds: leave out --times "
+            f"{times}, or write all of them as {times}"
+        )
+
+
+def _require_lengths(before: Videos, after: Videos, times: Unit, path: Path) -> None:
+    """Raise AnnotationError where conversion leaves most instances or videos too short to be."""
+    if times == "seconds":
+        return
+    lengths = np.diff(after.segments)[:, 0]
+    scaled = after.durations[after.durations != before.durations]  # NaN differs, and is not short
+    for what, found, shortest in (
+        ("instances", lengths[lengths > 0], _SHORTEST),
+        ("videos", scaled, _SHORTEST_VIDEO),
+    ):
+        if 2 * int((found < shortest).sum()) > len(found):
+            low, high = 1000 * found.min(), 1000 * found.max()
+            raise AnnotationError(
+                f"{path}: {what} would be {low:.3g} to {high:.3g} ms long: are the times seconds "
+                f"already? leave out --times {times}"
+            )
 
 
 def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:
@@ -223,7 +273,11 @@ def _filled(video: Video, other: Video) -> Video:
 
 
 def _renamed(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
-    names = {canonical_subset(old): canonical_subset(new) for old, new in names.items()}
+    pairs = {(canonical_subset(old), canonical_subset(new)) for old, new in names.items()}
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        twice = next(old for old, count in Counter(old for old, _ in pairs).items() if count > 1)
+        raise ConfigError(f"--rename-subset gives {twice!r} two names; give one")
     for old in names:
         if old:  # raises where there is none; no video without a subset is no mistake
             videos.subset(old, path)

@@ -35,8 +35,9 @@ _FIELD_OF = {
     "featureframe": "feature_frames",
 }
 # an unknown key with one of these words, or with a list or an object, may hold annotations
-_TELLING = {"subset", "split", "partition", "fold", "duration", "fps", "rate", "label", "labels",
-            "class", "action", "segment", "time", "start", "end"}  # fmt: skip
+_TELLING = {"subset", "split", "partition", "fold", "usage", "phase", "mode", "train", "training",
+            "test", "testing", "val", "valid", "validation", "duration", "fps", "rate", "label",
+            "labels", "class", "action", "segment", "time", "start", "end"}  # fmt: skip
 _WORDS = re.compile("[A-Z]?[a-z]+")
 _FIX = "fix or remove the annotation"
 # what repeats the segment or the label of an annotation in other units
@@ -57,9 +58,11 @@ class EntryReader:
 
     def __init__(self, path: Path, usual: frozenset[str] = frozenset()) -> None:
         self.problems: list[Problem] = []
+        self.clocks: set[str] = set()  # of "times" and "durations", those that are clocks
         self._path, self._usual = path, usual
         self._files, self._ignored = FileNames(), Ignored()
         self._taken: Counter[str] = Counter()  # what was found under other keys
+        self._kept = Ignored("{} not understood, which JSON keeps")
         self._unlabelled = 0
 
     def videos(self, entries: Iterable[tuple[str, Any]]) -> Videos:
@@ -74,7 +77,7 @@ class EntryReader:
             notes.append(f"{self._path}: taken from other keys: {taken}")
         if self._unlabelled:
             notes.append(f"{self._path}: {counted(self._unlabelled, 'annotation')} without a label")
-        return (*notes, *self._ignored.notes(self._path))
+        return (*notes, *self._kept.notes(self._path), *self._ignored.notes(self._path))
 
     def _parsed(self, entries: Iterable[tuple[str, Any]]) -> Iterator[Video]:
         seen: set[str] = set()
@@ -98,17 +101,29 @@ class EntryReader:
     def _video(self, name: str, entry: dict[str, Any]) -> Video:
         if not entry.keys() <= _FIELDS:
             entry = self._understood(entry)
-        duration = _optional(entry, "duration")
+        duration = self._duration_of(entry)
         counts = {key: _optional(entry, key) for key in COUNTS}
         return make_video(
             name,
             self._instances(name, entry),
             duration=math.nan if duration is None else duration,
-            subset=canonical_subset(str(entry.get("subset") or "")),
+            subset=_subset_of(entry),
             **{key: None if count is None else int(count) for key, count in counts.items()},
             **{key: _optional(entry, key) for key in RATES},
             extra={key: value for key, value in entry.items() if key not in _FIELDS},
         )
+
+    def _duration_of(self, entry: dict[str, Any]) -> float | None:
+        """Return the duration, which may be a clock, else what frames and rate make."""
+        value = entry.get("duration")
+        if isinstance(value, str) and ":" in value:
+            self.clocks.add("durations")
+            return number(seconds(value), "duration")
+        frames, fps = (_optional(entry, key) for key in ("frames", "fps"))
+        if value is None and frames and fps:
+            self._taken["duration from frames / fps"] += 1
+            return frames / fps
+        return _optional(entry, "duration")
 
     def _understood(self, entry: dict[str, Any]) -> dict[str, Any]:
         """Return an entry with fields under their own keys; count the keys that may matter."""
@@ -124,7 +139,7 @@ class EntryReader:
                 if key not in self._usual:
                     self._taken[f"{field} from {key!r}"] += 1
             elif _may_matter(key, value):
-                self._ignored.add("keys of videos", key)
+                self._kept.add("keys of videos", key)
         return made
 
     def _instances(self, video: str, entry: Mapping[str, Any]) -> Iterator[Instance]:
@@ -135,7 +150,9 @@ class EntryReader:
         TypeError
             They are not a list.
         """
-        annotations = entry.get("annotations") or []
+        annotations = entry.get("annotations")
+        if annotations is None:
+            return
         if not isinstance(annotations, list):
             raise TypeError(f"'annotations' is {annotations!r}, not a list")
         for i, annotation in enumerate(annotations):
@@ -162,8 +179,20 @@ class EntryReader:
         if len(annotation) > 2 or not isinstance(label, str) or label.isdecimal():
             label = self._label_of(annotation)
         times = annotation if "segment" in annotation else self._with_segment(annotation)
-        start, end = _times(times["segment"])
-        return start, end, label
+        start, end = self._times(times["segment"])
+        return start, end, label.strip()
+
+    def _times(self, segment: Any) -> tuple[float, float]:
+        if isinstance(segment, list) and len(segment) == 2:
+            start, end = segment
+            if type(start) is float is type(end):  # nearly all are
+                return start, end
+            if any(isinstance(time, str) and ":" in time for time in segment):
+                self.clocks.add("times")
+            start, end = _moment(start), _moment(end)
+            if start is not None and end is not None:
+                return start, end
+        raise ValueError(f"segment {segment!r} is not [start, end] in seconds")
 
     def _with_segment(self, annotation: Mapping[str, Any]) -> dict[str, Any]:
         """Return an annotation with the segment that its start and end say."""
@@ -211,22 +240,21 @@ def _of_action(action: Any) -> dict[str, Any]:
     return {"label": str(action[0]), "segment": action[1:]}
 
 
-def _times(segment: Any) -> tuple[float, float]:
-    if isinstance(segment, list) and len(segment) == 2:
-        start, end = segment
-        if type(start) is float is type(end):  # nearly all are
-            return start, end
-        start, end = _moment(start), _moment(end)
-        if start is not None and end is not None:
-            return start, end
-    raise ValueError(f"segment {segment!r} is not [start, end] in seconds")
-
-
 def _moment(value: Any) -> float | None:
     """Return a time in seconds, of a number or of text (quoted numbers, clocks)."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     return seconds(value) if isinstance(value, str) else None
+
+
+def _subset_of(entry: Mapping[str, Any]) -> str:
+    """Return the subset: a text or a number, which may stand alone in a list."""
+    value = entry.get("subset")
+    if isinstance(value, list) and len(value) <= 1:
+        value = value[0] if value else None
+    if isinstance(value, (list, dict)):
+        raise TypeError(f"'subset' is {value!r}, not one name")
+    return canonical_subset(str(value or "").strip())
 
 
 def _optional(entry: Mapping[str, Any], key: str) -> float | None:

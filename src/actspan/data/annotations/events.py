@@ -22,6 +22,11 @@ def fits(head: Sequence[str]) -> bool:
     return "time" in names and not names.isdisjoint(_STATES) and START not in names
 
 
+def used(head: Sequence[str]) -> Iterator[int]:
+    """Yield the places of the columns that say when something starts and stops."""
+    return (i for i, name in enumerate(map(plain, head)) if name == "time" or name in _STATES)
+
+
 def as_segments(head: Sequence[str], lines: Iterable[Line]) -> Iterator[Line]:
     """Return rows of segments: those of events with two more cells, start and end."""
     names = [plain(name) for name in head]

@@ -21,6 +21,7 @@ from actspan.data.annotations import (
 )
 from actspan.data.annotations.authors import AUTHORS_JSON
 from actspan.data.annotations.base import Annotations, Hints
+from actspan.data.annotations.doubts import doubts
 from actspan.data.annotations.source import Source
 from actspan.data.annotations.unknown import refuse_table_of_tool, unknown
 from actspan.data.annotations.writing import Style
@@ -168,6 +169,8 @@ def read_annotations(
     fps: float | None = None,
     tiers: Iterable[str] = (),
     columns: Mapping[str, str] | None = None,
+    will_clip: bool = False,
+    only_facts: bool = False,
 ) -> Annotations:
     """Read annotations of any known form; which one it is shows in names and content.
 
@@ -183,6 +186,10 @@ def read_annotations(
         Patterns of the tiers to read (ELAN, Praat); all unless given.
     columns : mapping, optional
         Names of a table's columns by role: "video", "start", "end", "label", "subset", "duration".
+    will_clip : bool
+        Whether segments that start before their video will be cut off, so that none is refused.
+    only_facts : bool
+        Whether durations, subsets and rates of videos are wanted, and no segments.
 
     Returns
     -------
@@ -208,13 +215,15 @@ def read_annotations(
     found = find_annotations(path) if path.is_dir() else None
     source = Source(found or path, form_is_given=form is not None)
     chosen = _detect(source) if form is None else form_named(form)
-    hints = Hints(fps, tuple(tiers), columns or {})
+    hints = Hints(fps, tuple(tiers), columns or {}, will_clip, only_facts)
     if hints.tiers and not chosen.has_tiers:
         raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
     if hints.columns and chosen.name != "csv":
         options = ", ".join(f"--{role}-column" for role in hints.columns)
         raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {options}")
     read = chosen.read(source, hints)
+    if not only_facts:
+        read = replace(read, assumptions=(*read.assumptions, *doubts(read.videos, source.path)))
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():
         note = f"{beside}: ignored, for {found.name} is there too"

@@ -27,7 +27,12 @@ def _visible(path: Path) -> Iterator[Path]:
 
 
 def read_each(
-    path: Path, suffix: str, read_file: Callable[[Path, Rows], None], ignored: Ignored
+    path: Path,
+    suffix: str,
+    read_file: Callable[[Path, Rows], None],
+    ignored: Ignored,
+    *,
+    will_clip: bool = False,
 ) -> Rows:
     """Read a file, or all files with a suffix of a folder; other annotation files are ignored.
 
@@ -39,7 +44,7 @@ def read_each(
     files = sorted(files_of(path, suffix)) if path.is_dir() else [path]
     if not files:
         raise AnnotationError(f"{path}: holds no {suffix} files")
-    rows = Rows()
+    rows = Rows(will_clip=will_clip)
     for file in files:
         try:
             read_file(file, rows)

@@ -10,6 +10,8 @@ from actspan.data.problems import Loss, Problem
 from actspan.data.video_files import FileNames
 from actspan.data.videos import Videos
 
+_CLIP = "cut it off with actspan annotate convert --clip, or fix the row"
+
 
 class Facts(NamedTuple):
     """What a row may say of its video beside a segment."""
@@ -20,13 +22,27 @@ class Facts(NamedTuple):
     frames: int | None = None
 
 
+class RefusedError(ValueError):
+    """A row cannot be used, for a reason with a remedy of its own."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.remedy = remedy
+
+
 class Rows:
     """Videos that are put together from rows, in order of first mention.
 
     A row is used as a whole or not at all: what is wrong with it is a finding with its place.
+
+    Parameters
+    ----------
+    will_clip : bool
+        Whether segments may start before their video, because they will be cut off.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, will_clip: bool = False) -> None:
+        self._will_clip = will_clip
         self._facts: dict[str, dict[str, Any]] = {}
         self._instances: dict[str, list[Instance]] = {}
         self._ids: dict[str, str] = {}  # by the names that rows give them
@@ -46,9 +62,9 @@ class Rows:
         """
         name = self._ids.get(name) or self._id_of(name)
         if not name:
-            raise ValueError("no video id")
+            raise RefusedError("no video id", "repeat the id in each row")
         if instance is not None:
-            check_segment(*instance[:2])
+            self._check(*instance[:2])
         said = {k: v for k, v in (facts or Facts())._asdict().items() if v is not None}
         known = self._facts.get(name, {})
         for key, value in said.items():
@@ -59,6 +75,14 @@ class Rows:
         if instance is not None:
             self._instances[name].append(instance)
 
+    def _check(self, start: float, end: float) -> None:
+        try:
+            check_segment(start, end, may_be_early=self._will_clip)
+        except ValueError as error:
+            if start < 0 < end:
+                raise RefusedError(str(error), _CLIP) from error
+            raise
+
     def _id_of(self, name: str) -> str:
         found = canonical_id(self._files.stem(name.strip()))
         self._ids[name] = found
@@ -67,6 +91,7 @@ class Rows:
     def refuse(self, video: str, where: str, what: object, loss: Loss = Loss.SEGMENT) -> None:
         """Note that a row, or a whole file, cannot be used."""
         remedy = "fix or remove the row" if loss is Loss.SEGMENT else "fix or remove it"
+        remedy = what.remedy if isinstance(what, RefusedError) else remedy
         self.problems.append(Problem(canonical_id(video.strip()), where, str(what), remedy, loss))
 
     def notes(self, where: object) -> tuple[str, ...]:

@@ -18,10 +18,15 @@ _JSON_START = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
 
 
 class Parsed(NamedTuple):
-    """A JSON document, and the keys that stand twice in one of its objects."""
+    """A JSON document, and the keys that stand twice in one of its objects, with that object."""
 
     document: Any
-    repeated: list[str]
+    holders: list[tuple[str, dict[str, Any]]]
+
+    @property
+    def repeated(self) -> list[str]:
+        """Return the keys alone."""
+        return [key for key, _ in self.holders]
 
 
 class Source:
@@ -89,7 +94,9 @@ class Source:
 
 
 def _parse_json(path: Path, data: bytes) -> Parsed:
-    repeated: list[str] = []
+    if not data.strip():
+        raise AnnotationError(f"{path}: empty; JSON was expected")
+    holders: list[tuple[str, dict[str, Any]]] = []
 
     def keep_first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         made = dict(pairs)
@@ -98,12 +105,12 @@ def _parse_json(path: Path, data: bytes) -> Parsed:
         made = {}
         for key, value in pairs:
             if key in made:
-                repeated.append(key)
+                holders.append((key, made))
             made.setdefault(key, value)
         return made
 
     try:
-        return Parsed(json.loads(data, object_pairs_hook=keep_first), repeated)
+        return Parsed(json.loads(data, object_pairs_hook=keep_first), holders)
     except RecursionError as error:
         raise AnnotationError(f"{path}: JSON nested too deeply to be annotations") from error
     except ValueError as error:  # bad syntax, bad UTF-8, an integer of thousands of digits

@@ -9,39 +9,32 @@ mentions a video that has no instances, or only says its duration. Separated by 
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from io import StringIO
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
-from actspan.data.annotations import events
-from actspan.data.annotations.base import Annotations, Hints, Instance, number, seconds
+from actspan.data.annotations.base import Annotations, Hints, Instance
+from actspan.data.annotations.cells import Cells, escaped_id
 from actspan.data.annotations.column_names import TIMES
-from actspan.data.annotations.columns import (
-    Columns,
-    Line,
-    find_columns,
-    is_blank,
-    is_header,
-    point,
-)
-from actspan.data.annotations.rows import Facts, Rows
+from actspan.data.annotations.columns import Columns, find_columns, is_blank
+from actspan.data.annotations.doubts import fractions_of_a_day
+from actspan.data.annotations.lines import Places, Table
+from actspan.data.annotations.rows import Facts, RefusedError, Rows
 from actspan.data.annotations.settling import settle
 from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import Style, scored_instances, written_facts
 from actspan.data.ignored import Ignored
 from actspan.data.videos import canonical_subset
 from actspan.errors import AnnotationError
-from actspan.files import read_text
-from actspan.limits import DOCUMENT
 from actspan.types import Video
 from actspan.wording import counted, named
 
 _WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames", "score")
+_FACTS = frozenset(Facts._fields)
+_NO_FACTS = Facts()
 _IF_KNOWN = {"fps", "frames", "score"}
-_PREAMBLE = 100  # lines that may stand above a header
 
 
 def fits(source: Source) -> bool:
@@ -51,22 +44,28 @@ def fits(source: Source) -> bool:
 
 def read(source: Source, hints: Hints) -> Annotations:
     """Read a table; rows that cannot be used are problems with their line numbers."""
-    table = _Table(source.path, hints)
-    columns = find_columns(source.path, table.head, hints.columns)
-    columns = settle(source.path, columns, table.below(columns))
+    table = Table(source.path, hints)
+    columns = find_columns(source.path, table.head, hints)
+    columns = table.with_used(settle(source.path, columns, table.below(columns)))
     if columns.unit == "frames":
         _require_rate(source.path, columns, hints.fps)
-    reader = _Reader(source.path, columns, hints.fps)
+    taken = Cells(source.path, table.separator)
+    reader = _Reader(source.path, columns, hints, taken)
     for place, cells in table.below(columns):
         reader.read(place, cells)
+    reader.require_sense()
     notes = (*table.notes(), *reader.notes())
+    videos = reader.rows.videos()
+    if columns.unit == "seconds":
+        notes += fractions_of_a_day(videos, source.path)
     return Annotations(
         source.path,
         "csv",
-        reader.rows.videos(),
+        videos,
         tuple(reader.rows.problems),
         assumptions=notes,
         unit=columns.unit,
+        clocks=frozenset(taken.clocks),
     )
 
 
@@ -81,60 +80,20 @@ def _require_rate(path: Path, columns: Columns, fps: float | None) -> None:
         )
 
 
-class _Table:
-    """The lines of a table, drawn twice where only the content shows what a column means."""
-
-    def __init__(self, path: Path, hints: Hints) -> None:
-        self._path = path
-        try:
-            self._text = read_text(path, DOCUMENT, "utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise AnnotationError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-        top = next((line for line in self._text.splitlines() if line.strip()), "")
-        self._separator = max(",;\t|", key=top.count)
-        first = [cells for _, cells in islice(self._lines(), _PREAMBLE)]
-        if not first:
-            raise AnnotationError(f"{path}: empty; a row per segment is needed")
-        headers = (i for i, cells in enumerate(first) if is_header(path, cells, hints.columns))
-        self._above = next(headers, 0)
-        self.head = first[self._above]
-        self._events = events.fits(self.head)
-        if self._events:
-            self.head = [*self.head, events.START, events.END]
-
-    def below(self, columns: Columns) -> Iterator[Line]:
-        """Return the rows: all lines but the header and those above it."""
-        lines = islice(self._lines(), self._above + bool(columns.head), None)
-        return events.as_segments(columns.head[:-2], lines) if self._events else lines
-
-    def notes(self) -> tuple[str, ...]:
-        """Return a line about what stands above the header."""
-        above = counted(self._above, "line")
-        return (f"{self._path}: ignored {above} above the header",) if self._above else ()
-
-    def _lines(self) -> Iterator[Line]:
-        """Return place and cells of every line that is not blank."""
-        reader = csv.reader(StringIO(self._text, newline=""), delimiter=self._separator)
-        try:
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    yield f"{self._path}:{reader.line_num}", [cell.strip() for cell in cells]
-        except csv.Error as error:
-            where = f"{self._path}:{reader.line_num}"
-            raise AnnotationError(f"{where}: not a table: {error}") from error
-
-
 class _Reader:
     """Reads rows, and counts what it does not take."""
 
-    def __init__(self, path: Path, columns: Columns, fps: float | None) -> None:
-        self.rows = Rows()
-        self._path, self._columns, self._fps = path, columns, fps
+    def __init__(self, path: Path, columns: Columns, hints: Hints, cells: Cells) -> None:
+        self.rows = Rows(will_clip=hints.will_clip)
+        self._path, self._columns, self._fps, self._cells = path, columns, hints.fps, cells
         self._width = len(columns.head) or max(columns.places.values()) + 1
+        self._has_facts = not _FACTS.isdisjoint(columns.places)
         self._unnamed = [i for i, name in enumerate(columns.head) if not name]
         self._ignored = Ignored()
-        self._short = _Places("fewer cells than the header, so the last are taken as empty")
-        self._long = _Places("cells in columns without a name, which were ignored")
+        self._count = self._segments = self._swapped = 0
+        self._widths: Counter[int] = Counter()
+        self._short = Places("fewer cells than the header, so the last are taken as empty")
+        self._long = Places("cells in columns without a name, which were ignored")
         self._negative = 0
         self._sessions: dict[str, set[str]] = {}
 
@@ -143,16 +102,43 @@ class _Reader:
         if len(cells) != self._width or self._unnamed:
             self._check_width(place, cells)
         row = {role: cells[i] for role, i in self._columns.places.items() if i < len(cells)}
-        video = row.get("video", "")
+        video, row["label"] = (
+            self._cells.video(row.get("video", "")),
+            self._cells.label(row.get("label", "")),
+        )
+        self._count += 1
         if self._columns.session is not None and self._columns.session < len(cells):
             self._sessions.setdefault(cells[self._columns.session], set()).add(video)
-        if self._is_left_out(cells, row.get("label", "")):
+        if self._is_left_out(cells, row["label"]) or self._cells.is_total(video, row["label"]):
             return
         try:
+            self._refuse_longer(cells)
             facts = self._facts_of(row)
-            self.rows.add(video, _instance_of(row, self._units_per_second(facts)), facts)
+            instance = self._instance_of(row, self._units_per_second(facts))
+            self.rows.add(video, instance, facts)
         except (TypeError, ValueError) as error:
             self.rows.refuse(video, place, error)
+
+    def require_sense(self) -> None:
+        """Raise AnnotationError where most rows show that their columns mean something else."""
+        if self._columns.head and 2 * self._widths.total() > self._count:
+            width = self._widths.most_common(1)[0][0]
+            raise AnnotationError(
+                f"{self._path}: rows have {width} cells and the header {self._width}: are times "
+                "written with decimal commas, or are there commas in labels? quote such cells, or "
+                "separate by semicolons"
+                if self._cells.comma_separates
+                else f"{self._path}: rows have {width} cells and the header {self._width}: name "
+                "every column"
+            )
+        if self._swapped > 1 and 2 * self._swapped > self._segments:
+            start, end = (self._columns.name(self._columns.places[role]) for role in TIMES)
+            raise AnnotationError(
+                f"{self._path}: start and end are swapped in {self._swapped:,} of "
+                f"{counted(self._segments, 'row')}: name the columns: --start-column {end} "
+                f"--end-column {start}"
+            )
+        self._cells.require_decimals()
 
     def notes(self) -> tuple[str, ...]:
         """Return lines about what was assumed and what was ignored."""
@@ -175,7 +161,7 @@ class _Reader:
                 "check them"
             )
         notes += [line for places in (self._short, self._long) for line in places.notes(self._path)]
-        return (*notes, *self._ignored.notes(self._path))
+        return (*notes, *self._cells.notes(), *self._ignored.notes(self._path))
 
     def _units_per_second(self, facts: Facts) -> float:
         """Return how many of the units that times are in make a second."""
@@ -193,8 +179,18 @@ class _Reader:
         if len(cells) < self._width:
             self._short.add(place)
         unnamed = (cells[i] for i in self._unnamed if i < len(cells))
-        if any(chain(unnamed, cells[self._width :])):
+        beyond = () if self._columns.head else cells[self._width :]
+        if any(chain(unnamed, beyond)):
             self._long.add(place)
+
+    def _refuse_longer(self, cells: Sequence[str]) -> None:
+        """Raise ValueError for a row with cells beyond the header: those before may be shifted."""
+        if len(cells) > self._width and self._columns.head and any(cells[self._width :]):
+            self._widths[len(cells)] += 1
+            raise RefusedError(
+                f"{len(cells)} cells, and the header has {self._width}",
+                "quote cells that hold the sign between columns",
+            )
 
     def _is_left_out(self, cells: Sequence[str], label: str) -> bool:
         """Count rows of clips that are not of their class, and of events without a length."""
@@ -208,56 +204,37 @@ class _Reader:
         return False
 
     def _facts_of(self, row: Mapping[str, str]) -> Facts:
-        def positive(role: str) -> float | None:
-            text = row.get(role, "")
-            return None if is_blank(text) else number(point(text), role)
-
-        text, frames, fps = row.get("duration", ""), positive("frames"), positive("fps")
-        duration = None if is_blank(text) else number(seconds(point(text)), "duration")
+        if not self._has_facts:
+            return _NO_FACTS
+        frames, fps = (self._cells.positive(row.get(r, ""), r) for r in ("frames", "fps"))
+        duration = self._cells.duration(row.get("duration", ""))
         if "duration" not in self._columns.places and frames and fps:
             duration = frames / fps
+        subset = row.get("subset", "")
         return Facts(
             duration=duration,
-            subset=canonical_subset(row["subset"]) if row.get("subset") else None,
+            subset=None if is_blank(subset) else canonical_subset(subset),
             fps=fps,
             frames=None if frames is None else int(frames),
         )
 
+    def _instance_of(self, row: Mapping[str, str], units: float) -> Instance | None:
+        """Return the segment of a row, if it has one; `units` of its times make a second."""
+        start, end = row.get("start", ""), row.get("end", "")
+        if is_blank(start) and is_blank(end):
+            if row.get("label"):
+                raise ValueError(f"label {row['label']!r} without start and end")
+            return None
+        if is_blank(start) or is_blank(end):
+            raise ValueError("end without start" if is_blank(start) else "start without end")
+        first, last = self._in_seconds(start, units), self._in_seconds(end, units)
+        self._segments += 1
+        self._swapped += last < first
+        return first, last, row["label"]
 
-@dataclass(slots=True)
-class _Places:
-    """How many rows have something in common, and where the first of them is."""
-
-    what: str
-    count: int = 0
-    first: str = ""
-
-    def add(self, place: str) -> None:
-        self.first = self.first or place
-        self.count += 1
-
-    def notes(self, path: Path) -> tuple[str, ...]:
-        if not self.count:
-            return ()
-        rows = f"{self.count:,} rows have" if self.count > 1 else "1 row has"
-        return (f"{path}: {rows} {self.what} (first: line {self.first.rpartition(':')[2]})",)
-
-
-def _instance_of(row: Mapping[str, str], units: float) -> Instance | None:
-    """Return the segment of a row, if it has one; `units` of its times make a second."""
-    start, end = row.get("start", ""), row.get("end", "")
-    if is_blank(start) and is_blank(end):
-        if row.get("label"):
-            raise ValueError(f"label {row['label']!r} without start and end")
-        return None
-    if is_blank(start) or is_blank(end):
-        raise ValueError("end without start" if is_blank(start) else "start without end")
-    return _in_seconds(start, units), _in_seconds(end, units), row.get("label", "")
-
-
-def _in_seconds(text: str, units: float) -> float:
-    time = seconds(point(text))
-    return time if ":" in text else time / units  # a clock has its own unit
+    def _in_seconds(self, text: str, units: float) -> float:
+        time, is_clock = self._cells.time(text)
+        return time if is_clock else time / units
 
 
 def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
@@ -284,6 +261,7 @@ def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]
 
 def _rows(video: Video) -> Iterator[dict[str, str]]:
     facts = {key: str(value) for key, value in written_facts(video).items()}
+    facts["video"] = escaped_id(facts["video"])
     empty = True
     for start, end, label, score in scored_instances(video):
         row = {**facts, "start": repr(start), "end": repr(end), "label": label}

@@ -50,7 +50,11 @@ def read(source: Source, hints: Hints) -> Annotations:
     """Read a .TextGrid file, or all of a folder; in a folder, a damaged file is a problem."""
     reading = _Reading(hints.tiers)
     rows = read_each(
-        source.path, ".textgrid", partial(_read_file, reading=reading), reading.ignored
+        source.path,
+        ".textgrid",
+        partial(_read_file, reading=reading),
+        reading.ignored,
+        will_clip=hints.will_clip,
     )
     require_tiers(source.path, hints.tiers, list(reading.met))
     return Annotations(
@@ -73,6 +77,10 @@ def _read_file(file: Path, rows: Rows, reading: _Reading) -> None:
         add_video(rows, file.stem, file, facts)
         for _ in range(tiers):
             _read_tier(tokens, file, rows, reading)
+        for token in tokens:
+            if token in ("IntervalTier", "TextTier"):
+                kind = "tiers beyond the number of tiers that the file says"
+                reading.ignored.add(kind, str(next(tokens)))
     except StopIteration as error:
         raise AnnotationError(f"{file}: ends before the last of its tiers") from error
     except (TypeError, ValueError, OverflowError) as error:

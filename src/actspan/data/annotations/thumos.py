@@ -43,7 +43,7 @@ def read(source: Source, hints: Hints) -> Annotations:
         raise AnnotationError(
             f"{source.path}: holds no files <Class>_val.txt or <Class>_test.txt, as THUMOS14 has"
         )
-    rows = Rows()
+    rows = Rows(will_clip=hints.will_clip)
     for file in files:
         _read_class(file, rows)
     notes = (*rows.notes(source.path), *_other_files(files).notes(source.path))

@@ -46,7 +46,7 @@ def read(source: Source, hints: Hints) -> Annotations:
             f"{', '.join(map(repr, _PARTS))} are needed"
         )
     document = source.json.document
-    rows, ignored = Rows(), Ignored()
+    rows, ignored = Rows(will_clip=hints.will_clip), Ignored()
     for key in source.json.repeated:
         ignored.add("keys that are there twice", key)
     names = _names(document, source.path, rows)
@@ -107,13 +107,17 @@ def _instances(
     if not all(isinstance(time, (int, float)) and not isinstance(time, bool) for time in times):
         raise TypeError(f"times {times!r} are not numbers")
     found = {key: str(values[key]) for key in attributes if values.get(key) not in (None, "")}
-    if not found:
+    first = next(iter(attributes), "")
+    for key in found:
+        if key != first:
+            ignored.add("attributes", str(attributes[key].get("aname") or key))
+    if first not in found:
         ignored.add("entries", "segments without a label")
         return
-    first, *others = found
-    for key in others:
-        ignored.add("attributes", str(attributes[key].get("aname") or key))
     options = attributes[first].get("options") or {}
     many = attributes[first].get("type") == _CHECKBOX
     for value in found[first].split(",") if many else [found[first]]:
+        if options and value.isdecimal() and value not in options:
+            name = attributes[first].get("aname") or first
+            raise ValueError(f"attribute {name!r} has no option {value}")
         yield float(times[0]), float(times[1]), str(options.get(value) or value)

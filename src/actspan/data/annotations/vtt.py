@@ -39,6 +39,7 @@ from actspan.types import Video
 _FACTS = "NOTE actspan "  # before what is known of the video, as JSON
 # as the standard's parser takes it: any number of digits for hours, which files may leave out
 _TIME = r"(?:(\d{1,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)"
+_NO_CUE = re.compile(r"(NOTE|STYLE|REGION)([ \t]|$)")
 _MARKUP = re.compile(r"<[^>]*>?")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^>]*)")  # who speaks, perhaps behind classes
 _ESCAPES = str.maketrans(
@@ -100,6 +101,27 @@ def _read_file(file: Path, rows: Rows, ignored: Ignored) -> None:
             ignored.add("voices", unescape(voice).strip())
         cues.append((number, timing, unescape(_MARKUP.sub("", text)).strip()))
     add_cues(rows, video, file, cues, _CLOCK)
+    for number in _outside(lines):
+        ignored.add("lines outside cues", f"{file.name}:{number}")
+
+
+def _outside(lines: Sequence[str]) -> Iterator[int]:
+    """Yield the numbers of lines that are of no cue, comment, style, region or head."""
+    block: list[int] = []
+    blocks = [block]
+    for i, line in enumerate(lines):
+        if line:
+            block.append(i)
+        elif block:
+            blocks.append(block := [])
+    for block in blocks[1:]:
+        timings = (k for k, i in enumerate(block) if "-->" in lines[i])
+        timing = next(timings, None)
+        if timing is None and block and _NO_CUE.match(lines[block[0]]):
+            continue
+        # one line may stand before the timing: the identifier of the cue
+        before = block if timing is None else block[: max(timing - 1, 0)]
+        yield from (i + 1 for i in before if lines[i].strip())
 
 
 def read_lines(file: Path) -> list[str]:

@@ -57,7 +57,13 @@ def fits(source: Source) -> bool:
 def read(source: Source, hints: Hints) -> Annotations:
     """Read an .eaf file, or all of a folder; in a folder, a damaged file is a problem."""
     reading = _Reading(hints.tiers)
-    rows = read_each(source.path, ".eaf", partial(_read_file, reading=reading), reading.ignored)
+    rows = read_each(
+        source.path,
+        ".eaf",
+        partial(_read_file, reading=reading),
+        reading.ignored,
+        will_clip=hints.will_clip,
+    )
     require_tiers(source.path, hints.tiers, list(reading.met))
     notes = (
         *rows.notes(source.path),

@@ -67,7 +67,7 @@ def read(source: Source, hints: Hints) -> Annotations:
     tasks = _tasks(source.json.document)
     if tasks is None:
         raise AnnotationError(f"{source.path}: not a list of Label Studio tasks")
-    rows, counts = Rows(), Counter[str]()
+    rows, counts = Rows(will_clip=hints.will_clip), Counter[str]()
     chosen = list(_chosen_annotations(tasks, source.path, hints, rows, counts))
     if counts[_UNTOUCHED] == len(tasks):
         raise AnnotationError(
