@@ -44,12 +44,12 @@ class Usable:
     ----------
     places : sequence of int
         Of the videos in the dataset.
-    spans, steps : (V,) float64
-        Seconds that features cover, and the larger of stride and length; NaN where not known.
     """
 
     def __init__(self) -> None:
-        self.places, self._spans, self._steps = array("q"), array("d"), array("d")
+        self.places = array("q")
+        # seconds that features cover, and the larger of stride and length; NaN where not known
+        self._spans, self._steps = array("d"), array("d")
 
     def add(self, place: int, grid: SnippetGrid | None, snippets: int) -> None:
         """Add a video by its place in the dataset; without a grid its span is not known."""
@@ -57,15 +57,12 @@ class Usable:
         self._spans.append(np.nan if grid is None else grid.stride * snippets)
         self._steps.append(np.nan if grid is None else max(grid.stride, grid.length))
 
-    @property
-    def spans(self) -> Float64:
-        """Return the seconds that features cover."""
-        return np.frombuffer(self._spans)
-
-    @property
-    def steps(self) -> Float64:
-        """Return the larger of stride and length, seconds."""
-        return np.frombuffer(self._steps)
+    def by_place(self, videos: int) -> tuple[Float64, Float64]:
+        """Return spans and steps of all videos of the dataset, (V,); NaN for those not usable."""
+        spans, steps = np.full(videos, np.nan), np.full(videos, np.nan)
+        places = np.array(self.places, dtype=np.intp)
+        spans[places], steps[places] = self._spans, self._steps
+        return spans, steps
 
 
 def examine_files(
