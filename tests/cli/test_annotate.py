@@ -217,7 +217,9 @@ def test_times_in_another_unit_are_one_line_with_the_options_that_help(tmp_path:
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
     assert "times look like frames: 200 of 200 instances" in line
-    done = good(source, target, *line.partition("pass ")[2].split())
+    words = line.partition("pass ")[2].split()
+    assert words[:4] == ["--times", "frames", "--fps", "RATE"]
+    done = good(source, target, *words[:3], "25")
     assert "times were frames, and are seconds now" in done.stderr
     assert read_annotations(target).videos[0].segments.tolist() == [[10, 52]]
     done = convert(source, target, "--force", "--times", "frames")

@@ -9,18 +9,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from actspan.config import FeatureSpec
 from actspan.data.causes import gaps, missing_features
 from actspan.data.dataset import Dataset
 from actspan.data.examine import Examined, Progress, examine_files, examine_store
 from actspan.data.faults import annotation_faults
 from actspan.data.instances import good_segments, late_ends
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
-from actspan.data.spec_file import SPEC_FILE
-from actspan.data.times import require_seconds
 from actspan.data.videos import Videos
-from actspan.data.witnesses import Verdict, judge
-from actspan.errors import DataError
+from actspan.data.witnesses import judge, require_right_times
 from actspan.types import Float64
 
 
@@ -74,7 +70,7 @@ def check_dataset(
     spans, steps = found.usable.by_place(len(dataset))
     verdict = judge(dataset.videos, spans, steps, found.spec, dataset.path)
     if learns:
-        _require_right_times(dataset, found.spec, spans, verdict)
+        require_right_times(dataset.videos, spans, found.spec, dataset.path, verdict)
     problems = [
         *annotation_faults(dataset, spans, learns=learns, verdict=verdict),
         *_feature_faults(dataset, found),
@@ -118,21 +114,6 @@ def _nothing(dataset: Dataset) -> Problem:
 def _without_bad_segments(videos: Videos, spans: Float64) -> Videos:
     good = good_segments(videos, spans)
     return videos if good.all() else videos.with_instances(good)
-
-
-def _require_right_times(
-    dataset: Dataset, spec: FeatureSpec, spans: Float64, verdict: Verdict | None
-) -> None:
-    """Refuse durations, instances or a stride that cannot be right, before anything is learned."""
-    if verdict is not None:
-        if verdict.is_harmful:
-            raise DataError(f"{dataset.path}: {verdict.what}: {verdict.remedy}")
-        return
-    videos, path = dataset.videos, dataset.path
-    known = np.isfinite(videos.durations)
-    stride = "" if known.all() else f"correct the stride in {SPEC_FILE}"
-    require_seconds(videos, path, spans, of="features", fps=spec.fps, otherwise=stride)
-    require_seconds(videos, path, fps=spec.fps, otherwise="correct the durations")
 
 
 def _feature_faults(dataset: Dataset, found: Examined) -> list[Problem]:

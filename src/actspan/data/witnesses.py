@@ -12,8 +12,9 @@ from actspan.config import FeatureSpec
 from actspan.data.instances import ends_of, slack
 from actspan.data.problems import Loss, Problem
 from actspan.data.spec_file import SPEC_FILE
-from actspan.data.times import conversion, frame_rate_option, source_of
+from actspan.data.times import conversion, frame_rate_option, require_seconds, source_of
 from actspan.data.videos import Videos
+from actspan.errors import DataError
 from actspan.types import Float64
 from actspan.wording import counted, short
 
@@ -87,6 +88,35 @@ def judge(
     remedy = _remedy(spec, factor, path) if witness else _unclear(spec, factor)
     is_harmful = bool(witness) and (is_far or not starts_late.within)
     return Verdict(witness, what, remedy, is_harmful)
+
+
+def require_right_times(
+    videos: Videos, spans: Float64, spec: FeatureSpec, path: Path, verdict: Verdict | None
+) -> None:
+    """Refuse durations, instances or a stride that cannot be right.
+
+    Parameters
+    ----------
+    spans : (V,) float64
+        Seconds that features cover; NaN where not known.
+    path : Path
+        The dataset folder.
+    verdict : Verdict, optional
+        As `judge` returns it.
+
+    Raises
+    ------
+    DataError
+        One of the three disagrees with the others by so much that work on it would be wrong.
+    """
+    if verdict is not None:
+        if verdict.is_harmful:
+            raise DataError(f"{path}: {verdict.what}: {verdict.remedy}")
+        return
+    is_alone = np.isnan(videos.durations).any()
+    stride = f"correct the stride in {SPEC_FILE}" if is_alone else ""
+    require_seconds(videos, path, spans, of="features", fps=spec.fps, otherwise=stride)
+    require_seconds(videos, path, fps=spec.fps, otherwise="correct the durations")
 
 
 def _shared_factor(durations: Float64, spans: Float64, steps: Float64) -> tuple[float, int]:
