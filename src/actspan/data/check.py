@@ -9,12 +9,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
+from actspan.config import FeatureSpec
 from actspan.data.causes import gaps, missing_features
 from actspan.data.dataset import Dataset
 from actspan.data.examine import Examined, Progress, examine_files, examine_store
 from actspan.data.faults import annotation_faults
 from actspan.data.instances import good_segments, late_ends
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
+from actspan.data.timebase import other_stride
 from actspan.data.videos import Videos
 from actspan.data.witnesses import judge, require_right_times
 from actspan.types import Float64
@@ -27,6 +29,7 @@ def check_dataset(
     dtype: DTypeLike = np.float32,
     on_error: Literal["fail", "skip"] = "fail",
     learns: bool = False,
+    trained_on: FeatureSpec | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
     """Check annotations and every feature file; settle layout, channels and snippet grid.
@@ -47,6 +50,8 @@ def check_dataset(
     learns : bool
         Whether instances are used. Then times in another unit than seconds are refused, and every
         bad instance is a finding; else faults of annotations are mere notes, one per kind.
+    trained_on : FeatureSpec, optional
+        What the model was trained on; a stride that is clearly another is noted.
     progress : callable, optional
         Called with (videos looked at, videos in all).
 
@@ -92,6 +97,8 @@ def check_dataset(
         stop_with_none_left(problems or [_nothing(dataset)], len(dataset))
     late = late_ends(videos) if learns else ""
     notes = [*found.notes, f"{late}: used up to its end"] if late else found.notes
+    if trained_on is not None and verdict is None:
+        notes = [*notes, *filter(None, [other_stride(trained_on, found.spec, videos)])]
     return replace(
         dataset,
         videos=_without_bad_segments(videos, kept),

@@ -64,7 +64,7 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
     dataset = Dataset.load(path).subset(subset, bundle.set_apart)
     dataset.require_fit(bundle.config)
-    dataset = check_dataset(dataset, channels=channels, on_error="skip")
+    dataset = check_dataset(dataset, channels=channels, on_error="skip", trained_on=bundle.features)
     mapped = bundle.config.mode == "window"
 
     def jobs() -> Iterator[Job]:
