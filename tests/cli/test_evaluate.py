@@ -237,3 +237,17 @@ def test_frames_without_durations_are_refused_by_the_features(
     for file in (folder / "features").iterdir():  # what cannot be read is not needed
         file.write_bytes(b"")
     assert run(result, "--ground-truth", folder).exit_code == 0
+
+
+def test_features_end_the_videos_of_unknown_duration(run_and_set: tuple[Path, Path]) -> None:
+    result, folder = run_and_set
+    edit_all(folder, None)
+    assert run(result, "--ground-truth", folder).stderr == ""
+    database = json.loads((folder / "annotations.json").read_text())["database"]
+    beyond = [*database["video1"]["annotations"], {"segment": [5000, 6000], "label": "act"}]
+    edit_annotations(folder, "video1", annotations=beyond)
+    done = run(result, "--ground-truth", folder)
+    assert done.exit_code == 0
+    assert done.stderr == (
+        "note: 1 instance without length or outside the video (video1); counted as missed\n"
+    )

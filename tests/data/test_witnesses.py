@@ -6,6 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -177,3 +178,22 @@ def test_one_instance_after_the_features_is_left_out_where_no_duration_is_known(
     write_annotations(folder, document)
     with pytest.raises(DatasetError, match="50 problems"):
         check_dataset(Dataset.load(folder), learns=True)
+
+
+def test_instances_after_the_features_are_noted_where_the_video_is_longer(folder: Path) -> None:
+    rows = len(np.load(folder / "features" / "video2.npy"))
+    document = json.loads((folder / "annotations.json").read_text())["database"]
+    document["video2"] |= {"duration": 4 * rows * STRIDE}
+    last = {"segment": [2 * rows * STRIDE, 3 * rows * STRIDE], "label": "act"}
+    document["video2"]["annotations"].append(last)
+    write_annotations(folder, document)
+    note = "nothing is learned from 1 instance after the end of the features (video2)"
+    assert note in check_dataset(Dataset.load(folder), learns=True).assumptions
+    assert note not in check_dataset(Dataset.load(folder)).assumptions
+
+
+def test_times_in_frames_are_one_note_where_instances_are_not_used(folder: Path) -> None:
+    change(folder, durations=None, times=25)
+    (note,) = check_dataset(Dataset.load(folder)).problems
+    assert note.problem.startswith("times look like frames")
+    assert note.remedy == "annotations are not used here; train and evaluate refuse them"

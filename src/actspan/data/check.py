@@ -14,7 +14,7 @@ from actspan.data.causes import gaps, missing_features
 from actspan.data.dataset import Dataset
 from actspan.data.examine import Examined, Progress, examine_files, examine_store
 from actspan.data.faults import annotation_faults
-from actspan.data.instances import good_segments, late_ends
+from actspan.data.instances import after_features, good_segments, late_ends
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.timebase import other_stride
 from actspan.data.videos import Videos
@@ -95,10 +95,13 @@ def check_dataset(
         stop_on_errors(_stopping(problems, good), leaves_something=leaves_something)
     if not videos:
         stop_with_none_left(problems or [_nothing(dataset)], len(dataset))
-    late = late_ends(videos) if learns else ""
-    notes = [*found.notes, f"{late}: used up to its end"] if late else found.notes
+    notes = [*found.notes]
+    if learns:
+        late = late_ends(videos)
+        used = f"{late}: used up to its end" if late else ""
+        notes += filter(None, [used, after_features(videos, kept)])
     if trained_on is not None and verdict is None:
-        notes = [*notes, *filter(None, [other_stride(trained_on, found.spec, videos)])]
+        notes += filter(None, [other_stride(trained_on, found.spec, videos)])
     return replace(
         dataset,
         videos=_without_bad_segments(videos, kept),

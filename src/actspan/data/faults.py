@@ -7,7 +7,7 @@ from pathlib import Path
 
 from actspan.data.annotations import AUTHORS_TABLE, find_annotations
 from actspan.data.dataset import Dataset
-from actspan.data.instances import faulty_segments
+from actspan.data.instances import faulty_segments, lengths_of
 from actspan.data.problems import Loss, Problem
 from actspan.data.times import wrong_unit
 from actspan.data.witnesses import Verdict
@@ -42,7 +42,7 @@ def annotation_faults(
     harmless, stopping = _harmless_and_stopping(dataset)
     if verdict is not None and verdict.witness:
         return [*stopping, *_notes(harmless)]
-    unit = wrong_unit(dataset.videos, dataset.videos.durations, fps=dataset.spec.fps)
+    unit = wrong_unit(dataset.videos, lengths_of(dataset.videos, spans))
     if unit is not None:
         remedy = f"{_UNUSED}; train and evaluate refuse them"
         note = Problem("", str(dataset.path), unit.what, remedy, Loss.NOTHING)

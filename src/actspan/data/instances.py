@@ -32,13 +32,14 @@ def good_segments(videos: Videos, spans: Float64 | None = None) -> Bools:
         Seconds that features cover: the end of videos whose duration is not known.
     """
     start, end = videos.segments.T
-    latest = ends_of(videos, _lengths(videos, spans))
+    latest = ends_of(videos, lengths_of(videos, spans))
     good: Bools = (start >= 0) & (start < end) & (end < inf)
     good &= (start < latest) & (end <= latest + slack(latest))
     return good
 
 
-def _lengths(videos: Videos, spans: Float64 | None) -> Float64:
+def lengths_of(videos: Videos, spans: Float64 | None) -> Float64:
+    """Return the duration of each video, (V,); the span of its features where it is not known."""
     if spans is None:
         return videos.durations
     return np.where(np.isnan(videos.durations), spans, videos.durations)
@@ -46,7 +47,7 @@ def _lengths(videos: Videos, spans: Float64 | None) -> Float64:
 
 def faulty_segments(videos: Videos, path: Path, spans: Float64 | None = None) -> Iterator[Problem]:
     """Yield what is wrong with each segment that `good_segments` does not take."""
-    bad, lengths = ~good_segments(videos, spans), _lengths(videos, spans)
+    bad, lengths = ~good_segments(videos, spans), lengths_of(videos, spans)
     over = _overshoot(videos)[bad & _late(videos) & ~without_extent(videos)]
     summary = f"; {len(over):,} instances pass the end, by up to {short(over.max(initial=0))} s"
     clip = _CLIP + (summary if len(over) > 1 else "")
@@ -90,6 +91,21 @@ def late_ends(videos: Videos) -> str:
         f"{_overshoot(videos)[late].max():.2g} s after the video, which is within "
         f"{_SLACK_SECONDS:g} s or {_SLACK_SHARE:.0%} of its length"
     )
+
+
+def after_features(videos: Videos, spans: Float64) -> str:
+    """Return a note on the instances that lie in their video, but after its features; "" for none.
+
+    Parameters
+    ----------
+    spans : (V,) float64
+        Seconds that features cover; NaN where not known.
+    """
+    after = good_segments(videos, spans) & (videos.segments[:, 0] >= ends_of(videos, spans))
+    if not after.any():
+        return ""
+    count, names = counted(int(after.sum()), "instance"), named(videos_of(videos, after))
+    return f"nothing is learned from {count} after the end of the features ({names})"
 
 
 def _late(videos: Videos) -> Bools:

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from actspan.data.annotations import find_annotations
-from actspan.data.instances import ends_of, slack
+from actspan.data.instances import ends_of, lengths_of, slack
 from actspan.data.times import require_seconds
 from actspan.data.videos import Videos
 from actspan.data.witnesses import Verdict, judge, require_right_times
 from actspan.errors import ActSpanError
 from actspan.types import Float64
 
-_LOOKED_AT = 32  # videos whose features are opened
+_LOOKED_AT = 300  # videos whose features are opened, spread over all
 _FEW = 0.1  # of the instances
 
 
@@ -43,14 +43,14 @@ def with_right_times(videos: Videos, path: Path) -> tuple[Videos, tuple[str, ...
     """
     late = _share_late(videos)
     if late > _FEW or np.isnan(videos.durations).any():
-        verdict = _look_at_features(videos, path)
+        videos, verdict = _look_at_features(videos, path)
         if verdict is not None and verdict.witness == "durations":
-            return _without_durations(videos), (f"{verdict.what}: {verdict.remedy}",)
+            return _with(videos, nan), (f"{verdict.what}: {verdict.remedy}",)
     require_seconds(videos, path, otherwise="correct the durations")
     if late <= 0.5:
         return videos, ()
     what = "most instances end after their video: its duration is not used; correct the durations"
-    return _without_durations(videos), (what,)
+    return _with(videos, nan), (what,)
 
 
 def _share_late(videos: Videos) -> float:
@@ -58,26 +58,34 @@ def _share_late(videos: Videos) -> float:
     return float(np.mean(videos.segments[:, 1] > latest + slack(latest)))
 
 
-def _without_durations(videos: Videos) -> Videos:
-    return Videos(replace(video, duration=nan) for video in videos)
+def _with(videos: Videos, durations: float | Float64) -> Videos:
+    lengths = np.broadcast_to(durations, len(videos)).tolist()
+    pairs = zip(videos, lengths, strict=True)
+    return Videos(replace(video, duration=length) for video, length in pairs)
 
 
-def _look_at_features(videos: Videos, path: Path) -> Verdict | None:
-    """Return the verdict on durations, or raise as `require_right_times`; None without features."""
+def _look_at_features(videos: Videos, path: Path) -> tuple[Videos, Verdict | None]:
+    """Return the verdict on durations, or raise as `require_right_times`; None without features.
+
+    Videos of unknown duration end with their features.
+    """
     if find_annotations(path.parent) != path:
-        return None
+        return videos, None
     from actspan.data.dataset import Dataset  # takes longer to load than most evaluations
     from actspan.data.examine import measure
 
     places = np.flatnonzero(videos.counts)
-    chosen = places[np.linspace(0, len(places) - 1, min(_LOOKED_AT, len(places))).astype(int)]
+    spread = np.linspace(0, len(places) - 1, min(_LOOKED_AT, len(places)))
+    chosen = places[spread.astype(np.intp)]
     some = videos.select(chosen.tolist())
     try:
         dataset = Dataset.load(path.parent).select(some)
         spans, steps = measure(dataset)
     except ActSpanError:
-        return None  # features are not needed to evaluate, whatever is wrong with them
+        return videos, None  # features are not needed to evaluate, whatever is wrong with them
     verdict = judge(some, spans, steps, dataset.spec, path.parent)
     if verdict is None or verdict.witness != "durations":
         require_right_times(some, spans, dataset.spec, path.parent, verdict)
-    return verdict
+    durations = videos.durations.copy()
+    durations[chosen] = lengths_of(some, spans)
+    return _with(videos, durations) if np.isnan(some.durations).any() else videos, verdict
