@@ -19,7 +19,7 @@ from actspan.types import Float64
 from actspan.wording import counted, short
 
 _MOST = 0.9  # of videos, or of instances, that have to agree
-_REACHED = 0.5  # of a length; what no instance of a dataset passes is not the length of its videos
+_REACHED, _FILLED = 0.5, 0.95  # of a length, by the last instance of some video
 _MILLISECONDS, _TOLERANCE = 1000.0, 0.03
 _FRAME_RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 100.0, 120.0)  # of durations and times in frames
 _HARMFUL = 2.0  # a factor from which on training stops whatever instances fit
@@ -75,18 +75,18 @@ def judge(
     if not count:
         return None
     of = f"in {count:,} of {counted(len(videos), 'video')}"
-    ends, starts_late = _fit(videos, videos.durations), _fit(videos, spans)
-    witness = _odd_one(factor, ends, starts_late)
+    by_durations, by_spans = _fit(videos, videos.durations), _fit(videos, spans)
+    witness = _odd_one(factor, by_durations, by_spans)
     is_far = not 1 / _HARMFUL < factor < _HARMFUL
     if witness == "durations":
-        return _of_durations(factor, of, path, is_far or not ends.within)
+        return _of_durations(factor, of, path, is_far or not by_durations.within)
     what = f"features cover {short(1 / factor)} times the length of the video, {of}"
     if witness == "features" and (unit := _unit(videos, spec, factor)):
         name, options = unit
         what = f"times and durations look like {name}: {what}"
         return Verdict("annotations", what, conversion(path, options), is_harmful=True)
     remedy = _remedy(spec, factor, path) if witness else _unclear(spec, factor)
-    is_harmful = bool(witness) and (is_far or not starts_late.within)
+    is_harmful = bool(witness) and (is_far or not by_spans.within)
     return Verdict(witness, what, remedy, is_harmful)
 
 
@@ -143,13 +143,16 @@ def _fit(videos: Videos, lengths: Float64) -> _Fit:
 def _odd_one(factor: float, durations: _Fit, features: _Fit) -> Witness:
     """Return whether durations or features disagree with the instances; "" where it is open.
 
-    Instances that lie within both show the shorter one to be right if they reach far into it.
+    Instances that lie within both show the shorter one to be right if they fill it, or if they
+    reach far into it and not into the other one.
     """
-    if features.within and (not durations.within or (factor > 1 and features.reach > _REACHED)):
-        return "durations"
-    if durations.within and (not features.within or (factor < 1 and durations.reach > _REACHED)):
-        return "features"
-    return ""
+    if features.within != durations.within:
+        return "durations" if features.within else "features"
+    short_one, long_one = (features, durations) if factor > 1 else (durations, features)
+    is_filled = short_one.reach > _FILLED or long_one.reach < _REACHED < short_one.reach
+    if not (features.within and is_filled):
+        return ""
+    return "durations" if factor > 1 else "features"
 
 
 def _of_durations(factor: float, of: str, path: Path, is_harmful: bool) -> Verdict:
