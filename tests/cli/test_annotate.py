@@ -217,7 +217,8 @@ def test_times_in_another_unit_are_one_line_with_the_options_that_help(tmp_path:
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
     assert "times look like frames: 200 of 200 instances" in line
-    words = line.partition("pass ")[2].split()
+    assert line.endswith("; or correct the durations, if times are seconds")
+    words = line.partition("pass ")[2].partition(";")[0].split()
     assert words[:4] == ["--times", "frames", "--fps", "RATE"]
     done = good(source, target, *words[:3], "25")
     assert "times were frames, and are seconds now" in done.stderr
@@ -393,3 +394,13 @@ def test_columns_that_say_their_unit_are_not_converted_twice(tmp_path: Path) -> 
     assert "times are not frame numbers" not in done.stderr
     (video,) = read_annotations(tmp_path / "c.json").videos
     assert (video.fps, video.segments.tolist()) == (25.0, [[1.0, 2.0]])
+
+
+def test_durations_that_most_instances_pass_are_no_reason_to_clip(tmp_path: Path) -> None:
+    source = tmp_path / "x.csv"
+    rows = [f"v{i},{10 + i % 7},{50 + i % 5},x,20" for i in range(20)]  # 60 s in truth
+    source.write_text("\n".join(["video,start,end,label,duration", *rows]))
+    done = convert(source, tmp_path / "out.json")
+    assert done.exit_code == 1
+    assert "most instances pass the end of their video: correct the durations" in done.stderr
+    assert "--clip" not in done.stderr

@@ -20,6 +20,8 @@ Bools = NDArray[np.bool_]
 _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far an instance may pass the end and be used
 _CLIP = "cut it off with actspan annotate convert --clip, or fix the annotation"
 _FIX = "fix the annotation, or remove it"
+_MANY = 5  # so many instances past the end, and more than half: durations are wrong
+_DURATIONS = "most instances pass the end of their video: correct the durations"
 _SHORT_FEATURES = "fix the annotation, or give the video its duration"
 
 
@@ -48,13 +50,18 @@ def lengths_of(videos: Videos, spans: Float64 | None) -> Float64:
 def faulty_segments(videos: Videos, path: Path, spans: Float64 | None = None) -> Iterator[Problem]:
     """Yield what is wrong with each segment that `good_segments` does not take."""
     bad, lengths = ~good_segments(videos, spans), lengths_of(videos, spans)
-    over = _overshoot(videos)[bad & _late(videos) & ~without_extent(videos)]
+    late = bad & _late(videos)
+    over = _overshoot(videos)[late & ~without_extent(videos)]
     summary = f"; {len(over):,} instances pass the end, by up to {short(over.max(initial=0))} s"
     clip = _CLIP + (summary if len(over) > 1 else "")
+    is_common = int(late.sum()) >= _MANY and 2 * late.sum() > len(late)
     for place, (start, end) in _located(videos, np.flatnonzero(bad)):
         of = "features" if np.isnan(videos.durations[place]) else "video"
         what, remedy = _fault(start, end, lengths.item(place), of)
-        remedy = clip if remedy is _CLIP else remedy
+        if is_common and of == "video" and start < end:
+            remedy = _DURATIONS
+        elif remedy is _CLIP:
+            remedy = clip
         problem = f"segment [{start:g}, {end:g}]: {what}"
         yield Problem(videos.ids[place], str(path), problem, remedy, Loss.SEGMENT)
 
