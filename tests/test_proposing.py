@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from pyarrow.csv import read_csv
 from pyarrow.parquet import read_table
 
 from actspan import Run
+from actspan.config import FeatureSpec
 from actspan.data.results import read_result
 from actspan.errors import ActSpanError, BundleError, DatasetError, ResultError, alike
 from actspan.proposing import Request, propose_dataset
-from tests.made_up import write_bundle, write_dataset
+from actspan.verify import verify_bundle
+from tests.made_up import CHANNELS, write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")
@@ -233,3 +236,81 @@ def test_names_that_are_neither_a_run_nor_a_result_are_refused(
 def test_a_run_folder_may_have_a_version_in_its_name(request_: Request, tmp_path: Path) -> None:
     propose_dataset(replace(request_, out=tmp_path / "bsn-v1.2"))
     assert (tmp_path / "bsn-v1.2" / "run.toml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param(lambda x: 10 * x, "values from 5 to 5, not in [0, 1]", id="times-ten"),
+        pytest.param(lambda x: -x, "values from -0.5 to -0.5, not in [0, 1]", id="negative"),
+        pytest.param(
+            lambda x: (x * 255).astype(np.uint8), "values from 127 to 127, not", id="bytes"
+        ),
+        pytest.param(
+            lambda x: x[:, ::4], "scores of 5 cells, 20 expected: of other features", id="quarter"
+        ),
+        pytest.param(lambda x: x + 0.5005, None, id="rounding"),
+    ],
+)
+def test_scores_of_another_range_or_grid_are_one_finding(
+    request_: Request, tmp_path: Path, change: Callable[[np.ndarray], np.ndarray], expected: str
+) -> None:
+    given = {f"video{i}": change(np.full((3, 20), 0.5)) for i in range(6)}
+    np.savez(tmp_path / "scores.npz", **given)  # type: ignore[arg-type]
+    request = replace(request_, out=tmp_path / "x.json", scores=tmp_path / "scores.npz")
+    if expected is None:
+        assert propose_dataset(request).videos == 6
+        return
+    with pytest.raises(DatasetError) as caught:
+        propose_dataset(request)
+    (kind,) = alike(caught.value.problems)
+    assert len(kind) == 6
+    assert kind[0].problem.startswith(expected)
+    given["video0"] = np.full((3, 20), 0.5)
+    np.savez(tmp_path / "scores.npz", **given)  # type: ignore[arg-type]
+    assert propose_dataset(replace(request, on_error="skip")).videos == 1
+
+
+def test_scores_of_windows_have_a_cell_a_row_of_features(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "bundle", mode="window")
+    folder = write_dataset(tmp_path / "set", videos=3)
+    rows = {f.stem: len(np.load(f)) for f in (folder / "features").iterdir()}
+    request = Request(model=tmp_path / "bundle", dataset=folder, out=tmp_path / "x.json",
+                      scores=tmp_path / "scores.npz")  # fmt: skip
+    scores = {name: np.full((3, count), 0.5) for name, count in rows.items()}
+    np.savez(tmp_path / "scores.npz", **scores)  # type: ignore[arg-type]
+    assert propose_dataset(request).videos == 3
+    scores["video1"] = np.full((3, 5), 0.5)
+    np.savez(tmp_path / "scores.npz", **scores)  # type: ignore[arg-type]
+    with pytest.raises(DatasetError, match=f"scores of 5 cells, {rows['video1']} expected"):
+        propose_dataset(replace(request, out=tmp_path / "y.json"))
+
+
+@pytest.mark.parametrize("mode", ["rescale", "window"])
+@pytest.mark.parametrize(
+    ("grid", "noted"),
+    [
+        pytest.param({"stride_seconds": 0.125}, True, id="four-times"),
+        pytest.param({"stride_frames": 16.0, "fps": 8.0}, True, id="a-quarter-in-frames"),
+        pytest.param({"stride_seconds": 0.55}, False, id="nearly"),
+        pytest.param({"stride_frames": 16.0}, False, id="rate-not-known"),
+        pytest.param({}, False, id="nothing-known"),
+    ],
+)
+def test_a_stride_that_is_not_the_models_is_noted(
+    tmp_path: Path, mode: Literal["rescale", "window"], grid: dict[str, float], noted: bool
+) -> None:
+    spec = FeatureSpec(channels=CHANNELS, **grid)  # type: ignore[arg-type]
+    bundle = write_bundle(tmp_path / "bundle", mode=mode, features=spec)
+    folder = write_dataset(tmp_path / "set")
+    summary = propose_dataset(Request(bundle.path, folder, tmp_path / "out.json"))
+    trained = {0.125: "0.125", 0.55: "0.55"}.get(grid.get("stride_seconds", 0), "2")
+    note = (
+        f"the model was trained on a snippet every {trained} s; these features have one every 0.5 s"
+    )
+    assert [line for line in summary.assumptions if "was trained" in line] == [note] * noted
+    found = verify_bundle(bundle.path, dataset=folder, backends=["onnxruntime"])
+    assert (note in found.notes) == noted
+    (folder / "dataset.toml").write_text(f"[features]\nchannels = {CHANNELS}\n")
+    summary = propose_dataset(Request(bundle.path, folder, tmp_path / "other.json"))
+    assert not any("was trained" in line for line in summary.assumptions)

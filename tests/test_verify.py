@@ -325,3 +325,12 @@ def test_flat_scores_are_noted(dataset: Path, tmp_path: Path) -> None:
     found = verify_bundle(flat, dataset=dataset, backends=["onnxruntime"])
     assert any(note.startswith("scores are flat in 8 of 8 videos") for note in found.notes)
     assert found.holds
+
+
+def test_a_stride_that_does_not_fit_is_noted(tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle")
+    spec = "[features]\nchannels = 6\nstride_seconds = 0.05\n"
+    folder = write_dataset(tmp_path / "set", spec=spec)
+    found = verify_bundle(bundle.path, dataset=folder, backends=["onnxruntime"])
+    (note,) = [note for note in found.notes if "would fit" in note]
+    assert note.endswith("; stride_seconds = 0.5 in dataset.toml would fit")

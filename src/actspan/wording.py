@@ -40,6 +40,19 @@ def named(names: Iterable[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def short(value: float) -> str:
+    """Return a number in as few digits as are right to one percent, without an exponent.
+
+    Examples
+    --------
+    >>> short(0.000998), short(0.3333), short(25.03), short(84650.0)
+    ('0.001', '0.33', '25', '85,000')
+    """
+    texts = (float(f"{value:.{digits}g}") for digits in (1, 2, 3))
+    found = next((x for x in texts if abs(x - value) <= 0.01 * abs(value)), value)
+    return f"{found:,.9f}".rstrip("0").rstrip(".")
+
+
 def closest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is closest to a wrong one, if one is close.
 

@@ -218,7 +218,10 @@ def test_times_in_another_unit_are_one_line_with_the_options_that_help(tmp_path:
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
     assert "times look like frames: 200 of 200 instances" in line
-    done = good(source, target, *line.partition("pass ")[2].split())
+    assert line.endswith("; or correct the durations, if times are seconds")
+    words = line.partition("pass ")[2].partition(";")[0].split()
+    assert words[:4] == ["--times", "frames", "--fps", "RATE"]
+    done = good(source, target, *words[:3], "25")
     assert "times were frames, and are seconds now" in done.stderr
     assert read_annotations(target).videos[0].segments.tolist() == [[10, 52]]
     done = convert(source, target, "--force", "--times", "frames")
@@ -469,3 +472,13 @@ def test_segments_before_the_video_are_clipped_in_tables(tmp_path: Path) -> None
     assert "1 instance cut off at the start of the video, preceded by up to 1.5 s" in done.stderr
     assert "1 instance left out: after the end of the video, or before its start (a)" in done.stderr
     assert read_annotations(tmp_path / "x.json").videos.segments.tolist() == [[0.0, 2.0]]
+
+
+def test_durations_that_most_instances_pass_are_no_reason_to_clip(tmp_path: Path) -> None:
+    source = tmp_path / "x.csv"
+    rows = [f"v{i},{10 + i % 7},{50 + i % 5},x,20" for i in range(20)]  # 60 s in truth
+    source.write_text("\n".join(["video,start,end,label,duration", *rows]))
+    done = convert(source, tmp_path / "out.json")
+    assert done.exit_code == 1
+    assert "most instances pass the end of their video: correct the durations" in done.stderr
+    assert "--clip" not in done.stderr

@@ -16,6 +16,7 @@ from actspan import Proposals, Video
 from actspan.cli import main
 from actspan.data.annotations import write_annotations
 from actspan.data.results import write_result
+from tests.made_up import edit_annotations, write_dataset
 
 
 @pytest.fixture
@@ -149,20 +150,104 @@ def test_times_in_frames_are_refused(folder: Path) -> None:
         assert done.exit_code == 1
         (line,) = done.stderr.splitlines()
         assert "times look like frames: 2 of 2 instances end after their video" in line
-        assert line.endswith("--times frames --fps 25")
-    words = shlex.split(line.partition("Convert them: actspan ")[2])
-    assert CliRunner().invoke(main, words).exit_code == 0
+        assert "frames-seconds.json --times frames --fps RATE (RATE: " in line
+        assert line.endswith("; or correct the durations, if times are seconds")
+    words = shlex.split(line.partition("convert them: actspan ")[2].partition(" (RATE")[0])
+    assert CliRunner().invoke(main, [*words[:-1], "25"]).exit_code == 0
     done = run(folder / "result.json", "--ground-truth", folder / "frames-seconds.json")
     assert done.exit_code == 0, done.output
 
 
 def test_instances_that_nothing_can_find_count_and_are_named(folder: Path) -> None:
-    segments = [[0.0, 10.0], [3.0, 3.0], [70.0, 80.0], [50.0, 62.0]]
+    segments = [[0, 10], [3, 3], [70, 80], [50, 62], [-4, -1], [0, 9], [5, 9]]
     write_annotations(
-        folder / "truth.json", [Video("video_0", 60.0, "validation", segments, ("x",) * 4)]
+        folder / "truth.json", [Video("video_0", 60.0, "validation", segments, ("x",) * 7)]
     )
     done = run(folder / "result.json", "--ground-truth", folder / "truth.json")
     assert done.exit_code == 0, done.output
-    assert "1 videos, 4 instances" in done.stdout
-    note = "2 instances without length or after the end of the video (video_0); counted as missed"
+    assert "1 videos, 7 instances" in done.stdout
+    note = "3 instances without length or outside the video (video_0); counted as missed"
     assert note in done.stderr
+
+
+@pytest.fixture
+def run_and_set(tmp_path: Path) -> tuple[Path, Path]:
+    """A result that is right, and the dataset that it is of."""
+    folder = write_dataset(tmp_path / "set", videos=6, subsets=("validation",))
+    database = json.loads((folder / "annotations.json").read_text())["database"]
+    results = {
+        video: [{"score": 1.0, "segment": a["segment"]} for a in entry["annotations"]]
+        for video, entry in database.items()
+    }
+    document = {"version": "x", "results": results, "external_data": {}}
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    return tmp_path / "result.json", folder
+
+
+def edit_all(folder: Path, durations: float | None, times: float = 1) -> None:
+    database = json.loads((folder / "annotations.json").read_text())["database"]
+    for video, entry in database.items():
+        pairs = [[times * x for x in a["segment"]] for a in entry["annotations"]]
+        duration = None if durations is None else durations * entry["duration"]
+        instances = [{"segment": pair, "label": "act"} for pair in pairs]
+        edit_annotations(folder, video, duration=duration, annotations=instances)
+
+
+@pytest.mark.parametrize("factor", [1 / 3, 1 / 6])
+def test_wrong_durations_are_one_note_and_change_no_figure(
+    run_and_set: tuple[Path, Path], factor: float
+) -> None:
+    result, folder = run_and_set
+    right = run(result, "--ground-truth", folder)
+    edit_all(folder, factor)
+    done = run(result, "--ground-truth", folder)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == right.stdout
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("note: durations look wrong (0.")
+    assert line.endswith(f"correct the durations in {folder / 'annotations.json'}")
+
+
+def test_wrong_durations_without_features_are_one_note_too(
+    run_and_set: tuple[Path, Path],
+) -> None:
+    result, folder = run_and_set
+    edit_all(folder, 1 / 3)
+    (folder / "annotations.json").rename(folder.parent / "truth.json")
+    done = run(result, "--ground-truth", folder.parent / "truth.json")
+    assert done.exit_code == 0, done.output
+    assert done.stderr == (
+        "note: most instances end after their video: its duration is not used; correct the "
+        "durations\n"
+    )
+
+
+@pytest.mark.parametrize("task", [[], ["--task", "detection"]])
+def test_frames_without_durations_are_refused_by_the_features(
+    run_and_set: tuple[Path, Path], task: list[str]
+) -> None:
+    result, folder = run_and_set
+    edit_all(folder, None, 25)
+    done = run(result, "--ground-truth", folder, *task)
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert "times look like frames" in line
+    assert "end after their features" in line
+    assert line.endswith("; or correct the stride in dataset.toml, if times are seconds")
+    for file in (folder / "features").iterdir():  # what cannot be read is not needed
+        file.write_bytes(b"")
+    assert run(result, "--ground-truth", folder).exit_code == 0
+
+
+def test_features_end_the_videos_of_unknown_duration(run_and_set: tuple[Path, Path]) -> None:
+    result, folder = run_and_set
+    edit_all(folder, None)
+    assert run(result, "--ground-truth", folder).stderr == ""
+    database = json.loads((folder / "annotations.json").read_text())["database"]
+    beyond = [*database["video1"]["annotations"], {"segment": [5000, 6000], "label": "act"}]
+    edit_annotations(folder, "video1", annotations=beyond)
+    done = run(result, "--ground-truth", folder)
+    assert done.exit_code == 0
+    assert done.stderr == (
+        "note: 1 instance without length or outside the video (video1); counted as missed\n"
+    )

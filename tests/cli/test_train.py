@@ -186,9 +186,11 @@ def test_times_in_frames_are_refused_in_a_line_whose_advice_works(
     assert done.exit_code == 1
     (line,) = done.stderr.splitlines()
     assert "times look like frames" in line
-    words = shlex.split(line.partition("Convert them: actspan ")[2])
-    converted = CliRunner().invoke(main, words)
+    words = shlex.split(line.partition("convert them: actspan ")[2].partition(" (RATE")[0])
+    converted = CliRunner().invoke(main, [*words[:-1], "25"])
     assert converted.exit_code == 0, converted.output
+    (dataset / "annotations.json").rename(dataset / "original.json")
+    (dataset / "annotations-seconds.json").rename(dataset / "annotations.json")
     assert run(*command).exit_code == 0
 
 

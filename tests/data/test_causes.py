@@ -9,10 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 
 from actspan import Dataset
-from actspan.cli import main
 from actspan.config import FeatureSpec
 from actspan.data.causes import missing_features, wrong_spec
 from actspan.data.check import check_dataset
@@ -220,24 +218,6 @@ def test_messages_are_right_in_number() -> None:
     ]
     with pytest.raises(DatasetError, match=r"^1 problem found\. Fix it, or leave out"):
         stop_on_errors(found[:1])
-
-
-def test_times_beyond_the_features_are_refused_where_durations_are_wrong_too(folder: Path) -> None:
-    document = json.loads((folder / "annotations.json").read_text())["database"]
-    for entry in document.values():
-        entry["duration"] *= 25
-        for annotation in entry["annotations"]:
-            annotation["segment"] = [25 * x for x in annotation["segment"]]
-    write_annotations(folder, document)
-    with pytest.raises(AnnotationError, match=r"end after their features, .* correct the stride"):
-        check_dataset(Dataset.load(folder), learns=True)
-    (note,) = check_dataset(Dataset.load(folder)).problems
-    assert note.problem.startswith("features cover 0.04 times the length")
-    command = ["annotate", "convert", *[str(folder / "annotations.json")] * 2]
-    options = ["--times", "frames", "--fps", "25", "--force"]
-    done = CliRunner().invoke(main, [*command, *options])
-    assert "times and durations were frames" in done.stderr
-    assert not check_dataset(Dataset.load(folder), learns=True).problems
 
 
 def test_training_stops_where_most_instances_are_bad(folder: Path) -> None:

@@ -108,9 +108,9 @@ def in_unit(factor: float, **facts: object) -> Videos:
     [
         pytest.param(1, None, id="seconds"),
         pytest.param(1.5, None, id="a-little-long"),
-        pytest.param(25, "--times frames --fps 25", id="25-fps"),
-        pytest.param(30, "--times frames --fps 30", id="30-fps"),
-        pytest.param(60, "--times frames --fps 60", id="60-fps"),
+        pytest.param(25, "--times frames --fps RATE", id="25-fps"),
+        pytest.param(30, "--times frames --fps RATE", id="30-fps"),
+        pytest.param(60, "--times frames --fps RATE", id="60-fps"),
         pytest.param(1000, "--times milliseconds", id="milliseconds"),
     ],
 )
@@ -123,6 +123,24 @@ def test_a_known_frame_rate_needs_no_option() -> None:
     found = wrong_unit(in_unit(25, fps=25.0), np.array([60.0]))
     assert found is not None
     assert found.options == "--times frames"
+
+
+def test_an_instance_before_the_video_has_no_extent_in_it() -> None:
+    videos = Videos([video((-4, -1), (-4, 0), (-4, 1), (4, 5), (1, 2))])
+    assert without_extent(videos).tolist() == [True, True, False, True, False]
+
+
+def test_features_end_a_video_of_unknown_duration() -> None:
+    videos = Videos([video((0, 5), (58, 63), (70, 80), duration=nan), video((0, 5), (70, 80))])
+    spans = np.array([60.0, 60.0])
+    assert good_segments(videos).tolist() == [True, True, True, False, False]
+    assert good_segments(videos, spans).tolist() == [True, False, False, False, False]
+    found = [p.problem for p in faulty_segments(videos, Path("a.json"), spans)]
+    assert found[:2] == [
+        "segment [58, 63]: ends 3 s after the features, which cover 60 s",
+        "segment [70, 80]: starts 10 s after the end of the features, 60 s",
+    ]
+    assert "after the end of the video, 3.5 s" in found[3]
 
 
 def test_few_instances_beyond_the_end_are_no_other_unit() -> None:
@@ -154,20 +172,23 @@ def test_the_frame_rate_of_each_video_comes_first() -> None:
         in_seconds(Videos([video((50, 100))]), "frames", None, Path("a.csv"))
 
 
-@pytest.mark.parametrize(
-    ("name", "target"),
-    [
-        ("annotations.json", "annotations.json --times frames --fps 25 --force"),
-        ("a b.csv", "a b-seconds.json' --times frames --fps 25"),
-    ],
-)
-def test_the_advice_names_the_whole_command(tmp_path: Path, name: str, target: str) -> None:
+@pytest.mark.parametrize("name", ["annotations.json", "a b.csv"])
+@pytest.mark.parametrize(("fps", "option"), [(None, "RATE"), (12.5, "12.5")])
+def test_the_advice_names_the_whole_command_and_keeps_the_original(
+    tmp_path: Path, name: str, fps: float | None, option: str
+) -> None:
     with pytest.raises(AnnotationError) as caught:
-        require_seconds(in_unit(25), tmp_path / name)
+        require_seconds(in_unit(25), tmp_path / name, fps=fps)
     message = str(caught.value)
-    assert message.endswith(target)
-    command = message.partition("Convert them: ")[2]
-    assert shlex.split(command)[:4] == ["actspan", "annotate", "convert", str(tmp_path / name)]
+    new = f"{Path(name).stem}-seconds.json"
+    assert message.endswith(f", then use {new} in the place of {name}, and keep the original")
+    command = shlex.split(message.partition("convert them: ")[2].rpartition(", then")[0])
+    places = [str(tmp_path / name), str(tmp_path / new)]
+    assert command[:9] == [
+        *("actspan", "annotate", "convert", *places, "--times", "frames", "--fps", option)
+    ]
+    assert ("(RATE: frames a second of the videos)" in message) == (fps is None)
+    assert "--force" not in message
     assert "\n" not in message
 
 

@@ -21,7 +21,7 @@ from actspan.data.dataset import Dataset
 from actspan.errors import ActSpanError, ConfigError, DataError, DatasetError
 from actspan.video import ExtractRequest, Grid, Span, extract_videos
 from actspan.video.extractor import Extractor
-from tests.made_up import write_annotations
+from tests.made_up import edit_annotations, write_annotations
 from tests.video.encoders import write_encoder
 from tests.video.made_videos import cut, steady, write_audio, write_video
 
@@ -210,6 +210,23 @@ def test_frames_as_the_unit_follow_each_video(request_: ExtractRequest) -> None:
     dataset = check_dataset(Dataset.load(request_.out))
     assert dataset.read("one").stride == pytest.approx(0.2)
     assert len(dataset.read("one")) == 5
+
+
+@pytest.mark.parametrize("factor", [1000, 1 / 5])
+def test_durations_that_the_videos_belie_are_one_note(
+    request_: ExtractRequest, source: Path, factor: float
+) -> None:
+    for name, seconds in LENGTHS.items():
+        edit_annotations(
+            source,
+            name,
+            duration=seconds * factor,
+            annotations=[{"segment": [0.1 * seconds, 0.9 * seconds], "label": "act"}],
+        )
+    (note,) = extract_videos(request_).problems
+    assert not note.is_error
+    assert note.problem.startswith("durations look")
+    assert note.remedy.endswith(str(source / "annotations.json"))
 
 
 def test_the_projection_is_kept_for_new_videos(request_: ExtractRequest, source: Path) -> None:

@@ -23,7 +23,7 @@ from actspan.bench.setup import Report, Request, Setup, prepare
 from actspan.bench.stages import Batch, Steps, suppression_of_recordings, table
 from actspan.bench.whole import pem_half, run_all, tem_half
 from actspan.data.dataset import Dataset
-from actspan.data.problems import left_out
+from actspan.data.problems import left_out, whole_notes
 from actspan.data.results import read_result, write_result
 from actspan.errors import BenchError
 from actspan.evaluation.recall import evaluate_recall
@@ -106,6 +106,7 @@ def _batches(clock: Clock) -> set[int]:
 def _notes(request: Request, setup: Setup, samples: int) -> Iterator[str]:
     cores, most = environment.core_count(), max(request.batches)
     yield from setup.dataset.assumptions
+    yield from whole_notes(setup.dataset.problems)
     if setup.bundle.config.mode == "window":
         yield "samples are windows, not recordings"
     if samples < _FEW * most * request.streams:

@@ -188,10 +188,11 @@ def say_problems(problems: Sequence[Problem], assumptions: Iterable[str] = ()) -
     if not problems:
         return
     from actspan.cli.tables import print_problems
+    from actspan.data.problems import whole_notes
 
-    of_the_whole = [p for p in problems if not (p.is_error or p.video)]
+    of_the_whole = whole_notes(problems)
     for note in of_the_whole:
-        say(f"note: {note.file}: {note.problem}; {note.remedy}")
+        say(f"note: {note}")
     if len(of_the_whole) < len(problems):
         print_problems(console, [p for p in problems if p.is_error or p.video])
 

@@ -9,14 +9,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
+from actspan.config import FeatureSpec
 from actspan.data.causes import gaps, missing_features
 from actspan.data.dataset import Dataset
-from actspan.data.examine import Examined, Progress, Usable, examine_files, examine_store
+from actspan.data.examine import Examined, Progress, examine_files, examine_store
 from actspan.data.faults import annotation_faults
-from actspan.data.instances import good_segments, late_ends
+from actspan.data.instances import after_features, good_segments, late_ends
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
-from actspan.data.times import require_features, require_seconds
+from actspan.data.timebase import other_stride
 from actspan.data.videos import Videos
+from actspan.data.witnesses import judge, require_right_times
 from actspan.types import Float64
 
 
@@ -27,6 +29,7 @@ def check_dataset(
     dtype: DTypeLike = np.float32,
     on_error: Literal["fail", "skip"] = "fail",
     learns: bool = False,
+    trained_on: FeatureSpec | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
     """Check annotations and every feature file; settle layout, channels and snippet grid.
@@ -47,6 +50,8 @@ def check_dataset(
     learns : bool
         Whether instances are used. Then times in another unit than seconds are refused, and every
         bad instance is a finding; else faults of annotations are mere notes, one per kind.
+    trained_on : FeatureSpec, optional
+        What the model was trained on; a stride that is clearly another is noted.
     progress : callable, optional
         Called with (videos looked at, videos in all).
 
@@ -67,26 +72,39 @@ def check_dataset(
     """
     examine = examine_files if dataset.packing is None else examine_store
     found = examine(dataset, channels, np.dtype(dtype), progress)
+    spans, steps = found.usable.by_place(len(dataset))
+    verdict = judge(dataset.videos, spans, steps, found.spec, dataset.path)
     if learns:
-        spans = _spans_of(dataset, found.usable)
-        latest = np.where(np.isnan(dataset.videos.durations), spans, dataset.videos.durations)
-        require_seconds(dataset.videos, dataset.path, latest)
-        require_features(dataset.videos, dataset.path, spans)
-    problems = [*annotation_faults(dataset, learns=learns), *_feature_faults(dataset, found)]
+        require_right_times(dataset.videos, spans, found.spec, dataset.path, verdict)
+    problems = [
+        *annotation_faults(dataset, spans, learns=learns, verdict=verdict),
+        *_feature_faults(dataset, found),
+        *(
+            [verdict.note(dataset.path)]
+            if verdict
+            else gaps(dataset.videos, spans, steps, dataset.path)
+        ),
+    ]
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
-    ids, places = dataset.videos.ids, found.usable.places
-    videos = dataset.videos.select(place for place in places if ids[place] not in lost)
+    ids = dataset.videos.ids
+    places = [place for place in found.usable.places if ids[place] not in lost]
+    videos, kept = dataset.videos.select(places), spans[places]
     if on_error == "fail":
-        good = int(good_segments(videos).sum())
+        good = int(good_segments(videos, kept).sum())
         leaves_something = bool(videos) and (good > 0 or not learns)
         stop_on_errors(_stopping(problems, good), leaves_something=leaves_something)
     if not videos:
         stop_with_none_left(problems or [_nothing(dataset)], len(dataset))
-    late = late_ends(videos) if learns else ""
-    notes = [*found.notes, f"{late}: used up to its end"] if late else found.notes
+    notes = [*found.notes]
+    if learns:
+        late = late_ends(videos)
+        used = f"{late}: used up to its end" if late else ""
+        notes += filter(None, [used, after_features(videos, kept)])
+    if trained_on is not None and verdict is None:
+        notes += filter(None, [other_stride(trained_on, found.spec, videos)])
     return replace(
         dataset,
-        videos=_without_bad_segments(videos),
+        videos=_without_bad_segments(videos, kept),
         spec=found.spec,
         assumptions=(*dataset.assumptions, *notes),
         problems=tuple(problems),
@@ -103,16 +121,9 @@ def _nothing(dataset: Dataset) -> Problem:
     return Problem("", str(dataset.path), "no videos", "check the folder and the subset")
 
 
-def _without_bad_segments(videos: Videos) -> Videos:
-    good = good_segments(videos)
+def _without_bad_segments(videos: Videos, spans: Float64) -> Videos:
+    good = good_segments(videos, spans)
     return videos if good.all() else videos.with_instances(good)
-
-
-def _spans_of(dataset: Dataset, usable: Usable) -> Float64:
-    """Seconds that the features of each video cover, (V,); NaN where there are none."""
-    spans = np.full(len(dataset), np.nan)
-    spans[np.array(usable.places, dtype=np.intp)] = usable.spans
-    return spans
 
 
 def _feature_faults(dataset: Dataset, found: Examined) -> list[Problem]:
@@ -128,9 +139,7 @@ def _feature_faults(dataset: Dataset, found: Examined) -> list[Problem]:
             replace(p, problem=what, remedy=remedy) if p.video in absent else p for p in problems
         ]
         orphans = [p for p in orphans if not absent]
-    videos = dataset.videos.select(found.usable.places)
-    spans, steps = found.usable.spans, found.usable.steps
-    return [*orphans, *problems, *gaps(videos, spans, steps, found.spec, dataset.path)]
+    return [*orphans, *problems]
 
 
 def _reported(dataset: Dataset) -> set[str]:

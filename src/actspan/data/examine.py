@@ -16,7 +16,7 @@ from actspan.config import FeatureSpec
 from actspan.data.dataset import Dataset
 from actspan.data.layout import Seen, require_channels, settle_grid, settle_layout, snippets_of
 from actspan.data.problems import Loss, Problem
-from actspan.data.readers import Entry, read_noted
+from actspan.data.readers import Entry, read_array, read_noted
 from actspan.data.store import Packed
 from actspan.data.timebase import SnippetGrid, snippet_grid
 from actspan.errors import FeatureError
@@ -44,12 +44,12 @@ class Usable:
     ----------
     places : sequence of int
         Of the videos in the dataset.
-    spans, steps : (V,) float64
-        Seconds that features cover, and the larger of stride and length; NaN where not known.
     """
 
     def __init__(self) -> None:
-        self.places, self._spans, self._steps = array("q"), array("d"), array("d")
+        self.places = array("q")
+        # seconds that features cover, and the larger of stride and length; NaN where not known
+        self._spans, self._steps = array("d"), array("d")
 
     def add(self, place: int, grid: SnippetGrid | None, snippets: int) -> None:
         """Add a video by its place in the dataset; without a grid its span is not known."""
@@ -57,15 +57,12 @@ class Usable:
         self._spans.append(np.nan if grid is None else grid.stride * snippets)
         self._steps.append(np.nan if grid is None else max(grid.stride, grid.length))
 
-    @property
-    def spans(self) -> Float64:
-        """Return the seconds that features cover."""
-        return np.frombuffer(self._spans)
-
-    @property
-    def steps(self) -> Float64:
-        """Return the larger of stride and length, seconds."""
-        return np.frombuffer(self._steps)
+    def by_place(self, videos: int) -> tuple[Float64, Float64]:
+        """Return spans and steps of all videos of the dataset, (V,); NaN for those not usable."""
+        spans, steps = np.full(videos, np.nan), np.full(videos, np.nan)
+        places = np.array(self.places, dtype=np.intp)
+        spans[places], steps[places] = self._spans, self._steps
+        return spans, steps
 
 
 def examine_files(
@@ -120,6 +117,34 @@ def examine_store(
     if usable.places:
         require_channels(dataset, dataset.spec.channels, channels)
     return Examined(dataset.spec, [], problems, usable)
+
+
+def measure(dataset: Dataset) -> tuple[Float64, Float64]:
+    """Return spans and steps of all videos, (V,), from the shapes of their features alone.
+
+    Raises
+    ------
+    FeatureError
+        A file cannot be opened, or nothing tells the layout.
+    """
+    usable, seen = Usable(), []
+    for place, name in enumerate(dataset.videos.ids):
+        entry = dataset.entries.get(name)
+        if isinstance(entry, Packed):
+            if (shape := entry.shape) is not None:
+                usable.add(place, entry.grid, shape[0])
+        elif entry is not None:
+            shape = read_array(entry, mapped=True).shape
+            seen.append(Seen(place, shape, header=entry.suffix == ".csv"))
+    if seen:
+        spec, _ = settle_layout(dataset, seen, None)
+        spec, _ = settle_grid(dataset, spec, seen)
+        for look in seen:
+            snippets = snippets_of(look, spec)
+            usable.add(
+                look.place, snippet_grid(dataset.videos[look.place], spec, snippets), snippets
+            )
+    return usable.by_place(len(dataset))
 
 
 def _look_at_all(

@@ -7,33 +7,48 @@ from pathlib import Path
 
 from actspan.data.annotations import AUTHORS_TABLE, find_annotations
 from actspan.data.dataset import Dataset
-from actspan.data.instances import faulty_segments
+from actspan.data.instances import faulty_segments, lengths_of
 from actspan.data.problems import Loss, Problem
 from actspan.data.times import wrong_unit
+from actspan.data.witnesses import Verdict
 from actspan.errors import alike
+from actspan.types import Float64
 from actspan.wording import counted
 
 _UNUSED = "annotations are not used here"
 
 
-def annotation_faults(dataset: Dataset, *, learns: bool) -> list[Problem]:
+def annotation_faults(
+    dataset: Dataset,
+    spans: Float64 | None = None,
+    *,
+    learns: bool,
+    verdict: Verdict | None = None,
+) -> list[Problem]:
     """Return what was found when the dataset was loaded, and its bad segments.
 
     Parameters
     ----------
+    spans : (V,) float64, optional
+        Seconds that features cover: the end of videos whose duration is not known.
     learns : bool
         Whether instances are used; if not, each kind of fault is one note. An entry that cannot be
         read stays a problem where features of its video lie there, because it would be missed.
+    verdict : Verdict, optional
+        On the times of the whole dataset: one cause, that is not named again per instance.
     """
     if learns:
-        return [*dataset.problems, *faulty_segments(dataset.videos, dataset.path)]
+        return [*dataset.problems, *faulty_segments(dataset.videos, dataset.path, spans)]
     harmless, stopping = _harmless_and_stopping(dataset)
-    unit = wrong_unit(dataset.videos, dataset.videos.durations)
+    if verdict is not None and verdict.witness:
+        return [*stopping, *_notes(harmless)]
+    unit = wrong_unit(dataset.videos, lengths_of(dataset.videos, spans))
     if unit is not None:
         remedy = f"{_UNUSED}; train and evaluate refuse them"
         note = Problem("", str(dataset.path), unit.what, remedy, Loss.NOTHING)
         return [*stopping, *_notes(harmless), note]
-    return [*stopping, *_notes([*harmless, *faulty_segments(dataset.videos, dataset.path)])]
+    bad = faulty_segments(dataset.videos, dataset.path, spans)
+    return [*stopping, *_notes([*harmless, *bad])]
 
 
 def _harmless_and_stopping(dataset: Dataset) -> tuple[list[Problem], list[Problem]]:

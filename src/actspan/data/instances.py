@@ -13,48 +13,73 @@ from numpy.typing import NDArray
 from actspan.data.problems import Loss, Problem
 from actspan.data.videos import Videos
 from actspan.types import Float64, Video
-from actspan.wording import counted, named
+from actspan.wording import counted, named, short
 
 Bools = NDArray[np.bool_]
 
 _SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far an instance may pass the end and be used
 _CLIP = "cut it off with actspan annotate convert --clip, or fix the annotation"
 _FIX = "fix the annotation, or remove it"
+_MANY = 5  # so many instances past the end, and more than half: durations are wrong
+_DURATIONS = "most instances pass the end of their video: correct the durations"
+_SHORT_FEATURES = "fix the annotation, or give the video its duration"
 
 
-def good_segments(videos: Videos) -> Bools:
-    """Return which segments have a length and lie in their video, (M,) bool."""
+def good_segments(videos: Videos, spans: Float64 | None = None) -> Bools:
+    """Return which segments have a length and lie in their video, (M,) bool.
+
+    Parameters
+    ----------
+    spans : (V,) float64, optional
+        Seconds that features cover: the end of videos whose duration is not known.
+    """
     start, end = videos.segments.T
-    latest = ends_of(videos, videos.durations)
+    latest = ends_of(videos, lengths_of(videos, spans))
     good: Bools = (start >= 0) & (start < end) & (end < inf)
     good &= (start < latest) & (end <= latest + slack(latest))
     return good
 
 
-def faulty_segments(videos: Videos, path: Path) -> Iterator[Problem]:
+def lengths_of(videos: Videos, spans: Float64 | None) -> Float64:
+    """Return the duration of each video, (V,); the span of its features where it is not known."""
+    if spans is None:
+        return videos.durations
+    return np.where(np.isnan(videos.durations), spans, videos.durations)
+
+
+def faulty_segments(videos: Videos, path: Path, spans: Float64 | None = None) -> Iterator[Problem]:
     """Yield what is wrong with each segment that `good_segments` does not take."""
-    bad = ~good_segments(videos)
-    over = _overshoot(videos)[bad & _late(videos) & ~without_extent(videos)]
-    summary = f"; {len(over):,} instances pass the end, by up to {over.max(initial=0):.3g} s"
+    bad, lengths = ~good_segments(videos, spans), lengths_of(videos, spans)
+    late = bad & _late(videos)
+    over = _overshoot(videos)[late & ~without_extent(videos)]
+    summary = f"; {len(over):,} instances pass the end, by up to {short(over.max(initial=0))} s"
     clip = _CLIP + (summary if len(over) > 1 else "")
+    is_common = int(late.sum()) >= _MANY and 2 * late.sum() > len(late)
     for place, (start, end) in _located(videos, np.flatnonzero(bad)):
-        what, remedy = _fault(start, end, videos.durations.item(place))
-        remedy = clip if remedy is _CLIP else remedy
+        of = "features" if np.isnan(videos.durations[place]) else "video"
+        what, remedy = _fault(start, end, lengths.item(place), of)
+        if is_common and of == "video" and start < end:
+            remedy = _DURATIONS
+        elif remedy is _CLIP:
+            remedy = clip
         problem = f"segment [{start:g}, {end:g}]: {what}"
         yield Problem(videos.ids[place], str(path), problem, remedy, Loss.SEGMENT)
 
 
-def _fault(start: float, end: float, latest: float) -> tuple[str, str]:
+def _fault(start: float, end: float, latest: float, of: str) -> tuple[str, str]:
     """Return what is wrong with a segment, and what to do about it."""
     if not np.isfinite(end - start):
         return "not finite", _FIX
     if end <= start:
         return ("zero length" if start == end else "ends before it starts"), _FIX
     if start < 0:
-        return f"starts {-start:.3g} s before the video", _CLIP
+        return f"starts {short(-start)} s before the video", _CLIP
     if start >= latest:
-        return f"starts {start - latest:.3g} s after the end of the video, {latest:g} s", _FIX
-    return f"ends {end - latest:.3g} s after the video, which lasts {latest:g} s", _CLIP
+        return f"starts {short(start - latest)} s after the end of the {of}, {latest:g} s", _FIX
+    late = short(end - latest)
+    if of == "features":
+        return f"ends {late} s after the features, which cover {latest:g} s", _SHORT_FEATURES
+    return f"ends {late} s after the video, which lasts {latest:g} s", _CLIP
 
 
 def _located(videos: Videos, chosen: NDArray[np.int64]) -> Iterator[tuple[int, list[float]]]:
@@ -73,6 +98,21 @@ def late_ends(videos: Videos) -> str:
         f"{_overshoot(videos)[late].max():.2g} s after the video, which is within "
         f"{_SLACK_SECONDS:g} s or {_SLACK_SHARE:.0%} of its length"
     )
+
+
+def after_features(videos: Videos, spans: Float64) -> str:
+    """Return a note on the instances that lie in their video, but after its features; "" for none.
+
+    Parameters
+    ----------
+    spans : (V,) float64
+        Seconds that features cover; NaN where not known.
+    """
+    after = good_segments(videos, spans) & (videos.segments[:, 0] >= ends_of(videos, spans))
+    if not after.any():
+        return ""
+    count, names = counted(int(after.sum()), "instance"), named(videos_of(videos, after))
+    return f"nothing is learned from {count} after the end of the features ({names})"
 
 
 def _late(videos: Videos) -> Bools:
@@ -148,9 +188,9 @@ def _cut(video: Video) -> Video:
 
 
 def without_extent(videos: Videos) -> Bools:
-    """Return which instances have no length, or start after the end of their video, (M,) bool."""
+    """Return which instances have no length, or lie outside their video, (M,) bool."""
     start, end = videos.segments.T
-    found: Bools = ~(start < end) | (start >= ends_of(videos, videos.durations))
+    found: Bools = ~(start < end) | (start >= ends_of(videos, videos.durations)) | (end <= 0)
     return found
 
 

@@ -91,6 +91,18 @@ def stop_with_none_left(problems: Sequence[Problem], videos: int) -> NoReturn:
     raise DatasetError(errors, f"Nothing is left{after}: fix the cause.")
 
 
+def whole_notes(problems: Iterable[Problem]) -> tuple[str, ...]:
+    """Return the notes on a whole dataset as lines, for commands that print no findings.
+
+    Examples
+    --------
+    >>> whole_notes([Problem("", "set", "features are short", "check the stride", Loss.NOTHING)])
+    ('set: features are short; check the stride',)
+    """
+    notes = (p for p in problems if not (p.is_error or p.video))
+    return tuple(f"{p.file}: {p.problem}; {p.remedy}" for p in notes)
+
+
 def left_out(problems: Iterable[Problem]) -> str:
     """Return what was left out, counted and named; "" where nothing was.
 

@@ -16,8 +16,10 @@ from actspan.errors import ResultError, ShapeError
 from actspan.files import atomic_file, described, read_bytes
 from actspan.limits import DOCUMENT
 from actspan.types import BoundaryScores
+from actspan.wording import short
 
 _COLUMNS = ("action", "start", "end")
+_ROUNDING = 1e-3  # of numbers that other tools wrote
 
 
 class ScoreFiles:
@@ -65,25 +67,37 @@ class ScoreFiles:
         """Ids of the videos, without a leading `v_`."""
         return tuple(self._names)
 
+    def _read(self, name: str) -> BoundaryScores:
+        if self._archive is not None:
+            return BoundaryScores.from_array(self._archive.read(name))
+        return read_scores_csv(self.path / name)
+
     def __contains__(self, video_id: str) -> bool:
         return video_id in self._names
 
     def read(self, video_id: str) -> BoundaryScores:
-        """One video's scores.
+        """Read the scores of one video.
 
         Raises
         ------
         ResultError
-            They are missing, damaged, not (3, T), or not finite.
+            They are missing, damaged, not (3, T), not finite, or not in [0, 1].
         """
         if video_id not in self._names:
             raise ResultError(f"{self.path}: no boundary scores for video {video_id!r}")
         try:
-            if self._archive is not None:
-                return BoundaryScores.from_array(self._archive.read(self._names[video_id]))
-            return read_scores_csv(self.path / self._names[video_id])
+            return _in_range(self._read(self._names[video_id]))
         except (ShapeError, OSError, ValueError) as error:
             raise ResultError(f"{self.path}: scores of {video_id!r}: {error}") from error
+
+
+def _in_range(scores: BoundaryScores) -> BoundaryScores:
+    """Return scores that are probabilities but for rounding; raise ValueError for others."""
+    values = np.asarray(scores)
+    low, high = float(values.min()), float(values.max())
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise ValueError(f"values from {short(low)} to {short(high)}, not in [0, 1]")
+    return scores
 
 
 def _open(path: Path) -> Archive:

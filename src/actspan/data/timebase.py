@@ -15,10 +15,11 @@ from actspan.config import FeatureSpec
 from actspan.data.videos import Videos
 from actspan.errors import FeatureError
 from actspan.types import Video
-from actspan.wording import counted, named
+from actspan.wording import counted, named, short
 
 _AUTHORS_STRIDE = 16  # frames; the published features
 _LEAST_COVERED = 0.4  # of a video; the least among the authors' 19,228 is 0.43
+_SAME_STRIDE = 1.2  # times that of the model: what features may differ without a note
 _COMMON_STRIDES = (1, 2, 4, 5, 8, 10, 16, 32, 64)  # frames; tried when nothing says the stride
 
 
@@ -186,6 +187,37 @@ def frame_rate(video: Video, spec: FeatureSpec) -> float:
     raise FeatureError(
         f"{video.id}: the stride is in frames but nothing gives a frame rate; "
         "write 'fps' to its annotation or to dataset.toml"
+    )
+
+
+def typical_stride(spec: FeatureSpec, videos: Videos) -> float | None:
+    """Return the seconds from one snippet to the next; None where nothing says them.
+
+    Where the rate or the stride differs from video to video, it is the median.
+    """
+    if spec.stride_seconds is not None:
+        return spec.stride_seconds
+    if spec.stride_frames is not None:
+        rates = videos.numbers("fps")
+        rates = np.where(np.isnan(rates), videos.numbers("frames") / videos.durations, rates)
+        known = rates[np.isfinite(rates)]
+        rate = float(np.median(known)) if len(known) else spec.fps
+        return None if rate is None else spec.stride_frames / rate
+    return (
+        float(np.nanmedian(videos.numbers("snippet_stride")))
+        if videos.has("snippet_stride")
+        else None
+    )
+
+
+def other_stride(trained_on: FeatureSpec, spec: FeatureSpec, videos: Videos) -> str:
+    """Return a note where a model was trained on features of another stride; "" where not known."""
+    expected, found = typical_stride(trained_on, Videos()), typical_stride(spec, videos)
+    if expected is None or found is None or 1 / _SAME_STRIDE <= found / expected <= _SAME_STRIDE:
+        return ""
+    return (
+        f"the model was trained on a snippet every {short(expected)} s; these features have one "
+        f"every {short(found)} s"
     )
 
 

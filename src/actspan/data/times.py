@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
 
 import numpy as np
 
@@ -14,11 +13,11 @@ from actspan.data.instances import ends_of, slack
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError
 from actspan.types import Float64, Video
-from actspan.wording import counted
+from actspan.wording import counted, short
 
 _SMALLEST_FACTOR = 4.0  # times that are closer to seconds are a matter of wrong durations
 _LARGEST_FRAME_RATE = 130.0  # frames a second; larger factors are milliseconds
-_FRAME_RATES = (25, 30, 50, 60, 100, 120, 130)  # proposed: the first that explains the times
+_RATE = "RATE"  # stands for what nothing says
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,9 @@ class WrongUnit:
     options: str
 
 
-def wrong_unit(videos: Videos, latest: Float64, of: str = "video") -> WrongUnit | None:
+def wrong_unit(
+    videos: Videos, latest: Float64, of: str = "video", fps: float | None = None
+) -> WrongUnit | None:
     """Return the unit that times seem to have; None where they can be seconds.
 
     Parameters
@@ -46,6 +47,8 @@ def wrong_unit(videos: Videos, latest: Float64, of: str = "video") -> WrongUnit 
         End of each video, seconds; NaN where it is not known.
     of : str
         What ends there, for people.
+    fps : float, optional
+        Of videos that do not say theirs, where the dataset does.
     """
     end = videos.segments[:, 1]
     found = far_beyond(end, np.repeat(latest, videos.counts))
@@ -55,14 +58,26 @@ def wrong_unit(videos: Videos, latest: Float64, of: str = "video") -> WrongUnit 
     name = "frames" if factor < _LARGEST_FRAME_RATE else "milliseconds"
     what = (
         f"times look like {name}: {beyond:,} of {counted(len(end), 'instance')} end after their "
-        f"{of}, at up to {factor:.3g} times its length"
+        f"{of}, at up to {short(factor)} times its length"
     )
     if name == "milliseconds":
         return WrongUnit(what, "--times milliseconds")
     if all(video.fps or video.frames for video in videos):
         return WrongUnit(what, "--times frames")
-    rate = next(rate for rate in _FRAME_RATES if factor <= 1.01 * rate)
-    return WrongUnit(what, f"--times frames --fps {rate}")
+    return WrongUnit(what, f"--times frames{frame_rate_option(videos, fps)}")
+
+
+def frame_rate_option(videos: Videos, fps: float | None) -> str:
+    """Return the option that gives a frame rate to `actspan annotate convert`, if one is needed.
+
+    Parameters
+    ----------
+    fps : float, optional
+        Of videos that do not say theirs, where the dataset does.
+    """
+    if np.isfinite(videos.numbers("fps")).all():
+        return ""
+    return f" --fps {_RATE if fps is None else f'{fps:g}'}"
 
 
 def far_beyond(end: Float64, latest: Float64) -> tuple[int, float] | None:
@@ -84,7 +99,15 @@ def far_beyond(end: Float64, latest: Float64) -> tuple[int, float] | None:
     return None if factor < _SMALLEST_FACTOR else (beyond, factor)
 
 
-def require_seconds(videos: Videos, path: Path, latest: Float64 | None = None) -> None:
+def require_seconds(
+    videos: Videos,
+    path: Path,
+    latest: Float64 | None = None,
+    *,
+    of: str = "video",
+    fps: float | None = None,
+    otherwise: str = "",
+) -> None:
     """Refuse annotations whose times are in another unit.
 
     Parameters
@@ -93,49 +116,49 @@ def require_seconds(videos: Videos, path: Path, latest: Float64 | None = None) -
         Their file, or the dataset folder that holds them.
     latest : (V,) float64, optional
         End of each video, seconds, where something else than the durations gives it.
+    of : str
+        What ends there, for people.
+    fps : float, optional
+        Of videos that do not say theirs, where the dataset does.
+    otherwise : str
+        What else may be wrong, where nothing shows which it is.
 
     Raises
     ------
     AnnotationError
         Most instances lie far beyond their video; names the command that converts them.
     """
-    unit = wrong_unit(videos, videos.durations if latest is None else latest)
+    unit = wrong_unit(videos, videos.durations if latest is None else latest, of, fps)
     if unit is not None:
-        _raise(unit, path)
+        either = f"; or {otherwise}, if times are seconds" if otherwise else ""
+        raise AnnotationError(
+            f"{source_of(path)}: {unit.what}: {conversion(path, unit.options)}{either}"
+        )
 
 
-def require_features(videos: Videos, path: Path, spans: Float64) -> None:
-    """Refuse annotations whose instances lie far beyond the features, whatever the durations say.
+def source_of(path: Path) -> Path:
+    """Return the annotation file of a dataset folder; a file is its own."""
+    return (find_annotations(path) if path.is_dir() else path) or path
+
+
+def conversion(path: Path, options: str) -> str:
+    """Return what makes times of annotations seconds: a command that writes a file beside them.
 
     Parameters
     ----------
-    spans : (V,) float64
-        Seconds that the features of each video cover; NaN where it is not known.
-
-    Raises
-    ------
-    AnnotationError
-        Times and durations are in another unit, or the stride of the features is wrong.
+    path : Path
+        Their file, or the dataset folder that holds them.
+    options : str
+        Of `actspan annotate convert`.
     """
-    unit = wrong_unit(videos, spans, "features")
-    if unit is not None:
-        _raise(unit, path, "; or correct the stride in dataset.toml, if they are seconds")
-
-
-def _raise(unit: WrongUnit, path: Path, otherwise: str = "") -> NoReturn:
-    """Raise AnnotationError with the command that makes times seconds."""
-    source = (find_annotations(path) if path.is_dir() else path) or path
-    if path.is_dir():
-        target, force = path / DATASET_JSON, " --force" if source == path / DATASET_JSON else ""
-    elif source.name == DATASET_JSON:
-        target, force = source, " --force"
-    else:
-        target, force = source.with_name(f"{source.stem}-seconds.json"), ""
-    places = shlex.join((str(source), str(target)))
-    raise AnnotationError(
-        f"{source}: {unit.what}. Convert them: "
-        f"actspan annotate convert {places} {unit.options}{force}{otherwise}"
-    )
+    source = source_of(path)
+    target = source.with_name(f"{source.stem}-seconds.json")
+    if path.is_dir() and source != path / DATASET_JSON:
+        target = path / DATASET_JSON  # comes first where there are several
+    command = f"actspan annotate convert {shlex.join((str(source), str(target)))} {options}"
+    rate = " (RATE: frames a second of the videos)" if _RATE in options.split() else ""
+    place = f", then use {target.name} in the place of {source.name}"
+    return f"convert them: {command}{rate}{place}, and keep the original"
 
 
 def in_seconds(

@@ -22,9 +22,10 @@ from actspan.data.instances import videos_of, without_extent
 from actspan.data.problems import Loss, Problem
 from actspan.data.result_table import ResultTable
 from actspan.data.results import read_result_table
-from actspan.data.times import far_beyond, require_seconds
+from actspan.data.times import far_beyond
 from actspan.data.videos import Videos
 from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
+from actspan.evaluation.durations import with_right_times
 from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.types import Float64, Proposals, Video
@@ -117,15 +118,17 @@ def load_videos(
         )
     if len(chosen.places) != len(chosen):
         raise AnnotationError(f"{where}a video is there twice; keep one of the two")
-    lost = without_extent(chosen)
+    doubts: tuple[str, ...] = ()
     if isinstance(source, Annotations):
-        require_seconds(chosen, source.path)
-        if 2 * lost.sum() > len(lost):
-            raise AnnotationError(
-                f"{where}{_lost(chosen, lost)} of {len(lost):,}: check the order of times"
-            )
+        chosen, doubts = with_right_times(chosen, source.path)
+    lost = without_extent(chosen)
+    if isinstance(source, Annotations) and 2 * lost.sum() > len(lost):
+        raise AnnotationError(
+            f"{where}{_lost(chosen, lost)} of {len(lost):,}: check the order of times"
+        )
     missed = (f"{_lost(chosen, lost)}; counted as missed",) if lost.any() else ()
-    return Chosen(chosen, where, problems, (*_unknown_blocked(videos.ids, blocked), *missed))
+    unknown = _unknown_blocked(videos.ids, blocked)
+    return Chosen(chosen, where, problems, (*doubts, *unknown, *missed))
 
 
 def _is_of_others(problem: Problem, videos: Videos, chosen: Videos) -> bool:
@@ -137,7 +140,7 @@ def _is_of_others(problem: Problem, videos: Videos, chosen: Videos) -> bool:
 def _lost(videos: Videos, lost: NDArray[np.bool_]) -> str:
     """The instances that no proposal can find, counted, with their videos."""
     count, names = counted(int(lost.sum()), "instance"), named(videos_of(videos, lost))
-    return f"{count} without length or after the end of the video ({names})"
+    return f"{count} without length or outside the video ({names})"
 
 
 def _is_blocked(video: str, blocked: frozenset[str]) -> bool:

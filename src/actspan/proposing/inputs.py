@@ -15,7 +15,7 @@ from actspan.data.dataset import Dataset
 from actspan.data.faults import annotation_faults
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.scores import ScoreFiles
-from actspan.errors import FeatureError, ResultError
+from actspan.errors import DatasetError, FeatureError, ResultError
 from actspan.pipeline import Job
 from actspan.proposing.request import Report
 from actspan.wording import counted
@@ -36,7 +36,13 @@ def check_features(
     dataset.require_fit(bundle.config)
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
     progress = partial(report, "check") if report else None
-    return check_dataset(dataset, channels=channels, on_error=on_error, progress=progress)
+    return check_dataset(
+        dataset,
+        channels=channels,
+        on_error=on_error,
+        trained_on=bundle.features,
+        progress=progress,
+    )
 
 
 def jobs_from_features(
@@ -49,18 +55,21 @@ def jobs_from_features(
 
 
 def check_scores(
-    dataset: Dataset, scores: ScoreFiles, on_error: Literal["fail", "skip"]
+    dataset: Dataset, bundle: Bundle, scores: ScoreFiles, on_error: Literal["fail", "skip"]
 ) -> tuple[Dataset, dict[str, float]]:
-    """The dataset without videos that lack good scores, and the seconds of each video.
+    """Return the dataset without videos that lack good scores, and the seconds of each video.
 
     Raises
     ------
     DatasetError
         There are problems and `on_error` is "fail", or nothing is left.
     """
-    seconds, note = _seconds_of(dataset)
-    faults = annotation_faults(dataset, learns=False)
-    problems = [*faults, *_score_problems(dataset, scores, seconds)]
+    checked = _checked(dataset)
+    seconds, note = _seconds_of(dataset, checked)
+    problems = [
+        *_annotation_faults(dataset, checked),
+        *_score_problems(dataset, scores, seconds, _cells_of(dataset, bundle, checked)),
+    ]
     lost = {p.video for p in problems if p.loss is Loss.VIDEO}
     places = [place for place, name in enumerate(dataset.videos.ids) if name not in lost]
     if on_error == "fail":
@@ -77,7 +86,10 @@ def check_scores(
 
 
 def _score_problems(
-    dataset: Dataset, scores: ScoreFiles, seconds: Mapping[str, float]
+    dataset: Dataset,
+    scores: ScoreFiles,
+    seconds: Mapping[str, float],
+    cells: Mapping[str, int],
 ) -> Iterator[Problem]:
     file, strangers = str(scores.path), [n for n in scores.ids if n not in dataset.known.places]
     cause, cure = missing_features(
@@ -90,27 +102,54 @@ def _score_problems(
         elif math.isnan(seconds[video.id]):
             remedy = "annotate its duration, in seconds"
             yield Problem(video.id, str(dataset.path), "no duration", remedy)
-        elif what := _unreadable(scores, video.id):
+        elif what := _unusable(scores, video.id, cells.get(video.id)):
             yield Problem(video.id, file, what, "compute them again, or leave it out")
     for name in () if cause else strangers:
         yield Problem(name, file, "scores without annotation", "check it", Loss.NOTHING)
 
 
-def _unreadable(scores: ScoreFiles, name: str) -> str:
-    """Why a video's scores cannot be used, or nothing."""
+def _unusable(scores: ScoreFiles, name: str, cells: int | None) -> str:
+    """Return why the scores of a video cannot be used; "" where they can.
+
+    Parameters
+    ----------
+    cells : int, optional
+        How many the network gives, where it is known.
+    """
     try:
-        scores.read(name)
+        found = len(scores.read(name))
     except ResultError as error:
         return str(error).removeprefix(f"{scores.path}: scores of {name!r}: ")
-    return ""
+    if cells is None or found == cells:
+        return ""
+    return f"scores of {counted(found, 'cell')}, {cells:,} expected: of other features"
 
 
-def _seconds_of(dataset: Dataset) -> tuple[dict[str, float], str]:
-    """Seconds that position 1.0 stands for: the features' span where they lie here."""
+def _checked(dataset: Dataset) -> Dataset | None:
+    """Return the dataset with what its features are; None where it has none that can be used."""
     try:
-        checked = check_dataset(dataset, on_error="skip") if dataset.entries else None
-    except FeatureError:
-        checked = None
+        return check_dataset(dataset, on_error="skip") if dataset.entries else None
+    except (FeatureError, DatasetError):
+        return None
+
+
+def _annotation_faults(dataset: Dataset, checked: Dataset | None) -> list[Problem]:
+    """Return what matters of the check: features are not read, so faults of theirs do not."""
+    if checked is None:
+        return annotation_faults(dataset, learns=False)
+    return [p for p in checked.problems if not p.is_error or p in dataset.problems]
+
+
+def _cells_of(dataset: Dataset, bundle: Bundle, checked: Dataset | None) -> dict[str, int]:
+    """Return how many cells the network gives for each video, where it is known."""
+    if bundle.config.mode == "rescale":
+        tem = bundle.config.tem
+        return {} if tem is None else dict.fromkeys(dataset.videos.ids, tem.length)
+    return {} if checked is None else {v: len(checked.open(v)) for v in checked.videos.ids}
+
+
+def _seconds_of(dataset: Dataset, checked: Dataset | None) -> tuple[dict[str, float], str]:
+    """Return the seconds that position 1.0 stands for: the features' span where they lie here."""
     seconds = {v.id: dataset.annotated_seconds(v) for v in dataset.videos}
     if checked is None:
         return seconds, "positions are scaled by the videos' annotated durations"

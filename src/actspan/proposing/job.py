@@ -119,7 +119,7 @@ def _plan(
     if scores is None:
         dataset = check_features(dataset, bundle, request.on_error, report)
     else:
-        dataset, seconds = check_scores(dataset, scores, request.on_error)
+        dataset, seconds = check_scores(dataset, bundle, scores, request.on_error)
     videos = dataset.videos.ids
     mode = bundle.config.mode
     plan = Plan(

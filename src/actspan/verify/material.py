@@ -13,7 +13,7 @@ from actspan.bundle import Bundle
 from actspan.config import TemConfig
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.problems import Problem
+from actspan.data.problems import Problem, whole_notes
 from actspan.data.rescale import Edge
 from actspan.pipeline import Job, ScoredVideo
 from actspan.types import BoundaryScores, Features, Float32, Video
@@ -64,7 +64,7 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
     dataset = Dataset.load(path).subset(subset, bundle.set_apart)
     dataset.require_fit(bundle.config)
-    dataset = check_dataset(dataset, channels=channels, on_error="skip")
+    dataset = check_dataset(dataset, channels=channels, on_error="skip", trained_on=bundle.features)
     mapped = bundle.config.mode == "window"
 
     def jobs() -> Iterator[Job]:
@@ -72,9 +72,8 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
 
     name = f"{path.resolve().name}, {subset or 'all'}"
     truth = tuple(v for v in dataset.videos if len(v.segments))
-    return Material(
-        name, jobs, len(dataset), truth, dataset.edge, dataset.assumptions, dataset.problems
-    )
+    notes = (*dataset.assumptions, *whole_notes(dataset.problems))
+    return Material(name, jobs, len(dataset), truth, dataset.edge, notes, dataset.problems)
 
 
 def made_up(bundle: Bundle, *, videos: int = VIDEOS, seed: int = 0) -> Material:

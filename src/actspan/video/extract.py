@@ -22,6 +22,7 @@ from actspan.config import FeatureSpec, Streams
 from actspan.data.annotations import Annotations
 from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.times import require_seconds
+from actspan.data.witnesses import judge
 from actspan.errors import DatasetError, VideoError
 from actspan.runtime import find_backend
 from actspan.video.backbone import find_backbone
@@ -154,7 +155,7 @@ def extract_videos(
     if request.on_error == "fail":
         stop_on_errors(tally.problems)
     if sources.annotations is not None:
-        _require_seconds(sources.annotations, lengths)
+        tally.problems += _check_times(sources.annotations, lengths)
     begin = perf_counter()
     with open_extractor(request) as extractor:
         folder = FeatureFolder(
@@ -194,12 +195,14 @@ def extract_videos(
     )
 
 
-def _require_seconds(annotations: Annotations, lengths: Mapping[str, float]) -> None:
-    """Refuse times that lie far beyond the videos, as they are or as they are annotated."""
-    durations = annotations.videos.durations
-    found = np.array([lengths.get(name, np.nan) for name in annotations.videos.ids])
-    latest = np.where(np.isnan(durations), found, durations)
-    require_seconds(annotations.videos, annotations.path, latest)
+def _check_times(annotations: Annotations, lengths: Mapping[str, float]) -> Iterator[Problem]:
+    """Refuse times that lie far beyond the videos; note durations that the videos belie."""
+    videos, path = annotations.videos, annotations.path
+    found = np.array([lengths.get(name, np.nan) for name in videos.ids])
+    require_seconds(videos, path, np.where(np.isnan(found), videos.durations, found))
+    verdict = judge(videos, found, np.zeros(len(videos)), FeatureSpec(), path)
+    if verdict is not None:
+        yield verdict.note(path)
 
 
 def open_extractor(request: ExtractRequest) -> Extractor:

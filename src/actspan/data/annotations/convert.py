@@ -210,7 +210,10 @@ def _timed(
                 f"or leave out --times {request.times}"
             )
     elif unit := wrong_unit(videos, videos.durations):
-        raise AnnotationError(f"{found.path}: {unit.what}: pass {unit.options}")
+        raise AnnotationError(
+            f"{found.path}: {unit.what}: pass {unit.options}; or correct the durations, if times "
+            "are seconds"
+        )
     if request.clip:
         videos, cut = clipped(videos)
         notes = (*notes, *cut)

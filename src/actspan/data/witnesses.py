@@ -1,0 +1,200 @@
+"""Durations, instances and features say how long videos are: find the one that is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from actspan.config import FeatureSpec
+from actspan.data.instances import ends_of, slack
+from actspan.data.problems import Loss, Problem
+from actspan.data.spec_file import SPEC_FILE
+from actspan.data.times import conversion, frame_rate_option, require_seconds, source_of
+from actspan.data.videos import Videos
+from actspan.errors import DataError
+from actspan.types import Float64
+from actspan.wording import counted, short
+
+_MOST = 0.9  # of videos, or of instances, that have to agree
+_REACHED, _FILLED = 0.5, 0.95  # of a length, by the last instance of some video
+_MILLISECONDS, _TOLERANCE = 1000.0, 0.03
+_FRAME_RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 100.0, 120.0)  # of durations and times in frames
+_HARMFUL = 2.0  # a factor from which on training stops whatever instances fit
+
+Witness = Literal["durations", "features", "annotations", ""]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The witness that disagrees with the other two.
+
+    Attributes
+    ----------
+    witness : str
+        "durations"; "features", whose stride is wrong; "annotations" where durations and instances
+        are wrong alike; "" where it is not clear.
+    what, remedy : str
+        In words.
+    is_harmful : bool
+        Whether training on such times would learn the wrong thing.
+    """
+
+    witness: Witness
+    what: str
+    remedy: str
+    is_harmful: bool
+
+    def note(self, path: Path) -> Problem:
+        """Return it as a note on the whole dataset."""
+        return Problem("", str(path), self.what, self.remedy, Loss.NOTHING)
+
+
+class _Fit(NamedTuple):
+    """Tell how instances lie in videos of given lengths."""
+
+    within: bool  # nearly all end before their video does
+    reach: float  # the largest share of its video at which one ends
+
+
+def judge(
+    videos: Videos, spans: Float64, steps: Float64, spec: FeatureSpec, path: Path
+) -> Verdict | None:
+    """Return what is wrong where durations and features of most videos differ by one factor.
+
+    Parameters
+    ----------
+    spans, steps : (V,) float64
+        Seconds that features cover, and the larger of stride and length; NaN where not known.
+    path : Path
+        The dataset folder.
+    """
+    factor, count = _shared_factor(videos.durations, spans, steps)
+    if not count:
+        return None
+    of = f"in {count:,} of {counted(len(videos), 'video')}"
+    by_durations, by_spans = _fit(videos, videos.durations), _fit(videos, spans)
+    witness = _odd_one(factor, by_durations, by_spans)
+    is_far = not 1 / _HARMFUL < factor < _HARMFUL
+    if witness == "durations":
+        return _of_durations(factor, of, path, is_far or not by_durations.within)
+    what = f"features cover {short(1 / factor)} times the length of the video, {of}"
+    if witness == "features" and (unit := _unit(videos, spec, factor)):
+        name, options = unit
+        what = f"times and durations look like {name}: {what}"
+        return Verdict("annotations", what, conversion(path, options), is_harmful=True)
+    remedy = _remedy(spec, factor, path) if witness else _unclear(spec, factor)
+    is_harmful = bool(witness) and (is_far or not by_spans.within)
+    return Verdict(witness, what, remedy, is_harmful)
+
+
+def require_right_times(
+    videos: Videos, spans: Float64, spec: FeatureSpec, path: Path, verdict: Verdict | None
+) -> None:
+    """Refuse durations, instances or a stride that cannot be right.
+
+    Parameters
+    ----------
+    spans : (V,) float64
+        Seconds that features cover; NaN where not known.
+    path : Path
+        The dataset folder.
+    verdict : Verdict, optional
+        As `judge` returns it.
+
+    Raises
+    ------
+    DataError
+        One of the three disagrees with the others by so much that work on it would be wrong.
+    """
+    if verdict is not None:
+        if verdict.is_harmful:
+            raise DataError(f"{path}: {verdict.what}: {verdict.remedy}")
+        return
+    is_alone = np.isnan(videos.durations).any()
+    stride = f"correct the stride in {SPEC_FILE}" if is_alone else ""
+    require_seconds(videos, path, spans, of="features", fps=spec.fps, otherwise=stride)
+    require_seconds(videos, path, fps=spec.fps, otherwise="correct the durations")
+
+
+def _shared_factor(durations: Float64, spans: Float64, steps: Float64) -> tuple[float, int]:
+    """Return durations / spans, and in how many videos; (1, 0) unless most share one factor."""
+    apart = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)  # NaN is not
+    ratio = durations[apart] / spans[apart]
+    if len(ratio) < 2 or 2 * len(ratio) <= len(durations):
+        return 1.0, 0
+    factor = float(np.median(ratio))
+    rounding = 2 * steps[apart] / spans[apart]
+    alike = np.abs(ratio / factor - 1) <= 0.1 * np.sqrt(1 + rounding)
+    return (factor, len(ratio)) if factor > 0 and alike.mean() >= _MOST else (1.0, 0)
+
+
+def _fit(videos: Videos, lengths: Float64) -> _Fit:
+    end, latest = videos.segments[:, 1], ends_of(videos, lengths)
+    known = np.isfinite(latest) & np.isfinite(end) & (latest > 0)
+    end, latest = end[known], latest[known]
+    if not len(end):
+        return _Fit(within=True, reach=0.0)
+    return _Fit(bool(np.mean(end <= latest + slack(latest)) >= _MOST), float((end / latest).max()))
+
+
+def _odd_one(factor: float, durations: _Fit, features: _Fit) -> Witness:
+    """Return whether durations or features disagree with the instances; "" where it is open.
+
+    Instances that lie within both show the shorter one to be right if they fill it, or if they
+    reach far into it and not into the other one.
+    """
+    if features.within != durations.within:
+        return "durations" if features.within else "features"
+    short_one, long_one = (features, durations) if factor > 1 else (durations, features)
+    is_filled = short_one.reach > _FILLED or long_one.reach < _REACHED < short_one.reach
+    if not (features.within and is_filled):
+        return ""
+    return "durations" if factor > 1 else "features"
+
+
+def _of_durations(factor: float, of: str, path: Path, is_harmful: bool) -> Verdict:
+    times = f"{short(factor)} times what the features cover, {of}; the instances fit the features"
+    file = source_of(path)
+    if abs(factor / _MILLISECONDS - 1) < _TOLERANCE:
+        what = f"durations look like milliseconds ({times})"
+        return Verdict("durations", what, f"divide them by 1,000 in {file}", is_harmful)
+    what = f"durations look wrong ({times})"
+    return Verdict("durations", what, f"correct the durations in {file}", is_harmful)
+
+
+def _unit(videos: Videos, spec: FeatureSpec, factor: float) -> tuple[str, str] | None:
+    """Return the unit of times and durations and the options to convert them, if it is clear."""
+    if abs(factor / _MILLISECONDS - 1) < _TOLERANCE:
+        return "milliseconds", "--times milliseconds"
+    rates = videos.numbers("fps")
+    rate = float(np.nanmedian(rates)) if videos.has("fps") else spec.fps
+    if rate is not None and abs(factor / rate - 1) < _TOLERANCE:
+        return "frames", f"--times frames{frame_rate_option(videos, spec.fps)}"
+    return None
+
+
+def _remedy(spec: FeatureSpec, factor: float, path: Path) -> str:
+    """Return the stride that would fit, and what else it may be at a usual frame rate."""
+    stride = _other_stride(spec, factor)
+    if any(abs(factor / rate - 1) < _TOLERANCE for rate in _FRAME_RATES):
+        convert = conversion(path, "--times frames --fps RATE")
+        return f"{stride}; or, if times and durations are frames: {convert}"
+    return stride
+
+
+def _other_stride(spec: FeatureSpec, factor: float) -> str:
+    for name in ("stride_seconds", "stride_frames"):
+        if (stride := getattr(spec, name)) is not None:
+            return f"{name} = {short(stride * factor).replace(',', '')} in {SPEC_FILE} would fit"
+    return "check the durations, and the stride of the features"
+
+
+def _unclear(spec: FeatureSpec, factor: float) -> str:
+    """Return what to check where no instances tell."""
+    if abs(factor / _MILLISECONDS - 1) < _TOLERANCE:
+        return "durations may be milliseconds: check them"
+    stride = _other_stride(spec, factor)
+    return f"{stride}, if the durations are right" if stride.endswith("would fit") else stride
