@@ -284,6 +284,31 @@ def rows(values: Float32, mark: str = ",") -> list[str]:
         pytest.param(["a;b", "1.5;2"], [[1.5, 2]], "", id="semicolons"),
         pytest.param(["1.5\t2", "3\t4"], [[1.5, 2], [3, 4]], "", id="tabs"),
         pytest.param(["1.5e+00 2", "3 4"], [[1.5, 2], [3, 4]], "", id="blanks"),
+        pytest.param(["1, 2", "3, 4"], [[1, 2], [3, 4]], "", id="commas-and-blanks"),
+        pytest.param(["my x,y", "3,4"], [[3, 4]], "", id="blank-in-a-name"),
+        pytest.param(["a;b", "1,5;2", "3;4,25"], [[1.5, 2], [3, 4.25]], "", id="decimal-commas"),
+        pytest.param(["1,5;2", "3;4,25"], [[1.5, 2], [3, 4.25]], "", id="without-a-header"),
+        pytest.param(["1,5\t-2,25", "3\t4"], [[1.5, -2.25], [3, 4]], "", id="commas-and-tabs"),
+        pytest.param(
+            ['"","V1"', '"1",1.5', '"2",3'],
+            [[1.5], [3]],
+            "a first column of row numbers",
+            id="row-numbers-of-R",
+        ),
+        pytest.param(
+            ["time,f0", "0.0,5", "0.53,6", "1.07,7"],
+            [[5], [6], [7]],
+            "a first column 'time', which counts up",
+            id="times",
+        ),
+        pytest.param(
+            ["Frame;f0", "8;5,5", "24;6"],
+            [[5.5], [6]],
+            "a first column 'Frame', which counts up",
+            id="frames",
+        ),
+        pytest.param(["time,f0", "3,5", "1,6"], [[3, 5], [1, 6]], "", id="a-feature-named-time"),
+        pytest.param(["speed,f0", "1,5", "2,6"], [[1, 5], [2, 6]], "", id="a-feature-that-rises"),
     ],
 )
 def test_tables_of_pandas_and_numpy(
@@ -298,6 +323,97 @@ def test_tables_of_pandas_and_numpy(
     (folder / "dataset.toml").write_text("[features]\nstride_seconds = 1\n")
     notes = check_dataset(Dataset.load(folder)).assumptions[1:]
     assert notes == ((f"dropped from 1 CSV file: {dropped}",) if dropped else ())
+
+
+def written(path: Path, first: Callable[[int], list[float]], toml: str = "") -> Path:
+    """Write a dataset of CSV files without a header, with a further first column."""
+    (path / "features").mkdir(parents=True)
+    for name, values in (("a", A), ("b", B)):
+        table = np.column_stack([first(len(values)), values])
+        np.savetxt(path / f"features/{name}.csv", table, "%.9g", ",")
+    (path / "dataset.toml").write_text(f"[features]\nstride_seconds = 1\n{toml}")
+    return path
+
+
+@pytest.mark.parametrize("begin", [0, 1])
+@pytest.mark.parametrize(
+    ("toml", "expected"), [("", None), ("channels = 6\n", None), ("", 6), ('layout = "TC"\n', None)]
+)
+def test_row_numbers_of_all_files_are_no_channel(
+    begin: int, toml: str, expected: int | None, tmp_path: Path
+) -> None:
+    path = written(tmp_path, lambda rows: list(range(begin, begin + rows)), toml)
+    dataset = check_dataset(Dataset.load(path), channels=expected)
+    assert "dropped from 2 CSV files: a first column of row numbers" in dataset.assumptions
+    assert dataset.spec.channels == CHANNELS
+    np.testing.assert_array_equal(dataset.read("a").values, A)
+    np.testing.assert_array_equal(dataset.read("b").values, B)
+
+
+def test_row_numbers_of_some_files_are_dropped_where_channels_are_known(tmp_path: Path) -> None:
+    path = written(tmp_path, lambda rows: list(range(rows)), "channels = 6\n")
+    np.savetxt(path / "features/b.csv", B, "%.9g", ",")
+    dataset = check_dataset(Dataset.load(path))
+    assert "dropped from 1 CSV file: a first column of row numbers" in dataset.assumptions
+    np.testing.assert_array_equal(dataset.read("a").values, A)
+    np.testing.assert_array_equal(dataset.read("b").values, B)
+
+
+@pytest.mark.parametrize(
+    ("first", "toml"),
+    [
+        pytest.param(lambda rows: list(range(rows)), "channels = 7\n", id="as-dataset.toml-says"),
+        pytest.param(lambda rows: list(range(2, rows + 2)), "", id="from-two"),
+        pytest.param(lambda rows: [0, *range(rows - 1)], "", id="not-even"),
+        pytest.param(lambda rows: list(range(rows)) if rows > 8 else [1] * rows, "", id="one-file"),
+    ],
+)
+def test_other_first_columns_are_channels(
+    first: Callable[[int], list[float]], toml: str, tmp_path: Path
+) -> None:
+    dataset = check_dataset(Dataset.load(written(tmp_path, first, toml)))
+    assert dataset.spec.channels == CHANNELS + 1
+    assert dataset.read("a").values[:, 0].tolist() == first(len(A))
+
+
+def test_a_model_that_counts_a_dropped_column_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    for name, values in (("a", A), ("b", B)):
+        table = np.column_stack([np.arange(len(values)), values])
+        header = ",".join(["time", *"uvwxyz"])
+        np.savetxt(tmp_path / f"features/{name}.csv", table, "%g", ",", header=header, comments="")
+    message = "6 channels without a first column 'time', which counts up, but the model expects 7"
+    with pytest.raises(FeatureError, match=message):
+        check_dataset(Dataset.load(tmp_path), channels=7)
+
+
+def test_decimal_commas_between_commas_are_named(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path)
+    (folder / "features/video0.npy").unlink()
+    (folder / "features/video0.csv").write_text('"1,5","2,5"\n"3,5","4"\n')
+    found = check_dataset(Dataset.load(folder), on_error="skip").problems
+    assert [(p.video, p.problem, p.remedy) for p in found] == [
+        (
+            "video0",
+            "numbers have decimal commas, and so have fields",
+            "write decimal points, or semicolons between fields",
+        )
+    ]
+
+
+def test_one_number_per_snippet_says_how_to_shape_it(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path)
+    np.save(folder / "features/video0.npy", np.ones(9))
+    (found,) = check_dataset(Dataset.load(folder), on_error="skip").problems
+    assert found.remedy == "reshape it to (T, 1), if it has one number per snippet"
+
+
+def test_features_without_any_content_are_noted(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path)
+    (path, *_) = files = sorted((folder / "features").iterdir())
+    np.save(path, np.zeros_like(np.load(path)))
+    notes = check_dataset(Dataset.load(folder)).assumptions
+    assert f"all values are the same in 1 of {len(files)} files" in notes
 
 
 def index_of(path: Path) -> Entry:

@@ -109,7 +109,7 @@ def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
 
 
 def read_noted(entry: Entry) -> tuple[NDArray[Any], str]:
-    """Read as `read_array` does, mapped, and say what was dropped from a CSV file, if anything."""
+    """Read as `read_array` does, mapped; also return what was dropped from a CSV file, in words."""
     if entry.suffix != ".csv":
         return read_array(entry, mapped=True), ""
     table, dropped = _guarded(entry.path, _read_csv_noted)
