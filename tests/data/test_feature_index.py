@@ -147,6 +147,65 @@ def test_two_arrays_of_one_video_are_refused_by_name_or_joined(
     assert problem.problem == "holds no array rgb, only fps, one, other"
 
 
+@pytest.mark.parametrize("known", [KNOWN, None])
+def test_groups_of_streams_with_an_array_per_video(known: set[str] | None, tmp_path: Path) -> None:
+    hdf5(tmp_path / "features.h5", rgb__a=A, rgb__v_b=B, flow__a=A + 1, flow__v_b=B + 1)
+    found = index(tmp_path, known)
+    assert [(p.video, p.problem, p.remedy) for p in found.problems] == [
+        (
+            name,
+            "holds 2 arrays (flow, rgb), one per video is needed",
+            'keep one, or join them: [features] join = ["flow", "rgb"] in dataset.toml',
+        )
+        for name in ("a", "b")
+    ]
+    joined = index(tmp_path, known, join=("rgb", "flow"))
+    assert not joined.problems
+    np.testing.assert_array_equal(read_array(joined.entries["b"]), np.hstack([B, B + 1]))
+    alone = index(tmp_path, known, join=("flow",))
+    np.testing.assert_array_equal(read_array(alone.entries["a"]), A + 1)
+    assert alone.notes == (f"{tmp_path}: ignored arrays: rgb (2)",)
+
+
+def test_arrays_of_one_name_in_several_groups(tmp_path: Path) -> None:
+    hdf5(tmp_path / "features/a.h5", i3d__rgb=A, c3d__rgb=A + 1)
+    (problem,) = index(tmp_path).problems
+    assert problem.remedy.endswith('join = ["c3d/rgb", "i3d/rgb"] in dataset.toml')
+    joined = index(tmp_path, join=("i3d/rgb", "c3d/rgb"))
+    np.testing.assert_array_equal(read_array(joined.entries["a"]), np.hstack([A, A + 1]))
+
+
+def test_arrays_that_cannot_be_joined_are_not_advised_to_be(tmp_path: Path) -> None:
+    npz(tmp_path / "features/a.npz", rgb=A, boxes=B[:, :4])
+    (problem,) = index(tmp_path).problems
+    assert problem.problem == "holds 2 arrays (rgb (9, 6), boxes (8, 4)), one per video is needed"
+    assert problem.remedy == 'keep one, or choose it: [features] join = ["rgb"] in dataset.toml'
+    for spec in ({"join": ("rgb",)}, {"channels": CHANNELS}):
+        found = index(tmp_path, **spec)
+        np.testing.assert_array_equal(read_array(found.entries["a"]), A)
+        assert found.notes == (f"{tmp_path}/features: ignored arrays: boxes",)
+
+
+@pytest.mark.parametrize("known", [KNOWN, None])
+@pytest.mark.parametrize("place", ["features.npz", "features.h5"])
+def test_other_arrays_in_a_file_of_all_videos(
+    place: str, known: set[str] | None, tmp_path: Path
+) -> None:
+    others = {"fps": np.array(25.0), "names": np.array([b"a", b"b"]), "lengths": np.array([9, 8])}
+    write = npz if place.endswith("npz") else hdf5
+    write(tmp_path / place, a=A, b=B, **others)
+    found = index(tmp_path, known)
+    assert not found.problems
+    assert found.entries.keys() == KNOWN
+    (note,) = found.notes
+    assert set(note.removeprefix(f"{tmp_path}: ignored arrays: ").split(", ")) == others.keys()
+
+
+def test_a_bad_array_of_an_annotated_video_is_not_passed_over(tmp_path: Path) -> None:
+    npz(tmp_path / "features.npz", a=A, b=np.ones(9))
+    assert index(tmp_path).entries.keys() == KNOWN  # so that reading it reports its shape
+
+
 def test_arrays_of_usual_names_are_no_videos(tmp_path: Path) -> None:
     npz(tmp_path / "features/vid0.npz", rgb=A, flow=A)
     with pytest.raises(AnnotationError, match=r"vid0.npz: holds 2 arrays \(rgb, flow\)"):
@@ -203,11 +262,12 @@ def test_links_and_attributes_of_hdf5_are_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "features.h5", "w") as file:
         file["a"] = A
         file["a"].attrs["fps"] = 25
+        file.attrs["backbone"] = "i3d"
         file["b"] = h5py.SoftLink("/a")
     found = index(tmp_path)
     assert found.entries.keys() == {"a"}
     assert found.notes == (
-        f"{tmp_path}: ignored attributes: fps",
+        f"{tmp_path}: ignored attributes: backbone, fps",
         f"{tmp_path}: ignored links: b",
     )
 
