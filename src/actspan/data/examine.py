@@ -103,7 +103,7 @@ def examine_files(
         try:
             usable.add(look.place, snippet_grid(video, spec, snippets), snippets)
         except FeatureError as error:
-            what, remedy = str(error).removeprefix(f"{video.id}: "), "give stride_seconds, or fps"
+            what, _, remedy = str(error).removeprefix(f"{video.id}: ").partition("; ")
             problems.append(Problem(video.id, str(dataset.path), what, remedy))
     dropped = Counter(look.dropped for look in good if look.dropped)
     if constant := sum(look.constant for look in good):

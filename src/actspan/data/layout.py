@@ -16,6 +16,7 @@ from actspan.data.problems import Problem
 from actspan.data.spec_file import SPEC_FILE
 from actspan.data.timebase import infer_grid, stride_notes
 from actspan.errors import FeatureError
+from actspan.wording import counted
 
 
 class Seen(NamedTuple):
@@ -41,6 +42,7 @@ def settle_layout(
         raise FeatureError(
             f"{dataset.path}: cannot tell whether features are (T, C) or (C, T): write "
             'dataset.toml with [features] channels = ..., or layout = "TC" or "CT"'
+            f"{_besides(dataset)}"
         )
     axis = 1 if layout == "TC" else 0
     counts = [look.shape[axis] for look in seen]
@@ -57,6 +59,12 @@ def settle_layout(
     settled = msgspec.structs.replace(spec, channels=channels, layout=layout)
     misfits = [look for look in seen if look.shape[axis] != channels]
     return settled, [_misfit(dataset, look, axis, channels) for look in misfits]
+
+
+def _besides(dataset: Dataset) -> str:
+    """Return what else was found, for the end of a message that stops before it is reported."""
+    kinds = Counter(f"{p.problem}: {p.remedy}" for p in dataset.problems if p.is_error)
+    return "".join(f"; besides, {counted(n, 'file')}: {what}" for what, n in kinds.items())
 
 
 def without_row_numbers(
