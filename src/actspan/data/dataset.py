@@ -186,7 +186,7 @@ class Dataset:
         videos, assumptions = self.videos, self.assumptions
         if set_apart and canonical_subset(name) == _SET_APART:
             videos = videos.with_set_apart(set_apart, _SET_APART)
-        chosen = videos.subset(name, self.path)
+        chosen = videos.subset(name, self.path, [_SET_APART] if set_apart else [])
         if videos is not self.videos:
             note = f"{_SET_APART}: the {counted(len(chosen), 'video')} that training set apart"
             gone = len(set_apart) - len(chosen)

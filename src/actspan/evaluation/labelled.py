@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +13,17 @@ import numpy as np
 from actspan.data.detections import Detections, read_detections
 from actspan.data.problems import Problem
 from actspan.errors import AnnotationError, ResultError
-from actspan.evaluation.inputs import OnError, doubtful, known_ids, load_blocked, load_videos
+from actspan.evaluation.doubts import doubtful, repeated
+from actspan.evaluation.inputs import (
+    OnError,
+    known_ids,
+    load_blocked,
+    load_videos,
+)
 from actspan.evaluation.matching import Bool, Int64
 from actspan.evaluation.unmatched import unmatched
 from actspan.types import Float64, Proposals, Video
-from actspan.wording import named
+from actspan.wording import counted, named
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,8 +104,8 @@ def bring_together(
     videos = sorted(chosen.videos, key=lambda video: video.id)
     known = {video.id for video in videos}
     found = load_detections(detections, known)
-    classes = tuple(sorted({name for video in videos for name in video.labels}))
-    if classes in ((), ("",)):
+    classes = tuple(sorted({name for video in videos for name in video.labels} - {""}))
+    if not classes:
         raise AnnotationError(
             f"{chosen.where}the instances have no labels, which detections are judged by; evaluate "
             "proposals instead"
@@ -132,8 +138,21 @@ def bring_together(
         missing=tuple(name for name in with_instances if not len(found.get(name, ()))),
         extra=tuple(name for name in found if name not in known and name not in left_out),
         problems=chosen.problems,
-        notes=(*chosen.notes, *doubtful(segments.start, segments.end, beyond)),
+        notes=(
+            *chosen.notes,
+            *_unlabelled(videos),
+            *repeated("detection", segments.start, segments.end, np.flatnonzero(np.diff(key)) + 1),
+            *doubtful(segments.start, segments.end, beyond),
+        ),
     )
+
+
+def _unlabelled(videos: Sequence[Video]) -> Iterator[str]:
+    """Yield a line about instances that are of no class, if there are any."""
+    labels = [label for video in videos for label in video.labels]
+    if none := labels.count(""):
+        of = f"{none:,} of {counted(len(labels), 'instance')}"
+        yield f"{of} without a label: they are of no class, and not evaluated"
 
 
 def load_detections(
@@ -160,6 +179,8 @@ def _instances(videos: Sequence[Video], classes: tuple[str, ...]) -> tuple[Int64
     keys, segments = [], []
     for number, video in enumerate(videos):
         for start, end, label in video.instances():
+            if not label:
+                continue
             keys.append(code[label] * len(videos) + number)
             segments.append((start, end))
     key = np.array(keys, np.int64)
