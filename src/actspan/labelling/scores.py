@@ -228,22 +228,21 @@ class _Tidied:
 
     def take(self, video: str, found: ScoredLabels) -> ScoredLabels:
         """Return a video's labels without empty ones and, of the same, only the best."""
-        is_named = found.label != self._empty
-        self._unnamed += int(np.count_nonzero(~is_named))
-        kept = np.flatnonzero(is_named)
-        kept = kept[np.argsort(-found.score[kept], kind="stable")]  # the best of the same first
-        keys = found.label[kept, None].astype(np.float64)
-        if found.segments is not None:
-            keys = np.hstack([keys, found.segments[kept]])
-        first = np.sort(kept[np.unique(keys, axis=0, return_index=True)[1]])
-        if len(first) < len(kept):
-            self._twice.append(video)
-        if not len(first):
-            self._bare.append(video)
         self._total += len(found.score)
         self._high += int(np.count_nonzero(found.score > 1))
-        segments = None if found.segments is None else found.segments[first]
-        return ScoredLabels(found.label[first], found.score[first], segments)
+        kept = np.flatnonzero(found.label != self._empty)
+        self._unnamed += len(found.label) - len(kept)
+        if not len(kept):
+            self._bare.append(video)
+        if len(np.unique(found.label[kept])) < len(kept):  # else none is there twice
+            best = _best_of_each(found, kept)
+            if len(best) < len(kept):
+                self._twice.append(video)
+            kept = best
+        if len(kept) == len(found.label):
+            return found
+        segments = None if found.segments is None else found.segments[kept]
+        return ScoredLabels(found.label[kept], found.score[kept], segments)
 
     def notes(self) -> Iterator[str]:
         """Yield a line per kind of thing that was left out or seems wrong."""
@@ -256,6 +255,16 @@ class _Tidied:
         if self._high:
             of = f"{self._high:,} of {counted(self._total, 'score')}"
             yield f"{of} above 1: probabilities are expected"
+
+
+def _best_of_each(found: ScoredLabels, kept: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the places of the best of equal labels (and segments), in their order."""
+    kept = kept[np.argsort(-found.score[kept], kind="stable")]
+    keys = found.label[kept, None].astype(np.float64)
+    if found.segments is not None:
+        keys = np.hstack([keys, found.segments[kept]])
+    best: NDArray[np.intp] = np.sort(kept[np.unique(keys, axis=0, return_index=True)[1]])
+    return best
 
 
 def _videos(names: Sequence[str]) -> str:
