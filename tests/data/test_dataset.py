@@ -186,6 +186,14 @@ def test_unknown_channels_and_layout_is_an_error_that_says_so(folder: Path) -> N
         check_dataset(Dataset.load(folder), channels=7)
 
 
+def test_a_subset_that_training_set_apart_is_suggested(folder: Path) -> None:
+    dataset = Dataset.load(folder)
+    dataset = dataset.select(v for v in dataset if v.subset == "training")
+    with pytest.raises(AnnotationError, match=r"'valdation' \(did you mean 'validation'\?\)"):
+        dataset.subset("valdation", dataset.videos.ids[:1])
+    assert dataset.subset("validation", dataset.videos.ids[:1]).videos.ids == dataset.videos.ids[:1]
+
+
 def test_files_that_are_not_read_are_named_beside_an_unknown_layout(folder: Path) -> None:
     (folder / "dataset.toml").unlink()
     features_of(folder).rename(folder / "features/video0.pkl")

@@ -208,3 +208,18 @@ def test_files(tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(json.dumps({"results": results}))
     with pytest.raises(ResultError, match=r"pass --subset training$"):
         evaluate_recall(tmp_path / "annotations.json", tmp_path / "result.json")
+
+
+@pytest.mark.parametrize("evaluate", [evaluate_recall, evaluate_detection])
+def test_results_of_video_files_are_noted(evaluate: Callable[..., Any], tmp_path: Path) -> None:
+    entries = [{"score": 0.5, "segment": [0, 5], "label": "run"}]
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({"results": {"v_a.mp4": entries, "b.mp4": entries, "c": entries}}))
+    found = evaluate([video("a"), video("b"), video("c")], path)
+    assert found.missing == ()
+    assert found.notes == (f"{path}: ids are file names: dropped the suffix .mp4 from 2",)
+    path.write_text(json.dumps({"results": {"a.mp4": entries, "a.avi": entries}}))
+    with pytest.raises(
+        ResultError, match=r"files 'a\.mp4' and 'a\.avi' have one id, 'a': rename one"
+    ):
+        evaluate([video("a")], path)

@@ -12,6 +12,7 @@ import numpy as np
 
 from actspan.data.detections import Detections, read_detections
 from actspan.data.problems import Problem
+from actspan.data.video_files import FileNames
 from actspan.errors import AnnotationError, ResultError
 from actspan.evaluation.doubts import doubtful, repeated
 from actspan.evaluation.inputs import (
@@ -103,7 +104,8 @@ def bring_together(
     chosen = load_videos(ground_truth, subset, left_out, on_error)
     videos = sorted(chosen.videos, key=lambda video: video.id)
     known = {video.id for video in videos}
-    found = load_detections(detections, known)
+    files = FileNames()
+    found = load_detections(detections, known, files)
     classes = tuple(sorted({name for video in videos for name in video.labels} - {""}))
     if not classes:
         raise AnnotationError(
@@ -140,6 +142,7 @@ def bring_together(
         problems=chosen.problems,
         notes=(
             *chosen.notes,
+            *files.notes(detections),
             *_unlabelled(videos),
             *repeated("detection", segments.start, segments.end, np.flatnonzero(np.diff(key)) + 1),
             *doubtful(segments.start, segments.end, beyond),
@@ -156,7 +159,9 @@ def _unlabelled(videos: Sequence[Video]) -> Iterator[str]:
 
 
 def load_detections(
-    source: Path | str | Mapping[str, Detections], known: Container[str]
+    source: Path | str | Mapping[str, Detections],
+    known: Container[str],
+    files: FileNames | None = None,
 ) -> dict[str, Detections]:
     """Return the detections of each video in seconds, under the ids of the ground truth.
 
@@ -165,7 +170,7 @@ def load_detections(
     ResultError
         They cannot be read, a score is NaN, or a video is given with and without `v_`.
     """
-    given = read_detections(source) if isinstance(source, (str, os.PathLike)) else source
+    given = read_detections(source, files) if isinstance(source, (str, os.PathLike)) else source
     found = dict(zip(known_ids(given, known), given.values(), strict=True))
     for video, detections in found.items():
         if np.isnan(detections.segments.score).any():

@@ -188,6 +188,7 @@ def evaluate_recall(
         problems=truth.problems,
         notes=(
             *truth.notes,
+            *found.notes,
             *mismatch,
             *unused(counts, max_proposals),
             *repeated("proposal", *ranked, found.first),
