@@ -28,7 +28,7 @@ from actspan.data.dataset import Dataset
 from actspan.data.detections import read_detections
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Problem
-from actspan.data.readers import Entry, list_arrays, list_features, read_array
+from actspan.data.readers import Entry, feature_shapes, list_arrays, read_array
 from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles
 from actspan.data.store import Manifest, open_shard
@@ -75,7 +75,7 @@ def features(path: Path) -> None:
     """All arrays of a file, mapped and read."""
     names = list_arrays(path, Ignored())
     if names:
-        list_features(path, names)
+        feature_shapes(path, names)
     for entry in [Entry(path, name) for name in names] or [Entry(path)]:
         read_array(entry)
         np.asarray(read_array(entry, mapped=True)).sum()

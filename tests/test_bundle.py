@@ -309,7 +309,9 @@ def test_weights_and_settings_must_agree(bundle: Bundle) -> None:
         ),
         pytest.param("format_version = 1", "", "version None is not known", id="no-version"),
         pytest.param("hidden = 4", "hidden = ", "not valid TOML", id="not-toml"),
-        pytest.param("hidden = 4", "hiden = 4", "unknown field `hiden`", id="unknown-key"),
+        pytest.param(
+            "hidden = 4", "hiden = 4", "unknown key 'hiden' in pipeline.tem", id="unknown-key"
+        ),
         pytest.param("hidden = 4", "hidden = 0", "hidden 0 is not in 1 to", id="out-of-range"),
         pytest.param("[pipeline.tem]", "[training.tem]", r"no \[pipeline.tem\]", id="no-config"),
         pytest.param('"tem.saf', '"../tem.saf', "not a plain file name", id="outside"),

@@ -37,8 +37,31 @@ def test_settings_survive_toml(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        pytest.param({"pgm": {"peek": 1}}, "peek", id="unknown-key"),
-        pytest.param({"pgm": {"keep": "many"}}, "keep", id="wrong-type"),
+        pytest.param(
+            {"pgm": {"kep": 1}},
+            r"unknown key 'kep' in pgm \(did you mean 'keep'\?\); known are: .*keep",
+            id="unknown-key",
+        ),
+        pytest.param({"pem ": {}}, "unknown key 'pem '.*; known are: mode, tem, pem", id="table"),
+        pytest.param(
+            {"pgm": {"keep": "many"}},
+            "pgm.keep: a whole number is needed, not a text",
+            id="wrong-type",
+        ),
+        pytest.param({"tem": 3}, "tem: a table is needed, not a whole number", id="no-table"),
+        pytest.param(
+            {"classifier": {"labels": ["a", 2], "channels": 4}},
+            r"classifier.labels\[1\]: a text is needed, not a whole number",
+            id="in-a-list",
+        ),
+        pytest.param(
+            {"classifier": {"labels": ["a"]}}, "key 'channels' is missing in classifier", id="lack"
+        ),
+        pytest.param(
+            {"rescale": {"edge": "clam"}},
+            "rescale.edge: 'clam' is not allowed; allowed are: 'auto', 'clamp', 'zero'",
+            id="choice",
+        ),
         pytest.param({"pgm": {"peak_ratio": 2.0}}, "peak_ratio", id="out-of-range"),
     ],
 )

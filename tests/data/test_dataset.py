@@ -9,7 +9,7 @@ import pytest
 
 from actspan import Dataset
 from actspan.data.check import check_dataset
-from actspan.data.problems import Loss, left_out
+from actspan.data.problems import Loss, Problem, left_out
 from actspan.errors import AnnotationError, ConfigError, DataError, DatasetError, FeatureError
 from tests.made_up import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
 
@@ -184,6 +184,54 @@ def test_unknown_channels_and_layout_is_an_error_that_says_so(folder: Path) -> N
     (folder / "dataset.toml").write_text("[features]\nchannels = 6\n")
     with pytest.raises(FeatureError, match="6 channels, but the model expects 7"):
         check_dataset(Dataset.load(folder), channels=7)
+
+
+def test_a_subset_that_training_set_apart_is_suggested(folder: Path) -> None:
+    dataset = Dataset.load(folder)
+    dataset = dataset.select(v for v in dataset if v.subset == "training")
+    with pytest.raises(AnnotationError, match=r"'valdation' \(did you mean 'validation'\?\)"):
+        dataset.subset("valdation", dataset.videos.ids[:1])
+    assert dataset.subset("validation", dataset.videos.ids[:1]).videos.ids == dataset.videos.ids[:1]
+
+
+def test_files_that_are_not_read_are_named_beside_an_unknown_layout(folder: Path) -> None:
+    (folder / "dataset.toml").unlink()
+    features_of(folder).rename(folder / "features/video0.pkl")
+    with pytest.raises(FeatureError, match=r"besides, 1 file: \.pkl is not read: write \.npy"):
+        check_dataset(Dataset.load(folder))
+
+
+def test_a_grid_that_nothing_gives_has_one_remedy_that_works(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    np.save(tmp_path / "features/a.npy", np.random.default_rng(0).random((9, CHANNELS)))
+    toml = tmp_path / "dataset.toml"
+    toml.write_text(f"[features]\nchannels = {CHANNELS}\nfps = 25\n")
+    (problem,) = check_problems(tmp_path)
+    assert problem.problem == "nothing says how its snippets lie in time"
+    assert problem.remedy == "write stride_seconds = ... under [features] in dataset.toml"
+    toml.write_text(toml.read_text() + "stride_seconds = 0.5\n")
+    assert check_dataset(Dataset.load(tmp_path)).spec.stride_seconds == 0.5
+
+
+def check_problems(path: Path) -> tuple[Problem, ...]:
+    with pytest.raises(DatasetError) as caught:
+        check_dataset(Dataset.load(path))
+    return tuple(caught.value.problems)
+
+
+def test_keys_without_their_table_are_named(folder: Path) -> None:
+    (folder / "dataset.toml").write_text("channels = 6\n")
+    with pytest.raises(DataError, match=r"write \[features\] above channels"):
+        Dataset.load(folder)
+
+
+def test_training_without_annotations_says_so_first(folder: Path) -> None:
+    from actspan.training.parts import trainable
+
+    (folder / "annotations.json").unlink()
+    (folder / "dataset.toml").unlink()
+    with pytest.raises(AnnotationError, match=r"no annotations\.json in this folder"):
+        trainable(Dataset.load(folder))
 
 
 def test_a_stride_in_frames_is_inferred_and_said(folder: Path) -> None:

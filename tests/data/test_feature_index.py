@@ -147,6 +147,65 @@ def test_two_arrays_of_one_video_are_refused_by_name_or_joined(
     assert problem.problem == "holds no array rgb, only fps, one, other"
 
 
+@pytest.mark.parametrize("known", [KNOWN, None])
+def test_groups_of_streams_with_an_array_per_video(known: set[str] | None, tmp_path: Path) -> None:
+    hdf5(tmp_path / "features.h5", rgb__a=A, rgb__v_b=B, flow__a=A + 1, flow__v_b=B + 1)
+    found = index(tmp_path, known)
+    assert [(p.video, p.problem, p.remedy) for p in found.problems] == [
+        (
+            name,
+            "holds 2 arrays (flow, rgb), one per video is needed",
+            'keep one, or join them: [features] join = ["flow", "rgb"] in dataset.toml',
+        )
+        for name in ("a", "b")
+    ]
+    joined = index(tmp_path, known, join=("rgb", "flow"))
+    assert not joined.problems
+    np.testing.assert_array_equal(read_array(joined.entries["b"]), np.hstack([B, B + 1]))
+    alone = index(tmp_path, known, join=("flow",))
+    np.testing.assert_array_equal(read_array(alone.entries["a"]), A + 1)
+    assert alone.notes == (f"{tmp_path}: ignored arrays: rgb (2)",)
+
+
+def test_arrays_of_one_name_in_several_groups(tmp_path: Path) -> None:
+    hdf5(tmp_path / "features/a.h5", i3d__rgb=A, c3d__rgb=A + 1)
+    (problem,) = index(tmp_path).problems
+    assert problem.remedy.endswith('join = ["c3d/rgb", "i3d/rgb"] in dataset.toml')
+    joined = index(tmp_path, join=("i3d/rgb", "c3d/rgb"))
+    np.testing.assert_array_equal(read_array(joined.entries["a"]), np.hstack([A, A + 1]))
+
+
+def test_arrays_that_cannot_be_joined_are_not_advised_to_be(tmp_path: Path) -> None:
+    npz(tmp_path / "features/a.npz", rgb=A, boxes=B[:, :4])
+    (problem,) = index(tmp_path).problems
+    assert problem.problem == "holds 2 arrays (rgb (9, 6), boxes (8, 4)), one per video is needed"
+    assert problem.remedy == 'keep one, or choose it: [features] join = ["rgb"] in dataset.toml'
+    for spec in ({"join": ("rgb",)}, {"channels": CHANNELS}):
+        found = index(tmp_path, **spec)
+        np.testing.assert_array_equal(read_array(found.entries["a"]), A)
+        assert found.notes == (f"{tmp_path}/features: ignored arrays: boxes",)
+
+
+@pytest.mark.parametrize("known", [KNOWN, None])
+@pytest.mark.parametrize("place", ["features.npz", "features.h5"])
+def test_other_arrays_in_a_file_of_all_videos(
+    place: str, known: set[str] | None, tmp_path: Path
+) -> None:
+    others = {"fps": np.array(25.0), "names": np.array([b"a", b"b"]), "lengths": np.array([9, 8])}
+    write = npz if place.endswith("npz") else hdf5
+    write(tmp_path / place, a=A, b=B, **others)
+    found = index(tmp_path, known)
+    assert not found.problems
+    assert found.entries.keys() == KNOWN
+    (note,) = found.notes
+    assert set(note.removeprefix(f"{tmp_path}: ignored arrays: ").split(", ")) == others.keys()
+
+
+def test_a_bad_array_of_an_annotated_video_is_not_passed_over(tmp_path: Path) -> None:
+    npz(tmp_path / "features.npz", a=A, b=np.ones(9))
+    assert index(tmp_path).entries.keys() == KNOWN  # so that reading it reports its shape
+
+
 def test_arrays_of_usual_names_are_no_videos(tmp_path: Path) -> None:
     npz(tmp_path / "features/vid0.npz", rgb=A, flow=A)
     with pytest.raises(AnnotationError, match=r"vid0.npz: holds 2 arrays \(rgb, flow\)"):
@@ -203,11 +262,12 @@ def test_links_and_attributes_of_hdf5_are_named(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "features.h5", "w") as file:
         file["a"] = A
         file["a"].attrs["fps"] = 25
+        file.attrs["backbone"] = "i3d"
         file["b"] = h5py.SoftLink("/a")
     found = index(tmp_path)
     assert found.entries.keys() == {"a"}
     assert found.notes == (
-        f"{tmp_path}: ignored attributes: fps",
+        f"{tmp_path}: ignored attributes: backbone, fps",
         f"{tmp_path}: ignored links: b",
     )
 
@@ -284,6 +344,31 @@ def rows(values: Float32, mark: str = ",") -> list[str]:
         pytest.param(["a;b", "1.5;2"], [[1.5, 2]], "", id="semicolons"),
         pytest.param(["1.5\t2", "3\t4"], [[1.5, 2], [3, 4]], "", id="tabs"),
         pytest.param(["1.5e+00 2", "3 4"], [[1.5, 2], [3, 4]], "", id="blanks"),
+        pytest.param(["1, 2", "3, 4"], [[1, 2], [3, 4]], "", id="commas-and-blanks"),
+        pytest.param(["my x,y", "3,4"], [[3, 4]], "", id="blank-in-a-name"),
+        pytest.param(["a;b", "1,5;2", "3;4,25"], [[1.5, 2], [3, 4.25]], "", id="decimal-commas"),
+        pytest.param(["1,5;2", "3;4,25"], [[1.5, 2], [3, 4.25]], "", id="without-a-header"),
+        pytest.param(["1,5\t-2,25", "3\t4"], [[1.5, -2.25], [3, 4]], "", id="commas-and-tabs"),
+        pytest.param(
+            ['"","V1"', '"1",1.5', '"2",3'],
+            [[1.5], [3]],
+            "a first column of row numbers",
+            id="row-numbers-of-R",
+        ),
+        pytest.param(
+            ["time,f0", "0.0,5", "0.53,6", "1.07,7"],
+            [[5], [6], [7]],
+            "a first column 'time', which counts up",
+            id="times",
+        ),
+        pytest.param(
+            ["Frame;f0", "8;5,5", "24;6"],
+            [[5.5], [6]],
+            "a first column 'Frame', which counts up",
+            id="frames",
+        ),
+        pytest.param(["time,f0", "3,5", "1,6"], [[3, 5], [1, 6]], "", id="a-feature-named-time"),
+        pytest.param(["speed,f0", "1,5", "2,6"], [[1, 5], [2, 6]], "", id="a-feature-that-rises"),
     ],
 )
 def test_tables_of_pandas_and_numpy(
@@ -298,6 +383,97 @@ def test_tables_of_pandas_and_numpy(
     (folder / "dataset.toml").write_text("[features]\nstride_seconds = 1\n")
     notes = check_dataset(Dataset.load(folder)).assumptions[1:]
     assert notes == ((f"dropped from 1 CSV file: {dropped}",) if dropped else ())
+
+
+def written(path: Path, first: Callable[[int], list[float]], toml: str = "") -> Path:
+    """Write a dataset of CSV files without a header, with a further first column."""
+    (path / "features").mkdir(parents=True)
+    for name, values in (("a", A), ("b", B)):
+        table = np.column_stack([first(len(values)), values])
+        np.savetxt(path / f"features/{name}.csv", table, "%.9g", ",")
+    (path / "dataset.toml").write_text(f"[features]\nstride_seconds = 1\n{toml}")
+    return path
+
+
+@pytest.mark.parametrize("begin", [0, 1])
+@pytest.mark.parametrize(
+    ("toml", "expected"), [("", None), ("channels = 6\n", None), ("", 6), ('layout = "TC"\n', None)]
+)
+def test_row_numbers_of_all_files_are_no_channel(
+    begin: int, toml: str, expected: int | None, tmp_path: Path
+) -> None:
+    path = written(tmp_path, lambda rows: list(range(begin, begin + rows)), toml)
+    dataset = check_dataset(Dataset.load(path), channels=expected)
+    assert "dropped from 2 CSV files: a first column of row numbers" in dataset.assumptions
+    assert dataset.spec.channels == CHANNELS
+    np.testing.assert_array_equal(dataset.read("a").values, A)
+    np.testing.assert_array_equal(dataset.read("b").values, B)
+
+
+def test_row_numbers_of_some_files_are_dropped_where_channels_are_known(tmp_path: Path) -> None:
+    path = written(tmp_path, lambda rows: list(range(rows)), "channels = 6\n")
+    np.savetxt(path / "features/b.csv", B, "%.9g", ",")
+    dataset = check_dataset(Dataset.load(path))
+    assert "dropped from 1 CSV file: a first column of row numbers" in dataset.assumptions
+    np.testing.assert_array_equal(dataset.read("a").values, A)
+    np.testing.assert_array_equal(dataset.read("b").values, B)
+
+
+@pytest.mark.parametrize(
+    ("first", "toml"),
+    [
+        pytest.param(lambda rows: list(range(rows)), "channels = 7\n", id="as-dataset.toml-says"),
+        pytest.param(lambda rows: list(range(2, rows + 2)), "", id="from-two"),
+        pytest.param(lambda rows: [0, *range(rows - 1)], "", id="not-even"),
+        pytest.param(lambda rows: list(range(rows)) if rows > 8 else [1] * rows, "", id="one-file"),
+    ],
+)
+def test_other_first_columns_are_channels(
+    first: Callable[[int], list[float]], toml: str, tmp_path: Path
+) -> None:
+    dataset = check_dataset(Dataset.load(written(tmp_path, first, toml)))
+    assert dataset.spec.channels == CHANNELS + 1
+    assert dataset.read("a").values[:, 0].tolist() == first(len(A))
+
+
+def test_a_model_that_counts_a_dropped_column_is_refused_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    for name, values in (("a", A), ("b", B)):
+        table = np.column_stack([np.arange(len(values)), values])
+        header = ",".join(["time", *"uvwxyz"])
+        np.savetxt(tmp_path / f"features/{name}.csv", table, "%g", ",", header=header, comments="")
+    message = "6 channels without a first column 'time', which counts up, but the model expects 7"
+    with pytest.raises(FeatureError, match=message):
+        check_dataset(Dataset.load(tmp_path), channels=7)
+
+
+def test_decimal_commas_between_commas_are_named(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path)
+    (folder / "features/video0.npy").unlink()
+    (folder / "features/video0.csv").write_text('"1,5","2,5"\n"3,5","4"\n')
+    found = check_dataset(Dataset.load(folder), on_error="skip").problems
+    assert [(p.video, p.problem, p.remedy) for p in found] == [
+        (
+            "video0",
+            "numbers have decimal commas, and so have fields",
+            "write decimal points, or semicolons between fields",
+        )
+    ]
+
+
+def test_one_number_per_snippet_says_how_to_shape_it(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path)
+    np.save(folder / "features/video0.npy", np.ones(9))
+    (found,) = check_dataset(Dataset.load(folder), on_error="skip").problems
+    assert found.remedy == "reshape it to (T, 1), if it has one number per snippet"
+
+
+def test_features_without_any_content_are_noted(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path)
+    (path, *_) = files = sorted((folder / "features").iterdir())
+    np.save(path, np.zeros_like(np.load(path)))
+    notes = check_dataset(Dataset.load(folder)).assumptions
+    assert f"all values are the same in 1 of {len(files)} files" in notes
 
 
 def index_of(path: Path) -> Entry:

@@ -40,7 +40,8 @@ def authors(folder: Path, *counts: tuple[float, int, int | None], spec: str = ""
 def with_features(folder: Path, rows: int = 10) -> Path:
     (folder / "features").mkdir()
     for i in range(len(json.loads((folder / "anet_anno_action.json").read_text()))):
-        np.save(folder / "features" / f"w{i}.npy", np.ones((rows, 4), np.float32))
+        values = np.arange(4 * rows, dtype=np.float32).reshape(rows, 4)
+        np.save(folder / "features" / f"w{i}.npy", values)
     return folder
 
 

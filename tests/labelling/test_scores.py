@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from actspan import Proposals
 from actspan.errors import ConfigError, ResultError
-from actspan.labelling import LabelFile, label_all
+from actspan.labelling import LabelChoice, LabelFile, label_all
 from actspan.labelling.scores import ScoredLabels
 
 PROPOSALS = Proposals([0, 5], [4, 9], [0.8, 0.5])
@@ -71,6 +71,51 @@ def test_labels_of_single_proposals(tmp_path: Path) -> None:
         read(tmp_path, {"a": rows[1:]}).fuse("a", PROPOSALS)
 
 
+@pytest.mark.parametrize(
+    ("entries", "note"),
+    [
+        pytest.param(
+            [*SCORES, {"label": "", "score": 0.9}], "1 of 5 labels empty: left out", id="empty"
+        ),
+        pytest.param(
+            [*SCORES, {"label": "jump", "score": 0.3}],
+            "a label twice for 1 video (a): its best score counts",
+            id="twice",
+        ),
+        pytest.param(
+            [*SCORES, {"label": "hop", "score": 0.0}, {"label": "dive", "score": 7.5}],
+            "1 of 6 scores above 1: probabilities are expected",
+            id="high",
+        ),
+    ],
+)
+def test_labels_that_are_left_out_or_seem_wrong_are_counted(
+    tmp_path: Path, entries: list[dict[str, object]], note: str
+) -> None:
+    found = read(tmp_path, {"a": entries, "b": SCORES[:1]})
+    assert found.notes == (note,)
+    if "above" not in note:
+        assert found.fuse("a", PROPOSALS).labels == ["jump", "jump", "swim", "swim"]
+
+
+def test_a_label_twice_for_a_segment_counts_once(tmp_path: Path) -> None:
+    rows = [{"segment": [0, 4], "label": "run", "score": score} for score in (0.25, 0.5)]
+    rows += [{"segment": [5, 9], "label": "run"}]
+    found = read(tmp_path, {"a": rows})
+    assert found.fuse("a", PROPOSALS).segments.score.tolist() == [0.5, 0.4]
+    assert found.notes == ("a label twice for 1 video (a): its best score counts",)
+
+
+def test_videos_without_labels_and_labels_without_videos_are_notes(tmp_path: Path) -> None:
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps({"a": SCORES, "b": [], "x": SCORES, "y": SCORES}))
+    _, found = LabelChoice(path).read(["a", "b"], "fail")
+    assert [(p.problem, p.remedy, p.is_error) for p in found] == [
+        ("2 videos without proposals (x, y)", "their labels are not used", False),
+        ("no labels for 1 video (b)", "their proposals become no detections", False),
+    ]
+
+
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.integers(1, 10))
 def test_scores_never_rise_and_come_best_first(scores: list[float], top: int) -> None:
     labels = ScoredLabels(np.arange(len(scores)), np.array(scores))
@@ -93,6 +138,12 @@ def test_many_videos_in_order(tmp_path: Path) -> None:
     ("document", "message"),
     [
         pytest.param("[", "not valid JSON", id="not-json"),
+        pytest.param("video,label,score", r"JSON is needed: \{video: \[\{label, score", id="csv"),
+        pytest.param({"a": [], "b": []}, "no labels for any of its 2 videos", id="all-empty"),
+        pytest.param({}, "no labels for any of its 0 videos", id="no-videos"),
+        pytest.param(
+            {"vid": [{"label": "x", "score": -1.5}]}, "-1.5 is negative: probabilities", id="logit"
+        ),
         pytest.param([], "not an object of videos", id="list"),
         pytest.param({"results": 3}, "not an object of videos", id="results-is-a-number"),
         pytest.param({"vid": 3}, "'vid': a list is needed", id="video-is-a-number"),

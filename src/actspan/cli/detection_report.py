@@ -76,7 +76,7 @@ def say_about_detection(found: DetectionResult) -> None:
     if found.undetected:
         say(f"classes without detections, AP 0: {name_some(found.undetected)}")
     if found.unknown:
-        names = name_some(tuple(found.unknown))
+        names = name_some([name or "''" for name in found.unknown])
         count = sum(found.unknown.values())
         say(f"{count} detections with labels that the ground truth lacks, left out: {names}")
     if found.missing:

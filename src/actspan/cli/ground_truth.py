@@ -22,7 +22,10 @@ def with_set_apart(truth: Annotations, result: Path, subset: str) -> tuple[Annot
     wanted = canonical_subset(subset)
     if wanted != "validation" or truth.videos.places_in(wanted):
         return truth, []
-    if not (isinstance(result, Path) and (result / RUN_FILE).is_file()):
+    is_run = isinstance(result, Path) and (result / RUN_FILE).is_file()
+    if not is_run and not any(truth.videos.subsets):
+        return truth, []
+    if not is_run:
         there = ", ".join(sorted(map(repr, set(truth.videos.subsets)))) or "none"
         raise AnnotationError(
             f"{truth.path}: no video with instances in subset {subset!r}; subsets: {there}. Choose "

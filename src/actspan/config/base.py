@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 import tomli_w
 
+from actspan.config.wrong_values import explained
 from actspan.errors import ConfigError
 from actspan.files import read_text
 from actspan.limits import SETTINGS
@@ -40,7 +41,9 @@ def from_dict(kind: type[T], values: Any, *, where: str) -> T:
     """
     try:
         return msgspec.convert(values, kind, strict=True)
-    except (msgspec.ValidationError, ConfigError) as error:
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {explained(str(error), kind)}") from error
+    except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
 
 

@@ -1,7 +1,8 @@
-"""Features as CSV: what separates the fields, headers, and row numbers that pandas adds."""
+"""Features as CSV: what separates the fields, headers, and columns of row numbers or times."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,8 +16,10 @@ from actspan.limits import DOCUMENT
 from actspan.wording import counted
 
 _BOM = b"\xef\xbb\xbf"
-_SEPARATORS = (b",", b";", b"\t", b" ")  # of a CSV file; numpy.savetxt writes blanks
-_ROW_NUMBERS = {"", "Unnamed: 0", "index"}  # names that pandas gives to them
+_TIMES = {"frame", "frames", "index", "seconds", "t", "time", "timestamp"}  # in small letters
+_ROW_NUMBERS = {"", "unnamed: 0", "index"}  # names that pandas gives to them
+_DECIMAL_COMMA = re.compile(r"'-?\d*,\d+'")
+ROW_NUMBERS = "a first column of row numbers"
 
 
 class _Csv(NamedTuple):
@@ -25,7 +28,6 @@ class _Csv(NamedTuple):
     text: bytes
     first: list[str]
     has_header: bool
-    has_row_numbers: bool  # the first column may be one that pandas adds
 
     @property
     def rows(self) -> NDArray[np.uint8]:
@@ -37,13 +39,26 @@ class _Csv(NamedTuple):
 def _open_csv(text: bytes) -> _Csv:
     """Find what separates the fields, and whether the first row is a header."""
     line = text[: text.find(b"\n") + 1 or len(text)].removeprefix(_BOM).rstrip(b"\r\n")
-    separator = next((mark for mark in _SEPARATORS if mark in line.strip()), b",")
-    if separator != b",":
-        text, line = text.replace(separator, b","), line.replace(separator, b",")
+    separator = _separator(line.strip(b" "))
+    if separator != b",":  # commas are those of decimals then
+        text, line = (t.replace(b",", b".").replace(separator, b",") for t in (text, line))
     fields = [field.strip('"') for field in line.decode(errors="replace").split(",")]
     has_header = _is_numbered(fields) or not all(map(_is_number, fields))
-    has_row_numbers = has_header and len(fields) > 1 and fields[0] in _ROW_NUMBERS
-    return _Csv(text, fields, has_header, has_row_numbers)
+    return _Csv(text, fields, has_header)
+
+
+def _separator(line: bytes) -> bytes:
+    """Return what separates fields; where it is no comma, decimals may have commas.
+
+    numpy.savetxt writes blanks, and spreadsheets of many countries semicolons.
+    """
+    if b";" in line:
+        return b";"
+    for mark in (b"\t", b" "):
+        parts = line.replace(b",", b".").split(mark)
+        if len(parts) > 1 and (b"," not in line or all(map(_is_number, parts))):
+            return mark
+    return b","
 
 
 def _is_numbered(fields: list[str]) -> bool:
@@ -52,19 +67,38 @@ def _is_numbered(fields: list[str]) -> bool:
 
 
 def read_csv(path: Path) -> tuple[NDArray[np.float32], str]:
-    """Read a row per snippet without what pandas adds; also return words for what that was.
+    """Read a row per snippet without row numbers and times; also return words for what they were.
 
-    A first row that is not numeric is a header.
+    A first row that is not numeric is a header. Without one, nothing in a single file shows that
+    its first column is no feature: `counts_rows` does, where the other files are known.
     """
     csv = _open_csv(read_bytes(path, DOCUMENT))
     table = parse_table(csv.rows, len(csv.first))
     if table is None:
         table = read_any_csv(csv.text, csv.first, csv.has_header)
     dropped = ["the header 0, 1, 2, ..."] if _is_numbered(csv.first) else []
-    if csv.has_row_numbers and np.array_equal(table[:, 0], np.arange(len(table))):
+    if counter := _counter(csv, table):
         table = table[:, 1:]
-        dropped.append("a first column of row numbers")
+        dropped.append(counter)
     return table, " and ".join(dropped)
+
+
+def _counter(csv: _Csv, table: NDArray[np.float32]) -> str:
+    """Return words for a first column that counts rows or gives their times; else nothing."""
+    name = csv.first[0]
+    if not csv.has_header or table.shape[1] < 2:
+        return ""
+    if name.lower() in _ROW_NUMBERS and counts_rows(table):
+        return ROW_NUMBERS
+    rises = bool((np.diff(table[:, 0]) > 0).all())
+    return f"a first column {name!r}, which counts up" if name.lower() in _TIMES and rises else ""
+
+
+def counts_rows(table: NDArray[np.float32]) -> bool:
+    """Return whether the first of several columns counts the rows, from 0 or 1 on."""
+    if table.shape[1] < 2 or not len(table) or table[0, 0] not in (0, 1):
+        return False
+    return np.array_equal(table[:, 0], table[0, 0] + np.arange(len(table)))
 
 
 def read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.float32]:
@@ -79,6 +113,8 @@ def read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.f
     try:
         table = csv.read_csv(pa.BufferReader(text), read_options=options, convert_options=given)
     except pa.ArrowException as error:
+        if _DECIMAL_COMMA.search(str(error)):
+            raise ContentError("numbers have decimal commas, and so have fields") from error
         raise ValueError(str(error)) from error
     for column in table.schema:
         if column.type not in (pa.float64(), pa.int64()):
@@ -92,7 +128,7 @@ def read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.f
     return values.astype(np.float32)
 
 
-def _is_number(text: str) -> bool:
+def _is_number(text: str | bytes) -> bool:
     try:
         float(text)
     except ValueError:

@@ -12,6 +12,7 @@ from actspan.data.annotations import (
     find_annotations,
     read_annotations,
 )
+from actspan.data.csv_features import counts_rows
 from actspan.data.elsewhere import url_of
 from actspan.data.feature_index import FeatureIndex, index_features
 from actspan.data.labels import with_labels
@@ -185,7 +186,7 @@ class Dataset:
         videos, assumptions = self.videos, self.assumptions
         if set_apart and canonical_subset(name) == _SET_APART:
             videos = videos.with_set_apart(set_apart, _SET_APART)
-        chosen = videos.subset(name, self.path)
+        chosen = videos.subset(name, self.path, [_SET_APART] if set_apart else [])
         if videos is not self.videos:
             note = f"{_SET_APART}: the {counted(len(chosen), 'video')} that training set apart"
             gone = len(set_apart) - len(chosen)
@@ -249,6 +250,8 @@ class Dataset:
         array = read_array(entry, mapped=mapped)
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
+        if entry.suffix == ".csv" and values.shape[1] - 1 == channels and counts_rows(values):
+            values = values[:, 1:]  # row numbers: see `layout.without_row_numbers`
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
         grid = snippet_grid(self[video_id], self.spec, len(values), self.span_rule)
@@ -269,7 +272,8 @@ def _not_a_dataset(path: Path, index: FeatureIndex) -> DataError:
     """Say what a folder without annotations and features is."""
     if holds_videos(path):
         return DataError(f"{path}: holds videos and no features; {advice(path)}")
-    if kind := described(path):
+    kind = described(path)
+    if kind and not (index.problems or index.notes):  # which say more
         return DataError(f"{path}{kind} is not a dataset: it holds no annotations and no features")
     if any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
         return DataError(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from actspan.data.decoding import NOT_JSON
 from actspan.data.result_document import refuse_repeated_videos, result_bytes, result_videos
 from actspan.data.results import ResultWriter
+from actspan.data.video_files import FileNames
 from actspan.errors import ResultError, ShapeError
 from actspan.types import Float64, Proposals
 
@@ -92,12 +93,14 @@ _decode_entries = msgspec.json.Decoder(list[_Entry]).decode
 _score, _segment, _label = attrgetter("score"), attrgetter("segment"), attrgetter("label")
 
 
-def read_detections(path: Path | str) -> dict[str, Detections]:
+def read_detections(path: Path | str, files: FileNames | None = None) -> dict[str, Detections]:
     """Read a detections file, or that of a run folder (`detections.json`).
 
     Parameters
     ----------
     path : Path or str
+    files : FileNames, optional
+        Gets the ids that are names of video files.
 
     Returns
     -------
@@ -114,7 +117,7 @@ def read_detections(path: Path | str) -> dict[str, Detections]:
     columns: dict[str, tuple[Float64, list[float], list[str]]] = {}
     codes: dict[str, int] = {}
     data = result_bytes(path)
-    for video, raw in result_videos(path, data):
+    for video, raw in result_videos(path, data, files or FileNames()):
         try:
             entries = _decode_entries(raw)
         except NOT_JSON as error:

@@ -13,8 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from actspan.config import FeatureSpec
+from actspan.data.csv_features import counts_rows
 from actspan.data.dataset import Dataset
-from actspan.data.layout import Seen, require_channels, settle_grid, settle_layout, snippets_of
+from actspan.data.layout import (
+    Seen,
+    require_channels,
+    settle_grid,
+    settle_layout,
+    snippets_of,
+    without_row_numbers,
+)
 from actspan.data.problems import Loss, Problem
 from actspan.data.readers import Entry, read_array, read_noted
 from actspan.data.store import Packed
@@ -26,6 +34,12 @@ from actspan.wording import counted
 
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
 _ROWS = 4096  # looked at at a time, so that a day's recording takes no more memory than an hour's
+
+_REMEDIES = {
+    "too large for float16": "keep numbers of float32 (--dtype)",
+    "decimal commas": "write decimal points, or semicolons between fields",
+    ",), but a filled": "reshape it to (T, 1), if it has one number per snippet",
+}
 
 
 class Examined(NamedTuple):
@@ -72,6 +86,7 @@ def examine_files(
     seen = list(_look_at_all(dataset, dtype, progress))
     problems = [look.problem for look in seen if look.problem]
     good = [look for look in seen if look.problem is None]
+    good = without_row_numbers(good, dataset.spec, channels)
     usable = Usable()
     if not good:
         return Examined(dataset.spec, [], problems, usable)
@@ -85,9 +100,11 @@ def examine_files(
         try:
             usable.add(look.place, snippet_grid(video, spec, snippets), snippets)
         except FeatureError as error:
-            what, remedy = str(error).removeprefix(f"{video.id}: "), "give stride_seconds, or fps"
+            what, _, remedy = str(error).removeprefix(f"{video.id}: ").partition("; ")
             problems.append(Problem(video.id, str(dataset.path), what, remedy))
-    dropped = Counter(look.dropped for look in seen if look.dropped)
+    dropped = Counter(look.dropped for look in good if look.dropped)
+    if constant := sum(look.constant for look in good):
+        notes.append(f"all values are the same in {constant} of {counted(len(good), 'file')}")
     notes += [f"dropped from {counted(n, 'CSV file')}: {what}" for what, n in dropped.items()]
     return Examined(spec, notes, problems, usable)
 
@@ -167,18 +184,33 @@ def _look_at(dataset: Dataset, dtype: np.dtype[Any], place: int) -> Seen:
     assert isinstance(entry, Entry)
     try:
         values, dropped = read_noted(entry)
+        is_csv = entry.suffix == ".csv"
         what = _bad_values(values, dtype)
     except FeatureError as error:
         what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
     if what:
         return Seen(place, problem=_damaged(name, entry, what))
-    return Seen(place, values.shape, header=entry.suffix == ".csv", dropped=dropped)
+    return Seen(
+        place,
+        values.shape,
+        header=is_csv,
+        dropped=dropped,
+        numbered=is_csv and counts_rows(values),
+        constant=_is_constant(values),
+    )
+
+
+def _is_constant(array: np.ndarray) -> bool:
+    """Return whether several values are all the same; the first row mostly shows the opposite."""
+    if array.size < 2 or not (array[0] == array[0, 0]).all():
+        return False
+    blocks = (array[begin : begin + _ROWS] for begin in range(0, len(array), _ROWS))
+    return all(bool((block == array[0, 0]).all()) for block in blocks)
 
 
 def _damaged(name: str, entry: Entry | Packed, what: str) -> Problem:
-    is_halved = what.endswith("too large for float16")
-    remedy = "keep numbers of float32 (--dtype)" if is_halved else "extract the features again"
-    return Problem(name, str(entry), what, remedy)
+    remedies = (remedy for words, remedy in _REMEDIES.items() if words in what)
+    return Problem(name, str(entry), what, next(remedies, "extract the features again"))
 
 
 def _no_features(dataset: Dataset, name: str) -> Problem:

@@ -10,14 +10,15 @@ from typing import NamedTuple
 
 from actspan.config import FeatureSpec
 from actspan.data.annotations import canonical_id
+from actspan.data.containers import READ, Refusal, channel_axis, choose, names_of
 from actspan.data.ignored import Ignored
 from actspan.data.problems import Loss, Problem
 from actspan.data.readers import (
     HDF5_SUFFIXES,
     SUFFIXES,
     Entry,
+    feature_shapes,
     list_arrays,
-    list_features,
 )
 from actspan.data.video_files import file_stem
 from actspan.errors import FeatureError
@@ -31,13 +32,11 @@ _PLACES = (
     "data/activitynet_feature_cuhk/csv_mean_100",
 )
 _TOGETHER = tuple(f"features{suffix}" for suffix in (*HDF5_SUFFIXES, ".npz"))  # files of all videos
-_READ = f"write {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 # names of arrays that are one video's, where no annotations name the videos
 _PARTS = {
     *("appearance", "arr_0", "arr_1", "c3d", "data", "feat", "feats", "feature", "features"),
     *("flow", "fps", "i3d", "motion", "rgb", "slowfast", "vggish"),
 }
-_NAMED = 6  # arrays of a file, in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +82,6 @@ def index_features(
     return finder.result()
 
 
-class _Refusal(NamedTuple):
-    """Why a file's arrays cannot be used, and what to do."""
-
-    problem: str
-    remedy: str
-
-
 class _Listed(NamedTuple):
     """A file of features and the names of its arrays."""
 
@@ -113,7 +105,7 @@ class _Finder:
     def __init__(self, place: Path, spec: FeatureSpec, known: Collection[str] | None) -> None:
         self.ignored = Ignored()
         self._place, self._known = place, known
-        self._join, self._axis = spec.join or (), 0 if spec.layout == "CT" else 1
+        self._spec = spec
         self._entries: dict[str, Entry] = {}
         self._problems: list[Problem] = []
         self._unread: list[Path] = []
@@ -151,7 +143,7 @@ class _Finder:
         for file in self._unread:
             video = self._id_of(file)
             if self._is_known(video) and video not in self._entries:
-                self.refuse(video, file, f"{_suffix_of(file)} is not read", _READ)
+                self.refuse(video, file, f"{_suffix_of(file)} is not read", READ)
             else:
                 self.ignored.add("files", _suffix_of(file))
         return FeatureIndex(
@@ -162,7 +154,7 @@ class _Finder:
         if self._renamed:
             files = f"{counted(len(self._renamed), 'file name')} ({named(self._renamed)})"
             yield f"{self._place}: the suffix of a video was dropped from {files}"
-        if self._join and not any(entry.joined for entry in self._entries.values()):
+        if self._spec.join and all(entry.key is None for entry in self._entries.values()):
             yield f"{self._place}: no file holds the arrays that dataset.toml joins"
 
     def add_all(self, listed: Iterable[_Listed]) -> None:
@@ -177,7 +169,7 @@ class _Finder:
             elif file.name not in _TOGETHER and self._is_one_video(video, found, is_repeated):
                 self._add_one_of(video, file, found)
             else:
-                for name, arrays in self._by_video(found).items():
+                for name, arrays in self._by_video(self._of_videos(file, found)).items():
                     self._add_one_of(name, file, arrays)
 
     def _id_of(self, file: Path) -> str:
@@ -203,6 +195,23 @@ class _Finder:
         parts = {array.rpartition("/")[2] for array in arrays}
         return len(arrays) == 1 or parts <= _PARTS or (self._known is None and is_repeated)
 
+    def _of_videos(self, file: Path, arrays: list[str]) -> list[str]:
+        """Return the arrays of a file of several videos without those that are no features.
+
+        What bears the name of an annotated video stays, so that it is reported if it is bad.
+        """
+        strangers = [array for array in arrays if not self._names_a_video(array)]
+        try:
+            usable = feature_shapes(file, strangers)
+        except FeatureError:  # which is reported where its arrays are read
+            return arrays
+        others = [array for array in strangers if array not in usable]
+        if len(others) == len(arrays):
+            return arrays
+        for array in others:
+            self.ignored.add("arrays", array)
+        return [array for array in arrays if array not in others]
+
     def _by_video(self, arrays: Sequence[str]) -> dict[str, list[str]]:
         """Arrays of each video, where groups or arrays are named after videos."""
         place = self._place_of_ids([array.split("/") for array in arrays])
@@ -226,7 +235,7 @@ class _Finder:
             return hits.index(max(hits))
         groups, last = {parts[0] for parts in arrays}, {parts[-1] for parts in arrays}
         is_set = len(groups) < len(arrays) == len(last)  # groups of differently named arrays
-        return deepest if is_set and not last <= _PARTS else 0
+        return deepest if (is_set or groups <= _PARTS) and not last <= _PARTS else 0
 
     def _add(self, video: str, entry: Entry) -> None:
         first = self._entries.setdefault(video, entry)
@@ -236,41 +245,18 @@ class _Finder:
 
     def _add_one_of(self, video: str, file: Path, arrays: list[str]) -> None:
         """Add the one array of a video that can be features, or those that are joined."""
-        names = {array: array.rpartition("/")[2] for array in arrays}
+        names = names_of(video, arrays)
         try:
-            chosen = self._joined(names) if self._join else self._chosen(file, arrays)
+            chosen = choose(file, names, self._spec)
         except FeatureError as error:
             self.refuse(video, file, str(error), "replace the file, or remove it")
             return
-        if isinstance(chosen, _Refusal):
+        if isinstance(chosen, Refusal):
             self.refuse(video, file, *chosen)
             return
         for array in [array for array in arrays if array not in chosen]:
             self.ignored.add("arrays", names[array])
-        self._add(video, Entry(file, chosen[0], tuple(chosen[1:]), self._axis))
-
-    def _chosen(self, file: Path, arrays: list[str]) -> list[str] | _Refusal:
-        usable = arrays if len(arrays) == 1 else list_features(file, arrays)
-        if len(usable) == 1:
-            return usable
-        if not usable:
-            return _Refusal(f"none of its {len(arrays)} arrays is a filled (T, C) array", _READ)
-        names = [array.rpartition("/")[2] for array in usable]
-        join = ", ".join(f'"{name}"' for name in names[:_NAMED])
-        return _Refusal(
-            f"holds {len(names)} arrays ({named(names, _NAMED)}), one per video is needed",
-            f"keep one, or join them: [features] join = [{join}] in dataset.toml",
-        )
-
-    def _joined(self, names: Mapping[str, str]) -> list[str] | _Refusal:
-        places = {name: array for array, name in names.items()}
-        missing = [name for name in self._join if name not in places]
-        if missing:
-            return _Refusal(
-                f"holds no array {', '.join(missing)}, only {named(sorted(places), _NAMED)}",
-                "correct join in dataset.toml, or write the file again",
-            )
-        return [places[name] for name in self._join]
+        self._add(video, Entry(file, chosen[0], tuple(chosen[1:]), channel_axis(self._spec)))
 
 
 def _suffix_of(file: Path) -> str:

@@ -35,6 +35,8 @@ def dataset_names(path: Path, ignored: Ignored) -> list[str]:
     """
     with _open(path) as (h5py, file):
         walk = _Walk(h5py, ignored, {h5py.h5o.get_info(file.id).addr})
+        for name in file.attrs:
+            ignored.add("attributes", name)
         return list(walk.datasets(file))
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from actspan.config import FeatureSpec
 from actspan.data.causes import wrong_spec
+from actspan.data.csv_features import ROW_NUMBERS
 from actspan.data.dataset import Dataset
 from actspan.data.problems import Problem
 from actspan.data.spec_file import SPEC_FILE
 from actspan.data.timebase import infer_grid, stride_notes
 from actspan.errors import FeatureError
+from actspan.wording import counted
 
 
 class Seen(NamedTuple):
@@ -23,6 +27,8 @@ class Seen(NamedTuple):
     header: bool = False  # a CSV: rows are snippets whatever the counts
     problem: Problem | None = None
     dropped: str = ""  # from a CSV
+    numbered: bool = False  # a CSV: its first column counts the rows
+    constant: bool = False  # all values are the same
 
 
 def settle_layout(
@@ -36,29 +42,70 @@ def settle_layout(
         raise FeatureError(
             f"{dataset.path}: cannot tell whether features are (T, C) or (C, T): write "
             'dataset.toml with [features] channels = ..., or layout = "TC" or "CT"'
+            f"{_besides(dataset)}"
         )
     axis = 1 if layout == "TC" else 0
     counts = [look.shape[axis] for look in seen]
+    dropped = Counter(look.dropped for look in seen).most_common(1)[0][0]
     common = max(set(counts), key=counts.count)
     if spec.channels is None and 2 * counts.count(common) > len(counts):
-        require_channels(dataset, common, expected)
+        require_channels(dataset, common, expected, dropped)
     channels = channels or common
     is_telling = len(seen) > 1 or len(dataset) == 1
     shapes = [look.shape for look in seen if is_telling]
     if what := wrong_spec(shapes, layout, channels, expected, spec):
         raise FeatureError(f"{dataset.path / SPEC_FILE}: {what}")
-    require_channels(dataset, channels, expected)
+    require_channels(dataset, channels, expected, dropped)
     settled = msgspec.structs.replace(spec, channels=channels, layout=layout)
     misfits = [look for look in seen if look.shape[axis] != channels]
     return settled, [_misfit(dataset, look, axis, channels) for look in misfits]
 
 
-def require_channels(dataset: Dataset, channels: int | None, expected: int | None) -> None:
-    """Raise FeatureError if a model expects another number of channels."""
+def _besides(dataset: Dataset) -> str:
+    """Return what else was found, for the end of a message that stops before it is reported."""
+    kinds = Counter(f"{p.problem}: {p.remedy}" for p in dataset.problems if p.is_error)
+    return "".join(f"; besides, {counted(n, 'file')}: {what}" for what, n in kinds.items())
+
+
+def without_row_numbers(
+    seen: Sequence[Seen], spec: FeatureSpec, expected: int | None
+) -> list[Seen]:
+    """Return the findings without first columns of row numbers in files that have no header.
+
+    Such a column is no feature where it is one more than the known channels; and, where nothing
+    says how many there are, if all files have it.
+    """
+    channels = spec.channels or expected
+    if spec.layout == "CT" or (channels is None and not _are_numbered(seen)):
+        return list(seen)
+    return [
+        look._replace(shape=(look.shape[0], look.shape[1] - 1), dropped=ROW_NUMBERS)
+        if look.numbered and channels in (None, look.shape[1] - 1)
+        else look
+        for look in seen
+    ]
+
+
+def _are_numbered(seen: Sequence[Seen]) -> bool:
+    """Return whether all files have row numbers, and enough rows that this is no coincidence."""
+    return all(look.numbered for look in seen) and sum(look.shape[0] - 1 for look in seen) > 2
+
+
+def require_channels(
+    dataset: Dataset, channels: int | None, expected: int | None, dropped: str = ""
+) -> None:
+    """Raise FeatureError if a model expects another number of channels.
+
+    Parameters
+    ----------
+    dropped : str
+        What was dropped from most files, for the message.
+    """
     if expected is not None and expected != channels:
+        without = f" without {dropped}" if dropped else ""
         raise FeatureError(
-            f"{dataset.path}: features have {channels} channels, but the model expects {expected}; "
-            "use a model that was trained on such features"
+            f"{dataset.path}: features have {channels} channels{without}, but the model expects "
+            f"{expected}; use a model that was trained on such features"
         )
 
 

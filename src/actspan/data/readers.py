@@ -74,8 +74,8 @@ def list_arrays(path: Path, ignored: Ignored) -> list[str]:
     return names
 
 
-def list_features(path: Path, names: Iterable[str]) -> list[str]:
-    """Return the names of those arrays that can be features: filled (T, C) arrays of numbers.
+def feature_shapes(path: Path, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of those arrays that can be features: filled (T, C) arrays of numbers.
 
     Raises
     ------
@@ -84,7 +84,8 @@ def list_features(path: Path, names: Iterable[str]) -> list[str]:
     """
     shapes = _npz_shapes if path.suffix.lower() == ".npz" else _hdf5_shapes
     found: dict[str, tuple[int, ...]] = _guarded(path, shapes, names)
-    return [name for name, shape in found.items() if _is_table(_squeezed(shape))]
+    squeezed = {name: _squeezed(shape) for name, shape in found.items()}
+    return {name: shape for name, shape in squeezed.items() if _is_table(shape)}
 
 
 def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
@@ -109,7 +110,7 @@ def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
 
 
 def read_noted(entry: Entry) -> tuple[NDArray[Any], str]:
-    """Read as `read_array` does, mapped, and say what was dropped from a CSV file, if anything."""
+    """Read as `read_array` does, mapped; also return what was dropped from a CSV file, in words."""
     if entry.suffix != ".csv":
         return read_array(entry, mapped=True), ""
     table, dropped = _guarded(entry.path, _read_csv_noted)

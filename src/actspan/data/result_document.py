@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from actspan.data.annotations import canonical_id
 from actspan.data.decoding import NOT_JSON
+from actspan.data.video_files import FileNames
 from actspan.errors import ResultError
 from actspan.files import read_bytes
 from actspan.limits import DOCUMENT
@@ -49,8 +49,13 @@ def result_bytes(path: Path) -> bytes:
         raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def result_videos(path: Path, data: bytes) -> Iterator[tuple[str, msgspec.Raw]]:
-    """Id, without `v_`, and undecoded entries of every video of a result file.
+def result_videos(path: Path, data: bytes, files: FileNames) -> Iterator[tuple[str, msgspec.Raw]]:
+    """Yield the id, without `v_`, and the undecoded entries of every video of a result file.
+
+    Parameters
+    ----------
+    files : FileNames
+        Gets the ids that are names of video files, and drops their suffix.
 
     Raises
     ------
@@ -59,7 +64,10 @@ def result_videos(path: Path, data: bytes) -> Iterator[tuple[str, msgspec.Raw]]:
     """
     seen = set()
     for name, entries in _decode_results(path, data).items():
-        video = canonical_id(name)
+        try:
+            video = files.stem(name).removeprefix("v_")
+        except ValueError as error:
+            raise ResultError(f"{path}: {error}") from error
         if video in seen:
             raise ResultError(
                 f"{path}: video {video!r} is there with and without 'v_', or a file's suffix: "

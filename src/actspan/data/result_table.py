@@ -23,6 +23,8 @@ class ResultTable:
     counts : (V,) int64
         How many each video has; they lie behind each other in the order of `ids`.
     start, end, score : (P,) float64
+    notes : tuple of str
+        What was dropped from the ids, if it was read from a file.
     """
 
     ids: tuple[str, ...]
@@ -30,6 +32,7 @@ class ResultTable:
     start: Float64
     end: Float64
     score: Float64
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, proposals: Mapping[str, Proposals]) -> Self:

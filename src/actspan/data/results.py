@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from actspan.data.decoding import NOT_JSON
 from actspan.data.result_document import refuse_repeated_videos, result_bytes, result_videos
 from actspan.data.result_table import ResultTable
+from actspan.data.video_files import FileNames
 from actspan.errors import ResultError
 from actspan.files import atomic_file, described
 from actspan.parallel import chunked
@@ -85,15 +86,16 @@ def read_result_table(path: Path | str) -> ResultTable:
     data = result_bytes(path)
     ids: list[str] = []
     counts: list[int] = []
+    files = FileNames()
     columns = [np.empty((3, 0))]
-    for chunk in chunked(result_videos(path, data), _VIDEOS):
+    for chunk in chunked(result_videos(path, data, files), _VIDEOS):
         entries = [_decode(path, video, raw) for video, raw in chunk]
         ids += [video for video, _ in chunk]
         counts += map(len, entries)
         columns.append(_columns(entries))
     refuse_repeated_videos(path, data, counts)
     start, end, score = np.concatenate(columns, axis=1)
-    return ResultTable(tuple(ids), np.array(counts, np.int64), start, end, score)
+    return ResultTable(tuple(ids), np.array(counts, np.int64), start, end, score, files.notes(path))
 
 
 def _result_file(path: Path) -> Path:

@@ -19,7 +19,7 @@ def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
     Raises
     ------
     DataError
-        The file has a table that is not known.
+        The file has a table that is not known, or keys outside of one.
     ConfigError
         The file has an unknown key or a bad value.
     """
@@ -27,9 +27,10 @@ def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
     values = read_toml(file) if file.is_file() else {}
     unknown = set(values) - {"features"}
     if unknown:
-        raise DataError(
-            f"{file}: only the table [features] is known, not {', '.join(sorted(unknown))}"
-        )
+        names = ", ".join(sorted(unknown))
+        if unknown <= set(FeatureSpec.__struct_fields__):
+            raise DataError(f"{file}: write [features] above {names}")
+        raise DataError(f"{file}: only the table [features] is known, not {names}")
     spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
     if packing is None:
         return spec

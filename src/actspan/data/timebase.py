@@ -165,8 +165,8 @@ def _stride_and_length(video: Video, spec: FeatureSpec, snippets: int) -> tuple[
     if np.isfinite(video.duration):
         return video.duration / snippets, video.duration / snippets
     raise FeatureError(
-        f"{video.id}: nothing says how its snippets lie in time; write dataset.toml with "
-        "[features] stride_seconds"
+        f"{video.id}: nothing says how its snippets lie in time; write stride_seconds = ... "
+        "under [features] in dataset.toml"
     )
 
 
@@ -185,8 +185,8 @@ def frame_rate(video: Video, spec: FeatureSpec) -> float:
     if spec.fps is not None:
         return spec.fps
     raise FeatureError(
-        f"{video.id}: the stride is in frames but nothing gives a frame rate; "
-        "write 'fps' to its annotation or to dataset.toml"
+        f"{video.id}: the stride is in frames and nothing gives a frame rate; "
+        "write fps = ... under [features] in dataset.toml"
     )
 
 

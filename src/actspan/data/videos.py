@@ -172,7 +172,7 @@ class Videos(Sequence[Video]):
             return self
         return type(self)(self[place] for place in places)
 
-    def subset(self, name: str, where: Path) -> Self:
+    def subset(self, name: str, where: Path, others: Iterable[str] = ()) -> Self:
         """Return the videos of one subset.
 
         Parameters
@@ -181,6 +181,8 @@ class Videos(Sequence[Video]):
             "train" is "training", "val" is "validation", "test" is "testing".
         where : Path
             The file or folder that an error names.
+        others : iterable of str
+            Subsets that could be chosen too, for the error.
 
         Raises
         ------
@@ -189,7 +191,7 @@ class Videos(Sequence[Video]):
         """
         chosen = self.places_in(name)
         if not chosen:
-            there = sorted(set(self.subsets))
+            there = sorted({*self.subsets, *others})
             raise AnnotationError(
                 f"{where}: no video in subset {name!r}{suggestion(name, there)}; "
                 f"there are: {', '.join(map(repr, there)) or 'no videos'}"

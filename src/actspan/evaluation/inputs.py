@@ -22,8 +22,7 @@ from actspan.data.instances import videos_of, without_extent
 from actspan.data.problems import Loss, Problem
 from actspan.data.result_table import ResultTable
 from actspan.data.results import read_result_table
-from actspan.data.times import far_beyond
-from actspan.data.videos import Videos
+from actspan.data.videos import Videos, canonical_subset
 from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.evaluation.durations import with_right_times
 from actspan.files import read_text
@@ -32,6 +31,7 @@ from actspan.types import Float64, Proposals, Video
 from actspan.wording import counted, named, suggestion, them
 
 OnError = Literal["fail", "skip"]
+_USUAL = "validation"  # the subset that is evaluated unless another is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def load_videos(
         videos, problems, where = source.videos, source.problems, f"{source.path}: "
     else:
         videos, problems, where = Videos.of(source), (), ""
-    places = range(len(videos)) if subset is None else videos.places_in(subset)
+    places, all_noted = _places(videos, subset)
     chosen = videos.select(p for p in places if not _is_blocked(videos.ids[p], blocked))
     problems = tuple(p for p in problems if p.is_error and not _is_of_others(p, videos, chosen))
     if problems and on_error == "fail":
@@ -110,12 +110,7 @@ def load_videos(
             "--on-error skip.",
         )
     if not len(chosen.segments):
-        held = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
-        there = ", ".join(sorted(map(repr, held))) or "none"
-        raise AnnotationError(
-            f"{where}no video with instances in subset {subset!r}"
-            f"{suggestion(subset or '', held)}; subsets with instances: {there}"
-        )
+        raise AnnotationError(f"{where}{_nothing_in(videos, subset)}")
     if len(chosen.places) != len(chosen):
         raise AnnotationError(f"{where}a video is there twice; keep one of the two")
     doubts: tuple[str, ...] = ()
@@ -127,8 +122,30 @@ def load_videos(
             f"{where}{_lost(chosen, lost)} of {len(lost):,}: check the order of times"
         )
     missed = (f"{_lost(chosen, lost)}; counted as missed",) if lost.any() else ()
-    unknown = _unknown_blocked(videos.ids, blocked)
-    return Chosen(chosen, where, problems, (*doubts, *unknown, *missed))
+    notes = (*all_noted, *doubts, *_unknown_blocked(videos.ids, blocked), *missed)
+    return Chosen(chosen, where, problems, notes)
+
+
+def _places(videos: Videos, subset: str | None) -> tuple[Sequence[int], tuple[str, ...]]:
+    """Places of the videos to evaluate, and a note if these are all for want of subsets."""
+    everything = range(len(videos))
+    if subset is None:
+        return everything, ()
+    if any(videos.subsets) or canonical_subset(subset) != _USUAL:
+        return videos.places_in(subset), ()
+    what = f"no video has a subset: all {len(videos):,} are evaluated"
+    return everything, (f"{what}, those too from which a model may have learned",)
+
+
+def _nothing_in(videos: Videos, subset: str | None) -> str:
+    """Return that a subset has no instances, and what has some."""
+    held = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
+    known = held if any(videos.subsets) else {_USUAL}
+    what = f"no video with instances in subset {subset!r}{suggestion(subset or '', known)}; "
+    if held == {""}:
+        return f"{what}videos have no subset: leave out --subset to evaluate all"
+    there = ", ".join(sorted(map(repr, held))) or "none"
+    return f"{what}subsets with instances: {there}"
 
 
 def _is_of_others(problem: Problem, videos: Videos, chosen: Videos) -> bool:
@@ -170,24 +187,6 @@ def load_truth(
     without = (f"{of} without instances, not evaluated",) if bare else ()
     durations = dict(zip(chosen.videos.ids, chosen.videos.durations.tolist(), strict=True))
     return Truth(segments, durations, chosen.problems, (*chosen.notes, *without))
-
-
-def doubtful(start: Float64, end: Float64, beyond: int) -> Iterator[str]:
-    """Yield a line about results that cannot match anything, if there are any.
-
-    Parameters
-    ----------
-    start, end : (P,) float64
-        Seconds.
-    beyond : int
-        How many start after the end of their video.
-    """
-    of = f"of {counted(len(start), 'result')}"
-    if turned := int(np.count_nonzero(end < start)):
-        yield f"{turned:,} {of} end before they start: they match nothing"
-    if beyond:
-        unit = "; are their times frames?" if 2 * beyond > len(start) else ""
-        yield f"{beyond:,} {of} start after the end of their video: they match nothing{unit}"
 
 
 def known_id(name: str, known: Container[str]) -> str:
@@ -237,33 +236,6 @@ def load_proposals(
         if np.isnan(proposals.score).any():
             raise ResultError(f"video {video!r}: a score is NaN, so its proposals have no order")
     return ResultTable.of(found)
-
-
-def other_unit(
-    segments: Sequence[Float64],
-    found: ResultTable,
-    first: NDArray[np.int64],
-    counts: NDArray[np.int64],
-) -> tuple[str, ...]:
-    """Return a line where times of ground truth and proposals do not seem to be of one unit.
-
-    Parameters
-    ----------
-    first, counts : (V,) int64
-        Where the proposals of each video begin in `found`, and how many there are.
-    """
-    if not counts.any():
-        return ()
-    last = np.maximum.reduceat(np.append(found.end, 0.0), found.first)  # wrong where there are none
-    row = np.searchsorted(found.first, first, side="right") - 1
-    latest = np.where(counts > 0, last[row], np.nan)
-    ends = np.concatenate(segments)[:, 1]
-    if far_beyond(ends, np.repeat(latest, list(map(len, segments)))) is None:
-        return ()
-    return (
-        "most instances end after all proposals of their video, and far: times of the ground truth "
-        "or of the result may not be seconds (actspan annotate convert --times)",
-    )
 
 
 def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:

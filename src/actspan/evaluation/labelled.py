@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,19 @@ import numpy as np
 
 from actspan.data.detections import Detections, read_detections
 from actspan.data.problems import Problem
+from actspan.data.video_files import FileNames
 from actspan.errors import AnnotationError, ResultError
-from actspan.evaluation.inputs import OnError, doubtful, known_ids, load_blocked, load_videos
+from actspan.evaluation.doubts import doubtful, repeated
+from actspan.evaluation.inputs import (
+    OnError,
+    known_ids,
+    load_blocked,
+    load_videos,
+)
 from actspan.evaluation.matching import Bool, Int64
 from actspan.evaluation.unmatched import unmatched
 from actspan.types import Float64, Proposals, Video
-from actspan.wording import named
+from actspan.wording import counted, named
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,9 +104,10 @@ def bring_together(
     chosen = load_videos(ground_truth, subset, left_out, on_error)
     videos = sorted(chosen.videos, key=lambda video: video.id)
     known = {video.id for video in videos}
-    found = load_detections(detections, known)
-    classes = tuple(sorted({name for video in videos for name in video.labels}))
-    if classes in ((), ("",)):
+    files = FileNames()
+    found = load_detections(detections, known, files)
+    classes = tuple(sorted({name for video in videos for name in video.labels} - {""}))
+    if not classes:
         raise AnnotationError(
             f"{chosen.where}the instances have no labels, which detections are judged by; evaluate "
             "proposals instead"
@@ -132,12 +140,28 @@ def bring_together(
         missing=tuple(name for name in with_instances if not len(found.get(name, ()))),
         extra=tuple(name for name in found if name not in known and name not in left_out),
         problems=chosen.problems,
-        notes=(*chosen.notes, *doubtful(segments.start, segments.end, beyond)),
+        notes=(
+            *chosen.notes,
+            *files.notes(detections),
+            *_unlabelled(videos),
+            *repeated("detection", segments.start, segments.end, np.flatnonzero(np.diff(key)) + 1),
+            *doubtful(segments.start, segments.end, beyond),
+        ),
     )
 
 
+def _unlabelled(videos: Sequence[Video]) -> Iterator[str]:
+    """Yield a line about instances that are of no class, if there are any."""
+    labels = [label for video in videos for label in video.labels]
+    if none := labels.count(""):
+        of = f"{none:,} of {counted(len(labels), 'instance')}"
+        yield f"{of} without a label: they are of no class, and not evaluated"
+
+
 def load_detections(
-    source: Path | str | Mapping[str, Detections], known: Container[str]
+    source: Path | str | Mapping[str, Detections],
+    known: Container[str],
+    files: FileNames | None = None,
 ) -> dict[str, Detections]:
     """Return the detections of each video in seconds, under the ids of the ground truth.
 
@@ -146,7 +170,7 @@ def load_detections(
     ResultError
         They cannot be read, a score is NaN, or a video is given with and without `v_`.
     """
-    given = read_detections(source) if isinstance(source, (str, os.PathLike)) else source
+    given = read_detections(source, files) if isinstance(source, (str, os.PathLike)) else source
     found = dict(zip(known_ids(given, known), given.values(), strict=True))
     for video, detections in found.items():
         if np.isnan(detections.segments.score).any():
@@ -160,6 +184,8 @@ def _instances(videos: Sequence[Video], classes: tuple[str, ...]) -> tuple[Int64
     keys, segments = [], []
     for number, video in enumerate(videos):
         for start, end, label in video.instances():
+            if not label:
+                continue
             keys.append(code[label] * len(videos) + number)
             segments.append((start, end))
     key = np.array(keys, np.int64)

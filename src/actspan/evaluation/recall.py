@@ -16,13 +16,12 @@ from actspan.data.problems import Problem
 from actspan.data.result_table import ResultTable
 from actspan.errors import ConfigError, ResultError
 from actspan.evaluation.counting import Int64, count_matches
+from actspan.evaluation.doubts import doubtful, other_unit, repeated
 from actspan.evaluation.inputs import (
     OnError,
-    doubtful,
     load_blocked,
     load_proposals,
     load_truth,
-    other_unit,
 )
 from actspan.evaluation.protocols import check_thresholds
 from actspan.evaluation.unmatched import unmatched
@@ -172,8 +171,9 @@ def evaluate_recall(
     if truth.segments.keys().isdisjoint(found.ids):
         raise unmatched("proposals", ground_truth, subset, truth.segments, found.ids)
     mismatch = other_unit(segments, found, first, counts)
+    ranked = best_first(found)
     recall, proposals_per_video = _recall(
-        segments, best_first(found), first, counts, max_proposals, thresholds
+        segments, ranked, first, counts, max_proposals, thresholds
     )
     return RecallResult(
         recall=recall,
@@ -188,8 +188,10 @@ def evaluate_recall(
         problems=truth.problems,
         notes=(
             *truth.notes,
+            *found.notes,
             *mismatch,
             *unused(counts, max_proposals),
+            *repeated("proposal", *ranked, found.first),
             *doubtful(found.start, found.end, _beyond(found, truth.durations)),
         ),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from itertools import takewhile
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from actspan.data.videos import Videos
 from actspan.errors import ResultError
 from actspan.types import Video
 from actspan.wording import counted, named
+
+_LOOKED_AT = 200  # ids, to find how they differ
 
 
 def unmatched(
@@ -42,10 +44,9 @@ def unmatched(
     there, count = known.most_common(1)[0]
     if subset is None or there == subset:
         return ResultError(f"{head}: they are for {counted(count, 'video')} without instances")
-    remedy = f": pass --subset {there}" if there else ", which have none"
     return ResultError(
         f"{head} of subset {subset!r}; they are for {counted(count, 'video')} of subset "
-        f"{there!r}{remedy}"
+        f"{there!r}: pass --subset {there or repr(there)}"
     )
 
 
@@ -59,27 +60,65 @@ def _subsets(ground_truth: Path | str | Iterable[Video]) -> dict[str, str]:
 
 
 def _differences(found: list[str], known: list[str]) -> str:
-    """Name ids of results and of the ground truth, and how they start or end differently."""
+    """Name ids of results and of the ground truth, and the one way in which they differ."""
     if not found:
         return "the results have no videos"
-    differences = [
-        *_difference("start", _prefix(found), _prefix(known)),
-        *_difference("end", _suffix(found), _suffix(known)),
-    ]
-    ids = f"ids of the results are {named(found)}; of the ground truth {named(known)}"
-    remedy = ["rename them in one of the two"] if differences else []
-    return "; ".join([ids, *differences, *remedy])
+    difference = _ends(found, known) or _capitals(found, known) or _starts(found, known)
+    if difference:
+        return f"{difference}; rename them in one of the two"
+    return f"ids of the results are {named(found)}; of the ground truth {named(known)}"
 
 
-def _difference(verb: str, ours: str, theirs: str) -> Iterator[str]:
-    if ours == theirs:
-        return
-    if ours and theirs:
-        yield f"the former {verb} with {ours!r}, the latter with {theirs!r}"
-    elif ours:
-        yield f"only the former {verb} with {ours!r}"
-    else:
-        yield f"only the latter {verb} with {theirs!r}"
+def _ends(found: list[str], known: list[str]) -> str:
+    """Return what stands around the ids of one side that are the other's without it."""
+    sides = (
+        ("results have", found, "ground truth", known),
+        ("ground truth has", known, "results", found),
+    )
+    for owner, whole, other, bare in sides:
+        whole = whole[:_LOOKED_AT]
+        count, (before, after), (name, core) = _common_ends(whole, set(bare))
+        if 2 * count > min(len(whole), len(bare)):
+            places = {"in front": before, "at the end": after}
+            ends = " and ".join(f"{end!r} {place}" for place, end in places.items() if end)
+            return f"the {owner} {ends} of ids: {name}, and the {other} {core}"
+    return ""
+
+
+def _common_ends(whole: list[str], bare: set[str]) -> tuple[int, tuple[str, str], tuple[str, str]]:
+    """Return how many names have the commonest ends around a bare one, these, and an example."""
+    lengths = {len(name) for name in bare}
+    examples: dict[tuple[str, str], tuple[str, str]] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+    for name in whole:
+        for first in range(len(name)):
+            for last in (first + length for length in lengths if first + length <= len(name)):
+                if (core := name[first:last]) in bare:
+                    ends = name[:first], name[last:]
+                    counts[ends] += 1
+                    examples.setdefault(ends, (name, core))
+    if not counts:
+        return 0, ("", ""), ("", "")
+    ends, count = counts.most_common(1)[0]
+    return count, ends, examples[ends]
+
+
+def _capitals(found: list[str], known: list[str]) -> str:
+    small = {name.lower(): name for name in known}
+    pairs = [(name, small[name.lower()]) for name in found if name.lower() in small]
+    if 2 * len(pairs) <= min(len(found), len(known)):
+        return ""
+    return f"only capitals differ: {pairs[0][0]} in the results, {pairs[0][1]} in the ground truth"
+
+
+def _starts(found: list[str], known: list[str]) -> str:
+    """Return the starts by which names differ, where they are the same without them."""
+    ours, theirs = _prefix(found), _prefix(known)
+    cores = {name.removeprefix(theirs) for name in known}
+    fitting = sum(name.removeprefix(ours) in cores for name in found)
+    if not (ours and theirs) or 2 * fitting <= min(len(found), len(known)):
+        return ""
+    return f"ids start with {ours!r} in the results, with {theirs!r} in the ground truth"
 
 
 def _prefix(ids: list[str]) -> str:
@@ -90,9 +129,3 @@ def _prefix(ids: list[str]) -> str:
     )
     found = re.match(r".*[\W_]", first[:same])
     return found[0] if found else ""
-
-
-def _suffix(ids: list[str]) -> str:
-    """Return the suffix of file names that all ids have."""
-    suffixes = {Path(name).suffix for name in ids}
-    return suffixes.pop() if len(suffixes) == 1 else ""

@@ -16,6 +16,7 @@ from actspan.labelling.classifier import ProposalClassifier
 from actspan.labelling.fusion import Labeller, label_all
 from actspan.labelling.scores import LabelFile
 from actspan.types import Proposals
+from actspan.wording import counted, named
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +63,28 @@ class LabelChoice:
     def read(
         self, videos: Iterable[str], on_error: Literal["fail", "skip"]
     ) -> tuple[LabelFile | None, tuple[Problem, ...]]:
-        """The score file, if one was chosen, and which of `videos` it lacks.
+        """Return the score file, if one was chosen, and findings: which of `videos` it lacks, ...
 
-        They are mere notes where work shall go on regardless: proposals are wanted all the same.
+        They are mere notes where proposals are wanted all the same.
         """
         if self.file is None:
             return None, ()
-        labels = LabelFile.read(self.file, top=self.top)
+        labels, videos = LabelFile.read(self.file, top=self.top), list(videos)
         loss = Loss.VIDEO if on_error == "fail" else Loss.NOTHING
         remedy = "score it, or leave the video out"
-        lacking = (
+        lacking = [
             Problem(name, str(self.file), "no label scores", remedy, loss)
             for name in labels.missing(videos)
-        )
+        ]
+        others = sorted(labels.videos.keys() - set(videos))
+        if others:
+            what = f"{counted(len(others), 'video')} without proposals ({named(others)})"
+            lacking.append(self._note(what, "their labels are not used"))
+        lacking += [self._note(*note.split(": ", 1)) for note in labels.notes]
         return labels, tuple(lacking)
+
+    def _note(self, what: str, consequence: str) -> Problem:
+        return Problem("", str(self.file), what, consequence, Loss.NOTHING)
 
     def open_classifier(
         self, bundle: Bundle, *, features: bool = True

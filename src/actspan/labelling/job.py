@@ -121,7 +121,8 @@ def _by_classifier(
 
 def _stop_unless_skipped(request: LabelRequest, lacking: Sequence[Problem], videos: int) -> None:
     if request.on_error == "fail":
-        stop_on_errors(lacking, leaves_something=len(lacking) < videos)
+        errors = sum(problem.is_error for problem in lacking)
+        stop_on_errors(lacking, leaves_something=errors < videos)
 
 
 def _without_features(dataset: Dataset, results: dict[str, Proposals]) -> Iterator[Problem]:

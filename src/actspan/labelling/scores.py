@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from actspan.data.detections import Detections
 from actspan.data.result_document import result_bytes
 from actspan.errors import ConfigError, ResultError
 from actspan.types import Float64, Proposals
+from actspan.wording import counted, named
 
 _SLACK = 0.01  # seconds by which the file's segments may differ from the proposals'
 _FORMS = (
@@ -56,6 +57,8 @@ class LabelFile:
     videos : mapping of video id to ScoredLabels
     top : int
         How many of a video's labels each proposal takes.
+    notes : tuple of str
+        What was ignored or seems wrong, counted.
 
     Examples
     --------
@@ -68,6 +71,7 @@ class LabelFile:
     names: tuple[str, ...]
     videos: Mapping[str, ScoredLabels]
     top: int = 2
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path | str, *, top: int = 2) -> LabelFile:
@@ -86,7 +90,8 @@ class LabelFile:
         Raises
         ------
         ResultError
-            It cannot be read, is of another form, or holds a score that is not finite.
+            It cannot be read, is of another form, has no label for any video, or holds a score
+            that is negative or not finite.
         ConfigError
             `top` is not positive.
         """
@@ -111,7 +116,12 @@ class LabelFile:
             except (KeyError, TypeError, ValueError) as error:
                 why = f"no {error}" if isinstance(error, KeyError) else str(error)
                 raise ResultError(f"{path}: video {name!r}: {why}; needed is {_FORMS}") from error
-        return cls(path, tuple(codes), videos, top)
+        if not any(len(found.label) for found in videos.values()):
+            raise ResultError(f"{path}: no labels for any of its {counted(len(videos), 'video')}")
+        names = tuple(codes)
+        tidied = _Tidied(names)
+        videos = {video: tidied.take(video, found) for video, found in videos.items()}
+        return cls(path, names, videos, top, tuple(tidied.notes()))
 
     def missing(self, videos: Iterable[str]) -> tuple[str, ...]:
         """Those of `videos` that it says nothing of."""
@@ -173,7 +183,7 @@ def _decode(path: Path) -> dict[str, Any]:
     try:
         document = msgspec.json.decode(result_bytes(path))
     except NOT_JSON as error:
-        raise ResultError(f"{path}: not valid JSON: {error}") from error
+        raise ResultError(f"{path}: not valid JSON: {error}; JSON is needed: {_FORMS}") from error
     if not isinstance(document, dict):
         raise ResultError(f"{path}: not an object of videos: {_FORMS}")
     return document
@@ -187,7 +197,7 @@ def _parse(entries: Any, codes: dict[str, int], classes: Any) -> ScoredLabels:
     labels, scores = [], []
     for entry in entries:
         labels.append(codes.setdefault(_text(entry["label"]), len(codes)))
-        scores.append(_number(entry.get("score", 1.0 if "segment" in entry else None)))
+        scores.append(_score(entry.get("score", 1.0 if "segment" in entry else None)))
     placed = [entry["segment"] for entry in entries if "segment" in entry]
     if placed and len(placed) != len(entries):
         raise ValueError("some entries have a segment and some have none")
@@ -203,8 +213,62 @@ def _parse_vector(scores: list[Any], classes: Any) -> ScoredLabels:
     if not isinstance(classes, list) or len(classes) != len(scores):
         count = len(classes) if isinstance(classes, list) else "no"
         raise ValueError(f"{len(scores)} scores, but {count} names in 'class'")
-    values = np.array([_number(score) for score in scores], np.float64)
+    values = np.array([_score(score) for score in scores], np.float64)
     return ScoredLabels(np.arange(len(values)), values)
+
+
+class _Tidied:
+    """Labels of all videos, each once and none empty; what was left out, and what seems wrong."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._empty = names.index("") if "" in names else -1
+        self._unnamed = self._total = self._high = 0
+        self._bare: list[str] = []  # videos without labels
+        self._twice: list[str] = []
+
+    def take(self, video: str, found: ScoredLabels) -> ScoredLabels:
+        """Return a video's labels without empty ones and, of the same, only the best."""
+        self._total += len(found.score)
+        self._high += int(np.count_nonzero(found.score > 1))
+        kept = np.flatnonzero(found.label != self._empty)
+        self._unnamed += len(found.label) - len(kept)
+        if not len(kept):
+            self._bare.append(video)
+        if len(np.unique(found.label[kept])) < len(kept):  # else none is there twice
+            best = _best_of_each(found, kept)
+            if len(best) < len(kept):
+                self._twice.append(video)
+            kept = best
+        if len(kept) == len(found.label):
+            return found
+        segments = None if found.segments is None else found.segments[kept]
+        return ScoredLabels(found.label[kept], found.score[kept], segments)
+
+    def notes(self) -> Iterator[str]:
+        """Yield a line per kind of thing that was left out or seems wrong."""
+        if self._bare:
+            yield f"no labels for {_videos(self._bare)}: their proposals become no detections"
+        if self._unnamed:
+            yield f"{self._unnamed:,} of {counted(self._total, 'label')} empty: left out"
+        if self._twice:
+            yield f"a label twice for {_videos(self._twice)}: its best score counts"
+        if self._high:
+            of = f"{self._high:,} of {counted(self._total, 'score')}"
+            yield f"{of} above 1: probabilities are expected"
+
+
+def _best_of_each(found: ScoredLabels, kept: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the places of the best of equal labels (and segments), in their order."""
+    kept = kept[np.argsort(-found.score[kept], kind="stable")]
+    keys = found.label[kept, None].astype(np.float64)
+    if found.segments is not None:
+        keys = np.hstack([keys, found.segments[kept]])
+    best: NDArray[np.intp] = np.sort(kept[np.unique(keys, axis=0, return_index=True)[1]])
+    return best
+
+
+def _videos(names: Sequence[str]) -> str:
+    return f"{counted(len(names), 'video')} ({named(names)})"
 
 
 def _text(value: Any) -> str:
@@ -217,3 +281,10 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise TypeError(f"{value!r} is not a number")
     return float(value)
+
+
+def _score(value: Any) -> float:
+    score = _number(value)
+    if score < 0:
+        raise ValueError(f"score {score:g} is negative: probabilities are needed, not logits")
+    return score

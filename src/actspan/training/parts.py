@@ -38,10 +38,15 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
     Raises
     ------
     AnnotationError
-        There is no training video, or none that holds an instance.
+        There are no annotations, no training video, or none that holds an instance.
     DatasetError
         There are problems.
     """
+    if dataset.form == "features":
+        raise AnnotationError(
+            f"{dataset.path}: no annotations.json in this folder, and training needs annotations; "
+            "other forms and names: docs/datasets.md"
+        )
     videos = dataset.videos
     if not any(videos.subsets):
         videos = Videos(replace(video, subset=TRAINING) for video in videos)

@@ -1,0 +1,75 @@
+"""Notes on results that seem wrong: turned, out of their video, repeated, or in another unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.data.result_table import ResultTable
+from actspan.data.times import far_beyond
+from actspan.types import Float64
+from actspan.wording import counted
+
+
+def doubtful(start: Float64, end: Float64, beyond: int) -> Iterator[str]:
+    """Yield a line about results that cannot match anything, if there are any.
+
+    Parameters
+    ----------
+    start, end : (P,) float64
+        Seconds.
+    beyond : int
+        How many start after the end of their video.
+    """
+    of = f"of {counted(len(start), 'result')}"
+    if turned := int(np.count_nonzero(end < start)):
+        yield f"{turned:,} {of} end before they start: they match nothing"
+    if beyond:
+        unit = "; are their times frames?" if 2 * beyond > len(start) else ""
+        yield f"{beyond:,} {of} start after the end of their video: they match nothing{unit}"
+
+
+def repeated(thing: str, start: Float64, end: Float64, first: NDArray[np.int64]) -> Iterator[str]:
+    """Yield a line about results that repeat the one before them, if there are any.
+
+    Parameters
+    ----------
+    start, end : (P,) float64
+        Seconds; by falling score for each video, so that what is there twice is side by side.
+    first : (R,) int64
+        Where the results of another video, or class, begin.
+    """
+    again = np.flatnonzero(start[1:] == start[:-1]) + 1
+    again = np.setdiff1d(again[end[again] == end[again - 1]], first)
+    if len(again):
+        of = f"{len(again):,} of {counted(len(start), thing)}"
+        yield f"{of} are there twice: same segment, one after the other by score"
+
+
+def other_unit(
+    segments: Sequence[Float64],
+    found: ResultTable,
+    first: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> tuple[str, ...]:
+    """Return a line where times of ground truth and proposals do not seem to be of one unit.
+
+    Parameters
+    ----------
+    first, counts : (V,) int64
+        Where the proposals of each video begin in `found`, and how many there are.
+    """
+    if not counts.any():
+        return ()
+    last = np.maximum.reduceat(np.append(found.end, 0.0), found.first)  # wrong where there are none
+    row = np.searchsorted(found.first, first, side="right") - 1
+    latest = np.where(counts > 0, last[row], np.nan)
+    ends = np.concatenate(segments)[:, 1]
+    if far_beyond(ends, np.repeat(latest, list(map(len, segments)))) is None:
+        return ()
+    return (
+        "most instances end after all proposals of their video, and far: times of the ground truth "
+        "or of the result may not be seconds (actspan annotate convert --times)",
+    )
