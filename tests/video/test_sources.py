@@ -48,7 +48,7 @@ def test_arguments(given: list[str], ids: list[str], folder: Path) -> None:
         (["dya"], r"no such file or folder \(did you mean 'day'\?\)"),
         (["*.mov"], "no file fits"),
         (["empty"], "no videos in this folder"),
-        (["@none.txt"], "cannot be read as a list"),
+        (["@none.txt"], r"^none\.txt: no such list of videos"),
         (["@bad.txt"], r"bad\.txt, line 2: .*no such file"),
         ([], "no videos: name files"),
     ],
