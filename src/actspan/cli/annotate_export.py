@@ -10,6 +10,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     on_error_option,
     reports_errors,
@@ -21,7 +22,7 @@ FORMS = ("csv", "elan", "labelstudio", "vtt")
 
 @click.command()
 @click.argument("source", type=ExistingPath())
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=PlainPath())
 @click.option("--to", "form", type=click.Choice(FORMS), required=True, help="For which tool it is.")
 @click.option(
     "--top", type=click.IntRange(1), help="The best so many of each video. [default: all]"

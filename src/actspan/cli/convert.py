@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.common import json_option, reports_errors, say
+from actspan.cli.common import PlainPath, json_option, reports_errors, say
 
 if TYPE_CHECKING:
     from actspan.bundle import Bundle
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @click.command("convert")
-@click.argument("checkpoints", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.argument("checkpoints", nargs=-1, required=True, type=PlainPath())
+@click.option("--out", required=True, type=PlainPath(), help="Folder to write.")
 @click.option(
     "--length",
     type=click.IntRange(min=2),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from actspan.cli.common import progress_report, refuse_options, reports_errors
+from actspan.cli.common import PlainPath, progress_report, refuse_options, reports_errors
 
 if TYPE_CHECKING:
     from actspan.demo import DemoFiles
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PlainPath(file_okay=False),
     default=Path("demo-output"),
     show_default=True,
     help="Folder for everything that the demo makes.",

@@ -12,6 +12,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     progress_report,
     refuse_options,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from actspan.deploying import Deployment, DeployRequest, Evaluation
 
 _existing = ExistingPath()
-_path = click.Path(path_type=Path)
+_path = PlainPath()
 
 
 @click.command("deploy")

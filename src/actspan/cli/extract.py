@@ -10,6 +10,7 @@ import click
 
 from actspan.cli.cluster_options import cluster_options
 from actspan.cli.common import (
+    PlainPath,
     json_option,
     progress_report,
     reports_errors,
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("videos", nargs=-1, required=True)
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Dataset folder to make."
-)
+@click.option("--out", required=True, type=PlainPath(), help="Dataset folder to make.")
 @click.option(
     "--backbone",
     default="default",

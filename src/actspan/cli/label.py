@@ -10,6 +10,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     on_error_option,
     progress_report,
@@ -42,7 +43,7 @@ _existing = ExistingPath()
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PlainPath(dir_okay=False),
     help="Where detections go. [default: detections.json in the run]",
 )
 @on_error_option("Stop at videos without labels or features, or leave them without detections.")

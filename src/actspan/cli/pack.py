@@ -11,6 +11,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     on_error_option,
     progress_report,
@@ -40,7 +41,7 @@ def _bytes(context: click.Context, option: click.Parameter, value: str) -> int:
 
 @click.command()
 @click.argument("dataset", type=ExistingPath())
-@click.option("--out", type=click.Path(path_type=Path), help="The store to make, a folder.")
+@click.option("--out", type=PlainPath(), help="The store to make, a folder.")
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float16"]),

@@ -11,6 +11,7 @@ import click
 from actspan.cli.cluster_options import CLUSTER_OPTIONS, cluster_options
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     given_options,
     json_option,
     on_error_option,
@@ -55,7 +56,7 @@ _place = ExistingPath(urls=True)
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PlainPath(),
     help="A run folder to make (no suffix), or FILE.json, FILE.csv or FILE.parquet for the result "
     "alone; videos: a file.",
 )
@@ -67,7 +68,7 @@ _place = ExistingPath(urls=True)
 @click.option("--min-score", type=float, default=0.0, help="Videos: only what scores so much.")
 @click.option(
     "--clips",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PlainPath(file_okay=False),
     help="Videos: cut the moments out to files in this folder.",
 )
 @click.option("--backbone", help="Videos: onnx:FILE, if the model wants an encoder of yours.")

@@ -10,6 +10,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     on_error_option,
     progress_report,
@@ -29,7 +30,7 @@ _LARGE = 15_000_000  # bytes from which on a page takes its time to open
 @click.argument("runs", nargs=-1, required=True, type=_existing, metavar="RUN...")
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PlainPath(dir_okay=False),
     required=True,
     help="The page: one HTML file that needs nothing else.",
 )
@@ -54,7 +55,7 @@ _LARGE = 15_000_000  # bytes from which on a page takes its time to open
 )
 @click.option(
     "--pictures",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PlainPath(file_okay=False),
     help="Also write recall curves and timelines there, as PNG and SVG.",
 )
 @on_error_option("What to do about annotations that cannot be read.")

@@ -12,6 +12,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     console,
     json_option,
     on_error_option,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--dataset", required=True, type=ExistingPath(), help="A dataset folder.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Bundle to write.")
+@click.option("--out", required=True, type=PlainPath(), help="Bundle to write.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn."
 )

@@ -10,6 +10,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     progress_report,
     repeated,
@@ -35,7 +36,7 @@ _existing = ExistingPath(file_okay=False)
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Workers.")
 @click.option(
     "--markdown",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PlainPath(dir_okay=False),
     help="Write the report as a page.",
 )
 @json_option
