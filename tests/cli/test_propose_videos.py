@@ -117,7 +117,7 @@ def test_standard_input_and_interrupt(line: list[str], place: Path) -> None:
         pytest.param(["a.mp4", "--dataset", "."], "give one of", id="videos-and-dataset"),
         pytest.param(["a.mp4", "--follow", "-"], "give one of", id="videos-and-follow"),
         pytest.param(["--dataset", "."], "--dataset needs --out", id="dataset-without-out"),
-        pytest.param(["a.mp4", "--force"], "--force: no effect with VIDEOS", id="force"),
+        pytest.param(["a.mp4", "--force"], "--force: no effect without --out", id="force"),
         pytest.param(["a.mp4", "--idle", "3"], "--idle: no effect with VIDEOS", id="idle"),
         pytest.param(
             ["--follow", "-", "--clips", "d"], "--clips: no effect with --follow", id="clips"

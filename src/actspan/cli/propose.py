@@ -34,7 +34,6 @@ _OF_DATASETS = (
     "detections",
     "top_labels",
     "batch",
-    "force",
     "resume",
     "shard_size",
     "shards",
@@ -109,8 +108,12 @@ _place = ExistingPath(urls=True)
     "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos a chunk."
 )
 @on_error_option("Stop at problems in the dataset, or leave out what is bad.")
-@click.option("--force", is_flag=True, help="Replace a run that is there, or is unfinished.")
-@click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace an existing run, an unfinished one, or a FILE that is no result.",
+)
+@click.option("--resume", is_flag=True, help="Resume a run that was interrupted.")
 @click.option(
     "--shard-size",
     type=click.IntRange(1),
@@ -194,6 +197,7 @@ def command(
             backend=backend,
             threads=threads,
             on_error=on_error,
+            force=force,
             as_json=as_json,
         )
         if follow is None:
@@ -255,6 +259,8 @@ def _check_usage(context: click.Context, videos: tuple[str, ...], follow: str | 
         kind = "--follow" if videos == () else "VIDEOS"
         also = ("clips", "subset") if follow is not None else ("idle",)
         refuse_options(context, (*_OF_DATASETS, *also), f"with {kind}")
+        if "out" not in given:
+            refuse_options(context, ("force",), "without --out")
 
 
 def _figures(summary: Summary, choice: Choice) -> dict[str, object]:

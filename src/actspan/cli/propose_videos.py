@@ -35,6 +35,7 @@ class Wanted:
     backend: str
     threads: int | None
     on_error: Literal["fail", "skip"]
+    force: bool
     as_json: bool
 
     @property
@@ -57,7 +58,7 @@ def propose_and_print(videos: tuple[str, ...], wanted: Wanted) -> None:
         )
 
         if wanted.out is not None:
-            check_answer_file(wanted.out)
+            check_answer_file(wanted.out, _inputs(videos), replace=wanted.force)
         request = VideosRequest(
             model=wanted.model,
             videos=videos,
@@ -80,6 +81,15 @@ def propose_and_print(videos: tuple[str, ...], wanted: Wanted) -> None:
     for clip in _clips(found, wanted.clips):
         say(f"{clip.path}: {clip.seconds:.2f} s, {clip.way}")
     say_findings(found.problems)
+
+
+def _inputs(videos: Sequence[str]) -> list[Path]:
+    """Return the files that are never replaced: lists of videos, and annotations of a dataset."""
+    from actspan.data.annotations import find_annotations
+
+    given = [Path(name.removeprefix("@")) for name in videos]
+    files = [find_annotations(path) if path.is_dir() else path for path in given]
+    return [path for path in files if path is not None]
 
 
 def _clips(found: Found, folder: Path | None) -> Iterator[Clip]:
@@ -160,7 +170,7 @@ def follow_and_print(given: str, idle: float, wanted: Wanted) -> None:
     )
 
     if wanted.out is not None:
-        check_answer_file(wanted.out)
+        check_answer_file(wanted.out, replace=wanted.force)
     request = FollowRequest(
         model=wanted.model,
         selection=Selection(wanted.top, wanted.min_score),

@@ -27,6 +27,7 @@ from actspan.types import Float64, Proposals
 
 RESULT_FILE = "result.json"  # in a run folder
 VERSION = "VERSION 1.3"
+HEAD = b'{"version": "%s", "results": {' % VERSION.encode()  # what a written file starts with
 
 _VIDEOS = 16  # decoded at a time: their entries stay in the caches
 
@@ -234,7 +235,7 @@ class ResultWriter:
 def _document_file(path: Path) -> Iterator[IO[bytes]]:
     """Return what stands before and after the videos."""
     with atomic_file(path) as stream:
-        stream.write(b'{"version": "%s", "results": {' % VERSION.encode())
+        stream.write(HEAD)
         yield stream
         stream.write(b'}, "external_data": {}}\n')
 

@@ -14,6 +14,7 @@ from actspan.errors import ActSpanError, FeatureError, ResultError
 from actspan.files import sha256
 from actspan.proposing.inputs import check_features
 from actspan.proposing.origin import made_from, origin
+from actspan.proposing.output import OtherResultError
 from actspan.proposing.request import Report, Request, Summary
 from actspan.proposing.work import DatasetWork, stamps
 from actspan.run import RUN_FILE, Run
@@ -142,7 +143,7 @@ def nothing_lost(store: ShardStore, *, new: bool) -> Iterator[None]:
     except BaseException as error:
         with suppress(ActSpanError):
             done, plan = store.committed(), store.plan
-            if new and not done:
+            if (new and not done) or isinstance(error, OtherResultError):
                 store.discard()
             else:
                 videos = sum(len(plan.ids(number)) for number in done)
@@ -175,3 +176,15 @@ def finished_run(request: Request, bundle: Bundle) -> Summary | None:
         clear(unfinished.place)
     figures = (info["videos"], info["proposals"], info["detections"])
     return Summary(request.out, *figures, 0.0, {}, (), (), kept=info["videos"])
+
+
+def finished_result(request: Request, unfinished: Unfinished) -> str | None:
+    """Return the checksum of a result file that is resumed though it is complete, else None.
+
+    A file does not record what it was made from, so that only making it again shows whether it is
+    the same.
+    """
+    resumes = request.resume and not (request.overwrite or request.writes_run)
+    if not resumes or unfinished.store is not None or not request.out.is_file():
+        return None
+    return sha256(request.out)
