@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -131,7 +132,7 @@ def convert_annotations(request: Conversion) -> Converted:
     target = request.target / DATASET_JSON if request.target.is_dir() else request.target
     form = form_to_write(target, request.target_form).name
     if target.exists() and not request.overwrite:
-        raise AnnotationError(f"{target}: already exists; --force replaces it")
+        raise AnnotationError(f"{target}: already exists; --force replaces it{_keeping(request)}")
     videos, problems, notes = found.videos, list(found.problems), found.assumptions
     if request.durations is not None:
         known = read_annotations(request.durations)
@@ -162,6 +163,14 @@ def convert_annotations(request: Conversion) -> Converted:
     write_annotations(target, videos, form=form, document=found.document)
     notes = (*notes, *(f"{found.path}: {note}" for note in timing))
     return Converted(found.form, target, videos, tuple(problems), notes)
+
+
+def _keeping(request: Conversion) -> str:
+    """Return how to keep what an existing target says of its videos; "" where facts are given."""
+    if request.durations is not None:
+        return ""
+    target = shlex.quote(str(request.target))
+    return f"; to keep its durations and frame rates: --durations {target} --force"
 
 
 def _unused_rate(videos: Videos, fps: float, path: Path) -> str:
