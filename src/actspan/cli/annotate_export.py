@@ -16,6 +16,7 @@ from actspan.cli.common import (
     reports_errors,
     say_findings,
 )
+from actspan.wording import counted
 
 FORMS = ("csv", "elan", "labelstudio", "vtt")
 
@@ -112,7 +113,8 @@ def export(
         }
         click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
     else:
-        click.echo(f"{form}: {counts['instances']:,} {done.what} of {counts['videos']:,} videos")
+        found = counted(counts["instances"], done.what.removesuffix("s"))
+        click.echo(f"{form}: {found} of {counted(counts['videos'], 'video')}")
         shown = done.files if len(done.files) <= 2 else [f"{len(done.files):,} files in {target}"]
         click.echo(f"written: {', '.join(map(str, shown))}")
     say_findings(done.problems, done.assumptions)

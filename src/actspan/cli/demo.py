@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from actspan.cli.common import PlainPath, progress_report, refuse_options, reports_errors
+from actspan.wording import quoted
 
 if TYPE_CHECKING:
     from actspan.demo import DemoFiles
@@ -56,7 +57,9 @@ def command(context: click.Context, out: Path, videos: int, seed: int, training_
         write_made_up_dataset(
             out, training=training_set, validation=max(training_set // 4, 1), seed=seed
         )
-        click.echo(f"made-up training set in {out}; train on it: actspan train --dataset {out}")
+        click.echo(
+            f"made-up training set in {out}; train on it: actspan train --dataset {quoted(out)}"
+        )
         return
     with progress_report() as report:
         demo = run_demo(out, videos=videos, seed=seed, report=report)

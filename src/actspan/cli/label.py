@@ -18,6 +18,7 @@ from actspan.cli.common import (
     say,
     say_findings,
 )
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.labelling.job import Labelled
@@ -97,5 +98,6 @@ def _figures(done: Labelled) -> dict[str, object]:
 
 
 def _print(done: Labelled) -> None:
-    say(f"{done.detections} detections in {done.videos} videos in {done.out}")
+    detections, videos = counted(done.detections, "detection"), counted(done.videos, "video")
+    say(f"{detections} in {videos} in {done.out}")
     say_findings(done.problems)

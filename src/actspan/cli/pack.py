@@ -166,9 +166,9 @@ def _print(summary: PackSummary) -> None:
     manifest = summary.manifest
     rows = "rows as they were"
     if manifest.length is not None:
-        rows = f"{manifest.length} rows each, {summary.rescaled} rescaled"
+        rows = f"{counted(manifest.length, 'row')} each, {summary.rescaled:,} rescaled"
     say(
-        f"{summary.videos} videos, {rows}, {manifest.dtype}: "
+        f"{counted(summary.videos, 'video')}, {rows}, {manifest.dtype}: "
         f"{counted(len(manifest.shards), 'shard')}, {_megabytes(summary.size)} in {summary.out}"
     )
     say_findings(summary.problems, summary.assumptions)

@@ -21,6 +21,7 @@ from actspan.cli.common import (
     say,
     say_findings,
 )
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.cluster import ClusterConfig
@@ -285,11 +286,13 @@ def _print(summary: Summary, choice: Choice) -> None:
     shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.stages.items())
     computed = summary.videos - summary.kept
     if summary.kept:
-        say(f"{summary.kept} of {summary.videos} videos were done before")
+        was = "was" if summary.kept == 1 else "were"
+        say(f"{summary.kept:,} of {counted(summary.videos, 'video')} {was} done before")
     if computed:
-        say(f"{computed} videos in {summary.seconds:.2f} s ({summary.rate:.0f} videos/s): {shares}")
-    labelled = f", {summary.detections} detections" if summary.detections else ""
-    say(f"{summary.proposals} proposals{labelled} in {summary.out}")
+        pace = f"{summary.seconds:.2f} s ({summary.rate:.0f}/s)"
+        say(f"{counted(computed, 'video')} in {pace}: {shares}")
+    labelled = f", {counted(summary.detections, 'detection')}" if summary.detections else ""
+    say(f"{counted(summary.proposals, 'proposal')}{labelled} in {summary.out}")
     say(f"backend {choice.name} ({choice.reason})")
     named = " (named in run.toml where a run is written)"
     say_findings(summary.problems, summary.assumptions, named=named)

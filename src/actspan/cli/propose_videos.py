@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from actspan.cli.common import progress_report, say, say_findings
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.moments import Clip, Found, GrowingVideo, VideoMoments
@@ -137,11 +138,11 @@ def _print(found: Found, out: Path | None) -> None:
         if not rows:
             say("no moment scores so much: see more with a lower --min-score")
     film = sum(video.seconds for video in found.videos)
-    count = f"{len(found.videos)} video{'' if len(found.videos) == 1 else 's'}"
+    count = counted(len(found.videos), "video")
     pace = f"{film / found.seconds:.1f}x real time"
     say(f"{count}, {film / 60:.1f} min, in {found.seconds:.1f} s ({pace})")
     if out is not None:
-        say(f"{sum(len(v.proposals) for v in found.videos)} proposals in {out}")
+        say(f"{counted(sum(len(v.proposals) for v in found.videos), 'proposal')} in {out}")
 
 
 def _rows(video: VideoMoments) -> Iterator[tuple[str, ...]]:

@@ -18,6 +18,7 @@ from actspan.cli.common import (
     say,
     say_findings,
 )
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.report.page import Written
@@ -100,18 +101,14 @@ def command(
         return
     for note in written.contents.notes:
         say(f"note: {note}")
-    listed = _count(len(written.listing.videos), "video")
-    count = f"{_count(len(written.contents.sides), 'run')}, {listed}"
+    listed = counted(len(written.listing.videos), "video")
+    count = f"{counted(len(written.contents.sides), 'run')}, {listed}"
     click.echo(f"{out}: {count}, {written.size / 1e6:.1f} MB; open it in a browser")
     if drawn:
-        click.echo(f"{len(drawn)} pictures in {pictures}")
+        click.echo(f"{counted(len(drawn), 'picture')} in {pictures}")
     if written.size > _LARGE:
         say("a large page opens slowly: --videos N lists fewer videos")
     say_findings(written.contents.problems)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _document(written: Written, drawn: tuple[Path, ...]) -> dict[str, object]:

@@ -18,6 +18,7 @@ from actspan.cli.common import (
     say,
     say_left_out,
 )
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.verify import Verification
@@ -96,7 +97,10 @@ def _print(found: Verification) -> None:
     from actspan.cli.tables import print_table
     from actspan.verify.report import answer_table, output_table
 
-    click.echo(f"{found.material}: {found.videos:,} videos, {found.proposals:,} proposals")
+    click.echo(
+        f"{found.material}: {counted(found.videos, 'video')}, "
+        f"{counted(found.proposals, 'proposal')}"
+    )
     if found.ran:
         for header, rows in (output_table(found), answer_table(found)):
             print_table(header, rows)

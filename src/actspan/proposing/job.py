@@ -32,7 +32,7 @@ from actspan.proposing.unfinished import (
 from actspan.proposing.work import DatasetWork, open_scores, stamps
 from actspan.run import check_run_target
 from actspan.shards import SHARD_SIZES, Plan, Result, ShardStore, Survey, in_order
-from actspan.wording import suggestion
+from actspan.wording import quoted, suggestion
 
 
 def propose_dataset(
@@ -67,7 +67,8 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
     if request.scores is None and not bundle.has_tem:
         raise BundleError(
             f"{bundle.path}: holds no TEM, which features need; add one: actspan convert TEM "
-            f"--out {bundle.path}, or give boundary scores that were computed elsewhere: --scores"
+            f"--out {quoted(bundle.path)}, or give boundary scores that were computed elsewhere: "
+            "--scores"
         )
     if request.resume and (finished := finished_run(request, bundle)):
         return finished
@@ -83,7 +84,7 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
         opening = request.labels.open_classifier(bundle, features=request.scores is None)
         classifier = stack.enter_context(opening)
         store, survey, new = unfinished.store, Survey(), not request.resume
-        finished = finished_result(request, unfinished)
+        checksum = finished_result(request, unfinished)
         if store is None or new:
             plan, work = _plan(request, bundle, dataset, scores, report)
             store, new = unfinished.start(plan), True
@@ -94,7 +95,7 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
             labels = ClassifiedLabels(work.dataset, classifier, request.labels.top)
         with nothing_lost(store, new=new):
             making = _Making(request, bundle, store, work, survey, workers, report)
-            summary = making.finish(Output(request, labels, finished))
+            summary = making.finish(Output(request, labels, checksum))
         store.discard()
     return summary
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset
 from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
-from actspan.wording import counted, named
+from actspan.wording import counted, named, quoted
 
 # forms that fix the unit of times
 _TIMED = ("boris", "elan", "labelstudio", "srt", "textgrid", "via", "vtt")
@@ -169,8 +168,7 @@ def _keeping(request: Conversion) -> str:
     """Return how to keep what an existing target says of its videos; "" where facts are given."""
     if request.durations is not None:
         return ""
-    target = shlex.quote(str(request.target))
-    return f"; to keep its durations and frame rates: --durations {target} --force"
+    return f"; to keep its durations and frame rates: --durations {quoted(request.target)} --force"
 
 
 def _unused_rate(videos: Videos, fps: float, path: Path) -> str:
