@@ -104,8 +104,9 @@ def _result_file(path: Path) -> Path:
         return path
     if not (path / RESULT_FILE).is_file():
         raise ResultError(
-            f"{path}{described(path)}: no {RESULT_FILE} in this folder; "
-            + ("give a run, or a result file" if described(path) else "did its run finish?")
+            f"{path}{described(path)}: give a run, or a result file"
+            if described(path)
+            else f"{path}: no {RESULT_FILE} in this folder; did its run finish?"
         )
     return path / RESULT_FILE
 
