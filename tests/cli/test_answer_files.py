@@ -44,7 +44,7 @@ def propose(*options: str) -> Result:
 
 
 NEVER = "is part of the input, so it is never replaced; choose another"
-OTHER = "exists and is not a result of actspan propose; choose another, or replace it with --force"
+OTHER = "exists and is not a result of ActSpan; choose another, or replace it with --force"
 
 
 @pytest.mark.parametrize(
@@ -111,3 +111,16 @@ def test_a_complete_file_is_resumed_to_the_same_or_not_at_all(place: Path) -> No
     assert not list(place.glob("*.partial"))
     assert propose("--out", "r.json", "--resume", "--force").exit_code == 0
     assert Path("r.json").read_bytes() != before
+
+
+def test_label_replaces_results_alone(place: Path) -> None:
+    assert propose("--out", "r.json").exit_code == 0
+    words = ["label", "r.json", "--labels-from", "scores.json", "--out"]
+    for target, message in (("scores.json", NEVER), ("notes.csv", OTHER)):
+        before = Path(target).read_bytes()
+        done = CliRunner().invoke(main, [*words, target])
+        assert done.stderr == f"error: {target}: {message}\n"
+        assert Path(target).read_bytes() == before
+    for target, options in (("r.json", []), ("notes.csv", ["--force"])):
+        done = CliRunner().invoke(main, [*words, target, *options])
+        assert done.exit_code == 0, done.output

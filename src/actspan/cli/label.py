@@ -48,6 +48,7 @@ _existing = ExistingPath()
     help="Where detections go. [default: detections.json in the run]",
 )
 @on_error_option("Stop at videos without labels or features, or leave them without detections.")
+@click.option("--force", is_flag=True, help="Replace a file in --out that is no result.")
 @json_option
 @reports_errors
 def command(
@@ -58,6 +59,7 @@ def command(
     top_labels: int,
     out: Path | None,
     on_error: Literal["fail", "skip"],
+    force: bool,
     as_json: bool,
 ) -> None:
     """Give the proposals of RESULT (a result.json or a run folder) labels.
@@ -79,7 +81,7 @@ def command(
         from actspan.labelling.job import LabelRequest, label_result
 
         labels = LabelChoice(labels_from, model is not None, top_labels)
-        request = LabelRequest(result, labels, out, model, dataset, on_error)
+        request = LabelRequest(result, labels, out, model, dataset, on_error, force)
         done = label_result(request, report)
     if as_json:
         click.echo(json.dumps(_figures(done)))

@@ -69,8 +69,8 @@ def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) ->
         raise ResultError(f"{path}: is part of the input, so it is never replaced; choose another")
     if not replace and not _is_answer(path):
         raise ResultError(
-            f"{path}: exists and is not a result of actspan propose; choose another, or replace "
-            "it with --force"
+            f"{path}: exists and is not a result of ActSpan; choose another, or replace it with "
+            "--force"
         )
 
 
