@@ -104,7 +104,7 @@ def test_a_table_of_moments(here: Path) -> None:
 
 def test_files_and_clips(here: Path) -> None:
     run("answers")
-    assert Path("moments.csv").read_text().count("\n") == 1 + 3 * 20
+    assert Path("best.csv").read_text().count("\n") == 1 + 3 * 20
     assert len(list(Path("best").iterdir())) == 3 * 3
 
 

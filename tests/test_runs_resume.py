@@ -191,7 +191,7 @@ def test_an_unfinished_run_is_neither_lost_nor_gone_on_with_by_accident(
     made: Request, tmp_path: Path, whole: Path
 ) -> None:
     again = interrupted(replace(made, out=tmp_path / "run"))
-    with pytest.raises(ResultError, match=r"2 of 4 shards done: go on with --resume, or start"):
+    with pytest.raises(ResultError, match=r"2 of 4 shards done: resume it with --resume, or start"):
         propose_dataset(replace(again, resume=False))
     assert len(shards_in(again.partial)) == 2
     assert propose_dataset(replace(again, resume=False, overwrite=True)).kept == 0
@@ -283,7 +283,7 @@ def test_a_damaged_shard_is_computed_again(
     file.write_bytes(changed)
     summary = propose_dataset(again)
     assert summary.kept == 2
-    assert [p.problem for p in summary.problems] == ["1 damaged shard(s)"]
+    assert [p.problem for p in summary.problems] == ["1 damaged shard"]
     assert contents(again.out) == contents(whole)
 
 
@@ -377,7 +377,7 @@ def test_features_that_changed_since_their_result(own: Request) -> None:
     again = interrupted(own)
     file = own.dataset / "features" / "video0.npy"
     os.utime(file, ns=(1, 1))
-    with pytest.raises(FeatureError, match=r"1 video\(s\) have changed .*'video0' first"):
+    with pytest.raises(FeatureError, match=r"1 video changed .*'video0' first"):
         propose_dataset(again)
     summary = propose_dataset(replace(again, on_error="skip"))
     assert [p.problem for p in summary.problems] == ["changed after its result"]

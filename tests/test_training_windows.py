@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -23,6 +25,7 @@ from actspan.config import (
 from actspan.nets.losses import tem_loss
 from actspan.nets.targets import tem_targets
 from actspan.training import train, trainable
+from actspan.training.report import Silent
 from actspan.training.windowed import Windows, choose_windows
 from tests.made_up import write_dataset
 
@@ -50,6 +53,20 @@ def test_long_recordings_choose_windows_by_themselves(dataset: Dataset, tmp_path
             proposals = pipeline.propose(dataset.read(video.id))
             assert len(proposals)
             assert proposals.end.max() <= video.duration + 1e-9
+
+
+@pytest.mark.parametrize(("mode", "lines"), [("auto", 1), ("window", 0)])
+def test_only_a_choice_of_windows_is_reported(
+    dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: Literal["auto", "window"],
+    lines: int,
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Silent, "say", lambda _, line: said.append(line))
+    train(dataset, tmp_path / "bundle", msgspec.structs.replace(TINY, mode=mode))
+    assert sum("seen in windows" in line for line in said) == lines
 
 
 def test_short_videos_choose_rescaling(dataset: Dataset, tmp_path: Path) -> None:

@@ -73,7 +73,13 @@ class StoreError(DataError):
 
 
 class VideoError(DataError):
-    """A video cannot be found or decoded."""
+    """A video cannot be found or decoded; `remedy` says what to do about its file."""
+
+    def __init__(
+        self, message: str, remedy: str = "copy it again from where it came, or remove it"
+    ) -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class ResultError(DataError):
@@ -120,7 +126,7 @@ def alike(problems: Iterable[Problem]) -> list[list[Problem]]:
 def one_text(texts: Iterable[str]) -> str:
     """Return the text that all of one kind share, else the first of them as an example."""
     first, *others = dict.fromkeys(texts)
-    return f"for example: {first}" if others else first
+    return f"{first}, for example" if others else first
 
 
 class ModelError(ActSpanError):

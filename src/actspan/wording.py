@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 
 
 def counted(number: int, thing: str) -> str:
-    """Return a number with its thing, whose plural ends in s.
+    """Return a number with its thing, whose plural ends in s, or in es after an s.
 
     Examples
     --------
-    >>> counted(1, "video"), counted(4728, "video")
-    ('1 video', '4,728 videos')
+    >>> counted(1, "video"), counted(4728, "video"), counted(2, "class")
+    ('1 video', '4,728 videos', '2 classes')
     """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    plural = "es" if thing.endswith("s") else "s"
+    return f"{number:,} {thing}{'' if number == 1 else plural}"
+
+
+def quoted(path: object) -> str:
+    """Return a path as a shell takes it, for commands that are suggested.
+
+    Examples
+    --------
+    >>> quoted("my videos"), quoted("videos/")
+    ("'my videos'", 'videos/')
+    """
+    return shlex.quote(str(path))
 
 
 def them(number: int) -> str:

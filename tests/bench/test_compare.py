@@ -83,8 +83,8 @@ class TestSides:
     @pytest.mark.parametrize(
         ("source", "message"),
         [
-            pytest.param("nowhere.json", "nowhere.json: cannot be read", id="missing"),
-            pytest.param("a=nowhere.json", "^nowhere.json: cannot be read", id="named"),
+            pytest.param("nowhere.json", "nowhere.json: does not exist", id="missing"),
+            pytest.param("a=nowhere.json", "^nowhere.json: does not exist", id="named"),
             pytest.param(str(HERE / "guide" / "report.md"), "not a log of a known tool", id="text"),
             pytest.param(str(GUIDE), "both measure pem, batch 1: compare them as two", id="twice"),
         ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -482,3 +483,21 @@ def test_durations_that_most_instances_pass_are_no_reason_to_clip(tmp_path: Path
     assert done.exit_code == 1
     assert "most instances pass the end of their video: correct the durations" in done.stderr
     assert "--clip" not in done.stderr
+
+
+def test_the_way_to_keep_what_a_target_says_of_its_videos(tmp_path: Path) -> None:
+    """Its durations and rates, as extract wrote them; source and target are then one file."""
+    folder = tmp_path / "my features"
+    folder.mkdir()
+    write_annotations(folder / "annotations.json", [Video("a", 60.0, fps=25.0)])
+    table = tmp_path / "moments.csv"
+    table.write_text("video,start,end,label\na,1,2,run\n")
+    done = convert(table, folder / "annotations.json")
+    assert done.exit_code == 1
+    line, advice = done.stderr.rstrip("\n").split("; to keep its durations and frame rates: ")
+    assert line == f"error: {folder / 'annotations.json'}: already exists; --force replaces it"
+    good(table, folder / "annotations.json", *shlex.split(advice))
+    (video,) = read_annotations(folder / "annotations.json").videos
+    assert (video.duration, video.fps, video.labels) == (60.0, 25.0, ("run",))
+    done = convert(table, folder / "annotations.json", "--durations", folder)
+    assert done.stderr.endswith("already exists; --force replaces it\n")

@@ -167,6 +167,9 @@ def test_instances_that_nothing_can_find_count_and_are_named(folder: Path) -> No
     assert done.exit_code == 0, done.output
     assert "1 videos, 7 instances" in done.stdout
     note = "3 instances without length or outside the video (video_0); counted as missed"
+
+    assert "1 video, 4 instances" in done.stdout
+    note = "2 instances without length or after the end of the video (video_0); counted as missed"
     assert note in done.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,31 @@ def test_times_in_frames_are_refused_before_work(line: list[str], tmp_path: Path
     assert done.exit_code == 1
     assert "times look like frames: 1 of 1 instance end after their video" in done.output
     assert not out.exists()
+
+
+def test_bad_videos_are_a_line_per_cause(line: list[str], tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    for name in "xyz":
+        (videos / f"{name}.mp4").write_text("hello")
+    (videos / "none.mp4").touch()
+    write_audio(videos / "song.mp4")
+    done = CliRunner().invoke(main, [*line, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 1
+    again = "copy it again from where it came, or remove it"
+    lines = done.stderr.splitlines()
+    assert f"none: the file is empty ({videos / 'none.mp4'}): {again}" in lines
+    song = (
+        f"song: holds no pictures, only audio ({videos / 'song.mp4'}): leave it out, or remove it"
+    )
+    assert song in lines
+    (text,) = [line for line in lines if line.startswith("not a video")]
+    assert text.endswith(f"({videos / 'x.mp4'} and 2 more): {again}; videos: 3 (x, y, z)")
+    assert len(lines) == 4
+    assert lines[-1].startswith("error: 5 problems found. Fix them, or leave out")
+
+
+def test_the_next_command_can_be_copied(line: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, [*line, "--out", str(tmp_path / "my features")])
+    (after,) = [text for text in done.stderr.splitlines() if text.startswith("next: ")]
+    words = shlex.split(after)
+    assert words[words.index("--dataset") + 1] == str(tmp_path / "my features")

@@ -150,7 +150,7 @@ def test_detections_as_tables_and_json(folder: Path) -> None:
     assert found["classes"]["act"]["AP"] == pytest.approx(found["average_mAP"])
     assert list(found["unknown"]) == ["rest"]
     done = evaluate(folder, "--task", "detection")
-    assert "1 class(es)" in done.stdout
+    assert "1 class; in percent" in done.stdout
     assert f"{found['average_mAP']:.2f}" in done.stdout
     assert "labels that the ground truth lacks, left out: 1 (rest)" in done.stderr
 

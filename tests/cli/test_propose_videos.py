@@ -82,6 +82,28 @@ def test_files_hold_everything_unless_told(line: list[str], place: Path, tmp_pat
     assert best == [entry for entry in found if entry["score"] >= 0.5]
 
 
+def test_files_that_are_no_results_stay(line: list[str], place: Path, tmp_path: Path) -> None:
+    target = tmp_path / "moments.csv"
+    target.write_text("video,start,end,label\na,1,2,run\n")
+    words = [*line, str(place / "videos" / "b.mp4"), "--out", str(target)]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 1
+    assert done.stderr.startswith(f"error: {target}: exists and is not a result of ActSpan")
+    assert target.read_text().startswith("video,start,end,label")
+    assert CliRunner().invoke(main, [*words, "--force"]).exit_code == 0
+    assert target.read_text().startswith("video,start,end,score")
+
+
+def test_a_list_of_videos_is_not_replaced(line: list[str], place: Path, tmp_path: Path) -> None:
+    target = tmp_path / "list.csv"
+    target.write_text(str(place / "videos" / "b.mp4"))
+    done = CliRunner().invoke(main, [*line, f"@{target}", "--out", str(target), "--force"])
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"error: {target}: is part of the input, so it is never replaced; choose another\n"
+    )
+
+
 def test_lines_while_it_is_recorded(line: list[str], place: Path, tmp_path: Path) -> None:
     video = str(place / "videos" / "a.ts")
     out = ["--out", str(tmp_path / "live.json")]
@@ -117,7 +139,7 @@ def test_standard_input_and_interrupt(line: list[str], place: Path) -> None:
         pytest.param(["a.mp4", "--dataset", "."], "give one of", id="videos-and-dataset"),
         pytest.param(["a.mp4", "--follow", "-"], "give one of", id="videos-and-follow"),
         pytest.param(["--dataset", "."], "--dataset needs --out", id="dataset-without-out"),
-        pytest.param(["a.mp4", "--force"], "--force: no effect with VIDEOS", id="force"),
+        pytest.param(["a.mp4", "--force"], "--force: no effect without --out", id="force"),
         pytest.param(["a.mp4", "--idle", "3"], "--idle: no effect with VIDEOS", id="idle"),
         pytest.param(
             ["--follow", "-", "--clips", "d"], "--clips: no effect with --follow", id="clips"

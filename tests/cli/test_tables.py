@@ -58,12 +58,12 @@ def test_many_alike_are_one_row_and_names_are_folded() -> None:
         ),
         pytest.param(
             [Problem("", f"{f}.npy", "no video", f"rename '{f}.npy'") for f in "ab"],
-            "no video (a.npy and 1 more): for example: rename 'a.npy'",
+            "no video (a.npy and 1 more): rename 'a.npy', for example",
             id="remedies that name files, no videos",
         ),
         pytest.param(
             [Problem("one", f"f.csv:{i}", f"segment [{i}, 1]", "fix it") for i in (2, 3)],
-            "for example: segment [2, 1] (f.csv:2 and 1 more): fix it; videos: 2 in 1 (one)",
+            "segment [2, 1], for example (f.csv:2 and 1 more): fix it; videos: 2 in 1 (one)",
             id="two in one video",
         ),
         pytest.param(

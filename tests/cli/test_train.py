@@ -147,6 +147,32 @@ def test_no_training_part_is_said(dataset: Path, tmp_path: Path) -> None:
     assert "no video in subset 'training'" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("trainig", "'trainig' (did you mean 'training'?)"),
+        ("testing", "'testing'"),
+        ("fold1", "'fold1'"),
+    ],
+)
+def test_a_misspelt_training_part_is_suggested(
+    dataset: Path, tmp_path: Path, name: str, shown: str
+) -> None:
+    for i in range(6):
+        edit_annotations(dataset, f"video{i}", subset=name)
+    done = run("--dataset", dataset, "--out", tmp_path / "model", *SMALL)
+    assert done.exit_code == 1
+    assert f"no video in subset 'training'; subsets: {shown}. Write" in done.stderr
+
+
+def test_a_misspelt_validation_part_is_suggested(dataset: Path, tmp_path: Path) -> None:
+    edit_annotations(dataset, "video3", subset="validaton")
+    done = run("--dataset", dataset, "--out", tmp_path / "model", *SMALL)
+    assert done.exit_code == 0, done.output
+    note = "not used in training: 1 of subset 'validaton' (did you mean 'validation'?)"
+    assert f"note: videos that are {note}" in done.stderr.splitlines()
+
+
 def test_impossible_split_is_a_usage_error(dataset: Path, tmp_path: Path) -> None:
     arguments = ("--dataset", dataset, "--out", tmp_path / "model", "--validation-split", 1)
     assert run(*arguments).exit_code == 2

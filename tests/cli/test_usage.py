@@ -148,3 +148,22 @@ def test_options_without_effect_are_refused(words: str, line: str, place: Path) 
     done = CliRunner().invoke(main, shlex.split(words))
     assert done.exit_code == 2
     assert done.stderr.startswith(f"error: {line}; see ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train --dataset d --out -",
+        "propose --model b --dataset d --out -",
+        "report d --out -",
+        "extract d --out -",
+        "pack d --out -",
+        "annotate convert d -",
+        "bench --csv -",
+    ],
+)
+def test_a_dash_is_no_path(words: str, place: Path) -> None:
+    done = CliRunner().invoke(main, shlex.split(words))
+    assert done.exit_code == 2
+    assert "'-' (standard input or output) is not taken here: give a path; see " in done.stderr
+    assert not Path("-").exists()

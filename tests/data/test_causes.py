@@ -214,7 +214,7 @@ def test_messages_are_right_in_number() -> None:
         stop_on_errors(found)
     assert str(caught.value).splitlines() == [
         "2 problems found. Fix them, or leave out what is bad: --on-error skip.",
-        "  one and 1 more: for example: one is bad (one.npy): for example: replace 'one.npy'",
+        "  one and 1 more: one is bad, for example (one.npy): replace 'one.npy', for example",
     ]
     with pytest.raises(DatasetError, match=r"^1 problem found\. Fix it, or leave out"):
         stop_on_errors(found[:1])

@@ -303,7 +303,16 @@ WRONG = [
     pytest.param({"fc1.weight": torch.zeros(6, 32)}, "missing weights: fc1.bias", id="missing"),
     pytest.param(changed(**{"bn.mean": torch.zeros(2)}), "unknown weights: bn.mean", id="extra"),
     pytest.param(changed(**{"fc2.bias": torch.zeros(3)}), "fc2.bias has shape", id="shape"),
-    pytest.param(changed(**{"fc1.weight": torch.zeros(3)}), "fc1.weight has shape", id="rank"),
+    pytest.param(
+        changed(**{"fc1.weight": torch.zeros(3)}),
+        r"fc1.weight has shape \(3,\); two-dimensional weights are needed: \(hidden, inputs\)",
+        id="rank",
+    ),
+    pytest.param(
+        tem_state() | {"conv1.weight": torch.zeros(4, 5, 1, 3)},
+        r"\(4, 5, 1, 3\); three-dimensional weights are needed: \(hidden, channels, 3\)",
+        id="images",
+    ),
     pytest.param(
         changed(**{"fc1.weight": torch.zeros(0, 32)}), "fc1.weight has shape", id="no-units"
     ),

@@ -128,6 +128,23 @@ def test_a_run_of_another_subset_says_which(material: Material, tmp_path: Path) 
         gather([tmp_path / "result.json"], Truth(tmp_path))
 
 
+@pytest.mark.parametrize("subset", ["training", "validation", "testing"])
+def test_runs_of_different_subsets_have_nothing_in_common(
+    material: Material, tmp_path: Path, subset: str
+) -> None:
+    """No subset fits both, so none is advised."""
+    videos = [v for v in read_annotations(material.truth).videos if len(v.segments)][:3]
+    parts = ("training", "validation", "testing")
+    split = [replace(video, subset=part) for video, part in zip(videos, parts, strict=True)]
+    write_annotations(tmp_path / "annotations.json", split)
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for file, video in zip(files, split, strict=False):
+        write_result(file, {video.id: Proposals([1.0], [2.0], [0.5])})
+    message = "^a.json is of training, b.json is of validation: no videos in common; report each"
+    with pytest.raises(ResultError, match=message):
+        gather(files, Truth(tmp_path, subset=subset))
+
+
 def test_neither_a_run_nor_a_result(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match=r"no result\.json"):
         gather([tmp_path])

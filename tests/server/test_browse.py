@@ -351,3 +351,17 @@ class TestCorrections:
 def read(path: Path, answer: Answer) -> tuple[Video, ...]:
     path.write_bytes(answer.body)
     return read_annotations(path).videos
+
+
+@pytest.mark.parametrize("name", ["video3.mp4", "v_video3.mkv", "other.mp4"])
+def test_videos_that_are_of_no_run_are_reported(folder: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    line = Library([folder / "first"], videos=tmp_path).unplayable()
+    assert line == (
+        ""
+        if "video3" in name
+        else "none of the 1 video is of a run, so none is played: they are named other, and those "
+        "of the runs video0, video1, video2 and 27 more"
+    )
+    assert not Library([folder / "first"]).unplayable()
+    assert not Library(videos=tmp_path).unplayable()

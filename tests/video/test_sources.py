@@ -31,7 +31,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["**/*.avi"], ["c"]),
         (["da?"], ["b", "c"]),
         (["**"], ["a", "b", "c", "list", "notes"]),
-        (["day/notes.txt"], ["notes"]),
         (["a.mp4", "./a.mp4"], ["a"]),
         (["@day/list.txt"], ["a", "b"]),
     ],
@@ -48,14 +47,22 @@ def test_arguments(given: list[str], ids: list[str], folder: Path) -> None:
         (["dya"], r"no such file or folder \(did you mean 'day'\?\)"),
         (["*.mov"], "no file fits"),
         (["empty"], "no videos in this folder"),
-        (["@none.txt"], "cannot be read as a list"),
+        (["@none.txt"], r"^none\.txt: no such list of videos"),
         (["@bad.txt"], r"bad\.txt, line 2: .*no such file"),
         ([], "no videos: name files"),
+        (["a.mp4", "bad.txt"], r"^bad\.txt: not a video; a list of videos is given as @bad\.txt$"),
+        (["seg.CSV"], r"^seg\.CSV: not a video; a list of videos is given as @seg\.CSV$"),
+        (["my set"], "dataset of features, not of videos: actspan propose --dataset 'my set'$"),
+        (["packed"], "dataset of features, not of videos: actspan propose --dataset packed$"),
     ],
 )
 def test_what_stands_for_nothing(given: list[str], why: str, folder: Path) -> None:
     (folder / "empty").mkdir()
     (folder / "bad.txt").write_text("a.mp4\nnone.mp4\n")
+    (folder / "seg.CSV").touch()
+    (folder / "my set" / "features").mkdir(parents=True)
+    (folder / "packed").mkdir()
+    (folder / "packed" / "store.toml").touch()
     with pytest.raises(VideoError, match=why):
         find_videos(given)
 

@@ -17,6 +17,7 @@ from actspan.pipeline import Job, Pipeline
 from actspan.proposing import jobs_from_features
 from actspan.runtime import Session, choose_backend, find_backend
 from actspan.verify import Variant, find_variants
+from actspan.wording import counted
 
 __all__ = ["Report", "Request", "Setup", "prepare"]
 
@@ -207,7 +208,7 @@ def _model_name(request: Request) -> str:
 
 
 def _videos_name(request: Request, dataset: Dataset, bundle: Bundle) -> str:
-    count = f"{len(dataset):,} videos"
+    count = counted(len(dataset), "video")
     if request.dataset is None:
         snippets, channels = _snippets(request, bundle), _size(bundle)[0]
         return f"{count} of MADE-UP features, {snippets} snippets x {channels} channels"

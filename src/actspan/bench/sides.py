@@ -10,6 +10,7 @@ from actspan.bench.logs import Log, is_log, read_log
 from actspan.bench.result import Stage
 from actspan.errors import BenchError
 from actspan.files import described, similar_path
+from actspan.run import RUN_FILE
 
 __all__ = ["Key", "Side", "key_of", "read_sides"]
 
@@ -108,6 +109,8 @@ def _read_side(name: str, paths: Iterable[Path]) -> Side:
             continue
         files = sorted(f for f in path.rglob("*") if f.suffix in _SUFFIXES and f.is_file())
         found = [file for file in files if is_log(file)]
+        if not found and (path / RUN_FILE).exists():
+            raise BenchError(f"{path} (a run): runs are compared by actspan report A B --out FILE")
         if not found:
             raise BenchError(
                 f"{path}{described(path)}: no log of a known tool in this folder or below"

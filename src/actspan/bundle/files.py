@@ -13,6 +13,7 @@ from actspan.config import Config
 from actspan.errors import BundleError
 from actspan.files import atomic_file, check_size, replace_folder, sha256, sync
 from actspan.limits import WEIGHTS
+from actspan.wording import quoted
 
 # which compiler writes such a file, and the precision that it takes unless told
 _TARGETS = {
@@ -51,9 +52,9 @@ def remedy(path: Path) -> str:
 def writer(path: Path) -> str:
     """The command that writes a file of a bundle, weights apart."""
     if path.suffix not in _TARGETS:
-        return f"actspan export {path.parent}"
+        return f"actspan export {quoted(path.parent)}"
     target, usual = _TARGETS[path.suffix]
-    words = f"actspan compile {path.parent} --target {target}"
+    words = f"actspan compile {quoted(path.parent)} --target {target}"
     for precision in {"fp32", "fp16", "int8"} & set(path.name.split(".")) - {usual}:
         words += f" --precision {precision}"
     return f"{words} --calibrate DATASET" if ".int8." in path.name else words

@@ -23,6 +23,16 @@ ABSENT: dict[str, str] = {  # what to do about a network that a bundle lacks
     "classifier": "train one on labelled data, or take labels from a score file: --labels-from",
 }
 
+# of the weights whose rank others may differ in; by how many axes they have
+_FORMS = {
+    "conv1.weight": "(hidden, channels, 3)",
+    "conv2.weight": "(hidden, hidden, 3)",
+    "conv3.weight": "(3, hidden, 1)",
+    "fc1.weight": "(hidden, inputs)",
+    "fc2.weight": "(outputs, hidden)",
+}
+_RANKS = {2: "two-dimensional", 3: "three-dimensional"}
+
 
 def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every weight that a network must have."""
@@ -86,7 +96,15 @@ def check_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> dict[s
     arrays = {name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in shapes}
     for name, array in arrays.items():
         if array.shape != shapes[name]:
-            raise ShapeError(f"{name} has shape {array.shape}; {shapes[name]} is needed")
+            raise ShapeError(_wrong_shape(name, array.shape, shapes[name]))
         if not np.isfinite(array).all():
             raise ShapeError(f"{name} holds NaN or infinity")
     return arrays
+
+
+def _wrong_shape(name: str, found: tuple[int, ...], needed: tuple[int, ...]) -> str:
+    """Return what is wrong with a shape: its rank, where sizes are guessed from it; or a size."""
+    form = _FORMS.get(name)
+    if form is None or len(found) == len(needed):
+        return f"{name} has shape {found}; {needed} is needed"
+    return f"{name} has shape {found}; {_RANKS[len(needed)]} weights are needed: {form}"

@@ -12,6 +12,7 @@ import click
 from actspan.cli.annotate_export import export
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     on_error_option,
     reports_errors,
@@ -83,7 +84,7 @@ def _column_options(function: Callable[..., None]) -> Callable[..., None]:
 
 @command.command()
 @click.argument("source", type=_existing)
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=PlainPath())
 @click.option(
     "--from",
     "source_form",

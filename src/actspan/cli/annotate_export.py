@@ -10,18 +10,20 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     on_error_option,
     reports_errors,
     say_findings,
 )
+from actspan.wording import counted
 
 FORMS = ("csv", "elan", "labelstudio", "vtt")
 
 
 @click.command()
 @click.argument("source", type=ExistingPath())
-@click.argument("target", type=click.Path(path_type=Path))
+@click.argument("target", type=PlainPath())
 @click.option("--to", "form", type=click.Choice(FORMS), required=True, help="For which tool it is.")
 @click.option(
     "--top", type=click.IntRange(1), help="The best so many of each video. [default: all]"
@@ -111,7 +113,8 @@ def export(
         }
         click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
     else:
-        click.echo(f"{form}: {counts['instances']:,} {done.what} of {counts['videos']:,} videos")
+        found = counted(counts["instances"], done.what.removesuffix("s"))
+        click.echo(f"{form}: {found} of {counted(counts['videos'], 'video')}")
         shown = done.files if len(done.files) <= 2 else [f"{len(done.files):,} files in {target}"]
         click.echo(f"written: {', '.join(map(str, shown))}")
     say_findings(done.problems, done.assumptions)

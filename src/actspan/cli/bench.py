@@ -9,6 +9,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     on_error_option,
     progress_report,
     repeated,
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from actspan.bench.result import BenchResult
 
 _existing = ExistingPath(file_okay=False)
-_file = click.Path(dir_okay=False, path_type=Path)
+_file = PlainPath(dir_okay=False)
 _positive = click.IntRange(1)
 
 
@@ -67,7 +68,7 @@ _positive = click.IntRange(1)
 @click.option("--markdown", type=_file, help="Write the tables as a page.")
 @click.option(
     "--summary",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PlainPath(file_okay=False),
     help="Write the NPU benchmark's summary lines into this folder, a file a network and batch.",
 )
 @click.option("--roofline", type=_file, help="Write the roofline picture: .png, .svg or .pdf.")

@@ -261,6 +261,19 @@ class ExistingPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class PlainPath(click.Path):
+    """A path that may be missing, of an output above all; `-` is refused, not made a file."""
+
+    def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
+        super().__init__(file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path; `-` is a usage error."""
+        if str(value) == "-":
+            self.fail("'-' (standard input or output) is not taken here: give a path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 
 

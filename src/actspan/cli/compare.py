@@ -12,6 +12,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     progress_report,
     refuse_options,
@@ -62,7 +63,7 @@ def _limit(context: click.Context, option: click.Parameter, value: str | None) -
 )
 @click.option(
     "--markdown",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PlainPath(dir_okay=False),
     help="Write the comparison as a page.",
 )
 @json_option

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actspan.cli.common import json_option, reports_errors, say
+from actspan.cli.common import PlainPath, json_option, reports_errors, say
+from actspan.wording import quoted
 
 if TYPE_CHECKING:
     from actspan.bundle import Bundle
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @click.command("convert")
-@click.argument("checkpoints", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.argument("checkpoints", nargs=-1, required=True, type=PlainPath())
+@click.option("--out", required=True, type=PlainPath(), help="Folder to write.")
 @click.option(
     "--length",
     type=click.IntRange(min=2),
@@ -94,7 +95,8 @@ def _answer(bundle: Bundle, found: list[Checkpoint]) -> dict[str, Any]:
 
 
 def _next(bundle: Bundle) -> str:
+    path = quoted(bundle.path)
     if not bundle.has_pem:
-        return f"actspan export {bundle.path}"
+        return f"actspan export {path}"
     source = "" if bundle.has_tem else " --scores scores.npz"
-    return f"actspan propose --model {bundle.path} --dataset DIR{source} --out run/"
+    return f"actspan propose --model {path} --dataset DIR{source} --out run/"

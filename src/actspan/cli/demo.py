@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from actspan.cli.common import progress_report, refuse_options, reports_errors
+from actspan.cli.common import PlainPath, progress_report, refuse_options, reports_errors
+from actspan.wording import quoted
 
 if TYPE_CHECKING:
     from actspan.demo import DemoFiles
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PlainPath(file_okay=False),
     default=Path("demo-output"),
     show_default=True,
     help="Folder for everything that the demo makes.",
@@ -56,7 +57,9 @@ def command(context: click.Context, out: Path, videos: int, seed: int, training_
         write_made_up_dataset(
             out, training=training_set, validation=max(training_set // 4, 1), seed=seed
         )
-        click.echo(f"made-up training set in {out}; train on it: actspan train --dataset {out}")
+        click.echo(
+            f"made-up training set in {out}; train on it: actspan train --dataset {quoted(out)}"
+        )
         return
     with progress_report() as report:
         demo = run_demo(out, videos=videos, seed=seed, report=report)

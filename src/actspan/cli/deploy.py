@@ -12,6 +12,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     progress_report,
     refuse_options,
@@ -20,12 +21,13 @@ from actspan.cli.common import (
     say_left_out,
     step_report,
 )
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.deploying import Deployment, DeployRequest, Evaluation
 
 _existing = ExistingPath()
-_path = click.Path(path_type=Path)
+_path = PlainPath()
 
 
 @click.command("deploy")
@@ -244,7 +246,7 @@ def _print(done: Deployment, found: Evaluation | None) -> None:
     ]
     print_table(["step", "file", "seconds", "result"], rows)
     checked = done.verification
-    click.echo(f"parity on {checked.material}: {checked.videos:,} videos")
+    click.echo(f"parity on {checked.material}: {counted(checked.videos, 'video')}")
     for header, lines in (output_table(checked), answer_table(checked)):
         print_table(header, lines)
     for result in checked.results:
@@ -266,7 +268,7 @@ def _print_evaluation(found: Evaluation) -> None:
     from actspan.cli.tables import row_table
     from actspan.perf_lines import performance_lines
 
-    click.echo(f"{found.videos} videos proposed on {found.backend}: {found.run}")
+    click.echo(f"{counted(found.videos, 'video')} proposed on {found.backend}: {found.run}")
     from rich.console import Console
 
     Console(highlight=False).print(row_table(found.recall, digits=2))

@@ -8,6 +8,7 @@ import click
 
 from actspan.cli.common import say, say_findings
 from actspan.cli.tables import name_some, print_table, row_table
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.evaluation.detection import DetectionResult
@@ -53,10 +54,8 @@ def print_detection(found: DetectionResult, subset: str) -> None:
     from rich.console import Console
 
     instances = int(found.instances.sum())
-    click.echo(
-        f"{subset}: {found.videos:,} videos, {instances:,} instances, {len(found.classes)} "
-        "class(es); in percent"
-    )
+    counts = (found.videos, "video"), (instances, "instance"), (len(found.classes), "class")
+    click.echo(f"{subset}: {', '.join(counted(*pair) for pair in counts)}; in percent")
     click.echo("mAP, by tIoU")
     means = {name.removeprefix("mAP@"): value for name, value in found.summary().items()}
     means["average"] = means.pop("average_mAP")
@@ -78,7 +77,8 @@ def say_about_detection(found: DetectionResult) -> None:
     if found.unknown:
         names = name_some([name or "''" for name in found.unknown])
         count = sum(found.unknown.values())
-        say(f"{count} detections with labels that the ground truth lacks, left out: {names}")
+        what = counted(count, "detection")
+        say(f"{what} with labels that the ground truth lacks, left out: {names}")
     if found.missing:
         say(f"videos without detections: {name_some(found.missing)}")
     if found.extra:

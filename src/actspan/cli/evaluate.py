@@ -13,6 +13,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     on_error_option,
     progress_report,
@@ -86,7 +87,7 @@ _existing = ExistingPath()
 @on_error_option("What to do about annotations that cannot be read.")
 @click.option(
     "--plot",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PlainPath(dir_okay=False),
     help="Write the AR-AN picture: .png, .svg or .pdf.",
 )
 @click.option(

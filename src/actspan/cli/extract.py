@@ -10,12 +10,14 @@ import click
 
 from actspan.cli.cluster_options import cluster_options
 from actspan.cli.common import (
+    PlainPath,
     json_option,
     progress_report,
     reports_errors,
     say,
     say_findings,
 )
+from actspan.wording import counted, quoted
 
 if TYPE_CHECKING:
     from actspan.cluster import ClusterConfig
@@ -24,9 +26,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("videos", nargs=-1, required=True)
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Dataset folder to make."
-)
+@click.option("--out", required=True, type=PlainPath(), help="Dataset folder to make.")
 @click.option(
     "--backbone",
     default="default",
@@ -168,24 +168,22 @@ def _print(done: Extracted) -> None:
     if done.removed:
         say(f"removed features of other settings: {name_some(done.removed)}")
     if done.kept:
-        say(f"{_count(done.kept)} {'was' if done.kept == 1 else 'were'} done already")
+        say(f"{counted(done.kept, 'video')} {'was' if done.kept == 1 else 'were'} done already")
     if done.videos:
         pace = done.video_seconds / done.seconds
         say(
-            f"{_count(done.videos)}, {done.video_seconds / 60:.1f} min, in {done.seconds:.0f} s "
-            f"({pace:.1f}x real time): {done.snippets} snippets of {done.spec.channels} channels"
+            f"{counted(done.videos, 'video')}, {done.video_seconds / 60:.1f} min, "
+            f"in {done.seconds:.0f} s ({pace:.1f}x real time): "
+            f"{counted(done.snippets, 'snippet')} of {counted(done.spec.channels or 0, 'channel')}"
         )
     say(f"features of {done.spec.backbone} in {done.out}")
+    out = quoted(done.out)
     if done.labelled:
-        say(f"next: actspan train --dataset {done.out} --out model/")
+        say(f"next: actspan train --dataset {out} --out model/")
     else:
         say(
-            f"next: annotate the actions in {done.out}/annotations.json, then actspan train; or "
-            f"with a model of such features: actspan propose --model MODEL --dataset {done.out} "
+            f"next: annotate the actions in {done.out / 'annotations.json'}, then actspan train; "
+            f"or with a model of such features: actspan propose --model MODEL --dataset {out} "
             "--out run/"
         )
     say_findings(done.problems)
-
-
-def _count(videos: int) -> str:
-    return "1 video" if videos == 1 else f"{videos} videos"

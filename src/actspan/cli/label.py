@@ -10,6 +10,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     on_error_option,
     progress_report,
@@ -17,6 +18,7 @@ from actspan.cli.common import (
     say,
     say_findings,
 )
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.labelling.job import Labelled
@@ -42,10 +44,11 @@ _existing = ExistingPath()
 )
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PlainPath(dir_okay=False),
     help="Where detections go. [default: detections.json in the run]",
 )
 @on_error_option("Stop at videos without labels or features, or leave them without detections.")
+@click.option("--force", is_flag=True, help="Replace a file in --out that is no result.")
 @json_option
 @reports_errors
 def command(
@@ -56,6 +59,7 @@ def command(
     top_labels: int,
     out: Path | None,
     on_error: Literal["fail", "skip"],
+    force: bool,
     as_json: bool,
 ) -> None:
     """Give the proposals of RESULT (a result.json or a run folder) labels.
@@ -77,7 +81,7 @@ def command(
         from actspan.labelling.job import LabelRequest, label_result
 
         labels = LabelChoice(labels_from, model is not None, top_labels)
-        request = LabelRequest(result, labels, out, model, dataset, on_error)
+        request = LabelRequest(result, labels, out, model, dataset, on_error, force)
         done = label_result(request, report)
     if as_json:
         click.echo(json.dumps(_figures(done)))
@@ -96,5 +100,6 @@ def _figures(done: Labelled) -> dict[str, object]:
 
 
 def _print(done: Labelled) -> None:
-    say(f"{done.detections} detections in {done.videos} videos in {done.out}")
+    detections, videos = counted(done.detections, "detection"), counted(done.videos, "video")
+    say(f"{detections} in {videos} in {done.out}")
     say_findings(done.problems)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.common import json_option, refuse_options, reports_errors
+from actspan.cli.common import PlainPath, json_option, refuse_options, reports_errors
 
 if TYPE_CHECKING:
     from actspan.export.optimize import Rewritten
     from actspan.export.passes.contract import Calibration
 
-FILE = click.Path(path_type=Path)
+FILE = PlainPath()
 
 
 def _sizes(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:

@@ -11,6 +11,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     on_error_option,
     progress_report,
@@ -40,7 +41,7 @@ def _bytes(context: click.Context, option: click.Parameter, value: str) -> int:
 
 @click.command()
 @click.argument("dataset", type=ExistingPath())
-@click.option("--out", type=click.Path(path_type=Path), help="The store to make, a folder.")
+@click.option("--out", type=PlainPath(), help="The store to make, a folder.")
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float16"]),
@@ -165,9 +166,9 @@ def _print(summary: PackSummary) -> None:
     manifest = summary.manifest
     rows = "rows as they were"
     if manifest.length is not None:
-        rows = f"{manifest.length} rows each, {summary.rescaled} rescaled"
+        rows = f"{counted(manifest.length, 'row')} each, {summary.rescaled:,} rescaled"
     say(
-        f"{summary.videos} videos, {rows}, {manifest.dtype}: "
+        f"{counted(summary.videos, 'video')}, {rows}, {manifest.dtype}: "
         f"{counted(len(manifest.shards), 'shard')}, {_megabytes(summary.size)} in {summary.out}"
     )
     say_findings(summary.problems, summary.assumptions)

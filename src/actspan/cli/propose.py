@@ -11,6 +11,7 @@ import click
 from actspan.cli.cluster_options import CLUSTER_OPTIONS, cluster_options
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     given_options,
     json_option,
     on_error_option,
@@ -20,6 +21,7 @@ from actspan.cli.common import (
     say,
     say_findings,
 )
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.cluster import ClusterConfig
@@ -33,7 +35,6 @@ _OF_DATASETS = (
     "detections",
     "top_labels",
     "batch",
-    "force",
     "resume",
     "shard_size",
     "shards",
@@ -55,7 +56,7 @@ _place = ExistingPath(urls=True)
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PlainPath(),
     help="A run folder to make (no suffix), or FILE.json, FILE.csv or FILE.parquet for the result "
     "alone; videos: a file.",
 )
@@ -67,7 +68,7 @@ _place = ExistingPath(urls=True)
 @click.option("--min-score", type=float, default=0.0, help="Videos: only what scores so much.")
 @click.option(
     "--clips",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=PlainPath(file_okay=False),
     help="Videos: cut the moments out to files in this folder.",
 )
 @click.option("--backbone", help="Videos: onnx:FILE, if the model wants an encoder of yours.")
@@ -108,8 +109,12 @@ _place = ExistingPath(urls=True)
     "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos a chunk."
 )
 @on_error_option("Stop at problems in the dataset, or leave out what is bad.")
-@click.option("--force", is_flag=True, help="Replace a run that is there, or is unfinished.")
-@click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace an existing run, an unfinished one, or a FILE that is no result.",
+)
+@click.option("--resume", is_flag=True, help="Resume a run that was interrupted.")
 @click.option(
     "--shard-size",
     type=click.IntRange(1),
@@ -193,6 +198,7 @@ def command(
             backend=backend,
             threads=threads,
             on_error=on_error,
+            force=force,
             as_json=as_json,
         )
         if follow is None:
@@ -254,6 +260,8 @@ def _check_usage(context: click.Context, videos: tuple[str, ...], follow: str | 
         kind = "--follow" if videos == () else "VIDEOS"
         also = ("clips", "subset") if follow is not None else ("idle",)
         refuse_options(context, (*_OF_DATASETS, *also), f"with {kind}")
+        if "out" not in given:
+            refuse_options(context, ("force",), "without --out")
 
 
 def _figures(summary: Summary, choice: Choice) -> dict[str, object]:
@@ -278,11 +286,13 @@ def _print(summary: Summary, choice: Choice) -> None:
     shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.stages.items())
     computed = summary.videos - summary.kept
     if summary.kept:
-        say(f"{summary.kept} of {summary.videos} videos were done before")
+        was = "was" if summary.kept == 1 else "were"
+        say(f"{summary.kept:,} of {counted(summary.videos, 'video')} {was} done before")
     if computed:
-        say(f"{computed} videos in {summary.seconds:.2f} s ({summary.rate:.0f} videos/s): {shares}")
-    labelled = f", {summary.detections} detections" if summary.detections else ""
-    say(f"{summary.proposals} proposals{labelled} in {summary.out}")
+        pace = f"{summary.seconds:.2f} s ({summary.rate:.0f}/s)"
+        say(f"{counted(computed, 'video')} in {pace}: {shares}")
+    labelled = f", {counted(summary.detections, 'detection')}" if summary.detections else ""
+    say(f"{counted(summary.proposals, 'proposal')}{labelled} in {summary.out}")
     say(f"backend {choice.name} ({choice.reason})")
     named = " (named in run.toml where a run is written)"
     say_findings(summary.problems, summary.assumptions, named=named)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from actspan.cli.common import progress_report, say, say_findings
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.moments import Clip, Found, GrowingVideo, VideoMoments
@@ -35,6 +36,7 @@ class Wanted:
     backend: str
     threads: int | None
     on_error: Literal["fail", "skip"]
+    force: bool
     as_json: bool
 
     @property
@@ -57,7 +59,7 @@ def propose_and_print(videos: tuple[str, ...], wanted: Wanted) -> None:
         )
 
         if wanted.out is not None:
-            check_answer_file(wanted.out)
+            check_answer_file(wanted.out, _inputs(videos), replace=wanted.force)
         request = VideosRequest(
             model=wanted.model,
             videos=videos,
@@ -80,6 +82,15 @@ def propose_and_print(videos: tuple[str, ...], wanted: Wanted) -> None:
     for clip in _clips(found, wanted.clips):
         say(f"{clip.path}: {clip.seconds:.2f} s, {clip.way}")
     say_findings(found.problems)
+
+
+def _inputs(videos: Sequence[str]) -> list[Path]:
+    """Return the files that are never replaced: lists of videos, and annotations of a dataset."""
+    from actspan.data.annotations import find_annotations
+
+    given = [Path(name.removeprefix("@")) for name in videos]
+    files = [find_annotations(path) if path.is_dir() else path for path in given]
+    return [path for path in files if path is not None]
 
 
 def _clips(found: Found, folder: Path | None) -> Iterator[Clip]:
@@ -127,11 +138,11 @@ def _print(found: Found, out: Path | None) -> None:
         if not rows:
             say("no moment scores so much: see more with a lower --min-score")
     film = sum(video.seconds for video in found.videos)
-    count = f"{len(found.videos)} video{'' if len(found.videos) == 1 else 's'}"
+    count = counted(len(found.videos), "video")
     pace = f"{film / found.seconds:.1f}x real time"
     say(f"{count}, {film / 60:.1f} min, in {found.seconds:.1f} s ({pace})")
     if out is not None:
-        say(f"{sum(len(v.proposals) for v in found.videos)} proposals in {out}")
+        say(f"{counted(sum(len(v.proposals) for v in found.videos), 'proposal')} in {out}")
 
 
 def _rows(video: VideoMoments) -> Iterator[tuple[str, ...]]:
@@ -160,7 +171,7 @@ def follow_and_print(given: str, idle: float, wanted: Wanted) -> None:
     )
 
     if wanted.out is not None:
-        check_answer_file(wanted.out)
+        check_answer_file(wanted.out, replace=wanted.force)
     request = FollowRequest(
         model=wanted.model,
         selection=Selection(wanted.top, wanted.min_score),

@@ -8,6 +8,7 @@ import click
 
 from actspan.cli.common import say, say_findings
 from actspan.cli.tables import name_some, row_table
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.evaluation.recall import RecallResult
@@ -47,7 +48,8 @@ def print_recall(found: RecallResult, subset: str) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    click.echo(f"{subset}: {found.videos:,} videos, {found.instances:,} instances; in percent")
+    videos, instances = counted(found.videos, "video"), counted(found.instances, "instance")
+    click.echo(f"{subset}: {videos}, {instances}; in percent")
     console.print(row_table(found.summary(), digits=2))
     click.echo(f"recall at AN = {found.max_proposals}, by tIoU")
     console.print(row_table(_recall_by_tiou(found), digits=1))

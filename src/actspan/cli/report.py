@@ -10,6 +10,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     on_error_option,
     progress_report,
@@ -17,6 +18,7 @@ from actspan.cli.common import (
     say,
     say_findings,
 )
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.report.page import Written
@@ -29,7 +31,7 @@ _LARGE = 15_000_000  # bytes from which on a page takes its time to open
 @click.argument("runs", nargs=-1, required=True, type=_existing, metavar="RUN...")
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PlainPath(dir_okay=False),
     required=True,
     help="The page: one HTML file that needs nothing else.",
 )
@@ -54,7 +56,7 @@ _LARGE = 15_000_000  # bytes from which on a page takes its time to open
 )
 @click.option(
     "--pictures",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PlainPath(file_okay=False),
     help="Also write recall curves and timelines there, as PNG and SVG.",
 )
 @on_error_option("What to do about annotations that cannot be read.")
@@ -99,18 +101,14 @@ def command(
         return
     for note in written.contents.notes:
         say(f"note: {note}")
-    listed = _count(len(written.listing.videos), "video")
-    count = f"{_count(len(written.contents.sides), 'run')}, {listed}"
+    listed = counted(len(written.listing.videos), "video")
+    count = f"{counted(len(written.contents.sides), 'run')}, {listed}"
     click.echo(f"{out}: {count}, {written.size / 1e6:.1f} MB; open it in a browser")
     if drawn:
-        click.echo(f"{len(drawn)} pictures in {pictures}")
+        click.echo(f"{counted(len(drawn), 'picture')} in {pictures}")
     if written.size > _LARGE:
         say("a large page opens slowly: --videos N lists fewer videos")
     say_findings(written.contents.problems)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _document(written: Written, drawn: tuple[Path, ...]) -> dict[str, object]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from actspan.cli.common import ExistingPath, refuse_options, reports_errors, say
+from actspan.cli.common import ExistingPath, PlainPath, refuse_options, reports_errors, say
 
 _OF_MODELS = (
     *("backend", "threads", "backbone"),
@@ -51,7 +51,7 @@ _folder = ExistingPath(file_okay=False)
 )
 @click.option(
     "--data",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=PlainPath(file_okay=False),
     default=Path("actspan-serve"),
     show_default=True,
     help="Folder of jobs, results and corrections.",

@@ -11,6 +11,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     on_error_option,
     progress_report,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_path = click.Path(path_type=Path)
+_path = PlainPath()
 _existing = ExistingPath()
 _stage = click.argument("stage", type=_existing)
 _net = click.option(

@@ -15,6 +15,7 @@ from rich.text import Text
 from actspan.data.problems import Problem
 from actspan.errors import alike, one_text
 
+_MOST_LINES = 8  # kinds of findings; more are a table
 _MOST_ROWS = 50
 _WIDTH = 120  # columns in a pipe
 _GAP = 3  # columns between two of a table
@@ -22,16 +23,21 @@ _NAMED = 5  # how many videos or labels are named in a line; --json names all
 
 
 def print_problems(console: Console, problems: Sequence[Problem]) -> None:
-    """Print findings: of one kind as a line, else as a table."""
+    """Print findings: each kind as a line, or many kinds as a table."""
     kinds = alike(problems)
-    if len(kinds) != 1:
+    if len(kinds) > _MOST_LINES:
         console.print(problem_table(problems))
         return
-    names, file, problem, remedy = _problem_row(kinds[0])
+    for kind in kinds:
+        console.print(_problem_line(kind), markup=False, highlight=False)
+
+
+def _problem_line(kind: list[Problem]) -> str:
+    names, file, problem, remedy = _problem_row(kind)
     line = f"{problem} ({file}): {remedy}"
-    if names != "-":
-        line = f"{line}; videos: {names}" if len(problems) > 1 else f"{names}: {line}"
-    console.print(line, markup=False, highlight=False)
+    if names == "-":
+        return line
+    return f"{line}; videos: {names}" if len(kind) > 1 else f"{names}: {line}"
 
 
 def problem_table(problems: Sequence[Problem]) -> Table:

@@ -12,6 +12,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     console,
     json_option,
     on_error_option,
@@ -24,7 +25,7 @@ from actspan.cli.common import (
 from actspan.cli.progress_lines import ProgressLines
 from actspan.config import DEFAULT_PRESET, PRESETS
 from actspan.errors import require
-from actspan.wording import counted
+from actspan.wording import counted, quoted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--dataset", required=True, type=ExistingPath(), help="A dataset folder.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Bundle to write.")
+@click.option("--out", required=True, type=PlainPath(), help="Bundle to write.")
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn."
 )
@@ -248,7 +249,7 @@ def _print(bundle: Bundle) -> None:
         shares = ", ".join(f"{100 * share:.1f} % of {part}" for part, share in parts)
         click.echo(f"classifier: annotated instances that get their own label: {shares}")
     click.echo(f"bundle: {bundle.path}")
-    click.echo(f"next:   actspan propose --model {bundle.path} --dataset DIR --out run/")
+    click.echo(f"next:   actspan propose --model {quoted(bundle.path)} --dataset DIR --out run/")
 
 
 def _print_judged(judged: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import click
 
 from actspan.cli.common import (
     ExistingPath,
+    PlainPath,
     json_option,
     progress_report,
     repeated,
@@ -17,6 +18,7 @@ from actspan.cli.common import (
     say,
     say_left_out,
 )
+from actspan.wording import counted
 
 if TYPE_CHECKING:
     from actspan.verify import Verification
@@ -35,7 +37,7 @@ _existing = ExistingPath(file_okay=False)
 @click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Workers.")
 @click.option(
     "--markdown",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=PlainPath(dir_okay=False),
     help="Write the report as a page.",
 )
 @json_option
@@ -95,7 +97,10 @@ def _print(found: Verification) -> None:
     from actspan.cli.tables import print_table
     from actspan.verify.report import answer_table, output_table
 
-    click.echo(f"{found.material}: {found.videos:,} videos, {found.proposals:,} proposals")
+    click.echo(
+        f"{found.material}: {counted(found.videos, 'video')}, "
+        f"{counted(found.proposals, 'proposal')}"
+    )
     if found.ran:
         for header, rows in (output_table(found), answer_table(found)):
             print_table(header, rows)

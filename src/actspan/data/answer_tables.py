@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from actspan.data.results import ResultWriter
+from actspan.data.results import HEAD, ResultWriter
+from actspan.errors import ResultError
 from actspan.files import atomic_file
 from actspan.types import Proposals
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 ANSWER_SUFFIXES = (".json", ".csv", ".parquet")
 _COLUMNS = ("video", "start", "end", "score")
+_LABELLED = (*_COLUMNS, "label")
+_HEADERS = (_COLUMNS, _LABELLED)
+_HEAD = 4096  # bytes of a file that show whether it is an answer
 _GROUP = 1 << 17  # rows that are kept until a row group of a Parquet file is written
 
 
@@ -38,13 +42,69 @@ def answer_writer(path: Path, *, labelled: bool = False) -> ResultWriter:
     return ResultWriter(path) if kind is None else kind(path, labelled)
 
 
+def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) -> None:
+    """Refuse to write an answer over something else, before any work is done.
+
+    Parameters
+    ----------
+    inputs : iterable of Path
+        Files and folders that the answer is made from: neither they nor what is in them is ever
+        replaced.
+    replace : bool
+        Replace any other file; unless given, answers alone are replaced.
+
+    Raises
+    ------
+    ResultError
+        `path` is such a file, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise ResultError(f"{path}: is a folder; a file is written for {path.suffix}")
+    if not path.parent.is_dir():
+        raise ResultError(f"{path}: the folder {path.parent} does not exist")
+    if not path.exists():
+        return
+    place = path.resolve()
+    if any(place.is_relative_to(one.resolve()) for one in inputs):
+        raise ResultError(f"{path}: is part of the input, so it is never replaced; choose another")
+    if not replace and not _is_answer(path):
+        raise ResultError(
+            f"{path}: exists and is not a result of ActSpan; choose another, or replace it with "
+            "--force"
+        )
+
+
+def _is_answer(path: Path) -> bool:
+    """Return whether a file is what an `answer_writer` writes under its suffix."""
+    if not path.is_file() or not path.stat().st_size:  # a device; or nothing to lose
+        return True
+    if path.suffix.lower() == ".parquet":
+        return _parquet_columns(path) in _HEADERS
+    with path.open("rb") as stream:
+        head = stream.read(_HEAD)
+    if path.suffix.lower() == ".csv":
+        return tuple(head.partition(b"\n")[0].decode(errors="replace").split(",")) in _HEADERS
+    is_scores = b'"score":' in head and b'"segment":' not in head  # of labels: --labels-from
+    return head.startswith(HEAD) and not is_scores
+
+
+def _parquet_columns(path: Path) -> tuple[str, ...]:
+    import pyarrow as pa
+    from pyarrow.parquet import read_schema
+
+    try:
+        return tuple(read_schema(path).names)
+    except pa.ArrowException:
+        return ()
+
+
 class _TableWriter(ResultWriter):
     """Write a table instead of the result's JSON: video, start, end, score and maybe label."""
 
     def __init__(self, path: Path, labelled: bool) -> None:
         super().__init__(path)
         self._file = atomic_file(path)
-        self._columns = (*_COLUMNS, "label") if labelled else _COLUMNS
+        self._columns = _LABELLED if labelled else _COLUMNS
 
     def _columns_of(
         self, video_id: str, proposals: Proposals, labels: Sequence[str] | None

@@ -15,7 +15,7 @@ from actspan.data.spec_file import SPEC_FILE
 from actspan.data.video_files import holds_videos
 from actspan.data.videos import Videos
 from actspan.types import Float64
-from actspan.wording import counted, named
+from actspan.wording import counted, named, quoted
 
 Layout = Literal["TC", "CT"]
 _AXIS: dict[str, int] = {"TC": 1, "CT": 0}  # of the channels
@@ -98,7 +98,10 @@ def missing_features(
             return cause, f"name {what} as annotations do, or check that they belong together"
         return cause, f"name {what} as annotations do: {video!r} in the place of {stranger!r}"
     if not entries and holds_videos(path):
-        return "no features, only videos", f"actspan extract {path} --out {path.name}-features"
+        return (
+            "no features, only videos",
+            f"actspan extract {quoted(path)} --out {quoted(f'{path.name}-features')}",
+        )
     if missing and not strangers:
         return _of_subsets(videos, entries, what)
     return "", ""

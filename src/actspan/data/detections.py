@@ -18,6 +18,7 @@ from actspan.data.results import ResultWriter
 from actspan.data.video_files import FileNames
 from actspan.errors import ResultError, ShapeError
 from actspan.types import Float64, Proposals
+from actspan.wording import quoted
 
 DETECTIONS_FILE = "detections.json"  # in a run folder
 Labels = NDArray[np.int64]
@@ -150,8 +151,8 @@ def _detections_file(path: Path) -> Path:
         return path
     if not (path / DETECTIONS_FILE).is_file():
         raise ResultError(
-            f"{path}: no {DETECTIONS_FILE} in this run; label its proposals: actspan label {path} "
-            "--labels-from SCORES.json"
+            f"{path}: no {DETECTIONS_FILE} in this run; label its proposals: "
+            f"actspan label {quoted(path)} --labels-from SCORES.json"
         )
     return path / DETECTIONS_FILE
 

@@ -87,7 +87,7 @@ def stop_on_errors(problems: Sequence[Problem], *, leaves_something: bool = True
 def stop_with_none_left(problems: Sequence[Problem], videos: int) -> NoReturn:
     """Raise DatasetError with all errors, which left out every one of `videos` videos."""
     errors = [p for p in problems if p.is_error]
-    after = f" after leaving out {videos} of {videos} videos" if videos else ""
+    after = f" after leaving out {videos} of {counted(videos, 'video')}" if videos else ""
     raise DatasetError(errors, f"Nothing is left{after}: fix the cause.")
 
 

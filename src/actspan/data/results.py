@@ -28,6 +28,7 @@ from actspan.types import Float64, Proposals
 
 RESULT_FILE = "result.json"  # in a run folder
 VERSION = "VERSION 1.3"
+HEAD = b'{"version": "%s", "results": {' % VERSION.encode()  # what a written file starts with
 
 _VIDEOS = 16  # decoded at a time: their entries stay in the caches
 
@@ -105,8 +106,9 @@ def _result_file(path: Path) -> Path:
         return path
     if not (path / RESULT_FILE).is_file():
         raise ResultError(
-            f"{path}{described(path)}: no {RESULT_FILE} in this folder; "
-            + ("give a run, or a result file" if described(path) else "did its run finish?")
+            f"{path}{described(path)}: give a run, or a result file"
+            if described(path)
+            else f"{path}: no {RESULT_FILE} in this folder; did its run finish?"
         )
     return path / RESULT_FILE
 
@@ -236,7 +238,7 @@ class ResultWriter:
 def _document_file(path: Path) -> Iterator[IO[bytes]]:
     """Return what stands before and after the videos."""
     with atomic_file(path) as stream:
-        stream.write(b'{"version": "%s", "results": {' % VERSION.encode())
+        stream.write(HEAD)
         yield stream
         stream.write(b'}, "external_data": {}}\n')
 

@@ -18,6 +18,7 @@ from actspan.export.checks import ExportCheck, check_probabilities
 from actspan.export.export import numpy_logits, sample_inputs
 from actspan.export.optimize import Rewritten, read_model, rewrite_model, with_implied
 from actspan.export.reference import sigmoid
+from actspan.wording import quoted
 
 if TYPE_CHECKING:
     from actspan.export.passes.contract import PassSettings
@@ -199,7 +200,7 @@ def _difference(bundle: Bundle, net: Net, file: str, rewritten: Rewritten) -> fl
             sigmoid(z),
             z,
             where=f"{file}: not written: it differs from the NumPy network",
-            remedy=f"leave a pass out: actspan export {bundle.path} --passes ...",
+            remedy=f"leave a pass out: actspan export {quoted(bundle.path)} --passes ...",
             slack=sum(report.tolerance for report in rewritten.reports if report.changed),
         )
         for z, (y,) in zip(logits, outputs, strict=True)

@@ -9,12 +9,14 @@ from time import perf_counter
 from typing import Literal
 
 from actspan.bundle import Bundle
+from actspan.data.annotations import find_annotations
+from actspan.data.answer_tables import check_answer_target
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.detections import DETECTIONS_FILE
 from actspan.data.problems import Problem, stop_on_errors
 from actspan.data.results import read_result
-from actspan.errors import ConfigError, ResultError
+from actspan.errors import ConfigError
 from actspan.labelling.choice import LabelChoice, write_labelled
 from actspan.labelling.classifier import ClassifiedLabels
 from actspan.types import Proposals
@@ -37,6 +39,8 @@ class LabelRequest:
         For the classifier: its bundle, and the features of the result's videos.
     on_error : "fail" or "skip"
         What to do about videos without labels or features.
+    overwrite : bool
+        Replace a file in `out` that is no result.
     """
 
     result: Path
@@ -45,6 +49,7 @@ class LabelRequest:
     model: Path | None = None
     dataset: Path | None = None
     on_error: Literal["fail", "skip"] = "fail"
+    overwrite: bool = False
 
     @property
     def target(self) -> Path:
@@ -84,8 +89,10 @@ def label_result(request: LabelRequest, report: Report | None = None) -> Labelle
         A part is missing or damaged.
     """
     target = request.target
-    if not target.parent.is_dir():
-        raise ResultError(f"{target}: the folder {target.parent} does not exist")
+    dataset = None if request.dataset is None else find_annotations(request.dataset)
+    given = (request.labels.file, request.model, dataset)
+    inputs = [path for path in given if path is not None]
+    check_answer_target(target, inputs, replace=request.overwrite)
     results = read_result(request.result)
     if request.labels.classify:
         return _by_classifier(request, results, report)

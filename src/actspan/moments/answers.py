@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from actspan.data.answer_tables import ANSWER_SUFFIXES, answer_writer
+from actspan.data.answer_tables import ANSWER_SUFFIXES, answer_writer, check_answer_target
 from actspan.errors import ConfigError, ResultError
 from actspan.types import Proposals
 from actspan.wording import suggestion
@@ -62,13 +62,13 @@ class VideoMoments:
     proposals: Proposals
 
 
-def check_answer_file(path: Path) -> None:
+def check_answer_file(path: Path, inputs: Iterable[Path] = (), *, replace: bool = False) -> None:
     """Refuse, before any work is done, what an answer cannot be written to.
 
     Raises
     ------
     ResultError
-        It does not end in .json, .csv or .parquet, or its folder does not exist.
+        It does not end in .json, .csv or .parquet, or as for `check_answer_target`.
     """
     if path.suffix.lower() not in ANSWER_SUFFIXES:
         close = suggestion(path.suffix, ANSWER_SUFFIXES)
@@ -76,8 +76,7 @@ def check_answer_file(path: Path) -> None:
             f"{path}: the result of videos is a file in {', '.join(ANSWER_SUFFIXES)}{close}; a run "
             "folder takes two steps: actspan extract, then actspan propose --dataset"
         )
-    if not path.parent.is_dir():
-        raise ResultError(f"{path}: the folder {path.parent} does not exist")
+    check_answer_target(path, inputs, replace=replace)
 
 
 def write_answers(path: Path, moments: Iterable[VideoMoments]) -> None:

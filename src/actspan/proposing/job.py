@@ -9,7 +9,7 @@ from functools import partial
 from time import perf_counter
 
 from actspan.bundle import Bundle
-from actspan.data.answer_tables import ANSWER_SUFFIXES
+from actspan.data.answer_tables import ANSWER_SUFFIXES, check_answer_target
 from actspan.data.dataset import Dataset
 from actspan.data.problems import Problem, stop_with_none_left
 from actspan.data.scores import ScoreFiles
@@ -22,11 +22,17 @@ from actspan.proposing.inputs import check_features, check_scores
 from actspan.proposing.origin import made_from, run_info
 from actspan.proposing.output import Output
 from actspan.proposing.request import Report, Request, Summary
-from actspan.proposing.unfinished import finished_run, go_on, nothing_lost, unfinished_run
+from actspan.proposing.unfinished import (
+    finished_result,
+    finished_run,
+    go_on,
+    nothing_lost,
+    unfinished_run,
+)
 from actspan.proposing.work import DatasetWork, open_scores, stamps
 from actspan.run import check_run_target
 from actspan.shards import SHARD_SIZES, Plan, Result, ShardStore, Survey, in_order
-from actspan.wording import suggestion
+from actspan.wording import quoted, suggestion
 
 
 def propose_dataset(
@@ -61,7 +67,8 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
     if request.scores is None and not bundle.has_tem:
         raise BundleError(
             f"{bundle.path}: holds no TEM, which features need; add one: actspan convert TEM "
-            f"--out {bundle.path}, or give boundary scores that were computed elsewhere: --scores"
+            f"--out {quoted(bundle.path)}, or give boundary scores that were computed elsewhere: "
+            "--scores"
         )
     if request.resume and (finished := finished_run(request, bundle)):
         return finished
@@ -77,6 +84,7 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
         opening = request.labels.open_classifier(bundle, features=request.scores is None)
         classifier = stack.enter_context(opening)
         store, survey, new = unfinished.store, Survey(), not request.resume
+        checksum = finished_result(request, unfinished)
         if store is None or new:
             plan, work = _plan(request, bundle, dataset, scores, report)
             store, new = unfinished.start(plan), True
@@ -87,7 +95,7 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
             labels = ClassifiedLabels(work.dataset, classifier, request.labels.top)
         with nothing_lost(store, new=new):
             making = _Making(request, bundle, store, work, survey, workers, report)
-            summary = making.finish(Output(request, labels))
+            summary = making.finish(Output(request, labels, checksum))
         store.discard()
     return summary
 
@@ -101,10 +109,8 @@ def _check_target(request: Request) -> None:
             files = ", ".join(ANSWER_SUFFIXES)
             raise ResultError(f"{fault}; the result alone is a file in {files}{meant}")
         check_run_target(out, replace=request.overwrite)
-    elif out.is_dir():
-        raise ResultError(f"{out}: is a folder; a file is written for {out.suffix}")
-    elif not request.out.parent.is_dir():
-        raise ResultError(f"{request.out}: the folder {request.out.parent} does not exist")
+    else:
+        check_answer_target(out, request.inputs, replace=request.overwrite)
 
 
 def _plan(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from actspan.data.detections import DETECTIONS_FILE
+from actspan.errors import ResultError
 from actspan.files import replace_folder, sha256, sync
 from actspan.labelling import Labeller, write_labelled
 from actspan.pipeline import Outcome
@@ -18,20 +19,42 @@ from actspan.run import RunWriter, write_info, write_result_file
 from actspan.types import Proposals
 
 
+class OtherResultError(ResultError):
+    """A complete result is not what resuming it gives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where results go, and with which labels."""
+    """Where results go, and with which labels.
+
+    Attributes
+    ----------
+    finished : str, optional
+        SHA-256 that a result file must have: it is complete, and resumed nevertheless.
+    """
 
     request: Request
     labels: Labeller | None
+    finished: str | None = None
 
     def write_result(self, outcomes: Iterable[Outcome]) -> int:
-        """Write the result file; the number of detections in it."""
+        """Write the result file; return the number of detections in it.
+
+        Raises
+        ------
+        OtherResultError
+            It is not what `finished` requires; the older file stays.
+        """
         fresh, detections = self.request.partial / f".result{self.request.out.suffix}", 0
         if self.labels is None:
             write_result_file(outcomes, fresh)
         else:
             _, detections = write_labelled(_answers(outcomes), self.labels, fresh)
+        if self.finished not in (None, sha256(fresh)):
+            raise OtherResultError(
+                f"{self.request.out}: is complete, and these options and files give another "
+                "result: choose another file, or replace it: without --resume"
+            )
         os.replace(fresh, self.request.out)
         sync(self.request.out.parent)
         return detections

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from actspan.data.annotations import find_annotations
 from actspan.data.answer_tables import ANSWER_SUFFIXES
 from actspan.data.problems import Problem
+from actspan.data.video_files import VIDEOS
 from actspan.labelling import LabelChoice
 from actspan.pipeline import BATCH, Stage
 
@@ -63,6 +65,13 @@ class Request:
     def writes_run(self) -> bool:
         """Whether `out` is a run folder, not a result file."""
         return self.out.suffix.lower() not in ANSWER_SUFFIXES
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """The files and folders that the answer is made from."""
+        dataset = (self.dataset / "features", self.dataset / VIDEOS, find_annotations(self.dataset))
+        given = (self.model, self.scores, self.labels.file, *dataset)
+        return tuple(path for path in given if path is not None)
 
     @property
     def keeps(self) -> Literal["run", "result"]:

@@ -14,10 +14,12 @@ from actspan.errors import ActSpanError, FeatureError, ResultError
 from actspan.files import sha256
 from actspan.proposing.inputs import check_features
 from actspan.proposing.origin import made_from, origin
+from actspan.proposing.output import OtherResultError
 from actspan.proposing.request import Report, Request, Summary
 from actspan.proposing.work import DatasetWork, stamps
 from actspan.run import RUN_FILE, Run
 from actspan.shards import Folder, Place, Plan, ShardStore, Survey, clear, open_place
+from actspan.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ def _find(place: Place, request: Request) -> ShardStore | None:
         return store
     done, shards = len(store.committed()), len(store.plan)
     raise ResultError(
-        f"{place.name}: an unfinished run, {done} of {shards} shards done: go on with --resume, or "
-        "start again with --force"
+        f"{place.name}: an unfinished run, {done} of {counted(shards, 'shard')} done: resume it "
+        "with --resume, or start again with --force"
     )
 
 
@@ -94,7 +96,7 @@ def go_on(
     differences = plan.differences(made_from(request, bundle))
     if differences:
         raise ResultError(
-            f"{store.place.name}: cannot be gone on with, it was made from something else: "
+            f"{store.place.name}: cannot be resumed, it was made from something else: "
             f"{'; '.join(differences)}. Use what it was made from, or start again: --force without "
             "--resume"
         )
@@ -119,9 +121,9 @@ def _with_notes(dataset: Dataset, plan: Plan, survey: Survey, request: Request) 
     ]
     if changed and request.on_error == "fail":
         raise FeatureError(
-            f"{dataset.path}: features of {len(changed)} video(s) have changed since results came "
-            f"of them ({changed[0]!r} first): start again with --force without --resume, or keep "
-            "those results: --on-error skip"
+            f"{dataset.path}: features of {counted(len(changed), 'video')} changed since results "
+            f"came of them ({changed[0]!r} first): start again with --force without --resume, or "
+            "keep those results: --on-error skip"
         )
     remedy = "start again if the new ones are right: --force"
     notes = [
@@ -129,7 +131,7 @@ def _with_notes(dataset: Dataset, plan: Plan, survey: Survey, request: Request) 
         for v in changed
     ]
     if survey.damaged:
-        what = f"{survey.damaged} damaged shard(s)"
+        what = counted(survey.damaged, "damaged shard")
         notes.append(Problem("", str(request.partial), what, "computed again", Loss.NOTHING))
     return replace(dataset, problems=(*dataset.problems, *notes))
 
@@ -142,14 +144,14 @@ def nothing_lost(store: ShardStore, *, new: bool) -> Iterator[None]:
     except BaseException as error:
         with suppress(ActSpanError):
             done, plan = store.committed(), store.plan
-            if new and not done:
+            if (new and not done) or isinstance(error, OtherResultError):
                 store.discard()
             else:
                 videos = sum(len(plan.ids(number)) for number in done)
                 error.add_note(
-                    f"nothing lost: {len(done)} of {len(plan)} shards ({videos} of "
-                    f"{len(plan.videos)} videos) are in {store.place.name}; the same command with "
-                    "--resume goes on"
+                    f"nothing lost: {len(done)} of {counted(len(plan), 'shard')} ({videos:,} of "
+                    f"{counted(len(plan.videos), 'video')}) are in {store.place.name}; the same "
+                    "command with --resume completes it"
                 )
         raise
 
@@ -175,3 +177,15 @@ def finished_run(request: Request, bundle: Bundle) -> Summary | None:
         clear(unfinished.place)
     figures = (info["videos"], info["proposals"], info["detections"])
     return Summary(request.out, *figures, 0.0, {}, (), (), kept=info["videos"])
+
+
+def finished_result(request: Request, unfinished: Unfinished) -> str | None:
+    """Return the checksum of a result file that is resumed though it is complete, else None.
+
+    A file does not record what it was made from, so that only making it again shows whether it is
+    the same.
+    """
+    resumes = request.resume and not (request.overwrite or request.writes_run)
+    if not resumes or unfinished.store is not None or not request.out.is_file():
+        return None
+    return sha256(request.out)

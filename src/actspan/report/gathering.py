@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.problems import left_out, recorded
 from actspan.data.results import read_result
 from actspan.data.videos import Videos
-from actspan.errors import AnnotationError, ConfigError
+from actspan.errors import AnnotationError, ConfigError, ResultError
 from actspan.evaluation.calibration import calibrate
 from actspan.evaluation.detection import evaluate_detection
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
@@ -140,9 +141,23 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
     evaluated = chosen.videos.segments_by_id()
     for side in sides:
         if evaluated.keys().isdisjoint(side.proposals):
+            _require_common_videos(sides, annotations)
             raise unmatched("proposals", annotations, truth.subset, evaluated, side.proposals)
     source = "/".join(annotations.path.resolve().parts[-2:])  # a page travels, paths do not
     return chosen, source if truth.path else f"{source} (which the run was made from)"
+
+
+def _require_common_videos(sides: Sequence[Side], annotations: Annotations) -> None:
+    """Raise ResultError where runs are of different subsets: no subset would fit them all."""
+    subsets = dict(zip(annotations.videos.ids, annotations.videos.subsets, strict=True))
+    found = [Counter(subsets[v] for v in side.proposals if v in subsets) for side in sides]
+    common = set.intersection(*(set(side.proposals) for side in sides))
+    if common or not all(found):
+        return
+    names = [counts.most_common(1)[0][0] or "no subset" for counts in found]
+    if len(set(names)) > 1:
+        each = ", ".join(f"{s.name} is of {n}" for s, n in zip(sides, names, strict=True))
+        raise ResultError(f"{each}: no videos in common; report each on its own")
 
 
 def _with_set_apart(videos: Videos, sides: Sequence[Side], truth: Truth) -> Videos:

@@ -17,6 +17,7 @@ from actspan.report.charts import (
 from actspan.report.contents import Contents
 from actspan.report.labelled import detections
 from actspan.report.parts import Figure, Section, Table, bars, row_name, side_by_side, title_of
+from actspan.wording import counted
 
 _KINDS_OF_BINS = {
     "length": "By length of the instance",
@@ -59,7 +60,8 @@ def _recall(contents: Contents) -> Section:
         name = title_of(contents, side)
         title = f"{name}: recall at every tIoU" if name else "Recall at every tIoU"
         figures.append(Figure(title, recall_chart(result), _tiou_table(result)))
-    count = f"{results[0].videos:,} videos with {results[0].instances:,} instances"
+    count = counted(results[0].videos, "video")
+    count += f" with {counted(results[0].instances, 'instance')}"
     text = (
         f"{count}. AR@AN is the share of instances found by AN proposals a video, averaged over "
         "the tIoU thresholds; AUC is the area under it. In percent."

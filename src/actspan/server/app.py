@@ -13,6 +13,7 @@ from actspan import __version__
 from actspan.bundle import Bundle
 from actspan.server import addresses, browse, inference, jobs, operations, problems
 from actspan.server.answers import JobAnswer, JobList, ProposeAnswer
+from actspan.server.browse.library import Library
 from actspan.server.database import Database
 from actspan.server.metrics import Measured, Metrics
 from actspan.server.openapi import describe
@@ -65,6 +66,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         )
         problems.install(app)
         app.exception_handler(HTTPException)(addresses.explain_refusal)
+        app.state.library = Library(settings.results, settings.ground_truth, settings.videos)
         for router in _routers(app, settings, database, proposing, metrics):
             app.include_router(router, dependencies=[Depends(addresses.refuse_unknown_parameters)])
         app.frontend("/", directory=VIEWER, fallback=None)
@@ -101,7 +103,7 @@ def _routers(
 
     model = None if proposing is None else proposing.model
     yield operations.router(model, settings.limits, metrics, is_ready=is_ready)
-    yield browse.router(settings, database)
+    yield browse.router(app.state.library, database)
     if proposing is not None:
         yield from proposing.routers(is_ready)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import secrets
 import signal
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
+from threading import Thread
 
 import uvicorn
+from fastapi import FastAPI
 
-from actspan.errors import ConfigError
+from actspan.errors import ActSpanError, ConfigError
 from actspan.server.app import create_app
 from actspan.server.settings import ServeSettings
 
@@ -44,8 +46,9 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
     """
     with closing(_listen(settings)) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
+        app = create_app(settings)
         config = uvicorn.Config(
-            create_app(settings),
+            app,
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=round(settings.limits.stop_seconds),
@@ -53,7 +56,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
         # uvicorn raises the signals again that ended it; having ended in order is no failure
         before = {s: signal.signal(s, _ignore) for s in (signal.SIGTERM, signal.SIGINT)}
         try:
-            _Server(config, lambda: announce(_greeting(settings))).run(sockets=[listening])
+            _Server(config, lambda: _greet(app, settings, announce)).run(sockets=[listening])
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -69,6 +72,18 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
         self._announce()
+
+
+def _greet(app: FastAPI, settings: ServeSettings, announce: Callable[[str], None]) -> None:
+    """Announce where to look, and a note on videos that fit no run, once results are read."""
+    announce(_greeting(settings))
+
+    def check() -> None:
+        with suppress(ActSpanError):  # a damaged result is answered to who asks for it
+            if line := app.state.library.unplayable():
+                announce(f"note: {settings.videos}: {line}")
+
+    Thread(target=check, daemon=True).start()
 
 
 def _ignore(number: int, frame: object) -> None:

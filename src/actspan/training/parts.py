@@ -26,7 +26,9 @@ from actspan.training.report import Report
 from actspan.training.samples import TRAINING, VALIDATION, Samples, split_videos
 from actspan.training.whole import WholeVideos
 from actspan.training.windowed import Windows
+from actspan.wording import counted, suggestion
 
+TESTING = "testing"
 _WINDOW_PICKS = 1000  # proposals a recording: the largest AN that is evaluated
 
 
@@ -52,10 +54,10 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
         videos = Videos(replace(video, subset=TRAINING) for video in videos)
     chosen = [video for video in videos if video.subset in (TRAINING, VALIDATION)]
     if not any(video.subset == TRAINING for video in chosen):
-        there = ", ".join(sorted(map(repr, set(videos.subsets)))) or "no videos"
+        there = ", ".join(_with_meaning(name) for name in sorted(set(videos.subsets)))
         raise AnnotationError(
-            f"{dataset.path}: no video in subset 'training'; there are: {there}. Write the subset "
-            "of each video to the annotations"
+            f"{dataset.path}: no video in subset 'training'; subsets: {there or 'none'}. Write the "
+            "subset of each video to the annotations"
         )
     checked = check_dataset(dataset.select(chosen), learns=True, **checks)
     checked = replace(checked, assumptions=(*checked.assumptions, *_unused(videos)))
@@ -74,8 +76,13 @@ def _unused(videos: Videos) -> Iterator[str]:
     """A line on the videos of subsets that are neither learned from nor judged on."""
     others = Counter(name for name in videos.subsets if name not in (TRAINING, VALIDATION))
     if others:
-        counts = ", ".join(f"{count:,} of subset {name!r}" for name, count in others.items())
+        counts = ", ".join(f"{n:,} of subset {_with_meaning(name)}" for name, n in others.items())
         yield f"videos that are not used in training: {counts}"
+
+
+def _with_meaning(subset: str) -> str:
+    """Return a subset in quotes, and the one that it may be a misspelling of."""
+    return repr(subset) + ("" if subset == TESTING else suggestion(subset, (TRAINING, VALIDATION)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +156,9 @@ def set_apart(
         )
         return dataset, []
     _, apart = split_videos(dataset.videos, share, seed)
-    report.say(f"{len(apart)} of {len(dataset)} videos are set apart for validation")
+    verb = "is" if len(apart) == 1 else "are"
+    videos = counted(len(dataset), "video")
+    report.say(f"{len(apart):,} of {videos} {verb} set apart for validation")
     return dataset.select(dataset.videos.with_set_apart(apart, VALIDATION)), sorted(apart)
 
 

@@ -164,7 +164,7 @@ def split_videos(videos: Sequence[Video], share: float, seed: int) -> tuple[set[
         raise ConfigError(f"--validation-split {share}: must lie between 0 and 1")
     ids = sorted(video.id for video in videos)
     if len(ids) < 2:
-        raise ConfigError(f"--validation-split needs at least two videos, there are {len(ids)}")
+        raise ConfigError(f"--validation-split needs at least two videos, not {len(ids)}")
     count = min(max(round(share * len(ids)), 1), len(ids) - 1)
     drawn = np.random.default_rng([seed, 0x5B11]).permutation(len(ids))[:count]
     validation = {ids[i] for i in drawn.tolist()}

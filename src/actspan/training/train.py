@@ -100,8 +100,9 @@ def train(
     >>> bundle = train(trainable(Dataset.load("my-videos")), "my-model")  # doctest: +SKIP
     """
     report, out = report or Silent(), Path(out)
-    config = for_dataset(config or PRESETS["default"], dataset)
-    if config.pipeline.mode == "window":
+    given = config or PRESETS["default"]
+    config = for_dataset(given, dataset)
+    if given.mode == "auto" and config.mode == "window":
         report.say("long recordings: they are seen in windows, every half of one")
     if seed < 0:
         raise ConfigError(f"seed {seed} must not be negative")

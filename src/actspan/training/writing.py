@@ -23,6 +23,7 @@ from actspan.training.report import Report
 from actspan.training.samples import VALIDATION
 from actspan.training.state import StateFolder
 from actspan.video.projection import PROJECTION
+from actspan.wording import quoted
 
 
 def complete(
@@ -89,7 +90,9 @@ def _with_projection(bundle: Bundle, dataset: Dataset, out: Path, report: Report
 def _export(bundle: Bundle, out: Path, report: Report) -> Bundle:
     """Add the ONNX files, so that the bundle runs at once."""
     if importlib.util.find_spec("onnx") is None:
-        report.say(f"onnx is not installed, so there are no ONNX files: actspan export {out}")
+        report.say(
+            f"onnx is not installed, so there are no ONNX files: actspan export {quoted(out)}"
+        )
         return bundle
     from actspan.export import export_bundle
 

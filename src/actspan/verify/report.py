@@ -15,6 +15,7 @@ from actspan.markdown import markdown_table
 from actspan.verify.differences import Agreement
 from actspan.verify.limits import LIMITS
 from actspan.verify.verify import VariantResult, Verification
+from actspan.wording import counted
 
 __all__ = ["answer_table", "library_versions", "output_table", "to_dict", "to_markdown"]
 
@@ -128,8 +129,8 @@ def to_markdown(found: Verification, command: str) -> str:
         "",
         f"Written by `{command}`; do not edit it.",
         "",
-        f"Model: {_source(bundle)}. Run on: {found.material}: {found.videos:,} videos, "
-        f"{found.proposals:,} proposals of the checkpoint. Verdict: "
+        f"Model: {_source(bundle)}. Run on: {found.material}: {counted(found.videos, 'video')}, "
+        f"{counted(found.proposals, 'proposal')} of the checkpoint. Verdict: "
         f"**{'all variants hold' if found.holds else 'not all variants hold'}**.",
         "",
         *markdown_table(*answer_table(found)),

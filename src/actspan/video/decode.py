@@ -103,6 +103,8 @@ class VideoFile:
     def _open(self, stream: Readable | None) -> Any:
         if stream is None and not self.path.is_file():
             raise VideoError(f"{self.path}: no such file")
+        if stream is None and not self.path.stat().st_size:
+            raise VideoError(f"{self.path}: the file is empty")
         try:
             return self._av.open(stream or str(self.path))
         except (self._av.FFmpegError, ValueError) as error:
@@ -123,7 +125,9 @@ class VideoFile:
             raise VideoError(f"{self.path}: holds nothing: cut off before its index, or empty")
         if "video" in kinds:
             raise VideoError(f"{self.path}: its pictures cannot be decoded, or are a still cover")
-        raise VideoError(f"{self.path}: holds no pictures, only {', '.join(kinds)}")
+        raise VideoError(
+            f"{self.path}: holds no pictures, only {', '.join(kinds)}", "leave it out, or remove it"
+        )
 
     def _announced(self) -> float | None:
         end = self._stream_end()

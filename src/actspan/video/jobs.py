@@ -36,9 +36,9 @@ def probe_videos(
 
 
 def video_problem(name: str, path: Path, error: VideoError) -> Problem:
-    """A video that cannot be used."""
+    """Return the finding of a video that cannot be used."""
     what = str(error).removeprefix(f"{path}: ")
-    return Problem(name, str(path), what, "copy it again from where it came, or remove it")
+    return Problem(name, str(path), what, error.remedy)
 
 
 class Progress:

@@ -17,6 +17,7 @@ from actspan.errors import ConfigError, FeatureError, ShapeError
 from actspan.files import atomic_file, read_bytes, sha256
 from actspan.limits import WEIGHTS
 from actspan.types import Float32, Float64
+from actspan.wording import counted
 
 PROJECTION = "projection.safetensors"
 _ROWS = 4096  # looked at at a time
@@ -100,8 +101,8 @@ def fit_projection(files: Iterable[Path], channels: int) -> Projection:
     count, total, products = _moments(files)
     if channels > min(count - 1, len(total)):
         raise ConfigError(
-            f"{channels} channels cannot be fitted: there are {count} snippets of {len(total)} "
-            "channels in the training videos"
+            f"{channels} channels cannot be fitted: the training videos have "
+            f"{counted(count, 'snippet')} of {counted(len(total), 'channel')}"
         )
     mean = total / count
     covariance = products / count - np.outer(mean, mean)

@@ -14,9 +14,10 @@ from actspan.data.video_files import VIDEO_SUFFIXES, VIDEOS, is_video
 from actspan.errors import VideoError
 from actspan.files import described, read_text, similar_path
 from actspan.limits import DOCUMENT
-from actspan.wording import counted, named
+from actspan.wording import counted, named, quoted
 
 _BY_NAME = "name those that are videos on the command line, or give them a usual suffix (.mp4)"
+_TEXTS = (".csv", ".json", ".list", ".lst", ".tsv", ".txt")
 _NAMED = 8  # suffixes, in a message
 
 
@@ -45,8 +46,9 @@ def find_videos(given: Sequence[str]) -> Sources:
     Parameters
     ----------
     given : sequence of str
-        Files; folders, searched with all below them; patterns (`'day1/*.mp4'`); `@list.txt`, a file
-        with any of these a line, relative to its own place; or one dataset folder with `videos/`.
+        Files of any suffix but those of texts; folders, searched with all below them; patterns
+        (`'day1/*.mp4'`); `@list.txt`, a file with any of these a line, relative to its own place;
+        or one dataset folder with `videos/`.
 
     Raises
     ------
@@ -74,6 +76,8 @@ def _expand(text: str, place: Path, notes: list[Problem]) -> Iterator[Path]:
     elif path.exists() or not glob.has_magic(text):
         if not path.exists():
             raise VideoError(f"{path}: no such file or folder{similar_path(path)}")
+        if path.suffix.lower() in _TEXTS:
+            raise VideoError(f"{path}: not a video; a list of videos is given as @{path}")
         yield path
     else:
         found = sorted(Path(name) for name in glob.glob(str(path), recursive=True))
@@ -89,6 +93,11 @@ def _in_folder(folder: Path, notes: list[Problem], *, may_be_empty: bool = False
     found = list(filter(is_video, files))
     others = Counter(path.suffix.lower() or "none" for path in files if not is_video(path))
     if not (found or may_be_empty):
+        if described(folder) in (" (a dataset)", " (a packed dataset)"):
+            raise VideoError(
+                f"{folder}: this is a dataset of features, not of videos: "
+                f"actspan propose --dataset {quoted(folder)}"
+            )
         if kind := described(folder):
             raise VideoError(f"{folder}{kind}: holds no videos")
         there = f"; {_ignored(others)}; {_BY_NAME}" if others else ""

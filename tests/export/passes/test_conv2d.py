@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from hypothesis import given, settings
+from onnx import helper, numpy_helper
 
 from actspan.errors import ExportError
 from actspan.export.graph import build_tem
@@ -301,6 +302,58 @@ def test_branches() -> None:
     weights = [weight for part in graphs_in(done.model.graph) for weight in part.initializer]
     assert [list(w.dims) for w in weights if len(w.dims) == 4] == [[4, 6, 1, 3]]
     assert not lifted(done.model).changed
+
+
+def test_a_constant_in_the_other_branch() -> None:
+    zeros = numpy_helper.from_array(np.zeros((2, 4, 18), np.float32))
+    model = branches(
+        [node("Conv", ["x", "W"], ["a"])],
+        [node("Constant", [], ["b"], value=zeros)],
+        [2, 4, 18],
+        inputs=[("x", FLOAT, [2, 6, 20])],
+        W=WEIGHT,
+    )  # fmt: skip
+    done = lifted(model)
+    assert done.reports[0].left is None
+    assert convolved(done.model) == [[2, 4, 1, 18]]
+
+
+def random_addend(net: Net) -> list[str]:
+    noise = net.op("RandomNormal", shape=[2, 4, 18], scale=1e-9, seed=1.0)
+    return [net.op("Add", net.conv("x", 6, 4, 3), noise)]
+
+
+def constant_output(net: Net) -> list[str]:
+    ones = numpy_helper.from_array(np.ones((2, 4, 18), np.float32))
+    return [net.conv("x", 6, 4, 3), net.op("Constant", value=ones)]
+
+
+@pytest.mark.parametrize("make", [random_addend, constant_output])
+def test_nodes_without_inputs(make: Callable[[Net], list[str]]) -> None:
+    net = Net()
+    done = lifted(net.model(make(net), (2, 6, 20)))
+    assert done.reports[0].left is None
+    assert conv_ranks(done.model) == {4}
+
+
+def test_an_output_of_optional_type() -> None:
+    tensor = helper.make_tensor_type_proto(FLOAT, [2, 4, 18])
+    optional = helper.make_optional_type_proto(tensor)
+    main = graph(
+        [
+            node("Conv", ["x", "W"], ["h"]),
+            node("Relu", ["h"], ["y"]),
+            node("Optional", ["h"], ["o"]),
+            node("Optional", [], ["none"], type=tensor),
+        ],
+        [("x", FLOAT, [2, 6, 20])],
+        [("y", FLOAT, [2, 4, 18])],
+        {"W": WEIGHT},
+    )
+    main.output.extend(helper.make_value_info(name, optional) for name in ("o", "none"))
+    done = lifted(made_of(main))
+    assert done.reports[0].left is None
+    assert convolved(done.model) == [[2, 4, 1, 18]]
 
 
 def test_a_region_that_reaches_into_a_branch() -> None:

@@ -127,6 +127,9 @@ def quantised(net: Net) -> str:
     return net.op("Mul", net.op("Conv", "x", weight), factor(net))
 
 
+CHANNELS = np.array([[[1.0], [-2.0], [3.0], [4.0]]], np.float32)
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -137,6 +140,22 @@ def quantised(net: Net) -> str:
             "it is not one factor, or one per channel",
             id="per-cell",
         ),
+        pytest.param(
+            lambda n: n.op("Mul", conv(n), n.const(np.float32(np.inf))),
+            "a factor is infinite, or divides by zero",
+            id="infinite",
+        ),
+        pytest.param(
+            lambda n: n.op("Div", conv(n), n.const(np.float32(0))),
+            "a factor is infinite, or divides by zero",
+            id="by-zero",
+        ),
+        pytest.param(
+            lambda n: n.op("Mul", n.op("Relu", conv(n)), n.const(CHANNELS)),
+            "it is negative, and behind Relu 'Relu_1'",
+            id="negative-behind-relu",
+        ),
+        pytest.param(lambda n: n.op("Mul", n.op("Tanh", conv(n)), factor(n)), None, id="tanh"),
         pytest.param(lambda n: n.op("Mul", "x", factor(n)), None, id="no-layer"),
         pytest.param(
             lambda n: n.op("Mul", n.op("MatMul", "x", n.op("Transpose", "x", perm=[0, 2, 1])),
@@ -150,6 +169,6 @@ def test_scales_that_stay_are_named(make: Callable[[Net], str], reason: str | No
     net = Net()
     (report,) = rewrite_model(net.model(make(net), (2, 6, 22)), ["fold-scale"]).reports
     assert not report.changed
-    (name,) = [node.name for node in net.nodes if node.op_type == "Mul"]
-    wanted = f"1 of 1 scales behind a layer left: Mul '{name}' ({reason})"
+    (scale,) = [node for node in net.nodes if node.op_type in ("Mul", "Div")]
+    wanted = f"1 of 1 scales behind a layer left: {scale.op_type} '{scale.name}' ({reason})"
     assert report.left == (None if reason is None else wanted)

@@ -20,7 +20,7 @@ from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset
 from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
-from actspan.wording import counted, named
+from actspan.wording import counted, named, quoted
 
 _SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; where most are shorter, the unit was another
 # forms that fix the unit of times
@@ -136,7 +136,7 @@ def convert_annotations(request: Conversion) -> Converted:
     target = request.target / DATASET_JSON if request.target.is_dir() else request.target
     form = form_to_write(target, request.target_form).name
     if target.exists() and not request.overwrite:
-        raise AnnotationError(f"{target}: already exists; --force replaces it")
+        raise AnnotationError(f"{target}: already exists; --force replaces it{_keeping(request)}")
     videos, problems, notes = found.videos, list(found.problems), found.assumptions
     if request.durations is not None:
         known = read_annotations(request.durations, columns=of_durations, only_facts=True)
@@ -176,6 +176,13 @@ def _shared_columns(request: Conversion) -> tuple[dict[str, str], dict[str, str]
     if durations is not None and durations.suffix.lower() in (".csv", ".tsv"):
         of_durations = {role: columns.pop(role) for role in ("duration",) if role in columns}
     return columns, of_durations
+
+
+def _keeping(request: Conversion) -> str:
+    """Return how to keep what an existing target says of its videos; "" where facts are given."""
+    if request.durations is not None:
+        return ""
+    return f"; to keep its durations and frame rates: --durations {quoted(request.target)} --force"
 
 
 def _unused_rate(videos: Videos, fps: float, path: Path) -> str:

@@ -111,7 +111,7 @@ def _ranks(model: ir.Model) -> dict[ir.Value, int]:
         for output in node.outputs:
             if output.shape is not None:
                 rank[output] = output.shape.rank()
-            elif node.op_type in ELEMENTWISE and node.inputs[0] in rank:
+            elif is_standard(node, *ELEMENTWISE) and node.inputs[0] in rank:
                 rank[output] = rank[node.inputs[0]]
         if is_standard(node, *CONVOLUTIONS) and _is_conv1d(node, rank) and _known(node, rank):
             data, weight = CONVOLUTIONS[node.op_type]

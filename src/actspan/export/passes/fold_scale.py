@@ -118,6 +118,10 @@ def _find(node: ir.Node) -> _Fold | str | None:
     if split is None or path is None:
         return None
     source, factor = split
+    if not np.isfinite(factor).all():
+        return "a factor is infinite, or divides by zero"
+    if isinstance(path, str):
+        return path
     layer, biases, alone = path
     if not alone:
         return "what it scales is read elsewhere too"
@@ -131,22 +135,28 @@ def _find(node: ir.Node) -> _Fold | str | None:
 
 def _path(
     node: ir.Node, value: ir.Value, factor: NDArray[Any]
-) -> tuple[ir.Node, list[tuple[ir.Node, int]], bool] | None:
+) -> tuple[ir.Node, list[tuple[ir.Node, int]], bool] | str | None:
     """Return the layer before a scale, biases added between, and whether nothing else reads those.
 
-    None where there is no layer, or something that the scale does not pass through.
+    A text says which operator a negative scale does not pass, on the way from a layer. None where
+    there is no layer, or something that no scale passes through.
     """
     biases: list[tuple[ir.Node, int]] = []
-    reader, alone = node, True
+    reader, alone, obstacle = node, True, ""
     while (layer := value.producer()) is not None:
         alone &= only_use(value) is reader
         if is_standard(layer, *LAYERS):
-            return (layer, biases, alone) if _has_weights(layer) else None
+            if not _has_weights(layer):
+                return None
+            return obstacle or (layer, biases, alone)
         bias = _constant_input(layer) if is_standard(layer, "Add") else None
         if bias is not None:
             biases.append((layer, bias))
             value = layer.inputs[1 - bias]
         elif _passes(layer, factor, factor.size == 1):
+            value = layer.inputs[0]
+        elif _passes(layer, np.abs(factor), factor.size == 1):
+            obstacle = f"it is negative, and behind {layer.op_type} {layer.name!r}"
             value = layer.inputs[0]
         else:
             return None
@@ -165,7 +175,7 @@ def _split(node: ir.Node) -> tuple[ir.Value, NDArray[Any]] | None:
     if node.op_type == "Div":
         with np.errstate(all="ignore"):
             factor = 1 / factor
-    return (node.inputs[1 - index], factor) if np.isfinite(factor).all() else None
+    return node.inputs[1 - index], factor
 
 
 def _constant_input(node: ir.Node) -> int | None:

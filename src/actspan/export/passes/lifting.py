@@ -78,6 +78,8 @@ WINDOW = frozenset({"AveragePool", "LpPool", "MaxPool", *CONVOLUTIONS})
 QUANTIZE = frozenset({"DequantizeLinear", "QuantizeLinear"})
 # an axis is named; of Concat every input is a sequence, of Softmax and the like the first
 AXIAL = frozenset({"Concat", "Hardmax", "LogSoftmax", "Softmax", *QUANTIZE})
+# what reads a sequence, other than by broadcasting
+SEQUENTIAL = frozenset({"Pad", *ELEMENTWISE, *WINDOW, *AXIAL})
 
 _WINDOW_NEUTRAL = {
     "kernel_shape": 1,
@@ -104,13 +106,15 @@ def lifted_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:
         return None
     if node.op_type in BROADCAST:
         return _broadcast_inputs(node, rank)
+    if node.op_type not in SEQUENTIAL:  # some have no inputs at all: Constant, RandomNormal
+        return None
     indices = _sequences(node, rank)
     if any(rank.get(node.inputs[index]) != 3 for index in indices):
         return None
     if node.op_type == "Pad":
         constant = constant_of(node.inputs[1]) if len(node.inputs) in (2, 3) else None
         return indices if constant is not None else None
-    return indices if node.op_type in ELEMENTWISE | WINDOW | AXIAL else None
+    return indices
 
 
 def _sequences(node: ir.Node, rank: dict[ir.Value, int]) -> list[int]:

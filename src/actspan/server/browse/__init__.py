@@ -12,28 +12,21 @@ from actspan.server.browse.library import Library
 from actspan.server.browse.routes import add_list, add_video
 from actspan.server.corrections import Corrections
 from actspan.server.database import Database
-from actspan.server.settings import ServeSettings
 
 
-def router(settings: ServeSettings, database: Database) -> APIRouter:
+def router(library: Library, database: Database) -> APIRouter:
     """Operations of the viewer under `/api/browse`; the app includes them.
 
     What is large is read in the background, from the start of the app on.
 
     Parameters
     ----------
-    settings : ServeSettings
-        `results`, `ground_truth` and `videos` are what to look at.
+    library : Library
+        What to look at; closed with the app.
     database : Database
         Where corrections are kept.
-
-    Raises
-    ------
-    ActSpanError
-        A run, the ground truth or the videos are missing or damaged.
     """
     corrections = Corrections(database)
-    library = Library(settings.results, settings.ground_truth, settings.videos)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -14,7 +14,7 @@ from actspan.server.browse.judging import Judge
 from actspan.server.browse.runs import BrowsedRun
 from actspan.types import Video
 from actspan.video.sources import find_videos
-from actspan.wording import counted
+from actspan.wording import counted, named
 
 
 class Library:
@@ -70,6 +70,21 @@ class Library:
     def warm(self) -> None:
         """Read and judge in the background what the list of videos needs."""
         self.judge.start()
+
+    def unplayable(self) -> str:
+        """Return a line where videos are given, and none is of a run; else nothing. Reads results.
+
+        Raises
+        ------
+        ResultError
+            A result is damaged.
+        """
+        if not (self.runs and self.media) or not self._known.isdisjoint(self.media):
+            return ""
+        return (
+            f"none of the {counted(len(self.media), 'video')} is of a run, so none is played: "
+            f"they are named {named(self.media)}, and those of the runs {named(self.ids)}"
+        )
 
     def close(self) -> None:
         """Stop judging, and close what is kept open."""
