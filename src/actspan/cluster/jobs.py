@@ -103,8 +103,8 @@ def work_through(
         fruitless = fruitless + 1 if len(left) == before else 0
         if fruitless == _PASSES:
             raise ClusterError(
-                f"workers were lost {_PASSES} times over {counted(len(left), 'piece')} of work (number "
-                f"{min(left)} first): out of memory, or machines gone? ray status and the workers' "
+                f"workers were lost {_PASSES} times over {counted(len(left), 'piece')} of work "
+                f"(number {min(left)} first): out of memory, or machines gone? ray status and the workers' "
                 "logs tell; what is done stays"
             )
 
