@@ -15,6 +15,7 @@ import msgspec
 from actspan import errors
 from actspan.cluster.settings import ClusterConfig
 from actspan.errors import ActSpanError, ClusterError
+from actspan.wording import counted
 
 _COLUMNS = ("number", "answer", "kind", "message")
 _PASSES = 3  # in which nothing is done, before it is given up
@@ -102,9 +103,9 @@ def work_through(
         fruitless = fruitless + 1 if len(left) == before else 0
         if fruitless == _PASSES:
             raise ClusterError(
-                f"workers were lost {_PASSES} times over {len(left)} piece(s) of work (number "
-                f"{min(left)} first): out of memory, or machines gone? ray status and the workers' "
-                "logs tell; what is done stays"
+                f"workers were lost {_PASSES} times over {counted(len(left), 'piece')} of work "
+                f"(number {min(left)} first): out of memory, or machines gone? ray status and "
+                "the workers' logs tell; what is done stays"
             )
 
 

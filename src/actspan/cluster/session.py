@@ -95,10 +95,10 @@ def check_room(nodes: Sequence[Mapping[str, float]], config: ClusterConfig) -> N
     if room >= config.workers and left >= READER_CPUS:
         return
     needs = ", ".join(f"{amount:g} {name}" for name, amount in config.needs.items())
-    there = f"{len(nodes)} node(s) with {cpus:g} CPU in all have room for {room}"
+    there = f"{counted(len(nodes), 'node')} with {cpus:g} CPU in all, room for {room}"
     if room >= config.workers:
         there = f"{cpus:g} CPU in all leave {left:g} to what feeds them, which needs {READER_CPUS}"
     raise ClusterError(
-        f"{config.workers} worker(s) of {needs}: {there}; ask for fewer (--workers) or smaller "
-        "ones (--worker-cpus), or for more nodes"
+        f"{counted(config.workers, 'worker')} of {needs}: {there}; ask for fewer (--workers) or "
+        "smaller ones (--worker-cpus), or for more nodes"
     )
