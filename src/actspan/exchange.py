@@ -1,4 +1,4 @@
-"""Proposals, detections and annotations to the tools that people correct and watch them in."""
+"""Export of proposals, detections and annotations to tools for correction and playback."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from actspan.errors import ConfigError, DataError
 from actspan.run import RUN_FILE, Run
 from actspan.types import Proposals, Video
 
-ID = "{id}"  # stands for a video's id in an address
-_PLAYED = ("elan", "labelstudio")  # forms that say where a video is
+ID = "{id}"  # placeholder of a video's id in an address
+_PLAYED = ("elan", "labelstudio")  # forms that record where a video is
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which scored instances of a video are handed out.
+    """Choice of the scored instances of each video to export.
 
     Attributes
     ----------
     top : int, optional
-        The best so many; all unless given.
+        Number of best instances; all unless given.
     min_score : float, optional
-        Those that score at least so much.
+        Leave out instances that score less than this.
     """
 
     top: int | None = None
     min_score: float | None = None
 
     def of(self, video: Video) -> Video:
-        """A scored video with the chosen instances, best first."""
+        """Return a scored video with only the chosen instances, best first."""
         assert video.scores is not None
         order = np.argsort(-video.scores, kind="stable")
         if self.min_score is not None:
@@ -54,33 +54,33 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Handout:
-    """What `hand_out` shall do.
+    """Settings of `hand_out`.
 
     Attributes
     ----------
     source : Path
         A run (its detections, if it has any), a result file, or annotations of any form.
     target : Path
-        A file; a folder, for forms of a file a video.
+        A file, or a folder for forms with one file per video.
     form : str
         A key of `FORMS` that can be written.
     chosen : Chosen
-        Which proposals or detections; annotations have no scores to choose by.
+        Choice of proposals or detections; annotations have no scores to choose by.
     label : str
-        What proposals are called, which have no labels.
+        Label of proposals, which have none of their own.
     videos : str, optional
         Where the tool finds the videos: a folder, or an address with `{id}`.
     known : Path, optional
-        Annotations, a table or a dataset folder that say what the source does not: durations,
-        subsets, frame rates; of a run the annotations that it was made from, unless given.
+        Annotations, a table or a dataset folder with the facts that the source lacks: durations,
+        subsets, frame rates. For a run, the annotations that it was made from unless given.
     subset : str, optional
         Keep only the videos of this subset.
     fps : float
-        Frames a second of videos that do not say theirs (Label Studio counts frames).
+        Frames per second of videos that do not state theirs (Label Studio counts frames).
     on_error : "fail" or "skip"
-        What to do about problems: stop with all of them, or leave out what is bad.
+        Whether to stop and report all problems, or to leave out what is faulty.
     overwrite : bool
-        Replace files that are there.
+        Replace files that exist.
     """
 
     source: Path
@@ -98,20 +98,20 @@ class Handout:
 
 @dataclass(frozen=True, slots=True)
 class HandedOut:
-    """What came of it.
+    """Result of an export.
 
     Attributes
     ----------
     what : str
-        What the source held: "proposals", "detections" or "annotations".
+        Content of the source: "proposals", "detections" or "annotations".
     files : tuple of Path
-        As written.
+        The files that were written.
     videos : Videos
-        As handed out.
+        The videos that were exported.
     problems : tuple of Problem
-        What was left out, and notes.
+        What was left out, with reasons, and notes.
     assumptions : tuple of str
-        What was taken for granted or ignored, for people to read.
+        What was assumed or ignored, as text for people.
     """
 
     what: str
@@ -122,17 +122,17 @@ class HandedOut:
 
 
 def hand_out(request: Handout) -> HandedOut:
-    """Write the instances of a source in the form of a tool.
+    """Write the instances of a source in a tool's form.
 
     Raises
     ------
     DatasetError
         There are problems and `on_error` is "fail"; nothing is written.
     ConfigError
-        The form cannot be written, or an option does not go with form or source.
+        The form cannot be written, or an option does not fit the form or the source.
     DataError
-        The source cannot be read, nothing is left of it, two videos would be written to the same
-        file, or a file is there already.
+        The source cannot be read, no videos are left, two videos would be written to the same file,
+        or a file already exists.
     """
     _check(request)
     what, found = _read(request)
@@ -192,14 +192,14 @@ def _read(request: Handout) -> tuple[str, Annotations]:
 
 
 def _result_of(path: Path) -> Path | None:
-    """The result file that a path stands for; None where it stands for annotations."""
+    """Return the result file that a path stands for, or None if it stands for annotations."""
     names = (DETECTIONS_FILE, RESULT_FILE)
     files = [path / name for name in names] if path.is_dir() else [path]
     return next((file for file in files if file.is_file() and is_result(file)), None)
 
 
 def _recorded(source: Path) -> Path | None:
-    """The annotations that a run was made from, if they are there still."""
+    """Return the annotations that a run was made from, if they still exist."""
     return Run.load(source).recorded_annotations() if (source / RUN_FILE).is_file() else None
 
 
@@ -209,7 +209,7 @@ def _scored(name: str, found: Proposals, labels: Iterable[str]) -> Video:
 
 
 def _links(request: Handout, videos: Iterable[Video]) -> dict[str, str] | None:
-    """The link to every video that there is; None where nothing says where they are."""
+    """Return the link to every video that exists, or None if their place is not given."""
     where = request.videos
     if where is None:
         return None

@@ -1,11 +1,11 @@
-"""The pipeline on a Ray cluster, by Ray Data; Ray itself is imported when it is used.
+"""The pipeline on a Ray cluster, with Ray Data. Ray is imported only when it is used.
 
-settings.py  how many workers, and what each of them needs
-session.py   a cluster to work on: started here or joined, and checked
-jobs.py      numbers through a pool of workers, again where some were lost
-engine.py    `propose`: shards of a run, computed and committed by workers
-extract.py   `extract`: videos, each decoded by a worker
-stage.py     the pipeline as a stage of somebody's own Ray Data job
+settings.py  number of workers and the resources that each needs
+session.py   the connection to a cluster that is started here or joined, and its checks
+jobs.py      numbered pieces of work on a pool of workers, with retries for lost workers
+engine.py    `propose`: workers compute and commit the shards of a run
+extract.py   `extract`: each worker decodes whole videos
+stage.py     the pipeline as a stage of a user's own Ray Data job
 """
 
 from actspan.cluster.engine import ray_engine

@@ -1,4 +1,4 @@
-"""`propose` on a cluster: workers compute shards of a run and commit them, the driver adds up."""
+"""`propose` on a cluster: workers compute and commit the shards of a run, the driver merges."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from actspan.proposing.work import open_scores
 from actspan.runtime import choose_backend, find_backend
 from actspan.shards import ShardStore, compute_missing, open_place
 
-# Shards that a worker is given at a time: between two such turns it waits for half a chunk to be
-# written and for Ray, within one it does not. Each has some turns, that all end together.
+# A worker waits between two turns, for half a chunk to be written and for Ray, but not within a
+# turn. Several turns per worker let all workers finish at about the same time.
 _SHARDS_AT_ONCE = 8
 _TURNS = 8
 
 
 def ray_engine(config: ClusterConfig) -> EngineMaker:
-    """Who computes, for `propose_dataset`: workers on Ray.
+    """Return the engine that computes `propose_dataset` with workers on Ray.
 
-    What a request names has to lie where every worker finds it: in folders that all machines
-    share, or in an object store. So have the shards, until the run is complete.
+    Paths that the request names must be readable by every worker: in folders that all machines
+    share, or in an object store. The same applies to the shards until the run is complete.
 
     Raises
     ------
     MissingExtraError, ClusterError
-        As `ray_session`, when work begins.
+        As for `ray_session`, when the engine starts.
 
     Examples
     --------
@@ -46,9 +46,9 @@ def ray_engine(config: ClusterConfig) -> EngineMaker:
 
     @contextmanager
     def engine(request: Request, bundle: Bundle, edge: Edge) -> Iterator[Engine]:
-        backend = choose_backend(bundle, request.backend).name  # one for all: the same bytes
+        backend = choose_backend(bundle, request.backend).name  # the same for all workers
         if find_backend(backend)[0].suffix == ".onnx":
-            with_onnx(bundle)  # once, here, not by every worker
+            with_onnx(bundle)  # export once here instead of in every worker
         with ray_session(config):
             yield RayEngine(replace(request, backend=backend), edge, config)
 
@@ -56,19 +56,19 @@ def ray_engine(config: ClusterConfig) -> EngineMaker:
 
 
 class RayEngine:
-    """Workers on a cluster that is connected; see `ray_engine`."""
+    """Engine of workers on a connected cluster; see `ray_engine`."""
 
     def __init__(self, request: Request, edge: Edge, config: ClusterConfig) -> None:
         self._request, self._edge, self._config = request, edge, config
         self._clock = StageClock()
 
     def run(self, store: ShardStore, missing: list[int], work: DatasetWork) -> Iterator[int]:
-        """Have workers compute and commit shards; yields the number of each that is committed.
+        """Compute and commit shards on the workers; yield the number of each committed shard.
 
         Raises
         ------
         ActSpanError
-            As a worker raised it; what is committed stays.
+            An error that a worker raised; committed shards are kept.
         """
         job = ShardJob(
             request=_elsewhere(self._request),
@@ -87,12 +87,12 @@ class RayEngine:
 
     @property
     def clock(self) -> StageClock:
-        """What the workers' clocks say together."""
+        """Sum of the stage times of all workers."""
         return self._clock
 
 
 def _elsewhere(request: Request) -> Request:
-    """The request as other working directories understand it, with the place of the shards."""
+    """Return the request with absolute paths, including that of the shards."""
     return replace(
         request,
         scores=request.scores and request.scores.resolve(),
@@ -102,13 +102,13 @@ def _elsewhere(request: Request) -> Request:
 
 @dataclass(frozen=True, slots=True)
 class ShardJob:
-    """What a worker needs to know; called in its process, it makes one.
+    """Settings of a worker. A call in the worker's process creates the worker.
 
     Attributes
     ----------
     request : Request
     model, dataset : str
-        Absolute paths, or URLs: the request's own may be folders of the driver's alone.
+        Absolute paths or URLs; the request's own may be folders that only the driver can read.
     edge : "clamp" or "zero"
     threads : int
     """
@@ -120,17 +120,17 @@ class ShardJob:
     threads: int
 
     def __call__(self) -> ShardWorker:
-        """Open everything; raises as `ShardWorker`."""
+        """Open the bundle and the dataset; raise as `ShardWorker`."""
         return ShardWorker(self)
 
 
 class ShardWorker:
-    """Computes shards of one run, wherever it is; the model is loaded once.
+    """Worker that computes shards of one run. The model is loaded once.
 
     Raises
     ------
     ClusterError
-        The run is not to be seen from here, or other versions are installed.
+        The run cannot be found from this machine, or other versions are installed.
     BundleError, BackendError, DataError
         The model or the dataset cannot be opened.
     """
@@ -141,7 +141,7 @@ class ShardWorker:
         self._batch = request.batch
         self._store = _find_run(request)
         bundle = Bundle.load(request.model)
-        scores = ExitStack().enter_context(open_scores(request))  # open as long as the process is
+        scores = ExitStack().enter_context(open_scores(request))  # open until the process ends
         self._work = DatasetWork.of(request, self._store.plan, bundle, scores)
         self._pipeline = Pipeline.load(
             bundle,
@@ -152,7 +152,7 @@ class ShardWorker:
         )
 
     def do(self, numbers: Sequence[int]) -> Iterator[list[float]]:
-        """Compute shards and commit them; yields what the clock counted for each."""
+        """Compute and commit shards; yield the stage times of each."""
         before = self._pipeline.clock.numbers()
         for _ in compute_missing(
             self._store, numbers, self._pipeline, self._work, batch=self._batch

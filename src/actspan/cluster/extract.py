@@ -1,4 +1,4 @@
-"""`extract` on a cluster: a piece of work is a video, features go to the folder as they do here."""
+"""`extract` on a cluster: each video is one piece of work, features go to the usual folder."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from actspan.video.jobs import Progress
 
 
 def ray_extraction(config: ClusterConfig) -> ExtractEngine:
-    """Who extracts, for `extract_videos`: workers on Ray, each with the backbone loaded once.
+    """Return the engine that runs `extract_videos` with workers on Ray.
 
-    Videos and the output folder have to lie where every worker finds them under the same name.
+    Each worker loads the backbone once. Videos and the output folder must have the same paths on
+    all machines.
 
     Raises
     ------
     MissingExtraError, ClusterError
-        As `ray_session`, when work begins.
+        As for `ray_session`, when the engine starts.
     """
 
     def engine(
@@ -58,7 +59,7 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
 
 
 def _anywhere(request: ExtractRequest) -> str:
-    """The backbone as other working directories know it."""
+    """Return the backbone's name with an absolute path."""
     kind, colon, file = request.backbone.partition(":")
     return f"{kind}:{Path(file).resolve()}" if colon else kind
 
@@ -71,7 +72,7 @@ def _done(path: Path, name: str, answer: Mapping[str, Any]) -> Done:
 
 @dataclass(frozen=True, slots=True)
 class ExtractJob:
-    """What a worker needs to know; called in its process, it makes one."""
+    """Settings of a worker. A call in the worker's process creates the worker."""
 
     request: ExtractRequest
     folder: FeatureFolder
@@ -79,18 +80,18 @@ class ExtractJob:
     names: tuple[str, ...]
 
     def __call__(self) -> ExtractWorker:
-        """Open the backbone; raises as `Extractor`."""
+        """Open the backbone; raise as `Extractor`."""
         return ExtractWorker(self)
 
 
 class ExtractWorker:
-    """Extracts videos, each to a file of its own that is whole or absent."""
+    """Worker that extracts videos, each to its own file, which is either complete or absent."""
 
     def __init__(self, job: ExtractJob) -> None:
         self._job, self._extractor = job, open_extractor(job.request)
 
     def do(self, numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """Extract videos; of each, its rows and how it ended, or why nothing came of it."""
+        """Extract videos; yield for each its number of rows and its ending, or its error."""
         return map(self._extract, numbers)
 
     def _extract(self, number: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Numbers through a pool of workers: small things out, small things back."""
+"""Numbered pieces of work on a pool of workers. Inputs and answers are small."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from actspan.errors import ActSpanError, ClusterError
 from actspan.wording import counted
 
 _COLUMNS = ("number", "answer", "kind", "message")
-_PASSES = 3  # in which nothing is done, before it is given up
+_PASSES = 3  # passes without any progress before the job fails
 
 
 class Worker(Protocol):
-    """What runs in a process of the cluster; it is made there, once, with what it takes to pickle.
+    """Work in a process of the cluster. The worker is created there from what was pickled.
 
-    Whatever is heavy is loaded at the first call, so that its errors come back like any other.
+    Heavy resources are loaded at the first call, so that their errors return like any other.
     """
 
     def do(self, numbers: Sequence[int]) -> Iterator[Any]:
         """Do pieces of work, one after the other.
 
-        Each answer, in order, tells that its piece is done; it has to be small, and to go into
-        JSON.
+        Each answer, in order, says that its piece is done. Answers must be small and serializable
+        as JSON.
         """
         ...
 
 
 class _Actor:
-    """A worker as Ray Data calls it: errors are answers, for they have to come back by name."""
+    """Worker as Ray Data calls it. Errors are returned as answers, so that their types survive."""
 
     def __init__(self, make: Callable[[], Worker]) -> None:
         self._make = make
@@ -68,28 +68,28 @@ def work_through(
     *,
     at_once: int = 1,
 ) -> Iterator[tuple[int, Any]]:
-    """Have workers do all numbers; yields (number, answer) in whichever order they come.
+    """Do all numbers on workers; yield (number, answer) in the order of completion.
 
-    A worker that is lost is replaced by Ray where there is room; what it had in hand is done in
-    another pass. A number may be done twice, so doing it must change nothing the second time.
+    Ray replaces a lost worker where there is room. Unfinished numbers are repeated in another pass.
+    A number may be done twice, so a repetition must not change anything.
 
     Parameters
     ----------
     make : callable
-        Makes a worker, in its process.
+        Creates a worker, in the worker's process.
     numbers : iterable of int
     config : ClusterConfig
     done : callable, optional
-        Numbers that are done for good, whether or not an answer came back; those whose answer was
-        lost are yielded with None.
+        Returns the numbers that are done for good, even if no answer arrived; those without an
+        answer are yielded with None.
     at_once : int
-        How many numbers a worker is given at a time, which saves the pauses between; towards the
-        end there may be fewer.
+        Numbers per call of a worker, which saves pauses between calls; the last calls may get
+        fewer.
 
     Raises
     ------
     ActSpanError
-        As a worker raised it; or ClusterError, where workers are lost again and again.
+        An error that a worker raised, or ClusterError if workers are lost repeatedly.
     """
     left, fruitless = set(numbers), 0
     while left:
@@ -124,13 +124,13 @@ def _one_pass(
 def _dataset(
     make: Callable[[], Worker], numbers: list[int], config: ClusterConfig, at_once: int
 ) -> Any:
-    """A Ray dataset of answers; nothing is done before it is drawn."""
+    """Return a Ray dataset of answers, which is computed lazily."""
     import ray
 
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     rows, blocks = [{"number": number} for number in numbers], ceil(len(numbers) / at_once)
     with warnings.catch_warnings():
-        # how to let a task of a lost actor fail has no other name yet
+        # Ray has no newer argument that lets a task of a lost actor fail.
         warnings.filterwarnings("ignore", message=".*ray_remote_args")
         dataset = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
             _Actor,
@@ -142,11 +142,11 @@ def _dataset(
             num_cpus=config.worker_cpus,
             num_gpus=config.worker_gpus or None,
             resources=config.worker_resources or None,
-            # by default a task waits for its actor to come back, for ever if its node does not
+            # By default a task waits for its actor to return, forever if the node does not return.
             max_task_retries=0,
         )
     context = dataset.context
-    context.max_errored_blocks = -1  # only losses: errors are answers
+    context.max_errored_blocks = -1  # blocks fail only with their worker: errors are answers
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     return dataset

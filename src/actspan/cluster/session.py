@@ -1,4 +1,4 @@
-"""A cluster to work on: started here or joined, and checked before anything is asked of it."""
+"""Connection to a Ray cluster that is started here or joined, and its checks."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from actspan.cluster.settings import READER_CPUS, ClusterConfig
 from actspan.errors import ClusterError, require
 from actspan.wording import counted
 
-_OBJECT_STORE = 100_000_000  # bytes: numbers of shards pass through it, not arrays
+_OBJECT_STORE = 100_000_000  # bytes; small, since only shard numbers pass through it
 
 
 @contextmanager
 def ray_session(config: ClusterConfig) -> Iterator[Any]:
-    """Ray, connected to a cluster that has room for the workers.
+    """Connect to a cluster that has room for the workers, and yield the `ray` module.
 
-    A session that is there already is used as it is, and left.
+    A session that already exists is used as it is, and is not closed.
 
     Raises
     ------
     MissingExtraError
         Ray is not installed.
     ClusterError
-        There is no cluster at the address, or it has too little.
+        No cluster answers at the address, or it has too few resources.
     """
     ray = require("ray", extra="cluster", purpose="working on Ray")
     require("ray.data", extra="cluster", purpose="working on Ray")
@@ -42,7 +42,7 @@ def ray_session(config: ClusterConfig) -> Iterator[Any]:
 
 
 def _connect(ray: Any, config: ClusterConfig) -> None:
-    # Ray has warnings of its own for every lost worker; what counts comes as one error of ours
+    # Ray warns about every lost worker; users get one error of ours instead.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if config.address is None:
@@ -66,7 +66,7 @@ def _connect(ray: Any, config: ClusterConfig) -> None:
 
 
 def check_cores(config: ClusterConfig) -> None:
-    """Refuse more workers than this machine has cores; what feeds them needs little of one."""
+    """Raise if this machine has fewer cores than the workers need; their reader needs few."""
     cores, wanted = os.cpu_count() or 1, config.workers * config.worker_cpus
     if wanted > cores:
         raise ClusterError(
@@ -77,17 +77,17 @@ def check_cores(config: ClusterConfig) -> None:
 
 
 def check_room(nodes: Sequence[Mapping[str, float]], config: ClusterConfig) -> None:
-    """Refuse a cluster that could never hold the workers and what feeds them.
+    """Raise if a cluster can never hold the workers and the reader that feeds them.
 
     Parameters
     ----------
     nodes : sequence of mapping of resource to amount
-        What each node has.
+        Resources of each node.
 
     Raises
     ------
     ClusterError
-        Says what is needed, and what there is.
+        States the resources that are needed and those that exist.
     """
     room = sum(config.places(node) for node in nodes)
     cpus = sum(node.get("CPU", 0.0) for node in nodes)

@@ -1,4 +1,4 @@
-"""How many workers, and what each of them needs."""
+"""Number of workers and the resources that each needs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from actspan.config import Config
 from actspan.config.base import require_setting
 
-READER_CPUS = 1  # left free for what feeds the workers: actors that take all CPUs would hang
+READER_CPUS = 1  # CPUs for the reader that feeds the workers; without them the job would hang
 
 
 class ClusterConfig(Config, frozen=True, kw_only=True):
@@ -19,16 +19,16 @@ class ClusterConfig(Config, frozen=True, kw_only=True):
     Attributes
     ----------
     address : str, optional
-        A cluster that runs: "auto", "host:port" or "ray://host:port". One is started on this
-        machine, and stopped afterwards, unless given.
+        Address of a running cluster: "auto", "host:port" or "ray://host:port". Unless given, one is
+        started on this machine and stopped afterwards.
     workers : int
-        Processes that load the model once each.
+        Processes; each loads the model once.
     worker_cpus : int
-        CPUs of each, and as many threads.
+        CPUs per worker, and threads.
     worker_gpus : float
-        GPUs of each; workers may share one.
+        GPUs per worker; workers may share one.
     worker_resources : mapping of str to float
-        What else each needs, by Ray's name for it: {"NPU": 1}.
+        Further resources per worker, by Ray's names: {"NPU": 1}.
     """
 
     address: str | None = None
@@ -50,10 +50,10 @@ class ClusterConfig(Config, frozen=True, kw_only=True):
 
     @property
     def needs(self) -> dict[str, float]:
-        """Everything that a worker needs, by Ray's names."""
+        """Resources that a worker needs, by Ray's names."""
         needs = {"CPU": float(self.worker_cpus), **self.worker_resources}
         return needs | {"GPU": self.worker_gpus} if self.worker_gpus else needs
 
     def places(self, node: Mapping[str, float]) -> int:
-        """How many workers a node with these resources has room for."""
+        """Return the number of workers that a node with these resources has room for."""
         return min(floor(node.get(name, 0.0) / need) for name, need in self.needs.items())

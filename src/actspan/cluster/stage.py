@@ -1,4 +1,4 @@
-"""The pipeline as a stage of somebody's own Ray Data job."""
+"""The pipeline as a stage of a user's own Ray Data job."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ from actspan.types import Features, Proposals
 
 
 class ProposeStage:
-    """Features to proposals in a Ray Data job: a class for `map_batches`, one model a worker.
+    """Stage from features to proposals: a class for `map_batches`, with one model per worker.
 
-    A row that comes in is what a row of a packed store is:
+    An input row has the columns of a packed store:
 
     - `video`: str
-    - `features`: (n, C) of any number type; rows may have different n
+    - `features`: (n, C) of any number type; n may differ between rows
     - `stride`: float, seconds from snippet to snippet
     - `length`: float, optional, seconds of a snippet; the stride unless given
-    - `span`: float, optional, seconds that position 1.0 stands for; NaN or none: n * stride
+    - `span`: float, optional, seconds at position 1.0; n * stride if it is NaN or absent
 
-    A row that goes out is a proposal: `video` (str), `start`, `end` (seconds) and `score` (all
-    float64), best first within each video. A video without proposals has no rows.
+    An output row is a proposal: `video` (str), `start`, `end` (seconds) and `score` (all float64),
+    best first within each video. A video without proposals has no rows.
 
-    Leave CPUs to whatever reads: an actor pool that takes all of them waits for input for ever.
+    Leave CPUs free for the reader: an actor pool that takes all CPUs waits for input forever.
 
     Parameters
     ----------
     bundle : str or Path
-        A bundle, where every worker can read it.
+        A bundle that every worker can read.
     backend : str
         An inference runtime, or "auto".
     threads : int
-        Of each worker; give it as many CPUs (`num_cpus`).
+        Threads per worker; reserve as many CPUs (`num_cpus`).
     edge : "clamp" or "zero"
-        How rescaling fills outer cells, where the bundle leaves it open.
+        How rescaling fills outer cells, if the bundle does not say.
 
     Raises
     ------
     BundleError, BackendError
-        As `Pipeline.load`, where a worker starts.
+        As for `Pipeline.load`, when a worker starts.
     ShapeError
-        A column is missing, or features do not fit the model, where a batch is worked on.
+        A column is missing, or features do not fit the model, when a batch is processed.
 
     Examples
     --------
@@ -71,7 +71,7 @@ class ProposeStage:
         self._pipeline = Pipeline.load(bundle, backend=backend, threads=threads, edge=edge)
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Proposals of the videos of a batch, as columns."""
+        """Return the proposals of a batch of videos, as columns."""
         outcomes = self._pipeline.run(_jobs(batch))
         found = [(o.id, o.proposals) for o in outcomes if o.proposals is not None]
         everything = Proposals.concat([proposals for _, proposals in found])

@@ -1,4 +1,4 @@
-"""The main job on made-up data: a seeded generator, small trained networks, pictures."""
+"""The main job on made-up data: a seeded generator, small trained networks and pictures."""
 
 from __future__ import annotations
 

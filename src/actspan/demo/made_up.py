@@ -1,9 +1,9 @@
-"""Made-up videos that behave like real ones: slow backgrounds, blurred boundaries, distractors.
+"""Made-up videos that resemble real ones: slow backgrounds, blurred boundaries, distractors.
 
-A video is a sequence of snippets on a half-second grid. Its background drifts from scene to scene;
-each action adds the direction of its class, swelling and fading over a second or two and varying
-in strength; short flickers of other classes, and gestures that look half like an action, mislead.
-Nothing here comes from anybody's data.
+A video is a sequence of snippets on a half-second grid. Its background drifts from scene to scene.
+Each action adds the direction of its class. It fades in and out over a second or two, and its
+strength varies. Short flickers of other classes and weak, longer gestures act as distractors. No
+real data is used.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ layout = "TC"
 
 
 def check_demo_folder(out: Path, dataset: Path) -> None:
-    """Refuse a folder that holds something else than a made-up `dataset`, before work starts.
+    """Raise if a folder holds anything but a made-up `dataset`, before work starts.
 
     Raises
     ------
     DataError
-        It is not empty, and no earlier demo has made it.
+        The folder is not empty, and no earlier demo has made it.
     """
     if not out.is_dir() or not any(out.iterdir()):
         return
@@ -63,15 +63,15 @@ def write_made_up_dataset(
 ) -> None:
     """Write a dataset folder of made-up videos.
 
-    Every video depends on `seed`, its subset and its number alone, so that a larger set begins
-    with the videos of a smaller one.
+    A video depends only on `seed`, its subset and its number. A larger set therefore begins with
+    the videos of a smaller one.
 
     Parameters
     ----------
     folder : Path
-        Made if it is not there.
+        Created if it does not exist.
     training, validation : int
-        Videos a subset.
+        Videos per subset.
     """
     (folder / "features").mkdir(parents=True, exist_ok=True)
     with atomic_file(folder / SPEC_FILE) as stream:
@@ -110,7 +110,7 @@ def _make_video(subset: str, number: int, seed: int) -> tuple[Video, Float32]:
 
 
 def _plan_actions(rng: np.random.Generator, duration: float) -> Iterator[_Action]:
-    """One to a handful of actions, from two seconds to most of the video, with gaps between."""
+    """Yield one or a few actions, from two seconds to most of the video, with gaps between."""
     label = int(rng.integers(len(LABELS)))
     time = rng.exponential(0.12 * duration)
     while True:
@@ -125,14 +125,14 @@ def _plan_actions(rng: np.random.Generator, duration: float) -> Iterator[_Action
 
 
 def _direction(label: int) -> Float64:
-    """The unit vector in feature space along which a class shows."""
+    """Return the vector, of length 2.2, that a class adds to the features."""
     vector = np.random.default_rng([2018, label]).normal(size=CHANNELS)
     unit: Float64 = vector / np.linalg.norm(vector) * 2.2
     return unit
 
 
 def _background(rng: np.random.Generator, snippets: int) -> Float64:
-    """Scenes that last half a minute or so, and a slow drift within them."""
+    """Return scenes of about half a minute with a slow drift within them, (n, C)."""
     scene = np.cumsum(rng.random(snippets) < STRIDE / 30)
     scenes = rng.normal(scale=0.6, size=(scene[-1] + 1, CHANNELS))
     drift = np.cumsum(rng.normal(scale=0.06, size=(snippets, CHANNELS)), axis=0)
@@ -141,13 +141,13 @@ def _background(rng: np.random.Generator, snippets: int) -> Float64:
 
 
 def _texture(rng: np.random.Generator, snippets: int) -> Float64:
-    """Strength of an action from moment to moment, around 1."""
+    """Return the strength of an action per snippet, around 1, (n,)."""
     noise: Float64 = np.convolve(rng.normal(size=snippets + 4), np.full(5, 0.1), mode="valid")
     return 1.0 + noise
 
 
 def _swell(rng: np.random.Generator, centres: Float64, action: _Action) -> Float64:
-    """Share of the action that each snippet shows: a smooth rise and a smooth fall."""
+    """Return the share of the action in each snippet, with a smooth rise and fall, (n,)."""
     rise, fall = rng.uniform(0.15, 0.7, 2)
     rising, falling = (centres - action.start) / rise, (centres - action.end) / fall
     shown: Float64 = (np.tanh(rising / 2) - np.tanh(falling / 2)) / 2
@@ -155,7 +155,7 @@ def _swell(rng: np.random.Generator, centres: Float64, action: _Action) -> Float
 
 
 def _distraction(rng: np.random.Generator, centres: Float64, duration: float) -> Float64:
-    """A flicker of some class for a second, or a longer gesture that is half an action."""
+    """Return a one-second flicker of a class, or a longer and weaker gesture, (n, C)."""
     start = rng.uniform(0, duration)
     length, strength = (1.0, 1.2) if rng.random() < 0.6 else (rng.uniform(3, 10), 0.5)
     label = int(rng.integers(len(LABELS)))

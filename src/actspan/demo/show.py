@@ -1,4 +1,4 @@
-"""Run the main job on the made-up set and draw what came out."""
+"""Run the main job on the made-up set and draw the results."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ _TIMELINES = 3
 
 @dataclass(frozen=True, slots=True)
 class DemoFiles:
-    """What the demo left behind.
+    """Files and results of the demo.
 
     Attributes
     ----------
     dataset, run : Path
         Folders.
     pictures : tuple of Path
-        Empty where matplotlib is not installed.
+        Empty if matplotlib is not installed.
     report : Path, optional
-        The page; None where jinja2 is not installed.
+        The page; None if jinja2 is not installed.
     summary : Summary
-        Of the run.
+        Summary of the run.
     recall : RecallResult
-        Of the proposals.
+        Recall of the proposals.
     """
 
     dataset: Path
@@ -56,14 +56,14 @@ def run_demo(
     Parameters
     ----------
     out : Path
-        A folder for everything; a demo that is there already is replaced.
+        A folder for everything; an earlier demo in it is replaced.
     videos, seed : int
         Size and seed of the made-up validation set.
 
     Raises
     ------
     DataError
-        The folder holds something else.
+        The folder holds other files.
     """
     dataset, run = out / "dataset", out / "run"
     check_demo_folder(out, dataset)
@@ -102,7 +102,7 @@ def _draw(out: Path, dataset: Dataset, run: Run, recall: RecallResult) -> tuple[
 
 
 def _telling(dataset: Dataset, proposals: dict[str, Proposals]) -> list[str]:
-    """A few videos with several actions, which make pictures worth a look."""
+    """Return the names of a few videos with several actions, whose pictures show more."""
     counts = np.array([len(video.segments) for video in dataset if video.id in proposals])
     names = [video.id for video in dataset if video.id in proposals]
     order = np.argsort(-np.minimum(counts, 5), kind="stable")[:_TIMELINES]

@@ -1,4 +1,4 @@
-"""Videos in, moments out: in one go, while they are recorded, and cut to clips."""
+"""Video inference: segments of complete videos or of recordings in progress, and their clips."""
 
 from actspan.moments.answers import Selection, VideoMoments, check_answer_file, write_answers
 from actspan.moments.clips import Clip, cut_clips, make_clip_folder

@@ -1,4 +1,4 @@
-"""What is given out: the best proposals of each video, as JSON or as a table."""
+"""Output of video inference: the best proposals of each video, as JSON or as a table."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from actspan.wording import suggestion
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which proposals of a video are given out.
+    """Choice of the proposals of each video to output.
 
     Attributes
     ----------
     top : int, optional
-        The best so many; all unless given.
+        Number of best proposals; all unless given.
     min_score : float
-        Those that score at least so much.
+        Leave out proposals that score less than this.
 
     Raises
     ------
     ConfigError
-        Neither can hold.
+        `top` is below 1.
     """
 
     top: int | None = None
@@ -37,13 +37,13 @@ class Selection:
             raise ConfigError(f"top {self.top}: at least one proposal a video is needed")
 
     def of(self, proposals: Proposals) -> Proposals:
-        """The chosen ones of proposals that come best first."""
+        """Return the chosen proposals of some that are sorted best first."""
         return proposals[proposals.score >= self.min_score][: self.top]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoMoments:
-    """What was found in a video.
+    """Segments that were found in one video.
 
     Attributes
     ----------
@@ -51,9 +51,9 @@ class VideoMoments:
     path : Path
         The video.
     seconds : float
-        To the end of its last frame.
+        End of the last frame.
     proposals : Proposals
-        Seconds of the video, best first.
+        Start and end in seconds of the video, best first.
     """
 
     id: str
@@ -63,12 +63,12 @@ class VideoMoments:
 
 
 def check_answer_file(path: Path, inputs: Iterable[Path] = (), *, replace: bool = False) -> None:
-    """Refuse, before any work is done, what an answer cannot be written to.
+    """Raise, before work starts, if a result cannot be written to a path.
 
     Raises
     ------
     ResultError
-        It does not end in .json, .csv or .parquet, or as for `check_answer_target`.
+        The path does not end in .json, .csv or .parquet, or as for `check_answer_target`.
     """
     if path.suffix.lower() not in ANSWER_SUFFIXES:
         close = suggestion(path.suffix, ANSWER_SUFFIXES)
@@ -80,7 +80,7 @@ def check_answer_file(path: Path, inputs: Iterable[Path] = (), *, replace: bool 
 
 
 def write_answers(path: Path, moments: Iterable[VideoMoments]) -> None:
-    """Write a result file (.json), or a table (.csv, .parquet): video, start, end, score; seconds.
+    """Write a result file (.json) or a table (.csv, .parquet): video, start, end, score; seconds.
 
     Raises
     ------

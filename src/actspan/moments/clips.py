@@ -1,7 +1,7 @@
-"""Moments cut out of a video to files of their own.
+"""Segments of a video, cut out to their own files.
 
-A clip that begins at a key frame is copied as it is; any other is encoded again, since what lies
-between two key frames cannot be shown without the first. Sound is copied either way.
+A clip that starts at a key frame is copied. Any other clip is encoded again, since frames between
+two key frames cannot be shown without the first. Sound is always copied.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from actspan.video.decode import Frame
 
 Way = Literal["copied", "encoded"]
 
-NEAR = 0.1  # seconds between a moment's start and a key frame that will do
-_BACK = (0.0, 2.0, 10.0, 60.0)  # seconds; containers without an index are searched roughly
-_LEAD = 1.0  # seconds: Matroska knows of few packets at once in which order they are decoded
-_SLACK = 4  # frames by which a clip may be off: a copied one ends with the frames that others need
+NEAR = 0.1  # seconds; a key frame this close to a segment's start is good enough
+_BACK = (0.0, 2.0, 10.0, 60.0)  # seconds; a seek is imprecise in containers without an index
+_LEAD = 1.0  # seconds; Matroska knows the decoding order of only a few packets at once
+_SLACK = 4  # frames that a clip may be off: a copied clip ends with frames that others refer to
 _IN_MP4 = {"h264", "hevc", "mpeg4", "av1", "vp9", "aac", "mp3", "ac3", "opus"}  # else Matroska
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A moment that was cut out.
+    """Clip of one segment.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Clip:
         Seconds of the video.
     way : "copied" or "encoded"
     seconds : float
-        How long it is, found by decoding it.
+        Duration of the clip, measured by decoding it.
     """
 
     path: Path
@@ -51,12 +51,12 @@ class Clip:
 
 
 def make_clip_folder(folder: Path) -> None:
-    """Make the folder for clips, before any work is done.
+    """Create the folder for clips, before work starts.
 
     Raises
     ------
     ActSpanError
-        It cannot be made.
+        The folder cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,12 @@ def make_clip_folder(folder: Path) -> None:
 
 
 def cut_clips(video: VideoMoments, folder: Path) -> Iterator[Clip]:
-    """Cut out a video's moments, best first: `<video>_<rank>_<start>-<end>.mp4`, or `.mkv`.
+    """Cut out a video's segments, best first: `<video>_<rank>_<start>-<end>.mp4`, or `.mkv`.
 
     Raises
     ------
     VideoError
-        The video cannot be read any more, or a clip does not come out as long as its moment.
+        The video cannot be read any more, or a clip is not as long as its segment.
     ActSpanError
         A clip cannot be written.
     """
@@ -87,17 +87,17 @@ def cut(path: Path, start: float, end: float, target: Path) -> Clip:
     Raises
     ------
     VideoError, ActSpanError
-        As `cut_clips`.
+        As for `cut_clips`.
     """
     stretch = _find(path, start, end)
     if abs(stretch.key - start) <= NEAR:
-        with suppress(VideoError):  # packets that no container takes can still be decoded
+        with suppress(VideoError):  # packets that no container accepts can still be decoded
             return _write(path, stretch, target, "copied")
     return _write(path, stretch, target, "encoded")
 
 
 def _find(path: Path, start: float, end: float) -> Stretch:
-    """The last key frame before `start` that the container finds; else the first of all."""
+    """Find the last key frame before `start` that a seek reaches, or else the first frame."""
     for back in _BACK:
         seek = max(start - back, 0.0)
         with VideoFile(path) as video:
@@ -112,12 +112,12 @@ def _find(path: Path, start: float, end: float) -> Stretch:
 def _first_frame(video: VideoFile) -> Frame | None:
     try:
         return next(video.frames())
-    except VideoError:  # nothing can be decoded behind this place
+    except VideoError:  # nothing after this position can be decoded
         return None
 
 
 def _moved(video: VideoFile, seek: float | None) -> bool:
-    """Whether the container could be moved to a key frame before `seek`."""
+    """Move the container to a key frame before `seek`; return whether this succeeded."""
     if seek is None:
         return True
     stamp = round((seek + video.origin) / float(video.stream.time_base or 1))
@@ -129,12 +129,12 @@ def _moved(video: VideoFile, seek: float | None) -> bool:
 
 
 def _write(path: Path, stretch: Stretch, target: Path, way: Way) -> Clip:
-    """Write a clip in one way, and read it back.
+    """Write a clip, copied or encoded, and check its duration by decoding it.
 
     Raises
     ------
     VideoError
-        The container refuses, or the clip is too long or too short.
+        The container rejects the streams, or the clip is too long or too short.
     """
     with VideoFile(path) as video:
         before = _LEAD if way == "copied" else 0.0
@@ -167,12 +167,12 @@ def _codec(stream: Any) -> str:
 
 
 def _is_known(sound: Any) -> bool:
-    """Whether the file says enough of its sound to copy it."""
+    """Return whether the file describes its sound well enough to copy it."""
     return bool(sound.codec_context.sample_rate)
 
 
 def _length(file: Path) -> float:
-    """Seconds of a clip, every frame of it decoded."""
+    """Return the seconds of a clip, measured by decoding every frame."""
     with VideoFile(file) as video:
         deque(video.frames(), maxlen=0)
         return video.end

@@ -1,4 +1,4 @@
-"""One stretch of a video, written to a container: its packets copied, or its frames encoded."""
+"""Writer of one segment of a video to a container, with packets copied or frames encoded."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any, NamedTuple
 from actspan.errors import VideoError
 from actspan.video import VideoFile
 
-_TICKS = 90_000  # a second, where pictures are encoded
-_QUALITY = "18"  # crf: hardly to be told from the original
+_TICKS = 90_000  # ticks per second of encoded pictures
+_QUALITY = "18"  # crf; visually close to lossless
 _LATE = 2.0  # seconds that sound may lie behind the pictures in a file
 
 
 class Stretch(NamedTuple):
-    """What is cut out of a video.
+    """Part of a video to cut out.
 
     Attributes
     ----------
     start, end : float
         Seconds.
     seek : float or None
-        Where to look for the key frame that all begins with; None: at the beginning of the file.
+        Position from which to look for the first key frame; None is the start of the file.
     key : float
-        Seconds at which that key frame appears.
+        Time of that key frame, seconds.
     turned : float
-        Degrees by which pictures are shown turned, anticlockwise.
+        Degrees by which pictures are rotated for display, anticlockwise.
     """
 
     start: float
@@ -36,16 +36,16 @@ class Stretch(NamedTuple):
 
 
 class Cutter:
-    """Writes a stretch.
+    """Writer of one stretch.
 
     Parameters
     ----------
     video : VideoFile
-        Open, and at the stretch's `seek`.
+        Open, and positioned at the stretch's `seek`.
     out : av.container.OutputContainer
     stretch : Stretch
     copies : bool
-        Copy packets from the key frame on; else encode frames from `start` on.
+        Copy packets from the key frame on; otherwise encode frames from `start` on.
     sound : av.AudioStream, optional
         Sound to copy.
     """
@@ -59,8 +59,8 @@ class Cutter:
         self._inputs = [video.stream] if sound is None else [video.stream, sound]
         self._picture = self._copied(video.stream) if copies else self._encoder(stretch.turned)
         self._sound = None if sound is None else self._copied(sound)
-        self._over = False  # whether all pictures are through
-        self._early = 0.5 / video.fps  # frames that appear so shortly before the start belong to it
+        self._over = False  # whether all pictures are written
+        self._early = 0.5 / video.fps  # a frame that starts this close before the cut belongs to it
 
     def _copied(self, stream: Any) -> Any:
         return self._out.add_stream_from_template(stream)
@@ -69,7 +69,7 @@ class Cutter:
         given = self._video.stream
         rate = Fraction(self._video.fps).limit_denominator(1001)
         made = self._out.add_stream("libx264", rate=rate, options={"crf": _QUALITY})
-        made.width, made.height = given.width & ~1, given.height & ~1  # its chroma is halved
+        made.width, made.height = given.width & ~1, given.height & ~1  # yuv420p needs even sizes
         made.pix_fmt = "yuv420p"
         made.codec_context.time_base = Fraction(1, _TICKS)
         if given.sample_aspect_ratio:
@@ -79,7 +79,7 @@ class Cutter:
         return made
 
     def write(self) -> None:
-        """Write all of it; FFmpeg's errors pass through.
+        """Write the whole stretch; FFmpeg's errors pass through.
 
         Raises
         ------
@@ -99,7 +99,7 @@ class Cutter:
             self._out.mux(self._picture.encode(None))
 
     def _time(self, packet: Any) -> float | None:
-        """When a packet is decoded, as far as it says so; else when it appears."""
+        """Return the decoding time of a packet if it has one, or else its presentation time."""
         stamp = packet.pts if packet.dts is None else packet.dts
         return None if stamp is None else self._seconds(packet, stamp)
 
@@ -108,7 +108,7 @@ class Cutter:
 
     def _copy(self, packet: Any) -> None:
         if packet.dts is None or packet.pts is None:
-            return  # before the key frame, or empty, at the end of the file
+            return  # before the key frame, or the empty packet at the end of the file
         self._over = self._seconds(packet, packet.dts) >= self._end
         if not self._over and self._seconds(packet, packet.pts) >= self._begin - self._early:
             self._mux(packet, self._picture)

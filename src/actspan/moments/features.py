@@ -1,4 +1,4 @@
-"""The features that a bundle was trained on, made of new videos in the very same way."""
+"""Features of new videos, computed exactly as those that a bundle was trained on."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _ANEW = "extract features of your videos with this version and train on them"
 
 
 class BundleFeatures:
-    """Turns videos into the features that a bundle expects.
+    """Extractor of the features that a bundle expects.
 
     Parameters
     ----------
     bundle : Bundle
     backbone : str, optional
-        Where the encoder lies, `onnx:FILE`, if the bundle was trained on features of one. Its
+        Path of the encoder, `onnx:FILE`, if the bundle was trained on features of one. Its
         preprocessing is recorded in the bundle.
     threads : int, optional
-        For the backbone; all cores unless given.
+        Threads of the backbone; all cores unless given.
     backend : str
-        For the backbone too, if it opens ONNX files.
+        Backend of the backbone too, if it opens ONNX files.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class BundleFeatures:
     Raises
     ------
     BundleError
-        The bundle does not say how its features are made, or they cannot be made here.
+        The bundle does not say how its features were made, or they cannot be made here.
     ConfigError, ModelError, BackendError
         The backbone cannot be used.
     """
@@ -76,7 +76,7 @@ class BundleFeatures:
         return map(self._projected, self._extractor.run(paths))
 
     def follow(self, video: VideoFile) -> Iterator[Part]:
-        """Extract one video that is still being made, as `Extractor.follow`."""
+        """Extract one video that is still being recorded, as `Extractor.follow`."""
         return map(self._projected, self._extractor.follow(video))
 
     def _projected(self, part: Part) -> Part:
@@ -85,7 +85,7 @@ class BundleFeatures:
         return replace(part, rows=self._projection.apply(part.rows))
 
     def close(self) -> None:
-        """Free the backbone; closing twice does no harm."""
+        """Free the backbone. May be called twice."""
         self._extractor.close()
 
     def __enter__(self) -> Self:
@@ -96,7 +96,7 @@ class BundleFeatures:
 
 
 def _extraction(bundle: Bundle) -> ExtractionConfig:
-    """How the bundle's features were made of video."""
+    """Return the settings with which the bundle's features were extracted."""
     if not bundle.has_tem:
         raise BundleError(f"{bundle.path}: holds no TEM, which features of a video need")
     features = bundle.features
@@ -110,7 +110,7 @@ def _extraction(bundle: Bundle) -> ExtractionConfig:
 
 
 def _backbone(bundle: Bundle, wanted: ExtractionConfig, given: str | None) -> BackboneFile:
-    """The backbone of the bundle's features, checked to be that very one."""
+    """Return the backbone of the bundle's features, after checking that it is the same one."""
     name = bundle.features.backbone or ""
     if not name.startswith("onnx:"):
         return _built_in(bundle, name, wanted, given)
@@ -160,7 +160,7 @@ def _check_checksum(bundle: Bundle, found: BackboneFile, wanted: ExtractionConfi
 
 
 def _difference(wanted: ExtractionConfig, found: BackboneFile) -> str:
-    """In words, the settings that differ."""
+    """Return text that names the settings that differ."""
     names = wanted.pictures.__struct_fields__
     pairs = ((n, getattr(wanted.pictures, n), getattr(found.pictures, n)) for n in names)
     return ", ".join(f"{n} {old}, here {new}" for n, old, new in pairs if old != new)

@@ -1,4 +1,4 @@
-"""Moments of a video while it is recorded: each is told once, soon after it ends."""
+"""Segments of a video while it is recorded. Each is reported once, soon after it ends."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from actspan.types import Proposals
 from actspan.video import VideoFile
 from actspan.video.jobs import Progress
 
-TOLD = 10  # of each half window, unless said otherwise
-MARGIN = 0.1  # of a window: what must be known after a moment's end before it is told
+TOLD = 10  # segments per half window, unless given
+MARGIN = 0.1  # of a window; context needed after a segment's end before it is reported
 
 
 @dataclass(frozen=True, slots=True)
 class FollowRequest:
-    """What `follow_video` shall do.
+    """Settings of `follow_video`.
 
     Attributes
     ----------
     model : Path
         A bundle in window mode that was trained on features of `actspan extract`.
     selection : Selection
-        Which proposals are given out in the end. Of each half window as many are told, or 10.
+        Choice of the final proposals. `top` also limits the reports per half window, 10 unless
+        given.
     backbone : str, optional
         As for `BundleFeatures`.
     """
@@ -48,14 +49,14 @@ class FollowRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class News:
-    """What is new.
+    """Segments that are reported for the first time.
 
     Attributes
     ----------
     seconds : float
-        Of the video that the model has seen.
+        Seconds of the video that the model has seen.
     proposals : Proposals
-        Seconds, by their ends: not told before. Scores may still fall beside better ones to come.
+        Seconds, sorted by end. Scores may still fall if better segments follow.
     """
 
     seconds: float
@@ -63,18 +64,18 @@ class News:
 
 
 def follow_video(request: FollowRequest, stream: GrowingVideo) -> Iterator[News | VideoMoments]:
-    """Find moments while a video is recorded; the last item is the answer for all of it.
+    """Find segments while a video is recorded; the last item is the answer for all of it.
 
-    A moment is told once, when a tenth of a window after its end is known: at most 0.6 windows
-    after it ended, or a whole one in the first. The answer at the end is that of
-    `propose_videos`. Memory does not depend on how long the recording is.
+    A segment is reported once, when a tenth of a window after its end is known. This is at most 0.6
+    windows after it ended, or a whole window at the start. The final answer is that of
+    `propose_videos`. Memory does not depend on the length of the recording.
 
     Raises
     ------
     BundleError
-        The model looks at whole videos, or cannot be used.
+        The model looks at whole videos, or the bundle cannot be used.
     VideoError
-        It is no video, or cannot be read from front to back.
+        The file is no video, or cannot be read from front to back.
     ConfigError, ModelError, BackendError
         The backbone cannot be used.
     """
@@ -111,7 +112,7 @@ def _require_windows(bundle: Bundle) -> None:
 
 
 class Newsroom:
-    """Says what is new in each window; holds two windows' candidates.
+    """Reporter of the new segments of each window. It keeps the candidates of two windows.
 
     Parameters
     ----------
@@ -123,10 +124,10 @@ class Newsroom:
         self._config, self._selection = config, selection
         self._cells = cells(config)
         self._before = Proposals.empty()
-        self._told = 0.0  # seconds up to which ends have been told
+        self._told = 0.0  # seconds; segments that end before this have been reported
 
     def of(self, outcome: Outcome) -> News:
-        """The moments that end in the stretch that this window settles."""
+        """Return the new segments, which end where this window adds enough context."""
         window = outcome.window
         assert window is not None
         snippet = outcome.seconds / len(window)

@@ -1,4 +1,4 @@
-"""Videos in, moments out: decoding, backbone and every stage of the model in one process."""
+"""Video inference: decoding, backbone and all stages of the model in one process."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from actspan.video import find_videos
 from actspan.video.jobs import Progress, probe_videos
 from actspan.video.sources import Sources
 
-Report = Callable[[str, int, int], None]  # (what, seconds of video done, in all)
+Report = Callable[[str, int, int], None]  # (text, seconds of video done, seconds in all)
 
 
 @dataclass(frozen=True, slots=True)
 class VideosRequest:
-    """What `propose_videos` shall do.
+    """Settings of `propose_videos`.
 
     Attributes
     ----------
@@ -34,9 +34,9 @@ class VideosRequest:
     videos : tuple of str
         As for `find_videos`.
     subset : str, optional
-        Of a dataset folder with `videos/` and annotations; all videos unless given.
+        Subset of a dataset folder with `videos/` and annotations; all videos unless given.
     selection : Selection
-        Which proposals are given out.
+        Choice of the proposals to output.
     backbone : str, optional
         As for `BundleFeatures`.
     on_error : "fail" or "skip"
@@ -55,7 +55,7 @@ class VideosRequest:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was found.
+    """Results of `propose_videos`.
 
     Attributes
     ----------
@@ -63,9 +63,9 @@ class Found:
     seconds : float
         Wall time from the first frame to the last proposal.
     problems : tuple of Problem
-        What was left out, and notes.
+        What was left out, with reasons, and notes.
     warnings : tuple of str
-        What the scores of the model look like, where they tell nothing.
+        Signs that the scores of the model carry no information.
     """
 
     videos: tuple[VideoMoments, ...]
@@ -75,17 +75,17 @@ class Found:
 
 
 def propose_videos(request: VideosRequest, report: Report | None = None) -> Found:
-    """Find the moments in videos; nothing is written.
+    """Find the segments in videos; nothing is written.
 
-    Every video is opened before work starts. In window mode memory does not depend on how long
-    videos are; in rescale mode the features of one video are held.
+    Every video is opened before work starts. Memory does not depend on the length of videos in
+    window mode. In rescale mode the features of one video are kept.
 
     Raises
     ------
     DatasetError
-        Videos cannot be used, and `on_error` is "fail", or none is left.
+        Videos cannot be used and `on_error` is "fail", or no video is left.
     VideoError, AnnotationError
-        Nothing was found.
+        The inputs are no videos, or the subset does not exist.
     BundleError, ConfigError, ModelError, BackendError
         The bundle or its backbone cannot be used.
     """
@@ -109,7 +109,7 @@ def propose_videos(request: VideosRequest, report: Report | None = None) -> Foun
         names = {sources.paths[name]: name for name in lengths}
         made = VideoPieces(names, bundle.config, Progress(report, sum(lengths.values())))
         begin = perf_counter()
-        # the backbone has nearly all the work, so what the nets see passes through them at once
+        # The backbone takes most of the time, so batching the networks would save nothing.
         outcomes = pipeline.run_pieces(made.of(features.run(names)), batch=1, ahead=0)
         found = tuple(_moments(outcomes, made, sources, request.selection))
         seconds = perf_counter() - begin
@@ -132,7 +132,7 @@ def _moments(
 
 
 def _subset(sources: Sources, subset: str | None, set_apart: tuple[str, ...]) -> Sources:
-    """Keep the videos of one subset, by the annotations beside them or by what was set apart."""
+    """Keep the videos of one subset, by the annotations beside them or by the bundle's split."""
     if subset is None:
         return sources
     annotations = sources.annotations

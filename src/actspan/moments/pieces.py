@@ -1,4 +1,4 @@
-"""From a video's snippets, as they come, to what the networks see at once."""
+"""Conversion of a video's snippets, as they arrive, to the inputs of the networks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from actspan.video.jobs import Progress, shortfall, video_problem
 
 
 class VideoPieces:
-    """Makes pieces of videos that pass one after another: windows, or each video as a whole.
+    """Maker of network inputs from videos in sequence: windows, or each video as a whole.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class VideoPieces:
     Attributes
     ----------
     endings : mapping of video id to Ending
-        Of the videos that are through.
+        Endings of the completed videos.
     problems : list of Problem
         Videos that broke off, and notes.
     """
@@ -48,14 +48,14 @@ class VideoPieces:
         self.problems: list[Problem] = []
 
     def of(self, parts: Iterable[Part]) -> Iterator[Piece]:
-        """The pieces of all videos, as they become complete."""
+        """Yield the pieces of all videos, as they become complete."""
         for path, own in groupby(map(self._seen, parts), key=lambda part: part.path):
             name = self._names[path]
             for features, window in self._cut(own, self._cells):
                 yield Piece(name, _loaded(features), window)
 
     def _seen(self, part: Part) -> Part:
-        """Take note of a part that passes."""
+        """Record the progress, ending and problems of a part, and return it."""
         self._progress.show(part)
         name, path = self._names[part.path], part.path
         if isinstance(part.ending, VideoError):
@@ -72,7 +72,7 @@ def _loaded(features: Features) -> Callable[[], Features]:
 
 
 def _whole(parts: Iterable[Part], length: int) -> Iterator[tuple[Features, None]]:
-    """All of a video; nothing of one that broke off."""
+    """Yield the whole video, or nothing if it broke off."""
     parts = list(parts)
     if not isinstance(parts[-1].ending, VideoError):
         rows = np.concatenate([part.rows for part in parts])
@@ -80,17 +80,17 @@ def _whole(parts: Iterable[Part], length: int) -> Iterator[tuple[Features, None]
 
 
 def _windows(parts: Iterable[Part], length: int) -> Iterator[tuple[Features, Window]]:
-    """The windows of a video, each as soon as it is known; nothing of one that broke off."""
+    """Yield the windows of a video as soon as they are known, or nothing if it broke off."""
     cutter, stride = WindowCutter(length), 0.0
     for part in parts:
         stride = part.stride
         for window, rows in cutter.feed(part.rows):
             yield _features(rows, stride), window
         if isinstance(part.ending, VideoError):
-            return  # of which not one frame could be decoded, so that no window has passed
+            return  # no frame of this video could be decoded, so no window was yielded
     window, rows = cutter.finish()
     yield _features(rows, stride), window
 
 
 def _features(rows: Float32, stride: float) -> Features:
-    return Features(rows, stride, length=stride)  # how long snippets are is not looked at again
+    return Features(rows, stride, length=stride)  # the length of snippets is not used later

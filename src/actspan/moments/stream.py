@@ -13,13 +13,13 @@ from typing import Self
 
 from actspan.errors import VideoError
 
-_POLL = 0.1  # seconds between two looks
+_POLL = 0.1  # seconds between two checks for new bytes
 _STANDARD_INPUT = "-"
-_HEAD = 65_536  # bytes at most that are looked at first
+_HEAD = 65_536  # maximum number of bytes to inspect for a late index
 
 
 class GrowingVideo:
-    """Reads a file while it is written, or a pipe; `read` waits for more.
+    """Reader of a growing file or a pipe. `read` waits for more bytes.
 
     Parameters
     ----------
@@ -31,12 +31,12 @@ class GrowingVideo:
     Attributes
     ----------
     path : Path
-        Of the file, or "stdin".
+        Path of the file, or "stdin".
 
     Raises
     ------
     VideoError
-        There is no such file, or standard input is a terminal.
+        The file does not exist, or standard input is a terminal.
     """
 
     def __init__(self, given: str, *, idle: float) -> None:
@@ -44,7 +44,7 @@ class GrowingVideo:
         self._idle, self._stopped = idle, False
         self._handle = self._open(given)
         self._grows = stat.S_ISREG(os.fstat(self._handle).st_mode)
-        self._head: bytes | None = None  # not looked at yet
+        self._head: bytes | None = None  # None until the first read
 
     def _open(self, given: str) -> int:
         if given == _STANDARD_INPUT:
@@ -59,12 +59,12 @@ class GrowingVideo:
             raise VideoError(f"{given}: cannot be read: {error.strerror}") from error
 
     def read(self, size: int) -> bytes:
-        """What is there, at most `size` bytes; none at the end.
+        """Return the available bytes, at most `size`; none at the end.
 
         Raises
         ------
         VideoError
-            It begins like an mp4 whose index comes at its end.
+            The file is an mp4 whose index comes at its end.
         """
         if self._head is None:
             self._head = self._more(_HEAD)
@@ -75,7 +75,7 @@ class GrowingVideo:
         return self._more(size)
 
     def _more(self, size: int) -> bytes:
-        """Wait for bytes; once there were none, it is over."""
+        """Wait for bytes; return none once the stream has ended."""
         last = time.monotonic()
         while not self._stopped:
             if found := self._now(size):
@@ -87,7 +87,7 @@ class GrowingVideo:
         return b""
 
     def _now(self, size: int) -> bytes:
-        """What there is now; a pipe is waited for, but for so long that `stop` is seen."""
+        """Return the bytes that are available now; wait only briefly for a pipe."""
         if self._grows:
             return os.read(self._handle, size)
         if not select.select([self._handle], [], [], _POLL)[0]:
@@ -97,11 +97,11 @@ class GrowingVideo:
         return found
 
     def stop(self) -> None:
-        """Let it end here: what was read so far counts."""
+        """End the stream here; the bytes that were read so far count."""
         self._stopped = True
 
     def close(self) -> None:
-        """Close it."""
+        """Close the file or pipe."""
         os.close(self._handle)
 
     def __enter__(self) -> Self:
@@ -117,7 +117,7 @@ class GrowingVideo:
 
 
 def _refuse_late_index(path: Path, head: bytes) -> None:
-    """An mp4 can be read from front to back only if its index (moov) comes before its pictures."""
+    """Raise for an mp4 whose index (moov) comes after its pictures: it needs random access."""
     place = 0
     while head[4:8] == b"ftyp" and place + 8 <= len(head):
         size, kind = int.from_bytes(head[place : place + 4]), head[place + 4 : place + 8]

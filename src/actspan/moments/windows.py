@@ -11,15 +11,15 @@ from actspan.types import Float32
 
 
 class WindowCutter:
-    """Cuts snippets, as they come, into the windows of `plan_windows`.
+    """Cutter of snippets, as they arrive, into the windows of `plan_windows`.
 
-    A window is given as soon as a snippet after it is known: then it is not the last one. At most
-    one and a half windows are held.
+    A window is returned as soon as a snippet after it is known, since it is then not the last one.
+    At most one and a half windows are kept.
 
     Parameters
     ----------
     length : int
-        T, snippets a window.
+        T, snippets per window.
 
     Examples
     --------
@@ -33,28 +33,28 @@ class WindowCutter:
     def __init__(self, length: int) -> None:
         self._length, self._step = length, max(length // 2, 1)
         self._held: Float32 | None = None
-        self._begin = 0  # number of the first snippet that is held
-        self._next = 0  # where the next window begins
+        self._begin = 0  # index of the first snippet that is kept
+        self._next = 0  # index at which the next window starts
 
     def __len__(self) -> int:
-        """Snippets so far."""
+        """Return the number of snippets so far."""
         return self._begin + (0 if self._held is None else len(self._held))
 
     def feed(self, rows: Float32) -> Iterator[tuple[Window, Float32]]:
-        """Take the next snippets, (k, C); the windows that they complete, the last one apart.
+        """Add the next snippets, (k, C); yield the windows that they complete, except the last.
 
-        Each comes with its snippets, (T, C), and with as many snippets of the recording as there
-        are so far.
+        Each window comes with its snippets, (T, C). Its `snippets` is the number of snippets so
+        far.
         """
         self._held = rows if self._held is None else np.concatenate([self._held, rows])
         while len(self) > self._next + self._length:
             first = self._next
             yield self._cut(first)
-            self._held = self._held[first + 1 - self._begin :]  # the last one begins after it
+            self._held = self._held[first + 1 - self._begin :]  # the last window starts later
             self._begin, self._next = first + 1, first + self._step
 
     def finish(self) -> tuple[Window, Float32]:
-        """The last window, aligned to the end; the whole of a recording shorter than a window."""
+        """Return the last window, aligned to the end, or all of a shorter recording."""
         return self._cut(max(len(self) - self._length, 0))
 
     def _cut(self, first: int) -> tuple[Window, Float32]:

@@ -1,1 +1,1 @@
-"""Pictures of results."""
+"""Charts, timelines and report pages of results."""

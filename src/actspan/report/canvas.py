@@ -1,4 +1,4 @@
-"""Figures without global state: matplotlib's object interface, loaded when a picture is made."""
+"""Figures by matplotlib's object interface, without global state. It is imported when needed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from actspan.files import atomic_file
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
-# colours that stay apart for colour-blind readers (Okabe and Ito), strongest first
+# These colours stay distinct for colour-blind readers (Okabe and Ito); strongest first.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK = "#262626"
 GRID = "#DDDDDD"
 
 
 def check_picture(path: Path | str) -> Path:
-    """Make sure that a picture can be written there, before work starts.
+    """Check that a picture can be written to a path, before work starts.
 
     Raises
     ------
@@ -38,13 +38,13 @@ def check_picture(path: Path | str) -> Path:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """Make an empty figure, inches, that belongs to no window system."""
+    """Create an empty figure, size in inches, that needs no window system."""
     module = require("matplotlib.figure", extra="report", purpose="Drawing a picture")
     return module.Figure(figsize=(width, height), layout="constrained")
 
 
 def tidy(axes: Any) -> None:
-    """Give axes a quiet frame and grid."""
+    """Give axes a light frame and grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#888888")
     axes.tick_params(colors=INK, labelsize=9)
@@ -53,12 +53,12 @@ def tidy(axes: Any) -> None:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Write the picture in one step; the same figure gives the same bytes.
+    """Write the picture atomically; the same figure gives the same bytes.
 
     Raises
     ------
     DataError
-        It cannot be written.
+        The file cannot be written.
     """
     matplotlib = require("matplotlib", extra="report", purpose="Drawing a picture")
     kind = path.suffix.lower().removeprefix(".")

@@ -1,4 +1,4 @@
-"""The charts of a page: recall, losses, bars to compare, calibration."""
+"""Charts of the report page: recall, losses, bars to compare, calibration."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from actspan.report.svg import (
     spread,
 )
 
-LETTERS = "ABCDEFG"  # of the runs, beside their colours
+LETTERS = "ABCDEFG"  # letters of the runs, beside their colours
 _LEFT, _RIGHT, _TOP, _FOOT = 38.0, 300.0, 24.0, 40.0
 
 
 def recall_chart(result: RecallResult) -> str:
-    """Recall over proposals a video, a line for every tIoU and their average."""
+    """Return the chart of recall over proposals per video, a line per tIoU and their average."""
     tiou, recall = result.tiou.tolist(), 100.0 * result.recall
     label = (
         f"AR-AN curves. At {result.max_proposals} proposals a video, average recall is "
@@ -51,7 +51,7 @@ def recall_chart(result: RecallResult) -> str:
 
 
 def compared_recall_chart(results: Sequence[RecallResult]) -> str:
-    """Average recall over proposals a video, a line a run."""
+    """Return the chart of average recall over proposals per video, a line per run."""
     said = "; ".join(
         f"run {letter}: AUC {result.auc_percent:.1f} %"
         for letter, result in zip(LETTERS, results, strict=False)
@@ -84,7 +84,7 @@ def _curve(
 
 
 def _name_ends(chart: ET.Element, frame: Frame, ends: list[tuple[float, str, str]]) -> None:
-    """Names at the right ends of lines, apart from each other."""
+    """Write names at the right ends of lines, without overlap."""
     places = [frame.y(value) for value, _, _ in ends]
     moved = spread(places, LINE, frame.y.last, frame.y.first)
     for at, to, (_, text, kind) in zip(places, moved, ends, strict=True):
@@ -93,7 +93,7 @@ def _name_ends(chart: ET.Element, frame: Frame, ends: list[tuple[float, str, str
 
 
 def loss_chart(found: Diagnosis) -> str:
-    """Where instances are lost: a bar a tIoU, a part a stage."""
+    """Return the chart of the stages that miss instances: a bar per tIoU, a part per stage."""
     shares = 100.0 * found.losses()
     rows = [(f"{tiou:.2f}", row) for tiou, row in zip(found.recall.tiou, shares, strict=True)]
     rows.append(("mean", shares.mean(axis=0)))
@@ -119,7 +119,7 @@ def loss_chart(found: Diagnosis) -> str:
 
 
 def _stack(chart: ET.Element, scale: Scale, y: float, shares: Sequence[float]) -> None:
-    """The found ones first, then the stages from the last to the first."""
+    """Draw a stacked bar: found instances first, then the stages from last to first."""
     names = (*STAGES, "found")
     done = 0.0
     for number in reversed(range(len(names))):
@@ -140,12 +140,12 @@ def _stack(chart: ET.Element, scale: Scale, y: float, shares: Sequence[float]) -
 def bar_chart(
     label: str, rows: Mapping[str, Sequence[float]], axis: str, *, full: float | None = None
 ) -> str:
-    """Bars to compare: a group a row, a bar a run.
+    """Return the chart of bars to compare: a group per row, a bar per run.
 
     Parameters
     ----------
     label : str
-        What a screen reader says; the table beside the chart has the figures.
+        Text for screen readers; the table beside the chart has the figures.
     rows : mapping of name to (R,) values
         NaN draws no bar.
     axis : str
@@ -202,7 +202,7 @@ def _bar(
 
 
 def calibration_chart(found: Calibration, number: int) -> str:
-    """TIoU over score, in bins of equal size, with their quartiles."""
+    """Return the chart of tIoU over score, in bins of equal size, with quartiles."""
     label = (
         "Score against the tIoU that proposals achieve. The best twentieth by score has a mean "
         f"tIoU of {found.tiou[-1]:.2f} at a mean score of {found.score[-1]:.2f}."

@@ -1,4 +1,4 @@
-"""What a report says: each run's figures, and what could not be told."""
+"""Contents of a report: the figures of each run, and what could not be computed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from actspan.types import Proposals
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """Where ground truth is, and which of it counts; the meanings are those of `evaluate_recall`.
+    """Ground truth and the part of it that counts; fields as for `evaluate_recall`.
 
     Attributes
     ----------
     path : Path, optional
-        Annotations or a dataset folder; what the runs were made from unless given.
+        Annotations or a dataset folder; those that the runs were made from unless given.
     subset : str
     protocol : str
         A key of `PROTOCOLS`: thresholds and budget.
@@ -47,13 +47,13 @@ class Side:
     Attributes
     ----------
     name : str
-        What tells it from the others.
+        Name that tells it from the other runs.
     run : Run, optional
         None for a result file alone.
     proposals, detections : dict of video id
-        Seconds; no detections where it holds none.
+        Seconds; no detections if the run has none.
     spans : dict of video id to float
-        Seconds that the cells of its boundary scores cover; empty where it lacks those, or the
+        Seconds that the cells of its boundary scores cover; empty if the run lacks these or the
         candidates.
     recall, calibration : optional
         None without ground truth.
@@ -76,27 +76,26 @@ class Side:
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """What `run.toml` says; nothing for a result file alone."""
+        """Content of `run.toml`; empty for a result file alone."""
         return {} if self.run is None else self.run.info
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
-    """Runs side by side, on the same videos.
+    """Runs to compare, on the same videos.
 
     Attributes
     ----------
     sides : tuple of Side
     videos : Videos
-        Those of the subset, or every video of a result where there is no ground truth; then their
-        duration is NaN.
+        Videos of the subset. Without ground truth, every video of a result, with NaN as duration.
     source : str
-        The ground truth, or nothing.
+        The ground truth, or an empty string.
     subset : str
     notes : tuple of str
         What is missing, and what is not evaluated.
     problems : tuple of Problem
-        Annotations that were left out, and why.
+        Annotations that were left out, with reasons.
     """
 
     sides: tuple[Side, ...]
@@ -108,10 +107,10 @@ class Contents:
 
     @property
     def left_out(self) -> str:
-        """What was left out, counted and named; "" where nothing was."""
+        """Number and names of what was left out; "" if nothing was."""
         return left_out(self.problems)
 
     @property
     def has_truth(self) -> bool:
-        """Whether there is anything to judge the runs by."""
+        """Whether there is ground truth to evaluate the runs by."""
         return bool(self.source)

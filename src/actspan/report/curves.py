@@ -1,4 +1,4 @@
-"""The AR-AN picture: recall over the average number of proposals a video."""
+"""Picture of the AR-AN curve: recall over the average number of proposals per video."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from actspan.report.canvas import COLOURS, INK, check_picture, new_figure, save,
 
 
 def plot_recall(result: RecallResult | Mapping[str, RecallResult], path: Path | str) -> None:
-    """Draw recall over the average number of proposals a video.
+    """Draw recall over the average number of proposals per video.
 
     Parameters
     ----------
     result : RecallResult, or mapping of name to RecallResult
-        One result is drawn with a line for every tIoU; several as their averages, to compare.
+        One result is drawn with a line per tIoU; several are drawn as averages, to compare.
     path : Path or str
         .png, .svg or .pdf.
 
     Raises
     ------
     ConfigError
-        No result, or not a picture's suffix.
+        No result, or not the suffix of a picture.
     DataError
         The picture cannot be written.
     MissingExtraError
@@ -59,7 +59,7 @@ def plot_recall(result: RecallResult | Mapping[str, RecallResult], path: Path | 
 
 
 def _draw_thresholds(axes: Any, result: RecallResult) -> None:
-    """One thin line a tIoU, dark (strict) to bright (lenient), in the order of the legend."""
+    """Draw one thin line per tIoU, dark (strict) to bright (lenient), in the legend's order."""
     from matplotlib import colormaps
 
     shades = colormaps["viridis"]
@@ -84,7 +84,7 @@ def _label(axes: Any, results: Mapping[str, RecallResult]) -> None:
     if len(counted) == 1:
         axes.set_title(*counted, loc="left", fontsize=10, color=INK)
     handles, labels = axes.get_legend_handles_labels()
-    if single:  # the average was drawn last, on top, but is what a reader looks for first
+    if single:  # the average was drawn last, on top, but is the first that a reader looks for
         handles, labels = [handles[-1], *handles[:-1]], [labels[-1], *labels[:-1]]
     legend = axes.legend(
         handles,
