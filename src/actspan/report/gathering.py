@@ -26,8 +26,8 @@ from actspan.run import CANDIDATES, RUN_FILE, SCORES, Run
 from actspan.types import Video
 from actspan.wording import counted
 
-Progress = Callable[[str, int, int], None]  # (what, done, in all)
-MOST_RUNS = 7  # as many as there are colours that stay apart
+Progress = Callable[[str, int, int], None]  # (text, done, in all)
+MOST_RUNS = 7  # the number of colours that stay distinct
 
 
 def gather(
@@ -41,12 +41,12 @@ def gather(
         Run folders or result files, 1 to 7.
     truth : Truth, optional
     progress : callable, optional
-        Told (what, done, in all).
+        Called with (text, done, in all).
 
     Raises
     ------
     ConfigError
-        There are none, too many, or one is there twice.
+        No runs, too many runs, or a run that is given twice.
     ResultError
         A run is damaged, or none of its videos is in the ground truth.
     AnnotationError, DatasetError
@@ -66,12 +66,12 @@ def gather(
 
 
 def name_runs(runs: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that tell them apart.
+    """Return the shortest ends of the paths that tell them apart.
 
     Raises
     ------
     ConfigError
-        There are none, too many, or one is there twice.
+        No paths, too many paths, or a path that is given twice.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def _missing(run: Run) -> list[str]:
 
 def _spans(run: Run) -> dict[str, float]:
     found: dict[str, float] = {}
-    for part in run.candidates():  # a video, or its windows in turn
+    for part in run.candidates():  # one entry per video, or per window
         found[part.video] = max(found.get(part.video, 0.0), part.offset + part.seconds)
     return found
 
@@ -118,7 +118,7 @@ def _missing_files(side: Side) -> Iterable[str]:
 
 
 def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str:
-    """The videos to judge by and where they are from; or why there are none."""
+    """Return the annotated videos and their source, or the reason why there are none."""
     path = truth.path or _recorded_truth(sides)
     if path is None:
         return "No ground truth: recall, diagnosis and calibration need --ground-truth."
@@ -134,7 +134,7 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
     except AnnotationError:
         if truth.path is not None or (annotations and _annotated(sides, annotations)):
             raise
-        return (  # nobody asked for these
+        return (  # not an error: the user gave no ground truth
             "No ground truth: the annotations that the run was made from have no instances in "
             f"subset {truth.subset!r}; pass others with --ground-truth, or another --subset."
         )
@@ -143,12 +143,12 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
         if evaluated.keys().isdisjoint(side.proposals):
             _require_common_videos(sides, annotations)
             raise unmatched("proposals", annotations, truth.subset, evaluated, side.proposals)
-    source = "/".join(annotations.path.resolve().parts[-2:])  # a page travels, paths do not
+    source = "/".join(annotations.path.resolve().parts[-2:])  # full paths differ between machines
     return chosen, source if truth.path else f"{source} (which the run was made from)"
 
 
 def _require_common_videos(sides: Sequence[Side], annotations: Annotations) -> None:
-    """Raise ResultError where runs are of different subsets: no subset would fit them all."""
+    """Raise ResultError if runs are of different subsets, so that no subset fits them all."""
     subsets = dict(zip(annotations.videos.ids, annotations.videos.subsets, strict=True))
     found = [Counter(subsets[v] for v in side.proposals if v in subsets) for side in sides]
     common = set.intersection(*(set(side.proposals) for side in sides))
@@ -161,7 +161,7 @@ def _require_common_videos(sides: Sequence[Side], annotations: Annotations) -> N
 
 
 def _with_set_apart(videos: Videos, sides: Sequence[Side], truth: Truth) -> Videos:
-    """Find the validation videos in a run, where training set them apart."""
+    """Return the videos with those that training set apart marked as validation videos."""
     for side in sides:
         if side.run is not None and truth.subset == "validation":
             videos = videos.with_set_apart(side.run.set_apart, truth.subset)
@@ -175,7 +175,7 @@ def _annotated(sides: Sequence[Side], annotations: Annotations) -> bool:
 
 
 def _recorded_truth(sides: Sequence[Side]) -> Path | None:
-    """Annotations that a run was made from, if they are as they were."""
+    """Return annotations that a run was made from, if they are unchanged."""
     runs = [side.run for side in sides if side.run is not None]
     return next(filter(None, (run.recorded_annotations() for run in runs)), None)
 

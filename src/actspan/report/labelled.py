@@ -1,4 +1,4 @@
-"""The chapter on detections: mAP, and wrong ones by kind."""
+"""Section on detections: mAP, and wrong detections by kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actspan.types import Float64
 
 
 def detections(contents: Contents) -> Section:
-    """Without figures where no run has detections."""
+    """Return the section on detections, without figures if no run has detections."""
     return Section(
         "detections",
         "Detections",
@@ -42,5 +42,5 @@ def _precision(found: DetectionResult) -> dict[str, float]:
 
 
 def _by_kind(values: Float64) -> dict[str, float]:
-    """Shares or gains, (5,), by kind of mistake, in percent."""
+    """Return shares or gains, (5,), by kind of mistake, in percent."""
     return dict(zip(KINDS, (100.0 * values).tolist(), strict=True))

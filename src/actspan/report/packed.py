@@ -1,13 +1,13 @@
-"""What the timelines of a page are drawn from: small, quantised, as JSON with base64 in it.
+"""Data of the timelines of a page: small and quantised, as JSON that contains base64.
 
 {"runs": ["run", ...], "labels": ["jump", ...],
  "videos": [{"id": "a", "seconds": 61.5, "truth": F32, "labels": [0, ...],
              "auc": [83.1, ...], "missed": [0, ...],
              "runs": [{"span": 60.0, "curves": U8, "proposals": F32, "labels": [0, ...]}, ...]}]}
 
-F32 is base64 of little-endian float32: all starts, then all ends, then all scores, if there are
-any; seconds. U8 is base64 of bytes, 255 for a probability of 1: action, start, end in turn. Labels
-are places in the list of labels, -1 for none.
+F32 is base64 of little-endian float32, in seconds: all starts, then all ends, then all scores, if
+there are any. U8 is base64 of bytes, 255 for a probability of 1: action, start, end in turn. Labels
+are indices into the list of labels, -1 for none.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from actspan.report.contents import Contents, Side
 from actspan.report.videos import Listing
 from actspan.types import BoundaryScores, Float32, Float64, Proposals, Video
 
-PROPOSALS = 10  # drawn a video and run
+PROPOSALS = 10  # drawn per video and run
 _FEWEST, _MOST = 50, 400  # columns of a curve
-_ALL_COLUMNS = 2_000_000  # of all curves of a page: 4 characters each
+_ALL_COLUMNS = 2_000_000  # columns of all curves of a page, 4 characters each
 
 
 def pack(contents: Contents, listing: Listing) -> dict[str, Any]:
-    """Everything that the page's script needs, ready for JSON.
+    """Return everything that the page's script needs, ready for JSON.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def pack(contents: Contents, listing: Listing) -> dict[str, Any]:
 
 
 class _Labels:
-    """Numbers for labels, in order of first use."""
+    """Numbers of labels, in order of first use."""
 
     def __init__(self) -> None:
         self.codes: dict[str, int] = {}
@@ -65,7 +65,7 @@ class _Labels:
 
 
 class _Packer:
-    """One run's curves and proposals, a video at a time."""
+    """Packer of one run's curves and proposals, video by video."""
 
     def __init__(self, side: Side, columns: int, labels: _Labels, stack: ExitStack) -> None:
         self._side, self._columns, self._labels = side, columns, labels
@@ -87,7 +87,7 @@ class _Packer:
         return packed
 
     def _names(self, video: str, best: Proposals) -> list[str]:
-        """The best label that each proposal has among the detections, or nothing."""
+        """Return the best label of each proposal among the detections, or ""."""
         names: dict[tuple[float, float], str] = {}
         ranked = self._side.detections[video].ranked()
         places = zip(ranked.segments.start.tolist(), ranked.segments.end.tolist(), strict=True)
@@ -110,7 +110,7 @@ def _video(video: Video, runs: list[dict[str, Any]], labels: _Labels) -> dict[st
 
 def _curves(scores: BoundaryScores, columns: int) -> str:
     stacked: Float32 = np.asarray(scores)  # (3, T)
-    if stacked.shape[1] > columns:  # the highest of each group of cells, so that no peak is lost
+    if stacked.shape[1] > columns:  # keep maxima, so that peaks stay visible
         edges = np.linspace(0, stacked.shape[1], columns, endpoint=False).astype(np.int64)
         stacked = np.maximum.reduceat(stacked, edges, axis=1)
     return _base64(np.round(255 * np.clip(stacked, 0, 1)).astype(np.uint8))
@@ -125,5 +125,5 @@ def _base64(array: np.ndarray) -> str:
 
 
 def _figures(values: Float64, digits: int) -> list[float | None]:
-    """JSON has no NaN."""
+    """Return rounded values with None for NaN, which JSON lacks."""
     return [None if np.isnan(value) else round(value, digits) for value in values.tolist()]

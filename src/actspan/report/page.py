@@ -1,4 +1,4 @@
-"""A report: one page that needs nothing else, no network either."""
+"""Report page: one HTML file that needs no other files and no network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EXTREMES = 3  # videos shown as the worst, and as the best
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Written:
-    """What a report became.
+    """Result of `write_report`.
 
     Attributes
     ----------
@@ -53,25 +53,25 @@ def write_report(
     videos: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Written:
-    """Write what there is to see of one or more runs as one self-contained HTML page.
+    """Write the report of one or more runs as one self-contained HTML page.
 
     Parameters
     ----------
     runs : sequence of Path
         Run folders or result files.
     out : Path or str
-        Where the page goes; it appears when it is whole.
+        Path of the page, which is written atomically.
     truth : Truth, optional
-        Where ground truth is; what the runs were made from unless given.
+        Place of the ground truth; the annotations that the runs were made from unless given.
     videos : sequence of str
-        Ids, or a single number N: the N / 2 worst and the N / 2 best. All unless given.
+        Ids, or a single number N for the N / 2 worst and the N / 2 best. All unless given.
     progress : callable, optional
-        Told (what, done, in all).
+        Called with (text, done, in all).
 
     Raises
     ------
     ResultError, AnnotationError, DatasetError, ConfigError
-        As `gather` and `list_videos`.
+        As for `gather` and `list_videos`.
     DataError
         The folder of `out` does not exist.
     MissingExtraError
@@ -92,7 +92,7 @@ def write_report(
 
 
 def check_page(path: Path | str) -> Path:
-    """Make sure that a page can be written there, before work starts.
+    """Check that a page can be written to a path, before work starts.
 
     Raises
     ------
@@ -113,7 +113,7 @@ def check_page(path: Path | str) -> Path:
 
 
 def render(contents: Contents, listing: Listing) -> bytes:
-    """The page, UTF-8; the same contents give the same bytes."""
+    """Return the page, UTF-8; the same contents give the same bytes."""
     jinja2 = require("jinja2", extra="report", purpose="Writing a report")
     markup = require("markupsafe", extra="report", purpose="Writing a report").Markup
     environment = jinja2.Environment(
@@ -146,7 +146,7 @@ def render(contents: Contents, listing: Listing) -> bytes:
 
 
 def _means(listing: Listing) -> list[str]:
-    """AUC of every video, mean over the runs, as text."""
+    """Return the AUC of every video, averaged over the runs, as text."""
     mean = [float(np.mean(auc)) for auc in listing.auc.T]
     return ["–" if np.isnan(auc) else f"{auc:.1f}" for auc in mean]
 
@@ -156,12 +156,12 @@ def _asset(name: str) -> str:
 
 
 def _data(document: dict[str, Any]) -> str:
-    """JSON that cannot end the element it stands in."""
+    """Return JSON that cannot close the HTML element that contains it."""
     return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _policy(style: str, scripts: Sequence[str]) -> str:
-    """Nothing is loaded from anywhere, and no other script or style runs."""
+    """Return a security policy that allows only the page's own scripts and style."""
     allowed = " ".join(_source(script) for script in scripts)
     return (
         f"default-src 'none'; script-src {allowed}; style-src {_source(style)}; "

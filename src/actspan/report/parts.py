@@ -1,4 +1,4 @@
-"""What chapters of a page are made of: figures, each a chart and the table of its values."""
+"""Parts of a page's sections: figures, each a chart and the table of its values."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from actspan.report.charts import LETTERS, bar_chart
 from actspan.report.contents import Contents, Side
 
-Rows = dict[str, list[float]]  # a value a run under each name, NaN where a run has none
+Rows = dict[str, list[float]]  # one value per run under each name, NaN if a run has none
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Figures as text; the first column names the rows.
+    """Table of values as text; the first column names the rows.
 
     Attributes
     ----------
     header : tuple of str
     rows : tuple of tuple of str
     best : frozenset of (row, column)
-        Cells that stand out.
+        Cells to highlight.
     """
 
     header: tuple[str, ...]
@@ -31,7 +31,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A chart (SVG) and its figures; either may be missing."""
+    """Chart (SVG) and the table of its values; either may be missing."""
 
     title: str
     chart: str = ""
@@ -40,24 +40,24 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A chapter."""
+    """Section of the page."""
 
     id: str
     title: str
     text: str
     figures: tuple[Figure, ...]
-    stages: tuple[str, ...] = ()  # that the colours of its charts stand for
+    stages: tuple[str, ...] = ()  # names for the legend of the charts' colours
 
 
 def title_of(contents: Contents, side: Side) -> str:
-    """`A · name`, or nothing where there is one run."""
+    """Return `A · name`, or "" if there is only one run."""
     if len(contents.sides) == 1:
         return ""
     return f"{LETTERS[contents.sides.index(side)]} · {side.name}"
 
 
 def row_name(contents: Contents, side: Side) -> str:
-    """`A · name`, or the name alone where there is one run."""
+    """Return `A · name`, or the name alone if there is only one run."""
     return title_of(contents, side) or side.name
 
 
@@ -69,7 +69,7 @@ def bars(
     form: str,
     full: float | None = None,
 ) -> Figure:
-    """Bars to compare, and the table of their figures.
+    """Return a chart of bars to compare, with the table of its values.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def bars(
     axis : str
         Name of the values.
     form : str
-        How the table writes them.
+        Format of values in the table.
     full : float, optional
         The end of the axis.
     """
@@ -87,7 +87,7 @@ def bars(
 
 
 def value_table(contents: Contents, rows: Rows, axis: str, form: str) -> Table:
-    """A row a name, a column a run."""
+    """Return a table with a row per name and a column per run."""
     header = ("", *(title_of(contents, side) or axis for side in contents.sides))
 
     def text(value: float) -> str:
@@ -97,7 +97,7 @@ def value_table(contents: Contents, rows: Rows, axis: str, form: str) -> Table:
 
 
 def side_by_side(found: Sequence[Mapping[str, float]]) -> Rows:
-    """Values of each run under their common names, NaN where a run lacks one.
+    """Return the values of all runs by name, NaN if a run lacks one.
 
     Examples
     --------

@@ -20,12 +20,12 @@ _EXTREMES = 3  # timelines of the worst and of the best videos
 
 
 def check_pictures(folder: Path) -> None:
-    """Make the folder, and make sure that pictures can be drawn, before work starts.
+    """Create the folder, and check that pictures can be drawn, before work starts.
 
     Raises
     ------
     DataError
-        It cannot be made.
+        The folder cannot be created.
     MissingExtraError
         matplotlib is not installed.
     """
@@ -42,7 +42,7 @@ def write_pictures(contents: Contents, listing: Listing, folder: Path) -> tuple[
     Parameters
     ----------
     folder : Path
-        Exists; pictures of the same names are replaced.
+        An existing folder; pictures of the same names are replaced.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def _timeline(side: Side, video: Video, path: Path) -> None:
 
 
 def file_name(name: str) -> str:
-    """An id as part of a file's name: other characters than letters, digits, `.`, `-` become `_`.
+    """Return an id as part of a file name: letters, digits, `.` and `-` stay, others become `_`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The roofline picture: what the machine could do, and how near each stage comes."""
+"""Picture of the roofline: what the machine can do, and how close each stage comes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _MARKERS = ("o", "s", "^", "D", "v")
 
 
 def plot_roofline(result: BenchResult, path: Path | str) -> None:
-    """Draw operations a second over operations a byte, under the roof; beside it shares of it.
+    """Draw operations per second over operations per byte, and each stage's share of the roof.
 
     Parameters
     ----------
     result : BenchResult
-        With a roof, and costs.
+        A result with a roof and with costs.
     path : Path or str
         .png, .svg or .pdf.
 
@@ -33,7 +33,7 @@ def plot_roofline(result: BenchResult, path: Path | str) -> None:
     BenchError
         The result has no roof, or no stage with a cost.
     ConfigError, DataError
-        Not a picture's suffix, or it cannot be written.
+        The suffix is not that of a picture, or the file cannot be written.
     MissingExtraError
         matplotlib is not installed.
     """
@@ -56,7 +56,7 @@ def plot_roofline(result: BenchResult, path: Path | str) -> None:
 def _draw_points(
     axes: Any, stages: Sequence[Stage], names: Sequence[str], batches: Sequence[int]
 ) -> None:
-    """Stages that compute; a colour each, as on the right, and a marker a batch size."""
+    """Draw the stages that compute: a colour per stage, a marker per batch size."""
     drawn = [s for s in stages if s.cost is not None and s.cost.flops and s.samples_per_second]
     for stage in drawn:
         cost, rate = stage.cost, stage.samples_per_second
@@ -100,7 +100,7 @@ def _draw_roof(axes: Any, roof: Roof) -> None:
 
 
 def _draw_shares(axes: Any, stages: Sequence[Stage], names: Sequence[str]) -> None:
-    """A row a stage, a bar a batch size: its share of the roof."""
+    """Draw each stage's share of the roof: a row per stage, a bar per batch size."""
     axes.grid(visible=False, axis="y")
     for row, name in enumerate(names):
         own = [stage for stage in stages if title_of(stage) == name]
@@ -118,7 +118,7 @@ def _draw_shares(axes: Any, stages: Sequence[Stage], names: Sequence[str]) -> No
                 va="center",
                 fontsize=7.5,
                 color=INK,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # over the line
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # hides the line
             )
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)

@@ -1,4 +1,4 @@
-"""The chapters of a page: charts, and beside each the table of its figures."""
+"""Sections of a page: charts, and beside each the table of its values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KINDS_OF_BINS = {
 
 
 def make_sections(contents: Contents) -> list[Section]:
-    """The chapters that the runs have the figures for."""
+    """Return the sections for which the runs have values."""
     if not contents.has_truth:
         return []
     made = [_recall(contents), _lost(contents), _gains(contents), _bins(contents)]
@@ -36,7 +36,7 @@ def make_sections(contents: Contents) -> list[Section]:
 
 
 def facts(contents: Contents) -> Table:
-    """How each run came about, as far as it says."""
+    """Return the origin of each run, as far as it is recorded."""
     rows = {
         "made": lambda side: str(side.info.get("created", "–")).replace("T", " ")[:16],
         "bundle": lambda side: Path(side.info.get("bundle", {}).get("path", "–")).name,
@@ -70,7 +70,7 @@ def _recall(contents: Contents) -> Section:
 
 
 def _summary_table(contents: Contents, results: Sequence[RecallResult]) -> Table:
-    """A row a run; beneath the first, what the others differ by."""
+    """Return a table with a row per run and, for two runs, a row of differences."""
     summaries = [result.summary() for result in results]
     names = [row_name(contents, side) for side in contents.sides]
     rows = []

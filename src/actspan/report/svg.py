@@ -1,6 +1,6 @@
-"""Inline SVG for pages: elements are built, never pasted, so that no text can break out.
+"""Inline SVG for pages. Elements are built with an XML library, so that text is escaped.
 
-Colours and strokes are CSS classes of the page, so that a chart follows light, dark and print.
+Colours and strokes are CSS classes of the page. A chart therefore follows light, dark and print.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WIDTH = 420.0  # units of every chart: about the pixels of a phone, so that letters stay readable
-LINE = 13.0  # of text
+WIDTH = 420.0  # units of every chart; about the pixels of a phone, so that text stays readable
+LINE = 13.0  # height of a line of text
 
 
 def new_chart(height: float, label: str) -> ET.Element:
-    """An empty chart; `label` is what a screen reader says of it."""
+    """Return an empty chart; `label` is its text for screen readers."""
     box = f"0 0 {WIDTH:g} {height:g}"
     return ET.Element("svg", {"viewBox": box, "role": "img", "aria-label": label, "class": "chart"})
 
@@ -29,9 +29,9 @@ def add(
     kind : str
         CSS classes.
     text : str
-        Its content.
+        Text content.
     **places
-        Attributes, `_` for `-`; numbers are rounded to a tenth.
+        Attributes, with `_` for `-`; numbers are rounded to a tenth.
     """
     attributes = {
         name.replace("_", "-"): value if isinstance(value, str) else f"{value:.1f}"
@@ -47,7 +47,7 @@ def add(
 def add_bar(
     parent: ET.Element, box: tuple[float, float, float, float], kind: str, tip: str
 ) -> ET.Element:
-    """Append a bar (x, y, width, height) that says `tip` when pointed at."""
+    """Append a bar (x, y, width, height) with the tooltip `tip`."""
     x, y, width, height = box
     bar = add(parent, "rect", kind, x=x, y=y, width=max(width, 0.0), height=height)
     add(bar, "title", text=tip)
@@ -69,13 +69,13 @@ def _joined(points: Sequence[tuple[float, float]]) -> str:
 
 
 def markup(chart: ET.Element) -> str:
-    """The chart as text, escaped."""
+    """Return the chart as text, escaped."""
     return ET.tostring(chart, encoding="unicode")
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Values low ... high on the way from one place of the chart to another."""
+    """Linear mapping of values low ... high to coordinates first ... last of the chart."""
 
     low: float
     high: float
@@ -83,12 +83,12 @@ class Scale:
     last: float
 
     def __call__(self, value: float) -> float:
-        """The place of a value."""
+        """Return the coordinate of a value."""
         share = (value - self.low) / (self.high - self.low)
         return self.first + share * (self.last - self.first)
 
     def ticks(self) -> list[float]:
-        """Round values, some five of them."""
+        """Return about five round values."""
         rough = (self.high - self.low) / 5
         power = 10.0 ** _floor_log10(rough)
         step = next(power * n for n in (1, 2, 5, 10) if power * n >= rough * 0.999)
@@ -103,17 +103,17 @@ def _floor_log10(value: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A pair of scales; `y` runs upwards."""
+    """Pair of scales; `y` runs upwards."""
 
     x: Scale
     y: Scale
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        """The place of a pair of values."""
+        """Return the coordinates of a pair of values."""
         return self.x(x), self.y(y)
 
     def draw(self, chart: ET.Element, x_label: str, y_label: str) -> None:
-        """Grid, ticks and names of the axes."""
+        """Draw the grid, the ticks and the names of the axes."""
         for value in self.y.ticks():
             y = self.y(value)
             add(chart, "line", "grid", x1=self.x.first, x2=self.x.last, y1=y, y2=y)

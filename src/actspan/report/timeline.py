@@ -1,4 +1,4 @@
-"""One video over time: boundary scores, what is there, and what was found."""
+"""Timeline of one video: boundary scores, ground truth and proposals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from actspan.types import BoundaryScores, Float64, Proposals
 
 _BLUE, _ORANGE, _GREEN = COLOURS[:3]
 _GREY = "#9A9A9A"
-_LETTERS = 120  # small ones, side by side over the whole width
+_LETTERS = 120  # small letters that fit side by side over the whole width
 
 
 def plot_timeline(
@@ -37,19 +37,19 @@ def plot_timeline(
     video_name : str
         The title.
     scores : BoundaryScores, optional
-        T cells over the span; left out where None.
+        T cells over the span; not drawn if None.
     span_seconds : float
-        Seconds that the T cells cover.
+        Duration that the T cells cover.
     truth : (M, 2) array_like
         Instances, seconds; M may be 0.
     proposals : Proposals
-        Seconds; the `top` by score are drawn.
+        Proposals in seconds; the `top` by score are drawn.
     path : Path or str
         .png, .svg or .pdf.
     top : int
-        How many proposals to draw.
+        Number of proposals to draw.
     labels : sequence of str
-        Of the instances, where there are any: written into bars that have room for them.
+        Labels of the instances, if there are any; written into bars that have room for them.
 
     Raises
     ------
@@ -98,14 +98,14 @@ def _draw_scores(axes: Any, scores: BoundaryScores, span: float, truth: Float64)
 
 
 def _draw_tracks(axes: Any, truth: Float64, best: Proposals, seconds: float) -> None:
-    """Instances on the first row, where there are any; then a row a proposal."""
+    """Draw the instances on the first row, if there are any, then a row per proposal."""
     tidy(axes)
     axes.grid(visible=False, axis="y")
     rows: Float64 = np.arange(len(best), dtype=np.float64) + (1.3 if len(truth) else 0.0)
     ticks, labels = rows.tolist(), [str(rank + 1) for rank in range(len(best))]
     if len(truth):
         lengths = np.diff(truth)[:, 0]
-        # a gap between instances that touch; short ones would vanish in it
+        # Instances that touch need a gap, in which short ones would vanish.
         gap = {"edgecolor": "white", "linewidth": np.where(lengths > 0.005 * seconds, 1.0, 0.0)}
         axes.barh(np.zeros(len(truth)), lengths, left=truth[:, 0], color="#555555", **gap)
         ticks, labels = [0.0, *ticks], ["ground truth", *labels]
@@ -127,11 +127,11 @@ def _write_labels(axes: Any, truth: Float64, labels: Sequence[str], per_second: 
 
 
 def _draw_proposals(axes: Any, rows: Float64, truth: Float64, best: Proposals) -> None:
-    """A bar each, the bluer the better it fits an instance; its numbers at the right."""
+    """Draw a bar per proposal, bluer with a higher tIoU; its numbers are at the right."""
     overlaps = tiou_matrix(best.start, best.end, truth[:, 0], truth[:, 1])  # (N, M)
     found = overlaps.max(axis=1, initial=0.0)
     depth = 0.25 + 0.75 * found if len(truth) else np.full(len(best), 0.8)
-    shades = _shade(depth)  # solid: lines of the grid must not show through
+    shades = _shade(depth)  # solid, so that grid lines do not show through
     axes.barh(rows, best.end - best.start, left=best.start, height=0.68, color=shades)
     columns = {"score": best.score} | ({"tIoU": found} if len(truth) else {})
     for number, (header, values) in enumerate(columns.items()):
@@ -144,7 +144,7 @@ def _draw_proposals(axes: Any, rows: Float64, truth: Float64, best: Proposals) -
 
 
 def _shade(depth: Float64) -> Float64:
-    """White (0) to blue (1): (N, 3) from (N,)."""
+    """Return colours from white (0) to blue (1): (N, 3) from (N,)."""
     blue = np.array([int(_BLUE[i : i + 2], 16) / 255 for i in (1, 3, 5)])
     mixed: Float64 = 1.0 - depth[:, None] * (1.0 - blue)
     return mixed

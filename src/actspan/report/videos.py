@@ -1,4 +1,4 @@
-"""Single videos of a report: how well each is served, and which are listed."""
+"""Single videos of a report: their evaluation, and which of them are listed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from actspan.types import Float64, Video
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Listing:
-    """The videos that a report shows one by one.
+    """Videos that a report shows one by one.
 
     Attributes
     ----------
     videos : tuple of Video
-        V of them, worst first; in the order of the results where there is no ground truth.
+        V videos, worst first; in the order of the results if there is no ground truth.
     auc : (R, V) float64
-        AUC that the evaluator gives a video alone, by run; in percent, NaN without instances.
+        AUC of each video alone, by run, in percent; NaN without instances.
     missed : (R, V) float64
-        Its instances that no proposal reaches at the lowest threshold; NaN without instances.
+        Number of instances that no proposal reaches at the lowest threshold; NaN without instances.
     unlisted : int
-        How many were left out.
+        Number of videos that were left out.
     """
 
     videos: tuple[Video, ...]
@@ -37,19 +37,19 @@ class Listing:
     unlisted: int
 
     def extremes(self, most: int) -> tuple[list[int], list[int]]:
-        """Places of the worst and of the best videos, at most so many of each, none in both."""
+        """Return indices of the worst and the best videos, at most `most` each, without overlap."""
         judged = np.flatnonzero(np.isfinite(self.auc).any(axis=0)).tolist()
         count = min(most, len(judged) // 2)
         return judged[:count], judged[len(judged) - count :][::-1]
 
 
 def list_videos(contents: Contents, wanted: Sequence[str] = ()) -> Listing:
-    """Judge every video, and choose those to show.
+    """Evaluate every video, and choose those to show.
 
     Parameters
     ----------
     wanted : sequence of str
-        Ids, or a single number N: the N / 2 worst and the N / 2 best. All unless given.
+        Ids, or a single number N for the N / 2 worst and the N / 2 best. All unless given.
 
     Raises
     ------
@@ -68,13 +68,13 @@ def list_videos(contents: Contents, wanted: Sequence[str] = ()) -> Listing:
 
 
 def _worst_first(auc: Float64) -> Int64:
-    """Places of the videos by their mean AUC over the runs; those without one come last."""
+    """Return indices of the videos by mean AUC over the runs; those without AUC come last."""
     order: Int64 = np.argsort(auc.mean(axis=0), kind="stable")  # NaN sorts last
     return order
 
 
 def _choose(videos: Sequence[Video], order: Int64, wanted: Sequence[str], judged: int) -> Int64:
-    """Which places of `order` are listed; the first `judged` of them are worst to best."""
+    """Return the places in `order` to list; its first `judged` videos are sorted worst to best."""
     if not wanted:
         return np.arange(len(order))
     if len(wanted) == 1 and wanted[0].isdecimal():

@@ -1,7 +1,7 @@
-"""An HTTP service: proposals at once or as jobs, the inference protocol v2, and the viewer.
+"""HTTP service: immediate proposals, jobs, the inference protocol v2, and the viewer.
 
-What it is told is in `settings`, the application in `app`; `running` starts it. Operations for the
-viewer are in `browse`, its static assets in `viewer/`. Names are imported when they are used: the
+Settings are in `settings`, the application is in `app`, and `running` starts it. Operations of the
+viewer are in `browse`, its static assets in `viewer/`. Names are imported lazily, because the
 process that decodes uploads needs none of the service.
 """
 

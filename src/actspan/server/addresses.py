@@ -1,4 +1,4 @@
-"""Requests to wrong places: an address, a method or a parameter that the service does not have."""
+"""Errors for a path, a method or a query parameter that the service does not have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OF_MODELS = re.compile(r"/?(api/propos|api/job|v\d|propos|job)")
 
 
 def unknown_address(app: FastAPI, path: str) -> str:
-    """Return what to say about a path that is not served."""
+    """Return the error message for a path that is not served."""
     listed = "/openapi.json lists what is served"
     if app.state.proposing is None and _OF_MODELS.match(path):
         need = "proposals and jobs need a model: actspan serve --model BUNDLE"
@@ -27,14 +27,14 @@ def unknown_address(app: FastAPI, path: str) -> str:
 
 
 def wrong_method(app: FastAPI, method: str, path: str) -> tuple[str, str]:
-    """Return what to say about a method that a path does not have, and those that it has."""
+    """Return the error message for a method that a path does not have, and its methods."""
     allowed = sorted({name.upper() for template in _matching(app, path) for name in template})
     there = ", ".join(allowed) or "GET"
     return f"{path} does not take {method}; it takes {there}", there
 
 
 async def explain_refusal(request: Request, error: Exception) -> Response:
-    """Answer what the framework refuses: an address or a method that is not served."""
+    """Answer a request for a path or a method that is not served."""
     assert isinstance(error, HTTPException)
     detail, headers = str(error.detail), dict(error.headers or {})
     if error.status_code == HTTPStatus.NOT_FOUND:
@@ -45,12 +45,12 @@ async def explain_refusal(request: Request, error: Exception) -> Response:
 
 
 async def refuse_unknown_parameters(request: Request) -> None:
-    """Refuse a query with parameters that the operation does not have.
+    """Raise for a query with parameters that the operation does not have.
 
     Raises
     ------
     ProblemError
-        Names them, and the nearest ones that exist (400).
+        Names the unknown parameters and similar ones that exist (400).
     """
     if not request.query_params:
         return
@@ -63,7 +63,7 @@ async def refuse_unknown_parameters(request: Request) -> None:
 
 
 def _operations(app: FastAPI) -> dict[str, dict[str, Any]]:
-    """The operations of each path, by method."""
+    """Return the operations of each path, by method."""
     paths: dict[str, dict[str, Any]] = app.openapi()["paths"]
     return paths
 
@@ -75,7 +75,7 @@ def _matching(app: FastAPI, path: str) -> Iterator[dict[str, Any]]:
 
 
 def _filled(template: str, path: str) -> str:
-    """Return a template with the parts of the path in the place of its parameters."""
+    """Return a template with its parameters replaced by the parts of the path."""
     parts = path.strip("/").split("/")
     words = template.strip("/").split("/")
     filled = [

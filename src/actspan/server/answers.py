@@ -1,4 +1,4 @@
-"""What is answered: proposals as JSON or Arrow, and jobs."""
+"""Answers of the service: proposals as JSON or Arrow, and jobs."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ State = Literal["queued", "running", "done", "failed"]
 
 
 class Proposal(msgspec.Struct, frozen=True):
-    """A scored segment: start and end, seconds."""
+    """Scored segment: start and end, seconds."""
 
     segment: tuple[float, float]
     score: float
 
 
 class ProposeAnswer(msgspec.Struct, frozen=True):
-    """The proposals of a video, best first, and how long it is taken to be, seconds."""
+    """Proposals of a video, best first, and the duration of the video, seconds."""
 
     seconds: float
     proposals: list[Proposal]
 
 
 class JobAnswer(msgspec.Struct, frozen=True):
-    """A job: times are seconds since 1970, progress is in [0, 1], size is the upload's, bytes."""
+    """Job: times are seconds since 1970, progress is in [0, 1], size is the upload's, bytes."""
 
     id: str
     name: str
@@ -44,19 +44,19 @@ class JobAnswer(msgspec.Struct, frozen=True):
 
 
 class JobList(msgspec.Struct, frozen=True):
-    """Jobs, newest first, and how many there are in all."""
+    """Jobs, newest first, and the number of all jobs."""
 
     jobs: list[JobAnswer]
     total: int
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What a caller says of features, and which proposals shall be given out.
+    """Time grid of the features of a request, and the choice of proposals to return.
 
     Attributes
     ----------
     stride, length : float
-        Seconds from snippet to snippet, and of a snippet.
+        Seconds from snippet to snippet, and seconds of a snippet.
     top : int, optional
     min_score : float
     """
@@ -67,19 +67,19 @@ class Wish(msgspec.Struct, frozen=True):
     min_score: float = 0.0
 
     def chosen(self, proposals: Proposals) -> Proposals:
-        """The proposals that are given out."""
+        """Return the proposals to return to the caller."""
         return Selection(self.top, self.min_score).of(proposals)
 
 
 def as_json(proposals: Proposals, seconds: float) -> bytes:
-    """A `ProposeAnswer` as JSON."""
+    """Return a `ProposeAnswer` as JSON."""
     columns = (column.tolist() for column in (proposals.start, proposals.end, proposals.score))
     rows = [Proposal((start, end), score) for start, end, score in zip(*columns, strict=True)]
     return msgspec.json.encode(ProposeAnswer(seconds, rows))
 
 
 def as_arrow(proposals: Proposals, seconds: float) -> bytes:
-    """The same as an Arrow stream: columns start, end and score; seconds in the metadata."""
+    """Return an Arrow stream of columns start, end and score; seconds are in the metadata."""
     import pyarrow as pa
 
     columns = {"start": proposals.start, "end": proposals.end, "score": proposals.score}

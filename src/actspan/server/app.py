@@ -1,4 +1,4 @@
-"""The application: its parts put together, in the order in which a request meets them."""
+"""The ASGI application: its parts, in the order in which a request passes through them."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ STRUCTS = (
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
-    """The service as an ASGI application.
+    """Return the service as an ASGI application.
 
-    The model and the database are opened here, so that what is wrong with them is said before a
-    server starts; they are closed when the application's lifespan ends.
+    The model and the database are opened here, so that errors in them are reported before a server
+    starts. They are closed when the application's lifespan ends.
 
     Raises
     ------
     BundleError, BackendError
         The model cannot be opened.
     DataError
-        The data folder, or a run to look at, cannot be used.
+        The data folder or a run cannot be used.
     """
     with ExitStack() as opened:
         metrics = Metrics()
@@ -59,7 +59,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
             version=__version__,
             summary="When do actions happen in a long video?",
             lifespan=_lifespan,
-            docs_url=None,  # those pages are fetched from elsewhere
+            docs_url=None,  # these pages load scripts from other hosts
             redoc_url=None,
             openapi_url="/openapi.json",
             telemetry={"auto_configure": False},
@@ -72,7 +72,7 @@ def create_app(settings: ServeSettings) -> FastAPI:
         app.frontend("/", directory=VIEWER, fallback=None)
         describe(app, STRUCTS, problems.may_fail(400, 401, 403, 422))
         app.state.settings, app.state.proposing, app.state.is_ready = settings, proposing, False
-        app.state.opened = opened.pop_all()  # all is well, so it stays open
+        app.state.opened = opened.pop_all()  # setup succeeded, so everything stays open
     app.add_middleware(Guard, settings=settings, body_limit=lambda path: _limit(settings, path))
     app.add_middleware(Measured, metrics=metrics)
     return app
@@ -95,7 +95,7 @@ def _routers(
     proposing: Proposing | None,
     metrics: Metrics,
 ) -> Iterator[APIRouter]:
-    """All operations; those of the model only where there is one."""
+    """Yield all operations; those of the model only if there is a model."""
 
     def is_ready() -> bool:
         ready: bool = app.state.is_ready

@@ -1,4 +1,4 @@
-"""Concurrent requests brought together, so that the networks see them at once."""
+"""Batches of concurrent requests, which the networks process together."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LONGEST_RETRY = 60  # seconds
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting(Generic[Group, Answer]):
-    """What one request asks for, and where its answer goes."""
+    """Request of one caller, and the future of its answer."""
 
     group: Group
     rows: int
@@ -33,20 +33,20 @@ class _Waiting(Generic[Group, Answer]):
 
 
 class Batcher(Generic[Group, Answer]):
-    """A bounded queue, and workers that take as many requests from it as make a batch.
+    """Bounded queue, and workers that take requests from it in batches.
 
-    A request stays whole. The first of a batch waits for others for a short time, unless the batch
-    is full or all workers were busy for longer than that.
+    A request is never split. The first request of a batch waits briefly for others, unless the
+    batch is full or the request has already waited that long.
 
     Parameters
     ----------
     name : str
-        For metrics.
+        Label of the metrics.
     run : function
-        From the groups of a batch to their answers, in order; called by several threads.
+        Maps the groups of a batch to their answers, in order; called by several threads.
     batching, limits : Batching, Limits
     workers : int
-        Batches that are worked on at a time.
+        Number of batches that are processed at a time.
     metrics : Metrics
     """
 
@@ -62,8 +62,8 @@ class Batcher(Generic[Group, Answer]):
         self._name, self._run, self._metrics = name, run, metrics
         self._batching, self._limits = batching, limits
         self._queue: deque[_Waiting[Group, Answer]] = deque()
-        self._rows = 0  # in the queue
-        self._pace = 0.0  # seconds a row, lately
+        self._rows = 0  # rows in the queue
+        self._pace = 0.0  # recent seconds per row
         self._ready = Condition()
         self._closed = False
         self._threads = [
@@ -72,17 +72,17 @@ class Batcher(Generic[Group, Answer]):
         metrics.waiting.labels(name).set_function(lambda: self._rows)
 
     def start(self) -> None:
-        """Begin to take requests."""
+        """Start to process requests."""
         for thread in self._threads:
             thread.start()
 
     async def answer(self, group: Group, rows: int) -> Answer:
-        """Have a group of `rows` rows answered.
+        """Return the answer to a group of `rows` rows.
 
         Raises
         ------
         ProblemError
-            Too many wait already (429), it takes too long (504), or the service stops (503).
+            Too many rows wait (429), the answer takes too long (504), or the service stops (503).
         """
         waiting = self._enqueue(group, rows)
         try:
@@ -101,7 +101,8 @@ class Batcher(Generic[Group, Answer]):
         with self._ready:
             if self._closed:
                 raise ProblemError(503, "the service stops; ask again when it is back")
-            # one request alone may be larger than the queue: its body was within its limit
+            # A single request may exceed the queue's limit, since its body was within its own
+            # limit.
             if self._queue and self._rows + rows > self._limits.waiting_rows:
                 self._metrics.refused.labels("queue").inc()
                 raise ProblemError(
@@ -123,7 +124,7 @@ class Batcher(Generic[Group, Answer]):
             self._answer_all([w for w in batch if w.answer.set_running_or_notify_cancel()])
 
     def _take(self) -> list[_Waiting[Group, Answer]]:
-        """The next batch; empty when the service stops and nothing waits."""
+        """Return the next batch, or an empty list once the service stops and nothing waits."""
         with self._ready:
             while True:
                 while not self._queue:
@@ -152,11 +153,11 @@ class Batcher(Generic[Group, Answer]):
         began, rows = monotonic(), sum(waiting.rows for waiting in batch)
         try:
             answers = self._run([waiting.group for waiting in batch])
-        except Exception as error:  # noqa: BLE001  whoever waits is told, whatever it is
+        except Exception as error:  # noqa: BLE001  the callers receive the error
             if len(batch) == 1:
                 batch[0].answer.set_exception(error)
                 return
-            for waiting in batch:  # one of them spoils it: the others are answered
+            for waiting in batch:  # one bad request must not fail the others
                 self._answer_all([waiting])
             return
         self._pace += 0.2 * ((monotonic() - began) / max(rows, 1) - self._pace)
@@ -165,7 +166,7 @@ class Batcher(Generic[Group, Answer]):
             waiting.answer.set_result(answer)
 
     def close(self) -> None:
-        """Answer what waits, and take nothing more."""
+        """Answer the waiting requests, and accept no more."""
         with self._ready:
             self._closed = True
             self._ready.notify_all()

@@ -1,4 +1,4 @@
-"""Bodies of requests: read within a time and within memory, or onto the disk."""
+"""Bodies of requests: read into memory or to disk, within a time limit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from actspan.server.metrics import Metrics
 from actspan.server.problems import ProblemError
 from actspan.server.settings import Limits
 
-_BODIES_AT_ONCE = 8  # largest bodies that are held in memory at a time
-_BLOCK = 1 << 20  # bytes that are gathered before they are written
+_BODIES_AT_ONCE = 8  # number of largest bodies that fit in memory together
+_BLOCK = 1 << 20  # bytes to collect before a write
 
 
 class Bodies:
-    """Reads bodies; all of them together hold a bounded amount of memory."""
+    """Reader of bodies, which share a bounded amount of memory."""
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self._limits, self._metrics = limits, metrics
@@ -28,12 +28,12 @@ class Bodies:
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[bytearray]:
-        """A body in memory, for as long as the block lasts.
+        """Yield a body in memory; its memory counts as used until the block ends.
 
         Raises
         ------
         ProblemError
-            It comes too slowly (408), or bodies of others take up the memory (429).
+            The body arrives too slowly (408), or others take up the memory (429).
         """
         body = bytearray()
         held = 0
@@ -58,12 +58,12 @@ class Bodies:
         self._left -= size
 
     async def store(self, request: Request, path: Path) -> int:
-        """Write a body to a new file, durably; its size. Nothing is left where it fails.
+        """Write a body durably to a new file and return its size. Remove the file on failure.
 
         Raises
         ------
         ProblemError
-            It breaks off (400), comes too slowly (408), or the disk is full (507).
+            The body breaks off (400), arrives too slowly (408), or the disk is full (507).
         """
         try:
             return await self._store(request, path)
@@ -82,7 +82,7 @@ class Bodies:
         with path.open("xb") as stream:
             chunks = aiter(request.stream())
             while True:
-                async with _within(self._limits.body_seconds):  # for each: an upload may be long
+                async with _within(self._limits.body_seconds):  # per chunk: uploads may be long
                     chunk = await anext(chunks, None)
                 block += chunk or b""
                 if chunk is None or len(block) >= _BLOCK:

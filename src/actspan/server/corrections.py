@@ -1,4 +1,4 @@
-"""Segments that people corrected, kept in the service's database."""
+"""Segments that people corrected, stored in the service's database."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import NamedTuple
 from actspan.errors import ConfigError, DataError
 from actspan.server.database import Database
 
-MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # a video; characters; seconds
+MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds
 
 Segment = tuple[float, float, str]  # start and end in seconds, label
 
 
 class StaleCorrectionError(DataError):
-    """Somebody else changed a video's corrections meanwhile."""
+    """A video's corrections were changed by someone else in the meantime."""
 
 
 class Correction(NamedTuple):
-    """What a person says is in a video.
+    """Instances of a video as a person corrected them.
 
     Attributes
     ----------
     revision : int
-        Counts the changes; the next change has to name it.
+        Number of changes so far; the next change must state it.
     segments : tuple of (start, end, label)
-        Seconds, by start.
+        Seconds, sorted by start.
     changed : str
-        When, ISO 8601, UTC.
+        Time of the change, ISO 8601, UTC.
     """
 
     revision: int
@@ -39,7 +39,7 @@ class Correction(NamedTuple):
 
 
 class Corrections:
-    """The corrections of all videos, by id; safe to use from several threads.
+    """Corrections of all videos, by id; safe to use from several threads.
 
     Parameters
     ----------
@@ -56,23 +56,23 @@ class Corrections:
         self._database = database
 
     def get(self, video: str) -> Correction | None:
-        """The corrections of a video; None where it was never corrected, or they were removed."""
+        """Return the corrections of a video, or None if it has none or they were removed."""
         query = "SELECT revision, segments, changed FROM corrections WHERE video = ?"
         rows = self._database.rows(query, video)
         return _correction(*rows[0]) if rows and rows[0][1] is not None else None
 
     def revision(self, video: str) -> int:
-        """How often a video's corrections were changed."""
+        """Return the number of changes to a video's corrections."""
         rows = self._database.rows("SELECT revision FROM corrections WHERE video = ?", video)
         return int(rows[0][0]) if rows else 0
 
     def ids(self) -> frozenset[str]:
-        """Videos that were corrected."""
+        """Return the ids of corrected videos."""
         rows = self._database.rows("SELECT video FROM corrections WHERE segments IS NOT NULL")
         return frozenset(str(row[0]) for row in rows)
 
     def all(self) -> dict[str, Correction]:
-        """The corrections of every video that was corrected, by id."""
+        """Return the corrections of all corrected videos, by id."""
         rows = self._database.rows(
             "SELECT video, revision, segments, changed FROM corrections "
             "WHERE segments IS NOT NULL ORDER BY video"
@@ -86,17 +86,17 @@ class Corrections:
         ----------
         video : str
         segments : sequence of (start, end, label)
-            Seconds, in any order; none says that nothing is in the video.
+            Seconds, in any order; an empty sequence says that the video has no instances.
         revision : int
-            What the change was made on: that of `get`, 0 where there was none.
+            Revision that was edited: that of `get`, 0 if there was none.
 
         Raises
         ------
         ConfigError
-            A segment has no length, starts before the video, or its label is too long; or there
-            are too many.
+            A segment has no length, starts before the video or has a label that is too long, or
+            there are too many segments.
         StaleCorrectionError
-            It is not the newest revision.
+            The revision is not the newest.
         """
         kept = tuple(sorted(_checked(segments)))
         text = json.dumps(kept, ensure_ascii=True, allow_nan=False)
@@ -104,11 +104,11 @@ class Corrections:
         return Correction(revision + 1, kept, changed)
 
     def remove(self, video: str, *, revision: int) -> None:
-        """Forget a video's corrections; raises as `put`."""
+        """Remove a video's corrections; raise as `put`."""
         self._write(video, None, revision)
 
     def _write(self, video: str, segments: str | None, revision: int) -> str:
-        """Keep the next revision of a video; when that was."""
+        """Store the next revision of a video and return its time."""
         changed = datetime.now(UTC).isoformat(timespec="seconds")
         with self._database.transaction() as connection:
             newest = self.revision(video)

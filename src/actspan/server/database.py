@@ -1,7 +1,7 @@
-"""The database: one SQLite file in the data folder, its schema versioned.
+"""Database of the service: one SQLite file in the data folder, with a versioned schema.
 
-Every change is durable before the call that makes it returns (WAL, synchronous=FULL), so what was
-answered survives `kill -9` and a power cut.
+Every change is durable before the call that makes it returns (WAL, synchronous=FULL). An answered
+request therefore survives `kill -9` and a power failure.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from actspan.errors import DataError
 
 FILE, LOCK = "actspan.sqlite", "lock"
 
-# each brings the schema one version further; append, never edit: files of users have passed them
+# Each script raises the schema by one version. Append scripts, but never edit one: existing files
+# have already run it.
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE jobs (
@@ -50,12 +51,12 @@ MIGRATIONS: tuple[str, ...] = (
 
 
 class Database:
-    """A connection that threads take turns to use.
+    """Connection that threads use in turn.
 
     Parameters
     ----------
     folder : Path
-        Made if missing; it belongs to this process until `close`.
+        Created if missing; it belongs to this process until `close`.
 
     Raises
     ------
@@ -67,7 +68,7 @@ class Database:
     def __init__(self, folder: Path) -> None:
         self._lock = RLock()
         path = folder / FILE
-        with ExitStack() as opened:  # what was opened is closed again, unless all goes well
+        with ExitStack() as opened:  # everything is closed again if a step fails
             self._owner = opened.enter_context(_own(folder))
             try:
                 self._connection = opened.enter_context(closing(_connect(path)))
@@ -92,7 +93,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All statements of the block, or none; on disk when it ends."""
+        """Run all statements of the block, or none; they are on disk when it ends."""
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -103,12 +104,12 @@ class Database:
             self._connection.execute("COMMIT")
 
     def rows(self, statement: str, *values: object) -> list[sqlite3.Row]:
-        """What a SELECT finds."""
+        """Return the rows that a SELECT finds."""
         with self._lock:
             return self._connection.execute(statement, values).fetchall()
 
     def close(self) -> None:
-        """Close the file and leave the folder to others; closing twice does no harm."""
+        """Close the file and release the folder. May be called twice."""
         with self._lock:
             self._connection.close()
             self._owner.close()
@@ -121,7 +122,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _own(folder: Path) -> IO[bytes]:
-    """Make the folder and lock it against a second service."""
+    """Create the folder and lock it against a second service."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         owner = (folder / LOCK).open("wb")

@@ -1,10 +1,10 @@
-"""The process that decodes uploads: what is hostile in them stays in here.
+"""Process that decodes uploads. It isolates the service from hostile files.
 
     python -m actspan.server.decode_worker BYTES [SECONDS]
 
-Its memory, and its processor time if given, are limited. A line of JSON on standard input is a
-task, lines on standard output are its progress and its end. It writes features as npy, float32,
-to a path that the service chose.
+Its memory is limited, and its processor time too if SECONDS is given. A line of JSON on standard
+input is a task, lines on standard output are its progress and its end. Features are written as npy,
+float32, to a path that the service chose.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from actspan.errors import ActSpanError, DataError, FeatureError, ShapeError
 from actspan.server.formats import Kind, arrow_array, npy_array
 from actspan.types import Float32
 
-_BLOCK = 4096  # snippets that are converted at a time
+_BLOCK = 4096  # snippets to convert at a time
 
 
 class Task(msgspec.Struct, frozen=True):
-    """What shall be decoded.
+    """Upload to decode.
 
     Attributes
     ----------
     source, target : str
-        Files: what was uploaded, and where features go.
+        Paths of the upload and of the features to write.
     channels : int
-        Of the features that are needed.
+        Channels of the features that are needed.
     stride : float
-        Seconds from snippet to snippet, of features; of a video it is found.
+        Seconds from snippet to snippet of features; for a video it is computed.
     longest : float, optional
-        Seconds that the recording may last.
+        Maximum duration of the recording, seconds.
     model, backend, backbone : str, optional
         For videos: as for `BundleFeatures`.
     """
@@ -57,7 +57,7 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How far it is, in [0, 1]; at the end the stride in seconds, or why it cannot be done."""
+    """Progress in [0, 1], and at the end either the stride in seconds or an error."""
 
     progress: float = 0.0
     stride: float = 0.0
@@ -65,11 +65,11 @@ class Reply(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def main() -> None:
-    """Answer tasks until there are no more."""
+    """Answer tasks until standard input ends."""
     replies = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what libraries print is no reply
+    os.dup2(2, 1)  # output that libraries print must not mix with replies
     _limit(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else None)
-    with suppress(BrokenPipeError):  # the service is gone
+    with suppress(BrokenPipeError):  # the service has ended
         for line in sys.stdin.buffer:
             for reply in _replies(msgspec.json.decode(line, type=Task)):
                 replies.write(msgspec.json.encode(reply) + b"\n")
@@ -111,12 +111,12 @@ def _mapped_npy(path: Path) -> Any:
 
 
 def check_table(shape: tuple[int, ...], channels: int) -> None:
-    """Whether a table of features is one that the model takes.
+    """Check that the model accepts a table of features.
 
     Raises
     ------
     ShapeError
-        It has another number of channels, or holds nothing.
+        The table has another number of channels, or is empty.
     """
     if len(shape) != 2 or 0 in shape:
         raise ShapeError(f"features have shape {shape}; (n, C) with n, C >= 1 is needed")
@@ -152,9 +152,9 @@ def _check_seconds(seconds: float, task: Task) -> None:
 
 
 class NpyWriter:
-    """Writes rows whose number is not known before to an npy file, float32.
+    """Writer of an npy file, float32, whose number of rows is not known in advance.
 
-    The file is at its place when it is whole, and on the disk.
+    The file appears at its path, durably, once it is complete.
     """
 
     def __init__(self, path: Path, channels: int) -> None:
@@ -169,7 +169,7 @@ class NpyWriter:
         return self
 
     def _write_header(self) -> None:
-        # NumPy leaves room in the header for the first size to grow
+        # NumPy leaves room in the header for the number of rows to grow.
         shape = (self._rows, self._channels)
         header = {"descr": "<f4", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._stream, header)

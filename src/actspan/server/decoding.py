@@ -1,4 +1,4 @@
-"""The service's side of the process that decodes uploads."""
+"""Client, in the service, of the process that decodes uploads."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from actspan.errors import DataError
 from actspan.server.decode_worker import Reply, Task
 from actspan.server.settings import Limits
 
-_POLL = 0.1  # seconds after which a wish to stop is seen
+_POLL = 0.1  # seconds between checks of `stop`
 
 
 class StoppedError(Exception):
-    """Decoding was stopped by the one who asked for it."""
+    """Decoding was stopped by its caller."""
 
 
 class Decoder:
-    """A process that decodes one upload after another, with limits.
+    """Process that decodes uploads one after another, with limits.
 
-    It is started when it is first needed, and again after it was killed.
+    It is started at the first use, and again after it was killed.
 
     Parameters
     ----------
     limits : Limits
     for_job : bool
-        A job's decoder has its processor time limited and does one upload; the other one serves
-        requests that are answered at once, and is limited by the time they may take.
+        A job's decoder has limited processor time and decodes one upload. The other decoder serves
+        requests that are answered at once, and has a limited time per upload.
     """
 
     def __init__(self, limits: Limits, *, for_job: bool) -> None:
@@ -47,12 +47,12 @@ class Decoder:
         stop: Event | None = None,
         report: Callable[[float], None] = lambda progress: None,
     ) -> float:
-        """Decode an upload; the seconds from snippet to snippet.
+        """Decode an upload and return the seconds from snippet to snippet.
 
         Raises
         ------
         DataError
-            It cannot be decoded, or not within the limits.
+            The upload cannot be decoded, or not within the limits.
         StoppedError
             `stop` was set.
         """
@@ -75,12 +75,12 @@ class Decoder:
             words.append(str(self._limits.decode_bytes))
             if self._for_job:
                 words.append(str(round(self._limits.decode_seconds)))
-            self._process = subprocess.Popen(  # noqa: S603  our own module, numbers of ours
+            self._process = subprocess.Popen(  # noqa: S603  our own module and numbers
                 words,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                bufsize=0,  # so that `select` sees all there is to read
-                start_new_session=True,  # Ctrl-C is for the service, which ends it in order
+                bufsize=0,  # so that `select` sees all unread output
+                start_new_session=True,  # Ctrl-C must reach only the service
             )
         return self._process
 
@@ -120,7 +120,7 @@ class Decoder:
         process.wait()
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process."""
         with self._turn:
             self._kill()
 

@@ -1,7 +1,7 @@
-"""What uploads are, told by their first bytes, and arrays of features out of them.
+"""Types of uploads, detected by their first bytes, and arrays of features from their content.
 
-Names and media types that callers give decide nothing. What is no array file and no container of
-video is refused: FFmpeg also reads playlists, which name other files.
+Names and media types from callers are ignored. Anything but array files and video containers is
+refused: FFmpeg also reads playlists, which refer to other files.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from actspan.errors import FeatureError
 
 Kind = Literal["npy", "arrow", "video"]
 
-HEAD = 512  # bytes that tell
-_HEADER = 16_384  # bytes that hold the header of an npy file; NumPy takes 10,000 at most
+HEAD = 512  # bytes that determine the type
+_HEADER = 16_384  # bytes that contain the header of an npy file; NumPy's limit is 10,000
 _ARROW = (b"ARROW1\0\0", b"\xff\xff\xff\xff")  # a file; a stream
 _VIDEO = re.compile(
     rb".{4}(ftyp|moov|mdat|wide|free|skip)"  # MP4, MOV
@@ -34,7 +34,7 @@ _VIDEO = re.compile(
 
 
 def kind_of(head: bytes) -> Kind | None:
-    """What something is, by its first `HEAD` bytes; None for what is not taken."""
+    """Return the type of an upload by its first `HEAD` bytes, or None if it is not supported."""
     if head.startswith(b"\x93NUMPY"):
         return "npy"
     if head.startswith(_ARROW):
@@ -43,12 +43,12 @@ def kind_of(head: bytes) -> Kind | None:
 
 
 def npy_array(data: bytes | bytearray | mmap.mmap) -> NDArray[Any]:
-    """The array of an npy file, a view of its bytes; nothing is unpickled, nothing allocated.
+    """Return the array of an npy file as a view of its bytes; nothing is unpickled or allocated.
 
     Raises
     ------
     FeatureError
-        It is damaged, or holds no table of numbers.
+        The file is damaged, or is not a table of numbers.
     """
     size = memoryview(data).nbytes
     try:
@@ -66,14 +66,14 @@ def npy_array(data: bytes | bytearray | mmap.mmap) -> NDArray[Any]:
 
 
 def arrow_array(path: Path) -> NDArray[Any]:
-    """The array of an Arrow IPC file or stream: a row a snippet.
+    """Return the array of an Arrow IPC file or stream, with a row per snippet.
 
-    Columns are numbers, one a channel, or there is one column of fixed-size lists.
+    Columns are numbers, one per channel, or there is one column of fixed-size lists.
 
     Raises
     ------
     FeatureError
-        It is damaged, or holds something else.
+        The file is damaged, or has other content.
     """
     import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Headers that go with every answer."""
+"""Security headers of every answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SECURITY: Final = {
         "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
         "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
-    "cache-control": "no-cache",  # asked again, so that no page mixes two versions
+    "cache-control": "no-cache",  # revalidate, so that no page mixes two versions
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",

@@ -1,4 +1,4 @@
-"""The thread that does jobs, one after another; each finishes, however often it is interrupted."""
+"""Thread that runs jobs, one after another. Interrupted jobs are repeated after a restart."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from actspan.server.settings import ServeSettings
 from actspan.types import Proposals
 
 log = logging.getLogger("actspan.server")
-_TELL = 0.5  # seconds between two notes of progress
-_DECODING = {"npy": 0.1, "arrow": 0.1, "video": 0.95}  # its share of a job
+_TELL = 0.5  # seconds between two updates of progress
+_DECODING = {"npy": 0.1, "arrow": 0.1, "video": 0.95}  # share of decoding in a job's progress
 
 
 class JobRunner:
-    """Does the jobs of a store."""
+    """Runner of the jobs of a store."""
 
     def __init__(
         self, store: JobStore, model: ServedModel, settings: ServeSettings, metrics: Metrics
@@ -42,26 +42,26 @@ class JobRunner:
         self._news = Condition()
         self._closed = False
         self._running = ""
-        self._stop = Event()  # the job that runs
+        self._stop = Event()  # stops the running job
 
     def start(self) -> None:
-        """Take up what waits."""
+        """Start with the waiting jobs."""
         self._store.recover()
         self._thread.start()
 
     def wake(self) -> None:
-        """There is a new job."""
+        """Notify the runner of a new job."""
         with self._news:
             self._news.notify()
 
     def cancel(self, job: str) -> None:
-        """Stop a job if it runs; it was removed from the store before."""
+        """Stop a job if it runs; it must have been removed from the store before."""
         with self._news:
             if self._running == job:
                 self._stop.set()
 
     def close(self) -> None:
-        """Stop; the job that runs is put back, to be done after the next start."""
+        """Stop; the running job is queued again, for the next start."""
         with self._news:
             self._closed = True
             self._stop.set()
@@ -94,7 +94,7 @@ class JobRunner:
             if self._closed:
                 self._store.put_back(job.id)
             else:
-                self._store.drop_files(job.id)  # it was cancelled
+                self._store.drop_files(job.id)  # the job was cancelled
         except ActSpanError as error:
             self._store.finish(job.id, error=str(error))
         except Exception:
@@ -138,30 +138,30 @@ class JobRunner:
         if config.mode == "window":
             parts = sum(1 for _ in plan_windows(len(recording), cells(config)))
         work = pieces([Job("", lambda: recording)], config)
-        # few chunks ahead, so that requests which come meanwhile do not wait behind all of it
+        # Few chunks are submitted ahead, so that new requests do not wait for the whole recording.
         outcomes = self._model.pipeline.run_pieces(work, batch=BATCH, ahead=1)
         found = None
         for number, outcome in enumerate(outcomes, start=1):
             report(number / parts)
-            found = outcome.proposals  # they come with the last window
+            found = outcome.proposals  # set by the last window
         assert found is not None
         return found
 
 
 class _Progress:
-    """Notes how far a job is, now and then, and stops it when that is wanted."""
+    """Recorder of a job's progress, which also stops the job on request."""
 
     def __init__(self, store: JobStore, job: str, stop: Event) -> None:
         self._store, self._job, self._stop = store, job, stop
         self._told = monotonic()
 
     def tell(self, progress: float) -> None:
-        """It got so far.
+        """Record the progress now and then.
 
         Raises
         ------
         StoppedError
-            It shall not go on.
+            The job must stop.
         """
         if self._stop.is_set():
             raise StoppedError

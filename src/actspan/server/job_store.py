@@ -1,4 +1,4 @@
-"""Jobs as they are kept: rows of the database, uploads beside it."""
+"""Storage of jobs: rows of the database, and files of uploads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from actspan.server.database import Database
 from actspan.server.formats import Kind
 
 UPLOADS = "uploads"
-_ATTEMPTS = 3  # how often a job may bring the service down before it is given up
+_ATTEMPTS = 3  # starts of a job that end with the service, before the job fails
 _SELECT = (
     "SELECT id, name, kind, state, progress, size, created, started, finished, error FROM jobs "
 )
@@ -25,7 +25,7 @@ _IN_STATE = "WHERE (?1 IS NULL OR state = ?1) "
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A job that is to be done now."""
+    """Job to run now."""
 
     id: str
     kind: Kind
@@ -33,15 +33,15 @@ class Claimed:
 
 
 class JobStore:
-    """The jobs of a data folder. What a method did is on the disk when it returns.
+    """Jobs of a data folder. The effect of a method is on disk when it returns.
 
     Parameters
     ----------
     database : Database
     folder : Path
-        The data folder; uploads lie in `uploads/`, named by their job.
+        Data folder; uploads are in `uploads/`, named by their job.
     kept : int
-        Finished jobs that are kept.
+        Number of finished jobs to keep.
     """
 
     def __init__(self, database: Database, folder: Path, kept: int) -> None:
@@ -50,19 +50,19 @@ class JobStore:
         self._uploads.mkdir(exist_ok=True)
 
     def new_id(self) -> str:
-        """An id that nobody can guess."""
+        """Return an id that nobody can guess."""
         return uuid.uuid4().hex
 
     def upload(self, job: str) -> Path:
-        """Where a job's upload lies."""
+        """Return the path of a job's upload."""
         return self._uploads / job
 
     def features(self, job: str) -> Path:
-        """Where a job's features lie once they are decoded."""
+        """Return the path of a job's decoded features."""
         return self._uploads / f"{job}.features.npy"
 
     def add(self, job: str, name: str, kind: Kind, wish: Wish, size: int) -> JobAnswer:
-        """Accept a job whose upload is on the disk."""
+        """Accept a job whose upload is on disk."""
         values = (job, name, kind, msgspec.json.encode(wish).decode(), size, time.time())
         with self._database.transaction() as connection:
             connection.execute(
@@ -75,29 +75,29 @@ class JobStore:
         return found
 
     def find(self, job: str) -> JobAnswer | None:
-        """A job, or None."""
+        """Return a job, or None."""
         rows = self._database.rows(_SELECT + "WHERE id = ?", job)
         return _answer(rows[0]) if rows else None
 
     def listed(self, state: State | None, limit: int, offset: int) -> tuple[list[JobAnswer], int]:
-        """Jobs, newest first, and how many there are in all."""
+        """Return jobs, newest first, and the number of all jobs in this state."""
         page = _IN_STATE + "ORDER BY created DESC, id LIMIT ?2 OFFSET ?3"
         rows = self._database.rows(_SELECT + page, state, limit, offset)
         ((total,),) = self._database.rows(_COUNT + _IN_STATE, state)
         return list(map(_answer, rows)), total
 
     def counts(self) -> dict[str, int]:
-        """How many jobs are in each state."""
+        """Return the number of jobs in each state."""
         found = self._database.rows("SELECT state, count(*) FROM jobs GROUP BY state")
         return dict.fromkeys(("queued", "running", "done", "failed"), 0) | dict(map(tuple, found))
 
     def result(self, job: str) -> bytes | None:
-        """The answer of a job that is done, JSON."""
+        """Return the answer of a job that is done, JSON, or None."""
         rows = self._database.rows("SELECT result FROM jobs WHERE id = ? AND state = 'done'", job)
         return rows[0][0] if rows else None
 
     def recover(self) -> None:
-        """After a start: take up what was interrupted, remove uploads that were never accepted."""
+        """Queue interrupted jobs again, and remove uploads that were never accepted."""
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE jobs SET state = 'failed', finished = ?, error = ? "
@@ -113,7 +113,7 @@ class JobStore:
                 path.unlink()
 
     def claim(self) -> Claimed | None:
-        """The job that waits longest, now running; None where none waits."""
+        """Return the oldest queued job, now marked as running, or None."""
         with self._database.transaction() as connection:
             row = connection.execute(
                 "UPDATE jobs SET state = 'running', started = ?, attempts = attempts + 1 "
@@ -126,19 +126,19 @@ class JobStore:
         return Claimed(row["id"], row["kind"], msgspec.json.decode(row["wish"], type=Wish))
 
     def put_back(self, job: str) -> None:
-        """A job that was interrupted in good order: it waits again, and this was no attempt."""
+        """Queue a job again after an orderly stop, without counting an attempt."""
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE jobs SET state = 'queued', attempts = attempts - 1 WHERE id = ?", (job,)
             )
 
     def note_progress(self, job: str, progress: float) -> None:
-        """How far a job is, in [0, 1]."""
+        """Record the progress of a job, in [0, 1]."""
         with self._database.transaction() as connection:
             connection.execute("UPDATE jobs SET progress = ? WHERE id = ?", (progress, job))
 
     def finish(self, job: str, *, result: bytes | None = None, error: str | None = None) -> None:
-        """Keep a job's result, or why it failed; the oldest finished jobs beyond the limit go."""
+        """Store a job's result or error; delete the oldest finished jobs beyond the limit."""
         state = "failed" if result is None else "done"
         with self._database.transaction() as connection:
             connection.execute(
@@ -154,14 +154,14 @@ class JobStore:
         self.drop_files(job)
 
     def remove(self, job: str) -> bool:
-        """Forget a job; whether there was one."""
+        """Remove a job; return whether it existed."""
         with self._database.transaction() as connection:
             gone = connection.execute("DELETE FROM jobs WHERE id = ?", (job,)).rowcount
         self.drop_files(job)
         return gone > 0
 
     def drop_files(self, job: str) -> None:
-        """Remove what a job needs no more."""
+        """Remove files that a job needs no more."""
         for path in (self.upload(job), self.features(job)):
             path.unlink(missing_ok=True)
 

@@ -45,7 +45,7 @@ JobId = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class JobDesk:
-    """Where jobs are accepted.
+    """Entry point that accepts jobs.
 
     Attributes
     ----------
@@ -61,12 +61,12 @@ class JobDesk:
     metrics: Metrics
 
     async def accept(self, request: Request, name: str, wish: Wish) -> JobAnswer:
-        """Store an upload, and make it a job; on the disk when it returns.
+        """Store an upload and create its job; both are on disk when this returns.
 
         Raises
         ------
         ProblemError
-            There is no room (429, 507), or it is nothing that is taken here (413, 415, 422).
+            There is no room (429, 507), or the upload is not accepted (413, 415, 422).
         """
         await asyncio.to_thread(self._check_room)
         job = self.store.new_id()
@@ -78,7 +78,7 @@ class JobDesk:
             kind = self._kind(job)
             if kind != "video":
                 check_stride(wish)
-            self._check_room()  # others came while it was uploaded
+            self._check_room()  # other jobs may have arrived during the upload
             answer = self.store.add(job, name, kind, wish, size)
         except BaseException:
             self.store.drop_files(job)
@@ -105,7 +105,7 @@ class JobDesk:
 
 
 def router(desk: JobDesk) -> APIRouter:
-    """Submit, look at, fetch and remove jobs."""
+    """Return the operations that submit, show, list and remove jobs."""
     routes = APIRouter(prefix=JOBS, tags=["jobs"])
     _add_submit(routes, desk)
     _add_kept(routes, desk.store)
@@ -133,7 +133,7 @@ def _add_submit(routes: APIRouter, desk: JobDesk) -> None:
         top: Top = None,
         min_score: MinScore = 0.0,
     ) -> Response:
-        """Accept a recording, however long; it is done even if the service ends meanwhile."""
+        """Accept a recording of any length; it is processed even if the service restarts."""
         wish = wish_of(desk.model, stride, length, top, min_score)
         job = await desk.accept(request, name, wish)
         return json_response(job, 202, Location=f"{JOBS}/{job.id}")
@@ -159,7 +159,7 @@ def _add_kept(routes: APIRouter, store: JobStore) -> None:
         responses=answered(JobAnswer, "The job.") | may_fail(404, 422),
     )
     def show(job_id: JobId) -> Response:
-        """How far a job is."""
+        """Return the state and progress of a job."""
         return json_response(_found(store, job_id))
 
     @routes.get(
@@ -168,7 +168,7 @@ def _add_kept(routes: APIRouter, store: JobStore) -> None:
         responses=answered(ProposeAnswer, "The proposals.") | may_fail(404, 409, 422),
     )
     def result(job_id: JobId) -> Response:
-        """The proposals of a job that is done."""
+        """Return the proposals of a job that is done."""
         found = store.result(job_id)
         if found is None:
             raise _no_result(_found(store, job_id))
@@ -185,7 +185,7 @@ def _add_remove(routes: APIRouter, store: JobStore, runner: JobRunner) -> None:
         responses=gone | may_fail(404, 422),
     )
     def remove(job_id: JobId) -> Response:
-        """Cancel a job, or forget one that is finished; its upload and result go with it."""
+        """Cancel a job, or remove a finished one with its upload and result."""
         if not store.remove(job_id):
             raise _unknown(job_id)
         runner.cancel(job_id)

@@ -1,4 +1,4 @@
-"""What Prometheus reads at /metrics."""
+"""Metrics for Prometheus, served at /metrics."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 
 
 class Metrics:
-    """The metrics of one service, in a registry of its own.
+    """Metrics of one service, in their own registry.
 
     Attributes
     ----------
     registry : CollectorRegistry
     requests, request_seconds
-        By operation; requests also by method and status.
+        Labelled by operation; requests also by method and status.
     waiting, batch_rows
-        Rows that wait for a worker, and rows a batch, by network ("pipeline" for all of it).
+        Waiting rows and rows per batch, by network ("pipeline" for the whole pipeline).
     refused
-        By reason: queue, timeout, memory, jobs.
+        Labelled by reason: queue, timeout, memory, jobs.
     jobs, job_seconds
-        Jobs by state, and how long those took that are done.
+        Number of jobs by state, and duration of jobs that are done.
     """
 
     def __init__(self) -> None:
@@ -81,13 +81,13 @@ class Metrics:
 
 
 class Measured:
-    """ASGI middleware that counts requests and takes their time."""
+    """ASGI middleware that counts and times requests."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and take note of its answer."""
+        """Pass a request on, and record its status and duration."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -109,6 +109,6 @@ class Measured:
 
 
 def _operation(scope: Scope) -> str:
-    """The path of an operation without its parameters: what others send is no label."""
+    """Return the path template of an operation; unknown paths must not become labels."""
     path: str | None = getattr(scope.get("route"), "path_format", None)
     return path or "other"

@@ -1,4 +1,4 @@
-"""The model of a service: opened once, its networks and the whole of it behind batchers."""
+"""Model of a service: opened once, with batchers for each network and the whole pipeline."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from actspan.types import Features, Float32, Proposals
 
 
 class ServedModel:
-    """A bundle that is ready to answer.
+    """Bundle that is open for requests.
 
     Parameters
     ----------
     bundle : Bundle
-        With a PEM and a TEM.
+        A bundle with a PEM and a TEM.
     settings : ServeSettings
     metrics : Metrics
 
@@ -34,14 +34,14 @@ class ServedModel:
     ----------
     bundle : Bundle
     backend : str
-        The runtime that was chosen.
+        Runtime that was chosen.
     sessions : dict of str to Session
-        "tem" and "pem".
+        Sessions of "tem" and "pem".
     pipeline : Pipeline
-        On the same sessions.
+        Pipeline on the same sessions.
     videos, rows : Batcher
-        Of the pipeline, whose groups are lists of Features; and of each network, whose groups are
-        arrays.
+        Batchers of the pipeline, whose groups are lists of Features, and of each network, whose
+        groups are arrays.
 
     Raises
     ------
@@ -69,16 +69,16 @@ class ServedModel:
 
     @property
     def config(self) -> PipelineConfig:
-        """Every stage's settings."""
+        """Settings of all stages."""
         return self.bundle.config
 
     @property
     def channels(self) -> int:
-        """Of the features that it takes."""
+        """Channels of the model's input features."""
         return (self.config.tem or TemConfig()).channels
 
     def _propose(self, groups: Sequence[Sequence[Features]]) -> list[list[Proposals]]:
-        """The pipeline over the videos of several requests."""
+        """Run the pipeline over the videos of several requests."""
         jobs = [Job("", lambda f=f: f) for group in groups for f in group]  # type: ignore[misc]
         outcomes = self.pipeline.run(jobs)
         answers = iter([o.proposals for o in outcomes if o.proposals is not None])
@@ -90,19 +90,19 @@ class ServedModel:
         yield from self.rows.values()
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start to answer requests."""
         for batcher in self._batchers:
             batcher.start()
 
     def close(self) -> None:
-        """Answer what waits, then free the networks."""
+        """Answer the waiting requests, then free the networks."""
         for batcher in self._batchers:
             batcher.close()
         self.pipeline.close()
 
     @property
     def takes_videos(self) -> bool:
-        """Whether features can be made of video files: the bundle says how, and PyAV is here."""
+        """Whether video files are accepted: the bundle allows it, and PyAV is installed."""
         return self.bundle.features.extraction is not None and find_spec("av") is not None
 
 
@@ -116,7 +116,7 @@ def _open(
 
 
 def _rows_of(session: Session) -> Callable[[Sequence[Float32]], list[Float32]]:
-    """A network over the rows of several requests."""
+    """Return a function that runs a network over the rows of several requests."""
     (name,) = session.input_names
 
     def run(groups: Sequence[Float32]) -> list[Float32]:

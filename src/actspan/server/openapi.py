@@ -1,4 +1,4 @@
-"""The OpenAPI document: bodies are msgspec structs, described where they are defined."""
+"""The OpenAPI document. Bodies are msgspec structs, described by their docstrings."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _REFERENCES = "#/components/schemas/{name}"
 
 
 def reference(struct: type[msgspec.Struct]) -> dict[str, str]:
-    """The schema of a struct, by name."""
+    """Return a reference to the schema of a struct."""
     return {"$ref": _REFERENCES.format(name=struct.__name__)}
 
 
 def answered(
     struct: type[msgspec.Struct], description: str, *, status: int = 200, **others: Any
 ) -> Responses:
-    """OpenAPI's `responses` of an operation that answers a struct as JSON.
+    """Return OpenAPI's `responses` of an operation that answers a struct as JSON.
 
     `others` are further members of the response, such as `headers`.
     """
@@ -32,7 +32,7 @@ def answered(
 
 
 def failing(struct: type[msgspec.Struct], media_type: str, statuses: Iterable[int]) -> Responses:
-    """OpenAPI's `responses` of an operation that may fail with these statuses."""
+    """Return OpenAPI's `responses` of an operation that may fail with these statuses."""
     content = {media_type: {"schema": reference(struct)}}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": content}
@@ -41,26 +41,26 @@ def failing(struct: type[msgspec.Struct], media_type: str, statuses: Iterable[in
 
 
 def body(content: Mapping[str, Any], description: str) -> dict[str, Any]:
-    """OpenAPI's `requestBody`; media types to their schemas."""
+    """Return OpenAPI's `requestBody` for media types and their schemas."""
     media = {name: {"schema": schema} for name, schema in content.items()}
     return {"requestBody": {"required": True, "description": description, "content": media}}
 
 
 def json_response(value: msgspec.Struct, status: int = 200, **headers: str) -> Response:
-    """A struct as JSON."""
+    """Return a response with a struct as JSON."""
     content = msgspec.json.encode(value)
     return Response(content, status, headers, media_type="application/json")
 
 
 def describe(app: FastAPI, structs: Iterable[type[msgspec.Struct]], everywhere: Responses) -> None:
-    """Complete the app's document.
+    """Add schemas and common errors to the app's document.
 
     Parameters
     ----------
     structs : iterable of struct types
-        Those that operations refer to.
+        Structs that operations refer to.
     everywhere : mapping of status to response
-        How any operation may fail; its 422 stands for FastAPI's own, which is not what is answered.
+        Errors of all operations; their 422 replaces FastAPI's own, which is never sent.
     """
     _, components = msgspec.json.schema_components(structs, ref_template=_REFERENCES)
     generate: Callable[[], dict[str, Any]] = app.openapi
@@ -81,6 +81,6 @@ def describe(app: FastAPI, structs: Iterable[type[msgspec.Struct]], everywhere: 
 
 def _complete(responses: dict[str, Any], everywhere: Responses) -> None:
     for status, response in everywhere.items():
-        is_validation = status == 422  # only where there is something to validate
+        is_validation = status == 422  # only for operations with something to validate
         if is_validation == (str(status) in responses):
             responses[str(status)] = response

@@ -1,4 +1,4 @@
-"""Whether the service lives and can work, what it is, and what it has done."""
+"""Health probes, metrics, and the description of the service."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """What is proposed with. Stride and length are seconds, where the model fixes them."""
+    """Model that proposes. Stride and length are seconds, if the model fixes them."""
 
     name: str
     backend: str
@@ -35,7 +35,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
 
 
 class LimitsInfo(msgspec.Struct, frozen=True):
-    """How much may be sent: bytes at once and as a job, seconds of a recording."""
+    """Limits: bytes per direct request and per job, seconds per recording."""
 
     request_bytes: int
     upload_bytes: int
@@ -43,7 +43,7 @@ class LimitsInfo(msgspec.Struct, frozen=True):
 
 
 class ServiceInfo(msgspec.Struct, frozen=True):
-    """What this service is. `model` is null where it only shows results."""
+    """Description of the service. `model` is null if it only shows results."""
 
     version: str
     model: ModelInfo | None
@@ -53,7 +53,7 @@ class ServiceInfo(msgspec.Struct, frozen=True):
 def router(
     model: ServedModel | None, limits: Limits, metrics: Metrics, *, is_ready: Callable[[], bool]
 ) -> APIRouter:
-    """`/healthz`, `/readyz` (without a token), `/metrics` and `/api/service`."""
+    """Return `/healthz`, `/readyz` (both without a token), `/metrics` and `/api/service`."""
     routes = APIRouter(tags=["operations"])
     text: Responses = {200: {"description": "Metrics.", "content": {"text/plain": {}}}}
 
@@ -63,7 +63,7 @@ def router(
         responses=answered(Health, "The process answers."),
     )
     async def healthz() -> Response:
-        """Whether the process answers."""
+        """Return whether the process answers."""
         return json_response(Health())
 
     @routes.get(
@@ -72,7 +72,7 @@ def router(
         responses=answered(Health, "Requests are taken.") | may_fail(503),
     )
     async def readyz() -> Response:
-        """Whether requests are taken: the model is open, and the service does not stop."""
+        """Return whether requests are accepted: the model is open, no stop is under way."""
         if not is_ready():
             raise ProblemError(503, "the service starts or stops")
         return json_response(Health())
@@ -83,7 +83,7 @@ def router(
         responses=text,
     )
     def prometheus() -> Response:
-        """Metrics in Prometheus' text format."""
+        """Return metrics in Prometheus' text format."""
         content = generate_latest(metrics.registry)
         return Response(content, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -93,7 +93,7 @@ def router(
         responses=answered(ServiceInfo, "The service."),
     )
     async def service() -> Response:
-        """What this service is, and how much may be sent to it."""
+        """Return the version, the model and the limits of the service."""
         sizes = (limits.request_bytes, limits.upload_bytes, limits.recording_seconds)
         found = None if model is None else _model_info(model)
         return json_response(ServiceInfo(__version__, found, LimitsInfo(*sizes)))

@@ -1,4 +1,4 @@
-"""Errors as JSON problem details (RFC 9457): what was wrong, and what to do."""
+"""Errors as JSON problem details (RFC 9457): what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ log = logging.getLogger("actspan.server")
 
 
 class ProblemDetails(msgspec.Struct, frozen=True):
-    """What a request that failed is answered.
+    """Answer to a request that failed.
 
-    `error` is `detail` again, where clients of the inference protocol look for it.
+    `error` repeats `detail`, where clients of the inference protocol look for it.
     """
 
     type: str
@@ -33,13 +33,13 @@ class ProblemDetails(msgspec.Struct, frozen=True):
 
 
 class ProblemError(Exception):
-    """Ends a request with a status and an explanation.
+    """Error that ends a request with a status and an explanation.
 
     Parameters
     ----------
     status : int
     detail : str
-        What was wrong, and what to do about it.
+        What is wrong, and what to do about it.
     headers : mapping, optional
         Further headers of the answer, such as Retry-After.
     """
@@ -49,7 +49,7 @@ class ProblemError(Exception):
         self.status, self.detail, self.headers = status, detail, dict(headers or {})
 
     def response(self) -> Response:
-        """The answer to send."""
+        """Return the answer to send."""
         title = HTTPStatus(self.status).phrase
         details = ProblemDetails("about:blank", title, self.status, self.detail, self.detail)
         content = msgspec.json.encode(details)
@@ -57,15 +57,15 @@ class ProblemError(Exception):
 
 
 def may_fail(*statuses: int) -> Responses:
-    """OpenAPI's `responses` of an operation that may end with one of these problems.
+    """Return OpenAPI's `responses` of an operation that may fail with these statuses.
 
-    What stands before every request (400, 401, 403) is in the document anyway.
+    Statuses that any request may have (400, 401, 403) are in the document anyway.
     """
     return failing(ProblemDetails, MEDIA_TYPE, statuses)
 
 
 def install(app: FastAPI) -> None:
-    """Let an app answer everything that is raised as a problem."""
+    """Register handlers that answer all errors of an app as problems."""
     app.exception_handler(ProblemError)(_of_problem)
     app.exception_handler(RequestValidationError)(_of_validation)
     for kind in (ShapeError, DataError):
@@ -86,7 +86,7 @@ async def _of_validation(request: Request, error: RequestValidationError) -> Res
 
 
 def unknown_names(what: str, unknown: Iterable[str], known: Collection[str]) -> str:
-    """Return a line on names that are not known, with the nearest ones and all that are.
+    """Return a line on unknown names, with similar names and all known ones.
 
     Examples
     --------
@@ -103,5 +103,5 @@ async def _of_input(request: Request, error: Exception) -> Response:
 
 async def _of_anything(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    # this answer is made outside of all middleware
+    # This answer bypasses all middleware, so it needs the security headers here.
     return ProblemError(500, "the service failed; its log says why", SECURITY).response()

@@ -1,4 +1,4 @@
-"""`POST /api/propose`: features in, proposals out, at once."""
+"""`POST /api/propose`: features to proposals, answered at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from actspan.types import Features, Float32
 
 NPY = "application/x-npy"
 FEATURE_MEDIA = {NPY: BINARY, ARROW: BINARY, "application/octet-stream": BINARY}
-_LARGE = 1 << 22  # bytes from which on other requests should not wait for their conversion
+_LARGE = 1 << 22  # bytes; the conversion of larger arrays would block other requests
 NO_VIDEOS = (
     "; this service takes no videos: its model was not trained on features of actspan extract, or "
     "the extra 'video' is missing"
@@ -35,7 +35,7 @@ FEATURES = "An npy or Arrow IPC file of features, (n, C): a row a snippet."
 
 
 def router(model: ServedModel, bodies: Bodies, limits: Limits, decoder: Decoder) -> APIRouter:
-    """The operation that answers at once."""
+    """Return the operation that answers at once."""
     routes = APIRouter(tags=["proposals"])
     answers = answered(ProposeAnswer, "The proposals, best first, seconds.")
     answers[200]["content"][ARROW] = {"schema": BINARY}
@@ -53,10 +53,10 @@ def router(model: ServedModel, bodies: Bodies, limits: Limits, decoder: Decoder)
         top: Top = None,
         min_score: MinScore = 0.0,
     ) -> Response:
-        """Find the scored segments of a video of which there are features.
+        """Find the scored segments of a video from its features.
 
-        Long recordings are better sent as jobs. With `Accept: application/vnd.apache.arrow.stream`
-        the answer is an Arrow stream with columns start, end and score.
+        Send long recordings as jobs. With `Accept: application/vnd.apache.arrow.stream` the answer
+        is an Arrow stream with columns start, end and score.
         """
         wish = wish_of(model, stride, length, top, min_score)
         check_stride(wish)
@@ -86,7 +86,7 @@ async def _array(
         return npy_array(data)
     if kind == "arrow":
         try:
-            async with asyncio.timeout(limits.answer_seconds):  # others may be before it
+            async with asyncio.timeout(limits.answer_seconds):  # includes a wait for others
                 return await asyncio.to_thread(_decoded, data, model.channels, decoder)
         except TimeoutError:
             raise ProblemError(
@@ -97,7 +97,7 @@ async def _array(
 
 
 def _decoded(data: bytearray, channels: int, decoder: Decoder) -> Float32:
-    """Features out of an Arrow file, which is not read in this process."""
+    """Return the features of an Arrow file, which is decoded in another process."""
     with TemporaryDirectory(prefix="actspan-") as folder:
         source, target = Path(folder) / "upload", Path(folder) / "features.npy"
         source.write_bytes(data)

@@ -1,4 +1,4 @@
-"""What a service has that proposes: the model, the jobs, and the operations over them."""
+"""Parts of a service with a model: the model, the jobs, and their operations."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from actspan.server.settings import ServeSettings
 
 
 class Proposing:
-    """Everything that is open while a service proposes.
+    """Resources of a service with a model.
 
     Parameters
     ----------
     bundle : Bundle
     database : Database
-        Where jobs are kept.
+        Storage of jobs.
     settings : ServeSettings
     metrics : Metrics
 
@@ -52,7 +52,7 @@ class Proposing:
             self._runner = opened.enter_context(
                 closing(JobRunner(self._store, self.model, settings, metrics))
             )
-            self._opened = opened.pop_all()  # all is well, so it stays open
+            self._opened = opened.pop_all()  # setup succeeded, so everything stays open
         for state in self._store.counts():
             metrics.jobs.labels(state).set_function(partial(self._count, state))
 
@@ -60,7 +60,7 @@ class Proposing:
         return self._store.counts()[state]
 
     def routers(self, is_ready: Callable[[], bool]) -> Iterator[APIRouter]:
-        """The operations, for an app to include."""
+        """Yield the operations, for an app to include."""
         model, limits = self.model, self._settings.limits
         bodies = Bodies(limits, self._metrics)
         yield propose.router(model, bodies, limits, self._decoder)
@@ -71,10 +71,10 @@ class Proposing:
         yield inference.router({m.name: m for m in called}, bodies, is_ready=is_ready)
 
     def start(self) -> None:
-        """Begin to answer, and take up jobs that were interrupted."""
+        """Start to answer requests and to run waiting and interrupted jobs."""
         self.model.start()
         self._runner.start()
 
     def close(self) -> None:
-        """Put the job that runs back, answer what waits, and let go of everything."""
+        """Queue the running job again, answer the waiting requests, and free everything."""
         self._opened.close()

@@ -1,4 +1,4 @@
-"""A server process: from settings to the last answer after SIGTERM."""
+"""Server process, from settings to the last answer after SIGTERM."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
 def made_token(host: str, token: str | None) -> str | None:
-    """The token that was given; one is made where others can reach the service."""
+    """Return the given token, or a new one if other machines can reach the service."""
     if token is None and host not in _LOOPBACK_NAMES:
         return secrets.token_urlsafe(24)
     return token
 
 
 def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
-    """Answer requests until SIGTERM or SIGINT; those under way are answered before it returns.
+    """Answer requests until SIGTERM or SIGINT; finish those in progress before returning.
 
     Parameters
     ----------
     settings : ServeSettings
-        With port 0 a free one is taken.
+        Settings; port 0 chooses a free port.
     announce : function of str
-        Told where to look, once requests are taken.
+        Called with the address, once requests are accepted.
 
     Raises
     ------
     ConfigError
-        The address cannot be had.
+        The service cannot listen at the address.
     BundleError, BackendError, DataError
-        As `create_app`.
+        As for `create_app`.
     """
     with closing(_listen(settings)) as listening:
         settings = replace(settings, port=listening.getsockname()[1])
@@ -53,7 +53,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
             server_header=False,
             timeout_graceful_shutdown=round(settings.limits.stop_seconds),
         )
-        # uvicorn raises the signals again that ended it; having ended in order is no failure
+        # uvicorn raises the signals that ended it again, but an orderly end is no failure.
         before = {s: signal.signal(s, _ignore) for s in (signal.SIGTERM, signal.SIGINT)}
         try:
             _Server(config, lambda: _greet(app, settings, announce)).run(sockets=[listening])
@@ -63,7 +63,7 @@ def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says when it takes requests."""
+    """Server that announces when it accepts requests."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -75,11 +75,11 @@ class _Server(uvicorn.Server):
 
 
 def _greet(app: FastAPI, settings: ServeSettings, announce: Callable[[str], None]) -> None:
-    """Announce where to look, and a note on videos that fit no run, once results are read."""
+    """Announce the address, and once results are read, videos that fit no run."""
     announce(_greeting(settings))
 
     def check() -> None:
-        with suppress(ActSpanError):  # a damaged result is answered to who asks for it
+        with suppress(ActSpanError):  # a request for a damaged result reports the error
             if line := app.state.library.unplayable():
                 announce(f"note: {settings.videos}: {line}")
 

@@ -1,7 +1,7 @@
-"""What stands before every request: host, origin, token, size of the body; and headers after it.
+"""Checks of every request (host, origin, token, size of the body) and headers of answers.
 
-A page of somebody else's in the user's browser can send requests to a loopback service. The Host
-check stops one that lets its own name point here (DNS rebinding), the Origin check one that posts.
+A foreign page in the user's browser can send requests to a loopback service. The Host check stops
+pages whose name resolves to this service (DNS rebinding). The Origin check stops pages that post.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from actspan.server.problems import ProblemError
 from actspan.server.settings import ServeSettings
 
 COOKIE = "actspan_token"
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which know no token
+OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which have no token
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """ASGI middleware that lets no request past which may not be answered.
+    """ASGI middleware that refuses requests that must not be answered.
 
     Parameters
     ----------
     app : ASGIApp
     settings : ServeSettings
     body_limit : function of a path
-        How many bytes a body sent there may have.
+        Returns the maximum size of a body for a path, bytes.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Guard:
         self._hosts = {name.lower() for name in own | set(settings.hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on."""
+        """Refuse a request, or pass it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -56,7 +56,7 @@ class Guard:
         await self._app(scope, limited(receive, limit), secured(send))
 
     def _answer(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
-        """What a request is answered that goes no further."""
+        """Return the answer to a request that is not passed on, or else None."""
         try:
             self._check_host(headers)
             _check_origin(scope, headers)
@@ -76,7 +76,7 @@ class Guard:
             )
 
     def _enter(self, scope: Scope) -> Response | None:
-        """Let a browser in that opens `/?token=...`: the token moves to a cookie."""
+        """Accept a browser that opens `/?token=...`, and move the token to a cookie."""
         if scope["path"] != "/" or b"token=" not in scope["query_string"]:
             return None
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
@@ -101,7 +101,7 @@ class Guard:
 
 
 def secured(send: Send) -> Send:
-    """Add the security headers to whatever is answered."""
+    """Return a `send` that adds the security headers to every answer."""
 
     async def send_secured(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -114,7 +114,7 @@ def secured(send: Send) -> Send:
 
 
 def limited(receive: Receive, limit: int) -> Receive:
-    """Stop a body that turns out longer than its limit."""
+    """Return a `receive` that raises if a body exceeds its limit."""
     taken = 0
 
     async def receive_limited() -> Message:
@@ -150,7 +150,7 @@ def _too_large(limit: int) -> ProblemError:
 
 
 def _host_name(host: str) -> str:
-    """A Host header without its port, in lower case."""
+    """Return a Host header without its port, in lower case."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -166,5 +166,5 @@ def _cookie(headers: Headers) -> str:
 
 
 def _same(given: str, wanted: str) -> bool:
-    """Compare in a time that does not tell how much is right."""
+    """Compare in constant time, so that the time does not reveal how much matches."""
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())

@@ -1,4 +1,4 @@
-"""What `actspan serve` is told: where it listens, what it serves, and how much it takes."""
+"""Settings of `actspan serve`: its address, the data that it serves, and its limits."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ MIB, GIB, HOUR = 2**20, 2**30, 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one request, one job and all of them together may ask for.
+    """Limits of one request, of one job, and of all of them together.
 
     Attributes
     ----------
     request_bytes : int
-        Body of a request that is answered at once.
+        Maximum size of the body of a request that is answered at once.
     upload_bytes : int
-        Body of a job: a long recording's features, or a video.
+        Maximum size of a job's body: a long recording's features, or a video.
     recording_seconds : float
-        How long a recording may last.
+        Maximum duration of a recording.
     body_seconds : float
-        How long a body that is answered at once may take to arrive, and an upload to go on.
+        Maximum time for a body that is answered at once, and for each chunk of an upload.
     answer_seconds : float
-        From a complete request to its answer.
+        Maximum time from a complete request to its answer.
     decode_seconds : float
-        Processor time of the process that decodes an upload.
+        Maximum processor time of the process that decodes an upload.
     decode_bytes : int
-        Address space of that process.
+        Maximum address space of that process.
     waiting_rows : int
-        Videos (rows, for single networks) that wait for a worker; more are answered 429.
+        Videos (rows, for single networks) that may wait for a worker; more are answered 429.
     waiting_jobs : int
-        Jobs that are not finished; more are answered 429.
+        Jobs that may be unfinished; more are answered 429.
     kept_jobs : int
-        Finished jobs whose results are kept; the oldest go first.
+        Finished jobs whose results are kept; the oldest are deleted first.
     stop_seconds : float
-        After SIGTERM, how long requests under way may take.
+        Maximum time for requests in progress after SIGTERM.
     """
 
     request_bytes: int = 64 * MIB
@@ -57,14 +57,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """How concurrent requests are brought together.
+    """Settings of the batches of concurrent requests.
 
     Attributes
     ----------
     rows : int
-        Videos that a worker takes at once; as many as the pipeline does by itself.
+        Maximum number of videos per batch; by default the pipeline's own batch size.
     delay : float
-        Seconds that the first of a batch waits for others.
+        Seconds that the first request of a batch waits for others.
     """
 
     rows: int = BATCH
@@ -73,34 +73,34 @@ class Batching:
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
-    """All that the service is told.
+    """Settings of the service.
 
     Attributes
     ----------
     model : Path, optional
-        A bundle; without one nothing is proposed, and the viewer shows what `results` hold.
+        A bundle. Without one there are no proposals, and the viewer only shows `results`.
     results : tuple of Path
-        Runs to look at.
+        Runs to show.
     ground_truth : Path, optional
-        Annotations; what the runs were made from unless given.
+        Annotations; those that the runs were made from unless given.
     videos : Path, optional
         A folder of videos to play.
     host, port : str, int
     token : str, optional
-        What every caller has to know; needed where `host` is not loopback.
+        Token that every caller must send; needed if `host` is not loopback.
     data : Path
-        Folder of the database and of uploads that wait.
+        Folder of the database and of waiting uploads.
     backend, threads
         As for `Pipeline.load`.
     backbone : str, optional
-        As for `BundleFeatures`: where the encoder of the model's features lies.
+        As for `BundleFeatures`: path of the encoder of the model's features.
     hosts : tuple of str
-        Further names under which a loopback service may be called (of a proxy before it).
+        Further host names of a loopback service, such as that of a proxy.
 
     Raises
     ------
     ConfigError
-        It would be open to others without a token, or a number is out of range.
+        Others could reach the service without a token, or a number is out of range.
     """
 
     model: Path | None = None

@@ -1,4 +1,4 @@
-"""What a caller says in the query of a request."""
+"""Query parameters that requests for proposals share."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ MinScore = Annotated[float, Query(description="Only proposals that score so much
 def wish_of(
     model: ServedModel, stride: float | None, length: float | None, top: int | None, score: float
 ) -> Wish:
-    """A caller's wish, completed by what the model says of its features; stride 0 if nothing does.
+    """Return the settings of a request, with defaults from the model; stride 0 if unknown.
 
-    A video's stride is found when it is decoded.
+    The stride of a video is computed when it is decoded.
     """
     spec = model.bundle.features
     if stride is None:
@@ -36,12 +36,12 @@ def wish_of(
 
 
 def check_stride(wish: Wish) -> None:
-    """Refuse features of which nothing says how they lie in time.
+    """Raise if the stride of features is unknown.
 
     Raises
     ------
     ProblemError
-        Neither the caller nor the model says it.
+        Neither the caller nor the model gives it.
     """
     if not wish.stride:
         raise ProblemError(

@@ -1,4 +1,4 @@
-"""What the viewer shows: finished runs, ground truth, videos, and corrections of them."""
+"""Operations of the viewer: finished runs, ground truth, videos, and corrections."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from actspan.server.database import Database
 
 
 def router(library: Library, database: Database) -> APIRouter:
-    """Operations of the viewer under `/api/browse`; the app includes them.
+    """Return the operations of the viewer under `/api/browse`, for the app to include.
 
-    What is large is read in the background, from the start of the app on.
+    Large files are read in the background from the start of the app on.
 
     Parameters
     ----------
     library : Library
-        What to look at; closed with the app.
+        Runs, ground truth and videos; closed with the app.
     database : Database
-        Where corrections are kept.
+        Storage of corrections.
     """
     corrections = Corrections(database)
 

@@ -1,4 +1,4 @@
-"""Routes of the corrections."""
+"""Routes of corrections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Of the 
 
 
 def add_corrections(router: APIRouter, library: Library, corrections: Corrections) -> None:
-    """Reading, replacing, forgetting and exporting them."""
+    """Add the routes that read, replace, remove and export corrections."""
 
     @router.get("/corrections", summary="A video's corrections", responses=may_fail(404, 422))
     def read(name: VideoId) -> models.Corrected:
@@ -68,13 +68,13 @@ def add_corrections(router: APIRouter, library: Library, corrections: Correction
 
 
 def _file_name(library: Library, video: Video) -> str:
-    """What tools shall open beside an exported file."""
+    """Return the file name of the video that tools open beside an exported file."""
     path = library.media.get(video.id)
     return f"{video.id}.mp4" if path is None else path.name
 
 
 def known(library: Library, name: str) -> Video:
-    """A video of the library, or 404."""
+    """Return a video of the library, or raise 404."""
     try:
         return library.video(name)
     except ResultError as error:
@@ -82,7 +82,7 @@ def known(library: Library, name: str) -> Video:
 
 
 def state_of(corrections: Corrections, name: str) -> models.Corrected:
-    """A video's corrections, or that there are none."""
+    """Return a video's corrections, with null segments if there are none."""
     found = corrections.get(name)
     if found is None:
         return models.Corrected(revision=corrections.revision(name), segments=None)

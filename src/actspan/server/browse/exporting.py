@@ -1,4 +1,4 @@
-"""Corrections as annotations."""
+"""Export of corrections as annotations."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from actspan.types import Video
 def corrected_videos(
     library: Library, corrections: Corrections, *, everything: bool = False
 ) -> list[Video]:
-    """The videos as people corrected them, with all else that the ground truth says of them.
+    """Return the videos with corrected instances and all other facts of the ground truth.
 
     Parameters
     ----------
     everything : bool
-        Also those that nobody corrected, with the instances that the ground truth has.
+        Also return videos without corrections, with the instances of the ground truth.
 
     Returns
     -------
     list of Video
-        In the order of the ground truth, then others by id.
+        Videos in the order of the ground truth, then others by id.
     """
     found = corrections.all()
     videos = [
@@ -40,7 +40,7 @@ def corrected_videos(
 
 
 def _unknown(library: Library, name: str) -> Video:
-    """A video that the ground truth does not name."""
+    """Return a video that the ground truth does not contain."""
     seconds = library.seconds(name) if name in library.ids else float("nan")
     return Video(name, seconds)
 
@@ -56,7 +56,7 @@ def _as_corrected(video: Video, segments: Iterable[Segment]) -> Video:
 
 
 def as_one_file(files: Mapping[str, bytes], name: str) -> tuple[str, bytes]:
-    """The only file as it is, several as a ZIP archive of this name."""
+    """Return a single file as it is, or several as a ZIP archive of this name."""
     if len(files) == 1:
         (only,) = files.items()
         return only

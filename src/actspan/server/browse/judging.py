@@ -1,4 +1,4 @@
-"""Figures of every video, computed in the background while people look already."""
+"""Evaluation of every video, computed in the background while the viewer is in use."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from actspan.evaluation.single import judge_video
 from actspan.server.browse.runs import BrowsedRun
 from actspan.types import Video
 
-_PAUSE = 0.001  # seconds after each video: requests go first
+_PAUSE = 0.001  # seconds after each video, so that requests go first
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """How well a run serves a video.
+    """Evaluation of a run on one video.
 
     Attributes
     ----------
     auc : float
-        Percent, as `judge_video`.
+        Percent, from `judge_video`.
     missed : int
-        Instances that no proposal reaches at the lowest threshold.
+        Number of instances that no proposal reaches at the lowest threshold.
     """
 
     auc: float
@@ -32,7 +32,7 @@ class Figures:
 
 
 class Judge:
-    """Reads all runs, then judges all videos of theirs, once, on a thread of its own."""
+    """Thread that reads all runs, then evaluates all their videos once."""
 
     def __init__(self, runs: Sequence[BrowsedRun], truth: Mapping[str, Video]) -> None:
         self._runs, self._truth = runs, truth
@@ -41,27 +41,27 @@ class Judge:
         self._thread = Thread(target=self._work, name="judge", daemon=True)
 
     def start(self) -> None:
-        """Begin; a second call does nothing."""
+        """Start the thread; a second call does nothing."""
         if self._thread.ident is None:
             self._thread.start()
 
     def stop(self) -> None:
-        """End early."""
+        """Stop before all videos are evaluated."""
         self._stop.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     @property
     def busy(self) -> bool:
-        """Whether figures are still missing that will come."""
+        """Whether some figures are still to be computed."""
         return self._thread.is_alive()
 
     def figures(self, run: int, video: str) -> Figures | None:
-        """Of one video; None without instances, or where it was not judged yet."""
+        """Return the figures of one video, or None without instances or before its evaluation."""
         return self._figures[run].get(video)
 
     def _work(self) -> None:
-        with suppress(ActSpanError):  # whoever asks for what is damaged is told
+        with suppress(ActSpanError):  # a request for damaged data reports the error
             self._judge_all()
 
     def _judge_all(self) -> None:

@@ -1,4 +1,4 @@
-"""Runs, ground truth and videos by id: a name is looked up here, it never becomes a path."""
+"""Runs, ground truth and videos by id. Names from requests are looked up, never used as paths."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from actspan.wording import counted, named
 
 
 class Library:
-    """Everything that can be browsed.
+    """Everything that the viewer can show.
 
-    Opening reads a few small files. Results are read by the first who asks, or by `warm`.
+    Opening reads a few small files. Results are read at the first access, or by `warm`.
 
     Parameters
     ----------
     runs : sequence of Path
-        Run folders or result files, best known first; at most 7.
+        Run folders or result files, at most 7; the viewer sorts by the first.
     ground_truth : Path, optional
-        Annotations; what the runs were made from unless given.
+        Annotations; those that the runs were made from unless given.
     videos : Path, optional
         A folder of videos, or a dataset folder.
 
     Raises
     ------
     ConfigError
-        A run is there twice, or there are too many.
+        A run is given twice, or there are too many.
     ResultError, AnnotationError, VideoError
-        Something is missing or damaged.
+        A file is missing or damaged.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Library:
         names = name_runs(runs) if runs else []
         self.runs = tuple(map(BrowsedRun, names, runs))
         self.media = find_videos([str(videos)]).paths if videos is not None else {}
-        self.source = ""  # of the ground truth, for people
+        self.source = ""  # origin of the ground truth, for display
         self.truth: dict[str, Video] = {}
         self._read_truth(ground_truth)
         self.judge = Judge(self.runs, self.truth)
@@ -63,16 +63,16 @@ class Library:
         except AnnotationError:
             if given is not None:
                 raise
-            return  # nobody asked for these
+            return  # not an error: the user gave no ground truth
         self.truth = {video.id: video for video in annotations}
         self.source = "/".join(annotations.path.resolve().parts[-2:])
 
     def warm(self) -> None:
-        """Read and judge in the background what the list of videos needs."""
+        """Start to read and evaluate in the background what the list of videos needs."""
         self.judge.start()
 
     def unplayable(self) -> str:
-        """Return a line where videos are given, and none is of a run; else nothing. Reads results.
+        """Return a line if videos are given but none is of a run, or else "". Reads results.
 
         Raises
         ------
@@ -87,14 +87,14 @@ class Library:
         )
 
     def close(self) -> None:
-        """Stop judging, and close what is kept open."""
+        """Stop the evaluation, and close the runs."""
         self.judge.stop()
         for run in self.runs:
             run.close()
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
-        """Videos that a run has results of; without runs, all that there are."""
+        """Ids of the videos that a run has results of; without runs, of all known videos."""
         named: Iterable[str] = (video for run in self.runs for video in run.result)
         if not self.runs:
             named = [*self.truth, *self.media]
@@ -105,19 +105,19 @@ class Library:
         return frozenset(self.ids)
 
     def video(self, name: str) -> Video:
-        """What is known of a video; its duration may be NaN.
+        """Return the known facts of a video; its duration may be NaN.
 
         Raises
         ------
         ResultError
-            There is none of this id.
+            There is no video with this id.
         """
         if name not in self._known:
             raise ResultError(f"no video {name!r} in what is served")
         return self.truth.get(name) or Video(name, math.nan)
 
     def seconds(self, name: str) -> float:
-        """How long a video is, or what its curves or proposals reach; NaN where nothing tells."""
+        """Return a video's duration, or the end of its curves or proposals; NaN if unknown."""
         known = [self.video(name).duration, *(run.span(name) or math.nan for run in self.runs)]
         lasts = [x for x in known if not math.isnan(x)]
         if lasts:
@@ -126,12 +126,12 @@ class Library:
         return max((float(end.max()) for end in ends if len(end)), default=math.nan)
 
     def run(self, number: int) -> BrowsedRun:
-        """A run by its place.
+        """Return a run by its index.
 
         Raises
         ------
         ConfigError
-            There are not that many.
+            There is no run with this index.
         """
         if not 0 <= number < len(self.runs):
             raise ConfigError(

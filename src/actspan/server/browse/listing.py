@@ -1,4 +1,4 @@
-"""The list of videos: filtered, ordered and cut into pages on the server."""
+"""List of videos: filtered, sorted and split into pages on the server."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _DIGITS = re.compile(r"(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which videos, and in which order.
+    """Filter and order of the list.
 
     Attributes
     ----------
     find : str
-        Text that the id or a label contains; capitals do not count.
+        Text that the id or a label contains; case is ignored.
     missed : bool
-        Only those of which some run misses an instance at the lowest threshold.
+        Keep only videos of which some run misses an instance at the lowest threshold.
     corrected : bool
-        Only those that were corrected.
+        Keep only videos that were corrected.
     order : str
-        By what; videos that lack it come last.
+        Sort key; videos that lack it come last.
     descending : bool
     """
 
@@ -41,7 +41,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """What one run says of a video: how many proposals, the best score, and how good they are."""
+    """Result of one run on a video: number of proposals, best score, and evaluation."""
 
     proposals: int
     score: float | None
@@ -50,7 +50,7 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A video of the list; `seconds` is NaN where the ground truth does not say it."""
+    """Video of the list; `seconds` is NaN if the ground truth does not give it."""
 
     id: str
     seconds: float
@@ -61,7 +61,7 @@ class Row:
 
 
 def list_rows(library: Library, wanted: Wanted, corrected: frozenset[str]) -> list[str]:
-    """Ids of the videos that are wanted, in order."""
+    """Return the ids of the videos that match, in order."""
     find = wanted.find.strip().casefold()
     chosen = [
         name
@@ -80,7 +80,7 @@ def list_rows(library: Library, wanted: Wanted, corrected: frozenset[str]) -> li
 
 
 def make_row(library: Library, name: str, corrected: frozenset[str]) -> Row:
-    """What the list shows of a video."""
+    """Return the row of the list for a video."""
     video = library.video(name)
     return Row(
         id=name,
@@ -116,7 +116,7 @@ def _misses(library: Library, name: str) -> bool:
 
 
 def _natural(_: Library, name: str) -> list[Any]:
-    """`video9` before `video10`; every second part is a number."""
+    """Return a sort key that puts `video9` before `video10`; every second part is a number."""
     return [int(p) if i % 2 else p for i, p in enumerate(_DIGITS.split(name.casefold()))]
 
 
@@ -140,13 +140,13 @@ def _score(library: Library, name: str) -> float | None:
 
 
 def _auc(library: Library, name: str) -> float | None:
-    """Mean over the runs."""
+    """Return the mean AUC over the runs."""
     found = _all_figures(library, name)
     return sum(f.auc for f in found) / len(found) if found else None
 
 
 def _difference(library: Library, name: str) -> float | None:
-    """How far the runs are apart."""
+    """Return the difference between the highest and the lowest AUC of the runs."""
     found = [figures.auc for figures in _all_figures(library, name)]
     return max(found) - min(found) if len(found) > 1 else None
 

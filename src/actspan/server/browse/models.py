@@ -1,4 +1,4 @@
-"""What the routes answer, as the API's description states it."""
+"""Answers and request bodies of the viewer's routes, as the API's description states them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Suppression(BaseModel):
 
 
 class RunAbout(BaseModel):
-    """A run that is served."""
+    """Run that is served."""
 
     name: str
     created: str | None
@@ -34,14 +34,14 @@ class RunAbout(BaseModel):
 
 
 class ExportForm(BaseModel):
-    """A form in which corrections can be had."""
+    """File format in which corrections can be exported."""
 
     name: str
     what: str
 
 
 class About(BaseModel):
-    """What there is to browse."""
+    """Everything that can be browsed."""
 
     runs: list[RunAbout]
     ground_truth: str = Field(description="Where it is from; empty where there is none.")
@@ -51,14 +51,14 @@ class About(BaseModel):
 
 
 class Judged(BaseModel):
-    """How well a run serves a video, alone."""
+    """Evaluation of a run on one video."""
 
     auc: float = Field(description="Percent.")
     missed: int = Field(description="Instances that no proposal reaches at the lowest tIoU.")
 
 
 class ListedRun(BaseModel):
-    """What one run says of a video."""
+    """Result of one run on a video."""
 
     proposals: int
     score: float | None = Field(description="The best one.")
@@ -66,7 +66,7 @@ class ListedRun(BaseModel):
 
 
 class ListedVideo(BaseModel):
-    """A row of the list."""
+    """Row of the list."""
 
     id: str
     seconds: float | None
@@ -78,7 +78,7 @@ class ListedVideo(BaseModel):
 
 
 class Listed(BaseModel):
-    """A page of the list."""
+    """Page of the list."""
 
     total: int = Field(description="How many fit, on all pages.")
     judging: bool = Field(description="Whether figures are still being computed.")
@@ -86,14 +86,14 @@ class Listed(BaseModel):
 
 
 class Given(BaseModel):
-    """What a caller sends: fields that it does not have are refused by name."""
+    """Request body; unknown fields are refused by name."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def refuse_unknown_fields(cls, values: Any) -> Any:
-        """Return the values as they are, or raise ValueError, which names the nearest fields."""
+        """Return the values unchanged, or raise ValueError with similar field names."""
         given = values if isinstance(values, dict) else {}
         if unknown := [name for name in given if name not in cls.model_fields]:
             raise ValueError(unknown_names("field", unknown, cls.model_fields))
@@ -101,7 +101,7 @@ class Given(BaseModel):
 
 
 class Instance(Given):
-    """A labelled segment, seconds."""
+    """Labelled segment, seconds."""
 
     start: Start
     end: Start
@@ -109,7 +109,7 @@ class Instance(Given):
 
 
 class Corrected(BaseModel):
-    """A video's corrections; `segments` is null where there are none."""
+    """Corrections of a video; `segments` is null if there are none."""
 
     revision: int
     segments: list[Instance] | None
@@ -117,7 +117,7 @@ class Corrected(BaseModel):
 
 
 class CurvesAbout(BaseModel):
-    """A video's three curves: how to ask for them."""
+    """Size and tiling of a video's three curves."""
 
     cells: int
     levels: int = Field(description="A column of level k stands for 2^k cells.")
@@ -126,7 +126,7 @@ class CurvesAbout(BaseModel):
 
 
 class ShownVideo(BaseModel):
-    """A video, and how to ask for the rest of it."""
+    """Video, with the facts that are needed to request its data."""
 
     id: str
     seconds: float | None
@@ -147,7 +147,7 @@ class ProposalColumns(BaseModel):
 
 
 class NewCorrections(Given):
-    """Segments that shall replace a video's corrections."""
+    """Segments that replace a video's corrections."""
 
     revision: int = Field(ge=0, le=2**53, description="What the change was made on.")
     segments: list[Instance] = Field(max_length=MOST_SEGMENTS)

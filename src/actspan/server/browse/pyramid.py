@@ -1,4 +1,4 @@
-"""Curves at every zoom: the lowest and highest of ever larger groups of cells, in tiles."""
+"""Curves at every zoom level: minimum and maximum of ever larger groups of cells, in tiles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TILE = 1024  # columns
 class Pyramid:
     """Three curves, halved until they fit one tile.
 
-    Minimum and maximum are kept, so that no peak is lost however far one zooms out.
+    Minimum and maximum are kept, so that peaks stay visible at every zoom level.
 
     Parameters
     ----------
@@ -37,21 +37,21 @@ class Pyramid:
             self._levels.append(level)
 
     def __len__(self) -> int:
-        """How many levels there are; a column of level k stands for 2^k cells."""
+        """Return the number of levels; a column of level k stands for 2^k cells."""
         return len(self._levels)
 
     @property
     def cells(self) -> int:
-        """T."""
+        """T, the number of cells."""
         return int(self._levels[0].shape[2])
 
     def tile(self, level: int, index: int) -> Float32:
-        """The columns index * TILE and after, (2, 3, <= TILE) float32: minimum, maximum.
+        """Return columns from index * TILE on, (2, 3, <= TILE) float32: minimum, maximum.
 
         Raises
         ------
         ResultError
-            There is no such tile.
+            The tile does not exist.
         """
         if not 0 <= level < len(self._levels):
             raise ResultError(f"no level {level}: {counted(len(self), 'level')}, counted from 0")
@@ -65,7 +65,7 @@ class Pyramid:
 
 
 def _halved(level: Float32) -> Float32:
-    """(2, 3, n) to (2, 3, ceil(n / 2))."""
+    """Return the next level: (2, 3, n) to (2, 3, ceil(n / 2))."""
     if level.shape[2] % 2:
         level = np.pad(level, ((0, 0), (0, 0), (0, 1)), mode="edge")
     pairs = level.reshape(2, 3, -1, 2)

@@ -1,4 +1,4 @@
-"""Routes over the library: the list, and one video."""
+"""Routes of the library: the list, and single videos."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MEDIA: dict[int | str, dict[str, Any]] = {
 
 
 def add_list(router: APIRouter, library: Library, corrections: Corrections) -> None:
-    """What there is, and the list of videos."""
+    """Add the routes of the overview and of the list of videos."""
 
     @router.get("", summary="What there is to browse", responses=may_fail())
     def everything() -> models.About:
@@ -55,7 +55,7 @@ def add_list(router: APIRouter, library: Library, corrections: Corrections) -> N
         limit: Annotated[int, Query(ge=1, le=500)] = 100,
     ) -> models.Listed:
         known = corrections.ids()
-        judging = library.judge.busy  # before the figures are read: what comes later is asked again
+        judging = library.judge.busy  # read before the figures, so that none is missed
         rows = list_rows(library, Wanted(find, missed, corrected, order, descending), known)
         page = [make_row(library, name, known) for name in rows[offset : offset + limit]]
         return models.Listed(
@@ -64,7 +64,7 @@ def add_list(router: APIRouter, library: Library, corrections: Corrections) -> N
 
 
 def add_video(router: APIRouter, library: Library, corrections: Corrections) -> None:
-    """One video: its proposals, curves and pictures."""
+    """Add the routes of one video: proposals, curves and media."""
 
     @router.get("/video", summary="One video", responses=may_fail(404, 422))
     def video(name: VideoId) -> models.ShownVideo:
@@ -177,7 +177,7 @@ def _run_about(run: BrowsedRun) -> models.RunAbout:
 
 
 def _spare_picks(run: BrowsedRun) -> int:
-    """How many more proposals the run's Soft-NMS picks than it keeps."""
+    """Return the number of proposals that the run's Soft-NMS picks beyond those it keeps."""
     return max(run.config.soft_nms.picks - run.config.soft_nms.keep, 0)
 
 
@@ -222,5 +222,5 @@ def _judged(figures: Figures | None) -> models.Judged | None:
 
 
 def _or_none(value: float) -> float | None:
-    """JSON has no NaN."""
+    """Return the value, or None for NaN, which JSON lacks."""
     return None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""One finished run, read as it is asked for."""
+"""One finished run, read lazily."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from actspan.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Ca
 from actspan.server.browse.pyramid import Pyramid
 from actspan.types import Proposals, RaggedProposals
 
-_RECENT = 8  # videos whose curves and candidates stay in memory
+_RECENT = 8  # number of videos whose curves and candidates stay in memory
 
 
 class Found(NamedTuple):
-    """Proposals of a video, seconds, best first; and a label each, where the run has any."""
+    """Proposals of a video, seconds, best first, with a label each if the run has labels."""
 
     proposals: Proposals
     labels: list[str] | None
 
 
 class BrowsedRun:
-    """A run folder, or a result file alone.
+    """Run folder, or a result file alone.
 
-    Nothing but `run.toml` is read when it is made; everything else when it is first asked for.
+    Only `run.toml` is read at construction; everything else is read at the first access.
 
     Parameters
     ----------
     name : str
-        What tells it from the others.
+        Name that tells it from the other runs.
     path : Path
 
     Raises
     ------
     ResultError, ConfigError
-        It is not a run nor a result, or `run.toml` is damaged.
+        The path is neither a run nor a result, or `run.toml` is damaged.
     """
 
     def __init__(self, name: str, path: Path) -> None:
@@ -63,19 +63,19 @@ class BrowsedRun:
             )
         pipeline = self.info.get("pipeline", {})
         self.config = from_dict(PipelineConfig, pipeline, where=f"{path}: [pipeline]")
-        self._reading = Lock()  # what is large is read once, though several ask for it
+        self._reading = Lock()  # large files are read only once, even for concurrent requests
         self._closing = ExitStack()
         self.pyramid = lru_cache(_RECENT)(self._read_pyramid)
         self._candidates = lru_cache(_RECENT)(self._read_candidates)
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """What `run.toml` says; nothing for a result file alone."""
+        """Content of `run.toml`; empty for a result file alone."""
         return {} if self.run is None else self.run.info
 
     @property
     def has_curves(self) -> bool:
-        """Whether boundary scores were kept, and what they span."""
+        """Whether boundary scores and candidates were kept; the latter say what the scores span."""
         return self.can_suppress and (self.path / SCORES).is_file()
 
     @property
@@ -84,7 +84,7 @@ class BrowsedRun:
         return self.run is not None and (self.path / CANDIDATES).is_file()
 
     def warm(self) -> None:
-        """Read what the first video that is opened would have to wait for."""
+        """Read what the first request for a video needs."""
         for video in list(self.result)[:1]:
             self.span(video)
             self.pyramid(video)
@@ -115,11 +115,11 @@ class BrowsedRun:
         return scores
 
     def close(self) -> None:
-        """Close what is kept open."""
+        """Close the open files."""
         self._closing.close()
 
     def span(self, video: str) -> float | None:
-        """Seconds that the cells of a video's curves cover; None where nothing tells."""
+        """Return the seconds that the cells of a video's curves cover, or None if unknown."""
         with self._reading:
             place = self._places.get(video)
         return None if place is None else place.span
@@ -139,12 +139,12 @@ class BrowsedRun:
         return tuple(self.run.candidates(place.batches))
 
     def found(self, video: str) -> Found:
-        """What the run says of a video, best first."""
+        """Return the run's proposals for a video, best first."""
         proposals = self.result.get(video, Proposals.empty())
         return self._labelled(video, proposals[np.argsort(-proposals.score, kind="stable")])
 
     def suppressed(self, video: str, config: SoftNmsConfig) -> Found:
-        """What the run would say with other settings of Soft-NMS; the pipeline's own code.
+        """Suppress again with other settings of Soft-NMS, by the pipeline's own code.
 
         Raises
         ------
@@ -164,7 +164,7 @@ class BrowsedRun:
     ) -> Proposals:
         pyramid = self.pyramid(video)
         length = cells(self.config)
-        shown = length if pyramid is None else min(length, pyramid.cells)  # of a short recording
+        shown = length if pyramid is None else min(length, pyramid.cells)  # a short recording
         fused = [w.proposals.with_score(fuse(w.proposals, w.confidence)) for w in windows]
         parts = [placed(p, w.offset, w.seconds) for p, w in zip(fused, windows, strict=True)]
         settings = PipelineConfig(mode="window", tem=self.config.tem, soft_nms=config)
@@ -176,7 +176,7 @@ class BrowsedRun:
         if detections is None:
             return Found(proposals, None)
         ranked = detections.ranked()
-        names: dict[tuple[float, float], str] = {}  # the best label of each place
+        names: dict[tuple[float, float], str] = {}  # the best label of each segment
         ends = zip(ranked.segments.start.tolist(), ranked.segments.end.tolist(), strict=True)
         for place, label in zip(ends, ranked.labels, strict=True):
             names.setdefault(place, label)

@@ -1,4 +1,4 @@
-"""What can be called by the protocol: each network, and the pipeline as a whole."""
+"""Models of the protocol: each network, and the whole pipeline."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ from actspan.server.problems import ProblemError, unknown_names
 from actspan.server.wishes import check_stride, wish_of
 from actspan.types import Features, Proposals
 
-_OF_PROTOCOL = ("binary_data_output",)  # parameters of a request that say how it is answered
+_OF_PROTOCOL = ("binary_data_output",)  # parameters that the protocol itself defines
 
 
 class InferenceModel(Protocol):
-    """A model as the protocol sees it."""
+    """Model, as the protocol defines it."""
 
     @property
     def name(self) -> str:
-        """In the path."""
+        """Name of the model in the path."""
         ...
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
-        """What it takes."""
+        """Specs of the inputs."""
         ...
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:
-        """What it gives."""
+        """Specs of the outputs."""
         ...
 
     async def infer(self, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
-        """Run it; tensors have the shapes and types of the specs.
+        """Run the model; tensors have the shapes and types of the specs.
 
         Raises
         ------
         ProblemError
-            They do not fit together (400), or there is too much to do (429, 504).
+            The inputs do not fit together (400), or there is too much work (429, 504).
         """
         ...
 
 
 class Network:
-    """TEM or PEM: rows in, rows out.
+    """TEM or PEM: input rows to output rows.
 
-    TEM takes `video` (B, C, T) and gives `output` (B, 3, T): actionness, start and end in [0, 1].
-    PEM takes `video_feature` (N, 32), BSP features, and gives `output` (N, 1) in [0, 1].
+    TEM maps `video` (B, C, T) to `output` (B, 3, T): actionness, start and end in [0, 1]. PEM maps
+    `video_feature` (N, 32), BSP features, to `output` (N, 1) in [0, 1].
     """
 
     def __init__(self, model: ServedModel, name: Net) -> None:
@@ -67,7 +67,7 @@ class Network:
         self.outputs = (TensorSpec("output", "FP32", given),)
 
     async def infer(self, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
-        """See `InferenceModel.infer`."""
+        """Run the network; see `InferenceModel.infer`."""
         _known(parameters, ())
         rows = _wanted(tensors, self._input)
         if not len(rows):
@@ -76,20 +76,21 @@ class Network:
 
 
 class _Asked(msgspec.Struct, frozen=True):
-    """The parameters of a request that the pipeline knows."""
+    """Parameters of a request that the pipeline accepts."""
 
     top: int | None = None
     min_score: float = 0.0
 
 
 class WholePipeline:
-    """Features of B videos in, their proposals out, whose number varies.
+    """Pipeline from features of B videos to their proposals.
 
-    Both are given end to end. Input `features` (sum of n, C) holds the snippets of all videos,
-    `lengths` (B) how many each has (one video unless given), `stride` (1 or B) the seconds from
-    snippet to snippet (the model's unless given). Outputs `segments` (sum of N, 2), seconds, and
-    `score` (sum of N) hold the proposals of all videos, each video's best first, and `count` (B)
-    how many each has. Parameters `top` and `min_score` choose among them.
+    Both are concatenated over the videos. Input `features` (sum of n, C) holds the snippets of all
+    videos, `lengths` (B) the number of snippets of each (one video unless given), `stride` (1 or B)
+    the seconds from snippet to snippet (the model's unless given). Outputs `segments` (sum of N,
+    2), seconds, and `score` (sum of N) hold the proposals of all videos, best first within each
+    video, and `count` (B) the number of proposals of each. Parameters `top` and `min_score` choose
+    among them.
     """
 
     name = "pipeline"
@@ -108,7 +109,7 @@ class WholePipeline:
         )
 
     async def infer(self, tensors: Tensors, parameters: Mapping[str, Any]) -> Tensors:
-        """See `InferenceModel.infer`."""
+        """Run the pipeline; see `InferenceModel.infer`."""
         rows = _wanted(tensors, "features")
         lengths = _lengths(tensors.get("lengths", np.array([len(rows)])), len(rows))
         wish, strides = self._wish(parameters, tensors.get("stride"), len(lengths))
@@ -125,7 +126,7 @@ class WholePipeline:
     def _wish(
         self, parameters: Mapping[str, Any], given: NDArray[Any] | None, videos: int
     ) -> tuple[Wish, NDArray[np.float64]]:
-        """What is wanted, and the stride of each video."""
+        """Return the settings of the request, and the stride of each video."""
         try:
             asked = msgspec.convert(_known(parameters, _Asked.__struct_fields__), _Asked)
         except msgspec.ValidationError as error:
@@ -143,7 +144,7 @@ class WholePipeline:
 
 
 def _known(parameters: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
-    """Return a request's parameters without the protocol's own; unknown ones are refused."""
+    """Return a request's parameters without the protocol's own; raise for unknown ones."""
     given = {name: value for name, value in parameters.items() if name not in _OF_PROTOCOL}
     if unknown := given.keys() - set(known):
         raise ProblemError(400, unknown_names("parameter", sorted(unknown), known))
@@ -157,7 +158,7 @@ def _wanted(tensors: Tensors, name: str) -> NDArray[Any]:
 
 
 def _lengths(lengths: NDArray[Any], rows: int) -> NDArray[Any]:
-    """Snippets of each video, checked."""
+    """Return the number of snippets per video, after checks."""
     if not len(lengths) or lengths.min() < 1 or lengths.max() > rows or lengths.sum() != rows:
         raise ProblemError(
             400, f"input 'lengths': numbers of at least 1 are needed that sum to {rows} snippets"

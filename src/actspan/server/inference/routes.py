@@ -1,4 +1,4 @@
-"""`/v2`: health, metadata and inference, as the Open Inference Protocol has them."""
+"""`/v2`: health, metadata and inference, as the Open Inference Protocol defines them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from actspan.wording import suggestion
 
 _VERSIONED = "/models/{model}/versions/{version}"
 HEADER_LENGTH = "Inference-Header-Content-Length"
-# bytes of JSON, and of all of it, from which on other requests should not wait for its parsing
+# Above these numbers of bytes, of JSON and in total, parsing would block other requests.
 _LARGE, _VERY_LARGE = 1 << 18, 1 << 23
 
 
 class ServerMetadata(msgspec.Struct, frozen=True):
-    """The service, as the protocol has it."""
+    """Metadata of the service, as the protocol defines it."""
 
     name: str
     version: str
@@ -40,26 +40,26 @@ class ServerMetadata(msgspec.Struct, frozen=True):
 
 
 class Live(msgspec.Struct, frozen=True):
-    """Whether the service lives."""
+    """Liveness of the service."""
 
     live: bool
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """Whether the service is ready."""
+    """Readiness of the service."""
 
     ready: bool
 
 
 class ModelReady(msgspec.Struct, frozen=True):
-    """Whether a model is ready."""
+    """Readiness of a model."""
 
     name: str
     ready: bool
 
 
 class ModelMetadata(msgspec.Struct, frozen=True):
-    """What a model takes and gives."""
+    """Inputs and outputs of a model."""
 
     name: str
     versions: list[str]
@@ -83,7 +83,7 @@ HeaderLength = Annotated[
 def router(
     models: Mapping[str, InferenceModel], bodies: Bodies, *, is_ready: Callable[[], bool]
 ) -> APIRouter:
-    """All operations of the protocol."""
+    """Return all operations of the protocol."""
     routes = APIRouter(prefix="/v2", tags=["inference protocol v2"])
     _add_server(routes, is_ready)
     _add_models(routes, models, is_ready)
@@ -98,7 +98,7 @@ def _add_server(routes: APIRouter, is_ready: Callable[[], bool]) -> None:
         responses=answered(ServerMetadata, "The service."),
     )
     async def server() -> Response:
-        """What serves."""
+        """Return the name, the version and the extensions of the service."""
         return json_response(ServerMetadata("actspan", __version__, ["binary_tensor_data"]))
 
     @routes.get(
@@ -107,7 +107,7 @@ def _add_server(routes: APIRouter, is_ready: Callable[[], bool]) -> None:
         responses=answered(Live, "It lives."),
     )
     async def live() -> Response:
-        """Whether the service lives."""
+        """Return whether the service is alive."""
         return json_response(Live(True))
 
     @routes.get(
@@ -116,7 +116,7 @@ def _add_server(routes: APIRouter, is_ready: Callable[[], bool]) -> None:
         responses=answered(Ready, "It is ready.") | may_fail(503),
     )
     async def ready() -> Response:
-        """Whether the service takes requests."""
+        """Return whether the service accepts requests."""
         if not is_ready():
             raise ProblemError(503, "the service starts or stops")
         return json_response(Ready(True))
@@ -130,22 +130,22 @@ def _add_models(
 
     @routes.get("/models/{model}", response_class=Response, responses=described)
     async def metadata(model: ModelName) -> Response:
-        """What a model takes and gives."""
+        """Return the inputs and outputs of a model."""
         return json_response(_metadata(_found(models, model)))
 
     @routes.get(_VERSIONED, response_class=Response, responses=described)
     async def version_metadata(model: ModelName, version: Version) -> Response:
-        """What a version of a model takes and gives."""
+        """Return the inputs and outputs of a version of a model."""
         return json_response(_metadata(_found(models, model, version)))
 
     @routes.get("/models/{model}/ready", response_class=Response, responses=told)
     async def model_ready(model: ModelName) -> Response:
-        """Whether a model is ready."""
+        """Return whether a model is ready."""
         return json_response(ModelReady(_found(models, model).name, is_ready()))
 
     @routes.get(f"{_VERSIONED}/ready", response_class=Response, responses=told)
     async def version_ready(model: ModelName, version: Version) -> Response:
-        """Whether a version of a model is ready."""
+        """Return whether a version of a model is ready."""
         return json_response(ModelReady(_found(models, model, version).name, is_ready()))
 
 

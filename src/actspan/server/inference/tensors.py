@@ -1,4 +1,4 @@
-"""Tensors of the protocol: JSON, or bytes behind a JSON header (the binary tensor extension)."""
+"""Tensors of the protocol: JSON, or bytes after a JSON header (the binary tensor extension)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DTYPES: dict[Datatype, np.dtype[Any]] = {
 
 
 class TensorSpec(msgspec.Struct, frozen=True):
-    """A tensor that a model takes or gives; -1 is a size that varies."""
+    """Input or output of a model; -1 is a size that varies."""
 
     name: str
     datatype: Datatype
@@ -35,9 +35,9 @@ class TensorSpec(msgspec.Struct, frozen=True):
 
 
 class InputTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A tensor of a request: `data` in row-major order, flat or nested, or binary after the header.
+    """Input of a request: `data` in row-major order, flat or nested, or binary after the header.
 
-    Then `parameters` hold `binary_data_size`, in bytes.
+    For binary data, `parameters` hold `binary_data_size`, in bytes.
     """
 
     name: str
@@ -48,14 +48,14 @@ class InputTensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WantedOutput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A tensor that is wanted, in binary if `parameters` hold `binary_data: true`."""
+    """Requested output, binary if `parameters` hold `binary_data: true`."""
 
     name: str
     parameters: dict[str, Any] = {}
 
 
 class InferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model shall be run on; all of its outputs are given unless some are named."""
+    """Request to run a model. All of its outputs are returned unless some are named."""
 
     inputs: list[InputTensor]
     id: str = ""
@@ -64,7 +64,7 @@ class InferRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OutputTensor(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A tensor of an answer: `data` in row-major order, or `binary_data_size` in `parameters`."""
+    """Output in an answer: `data` in row-major order, or `binary_data_size` in `parameters`."""
 
     name: str
     shape: list[int]
@@ -74,7 +74,7 @@ class OutputTensor(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class InferAnswer(msgspec.Struct, frozen=True):
-    """What a model gave."""
+    """Outputs of a model."""
 
     model_name: str
     model_version: str
@@ -88,20 +88,20 @@ _decode_request = msgspec.json.Decoder(InferRequest).decode
 def read_request(
     body: bytes | bytearray, header: int | None, specs: Sequence[TensorSpec]
 ) -> tuple[InferRequest, Tensors]:
-    """A request and its tensors; binary ones are views of the body.
+    """Return a request and its tensors; binary tensors are views of the body.
 
     Parameters
     ----------
     body : bytes
     header : int, optional
-        How many bytes of it are JSON; all of it unless given.
+        Number of bytes of JSON; the whole body unless given.
     specs : sequence of TensorSpec
-        What the model takes.
+        Inputs of the model.
 
     Raises
     ------
     ProblemError
-        It is not what the protocol, or the model, asks for (400).
+        The body does not fit the protocol or the model (400).
     """
     view = memoryview(body)
     if header is not None and header > len(view):
@@ -123,7 +123,7 @@ def read_request(
 
 
 def _meant(error: str) -> str:
-    """Return the field that an unknown one in an error may have been meant for, as a question."""
+    """Return a suggestion for the unknown field that an error names, or ""."""
     found = re.search(r"unknown field `(.*?)`", error)
     kinds = (InferRequest, InputTensor, WantedOutput)
     known = [name for kind in kinds for name in kind.__struct_fields__]
@@ -143,7 +143,7 @@ def _check_spec(given: InputTensor, spec: TensorSpec) -> None:
 
 
 def _tensor(given: InputTensor, rest: memoryview) -> tuple[NDArray[Any], memoryview]:
-    """A tensor, and what is left of the bytes behind the header."""
+    """Return a tensor, and the remaining bytes after the header."""
     size = given.parameters.get("binary_data_size")
     if size is None:
         array = _from_json(given)
@@ -174,7 +174,7 @@ def _from_json(given: InputTensor) -> NDArray[Any]:
             values = msgspec.json.decode(given.data, type=list[kind])
         except msgspec.ValidationError:
             values = msgspec.json.decode(given.data, type=nested)
-        with np.errstate(over="ignore"):  # infinity is refused later
+        with np.errstate(over="ignore"):  # infinity raises an error later
             array = np.array(values, dtype)
     except (*NOT_JSON, ValueError, OverflowError) as error:
         raise _bad(f"input {given.name!r}: data: {error}") from None
@@ -192,7 +192,7 @@ def write_answer(
     found: Mapping[str, NDArray[Any]],
     specs: Sequence[TensorSpec],
 ) -> tuple[bytes, int | None]:
-    """An answer, and how many bytes of it are JSON if others follow."""
+    """Return an answer, and the number of its bytes that are JSON if binary tensors follow."""
     every = bool(request.parameters.get("binary_data_output"))
     wanted = request.outputs or [WantedOutput(spec.name) for spec in specs]
     known = {spec.name: spec.datatype for spec in specs}
@@ -212,12 +212,12 @@ def write_answer(
 
 
 def check_outputs(request: InferRequest, specs: Sequence[TensorSpec]) -> None:
-    """Refuse outputs that the model does not give, before it runs.
+    """Raise for outputs that the model does not have, before it runs.
 
     Raises
     ------
     ProblemError
-        There is one (400).
+        An output is unknown (400).
     """
     known = [spec.name for spec in specs]
     for one in request.outputs:
