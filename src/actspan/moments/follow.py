@@ -127,7 +127,7 @@ class Newsroom:
         self._told = 0.0  # seconds; segments that end before this have been reported
 
     def of(self, outcome: Outcome) -> News:
-        """Return the new segments, which end where this window adds enough context."""
+        """Return the segments that end in the part that this window settles."""
         window = outcome.window
         assert window is not None
         snippet = outcome.seconds / len(window)

@@ -85,7 +85,7 @@ def propose_videos(request: VideosRequest, report: Report | None = None) -> Foun
     DatasetError
         Videos cannot be used and `on_error` is "fail", or no video is left.
     VideoError, AnnotationError
-        The inputs are no videos, or the subset does not exist.
+        No videos were found, or the subset does not exist.
     BundleError, ConfigError, ModelError, BackendError
         The bundle or its backbone cannot be used.
     """

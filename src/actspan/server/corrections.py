@@ -17,7 +17,7 @@ Segment = tuple[float, float, str]  # start and end in seconds, label
 
 
 class StaleCorrectionError(DataError):
-    """A video's corrections were changed by someone else in the meantime."""
+    """Error of a change that is based on an outdated revision."""
 
 
 class Correction(NamedTuple):

@@ -19,7 +19,7 @@ _POLL = 0.1  # seconds between checks of `stop`
 
 
 class StoppedError(Exception):
-    """Decoding was stopped by its caller."""
+    """Error that says that the caller stopped decoding."""
 
 
 class Decoder:
