@@ -43,8 +43,7 @@ class WindowCutter:
     def feed(self, rows: Float32) -> Iterator[tuple[Window, Float32]]:
         """Add the next snippets, (k, C); yield the windows that they complete, except the last.
 
-        Each window comes with its snippets, (T, C). Its `snippets` is the number of snippets so
-        far.
+        Each comes with its snippets, (T, C). `Window.snippets` is the number of snippets so far.
         """
         self._held = rows if self._held is None else np.concatenate([self._held, rows])
         while len(self) > self._next + self._length:
