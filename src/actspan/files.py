@@ -166,7 +166,7 @@ def similar_path(path: Path) -> str:
     except OSError:  # not a folder, or not readable
         return ""
     close = closest(path.name, names)
-    if close is None or closest(path.stem, [Path(close).stem]) is None:  # similar in the suffix alone
+    if close is None or closest(path.stem, [Path(close).stem]) is None:  # only suffixes are alike
         return ""
     found = path.with_name(close).joinpath(*rest)
     return "" if not found.exists() else f" (did you mean {str(found)!r}?)"

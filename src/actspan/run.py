@@ -188,7 +188,7 @@ def _schema() -> Any:
 def _rows(batch: Any) -> Iterator[Candidates]:
     for row in range(batch.num_rows):
         columns = {
-            name: batch.column(name)[row].values.to_numpy().copy()  # the arrays outlive the open file
+            name: batch.column(name)[row].values.to_numpy().copy()  # the file will be closed
             for name in _COLUMNS
         }
         score = columns["start_score"].astype(np.float64) * columns["end_score"]
