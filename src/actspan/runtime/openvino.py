@@ -44,7 +44,7 @@ class OpenVinoSession(FileSession):
         core = _core(backend)
         device = _device(backend, resources.device)
         self._streams = resources.streams
-        shared = 1 if backend.variant == "CPU" else self._streams  # number of calls that share a model
+        shared = 1 if backend.variant == "CPU" else self._streams  # calls that share a model
         try:
             model = core.read_model(str(path))
             self._compile: Callable[[int], Any] = lambda streams: core.compile_model(
@@ -64,7 +64,7 @@ class OpenVinoSession(FileSession):
             output_names=[port.any_name for port in self._compiled.outputs],
             input_types={p.any_name: p.element_type.to_dtype() for p in self._compiled.inputs},
         )
-        self._idle: LifoQueue[Any] = LifoQueue()  # last in, first out: its buffers are still in the cache
+        self._idle: LifoQueue[Any] = LifoQueue()  # the last one used is in the cache
         for _ in range(self._streams - shared):
             self._idle.put(None)  # compiled when there are this many concurrent calls
         for _ in range(shared):
