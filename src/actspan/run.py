@@ -299,7 +299,7 @@ def new_run_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def check_run_target(path: Path, *, replace: bool = False) -> None:
-    """Check, before any work is done, that a run can be written to `path`.
+    """Check that a run can be written to `path`, before any work is done.
 
     Raises
     ------

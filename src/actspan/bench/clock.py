@@ -11,7 +11,7 @@ from actspan.verify import Variant
 
 __all__ = ["Clock"]
 
-_OF_NETWORKS = ("tem", "pem", "bsn", "latency")  # what depends on backend and precision
+_OF_NETWORKS = ("tem", "pem", "bsn", "latency")  # stages that depend on backend and precision
 
 
 class Clock:
@@ -61,9 +61,10 @@ class Clock:
         batch : int
             Batch size of the stage.
         samples : int, optional
-            Samples that one call of `work` processes; a batch unless given.
+            Samples that one call of `work` processes. Default: `batch`.
         at_once : int, optional
-            Threads that call `work`; 1 for work that has threads of its own.
+            Threads that call `work`; 1 for work that has its own threads. Default: the streams of
+            the request.
         least : int
             Minimum number of repeats.
         """

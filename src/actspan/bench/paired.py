@@ -126,7 +126,7 @@ def time_pair(
     Raises
     ------
     BenchError
-        Too few rounds; or what a run raises.
+        There are too few rounds, or a run fails.
     """
     if rounds < FEWEST_ROUNDS:
         raise BenchError(f"{rounds} rounds are too few: at least {FEWEST_ROUNDS}")

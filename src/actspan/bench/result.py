@@ -163,7 +163,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     settled : bool, optional
         True if the median had settled at the end of the measurement.
     backend, precision : str
-        As `actspan backends` names them; empty where not known.
+        Names from `actspan backends`; empty if not known.
     threads, streams : int, optional
         Threads that share a call, and calls at the same time.
     cpu_seconds : float, optional

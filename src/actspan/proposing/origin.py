@@ -30,7 +30,7 @@ def versions() -> dict[str, str]:
 
 
 def made_from(request: Request, bundle: Bundle) -> dict[str, dict[str, str]]:
-    """Return, by kind, the inputs that must be unchanged when a run is resumed."""
+    """Return the inputs, by kind, that must be unchanged when a run is resumed."""
     config = msgspec.json.encode(to_dict(bundle.config))
     files = {name: record.sha256 for name, record in bundle.files.items()}
     annotations = find_annotations(request.dataset)

@@ -182,7 +182,7 @@ class _Checker:
         if real.size and not (real.min() >= 0 and real.max() <= 1):
             return f"values from {real.min():.4g} to {real.max():.4g}: no probabilities"
         padding = values[item.rows :] if self.net == "pem" else values[:0]
-        if padding.size and not np.ptp(padding) <= _ALIKE:  # outputs for rows of zeros must be equal
+        if padding.size and not np.ptp(padding) <= _ALIKE:  # padding gives equal outputs
             return f"rows after the {item.rows} real ones differ: made from another input?"
         return ""
 
