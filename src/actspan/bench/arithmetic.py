@@ -60,11 +60,11 @@ class Equation:
     Attributes
     ----------
     line : int
-        From 1.
+        Line number, from 1.
     text : str
         Formula and result as parsed.
     inputs : tuple of Number
-        In the order of the formula.
+        Numbers in the order of the formula.
     result : Number
     tree : ast.expr
     """

@@ -57,7 +57,7 @@ class Claims:
     equations, commands : int
         Numbers of checked equations and commands.
     findings : tuple of Finding
-        By line.
+        Findings, sorted by line.
     """
 
     file: Path

@@ -38,7 +38,7 @@ __all__ = [
 Weights = dict[str, Float32]
 
 CHANNELS, LENGTH = 400, 100
-DEVIATION = 1.46  # of made-up features
+DEVIATION = 1.46  # standard deviation of made-up features
 _PATTERNS = 24  # independent curves that a video's channels are mixed from
 
 

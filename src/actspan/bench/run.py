@@ -38,7 +38,7 @@ JUDGED = 16  # videos whose answers are compared with the checkpoint's
 _HELD = 64  # least number of videos or windows whose intermediate data stay in memory
 _LONGEST = 512  # ... and the largest, where a recording has more windows
 _WHOLE = 3  # least repeats of the whole set
-_LATENCY = 200  # repeats, so that a 99th percentile means something
+_LATENCY = 200  # repeats, enough for a 99th percentile
 _FEW = 4  # batches per stream; with fewer, streams idle at the end
 
 

@@ -88,7 +88,7 @@ def _problem(bundle: Bundle, backend: Backend) -> str:
 def _has_file(bundle: Bundle, net: Net, backend: Backend) -> bool:
     if net_file(bundle, net, backend) in bundle.files:
         return True
-    return backend.suffix == ".onnx" and importlib.util.find_spec("onnx") is not None  # to export
+    return backend.suffix == ".onnx" and importlib.util.find_spec("onnx") is not None  # exportable
 
 
 def _reason(backend: Backend, passed: dict[str, str]) -> str:

@@ -39,7 +39,7 @@ class OnnxRuntimeSession(FileSession):
         provider = _provider(backend)
         try:
             session = _open(str(path), provider, resources)
-        except Exception as error:  # the vendor's exceptions have no base of their own
+        except Exception as error:  # the vendor's exceptions have no common base
             raise BackendError(
                 f"{path}: ONNX Runtime {onnxruntime.__version__} refuses it: {reason_of(error)}; "
                 "write it again: actspan export BUNDLE"
@@ -86,7 +86,7 @@ def check(backend: Backend, device: int = 0) -> Support:
                 return Support(version, f"{provider} does not start: is its device there?")
     except BackendError as error:
         return Support("", str(error))
-    except Exception as error:  # noqa: BLE001  vendors' exceptions have no base of their own
+    except Exception as error:  # noqa: BLE001  vendors' exceptions have no common base
         return Support(version, f"{provider} does not start: {reason_of(error)}")
     return Support(version)
 

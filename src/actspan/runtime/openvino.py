@@ -83,7 +83,7 @@ class OpenVinoSession(FileSession):
     def run_queue(self, batches: Iterable[Mapping[str, NDArray[Any]]]) -> list[dict[str, Float32]]:
         """Run all batches through OpenVINO's own queue, from one thread; return results in order.
 
-        For callers without threads of their own; the pipeline's workers call `run`.
+        This is for callers without their own threads; the pipeline's workers call `run`.
 
         Raises
         ------

@@ -164,7 +164,7 @@ class FileSession(ABC):
             outputs = self._compute(given)
         except ActSpanError:
             raise
-        except Exception as error:  # vendors' exceptions have no base of their own
+        except Exception as error:  # vendors' exceptions have no common base
             raise BackendError(
                 f"{self._path}: {self._vendor} failed: {reason_of(error)}"
             ) from error

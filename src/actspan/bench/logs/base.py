@@ -35,7 +35,7 @@ class Figure:
     label : str
         Name of the number in the log, with its unit.
     line : int
-        From 1.
+        Line number, from 1.
     """
 
     value: float
