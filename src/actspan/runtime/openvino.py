@@ -178,7 +178,7 @@ def _device(backend: Backend, number: int) -> str:
 
 
 def _settings(backend: Backend, threads: int, streams: int) -> dict[str, Any]:
-    """Return the settings of a compiled model with N streams, each with N threads on a CPU."""
+    """Return the settings of a compiled model; on a CPU, each stream has `threads` threads."""
     # A graph of lower precision marks its own operations; the others are float32.
     precision = "float32" if backend.graph else backend.precision
     settings: dict[str, Any] = {
