@@ -1,9 +1,9 @@
-"""Every exception that ActSpan raises on purpose, in one tree.
+"""Exceptions of ActSpan, in one tree.
 
     ActSpanError
     ├── ConfigError          a setting is unknown, of the wrong type or out of range
     ├── ShapeError           arrays of the wrong shape, type or content (also a ValueError)
-    ├── DataError            a file of the user's is missing, damaged or says impossible things
+    ├── DataError            a file of the user is missing, damaged or inconsistent
     │   ├── AnnotationError  ... annotations
     │   ├── FeatureError     ... snippet features
     │   ├── StoreError       ... a store of packed features; or one cannot be made
@@ -16,14 +16,14 @@
     ├── ModelError           a model on disk
     │   ├── BundleError      ... a bundle is damaged, incomplete or does not fit the data
     │   ├── CheckpointError  ... a checkpoint that is not BSN's, or is not safe to open
-    │   ├── ExportError      ... an ONNX graph cannot be read, or not be rewritten as asked
+    │   ├── ExportError      ... an ONNX graph cannot be read or rewritten
     │   ├── ParityError      ... an export does not compute what its weights compute
-    │   └── CompileError     ... a vendor's compiler is absent, or fails
-    ├── BackendError         an inference runtime is absent or refused the model
-    ├── ClusterError         a cluster is not there, has too little, or lost its workers
+    │   └── CompileError     ... a vendor's compiler is missing, or fails
+    ├── BackendError         an inference runtime is missing or refuses the model
+    ├── ClusterError         a cluster cannot be reached, has too few resources, or lost its workers
     └── MissingExtraError    an optional dependency is not installed (also an ImportError)
 
-Messages say what was wrong, where, and what to do about it.
+Messages say what is wrong, where, and what to do.
 """
 
 from __future__ import annotations
@@ -41,39 +41,39 @@ if TYPE_CHECKING:
 
 
 class ActSpanError(Exception):
-    """Base of everything below: catch it to catch all of ActSpan's own errors."""
+    """Base of all errors of ActSpan."""
 
     def __init__(self, message: str) -> None:
-        # a message may quote what a file holds, and a file may hold anything
+        # A message may quote a file, whose content may be very long.
         super().__init__(shortened(message, MESSAGE))
 
 
 class ConfigError(ActSpanError):
-    """A setting is unknown, of the wrong type or out of range."""
+    """A setting that is unknown, of the wrong type or out of range."""
 
 
 class ShapeError(ActSpanError, ValueError):
-    """Arrays of the wrong shape, type or content were handed to a function."""
+    """Arrays of the wrong shape, type or content."""
 
 
 class DataError(ActSpanError):
-    """A file of the user's is missing, damaged or says impossible things."""
+    """A file of the user that is missing, damaged or inconsistent."""
 
 
 class AnnotationError(DataError):
-    """Annotations cannot be read."""
+    """Annotations that cannot be read."""
 
 
 class FeatureError(DataError):
-    """Snippet features cannot be read."""
+    """Snippet features that cannot be read."""
 
 
 class StoreError(DataError):
-    """A store of packed features is damaged, does not fit, or cannot be made."""
+    """A store of packed features that is damaged, does not fit, or cannot be made."""
 
 
 class VideoError(DataError):
-    """A video cannot be found or decoded; `remedy` says what to do about its file."""
+    """A video that cannot be found or decoded; `remedy` says what to do about its file."""
 
     def __init__(
         self, message: str, remedy: str = "copy it again from where it came, or remove it"
@@ -83,23 +83,23 @@ class VideoError(DataError):
 
 
 class ResultError(DataError):
-    """Proposals, boundary scores or a run cannot be read or written."""
+    """Proposals, boundary scores or a run that cannot be read or written."""
 
 
 class ShardError(ResultError):
-    """A shard of an unfinished run is damaged, or belongs to another run."""
+    """A shard of an unfinished run that is damaged, or belongs to another run."""
 
 
 class StageError(DataError):
-    """A stage, files exchanged with a device's own runner, is incomplete or does not fit."""
+    """A stage (files exchanged with a device's runner) that is incomplete or does not fit."""
 
 
 class BenchError(DataError):
-    """A benchmark's log or result cannot be read, or a command that is timed fails."""
+    """A log or result of a benchmark that cannot be read, or a timed command that fails."""
 
 
 class DatasetError(DataError):
-    """A dataset has problems; `problems` holds every one of them."""
+    """A dataset with problems, which are listed in `problems`."""
 
     def __init__(self, problems: Sequence[Problem], remedy: str) -> None:
         self.problems = tuple(problems)
@@ -116,7 +116,7 @@ class DatasetError(DataError):
 
 
 def alike(problems: Iterable[Problem]) -> list[list[Problem]]:
-    """Return findings of one kind together: they differ in names and numbers alone."""
+    """Group problems by kind: those of one kind differ only in names and numbers."""
     kinds: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
         kinds.setdefault(problem.kind, []).append(problem)
@@ -124,49 +124,49 @@ def alike(problems: Iterable[Problem]) -> list[list[Problem]]:
 
 
 def one_text(texts: Iterable[str]) -> str:
-    """Return the text that all of one kind share, else the first of them as an example."""
+    """Return the text if all are the same, else the first as an example."""
     first, *others = dict.fromkeys(texts)
     return f"{first}, for example" if others else first
 
 
 class ModelError(ActSpanError):
-    """A model on disk cannot be used."""
+    """A model on disk that cannot be used."""
 
 
 class BundleError(ModelError):
-    """A bundle is damaged, incomplete or does not fit what is asked of it."""
+    """A bundle that is damaged, incomplete or does not fit the task."""
 
 
 class CheckpointError(ModelError):
-    """A checkpoint is not one of BSN's networks, or is not safe to open."""
+    """A checkpoint that is not a BSN network, or is not safe to open."""
 
 
 class ExportError(ModelError):
-    """An ONNX graph cannot be read, or cannot be rewritten as asked."""
+    """An ONNX graph that cannot be read or rewritten."""
 
 
 class ParityError(ModelError):
-    """An exported or rewritten graph does not compute what it must."""
+    """An exported or rewritten graph whose outputs are wrong."""
 
 
 class CompileError(ModelError):
-    """A vendor's compiler is absent, or fails."""
+    """A vendor's compiler that is missing, or fails."""
 
 
 class BackendError(ActSpanError):
-    """An inference runtime is absent, or refused the model."""
+    """An inference runtime that is missing, or refuses the model."""
 
 
 class ClusterError(ActSpanError):
-    """A cluster is not there, has too little room, or lost its workers."""
+    """A cluster that cannot be reached, has too few resources, or lost its workers."""
 
 
 class MissingExtraError(ActSpanError, ImportError):
-    """An optional dependency is not installed; the message says what to type."""
+    """An optional dependency that is not installed; the message says how to install it."""
 
 
 def shortened(text: str, limit: int) -> str:
-    """Return a long text as its start and end (where the remedy is), with its length between."""
+    """Return a long text as its start and its end, which has the remedy."""
     if len(text) <= limit:
         return text
     half = limit // 2
@@ -174,7 +174,7 @@ def shortened(text: str, limit: int) -> str:
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import an optional module, or say which extra brings it.
+    """Import an optional module, or raise an error that names its extra.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from actspan.errors import ActSpanError
 from actspan.wording import closest
 
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-_NEIGHBOURS = 10_000  # of a missing file, that are looked at
+_NEIGHBOURS = 10_000  # files compared with the name of a missing one
 _KINDS = {
     "model.toml": "a bundle",
     "run.toml": "a run",
@@ -39,7 +39,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # as o
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open `path` for writing bytes; it appears when the block ends well, and not before.
+    """Open `path` for writing bytes; the file appears only if the block succeeds.
 
     Raises
     ------
@@ -64,28 +64,28 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         partial.unlink(missing_ok=True)
         if error.errno in _DISK_ERRORS:
             raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
-        raise  # of what the block does besides writing
+        raise  # an error of the block, not of writing
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what `atomic_file` left beside `path` where its process was killed."""
+    """Remove temporary files that `atomic_file` left beside `path` when its process was killed."""
     for partial in path.parent.glob(f".{glob.escape(path.name)}.????????"):
         partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Make a folder to fill; when the block ends well it takes the place of what is at `path`.
+    """Make a folder to fill; if the block succeeds, it replaces `path`.
 
     Raises
     ------
     ActSpanError
-        It cannot be made, or the disk is full; names the folder.
+        The folder cannot be made, or the disk is full; names the folder.
     """
-    target = path.resolve()  # a link stays one, and what it leads to is replaced
+    target = path.resolve()  # a link is kept, and its target is replaced
     partial = target.parent / f".{target.name}.{os.getpid()}.partial"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
         if error.errno in _DISK_ERRORS:
             raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
-        raise  # of what the block does besides writing
+        raise  # an error of the block, not of writing
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -107,12 +107,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """Turn errors of the disk within a block into one that names the file, or `path`.
+    """Convert disk errors of a block into an error that names the file, or `path`.
 
     Raises
     ------
     ActSpanError
-        In the place of OSError, with its notes.
+        Replaces an OSError and keeps its notes.
     """
     try:
         yield
@@ -124,9 +124,9 @@ def named_errors(path: Path) -> Iterator[None]:
 
 
 def replace_folder(fresh: Path, path: Path) -> None:
-    """Move a finished folder to its place, for good; what was there is removed when it is in place.
+    """Move a finished folder durably to `path`, then remove the one that it replaces.
 
-    Both are entries of the same file system.
+    Both must be on the same file system.
     """
     old = path.parent / f".{path.name}.{os.getpid()}.old"
     sync(fresh)
@@ -143,7 +143,7 @@ def replace_folder(fresh: Path, path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's entries, are on the disk."""
+    """Flush a file's content, or a folder's entries, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -152,9 +152,9 @@ def sync(path: Path) -> None:
 
 
 def similar_path(path: Path) -> str:
-    """Return a question that offers the existing path closest to a missing one; else nothing.
+    """Return a question that suggests the existing path closest to a missing one, else "".
 
-    The first missing folder or file of the path is compared with its neighbours.
+    The first missing folder or file of the path is compared with the entries beside it.
     """
     rest: list[str] = []
     while not path.parent.exists():
@@ -163,17 +163,17 @@ def similar_path(path: Path) -> str:
     try:
         with os.scandir(path.parent) as entries:
             names = [entry.name for entry in islice(entries, _NEIGHBOURS)]
-    except OSError:  # a file, or a folder that may not be read
+    except OSError:  # not a folder, or not readable
         return ""
     close = closest(path.name, names)
-    if close is None or closest(path.stem, [Path(close).stem]) is None:  # alike in the suffix alone
+    if close is None or closest(path.stem, [Path(close).stem]) is None:  # only suffixes are alike
         return ""
     found = path.with_name(close).joinpath(*rest)
     return "" if not found.exists() else f" (did you mean {str(found)!r}?)"
 
 
 def misnamed(path: Path, what: str) -> str:
-    """Return what is wrong with the name of a new folder that ends as files do; else nothing.
+    """Return an error message if the name of a new folder has the suffix of a file, else "".
 
     Examples
     --------
@@ -188,24 +188,24 @@ def misnamed(path: Path, what: str) -> str:
 
 
 def described(path: Path) -> str:
-    """Return " (a run)", " (a bundle)" or the like for a folder of ours; else nothing."""
+    """Return " (a run)", " (a bundle)" or similar for a folder that ActSpan wrote, else ""."""
     kinds = (name for file, name in _KINDS.items() if (path / file).exists())
     return next((f" ({kind})" for kind in kinds), "")
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a name that was found in a file leads nowhere but to a file of a folder."""
+    """Check that a name read from a file can only name a file in its folder."""
     return name not in ("", ".", "..") and not set(name) & set("/\\\0")
 
 
 def check_size(path: Path, limit: int | None = None) -> None:
-    """Refuse what is no file, or one of more than `limit` bytes.
+    """Check that a path is a regular file or a folder, and has at most `limit` bytes.
 
     Raises
     ------
     OSError
-        It is not there, larger, or a pipe, which would be waited for, or a device, which would be
-        read without end; `strerror` says which.
+        The path does not exist, is too large, or is a pipe or a device, which could block or never
+        end; `strerror` says which.
     """
     found = path.stat()
     if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
@@ -216,17 +216,17 @@ def check_size(path: Path, limit: int | None = None) -> None:
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """The content of a file of at most `limit` bytes; raises OSError, as `check_size` too."""
+    """Read a file of at most `limit` bytes; raises OSError like `check_size`."""
     check_size(path, limit)
     return path.read_bytes()
 
 
 def read_text(path: Path, limit: int, encoding: str = "utf-8") -> str:
-    """The same as text, with its ends of lines as they are; raises UnicodeDecodeError too."""
+    """Read a text file like `read_bytes`, keeping line ends; may raise UnicodeDecodeError."""
     return read_bytes(path, limit).decode(encoding)
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's content."""
+    """Return the hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""How kernels are compiled: once a machine, and free of the interpreter's lock while they run."""
+"""Compilation of kernels: cached on disk, and without the interpreter's lock."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _BLAS = "scipy.linalg.cython_blas"
 
 
 def _import_numba() -> Any:
-    """Numba, without the SciPy that it would import to see whether it is there.
+    """Import numba without SciPy, which numba imports to see whether it is installed.
 
-    That takes a fifth of a warm start, and no kernel multiplies matrices. What numba notes is
-    what it would have found, and kernels of others that do multiply import SciPy as ever.
+    Importing SciPy takes a fifth of a warm start, and no kernel here multiplies matrices. Numba is
+    given the same answer, so kernels of other packages still import SciPy when they need it.
     """
     numba = importlib.import_module("numba")
     if _BLAS in sys.modules or "numba.np.arraymath" in sys.modules:
@@ -37,12 +37,12 @@ _numba = _import_numba()
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function of arrays and numbers; the machine code is kept between runs."""
+    """Compile a function of arrays and numbers; the machine code is cached between runs."""
     compiled: Function = _numba.njit(cache=True, nogil=True)(function)
     return compiled
 
 
 def inlined(function: Function) -> Function:
-    """As `kernel`, for a small part of kernels, into which it is copied."""
+    """Compile like `kernel`, and inline the function into the kernels that call it."""
     compiled: Function = _numba.njit(cache=True, nogil=True, inline="always")(function)
     return compiled

@@ -8,6 +8,6 @@ __all__ = ["markdown_table"]
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table."""
+    """Return the lines of a table."""
     table = [header, ["---"] * len(header), *rows]
     return ["| " + " | ".join(row) + " |" for row in table]

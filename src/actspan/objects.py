@@ -1,4 +1,4 @@
-"""Files in an object store, or wherever else fsspec reaches by a URL."""
+"""Files in an object store, or in any place that fsspec reaches by a URL."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from actspan.errors import ActSpanError, DataError, require
 
 T = TypeVar("T")
 
-_WAITS = (0.2, 0.8, 3.2)  # seconds between tries: stores have bad moments
+_WAITS = (0.2, 0.8, 3.2)  # seconds between tries, since stores fail temporarily
 
 
 def is_url(where: str | Path) -> bool:
-    """Whether it is a URL that is not a local file's."""
+    """Check that it is a URL, but not one of a local file."""
     text = str(where)
     return "://" in text and not text.startswith("file://")
 
 
 def attempt(act: Callable[..., T], *arguments: Any, **options: Any) -> T:
-    """Ask an object store, again if it has a bad moment.
+    """Call a function of an object store, and try again if it fails temporarily.
 
-    Drivers raise whatever they like; the last error is raised as it is, and one that another try
-    would not change at once.
+    Raises the error of the last try. A missing file, a missing permission and ActSpan's own errors
+    are raised at once.
     """
     waits = iter(_WAITS)
     while True:
@@ -41,7 +41,7 @@ def attempt(act: Callable[..., T], *arguments: Any, **options: Any) -> T:
 
 
 def reason_of(error: Exception) -> str:
-    """What a driver's error says, in a line."""
+    """Return the first line of a driver's error."""
     return str(error).partition("\n")[0] or type(error).__name__
 
 
@@ -53,7 +53,7 @@ class Objects:
     MissingExtraError
         fsspec is not installed.
     DataError
-        The driver of the protocol is not installed, or the URL makes no sense.
+        The driver of the protocol is not installed, or the URL is not valid.
     """
 
     def __init__(self, url: str) -> None:
@@ -66,12 +66,12 @@ class Objects:
         self._root = root.rstrip("/")
 
     def names(self) -> list[str]:
-        """All files, by their paths below the URL, in order.
+        """Return the sorted paths of all files, relative to the URL.
 
         Raises
         ------
         DataError
-            There are none, or the store fails.
+            There are no files, or the store fails.
         """
         found = self.attempt("", self._files.find, self._root)
         names = sorted(path.removeprefix(self._root).lstrip("/") for path in found)
@@ -80,20 +80,20 @@ class Objects:
         return names
 
     def fetch(self, name: str, path: Path) -> None:
-        """Copy a file to a local one; raises as `attempt`."""
+        """Copy a file to a local one; raises like `attempt`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.attempt(name, self._files.get_file, f"{self._root}/{name}", str(path))
 
     def open(self, name: str, *, ahead: int = 0) -> Ranges:
-        """A file to read parts of, with at least `ahead` bytes a request; raises as `attempt`."""
+        """Open a file to read parts, at least `ahead` bytes per request; raises like `attempt`."""
         return Ranges(self, name, ahead)
 
     def size(self, name: str) -> int:
-        """Bytes of a file; raises as `attempt`."""
+        """Return the size of a file in bytes; raises like `attempt`."""
         return int(self.attempt(name, self._files.info, f"{self._root}/{name}")["size"])
 
     def part(self, name: str, begin: int, end: int) -> bytes:
-        """The bytes begin <= i < end of a file; raises as `attempt`."""
+        """Read the bytes begin <= i < end of a file; raises like `attempt`."""
 
         def read() -> bytes:
             found: bytes = self._files.cat_file(f"{self._root}/{name}", start=begin, end=end)
@@ -104,12 +104,12 @@ class Objects:
         return self.attempt(name, read)
 
     def attempt(self, name: str, act: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        """Ask the store, again if it has a bad moment.
+        """Call a function of the store, and try again if it fails temporarily.
 
         Raises
         ------
         DataError
-            It fails all the same; names the file.
+            All tries fail; names the file.
         """
         try:
             return attempt(act, *arguments, **options)
@@ -121,7 +121,7 @@ class Objects:
 
 
 class Ranges:
-    """A file of an object store that is open for reading, as pyarrow wants it."""
+    """A file of an object store, open for reading, with the methods that pyarrow needs."""
 
     closed = False
 
@@ -129,20 +129,20 @@ class Ranges:
         self._objects, self._name, self._ahead = objects, name, ahead
         self._size = objects.size(name)
         self._position = 0
-        self._begin, self._held = 0, b""  # what was fetched last
+        self._begin, self._held = 0, b""  # position and content of the last request
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a position."""
+        """Set and return the position."""
         origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         self._position = origin + offset
         return self._position
 
     def tell(self) -> int:
-        """The position."""
+        """Return the position."""
         return self._position
 
     def read(self, count: int = -1) -> bytes:
-        """The next bytes, fewer only at the end."""
+        """Read the next bytes; fewer than `count` only at the end."""
         begin = self._position
         end = self._size if count < 0 else min(begin + count, self._size)
         if begin < self._begin or end > self._begin + len(self._held):
@@ -152,5 +152,5 @@ class Ranges:
         return self._held[begin - self._begin : end - self._begin]
 
     def close(self) -> None:
-        """Let go of what was fetched."""
+        """Close the file and free its memory."""
         self.closed, self._held = True, b""

@@ -1,4 +1,4 @@
-"""Work shared out to threads, in order, with a bounded number of items in flight."""
+"""Parallel work on threads, in order, with a bounded number of items in flight."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def map_ordered(
 ) -> Iterator[Result]:
     """Apply `function` on the pool; results come in order, at most `ahead` wait at a time.
 
-    Unlike `Executor.map` it draws items only as results are taken, so memory stays flat. The
-    first exception ends it; what has not begun by then is cancelled.
+    Unlike `Executor.map`, it takes items only as results are consumed, so memory use is bounded.
+    The first exception is raised, and work that has not started is cancelled.
     """
     waiting: deque[Future[Result]] = deque()
     try:

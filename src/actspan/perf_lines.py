@@ -1,10 +1,10 @@
-"""The performance summary that the NPU's benchmark tool prints, written from our own times.
+"""Performance summary in the format of the NPU's benchmark tool, from measured times.
 
     [e2e] throughputRate: 180.879, latency: 106303
     [inference] throughputRate: 182, Interface throughputRate: 3275.55, moduleLatency: 0.561457
 
-Rates are samples a second, of a step that took no time 0. Latencies are milliseconds: of the whole
-run in [e2e], of a batch in [inference], else of a sample.
+Rates are samples per second; 0 for a step that took no time. Latencies are milliseconds: of the
+whole run in [e2e], per batch in [inference], else per sample.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ _FOOT = "-----------------------------------------------------------"
 
 @dataclass(frozen=True, slots=True)
 class StepTimes:
-    """Where the time of a network went, in seconds.
+    """Times of the steps of a network, in seconds.
 
     Attributes
     ----------
     samples : int
-        Videos, or what a sample of the network is.
+        Number of samples (videos).
     total : float
-        From the first sample's reading to the last one's result.
+        Time from reading the first sample to the last result.
     read, preprocess, inference, postprocess : float
-        In each step, over all samples; zero where there is nothing to do.
+        Time of each step over all samples; zero where there is nothing to do.
     interface : float
-        Inside the runtime's calls.
+        Time inside the runtime's calls.
     calls : int
-        Batches that went through it.
+        Number of calls, one per batch.
     """
 
     samples: int
@@ -48,7 +48,7 @@ class StepTimes:
 
 
 def performance_lines(times: StepTimes) -> list[str]:
-    """The summary, line by line.
+    """Return the lines of the summary.
 
     Examples
     --------
@@ -79,5 +79,5 @@ def performance_lines(times: StepTimes) -> list[str]:
 
 
 def _text(value: float) -> str:
-    """Six digits, as C++ prints them."""
+    """Format a number with six digits, like C++."""
     return f"{value:.6g}"

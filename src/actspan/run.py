@@ -1,12 +1,12 @@
-"""A run on disk: what went in, what came out, what was left out and why.
+"""Runs on disk: inputs, results, and skipped videos with their reasons.
 
     run/
     ├── run.toml           bundle, dataset, versions, settings, timing, skipped videos
     ├── scores.npz         <video> -> (3, T) float32: action, start, end
-    ├── candidates.arrow   a row a video or window: what PEM scored, before suppression
+    ├── candidates.arrow   one row per video or window: candidates of PEM, before suppression
     └── result.json        the proposals, seconds
 
-A run appears when it is complete; until then it lies beside its place under a hidden name.
+A run appears when it is complete; until then it has a hidden name in the same folder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A finished run, read from its folder; arrays are read when they are asked for.
+    """A finished run, read from its folder; arrays are read on demand.
 
     Examples
     --------
@@ -62,7 +62,7 @@ class Run:
         Raises
         ------
         ResultError
-            It is not one, or is damaged.
+            The folder is not a run, or is damaged.
         """
         path = Path(path)
         if not (path / RUN_FILE).is_file():
@@ -76,25 +76,25 @@ class Run:
 
     @property
     def set_apart(self) -> tuple[str, ...]:
-        """Ids of the videos that the model's training set apart, as no subset said them."""
+        """Ids of the videos that training held out itself, because the dataset had no subsets."""
         found = self.info.get("bundle", {}).get("set_apart", ())
         return tuple(map(str, found)) if isinstance(found, list) else ()
 
     def proposals(self) -> dict[str, Proposals]:
-        """The answer: proposals of every video, seconds, best first."""
+        """Read the proposals of every video, seconds, best first."""
         return read_result(self.path / RESULT)
 
     def scores(self) -> ScoreFiles:
-        """Boundary scores of every video."""
+        """Open the boundary scores of every video."""
         return ScoreFiles(self.path / SCORES)
 
     def candidates(self, batches: Iterable[int] | None = None) -> Iterator[Candidates]:
-        """Walk over what PEM scored, before suppression, a video or a window at a time.
+        """Yield the candidates of PEM, before suppression, one video or window at a time.
 
         Parameters
         ----------
         batches : iterable of int, optional
-            Record batches of the file to read, as `candidate_places` names them; all unless given.
+            Record batches of the file to read, from `candidate_places`. Default: all.
 
         Raises
         ------
@@ -106,7 +106,7 @@ class Run:
                 yield from _rows(found[index])
 
     def candidate_places(self) -> dict[str, CandidatePlace]:
-        """Where the candidates of each video are; raises as `candidates`."""
+        """Return the places of the candidates of each video; raises like `candidates`."""
         batches: dict[str, list[int]] = {}
         spans: dict[str, float] = {}
         with self._candidate_file() as found:
@@ -120,7 +120,7 @@ class Run:
         return {name: CandidatePlace(batches[name], spans[name]) for name in batches}
 
     def recorded_annotations(self) -> Path | None:
-        """The annotations that the run was made from, if they are there and as they were."""
+        """Return the annotations that the run was made from, if they still exist unchanged."""
         recorded = self.info.get("dataset", {})
         folder = Path(recorded.get("path", ""))
         file = find_annotations(folder) if recorded and folder.is_dir() else None
@@ -141,14 +141,14 @@ class Run:
 
 
 class CandidatePlace(NamedTuple):
-    """Where the candidates of a video are.
+    """Place of the candidates of a video.
 
     Attributes
     ----------
     batches : list of int
-        Record batches of the file, in order: one, or one a window.
+        Record batches of the file, in order: one, or one per window.
     span : float
-        Seconds from the video's start that its candidates may lie in.
+        Seconds from the video's start to the end of the part that candidates may cover.
     """
 
     batches: list[int]
@@ -156,7 +156,7 @@ class CandidatePlace(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """What PEM scored of one video, or of one window of it.
+    """Candidates that PEM scored, of one video or of one window of it.
 
     Attributes
     ----------
@@ -177,7 +177,7 @@ class Candidates(NamedTuple):
 
 
 def _schema() -> Any:
-    """The columns of `candidates.arrow`, as a `pyarrow.Schema`."""
+    """Return the columns of `candidates.arrow` as a `pyarrow.Schema`."""
     import pyarrow as pa
 
     lists = [(name, pa.list_(getattr(pa, kind)())) for name, kind in _COLUMNS.items()]
@@ -188,7 +188,7 @@ def _schema() -> Any:
 def _rows(batch: Any) -> Iterator[Candidates]:
     for row in range(batch.num_rows):
         columns = {
-            name: batch.column(name)[row].values.to_numpy().copy()  # the file closes, arrays stay
+            name: batch.column(name)[row].values.to_numpy().copy()  # the file will be closed
             for name in _COLUMNS
         }
         score = columns["start_score"].astype(np.float64) * columns["end_score"]
@@ -202,7 +202,7 @@ def _rows(batch: Any) -> Iterator[Candidates]:
 
 
 class _CandidateWriter:
-    """Write `candidates.arrow`, a record batch a video or window."""
+    """Writer of `candidates.arrow`, with one record batch per video or window."""
 
     def __init__(self, stream: Any) -> None:
         import pyarrow as pa
@@ -233,7 +233,7 @@ class _CandidateWriter:
 
 
 def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
-    """Write the result alone, as outcomes come: JSON, or a table where the suffix says so."""
+    """Write the result alone, as outcomes come: JSON, or a table, depending on the suffix."""
     with answer_writer(path) as result:
         for outcome in outcomes:
             _add_result(result, outcome)
@@ -241,19 +241,19 @@ def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
 
 def _add_result(result: ResultWriter, outcome: Outcome) -> None:
     proposals = outcome.proposals
-    if proposals is not None:  # None: a window with more to come
+    if proposals is not None:  # None for a window that is not the last
         result.add(outcome.id, proposals.start, proposals.end, proposals.score)
 
 
 class RunWriter:
-    """Write a run as outcomes come; call `finish` with what `run.toml` shall say."""
+    """Writer of a run as outcomes come; `write_info` adds `run.toml`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._windows: list[tuple[Window, Float32]] = []  # of the recording at hand
+        self._windows: list[tuple[Window, Float32]] = []  # of the current recording
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:  # if one cannot be opened, those before it are closed
+        with ExitStack() as stack:  # If one cannot be opened, those before it are closed.
             self._scores = stack.enter_context(ScoreWriter(self._folder / SCORES))
             stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
             self._candidates = _CandidateWriter(stream)
@@ -286,12 +286,12 @@ def write_info(folder: Path, info: Mapping[str, Any]) -> None:
 
 @contextmanager
 def new_run_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Make a folder to fill; when the block ends well it takes its place at `path`.
+    """Make a folder to fill; if the block succeeds, it is moved to `path`.
 
     Raises
     ------
     ResultError
-        Something is at `path` already that may not be replaced.
+        `path` already exists and may not be replaced.
     """
     check_run_target(path, replace=replace)
     with atomic_folder(path) as folder:
@@ -299,7 +299,7 @@ def new_run_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
 
 def check_run_target(path: Path, *, replace: bool = False) -> None:
-    """Refuse to write a run over something else, before any work is done.
+    """Check that a run can be written to `path`, before any work is done.
 
     Raises
     ------

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def counted(number: int, thing: str) -> str:
-    """Return a number with its thing, whose plural ends in s, or in es after an s.
+    """Return a number with a noun; its plural ends in s, or in es after an s.
 
     Examples
     --------
@@ -19,7 +19,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def quoted(path: object) -> str:
-    """Return a path as a shell takes it, for commands that are suggested.
+    """Return a path quoted for a shell, for commands in messages.
 
     Examples
     --------
@@ -30,7 +30,7 @@ def quoted(path: object) -> str:
 
 
 def them(number: int) -> str:
-    """Return the pronoun for that many things: "it" or "them".
+    """Return the pronoun for a number of things: "it" or "them".
 
     Examples
     --------
@@ -41,7 +41,7 @@ def them(number: int) -> str:
 
 
 def named(names: Iterable[str], most: int = 3) -> str:
-    """Return the first names, and how many more there are.
+    """Return the first names, and the number of the others.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def named(names: Iterable[str], most: int = 3) -> str:
 
 
 def short(value: float) -> str:
-    """Return a number in as few digits as are right to one percent, without an exponent.
+    """Return a number with the fewest digits that are within one percent, without an exponent.
 
     Examples
     --------
@@ -74,13 +74,13 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     >>> closest("validaton", ["training", "validation"])
     'validation'
     """
-    from difflib import get_close_matches  # not needed by commands that go well
+    from difflib import get_close_matches  # imported late: most commands do not need it
 
     return next(iter(get_close_matches(name, list(known), n=1)), None)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
-    """Return a question that offers the known name closest to a wrong one; else nothing.
+    """Return a question that suggests the known name closest to a wrong one, else "".
 
     Examples
     --------

@@ -1,1 +1,1 @@
-"""Speed: results on disk, logs of other tools, and what compares them."""
+"""Benchmarks: results on disk, logs of other tools, and comparisons of them."""

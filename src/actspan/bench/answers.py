@@ -1,4 +1,4 @@
-"""What is answered while the clock runs, held against the checkpoint: no speed without it."""
+"""Comparison of the answers of a benchmark with those of the checkpoint."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ROWS: Mapping[Net, int] = {"tem": 512, "pem": 100_000}  # outputs that are comp
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Checkpoint:
-    """What a model's weights answer in double precision, on a few videos.
+    """Outputs of a model's weights on a few videos, computed in double precision.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Checkpoint:
 
     @classmethod
     def ask(cls, bundle: Bundle, jobs: Sequence[Job], *, edge: Edge, threads: int) -> Self:
-        """Take videos through the weights."""
+        """Compute the outputs of the weights for these videos."""
         sessions = {net: CheckpointSession(bundle, net, remember=_ROWS[net]) for net in NETS}
         pipeline = Pipeline(
             sessions["tem"], sessions["pem"], bundle.config, threads=threads, edge=edge
@@ -48,7 +48,7 @@ class Checkpoint:
         return cls({net: session.calls for net, session in sessions.items()}, found)
 
     def compare_networks(self, sessions: Mapping[Net, Session]) -> dict[str, float]:
-        """Largest difference of an output of each network from the checkpoint's."""
+        """Return the largest difference of each network's outputs from the checkpoint's."""
         return {
             net: compare_outputs(self.calls[net], session).max for net, session in sessions.items()
         }
@@ -60,23 +60,23 @@ class Checkpoint:
         precision: str,
         recall: Mapping[str, float] | None,
     ) -> dict[str, Accuracy]:
-        """Hold outputs and answers to the limits of a precision.
+        """Compare outputs and proposals with the limits of a precision.
 
         Parameters
         ----------
         outputs : mapping of net to float
-            As `compare_networks`.
+            Largest differences, from `compare_networks`.
         proposals : mapping of video id to Proposals
-            As answered, of the checkpoint's videos at least.
+            Measured proposals of at least the checkpoint's videos, seconds, best first.
         precision : str
             A key of `actspan.verify.LIMITS`.
         recall : mapping of str to float, optional
-            Of everything that was answered, percent.
+            Recall over all measured videos, percent.
 
         Returns
         -------
         dict of str to Accuracy
-            Of `tem`, `pem` and `bsn`.
+            Accuracy by `tem`, `pem` and `bsn`.
         """
         limits, of = LIMITS[precision], f"{len(self.proposals)} videos"
         found = compare_proposals(self.proposals, proposals)

@@ -1,7 +1,6 @@
-"""Arithmetic that a text prints, `3275.55x4=13102.2`: found, computed, and held against its result.
+"""Equations in a text, such as `3275.55x4=13102.2`: find and compute them.
 
-Full-width signs and ×, x, ÷ are read as people write them. Nothing but numbers, + - * / and
-brackets is computed.
+Full-width signs and ×, x, ÷ are accepted. Only numbers, + - * / and brackets are computed.
 """
 
 from __future__ import annotations
@@ -39,18 +38,18 @@ class Number:
 
     @property
     def unit(self) -> float:
-        """One in its last printed place: 0.01 of 3275.55."""
+        """Value of one in the last printed place: 0.01 for 3275.55."""
         mantissa, _, exponent = self.text.lower().partition("e")
         places = len(mantissa.partition(".")[2])
         return float(f"1e{int(exponent or 0) - places}")
 
     @property
     def digits(self) -> int:
-        """How many significant digits are printed."""
+        """Number of printed significant digits."""
         return len(re.sub(r"\D", "", self.text.lower().partition("e")[0]).lstrip("0"))
 
     def prints(self, value: float) -> bool:
-        """Whether this is how `value` may be printed: rounded, or cut off."""
+        """Check that `value` may be printed as this number: rounded or truncated."""
         return abs(value - self.value) < self.unit * (1 + 1e-9)
 
 
@@ -61,11 +60,11 @@ class Equation:
     Attributes
     ----------
     line : int
-        From 1.
+        Line number, from 1.
     text : str
-        As it was understood.
+        Formula and result as parsed.
     inputs : tuple of Number
-        In the order of the formula.
+        Numbers in the order of the formula.
     result : Number
     tree : ast.expr
     """
@@ -77,7 +76,7 @@ class Equation:
     tree: ast.expr
 
     def value(self, changed: Mapping[int, float] | None = None) -> float | None:
-        """What the formula is, with other inputs by their position; None if it divides by zero."""
+        """Compute the formula with some inputs changed, by position; None if it divides by zero."""
         values = iter((changed or {}).get(i, number.value) for i, number in enumerate(self.inputs))
         try:
             return _compute(self.tree, values)
@@ -86,13 +85,13 @@ class Equation:
 
 
 def find_equations(lines: Sequence[str]) -> Iterator[Equation]:
-    """Every `formula = number` in these lines whose formula has two numbers or more."""
+    """Yield every `formula = number` whose formula has at least two numbers."""
     for number, line in enumerate(lines, 1):
         plain = _GROUPED.sub(lambda m: m.group().replace(",", ""), line.translate(_SIGNS))
         plain = _TIMES.sub("*", plain)
         position = 0
         while found := _SIDES.search(plain, position):
-            # `a = b*c = d`: what follows an equals sign may be the next formula
+            # In `a = b*c = d`, the text after an equals sign may be the next formula.
             position = found.start("result")
             if _stands_alone(plain, found.start()):
                 equation = _equation(number, found["formula"].strip(), found["result"])
@@ -101,14 +100,14 @@ def find_equations(lines: Sequence[str]) -> Iterator[Equation]:
 
 
 def _stands_alone(text: str, start: int) -> bool:
-    """Not the tail of a name, `ResNet-50-5 = 93`, or of a formula, `rate + 2*3 = 7`."""
+    """Check that no name (`ResNet-50-5 = 93`) or formula (`rate + 2*3 = 7`) precedes it."""
     before = text[:start]
     return not re.search(r"[A-Za-z\d_.\-]$|[+*/(]\s*$", before)
 
 
 def _equation(line: int, formula: str, result: str) -> Equation | None:
     for begin in (0, *(space.end() for space in re.finditer(r"\s+", formula))):
-        written = formula[begin:]  # `batch 16 3275.55*4`: the 16 is not of the formula
+        written = formula[begin:]  # `batch 16 3275.55*4`: the 16 does not belong to the formula
         tree = _parse(written)
         if tree is None:
             continue
@@ -132,7 +131,7 @@ def _parse(formula: str) -> ast.expr | None:
 
 
 def _numbers(node: ast.expr, formula: str) -> Iterator[Number]:
-    """From left to right, as `_compute` asks for them."""
+    """Yield the numbers from left to right, in the order in which `_compute` takes them."""
     if isinstance(node, ast.BinOp):
         yield from _numbers(node.left, formula)
         yield from _numbers(node.right, formula)

@@ -1,9 +1,9 @@
-"""A report's printed arithmetic, held against the logs it was made from.
+"""Check of the arithmetic in a report against the logs that the report is based on.
 
 Every number of a formula must stand in a log, be the result of an earlier line, or be a plain
 constant (1, 1000, a batch size, the chips of a card); and the result must follow. Where it does
-not, one number at a time is replaced by a figure of the logs: what makes the result true is what
-the author meant to write.
+not, one number at a time is replaced by a figure of the logs. A figure that makes the result true
+is probably the one that the author meant.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from actspan.bench.logs.base import Text
 
 __all__ = ["Claims", "Finding", "check_claims"]
 
-_DIGITS = 3  # a number of fewer is too common to be recognised by its rounding
-_ROUNDED = 1e-4  # by which a result may be off if its author rounded on the way
+_DIGITS = 3  # numbers with fewer digits are too common to match by rounding
+_ROUNDED = 1e-4  # relative error of a result whose author rounded intermediate values
 
 Kind = Literal["slip", "unfounded", "rounded"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that does not follow.
+    """A claim of a report that does not follow.
 
     Attributes
     ----------
     kind : "slip", "unfounded" or "rounded"
-        Wrong; right, but of a number that no log has; right but for rounding on the way.
+        Wrong; correct, but with a number that is in no log; correct except for rounding.
     file : Path
     line : int
     text : str
-        What is printed, and what it should be.
+        The printed text, and the expected one.
     """
 
     kind: Kind
@@ -49,15 +49,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What came out of checking a report.
+    """Result of checking a report.
 
     Attributes
     ----------
     file : Path
     equations, commands : int
-        How many were checked.
+        Numbers of checked equations and commands.
     findings : tuple of Finding
-        By line.
+        Findings, sorted by line.
     """
 
     file: Path
@@ -67,13 +67,13 @@ class Claims:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing is wrong or unfounded."""
+        """True if nothing is wrong or unfounded."""
         return all(finding.kind == "rounded" for finding in self.findings)
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A number that a formula may use, and where it is from."""
+    """A number that a formula may use, and its source."""
 
     value: float
     source: str
@@ -123,7 +123,7 @@ def _figures(found: Comparison) -> Iterator[_Known]:
 
 
 def _computed(found: Comparison) -> Iterator[_Known]:
-    """Headlines, which a report may use without showing how it got them."""
+    """Yield headline rates, which a report may use without deriving them."""
     for row in (*found.headlines, *found.interface, *found.measured):
         yield from (_Known(rate, "headline") for rate in row.rates if rate is not None)
 
@@ -173,12 +173,12 @@ def _wrong(equation: Equation) -> str:
 
 
 def _as_printed(value: float, like: Number) -> str:
-    """With as many places as the printed result."""
+    """Format a value with as many decimal places as the printed result."""
     return f"{value:.{max(0, -round(math.log10(like.unit)))}f}"
 
 
 def _meant(equation: Equation, strange: Iterable[int], figures: Sequence[_Known]) -> str:
-    """What one number should have been for the result to follow."""
+    """Name the figure of a log that makes the result follow if it replaces one number."""
     positions = list(strange) or range(len(equation.inputs))
     candidates = []
     for position in positions:

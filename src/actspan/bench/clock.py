@@ -1,4 +1,4 @@
-"""Measurements as stages of a result, in the order they are made."""
+"""Timing of work, recorded as stages of a result."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from actspan.verify import Variant
 
 __all__ = ["Clock"]
 
-_OF_NETWORKS = ("tem", "pem", "bsn", "latency")  # what depends on backend and precision
+_OF_NETWORKS = ("tem", "pem", "bsn", "latency")  # stages that depend on backend and precision
 
 
 class Clock:
-    """Times pieces of work, says which is at hand, and keeps the stages.
+    """A timer that reports progress and records the stages.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ class Clock:
     variant : Variant
     report : callable, optional
     total : int
-        How often something will be said to be at hand.
+        Number of progress reports to come.
     """
 
     def __init__(
@@ -34,13 +34,13 @@ class Clock:
         self.stages: list[Stage] = []
 
     def tell(self, what: str) -> None:
-        """Say what is at hand."""
+        """Report which work starts now."""
         if self._report is not None:
             self._report(what, min(self._told, self._total), self._total)
         self._told += 1
 
     def rule(self, least: int = 20) -> Rule:
-        """When a measurement ends."""
+        """Return the rule that ends a measurement."""
         return Rule(limit=self._request.seconds, least=least)
 
     def time(
@@ -54,18 +54,19 @@ class Clock:
         at_once: int | None = None,
         least: int = 20,
     ) -> None:
-        """Time `work` and keep it as a stage.
+        """Time `work` and record it as a stage.
 
         Parameters
         ----------
         batch : int
-            Of the stage.
+            Batch size of the stage.
         samples : int, optional
-            That a call of `work` is through with; a batch unless given.
+            Samples that one call of `work` processes. Default: `batch`.
         at_once : int, optional
-            Threads on which `work` shall run; 1 for work that has threads of its own.
+            Threads that call `work`; 1 for work that has its own threads. Default: the streams of
+            the request.
         least : int
-            Repeats.
+            Minimum number of repeats.
         """
         self.tell(f"{name}, batch {batch}")
         streams = self._request.streams
@@ -75,7 +76,7 @@ class Clock:
     def _stage(
         self, name: str, scope: Scope, batch: int, measured: Measured, samples: int
     ) -> Stage:
-        share = batch / samples  # of a repeat, that a batch is
+        share = batch / samples  # of a batch in one repeat
         rate = BatchesPerSecond(measured.rate / share)
         has_networks = name in _OF_NETWORKS
         alone = measured.streams == 1 and scope != "end-to-end"
@@ -96,7 +97,7 @@ class Clock:
         )
 
     def notes(self) -> Iterator[str]:
-        """What did not settle."""
+        """Yield a note if measurements did not settle."""
         rule = self.rule()
         moving = sum(s.settled is False for s in self.stages)
         if moving:

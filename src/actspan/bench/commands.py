@@ -1,4 +1,4 @@
-"""Command lines of trtexec that a log or a report shows: their shapes, and what is wrong there."""
+"""Command lines of trtexec in a log or a report: their shapes, and mistakes in them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OPTION = re.compile(r"--(shapes|optShapes)=(\S+)")
 _MODEL = re.compile(r"--(?:onnx|loadEngine)=(\S+)")
 _INPUT = re.compile(r"^['\"]?(?P<name>[^:]+):(?P<sizes>\d+(?:\D\d+)*)['\"]?$")
 
-# the published export's, and ours
+# The published export and ActSpan use the same input names.
 _INPUT_NAMES = {"tem": "video", "pem": "video_feature"}
 
 
@@ -25,11 +25,11 @@ class Shapes:
     ----------
     line : int
     option : str
-        As written.
+        The option as written.
     batch : int
         The first size of the first input.
     problem : str
-        What is wrong, empty if nothing.
+        Mistake in the option; empty if there is none.
     """
 
     line: int
@@ -39,7 +39,7 @@ class Shapes:
 
 
 def find_shapes(lines: Sequence[str]) -> Iterator[Shapes]:
-    """Every `--shapes` (or `--optShapes`) of trtexec in these lines."""
+    """Yield every `--shapes` or `--optShapes` of trtexec in these lines."""
     for number, line in enumerate(lines, 1):
         for option in _OPTION.finditer(line) if "trtexec" in line else ():
             inputs = [_INPUT.match(part) for part in option[2].split(",")]

@@ -1,4 +1,4 @@
-"""Sides beside each other: headlines, what was measured end to end, steps, and a gate."""
+"""Comparison of sides: headlines, end-to-end rates, steps, and a limit on slowdown."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Comparison", "Note", "Row", "compare", "slower_rows"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure of every side.
+    """One rate of every side.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class Row:
     scope : Scope
     batch : int, optional
     rates : tuple of float, optional
-        Samples a second, a side each; None where it was not measured.
+        Samples per second, one per side; None where it was not measured.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Row:
 
     @property
     def ratios(self) -> tuple[float | None, ...]:
-        """Every side after the first by the first: 2 is twice as fast."""
+        """Rate of each later side divided by that of the first: 2 is twice as fast."""
         first = self.rates[0]
         return tuple(
             None if rate is None or first is None else rate / first for rate in self.rates[1:]
@@ -43,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a reader of the figures must know about a side or a file."""
+    """A remark about a side or a file."""
 
     about: str
     text: str
@@ -51,16 +51,16 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Sides beside each other.
+    """Compared sides.
 
     Attributes
     ----------
     sides : tuple of Side
     chips : int
-        That a card of the sides' NPUs has.
+        Chips per NPU card.
     headlines, interface, measured, steps : tuple of Row
-        A card by interface rates; then one chip or process: its interface rates, end to end as
-        measured, other steps.
+        Interface rates of a card; then of one chip or process: interface rates, measured
+        end-to-end rates, and other steps.
     notes : tuple of Note
     """
 
@@ -74,14 +74,14 @@ class Comparison:
 
 
 def compare(sides: Sequence[Side], *, chips: int = 1) -> Comparison:
-    """Set sides beside each other; the first is what the others are divided by.
+    """Compare sides; the rates of the others are divided by those of the first.
 
     Parameters
     ----------
     sides : sequence of Side
         At least one.
     chips : int
-        Chips on a card of those NPUs whose logs are of one chip.
+        Chips per card, for NPUs whose logs are of one chip.
     """
     return Comparison(
         sides=tuple(sides),
@@ -95,7 +95,7 @@ def compare(sides: Sequence[Side], *, chips: int = 1) -> Comparison:
 
 
 def _rows(scope: Scope, columns: Sequence[Mapping[Place, SamplesPerSecond]]) -> tuple[Row, ...]:
-    """A row for everything that any side has."""
+    """Return a row for every figure that any side has."""
     return tuple(
         Row(name, scope, batch, tuple(column.get((name, batch)) for column in columns))
         for name, batch in in_order(place for column in columns for place in column)
@@ -127,17 +127,17 @@ def _notes(side: Side) -> Iterator[Note]:
 
 
 def slower_rows(found: Comparison, limit: float) -> list[tuple[str, Row, float]]:
-    """Rows in which a side takes longer than the first by more than `limit`.
+    """Return rows in which a side takes longer than the first by more than `limit`.
 
     Returns
     -------
     list of (str, Row, float)
-        Name of the side, the row, and by how much longer it takes: 0.05 is 5 %.
+        Name of the side, the row, and the relative extra time: 0.05 is 5 %.
 
     Raises
     ------
     BenchError
-        No row has figures of two sides: a gate without anything to judge must not pass.
+        No row has figures of two sides. A check that compares nothing must not pass.
     """
     judged = [
         (side.name, row, 1 / ratio - 1)

@@ -1,4 +1,4 @@
-"""Where it was measured: processor, libraries, settings, and how quiet the machine is."""
+"""Environment of a measurement: processor, libraries, settings, and noise of the machine."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ _VARIABLES = (
 )
 _FLAGS = ("sse4_2", "avx", "avx2", "fma", "f16c", "asimd", "asimddp", "sve", "sve2")
 _FLAG_FAMILIES = ("avx512", "avx_", "amx")
-_NOISE = 0.05  # of the fixed product: beyond, a reader must know
-_BUSY = 0.5  # of the cores, by the load average
+_NOISE = 0.05  # of the rate of the fixed product; more is reported
+_BUSY = 0.5  # load average per core; more is reported
 
 
 def load_average() -> float | None:
-    """Of the last minute; None where the system does not say."""
+    """Return the load average of the last minute; None where the system has none."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def capture_environment(
     before: Measured, after: Measured, flops: float, load: float | None
 ) -> Environment:
-    """What a reader must know of the machine.
+    """Return the environment of a measurement.
 
     Parameters
     ----------
     before, after : Measured
         A fixed matrix product, before and after everything else.
     flops : float
-        Operations of that product.
+        Floating-point operations of that product.
     load : float, optional
-        `load_average` before all that.
+        `load_average` before the measurements.
     """
     return Environment(
         cpu=processor_name(),
@@ -63,7 +63,7 @@ def capture_environment(
 
 
 def noise_notes(environment: Environment) -> Iterator[str]:
-    """What the fixed product and the load say against trusting the figures."""
+    """Yield reasons to distrust the figures: drift, noise, load."""
     before, after = environment.sgemm_gflops, environment.sgemm_after_gflops
     if before and after and abs(after / before - 1) > _NOISE:
         yield (
@@ -81,20 +81,20 @@ def noise_notes(environment: Environment) -> Iterator[str]:
 
 
 def processor_name() -> str:
-    """As it calls itself."""
+    """Return the name of the processor."""
     names = _cpuinfo("model name")
     return names[0] if names else platform.processor() or platform.machine()
 
 
 def core_count() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _flags() -> list[str]:
-    """Instruction sets that matter for speed."""
+    """Return the available instruction sets that matter for speed."""
     lines = _cpuinfo("flags") or _cpuinfo("Features")
     there = set(lines[0].split()) if lines else set()
     return sorted(flag for flag in there if flag in _FLAGS or flag.startswith(_FLAG_FAMILIES))

@@ -1,7 +1,7 @@
-"""The arithmetic of headlines: a card of several chips, and TEM and PEM after each other.
+"""Headline rates: of a card with several chips, and of TEM and PEM in sequence.
 
 A card's rate is the interface rate of one chip times its chips. An interface rate counts the
-runtime's call alone: 1000 / mean milliseconds x batch. A video passes TEM, then PEM, so
+runtime's call alone: 1000 / mean milliseconds x batch. TEM and PEM run in sequence, so
 BSN = 1 / (1 / TEM + 1 / PEM).
 """
 
@@ -21,24 +21,24 @@ Place = tuple[str, int | None]  # name and batch of a figure
 
 
 def in_order(places: Iterable[Place]) -> list[Place]:
-    """By batch; TEM, PEM and BSN first, the rest as it came; nothing twice."""
+    """Sort by batch, then TEM, PEM, BSN, and the others in given order; drop duplicates."""
     rank = {name: i for i, name in enumerate(_ORDER)}
     once = dict.fromkeys(places)
     return sorted(once, key=lambda place: (place[1] or 0, rank.get(place[0], len(rank))))
 
 
 def combined(*rates: SamplesPerSecond) -> SamplesPerSecond:
-    """The rate of things that are done one after the other."""
+    """Return the rate of work that is done in sequence."""
     return SamplesPerSecond(1 / sum(1 / rate for rate in rates))
 
 
 def headlines(side: Side, *, chips: int = 1) -> dict[Place, SamplesPerSecond]:
-    """Rates a card by (name, batch): interface rate x chips, and BSN where TEM and PEM are there.
+    """Return rates per card by (name, batch), with BSN where TEM and PEM are known.
 
     Parameters
     ----------
     chips : int
-        Chips on a card of those NPUs whose logs are of one chip (backend `ascend`).
+        Chips per card, for NPUs whose logs are of one chip (backend `ascend`).
     """
     rates = {
         (stage.name, stage.batch): SamplesPerSecond(rate * _chips(stage, chips))
@@ -48,7 +48,7 @@ def headlines(side: Side, *, chips: int = 1) -> dict[Place, SamplesPerSecond]:
 
 
 def measured(side: Side) -> dict[Place, SamplesPerSecond]:
-    """End-to-end rates by (name, batch), as measured, of one chip or process."""
+    """Return measured end-to-end rates by (name, batch), of one chip or process."""
     rates = {(stage.name, stage.batch): rate for stage, rate in _rates(side, "end-to-end")}
     return _with_bsn(rates)
 
@@ -64,7 +64,7 @@ def _rates(side: Side, scope: str) -> Iterator[tuple[Stage, SamplesPerSecond]]:
 
 
 def _with_bsn(rates: dict[Place, SamplesPerSecond]) -> dict[Place, SamplesPerSecond]:
-    """BSN is computed where it was not measured itself."""
+    """Add the rate of BSN where it was not measured itself."""
     whole = {
         ("bsn", batch): combined(*(rates[net, batch] for net in _NETS))
         for batch in dict.fromkeys(batch for _, batch in rates)

@@ -1,4 +1,4 @@
-"""What a result says of the machine that it was measured on."""
+"""Description of the machine that a result was measured on."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ __all__ = ["Environment", "Roof"]
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where it was measured.
+    """Machine and software of a measurement.
 
     Attributes
     ----------
     cpu : str
     cores : int
-        That the process may use.
+        Cores that the process may use.
     system : str
     cpu_flags : tuple of str
         Instruction sets that matter for speed: `avx2`, `avx512f`, `amx_tile`, ...
     variables : mapping of str to str
         Environment variables that change thread counts: `OMP_NUM_THREADS`, ...
     versions : mapping of str to str
-        Python and libraries.
+        Versions of Python and libraries.
     load_average : float, optional
-        Of the last minute, before the start.
+        Load average of the last minute before the start.
     sgemm_gflops, sgemm_spread : float, optional
-        A fixed matrix product: billions of operations a second, and standard deviation over mean:
-        the machine's noise.
+        Rate of a fixed matrix product, billions of operations per second, and its standard
+        deviation over its mean, a measure of noise.
     sgemm_after_gflops : float, optional
-        The same product when all was measured.
+        Rate of the same product after all measurements.
     """
 
     cpu: str
@@ -46,16 +46,17 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Roof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the machine can do at most, measured on all cores.
+    """Highest rates of the machine, measured on all cores.
 
     Attributes
     ----------
     gflops : float
-        Billions of operations a second, of matrix products of TEM's sizes in single precision.
+        Billions of operations per second, for matrix products of TEM's sizes in single
+        precision.
     gigabytes_per_second : float
-        Read and written by copies of large arrays.
+        Bytes read and written by copies of large arrays.
     cache_gigabytes_per_second : float
-        ... of arrays of the size of a video's features, again and again.
+        The same for repeated copies of arrays of the size of a video's features.
     """
 
     gflops: float

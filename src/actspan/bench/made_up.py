@@ -1,9 +1,9 @@
-"""A made-up model and made-up features of any size: no data of anyone's, the same from a seed.
+"""Made-up models and features of any size, reproducible from a seed.
 
 The networks have random weights and, unless asked for otherwise, the published sizes. TEM's last
 layer is scaled on a few of the made-up videos so that its scores are as uneven as those of a
-trained TEM, which gives a realistic number of candidates (most videos above the 1000 that are
-kept).
+trained TEM. This gives a realistic number of candidates: most videos have more than the 1000 that
+are kept.
 """
 
 from __future__ import annotations
@@ -38,24 +38,24 @@ __all__ = [
 Weights = dict[str, Float32]
 
 CHANNELS, LENGTH = 400, 100
-DEVIATION = 1.46  # of made-up features
+DEVIATION = 1.46  # standard deviation of made-up features
 _PATTERNS = 24  # independent curves that a video's channels are mixed from
 
 
 def name_of(number: int) -> str:
-    """The id of a made-up video."""
+    """Return the id of a made-up video."""
     return f"video{number:05d}"
 
 
 def seconds_of(number: int) -> float:
-    """The duration of a made-up video."""
+    """Return the duration of a made-up video, seconds."""
     return 30.0 + 7.0 * (number % 29)
 
 
 def make_features(
     number: int, seed: int = 0, *, snippets: int = LENGTH, channels: int = CHANNELS
 ) -> Float32:
-    """Features of one video, (n, C) float32: smooth curves, mixed, with noise."""
+    """Make features of one video, (n, C) float32: mixed smooth curves with noise."""
     rng = np.random.default_rng((seed, number))
     mixing = np.random.default_rng(seed).standard_normal((_PATTERNS, channels), np.float32)
     steps = rng.standard_normal((snippets + 4, _PATTERNS), np.float32)
@@ -66,7 +66,7 @@ def make_features(
 
 
 def _convolve(x: Float32, weight: Float32) -> Float32:
-    """conv1d with kernel 3 and padding 1, then ReLU: (C, T) -> (H, T)."""
+    """Apply conv1d with kernel 3 and padding 1, then ReLU: (C, T) -> (H, T)."""
     padded = np.pad(x, ((0, 0), (1, 1)))
     length = x.shape[1]
     y = sum(weight[:, :, k] @ padded[:, k : k + length] for k in range(3))
@@ -75,7 +75,7 @@ def _convolve(x: Float32, weight: Float32) -> Float32:
 
 
 def make_tem(seed: int = 0, hidden: int = 512, *, channels: int = CHANNELS) -> Weights:
-    """TEM weights whose logits have mean -1.5 and deviation 2 over made-up videos."""
+    """Make TEM weights whose logits have mean -1.5 and deviation 2 over made-up videos."""
     rng = np.random.default_rng((seed, 1))
     conv1 = rng.standard_normal((hidden, channels, 3), np.float32) / np.sqrt(1.5 * channels)
     conv2 = rng.standard_normal((hidden, hidden, 3), np.float32) / np.sqrt(1.5 * hidden)
@@ -94,7 +94,7 @@ def make_tem(seed: int = 0, hidden: int = 512, *, channels: int = CHANNELS) -> W
 
 
 def make_pem(seed: int = 0, inputs: int = 32, hidden: int = 256) -> Weights:
-    """PEM weights that spread its outputs over (0, 1)."""
+    """Make PEM weights whose outputs spread over (0, 1)."""
     rng = np.random.default_rng((seed, 2))
     return {
         "fc1.weight": 10 * rng.standard_normal((hidden, inputs), np.float32) / np.sqrt(inputs),
@@ -107,7 +107,7 @@ def make_pem(seed: int = 0, inputs: int = 32, hidden: int = 256) -> Weights:
 def make_bundle(
     path: Path, seed: int = 0, *, channels: int = CHANNELS, length: int = LENGTH
 ) -> Bundle:
-    """A bundle of made-up networks for features of `length` cells, exported to ONNX.
+    """Make a bundle of made-up networks for features of `length` cells, exported to ONNX.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def make_bundle(
 
 
 def standardised_for(bundle: Bundle) -> Callable[[Float32], Float32]:
-    """What brings made-up features to the scale that a bundle's TEM standardises away."""
+    """Return a function that scales made-up features to the inputs of a bundle's TEM."""
     weights = bundle.weights("tem")
     if "input.mean" not in weights:
         return lambda values: values
@@ -148,9 +148,10 @@ def make_dataset(
     channels: int = CHANNELS,
     adapt: Callable[[Float32], Float32] = lambda values: values,
 ) -> Path:
-    """A dataset folder: annotations, dataset.toml and one `.npy` (n, C) a video.
+    """Make a dataset folder: annotations, dataset.toml and one `.npy` (n, C) per video.
 
-    Beyond `distinct` videos the feature files are hard links to those before, to spare the disk.
+    After the first `distinct` videos, feature files are hard links to earlier ones to save disk
+    space.
     `adapt` is applied to the features before they are written.
     """
     features = path / "features"
@@ -169,7 +170,7 @@ def make_dataset(
 
 
 def make_instances(number: int, seed: int = 0) -> list[tuple[float, float]]:
-    """One to four instances of a video, as fractions of it."""
+    """Make one to four instances of a video, fractions of its duration."""
     rng = np.random.default_rng((seed, 3, number))
     starts = rng.uniform(0.0, 0.8, rng.integers(1, 5))
     ends = np.minimum(starts + rng.uniform(0.05, 0.6, len(starts)), 1.0)
@@ -177,7 +178,7 @@ def make_instances(number: int, seed: int = 0) -> list[tuple[float, float]]:
 
 
 def make_video(number: int, seed: int = 0) -> Video:
-    """A made-up video of the subset `validation`, with its instances in seconds."""
+    """Make a video of the subset `validation`, with its instances in seconds."""
     seconds = seconds_of(number)
     segments = np.array(make_instances(number, seed)) * seconds
     labels = ("something",) * len(segments)

@@ -1,4 +1,4 @@
-"""Time a piece of work until its median settles, from as many threads as shall run it at once."""
+"""Time work on one or more threads until the median settles."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from actspan.bench.memory import peak_memory
 
 __all__ = ["Measured", "Rule", "is_settled", "measure"]
 
-_BLOCKS = 40  # looks at the clock until the limit
+_BLOCKS = 40  # checks of the clock until the limit
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When to stop: the median has settled, or time is up.
+    """Rule that stops a measurement: the median has settled, or time is up.
 
-    The median has settled when that of all repeats so far and that of the first half of them
-    differ by at most `tolerance`, after at least `least` repeats and a tenth of the limit.
+    The median has settled when the medians of all repeats and of the first half of them differ
+    by at most `tolerance`, after at least `least` repeats and a tenth of the limit.
 
     Attributes
     ----------
     limit : float
-        Seconds after which there is an end, settled or not.
+        Seconds after which the measurement stops, settled or not.
     least : int
-        Repeats that are made in any case.
+        Minimum number of repeats.
     tolerance : float
-        Share of the median.
+        Allowed difference, as a share of the median.
     warmup : int
-        Runs of each thread before that, which do not count.
+        Runs of each thread before the measurement, which do not count.
     """
 
     limit: float = 3.0
@@ -41,7 +41,7 @@ class Rule:
     warmup: int = 2
 
     def is_over(self, seconds: Sequence[float], spent: float) -> bool:
-        """Whether to stop after repeats of so many seconds, `spent` by the clock on the wall."""
+        """Check whether to stop, given the seconds of the repeats and the wall time spent."""
         if len(seconds) < self.least:
             return False
         early = spent < self.limit / 10
@@ -50,18 +50,18 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What repeats took.
+    """Times of repeats.
 
     Attributes
     ----------
     seconds : tuple of float
-        Of every repeat, in the order they were made.
+        Wall time of every repeat, in order.
     settled : bool
-        Whether the median had settled at the end.
+        True if the median had settled at the end.
     cpu_seconds : float
-        Of all processors, in all repeats.
+        Processor time of all repeats.
     peak_memory : int, optional
-        Anonymous memory of the process, bytes, in a run of its own; None where not known.
+        Peak anonymous memory of the process, bytes, from a separate run; None if not known.
     streams : int
         Repeats that ran at the same time.
     """
@@ -74,22 +74,22 @@ class Measured:
 
     @property
     def median(self) -> float:
-        """Of the seconds."""
+        """Median of the seconds."""
         return statistics.median(self.seconds)
 
     @property
     def rate(self) -> float:
-        """Repeats a second, of all streams together."""
+        """Repeats per second, over all streams."""
         return self.streams / self.median
 
     @property
     def undisturbed_rate(self) -> float:
-        """The same by processor time: if nobody else had used the machine."""
+        """Repeats per second of processor time, which other programs do not lower."""
         return self.streams * len(self.seconds) / self.cpu_seconds
 
 
 def is_settled(seconds: Sequence[float], tolerance: float) -> bool:
-    """Whether the median of the first half is that of all, but for `tolerance` of it."""
+    """Check that the medians of the first half and of all differ by at most `tolerance`."""
     if len(seconds) < 2:
         return False
     whole = statistics.median(seconds)
@@ -104,13 +104,13 @@ def measure(
     Parameters
     ----------
     work : callable
-        Called with the number of the repeat, from 0: to take other input each time.
+        Called with the number of the repeat, from 0, so that it can vary its input.
     streams : int
         Threads that call it at the same time.
     rule : Rule, optional
     """
     rule = rule or Rule()
-    barrier = Barrier(streams)  # so that no thread has the machine to itself
+    barrier = Barrier(streams)  # No thread may run alone, so they start together.
 
     def loop(stream: int, first: int, calls: int) -> list[float]:
         taken = []

@@ -1,4 +1,4 @@
-"""Anonymous memory (Linux): what a process holds itself or shares, without files that it maps."""
+"""Anonymous memory of a process (Linux): private and shared, without mapped files."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from threading import Event, Thread
 
 __all__ = ["anonymous_memory", "peak_memory"]
 
-_EVERY = 0.005  # seconds between two looks
+_EVERY = 0.005  # seconds between two samples
 
 
 def anonymous_memory(process: int) -> int:
-    """RssAnon and RssShmem of a process and its children, bytes; 0 where they are not known."""
+    """Return RssAnon + RssShmem of a process and its children, bytes; 0 if not known."""
     total = 0
     try:
         for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
@@ -28,10 +28,10 @@ def anonymous_memory(process: int) -> int:
 
 
 def peak_memory(work: Callable[[], object]) -> int | None:
-    """The most that this process held at a look every 5 ms while `work` ran, bytes.
+    """Return the peak memory of this process while `work` ran, bytes, sampled every 5 ms.
 
-    Looking costs time, so a run that is watched is not one to be timed. None where the system
-    does not say.
+    Sampling costs time, so do not time the same run. None where the system does not report
+    memory.
     """
     seen = [anonymous_memory(os.getpid())]
     done = Event()

@@ -1,7 +1,7 @@
-"""Two commands timed against each other so that drift cancels.
+"""Paired timing of two commands, so that drift of the machine cancels.
 
-A machine gets slower and faster while one measures. In a round the two run as A B B A, so whatever
-changes evenly within it falls on both alike. A round gives one ratio, (B + B) / (A + A); the result
+The speed of a machine drifts during a measurement. In a round the two run as A B B A, so a linear
+drift within a round affects both equally. A round gives one ratio, (B + B) / (A + A); the result
 is the median of the rounds' ratios, with a bootstrap interval over rounds.
 """
 
@@ -21,15 +21,15 @@ from actspan.errors import BenchError
 
 __all__ = ["FEWEST_ROUNDS", "Pair", "Run", "run_command", "time_pair"]
 
-FEWEST_ROUNDS = 5  # of fewer, no interval means anything
+FEWEST_ROUNDS = 5  # with fewer, the interval is meaningless
 CONFIDENCE = 0.95
 _RESAMPLES = 10_000
-_LAST_LINES = 5  # of what a failed command said
+_LAST_LINES = 5  # of the error output of a failed command
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one run took, in seconds: by the clock on the wall, and of all processors."""
+    """Times of one run, seconds: wall time and processor time."""
 
     seconds: float
     cpu_seconds: float
@@ -42,11 +42,11 @@ class Pair:
     Attributes
     ----------
     a, b : tuple of Run
-        Two a round, in the order they ran.
+        Two runs per round, in order.
     ratio : float
-        Time of B by time of A: 1.05 is 5 % slower.
+        Time of B divided by time of A: 1.05 is 5 % slower.
     low, high : float
-        Bootstrap interval of it.
+        Bootstrap interval of the ratio.
     """
 
     a: tuple[Run, ...]
@@ -57,21 +57,21 @@ class Pair:
 
     @property
     def rounds(self) -> int:
-        """How often A B B A ran."""
+        """Number of rounds."""
         return len(self.a) // 2
 
     def is_slower(self, limit: float) -> bool:
-        """Whether B is slower than A by more than `limit`, for all of the interval."""
+        """Check that the whole interval says that B is slower than A by more than `limit`."""
         return self.low > 1 + limit
 
 
 def run_command(command: str) -> Run:
-    """Run a command without a shell; what it prints is thrown away.
+    """Run a command without a shell and discard its output.
 
     Raises
     ------
     BenchError
-        It cannot be read or started, or does not end with 0; says what it printed last.
+        The command cannot be parsed or started, or exits with an error; quotes its last output.
     """
     try:
         words = shlex.split(command)
@@ -94,7 +94,7 @@ def run_command(command: str) -> Run:
 
 
 def _cpu_seconds() -> float:
-    """Of all children that have ended."""
+    """Return the processor time of all children that have ended."""
     try:
         import resource
     except ImportError:  # Windows
@@ -121,12 +121,12 @@ def time_pair(
     warmup : int
         Runs of each before the first round, not counted.
     report : callable
-        Told how many rounds are done.
+        Called with the number of finished rounds.
 
     Raises
     ------
     BenchError
-        Too few rounds; or what a run raises.
+        There are too few rounds, or a run fails.
     """
     if rounds < FEWEST_ROUNDS:
         raise BenchError(f"{rounds} rounds are too few: at least {FEWEST_ROUNDS}")
@@ -147,7 +147,7 @@ def time_pair(
 
 
 def _interval(ratios: Sequence[float]) -> tuple[float, float]:
-    """Percentile bootstrap of the median; the same ratios give the same interval."""
+    """Compute the percentile bootstrap of the median; the same ratios give the same interval."""
     rng = np.random.default_rng(0)
     drawn = rng.choice(np.asarray(ratios), size=(_RESAMPLES, len(ratios)))
     edges = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]

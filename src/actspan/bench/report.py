@@ -1,4 +1,4 @@
-"""A comparison as tables, as plain values for JSON, and as a page."""
+"""Comparison of results as tables, as plain values for JSON, and as a Markdown page."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Table = tuple[str, list[str], list[list[str]]]  # title, header, rows
 
 
 def tables(found: Comparison) -> Iterator[Table]:
-    """Headlines, interface rates beside what was measured, steps, answers; those that are there.
+    """Yield the tables that have rows: headlines, interface and measured rates, steps, answers.
 
-    Steps are shown where one side is alone, or where two sides have them.
+    Steps are shown if there is only one side, or if two sides have them.
     """
     if found.headlines:
         chips = f" x {found.chips} chips of an NPU card" if found.chips > 1 else ""
@@ -75,7 +75,7 @@ def _of_unknown_batches(side: Side) -> Iterator[list[str]]:
 
 
 def _answers(side: Side) -> Iterator[list[str]]:
-    """Recall or parity beside every stage that states it."""
+    """Yield a row of recall or parity for every stage that states one."""
     for stage in side.stages.values():
         accuracy = stage.accuracy
         if accuracy is None:
@@ -92,7 +92,7 @@ def _is_shared(row: Row) -> bool:
 
 
 def _title(name: str) -> str:
-    """Networks in capitals: `TEM data read`."""
+    """Return the name of a stage with networks in capitals: `TEM data read`."""
     head, _, rest = name.partition(" ")
     return " ".join([head.upper() if head in ("tem", "pem", "bsn") else head, *rest.split()])
 
@@ -110,7 +110,7 @@ def _ratio(ratio: float | None) -> str:
 
 
 def pair_table(pair: Pair) -> Table:
-    """Both commands' times and the ratio with its interval."""
+    """Return the table of both commands' times."""
     rows = []
     for name, runs in (("A", pair.a), ("B", pair.b)):
         seconds = [run.seconds for run in runs]
@@ -125,13 +125,13 @@ def _cpu(runs: Sequence[Run]) -> float:
 
 
 def pair_to_dict(pair: Pair) -> dict[str, Any]:
-    """Plain values for JSON."""
+    """Convert a pair to plain values for JSON."""
     plain: dict[str, Any] = msgspec.to_builtins(pair)
     return {"rounds": pair.rounds, **plain}
 
 
 def to_dict(found: Comparison, claims: Claims | None) -> dict[str, Any]:
-    """Plain values for JSON: everything that was read, and what came of it."""
+    """Convert a comparison to plain values for JSON: all that was read, and the results."""
     return {
         "chips": found.chips,
         "sides": [_side(side) for side in found.sides],
@@ -180,7 +180,7 @@ def _claims(claims: Claims) -> dict[str, Any]:
 
 
 def to_markdown(found: Comparison, claims: Claims | None, command: str) -> str:
-    """The page: tables, notes, what does not follow."""
+    """Return the Markdown page: tables, notes, and claims that do not follow."""
     lines = ["# Speed, compared", "", f"Written by `{command}`; do not edit it.", ""]
     for title, header, rows in tables(found):
         lines += [f"{title}:", "", *markdown_table(header, rows), ""]
@@ -194,7 +194,7 @@ def to_markdown(found: Comparison, claims: Claims | None, command: str) -> str:
 
 
 def verdict(claims: Claims) -> str:
-    """One line: how much was checked, how much of it is wrong."""
+    """Return one line: how many claims were checked, and how many are wrong."""
     wrong = sum(finding.kind != "rounded" for finding in claims.findings)
     checked = f"{claims.equations} equations and {claims.commands} trtexec commands checked"
     return f"{checked}: {f'{wrong} do not follow' if wrong else 'all follow'}"

@@ -1,7 +1,7 @@
-"""What a benchmark measured, as typed JSON: one form for ours and for the logs of others.
+"""Results of benchmarks as typed JSON, the same for ActSpan and for logs of other tools.
 
-Samples a second and batches a second are two types; a type checker refuses one for the other, and
-a stage that states both is refused where they disagree.
+Samples per second and batches per second are two types. A type checker refuses one for the other,
+and a stage in which the two disagree is refused.
 """
 
 from __future__ import annotations
@@ -42,28 +42,27 @@ FORMAT: Final = "actspan-bench-1"
 SamplesPerSecond = NewType("SamplesPerSecond", float)
 BatchesPerSecond = NewType("BatchesPerSecond", float)
 
-# interface: the runtime's call alone; end-to-end: everything, as the clock on the wall saw it;
-# step: one of the other things that are done
+# interface: the runtime's call alone; end-to-end: everything, in wall time; step: any other step
 Scope = Literal["interface", "end-to-end", "step"]
 
 
 def samples_of(rate: BatchesPerSecond, batch: int) -> SamplesPerSecond:
-    """Samples a second of whole batches."""
+    """Convert batches per second to samples per second."""
     return SamplesPerSecond(rate * batch)
 
 
 def batches_of(rate: SamplesPerSecond, batch: int) -> BatchesPerSecond:
-    """Whole batches a second."""
+    """Convert samples per second to batches per second."""
     return BatchesPerSecond(rate / batch)
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds that one batch takes, over repeats; None where a tool does not say.
+    """Seconds per batch over repeats; None where a tool does not report a value.
 
     Attributes
     ----------
     repeats : int, optional
-        How many batches were timed.
+        Number of timed batches.
     min, mean, median, p90, p99, max : float, optional
         Seconds.
     """
@@ -84,7 +83,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Self:
-        """Statistics of measured seconds, at least one; percentiles are of a run that was made."""
+        """Compute statistics of seconds, at least one; percentiles are measured values."""
         ordered = sorted(seconds)
         return cls(
             repeats=len(ordered),
@@ -98,12 +97,12 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def _percentile(ordered: Sequence[float], percent: int) -> float:
-    """The smallest value that at least `percent` of all do not exceed."""
+    """Return the smallest value that at least `percent` of all values do not exceed."""
     return ordered[math.ceil(len(ordered) * percent / 100) - 1]
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was answered while the clock ran: a fast wrong answer is no result.
+    """Accuracy of the answers of a timed run.
 
     Attributes
     ----------
@@ -114,9 +113,9 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     same : float, optional
         Share of the checkpoint's proposals with the same segment at the same rank, in [0, 1].
     of : str
-        What was run on, for people.
+        Description of the data, for people.
     broken : tuple of str
-        The limits of its precision that it does not keep; such a speed is worth nothing.
+        Limits of the precision that are exceeded; if there are any, the speed is void.
     """
 
     recall: Mapping[str, float] | None = None
@@ -127,16 +126,16 @@ class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a sample costs at least, and how near that was come to.
+    """Lowest cost of a sample, and the share of the possible rate that was reached.
 
     Attributes
     ----------
     flops : float
-        Operations on floating-point numbers.
+        Floating-point operations per sample.
     bytes : float
-        Moved to or from memory if nothing is moved twice.
+        Bytes per sample moved to or from memory if nothing is moved twice.
     share : float, optional
-        Measured rate by the rate that the machine's roof allows.
+        Measured rate divided by the rate that the machine's roof allows.
     """
 
     flops: float
@@ -145,7 +144,7 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing that was timed, at one batch size.
+    """A timed stage at one batch size.
 
     Attributes
     ----------
@@ -153,24 +152,24 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         `tem`, `pem`, `bsn` (all of it), or a step: `read`, `rescale`, `candidates` (with BSP
         features), `soft-nms`, `write`, `evaluate`, `latency`.
     scope : Scope
-        What the figures include.
+        Work that the figures include.
     batch : int, optional
-        Samples (videos) in a batch; None where a log does not say.
+        Samples (videos) per batch; None where a log does not state it.
     samples_per_second, batches_per_second : float, optional
-        Kept apart by name; where both are given, they differ by `batch`. Of ours: streams x batch
-        / median seconds.
+        If both are given, they differ by the factor `batch`. In results of ActSpan: streams x
+        batch / median seconds.
     seconds : Timing, optional
-        Of a batch.
+        Seconds per batch.
     settled : bool, optional
-        Whether the median had stopped moving when the clock was stopped.
+        True if the median had settled at the end of the measurement.
     backend, precision : str
-        As `actspan backends` names them; empty where not known.
+        Names from `actspan backends`; empty if not known.
     threads, streams : int, optional
         Threads that share a call, and calls at the same time.
     cpu_seconds : float, optional
-        Of all threads, in all repeats.
+        Processor time of all threads in all repeats.
     peak_memory_bytes : int, optional
-        Anonymous memory of the process.
+        Peak anonymous memory of the process.
     accuracy : Accuracy, optional
     cost : Cost, optional
     """
@@ -217,13 +216,13 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     environment : Environment, optional
     roof : Roof, optional
     material : str
-        The model and the videos, for people; says what is made up.
+        Description of the model and the videos, which says what is made up.
     command : str
-        To repeat it.
+        Command line that repeats the benchmark.
     created : str
         Date and time, ISO 8601.
     notes : tuple of str
-        What a reader must know: what did not settle, noise.
+        Remarks on measurements that did not settle, and on noise.
     format : str
         Always `FORMAT`.
     """
@@ -239,12 +238,12 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def decode_result(content: str, *, where: str) -> BenchResult:
-    """A result from JSON.
+    """Decode a result from JSON.
 
     Raises
     ------
     BenchError
-        It is not one, or says impossible things; names `where` and the key.
+        The content is not a valid result; names `where` and the key.
     """
     try:
         return msgspec.json.decode(content, type=BenchResult)
@@ -253,6 +252,6 @@ def decode_result(content: str, *, where: str) -> BenchResult:
 
 
 def write_result(result: BenchResult, path: Path) -> None:
-    """Write a result as JSON, whole or not at all."""
+    """Write a result as JSON, atomically."""
     with atomic_file(path) as stream:
         stream.write(msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")

@@ -1,9 +1,9 @@
-"""What this machine could do, what a video costs at least, and how near each stage comes.
+"""Roofline: highest rates of the machine, lowest costs of a sample, and the share reached.
 
 The roof has two parts: arithmetic (matrix products of TEM's sizes in single precision, one on every
 core) and memory (copies on every core: of large arrays, and of a video's features in the caches). A
-stage that needs F operations and moves B bytes a sample can do at most
-min(arithmetic / F, caches / B) samples a second.
+stage that needs F operations and moves B bytes per sample reaches at most
+min(arithmetic / F, caches / B) samples per second.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ __all__ = [
     "with_cost",
 ]
 
-Shape = tuple[int, int, int, int]  # products side by side, and (m, k) @ (k, n) of each
+Shape = tuple[int, int, int, int]  # (g, m, k, n): g products of (m, k) @ (k, n)
 
 FIXED: tuple[Shape, ...] = ((1, 512, 1536, 1600),)  # TEM's second layer, 16 videos, as published
-_LARGE = 2**27  # bytes that are copied at a time: beyond what caches of a core hold
+_LARGE = 2**27  # bytes per copy; more than the caches of a core hold
 _FLOAT, _DOUBLE = 4, 8  # bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What samples are like, on average.
+    """Average sizes of samples.
 
     Attributes
     ----------
     snippets : float
     read_bytes : float
-        On disk.
+        Bytes on disk.
     candidates : float
-        N, that PEM scores.
+        Candidates N that PEM scores.
     proposals : float
-        In the answer.
+        Proposals in the answer.
     result_bytes : float
-        In the result file.
+        Bytes in the result file.
     """
 
     snippets: float
@@ -68,7 +68,7 @@ class Workload:
 
 
 def tem_products(config: TemConfig, videos: int) -> tuple[Shape, ...]:
-    """TEM's layers as matrix products over ready columns."""
+    """Return TEM's layers as matrix products over columns that are already unrolled."""
     inputs = {"conv1": config.channels, "conv2": config.hidden, "conv3": config.hidden}
     shapes = []
     for name, channels in inputs.items():
@@ -79,12 +79,12 @@ def tem_products(config: TemConfig, videos: int) -> tuple[Shape, ...]:
 
 
 def flops_of(shapes: Sequence[Shape]) -> float:
-    """Multiplications and additions of the products."""
+    """Count the multiplications and additions of the products."""
     return float(sum(2 * g * m * k * n for g, m, k, n in shapes))
 
 
 def matrix_products(shapes: Sequence[Shape]) -> Callable[[int], object]:
-    """A run of these products in single precision; takes and ignores a number."""
+    """Return a function that computes these products in float32; it ignores its argument."""
     rng = np.random.default_rng(0)
     pairs = [
         (rng.random((g, m, k), dtype=np.float32), rng.random((g, k, n), dtype=np.float32))
@@ -98,7 +98,7 @@ def matrix_products(shapes: Sequence[Shape]) -> Callable[[int], object]:
 
 
 def measure_products(shapes: Sequence[Shape], cores: int, rule: Rule) -> Measured:
-    """Time the products, on one thread of NumPy's BLAS for every core.
+    """Time the products on every core, with one thread of NumPy's BLAS each.
 
     Raises
     ------
@@ -111,7 +111,7 @@ def measure_products(shapes: Sequence[Shape], cores: int, rule: Rule) -> Measure
 
 
 def require_limits() -> Any:
-    """What keeps BLAS from threads of its own: these would wait for each other.
+    """Load the function that keeps BLAS from starting threads, which would wait for each other.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def require_limits() -> Any:
 
 
 def measure_roof(config: TemConfig, batch: int, cores: int, rule: Rule) -> Roof:
-    """Measure all parts of the roof, by processor time: programs that wait do not lower it."""
+    """Measure all parts of the roof by processor time, which other programs do not lower."""
     shapes = tem_products(config, batch)
     products = measure_products(shapes, cores, rule)
     return Roof(
@@ -135,7 +135,7 @@ def measure_roof(config: TemConfig, batch: int, cores: int, rule: Rule) -> Roof:
 
 
 def highest(*measured: Roof) -> Roof:
-    """Each part as it was at its best; a neighbour on the other half of a core lowers it."""
+    """Return the highest of each part, since other programs on the same cores lower it."""
     return Roof(
         gflops=max(roof.gflops for roof in measured),
         gigabytes_per_second=max(roof.gigabytes_per_second for roof in measured),
@@ -144,7 +144,7 @@ def highest(*measured: Roof) -> Roof:
 
 
 def _copy_rate(size: int, cores: int, rule: Rule) -> float:
-    """Billions of bytes a second, read and written, where each core copies `size` of them."""
+    """Measure GB/s, read and written, when each core copies `size` bytes at a time."""
     sources = [np.ones(size, np.uint8) for _ in range(cores)]
     targets = [np.zeros(size, np.uint8) for _ in range(cores)]
     copies = measure(
@@ -154,7 +154,7 @@ def _copy_rate(size: int, cores: int, rule: Rule) -> float:
 
 
 def sample_costs(config: PipelineConfig, work: Workload, batch: int) -> dict[str, Cost]:
-    """What a sample costs in each stage at least: docs/performance.md says how it is counted."""
+    """Return the lowest cost of a sample in each stage, counted as in docs/performance.md."""
     tem, pem = config.tem or TemConfig(), config.pem or PemConfig()
     n, N = work.snippets, work.candidates
     T, C = tem.length, tem.channels
@@ -185,7 +185,7 @@ def sample_costs(config: PipelineConfig, work: Workload, batch: int) -> dict[str
 
 
 def _size(config: TemConfig | PemConfig) -> float:
-    """Weights of a network."""
+    """Return the number of weights of a network."""
     return float(sum(np.prod(shape) for shape in weight_shapes(config).values()))
 
 
@@ -195,13 +195,13 @@ def _sum(costs: Mapping[str, Cost], without: str) -> Cost:
 
 
 def attainable(cost: Cost, roof: Roof) -> SamplesPerSecond:
-    """Samples a second under the roof, with all data in the caches."""
+    """Return the samples per second that the roof allows, with all data in the caches."""
     seconds = max(cost.flops / roof.gflops, cost.bytes / roof.cache_gigabytes_per_second) / 1e9
     return SamplesPerSecond(1 / seconds)
 
 
 def with_cost(stage: Stage, costs: Mapping[str, Cost], roof: Roof) -> Stage:
-    """The stage with its cost and share; as it is where none is known."""
+    """Return the stage with its cost and share, or unchanged if its cost is not known."""
     known = stage.scope == "end-to-end" if stage.name == "bsn" else stage.scope != "end-to-end"
     if not known or stage.name not in costs or stage.samples_per_second is None:
         return stage

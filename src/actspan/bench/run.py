@@ -1,4 +1,4 @@
-"""`actspan bench`: a model on videos, the whole and every stage, with answers and environment."""
+"""`actspan bench`: time a model on videos, end to end and stage by stage, and check its answers."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from actspan.wording import counted
 
 __all__ = ["run_benchmark"]
 
-JUDGED = 16  # videos that are held against the checkpoint
-_HELD = 64  # videos or windows that are held in memory in every form, at least
-_LONGEST = 512  # ... at most, where a recording has more windows
-_WHOLE = 3  # repeats of the whole set, at least
-_LATENCY = 200  # repeats, so that a 99th percentile means something
-_FEW = 4  # batches a stream: below, streams have nothing to do at the end
+JUDGED = 16  # videos whose answers are compared with the checkpoint's
+_HELD = 64  # least number of videos or windows whose intermediate data stay in memory
+_LONGEST = 512  # ... and the largest, where a recording has more windows
+_WHOLE = 3  # least repeats of the whole set
+_LATENCY = 200  # repeats, enough for a 99th percentile
+_FEW = 4  # batches per stream; with fewer, streams idle at the end
 
 
 def run_benchmark(request: Request, report: Report | None = None) -> BenchResult:
-    """Measure a model on videos: end to end, every stage, latency, and what is answered.
+    """Measure a model on videos: end to end, every stage, latency, and accuracy.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def run_benchmark(request: Request, report: Report | None = None) -> BenchResult
 
 
 def _noise(clock: Clock) -> Measured:
-    """The fixed product, by which a machine is known to be quiet."""
+    """Time the fixed product, which shows noise and drift of the machine."""
     clock.tell("noise")
     return roofline.measure_products(roofline.FIXED, environment.core_count(), clock.rule())
 
@@ -125,7 +125,7 @@ def _notes(request: Request, setup: Setup, samples: int) -> Iterator[str]:
 
 
 class _Bench:
-    """What is measured of a model on videos."""
+    """Measurements of a model on videos."""
 
     def __init__(
         self, request: Request, setup: Setup, clock: Clock, pool: ThreadPoolExecutor, folder: Path
@@ -143,7 +143,7 @@ class _Bench:
         self._held = _held(self._pieces, max(_HELD, 2 * max(request.batches)))
 
     def run(self) -> Workload:
-        """Measure everything; says what samples are like."""
+        """Measure everything and return the average sizes of samples."""
         request, setup = self._request, self._setup
         self._clock.tell("checkpoint")
         checkpoint = Checkpoint.ask(
@@ -170,7 +170,7 @@ class _Bench:
             self._clock.time(step.name, step.scope, size, step.work)
 
     def _time_whole(self, held: Sequence[Batch], size: int) -> None:
-        """End to end: all of it, then its halves, from many threads of their own."""
+        """Time the pipeline end to end, then its halves, each with its own threads."""
         streams, time = self._request.streams, partial(self._clock.time, at_once=1, least=_WHOLE)
         rounds = -(-self.samples // len(self._held))
         time(
@@ -196,7 +196,7 @@ class _Bench:
         )
 
     def _time_latency(self, held: Sequence[Batch]) -> None:
-        """One video at a time: features in memory to proposals."""
+        """Time one video at a time, from features in memory to proposals."""
         features = [item for batch in held for item in batch.features]
         propose = self._setup.pipeline.propose
         self._clock.time(
@@ -209,7 +209,7 @@ class _Bench:
         )
 
     def _time_files(self, found: Mapping[str, Proposals]) -> None:
-        """What is done once for all videos: a batch is the whole set."""
+        """Time the work that is done once for all videos; a batch is the whole set."""
         whole, time = self.samples, partial(self._clock.time, at_once=1, least=_WHOLE)
         if self._setup.bundle.config.mode == "window":
             held = [self._steps.walk(part) for part in chunked(self._held, _HELD)]
@@ -222,7 +222,7 @@ class _Bench:
             time("evaluate", "step", whole, lambda _: judge())
 
     def _recall(self, found: Mapping[str, Proposals]) -> Mapping[str, float] | None:
-        """Of a dataset with ground truth; made-up features have nothing to be found."""
+        """Return the recall on a dataset with ground truth; None for made-up features."""
         truth = [video for video in self._setup.dataset.videos if len(video.segments)]
         if self._request.dataset is None or not truth:
             return None
@@ -243,7 +243,7 @@ class _Bench:
 
 
 def _held(pieces: Sequence[Piece], count: int) -> list[Piece]:
-    """The first pieces, at least `count` if there are so many, up to the end of a recording."""
+    """Return the first pieces, at least `count` if available, up to the end of a recording."""
     for number, piece in enumerate(pieces[:_LONGEST], start=1):
         if number >= count and (piece.window is None or piece.window.is_final):
             return list(pieces[:number])
@@ -251,12 +251,12 @@ def _held(pieces: Sequence[Piece], count: int) -> list[Piece]:
 
 
 def _itemsize(dataset: Dataset, piece: Piece) -> int:
-    """Bytes of a stored value."""
+    """Return the bytes of a stored value."""
     return dataset.open(piece.id).values.dtype.itemsize
 
 
 def _with_accuracy(stage: Stage, batch: int, judged: Mapping[str, Accuracy]) -> Stage:
-    """Networks by their own calls, the whole by its answers."""
+    """Add the accuracy of its outputs to a network, or of the answers to the whole."""
     scope = "end-to-end" if stage.name == "bsn" else "interface"
     if stage.name not in judged or (stage.scope, stage.batch) != (scope, batch):
         return stage

@@ -1,4 +1,4 @@
-"""What `actspan bench` measures: a model and videos, given or made up, opened and checked."""
+"""Material of `actspan bench`: a model and videos, given or made up, opened and checked."""
 
 from __future__ import annotations
 
@@ -23,40 +23,40 @@ __all__ = ["Report", "Request", "Setup", "prepare"]
 
 Report = Callable[[str, int, int], None]  # (what, done, in all)
 
-VIDEOS = 128  # made-up ones
-_DISTINCT = 600  # beyond, made-up videos share their files
-_WINDOWS = 5  # lengths of a window that a made-up recording lasts
+VIDEOS = 128  # number of made-up videos
+_DISTINCT = 600  # further made-up videos share files with these
+_WINDOWS = 5  # duration of a made-up recording, in windows
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What `run_benchmark` shall measure.
+    """Settings of `run_benchmark`.
 
     Attributes
     ----------
     model : Path, optional
-        A bundle; made-up networks of the published sizes unless given.
+        A bundle. Default: made-up networks of the published sizes.
     dataset : Path, optional
-        A dataset folder; made-up features unless given.
+        A dataset folder. Default: made-up features.
     subset : str, optional
-        Of the dataset; all videos unless given.
+        A subset of the dataset. Default: all videos.
     videos : int, optional
-        At most so many of the dataset; how many are made up.
+        Largest number of videos of the dataset, or number of made-up videos.
     batches : tuple of int
     variant : str
-        Which graphs of the bundle: "fp16" for `tem.fp16.onnx`.
+        Variant of the graphs in the bundle: "fp16" for `tem.fp16.onnx`.
     threads, streams : int
-        Threads that share a call of the runtime, and calls at the same time.
+        Threads that share a call of the runtime, and concurrent calls.
     seconds : float
-        For each measurement, unless its median settles before.
+        Longest time of each measurement, unless its median settles before.
     channels, length : int
-        Of made-up networks: features a snippet, and cells a video.
+        Sizes of made-up networks: features per snippet, and cells per video.
     snippets : int, optional
-        Of made-up videos; as many as cells unless given.
+        Snippets per made-up video. Default: the number of cells.
     on_error : "fail" or "skip"
         What to do about problems in the dataset.
     command : str
-        To repeat it.
+        Command line that repeats the benchmark.
     """
 
     model: Path | None = None
@@ -87,13 +87,13 @@ class Setup:
         Backend, graph and precision.
     sessions : mapping of net to Session
     pipeline : Pipeline
-        With these sessions.
+        The pipeline with these sessions.
     dataset : Dataset
-        Checked.
+        The checked dataset.
     jobs : tuple of Job
-        One a video.
+        One job per video.
     material : str
-        Model and videos, for people.
+        Description of the model and the videos.
     """
 
     bundle: Bundle
@@ -107,7 +107,7 @@ class Setup:
 
 @contextmanager
 def prepare(request: Request, folder: Path, report: Report | None) -> Iterator[Setup]:
-    """Make up what was not given, into `folder`, check the rest, and open the networks.
+    """Make missing material in `folder`, check the rest, and open the networks.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def _variant(bundle: Bundle, request: Request) -> Variant:
     for variant in found:
         if variant.graph == request.variant:
             return variant
-    if not request.variant and found:  # only compiled for a batch, say: the runtime chooses
+    if not request.variant and found:  # for example only compiled for a batch: the runtime chooses
         return Variant(backend, "", found[0].precision)
     there = ", ".join(variant.graph for variant in found if variant.graph) or "none"
     raise BackendError(
@@ -186,7 +186,7 @@ def _dataset(request: Request, bundle: Bundle, folder: Path) -> Dataset:
 
 
 def _size(bundle: Bundle) -> tuple[int, int]:
-    """Channels, and cells a video or window."""
+    """Return the number of channels, and of cells per video or window."""
     assert bundle.config.tem is not None
     return bundle.config.tem.channels, bundle.config.tem.length
 

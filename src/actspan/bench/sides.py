@@ -1,4 +1,4 @@
-"""What is compared: sides, each a result or the logs of one system."""
+"""Sides of a comparison: each is a result or the logs of one system."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Key = tuple[str, str, int | None]  # name, scope and batch of a stage
 
 
 def key_of(stage: Stage) -> Key:
-    """What must be the same for two stages to be compared."""
+    """Return the key that two comparable stages share."""
     return stage.name, stage.scope, stage.batch
 
 
@@ -32,9 +32,9 @@ class Side:
     ----------
     name : str
     logs : tuple of Log
-        No two measure the same thing.
+        Logs, of which no two measure the same stage.
     left_out : tuple of Path
-        Files of a folder that are no logs.
+        Files of a folder that are not logs.
     """
 
     name: str
@@ -54,14 +54,14 @@ class Side:
 
     @property
     def stages(self) -> dict[Key, Stage]:
-        """Everything that was measured."""
+        """All measured stages by their keys."""
         return {key_of(stage): stage for log in self.logs for stage in log.stages}
 
 
 def read_sides(sources: Sequence[str]) -> tuple[Side, ...]:
     """Read sides from `PATH` or `NAME=PATH`; paths with the same NAME make one side.
 
-    A folder is a side of all logs in it and below; what is no log there is left out.
+    A folder is a side of all logs in it and below it; other files are left out.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def _labelled(sources: Sequence[str]) -> Iterator[tuple[str, Path]]:
 
 
 def _short_name(path: Path, among: Iterable[Path]) -> str:
-    """A file's stem or a folder's name; with as many parents as tell it from the others."""
+    """Return a file's stem or a folder's name, with parents where needed to make it unique."""
     whole = _parts(path)
     others = {_parts(other) for other in among} - {whole}
     for count in range(1, len(whole)):

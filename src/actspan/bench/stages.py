@@ -1,4 +1,4 @@
-"""The stages of the pipeline one by one, each on input that the stage before it really gave."""
+"""Stages of the pipeline one by one, each on the real output of the stage before it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["Batch", "Step", "Steps", "suppression_of_recordings", "table"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """B videos, or windows of recordings, in every form that they take on their way.
+    """Input and output of every stage for B videos or windows of recordings.
 
     Attributes
     ----------
@@ -42,13 +42,13 @@ class Batch:
     features : sequence of Features
     video : (B, C, T) float32
     output : (B, 3, T) float32
-        Of TEM.
+        Output of TEM.
     scored : sequence of ScoredVideo
     candidates : RaggedProposals
     rows : (sum N, 32) float32
         BSP features of all candidates.
     confidence : (sum N,) float32
-        Of PEM.
+        Scores of PEM.
     """
 
     pieces: Sequence[Piece]
@@ -63,13 +63,13 @@ class Batch:
     def outcomes(
         self, confidence: Float32, answers: Iterable[Proposals] | None = None
     ) -> list[Outcome]:
-        """What the pipeline knows of each; `confidence` as the attribute."""
+        """Return the outcome of each video or window; `confidence` is like the attribute."""
         known = [None] * len(self.pieces) if answers is None else answers
         return make_outcomes(self.pieces, self.scored, self.candidates, confidence, known)
 
 
 class Steps:
-    """The stages as functions over a batch, as a worker of the pipeline takes them.
+    """Stages as functions of a batch, as the workers of the pipeline call them.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Steps:
     sessions : mapping of net to Session
         Both networks.
     edge : "clamp" or "zero"
-        As for `Pipeline`.
+        The same as for `Pipeline`.
     """
 
     def __init__(self, config: PipelineConfig, sessions: Mapping[Net, Session], edge: Edge) -> None:
@@ -86,7 +86,7 @@ class Steps:
         self._edge = settled_edge(config, edge)
 
     def walk(self, pieces: Sequence[Piece]) -> Batch:
-        """All stages but Soft-NMS; keeps what each of them gave."""
+        """Run all stages except Soft-NMS and keep the output of each."""
         features = self.load(pieces)
         video = self.rescale(features)
         output = self.tem(video)
@@ -95,23 +95,23 @@ class Steps:
         return Batch(pieces, features, video, output, scored, candidates, rows, confidence)
 
     def load(self, pieces: Sequence[Piece]) -> list[Features]:
-        """Read."""
+        """Load the features of the pieces."""
         loaded = [piece.load() for piece in pieces]
         return [item for item in loaded if isinstance(item, Features)]
 
     def rescale(self, features: Sequence[Features]) -> Float32:
-        """TEM's input, (B, C, T)."""
+        """Make TEM's input, (B, C, T)."""
         rows = [tem_input(item, self.config, self._edge).T for item in features]
         return np.stack(rows, out=np.empty((len(rows), *rows[0].shape), np.float32))
 
     def tem(self, video: Float32) -> Float32:
-        """Boundary scores, (B, 3, T)."""
+        """Compute boundary scores, (B, 3, T)."""
         return self._tem.run({"video": video})["output"]
 
     def candidates(
         self, pieces: Sequence[Piece], features: Sequence[Features], output: Float32
     ) -> tuple[list[ScoredVideo], RaggedProposals, Float32]:
-        """Candidates, and the BSP features of all of them, (sum N, 32)."""
+        """Find candidates and compute the BSP features of all of them, (sum N, 32)."""
         videos = scored_videos(output, features, self.config)
         scores, windows = [v.scores for v in videos], [piece.window for piece in pieces]
         found = find_candidates(scores, windows, self.config.pgm)
@@ -120,11 +120,11 @@ class Steps:
         return videos, found, rows
 
     def pem(self, rows: Float32) -> Float32:
-        """PEM's score of every candidate, (sum N,)."""
+        """Compute PEM's score of every candidate, (sum N,)."""
         return rate_candidates(self._pem, rows)
 
     def suppress(self, batch: Batch, confidence: Float32) -> RaggedProposals:
-        """Soft-NMS of videos that were seen at once."""
+        """Apply Soft-NMS to the candidates of whole videos."""
         seconds = [video.seconds for video in batch.scored]
         return final_proposals(batch.candidates, confidence, seconds, self.config.soft_nms)
 
@@ -137,7 +137,7 @@ class Step(NamedTuple):
     name : str
     scope : Scope
     work : callable
-        Takes the number of the repeat: each gets another batch.
+        Called with the number of the repeat, which selects the batch.
     """
 
     name: str
@@ -146,7 +146,7 @@ class Step(NamedTuple):
 
 
 def table(steps: Steps, batches: Sequence[Batch]) -> Iterator[Step]:
-    """Every stage that workers take a batch through, on one batch after the other."""
+    """Yield every stage that workers run on a batch; repeats take the batches in turn."""
 
     def of(number: int) -> Batch:
         return batches[number % len(batches)]
@@ -171,7 +171,7 @@ def table(steps: Steps, batches: Sequence[Batch]) -> Iterator[Step]:
 def suppression_of_recordings(
     config: PipelineConfig, batches: Sequence[Batch]
 ) -> Callable[[int], object]:
-    """Soft-NMS in window mode: over all windows of each recording together, on one thread."""
+    """Return Soft-NMS of window mode: over all windows of each recording, on one thread."""
     outcomes = [outcome for batch in batches for outcome in batch.outcomes(batch.confidence)]
 
     def work(number: int) -> object:

@@ -1,4 +1,4 @@
-"""The performance summary of the vendor's benchmark tool, a file a network and batch size."""
+"""Performance summaries like those of the vendor's tool, one per network and batch size."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["step_times", "write_summaries"]
 
 
 def step_times(result: BenchResult) -> Iterator[tuple[str, int, StepTimes]]:
-    """Network, batch size, and where the time of all samples goes, at measured rates.
+    """Yield network, batch size, and the time of each step over all samples, at measured rates.
 
-    A summary is of one network and what surrounds it: reading, rescaling, TEM, candidates and BSP
-    features; and from these in memory PEM, Soft-NMS and the result file.
+    The summary of TEM includes reading, rescaling, candidates and BSP features. That of PEM starts
+    with these in memory and includes Soft-NMS and the result file.
     """
     samples = next(s.batch for s in result.stages if s.name == "write" and s.batch)
     rates = {
@@ -70,7 +70,7 @@ def _rate(
     scope: Scope,
     batch: int,
 ) -> SamplesPerSecond:
-    """At this batch size, or once for all videos."""
+    """Return the rate at this batch size, or the one for all videos."""
     if (name, scope, batch) in rates:
         return rates[name, scope, batch]
     for (other, of, _), rate in rates.items():
@@ -80,7 +80,7 @@ def _rate(
 
 
 def write_summaries(result: BenchResult, folder: Path) -> list[Path]:
-    """Write `tem/` and `pem/perf_vision_batchsize_<b>_device_0.txt`, as the tool calls them.
+    """Write `tem/` and `pem/perf_vision_batchsize_<b>_device_0.txt`, named as by the tool.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""A result of `actspan bench` as tables, as CSV, and as a page."""
+"""Results of `actspan bench` as tables, as CSV, and as a Markdown page."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _TIMES = ("min", "mean", "median", "p90", "p99", "max")
 
 
 def title_of(stage: Stage) -> str:
-    """A stage's name for people."""
+    """Return the displayed name of a stage."""
     return _TITLES.get((stage.name, stage.scope), f"{stage.name}, {stage.scope}")
 
 
 def broken(result: BenchResult) -> list[str]:
-    """What does not answer as the checkpoint does: with it, no speed is worth anything."""
+    """Return the stages whose answers differ from the checkpoint's, with the limits they exceed."""
     return [
         f"{title_of(stage)}, batch {stage.batch}: {reason}"
         for stage in result.stages
@@ -48,7 +48,7 @@ def broken(result: BenchResult) -> list[str]:
 
 
 def heading(result: BenchResult) -> str:
-    """What was run, on what, and how."""
+    """Return one line on the material, the backend and the threads."""
     for stage in result.stages:
         if stage.name == "bsn":
             ways = f"{stage.streams} stream(s) x {stage.threads} thread(s)"
@@ -57,7 +57,7 @@ def heading(result: BenchResult) -> str:
 
 
 def result_tables(result: BenchResult) -> Iterator[Table]:
-    """Whole, rates, times, answers."""
+    """Yield the tables: the whole, rates, times, answers."""
     yield "Samples/s: networks, all stages one after the other, and together", *_whole(result)
     header = ["what", "batch", "samples/s", "batches/s", "CPU ms", "MB", "of roof", "repeats"]
     title = "Rates by the median; CPU time is of a sample, MB the peak of the process"
@@ -88,7 +88,7 @@ def _whole(result: BenchResult) -> tuple[list[str], list[list[str]]]:
 
 
 def _rate_of(result: BenchResult, name: str, batch: int) -> SamplesPerSecond | None:
-    """Of the runtime's call or of all; at this batch size, or once for all videos."""
+    """Return the rate of a call, a step or the whole, at this batch size if it was measured."""
     own = [
         s for s in result.stages if s.name == name and (s.name == "bsn" or s.scope != "end-to-end")
     ]
@@ -120,7 +120,7 @@ def _times(stage: Stage) -> list[str]:
 
 
 def _figure(value: float) -> str:
-    """Four digits; thousands are grouped."""
+    """Format a number with four digits, or with grouped thousands."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
@@ -137,7 +137,7 @@ def _answers(stage: Stage, found: Accuracy, budgets: Sequence[str]) -> list[str]
 
 
 def sentences(result: BenchResult) -> Iterator[str]:
-    """What stands below the tables: latency, roof, machine, notes."""
+    """Yield the sentences below the tables: latency, roof, machine, notes."""
     for stage in result.stages:
         times = stage.seconds
         if stage.name == "latency" and times and times.median and times.p99:
@@ -199,7 +199,7 @@ _COLUMNS: dict[str, Callable[[Stage], object]] = {
 
 
 def to_csv(result: BenchResult) -> str:
-    """A row a stage."""
+    """Return the result as CSV, one row per stage."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -213,7 +213,7 @@ def _values(stage: Stage) -> list[object]:
 
 
 def to_markdown(result: BenchResult) -> str:
-    """The page: tables, and what must be known of them."""
+    """Return the Markdown page: tables and notes."""
     lines = [
         "# Speed",
         "",

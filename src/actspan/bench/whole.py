@@ -1,4 +1,4 @@
-"""The pipeline as it runs, stages overlapping: all of it, and its halves around each network."""
+"""The whole pipeline with overlapping stages, and its halves around each network."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["pem_half", "run_all", "tem_half"]
 
 
 def run_all(pipeline: Pipeline, jobs: Iterable[Job], batch: int, path: Path) -> None:
-    """Features on disk to a result file, as `actspan propose` does."""
+    """Run from features on disk to a result file, like `actspan propose`."""
     write_result_file(pipeline.run(jobs, batch=batch), path)
 
 
 def tem_half(
     pool: Executor, streams: int, steps: Steps, pieces: Sequence[Piece], batch: int
 ) -> None:
-    """Features on disk to candidates with BSP features, which are dropped."""
+    """Run from features on disk to candidates with BSP features, and discard them."""
 
     def work(chunk: Sequence[Piece]) -> None:
         features = steps.load(chunk)
@@ -37,7 +37,7 @@ def tem_half(
 def pem_half(
     pool: Executor, streams: int, steps: Steps, batches: Sequence[Batch], rounds: int, path: Path
 ) -> None:
-    """BSP features in memory to a result file, `rounds` times the same batches."""
+    """Run from BSP features in memory to a result file, `rounds` times over the same batches."""
 
     def work(task: tuple[int, Batch]) -> list[Outcome]:
         number, batch = task
@@ -53,7 +53,7 @@ def pem_half(
 
 
 def _finished(outcomes: Iterator[Outcome], steps: Steps) -> Iterator[Outcome]:
-    """With the answers of recordings, where these are only known at the end of each."""
+    """Add the answers of recordings in window mode, each at its last window."""
     if steps.config.mode == "window":
         return map(Recordings(steps.config).add, outcomes)
     return outcomes

@@ -1,12 +1,12 @@
-"""The main job: a dataset and a bundle in, a run or a result file out.
+"""The main job: from a dataset and a bundle to a run or a result file.
 
-request.py  what shall be done, and what was
-inputs.py   from a dataset to jobs, checked
-work.py     jobs of a plan's videos, and what becomes of one that cannot be read
-origin.py   what an answer depends on: checksums, settings, versions
-engine.py   who computes: threads here, or anything that fits `Engine`
-output.py   results to files
-job.py      all of it together
+request.py  settings and summary of the job
+inputs.py   checks of a dataset, and its jobs
+work.py     jobs of a plan's videos, and handling of videos that cannot be read
+origin.py   everything that an answer depends on: checksums, settings, versions
+engine.py   computation of shards: local threads, or another `Engine`
+output.py   writing of results
+job.py      the whole job
 """
 
 from actspan.proposing.engine import Engine, EngineMaker, LocalEngine

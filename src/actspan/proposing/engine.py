@@ -1,4 +1,4 @@
-"""Who computes the shards of a run."""
+"""Engines that compute the shards of a run."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from actspan.shards import ShardStore, compute_missing
 
 
 class Engine(Protocol):
-    """Computes shards and commits them; whichever it is, their bytes are the same."""
+    """An engine that computes and commits shards, whose bytes do not depend on the engine."""
 
     def run(self, store: ShardStore, missing: list[int], work: DatasetWork) -> Iterator[int]:
-        """Compute `missing` shards; yields the number of each once it is committed, in any order.
+        """Compute `missing` shards; yield the number of each once it is committed, in any order.
 
         Raises
         ------
         DataError
-            `work.lose` did: what was committed before stays.
+            Raised by `work.lose`; shards that are committed stay.
         """
         ...
 
     @property
     def clock(self) -> StageClock:
-        """Time of the stages, and how many videos have flat scores."""
+        """Time of the stages, and number of videos with flat scores."""
         ...
 
 
-# how an engine is made: before the dataset is checked, so that it may get ready meanwhile
+# An engine is made before the dataset is checked, so that both can happen in parallel.
 EngineMaker = Callable[[Request, Bundle, Edge], AbstractContextManager[Engine]]
 
 
 class LocalEngine:
-    """Threads of this process.
+    """An engine of threads in this process.
 
     Raises
     ------
     BundleError, BackendError
-        As `Pipeline.load`.
+        The same as `Pipeline.load`.
     """
 
     def __init__(self, request: Request, bundle: Bundle, edge: Edge) -> None:
@@ -69,10 +69,10 @@ class LocalEngine:
         self._pipeline.close()
 
     def run(self, store: ShardStore, missing: list[int], work: DatasetWork) -> Iterator[int]:
-        """Compute shards one after the other, each on all threads."""
+        """Compute shards one after the other, on all threads."""
         return compute_missing(store, missing, self._pipeline, work, batch=self._batch)
 
     @property
     def clock(self) -> StageClock:
-        """Time of the stages, and how many videos have flat scores."""
+        """Time of the stages, and number of videos with flat scores."""
         return self._pipeline.clock

@@ -1,4 +1,4 @@
-"""From a dataset to what shall be computed: everything is checked before work starts."""
+"""Checks of a dataset before work starts, and the jobs of its videos."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from actspan.wording import counted
 def check_features(
     dataset: Dataset, bundle: Bundle, on_error: Literal["fail", "skip"], report: Report | None
 ) -> Dataset:
-    """Check everything that is about to be read; the dataset without what is bad.
+    """Check all features, and return the dataset without videos that have problems.
 
     Raises
     ------
     DatasetError, FeatureError
-        As `check_dataset`.
+        The same as `check_dataset`.
     StoreError
         The dataset was packed for another kind of model.
     """
@@ -48,7 +48,7 @@ def check_features(
 def jobs_from_features(
     dataset: Dataset, bundle: Bundle, on_error: Literal["fail", "skip"], report: Report | None
 ) -> tuple[Dataset, Iterable[Job]]:
-    """Check as `check_features`; the dataset without what is bad, and its jobs."""
+    """Check like `check_features`; return the dataset without bad videos, and its jobs."""
     dataset = check_features(dataset, bundle, on_error, report)
     mapped = bundle.config.mode == "window"  # long recordings are read in parts
     return dataset, (Job(v, partial(dataset.open, v, mapped=mapped)) for v in dataset.videos.ids)
@@ -109,12 +109,12 @@ def _score_problems(
 
 
 def _unusable(scores: ScoreFiles, name: str, cells: int | None) -> str:
-    """Return why the scores of a video cannot be used; "" where they can.
+    """Return why the scores of a video cannot be used, or "" if they can.
 
     Parameters
     ----------
     cells : int, optional
-        How many the network gives, where it is known.
+        Number of cells that the network gives, if known.
     """
     try:
         found = len(scores.read(name))
@@ -126,7 +126,7 @@ def _unusable(scores: ScoreFiles, name: str, cells: int | None) -> str:
 
 
 def _checked(dataset: Dataset) -> Dataset | None:
-    """Return the dataset with what its features are; None where it has none that can be used."""
+    """Return the dataset with checked features, or None if no features can be used."""
     try:
         return check_dataset(dataset, on_error="skip") if dataset.entries else None
     except (FeatureError, DatasetError):
@@ -134,14 +134,14 @@ def _checked(dataset: Dataset) -> Dataset | None:
 
 
 def _annotation_faults(dataset: Dataset, checked: Dataset | None) -> list[Problem]:
-    """Return what matters of the check: features are not read, so faults of theirs do not."""
+    """Return the problems that matter; those of features do not, since features are not read."""
     if checked is None:
         return annotation_faults(dataset, learns=False)
     return [p for p in checked.problems if not p.is_error or p in dataset.problems]
 
 
 def _cells_of(dataset: Dataset, bundle: Bundle, checked: Dataset | None) -> dict[str, int]:
-    """Return how many cells the network gives for each video, where it is known."""
+    """Return the number of cells that the network gives per video, where it is known."""
     if bundle.config.mode == "rescale":
         tem = bundle.config.tem
         return {} if tem is None else dict.fromkeys(dataset.videos.ids, tem.length)
@@ -149,7 +149,7 @@ def _cells_of(dataset: Dataset, bundle: Bundle, checked: Dataset | None) -> dict
 
 
 def _seconds_of(dataset: Dataset, checked: Dataset | None) -> tuple[dict[str, float], str]:
-    """Return the seconds that position 1.0 stands for: the features' span where they lie here."""
+    """Return the seconds at position 1.0 (the span of the features if they exist), and a note."""
     seconds = {v.id: dataset.annotated_seconds(v) for v in dataset.videos}
     if checked is None:
         return seconds, "positions are scaled by the videos' annotated durations"

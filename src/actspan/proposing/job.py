@@ -1,4 +1,4 @@
-"""A dataset and a bundle in, a run or a result file out, shard by shard."""
+"""The whole job, shard by shard: from a dataset and a bundle to a run or a result file."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ def propose_dataset(
 ) -> Summary:
     """Find the proposals of every video of a dataset, and write them.
 
-    Results are kept shard by shard while it works: killed at any moment, `request.resume` goes on
-    from there, to the same bytes.
+    Results are saved shard by shard. A job that was killed at any moment is resumed with
+    `request.resume`, and gives the same bytes.
 
     Parameters
     ----------
     report : callable, optional
-        Told how far it is.
+        Called with the progress.
     engine : callable
-        Who computes the shards.
+        Makes the engine that computes the shards.
 
     Raises
     ------
     DatasetError
         The dataset has problems and `on_error` is "fail".
     BundleError, DataError, BackendError
-        A part is missing, damaged, or does not fit. Shards that are done stay, and a note on the
+        A part is missing, damaged, or does not fit. Finished shards stay, and a note on the
         exception says so.
     """
     with named_errors(request.out):
@@ -79,7 +79,7 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
         given, lacking = request.labels.read(dataset.videos.ids, request.on_error)
         dataset = replace(dataset, problems=(*dataset.problems, *lacking))
         workers = stack.enter_context(engine(request, bundle, dataset.edge))
-        bundle = Bundle.load(request.model)  # with the ONNX files that were missing
+        bundle = Bundle.load(request.model)  # now with the ONNX files that were missing
         scores = stack.enter_context(open_scores(request))
         opening = request.labels.open_classifier(bundle, features=request.scores is None)
         classifier = stack.enter_context(opening)
@@ -120,7 +120,7 @@ def _plan(
     scores: ScoreFiles | None,
     report: Report | None,
 ) -> tuple[Plan, DatasetWork]:
-    """Check everything, and settle what shall be computed."""
+    """Check all inputs and make the plan of the run."""
     seconds: dict[str, float] = {}
     if scores is None:
         dataset = check_features(dataset, bundle, request.on_error, report)
@@ -143,7 +143,7 @@ def _plan(
 
 
 class _Making:
-    """Results of all shards as they pass from the workers to the files, counted and reported."""
+    """The results of all shards on their way to the files, counted and reported."""
 
     def __init__(
         self,
@@ -162,7 +162,7 @@ class _Making:
         self._begin = perf_counter()
 
     def finish(self, output: Output) -> Summary:
-        """Compute what is missing, and write everything."""
+        """Compute missing shards, write all results, and return the summary."""
         if self._request.writes_run:
             info = partial(run_info, self._request, self._bundle)
             detections = output.write_run(self._outcomes(), lambda n: info(self._summary(n)))

@@ -1,4 +1,4 @@
-"""What an answer depends on: checksums of what it was made from, settings, versions."""
+"""Everything that an answer depends on: checksums of inputs, settings, versions."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ PACKAGES = ("actspan", "numpy", "numba", "onnxruntime")
 
 
 def versions() -> dict[str, str]:
-    """Of Python and what computes."""
+    """Return the versions of Python and of the packages that compute."""
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def made_from(request: Request, bundle: Bundle) -> dict[str, dict[str, str]]:
-    """By kind, what a run that is gone on with must be made from as well."""
+    """Return the inputs, by kind, that must be unchanged when a run is resumed."""
     config = msgspec.json.encode(to_dict(bundle.config))
     files = {name: record.sha256 for name, record in bundle.files.items()}
     annotations = find_annotations(request.dataset)
@@ -50,12 +50,12 @@ def made_from(request: Request, bundle: Bundle) -> dict[str, dict[str, str]]:
 
 
 def _place(path: Path) -> str:
-    """Where something is, from whichever folder one looks."""
+    """Return the URL or the absolute path."""
     return str(url_of(path) or path.resolve())
 
 
 def _checksum(path: Path) -> str:
-    """Of a file, or of those directly in a folder."""
+    """Return the checksum of a file, or of the files directly in a folder."""
     if path.is_file():
         return sha256(path)
     if not path.is_dir():
@@ -65,12 +65,12 @@ def _checksum(path: Path) -> str:
 
 
 def origin(request: Request, bundle: Bundle) -> str:
-    """SHA-256 of the same: runs with equal ones have equal answers."""
+    """Return the SHA-256 of `made_from`; runs with the same origin have the same answers."""
     return origin_of(made_from(request, bundle), request.keeps)
 
 
 def run_info(request: Request, bundle: Bundle, summary: Summary) -> dict[str, Any]:
-    """What `run.toml` says."""
+    """Return the content of `run.toml`."""
     annotations = find_annotations(request.dataset)
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),

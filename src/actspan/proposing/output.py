@@ -1,4 +1,4 @@
-"""Results to files: made in the folder of the unfinished run, moved to their place when whole."""
+"""Writing of results: in the folder of the unfinished run, then moved to their place."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from actspan.types import Proposals
 
 
 class OtherResultError(ResultError):
-    """A complete result is not what resuming it gives."""
+    """A complete result that differs from the one that resuming gives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where results go, and with which labels.
+    """Destination and labels of the results.
 
     Attributes
     ----------
     finished : str, optional
-        SHA-256 that a result file must have: it is complete, and resumed nevertheless.
+        SHA-256 that the result file must have, because a complete file is resumed.
     """
 
     request: Request
@@ -43,7 +43,7 @@ class Output:
         Raises
         ------
         OtherResultError
-            It is not what `finished` requires; the older file stays.
+            The checksum is not `finished`; the older file stays.
         """
         fresh, detections = self.request.partial / f".result{self.request.out.suffix}", 0
         if self.labels is None:
@@ -62,7 +62,7 @@ class Output:
     def write_run(
         self, outcomes: Iterable[Outcome], info: Callable[[int], Mapping[str, Any]]
     ) -> int:
-        """Write the run folder; `info` says what stands in `run.toml`, given the detections."""
+        """Write the run folder; `info` maps the number of detections to `run.toml`; return it."""
         partial = self.request.partial
         fresh, detections = partial / ".run", 0
         shutil.rmtree(fresh, ignore_errors=True)
@@ -80,7 +80,7 @@ class Output:
 
 
 def _recorded(outcomes: Iterable[Outcome], writer: RunWriter) -> Iterator[Outcome]:
-    """Outcomes as they pass, written to the run."""
+    """Write outcomes to the run and yield them."""
     for outcome in outcomes:
         writer.add(outcome)
         yield outcome

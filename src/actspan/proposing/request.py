@@ -1,4 +1,4 @@
-"""What `propose_dataset` shall do, and what it did."""
+"""Settings and summary of `propose_dataset`."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ Report = Callable[[str, int, int], None]  # (what, videos done, videos in all)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What `propose_dataset` shall do.
+    """Settings of `propose_dataset`.
 
     Attributes
     ----------
     model, dataset : Path
         A bundle, and a dataset folder.
     out : Path
-        A run folder to make, or a file for the result alone: .json, or a table in .csv or .parquet.
+        A new run folder, or a file for the result alone: .json, or a table in .csv or .parquet.
     subset : str, optional
-        All videos unless given.
+        Subset of the dataset. Default: all videos.
     scores : Path, optional
         Start from these boundary scores instead of features.
     labels : LabelChoice
-        Whether to label the proposals; a result file then holds the detections alone.
+        Labels for the proposals; a result file then holds only detections.
     on_error : "fail" or "skip"
         What to do about problems in the dataset, before or during the work.
     overwrite : bool
-        Replace a run that is there, or an unfinished one.
+        Replace an existing or unfinished run.
     resume : bool
-        Go on with an unfinished run; start one where there is none.
+        Resume an unfinished run, or start one if there is none.
     shard_size : int, optional
-        Videos that are committed together; by the model's mode unless given.
+        Videos per shard. The default depends on the model's mode.
     shards : str, optional
-        Where shards lie until the run is complete: a folder, or an object store's URL. Beside
-        `out` unless given.
+        Place of the shards until the run is complete: a folder, or the URL of an object store.
+        Default: a folder beside `out`.
     """
 
     model: Path
@@ -63,31 +63,31 @@ class Request:
 
     @property
     def writes_run(self) -> bool:
-        """Whether `out` is a run folder, not a result file."""
+        """True if `out` is a run folder, not a result file."""
         return self.out.suffix.lower() not in ANSWER_SUFFIXES
 
     @property
     def inputs(self) -> tuple[Path, ...]:
-        """The files and folders that the answer is made from."""
+        """Files and folders that the answer is made from."""
         dataset = (self.dataset / "features", self.dataset / VIDEOS, find_annotations(self.dataset))
         given = (self.model, self.scores, self.labels.file, *dataset)
         return tuple(path for path in given if path is not None)
 
     @property
     def keeps(self) -> Literal["run", "result"]:
-        """What is kept of each video: everything, or its proposals."""
+        """Content of shards: everything about a video ("run"), or its proposals ("result")."""
         return "run" if self.writes_run else "result"
 
     @property
     def partial(self) -> Path:
-        """The folder beside `out` in which it is made."""
-        target = self.out.resolve() if self.writes_run else self.out  # a link to a run stays one
+        """Folder beside `out` for the unfinished run."""
+        target = self.out.resolve() if self.writes_run else self.out  # a link to a run is kept
         return target.with_name(f"{target.name}.partial")
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What was done, in figures.
+    """Figures of a finished job.
 
     Attributes
     ----------
@@ -95,12 +95,12 @@ class Summary:
     seconds : float
         Wall time from the first video's start to the last one's result, without start-up.
     stages : mapping of stage to share
-        Of the workers' time, in [0, 1].
+        Shares of the workers' time, in [0, 1].
     problems : tuple of Problem
-        What was left out, and notes.
+        Problems of skipped videos, and notes.
     assumptions : tuple of str
     kept : int
-        Videos whose results were there already, from before an interruption.
+        Videos whose results were saved before an interruption.
     """
 
     out: Path
@@ -115,5 +115,5 @@ class Summary:
 
     @property
     def rate(self) -> float:
-        """Videos a second, of those that were computed."""
+        """Videos per second, counting only those that were computed."""
         return (self.videos - self.kept) / self.seconds if self.seconds else 0.0

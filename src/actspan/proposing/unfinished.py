@@ -1,4 +1,4 @@
-"""Runs that are not complete yet, and runs that are after all."""
+"""Unfinished runs, and complete runs that are resumed."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from actspan.wording import counted
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """Where a run is made, and what there is of it."""
+    """An unfinished run: its place, and its shards if it was started before."""
 
     place: Place
     store: ShardStore | None
 
     def start(self, plan: Plan) -> ShardStore:
-        """Begin again; what was there goes."""
+        """Remove any older run and start a new one."""
         clear(self.place)
         return ShardStore.start(self.place, plan)
 
 
 @contextmanager
 def unfinished_run(request: Request) -> Iterator[Unfinished]:
-    """What there is of a run, held for this process alone.
+    """Open an unfinished run, locked for this process.
 
     Raises
     ------
     ResultError
-        It may not be touched: another process is at it, nothing says whether to go on or to start
-        again, or it is damaged.
+        Another process works on the run, it is damaged, or the request says neither to resume nor
+        to replace it.
     """
     home = Folder(request.partial)
     place = home if request.shards is None else open_place(request.shards)
@@ -83,14 +83,14 @@ def go_on(
     scores: ScoreFiles | None,
     report: Report | None,
 ) -> tuple[DatasetWork, Survey]:
-    """Take up a run where it stopped.
+    """Resume a run where it stopped.
 
     Raises
     ------
     ResultError
-        It was made from something else; says from what.
+        The run was started with different inputs; names them.
     DatasetError
-        What is still to be read has problems, and `on_error` is "fail".
+        Videos that remain to be computed have problems, and `on_error` is "fail".
     """
     plan = store.plan
     differences = plan.differences(made_from(request, bundle))
@@ -111,7 +111,7 @@ def go_on(
 
 
 def _with_notes(dataset: Dataset, plan: Plan, survey: Survey, request: Request) -> Dataset:
-    """The dataset, with notes of features that have changed since results came of them."""
+    """Return the dataset with notes about features that changed after their results were saved."""
     done = {v for number in survey.done for v in plan.ids(number)} - survey.lost
     now = stamps(dataset, plan.videos)
     changed = [
@@ -138,7 +138,7 @@ def _with_notes(dataset: Dataset, plan: Plan, survey: Survey, request: Request) 
 
 @contextmanager
 def nothing_lost(store: ShardStore, *, new: bool) -> Iterator[None]:
-    """Say what is kept if a block is interrupted or fails; nothing is kept of a run just begun."""
+    """Add a note to any exception that says which shards are saved; discard an empty new run."""
     try:
         yield
     except BaseException as error:
@@ -157,12 +157,12 @@ def nothing_lost(store: ShardStore, *, new: bool) -> Iterator[None]:
 
 
 def finished_run(request: Request, bundle: Bundle) -> Summary | None:
-    """The run itself, if it is complete and made from the same; what was left of its making goes.
+    """Return the summary of a complete run with the same origin; remove its leftover shards.
 
     Raises
     ------
     ResultError
-        It is damaged.
+        The run is damaged.
     """
     if not request.writes_run or not (request.out / RUN_FILE).is_file():
         return None
@@ -180,10 +180,10 @@ def finished_run(request: Request, bundle: Bundle) -> Summary | None:
 
 
 def finished_result(request: Request, unfinished: Unfinished) -> str | None:
-    """Return the checksum of a result file that is resumed though it is complete, else None.
+    """Return the checksum of a complete result file that is resumed, else None.
 
-    A file does not record what it was made from, so that only making it again shows whether it is
-    the same.
+    A result file does not record its inputs, so it must be computed again to see whether it is the
+    same.
     """
     resumes = request.resume and not (request.overwrite or request.writes_run)
     if not resumes or unfinished.store is not None or not request.out.is_file():

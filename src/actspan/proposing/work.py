@@ -1,4 +1,4 @@
-"""Jobs of a plan's videos, and what becomes of a video that cannot be read."""
+"""Jobs of a plan's videos, and handling of videos that cannot be read."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from actspan.shards import Plan, Stamp
 
 @dataclass(frozen=True, slots=True)
 class DatasetWork:
-    """How the videos of a dataset are opened.
+    """Opener of the videos of a dataset.
 
     Attributes
     ----------
     dataset : Dataset
-        With the spec that a check settled; what the check left out may still be in it.
+        Has the spec from the check; may still contain videos that the check left out.
     mapped : bool
-        Read features in parts where the format allows it: long recordings.
+        Read features in parts if the format allows it, for long recordings.
     on_error : "fail" or "skip"
-        What to do about a video that cannot be read, though the check could.
+        What to do about a video that cannot be read although it passed the check.
     scores : ScoreFiles, optional
-        Take these boundary scores in the place of features ...
+        Boundary scores to use instead of features ...
     seconds : mapping of video id to float
-        ... with position 1.0 standing for so many seconds.
+        ... and the seconds at position 1.0.
     """
 
     dataset: Dataset
@@ -45,12 +45,12 @@ class DatasetWork:
 
     @classmethod
     def of(cls, request: Request, plan: Plan, bundle: Bundle, scores: ScoreFiles | None) -> Self:
-        """Open the dataset of a plan anywhere: here to go on, or in a worker.
+        """Open the dataset of a plan, to resume a run or in a worker.
 
         Raises
         ------
         DataError
-            It cannot be opened.
+            The dataset cannot be opened.
         """
         dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
         dataset = replace(
@@ -61,7 +61,7 @@ class DatasetWork:
         return cls(dataset, mapped, request.on_error, scores, seconds)
 
     def job(self, video: str) -> Job:
-        """The job of one video of the plan."""
+        """Return the job of one video of the plan."""
         if self.scores is None:
             return Job(video, partial(self.dataset.open, video, mapped=self.mapped))
         return Job(video, partial(self._load_scores, self.scores, video))
@@ -70,12 +70,12 @@ class DatasetWork:
         return ScoredVideo(scores.read(video), self.seconds[video])
 
     def lose(self, lost: Lost) -> Problem:
-        """Note a video that could not be read.
+        """Return the problem of a video that could not be read, or raise it.
 
         Raises
         ------
         DataError
-            Nothing shall be skipped, or the dataset is gone as a whole.
+            `on_error` is "fail", or the whole dataset is gone.
         """
         if not self.dataset.path.is_dir():
             raise DataError(
@@ -92,9 +92,9 @@ class DatasetWork:
 
 
 def stamps(dataset: Dataset, videos: tuple[str, ...]) -> tuple[Stamp, ...]:
-    """Size and time of each video's features, by which a change is seen; None for packed ones."""
+    """Return size and time of each video's features, to detect changes; None for packed ones."""
     if dataset.packing is not None:
-        return (None,) * len(videos)  # of a store its manifest speaks, with checksums
+        return (None,) * len(videos)  # the manifest of a store has checksums
     seen: dict[str, Stamp] = {}
 
     def stamp(video: str) -> Stamp:
@@ -114,5 +114,5 @@ def stamps(dataset: Dataset, videos: tuple[str, ...]) -> tuple[Stamp, ...]:
 
 
 def open_scores(request: Request) -> AbstractContextManager[ScoreFiles | None]:
-    """The boundary scores to start from, if there are any."""
+    """Open the boundary scores to start from, if any."""
     return nullcontext() if request.scores is None else ScoreFiles(request.scores)

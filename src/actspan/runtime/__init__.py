@@ -1,4 +1,4 @@
-"""Inference runtimes behind one narrow contract."""
+"""Inference runtimes behind one narrow interface."""
 
 from actspan.runtime.backends import BACKENDS, Backend, Support, find_backend
 from actspan.runtime.choice import Choice, choose_backend

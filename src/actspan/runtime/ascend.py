@@ -1,8 +1,8 @@
 """Ascend NPUs: `.om` files through the vendor's `ais_bench.infer.interface.InferSession`.
 
-UNVERIFIED: written by the vendor's documentation, run in tests against a stand-in only.
+UNVERIFIED: written from the vendor's documentation, and tested only with a stand-in.
 
-The module is part of the vendor's tools repository and comes with a wheel of its own beside
+The module is part of the vendor's tools repository and has its own wheel, beside that of
 `aclruntime`. PyPI's `ais-bench-benchmark`, which also installs a package `ais_bench`, is a
 benchmark for language models and has no `InferSession`.
 """
@@ -27,7 +27,7 @@ _MODULE = "ais_bench.infer.interface"
 
 
 class AscendSession(FileSession):
-    """See `actspan.runtime.Session`; every call runs in the one thread that holds the context."""
+    """Session of an NPU; every call runs in the one thread that owns the context."""
 
     def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
         interface = _interface(backend)
@@ -38,7 +38,7 @@ class AscendSession(FileSession):
             )
             inputs = self._thread.call(self._session.get_inputs)
             outputs = self._thread.call(self._session.get_outputs)
-        except Exception as error:  # a RuntimeError with the driver's code, mostly
+        except Exception as error:  # mostly a RuntimeError with the driver's code
             self._thread.stop()
             raise BackendError(
                 f"{path}: NPU {resources.device} refuses it: {reason_of(error)}. Is the device "
@@ -73,7 +73,7 @@ class AscendSession(FileSession):
 
 
 def check(backend: Backend, device: int = 0) -> Support:
-    """See `actspan.runtime.backends.Driver`; only opening a file shows whether the NPU is there."""
+    """Check that the module is installed; only opening a file shows whether the NPU exists."""
     try:
         _interface(backend)
     except BackendError as error:
@@ -85,7 +85,7 @@ def check(backend: Backend, device: int = 0) -> Support:
 
 
 def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
-    """See `actspan.runtime.backends.Driver`."""
+    """Open an `.om` file; see `actspan.runtime.backends.Driver`."""
     return AscendSession(path, backend, resources)
 
 

@@ -1,6 +1,6 @@
-"""The table of inference runtimes. Adding one is a line here and a file beside this one.
+"""Table of inference runtimes.
 
-See docs/add-a-backend.md.
+A new runtime needs a row here and a module in this package; see docs/add-a-backend.md.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ __all__ = ["BACKENDS", "Backend", "Driver", "Support", "find_backend"]
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """Whether a runtime can be used on this machine.
+    """Availability of a runtime on this machine.
 
     Attributes
     ----------
     version : str
-        Empty where the runtime is not installed.
+        Version of the runtime; empty if it is not installed.
     problem : str
-        What stands in the way, and what to do about it; empty where nothing does.
+        Why the runtime cannot be used, and what to do about it; empty if it can be used.
     """
 
     version: str = ""
@@ -36,29 +36,29 @@ class Support:
 
     @property
     def installed(self) -> bool:
-        """Whether the package is there at all."""
+        """True if the package is installed."""
         return bool(self.version)
 
     @property
     def usable(self) -> bool:
-        """Whether it can run a network now."""
+        """True if the runtime can run a network now."""
         return self.installed and not self.problem
 
 
 class Driver(Protocol):
-    """What the module of a backend defines, as plain functions."""
+    """Functions that the module of a backend defines."""
 
     def check(self, backend: Backend, device: int = 0) -> Support:
-        """Whether the runtime and its device are here; never raises."""
+        """Check that the runtime and its device are available; never raises."""
         ...
 
     def open_file(self, path: Path, backend: Backend, resources: Resources) -> Session:
-        """Open a file that exists.
+        """Open an existing file.
 
         Raises
         ------
         BackendError
-            The runtime or the device is absent, or refuses the file.
+            The runtime or the device is missing, or refuses the file.
         """
         ...
 
@@ -70,30 +70,30 @@ class Backend:
     Attributes
     ----------
     name : str
-        What `--backend` takes.
+        Name for `--backend`.
     module : str
-        The file in `actspan.runtime` that drives it.
+        Module of `actspan.runtime` with its driver.
     device : str
-        What it runs on, for people.
+        Name of the device, for people.
     suffix : str
-        The files that it opens.
+        Suffix of the files that it opens.
     compiled : str
-        The files that it opens instead where a bundle has them.
+        Suffix of the files that it opens instead if a bundle has them.
     graph : str
-        Which of the files, where there are several: "fp16" for `tem.fp16.xml`.
+        Variant of the files, if there are several: "fp16" for `tem.fp16.xml`.
     install : str
-        What to do where it is absent.
+        What to do if it is not installed.
     variant : str
-        What the module makes of it: an execution provider, a device, a precision.
+        Setting for the module: an execution provider, or a device.
     precision : "float32" or other
-        What it computes in, as far as it is asked to; `actspan verify` judges by it.
+        Requested precision, which selects the limits of `actspan verify`.
     verified : bool
-        Whether this project runs it and holds it to the checkpoint. False: written by the
-        vendor's documentation and never run on the hardware.
+        True if this project runs it and compares it with the checkpoint. False: written from the
+        vendor's documentation and never run on the hardware, or see `alters`.
     alters : bool
-        Whether it runs here and is known to change the proposals, so that it is not `verified`.
+        True if it was run and is known to change the proposals; then it is not `verified`.
     auto : bool
-        Whether `--backend auto` may take it.
+        True if `--backend auto` may choose it.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Backend:
 
     @property
     def driver(self) -> Driver:
-        """Its module, imported now."""
+        """Module of the backend, imported on access."""
         return cast(Driver, importlib.import_module(f"actspan.runtime.{self.module}"))
 
 
@@ -119,8 +119,8 @@ _ORT = "onnxruntime"
 _OV = "pip install 'actspan[openvino]'"
 _TORCH = "pip install torch"
 
-# In the order in which "auto" looks: what was compiled for the machine, accelerators, then
-# processors from fast to slow as `python -m benchmarks.backends` measures them.
+# The order is that of "auto": files compiled for the machine, accelerators, then processors from
+# fast to slow as `python -m benchmarks.backends` measures them.
 _TABLE = (
     Backend(
         "tensorrt",
@@ -251,15 +251,15 @@ BACKENDS: Mapping[str, Backend] = MappingProxyType({row.name: row for row in _TA
 
 
 def find_backend(name: str) -> tuple[Backend, int]:
-    """A backend by its name, and the number of the device: `ascend:1` is the second NPU.
+    """Find a backend by name, with the number of the device: `ascend:1` is the second NPU.
 
-    `onnxruntime:<provider>` takes any execution provider that ONNX Runtime knows, listed in the
-    table or not.
+    `onnxruntime:<provider>` selects any execution provider that ONNX Runtime knows, even if it is
+    not in the table.
 
     Raises
     ------
     BackendError
-        There is none; lists those that there are.
+        No backend has this name; lists the known ones.
     """
     base, _, number = name.rpartition(":")
     device = int(number) if base and number.isdecimal() else 0
@@ -287,7 +287,7 @@ def find_backend(name: str) -> tuple[Backend, int]:
 
 
 def _check_provider(name: str, provider: str) -> None:
-    """Refuse a provider of which the ONNX Runtime that is here has never heard."""
+    """Check that the installed ONNX Runtime knows an execution provider."""
     import onnxruntime
 
     full = [*onnxruntime.get_all_providers(), *onnxruntime.get_available_providers()]

@@ -1,4 +1,4 @@
-"""Which backend shall run a bundle: the one asked for, or the fastest that is here and works."""
+"""Choice of the backend for a bundle: the given one, or the fastest that works here."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Choice", "choose_backend"]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A backend and why it.
+    """A chosen backend, with the reason.
 
     Attributes
     ----------
     name : str
     reason : str
-        For people, in a few words.
+        Reason in a few words, for people.
     """
 
     name: str
@@ -29,13 +29,13 @@ class Choice:
 
 
 def choose_backend(bundle: Bundle, wanted: str = "auto") -> Choice:
-    """Settle on a backend for a bundle.
+    """Choose a backend for a bundle.
 
-    "auto" takes the first of the table that is installed and for which the bundle has the files:
-    what was compiled for this machine, then an accelerator, then processors from fast to slow in
-    the order that `python -m benchmarks.backends` measures. It is a rule and no measurement of
-    the moment, so that two runs on a machine give the same bytes. What nobody has verified here
-    must also open the bundle's networks.
+    "auto" takes the first of the table that is installed and for which the bundle has files:
+    files compiled for this machine, then accelerators, then processors from fast to slow in the
+    order that `python -m benchmarks.backends` measures. The order is fixed and not measured at run
+    time, so two runs on a machine give the same bytes. A backend that is not verified must also
+    open the bundle's networks.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def choose_backend(bundle: Bundle, wanted: str = "auto") -> Choice:
     Raises
     ------
     BackendError
-        The backend is not known; or none of them works, with the reason of each.
+        The backend is not known, or no backend works; gives the reason for each.
 
     Examples
     --------
@@ -88,7 +88,7 @@ def _problem(bundle: Bundle, backend: Backend) -> str:
 def _has_file(bundle: Bundle, net: Net, backend: Backend) -> bool:
     if net_file(bundle, net, backend) in bundle.files:
         return True
-    return backend.suffix == ".onnx" and importlib.util.find_spec("onnx") is not None  # written now
+    return backend.suffix == ".onnx" and importlib.util.find_spec("onnx") is not None  # exportable
 
 
 def _reason(backend: Backend, passed: dict[str, str]) -> str:

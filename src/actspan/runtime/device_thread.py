@@ -1,4 +1,4 @@
-"""One thread that owns a device: vendors bind contexts to threads, and calls must not overlap."""
+"""A thread that owns a device, since contexts belong to threads and calls must not overlap."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ T = TypeVar("T")
 
 
 class DeviceThread:
-    """Runs functions one after the other, all in the same thread, for callers in any thread."""
+    """A thread that runs functions one after the other, for callers in any thread."""
 
     def __init__(self, name: str) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What the function returns, or raises."""
+        """Run a function in the thread; return its result or raise its exception."""
         return self._pool.submit(function, *args, **kwargs).result()
 
     def stop(self) -> None:
-        """Wait for what is under way, then end the thread."""
+        """Wait for pending calls, then end the thread."""
         self._pool.shutdown()

@@ -1,4 +1,4 @@
-"""ONNX Runtime: the reference on the CPU, always installed, and any other execution provider."""
+"""ONNX Runtime: the CPU provider, which is always installed, and any other provider."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from actspan.runtime.session import FileSession, Resources, Session, Shape, reas
 
 _CPU = "CPUExecutionProvider"
 
-# Full precision, where a provider would take less without being asked, and its device.
+# Settings of the device, and of full precision where the default of a provider is lower.
 _EXACT: dict[str, dict[str, str]] = {
     "CUDAExecutionProvider": {"device_id": "{device}", "use_tf32": "0"},
     "TensorrtExecutionProvider": {"device_id": "{device}", "trt_fp16_enable": "0"},
@@ -33,13 +33,13 @@ _TYPES = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
 
 
 class OnnxRuntimeSession(FileSession):
-    """See `actspan.runtime.Session`."""
+    """Session of ONNX Runtime."""
 
     def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
         provider = _provider(backend)
         try:
             session = _open(str(path), provider, resources)
-        except Exception as error:  # the vendor's exceptions have no base of their own
+        except Exception as error:  # the vendor's exceptions have no common base
             raise BackendError(
                 f"{path}: ONNX Runtime {onnxruntime.__version__} refuses it: {reason_of(error)}; "
                 "write it again: actspan export BUNDLE"
@@ -67,7 +67,7 @@ class OnnxRuntimeSession(FileSession):
         self._session: Any = session
 
     def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
-        session = self._session  # stays alive for this call, whoever closes meanwhile
+        session = self._session  # keeps it alive if another thread closes the session
         outputs: Sequence[NDArray[Any]] = session.run(None, inputs)
         return outputs
 
@@ -76,7 +76,7 @@ class OnnxRuntimeSession(FileSession):
 
 
 def check(backend: Backend, device: int = 0) -> Support:
-    """See `actspan.runtime.backends.Driver`."""
+    """Check that the provider starts; see `actspan.runtime.backends.Driver`."""
     version = str(onnxruntime.__version__)
     try:
         provider = _provider(backend)
@@ -86,18 +86,18 @@ def check(backend: Backend, device: int = 0) -> Support:
                 return Support(version, f"{provider} does not start: is its device there?")
     except BackendError as error:
         return Support("", str(error))
-    except Exception as error:  # noqa: BLE001  vendors' exceptions have no base of their own
+    except Exception as error:  # noqa: BLE001  vendors' exceptions have no common base
         return Support(version, f"{provider} does not start: {reason_of(error)}")
     return Support(version)
 
 
 def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
-    """See `actspan.runtime.backends.Driver`."""
+    """Open an ONNX file; see `actspan.runtime.backends.Driver`."""
     return OnnxRuntimeSession(path, backend, resources)
 
 
 def _provider(backend: Backend) -> str:
-    """The provider's full name, if this installation has it."""
+    """Return the provider's full name, or raise if this installation lacks it."""
     there: dict[str, str] = {name.lower(): name for name in onnxruntime.get_available_providers()}
     wanted = f"{backend.variant}ExecutionProvider"
     if wanted.lower() not in there:
@@ -112,7 +112,7 @@ def _open(model: str | bytes, provider: str, resources: Resources) -> Any:
     settings = _EXACT.get(provider, {})
     chosen = {key: text.format(device=resources.device) for key, text in settings.items()}
     providers = [_CPU] if provider == _CPU else [(provider, chosen), _CPU]
-    # without fallback: ours to say what failed, not the vendor's to print and go on elsewhere
+    # Without fallback, a failure is raised here; else it is printed and another provider is used.
     return onnxruntime.InferenceSession(
         model, _options(resources.threads), providers=providers, enable_fallback=0
     )
@@ -120,12 +120,12 @@ def _open(model: str | bytes, provider: str, resources: Resources) -> Any:
 
 def _options(threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads  # 1: no pool, the caller's thread does the work
+    options.intra_op_num_threads = threads  # 1: no pool, the calling thread computes
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # failures come as exceptions, once
-    # A memory plan is kept for every input shape that was ever seen, and PEM sees a new number of
-    # proposals with each call: memory then grows without end. The arena settles at the largest call
-    # and halves the time of large ones, which would otherwise fetch fresh pages from the system.
+    options.log_severity_level = 4  # failures are raised as exceptions, not also logged
+    # A memory plan is kept for every input shape, and PEM sees a new number of proposals in each
+    # call, so memory would grow without bound. The arena grows to the largest call and halves the
+    # time of large calls, which would otherwise get fresh pages from the system.
     options.enable_mem_pattern = False
     options.enable_cpu_mem_arena = True
     return options

@@ -1,4 +1,4 @@
-"""Opening a network: by file, or the right file of a bundle for a backend."""
+"""Opening of networks: by file, or the right file of a bundle for a backend."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from actspan.runtime.session import Resources, Session
 
 __all__ = ["check_backend", "net_file", "open_net", "open_session"]
 
-_BATCH = re.compile(r"\.bs(\d+)\.")  # of an engine's file name
+_BATCH = re.compile(r"\.bs(\d+)\.")  # in the file name of an engine
 
 INPUT: dict[Net, str] = {"tem": "video", "pem": "video_feature"}
 
@@ -23,24 +23,24 @@ INPUT: dict[Net, str] = {"tem": "video", "pem": "video_feature"}
 def open_session(
     path: str | os.PathLike[str], *, backend: str = "auto", threads: int = 1, streams: int = 1
 ) -> Session:
-    """Open a network's file as it is.
+    """Open the file of a network with its own shapes and names.
 
     Parameters
     ----------
     path : path
-        An ONNX file, weights (`.safetensors`, for torch), or what a vendor's compiler made.
+        An ONNX file, weights (`.safetensors`, for torch), or the output of a vendor's compiler.
     backend : str
-        One of `BACKENDS`, with `:<number>` for another device than the first; or "auto" for the
-        first of the table that takes such files and is usable.
+        One of `BACKENDS`, with `:<number>` for a device other than the first; or "auto" for the
+        first of the table that opens such files and is usable.
     threads : int
-        CPU threads that share one call; 1 leaves it to one.
+        CPU threads per call; with 1, the calling thread computes alone.
     streams : int
-        Calls that come at the same time, from as many threads of the caller.
+        Number of concurrent calls, from as many threads of the caller.
 
     Raises
     ------
     BackendError, MissingExtraError
-        The backend is unknown or absent, or it refuses the file.
+        The backend is unknown or not installed, or it refuses the file.
 
     Examples
     --------
@@ -73,28 +73,28 @@ def open_net(
     threads: int = 1,
     streams: int = 1,
 ) -> Session:
-    """Open a network of a bundle, with any number of rows a call, whatever the file was made for.
+    """Open a network of a bundle that takes any number of rows per call.
 
-    Engines of a fixed batch get their last rows padded and the answer trimmed. Input and output
-    have their names in the bundle's ONNX files, whatever a compiler made of them.
+    For engines of a fixed batch, the last rows are padded and the output is trimmed. Input and
+    output have the same names as in the bundle's ONNX files, even if a compiler renamed them.
 
     Parameters
     ----------
     bundle : Bundle
     net : "tem" or "pem"
     backend : str
-        As for `open_session`, but not "auto": see `choose_backend`.
+        The same as for `open_session`, but not "auto"; see `choose_backend`.
     variant : str
-        Which file, where there are several: "fp16" is `tem.fp16.onnx`.
+        Variant of the file, if there are several: "fp16" is `tem.fp16.onnx`.
     threads, streams : int
-        As for `open_session`.
+        The same as for `open_session`.
 
     Raises
     ------
     BundleError
         The bundle has no such file, or it is damaged.
     BackendError, MissingExtraError
-        The backend is unknown or absent, or it refuses the file.
+        The backend is unknown or not installed, or it refuses the file.
 
     Examples
     --------
@@ -106,7 +106,7 @@ def open_net(
     if name not in bundle.files and not support_of(chosen, device).installed:
         raise BackendError(f"backend {backend} is not installed: {chosen.install}")
     path = bundle.file(name)
-    if path.suffix == ".xml":  # its weights lie beside it
+    if path.suffix == ".xml":  # the weights are in a second file
         bundle.file(path.with_suffix(".bin").name)
     session = chosen.driver.open_file(path, chosen, Resources(threads, streams, device))
     try:
@@ -117,24 +117,24 @@ def open_net(
 
 
 def net_file(bundle: Bundle, net: Net, backend: Backend, variant: str = "") -> str:
-    """Name of the file of a bundle that a backend opens.
+    """Return the name of the file of a bundle that a backend opens.
 
-    That is `tem.onnx`, `tem.fp16.onnx` for variant "fp16", or its compiled form where the bundle
-    has one: `tem.xml`. Where a compiler's files all have variants (`tem.fp16.bs16.om`), the only
-    one; of several that differ in their batch alone, the largest; of TensorRT's, those that were
-    built for this GPU.
+    This is `tem.onnx`, `tem.fp16.onnx` for variant "fp16", or the compiled form if the bundle has
+    one: `tem.xml`. If all compiled files have variants (`tem.fp16.bs16.om`), it is the only one;
+    if they differ only in their batch, it is the largest. TensorRT engines built for this GPU are
+    preferred.
 
     Raises
     ------
     BackendError
-        There are several and none was named.
+        There are several files, and none was chosen.
     """
     stem = ".".join(filter(None, (net, variant or backend.graph)))
     plain = f"{stem}{backend.suffix}"
     if not variant and f"{stem}{backend.compiled}" in bundle.files:
         return f"{stem}{backend.compiled}"
     if stem != net or plain in bundle.files or backend.suffix in (".onnx", ".safetensors"):
-        return plain  # where it is missing, the bundle says how it is made
+        return plain  # if it is missing, the bundle raises an error that says how to make it
     found = sorted(
         f for f in bundle.files if f.startswith(f"{net}.") and f.endswith(backend.suffix)
     )
@@ -149,19 +149,19 @@ def net_file(bundle: Bundle, net: Net, backend: Backend, variant: str = "") -> s
 
 
 def check_backend(name: str) -> Support:
-    """Whether a backend can be used on this machine; never raises for one that is absent.
+    """Check that a backend can be used on this machine; never raises if it is not installed.
 
     Raises
     ------
     BackendError
-        There is no backend of that name.
+        No backend has this name.
     """
     backend, device = find_backend(name)
     return support_of(backend, device)
 
 
 def support_of(backend: Backend, device: int = 0) -> Support:
-    """Whether a backend can be used, also where its driver cannot even be imported."""
+    """Check that a backend can be used, even if its driver cannot be imported."""
     try:
         driver = backend.driver
     except ImportError as error:
@@ -170,13 +170,13 @@ def support_of(backend: Backend, device: int = 0) -> Support:
 
 
 def _batch_of(name: str) -> int:
-    """What an engine was compiled for, `tem.fp16.bs16.om`; 0 where its name does not say."""
+    """Return the batch size in an engine's name (`tem.fp16.bs16.om`), or 0."""
     found = _BATCH.search(name)
     return int(found[1]) if found else 0
 
 
 def _built_here(engines: list[str]) -> list[str]:
-    """Those of TensorRT's engines that say this GPU and version; all where none does."""
+    """Return the TensorRT engines named after this GPU and version, or all if there are none."""
     from actspan.runtime.tensorrt import this_gpu
 
     key = this_gpu()

@@ -1,7 +1,7 @@
-"""OpenVINO: the fastest on most x86 processors; Intel's GPUs and NPUs by the same interface.
+"""OpenVINO: the fastest runtime on most x86 processors; also for Intel GPUs and NPUs.
 
-Precision is pinned: OpenVINO would take bfloat16 or float16 by itself where the device is faster
-with them, and the answer would no longer be the checkpoint's.
+Precision is fixed. By default OpenVINO uses bfloat16 or float16 where the device is faster with
+them, and the answers would differ from the checkpoint's.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _PRECISION = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
 
 class OpenVinoSession(FileSession):
-    """See `actspan.runtime.Session`.
+    """Session of OpenVINO.
 
-    As many calls as there are streams may come at the same time. On a processor each has a
-    compiled model of its own, with one stream, which computes in the thread that calls; a model
-    with several streams hands calls over to threads of its own, and PEM's take a quarter longer.
-    On other devices calls share a model, each with a request (its buffers) of its own.
+    There may be as many concurrent calls as streams. On a CPU each call has its own compiled
+    model with one stream, which computes in the calling thread. A model with several streams
+    passes calls to its own threads, and PEM takes a quarter longer. On other devices calls share
+    a model, and each has its own request (buffers).
     """
 
     def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
@@ -64,9 +64,9 @@ class OpenVinoSession(FileSession):
             output_names=[port.any_name for port in self._compiled.outputs],
             input_types={p.any_name: p.element_type.to_dtype() for p in self._compiled.inputs},
         )
-        self._idle: LifoQueue[Any] = LifoQueue()  # the one used last has its buffers in the cache
+        self._idle: LifoQueue[Any] = LifoQueue()  # the last one used is in the cache
         for _ in range(self._streams - shared):
-            self._idle.put(None)  # to be compiled when as many calls have come at the same time
+            self._idle.put(None)  # compiled when there are this many concurrent calls
         for _ in range(shared):
             self._idle.put(self._compiled.create_infer_request())
 
@@ -81,14 +81,14 @@ class OpenVinoSession(FileSession):
             self._idle.put(request)
 
     def run_queue(self, batches: Iterable[Mapping[str, NDArray[Any]]]) -> list[dict[str, Float32]]:
-        """All batches through OpenVINO's own queue, from one thread; results in order.
+        """Run all batches through OpenVINO's own queue, from one thread; return results in order.
 
-        For callers without threads of their own; the pipeline's workers call `run`.
+        This is for callers without their own threads; the pipeline's workers call `run`.
 
         Raises
         ------
         ShapeError, BackendError
-            As `run`.
+            The same as `run`.
         """
         import openvino
 
@@ -112,7 +112,7 @@ class OpenVinoSession(FileSession):
 
     @cached_property
     def _of_all_streams(self) -> Any:
-        """A compiled model with all streams, for OpenVINO's own threads."""
+        """Compiled model with all streams, for OpenVINO's own threads."""
         return self._compile(self._streams)
 
     def _release(self) -> None:
@@ -122,7 +122,7 @@ class OpenVinoSession(FileSession):
 
 
 def check(backend: Backend, device: int = 0) -> Support:
-    """See `actspan.runtime.backends.Driver`."""
+    """Check that the device exists; see `actspan.runtime.backends.Driver`."""
     try:
         core = _core(backend)
     except ImportError as error:
@@ -141,7 +141,7 @@ def check(backend: Backend, device: int = 0) -> Support:
 
 
 def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
-    """See `actspan.runtime.backends.Driver`."""
+    """Open an ONNX or `.xml` file; see `actspan.runtime.backends.Driver`."""
     return OpenVinoSession(path, backend, resources)
 
 
@@ -149,7 +149,7 @@ def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
 def _openvino_core() -> Any:
     import openvino
 
-    return openvino.Core()  # loads the plugins: once a process
+    return openvino.Core()  # loads the plugins, so once per process
 
 
 def _core(backend: Backend) -> Any:
@@ -164,7 +164,7 @@ def _version() -> str:
 
 
 def _device(backend: Backend, number: int) -> str:
-    """OpenVINO's name of the device, if it is there: `CPU`, `GPU`, `GPU.1`."""
+    """Return OpenVINO's name of the device (`CPU`, `GPU`, `GPU.1`), or raise if it is missing."""
     there = _core(backend).available_devices
     kind = backend.variant
     mine = [name for name in there if name.partition(".")[0] == kind]
@@ -178,8 +178,8 @@ def _device(backend: Backend, number: int) -> str:
 
 
 def _settings(backend: Backend, threads: int, streams: int) -> dict[str, Any]:
-    """For a compiled model with `streams` streams, on a processor of `threads` threads each."""
-    # a graph with weights of less precision says so itself; what it leaves open is float32
+    """Return the settings of a compiled model; on a CPU, each stream has `threads` threads."""
+    # A graph of lower precision marks its own operations; the others are float32.
     precision = "float32" if backend.graph else backend.precision
     settings: dict[str, Any] = {
         "INFERENCE_PRECISION_HINT": _PRECISION[precision],
@@ -189,7 +189,7 @@ def _settings(backend: Backend, threads: int, streams: int) -> dict[str, Any]:
     if backend.variant == "CPU":
         settings["NUM_STREAMS"] = streams
         settings["INFERENCE_NUM_THREADS"] = streams * threads
-        # pinned from the first core on: models and processes beside each other would share it
+        # Pinning starts at the first core, so several models or processes would share cores.
         settings["ENABLE_CPU_PINNING"] = streams * threads >= (os.cpu_count() or 1)
     return settings
 

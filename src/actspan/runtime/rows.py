@@ -1,4 +1,4 @@
-"""Any number of rows a call, over engines that were compiled for a few or for one."""
+"""Sessions for any number of rows per call, over engines with limited or fixed batch sizes."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from actspan.types import Float32
 
 __all__ = ["AnyRows"]
 
-# OpenVINO keeps kernels and buffers for every input shape that it ever saw. PEM sees a new number
-# of proposals with each call; rounded up there are few, and memory is flat.
+# OpenVINO keeps kernels and buffers for every input shape. PEM sees a new number of proposals in
+# each call; rounding it up gives few shapes, so memory stays bounded.
 _ROUNDED = {("openvino", 2): 128}
 
 
 class AnyRows:
-    """A session that takes any number of rows, and is named as the bundle's ONNX files are.
+    """A session that takes any number of rows, with the names of the bundle's ONNX files.
 
-    The rows of a network do not see each other: a call is cut into calls that the inner session
-    takes, the last of them filled up with zeros, and what came of the zeros is dropped. An inner
-    session with one axis more takes its rows over two axes: PEM as NPUs want it, (1, 1000, 32).
+    The rows of a network are independent. A call is split into calls that the inner session
+    takes, the last one padded with zeros, and the outputs of the padding are dropped. An inner
+    session with one more axis takes its rows over two axes, like PEM for NPUs: (1, 1000, 32).
 
     Parameters
     ----------
     inner : Session
-        With one input and one output.
+        Session with one input and one output.
     name : str
-        What the input is called here; the output is "output".
+        Name of the input; the output is named "output".
     rank : int
-        Of the input here; the first axis counts rows.
+        Number of axes of the input; the first axis counts rows.
 
     Raises
     ------
@@ -49,7 +49,7 @@ class AnyRows:
         self._inner = inner
         self.backend = inner.backend
         shape = _only_shape(inner)
-        extra = len(shape) - rank  # axes beside the first that count rows too
+        extra = len(shape) - rank  # further axes that count rows
         if extra not in (0, 1):
             raise BackendError(f"its input has shape {_text(shape)}; {rank} axes are needed")
         self._lead = shape[: 1 + extra]
@@ -61,14 +61,14 @@ class AnyRows:
 
     @classmethod
     def around(cls, session: Session, name: str, rank: int) -> Session:
-        """The session itself where it takes any number of rows under these names."""
+        """Wrap a session, or return it if it already takes any number of rows under these names."""
         wrapped = cls(session, name, rank)
         plain = session.batch_range == (1, None) and wrapped._least == 1 and len(wrapped._lead) == 1
         named = session.input_names == (name,) and session.output_names == ("output",)
         return session if plain and named else wrapped
 
     def _limits(self) -> tuple[int, int | None]:
-        """Rows of a call: a multiple of the first, at most the second."""
+        """Return limits of rows per call: a multiple of the first, at most the second."""
         if len(self._lead) == 2:
             unit = (self._lead[0] or 1) * (self._lead[1] or 1)
             return unit, None if None in self._lead else unit
@@ -78,7 +78,7 @@ class AnyRows:
         return (least, most) if most is not None else (max(least, rounded), None)
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
-        """See `Session.run`."""
+        """Run the network on any number of rows; see `Session.run`."""
         (rows,) = check_inputs(inputs, self.input_shapes).values()
         step = self._most or max(len(rows), 1)
         parts = [self._run_part(rows[i : i + step]) for i in range(0, max(len(rows), 1), step)]
@@ -102,7 +102,7 @@ class AnyRows:
         return max(-(-count // self._least), 1) * self._least
 
     def _outer(self, size: int) -> tuple[int, ...]:
-        """`size` rows over the leading axes of the inner session."""
+        """Return the leading axes of the inner session for `size` rows."""
         if len(self._lead) == 1:
             return (size,)
         batch, rows = self._lead
@@ -111,7 +111,7 @@ class AnyRows:
         return (size // rows, rows)
 
     def close(self) -> None:
-        """See `Session.close`."""
+        """Close the inner session."""
         self._inner.close()
 
     def __enter__(self) -> Self:

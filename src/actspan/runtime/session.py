@@ -1,4 +1,4 @@
-"""The contract of an inference runtime, and what every implementation of it shares."""
+"""Interface of inference runtimes, and the shared part of their implementations."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ BatchRange = tuple[int, int | None]  # smallest and largest size of the first ax
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a session may use.
+    """Resources of a session.
 
     Attributes
     ----------
     threads : int
-        CPU threads that share one call; 1 leaves it to one.
+        CPU threads per call; with 1, the calling thread computes alone.
     streams : int
-        Calls that come at the same time, from as many threads of the caller.
+        Number of concurrent calls, from as many threads of the caller.
     device : int
-        Number of the accelerator, where a machine has several.
+        Number of the accelerator, if a machine has several.
     """
 
     threads: int = 1
@@ -46,7 +46,7 @@ class Resources:
 
 
 class Session(Protocol):
-    """A network that is ready to run; one session may be used from several threads at once.
+    """A network that is ready to run; several threads may use a session at the same time.
 
     Examples
     --------
@@ -56,12 +56,12 @@ class Session(Protocol):
 
     @property
     def backend(self) -> str:
-        """Name of the runtime, as `open_session` takes it."""
+        """Name of the backend for `open_session`."""
         ...
 
     @property
     def input_shapes(self) -> Mapping[str, Shape]:
-        """Every input's name and shape; None stands for a free size."""
+        """Name and shape of every input; None stands for any size."""
         ...
 
     @property
@@ -76,11 +76,11 @@ class Session(Protocol):
 
     @property
     def batch_range(self) -> BatchRange:
-        """Smallest and largest size of the first axis in one call; None where nothing limits it."""
+        """Smallest and largest size of the first axis per call; None if there is no limit."""
         ...
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
-        """Compute all outputs, by name, from all inputs.
+        """Compute all outputs from all inputs; both are mappings by name.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class Session(Protocol):
         ...
 
     def close(self) -> None:
-        """Free what the session holds; closing twice does no harm."""
+        """Free the resources of the session; closing twice has no effect."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -106,22 +106,22 @@ class Session(Protocol):
 
 
 class FileSession(ABC):
-    """What sessions over a file share; see `Session`. A backend adds `_compute` and `_release`.
+    """Base of sessions over a file; a backend adds `_compute` and `_release`.
 
     Parameters
     ----------
     backend : str
-        As `open_session` takes it.
+        Name of the backend for `open_session`.
     vendor : str
-        What errors call the runtime.
+        Name of the runtime in errors.
     path : Path
-        What was opened.
+        The opened file.
     input_shapes : mapping of str to Shape
     output_names : sequence of str
     batch_range : (int, int or None), optional
-        From the shapes unless given.
+        Default: derived from the shapes.
     input_types : mapping of str to dtype, optional
-        Where the file takes something else than float32; callers always give float32.
+        Types of inputs that are not float32 in the file; callers always pass float32.
     """
 
     def __init__(
@@ -146,14 +146,14 @@ class FileSession(ABC):
 
     @abstractmethod
     def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
-        """Outputs in the order of `output_names`; whatever it raises becomes a BackendError."""
+        """Compute the outputs in the order of `output_names`; errors become BackendError."""
 
     @abstractmethod
     def _release(self) -> None:
-        """Let go of the runtime; called once. A call that is under way may still be finishing."""
+        """Free the runtime; called once, possibly while a call is still running."""
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
-        """See `Session.run`."""
+        """Run the network; see `Session.run`."""
         if self._closed:
             raise BackendError(f"{self._path}: the session is closed; open it again")
         checked = check_inputs(inputs, self.input_shapes)
@@ -164,7 +164,7 @@ class FileSession(ABC):
             outputs = self._compute(given)
         except ActSpanError:
             raise
-        except Exception as error:  # vendors' exceptions have no base of their own
+        except Exception as error:  # vendors' exceptions have no common base
             raise BackendError(
                 f"{self._path}: {self._vendor} failed: {reason_of(error)}"
             ) from error
@@ -172,7 +172,7 @@ class FileSession(ABC):
         return dict(zip(self.output_names, arrays, strict=True))
 
     def close(self) -> None:
-        """See `Session.close`."""
+        """Close the session; see `Session.close`."""
         if not self._closed:
             self._closed = True
             self._release()
@@ -197,12 +197,12 @@ def _batch_range(shapes: Mapping[str, Shape]) -> BatchRange:
 def check_inputs(
     inputs: Mapping[str, NDArray[Any]], shapes: Mapping[str, Shape]
 ) -> dict[str, Float32]:
-    """The inputs as contiguous float32, if they are what a network takes.
+    """Return the inputs as contiguous float32, or raise if they do not fit the network.
 
     Raises
     ------
     ShapeError
-        One is missing, unknown, or of another shape; names it.
+        An input is missing, unknown, or of another shape; names it.
     """
     if inputs.keys() != shapes.keys():
         raise ShapeError(
@@ -220,7 +220,7 @@ def check_inputs(
 
 
 def reason_of(error: BaseException) -> str:
-    """A vendor's message on one line, without the codes and source places before it."""
+    """Return a vendor's message on one line, without codes and source locations."""
     text = str(error)
     lines = [line.strip() for line in text.rpartition(" : ")[2].splitlines() if line.strip()]
     if not lines:

@@ -1,7 +1,7 @@
 """TensorRT engines on NVIDIA GPUs, with memory and copies through `cuda-python`.
 
-UNVERIFIED: written by the vendor's documentation (TensorRT 10, tensors by name, one stream), run
-in tests against a stand-in only.
+UNVERIFIED: written from the vendor's documentation (TensorRT 10, tensors by name, one stream), and
+tested only with a stand-in.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from actspan.runtime.session import BatchRange, FileSession, Resources, Session,
 
 
 class TensorRtSession(FileSession):
-    """See `actspan.runtime.Session`; every call runs in the one thread that holds the context."""
+    """Session of TensorRT; every call runs in the one thread that owns the context."""
 
     def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
         trt, cuda = _modules(backend)
@@ -55,12 +55,12 @@ class TensorRtSession(FileSession):
 
 
 class _Engine:
-    """An engine with one context, one stream and one buffer a tensor; used from one thread."""
+    """An engine with one context, one stream and one buffer per tensor, for one thread."""
 
     def __init__(self, trt: Any, cuda: Any, path: Path, device: int) -> None:
         self._trt, self._cuda = trt, cuda
         self._call("cudaSetDevice", device)
-        self._logger = trt.Logger(trt.Logger.ERROR)  # outlives what is made with it
+        self._logger = trt.Logger(trt.Logger.ERROR)  # must outlive the objects made with it
         self._runtime = trt.Runtime(self._logger)
         self._engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if self._engine is None:
@@ -84,7 +84,7 @@ class _Engine:
         )
 
     def _batch_range(self, name: str) -> BatchRange:
-        """What the first optimisation profile allows; a fixed size allows itself alone."""
+        """Return the limits of the first optimisation profile, or a fixed size."""
         fixed = self.input_shapes[name][0]
         if fixed is not None:
             return fixed, fixed
@@ -92,7 +92,7 @@ class _Engine:
         return int(least[0]), int(most[0])
 
     def run(self, inputs: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
-        """Outputs in the order of `output_names`."""
+        """Compute the outputs in the order of `output_names`."""
         copied = [self._send(name, array) for name, array in inputs.items()]
         outputs = {name: self._reserve(name) for name in self.output_names}
         if not self._context.execute_async_v3(self._stream):
@@ -104,11 +104,11 @@ class _Engine:
                 "cudaMemcpyAsync", array.ctypes.data, address, array.nbytes, kind, self._stream
             )
         self._call("cudaStreamSynchronize", self._stream)
-        del copied  # until here the copies were read from
+        del copied  # the copies had to live until the stream finished
         return list(outputs.values())
 
     def _send(self, name: str, array: NDArray[Any]) -> NDArray[Any]:
-        """Start copying an input; the array must live until the stream is through."""
+        """Start copying an input; the returned array must live until the stream finishes."""
         held = np.ascontiguousarray(array, dtype=self._dtype(name))
         if not self._context.set_input_shape(name, held.shape):
             raise RuntimeError(f"the engine's profile does not allow {name} of {held.shape}")
@@ -118,7 +118,7 @@ class _Engine:
         return held
 
     def _reserve(self, name: str) -> NDArray[Any]:
-        """An array for an output, once the shapes of all inputs are set."""
+        """Return an array for an output; needs the shapes of all inputs."""
         array = np.empty(tuple(self._context.get_tensor_shape(name)), dtype=self._dtype(name))
         self._address(name, array.nbytes)
         return array
@@ -127,7 +127,7 @@ class _Engine:
         return self._trt.nptype(self._engine.get_tensor_dtype(name))
 
     def _address(self, name: str, size: int) -> int:
-        """A tensor's buffer on the device, grown where it is too small."""
+        """Return the address of a tensor's buffer on the device; grow it if it is too small."""
         address, there = self._buffers.get(name, (0, 0))
         if there < max(size, 1):
             if address:
@@ -138,7 +138,7 @@ class _Engine:
         return address
 
     def free(self) -> None:
-        """Give everything back to the device."""
+        """Free all memory and objects on the device."""
         for address, _ in self._buffers.values():
             self._call("cudaFree", address)
         self._call("cudaStreamDestroy", self._stream)
@@ -146,7 +146,7 @@ class _Engine:
         self._context = self._engine = self._runtime = None
 
     def _call(self, function: str, *args: Any) -> Any:
-        """A function of the CUDA runtime, whose first result is its error code."""
+        """Call a function of the CUDA runtime, whose first result is its error code."""
         code, *results = getattr(self._cuda, function)(*args)
         if int(code) != 0:
             raise RuntimeError(f"{function} failed: {code!s}")
@@ -154,7 +154,7 @@ class _Engine:
 
 
 def check(backend: Backend, device: int = 0) -> Support:
-    """See `actspan.runtime.backends.Driver`."""
+    """Check that TensorRT and the GPU are here; see `actspan.runtime.backends.Driver`."""
     try:
         trt, cuda = _modules(backend)
     except BackendError as error:
@@ -170,7 +170,7 @@ def check(backend: Backend, device: int = 0) -> Support:
 
 
 def gpu_key(name: str, version: str) -> str:
-    """What an engine's file is called after: it runs on this GPU and version alone.
+    """Return the part of an engine's file name for the GPU and version that it needs.
 
     Examples
     --------
@@ -182,7 +182,7 @@ def gpu_key(name: str, version: str) -> str:
 
 
 def this_gpu(device: int = 0) -> str:
-    """`gpu_key` of a GPU of this machine; empty where TensorRT or the GPU is not here."""
+    """Return the `gpu_key` of a GPU of this machine, or "" if TensorRT or the GPU is missing."""
     try:
         trt, cuda = _modules(find_backend("tensorrt")[0])
         code, properties = cuda.cudaGetDeviceProperties(device)
@@ -195,12 +195,12 @@ def this_gpu(device: int = 0) -> str:
 
 
 def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
-    """See `actspan.runtime.backends.Driver`."""
+    """Open an engine; see `actspan.runtime.backends.Driver`."""
     return TensorRtSession(path, backend, resources)
 
 
 def _modules(backend: Backend) -> tuple[Any, Any]:
-    """TensorRT, and the CUDA runtime under the name it has had since cuda-python 12.8 or before."""
+    """Import TensorRT and the CUDA runtime, whose name changed in cuda-python 12.8."""
     try:
         trt = importlib.import_module("tensorrt")
         try:

@@ -1,4 +1,4 @@
-"""PyTorch, from the weights themselves: the networks that were trained, on the CPU or a GPU."""
+"""PyTorch: the trained networks from their weights, on the CPU or a GPU."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class TorchSession(FileSession):
-    """See `actspan.runtime.Session`."""
+    """Session of PyTorch."""
 
     def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
         torch = _torch(backend)
         self._device = _device(backend, resources.device)
         self._threads = resources.threads
         network, name, shape = _build(path, _read(path))
-        if backend.variant == "cuda":  # full precision, as everywhere
+        if backend.variant == "cuda":  # full precision, like all backends
             torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.allow_tf32 = False
         self._network: Net | None = network.eval().to(self._device)
@@ -52,7 +52,7 @@ class TorchSession(FileSession):
 
 
 def check(backend: Backend, device: int = 0) -> Support:
-    """See `actspan.runtime.backends.Driver`."""
+    """Check that the device exists; see `actspan.runtime.backends.Driver`."""
     try:
         version = str(_torch(backend).__version__)
     except ImportError:
@@ -65,7 +65,7 @@ def check(backend: Backend, device: int = 0) -> Support:
 
 
 def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
-    """See `actspan.runtime.backends.Driver`."""
+    """Open a file of weights; see `actspan.runtime.backends.Driver`."""
     return TorchSession(path, backend, resources)
 
 
@@ -97,7 +97,7 @@ def _read(path: Path) -> dict[str, Float32]:
 
 
 def _build(path: Path, weights: Mapping[str, Float32]) -> tuple[Net, str, Shape]:
-    """The network that the weights are of, and its input's name and shape."""
+    """Build the network of these weights; return it with its input's name and shape."""
     from actspan.nets.pem import Pem
     from actspan.nets.tem import Tem
 
@@ -123,7 +123,7 @@ def _build(path: Path, weights: Mapping[str, Float32]) -> tuple[Net, str, Shape]
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """PyTorch's number of threads is a setting of the thread that calls; it gets it back."""
+    """Set PyTorch's number of threads for the calling thread, and restore it afterwards."""
     import torch
 
     before = torch.get_num_threads()

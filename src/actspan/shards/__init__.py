@@ -1,14 +1,14 @@
-"""A run in parts: planned, computed by whichever engine, committed shard by shard, put together.
+"""Runs in shards: planned, computed by any engine, committed one by one, and joined.
 
-    plan.py      which videos, cut into shards, and what the answer hangs on
-    records.py   a shard's bytes, with checksums
-    places.py    where shards lie: a folder, or an object store
-    store.py     shards that are whole or absent
-    compute.py   from a plan and a pipeline to a shard's content
+    plan.py      videos cut into shards, and everything that the answer depends on
+    records.py   encoding of shards, with checksums
+    places.py    storage of shards: a folder, or an object store
+    store.py     shards of a run, each complete or absent
+    compute.py   computation of shards with a pipeline
 
-An engine (threads here, workers elsewhere) computes the shards that `ShardStore.committed` lacks:
+An engine (local threads, or remote workers) computes the shards that `ShardStore.committed` lacks:
 
-    for number in compute_missing(store, missing, pipeline, work):  # anywhere; committed there
+    for number in compute_missing(store, missing, pipeline, work):  # computed and committed
         ...
 """
 

@@ -1,4 +1,4 @@
-"""From a plan and a pipeline to the content of shards."""
+"""Computation of shards from a plan and a pipeline."""
 
 from __future__ import annotations
 
@@ -14,31 +14,30 @@ from actspan.shards.store import ShardStore
 
 
 class Work(Protocol):
-    """How videos are opened, and what becomes of one that cannot be."""
+    """Contract for opening videos, and for handling those that cannot be read."""
 
     def job(self, video: str) -> Job:
-        """The job of one video of the plan."""
+        """Return the job of one video of the plan."""
         ...
 
     def lose(self, lost: Lost) -> Problem:
-        """Note a video that could not be read, or raise where that shall stop the run."""
+        """Return the problem of a video that could not be read, or raise to stop the run."""
         ...
 
 
 def compute_missing(
     store: ShardStore, missing: Iterable[int], pipeline: Pipeline, work: Work, *, batch: int = BATCH
 ) -> Iterator[int]:
-    """Compute shards here, one after the other, and commit each; yields their numbers.
+    """Compute shards in order in this process, commit each, and yield its number.
 
     The videos of all shards pass through the pipeline in one stream, so that no worker waits where
-    one shard ends and the next begins. A shard depends on the plan and the model alone: whoever
-    computes it, it encodes to the same bytes.
+    one shard ends and the next begins. A shard depends only on the plan and the model, so its bytes
+    are the same wherever it is computed.
 
     Raises
     ------
     DataError
-        A video could not be read, and `work` does not let it pass; the shards before it are
-        committed.
+        A video could not be read, and `work` raises; the shards before it are committed.
     """
     plan, missing = store.plan, list(missing)
     videos = (video for number in missing for video in plan.ids(number))
@@ -50,14 +49,14 @@ def compute_missing(
 
 
 def in_order(plan: Plan, done: Iterable[int], finished: Iterator[int]) -> Iterator[int]:
-    """All shards of a plan in order, each as soon as it and those before it are there.
+    """Yield the shards of a plan in order, each once it and those before it are committed.
 
     Parameters
     ----------
     done : iterable of int
-        Shards that are there.
+        Shards that are already committed.
     finished : iterator of int
-        Shards that are being computed: their numbers, in whichever order they are committed.
+        Numbers of the other shards, in the order in which they are committed.
     """
     there = set(done)
     for number in range(len(plan)):
@@ -73,7 +72,7 @@ def _results(videos: Iterable[str], pipeline: Pipeline, work: Work, batch: int) 
 
 
 def _shard(videos: tuple[str, ...], results: Iterator[Result]) -> Iterator[Result]:
-    """Draw the results of these videos, and no more."""
+    """Yield the results of these videos, and take no more from the stream."""
     expected = iter(videos)
     video = next(expected, None)
     while video is not None:

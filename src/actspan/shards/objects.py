@@ -1,4 +1,4 @@
-"""Shards in an object store, or wherever fsspec reaches."""
+"""Shards in an object store, or in any place that fsspec reaches."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from actspan.objects import attempt, reason_of
 
 T = TypeVar("T")
 
-# a put appears as a whole or not at all; elsewhere files are written aside and moved
+# Protocols with atomic puts; elsewhere files are written under another name and moved.
 _WHOLE_PUTS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "memory"})
 
 
 class ObjectStore:
     """A place in an object store, by its URL (s3://bucket/run.partial).
 
-    It cannot be locked: two drivers at one run do the same work twice, to the same bytes.
+    It cannot be locked. Two drivers of one run do the same work twice, with the same bytes.
 
     Raises
     ------
     MissingExtraError
         fsspec, or its driver for the protocol, is not installed.
     ResultError
-        The URL makes no sense.
+        The URL is not valid.
     """
 
     def __init__(self, url: str) -> None:
@@ -43,15 +43,15 @@ class ObjectStore:
         self._whole = url.partition("://")[0] in _WHOLE_PUTS
 
     def acquire(self) -> None:
-        """Make the folder, where there are any."""
+        """Make the folder, if the store has folders."""
         if not self._whole:
             self._try("", self._files.makedirs, self._root, exist_ok=True)
 
     def release(self) -> None:
-        """Nothing was taken."""
+        """Do nothing, since there is no lock."""
 
     def names(self) -> set[str]:
-        """The files that are there, each of them whole."""
+        """Return the names of all files, each of which is complete."""
         self._files.invalidate_cache()
         try:
             found = self._try("", self._files.ls, self._root, detail=False)
@@ -60,7 +60,7 @@ class ObjectStore:
         return {path.rpartition("/")[2] for path in found} - {""}
 
     def holds(self, name: str) -> bool:
-        """Whether a file is there."""
+        """Check that a file exists."""
         self._files.invalidate_cache()
         return bool(self._try(name, self._files.exists, self._path(name)))
 
@@ -70,7 +70,7 @@ class ObjectStore:
         Raises
         ------
         ResultError
-            The store does not take it, though it was asked several times.
+            The store fails repeatedly.
         """
         path = self._path(name)
         with tempfile.NamedTemporaryFile(prefix="actspan-") as copy:
@@ -84,12 +84,12 @@ class ObjectStore:
             self._try(name, self._files.mv, aside, path)
 
     def get(self, name: str) -> IO[bytes]:
-        """Fetch a file and open the copy, which goes when it is closed.
+        """Fetch a file and open the copy, which is removed when it is closed.
 
         Raises
         ------
         ResultError
-            It is not there, or the store does not give it, though it was asked several times.
+            The file does not exist, or the store fails repeatedly.
         """
         handle, copy = tempfile.mkstemp(prefix="actspan-")
         os.close(handle)
@@ -102,7 +102,7 @@ class ObjectStore:
             os.unlink(copy)
 
     def delete(self, name: str) -> None:
-        """Remove a file if it is there."""
+        """Remove a file if it exists."""
         try:
             self._try(name, self._files.rm_file, self._path(name))
         except FileNotFoundError:
@@ -112,7 +112,7 @@ class ObjectStore:
         return f"{self._root}/{name}"
 
     def _try(self, name: str, act: Callable[..., T], *arguments: Any, **options: Any) -> T:
-        """Ask the store, again if it has a bad moment."""
+        """Call a function of the store, and try again if it fails temporarily."""
         try:
             return attempt(act, *arguments, **options)
         except FileNotFoundError:

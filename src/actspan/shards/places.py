@@ -1,4 +1,4 @@
-"""Where the files of an unfinished run lie: a few whole files under plain names."""
+"""Storage of the files of an unfinished run."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ _LOCK = ".lock"
 
 
 class Place(Protocol):
-    """Whole files under plain names: what shards need of a folder or an object store."""
+    """Contract of a folder or an object store that stores complete files under plain names."""
 
     name: str  # for people
 
     def acquire(self) -> None:
-        """Take it for one driver, where that is possible; make it if it is not there."""
+        """Lock the place for one driver if possible; make it if it does not exist."""
         ...
 
     def release(self) -> None:
-        """Let another driver have it."""
+        """Unlock the place."""
         ...
 
     def names(self) -> set[str]:
-        """The files that are there, each of them whole."""
+        """Return the names of all files, each of which is complete."""
         ...
 
     def holds(self, name: str) -> bool:
-        """Whether a file is there."""
+        """Check that a file exists."""
         ...
 
     def put(self, name: str, chunks: Iterable[bytes]) -> None:
-        """Write a file: it is there in full, for good, or not at all."""
+        """Write a file durably and atomically."""
         ...
 
     def get(self, name: str) -> IO[bytes]:
-        """Open a file to read it once."""
+        """Open a file for reading it once."""
         ...
 
     def delete(self, name: str) -> None:
-        """Remove a file if it is there."""
+        """Remove a file if it exists."""
         ...
 
 
@@ -65,12 +65,12 @@ class Folder:
         self._lock: int | None = None
 
     def acquire(self) -> None:
-        """Make the folder and lock it until `release`, or until the process ends however it does.
+        """Make the folder and lock it until `release` or the end of the process.
 
         Raises
         ------
         ResultError
-            Another process has it, or it cannot be made.
+            Another process has locked the folder, or it cannot be made.
         """
         if self._lock is not None:
             return
@@ -85,12 +85,12 @@ class Folder:
                 f"{self.name}: another process is at work on this run; wait for it, or stop it"
             ) from error
         except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a file system without locks
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):  # the file system has no locks
                 raise
-        self.sweep()  # after a process that was killed
+        self.sweep()  # leftovers of a killed process
 
     def sweep(self) -> None:
-        """Remove what is half-written or lies hidden here for the moment, if it is ours."""
+        """Remove hidden and incomplete files, if this object holds the lock."""
         if self._lock is None:
             return
         for leftover in self.path.glob(".*"):
@@ -100,20 +100,20 @@ class Folder:
                 leftover.unlink(missing_ok=True)
 
     def release(self) -> None:
-        """Unlock it."""
+        """Unlock the folder."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def names(self) -> set[str]:
-        """The files that are there, each of them whole."""
+        """Return the names of all files, each of which is complete."""
         if not self.path.is_dir():
             return set()
         with _named(self.path, "cannot be read"):
             return {entry.name for entry in os.scandir(self.path) if entry.name[0] != "."}
 
     def holds(self, name: str) -> bool:
-        """Whether a file is there."""
+        """Check that a file exists."""
         return (self.path / name).exists()
 
     def put(self, name: str, chunks: Iterable[bytes]) -> None:
@@ -122,7 +122,7 @@ class Folder:
         Raises
         ------
         ActSpanError
-            It cannot be written; nothing of it is left.
+            The file cannot be written; no part of it is left.
         """
         with atomic_file(self.path / name) as stream:
             stream.writelines(chunks)
@@ -133,18 +133,18 @@ class Folder:
         Raises
         ------
         ResultError
-            It cannot be read.
+            The file cannot be read.
         """
         with _named(self.path / name, "cannot be read"):
             return (self.path / name).open("rb")
 
     def delete(self, name: str) -> None:
-        """Remove a file if it is there."""
+        """Remove a file if it exists."""
         with _named(self.path / name, "cannot be removed"):
             (self.path / name).unlink(missing_ok=True)
 
     def remove_if_empty(self) -> None:
-        """Remove the folder unless something lies in it."""
+        """Remove the folder if it is empty."""
         if self._lock is not None and {entry.name for entry in os.scandir(self.path)} <= {_LOCK}:
             shutil.rmtree(self.path, ignore_errors=True)
 

@@ -1,4 +1,4 @@
-"""What a run shall compute, settled before it starts: videos in order, cut into shards."""
+"""Plans of runs, fixed before the start: videos in order, cut into shards."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from actspan.errors import ResultError
 
 PLAN_FILE = "plan.json"
 _FORMAT = 1
-# videos a shard: some tenths of a second of work each. A recording in windows may last a day
+# Videos per shard. A shard takes some tenths of a second, but one recording may last a day.
 SHARD_SIZES: Mapping[Literal["rescale", "window"], int] = {"rescale": 256, "window": 8}
 
-Stamp = tuple[int, int] | None  # (bytes, modified in ns) of a file; None where there is none
+Stamp = tuple[int, int] | None  # (bytes, time of change in ns) of a file; None if there is no file
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """What a run shall compute; it fixes the answer to the last bit.
+    """Plan of a run, which determines the answer to the last bit.
 
     Attributes
     ----------
     made_from : mapping of str to mapping of str to str
-        What the answer hangs on, by kind ("bundle", "dataset", "settings", "versions"), each a
-        mapping of names to checksums or values.
+        Everything that the answer depends on, by kind ("bundle", "dataset", "settings",
+        "versions"); each is a mapping of names to checksums or values.
     keeps : "run" or "result"
-        Whether shards hold everything that was computed, or proposals alone.
+        Content of shards: everything that was computed, or proposals alone.
     videos : tuple of str
         Ids, in the order of the answer.
     shard_size : int
-        Videos a shard; the last has fewer. The answer does not depend on it.
+        Videos per shard; the last may have fewer. The answer does not depend on it.
     stamps : tuple of Stamp
-        Of each video's features as the run started.
+        Stamps of each video's features at the start of the run.
     seconds : tuple of float
-        Of each video, where a run starts from boundary scores.
+        Seconds of each video, if the run starts from boundary scores.
     spec : FeatureSpec
-        What features are, as it was settled by the check.
+        Description of the features, from the check.
     problems : tuple of Problem
-        What the check left out, and notes.
+        Problems of videos that the check left out, and notes.
     assumptions : tuple of str
     """
 
@@ -59,29 +59,29 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     format: int = _FORMAT
 
     def __len__(self) -> int:
-        """How many shards there are."""
+        """Return the number of shards."""
         return -(-len(self.videos) // self.shard_size)
 
     def ids(self, number: int) -> tuple[str, ...]:
-        """The videos of a shard, in order."""
+        """Return the videos of a shard, in order."""
         if not 0 <= number < len(self):
             raise IndexError(f"shard {number} of {len(self)}")
         return self.videos[number * self.shard_size :][: self.shard_size]
 
     @cached_property
     def identity(self) -> str:
-        """SHA-256 of what the answer hangs on: equal for plans that must give the same answer."""
+        """SHA-256 of all that the answer depends on; equal for plans with the same answer."""
         return _digest([self.made_from, self.keeps, self.videos])
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 that every shard carries: equal for plans whose shards can be mixed."""
+        """SHA-256 stored in every shard; equal for plans whose shards can be mixed."""
         return _digest([self.identity, self.shard_size])
 
     def differences(self, made_from: Mapping[str, Mapping[str, str]]) -> list[str]:
-        """What differs from what a run would be made from now, in words; empty if nothing does.
+        """List the differences from the current inputs in words.
 
-        What is new there (a compiled file beside those of the bundle) does not count.
+        New entries, such as another compiled file in the bundle, do not count.
         """
         return [
             f"{kind}: {name} was {_short(was)}, is {_short(made_from.get(kind, {}).get(name))}"
@@ -91,18 +91,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         ]
 
     def to_bytes(self) -> bytes:
-        """As JSON, with a checksum before it."""
+        """Encode the plan as JSON, after a checksum."""
         text = msgspec.json.encode(self)
         return hashlib.sha256(text).hexdigest().encode() + b"\n" + text + b"\n"
 
     @classmethod
     def from_bytes(cls, data: bytes, *, where: str) -> Plan:
-        """Read what `to_bytes` gave.
+        """Decode the result of `to_bytes`.
 
         Raises
         ------
         ResultError
-            It is damaged, or of another version of the format; names `where`.
+            The data are damaged, or have another format version; names `where`.
         """
         checksum, _, text = data.removesuffix(b"\n").partition(b"\n")
         if hashlib.sha256(text).hexdigest().encode() != checksum:
@@ -122,7 +122,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def origin_of(made_from: Mapping[str, Mapping[str, str]], keeps: str) -> str:
-    """SHA-256 of what an answer is made from; files that follow from weights do not count."""
+    """Return the SHA-256 of all inputs, without files that are derived from the weights."""
     bundle = made_from["bundle"].items()
     weights = {k: v for k, v in bundle if k == "settings" or k.endswith(".safetensors")}
     return _digest([{**made_from, "bundle": weights}, keeps])

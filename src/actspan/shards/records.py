@@ -1,11 +1,11 @@
-"""A shard as bytes: records of what was computed of its videos, each with a checksum.
+"""Encoding of shards: one record per video or window, each with a checksum.
 
 b"actspan shard 1\n"                       16 bytes
 frame: length, CRC-32, MessagePack          two uint32, little-endian, then `length` bytes
 _Head    fingerprint of the plan, number of the shard
-_Done    a video, or a window of one      as often as there are
+_Done    a video, or a window of one; any number
 _Gone    a video that could not be read
-_Tail    how many records there were
+_Tail    number of records
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from actspan.pipeline import Outcome
 from actspan.shards.plan import Plan
 from actspan.types import BoundaryScores, Proposals
 
-Result = Outcome | Problem  # of a video or window; a problem where a video could not be read
+Result = Outcome | Problem  # of a video or window; a problem if the video could not be read
 
 _MAGIC = b"actspan shard 1\n"
 _FRAME = struct.Struct("<II")
-_HELD = 16 << 20  # bytes of a recording that wait in memory; more of them on the disk
+_HELD = 16 << 20  # bytes of a recording held in memory; more go to the disk
 _PIECE = 1 << 20
 
 
@@ -62,9 +62,9 @@ _decode = msgspec.msgpack.Decoder(_Frame).decode
 
 
 def encode_shard(plan: Plan, number: int, results: Iterable[Result]) -> Iterator[bytes]:
-    """The bytes of a shard, in pieces; the same results give the same bytes.
+    """Encode a shard, in pieces; the same results give the same bytes.
 
-    Windows of a recording come once it is whole: of one that is lost half-way there are none.
+    Windows of a recording are written once it is complete. If it fails half-way, none is written.
     """
     yield _MAGIC
     yield _frame(_Head(plan.fingerprint, number))
@@ -87,11 +87,11 @@ def encode_shard(plan: Plan, number: int, results: Iterable[Result]) -> Iterator
 
 
 def _record(plan: Plan, outcome: Outcome) -> _Done | None:
-    """What is kept of an outcome, if anything."""
+    """Return the record of an outcome, or None if nothing is stored."""
     if plan.keeps == "run":
         return _whole(outcome)
     if outcome.proposals is None:
-        return None  # a window with more to come
+        return None  # a window that is not the last
     return _Done(outcome.id, outcome.seconds, None, _answer(outcome), None, None)
 
 
@@ -123,7 +123,7 @@ def _whole(outcome: Outcome) -> _Done:
         (
             _bytes(found.start, "<f8"),
             _bytes(found.end, "<f8"),
-            _bytes(found.start_score, "<f4"),  # of boundary scores, so nothing is lost
+            _bytes(found.start_score, "<f4"),  # boundary scores are float32, so this is exact
             _bytes(found.end_score, "<f4"),
             _bytes(outcome.confidence, "<f4"),
         ),
@@ -142,21 +142,21 @@ def _bytes(values: Any, kind: str) -> bytes:
 
 
 def decode_shard(plan: Plan, number: int, stream: IO[bytes], *, where: str) -> Iterator[Result]:
-    """What was computed of the videos of a shard, in order; memory does not grow with it.
+    """Yield the results of a shard in order, in bounded memory.
 
-    Where the plan keeps proposals alone, outcomes have nothing else: no scores, no candidates.
+    If the plan keeps only proposals, outcomes have no scores and no candidates.
 
     Raises
     ------
     ShardError
-        It is damaged, cut short, or of another run; names `where`. Results that came before are
-        good.
+        The shard is damaged, cut short, or of another run; names `where`. Results that were
+        yielded before are valid.
     """
     frames = _frames(stream, where)
     head = next(frames, None)
     if head != _Head(plan.fingerprint, number):
         raise ShardError(f"{where}: not shard {number} of this run")
-    known = {video: video for video in plan.ids(number)}  # so that no id is held a second time
+    known = {video: video for video in plan.ids(number)}  # ids are shared to save memory
     for records, frame in enumerate(frames):
         if isinstance(frame, _Tail) and frame.records == records and not stream.read(1):
             return
@@ -164,7 +164,7 @@ def decode_shard(plan: Plan, number: int, stream: IO[bytes], *, where: str) -> I
             break
         try:
             result = frame.problem if isinstance(frame, _Gone) else _outcome(frame, known)
-        except ValueError as error:  # arrays that are no arrays, or do not fit each other
+        except ValueError as error:  # invalid arrays, or arrays that do not fit each other
             raise ShardError(f"{where}: damaged: {error}") from error
         yield result
     raise ShardError(f"{where}: damaged or cut short")
@@ -198,7 +198,7 @@ def _outcome(record: _Done, known: Mapping[str, str]) -> Outcome:
     return Outcome(video, record.seconds, scores, candidates, confidence, proposals, window)
 
 
-# an outcome of proposals alone; whoever keeps those alone asks for no more
+# Outcomes of plans that keep only proposals have no scores and no candidates.
 _NO_SCORES: Any = None
 _NO_CANDIDATES, _NO_CONFIDENCE = Proposals.empty(), np.empty(0, np.float32)
 

@@ -1,4 +1,4 @@
-"""The shards of one run: each whole or absent, wherever they lie."""
+"""Shards of one run in a place, each complete or absent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHARD = re.compile(r"(\d{6,})\.shard")
 
 
 def open_place(where: str | Path) -> Place:
-    """A local folder, or an object store by its URL (s3://bucket/run.partial)."""
+    """Open a local folder, or an object store by its URL (s3://bucket/run.partial)."""
     text = str(where)
     if "://" in text and not text.startswith("file://"):
         from actspan.shards.objects import ObjectStore
@@ -30,16 +30,16 @@ def open_place(where: str | Path) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What there is of a run.
+    """Shards that an unfinished run has.
 
     Attributes
     ----------
     done : frozenset of int
-        Shards that are done and undamaged.
+        Finished shards without damage.
     lost : frozenset of str
         Videos in them that could not be read.
     damaged : int
-        Shards that were damaged, and are to be computed again.
+        Number of damaged shards, which will be computed again.
     """
 
     done: frozenset[int] = frozenset()
@@ -48,7 +48,7 @@ class Survey:
 
 
 class ShardStore:
-    """The plan of a run and those of its shards that are done.
+    """Plan of a run, and its finished shards.
 
     Examples
     --------
@@ -69,7 +69,7 @@ class ShardStore:
 
     @classmethod
     def find(cls, place: Place) -> Self | None:
-        """The unfinished run that lies there, or None.
+        """Return the unfinished run in a place, or None.
 
         Raises
         ------
@@ -82,12 +82,12 @@ class ShardStore:
             return cls(place, Plan.from_bytes(stream.read(), where=f"{place.name}{PLAN_FILE}"))
 
     def committed(self) -> set[int]:
-        """Numbers of the shards that are done; nothing is read."""
+        """Return the numbers of finished shards, without reading them."""
         found = (_SHARD.fullmatch(name) for name in self.place.names())
         return {n for n in (int(match[1]) for match in found if match) if n < len(self.plan)}
 
     def survey(self) -> Survey:
-        """Read all shards that are there; damaged ones are removed, to be computed again."""
+        """Read all finished shards, and remove damaged ones so that they are computed again."""
         committed = self.committed()
         done, lost = set(), set[str]()
         for number in committed:
@@ -100,29 +100,29 @@ class ShardStore:
         return Survey(frozenset(done), frozenset(lost), len(committed) - len(done))
 
     def commit(self, number: int, chunks: Iterable[bytes]) -> None:
-        """Keep a shard for good, whole: what comes from `encode_shard`, in one piece or in many.
+        """Save a shard durably and atomically, from the pieces of `encode_shard`.
 
-        A shard that is there stays as it is: answering twice changes nothing.
+        A shard that already exists is not changed.
 
         Raises
         ------
         ActSpanError
-            It cannot be written; nothing of it is left.
+            The shard cannot be written; no part of it is left.
         """
         if self.place.holds(_name(number)):
-            deque(chunks, maxlen=0)  # whoever computes them counts on their being drawn
+            deque(chunks, maxlen=0)  # the computation needs its results to be consumed
         else:
             self.place.put(_name(number), chunks)
 
     def read(self, number: int) -> Iterator[Result]:
-        """What was computed of the videos of a shard, in order.
+        """Yield the results of a shard, in order.
 
         Raises
         ------
         ShardError
-            It is damaged, or of another run.
+            The shard is damaged, or of another run.
         ResultError
-            It cannot be opened.
+            The shard cannot be opened.
         """
         where = f"{self.place.name}{_name(number)}"
         with self.place.get(_name(number)) as stream:
@@ -134,7 +134,7 @@ class ShardStore:
 
 
 def clear(place: Place) -> None:
-    """Remove a run, or what is left of one: the plan first, so that no half is taken for a run."""
+    """Remove a run, the plan first, so that no incomplete run is found after an interruption."""
     for name in sorted(place.names(), key=lambda name: name != PLAN_FILE):
         if name == PLAN_FILE or _SHARD.fullmatch(name):
             place.delete(name)

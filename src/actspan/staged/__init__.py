@@ -1,7 +1,7 @@
-"""The staged path: every step between features and proposals stops at files (docs/staged.md).
+"""The staged path: every step from features to proposals reads and writes files (docs/staged.md).
 
-A host may have nothing but a vendor's tool that runs a compiled network over raw files. Then ours
-is what comes before, between and after the two networks:
+A host may have only a vendor's tool that runs a compiled network over raw files. ActSpan then does
+the steps before, between and after the two networks:
 
     stage/
     ├── stage.toml         the model, the dataset, the settings
@@ -14,8 +14,8 @@ is what comes before, between and after the two networks:
     ├── pem-result/        <input>.csv, by `take_pem_outputs`
     └── result.json
 
-An input is a video, or a window of a long recording. Each of our folders appears when it is
-complete and holds `inputs.jsonl`, which says what is in it and what it was made from.
+An input is a video, or a window of a long recording. Each folder that ActSpan writes appears when
+it is complete, with `inputs.jsonl`, which lists its content and what it was made from.
 """
 
 from actspan.staged.dumps import Dumps

@@ -1,4 +1,4 @@
-"""What a device's runner wrote, and everything that may be wrong with it."""
+"""Outputs that a device's runner wrote (dumps), and checks of them."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ from actspan.staged.work import OnError, Report, in_parallel
 from actspan.types import Float32
 from actspan.wording import counted
 
-RECORD = "inputs.csv"  # beside dumps of `staged run` and of the script: what they were made from
-SUFFIX = "_1.bin"  # the guide's benchmark tool; ais_bench counts outputs from 0: _0.bin
+RECORD = "inputs.csv"  # lists the inputs of the dumps; written by `staged run` and by the script
+SUFFIX = "_1.bin"  # of the guide's benchmark tool; ais_bench counts outputs from 0: _0.bin
 
-_CLOCK = 2.0  # seconds; the coarsest time stamps of files in use
-_ALIKE = 1e-3  # how far answers to the same row may lie apart, on the roughest device
+_CLOCK = 2.0  # seconds; coarsest resolution of file times in use
+_ALIKE = 1e-3  # largest difference of outputs for the same row, on the least exact device
 
 
 @dataclass(frozen=True, slots=True)
 class Dumps:
-    """A folder of dumps: `<input><suffix>`, float32, one an input."""
+    """A folder of dumps: `<input><suffix>`, float32, one per input."""
 
     folder: Path
     suffix: str = SUFFIX
 
     def path(self, item: Item) -> Path:
-        """Where the answer to an input is."""
+        """Return the path of the dump of an input."""
         return self.folder / f"{item.name}{self.suffix}"
 
     def read(self, item: Item) -> Float32:
-        """The answer to an input, flat."""
+        """Read the dump of an input, flat."""
         values: Float32 = np.fromfile(self.path(item), dtype=np.float32)
         return values
 
     def names(self) -> set[str]:
-        """Names of the inputs that there are dumps of.
+        """Return the names of the inputs that have dumps.
 
         Raises
         ------
         StageError
-            There is no such folder, or no dump in it.
+            The folder does not exist, or has no dumps.
         """
         if not self.folder.is_dir():
             raise StageError(
@@ -69,7 +69,7 @@ class Dumps:
         return names
 
     def record(self) -> dict[str, int]:
-        """Which input, by CRC-32, each dump was made from, where the runner wrote it down.
+        """Read the CRC-32 of the input of each dump, if the runner recorded it.
 
         Raises
         ------
@@ -91,15 +91,15 @@ class Dumps:
 def check_dumps(
     stage: Stage, net: StagedNet, table: Table, dumps: Dumps, report: Report | None
 ) -> list[Problem]:
-    """Look at every dump before anything is made of it.
+    """Check all dumps before they are used, and return their problems.
 
-    Named are those that are missing, of no input, too short or long, of the other network, not
-    finite, no probabilities, or older than their input or made from another one.
+    A dump may be missing, without an input, of a wrong size, of the other network, not finite, not
+    in [0, 1], older than its input, or made from a different input.
 
     Raises
     ------
     StageError
-        There are no dumps at all.
+        There are no dumps.
     """
     names, checker = dumps.names(), _Checker(stage, net, dumps, dumps.record())
     problems = []
@@ -112,7 +112,7 @@ def check_dumps(
 
 
 def settle(items: Sequence[Item], problems: Sequence[Problem], on_error: OnError) -> list[Item]:
-    """The items of videos without problems: a recording with a bad window is bad as a whole.
+    """Return the items of videos without problems; one bad window excludes its recording.
 
     Raises
     ------
@@ -143,7 +143,7 @@ class _Checker:
     record: dict[str, int]
 
     def look(self, names: set[str], item: Item) -> Problem | None:
-        """What is wrong with one dump, if anything is."""
+        """Return the problem of one dump, if any."""
         path = self.dumps.path(item)
         if item.name not in names:
             return Problem(item.video, str(path), "missing", "run the network on its input")
@@ -161,7 +161,7 @@ class _Checker:
         return what, "run the network on its input again"
 
     def _size(self, size: int) -> tuple[str, str]:
-        """What is wrong with the size in bytes, and what to do about it; empty if nothing is."""
+        """Return the problem of a size in bytes, and its remedy; empty if there is none."""
         expected = 4 * self.stage.values(self.net)
         if size == expected:
             return "", ""
@@ -182,7 +182,7 @@ class _Checker:
         if real.size and not (real.min() >= 0 and real.max() <= 1):
             return f"values from {real.min():.4g} to {real.max():.4g}: no probabilities"
         padding = values[item.rows :] if self.net == "pem" else values[:0]
-        if padding.size and not np.ptp(padding) <= _ALIKE:  # all are answers to a row of zeros
+        if padding.size and not np.ptp(padding) <= _ALIKE:  # padding gives equal outputs
             return f"rows after the {item.rows} real ones differ: made from another input?"
         return ""
 

@@ -1,4 +1,4 @@
-"""What a host without us needs: the list of inputs, and a script that runs a network over it."""
+"""Files for a host without ActSpan: a list of inputs, and a script that runs a network."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _SCRIPT = Path(__file__).with_name("standalone.py")
 def write_list(
     stage: Stage, net: StagedNet, out: Path | None = None, prefix: str | None = None
 ) -> tuple[Path, int]:
-    """Write the `.info` list of a network's inputs: `index path height width` a line.
+    """Write the `.info` list of a network's inputs, with lines `index path height width`.
 
     Parameters
     ----------
     out : Path, optional
-        `<net>.info` in the stage unless given.
+        File to write. Default: `<net>.info` in the stage.
     prefix : str, optional
-        The folder that the inputs will lie in on the device's host, as the runner shall open it;
-        where they lie now unless given.
+        Folder of the inputs on the device's host, as the runner opens it. Default: their present
+        folder.
 
     Returns
     -------
     Path, int
-        The list, and how many inputs it has.
+        The list, and its number of inputs.
 
     Raises
     ------
     StageError
-        The inputs are not there yet, or the folder's name would break the list.
+        The inputs do not exist yet, or the folder's name contains blanks.
     """
     out = stage.path / f"{net}.info" if out is None else out
     folder = str(stage.inputs(net)) if prefix is None else prefix
@@ -51,7 +51,7 @@ def write_list(
 
 
 def write_script(out: Path) -> None:
-    """Write the runner for hosts without us: one file that needs Python 3.7 and numpy.
+    """Write the runner for hosts without ActSpan: one file that needs Python 3.7 and numpy.
 
     Raises
     ------

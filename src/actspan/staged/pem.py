@@ -1,4 +1,4 @@
-"""Before and after PEM: boundary scores to its inputs, its dumps to the result file."""
+"""Steps before and after PEM: boundary scores to inputs, and dumps to the result file."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ from actspan.staged.work import (
 )
 from actspan.types import Float64, Proposals, RaggedProposals
 
-_SIDES = ("xmin", "xmax", "xmin_score", "xmax_score")  # float64, N values a file
+_SIDES = ("xmin", "xmax", "xmin_score", "xmax_score")  # float64, N values per file
 
 
 def write_pem_inputs(
     stage: Stage, *, lean: bool = False, on_error: OnError = "fail", report: Report | None = None
 ) -> Done:
-    """Make candidates and BSP features of TEM's results: PEM's inputs.
+    """Make PEM's inputs, candidates and BSP features, from TEM's results.
 
     Parameters
     ----------
     lean : bool
-        Leave out what no later step of ours reads: `proposals/` and `bsp/`.
+        Leave out files that no later step reads: `proposals/` and `bsp/`.
 
     Raises
     ------
     DatasetError
-        TEM results are missing or damaged and `on_error` is "fail", or none is left.
+        TEM results are missing or damaged and `on_error` is "fail", or no video is left.
     StageError
         The stage is incomplete; nothing is written.
     """
@@ -85,7 +85,7 @@ def _look_at_scores(stage: Stage, item: Item) -> Problem | None:
 
 
 def _items_before(stage: Stage) -> dict[str, Item]:
-    """PEM's inputs as they were; dumps of those that come out the same are not stale."""
+    """Return the previous inputs of PEM; dumps of unchanged inputs are not stale."""
     try:
         return {item.name: item for item in Table.read(stage.path / "pem" / TABLE).items}
     except StageError:
@@ -134,17 +134,17 @@ def take_pem_outputs(
     Parameters
     ----------
     out : Path, optional
-        The result file; `result.json` in the stage unless given.
+        The result file. Default: `result.json` in the stage.
     lean : bool
         Leave out `pem-result/`.
 
     Raises
     ------
     DatasetError
-        Dumps are missing, too many, damaged, stale or mixed up, or candidates are gone, and
-        `on_error` is "fail", or none is left.
+        Dumps are missing, superfluous, damaged, stale or mixed up, or candidates are missing, and
+        `on_error` is "fail", or no video is left.
     StageError
-        The stage is incomplete, or the result file's folder is not there; nothing is written.
+        The stage is incomplete, or the result file's folder does not exist; nothing is written.
     """
     out = stage.path / RESULT_FILE if out is None else out
     if not out.parent.is_dir():
@@ -155,7 +155,7 @@ def take_pem_outputs(
     items = settle(before.items, problems, on_error)
     tally = Tally("pem-outputs", sum(item.ends_video for item in items), report)
     target = stage.path / "pem-result"
-    if lean:  # one of before would not belong to this result
+    if lean:  # an older folder would not belong to this result
         shutil.rmtree(target, ignore_errors=True)
     with nullcontext() if lean else atomic_folder(target) as folder, ResultWriter(out) as result:
         answers = in_parallel(partial(_answer, stage, dumps, folder), items)
@@ -184,7 +184,7 @@ def _look_at_candidates(stage: Stage, item: Item) -> Problem | None:
 
 
 def _answer(stage: Stage, dumps: Dumps, folder: Path | None, item: Item) -> tuple[Item, Proposals]:
-    """A video's final proposals, or a window's candidates with their final scores."""
+    """Return a video's final proposals, or a window's candidates with their final scores."""
     start, end, start_score, end_score = (
         np.fromfile(path, dtype=np.float64) for path in _candidate_files(stage, item)
     )
@@ -202,7 +202,7 @@ def _answer(stage: Stage, dumps: Dumps, folder: Path | None, item: Item) -> tupl
 def _whole_videos(
     answers: Iterator[tuple[Item, Proposals]], stage: Stage
 ) -> Iterator[tuple[Item, Proposals | None]]:
-    """Bring the windows of a recording together; None before its last window."""
+    """Join the windows of recordings; yield None before the last window."""
     recordings = Recordings(stage.config)
     for item, found in answers:
         if item.window is None:

@@ -1,4 +1,4 @@
-"""Run a network over a stage's inputs where a vendor's tool would."""
+"""Runs of a network over a stage's inputs, in place of a vendor's tool."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from actspan.staged.work import Done, Report, Tally, write_array
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What `run_net` shall do.
+    """Settings of `run_net`.
 
     Attributes
     ----------
@@ -39,13 +39,13 @@ class RunRequest:
     backend : str
         Any of `actspan.runtime`, or "auto".
     batch : int
-        Inputs a call.
+        Inputs per call.
     threads : int, optional
-        Calls at a time; all cores unless given.
+        Concurrent calls. Default: the number of cores.
     out : Path, optional
-        Folder for the dumps; that of the stage unless given.
+        Folder for the dumps. Default: the one in the stage.
     overwrite : bool
-        Replace dumps that are there.
+        Replace existing dumps.
     """
 
     stage: Path
@@ -64,7 +64,7 @@ def run_net(request: RunRequest, report: Report | None = None) -> Done:
     Raises
     ------
     StageError
-        The inputs are not there yet, the model is another one, or dumps are in the way.
+        The inputs do not exist yet, the model is a different one, or dumps already exist.
     DatasetError
         Inputs are missing or of a wrong size; nothing is written.
     BundleError, BackendError
@@ -82,7 +82,7 @@ def run_net(request: RunRequest, report: Report | None = None) -> Done:
     with session, ThreadPoolExecutor(threads) as pool, atomic_folder(out) as folder:
         tally = Tally(f"run {request.net}", sum(item.ends_video for item in items), report)
         work = partial(_run_batch, stage, request.net, session, Dumps(folder))
-        batches = chunked(items, request.batch)  # in the dataset's order, as `propose` has them
+        batches = chunked(items, request.batch)  # in the dataset's order, like `propose`
         with (folder / RECORD).open("w", newline="", encoding="utf-8") as stream:
             record = csv.writer(stream)
             record.writerow(["input", "crc32"])
@@ -122,9 +122,9 @@ def _check_inputs(stage: Stage, net: StagedNet, items: Sequence[Item]) -> None:
 def _run_batch(
     stage: Stage, net: StagedNet, session: Session, dumps: Dumps, items: Sequence[Item]
 ) -> list[tuple[Item, int]]:
-    """Write the dumps of a batch; the CRC-32 of every input that was read."""
+    """Write the dumps of a batch; return its items with the CRC-32 of their inputs."""
     data = [(stage.inputs(net) / f"{item.name}.bin").read_bytes() for item in items]
-    joined = bytearray().join(data)  # torch wants memory that can be written to
+    joined = bytearray().join(data)  # torch needs writable memory
     rows = np.frombuffer(joined, dtype=np.float32).reshape(-1, *stage.shape(net))
     if net == "tem":
         answers = session.run({"video": rows})["output"]  # (B, 3, T)

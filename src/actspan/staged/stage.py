@@ -1,4 +1,4 @@
-"""A stage on disk: its folders, and `stage.toml`."""
+"""Stages on disk: folders, and `stage.toml`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COMMAND: dict[Step, str] = {
 
 
 class ModelRecord(Config, frozen=True):
-    """Which model it is."""
+    """Identity of the model."""
 
     path: str
     tem: str  # SHA-256 of the weights
@@ -39,7 +39,7 @@ class ModelRecord(Config, frozen=True):
 
 
 class DatasetRecord(Config, frozen=True):
-    """Which videos these are."""
+    """Identity of the dataset."""
 
     path: str
     videos: int
@@ -47,7 +47,7 @@ class DatasetRecord(Config, frozen=True):
 
 
 class StageInfo(Config, frozen=True):
-    """The whole of `stage.toml`."""
+    """Content of `stage.toml`."""
 
     format_version: int
     tool: str
@@ -78,7 +78,7 @@ class Stage:
         Raises
         ------
         StageError
-            It is not one, of another format, or `stage.toml` is damaged.
+            The folder is not a stage, has another format version, or `stage.toml` is damaged.
         """
         path = Path(path)
         file = path / STAGE_FILE
@@ -99,36 +99,36 @@ class Stage:
 
     @property
     def config(self) -> PipelineConfig:
-        """The settings of the model."""
+        """Settings of the model."""
         return self.info.pipeline
 
     def shape(self, net: StagedNet) -> tuple[int, int]:
-        """Height and width of a network's inputs: (C, T) of TEM, (candidates, 32) of PEM."""
+        """Return height and width of a network's inputs: (C, T) of TEM, (candidates, 32) of PEM."""
         if net == "pem":
             return self.config.pgm.keep, self.config.bsp.size
         assert self.config.tem is not None
         return self.config.tem.channels, self.config.tem.length
 
     def values(self, net: StagedNet) -> int:
-        """How many float32 values a network answers with: 3 x T of TEM, one a candidate of PEM."""
+        """Return the float32 values per output: 3 x T of TEM, one per candidate of PEM."""
         height, width = self.shape(net)
         return height if net == "pem" else 3 * width
 
     def inputs(self, net: StagedNet) -> Path:
-        """Where a network's inputs lie."""
+        """Return the folder of a network's inputs."""
         return self.path / net / "input"
 
     def outputs(self, net: StagedNet) -> Path:
-        """Where a network's dumps are looked for."""
+        """Return the default folder of a network's dumps."""
         return self.path / f"{net}-output"
 
     def table(self, step: Step) -> Table:
-        """What a step left, if it is still what the steps before it are.
+        """Read the table of a step, and check that it is up to date with earlier steps.
 
         Raises
         ------
         StageError
-            The step was not done yet, or has to be done again, or its table is damaged.
+            The step is not done yet or must be repeated, or its table is damaged.
         """
         file = self.path / step / TABLE
         command = f"actspan staged {_COMMAND[step]}"
@@ -144,12 +144,12 @@ class Stage:
         return table
 
     def check_model(self, bundle: Bundle) -> None:
-        """Refuse another model than the one that the stage was made with.
+        """Check that the model is the one that the stage was made with.
 
         Raises
         ------
         StageError
-            Its weights are others.
+            The weights differ.
         """
         if record_model(bundle) != replace(self.info.model, path=str(bundle.path)):
             raise StageError(
@@ -159,12 +159,12 @@ class Stage:
 
 
 def record_model(bundle: Bundle) -> ModelRecord:
-    """What a stage remembers of a model.
+    """Return the record of a model for a stage.
 
     Raises
     ------
     BundleError
-        It lacks one of the two networks.
+        The bundle lacks one of the two networks.
     """
     for net, there in (("tem", bundle.has_tem), ("pem", bundle.has_pem)):
         if not there:

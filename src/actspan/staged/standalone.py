@@ -2,17 +2,17 @@
 """Run a compiled network over a list of raw inputs, and write one dump an input.
 
 `actspan staged script` wrote this file. It needs Python 3.7 or newer, numpy, and the module of
-one interface; it knows nothing of ActSpan.
+one interface, but not ActSpan.
 
     python3 run_staged.py --interface ais_bench --model tem.bs16.om --list tem.info --out tem-output
     python3 run_staged.py --interface acl --model pem.bs1.om --list pem.info --out pem-output
     python3 run_staged.py --interface onnxruntime --model tem.onnx --list tem.info --out tem-output
 
-The list has a line an input: index, path, height, width; an input is height x width float32 values
-without a header. The dump of a/b.bin is OUT/b_1.bin, float32. OUT/inputs.csv says by CRC-32 what
-each dump was made from, so that `actspan staged tem-outputs` and `pem-outputs` find stale ones.
+The list has one line per input: index, path, height, width. An input is height x width float32
+values without a header. The dump of a/b.bin is OUT/b_1.bin, float32. OUT/inputs.csv has the CRC-32
+of the input of each dump, so that `actspan staged tem-outputs` and `pem-outputs` find stale ones.
 
-The interfaces ais_bench and acl are written by the vendor's documentation, and are unverified.
+The interfaces ais_bench and acl are written from the vendor's documentation, and are unverified.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 
 DUMP = "_1.bin"
 RECORD = "inputs.csv"
-MOST_NAMED = 20  # problems
+MOST_NAMED = 20  # largest number of problems in a message
 
 
 class Input(NamedTuple):
@@ -41,12 +41,12 @@ class Input(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What its dump is called, without suffix."""
+        """Name of its dump, without suffix."""
         return os.path.splitext(os.path.basename(self.path))[0]
 
     @property
     def values(self) -> int:
-        """How many float32 values it has."""
+        """Number of its float32 values."""
         return self.height * self.width
 
 
@@ -60,7 +60,7 @@ class AisBench:
         self.shape = tuple(self._session.get_inputs()[0].shape)
 
     def run(self, block: Any) -> Any:
-        """The answer to a block of inputs."""
+        """Run the network on a block of inputs."""
         return self._session.infer([block], mode="static")[0]
 
     def close(self) -> None:
@@ -108,7 +108,7 @@ class Acl:
         return types[code]
 
     def _dataset(self, size: int) -> tuple[Any, Any, int, int]:
-        """A dataset of one buffer on the device: dataset, buffer, address, bytes."""
+        """Make a dataset of one buffer on the device: dataset, buffer, address, bytes."""
         acl = self._acl
         address = self._value(acl.rt.malloc(size, self.HUGE_FIRST), "acl.rt.malloc")
         buffer = acl.create_data_buffer(address, size)
@@ -117,7 +117,7 @@ class Acl:
         return dataset, buffer, address, size
 
     def run(self, block: Any) -> Any:
-        """The answer to a block of inputs."""
+        """Run the network on a block of inputs."""
         acl = self._acl
         given = np.ascontiguousarray(block, dtype=self._given)
         source, _, address, size = self._input
@@ -145,7 +145,7 @@ class Acl:
 
 
 class OnnxRuntime:
-    """ONNX Runtime on one core: to try this script where there is no NPU."""
+    """ONNX Runtime on one core, to try this script without an NPU."""
 
     def __init__(self, model: str, device: int) -> None:
         import onnxruntime
@@ -159,23 +159,23 @@ class OnnxRuntime:
         self.shape = tuple(node.shape)
 
     def run(self, block: Any) -> Any:
-        """The answer to a block of inputs."""
+        """Run the network on a block of inputs."""
         return self._session.run(None, {self._name: block})[0]
 
     def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing, since there is nothing to free."""
 
 
 INTERFACES: dict[str, Any] = {"ais_bench": AisBench, "acl": Acl, "onnxruntime": OnnxRuntime}
 
 
 def read_list(path: str) -> list[Input]:
-    """The inputs of a list.
+    """Read the inputs of a list.
 
     Raises
     ------
     ValueError
-        A line is not one, two inputs would have one dump, or inputs differ in size.
+        A line is malformed, two inputs have the same name, or inputs differ in size.
     """
     found = []
     with open(path, encoding="utf-8") as stream:
@@ -192,7 +192,7 @@ def read_list(path: str) -> list[Input]:
 
 
 def find_problems(inputs: Sequence[Input]) -> list[str]:
-    """What is wrong with the files of the list."""
+    """Return the problems of the files of the list."""
     problems = []
     for entry in inputs:
         size = os.path.getsize(entry.path) if os.path.isfile(entry.path) else -1
@@ -204,12 +204,12 @@ def find_problems(inputs: Sequence[Input]) -> list[str]:
 
 
 def block_shape(shape: Sequence[Any], entry: Input, batch: int | None) -> tuple[int, ...]:
-    """The shape of a call: the network's own, with free sizes from the list and `batch`.
+    """Return the shape of a call: the network's, with free sizes from the list and `batch`.
 
     Raises
     ------
     ValueError
-        The network takes something else than a batch of such inputs.
+        The network does not take a batch of these inputs.
     """
     if len(shape) == 2:  # the rows of all inputs along one axis: PEM as ActSpan exports it
         wanted = [(batch or 1) * entry.height, entry.width]
@@ -229,7 +229,7 @@ def block_shape(shape: Sequence[Any], entry: Input, batch: int | None) -> tuple[
 
 
 def run(net: Any, inputs: Sequence[Input], out: str, batch: int | None) -> None:
-    """Run all inputs in batches, the last one filled up with zeros; write dumps, print figures."""
+    """Run all inputs in batches, the last padded with zeros; write dumps, print figures."""
     shape = block_shape(net.shape, inputs[0], batch)
     values = inputs[0].values
     size = int(np.prod(shape)) // values
@@ -256,7 +256,7 @@ def run(net: Any, inputs: Sequence[Input], out: str, batch: int | None) -> None:
 
 
 def print_figures(inputs: int, size: int, calls: Sequence[float], seconds: float) -> None:
-    """A small performance summary."""
+    """Print a short performance summary."""
     padded = len(calls) * size - inputs
     mean, median, slowest = (1000 * float(f(calls)) for f in (np.mean, np.median, np.max))
     print(f"inputs       {inputs} in {len(calls)} calls of {size} ({padded} padded)")
@@ -278,7 +278,7 @@ def parse_arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def find_mistakes(given: argparse.Namespace) -> str:
-    """What is wrong with the files that were named, before anything is opened or written."""
+    """Return what is wrong with the given files, before anything is opened or written."""
     if given.batch is not None and given.batch < 1:
         return f"--batch {given.batch}: at least 1 input a call is needed"
     try:
@@ -299,7 +299,7 @@ def find_mistakes(given: argparse.Namespace) -> str:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run as a command; whatever is wrong ends it with one message and exit code 1."""
+    """Run as a command; any error ends it with one message and exit code 1."""
     given = parse_arguments(words)
     mistakes = find_mistakes(given)
     if mistakes:
@@ -311,7 +311,7 @@ def main(words: Sequence[str] | None = None) -> None:
             run(net, read_list(given.list), given.out, given.batch)
         finally:
             net.close()
-    except Exception as error:  # noqa: BLE001  vendors' exceptions have no base of their own
+    except Exception as error:  # noqa: BLE001  vendors' exceptions have no common base
         sys.exit(f"error: {given.interface}: {given.model}: {error}")
 
 

@@ -1,4 +1,4 @@
-"""`inputs.jsonl`: what lies in a folder of a stage, a line an input, and what it was made from."""
+"""Tables of stages, `inputs.jsonl`: one line per input of a folder, and the table before."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from actspan.files import read_bytes
 from actspan.limits import DOCUMENT
 
 TABLE = "inputs.jsonl"
-LONGEST_NAME = 230  # bytes; file systems take 255, and suffixes come to it
+LONGEST_NAME = 230  # bytes; file systems allow 255, including suffixes
 
 
 class Item(Config, frozen=True):
@@ -29,17 +29,17 @@ class Item(Config, frozen=True):
     Attributes
     ----------
     video : str
-        Its id.
+        Id of the video.
     seconds : float
-        What position 1.0 stands for.
+        Seconds at position 1.0.
     rows : int
-        Cells of TEM's input that hold something, or candidates in PEM's; the rest is padding.
+        Cells in TEM's input, or candidates in PEM's, without padding.
     crc32 : int
-        Of the file that the next step reads.
+        CRC-32 of the file that the next step reads.
     since : float
-        Seconds since 1970: when the network's input came to be what it is.
+        Time of the last change of the network's input, seconds since 1970.
     window : Window, optional
-        Which part of the recording this is; None for all of it.
+        Window of the recording; None for a whole video.
     """
 
     video: str
@@ -51,25 +51,25 @@ class Item(Config, frozen=True):
 
     @property
     def name(self) -> str:
-        """What its files are called, without suffix."""
+        """Name of its files, without suffix."""
         return input_name(self.video, self.window)
 
     def with_file(self, data: bytes) -> Item:
-        """The same input after a step that made a file of these contents of it."""
+        """Return the item with the CRC-32 of the file that a step wrote for it."""
         return msgspec.structs.replace(self, crc32=zlib.crc32(data))
 
     @property
     def ends_video(self) -> bool:
-        """Whether it is all of its video, or the last window of it."""
+        """True for a whole video, and for the last window of a recording."""
         return self.window is None or self.window.is_final
 
 
 def input_name(video: str, window: Window | None) -> str:
-    """What the files of an input are called, whatever its id is.
+    """Return the name of the files of an input, safe for any id.
 
-    The id as it is, where it has only letters, digits and `-._~`; anything else in it is written
-    as %XX, so that no id leads out of the folder or breaks a list that is split at blanks. A
-    window adds `@` and its first snippet.
+    Characters of the id other than letters, digits and `-._~` are written as %XX, so that no id
+    leads out of the folder or adds blanks to a list. So is a dot at the start. A window adds `@`
+    and its first snippet.
 
     Examples
     --------
@@ -85,7 +85,7 @@ def input_name(video: str, window: Window | None) -> str:
 
 
 class _Head(Config, frozen=True):
-    """The first line: the table of the step before."""
+    """The first line, with the checksum of the table of the step before."""
 
     format: int
     made_from: str  # SHA-256 of that table; empty for the first step
@@ -93,16 +93,16 @@ class _Head(Config, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that was read.
+    """The content of a table.
 
     Attributes
     ----------
     items : tuple of Item
-        In the order of the dataset; windows of a recording in theirs.
+        Items in the order of the dataset; windows of a recording in order.
     made_from : str
         SHA-256 of the table of the step before.
     sha256 : str
-        Its own.
+        SHA-256 of this table.
     """
 
     items: tuple[Item, ...]
@@ -111,12 +111,12 @@ class Table:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read the table of a folder that is there.
+        """Read an existing table.
 
         Raises
         ------
         StageError
-            It cannot be read, or is damaged.
+            The table cannot be read, or is damaged.
         """
         try:
             data = read_bytes(path, DOCUMENT)
@@ -130,7 +130,7 @@ class Table:
 
 
 class TableWriter:
-    """Write a table as inputs come. The folder that it lies in is not yet in its place."""
+    """Writer of a table as inputs come, in a folder that is not yet in its place."""
 
     def __init__(self, folder: Path, made_from: str = "") -> None:
         self._path = folder / TABLE

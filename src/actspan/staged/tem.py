@@ -1,4 +1,4 @@
-"""Before and after TEM: features to its inputs, its dumps to boundary scores."""
+"""Steps before and after TEM: features to inputs, and dumps to boundary scores."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ from actspan.types import Features, Float64
 
 @dataclass(frozen=True, slots=True)
 class TemRequest:
-    """What `write_tem_inputs` shall do.
+    """Settings of `write_tem_inputs`.
 
     Attributes
     ----------
     model, dataset : Path
         A bundle, and a dataset folder.
     out : Path
-        The stage to make.
+        Folder of the new stage.
     subset : str, optional
-        All videos unless given.
+        Subset of the dataset. Default: all videos.
     lean : bool
-        Leave out what no later step of ours reads: the anchors.
+        Leave out files that no later step reads: the anchors.
     on_error : "fail" or "skip"
         What to do about problems in the dataset.
     overwrite : bool
-        Replace a stage that is there, with all dumps in it.
+        Replace an existing stage, with all dumps in it.
     """
 
     model: Path
@@ -65,14 +65,14 @@ class TemRequest:
 
 
 def write_tem_inputs(request: TemRequest, report: Report | None = None) -> Done:
-    """Start a stage: TEM's inputs and anchors of every video of a dataset.
+    """Start a stage: write TEM's inputs and anchors of every video of a dataset.
 
     Raises
     ------
     DatasetError
         The dataset has problems and `on_error` is "fail".
     StageError, BundleError, DataError
-        Something is in the way, or a part is missing, damaged or does not fit; nothing is written.
+        The target exists, or a part is missing, damaged or does not fit; nothing is written.
     """
     _check_target(request)
     bundle = Bundle.load(request.model)
@@ -113,7 +113,7 @@ def _check_target(request: TemRequest) -> None:
 
 
 def _without_long_names(dataset: Dataset) -> Dataset:
-    """Videos whose ids are too long to name files after become problems."""
+    """Leave out videos whose ids are too long for file names, and add problems for them."""
     long = {name for name in dataset.videos.ids if len(input_name(name, None)) > LONGEST_NAME}
     what = f"its id makes a file name of more than {LONGEST_NAME} characters"
     problems = [Problem(name, str(dataset.path), what, "shorten the id") for name in sorted(long)]
@@ -144,7 +144,7 @@ def _write_input(
 
 
 def _anchors(cells: int) -> tuple[Float64, Float64]:
-    """Where cells begin and end, fractions of the span: t * tgap and (t + 1) * tgap."""
+    """Return starts and ends of cells, fractions of the span: t * tgap and (t + 1) * tgap."""
     tgap = 1.0 / cells
     edges: Float64 = tgap * np.arange(cells + 1, dtype=np.float64)
     return edges[:-1], edges[1:]
@@ -153,13 +153,13 @@ def _anchors(cells: int) -> tuple[Float64, Float64]:
 def take_tem_outputs(
     stage: Stage, dumps: Dumps, on_error: OnError = "fail", report: Report | None = None
 ) -> Done:
-    """Turn TEM's dumps into boundary scores, a CSV an input.
+    """Convert TEM's dumps to boundary scores, one CSV per input.
 
     Raises
     ------
     DatasetError
-        Dumps are missing, too many, damaged, stale or mixed up, and `on_error` is "fail", or none
-        is left.
+        Dumps are missing, superfluous, damaged, stale or mixed up, and `on_error` is "fail", or no
+        video is left.
     StageError
         The stage is incomplete; nothing is written.
     """

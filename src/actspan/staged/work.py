@@ -1,4 +1,4 @@
-"""What the steps share: work on all cores in order, files of an input, and the figures."""
+"""Shared parts of the steps: parallel work, files of an input, and figures."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ Report = Callable[[str, int, int], None]  # (what, done, in all)
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a step did, in figures.
+    """Figures of a finished step.
 
     Attributes
     ----------
     out : Path
-        What it wrote.
+        File or folder that the step wrote.
     inputs, videos : int
-        Inputs of the network, and the videos that they are of.
+        Number of inputs of the network, and of their videos.
     seconds : float
-        Of the work itself, after the check.
+        Wall time of the work, after the check.
     problems : tuple of Problem
-        What was left out, and notes.
+        Problems of skipped videos, and notes.
     assumptions : tuple of str
     """
 
@@ -52,7 +52,7 @@ class Done:
 
 
 class Tally:
-    """Counts what a step has done, tells the caller, and sums it up in the end."""
+    """A counter of the progress of a step, which reports it and returns the figures."""
 
     def __init__(self, what: str, videos: int, report: Report | None) -> None:
         self._what, self._total, self._report = what, videos, report
@@ -60,7 +60,7 @@ class Tally:
         self.inputs = self.videos = 0
 
     def count(self, item: Item) -> None:
-        """One more input; progress is told in videos."""
+        """Count one more input; progress is reported in videos."""
         self.inputs += 1
         self.videos += item.ends_video
         if self._report and item.ends_video:
@@ -69,26 +69,26 @@ class Tally:
     def done(
         self, out: Path, problems: Iterable[Problem] = (), assumptions: Iterable[str] = ()
     ) -> Done:
-        """The figures."""
+        """Return the figures of the step."""
         seconds = perf_counter() - self._begin
         return Done(out, self.inputs, self.videos, seconds, tuple(problems), tuple(assumptions))
 
 
 def in_parallel(function: Callable[[T], Result], items: Iterable[T]) -> Iterator[Result]:
-    """Apply `function` on all cores; results come in order, few wait at a time."""
+    """Apply `function` on all cores; results come in order, and few are held in memory."""
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads, thread_name_prefix="actspan") as pool:
         yield from map_ordered(pool, function, items, ahead=8 * threads)
 
 
 def make_folders(parent: Path, *names: str) -> None:
-    """Make a folder and folders in it."""
+    """Make folders in a folder, which is made if needed."""
     for name in names:
         (parent / name).mkdir(parents=True)
 
 
 def write_array(path: Path, array: NDArray[Any]) -> bytes:
-    """Write an array's values, row by row and without a header; returns what was written."""
+    """Write an array's values, row by row and without a header; return the bytes."""
     data = np.ascontiguousarray(array).tobytes()
     path.write_bytes(data)
     return data
@@ -96,13 +96,13 @@ def write_array(path: Path, array: NDArray[Any]) -> bytes:
 
 def write_npy(path: Path, array: NDArray[Any]) -> None:
     """Write an array as `.npy`."""
-    stream = io.BytesIO()  # NumPy's own writing to a file hides why it failed
+    stream = io.BytesIO()  # NumPy's own writing to a file hides the reason of a failure
     np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
     path.write_bytes(stream.getbuffer())
 
 
 def write_csv(path: Path, columns: Mapping[str, Float32 | Float64]) -> bytes:
-    """Write columns with the shortest digits that give the same numbers back."""
+    """Write columns as CSV with the shortest digits that round-trip; return the bytes."""
     import pyarrow as pa
     from pyarrow import csv
 

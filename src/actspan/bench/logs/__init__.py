@@ -1,4 +1,4 @@
-"""Logs of benchmark tools: one small reader a form, one table of forms (`FORMS`)."""
+"""Logs of benchmark tools: one reader per format, and a table of formats (`FORMS`)."""
 
 from actspan.bench.logs.base import Figure, Log
 from actspan.bench.logs.forms import FORMS, is_log, read_log

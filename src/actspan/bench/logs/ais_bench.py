@@ -1,15 +1,15 @@
-"""What ais_bench prints, and its summary JSON.
+"""Output and summary JSON of ais_bench.
 
 [INFO] NPU_compute_time (ms): min = 2.4, max = 3.9, mean = 3.5, median = 3.7, percentile(99%) = 3.9
 [INFO] throughput 1000*batchsize.mean(1)/NPU_compute_time.mean(3.5): 281.3
 
-ais_infer, as the tool was called first, states no numbers within the formula:
+ais_infer, the first name of the tool, prints no numbers within the formula:
 
 [INFO] throughput (1000*batchsize/NPU_compute_time): 281.3
 
 Newer versions print times as a table with the columns min, max, mean, median, P99. The JSON has
-`NPU_compute_time`, `H2D_latency`, `D2H_latency` in milliseconds and `throughput`, samples a second
-of one chip.
+`NPU_compute_time`, `H2D_latency`, `D2H_latency` in milliseconds and `throughput`, samples per
+second of one chip.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ _EXPECTED = "'throughput 1000*batchsize.mean(<number>)/NPU_compute_time.mean(<nu
 
 
 def fits(text: Text) -> bool:
-    """Whether it speaks of `NPU_compute_time`."""
+    """Check for `NPU_compute_time`."""
     if text.document is not None:
         return isinstance(text.document, dict) and "NPU_compute_time" in text.document
     return any(True for _ in text.find(r"NPU_compute_time"))
 
 
 def read(text: Text) -> Log:
-    """Read either."""
+    """Read the printed output or the JSON."""
     return _read_text(text) if text.document is None else _read_json(text)
 
 
@@ -84,7 +84,7 @@ def _read_text(text: Text) -> Log:
 
 
 def _batch_of(text: Text, computed: float) -> float:
-    """Return the batch size of the file's name where the computed one is that, but for rounding."""
+    """Return the batch size in the file's name if the computed one agrees with it within 5 %."""
     named = batch_in_name(text.path)
     return named if named and math.isclose(named, computed, rel_tol=0.05) else computed
 
@@ -141,7 +141,7 @@ def _number(text: Text, values: dict[str, Any], key: str, of: str = "") -> float
 def _stage(
     text: Text, line: int, rate: SamplesPerSecond, batch: float, timing: Timing | None
 ) -> Stage:
-    """The interface rate; with batches of different sizes only samples a second are known."""
+    """Return the interface rate; with varying batch sizes only samples per second are known."""
     whole = round(batch)
     if rate <= 0 or batch <= 0:
         raise text.error(f"a throughput above 0 was expected, found {rate:g}", line)

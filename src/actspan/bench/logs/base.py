@@ -1,4 +1,4 @@
-"""A log as text with line numbers, and what a reader makes of it."""
+"""Text of a log with line numbers, and the content that a reader extracts."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _BATCH = re.compile(r"(?<![a-z])(?:batchsize|batch|bs)[_-]?(\d+)", re.IGNORECASE
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number of a log, as it stands there.
+    """A number of a log, as printed.
 
     Attributes
     ----------
     value : float
     label : str
-        As the log calls it, with its unit.
+        Name of the number in the log, with its unit.
     line : int
-        From 1.
+        Line number, from 1.
     """
 
     value: float
@@ -45,19 +45,19 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A log that was understood.
+    """The content of a log.
 
     Attributes
     ----------
     path : Path
     tool : str
-        What wrote it.
+        Tool that wrote the log.
     stages : tuple of Stage
-        What it measured.
+        Measured stages.
     figures : tuple of Figure
-        Its numbers, with their lines.
+        Numbers of the log with their lines.
     notes : tuple of str
-        What a reader of the figures must know.
+        Remarks for readers of the figures.
     """
 
     path: Path
@@ -82,37 +82,37 @@ class Text:
             content = read_bytes(path, LOG)
         except OSError as error:
             raise BenchError(f"{path}: cannot be read: {error.strerror}") from error
-        # a redirected PowerShell command writes UTF-16
+        # A redirected PowerShell command writes UTF-16.
         wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         self.content = content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
         self.lines = [line[:LINE] for line in self.content.splitlines()]
 
     @cached_property
     def document(self) -> Any:
-        """The JSON document; None where the file is none."""
+        """The JSON document; None if the file is not JSON."""
         try:
             return json.loads(self.content)
         except (ValueError, RecursionError):
             return None
 
     def find(self, pattern: str | re.Pattern[str]) -> Iterator[tuple[int, re.Match[str]]]:
-        """Lines in which a pattern occurs: number and match."""
+        """Yield the lines in which a pattern occurs: number and match."""
         compiled = re.compile(pattern)
         for number, line in enumerate(self.lines, 1):
             if match := compiled.search(line):
                 yield number, match
 
     def line_of(self, text: str) -> int:
-        """The first line with this text, else 1."""
+        """Return the number of the first line with this text, else 1."""
         return next((number for number, _ in self.find(re.escape(text))), 1)
 
     def error(self, message: str, line: int | None = None) -> BenchError:
-        """An error that names the file and the line."""
+        """Return an error that names the file and the line."""
         place = str(self.path) if line is None else f"{self.path}, line {line}"
         return BenchError(f"{place}: {message}")
 
     def cut_off(self, expected: str) -> BenchError:
-        """Return an error about a log that ends before what must be in it."""
+        """Return an error about a log that ends before a required part."""
         what = "the log is cut off, or of a version of the tool that is not read"
         return self.error(f"{expected} was expected before the end: {what}", self.last)
 
@@ -123,9 +123,9 @@ class Text:
 
 
 def network_of(text: Text) -> str:
-    """`tem` or `pem`, by the model that the log names, the file's name or its folder's.
+    """Return `tem` or `pem`, found in the log's model, the file's name or its folder's name.
 
-    Another model keeps its own name; `network` where nothing says.
+    Return the name of any other model, or `network` if no name is found.
     """
     models = [Path(m.group()).stem for _, m in text.find(_MODEL_FILE)]
     for name in (*models, text.path.stem, text.path.absolute().parent.name):
@@ -135,6 +135,6 @@ def network_of(text: Text) -> str:
 
 
 def batch_in_name(path: Path) -> int | None:
-    """The batch size that a file's name states: `..._batchsize_16_...`, `tem_bs16.txt`."""
+    """Return the batch size in a file's name: `..._batchsize_16_...`, `tem_bs16.txt`."""
     found = _BATCH.search(path.stem)
     return int(found.group(1)) or None if found else None

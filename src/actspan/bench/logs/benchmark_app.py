@@ -1,8 +1,8 @@
-"""OpenVINO's benchmark_app: what it prints, and its statistics report as CSV or JSON.
+"""Output of OpenVINO's benchmark_app, and its statistics report as CSV or JSON.
 
-Its throughput (FPS) is iterations a second times the batch size that it believes in. Without
-`-layout` it believes in 1, whatever the shape says: then FPS counts batches. The report states both
-that size and the command line, so samples a second are computed from the shape.
+Its throughput (FPS) is iterations per second times the batch size that it assumes. Without
+`-layout` it assumes 1, whatever the shape is: then FPS counts batches. The report states both that
+size and the command line, so samples per second are computed from the shape.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _START = r"^\s*(?:\[ INFO \])?\s*"  # versions before 2022.2 print the report wi
 _TIME = rf":\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"
 _PRINTED = {
     "throughput": re.compile(rf"{_START}Throughput:\s+(?P<value>{NUMBER}) FPS"),
-    # a latency without more words is the median, of versions before 2022.1
+    # Versions before 2022.1 print the median as "Latency".
     "median": re.compile(rf"{_START}(?:Median|Latency){_TIME}"),
     "mean": re.compile(rf"{_START}(?:Average|AVG){_TIME}"),
     "min": re.compile(rf"{_START}(?:Min|MIN){_TIME}"),
@@ -31,10 +31,10 @@ _PRINTED = {
     "repeats": re.compile(rf"{_START}Count:\s+(?P<value>\d+) iterations"),
     "frames": re.compile(rf"{_START}(?:Model|Network) batch size: (?P<value>\d+)"),
 }
-# of inputs, then of outputs: type, layout, shape
+# Inputs are listed before outputs, each with type, layout and shape.
 _SHAPE = re.compile(r"\(node: [^)]*\) : \S+ / \[[^\]]*\] / \[(?P<batch>\d+),")
 _SECONDS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-_REPORTED = {  # key of the report: ours
+_REPORTED = {  # key of the report: name in `Timing` or here
     "throughput": "throughput",
     "latency (ms)": "median",
     "avg latency": "mean",
@@ -50,14 +50,14 @@ _TIMES = ("min", "mean", "median", "p90", "p99", "max")
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """A number: seconds where it is a time."""
+    """A number of the log; times are converted to seconds."""
 
     value: float
     printed: Figure
 
 
 def fits(text: Text) -> bool:
-    """Whether it is a statistics report, or what the tool prints."""
+    """Check for a statistics report or printed output of the tool."""
     if text.document is not None:
         return isinstance(text.document, dict) and "execution_results" in text.document
     begun = text.find(r"^Execution results$|^\[Step \d+/\d+\]|^Command line param")
@@ -65,7 +65,7 @@ def fits(text: Text) -> bool:
 
 
 def read(text: Text) -> Log:
-    """Read any of the three."""
+    """Read the printed output or a report in CSV or JSON."""
     if text.document is not None or any(True for _ in text.find("^[^\\[].*;")):
         values, shape = _reported(text)
     else:
@@ -123,7 +123,7 @@ def _reported(text: Text) -> tuple[Mapping[str, _Value], int | None]:
 
 
 def _entries(text: Text) -> Iterator[tuple[str, str]]:
-    """Keys and values of all parts of a report."""
+    """Yield keys and values of all parts of a report."""
     if text.document is None:
         for line in text.lines:
             key, mark, value = line.partition(";")

@@ -1,4 +1,4 @@
-"""Every form of log that can be read, recognised by its content."""
+"""Formats of logs that can be read, recognised by their content."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ __all__ = ["FORMS", "Form", "is_log", "read_log", "read_text"]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a form is recognised and read.
+    """Functions that recognise and read one format.
 
     Attributes
     ----------
     fits : callable
-        Whether a text is of this form, by its content.
+        Checks whether a text has this format.
     read : callable
-        Raises BenchError where it is damaged.
+        Reads the text; raises BenchError if it is damaged.
     """
 
     fits: Callable[[Text], bool]
     read: Callable[[Text], Log]
 
 
-# ais_bench drives trtexec too and repeats its lines, hence trtexec first
+# ais_bench can run trtexec and repeat its lines, so trtexec is tried first.
 FORMS: Mapping[str, Form] = MappingProxyType(
     {
         module.TOOL: Form(module.fits, module.read)
@@ -55,19 +55,19 @@ FORMS: Mapping[str, Form] = MappingProxyType(
 
 
 def read_log(path: Path) -> Log:
-    """Read a log of any known form.
+    """Read a log of any known format.
 
     Raises
     ------
     BenchError
-        It is of no known form, or cut off, or damaged; names the file, the line and what was
-        expected.
+        The format is not known, or the log is cut off or damaged; names the file, the line and
+        what was expected.
     """
     return read_text(Text(path))
 
 
 def read_text(text: Text) -> Log:
-    """The same of a file's text."""
+    """Read a log from a file's text; see `read_log`."""
     for form in FORMS.values():
         if form.fits(text):
             try:
@@ -78,6 +78,6 @@ def read_text(text: Text) -> Log:
 
 
 def is_log(path: Path) -> bool:
-    """Whether it is of a known form, whole or not."""
+    """Check that a file has a known format, complete or not."""
     text = Text(path)
     return any(form.fits(text) for form in FORMS.values())

@@ -1,9 +1,9 @@
-"""The NPU benchmark's `perf_vision_batchsize_<b>_device_<d>.txt`.
+"""Summary of the NPU benchmark, `perf_vision_batchsize_<b>_device_<d>.txt`.
 
 [e2e] throughputRate: 180.879, latency: 106303
 [inference] throughputRate: 182, Interface throughputRate: 3275.55, moduleLatency: 0.561457
 
-Rates are samples a second of one chip, but [postprocess] counts batches. The latency of [e2e] is
+Rates are samples per second of one chip, but [postprocess] counts batches. The latency of [e2e] is
 that of the whole run, in milliseconds.
 """
 
@@ -24,7 +24,7 @@ _INFERENCE = (
 )
 _OTHER = "'[<step>] throughputRate: <number>, moduleLatency: <number>'"
 
-_SHORT = {"infer": "inference", "post": "postprocess"}  # as some versions call them
+_SHORT = {"infer": "inference", "post": "postprocess"}  # names in some versions
 _LINE = re.compile(
     r"\[(?P<step>e2e|data read|preprocess|infer(?:ence)?|post(?:process)?)\]\s*"
     rf"throughputRate:\s*(?P<rate>{NUMBER}),\s*"
@@ -36,7 +36,7 @@ _Lines = Mapping[str, tuple[int, re.Match[str]]]  # step: line number, its parts
 
 
 def fits(text: Text) -> bool:
-    """Whether a line states a `throughputRate`."""
+    """Check for a line with a `throughputRate`."""
     return any(True for _ in text.find(r"\]\s*throughputRate:"))
 
 
@@ -59,7 +59,7 @@ def read(text: Text) -> Log:
         for scope, rate in whole.items()
     ]
     for step in found:
-        if step == "e2e" or _rate(found, step) == 0:  # 0: nothing was to be done
+        if step == "e2e" or _rate(found, step) == 0:  # 0 means that the step had no work
             continue
         if step == "postprocess":
             stages.append(_postprocess(name, batch, BatchesPerSecond(_rate(found, step))))

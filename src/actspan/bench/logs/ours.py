@@ -1,4 +1,4 @@
-"""A result of `actspan bench`."""
+"""Results of `actspan bench`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TOOL = "actspan bench"
 
 
 def fits(text: Text) -> bool:
-    """Whether it is JSON that calls itself so."""
+    """Check for JSON with the format of `actspan bench`."""
     return isinstance(text.document, dict) and text.document.get("format") == FORMAT
 
 

@@ -1,10 +1,10 @@
-"""What onnxruntime_perf_test prints.
+"""Output of onnxruntime_perf_test.
 
 Average inference time cost: 1.85739 ms
 Number of inferences per second: 538.184
 P99 Latency: 0.00190312 s
 
-An inference is a batch, and the tool does not say how large: the file's name must.
+An inference is a batch. The tool does not print its size, so it is read from the file's name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAMES = {"Min": "min", "Max": "max", "P50": "median", "P90": "p90", "P99": "p99
 
 
 def fits(text: Text) -> bool:
-    """Whether it states the cost of a session's creation, or an average cost."""
+    """Check for the time of a session's creation, or an average time."""
     return any(True for _ in text.find(r"Session creation time cost|Average.* time cost"))
 
 

@@ -1,9 +1,9 @@
-"""The NPU benchmark's pure inference, `PureInfer_perf_of_<model>_in_device_<d>.txt`.
+"""Pure inference of the NPU benchmark, `PureInfer_perf_of_<model>_in_device_<d>.txt`.
 
 ave_throughputRate = 323.826samples/s, ave_latency = 3.08851ms
 
-Rates are samples a second of one chip, and the latency is that of a sample. The batch size is in
-the name of this file, or of the one that the result was saved in.
+Rates are samples per second of one chip, and the latency is that of a sample. The batch size is in
+the name of this file, or of the file that the tool says it saved the result in.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FILE = re.compile(r"PureInfer_perf_of_\S+\.txt")
 
 
 def fits(text: Text) -> bool:
-    """Return whether a line states an `ave_throughputRate`, or a heading announces it."""
+    """Check for a line with an `ave_throughputRate`, or for the heading of the summary."""
     return any(True for _ in text.find(r"PureInfer Performance Summary|ave_throughputRate"))
 
 

@@ -1,11 +1,11 @@
-"""What trtexec prints: the layout of TensorRT 7, and the newer one.
+"""Output of trtexec, in the layout of TensorRT 7 or the newer one.
 
 [I] GPU Compute                     [I] === Performance summary ===
 [I] min: 0.045166 ms                [I] Throughput: 716.632 qps
 [I] mean: 0.0565804 ms              [I] GPU Compute Time: min = 1.3476 ms, max = ..., mean = ...
 [I] percentile: 0.0620117 ms at 99% [I] Total GPU Compute Time: 2.9833 s
 
-Times are of a batch. A query (qps) is a batch too, except with `--batch=N` of implicit batches.
+Times are per batch. A query (qps) is a batch too, except with implicit batches (`--batch=N`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _Times = Mapping[str, tuple[int, float]]  # name: line number, milliseconds
 
 
 def fits(text: Text) -> bool:
-    """Whether it has trtexec's first line, or a heading of its summary."""
+    """Check for trtexec's first line, or a heading of its summary."""
     return any(True for _ in text.find(_BEGIN))
 
 
@@ -123,7 +123,7 @@ def _name(match: re.Match[str]) -> str:
 
 
 def _implicit(text: Text) -> int | None:
-    """The batch size of a network with implicit batches, where qps are samples."""
+    """Return the batch size of a network with implicit batches, for which qps counts samples."""
     return next((int(match[1]) for _, match in text.find(_IMPLICIT)), None)
 
 
@@ -137,7 +137,7 @@ def _batch(text: Text) -> int | None:
 
 
 def _host(name: str, batch: int | None, qps: float, implicit: int | None) -> Stage:
-    """The rate by the host's clock, copies to and from the device included."""
+    """Return the rate by the host's clock, including copies to and from the device."""
     batches = BatchesPerSecond(qps)
     samples = None if batch is None else samples_of(batches, batch)
     if implicit is not None:
