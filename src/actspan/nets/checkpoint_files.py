@@ -64,9 +64,7 @@ def load_content(path: Path) -> Any:
         torch = require("torch", extra="train", purpose="reading checkpoints")
         check_pickles(path, _CLEAN)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Warnings about pickle protocols and old storages do not concern users.
+            warnings.simplefilter("ignore")  # of pickle protocols and old storages
             return torch.load(path, map_location="cpu", weights_only=True)
     except (CheckpointError, ImportError):
         raise

@@ -70,7 +70,7 @@ class Tem(Net):
         self.hidden_dropout = nn.Dropout1d(dropout if hidden_dropout is None else hidden_dropout)
 
     def standardize(self, mean: Tensor, scale: Tensor) -> None:
-        """Set the standardisation of the input to (x - mean) * scale; both (C,), part of the weights."""
+        """Set the input standardisation to (x - mean) * scale; both (C,), part of the weights."""
         device = self.conv1.weight.device
         self.input = Standardize(
             mean.detach().to(device).float(), scale.detach().to(device).float()

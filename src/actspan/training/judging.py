@@ -48,9 +48,7 @@ def judge(
     try:
         proposals = dict(_propose(bundle, dataset, judged, report))
         figures = judge_beside_guesses(judged, proposals, lengths, seed=seed)
-    except (
-        ActSpanError
-    ) as error:  # The networks are trained, and an error here must not discard them.
+    except ActSpanError as error:  # must not discard the trained networks
         report.say(f"the model is not judged: {error}")
         return None
     if warning := _warning(figures):

@@ -176,7 +176,7 @@ class _Fitting:
         return {name: value / self.plan.epoch_steps for name, value in sums.items()}
 
     def _batches(self, first: int) -> Iterator[NDArray[np.int64]]:
-        """Yield the batches of an epoch that starts at step `first`; passes continue across epochs."""
+        """Yield the batches of an epoch from step `first` on; passes continue across epochs."""
         order, current = np.empty(0, dtype=np.int64), -1
         for step in range(first, first + self.plan.epoch_steps):
             turn, batch = divmod(step, self.plan.batches)

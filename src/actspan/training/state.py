@@ -40,14 +40,14 @@ class StateFolder:
         out : Path
             Path of the bundle.
         settings : mapping
-            All settings that affect the result, for JSON; a state with other settings is not resumed.
+            All settings that affect the result, for JSON; only a state with equal ones is resumed.
         restart : bool
             Discard an existing state.
 
         Raises
         ------
         ConfigError
-            An unfinished training with other settings or data exists; the message says what differs.
+            An unfinished training with other settings or data exists; names the differences.
         """
         path = out.resolve()
         path = path.with_name(f"{path.name}.training")

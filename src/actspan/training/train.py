@@ -82,9 +82,9 @@ def train(
     Returns
     -------
     Bundle
-        The trained bundle, with ONNX files if onnx is installed. `training` has AR@AN and AUC on the validation
-        videos beside those of guesses, and the ids of the videos that `validation_split` set
-        apart.
+        The trained bundle, with ONNX files if onnx is installed. `training` has AR@AN and AUC
+        on the validation videos, those of random guesses, and the ids of the videos that
+        `validation_split` set apart.
 
     Raises
     ------

@@ -119,7 +119,7 @@ class Windows:
         return Seen(np.stack(seen).astype(np.float32), marks, None if real.all() else real)
 
     def candidates(self, index: int, scores: Float32, pipeline: PipelineConfig) -> Found:
-        """Return PEM's examples from one sample, without candidates at inner edges; see `Samples`."""
+        """Return PEM's examples from one sample, without those at inner edges; see `Samples`."""
         r, window = self.places[index]
         cells = BoundaryScores.from_array(scores[:, : len(window)])
         found = generate_proposals(cells, pipeline.pgm, inner_edges=window.inner_edges())

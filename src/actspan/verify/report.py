@@ -76,7 +76,7 @@ def _agreement(found: Agreement) -> dict[str, Any]:
 
 
 def output_table(found: Verification) -> Table:
-    """Build the table of output differences from the checkpoint: one row per variant and network."""
+    """Build the table of output differences from the checkpoint: a row per variant and network."""
     header = ["variant", "precision", "net", "max", "mean", "logit max", "logit mean"]
     rows = [
         [
