@@ -99,7 +99,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except (ValueError, RecursionError) as error:  # bad syntax, or a number with thousands of digits
+    except (ValueError, RecursionError) as error:  # bad syntax, or a huge number
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     _check_plain(values, str(path))
     return values

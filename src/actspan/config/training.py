@@ -51,7 +51,7 @@ class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
         )
 
     def steps_for(self, examples: int) -> int:
-        """Return the number of steps for a number of examples: `passes` over them, within limits."""
+        """Return the steps for a number of examples: `passes` over them, within the limits."""
         wanted = math.ceil(self.passes * examples / self.batch)
         return min(max(wanted, self.least_steps), self.steps)
 

@@ -21,7 +21,7 @@ class PictureConfig(Config, frozen=True, kw_only=True):
     size: tuple[int, int] | None = None  # height and width, if the network accepts any
     # "stretch": the whole picture, distorted if necessary; "crop": its middle
     fit: Literal["stretch", "crop"] = "stretch"
-    resize: int | None = None  # "crop": shorter side before the crop, pixels; default: that of the crop
+    resize: int | None = None  # "crop": pixels of the shorter side before; the crop's if None
 
     def __post_init__(self) -> None:
         _require(min(self.std) > 0, "pictures: std must be positive")
@@ -36,7 +36,7 @@ class PictureConfig(Config, frozen=True, kw_only=True):
 
 
 class ExtractionConfig(Config, frozen=True, kw_only=True):
-    """Extraction settings of features besides their grid: `dataset.toml`, `[features.extraction]`."""
+    """Extraction settings of features besides the grid: `dataset.toml`, `[features.extraction]`."""
 
     sha256: str  # checksum of the backbone: its ONNX file, or the weights of the default one
     streams: Streams = "both"
