@@ -2,8 +2,8 @@
 
 A variant is named after its network and the passes that changed the bundle's networks, in order:
 `tem.conv2d.fp16.onnx` and, although PEM has no convolution, `pem.conv2d.fp16.onnx`, so that one
-name finds both. Passes that changed neither are not in the name; a network that none of them changed
-has no such file, and its plain one is used.
+name finds both. Passes that changed neither are not in the name; a network that no pass
+changed has no such file, and its plain one is used.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def _seconds(source: Snippets) -> float:
 
 
 def locate(start: Float64, end: Float64, snippets: int) -> Place:
-    """Locate the snippets inside and around segments, given as fractions of the span."""
+    """Return the snippets inside and around segments, given as fractions of the span."""
     first = np.ceil(start * snippets - 0.5)
     last = np.floor(end * snippets - 0.5) + 1
     middle = np.floor((start + end) / 2 * snippets)

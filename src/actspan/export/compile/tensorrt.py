@@ -74,7 +74,7 @@ def _write_graphs(
 def _profile(
     bundle: Bundle, net: Net, batches: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the smallest and largest input: videos for TEM, rows of all their proposals for PEM."""
+    """Return the smallest and largest input: videos for TEM, rows of their proposals for PEM."""
     least, most = min(batches), max(batches)
     if net == "pem":
         inputs = bundle.config.bsp.size

@@ -59,7 +59,7 @@ class Conv1dToConv2d(GraphPass):
     def missing(self, model: ir.Model) -> str | None:
         """Check the opset; see `GraphPass.missing`."""
         version = opset_of(model)
-        if version >= 11 or self.broken(model) is None:  # no opset is needed if there is nothing to convert
+        if version >= 11 or self.broken(model) is None:  # nothing to convert
             return None
         return f"opset {version} is too old for it; convert to a newer one first: --opset 11"
 

@@ -165,7 +165,7 @@ class _Types:
             kind = schema.outputs[min(index, len(schema.outputs) - 1)].type_str
             self.outputs[index] = kind in half and (kind in taken or _is_cast(node))
             if kind in half and not self.outputs[index] and node.outputs[index].dtype == SINGLE:
-                self.inputs = [False] * len(node.inputs)  # an attribute defines the type, so nothing changes
+                self.inputs = [False] * len(node.inputs)  # an attribute defines the type
                 self.outputs = [False] * len(node.outputs)
                 return
 

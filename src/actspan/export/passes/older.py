@@ -20,7 +20,8 @@ from actspan.wording import counted
 
 __all__ = ["write_older"]
 
-Adapter = Callable[[ir.Node], str | None]  # rewrites a node for the older version, or returns why it cannot
+# An adapter rewrites a node for the older version, or returns why it cannot.
+Adapter = Callable[[ir.Node], str | None]
 
 _END = 2**62  # greater than any axis
 
@@ -182,7 +183,7 @@ def _shape(node: ir.Node) -> str | None:
 
 
 def _dropout(node: ir.Node) -> str | None:
-    """Rewrite Dropout for versions with the ratio as an attribute; it has no effect at inference."""
+    """Rewrite Dropout for versions with the ratio as an attribute, unused at inference."""
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         training = constant_of(node.inputs[2])
         if training is None or training.any():

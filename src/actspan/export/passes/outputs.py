@@ -47,7 +47,7 @@ def release_outputs(model: ir.Model) -> bool:
     changed = False
     for graph in graphs_of(model):
         guards = [node for node in graph if node.domain == _UNKNOWN]
-        for node in sorted(guards, key=lambda node: _KEPT in node.meta):  # inserted nodes are removed first
+        for node in sorted(guards, key=lambda node: _KEPT in node.meta):  # inserted ones first
             node.domain = ""
             value, output = node.inputs[0], node.outputs[0]
             if output.is_graph_output() and not can_leave(value, graph):
