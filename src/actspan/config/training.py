@@ -24,7 +24,7 @@ class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
     weight_decay: float = 0.01
     steps: int = 1500  # at most
     passes: int = 60  # average number of draws of each example, if that takes fewer steps
-    least_steps: int = 200  # at least, for few examples
+    least_steps: int = 200  # minimum, for few examples
     batch: int = 256  # examples per step
     background_share: float = 0.25  # share of background in a batch
     positive_tiou: float = 0.5  # a proposal with this overlap gets the instance's label

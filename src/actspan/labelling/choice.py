@@ -34,7 +34,7 @@ class LabelChoice:
     Raises
     ------
     ConfigError
-        Both are asked for, or `top` is not positive.
+        Both are requested, or `top` is not positive.
     """
 
     file: Path | None = None

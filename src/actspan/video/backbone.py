@@ -145,7 +145,7 @@ class Backbone:
     threads : int
         Number of simultaneous calls.
     backend : str
-        As for `actspan.runtime.open_session`.
+        See `actspan.runtime.open_session`.
 
     Attributes
     ----------

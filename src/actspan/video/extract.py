@@ -44,13 +44,13 @@ class ExtractRequest:
     Attributes
     ----------
     videos : tuple of str
-        As for `find_videos`.
+        See `find_videos`.
     out : Path
         Dataset folder to create or resume.
     backbone : str
-        As for `find_backbone`.
+        See `find_backbone`.
     grid, streams, frames
-        As for `Extractor`.
+        See `Extractor`.
     channels : int, optional
         Project to this number, by principal components of the training part.
     precision : "float16" or "float32"

@@ -96,7 +96,7 @@ class Extractor:
     threads : int, optional
         All cores by default. Results do not depend on it.
     backend : str
-        As for `actspan.runtime.open_session`.
+        See `actspan.runtime.open_session`.
 
     Raises
     ------
