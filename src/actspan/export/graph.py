@@ -36,7 +36,7 @@ def build_tem(
     weights : mapping of str to float32 array
         With `input.mean` and `input.scale` the graph standardises its input.
     batch, length : int, optional
-        Fixed sizes; free where not given.
+        Fixed sizes; free by default.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def build_pem(
     rank : 2 or 3
         3 adds a leading batch axis: (batch, proposals, 32) to (batch, proposals, 1).
     batch, proposals : int, optional
-        Fixed sizes; free where not given.
+        Fixed sizes; free by default.
 
     Raises
     ------

@@ -30,7 +30,7 @@ def label_all(
     results : iterable of (video id, Proposals)
         Proposals in seconds. They are read as detections are consumed, so memory stays constant.
     threads : int, optional
-        All cores unless given.
+        All cores by default.
     """
     workers = threads or os.cpu_count() or 1
 

@@ -34,7 +34,7 @@ class LabelRequest:
         A result file, or a run folder.
     labels : LabelChoice
     out : Path, optional
-        File for the detections; `detections.json` in the run unless given.
+        File for the detections; `detections.json` in the run by default.
     model, dataset : Path, optional
         The classifier's bundle, and the features of the result's videos.
     on_error : "fail" or "skip"

@@ -55,7 +55,7 @@ class Pipeline:
     threads : int
         Number of workers.
     edge : "clamp" or "zero"
-        How rescaling fills cells beyond the outer snippets, where the config leaves it open.
+        How rescaling fills cells beyond the outer snippets, if the config says "auto".
 
     Examples
     --------
@@ -99,7 +99,7 @@ class Pipeline:
         backend : str
             An inference runtime, or "auto".
         threads : int, optional
-            Workers; all cores unless given.
+            Number of workers; all cores by default.
         tem, pem : bool
             False leaves a network out, even if the bundle holds it. Without TEM only boundary
             scores are accepted; without PEM candidates are ranked by start score x end score.

@@ -115,7 +115,7 @@ def suppress(
     snippet : float
         Seconds.
     cells : int
-        Snippets of a window; fewer than T where the recording is shorter.
+        Snippets of a window; fewer than T if the recording is shorter.
     config : PipelineConfig
     """
     length = config.tem.length if config.tem else cells

@@ -45,7 +45,7 @@ class Frame(NamedTuple):
 class VideoFile:
     """A video that is open for reading, once, from its first frame to its last.
 
-    Time starts where the file says that presentation starts, as in a player: edit lists and
+    Time 0 is the start of presentation according to the file, as in a player: edit lists and
     offsets between streams are taken into account.
 
     Parameters
