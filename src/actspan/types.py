@@ -1,4 +1,4 @@
-"""What flows between the stages: parallel arrays, checked once where they are made."""
+"""Data passed between the stages: parallel arrays, checked on creation."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def _check_lengths(arrays: Mapping[str, NDArray[Any] | None]) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Proposals:
-    """Scored segments of one video, best first where a stage says so.
+    """Scored segments of one video, best first if a stage says so.
 
     Attributes
     ----------
     start, end : (N,) float64
-        Fractions of the feature span in [0, 1], unless the function that made them says seconds.
+        Fractions of the feature span in [0, 1], or seconds if the function that made them says so.
     score : (N,) float64
-        What they are ranked by.
+        Score for ranking.
     start_score, end_score : (N,) float64, optional
         Boundary probabilities at `start` and `end`.
 
@@ -84,7 +84,7 @@ class Proposals:
         return len(self.start)
 
     def __getitem__(self, index: Any) -> Self:
-        """Select by slice, mask or indices; a bare integer would drop an axis and is refused."""
+        """Select by slice, mask or indices; raise for an integer, which would drop an axis."""
         if isinstance(index, (int, np.integer)):
             raise ShapeError(f"index proposals by slice, mask or array: use [{index}:{index + 1}]")
         if isinstance(index, slice) and index.step is None:
@@ -95,28 +95,28 @@ class Proposals:
         return type(self)(**chosen)
 
     def _stretch(self, rows: slice) -> Self:
-        """A view; its columns need no checks, as they are parts of checked ones."""
+        """Return a view of rows, unchecked because the columns are already valid."""
         part = object.__new__(type(self))
         for name, column in self._columns().items():
             object.__setattr__(part, name, None if column is None else column[rows])
         return part
 
     def with_score(self, score: ArrayLike) -> Self:
-        """The same segments, ranked by `score`, (N,) float64."""
+        """Return the same segments, ranked by `score`, (N,) float64."""
         return replace(self, score=np.asarray(score, dtype=np.float64))
 
     def scaled(self, seconds: float) -> Self:
-        """The same proposals with `start` and `end` multiplied by `seconds`."""
+        """Return the same proposals with `start` and `end` multiplied by `seconds`."""
         return replace(self, start=self.start * seconds, end=self.end * seconds)
 
     @classmethod
     def empty(cls) -> Self:
-        """No proposals."""
+        """Return an object without proposals."""
         return cls(*(np.empty(0) for _ in range(5)))
 
     @classmethod
     def concat(cls, parts: Iterable[Self]) -> Self:
-        """All proposals of `parts`, in their order; a column that one part lacks is dropped."""
+        """Concatenate all proposals of `parts` in order; drop a column that one part lacks."""
         parts = list(parts)
         if not parts:
             return cls.empty()
@@ -129,14 +129,14 @@ class Proposals:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RaggedProposals:
-    """Proposals of several videos in common columns, one video after the other.
+    """Proposals of several videos in common columns, video after video.
 
     Attributes
     ----------
     together : Proposals
-        Of all videos.
+        Proposals of all videos.
     ends : (B,) int64
-        Those of video b end before `ends[b]`.
+        Rows of video b end before `ends[b]`.
 
     Examples
     --------
@@ -150,7 +150,7 @@ class RaggedProposals:
 
     @classmethod
     def of(cls, parts: Sequence[Proposals]) -> Self:
-        """Bring proposals together, those of a video each."""
+        """Join the proposals of several videos, one part per video."""
         ends = np.cumsum([len(part) for part in parts], dtype=np.int64)
         return cls(Proposals.concat(parts), ends)
 
@@ -158,11 +158,11 @@ class RaggedProposals:
         return len(self.ends)
 
     def __iter__(self) -> Iterator[Proposals]:
-        """Of each video, without a copy."""
+        """Iterate over the videos; yield each one's proposals, without a copy."""
         return (self.together[rows] for rows in self.rows())
 
     def rows(self) -> Iterator[slice]:
-        """Where each video's lie in the columns."""
+        """Yield the rows of each video in the columns."""
         begin = 0
         for end in self.ends.tolist():
             yield slice(begin, end)
@@ -171,12 +171,12 @@ class RaggedProposals:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BoundaryScores:
-    """What TEM says of each of the T cells of a video.
+    """TEM's scores of the T cells of a video.
 
     Attributes
     ----------
     action, start, end : (T,) float32
-        Probability, in [0, 1], that the cell lies in an action, holds a start, holds an end.
+        Probability, in [0, 1], that the cell lies in an action, contains a start, contains an end.
 
     Raises
     ------
@@ -202,17 +202,17 @@ class BoundaryScores:
         return len(self.action)
 
     def __getitem__(self, index: slice) -> Self:
-        """The cells that a slice selects."""
+        """Return the cells of a slice."""
         return type(self)(self.action[index], self.start[index], self.end[index])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """The scores as (3, T): action, start, end."""
+        """Return the scores as (3, T): action, start, end."""
         stacked = np.stack([self.action, self.start, self.end])
         return stacked if dtype is None else stacked.astype(dtype)
 
     @classmethod
     def from_array(cls, array: ArrayLike) -> Self:
-        """From (3, T): action, start, end."""
+        """Create scores from (3, T): action, start, end."""
         array = np.asarray(array)
         if array.ndim != 2 or array.shape[0] != 3:
             raise ShapeError(f"boundary scores have shape {array.shape}; (3, T) is needed")
@@ -221,7 +221,7 @@ class BoundaryScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Features:
-    """Snippet features of one video and where its snippets lie in time.
+    """Snippet features of one video, and the times of its snippets.
 
     Snippet i covers [i * stride, i * stride + length] seconds; the span is n * stride, unless
     `covered` gives it.
@@ -232,15 +232,15 @@ class Features:
     stride, length : float
         Seconds.
     output_span : float, optional
-        Seconds that position 1.0 stands for in results, where that differs from the span
-        (the authors' ActivityNet layout).
+        Seconds that position 1.0 stands for in results, if different from the span (the authors'
+        ActivityNet layout).
     covered : float, optional
-        The span in seconds, where it is not n * stride to the last bit (the authors' layout).
+        The span in seconds, if it is not exactly n * stride (the authors' layout).
 
     Raises
     ------
     ShapeError
-        Not two-dimensional, empty, not finite, or with a stride or length that is not positive.
+        `values` is not two-dimensional, empty or not finite, or stride or length is not positive.
     """
 
     values: Float32
@@ -263,7 +263,7 @@ class Features:
         return len(self.values)
 
     def rows(self, first: int, last: int) -> Self:
-        """The snippets first <= i < last, with their share of the output span."""
+        """Return the snippets first <= i < last, with their share of the output span."""
         if first == 0 and last == len(self):
             return self
         values = self.values[first:last]
@@ -283,7 +283,7 @@ class Features:
 
 
 def _pairs(value: ArrayLike) -> Float64:
-    """An (M, 2) array; datasets have many videos, so no view and no empty array is kept twice."""
+    """Return an (M, 2) array; all empty ones share one array, to save memory in large datasets."""
     array = np.asarray(value, dtype=np.float64)
     if array.size == 0:
         return _NO_PAIRS
@@ -297,35 +297,34 @@ class Video:
     Attributes
     ----------
     id : str
-        Without the `v_` that some layouts put before it.
+        Id without the prefix `v_` of some layouts.
     duration : float
-        Seconds; NaN where nothing says it and only the features can tell.
+        Seconds; NaN if unknown, so that only the features give it.
     subset : str
-        "training", "validation", "testing", or "" where the source does not say.
+        "training", "validation", "testing", or "" if the source does not say.
     segments : (M, 2) float64
         Start and end of each instance, seconds, as annotated (not clipped).
     labels : tuple of str
-        One label an instance.
+        One label per instance.
     frames, fps : optional
-        Number of frames, and frames a second.
+        Number of frames, and frames per second.
     feature_frames : int, optional
         Frames that the features cover, in the authors' layout; it fixes both spans there.
     snippet_stride, snippet_length : float, optional
-        Seconds; this video's own snippet grid, where the annotations give one.
+        Seconds; this video's own snippet grid, if the annotations give one.
     extra : mapping
         Other keys of the source, kept for writing.
     ignored : (K, 2) float64
-        Stretches of which the annotators could not tell, seconds (THUMOS14's "Ambiguous"): neither
-        instances nor background. They are no ground truth; a detection that touches one and
+        Ambiguous stretches, seconds (THUMOS14's "Ambiguous"): neither instances nor background.
+        They are not ground truth; a detection that touches one and
         matches no instance does not count as false.
     scores : (M,) float64, optional
-        Where the instances are proposals or detections that a person is to look at; annotations
-        have none.
+        Scores, if the instances are proposals or detections for review; annotations have none.
 
     Raises
     ------
     ShapeError
-        Labels or scores are more or fewer than segments.
+        The number of labels or scores differs from the number of segments.
     """
 
     id: str
@@ -354,12 +353,12 @@ class Video:
                 )
 
     def instances(self) -> Iterator[tuple[float, float, str]]:
-        """(start, end, label) of every instance, seconds."""
+        """Yield (start, end, label) of every instance, seconds."""
         for (start, end), label in zip(self.segments.tolist(), self.labels, strict=True):
             yield start, end, label
 
     def with_instances(self, kept: ArrayLike) -> Self:
-        """The same video with some of its instances: a mask, (M,) bool, or positions."""
+        """Return the video with some of its instances: a mask, (M,) bool, or positions."""
         index = np.asarray(kept)
         chosen = np.arange(len(self.segments))[index if index.size else []]
         return replace(

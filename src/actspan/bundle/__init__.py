@@ -1,4 +1,4 @@
-"""A model on disk: a folder that says where it came from and can prove that it is whole.
+"""A model on disk: a folder with its origin and checksums.
 
     bsn/
     ├── model.toml        format version, source, features, pipeline, training; files with checksums
@@ -6,11 +6,11 @@
     ├── pem.safetensors
     ├── tem.onnx          written by `actspan export`
     ├── pem.onnx
-    ├── tem.fp16.bs16.om ...      written by `actspan compile`; compiled.toml says from what
-    ├── classifier.safetensors    labels of proposals, where one was trained
+    ├── tem.fp16.bs16.om ...      written by `actspan compile`; compiled.toml records their sources
+    ├── classifier.safetensors    optional: labels of proposals
     └── classifier.onnx
 
-A bundle appears all at once, files are replaced in one step, and whatever is read is checked.
+A bundle is created atomically, files are replaced atomically, and every file is checked when read.
 """
 
 from actspan.bundle.manifest import MANIFEST, FileRecord, Source, SourceFile

@@ -1,4 +1,4 @@
-"""Checksums, and writing such that a reader sees the old files or the new ones, never a mix."""
+"""Checksums and atomic writes: a reader sees the old files or the new ones, never a mix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from actspan.files import atomic_file, check_size, replace_folder, sha256, sync
 from actspan.limits import WEIGHTS
 from actspan.wording import quoted
 
-# which compiler writes such a file, and the precision that it takes unless told
+# Compiler of each file type, and its default precision.
 _TARGETS = {
     ".xml": ("openvino", "fp32"),
     ".bin": ("openvino", "fp32"),
@@ -25,32 +25,32 @@ _TARGETS = {
 
 
 class FileRecord(Config, frozen=True):
-    """What a file of the bundle must be."""
+    """Expected size and checksum of a file of the bundle."""
 
     sha256: str
     size: int  # bytes
 
 
 def record_of(data: bytes) -> FileRecord:
-    """The record of a file with these contents."""
+    """Return the record of a file with these contents."""
     return FileRecord(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
 
 
 def measure(path: Path) -> FileRecord:
-    """The record of a file as it is on disk; raises OSError."""
+    """Compute the record of a file on disk; raise OSError if it cannot be read."""
     check_size(path, WEIGHTS)
     return FileRecord(sha256=sha256(path), size=path.stat().st_size)
 
 
 def remedy(path: Path) -> str:
-    """What to do about a damaged file."""
+    """Return advice about a damaged file."""
     if path.suffix == ".safetensors":
         return "copy the bundle again, or make it again from its checkpoints"
     return f"write it again: {writer(path)}"
 
 
 def writer(path: Path) -> str:
-    """The command that writes a file of a bundle, weights apart."""
+    """Return the command that writes a file of a bundle other than weights."""
     if path.suffix not in _TARGETS:
         return f"actspan export {quoted(path.parent)}"
     target, usual = _TARGETS[path.suffix]
@@ -61,17 +61,17 @@ def writer(path: Path) -> str:
 
 
 def damage(path: Path, what: str) -> str:
-    """The message about a damaged file."""
+    """Return the message about a damaged file."""
     return f"{path}: damaged: {what}; {remedy(path)}"
 
 
 def check_record(path: Path, found: FileRecord, record: FileRecord) -> None:
-    """Compare what was found with what was written.
+    """Compare the record of a file with the expected one.
 
     Raises
     ------
     BundleError
-        They differ; says how, and what to do.
+        They differ; the message says how, and what to do.
     """
     if found.size != record.size:
         raise BundleError(damage(path, f"{found.size} bytes where {record.size} were written"))
@@ -80,19 +80,19 @@ def check_record(path: Path, found: FileRecord, record: FileRecord) -> None:
 
 
 def beside(path: Path) -> Path:
-    """A new hidden name in the same folder, with the same suffix."""
+    """Return a new hidden name in the same folder, with the same suffix."""
     return path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")
 
 
 def place(temporary: Path, path: Path) -> None:
-    """Move a finished file to its place, in one step and for good."""
+    """Move a finished file to its place, atomically and durably."""
     sync(temporary)
     os.replace(temporary, path)
     sync(path.parent)
 
 
 def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
-    """Make a folder beside its place, then move it there; what was there is removed at the end."""
+    """Create a folder beside its place, then move it there; remove the old one at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = beside(path)
     try:

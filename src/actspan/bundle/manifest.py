@@ -1,4 +1,4 @@
-"""`model.toml`: what a bundle says of itself, read strictly."""
+"""`model.toml`: the description of a bundle, read strictly."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SourceFile(Config, frozen=True):
 
 
 class Source(Config, frozen=True):
-    """Where the weights of a bundle came from."""
+    """Origin of the weights of a bundle."""
 
     tool: str = f"actspan {__version__}"
     note: str = ""
@@ -34,13 +34,13 @@ class Source(Config, frozen=True):
 
     @classmethod
     def of(cls, paths: Iterable[Path], *, note: str = "") -> Self:
-        """Name and checksum of every file of `paths`."""
+        """Return the source with name and checksum of every file of `paths`."""
         files = (SourceFile(name=Path(p).name, sha256=measure(Path(p)).sha256) for p in paths)
         return cls(note=note, files=tuple(files))
 
 
 class Manifest(Config, frozen=True):
-    """The whole of `model.toml`."""
+    """Contents of `model.toml`."""
 
     format_version: int
     source: Source
@@ -80,7 +80,7 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def check_consistent(manifest: Manifest, where: Path) -> None:
-    """Refuse settings that contradict each other; `where` is named in the error.
+    """Raise if settings contradict each other; `where` is named in the error.
 
     Raises
     ------

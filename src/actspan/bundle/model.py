@@ -1,4 +1,4 @@
-"""The bundle itself: load, create, read weights, add files."""
+"""The bundle: load, create, read weights, add files."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ from actspan.types import Float32
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """One model: its weights, its settings, the features it expects, its exported files.
+    """A model: weights, settings, expected features and exported files.
 
     Attributes
     ----------
     path : Path
         The folder.
     config : PipelineConfig
-        Every stage's settings.
+        Settings of every stage.
     features : FeatureSpec
-        What the features must be.
+        Features that the model expects.
     source : Source
-        Where the weights came from.
+        Origin of the weights.
     files : mapping of str to FileRecord
-        Checksums of everything in the folder.
+        Checksums of all files in the folder.
     training : mapping, optional
-        What the trainer chose to record.
+        Record of the training.
 
     Examples
     --------
@@ -74,38 +74,39 @@ class Bundle:
 
     @property
     def has_tem(self) -> bool:
-        """Whether it holds a TEM."""
+        """True if the bundle holds a TEM."""
         return "tem.safetensors" in self.files
 
     @property
     def has_pem(self) -> bool:
-        """Whether it holds a PEM."""
+        """True if the bundle holds a PEM."""
         return "pem.safetensors" in self.files
 
     @property
     def nets(self) -> set[Net]:
-        """Which of BSN's two networks it holds."""
+        """Those of BSN's two networks that the bundle holds."""
         return {net for net in NETS if f"{net}.safetensors" in self.files}
 
     @property
     def has_classifier(self) -> bool:
-        """Whether it holds a proposal classifier."""
+        """True if the bundle holds a proposal classifier."""
         return "classifier.safetensors" in self.files
 
     @property
     def set_apart(self) -> tuple[str, ...]:
-        """Ids of the videos that training set apart for validation, as no subset said them."""
+        """Ids of the videos that training set apart for validation, without a given subset."""
         found = (self.training or {}).get("set_apart", ())
         return tuple(map(str, found)) if isinstance(found, (list, tuple)) else ()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read `model.toml`; the other files are checked when they are used.
+        """Load a bundle's `model.toml`; the other files are checked when they are used.
 
         Raises
         ------
         BundleError
-            Not a bundle, of a newer format, or its settings are damaged or contradict each other.
+            The folder is not a bundle, has a newer format, or its settings are damaged or
+            contradict each other.
         """
         manifest = read_manifest(Path(path))
         return cls(
@@ -137,14 +138,14 @@ class Bundle:
         tem, pem : mapping of str to array, optional
             Weights under the names of `weight_shapes`; at least one network is needed.
         training : mapping, optional
-            Anything that TOML can hold.
+            Record of the training; anything that TOML can hold.
         overwrite : bool
-            Replace a bundle that is there. A folder that is not a bundle is never replaced.
+            Replace an existing bundle. A folder that is not a bundle is never replaced.
 
         Raises
         ------
         BundleError
-            `path` is taken, cannot be written, or weights do not fit `config`.
+            `path` already exists or cannot be written, or weights do not fit `config`.
         """
         path = Path(path)
         cls.check_target(path, overwrite=overwrite)
@@ -174,12 +175,12 @@ class Bundle:
 
     @staticmethod
     def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Refuse, before long work, a place where no bundle can be written.
+        """Raise, before long work, if no bundle can be written to a path.
 
         Raises
         ------
         BundleError
-            Something is there that must not be replaced, or the name is that of a file.
+            The path exists and must not be replaced, or has a file's name.
         """
         path = Path(path)
         if fault := misnamed(path, "a bundle"):
@@ -198,7 +199,7 @@ class Bundle:
             )
 
     def weights(self, net: Net) -> dict[str, Float32]:
-        """The float32 weights of one network, checksum and shapes verified.
+        """Load the float32 weights of one network; check checksum and shapes.
 
         Raises
         ------
@@ -223,12 +224,12 @@ class Bundle:
             ) from error
 
     def file(self, name: str) -> Path:
-        """The path of a file of the bundle, checksum verified.
+        """Return the path of a file of the bundle; check its checksum.
 
         Raises
         ------
         BundleError
-            The bundle lacks it, or it is damaged; says how to write it again.
+            The bundle lacks the file, or it is damaged; the message says how to write it again.
         """
         record, path = self._recorded(name), self.path / name
         try:
@@ -239,15 +240,15 @@ class Bundle:
         return path
 
     def add_file(self, name: str, write: Callable[[Path], None]) -> Self:
-        """Add or replace a file: `write` fills a temporary one, which then takes its place.
+        """Add or replace a file: `write` fills a temporary file, which then takes its place.
 
-        A reader never meets a half-written file. `model.toml` comes last; whoever stops in
-        between leaves a bundle in which the file counts as absent.
+        A reader never sees a half-written file. `model.toml` is written last; after an
+        interruption the file counts as absent.
 
         Returns
         -------
         Bundle
-            With the new record; this one is left as it was.
+            The bundle with the new record; this object is unchanged.
 
         Raises
         ------
@@ -256,7 +257,7 @@ class Bundle:
         """
         if name == MANIFEST or not is_plain_name(name):
             raise BundleError(f"{self.path}: {name!r} cannot be the name of an added file")
-        files = dict(read_manifest(self.path).files)  # another process may have added some
+        files = dict(read_manifest(self.path).files)  # another process may have added files
         temporary = beside(self.path / name)
         try:
             write(temporary)
@@ -273,14 +274,14 @@ class Bundle:
         return replace(self, files=files)
 
     def with_training(self, **entries: Any) -> Self:
-        """Add entries to what the trainer recorded; the bundle on disk has them, too."""
+        """Add entries to the record of the training, here and on disk."""
         record = {**(self.training or {}), **msgspec.to_builtins(entries)}
         changed = replace(self, training=record)
         changed.write_manifest(dict(self.files))
         return changed
 
     def manifest(self, files: dict[str, FileRecord]) -> Manifest:
-        """Return this bundle's settings with these files, as `model.toml` has them."""
+        """Return the content of `model.toml`: this bundle's settings, with these files."""
         return Manifest(
             format_version=FORMAT_VERSION,
             source=self.source,
@@ -291,7 +292,7 @@ class Bundle:
         )
 
     def write_manifest(self, files: dict[str, FileRecord]) -> None:
-        """Replace `model.toml`: this bundle's settings, and these files."""
+        """Write `model.toml`: this bundle's settings, with these files."""
         try:
             with atomic_file(self.path / MANIFEST) as stream:
                 stream.write(dump_toml(to_dict(self.manifest(files))).encode())
@@ -318,12 +319,12 @@ def _stage(config: PipelineConfig, net: Net, path: Path) -> NetConfig:
 
 
 def pack(path: Path, config: PipelineConfig, net: Net, weights: Mapping[str, ArrayLike]) -> bytes:
-    """The file of a network's weights.
+    """Serialise the weights of a network.
 
     Raises
     ------
     BundleError
-        They do not fit `config`; `path` is named.
+        The weights do not fit `config`; the message names `path`.
     """
     from safetensors.numpy import save
 

@@ -1,4 +1,4 @@
-"""Networks that are put into a bundle that exists."""
+"""Add networks to an existing bundle."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from actspan.config import ClassifierConfig
 
 
 def add_networks(bundle: Bundle, weights: Mapping[Net, Mapping[str, ArrayLike]]) -> Bundle:
-    """Write networks into a bundle, in place of those of their kind.
+    """Write networks into a bundle; replace those of the same kind.
 
-    What was exported or compiled from a network that is replaced no longer counts.
+    Files exported or compiled from a replaced network are no longer valid.
 
     Parameters
     ----------
     bundle : Bundle
-        With the settings that it is to have.
+        A bundle with its new settings.
     weights : mapping of network to mapping of str to array
         Under the names of `weight_shapes`.
 
@@ -39,7 +39,7 @@ def add_networks(bundle: Bundle, weights: Mapping[Net, Mapping[str, ArrayLike]])
     files = {n: r for n, r in bundle.files.items() if n.partition(".")[0] not in packed}
     bare = replace(bundle, files=files)
     check_consistent(bare.manifest(files), bundle.path)
-    bare.write_manifest(files)  # old networks count as absent from here on
+    bare.write_manifest(files)  # from here on the old networks count as absent
     for net, data in packed.items():
         bare = bare.add_file(f"{net}.safetensors", partial(_write, data))
     return bare
@@ -56,21 +56,21 @@ def add_classifier(
     *,
     training: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """Put a proposal classifier into a bundle, in place of the one that is there.
+    """Add a proposal classifier to a bundle; replace an existing one.
 
     Parameters
     ----------
     config : ClassifierConfig
-        With the labels.
+        Settings, with the labels.
     weights : mapping of str to array
         Under the names of `weight_shapes`.
     training : mapping, optional
-        What the trainer chose to record; anything that TOML can hold.
+        Record of the training; anything that TOML can hold.
 
     Returns
     -------
     Bundle
-        With the classifier, not exported yet.
+        The bundle with the classifier, not exported yet.
 
     Raises
     ------

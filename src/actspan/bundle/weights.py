@@ -1,4 +1,4 @@
-"""Which weights each network has: names, shapes, and whether given ones fit."""
+"""Weights of each network: names, shapes, and checks."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from actspan.errors import ShapeError
 from actspan.types import Float32
 
 Net = Literal["tem", "pem", "classifier"]
-NETS: tuple[Net, ...] = ("tem", "pem")  # those of BSN; a bundle may have a classifier beside them
+NETS: tuple[Net, ...] = ("tem", "pem")  # BSN's networks; a bundle may also have a classifier
 NetConfig = TemConfig | PemConfig | ClassifierConfig
 
-ABSENT: dict[str, str] = {  # what to do about a network that a bundle lacks
+ABSENT: dict[str, str] = {  # advice about a missing network
     "tem": "start from boundary scores (actspan propose --scores), or add one: actspan convert TEM "
     "--out BUNDLE",
     "pem": "add one: actspan convert PEM --out BUNDLE, or actspan train",
     "classifier": "train one on labelled data, or take labels from a score file: --labels-from",
 }
 
-# of the weights whose rank others may differ in; by how many axes they have
+# By number of axes: weights whose rank may differ in other checkpoints.
 _FORMS = {
     "conv1.weight": "(hidden, channels, 3)",
     "conv2.weight": "(hidden, hidden, 3)",
@@ -35,10 +35,10 @@ _RANKS = {2: "two-dimensional", 3: "three-dimensional"}
 
 
 def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every weight that a network must have."""
+    """Return name and shape of every weight that a network must have."""
     H = config.hidden
     if isinstance(config, ClassifierConfig):
-        outputs = len(config.labels) + 1  # and background
+        outputs = len(config.labels) + 1  # plus background
         return {
             "input.mean": (config.inputs,),
             "input.scale": (config.inputs,),
@@ -65,21 +65,22 @@ def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
 
 
 def members_of(tem: Mapping[str, Float32]) -> int:
-    """How many networks lie side by side in the weights of a TEM (`TemConfig.members`)."""
+    """Return the number of ensemble members in the weights of a TEM (`TemConfig.members`)."""
     weight = tem["conv2.weight"]  # (H, H / members, 3)
     return len(weight) // int(weight.shape[1])
 
 
 def check_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> dict[str, Float32]:
-    """The weights of one network as contiguous float32, if they are what `config` says.
+    """Return the weights of one network as contiguous float32; raise if they do not fit.
 
-    TEM may also have `input.mean` and `input.scale`, (C,): its input is then
+    TEM may also have `input.mean` and `input.scale`, (C,); its input is then
     `(x - mean) * scale`.
 
     Raises
     ------
     ShapeError
-        A weight is missing, unknown, of another shape, or holds NaN or infinity; names it.
+        A weight is missing, unknown, of another shape, or holds NaN or infinity; the message names
+        it.
     """
     shapes = weight_shapes(config)
     if isinstance(config, TemConfig) and ("input.mean" in weights or "input.scale" in weights):
@@ -103,7 +104,7 @@ def check_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> dict[s
 
 
 def _wrong_shape(name: str, found: tuple[int, ...], needed: tuple[int, ...]) -> str:
-    """Return what is wrong with a shape: its rank, where sizes are guessed from it; or a size."""
+    """Describe a wrong shape: its rank, if sizes are inferred from it, or a size."""
     form = _FORMS.get(name)
     if form is None or len(found) == len(needed):
         return f"{name} has shape {found}; {needed} is needed"

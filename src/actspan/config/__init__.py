@@ -1,6 +1,6 @@
 """The settings of every stage: one frozen struct each, defaults = the published ones.
 
-Read from TOML with unknown keys refused; written back to TOML without loss.
+Settings are read from TOML, where unknown keys are errors, and written to TOML without loss.
 """
 
 from actspan.config.base import (

@@ -1,4 +1,4 @@
-"""What all settings have in common, and TOML in and out."""
+"""Base class of all settings; conversion from and to TOML."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from actspan.limits import SETTINGS
 
 T = TypeVar("T")
 
-_DEEPEST = 32  # tables within tables; settings need 5
+_DEEPEST = 32  # nested tables; settings need 5
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of all settings: immutable, compared by value, checked where it is made."""
+    """Base of all settings: immutable, compared by value, checked on creation."""
 
 
 def require_setting(condition: bool, message: str) -> None:
@@ -32,12 +32,13 @@ def require_setting(condition: bool, message: str) -> None:
 
 
 def from_dict(kind: type[T], values: Any, *, where: str) -> T:
-    """Check plain values (of a TOML or JSON file) and make a config of them.
+    """Check plain values (of a TOML or JSON file) and convert them to a config.
 
     Raises
     ------
     ConfigError
-        A key is unknown, a value of the wrong type or out of range; names `where` and the key.
+        A key is unknown, or a value has the wrong type or is out of range; the message names
+        `where` and the key.
     """
     try:
         return msgspec.convert(values, kind, strict=True)
@@ -48,12 +49,12 @@ def from_dict(kind: type[T], values: Any, *, where: str) -> T:
 
 
 def changed(config: T, changes: dict[str, Any], *, where: str) -> T:
-    """The same settings but for some, given as plain values in the shape of the config.
+    """Return the settings with some changes, given as plain values in the shape of the config.
 
     Raises
     ------
     ConfigError
-        As `from_dict`.
+        See `from_dict`.
     """
     return from_dict(type(config), _merged(to_dict(config), changes), where=where)
 
@@ -69,7 +70,7 @@ def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Plain values for TOML, which has no null: unset options are left out."""
+    """Convert settings to plain values for TOML, which has no null: omit unset options."""
     plain: dict[str, Any] = msgspec.to_builtins(config)
     return _without_none(plain)
 
@@ -88,24 +89,24 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        It is missing or not TOML; says where.
+        The file is missing or not TOML; the message says where.
     """
     try:
         text = read_text(path, SETTINGS)
-        # a key of n parts takes the parser n * n memory, and a line has one before each `=`
+        # The parser needs n * n memory for a key of n parts, and a line has one before each `=`.
         if any(k.count(".") > _DEEPEST for line in text.splitlines() for k in line.split("=")[:-1]):
             raise ConfigError(f"{path}: a key of more than {_DEEPEST} parts; settings have 5")
         values = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
-    except (ValueError, RecursionError) as error:  # bad syntax, a number of thousands of digits
+    except (ValueError, RecursionError) as error:  # bad syntax, or a huge number
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
     _check_plain(values, str(path))
     return values
 
 
 def _check_plain(values: Any, where: str) -> None:
-    """Refuse NaN and infinity, which no setting means, and tables within tables without end."""
+    """Raise for NaN and infinity, which no setting allows, and for deeply nested tables."""
     level = [values]
     for _ in range(_DEEPEST):
         level = [inner for value in level for inner in _inside(value)]
@@ -122,5 +123,5 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 def dump_toml(values: dict[str, Any]) -> str:
-    """Plain values as TOML text."""
+    """Convert plain values to TOML text."""
     return tomli_w.dumps(_without_none(values))

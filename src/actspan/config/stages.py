@@ -1,4 +1,4 @@
-"""The settings of the stages between features and proposals, and what features are."""
+"""Settings of the stages between features and proposals, and the description of features."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from actspan.limits import CANDIDATES, CELLS, SIZE
 
 
 def _within(stage: str, low: int, high: int, **settings: int) -> None:
-    """Refuse counts beyond what any model has: memory and time grow with them."""
+    """Raise for counts that no model has: memory and time grow with them."""
     for name, value in settings.items():
         _require(low <= value <= high, f"{stage}: {name} {value} is not in {low} to {high}")
 
@@ -37,7 +37,7 @@ class TemConfig(Config, frozen=True, kw_only=True):
 class PemConfig(Config, frozen=True, kw_only=True):
     """Proposal Evaluation Module (paper section 3.3)."""
 
-    inputs: int = 32  # BSP features a proposal
+    inputs: int = 32  # BSP features per proposal
     hidden: int = 256
 
     def __post_init__(self) -> None:
@@ -45,7 +45,7 @@ class PemConfig(Config, frozen=True, kw_only=True):
 
 
 class ClassifierConfig(Config, frozen=True, kw_only=True):
-    """The proposal classifier: pooled features to labels. It is ours, not the paper's."""
+    """Proposal classifier: pooled features to labels. It is not part of the paper."""
 
     labels: tuple[str, ...]  # in the order of the network's outputs; background comes after them
     channels: int  # of the features
@@ -58,15 +58,15 @@ class ClassifierConfig(Config, frozen=True, kw_only=True):
 
     @property
     def inputs(self) -> int:
-        """Pooled features a proposal: means inside it, shortly before it and shortly after it."""
+        """Pooled features per proposal: means inside it, shortly before it and shortly after it."""
         return 3 * self.channels
 
 
 class RescaleConfig(Config, frozen=True, kw_only=True):
-    """Snippets to the T cells of the nets."""
+    """Rescaling of snippets to the T cells of the networks."""
 
-    # what cells before the first or after the last snippet centre hold: zeros as published,
-    # or the nearest snippet; "auto" is zeros for the authors' layout and the nearest elsewhere
+    # Content of cells before the first or after the last snippet centre: zeros as published,
+    # or the nearest snippet. "auto" is zeros for the authors' layout and the nearest elsewhere.
     edge: Literal["auto", "clamp", "zero"] = "auto"
 
 
@@ -74,8 +74,8 @@ class PgmConfig(Config, frozen=True, kw_only=True):
     """Proposal Generation Module: boundary peaks to candidates (paper section 3.3)."""
 
     peak_ratio: float = 0.5  # a cell above this share of the maximum is a candidate
-    keep: int = 1000  # candidates a video that PEM scores
-    keep_training: int = 500  # candidates a video that PEM learns from
+    keep: int = 1000  # candidates per video that PEM scores
+    keep_training: int = 500  # candidates per video that PEM is trained on
 
     def __post_init__(self) -> None:
         _require(0 <= self.peak_ratio <= 1, f"pgm: peak_ratio {self.peak_ratio} is not in [0, 1]")
@@ -96,7 +96,7 @@ class BspConfig(Config, frozen=True, kw_only=True):
 
     @property
     def size(self) -> int:
-        """Features a proposal."""
+        """Features per proposal."""
         return self.action_samples + 2 * self.boundary_samples
 
 
@@ -106,7 +106,7 @@ class SoftNmsConfig(Config, frozen=True, kw_only=True):
     threshold_short: float = 0.65  # tIoU above which a neighbour of an infinitely short pick decays
     threshold_long: float = 0.9  # ... of a pick as long as the video
     decay: float = 0.75  # score *= exp(-tIoU^2 / decay)
-    picks: int = 101  # the published loop takes one more than it keeps
+    picks: int = 101  # the published loop picks one more than it keeps
     keep: int = 100
 
     def __post_init__(self) -> None:
@@ -115,23 +115,23 @@ class SoftNmsConfig(Config, frozen=True, kw_only=True):
 
 
 class FeatureSpec(Config, frozen=True, kw_only=True):
-    """What the features of a dataset are, or what a bundle expects: `dataset.toml`, `[features]`.
+    """Description of a dataset's features, or of those that a bundle expects: `[features]`.
 
-    The snippet grid is in frames or in seconds. Where neither is given the features are taken as
-    spread evenly over the whole video (`csv_mean_100` is such a set).
+    The snippet grid is in frames or in seconds. If neither is given, the features are spread
+    evenly over the whole video (as in `csv_mean_100`).
     """
 
     channels: int | None = None
     layout: Literal["TC", "CT"] | None = None
-    # arrays of each video's file (npz, HDF5) whose channels are put one after the other
+    # Arrays of each video's file (npz, HDF5) whose channels are concatenated.
     join: tuple[str, ...] | None = None
     stride_frames: float | None = None
     length_frames: float | None = None
     stride_seconds: float | None = None
     length_seconds: float | None = None
-    fps: float | None = None  # where stride is in frames and annotations give no rate
+    fps: float | None = None  # if stride is in frames and annotations give no rate
     backbone: str | None = None
-    extraction: ExtractionConfig | None = None  # where `actspan extract` made them
+    extraction: ExtractionConfig | None = None  # if made by `actspan extract`
 
     def __post_init__(self) -> None:
         grid = {
@@ -163,9 +163,9 @@ class FeatureSpec(Config, frozen=True, kw_only=True):
 
 
 class PipelineConfig(Config, frozen=True, kw_only=True):
-    """Every stage between features and proposals."""
+    """Settings of every stage between features and proposals."""
 
-    # a video to T cells, or a long recording in windows of T snippets (bsn.md section 11)
+    # One video on T cells, or a long recording in windows of T snippets (bsn.md section 11).
     mode: Literal["rescale", "window"] = "rescale"
     tem: TemConfig | None = None
     pem: PemConfig | None = None

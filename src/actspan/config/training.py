@@ -1,4 +1,4 @@
-"""The settings of training, and the presets."""
+"""Settings of training, and the presets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.errors import ConfigError
 from actspan.wording import suggestion
 
-_STEPS = 10  # the fewest in which the rate of one cycle rises and falls
+_STEPS = 10  # minimum number of steps of one cycle of the learning rate
 
 
 class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
@@ -19,17 +19,17 @@ class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
 
     hidden: int = 128
     dropout: float = 0.5  # share of inputs and of hidden units dropped
-    context_dropout: float = 0.5  # chance that an example is seen without what lies around it
+    context_dropout: float = 0.5  # probability that an example is seen without its context
     rate: float = 1e-3  # highest learning rate of one cycle (AdamW)
     weight_decay: float = 0.01
     steps: int = 1500  # at most
-    passes: int = 60  # how often an example is drawn on average, where that takes fewer steps
-    least_steps: int = 200  # for few examples
-    batch: int = 256  # examples a step
-    background_share: float = 0.25  # of a batch
-    positive_tiou: float = 0.5  # a proposal that overlaps an instance so much carries its label
-    negative_tiou: float = 0.3  # one that overlaps none so much is background
-    positives: int = 32  # proposals a video at most, so that memory is bounded
+    passes: int = 60  # average number of draws of each example, if that takes fewer steps
+    least_steps: int = 200  # minimum, for few examples
+    batch: int = 256  # examples per step
+    background_share: float = 0.25  # share of background in a batch
+    positive_tiou: float = 0.5  # a proposal with this overlap gets the instance's label
+    negative_tiou: float = 0.3  # a proposal with less overlap is background
+    positives: int = 32  # maximum number of proposals per video, to bound memory
     negatives: int = 16
 
     def __post_init__(self) -> None:
@@ -57,25 +57,25 @@ class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
 
     @classmethod
     def of_epochs(cls, epochs: int) -> Self:
-        """Return settings with as many passes over the examples, and ten steps at least."""
+        """Return settings with this number of passes over the examples, and at least ten steps."""
         return cls(passes=epochs, least_steps=_STEPS, steps=2**31)
 
 
 class OptimConfig(Config, frozen=True):
-    """How the weights of one network are moved, and how often one looks whether it got better."""
+    """Optimisation of one network, and how often it is validated."""
 
     method: Literal["adam", "adamw"] = "adam"
     rate: float = 1e-3  # highest learning rate
-    weight_decay: float = 1e-4  # with "adam" part of the gradient, with "adamw" apart from it
+    weight_decay: float = 1e-4  # "adam": part of the gradient; "adamw": decoupled
     schedule: Literal["step", "one-cycle"] = "step"
     decay_epochs: int = 7  # "step": epochs between two drops of the rate
-    decay_factor: float = 0.1  # "step": what a drop multiplies the rate by
+    decay_factor: float = 0.1  # "step": factor of a drop of the rate
     warmup: float = 0.2  # "one-cycle": share of the steps in which the rate rises
-    batch: int = 16  # videos a step
-    epochs: int = 20  # equal parts of the training; after each the validation set is judged
-    passes: int = 20  # how often every training video is seen at least
-    steps: int = 0  # optimiser steps at least; a small set is passed more often for them
-    average: float = 0.0  # decay of the running average of the weights, a step; 0 is none
+    batch: int = 16  # videos per step
+    epochs: int = 20  # equal parts of the training; each ends with a validation
+    passes: int = 20  # minimum number of passes over the training videos
+    steps: int = 0  # minimum number of optimiser steps; a small set gets more passes
+    average: float = 0.0  # decay of the running average of the weights per step; 0: no average
 
     def __post_init__(self) -> None:
         counts = min(self.batch, self.epochs, self.passes, self.decay_epochs)
@@ -90,15 +90,15 @@ class TemTrainConfig(Config, frozen=True):
     """Training of TEM (bsn.md section 3)."""
 
     optim: OptimConfig = OptimConfig()
-    action_weight: float = 2.0  # of the action loss; start and end count 1
+    action_weight: float = 2.0  # weight of the action loss; start and end have 1
     standardize: bool = False  # scale every input channel to mean 0 and variance 1
     dropout: float = 0.0  # share of input channels dropped
     hidden_dropout: float = 0.0  # share of hidden channels dropped
-    crop: float = 0.0  # chance that a video is seen through a random window of its span
-    crop_shortest: float = 0.5  # ... whose length is at least this share of the span
-    crop_longest: float = 1.3  # ... and at most this; beyond the span the outer cells repeat
-    mix: float = 0.0  # largest share of another video's background that is added to a video
-    splice: float = 0.0  # chance that a stretch is taken from another video
+    crop: float = 0.0  # probability that a video is seen through a random window of its span
+    crop_shortest: float = 0.5  # minimum length of the window, as a share of the span
+    crop_longest: float = 1.3  # maximum length; beyond the span the outer cells repeat
+    mix: float = 0.0  # maximum share of another video's background that is added to a video
+    splice: float = 0.0  # probability that a stretch is taken from another video
 
     def __post_init__(self) -> None:
         _require(self.action_weight >= 0, "training: action_weight must not be negative")
@@ -127,10 +127,10 @@ class PemTrainConfig(Config, frozen=True):
 
 
 class WindowTrainConfig(Config, frozen=True):
-    """Which windows of long recordings are learnt from (bsn.md section 11)."""
+    """Selection of windows of long recordings for training (bsn.md section 11)."""
 
-    instance_share: float = 0.9  # a window counts if it holds this share of some instance
-    empty_share: float = 0.25  # share of the other windows that is learnt from as well
+    instance_share: float = 0.9  # a window is used if it holds this share of an instance
+    empty_share: float = 0.25  # share of the other windows that is used too
 
     def __post_init__(self) -> None:
         _require(0 < self.instance_share <= 1, "training: instance_share is not in (0, 1]")
@@ -138,18 +138,18 @@ class WindowTrainConfig(Config, frozen=True):
 
 
 class TrainConfig(Config, frozen=True):
-    """Both trainings, and the pipeline that the bundle shall have.
+    """Settings of both trainings, and the pipeline of the bundle.
 
-    The channels of TEM are those of the dataset, whatever `pipeline` says.
+    TEM has the dataset's number of channels; the one in `pipeline` is ignored.
     """
 
-    # "auto": windows where the training videos' median length is above two windows
+    # "auto": windows if the training videos' median length is above two windows
     mode: Literal["auto", "rescale", "window"] = "auto"
     windows: WindowTrainConfig = WindowTrainConfig()
     pipeline: PipelineConfig = PipelineConfig(tem=TemConfig(), pem=PemConfig())
     tem: TemTrainConfig = TemTrainConfig()
     pem: PemTrainConfig = PemTrainConfig()
-    ensemble: int = 1  # networks of as many seeds, merged into one bundle
+    ensemble: int = 1  # number of networks with different seeds, merged into one bundle
 
     def __post_init__(self) -> None:
         _require(self.ensemble >= 1, "training: an ensemble has at least one member")
@@ -158,7 +158,7 @@ class TrainConfig(Config, frozen=True):
 DEFAULT_PRESET = "default"
 
 # docs/log.md has the measurements behind "default". It counts optimiser steps, so that thirty
-# recordings are trained as thoroughly as thousands.
+# recordings are trained as long as thousands.
 PRESETS: dict[str, TrainConfig] = {
     "published": TrainConfig(),
     "default": TrainConfig(
@@ -195,12 +195,12 @@ PRESETS: dict[str, TrainConfig] = {
 
 
 def preset(name: str = DEFAULT_PRESET) -> TrainConfig:
-    """Training settings by name.
+    """Return training settings by name.
 
     Raises
     ------
     ConfigError
-        There is no such preset; names those that there are.
+        There is no such preset; the message lists the valid names.
     """
     if name not in PRESETS:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""How features are made of video: kept with them, so that new videos can be treated the same."""
+"""Settings of feature extraction, stored with the features to process new videos equally."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Triple = tuple[float, float, float]
 
 
 class PictureConfig(Config, frozen=True, kw_only=True):
-    """What a backbone takes for a picture: `encoder.toml` beside `encoder.onnx`."""
+    """Preprocessing of a backbone's pictures: `encoder.toml` beside `encoder.onnx`."""
 
-    mean: Triple  # in the scale of `range`
+    mean: Triple  # in the units of `range`
     std: Triple
     range: Literal[1, 255] = 1  # pixel values before mean and std: 0 to 1, or 0 to 255
     order: Literal["rgb", "bgr"] = "rgb"
-    size: tuple[int, int] | None = None  # height and width, where the network leaves them free
-    # "stretch": the whole picture, whatever its shape; "crop": its middle
+    size: tuple[int, int] | None = None  # height and width, if the network accepts any
+    # "stretch": the whole picture, distorted if necessary; "crop": its middle
     fit: Literal["stretch", "crop"] = "stretch"
-    resize: int | None = None  # "crop": pixels of the shorter side before; the crop's unless given
+    resize: int | None = None  # "crop": pixels of the shorter side before; the crop's if None
 
     def __post_init__(self) -> None:
         _require(min(self.std) > 0, "pictures: std must be positive")
@@ -36,13 +36,13 @@ class PictureConfig(Config, frozen=True, kw_only=True):
 
 
 class ExtractionConfig(Config, frozen=True, kw_only=True):
-    """What computed features beside their grid: `dataset.toml`, `[features.extraction]`."""
+    """Extraction settings of features besides the grid: `dataset.toml`, `[features.extraction]`."""
 
-    sha256: str  # of the backbone: its ONNX file, or the weights of the default one
+    sha256: str  # checksum of the backbone: its ONNX file, or the weights of the default one
     streams: Streams = "both"
-    frames: int = 4  # of each snippet that the backbone sees
+    frames: int = 4  # frames per snippet that the backbone sees
     pictures: PictureConfig
-    projection: str | None = None  # checksum of `projection.safetensors`, where there is one
+    projection: str | None = None  # checksum of `projection.safetensors`, if there is one
 
     def __post_init__(self) -> None:
         _require(self.frames >= 1, "extraction: frames must be at least 1")

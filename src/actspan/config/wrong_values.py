@@ -1,4 +1,4 @@
-"""Words for plain values that are no settings: what a key may be called, what a value may be."""
+"""Error messages for plain values that are not valid settings."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _KINDS = {
 
 
 def explained(error: str, kind: Any) -> str:
-    """Return an error of msgspec in our words.
+    """Return the message for an error of msgspec.
 
     Parameters
     ----------
     error : str
-        Such as "Invalid enum value 'tc' - at `$.layout`".
+        For example "Invalid enum value 'tc' - at `$.layout`".
     kind : type
-        What the values were converted to: it says which keys and values are allowed.
+        Target type of the conversion; it defines the allowed keys and values.
 
     Examples
     --------

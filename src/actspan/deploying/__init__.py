@@ -1,6 +1,7 @@
-"""From checkpoints to a device in one go, with proof: the guide's pth2om.sh and eval_acc_perf.sh.
+"""Deployment from checkpoints to a device, with verification, in one command.
 
-Nothing is computed here that another room does not compute; this one puts them in a row.
+It replaces the guide's pth2om.sh and eval_acc_perf.sh. All computation is in other packages; this
+one runs their steps in order.
 """
 
 from actspan.deploying.deploy import Deployment, DeployRequest, Step, deploy

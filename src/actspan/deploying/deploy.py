@@ -1,6 +1,6 @@
-"""Convert, export, rewrite, compile and verify, each step with its files, its time and its result.
+"""Convert, export, rewrite, compile and verify; report each step's files, time and result.
 
-The verification comes last, so that one pass over the videos judges what was compiled too.
+The verification comes last, so that one pass over the videos covers the compiled files too.
 """
 
 from __future__ import annotations
@@ -33,32 +33,32 @@ from actspan.verify import Verification, verify_bundle
 
 __all__ = ["DeployRequest", "Deployment", "Step", "deploy"]
 
-Tell = Callable[[str], None]  # what is being done now, or a line that a compiler prints
+Tell = Callable[[str], None]  # the current step, or a line that a compiler prints
 
 
 @dataclass(frozen=True, slots=True)
 class DeployRequest:
-    """What `deploy` shall do.
+    """Settings of `deploy`.
 
     Attributes
     ----------
     sources : tuple of Path
         Checkpoints, or one bundle.
     out : Path, optional
-        The bundle to make; a bundle is worked on in its place unless given.
+        The bundle to create; by default a given bundle is changed in place.
     compile : CompileRequest
     dataset : Path, optional
-        To verify on; made-up features unless given.
+        Dataset to verify on; synthetic features by default.
     subset : str, optional
-        Of that dataset.
+        Subset of that dataset.
     length : int
-        T of a checkpoint's TEM.
+        T, the temporal scale of a checkpoint's TEM.
     threads : int
-        Workers of the verification.
+        Number of workers of the verification.
     script_only : bool
         Write the commands for another host, and compile nothing.
     overwrite : bool
-        Replace a bundle that is there.
+        Replace an existing bundle.
     """
 
     sources: tuple[Path, ...]
@@ -73,7 +73,7 @@ class DeployRequest:
 
     @property
     def backend(self) -> str:
-        """The runtime that opens what is compiled."""
+        """Runtime that opens the compiled files."""
         return TARGETS[self.compile.target].backends[self.compile.precision]
 
 
@@ -85,9 +85,9 @@ class Step:
     ----------
     name : str
     file : str
-        What was made.
+        File that was created.
     seconds : float
-        NaN where it is counted with the row before.
+        NaN if the time is included in the row before.
     result : str
     """
 
@@ -99,7 +99,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What was done.
+    """Result of a deployment.
 
     Attributes
     ----------
@@ -107,9 +107,9 @@ class Deployment:
     steps : tuple of Step
     verification : Verification
     left : tuple of str
-        What is still to be done, and where; empty where nothing is.
+        Remaining steps, and where to run them; empty if there are none.
     unverified : str
-        Why what was compiled was not run; empty where it was.
+        Why the compiled files were not run; empty if they were.
     """
 
     bundle: Bundle
@@ -121,14 +121,14 @@ class Deployment:
 
 @dataclass(slots=True)
 class _Table:
-    """Rows in the making."""
+    """Rows of the summary, as they are added."""
 
     tell: Tell
     rows: list[Step] = field(default_factory=list)
 
     @contextmanager
     def time(self, name: str) -> Iterator[list[tuple[str, str]]]:
-        """A step; the block adds (file, result) pairs, the first of which gets the time."""
+        """Time a step; the block adds (file, result) pairs, and the first pair gets the time."""
         self.tell(name)
         begin = perf_counter()
         found: list[tuple[str, str]] = []
@@ -139,19 +139,19 @@ class _Table:
 
 
 def deploy(request: DeployRequest, tell: Tell | None = None) -> Deployment:
-    """Take checkpoints, or a bundle, to a device.
+    """Deploy checkpoints, or a bundle, to a device.
 
-    Where the target's compiler is not at hand, everything else is done, and a script for the
-    device's host is left in the bundle. A new bundle is removed if a step fails.
+    If the target's compiler is not available, all other steps run, and a script for the device's
+    host is written to the bundle. A new bundle is removed if a step fails.
 
     Raises
     ------
     CheckpointError, BundleError, DataError
-        What is given cannot be used; found before anything is compiled.
+        An input cannot be used; raised before anything is compiled.
     ParityError
         A graph does not compute what its weights compute.
     CompileError
-        The compiler is here, and fails.
+        The compiler is available, but fails.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def deploy(request: DeployRequest, tell: Tell | None = None) -> Deployment:
 
 @contextmanager
 def _whole_or_absent(request: DeployRequest) -> Iterator[None]:
-    """Remove the bundle that a block made if the block fails: it would refuse the repeat."""
+    """Remove the bundle that a block created if the block fails, so that it can be repeated."""
     out = request.out
     is_new = out is not None and not (out / MANIFEST).exists()
     try:
@@ -198,7 +198,7 @@ def _deploy(request: DeployRequest, table: _Table) -> Deployment:
 
 
 def _compiler(request: DeployRequest) -> tuple[Compiler | None, str]:
-    """The compiler, or why there is none."""
+    """Return the compiler, or the reason why there is none."""
     if request.script_only:
         return None, ""
     try:
@@ -239,7 +239,7 @@ def _copy(bundle: Bundle, out: Path, overwrite: bool) -> Bundle:
 
 
 def _sources(plan: Plan) -> Sequence[str]:
-    """The graphs that passes made."""
+    """Return the graphs that passes created."""
     plain = {f"{job.net}.onnx" for job in plan.jobs}
     return [name for name in dict.fromkeys(j.source for j in plan.jobs) if name not in plain]
 

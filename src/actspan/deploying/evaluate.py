@@ -1,4 +1,4 @@
-"""What a deployed bundle finds, and how fast: recall over a dataset, and the times of each step."""
+"""Evaluation of a deployed bundle: recall over a dataset, and the time of each step."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Evaluation:
         `AR@1` ... `AR@100`, `AUC`, percent.
     times : mapping of (net, batch) to StepTimes
     untimed : tuple of int
-        Batch sizes that the dataset does not fill even once.
+        Batch sizes that are larger than the dataset.
     notes : tuple of str
-        What was assumed of the dataset.
+        Assumptions about the dataset.
     """
 
     run: Path
@@ -60,18 +60,18 @@ def evaluate(
     overwrite: bool = False,
     report: Report | None = None,
 ) -> Evaluation:
-    """Propose with a bundle on a backend, judge what it finds, and time its steps.
+    """Propose with a bundle on a backend, evaluate the proposals, and time the steps.
 
     Parameters
     ----------
     dataset : Path
         A dataset folder with annotations.
     run : Path
-        The run folder to make.
+        The run folder to create.
     batches : tuple of int
-        Samples a call, for the times.
+        Samples per call, for the times.
     subset : str, optional
-        Of the dataset; all videos if None.
+        Subset of the dataset; all videos if None.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Times of every step of both networks over real videos, as a vendor's benchmark counts them."""
+"""Times of every step of both networks over real videos, counted like a vendor's benchmark."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class _Clock:
         self.seconds[part] += perf_counter() - begin
 
     def times(self, samples: int, calls: int) -> StepTimes:
-        """As the summary wants them: the steps of one worker follow each other."""
+        """Return the times for the summary; the steps of one worker run one after another."""
         seconds = self.seconds
         return StepTimes(
             samples=samples,
@@ -55,27 +55,27 @@ class _Clock:
 def measure(
     bundle: Bundle, jobs: Iterable[Job], *, backend: str, batch: int, edge: Edge = "clamp"
 ) -> dict[Net, StepTimes]:
-    """Take videos to proposals in one thread, a batch at a time, and time every step.
+    """Process videos to proposals in one thread, one batch at a time, and time every step.
 
     Candidates and their features count as TEM's last step, so PEM has nothing to read; Soft-NMS is
-    PEM's last step. Only whole batches count: an incomplete one at the end is left out.
+    PEM's last step. An incomplete batch at the end is left out.
 
     Parameters
     ----------
     bundle : Bundle
-        With both networks.
+        A bundle with both networks.
     jobs : iterable of Job
         A sample is a video, or a window of a long recording.
     backend : str
     batch : int
-        Samples a call.
+        Samples per call.
     edge : "clamp" or "zero"
-        As for `Pipeline`.
+        See `Pipeline`.
 
     Returns
     -------
     dict of net to StepTimes
-        Empty where there are fewer samples than a batch holds.
+        Empty if there are fewer samples than one batch.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def measure(
         steps = Steps(bundle.config, sessions, edge)
         for chunk in chunked(pieces(jobs, bundle.config), batch):
             if len(chunk) < batch:
-                break  # only the last is short
+                break  # only the last batch is incomplete
             with tem.time("read"):
                 features = steps.load(chunk)
             with tem.time("preprocess"):
@@ -116,7 +116,7 @@ def measure(
 
 
 def _warm_up(bundle: Bundle, sessions: dict[Net, Session], batch: int) -> None:
-    """Runtimes settle with their first call."""
+    """Run each network once, because the first call of a runtime is slower."""
     config = bundle.config
     assert config.tem is not None
     video = np.zeros((batch, config.tem.channels, config.tem.length), np.float32)

@@ -1,4 +1,4 @@
-"""What an export reports, and how far a graph may be from its weights."""
+"""Report of an export, and limits of a graph's difference from its weights."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from actspan.errors import ParityError
 from actspan.export.reference import sigmoid
 from actspan.types import Float64
 
-# largest difference of a logit, as a share of the largest logit where that exceeds 1, and of a
-# probability where logits are no larger
+# Largest difference of a logit, as a share of the largest logit above 1, and of a probability
+# if logits are at most 1.
 TOLERANCE = 1e-5
 
 
@@ -27,10 +27,10 @@ def check_probabilities(
     remedy: str,
     slack: float = 0.0,
 ) -> float:
-    """Return the largest difference between probabilities, if rounding explains all of them.
+    """Return the largest difference of probabilities; raise if rounding cannot explain it.
 
-    Rounding errors grow with the weights, and logits with them, so a logit may be off by
-    `TOLERANCE` of the largest, and its probability by what follows from that.
+    Rounding errors grow with the weights and the logits, so a logit may differ by `TOLERANCE` times
+    the largest logit, and its probability accordingly.
 
     Parameters
     ----------
@@ -38,9 +38,9 @@ def check_probabilities(
     logits : (...) array
         The logits of `expected`.
     where, remedy : str
-        Begin and end of the error message: what differs from what, and what to do.
+        Start and end of the error message: what differs, and what to do.
     slack : float
-        Allowed on top.
+        Additional tolerance.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def check_probabilities(
     difference = np.abs(found.astype(np.float64) - expected)
     allowed = slack + _allowed(logits.astype(np.float64))
     excess = difference - allowed
-    if not (excess <= 0).all():  # NaN is no agreement
+    if not (excess <= 0).all():  # NaN counts as a failure
         worst = np.unravel_index(np.argmax(excess), excess.shape)  # NaN counts as the largest
         raise ParityError(
             f"{where} by {difference[worst]:.3g} where {allowed[worst]:.3g} is allowed; {remedy}"
@@ -59,7 +59,7 @@ def check_probabilities(
 
 
 def _allowed(logits: Float64) -> Float64:
-    """Return how far the probability of each logit may be off."""
+    """Return the allowed difference of the probability of each logit."""
     apart = TOLERANCE * np.abs(logits[np.isfinite(logits)]).max(initial=1.0)
     sides = [np.abs(sigmoid(logits + shift) - sigmoid(logits)) for shift in (-apart, apart)]
     return np.maximum(TOLERANCE, np.maximum(*sides))
@@ -67,7 +67,7 @@ def _allowed(logits: Float64) -> Float64:
 
 @dataclass(frozen=True, slots=True)
 class ExportCheck:
-    """Report of a written file: what it is, and how far it is from its weights.
+    """Report of a written file: its properties, and its difference from its weights.
 
     Attributes
     ----------
@@ -80,9 +80,9 @@ class ExportCheck:
     numpy_difference : float
         Largest absolute difference between ONNX Runtime and the NumPy forward pass.
     torch_difference : float, optional
-        The same with the torch network, where that was compared.
+        The same for the torch network, if it was compared.
     passes : tuple of str
-        Graph passes that it went through.
+        Graph passes that were applied to the file.
     """
 
     net: Net

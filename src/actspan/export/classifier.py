@@ -25,7 +25,7 @@ FILE = "classifier.onnx"
 
 
 def build_classifier(weights: Mapping[str, Float32]) -> onnx.ModelProto:
-    """Classifier: `pooled` (proposals, inputs) to `output` (proposals, labels + 1).
+    """Build the classifier: `pooled` (proposals, inputs) to `output` (proposals, labels + 1).
 
     Raises
     ------
@@ -77,18 +77,18 @@ def _logits(weights: Mapping[str, Float32], x: Float32) -> Float32:
 
 
 def export_classifier(bundle: Bundle) -> tuple[Bundle, ExportCheck]:
-    """Write `classifier.onnx`; its file appears if it agrees with the weights.
+    """Write `classifier.onnx`; the file appears if it agrees with the weights.
 
     Returns
     -------
     Bundle
-        With the new file.
+        The bundle with the new file.
     ExportCheck
 
     Raises
     ------
     ParityError
-        The graph differs by more than 1e-5, or than rounding explains where logits are large.
+        The graph differs by more than 1e-5, or for large logits by more than rounding explains.
     BundleError
         There is no classifier, it is damaged, or the folder cannot be written.
     MissingExtraError
@@ -114,7 +114,7 @@ def export_classifier(bundle: Bundle) -> tuple[Bundle, ExportCheck]:
 
 
 def _difference(path: Path, weights: Mapping[str, Float32]) -> float:
-    """Return the largest difference from the NumPy forward pass, on seeded input of real scale."""
+    """Return the largest difference from the NumPy forward pass, on seeded realistic input."""
     rng = np.random.default_rng(0)
     scale = np.where(weights["input.scale"] == 0, 1, weights["input.scale"])
     x = rng.standard_normal((64, len(scale)), dtype=np.float32) / scale + weights["input.mean"]
@@ -131,7 +131,7 @@ def _difference(path: Path, weights: Mapping[str, Float32]) -> float:
 
 
 def _odds(logits: Float32) -> Float64:
-    """Return the logit of every probability of a softmax, which is that against all others."""
+    """Return the logit of every probability of a softmax, against all other labels together."""
     z = logits.astype(np.float64)
     others = [np.logaddexp.reduce(np.delete(z, i, axis=1), axis=1) for i in range(z.shape[1])]
     odds: Float64 = z - np.stack(others, axis=1)

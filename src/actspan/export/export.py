@@ -1,4 +1,4 @@
-"""A bundle's networks as ONNX files, each compared with its weights before it is kept."""
+"""Export of a bundle's networks as ONNX files, each compared with its weights."""
 
 from __future__ import annotations
 
@@ -32,31 +32,31 @@ def export_bundle(
     length: int | None = None,
     check_torch: bool | Literal["auto"] = "auto",
 ) -> tuple[Bundle, list[ExportCheck]]:
-    """Write `tem.onnx` and `pem.onnx` for the networks that are there.
+    """Write `tem.onnx` and `pem.onnx` for the networks of a bundle.
 
     Each graph runs on ONNX Runtime over seeded random input and must agree with the NumPy forward
-    pass, and with the torch network where asked, before its file appears. The number of proposals
+    pass, and with the torch network if requested, before its file appears. The number of proposals
     is always free.
 
     Parameters
     ----------
     batch, length : int, optional
-        Fix TEM's batch size, its number of cells; free where not given.
+        Fix TEM's batch size and its number of cells; free by default.
     check_torch : bool or "auto"
-        Compare with the torch networks too; "auto" does so where torch is installed. False never
+        Compare with the torch networks too; "auto" does so if torch is installed. False never
         imports torch.
 
     Returns
     -------
     Bundle
-        With the new files.
+        The bundle with the new files.
     list of ExportCheck
-        One a network.
+        One per network.
 
     Raises
     ------
     ParityError
-        A graph differs by more than 1e-5, or than rounding explains where logits are large; its
+        A graph differs by more than 1e-5, or for large logits by more than rounding explains; its
         file is not written.
     BundleError
         The bundle is damaged or cannot be written.
@@ -104,7 +104,7 @@ def _export(
 def _check(
     net: Net, path: Path, inputs: Iterable[Float32], logits: Forward, torch: Forward | None
 ) -> ExportCheck:
-    """Run a written graph; its file is not kept if this raises."""
+    """Run a written graph and compare it; if this raises, the file is discarded."""
     differences: dict[str, list[float]] = {"NumPy": [], "torch": []}
     with open_session(path, backend="onnxruntime") as session, np.errstate(all="ignore"):
         (name,) = session.input_names
@@ -134,9 +134,9 @@ def _check(
 def sample_inputs(
     bundle: Bundle, net: Net, weights: Weights, batch: int | None, length: int | None
 ) -> Iterator[Float32]:
-    """Seeded input on the scale of real features, in the sizes that the graph allows."""
+    """Draw seeded input on the scale of real features, in sizes that the graph allows."""
     rng = np.random.default_rng(0)
-    if net == "pem":  # BSP features are mixtures of probabilities
+    if net == "pem":  # BSP features are averages of probabilities
         inputs = weights["fc1.weight"].shape[1]
         for proposals in (1, 7, 1000):
             yield rng.random((proposals, inputs), dtype=np.float32)
@@ -146,7 +146,7 @@ def sample_inputs(
     sizes = {(batch or b, length or t) for b, t in ((1, cells), (3, cells), (2, cells + 7))}
     for b, t in sorted(sizes):
         x = 2.0 * rng.standard_normal((b, channels, t), dtype=np.float32)
-        if "input.mean" in weights:  # what lies on that scale once it is standardised
+        if "input.mean" in weights:  # values that have this scale after standardisation
             scale = weights["input.scale"][:, None]
             x = weights["input.mean"][:, None] + x / np.where(scale == 0, 1, scale)
         yield x.astype(np.float32)

@@ -1,8 +1,8 @@
-"""Weights to ONNX graphs, node by node; no torch is needed.
+"""Weights to ONNX graphs, node by node, without torch.
 
-Opset 17 and IR version 8: every operator here has meant the same since opset 14, and these versions
+Opset 17 and IR version 8: every operator used here is unchanged since opset 14, and these versions
 are read by ONNX Runtime since 1.12, OpenVINO since 2023, TensorRT since 8.6 and the CANN compilers
-of recent years. A newer opset would gain nothing and lose the older ones.
+of recent years. A newer opset has no advantage and excludes older runtimes.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ IR_VERSION = 8
 def build_tem(
     weights: Mapping[str, Float32], *, batch: int | None = None, length: int | None = None
 ) -> onnx.ModelProto:
-    """TEM: `video` (batch, C, length) to `output` (batch, 3, length): action, start, end.
+    """Build TEM: `video` (batch, C, length) to `output` (batch, 3, length): action, start, end.
 
     Parameters
     ----------
     weights : mapping of str to float32 array
         With `input.mean` and `input.scale` the graph standardises its input.
     batch, length : int, optional
-        Fixed sizes; free where not given.
+        Fixed sizes; free by default.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def build_pem(
     batch: int | None = None,
     proposals: int | None = None,
 ) -> onnx.ModelProto:
-    """PEM: `video_feature` (proposals, 32) to `output` (proposals, 1), the predicted IoU.
+    """Build PEM: `video_feature` (proposals, 32) to `output` (proposals, 1), the predicted IoU.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def build_pem(
     rank : 2 or 3
         3 adds a leading batch axis: (batch, proposals, 32) to (batch, proposals, 1).
     batch, proposals : int, optional
-        Fixed sizes; free where not given.
+        Fixed sizes; free by default.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def build_pem(
 
 
 class GraphBuilder:
-    """Nodes and constants in the making; a weight becomes a constant when a node first uses it."""
+    """Nodes and constants of a graph; a weight becomes a constant when a node first uses it."""
 
     def __init__(self, weights: Mapping[str, Float32]) -> None:
         self._onnx = require("onnx", extra="export", purpose="exporting to ONNX")
@@ -107,7 +107,7 @@ class GraphBuilder:
         self._constants: dict[str, onnx.TensorProto] = {}
 
     def constant(self, name: str, value: Float32 | np.float32) -> str:
-        """Hold `value` under `name`."""
+        """Store `value` under `name`."""
         array = np.ascontiguousarray(value).reshape(np.shape(value))
         self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
         return name
@@ -115,7 +115,7 @@ class GraphBuilder:
     def add(
         self, operator: str, *inputs: str, output: str = "", **attributes: list[int] | int | str
     ) -> str:
-        """Append a node; the name of what it computes."""
+        """Append a node; return the name of its output."""
         for name in inputs:
             if name in self._weights and name not in self._constants:
                 self.constant(name, self._weights[name])
@@ -127,7 +127,7 @@ class GraphBuilder:
         return output
 
     def linear(self, x: str, layer: str, rank: int) -> str:
-        """A fully connected layer: Gemm where the input is a matrix, else MatMul and Add."""
+        """Append a fully connected layer: Gemm if the input is a matrix, else MatMul and Add."""
         weight = self.constant(f"{layer}.weight_t", self._weights[f"{layer}.weight"].T)
         if rank == 2:
             return self.add("Gemm", x, weight, f"{layer}.bias")

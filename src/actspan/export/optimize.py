@@ -1,4 +1,4 @@
-"""Run graph passes over any ONNX model, and compare it after each with what it was before."""
+"""Run graph passes over any ONNX model, and compare it before and after each pass."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
     "with_implied",
 ]
 
-PASSES_KEY = "actspan.passes"  # metadata of a rewritten model: what was done to it
+PASSES_KEY = "actspan.passes"  # metadata of a rewritten model: the passes applied to it
 _NO_TRAINING = "training_info is left out: it belongs to the graph as it was"
 _REFUSED = "nothing is written: leave this pass out"
 
@@ -49,15 +49,15 @@ class PassReport:
     nodes_before, nodes_after : int
         Operators in the graph, in its branches and in its bodies.
     difference : float
-        Of the whole model's outputs before and after, see `Contract.tolerance`.
+        Difference of the whole model's outputs before and after, see `Contract.tolerance`.
     tolerance : float
-        What was allowed.
+        Allowed difference.
     seconds : float
-        With all checks.
+        Time of the pass, with all checks.
     left : str, optional
-        One line about what the pass found and left: how many, which and why.
+        One line about nodes that the pass found but did not change: how many, which and why.
     missed : bool
-        Whether the pass misses its goal with that, see `Contract.complete`.
+        True if the pass therefore missed its goal, see `Contract.complete`.
     """
 
     name: str
@@ -81,11 +81,11 @@ class Rewritten:
     reports : tuple of PassReport
         One per pass, in order.
     tags : tuple of str
-        Of the passes that changed something; a bundle's variant is named after them.
+        Tags of the passes that changed something; a bundle's variant is named after them.
     probes : tuple of Inputs
-        Real inputs that a pass brought for its numeric check.
+        Real inputs from a pass for its numeric check.
     notes : tuple of str
-        Lines about what the file held and the model no longer does, and what passes skipped.
+        Lines about content of the file that the model no longer has, and about what passes skipped.
     """
 
     model: onnx.ModelProto
@@ -96,12 +96,12 @@ class Rewritten:
 
     @property
     def changed(self) -> bool:
-        """Whether any pass changed anything."""
+        """True if any pass changed the model."""
         return any(report.changed for report in self.reports)
 
 
 def with_implied(names: Sequence[str] | None, settings: PassSettings) -> list[str]:
-    """Return the passes that were asked for, and those that only a setting asks for.
+    """Return the requested passes, and those that only a setting implies.
 
     None stands for `DEFAULT`. An opset and sizes come first, calibration last.
 
@@ -128,20 +128,20 @@ def optimize_file(
     passes: Sequence[str] | None = None,
     settings: PassSettings | None = None,
 ) -> Rewritten:
-    """Rewrite an ONNX file; `target` appears when every pass has kept its contract.
+    """Rewrite an ONNX file; `target` appears if every pass keeps its contract.
 
     Parameters
     ----------
     source, target : path
         May be the same.
     passes : sequence of str, optional
-        Names, in the order in which they run; `DEFAULT` if not given. `with_implied` adds to them.
+        Names in the order in which they run, completed by `with_implied`; `DEFAULT` if not given.
     settings : PassSettings, optional
 
     Raises
     ------
     ExportError
-        Not an ONNX file, no such pass, or one cannot be applied.
+        The file is not an ONNX file, or a pass does not exist or cannot be applied.
     ParityError
         A pass changed the outputs by more than its tolerance.
     MissingExtraError
@@ -163,12 +163,12 @@ def optimize_file(
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file, weights in files beside it included.
+    """Read an ONNX file, with weights in separate files.
 
     Raises
     ------
     ExportError
-        It is missing, or not an ONNX file.
+        The file is missing, or not an ONNX file.
     """
     onnx = require("onnx", extra="export", purpose="rewriting ONNX graphs")
     if path.is_dir():
@@ -180,7 +180,7 @@ def read_model(path: Path) -> onnx.ModelProto:
         model: Any = onnx.load(str(path))
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # DecodeError of whichever protobuf; ValidationError
+    except Exception as error:  # DecodeError of any protobuf version; ValidationError
         raise ExportError(f"{path}: not an ONNX file: {first_line(error)}") from error
     if not model.graph.node:
         raise ExportError(f"{path}: not an ONNX file: it holds no graph with operators")
@@ -194,12 +194,12 @@ def rewrite_model(
     *,
     where: str = "model",
 ) -> Rewritten:
-    """Run passes over a model, which is left as it was; see `optimize_file`.
+    """Run passes over a copy of a model; see `optimize_file`.
 
     Parameters
     ----------
     where : str
-        Named in errors.
+        Name for errors.
     """
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
     from actspan.export.passes.contract import PassSettings
@@ -223,7 +223,7 @@ def rewrite_model(
 def _run(
     graph_pass: GraphPass, before: onnx.ModelProto, settings: PassSettings, where: str
 ) -> tuple[onnx.ModelProto, PassReport]:
-    """Apply one pass, again while it finds more, with all checks."""
+    """Apply one pass, repeatedly while it finds more, with all checks."""
     import onnx_ir as ir
 
     begin, contract = perf_counter(), graph_pass.contract
@@ -258,7 +258,7 @@ def _run(
 
 
 def _apply(graph_pass: GraphPass, model: ir.Model, where: str) -> onnx.ModelProto | None:
-    """Return the model after one run of a pass with its contract; None if it changes nothing."""
+    """Run a pass once with its contract; return the new model, or None if nothing changes."""
     with failures_named(where):
         result = graph_pass(model)
     return checked(result.model, where) if result.modified else None
@@ -276,7 +276,7 @@ def _note_pass(model: onnx.ModelProto, name: str) -> None:
 def _compare(
     graph_pass: GraphPass, before: Any, after: Any, probes: Sequence[Inputs], where: str
 ) -> float:
-    """Return the largest difference of an output; raise if it, or another change, is too much."""
+    """Return the largest difference of an output; raise if it, or another change, is too large."""
     from actspan.export.passes.numeric import largest_difference
 
     contract, probes = graph_pass.contract, graph_pass.probes or probes
@@ -285,7 +285,7 @@ def _compare(
         raise ExportError(f"{where}: {change}; {_REFUSED}")
     with failures_named(where):
         apart = largest_difference(before, after, probes=probes)
-        if apart <= contract.tolerance:  # NaN is no agreement
+        if apart <= contract.tolerance:  # NaN counts as a failure
             return apart
         if largest_difference(before, before, probes=probes) != 0:
             raise ExportError(

@@ -1,7 +1,7 @@
-"""Both networks in plain NumPy: what every exported graph and every backend is compared with.
+"""Both networks in plain NumPy: the reference for every exported graph and every backend.
 
-They are written to be read. Weights carry the bundle's names (see `actspan.bundle`); they also
-decide the precision: weights of float64 compute in float64.
+The code favours readability. Weights have the bundle's names (see `actspan.bundle`). They also
+define the precision: float64 weights compute in float64.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ F = TypeVar("F", np.float32, np.float64)
 
 
 def tem_forward(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F]:
-    """Probabilities of action, start and end for every cell (bsn.md section 3).
+    """Compute the probabilities of action, start and end for every cell (bsn.md section 3).
 
     Parameters
     ----------
     weights : mapping of str to float32 or float64 array
-        Members of an ensemble side by side are taken too.
+        Weights of TEM, or of a merged ensemble.
     video : (B, C, T) array
         Rescaled features.
 
@@ -41,7 +41,7 @@ def tem_forward(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[
 
 
 def tem_logits(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F]:
-    """Return the scaled output of the last layer, before the sigmoid; see `tem_forward`."""
+    """Compute the scaled output of the last layer, before the sigmoid; see `tem_forward`."""
     x = np.asarray(video, dtype=weights["conv1.weight"].dtype)
     channels = weights["conv1.weight"].shape[1]
     if x.ndim != 3 or x.shape[1] != channels:
@@ -77,7 +77,7 @@ def pem_forward(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArr
 
 
 def pem_logits(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArray[F]:
-    """Return the scaled output of the last layer, before the sigmoid; see `pem_forward`."""
+    """Compute the scaled output of the last layer, before the sigmoid; see `pem_forward`."""
     x = np.asarray(features, dtype=weights["fc1.weight"].dtype)
     inputs = weights["fc1.weight"].shape[1]
     if x.ndim < 1 or x.shape[-1] != inputs:
@@ -88,9 +88,9 @@ def pem_logits(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArra
 
 
 def _conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
-    """(B, C, T) to (B, H, T): one matrix product for each tap of an odd kernel, zeros outside.
+    """Convolve (B, C, T) to (B, H, T): one matrix product per tap of an odd kernel, zero padded.
 
-    Where a weight takes fewer channels than there are, these and the outputs are in groups.
+    If a weight has fewer input channels than `x`, the convolution is grouped.
     """
     groups = x.shape[1] // weight.shape[1]
     if groups > 1:
@@ -109,6 +109,6 @@ def _relu(x: NDArray[F]) -> NDArray[F]:
 
 
 def sigmoid(x: NDArray[F]) -> NDArray[F]:
-    """Return the logistic function, in the form that cannot overflow."""
+    """Compute the logistic function, in the form that cannot overflow."""
     probability: NDArray[F] = 0.5 * (1.0 + np.tanh(0.5 * x))
     return probability

@@ -1,9 +1,9 @@
-"""Variants of a bundle's networks: what graph passes make of `tem.onnx` and `pem.onnx`.
+"""Variants of a bundle's networks: `tem.onnx` and `pem.onnx` after graph passes.
 
-A variant is called after its network and what was done to the bundle's networks, in order:
+A variant is named after its network and the passes that changed the bundle's networks, in order:
 `tem.conv2d.fp16.onnx` and, although PEM has no convolution, `pem.conv2d.fp16.onnx`, so that one
-name finds both. Passes that changed neither add nothing to it; a network that none of them changed
-has no such file, and its plain one stands in.
+name finds both. Passes that changed neither are not in the name; a network that no pass
+changed has no such file, and its plain one is used.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Variants:
     Attributes
     ----------
     bundle : Bundle
-        With the new files.
+        The bundle with the new files.
     checks : tuple of ExportCheck
         One per new file; none for a network that the passes do not change.
     rewritten : mapping of "tem" or "pem" to Rewritten
@@ -45,7 +45,7 @@ class Variants:
     rewritten: Mapping[Net, Rewritten]
 
     def file(self, net: Net) -> str:
-        """Return the file of a network: its plain one where the passes do not change it."""
+        """Return the file of a network: its plain one if the passes do not change it."""
         return next((check.file for check in self.checks if check.net == net), f"{net}.onnx")
 
 
@@ -67,17 +67,17 @@ def export_variants(
     *,
     calibrate: Path | None = None,
 ) -> Variants:
-    """Run graph passes over the exported networks of a bundle, and keep the results beside them.
+    """Run graph passes over the exported networks of a bundle, and add the results to it.
 
     Parameters
     ----------
     bundle : Bundle
-        With `tem.onnx`, `pem.onnx`, or both.
+        A bundle with `tem.onnx`, `pem.onnx`, or both.
     passes : sequence of str
-        Names, in the order in which they run. `fix-dims` concerns TEM alone: the number of
+        Names, in the order in which they run. `fix-dims` applies only to TEM: the number of
         proposals stays free.
     settings : PassSettings, optional
-        Its batch and length count where `fix-dims` is among the passes.
+        Its batch and length are used if `fix-dims` is among the passes.
     calibrate : Path, optional
         A dataset folder, which int8 needs.
 
@@ -86,7 +86,7 @@ def export_variants(
     ExportError
         A pass is not known, or cannot be applied.
     ParityError
-        A variant is further from its weights than its passes may take it.
+        A variant differs from its weights by more than its passes allow.
     BundleError
         A file is damaged, or cannot be written.
     """
@@ -126,7 +126,7 @@ def _rewrite(
 
 
 def _shared_tags(passes: Sequence[str], rewritten: Sequence[Rewritten]) -> list[str]:
-    """Tags of the passes that changed one of the networks, in order."""
+    """Return the tags of the passes that changed one of the networks, in order."""
     found: dict[str, str] = {}
     for done in rewritten:
         changed = (report.name for report in done.reports if report.changed)
@@ -152,14 +152,14 @@ def keep_variant(
     Parameters
     ----------
     name : str
-        Of the file.
+        Name of the file.
     rewritten : Rewritten
-        Its `probes` are what both compute; samples of the free sizes where there are none.
+        Both are run on its `probes`, or on random samples if there are none.
 
     Raises
     ------
     ParityError
-        It is further from its weights than its passes may take it; nothing is written.
+        The graph differs from its weights by more than its passes allow; nothing is written.
     BundleError
         The file cannot be written.
     """
@@ -182,7 +182,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _difference(bundle: Bundle, net: Net, file: str, rewritten: Rewritten) -> float:
-    """Return the largest absolute difference from the NumPy forward pass, after checking it."""
+    """Return the largest absolute difference from the NumPy forward pass; raise if too large."""
     from actspan.export.passes.numeric import run
 
     weights = bundle.weights(net)

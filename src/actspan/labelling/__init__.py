@@ -1,4 +1,4 @@
-"""From proposals to detections: labels of whole videos, or of what is inside each proposal."""
+"""Labels for proposals, from labels of whole videos or from the features inside each proposal."""
 
 from actspan.labelling.choice import LabelChoice, write_labelled
 from actspan.labelling.classifier import ClassifiedLabels, ProposalClassifier

@@ -1,4 +1,4 @@
-"""Where the labels of proposals shall come from, and what that takes."""
+"""Choice of the source of labels, and checks of what it needs."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class LabelChoice:
     classify : bool
         Use the classifier.
     top : int
-        Labels a proposal; the best.
+        Number of labels per proposal; the best are used.
 
     Raises
     ------
     ConfigError
-        Both are asked for, or `top` is not positive.
+        Both are requested, or `top` is not positive.
     """
 
     file: Path | None = None
@@ -51,11 +51,11 @@ class LabelChoice:
 
     @property
     def wanted(self) -> bool:
-        """Whether there shall be labels at all."""
+        """True if labels are wanted at all."""
         return self.classify or self.file is not None
 
     def info(self) -> dict[str, Any] | None:
-        """What `run.toml` says."""
+        """Return the entries for `run.toml`."""
         if not self.wanted:
             return None
         return {"from": str(self.file) if self.file else "classifier", "top": self.top}
@@ -63,9 +63,9 @@ class LabelChoice:
     def read(
         self, videos: Iterable[str], on_error: Literal["fail", "skip"]
     ) -> tuple[LabelFile | None, tuple[Problem, ...]]:
-        """Return the score file, if one was chosen, and findings: which of `videos` it lacks, ...
+        """Return the score file, if one was chosen, and problems such as videos without labels.
 
-        They are mere notes where proposals are wanted all the same.
+        Problems are only notes if proposals are written in any case.
         """
         if self.file is None:
             return None, ()
@@ -89,7 +89,7 @@ class LabelChoice:
     def open_classifier(
         self, bundle: Bundle, *, features: bool = True
     ) -> AbstractContextManager[ProposalClassifier | None]:
-        """The bundle's classifier, if that was chosen; `features` says whether there are any.
+        """Open the bundle's classifier, if it was chosen; `features` is False without features.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class LabelChoice:
 def write_labelled(
     results: Iterable[tuple[str, Proposals]], labels: Labeller, path: Path
 ) -> tuple[int, int]:
-    """Label results (seconds) as they come and write them; numbers of videos and detections."""
+    """Label results (seconds), write them, and return the numbers of videos and detections."""
     videos = detections = 0
     with answer_writer(path, labelled=True) as writer:
         for video, found in label_all(labels, results):

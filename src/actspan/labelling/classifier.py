@@ -1,4 +1,4 @@
-"""Labels from a bundle's own classifier: what it says of the features inside each proposal."""
+"""Labels from a bundle's own classifier, applied to the features inside each proposal."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from actspan.labelling.pooling import PARTS, Snippets, pool_features
 from actspan.runtime import Session, open_session
 from actspan.types import Float32, Proposals
 
-# a proposal's score knows of background already, so what the classifier says of it counts half
+# A proposal's score already reflects background, so the classifier's share counts half.
 BACKGROUND_POWER = 0.5
 
 
 class ProposalClassifier:
-    """A classifier that is ready to run; one may be used from several threads at once.
+    """A classifier that is ready to run. Several threads may use it at once.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class ProposalClassifier:
 
     @classmethod
     def open(cls, bundle: Bundle) -> Self:
-        """Open a bundle's classifier; its ONNX file is written first where it is missing.
+        """Open a bundle's classifier; export its ONNX file first if it is missing.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class ProposalClassifier:
             )
         if "classifier.onnx" not in bundle.files:
             bundle, _ = export_classifier(bundle)
-        # the reference backend: the network is small, and labels are then the same everywhere
+        # The reference backend gives the same labels everywhere, and the network is small.
         session = open_session(bundle.file("classifier.onnx"), backend="onnxruntime")
         return cls(session, config)
 
@@ -74,7 +74,7 @@ class ProposalClassifier:
         self._session.close()
 
     def probabilities(self, source: Snippets, proposals: Proposals) -> Float32:
-        """Probabilities of every label, and of background last: (N, L + 1).
+        """Compute the probabilities of every label, and of background last: (N, L + 1).
 
         Raises
         ------
@@ -90,16 +90,16 @@ class ProposalClassifier:
         return self._session.run({"pooled": pooled})["output"]
 
     def detect(self, source: Snippets, proposals: Proposals, *, top: int = 2) -> Detections:
-        """Label every proposal; its score is multiplied by that of the label.
+        """Label every proposal; multiply its score by the score of the label.
 
         Parameters
         ----------
         source : Features or recording
             The video's snippets.
         proposals : Proposals
-            N, seconds.
+            N proposals, seconds.
         top : int
-            Labels a proposal; the best.
+            Number of labels per proposal; the best are used.
 
         Returns
         -------
@@ -121,7 +121,7 @@ class ProposalClassifier:
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedLabels:
-    """Labels of a dataset's proposals by a classifier, with `top` labels a proposal."""
+    """Labels for a dataset's proposals by a classifier, `top` labels per proposal."""
 
     dataset: Dataset
     classifier: ProposalClassifier

@@ -1,4 +1,4 @@
-"""The way from a source of labels to detections of many videos."""
+"""Fusion of labels with the proposals of many videos."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from actspan.types import Proposals
 
 
 class Labeller(Protocol):
-    """Where labels come from: a score file, or a classifier."""
+    """Source of labels: a score file, or a classifier."""
 
     def fuse(self, video: str, proposals: Proposals) -> Detections:
-        """Give a video's proposals (seconds) their labels, best first."""
+        """Return one video's proposals (seconds) with labels, best first."""
         ...
 
 
@@ -28,9 +28,9 @@ def label_all(
     Parameters
     ----------
     results : iterable of (video id, Proposals)
-        Seconds; drawn as detections are taken, so that memory stays flat.
+        Proposals in seconds. They are read as detections are consumed, so memory stays constant.
     threads : int, optional
-        All cores unless given.
+        All cores by default.
     """
     workers = threads or os.cpu_count() or 1
 

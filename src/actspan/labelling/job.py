@@ -1,4 +1,4 @@
-"""Labels for a result or a run that is there already."""
+"""Labels for an existing result file or run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from actspan.labelling.choice import LabelChoice, write_labelled
 from actspan.labelling.classifier import ClassifiedLabels
 from actspan.types import Proposals
 
-Report = Callable[[str, int, int], None]  # (what, videos done, videos in all)
+Report = Callable[[str, int, int], None]  # (stage, videos done, total videos)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelRequest:
-    """What `label_result` shall do.
+    """Settings of `label_result`.
 
     Attributes
     ----------
@@ -34,13 +34,13 @@ class LabelRequest:
         A result file, or a run folder.
     labels : LabelChoice
     out : Path, optional
-        Where detections go; `detections.json` in the run unless given.
+        File for the detections; `detections.json` in the run by default.
     model, dataset : Path, optional
-        For the classifier: its bundle, and the features of the result's videos.
+        The classifier's bundle, and the features of the result's videos.
     on_error : "fail" or "skip"
         What to do about videos without labels or features.
     overwrite : bool
-        Replace a file in `out` that is no result.
+        Replace `out` if it is a file other than a result.
     """
 
     result: Path
@@ -53,12 +53,12 @@ class LabelRequest:
 
     @property
     def target(self) -> Path:
-        """Where detections go.
+        """File that detections are written to.
 
         Raises
         ------
         ConfigError
-            Nothing says.
+            The output file is not given.
         """
         if self.out is not None:
             return self.out
@@ -69,7 +69,7 @@ class LabelRequest:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What was done, in figures."""
+    """Summary of a labelling run, in figures."""
 
     out: Path
     videos: int
@@ -96,7 +96,8 @@ def label_result(request: LabelRequest, report: Report | None = None) -> Labelle
     results = read_result(request.result)
     if request.labels.classify:
         return _by_classifier(request, results, report)
-    labels, lacking = request.labels.read(results, "fail")  # without labels, no detections
+        # Without labels there are no detections, so missing labels are failures.
+    labels, lacking = request.labels.read(results, "fail")
     if labels is None:
         raise ConfigError("nothing says where labels come from: --labels-from, or --model")
     _stop_unless_skipped(request, lacking, len(results))

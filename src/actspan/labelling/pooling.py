@@ -1,4 +1,4 @@
-"""What a proposal's snippets look like together: pooled features, a kernel and its plain twin."""
+"""Pooled features of the snippets of a proposal: a kernel and its plain twin."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from actspan.jit import kernel
 from actspan.types import Features, Float32, Float64, Proposals
 
-PARTS = 3  # means inside, and of the context before and after
-CONTEXT = 0.25  # length of either context, as a share of the proposal's
-_ROWS = 4096  # snippets read at a time, so that a day's recording fits
+PARTS = 3  # mean inside, mean of the context before, mean of the context after
+CONTEXT = 0.25  # length of each context, as a share of the proposal's length
+_ROWS = 4096  # snippets read at a time, so that a recording of a day fits into memory
 
 Int64 = NDArray[np.int64]
 
@@ -24,12 +24,12 @@ class Snippets(Protocol):
     def __len__(self) -> int: ...
 
     def rows(self, first: int, last: int) -> Features:
-        """The snippets first <= i < last."""
+        """Return the snippets first <= i < last."""
         ...
 
 
 class Place(NamedTuple):
-    """Where proposals lie among snippets: each (N,) int64, `first` inside up to before `last`."""
+    """Snippet ranges of proposals, (N,) int64 each: inside first <= i < last, context around it."""
 
     before: Int64
     first: Int64
@@ -38,22 +38,22 @@ class Place(NamedTuple):
 
 
 def pool_features(source: Snippets, proposals: Proposals) -> Float32:
-    """Mean features inside each proposal, and shortly before and after it.
+    """Compute mean features inside, shortly before and shortly after each proposal.
 
-    Snippets count as inside by their centres; a proposal between two centres gets the nearest
-    snippet. Where the recording ends, context is the outer snippet.
+    A snippet is inside if its centre is; a proposal between two centres gets the nearest
+    snippet. Beyond the ends of the recording, the context is the outermost snippet.
 
     Parameters
     ----------
     source : Features or recording
         n snippets of C channels.
     proposals : Proposals
-        N, seconds.
+        N proposals, seconds.
 
     Returns
     -------
     (N, 3 C) float32
-        Inside, before, after.
+        Means inside, before, after.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def pool_features(source: Snippets, proposals: Proposals) -> Float32:
 
 
 def pool_features_plain(source: Snippets, proposals: Proposals) -> Float32:
-    """Twin of `pool_features` in plain NumPy."""
+    """Compute `pool_features` in plain NumPy."""
     seconds, values = _seconds(source), source.rows(0, len(source)).values
     place = locate(proposals.start / seconds, proposals.end / seconds, len(source))
     rows = [
@@ -90,12 +90,12 @@ def pool_features_plain(source: Snippets, proposals: Proposals) -> Float32:
 
 
 def _seconds(source: Snippets) -> float:
-    """Seconds that the whole recording stands for in results."""
+    """Return the duration of the whole recording in results, seconds."""
     return source.rows(0, 1).seconds * len(source)
 
 
 def locate(start: Float64, end: Float64, snippets: int) -> Place:
-    """Snippets inside and around segments, given as fractions of the span."""
+    """Return the snippets inside and around segments, given as fractions of the span."""
     first = np.ceil(start * snippets - 0.5)
     last = np.floor(end * snippets - 0.5) + 1
     middle = np.floor((start + end) / 2 * snippets)
@@ -107,7 +107,7 @@ def locate(start: Float64, end: Float64, snippets: int) -> Place:
 
 
 def _blocks(place: Place) -> Iterator[tuple[Int64, int, int]]:
-    """Proposals that are near each other, and the snippets that they need between them."""
+    """Yield groups of nearby proposals, and the range of snippets that each group needs."""
     order = np.argsort(place.before, kind="stable")
     begin = 0
     while begin < len(order):
@@ -138,7 +138,7 @@ def _pool(
 
 @kernel
 def _mean(values: Float32, first: int, last: int, instead: int, out: Float32) -> None:
-    """Mean of the snippets first <= i < last; of `instead` where there are none."""
+    """Write the mean of the snippets first <= i < last, or snippet `instead` if there are none."""
     if first == last:
         out[:] = values[instead]
         return

@@ -1,4 +1,4 @@
-"""Labels from a file: of whole videos, or of each proposal (bsn.md section 12)."""
+"""Labels from a file, for whole videos or for each proposal (bsn.md section 12)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ScoredLabels:
         Positions in the names of the file.
     score : (S,) float64
     segments : (S, 2) float64, optional
-        Seconds; what each label is about. None: the whole video.
+        Segment of each label, seconds. None: labels of the whole video.
     """
 
     label: NDArray[np.int64]
@@ -53,12 +53,12 @@ class LabelFile:
     ----------
     path : Path
     names : tuple of str
-        Labels that occur.
+        Names of all labels in the file.
     videos : mapping of video id to ScoredLabels
     top : int
-        How many of a video's labels each proposal takes.
+        Number of a video's labels that each proposal gets.
     notes : tuple of str
-        What was ignored or seems wrong, counted.
+        Messages about ignored or doubtful entries, with counts.
 
     Examples
     --------
@@ -81,11 +81,11 @@ class LabelFile:
         ----------
         path : Path or str
             JSON: `{video: [{label, score}]}`; the same under `results`; `results` with a list of
-            scores a video and the names in `class`, as classifiers of ActivityNet are published;
-            or entries `{segment, label, score}` that label proposals one by one (`score` is 1
-            where it is left out).
+            scores per video and the names in `class`, as classifiers of ActivityNet are published;
+            or entries `{segment, label, score}` that label proposals one by one (`score`
+            defaults to 1).
         top : int
-            How many of a video's labels each proposal takes; the best.
+            Number of a video's labels that each proposal gets; the best are used.
 
         Raises
         ------
@@ -124,17 +124,17 @@ class LabelFile:
         return cls(path, names, videos, top, tuple(tidied.notes()))
 
     def missing(self, videos: Iterable[str]) -> tuple[str, ...]:
-        """Those of `videos` that it says nothing of."""
+        """Return those of `videos` for which the file has no entry."""
         return tuple(name for name in videos if name not in self.videos)
 
     def fuse(self, video: str, proposals: Proposals) -> Detections:
-        """Give every proposal its labels; its score is multiplied by the label's.
+        """Label every proposal; multiply its score by the score of the label.
 
         Parameters
         ----------
         video : str
         proposals : Proposals
-            N, seconds.
+            N proposals, seconds.
 
         Returns
         -------
@@ -144,7 +144,7 @@ class LabelFile:
         Raises
         ------
         ResultError
-            The file labels proposals one by one, and one of them is not in it.
+            The file labels proposals one by one, and a proposal is missing.
         """
         found = self.videos.get(video)
         if found is None or not len(found.label):
@@ -157,7 +157,7 @@ class LabelFile:
     def _pairs(
         self, video: str, proposals: Proposals, found: ScoredLabels
     ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Which proposal takes which label: positions of both, one entry a detection."""
+        """Pair proposals with labels: positions of both, one entry per detection."""
         if found.segments is None:
             best = np.argsort(-found.score, kind="stable")[: self.top]
             row = np.repeat(np.arange(len(proposals)), len(best))
@@ -218,7 +218,7 @@ def _parse_vector(scores: list[Any], classes: Any) -> ScoredLabels:
 
 
 class _Tidied:
-    """Labels of all videos, each once and none empty; what was left out, and what seems wrong."""
+    """Labels of all videos without duplicates and empty ones, with notes about what was dropped."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._empty = names.index("") if "" in names else -1
@@ -227,14 +227,14 @@ class _Tidied:
         self._twice: list[str] = []
 
     def take(self, video: str, found: ScoredLabels) -> ScoredLabels:
-        """Return a video's labels without empty ones and, of the same, only the best."""
+        """Return a video's labels without empty ones; of duplicates keep the best."""
         self._total += len(found.score)
         self._high += int(np.count_nonzero(found.score > 1))
         kept = np.flatnonzero(found.label != self._empty)
         self._unnamed += len(found.label) - len(kept)
         if not len(kept):
             self._bare.append(video)
-        if len(np.unique(found.label[kept])) < len(kept):  # else none is there twice
+        if len(np.unique(found.label[kept])) < len(kept):  # otherwise there is no duplicate
             best = _best_of_each(found, kept)
             if len(best) < len(kept):
                 self._twice.append(video)
@@ -245,7 +245,7 @@ class _Tidied:
         return ScoredLabels(found.label[kept], found.score[kept], segments)
 
     def notes(self) -> Iterator[str]:
-        """Yield a line per kind of thing that was left out or seems wrong."""
+        """Yield one line per kind of entry that was dropped or seems wrong."""
         if self._bare:
             yield f"no labels for {_videos(self._bare)}: their proposals become no detections"
         if self._unnamed:
@@ -258,7 +258,7 @@ class _Tidied:
 
 
 def _best_of_each(found: ScoredLabels, kept: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return the places of the best of equal labels (and segments), in their order."""
+    """Return the positions of the best of equal labels (and segments), in their order."""
     kept = kept[np.argsort(-found.score[kept], kind="stable")]
     keys = found.label[kept, None].astype(np.float64)
     if found.segments is not None:

@@ -1,4 +1,4 @@
-"""What both networks share: weights in and out as NumPy arrays under the bundle's names."""
+"""Base of both networks: weights in and out as NumPy arrays under the bundle's names."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Net(nn.Module):
     config: NetConfig
 
     def weights(self) -> dict[str, Float32]:
-        """A copy of the weights on the CPU."""
+        """Return a copy of the weights on the CPU."""
         return {
             name: np.array(tensor.detach().cpu().numpy(), dtype=np.float32)
             for name, tensor in self.state_dict().items()
         }
 
     def load_weights(self, weights: Mapping[str, ArrayLike]) -> None:
-        """Take over weights, wherever the parameters live.
+        """Load weights, on whatever device the parameters are.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""Open checkpoint files of others without running them: PyTorch's two forms, and safetensors.
+"""Open third-party checkpoint files without executing them: PyTorch's two forms, safetensors.
 
 A PyTorch checkpoint is a pickle, and a pickle can carry any code. Files are read only by PyTorch's
 restricted reader, which knows tensors and plain containers and refuses the rest.
@@ -30,7 +30,7 @@ _CLEAN = (
     "torch.save({'state_dict': model.state_dict()}, FILE), or for OpenMMLab its publish_model.py, "
     "which removes everything else"
 )
-# how files begin that are whole, but no checkpoints
+# first bytes of complete files that are not checkpoints
 _KINDS = {
     b"version https://git-lfs": "a Git LFS pointer; fetch the file itself: git lfs pull",
     b"<": "a web page in place of the file; download it again",
@@ -51,9 +51,9 @@ def load_content(path: Path) -> Any:
     Raises
     ------
     CheckpointError
-        Not a checkpoint, damaged, or not safe to open.
+        The file is not a checkpoint, damaged, or not safe to open.
     MissingExtraError
-        PyTorch is not installed, which all but safetensors need.
+        PyTorch is not installed; every form but safetensors needs it.
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else f"does not exist{similar_path(path)}"
@@ -64,16 +64,16 @@ def load_content(path: Path) -> Any:
         torch = require("torch", extra="train", purpose="reading checkpoints")
         check_pickles(path, _CLEAN)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols and old storages
+            warnings.simplefilter("ignore")  # of pickle protocols and old storages
             return torch.load(path, map_location="cpu", weights_only=True)
     except (CheckpointError, ImportError):
         raise
-    except Exception as error:  # a damaged pickle can raise anything
+    except Exception as error:  # A damaged pickle can raise any exception.
         raise _refusal(path, error) from error
 
 
 def is_safetensors(path: Path) -> bool:
-    """Return whether a file begins as safetensors do: the size of a JSON object, and its brace."""
+    """Return whether a file starts like safetensors: the size of a JSON object, and its brace."""
     with path.open("rb") as stream:
         head = stream.read(9)
     size = int.from_bytes(head[:8], "little")
@@ -88,9 +88,9 @@ def _load_safetensors(path: Path) -> dict[str, Any]:
 
 
 def _array(dtype: str, tensor: Any) -> Any:
-    """The tensor as an array of floats, or the name of its type where it is of another."""
+    """Return the tensor as an array of floats, or the name of any other type."""
     shape = tuple(tensor["shape"])
-    if dtype == "BF16":  # the upper half of a float32
+    if dtype == "BF16":  # bfloat16 is the upper half of a float32
         halves = np.frombuffer(tensor["data"], np.uint16, count=math.prod(shape))
         return (halves.astype(np.uint32) << 16).view(np.float32).reshape(shape)
     if dtype not in _FLOATS:
@@ -99,8 +99,8 @@ def _array(dtype: str, tensor: Any) -> Any:
 
 
 def _refusal(path: Path, error: Exception) -> CheckpointError:
-    """PyTorch's refusal in our words; it advises to open the file unsafely, which we never do."""
-    if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a seek past its end
+    """Return an error in place of PyTorch's, which advises to open the file unsafely."""
+    if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL is a seek past the end
         return CheckpointError(f"{path}: cannot be read: {error.strerror or error}")
     name = re.search(r"GLOBAL ([\w.]+)", str(error))
     if name is not None:
@@ -119,7 +119,7 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
 
 
 def _other_kind(path: Path) -> str:
-    """What a file that was never a checkpoint is; nothing for a damaged checkpoint."""
+    """Describe a file that was never a checkpoint; return "" for a damaged checkpoint."""
     with path.open("rb") as stream:
         head = stream.read(512)
     if not head:

@@ -1,4 +1,4 @@
-"""The proposal classifier: what is done in a proposal, from features pooled over it."""
+"""Proposal classifier: labels from features pooled over a proposal."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Classifier(Net):
     dropout : float
         Share of inputs and of hidden units dropped while training.
     context_dropout : float
-        Share of proposals that are seen without their context while training, so that what
-        happens inside one counts most.
+        Share of proposals that are trained without their context, so that their inside counts
+        most.
 
     Examples
     --------
@@ -57,19 +57,19 @@ class Classifier(Net):
         self.context_dropout = context_dropout
 
     def standardize(self, mean: Tensor, scale: Tensor) -> None:
-        """Make the input (x - mean) * scale; both (inputs,)."""
+        """Set the standardisation of the input to (x - mean) * scale; both (inputs,)."""
         self.input.mean.copy_(mean)
         self.input.scale.copy_(scale)
 
     def logits(self, x: Tensor) -> Tensor:
-        """(N, inputs) to the logits of every label and of background, (N, L + 1)."""
+        """Compute the logits of every label and of background: (N, inputs) to (N, L + 1)."""
         x = self.dropout(self._without_context(self.input(x)))
         x = torch.relu(self.fc1(x))  # (N, H)
         out: Tensor = self.fc2(self.dropout(x))  # (N, L + 1)
         return out
 
     def _without_context(self, x: Tensor) -> Tensor:
-        """Some of the proposals as if an average context surrounded them."""
+        """Replace the context of some proposals by the average context."""
         if not (self.training and self.context_dropout):
             return x
         seen = torch.rand(len(x), 1, device=x.device) >= self.context_dropout
@@ -77,5 +77,5 @@ class Classifier(Net):
         return torch.cat([inside, context * seen], dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, inputs) to the probabilities of every label and of background, (N, L + 1)."""
+        """Compute the probabilities of every label and of background: (N, inputs) to (N, L + 1)."""
         return torch.softmax(self.logits(x), dim=1)

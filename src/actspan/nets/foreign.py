@@ -1,4 +1,4 @@
-"""Checkpoints that others wrote: the authors' BSN, OpenMMLab's and the like, made into bundles."""
+"""Third-party checkpoints (the authors' BSN, OpenMMLab and similar), converted to bundles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["ORIGINS", "Checkpoint", "Origin", "convert_checkpoints", "read_check
 
 Origin = Literal["bsn", "openmmlab", "pytorch", "safetensors"]
 
-# what a bundle says of its networks' origin
+# Texts that bundles record as the origin of their networks.
 ORIGINS: dict[Origin, str] = {
     "bsn": "the authors' code",
     "openmmlab": "OpenMMLab",
@@ -40,13 +40,13 @@ class Checkpoint:
     path : Path
     kind : "tem" or "pem"
     origin : "bsn", "openmmlab", "pytorch" or "safetensors"
-        Whose code wrote it, as far as its form says.
+        The code that wrote it, inferred from its form.
     config : TemConfig or PemConfig
-        Sizes as the shapes tell them; the temporal scale of a TEM is not among them.
+        Sizes inferred from the shapes; these do not give the temporal scale of a TEM.
     weights : dict of str to float32 array
         Under the bundle's names.
     notes : tuple of str
-        What else the file holds.
+        Messages about other contents of the file.
     """
 
     path: Path
@@ -58,17 +58,17 @@ class Checkpoint:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the network has."""
+        """Number of parameters of the network."""
         return sum(array.size for array in self.weights.values())
 
 
 def read_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint, never running code from it; which network it is shows in its weights.
+    """Read a checkpoint without executing it; identify the network by its weights.
 
     Raises
     ------
     CheckpointError
-        Not a checkpoint, damaged, not safe to open, or not one of BSN's networks.
+        The file is not a checkpoint, damaged, not safe to open, or not one of BSN's networks.
     MissingExtraError
         PyTorch is not installed.
 
@@ -111,14 +111,14 @@ def convert_checkpoints(
 ) -> tuple[Bundle, list[Checkpoint]]:
     """Make a bundle of one TEM, one PEM or both, in any order, with the published settings.
 
-    Networks are added to a bundle that exists and lacks them.
+    If the bundle exists, missing networks are added to it.
 
     Parameters
     ----------
     length : int
-        T, the temporal scale of TEM, which no weight tells.
+        T, the temporal scale of TEM, which cannot be inferred from weights.
     overwrite : bool
-        Replace networks that the bundle has. The others stay.
+        Replace networks that the bundle already has. Others are kept.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def _create(
 
 
 def _add(bundle: Bundle, found: Mapping[Net, Checkpoint], length: int, source: Source) -> Bundle:
-    """Put networks into a bundle; its other network and settings stay."""
+    """Add networks to a bundle; keep its other network and its settings."""
     before, config = bundle.source, _settings(bundle.config, found, length)
     features = bundle.features
     if features.channels is None and config.tem is not None:
@@ -192,7 +192,7 @@ def _add(bundle: Bundle, found: Mapping[Net, Checkpoint], length: int, source: S
 def _settings(
     config: PipelineConfig, found: Mapping[Net, Checkpoint], length: int
 ) -> PipelineConfig:
-    """The settings with the sizes of the networks that were found."""
+    """Return the settings with the sizes of the given networks."""
     for net, checkpoint in found.items():
         sizes = checkpoint.config
         if isinstance(sizes, TemConfig):
@@ -208,12 +208,12 @@ def _note(checkpoints: Iterable[Checkpoint]) -> str:
 
 
 def _check_tensors(path: Path, state: Mapping[str, Any]) -> None:
-    """Refuse what is no plain tensor of floats, and more numbers than the file holds."""
+    """Raise if a tensor is not a plain tensor of floats, or if they exceed the file's size."""
     for name, tensor in state.items():
         if not _is_plain(tensor):
             raise CheckpointError(f"{path}: {name} is not a plain tensor of floats; {EXPECTED}")
     size = sum(tensor.nbytes for tensor in state.values())
-    if size > path.stat().st_size:  # several that share their numbers
+    if size > path.stat().st_size:  # several tensors share their memory
         raise CheckpointError(
             f"{path}: its weights would take {size:,} bytes, more than the file; {EXPECTED}"
         )
@@ -221,7 +221,7 @@ def _check_tensors(path: Path, state: Mapping[str, Any]) -> None:
 
 def _is_plain(tensor: Any) -> bool:
     if isinstance(tensor, np.ndarray):
-        return True  # of floats, as they are read
+        return True  # it was read as floats
     if isinstance(tensor, str):
         return False
     import torch
@@ -231,7 +231,7 @@ def _is_plain(tensor: Any) -> bool:
         and tensor.layout == torch.strided
         and tensor.device.type == "cpu"
         and tensor.is_floating_point()
-        # strides can make a huge tensor of a few bytes
+        # Strides can make a huge tensor from a few bytes.
         and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
     )
 
@@ -245,7 +245,7 @@ def _array(tensor: Any) -> Float32:
 
 
 def _config(kind: Net, arrays: Mapping[str, Float32]) -> TemConfig | PemConfig:
-    """Sizes from the first layer; the default ones where its shape cannot be right."""
+    """Infer the sizes from the first layer; return the defaults if its shape is invalid."""
     if kind == "tem":
         shape = arrays["conv1.weight"].shape if "conv1.weight" in arrays else ()
         if len(shape) == 3 and min(shape) >= 1:
@@ -258,7 +258,7 @@ def _config(kind: Net, arrays: Mapping[str, Float32]) -> TemConfig | PemConfig:
 
 
 def _members(hidden: int, arrays: Mapping[str, Float32]) -> int:
-    """Networks that lie side by side in an ensemble's weights; 1 where shapes do not say so."""
+    """Return the number of an ensemble's members in the weights; 1 if the shapes do not fit."""
     shape = arrays["conv2.weight"].shape if "conv2.weight" in arrays else ()
     inputs = shape[1] if len(shape) == 3 else 0
     return hidden // inputs if inputs and hidden % inputs == 0 else 1

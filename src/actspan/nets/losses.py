@@ -1,4 +1,4 @@
-"""What training minimises (paper section 3.4, bsn.md sections 3 and 6)."""
+"""Losses of both networks (paper section 3.4, bsn.md sections 3 and 6)."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch.nn import functional
 
 from actspan.config import PemLoss
 
-POSITIVE = 0.5  # a cell is positive if more of it than this is covered
+POSITIVE = 0.5  # a cell is positive if more than this share of it is covered
 EPSILON = 1e-5  # keeps the logarithm finite, as published
 
 HIGH, LOW = 0.6, 0.2  # IoU above which a proposal is good, and below which it is bad
-MIDDLE_RATIO, LOW_RATIO = 1.0, 2.0  # sampled for every good proposal
+MIDDLE_RATIO, LOW_RATIO = 1.0, 2.0  # samples per good proposal
 
 
 @dataclass(frozen=True, slots=True)
 class TemLoss:
-    """The loss of TEM, whole and a channel; scalars."""
+    """Loss of TEM, total and per channel; scalars."""
 
     total: Tensor
     action: Tensor
@@ -35,7 +35,7 @@ def tem_loss(
     action_weight: float = 2.0,
     real: Tensor | None = None,
 ) -> TemLoss:
-    """Class-balanced logistic loss: action_weight * action + start + end.
+    """Compute the class-balanced logistic loss: action_weight * action + start + end.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def tem_loss(
     action_weight : float
         2 as published.
     real : (B, T) bool tensor, optional
-        False for padded cells, which count for nothing.
+        False for padded cells, which are left out.
     """
     if real is not None:
         probabilities, targets = (
@@ -57,7 +57,7 @@ def tem_loss(
 
 
 def balanced_logistic(probabilities: Tensor, positive: Tensor) -> Tensor:
-    """Logistic loss in which positives and negatives have the same say, a scalar.
+    """Compute the logistic loss with equal total weight for positives and negatives, a scalar.
 
     The number of positives is clamped to [1, entries - 1], so that a batch without positives, or
     without negatives, has a finite loss.
@@ -82,7 +82,7 @@ def balanced_logistic(probabilities: Tensor, positive: Tensor) -> Tensor:
 def pem_loss(
     predicted: Tensor, targets: Tensor, kind: PemLoss, *, generator: torch.Generator | None = None
 ) -> Tensor:
-    """Distance of the predicted from the true IoU, a scalar.
+    """Compute the distance of the predicted from the true IoU, a scalar.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def pem_loss(
         The plain mean of smooth L1; its mean over good, and sampled middle and bad proposals (as
         the paper intends); the same mean of the cross entropy between both IoU.
     generator : torch.Generator, optional
-        Draws the sample; without it every proposal counts with its chance of being drawn.
+        Draws the sample; without it every proposal is weighted by its probability of being drawn.
     """
     each = _DISTANCES[kind](predicted, targets)  # (N,)
     if kind == "published":
@@ -117,20 +117,20 @@ _DISTANCES: dict[PemLoss, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 def proposal_weights(targets: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-    """How much each proposal counts: good ones 1, middle and bad ones so that they are balanced.
+    """Compute the weight of each proposal: 1 for good ones; middle and bad ones are balanced.
 
     Parameters
     ----------
     targets : (N,) tensor
         IoU; good above 0.6, bad below 0.2.
     generator : torch.Generator, optional
-        With it weights are 0 or 1, drawn; without it they are the chances, in [0, 1].
+        With it the weights are drawn, 0 or 1; without it they are probabilities, in [0, 1].
 
     Returns
     -------
     (N,) float tensor
-        As many middle and twice as many bad proposals as good ones (one, where none is good), or
-        all there are.
+        Selects as many middle and twice as many bad proposals as good ones (counting at least one
+        good one), or all if there are fewer.
     """
     good, bad = targets > HIGH, targets < LOW
     middle = ~(good | bad)

@@ -1,4 +1,4 @@
-"""The Proposal Evaluation Module (paper section 3.3): how well does a candidate fit an action?"""
+"""Proposal Evaluation Module (paper section 3.3): the quality of a candidate."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor, nn
 from actspan.config import PemConfig
 from actspan.nets.base import Net
 
-LAYER_SCALE = 0.1  # the published code damps both layers
+LAYER_SCALE = 0.1  # the published code scales both layers
 
 
 class Pem(Net):
     """A perceptron with one hidden layer over the BSP features of a proposal.
 
-    Layers start as PyTorch initialises them, which is what the published code trains from.
+    Layers have PyTorch's default initialisation, as in the published code.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ class Pem(Net):
         self.dropout = nn.Dropout(dropout)
 
     def logits(self, x: Tensor) -> Tensor:
-        """(..., 32) to the logit of the predicted IoU, (..., 1)."""
+        """Compute the logit of the predicted IoU: (..., 32) to (..., 1)."""
         x = torch.relu(LAYER_SCALE * self.fc1(x))  # (..., H)
         out: Tensor = LAYER_SCALE * self.fc2(self.dropout(x))  # (..., 1)
         return out
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., 32) to the predicted IoU, (..., 1)."""
+        """Compute the predicted IoU: (..., 32) to (..., 1)."""
         return torch.sigmoid(self.logits(x))

@@ -1,9 +1,9 @@
-"""What a checkpoint's pickles name, found without running them.
+"""Names in a checkpoint's pickles, found without executing them.
 
-PyTorch's restricted reader refuses code, but some of what it allows makes objects of any size out
-of a few bytes: a `bytearray` of a number, text that is encoded again and again. Its zip reader
-inflates what it is given, too, though `torch.save` stores tensors as they are. So both are looked
-at first.
+PyTorch's restricted reader refuses code, but some allowed operations create objects of any size
+from a few bytes: a `bytearray` of a number, text that is encoded repeatedly. Its zip reader also
+inflates compressed members, although `torch.save` never compresses. So both are checked before
+reading.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from actspan.errors import CheckpointError
 from actspan.files import check_size
 from actspan.limits import PICKLE, WEIGHTS
 
-# what named tensors in plain containers are made of, whether Python 2 or 3 wrote them
+# Names that plain containers of tensors need, written by Python 2 or 3.
 _NEEDED = re.compile(
     r"collections (OrderedDict|Counter)"
     r"|torch\._utils (_rebuild_tensor|_rebuild_tensor_v2|_rebuild_parameter)"
@@ -27,26 +27,26 @@ _NEEDED = re.compile(
     r"|torch (b?float|u?int|complex|q?u?int)\d+|torch bool"
     r"|(builtins|__builtin__) (set|complex)"
 )
-_LEGACY = 5  # pickles at the begin of the form before zip files; tensors follow
+_LEGACY = 5  # pickles at the start of a file older than zip archives; tensors follow
 
 
 def check_pickles(path: Path, clean: str) -> None:
-    """Refuse a checkpoint that holds more than tensors, or would grow when it is read.
+    """Raise if a checkpoint holds more than tensors, or would grow when it is read.
 
     Parameters
     ----------
     path : Path
     clean : str
-        What the user can do about it.
+        Advice to the user, part of the message.
 
     Raises
     ------
     CheckpointError
-        It is compressed, or names something else than tensors and plain containers.
+        The file is compressed, or names something other than tensors and plain containers.
     OSError
-        As `check_size`.
+        Raised by `check_size`.
     Exception
-        Whatever a damaged archive or pickle raises.
+        Any exception, from a damaged archive or pickle.
     """
     check_size(path, WEIGHTS)
     for name in _names(path, clean):
@@ -59,7 +59,7 @@ def check_pickles(path: Path, clean: str) -> None:
 
 
 def _names(path: Path, clean: str) -> Iterator[str]:
-    """Modules and names that the pickles of a checkpoint would import, a blank between them."""
+    """Yield "module name" of everything that the pickles of a checkpoint would import."""
     if not zipfile.is_zipfile(path):
         with path.open("rb") as stream:
             for _ in range(_LEGACY):

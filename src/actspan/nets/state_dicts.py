@@ -1,4 +1,4 @@
-"""Find the weights of one network in a checkpoint, whatever they are wrapped in."""
+"""Search for the weights of one network in a checkpoint, however they are nested."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from actspan.errors import CheckpointError
 from actspan.nets.checkpoint_files import EXPECTED
 from actspan.wording import named
 
-# keys under which trainers keep weights, those of the network itself before averages of it
+# Keys under which trainers keep weights: first the network's own, then running averages.
 _LEVELS = (
     *("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights"),
     *("tem", "pem", "ema", "model_ema", "ema_model", "ema_state_dict", "state_dict_ema"),
 )
-_DEEPEST = 2  # levels: {"model": {"state_dict": ...}}
+_DEEPEST = 2  # nested levels: {"model": {"state_dict": ...}}
 _NETS: dict[Net, frozenset[str]] = {
     "tem": frozenset(weight_shapes(TemConfig())),
     "pem": frozenset(weight_shapes(PemConfig())),
 }
-_NAMED = 8  # entries, in a message
+_NAMED = 8  # entries named in a message
 
 
 class Found(NamedTuple):
@@ -35,9 +35,9 @@ class Found(NamedTuple):
     levels : tuple of str
         Keys that lead to the named weights.
     prefix : str
-        What stands before each name ("module.").
+        Prefix of each name ("module.").
     state : dict of str to tensor
-        Without the prefix; some may not be the network's.
+        Entries without the prefix; some may not belong to the network.
     """
 
     net: Net
@@ -47,16 +47,16 @@ class Found(NamedTuple):
 
 
 def find_network(content: Any, path: Path, ignored: Ignored) -> Found:
-    """Find the network whose weights stand under one of the usual keys, behind one prefix.
+    """Find the network whose weights are under one of the usual keys, behind one prefix.
 
     Parameters
     ----------
     content : object
-        What the file holds.
+        Content of the file.
     path : Path
-        The file, which errors name.
+        Path of the file, for errors.
     ignored : Ignored
-        Gets the entries that are not the network's.
+        Collects the entries that do not belong to the network.
 
     Raises
     ------
@@ -79,9 +79,9 @@ def find_network(content: Any, path: Path, ignored: Ignored) -> Found:
 
 
 def _levels(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """The mappings of a checkpoint that may be named weights, and the keys that lead to them."""
+    """Yield the mappings of a checkpoint that may hold weights, with the keys that lead to them."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
-    for trail, value in waiting:  # which grows
+    for trail, value in waiting:  # the list grows during the loop
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
             continue
         yield trail, value
@@ -90,7 +90,7 @@ def _levels(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]
 
 
 def _networks(trail: tuple[str, ...], state: Mapping[str, Any]) -> Iterator[Found]:
-    """Every network of which a level has weights; those with the most first."""
+    """Yield every network with weights at a level, the one with the most weights first."""
     hits: dict[tuple[Net, str], int] = {}
     for name in state:
         for net, names in _NETS.items():
@@ -104,7 +104,7 @@ def _networks(trail: tuple[str, ...], state: Mapping[str, Any]) -> Iterator[Foun
 
 
 def _only(networks: list[Found], path: Path) -> Found | None:
-    """The first network; None without any.
+    """Return the first network; None if there is none.
 
     Raises
     ------
@@ -132,7 +132,7 @@ def _note_others(content: Mapping[str, Any], found: Found, ignored: Ignored) -> 
     state = content
     for level in found.levels:
         for name in state:
-            if name not in (level, "meta"):  # OpenMMLab's, which tells whose form it is
+            if name not in (level, "meta"):  # OpenMMLab's entry, which identifies the format
                 ignored.add("entries", name)
         state = state[level]
     for name in state:

@@ -1,4 +1,4 @@
-"""What TEM and PEM are to predict (paper section 3.4, bsn.md sections 3 and 6)."""
+"""Training targets of TEM and PEM (paper section 3.4, bsn.md sections 3 and 6)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BOUNDARY_SHARE = 0.1  # width of a start or end region, as a share of its instan
 
 
 def tem_targets(instances: Float64, length: int = 100, *, clip: bool = True) -> Float32:
-    """Say how much of each cell lies in an action, in a start region, in an end region.
+    """Compute the share of each cell covered by an action, by a start and by an end region.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def tem_targets(instances: Float64, length: int = 100, *, clip: bool = True) -> 
     length : int
         T, the number of cells.
     clip : bool
-        Clip instances to [0, 1] first, as published. False where the cells are a part of a video:
+        Clip instances to [0, 1] first, as published. False if the cells are a part of a video:
         a start or end outside then gives no target.
 
     Returns
@@ -50,7 +50,7 @@ def tem_targets(instances: Float64, length: int = 100, *, clip: bool = True) -> 
 
 
 def pem_targets(candidates: Proposals, instances: Float64) -> Float32:
-    """Largest tIoU of each candidate with an instance: match_iou, not clipped.
+    """Compute the largest tIoU of each candidate with an instance: match_iou, not clipped.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def pem_targets(candidates: Proposals, instances: Float64) -> Float32:
     Returns
     -------
     (N,) float32
-        Zero everywhere for a video without instances: no candidate of it is any good.
+        Zero everywhere for a video without instances.
 
     Examples
     --------

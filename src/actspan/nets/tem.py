@@ -1,4 +1,4 @@
-"""The Temporal Evaluation Module (paper section 3.3): three probabilities for every cell."""
+"""Temporal Evaluation Module (paper section 3.3): three probabilities for every cell."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from actspan.bundle import check_weights
 from actspan.config import TemConfig
 from actspan.nets.base import Net
 
-LOGIT_SCALE = 0.01  # the published code damps the last layer before the sigmoid
+LOGIT_SCALE = 0.01  # the published code scales the last layer before the sigmoid
 
 
 class Standardize(nn.Module):
-    """(x - mean) * scale, a channel; part of a trained TEM where the trainer wants it."""
+    """Standardisation (x - mean) * scale per channel; an optional part of a trained TEM."""
 
     mean: Tensor
     scale: Tensor
@@ -27,14 +27,14 @@ class Standardize(nn.Module):
         self.register_buffer("scale", scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T) to the same shape."""
+        """Standardise the input, (B, C, T), same shape."""
         return (x - self.mean[:, None]) * self.scale[:, None]
 
 
 class Tem(Net):
     """Two wide temporal convolutions and a pointwise one.
 
-    Layers start as PyTorch initialises them, which is what the published code trains from.
+    Layers have PyTorch's default initialisation, as in the published code.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ class Tem(Net):
     dropout : float
         Share of input channels dropped as a whole while training.
     hidden_dropout : float, optional
-        Share of hidden channels dropped after each ReLU; as `dropout` where not given.
+        Share of hidden channels dropped after each ReLU; the value of `dropout` by default.
 
     Examples
     --------
@@ -70,14 +70,14 @@ class Tem(Net):
         self.hidden_dropout = nn.Dropout1d(dropout if hidden_dropout is None else hidden_dropout)
 
     def standardize(self, mean: Tensor, scale: Tensor) -> None:
-        """From now on the input is (x - mean) * scale; both (C,), kept with the weights."""
+        """Set the input standardisation to (x - mean) * scale; both (C,), part of the weights."""
         device = self.conv1.weight.device
         self.input = Standardize(
             mean.detach().to(device).float(), scale.detach().to(device).float()
         )
 
     def load_weights(self, weights: Mapping[str, ArrayLike]) -> None:
-        """Take over weights, with their standardisation of the input or without one.
+        """Load weights, with or without a standardisation of the input.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class Tem(Net):
         super().load_weights(checked)
 
     def logits(self, x: Tensor) -> Tensor:
-        """(B, C, T) to the logits of the probabilities, (B, 3, T): action, start, end."""
+        """Compute the logits (B, 3, T) of action, start and end from (B, C, T)."""
         x = self.dropout(self.input(x))  # (B, C, T)
         x = self.hidden_dropout(torch.relu(self.conv1(x)))  # (B, H, T)
         x = self.hidden_dropout(torch.relu(self.conv2(x)))  # (B, H, T)
@@ -103,5 +103,5 @@ class Tem(Net):
         return out
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, T) to probabilities, (B, 3, T): action, start, end."""
+        """Compute the probabilities (B, 3, T) of action, start and end from (B, C, T)."""
         return torch.sigmoid(self.logits(x))

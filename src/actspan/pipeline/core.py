@@ -2,7 +2,7 @@
 
 A worker takes a chunk of videos through all stages by itself: it reads, rescales, runs TEM on one
 thread, makes candidates and BSP features, runs PEM on all proposals of the chunk at once, and
-suppresses. Workers share nothing but the sessions, so the result of a video depends on neither
+suppresses. Workers share nothing but the sessions, so the results of a video depend on neither
 the batch size nor the number of threads.
 """
 
@@ -40,7 +40,7 @@ from actspan.proposals.bsp import sample_all
 from actspan.runtime import Session, choose_backend, find_backend, open_net
 from actspan.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
 
-BATCH = 16  # videos a chunk: large enough for TEM's throughput, small enough for the caches
+BATCH = 16  # videos per chunk: large enough for TEM's throughput, small enough for the caches
 
 
 class Pipeline:
@@ -49,13 +49,13 @@ class Pipeline:
     Parameters
     ----------
     tem, pem : Session, optional
-        Without a TEM only boundary scores can be taken in; without a PEM candidates are ranked by
+        Without a TEM only boundary scores are accepted; without a PEM candidates are ranked by
         start score x end score.
     config : PipelineConfig
     threads : int
-        Videos are shared out to this many workers.
+        Number of workers.
     edge : "clamp" or "zero"
-        How rescaling fills cells beyond the outer snippets, where the config leaves it open.
+        How rescaling fills cells beyond the outer snippets, if the config says "auto".
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Pipeline:
         self._tem, self._pem = tem, pem
         self._scratch = Scratch()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="actspan")
-        self._pool.submit(_load_kernels)  # meanwhile the caller finds out what to do
+        self._pool.submit(_load_kernels)  # The kernels load while the caller checks its arguments.
 
     @classmethod
     def load(
@@ -99,10 +99,10 @@ class Pipeline:
         backend : str
             An inference runtime, or "auto".
         threads : int, optional
-            Workers; all cores unless given.
+            Number of workers; all cores by default.
         tem, pem : bool
             False leaves a network out, even if the bundle holds it. Without TEM only boundary
-            scores are taken in; without PEM candidates are ranked by start score x end score.
+            scores are accepted; without PEM candidates are ranked by start score x end score.
 
         Raises
         ------
@@ -148,12 +148,12 @@ class Pipeline:
     @overload
     def propose(self, features: Iterable[Features]) -> Iterator[Proposals]: ...
     def propose(self, features: Features | Iterable[Features]) -> Proposals | Iterator[Proposals]:
-        """Find the scored segments of a video, or of each of many.
+        """Find the scored segments of one video or of several videos.
 
         Parameters
         ----------
         features : Features, or an iterable of them
-            (n, C) snippets of a video of any length.
+            (n, C) snippets per video, of any length.
 
         Returns
         -------
@@ -181,12 +181,12 @@ class Pipeline:
         ----------
         jobs : iterable of Job
         batch : int
-            Videos, or windows, a chunk.
+            Videos, or windows, per chunk.
 
         Yields
         ------
         Outcome
-            One a video in rescale mode; in window mode one a window, the last with proposals.
+            One per video in rescale mode; one per window in window mode, the last with proposals.
 
         Raises
         ------
@@ -196,21 +196,22 @@ class Pipeline:
         return self.run_pieces(pieces(jobs, self.config), batch=batch, ahead=2 * self.threads)
 
     def attempt(self, jobs: Iterable[Job], *, batch: int = BATCH) -> Iterator[Outcome | Lost]:
-        """As `run`, but a video that cannot be read comes as `Lost`, and work goes on.
+        """Run all stages as `run` does, but yield `Lost` for a video that cannot be read.
 
-        In window mode windows that came before belong to no answer: the recording is lost.
+        In window mode the earlier windows of that recording are discarded: the recording fails.
         """
         return self._attempt(pieces(jobs, self.config), batch, 2 * self.threads)
 
     def run_pieces(self, pieces: Iterable[Piece], *, batch: int, ahead: int) -> Iterator[Outcome]:
-        """Take what the nets see at once through all stages, as `run` does.
+        """Take pieces (whole videos or windows) through all stages, as `run` does.
 
         Parameters
         ----------
         pieces : iterable of Piece
             Windows of a recording come in order, its last one at the end.
         batch, ahead : int
-            Pieces a chunk, and chunks that wait. With 1 and 0 each is answered as it comes.
+            Pieces per chunk, and chunks that may wait. With 1 and 0 each piece is answered at
+            once.
         """
         for result in self._attempt(pieces, batch, ahead):
             if isinstance(result, Lost):
@@ -258,7 +259,7 @@ class Pipeline:
     def _with_scores(
         self, loaded: Sequence[Features | ScoredVideo], clock: StageClock
     ) -> list[ScoredVideo]:
-        """Run TEM where features were loaded; scores from elsewhere pass as they are."""
+        """Run TEM where features were loaded; pass given scores through."""
         features = [item for item in loaded if isinstance(item, Features)]
         computed = iter(self._evaluate(features, clock) if features else ())
         return [item if isinstance(item, ScoredVideo) else next(computed) for item in loaded]
@@ -272,7 +273,7 @@ class Pipeline:
         return scored_videos(output, features, self.config)
 
     def _tem_input(self, features: Sequence[Features]) -> tuple[Session, Float32]:
-        """TEM and a batch for it, (B, C, T)."""
+        """Return TEM and its input for a batch, (B, C, T)."""
         if self._tem is None or self.config.tem is None:
             raise BundleError("the bundle holds no TEM, which features need; give boundary scores")
         shape = (len(features), self.config.tem.channels, self.config.tem.length)
@@ -282,14 +283,14 @@ class Pipeline:
         return self._tem, video
 
     def _bsp(self, videos: Sequence[ScoredVideo], candidates: RaggedProposals) -> Float32:
-        """BSP features of all candidates of all videos, (sum N, 32)."""
+        """Compute the BSP features of all candidates of all videos, (sum N, 32)."""
         config = self.config.bsp
         rows = self._scratch.take("bsp", (len(candidates.together), config.size))
         sample_all(rows, [video.scores for video in videos], candidates, config)
         return rows
 
     def _score(self, bsp: Float32) -> Float32:
-        """PEM's score of every candidate, (sum N,); 1 without a PEM."""
+        """Return PEM's score of every candidate, (sum N,); 1 without a PEM."""
         if self._pem is None:
             return np.ones(len(bsp), dtype=np.float32)
         return rate_candidates(self._pem, bsp)
@@ -297,7 +298,7 @@ class Pipeline:
     def _answers_of(
         self, videos: Sequence[ScoredVideo], candidates: RaggedProposals, confidence: Float32
     ) -> Iterable[Proposals | None]:
-        if self.config.mode == "window":  # a recording's windows go through Soft-NMS together
+        if self.config.mode == "window":  # the windows of a recording share one Soft-NMS
             return [None] * len(videos)
         seconds = [video.seconds for video in videos]
         return final_proposals(candidates, confidence, seconds, self.config.soft_nms)
@@ -306,7 +307,7 @@ class Pipeline:
 def open_nets(
     bundle: Bundle, nets: Iterable[Net], backend: str, threads: int
 ) -> dict[Net, Session]:
-    """Open networks of a bundle for calls from `threads` workers, each on one thread.
+    """Open networks of a bundle for calls from `threads` workers; each call uses one thread.
 
     Missing ONNX files are exported first. `backend` may be "auto".
 
@@ -329,7 +330,7 @@ def _load(piece: Piece) -> Features | ScoredVideo | Lost:
 
 
 def _load_kernels() -> None:
-    """Call every kernel once, which loads its compiled form (or compiles it, the first time)."""
+    """Call every kernel once to load its compiled form, or to compile it the first time."""
     cells = np.full((2, 1), 0.5, dtype=np.float32)
     fit_to_cells(Features(cells, stride=1.0, length=1.0), 3, "clamp")
     scores = BoundaryScores(*(cells.ravel() for _ in range(3)))
@@ -339,7 +340,7 @@ def _load_kernels() -> None:
 
 
 def with_onnx(bundle: Bundle) -> Bundle:
-    """The bundle with the ONNX files of its networks, exported now where they are missing."""
+    """Return the bundle with ONNX files of its networks; export those that are missing."""
     nets = [net for net, there in (("tem", bundle.has_tem), ("pem", bundle.has_pem)) if there]
     if all(f"{net}.onnx" in bundle.files for net in nets):
         return bundle

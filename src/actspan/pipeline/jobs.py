@@ -1,4 +1,4 @@
-"""What goes through the pipeline, and what comes out of it."""
+"""Jobs and outcomes of the pipeline."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from actspan.wording import counted
 
 Stage = Literal["read", "tem", "candidates", "pem", "soft-nms"]
 FLAT = 0.05  # scores of a cell are in [0, 1]; trained models vary by 0.5 and more in a video
-_SEES_THE_EDGE = 2  # outer cells that TEM scores by its padding, whatever the features
+_SEES_THE_EDGE = 2  # number of outer cells whose scores depend on TEM's padding
 STAGES: tuple[Stage, ...] = ("read", "tem", "candidates", "pem", "soft-nms")
 
 
@@ -32,7 +32,7 @@ class ScoredVideo:
         return len(self.scores)
 
     def rows(self, first: int, last: int) -> ScoredVideo:
-        """The cells first <= i < last."""
+        """Return the cells first <= i < last."""
         if first == 0 and last == len(self):
             return self
         part = self.scores[first:last]
@@ -40,18 +40,18 @@ class ScoredVideo:
 
 
 class Source(Protocol):
-    """What a job opens: `Features`, a `Recording` on disk, or a `ScoredVideo`."""
+    """Input of a job: `Features`, a `Recording` on disk, or a `ScoredVideo`."""
 
     def __len__(self) -> int: ...
 
     def rows(self, first: int, last: int) -> Features | ScoredVideo:
-        """The snippets first <= i < last."""
+        """Return the snippets first <= i < last."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One video to be done, and how to open what is known of it."""
+    """One video to process, and how to open its features or scores."""
 
     id: str
     open: Callable[[], Source]
@@ -59,7 +59,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What the nets see at once: a whole video, or a window of it; a worker loads it."""
+    """Unit that the networks see at once: a whole video or a window of it. A worker loads it."""
 
     id: str
     load: Callable[[], Features | ScoredVideo]
@@ -68,24 +68,25 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """All that was computed of one video, or of one window of a long recording.
+    """Results of one video, or of one window of a long recording.
 
     Attributes
     ----------
     id : str
-        Of the video.
+        Id of the video.
     seconds : float
-        What position 1.0 stands for.
+        Seconds that position 1.0 stands for.
     scores : BoundaryScores
     candidates : Proposals
-        What PEM scored, fractions of the span, ranked as section 4; before suppression.
+        Candidates that PEM scored, before suppression. Fractions of the span, ranked as in
+        bsn.md section 4.
     confidence : (N,) float32
         PEM's score of each candidate.
     proposals : Proposals, optional
-        The answer: seconds, best first. In window mode it comes with the last window and is the
-        whole recording's; None before.
+        Proposals in seconds, best first. In window mode the last window carries those of the
+        whole recording; None before.
     window : Window, optional
-        Which part of the video this is; None for all of it.
+        Part of the video; None for all of it.
     """
 
     id: str
@@ -104,7 +105,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """A video of which nothing came, because it could not be read."""
+    """A video without results, because it could not be read."""
 
     id: str
     error: ActSpanError
@@ -112,7 +113,7 @@ class Lost:
 
 @dataclass(slots=True)
 class StageClock:
-    """Seconds that workers spent in each stage, and videos with flat scores, over all workers.
+    """Seconds spent in each stage, and counts of videos with flat scores, over all workers.
 
     Attributes
     ----------
@@ -160,16 +161,16 @@ class StageClock:
         )
 
     def numbers(self) -> list[float]:
-        """Return all of it as numbers, to travel."""
+        """Return all counters as plain numbers, to send between processes."""
         return [*self.seconds.values(), self.scored, self.flat]
 
     @classmethod
     def of(cls, numbers: Sequence[float]) -> Self:
-        """Return the clock that `numbers` came from."""
+        """Create the clock from the output of `numbers`."""
         *seconds, scored, flat = numbers
         return cls(dict(zip(STAGES, seconds, strict=True)), int(scored), int(flat))
 
     def shares(self) -> dict[Stage, float]:
-        """Each stage's share of the sum, in [0, 1]."""
+        """Return each stage's share of the total time, in [0, 1]."""
         total = sum(self.seconds.values()) or 1.0
         return {stage: seconds / total for stage, seconds in self.seconds.items()}

@@ -1,4 +1,4 @@
-"""The windows of a recording, brought together: one Soft-NMS over all of it (bsn.md section 11)."""
+"""Windows of a recording, combined: one Soft-NMS over the whole recording (bsn.md section 11)."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from actspan.pipeline.jobs import Lost, Outcome
 from actspan.proposals import fuse, soft_nms
 from actspan.types import Proposals
 
-POOL = 200_000  # candidates of a recording that are held at least; the best ones
+POOL = 200_000  # minimum number of candidates kept per recording; the best ones
 
 
 class Recordings:
-    """Collects windows in order; the last one of a recording gets the recording's proposals.
+    """Collector of windows in order; the last window of a recording gets the proposals.
 
-    A pool of the best candidates is held, so that memory is flat however long the recording is.
-    That changes nothing as long as the last pick scores more than the best candidate left out:
-    scores only fall, so no candidate left out would have been picked, and only picks matter.
+    A pool keeps only the best candidates, so memory does not depend on the recording's length.
+    The result is exact if the last pick scores more than the best candidate that was dropped:
+    scores only decrease, so no dropped candidate would have been picked.
 
     Parameters
     ----------
     config : PipelineConfig
     pool : int
-        Candidates to hold at least.
+        Minimum number of candidates to keep.
     """
 
     def __init__(self, config: PipelineConfig, *, pool: int = POOL) -> None:
@@ -36,19 +36,19 @@ class Recordings:
         self._held = 0
 
     def add(self, outcome: Outcome) -> Outcome:
-        """Take a window; the recording's last one comes back with proposals."""
+        """Add a window; return it, with proposals if it is the recording's last one."""
         assert outcome.window is not None
         fused = outcome.candidates.with_score(fuse(outcome.candidates, outcome.confidence))
         return replace(outcome, proposals=self.take(outcome.window, outcome.seconds, fused))
 
     def take(self, window: Window, seconds: float, fused: Proposals) -> Proposals | None:
-        """Take the candidates of a window; the last one gives the recording's proposals.
+        """Add the candidates of a window; return the proposals after the last window.
 
         Parameters
         ----------
         window : Window
         seconds : float
-            What the window lasts.
+            Duration of the window.
         fused : Proposals
             Positions are fractions of the window; `score` is the final one, before suppression.
 
@@ -65,13 +65,13 @@ class Recordings:
         return self._finish(seconds / len(window), len(window)) if window.is_final else None
 
     def drop(self) -> None:
-        """Forget the windows of the recording at hand."""
+        """Discard the windows of the current recording."""
         self._parts, self._held = [], 0
 
     def _prune(self) -> None:
         everything = Proposals.concat(self._parts)
         best = np.argpartition(-everything.score, self._pool)[: self._pool]
-        best.sort()  # ties are settled by the order in which candidates came
+        best.sort()  # Sorted positions keep the order of arrival among ties.
         self._parts = [everything[best]]
         self._held = self._pool
 
@@ -82,9 +82,9 @@ class Recordings:
 
 
 def answered(windows: Iterable[Outcome | Lost], config: PipelineConfig) -> Iterator[Outcome | Lost]:
-    """Windows as they pass, the last of each recording with the recording's proposals.
+    """Yield windows in order, the last of each recording with the recording's proposals.
 
-    Nothing more comes of a recording after `Lost`.
+    After `Lost`, the rest of that recording yields nothing.
     """
     recordings = Recordings(config)
     lost: str | None = None
@@ -99,23 +99,23 @@ def answered(windows: Iterable[Outcome | Lost], config: PipelineConfig) -> Itera
 
 
 def placed(fused: Proposals, offset: float, seconds: float) -> Proposals:
-    """The candidates of a window in the recording's seconds; position p is offset + p * seconds."""
+    """Convert a window's candidates to the recording's seconds: offset + position * seconds."""
     return Proposals(offset + fused.start * seconds, offset + fused.end * seconds, fused.score)
 
 
 def suppress(
     everything: Proposals, snippet: float, cells: int, config: PipelineConfig
 ) -> Proposals:
-    """One Soft-NMS over all candidates of a recording, in its seconds.
+    """Run one Soft-NMS over all candidates of a recording, in its seconds.
 
     Parameters
     ----------
     everything : Proposals
-        As `placed` makes them, windows in order.
+        Output of `placed`, windows in order.
     snippet : float
         Seconds.
     cells : int
-        Snippets of a window; fewer than T where the recording is shorter.
+        Snippets of a window; fewer than T if the recording is shorter.
     config : PipelineConfig
     """
     length = config.tem.length if config.tem else cells

@@ -1,4 +1,4 @@
-"""Memory that a worker uses again: a fresh page costs more than what is computed into it."""
+"""Reusable memory of a worker: allocating new pages costs more than the computation in them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from actspan.types import Float32
 
 
 class Scratch(threading.local):
-    """Arrays by name, of each thread its own, and as large as the largest that was taken."""
+    """Named arrays per thread, each as large as the largest one requested so far."""
 
     def __init__(self) -> None:
         self._memory: dict[str, Float32] = {}
 
     def take(self, name: str, shape: tuple[int, ...]) -> Float32:
-        """An array of a shape, with whatever stood there; good until the next of that name."""
+        """Return an uninitialised array of a shape; valid until the next call with that name."""
         size = math.prod(shape)
         memory = self._memory.get(name)
         if memory is None or memory.size < size:

@@ -1,6 +1,6 @@
-"""What happens to one video or window between the networks, a plain function a step.
+"""Steps between the networks for one video or window, one plain function per step.
 
-`Pipeline` takes them in memory; the staged path takes the same with files in between.
+`Pipeline` runs them in memory; the staged path runs the same steps with files in between.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from actspan.proposals.suppression import suppress
 from actspan.runtime import Session
 from actspan.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
 
-PEM_ROWS = 4096  # of a call
+PEM_ROWS = 4096  # rows per call
 
 
 def settled_edge(config: PipelineConfig, edge: Edge) -> Edge:
-    """How rescaling fills outer cells: as the model's settings say, else as the dataset does."""
+    """Return how rescaling fills outer cells: the model's setting, else the dataset's."""
     return edge if config.rescale.edge == "auto" else config.rescale.edge
 
 
 def pieces(jobs: Iterable[Job], config: PipelineConfig) -> Iterator[Piece]:
-    """What the networks see of every job: the whole of it, or its windows in order."""
+    """Yield the pieces of every job: the whole video, or its windows in order."""
     if config.mode != "window":
         yield from map(_whole, jobs)
         return
@@ -38,7 +38,8 @@ def pieces(jobs: Iterable[Job], config: PipelineConfig) -> Iterator[Piece]:
         try:
             source = job.open()
         except ActSpanError as error:
-            yield Piece(job.id, partial(_fail, error))  # in its turn, like all other errors
+            # The error is raised in its turn, like all other errors.
+            yield Piece(job.id, partial(_fail, error))
             continue
         for window in plan_windows(len(source), cells(config)):
             yield Piece(job.id, partial(source.rows, window.first, window.last), window)
@@ -49,7 +50,7 @@ def _fail(error: ActSpanError) -> Features:
 
 
 def _whole(job: Job) -> Piece:
-    """A video that the nets see at once; it is opened by the worker."""
+    """Return a whole video as one piece; the worker opens it."""
 
     def load() -> Features | ScoredVideo:
         source = job.open()
@@ -59,12 +60,12 @@ def _whole(job: Job) -> Piece:
 
 
 def cells(config: PipelineConfig) -> int:
-    """T, cells a video or snippets a window."""
+    """Return the number of cells per video, T, or of snippets per window."""
     return (config.tem or TemConfig()).length
 
 
 def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32:
-    """What TEM sees of a video or window, (T, C).
+    """Return TEM's input for a video or window, (T, C).
 
     Raises
     ------
@@ -84,7 +85,7 @@ def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32
 def scored_videos(
     output: Float32, features: Sequence[Features], config: PipelineConfig
 ) -> list[ScoredVideo]:
-    """TEM's answers of a batch, (B, 3, T), one by one; padded cells of windows hold nothing."""
+    """Return the scores of each video from TEM's output, (B, 3, T), without padded cells."""
     windows = config.mode == "window"
     return [
         ScoredVideo(
@@ -97,13 +98,13 @@ def scored_videos(
 def find_candidates(
     scores: Sequence[BoundaryScores], windows: Sequence[Window | None], config: PgmConfig
 ) -> RaggedProposals:
-    """The candidates of each video or window that PEM shall score: at most `config.keep`."""
+    """Find the candidates of each video or window that PEM scores: at most `config.keep`."""
     edges = [(False, False) if w is None else w.inner_edges() for w in windows]
     return generate_all(scores, config, edges, config.keep)
 
 
 def rate_candidates(pem: Session, rows: Float32) -> Float32:
-    """PEM's score of every candidate, (sum N,); videos share calls, without padding.
+    """Compute PEM's score of every candidate, (sum N,); videos share calls without padding.
 
     Parameters
     ----------
@@ -124,16 +125,16 @@ def final_proposals(
     seconds: Sequence[float],
     config: SoftNmsConfig,
 ) -> RaggedProposals:
-    """The answers for videos that were seen at once: seconds, best first.
+    """Return the proposals of videos that were seen at once: seconds, best first.
 
     Parameters
     ----------
     candidates : RaggedProposals
-        With boundary scores; fractions of the span.
+        Candidates with boundary scores; fractions of the span.
     confidence : (sum N,) float32
         PEM's scores.
     seconds : sequence of float
-        What position 1.0 stands for in each video.
+        Seconds that position 1.0 stands for in each video.
     """
     found = candidates.together
     best, score, ends = suppress(candidates, fuse(found, confidence), config)
@@ -151,7 +152,7 @@ def make_outcomes(
     confidence: Float32,
     answers: Iterable[Proposals | None],
 ) -> list[Outcome]:
-    """All that is known of each piece; answers are None where a recording is not yet whole."""
+    """Create the outcome of each piece; proposals are None before a recording's last window."""
     parts = (confidence[rows] for rows in candidates.rows())
     of_each = zip(pieces, videos, candidates, parts, answers, strict=True)
     return [

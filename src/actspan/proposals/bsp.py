@@ -54,15 +54,15 @@ def sample_all(
     proposals: RaggedProposals,
     config: BspConfig,
 ) -> None:
-    """As `bsp_features`, of many videos at once, into memory that is there already.
+    """Write the features of `bsp_features` for many videos into an existing array.
 
     Parameters
     ----------
     out : (sum N, 32) float32
-        Row by row, one video after the other.
+        One row per proposal, video after video.
     scores : sequence of BoundaryScores
     proposals : RaggedProposals
-        Of as many videos.
+        Proposals of the same videos.
     """
     begin = video = 0
     for cells, alike in groupby(scores, key=len):
@@ -85,7 +85,7 @@ def sample_all(
 
 
 class _Map(NamedTuple):
-    """Samples of candidates as sums over cells: see `_map_of_durations`."""
+    """Interpolation weights over cells: see `_map_of_durations`."""
 
     begin: NDArray[np.int64]
     width: NDArray[np.int64]
@@ -94,20 +94,20 @@ class _Map(NamedTuple):
 
 @lru_cache(maxsize=16)
 def _map_of_durations(cells: int, config: BspConfig) -> _Map:
-    """How the samples of a candidate, from one cell's centre to another's, hang on the cells.
+    """Return the interpolation weights of BSP samples for every candidate duration.
 
-    They are linear in the action scores, and seen from its first cell they depend on its duration
-    alone.
+    Samples are linear in the action scores. Relative to the candidate's first cell, the weights
+    depend only on the duration.
 
     Returns
     -------
     begin : (D, S) int64
-        For each duration in cells: the first cell that counts for each sample, from the
-        candidate's first one. D is 0 where samples may lie beyond the padding.
+        For each duration in cells: the first cell with a weight for each sample, relative to
+        the candidate's first cell. D is 0 if samples may lie beyond the padding.
     width : (D,) int64
-        How many cells count for a sample, rounded up to an even number.
+        Number of cells with a weight per sample, rounded up to an even number.
     weights : (D, S, W) float64
-        Of cells begin, begin + 1, ... in a sample; beyond `width` they are 0.
+        Weights of cells begin, begin + 1, ... in a sample; 0 beyond `width`.
     """
     duration = np.arange(cells, dtype=np.float64)[:, None]
     around = config.boundary_ratio * duration
@@ -119,7 +119,7 @@ def _map_of_durations(cells: int, config: BspConfig) -> _Map:
     four = np.concatenate([_by_sample(points) for points in regions], axis=1)  # (T, S, 4)
     lower = np.floor(four)
     share, begin = four - lower, lower[:, :, 0].astype(np.int64)
-    cell = lower.astype(np.int64) - begin[:, :, None]  # that each point follows
+    cell = lower.astype(np.int64) - begin[:, :, None]  # index of the cell before each point
     width = (cell.max(axis=(1, 2)) + 3) // 2 * 2
     weights = np.zeros((*begin.shape, width.max()))
     duration_at, sample_at = np.indices(begin.shape)
@@ -134,12 +134,12 @@ def _map_of_durations(cells: int, config: BspConfig) -> _Map:
 
 
 def _by_sample(points: Float64) -> Float64:
-    """The four points of each sample: (N, 3k + 1) to (N, k, 4)."""
+    """Group the four points of each sample: (N, 3k + 1) to (N, k, 4)."""
     return np.stack([points[:, j : points.shape[1] - 3 + j : 3] for j in range(4)], axis=2)
 
 
 def _points(low: Float64, high: Float64, samples: int) -> Float64:
-    """Four points a sample, neighbours sharing one: (N, 1) bounds to (N, 3 * samples + 1)."""
+    """Place four points per sample, neighbours sharing one: (N, 1) to (N, 3 * samples + 1)."""
     step = (high - low) / (samples - 1)
     points: Float64 = low - step / 2 + np.arange(3 * samples + 1) * step / 3
     return points
@@ -148,7 +148,7 @@ def _points(low: Float64, high: Float64, samples: int) -> Float64:
 def bsp_features_plain(
     scores: BoundaryScores, proposals: Proposals, config: BspConfig | None = None
 ) -> Float32:
-    """Twin of `bsp_features` in plain NumPy."""
+    """Compute `bsp_features` in plain NumPy."""
     config = config or BspConfig()
     padded = pad_actionness(scores.action)
     tgap = 1.0 / len(scores)
@@ -169,7 +169,7 @@ def bsp_features_plain(
 
 
 def pad_actionness(action: Float32) -> Float64:
-    """Action scores, (..., T), with T // 4 + 10 cells of zeros on either side."""
+    """Pad action scores, (..., T), with T // 4 + 10 cells of zeros on both sides."""
     *videos, cells = action.shape
     padding = _padding(cells)
     padded = np.zeros((*videos, cells + 2 * padding))
@@ -196,14 +196,14 @@ def _sample_regions(
     boundary_ratio: float,
     out: Float32,
 ) -> None:
-    """Candidates of many videos; those of video v end before row ends[v]."""
+    """Sample the candidates of many videos; those of video v end before row ends[v]."""
     cells = padded.shape[1] - 2 * padding
     middle = action_samples + boundary_samples
     video = 0
     for i in range(len(start)):
         while i >= ends[video]:
             video += 1
-        # positions in padded cells: the centre of padded cell j is at j
+        # Positions are in padded cells: the centre of padded cell j is at j.
         low = start[i] * cells - 0.5 + padding
         high = end[i] * cells - 0.5 + padding
         first, last = round(low), round(high)
@@ -231,8 +231,8 @@ def _sum_cells(
     out: Float32,
     i: int,
 ) -> None:
-    """Candidate i: rows of the arrays are picked here, as slices cost more than a sample."""
-    one, two = np.uint64(1), np.uint64(2)  # unsigned: no index is looked at for being negative
+    """Sum the weighted cells of candidate i. Indexing here avoids slices, which cost more."""
+    one, two = np.uint64(1), np.uint64(2)  # unsigned indices skip the check for negative ones
     count = np.uint64(width[duration])
     for j in range(begin.shape[1]):
         cell, total = np.uint64(first + begin[duration, j]), 0.0

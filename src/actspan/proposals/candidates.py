@@ -21,7 +21,7 @@ def generate_proposals(
     *,
     inner_edges: tuple[bool, bool] = (False, False),
 ) -> Proposals:
-    """Pair every start peak with every later end peak.
+    """Create a candidate from every start peak and every later end peak.
 
     A cell is a peak if it is the first or the last, higher than both neighbours, or above
     `config.peak_ratio` times the maximum. A candidate runs from the centre of its start cell to
@@ -33,8 +33,8 @@ def generate_proposals(
         T cells.
     config : PgmConfig, optional
     inner_edges : (bool, bool)
-        Whether the recording goes on before the first, and after the last cell of what is a window
-        of it: nothing starts or ends in such a cell, as a neighbouring window sees it inside.
+        True if the recording continues before the first, or after the last cell of this window.
+        Nothing starts or ends in such a cell, because it is an inner cell of another window.
 
     Returns
     -------
@@ -57,7 +57,7 @@ def generate_all(
     inner_edges: Sequence[tuple[bool, bool]],
     keep: int | None = None,
 ) -> RaggedProposals:
-    """As `generate_proposals`, of many videos at once, and at most the best `keep` of each."""
+    """Find the best `keep` candidates of each of many videos, as `generate_proposals` does."""
     columns, ends = _pair_peaks(
         np.concatenate([s.start for s in scores]),
         np.concatenate([s.end for s in scores]),
@@ -70,7 +70,7 @@ def generate_all(
 
 
 def generate_proposals_plain(scores: BoundaryScores, config: PgmConfig | None = None) -> Proposals:
-    """Twin of `generate_proposals` in plain NumPy."""
+    """Find the candidates of `generate_proposals` in plain NumPy."""
     ratio = (config or PgmConfig()).peak_ratio
     starts, ends = (_peaks_plain(x.astype(np.float64), ratio) for x in (scores.start, scores.end))
     pairs = [(s, e) for e in ends for s in starts if s < e]
@@ -112,7 +112,7 @@ def _pair_peaks(
     ratio: float,
     keep: int,
 ) -> tuple[Float64, NDArray[np.int64]]:
-    """Columns of `Proposals`, (5, sum N), and where each video's end, (B,)."""
+    """Return the columns of `Proposals`, (5, sum N), and the end row of each video, (B,)."""
     starts, ends = np.empty(len(start), dtype=np.bool_), np.empty(len(end), dtype=np.bool_)
     pairs = np.empty_like(cell_ends)
     begin = 0
@@ -175,7 +175,7 @@ def _rank_pairs(
 
 
 def match_instances(proposals: Proposals, instances: Float64) -> tuple[Float64, Float64]:
-    """Match every proposal with the instances of its video.
+    """Compute the overlap of every proposal with its best instance in the video.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def match_instances(proposals: Proposals, instances: Float64) -> tuple[Float64, 
 
 
 def fuse(candidates: Proposals, confidence: Float32) -> Float64:
-    """Final score of candidates: confidence x start score x end score (bsn.md section 7).
+    """Compute final scores: confidence x start score x end score (bsn.md section 7).
 
     Parameters
     ----------

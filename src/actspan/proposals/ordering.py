@@ -1,4 +1,4 @@
-"""Order by score, for use in kernels."""
+"""Order by score, for use inside kernels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from actspan.jit import kernel
 from actspan.types import Float64
 
-_DIGIT = np.uint64(11)  # bits
+_DIGIT = np.uint64(11)  # bits per digit
 _DIGITS = 1 << 11
 _SIGN = np.uint64(1 << 63)
 _ONE = np.uint64(1)
@@ -16,20 +16,21 @@ _ONE = np.uint64(1)
 
 @kernel
 def descending(score: Float64) -> NDArray[np.int32]:
-    """Positions of the scores, from the highest to the lowest; equal ones in their order.
+    """Return the positions that sort scores in descending order; ties keep their order.
 
-    A radix sort over the bits in which scores differ, a third of the time of a merge sort.
+    This is a radix sort over the bits in which scores differ. It takes a third of the time of a
+    merge sort.
 
     Parameters
     ----------
     score : (N,) float64
-        Finite.
+        Finite values.
     """
-    keys = (score + 0.0).view(np.uint64)  # of two zeros neither is the higher one
+    keys = (score + 0.0).view(np.uint64)  # Adding 0.0 turns -0.0 into 0.0, so both zeros are equal.
     n = len(keys)
     order, other = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
     differing = np.uint64(0)
-    for i in range(n):  # so that unsigned integers stand as the negated scores would
+    for i in range(n):  # Map floats to unsigned integers in reverse order of the scores.
         keys[i] = keys[i] if keys[i] & _SIGN else ~(keys[i] | _SIGN)
         differing |= keys[i] ^ keys[0]
         order[i] = i
@@ -54,7 +55,7 @@ def _by_digit(
     order: NDArray[np.int32],
     sorted_order: NDArray[np.int32],
 ) -> None:
-    """Order by one digit of the keys, leaving those of equal digits as they stand in `order`."""
+    """Sort by one digit of the keys; equal digits keep their position in `order`."""
     mask = np.uint64(_DIGITS - 1)
     heads[:] = 0
     for key in keys:

@@ -1,4 +1,4 @@
-"""Soft-NMS: thin out neighbours of better proposals (paper section 3.4, bsn.md section 7)."""
+"""Soft-NMS: lower the scores of proposals close to better ones (paper 3.4, bsn.md section 7)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HUGE = np.finfo(np.float64).max
 def soft_nms(
     proposals: Proposals, config: SoftNmsConfig | None = None, *, span: float = 1.0
 ) -> Proposals:
-    """Pick the best proposal again and again, lowering the scores of its close neighbours.
+    """Pick the best proposal repeatedly, and lower the scores of its close neighbours.
 
     A neighbour is close if its tIoU with the pick exceeds a threshold that grows with the pick's
     width, from `threshold_short` to `threshold_long`; its score is multiplied by
@@ -32,17 +32,17 @@ def soft_nms(
     Parameters
     ----------
     proposals : Proposals
-        `score` is what they compete by. Equal scores: the earlier wins.
+        Ranked by `score`; of equal scores the earlier wins.
     config : SoftNmsConfig, optional
     span : float
-        The length, in the unit of the positions, that counts as 1 (and anything longer too) where
-        the threshold depends on a pick's width: 1 for fractions of the feature span; the length
+        Length, in the unit of the positions, at which the pick's width counts as 1 for the
+        threshold; longer picks count as 1 too: 1 for fractions of the feature span; the length
         of a window for a long recording in seconds.
 
     Returns
     -------
     Proposals
-        At most `keep`, by their lowered score, descending. A proposal alone passes untouched.
+        At most `keep`, by their lowered score, descending. A single proposal is unchanged.
 
     Raises
     ------
@@ -62,16 +62,16 @@ def soft_nms(
 
 
 class Kept(NamedTuple):
-    """What Soft-NMS keeps of the proposals of several videos, video by video, best first.
+    """Proposals that Soft-NMS keeps of several videos, video by video, best first.
 
     Attributes
     ----------
     chosen : (K,) int64
         Rows of the proposals.
     score : (K,) float64
-        Lowered.
+        Lowered scores.
     ends : (B,) int64
-        Those of video b end before `ends[b]`.
+        Rows of video b end before `ends[b]`.
     """
 
     chosen: NDArray[np.int64]
@@ -82,9 +82,9 @@ class Kept(NamedTuple):
 def suppress(
     proposals: RaggedProposals, score: Float64, config: SoftNmsConfig, span: float = 1.0
 ) -> Kept:
-    """Do what `soft_nms` does for many videos at once, by another `score`, (sum N,).
+    """Run `soft_nms` on many videos at once, ranked by another `score`, (sum N,).
 
-    Nothing is checked: the stages before it make good segments.
+    Segments are not checked: the stages before guarantee valid ones.
     """
     return Kept(
         *_suppress_each(
@@ -105,7 +105,7 @@ def suppress(
 def soft_nms_plain(
     proposals: Proposals, config: SoftNmsConfig | None = None, *, span: float = 1.0
 ) -> Proposals:
-    """Twin of `soft_nms` in plain NumPy."""
+    """Run `soft_nms` in plain NumPy."""
     _check(proposals)
     config = config or SoftNmsConfig()
     score, left = proposals.score.copy(), np.ones(len(proposals), dtype=bool)
@@ -125,7 +125,7 @@ def soft_nms_plain(
             proposals.start[pick], proposals.end[pick], proposals.start, proposals.end
         )[0]
         close = left & (overlap > threshold)
-        # not np.exp, whose last bit differs from the kernel's: nearly equal scores change places
+        # The kernel's exp differs from np.exp in the last bit, which reorders near ties.
         squares = np.square(overlap[close]).tolist()
         score[close] *= [math.exp(-square / config.decay) for square in squares]
     order = np.argsort(-np.array(scores), kind="stable")[: config.keep]
@@ -161,7 +161,7 @@ def _suppress_each(
     keep: int,
     span: float,
 ) -> tuple[NDArray[np.int64], Float64, NDArray[np.int64]]:
-    """See `Kept`."""
+    """Suppress the proposals of each video; return the columns of `Kept`."""
     room = len(ends) * min(keep, picks)
     chosen, scores, kept = np.empty(room, np.int64), np.empty(room), np.empty_like(ends)
     begin = count = 0
@@ -188,13 +188,13 @@ def _decay_and_pick(
     picks: int,
     span: float,
 ) -> tuple[NDArray[np.int64], Float64]:
-    """Proposals lie in buckets by their end; a pick looks into those that hold close neighbours."""
+    """Pick proposals. They lie in buckets by end; each pick visits only the close buckets."""
     count = max(1, int(2 * math.sqrt(len(end))))
     low, scale = _end_scale(end, count)
     rank, first = _bucket_by_end(end, low, scale, count)
-    xmin, xmax, left = start[rank], end[rank], score[rank]  # left: -inf once picked
-    best = np.full(count, -1)  # of each bucket; -1 where it is empty
-    top = np.full(count, -np.inf)  # its score
+    xmin, xmax, left = start[rank], end[rank], score[rank]  # left: current score, -inf once picked
+    best = np.full(count, -1)  # best proposal of each bucket; -1 if the bucket is empty
+    top = np.full(count, -np.inf)  # score of that proposal
     _find_best(left, first, 0, count, best, top)
     near = np.empty(len(start), dtype=np.bool_)
     picks = min(picks, len(start))
@@ -213,7 +213,7 @@ def _decay_and_pick(
             xmin[pick], xmax[pick], xmin[within], xmax[within], left[within], near, threshold, decay
         )
         _find_best(left, first, low_bucket, high_bucket + 1, best, top)
-    if not (scores[1:] > scores[:-1]).any():  # so it is unless negative scores have risen
+    if not (scores[1:] > scores[:-1]).any():  # Scores are sorted unless negative scores have risen.
         return chosen, scores
     order = descending(scores)
     return chosen[order], scores[order]
@@ -232,8 +232,8 @@ def _decay_close(
 ) -> None:
     """Lower the scores `left` of segments that are close to the pick (xmin, xmax)."""
     length = xmax - xmin
-    share = threshold * (1 - 1e-9)  # a hair is let through to the exact comparison
-    for i in range(len(left)):  # without a branch or a division, so that it is vectorised
+    share = threshold * (1 - 1e-9)  # The tolerance leaves the decision to the exact comparison.
+    for i in range(len(left)):  # No branch and no division, so that the loop is vectorised.
         inter = min(xmax, end[i]) - max(xmin, start[i])
         near[i] = inter >= share * (length - inter + end[i] - start[i])
     for i in range(len(left)):
@@ -245,7 +245,7 @@ def _decay_close(
 
 @kernel
 def _end_scale(end: Float64, count: int) -> tuple[float, float]:
-    """Smallest end, and buckets a unit."""
+    """Return the smallest end, and the number of buckets per unit."""
     low, high = 0.0, 0.0
     if len(end):
         low, high = end.min(), end.max()
@@ -261,7 +261,7 @@ def _bucket_of(end: float, low: float, scale: float, count: int) -> int:
 def _bucket_by_end(
     end: Float64, low: float, scale: float, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Proposals bucket by bucket, in order within each, (N,); and each bucket's first, (B + 1,)."""
+    """Sort proposals by bucket, stably, (N,); return each bucket's first too, (B + 1,)."""
     first = np.zeros(count + 1, dtype=np.int64)
     for value in end:
         first[_bucket_of(value, low, scale, count) + 1] += 1
@@ -283,21 +283,21 @@ def _find_best(
     best: NDArray[np.int64],
     top: Float64,
 ) -> None:
-    """Renew the best of the buckets low <= i < high where it may be another one now.
+    """Update the best proposal of the buckets low <= i < high where it may have changed.
 
-    A positive score only falls, so what was best and is as it was is best still.
+    A positive score only decreases, so a best proposal with an unchanged score stays the best.
     """
     for bucket in range(low, high):
         if top[bucket] > 0.0 and left[best[bucket]] == top[bucket]:
             continue
         for i in range(first[bucket], first[bucket + 1]):
-            if i == first[bucket] or left[i] > top[bucket]:  # of equal ones the earlier
+            if i == first[bucket] or left[i] > top[bucket]:  # of equal scores the earlier wins
                 best[bucket], top[bucket] = i, left[i]
 
 
 @kernel
 def _first_to_pick(best: NDArray[np.int64], top: Float64, rank: NDArray[np.int64]) -> int:
-    """The best of the best of all buckets; of equal ones the earlier."""
+    """Return the best proposal of all buckets; of equal scores the earlier one."""
     found = 0
     for bucket in range(1, len(top)):
         if top[bucket] > top[found] or (
@@ -309,13 +309,13 @@ def _first_to_pick(best: NDArray[np.int64], top: Float64, rank: NDArray[np.int64
 
 @inlined
 def _ends_of_close(end: float, length: float, threshold: float) -> tuple[float, float]:
-    """Between which ends a segment's tIoU with a pick can exceed the threshold.
+    """Return the range of ends in which a segment's tIoU with a pick can exceed the threshold.
 
-    One that ends x before the pick shares at most length - x of the length; one that ends x after
-    it makes a union of length + x at least. The pick's own end is always among them.
+    A segment that ends x before the pick overlaps it by at most length - x; one that ends x after
+    it has a union of at least length + x. The range always contains the pick's own end.
     """
     if threshold <= 0.0:
         return -HUGE, HUGE
-    hair = 1e-9 * (abs(end) + length)  # for rounding, which the comparison itself decides
+    hair = 1e-9 * (abs(end) + length)  # tolerance for rounding; the exact comparison decides
     before, after = max(1 - threshold, 0.0), max(1 / threshold - 1, 0.0)
     return end - before * length - hair, end + after * length + hair

@@ -1,11 +1,11 @@
-"""The only overlap measures: tIoU, IoA and IoP of temporal segments.
+"""Overlap measures of temporal segments: tIoU, IoA and IoP.
 
-Positions may be fractions or seconds, as long as both sides use the same. Float64 throughout. On a
-grid of T cells some tIoU equal a threshold exactly, so that the order of operations decides, and
-the published code has two: Soft-NMS and matching take one length less the intersection first
-(`tiou`), the ActivityNet evaluator sums both lengths first (`evaluated_tiou`). Each is used where
-it was. `compiled` has both for kernels; it is apart because loading the compiler takes longer than
-many a job that needs only arrays.
+Positions may be fractions or seconds, the same for both segments. All computation is in float64. On
+a grid of T cells some tIoU equal a threshold exactly, so the order of operations decides. The
+published code has two: Soft-NMS and matching subtract the intersection from one length first
+(`tiou`), the ActivityNet evaluator adds both lengths first (`evaluated_tiou`). Each is used as
+published. `compiled` has both for kernels; it is a separate module because loading the compiler
+takes longer than many jobs that need only arrays.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from actspan.types import Float64
 
 
 def _crossed(*segments: Float64) -> tuple[Float64, Float64, Float64, Float64]:
-    """Every a as a row and every b as a column, so that all meet."""
+    """Return every a as a row and every b as a column, so that they broadcast."""
     start_a, end_a, start_b, end_b = segments
     return start_a[:, None], end_a[:, None], start_b[None, :], end_b[None, :]
 
 
 def _intersection(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64) -> Float64:
     inter: Float64 = np.minimum(end_a, end_b) - np.maximum(start_a, start_b)
-    return np.fmax(inter, 0.0, out=inter)  # a segment that is not a number meets nothing
+    return np.fmax(inter, 0.0, out=inter)  # a NaN segment has no overlap
 
 
 def _ratio(part: Float64, whole: Float64) -> Float64:
-    # where the whole is nothing so is the part; much faster than a division that leaves gaps
+    # An empty union has an empty intersection. This is much faster than a masked division.
     ratio: Float64 = part / np.where(whole > 0, whole, 1.0)
     return ratio
 
 
 def tiou_matrix(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64) -> Float64:
-    """Intersection over union of every a with every b.
+    """Compute the intersection over union of every a with every b.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def tiou_matrix(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float
 
 
 def evaluated_tiou(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64) -> Float64:
-    """Intersection over union, in the evaluator's order of operations, of each a with its b.
+    """Compute the intersection over union of each a with its b, in the evaluator's order.
 
     Returns
     -------
@@ -62,14 +62,14 @@ def evaluated_tiou(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Fl
 def evaluated_tiou_matrix(
     start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64
 ) -> Float64:
-    """`evaluated_tiou` of every a with every b: (A, B) float64."""
+    """Compute `evaluated_tiou` of every a with every b: (A, B) float64."""
     return evaluated_tiou(*_crossed(start_a, end_a, start_b, end_b))
 
 
 def ioa_matrix(start_a: Float64, end_a: Float64, start_b: Float64, end_b: Float64) -> Float64:
-    """Intersection over the length of a, every a with every b: (A, B) float64.
+    """Compute the intersection over the length of a, of every a with every b: (A, B) float64.
 
-    With cells as a this is the IoA of the targets; with proposals as a it is IoP (match_ioa).
+    If a are cells, this is the IoA of the targets; if a are proposals, it is IoP (match_ioa).
     """
     start_a, end_a, start_b, end_b = _crossed(start_a, end_a, start_b, end_b)
     inter = _intersection(start_a, end_a, start_b, end_b)

@@ -1,4 +1,4 @@
-"""Overlap of two segments, for use in kernels: the forms of `actspan.segments`, compiled."""
+"""Overlap of two segments, for use in kernels: compiled forms of `actspan.segments`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from actspan.jit import inlined
 
 @inlined
 def tiou(start_a: float, end_a: float, start_b: float, end_b: float) -> float:
-    """Intersection over union of two segments, 0 where both are empty."""
+    """Compute the intersection over union of two segments, 0 if both are empty."""
     inter = max(min(end_a, end_b) - max(start_a, start_b), 0.0)
     union = (end_a - start_a) - inter + end_b - start_b
     return inter / union if union > 0.0 else 0.0
@@ -15,7 +15,7 @@ def tiou(start_a: float, end_a: float, start_b: float, end_b: float) -> float:
 
 @inlined
 def evaluated_tiou(start_a: float, end_a: float, start_b: float, end_b: float) -> float:
-    """Intersection over union in the evaluator's order of operations, 0 where both are empty."""
+    """Compute the intersection over union in the evaluator's order, 0 if both are empty."""
     inter = max(min(end_a, end_b) - max(start_a, start_b), 0.0)
     union = ((end_b - start_b) + (end_a - start_a)) - inter
     return inter / union if union > 0.0 else 0.0

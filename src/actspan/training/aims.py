@@ -1,4 +1,4 @@
-"""What TEM learns at every cell of a batch, and which cells count."""
+"""Targets of TEM for every cell of a batch, and which cells count."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from actspan.segments import ioa_matrix
 from actspan.training.samples import Bool, Marks, Seen
 from actspan.types import Float32
 
-_COVERED = 0.5  # a cell is of an ignored stretch if more of it than this is
+_COVERED = 0.5  # a cell is ignored if more than this share of it is in an ignored stretch
 
 
 class Aims(NamedTuple):
@@ -22,8 +22,8 @@ class Aims(NamedTuple):
     targets : (B, 3, T) float32
         Action, start, end.
     counted : (B, T) bool, optional
-        False for padded cells and for those of which the annotators could not tell; None where
-        all count.
+        False for padded and for ambiguous cells, which do not count in the loss; None if all
+        count.
     """
 
     targets: Float32
@@ -31,19 +31,19 @@ class Aims(NamedTuple):
 
     @property
     def counts(self) -> Bool:
-        """`counted`, written out where all count."""
+        """`counted` as an array, (B, T), even if all cells count."""
         B, _, T = self.targets.shape
         return np.ones((B, T), dtype=bool) if self.counted is None else self.counted
 
     @property
     def background(self) -> Bool:
-        """Cells, (B, T), that count and that no instance and no boundary region touches."""
+        """Cells, (B, T), that count and lie in no instance and no boundary region."""
         quiet: Bool = (self.targets == 0).all(axis=1) & self.counts
         return quiet
 
 
 def aims_of(seen: Seen) -> Aims:
-    """The targets of what is seen."""
+    """Compute the targets of samples as a network sees them."""
     length = seen.features.shape[2]
     targets = np.stack([tem_targets(m.instances, length, clip=False) for m in seen.marks])
     if not any(len(marks.ignored) for marks in seen.marks):

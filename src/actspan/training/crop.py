@@ -1,4 +1,4 @@
-"""Seeing training videos through random windows: more beginnings and ends than were annotated."""
+"""Random windows of training videos: augmentation with more starts and ends than annotated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def draw_windows(
     """Draw a window for each of `count` videos: offsets and lengths, (count,) float64 each.
 
     Both are shares of the video's span. A window shorter than the span lies inside it, a longer
-    one holds all of it; (0, 1), the span itself, has the chance `1 - config.crop`.
+    one contains it; (0, 1), the span itself, has the probability `1 - config.crop`.
     """
     chance, size, place = torch.rand((3, count), generator=draw, dtype=torch.float64).numpy()
     length = config.crop_shortest + (config.crop_longest - config.crop_shortest) * size
@@ -25,15 +25,15 @@ def draw_windows(
 
 
 def interpolate(features: Float32, first: Float64, cells: Float64, length: int) -> Float32:
-    """Features as seen through windows, linearly interpolated between cell centres.
+    """Resample features to windows, linearly interpolated between cell centres.
 
     Parameters
     ----------
     features : (B, C, n) float32
     first, cells : (B,) float64
-        Where each window begins and how long it is, in cells of `features`.
+        Start and length of each window, in cells of `features`.
     length : int
-        T, cells of what is seen.
+        T, the number of cells of the result.
 
     Returns
     -------

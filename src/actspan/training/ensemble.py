@@ -1,8 +1,8 @@
-"""Several trained networks as one: its logits are the mean of theirs.
+"""Ensembles merged into one network, whose logits are the mean of the members' logits.
 
-The members lie side by side in the hidden layers: TEM's second convolution has a group for each,
-and the last layers hold all their weights, divided by their number. The bundle, its graphs and
-every backend see one network that is as many times as wide.
+The members lie side by side in the hidden layers: TEM's second convolution has one group
+per member, and the last layers hold all their weights, divided by the number of members. The
+bundle, its graphs and every backend see one wider network.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Weights = Mapping[str, Float32]
 
 
 def merge_tems(members: Sequence[Tem]) -> Tem:
-    """One TEM of equal ones, which all scale their input alike."""
+    """Merge TEMs of equal size, which must standardise their input alike."""
     if len(members) == 1:
         return members[0]
     weights = [member.weights() for member in members]
@@ -36,7 +36,7 @@ def merge_tems(members: Sequence[Tem]) -> Tem:
 
 
 def merge_pems(members: Sequence[Pem]) -> Pem:
-    """One PEM of equal ones."""
+    """Merge PEMs of equal size."""
     if len(members) == 1:
         return members[0]
     config, count = members[0].config, len(members)
@@ -48,7 +48,7 @@ def merge_pems(members: Sequence[Pem]) -> Pem:
 def _side_by_side(
     members: Sequence[Weights], hidden: Sequence[str], last: str
 ) -> dict[str, Float32]:
-    """Weights of the hidden layers stacked by output, of the last one by input and divided."""
+    """Stack weights: hidden layers by output, the last layer by input and divided."""
     merged = {
         f"{layer}.{part}": np.concatenate([w[f"{layer}.{part}"] for w in members])
         for layer in hidden

@@ -1,4 +1,4 @@
-"""Examples that a classifier of proposals learns from: pooled segments and their labels."""
+"""Training examples of a proposal classifier: pooled segments and their labels."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from actspan.types import Float32, Proposals, Video
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
-    """Pooled segments and what is in them.
+    """Pooled segments and their labels.
 
     Attributes
     ----------
     features : (R, inputs) float32
     label : (R,) int64
-        Positions in the labels; their number stands for background.
+        Positions in the labels; the number of labels stands for background.
     """
 
     features: Float32
@@ -61,9 +61,9 @@ def _examples_of(
     config: ClassifierTrainConfig,
     rng: np.random.Generator,
 ) -> tuple[Proposals, NDArray[np.int64]]:
-    """Return instances, and proposals drawn from those that clearly are or are not one.
+    """Return instances, and proposals drawn from those that clearly match one or none.
 
-    Those of instances without a label are left out.
+    Instances without a label, and proposals that match them, are left out.
     """
     start, end = video.segments.T
     own = np.array([code.get(label, -1) for label in video.labels], np.int64)
@@ -89,12 +89,12 @@ def _draw(mask: NDArray[np.bool_], most: int, rng: np.random.Generator) -> NDArr
 
 
 def labels_of(dataset: Dataset) -> tuple[str, ...]:
-    """Return the labels of the training videos, sorted; "" is none.
+    """Return the labels of the training videos, sorted; "" counts as no label.
 
     Raises
     ------
     AnnotationError
-        There are none.
+        There are no labels.
     """
     chosen = videos_of(dataset, TRAINING)
     labels = tuple(sorted({label for video in chosen for label in video.labels} - {""}))

@@ -1,4 +1,4 @@
-"""The training of a classifier of proposals on examples: its steps, resumable."""
+"""Training of a proposal classifier on examples, resumable."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fit_classifier(
     state: StateFolder | None = None,
     report: Report | None = None,
 ) -> Classifier:
-    """Train on examples; a share of every batch is background."""
+    """Train on examples; a fixed share of every batch is background."""
     report = report or Silent()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -78,7 +78,7 @@ def _descend(
 def _restore(
     moving: Mapping[str, Any], state: StateFolder | None, steps: int, report: Report
 ) -> int:
-    """Take up an unfinished training; the number of steps that are done."""
+    """Load an unfinished training, and return the number of finished steps."""
     found = None if state is None else state.load(_STATE)
     if found is None:
         return 0
@@ -93,7 +93,7 @@ def _restore(
 def _batches(
     background: NDArray[np.bool_], config: ClassifierTrainConfig, seed: int
 ) -> Iterator[NDArray[np.int64]]:
-    """Rows of every step: instances and background in fixed shares, where there is background."""
+    """Yield the rows of every step: instances and background in fixed shares, if both exist."""
     rng = np.random.default_rng([seed, 0xC1A5])
     inside, outside = np.flatnonzero(~background), np.flatnonzero(background)
     count = round(config.background_share * config.batch) if len(outside) else 0

@@ -1,4 +1,4 @@
-"""How good a fresh model is: AR@AN on its validation videos, beside guesses."""
+"""Evaluation of a new model: AR@AN on its validation videos, compared with random guesses."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from actspan.wording import named
 def judge(
     bundle: Bundle, dataset: Dataset, validation: Iterable[str], *, seed: int, report: Report
 ) -> dict[str, Any] | None:
-    """Propose on the validation videos and evaluate; warn where guesses are as good.
+    """Propose on the validation videos and evaluate; warn if guesses are as good.
 
     Parameters
     ----------
     bundle : Bundle
-        With TEM and PEM; the weights themselves are run, by PyTorch.
+        A bundle with TEM and PEM; PyTorch runs the weights.
     validation : iterable of str
-        Ids of the videos that were not learned from.
+        Ids of videos that were not trained on.
     seed : int
-        Of the guesses.
+        Seed of the guesses.
 
     Returns
     -------
     dict or None
-        `videos`, `instances`, and `figures` as `judge_beside_guesses` returns them; None where
-        there is nothing to judge by, which is reported.
+        `videos`, `instances`, and `figures` as `judge_beside_guesses` returns them; None, with
+        a report, if the videos cannot be evaluated.
     """
     apart = set(validation)
     judged = [_timed(v, dataset) for v in dataset if v.id in apart and len(v.segments)]
@@ -48,7 +48,7 @@ def judge(
     try:
         proposals = dict(_propose(bundle, dataset, judged, report))
         figures = judge_beside_guesses(judged, proposals, lengths, seed=seed)
-    except ActSpanError as error:  # the networks are trained: that must not be lost
+    except ActSpanError as error:  # must not discard the trained networks
         report.say(f"the model is not judged: {error}")
         return None
     if warning := _warning(figures):
@@ -70,7 +70,7 @@ def _warning(figures: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _timed(video: Video, dataset: Dataset) -> Video:
-    """Return the video with the seconds of its features where nothing says its duration."""
+    """Return the video with the duration of its features, if the annotations give none."""
     if np.isfinite(video.duration):
         return video
     return replace(video, duration=dataset.open(video.id).seconds)

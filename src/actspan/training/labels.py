@@ -1,7 +1,7 @@
-"""A small classifier of proposals, for people who have labels and no classifier of their own.
+"""A small proposal classifier, for users with labels but without a classifier of their own.
 
-It learns from the proposals that the bundle itself makes on the training videos, beside the
-annotated instances: what overlaps an instance well carries its label, what overlaps none is
+It is trained on the annotated instances and on the bundle's own proposals for the training
+videos: a proposal that overlaps an instance well gets its label, one that overlaps none is
 background.
 """
 
@@ -42,29 +42,29 @@ def train_classifier(
 ) -> Bundle:
     """Train a proposal classifier and put it into the bundle.
 
-    Videos that the bundle's training set apart are not learned from.
+    Videos that the bundle's training set apart are not trained on.
 
     Parameters
     ----------
     dataset : Dataset
-        As `trainable` returns it; its training videos are learnt from, its validation videos tell
-        the accuracy that the bundle records.
+        Output of `trainable`; the classifier is trained on its training videos. Its validation
+        videos give the accuracy that the bundle records.
     bundle : Bundle
-        With TEM and PEM.
+        A bundle with TEM and PEM.
     config : ClassifierTrainConfig, optional
     seed : int
-        Decides initial weights and everything that is drawn.
+        Seed of the initial weights and all random choices.
     proposals : mapping of video id to Proposals, optional
-        Of the training videos, in seconds, best first; the bundle makes them unless given.
+        Proposals of the training videos, in seconds, best first; by default the bundle makes them.
     state : StateFolder, optional
-        Where unfinished work is kept, so that it can be continued.
+        Folder for the state of unfinished training, to resume it.
     report : Report, optional
-        Gets progress and messages.
+        Receives progress and messages.
 
     Returns
     -------
     Bundle
-        With the classifier, and its ONNX file where onnx is installed.
+        The bundle with the classifier, and with its ONNX file if onnx is installed.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def train_classifier(
 
 
 def _propose(dataset: Dataset, bundle: Bundle, report: Report) -> Iterator[tuple[str, Proposals]]:
-    """The bundle's own proposals of the training videos."""
+    """Yield the bundle's own proposals for the training videos."""
     if not (bundle.has_tem and bundle.has_pem):
         raise BundleError(
             f"{bundle.path}: a classifier learns from proposals, which need a TEM and a PEM; give "
@@ -126,7 +126,7 @@ def _propose(dataset: Dataset, bundle: Bundle, report: Report) -> Iterator[tuple
 
 
 def _accuracies(net: Classifier, dataset: Dataset, labels: tuple[str, ...]) -> dict[str, float]:
-    """Share of the annotated instances of each part that get their own label."""
+    """Return the share of instances of each part whose predicted label is right."""
     parts = {name: _accuracy(net, dataset, labels, name) for name in (TRAINING, VALIDATION)}
     return {name: share for name, share in parts.items() if share is not None}
 

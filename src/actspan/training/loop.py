@@ -1,7 +1,7 @@
-"""One network's training: steps, epochs, the best epoch, and going on after a kill.
+"""Training of one network: steps, epochs, the best epoch, and resuming after an interruption.
 
-Everything random depends on the seed and the epoch alone, and the learning rate on the step, so
-that a training that was cut off ends with the same weights as one that was not.
+All random choices depend only on the seed and the epoch, and the learning rate on the step, so
+an interrupted training ends with the same weights as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from actspan.nets.base import Net
 from actspan.training.report import Logs, Report
 from actspan.training.state import StateFolder
 
-_WARMUP_FROM = 0.04  # "one-cycle" starts at this share of the rate
+_WARMUP_FROM = 0.04  # "one-cycle" starts at this share of the peak rate
 
 
 class Task(Protocol):
-    """What a network is trained on."""
+    """A network's training data and loss."""
 
     name: NetName
-    videos: int  # to draw batches from
+    videos: int  # number of videos to draw batches from
 
     def losses(
         self, net: Net, videos: NDArray[np.int64], draw: torch.Generator
     ) -> dict[str, Tensor]:
-        """Losses of a batch, scalars; `loss` is the one to minimise."""
+        """Compute the losses of a batch, scalars; `loss` is minimised."""
 
     def validate(self, net: Net) -> float | None:
-        """The loss over the whole validation set; None where there is no such set."""
+        """Compute the loss over the whole validation set; None if there is no such set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a training ended.
+    """Result of a training.
 
     Attributes
     ----------
     epoch : int
         The chosen epoch, from 1.
     epochs, steps : int
-        How many there were in all.
+        Total numbers.
     training, validation : float
         Losses of the chosen epoch; None without a validation set.
     """
@@ -64,27 +64,27 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps and epochs of a training: the number of steps is a whole number an epoch."""
+    """Steps and epochs of a training; every epoch has the same whole number of steps."""
 
-    batches: int  # a pass over the training videos
+    batches: int  # per pass over the training videos
     epochs: int
     epoch_steps: int
 
     @classmethod
     def of(cls, optim: OptimConfig, videos: int) -> Plan:
-        """At least the asked passes and the asked steps, in equal epochs."""
+        """Plan at least the requested passes and steps, in equal epochs."""
         batches = math.ceil(videos / optim.batch)
         total = max(optim.passes * batches, optim.steps)
         return cls(batches, optim.epochs, math.ceil(total / optim.epochs))
 
     @property
     def steps(self) -> int:
-        """All of them."""
+        """Total number of steps."""
         return self.epochs * self.epoch_steps
 
 
 def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
-    """The rate of one step, from 0."""
+    """Return the learning rate of one step, counted from 0."""
     if optim.schedule == "step":
         drops: int = step // plan.epoch_steps // optim.decay_epochs
         return float(optim.rate * optim.decay_factor**drops)
@@ -99,16 +99,16 @@ def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
 def fit(
     net: Net, task: Task, optim: OptimConfig, *, seed: int, state: StateFolder, report: Report
 ) -> Fit:
-    """Train `net` in place; it ends with the weights of the best epoch.
+    """Train `net` in place, and load the weights of the best epoch.
 
-    The best epoch is that of the lowest loss over the whole validation set, or the last one where
-    there is no such set.
+    The best epoch is the one with the lowest loss over the whole validation set, or the last one
+    without such a set.
     """
     return _Fitting(net, task, optim, seed, state, report).run()
 
 
 class _Fitting:
-    """The moving parts of one `fit`."""
+    """State of one `fit`."""
 
     def __init__(
         self,
@@ -125,12 +125,12 @@ class _Fitting:
         self.average = copy.deepcopy(net) if optim.average else None
         kind = torch.optim.AdamW if optim.method == "adamw" else torch.optim.Adam
         self.optimizer = kind(net.parameters(), optim.rate, weight_decay=optim.weight_decay)
-        self.done = 0  # epochs
+        self.done = 0  # number of finished epochs
         self.best: dict[str, Any] | None = None
 
     @property
     def judged(self) -> Net:
-        """What is validated and kept: the running average where there is one."""
+        """Network that is validated and kept: the running average if there is one."""
         return self.net if self.average is None else self.average
 
     def run(self) -> Fit:
@@ -144,7 +144,7 @@ class _Fitting:
                 self.state.save(self.task.name, self._snapshot())
         finally:
             logs.close()
-        assert self.best is not None  # there is at least one epoch
+        assert self.best is not None  # There is at least one epoch.
         self.net.load_state_dict(self.best["weights"])
         self.net.eval()
         return Fit(
@@ -156,7 +156,7 @@ class _Fitting:
         )
 
     def _epoch(self) -> dict[str, float]:
-        """One epoch; returns the mean of every loss."""
+        """Train one epoch; return the mean of every loss."""
         torch.manual_seed(_mix(self.seed, self.task.name, 1, self.done))
         draw = torch.Generator().manual_seed(_mix(self.seed, self.task.name, 2, self.done))
         first = self.done * self.plan.epoch_steps
@@ -176,7 +176,7 @@ class _Fitting:
         return {name: value / self.plan.epoch_steps for name, value in sums.items()}
 
     def _batches(self, first: int) -> Iterator[NDArray[np.int64]]:
-        """Batches of an epoch that starts at step `first`; passes follow each other seamlessly."""
+        """Yield the batches of an epoch from step `first` on; passes continue across epochs."""
         order, current = np.empty(0, dtype=np.int64), -1
         for step in range(first, first + self.plan.epoch_steps):
             turn, batch = divmod(step, self.plan.batches)
@@ -189,7 +189,7 @@ class _Fitting:
     def _update_average(self, step: int) -> None:
         if self.average is None:
             return
-        decay = min(self.optim.average, (step + 1) / (step + 10))  # short memory at the beginning
+        decay = min(self.optim.average, (step + 1) / (step + 10))  # a short memory at the start
         pairs = zip(self.average.parameters(), self.net.parameters(), strict=True)
         for mean, current in pairs:
             mean.lerp_(current, 1 - decay)
@@ -247,6 +247,6 @@ class _Fitting:
 
 
 def _mix(seed: int, name: str, use: int, index: int) -> int:
-    """A seed of its own for every network, use and epoch."""
+    """Derive a separate seed for every network, use and epoch."""
     entropy = [seed, *name.encode(), use, index]
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)

@@ -1,7 +1,7 @@
-"""Training videos made of two: a background mixed in, a stretch of another video spliced in.
+"""Augmentation from two videos: mix in a background, or splice in a stretch.
 
-Both work on what a batch shows to TEM, with the videos of the batch as each other's partners, so
-they cost next to nothing. No instance is cut, and none enters dimmed.
+Both work on TEM's input batch and use its videos as each other's partners, so they cost almost
+nothing. No instance is cut, and none is mixed in at reduced strength.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from actspan.types import Float32
 def mix_backgrounds(
     features: Float32, aims: Aims, strongest: float, draw: torch.Generator
 ) -> Float32:
-    """Add to each video a share of its partner, where that one shows background.
+    """Add to each video a share of its partner, in cells where the partner shows background.
 
     Parameters
     ----------
     features : (B, C, T) float32
     strongest : float
-        Shares are drawn between 0 and this.
+        Upper bound of the random shares.
 
     Returns
     -------
@@ -40,13 +40,13 @@ def splice(
 ) -> tuple[Float32, Aims]:
     """Replace a stretch of some videos by the same stretch of their partner.
 
-    A stretch begins and ends where both videos show background, or at the ends of the video.
+    A stretch starts and ends where both videos show background, or at the ends of the video.
 
     Parameters
     ----------
     features : (B, C, T) float32
     chance : float
-        Of each video.
+        Probability for each video.
     """
     partner = _partners(len(features), draw)
     inside = _stretches(aims.background & aims.background[partner], chance, draw)  # (B, T)
@@ -71,7 +71,7 @@ def _stretches(cuttable: Bool, chance: float, draw: torch.Generator) -> Bool:
 
 
 def _partners(count: int, draw: torch.Generator) -> Int64:
-    """For each of `count` videos another one; itself, where it is alone."""
+    """Draw a partner for each of `count` videos; a single video is its own partner."""
     order = torch.randperm(count, generator=draw).numpy()
     partner = np.empty(count, dtype=np.int64)
     partner[order] = np.roll(order, 1)

@@ -1,4 +1,4 @@
-"""Read both parts of a dataset, in the form in which a training sees them."""
+"""Read both parts of a dataset in the form that training uses."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from actspan.training.windowed import Windows
 from actspan.wording import counted, suggestion
 
 TESTING = "testing"
-_WINDOW_PICKS = 1000  # proposals a recording: the largest AN that is evaluated
+_WINDOW_PICKS = 1000  # proposals per recording: the largest AN that is evaluated
 
 
 def trainable(dataset: Dataset, **checks: Any) -> Dataset:
-    """Keep the training and validation videos, and check them (options of `check_dataset`).
+    """Select the training and validation videos, and check them (options of `check_dataset`).
 
-    Where no video says its subset, all are training videos.
+    If no video has a subset, all are training videos.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
 
 
 def _unused(videos: Videos) -> Iterator[str]:
-    """A line on the videos of subsets that are neither learned from nor judged on."""
+    """Yield a line about videos of subsets that training does not use."""
     others = Counter(name for name in videos.subsets if name not in (TRAINING, VALIDATION))
     if others:
         counts = ", ".join(f"{n:,} of subset {_with_meaning(name)}" for name, n in others.items())
@@ -81,13 +81,13 @@ def _unused(videos: Videos) -> Iterator[str]:
 
 
 def _with_meaning(subset: str) -> str:
-    """Return a subset in quotes, and the one that it may be a misspelling of."""
+    """Return a subset in quotes, with the subset that it may be a misspelling of."""
     return repr(subset) + ("" if subset == TESTING else suggestion(subset, (TRAINING, VALIDATION)))
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The two parts of what training reads."""
+    """Training and validation data."""
 
     training: Samples
     validation: Samples | None
@@ -98,7 +98,7 @@ class Parts:
         return {name: part.fingerprint() for name, part in parts.items() if part is not None}
 
     def describe(self) -> dict[str, Any]:
-        """Return what a bundle says of the data."""
+        """Return the description of the data for the bundle."""
         parts = {TRAINING: self.training, VALIDATION: self.validation}
         return {
             name: {
@@ -112,7 +112,7 @@ class Parts:
 
 
 def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
-    """Settle what the dataset decides: channels, and how edges are filled."""
+    """Set the options that depend on the dataset: channels, edges and mode."""
     given, channels = config.pipeline, dataset.spec.channels
     if channels is None:
         raise ConfigError(f"{dataset.path}: its channels are not known; use trainable(dataset)")
@@ -136,7 +136,7 @@ def for_dataset(config: TrainConfig, dataset: Dataset) -> TrainConfig:
 
 
 def _mode(dataset: Dataset, length: int) -> Literal["rescale", "window"]:
-    """Windows where the training videos' median length is above two windows (bsn.md section 11)."""
+    """Return "window" if the training videos' median length exceeds two windows (section 11)."""
     snippets = [len(dataset.open(v.id)) for v in dataset if v.subset == TRAINING]
     return "window" if np.median(snippets) > 2 * length else "rescale"
 
@@ -144,7 +144,7 @@ def _mode(dataset: Dataset, length: int) -> Literal["rescale", "window"]:
 def set_apart(
     dataset: Dataset, share: float | None, seed: int, report: Report
 ) -> tuple[Dataset, list[str]]:
-    """Set videos apart for validation where that is asked for and none are; also their ids."""
+    """Set videos apart for validation if requested and none exist; return their ids too."""
     if VALIDATION in dataset.videos.subsets:
         if share is not None:
             report.say("--validation-split is not needed: the dataset has validation videos")
@@ -163,10 +163,10 @@ def set_apart(
 
 
 def read_parts(dataset: Dataset, config: TrainConfig, report: Report) -> Parts:
-    """Return the videos of both parts: whole and rescaled, or in windows."""
+    """Read the videos of both parts: whole and rescaled, or in windows."""
     pipeline = config.pipeline
     edge, length = pipeline.rescale.edge, pipeline.tem.length if pipeline.tem else 0
-    assert edge != "auto"  # settled by for_dataset
+    assert edge != "auto"  # for_dataset has replaced "auto"
 
     def read(part: str) -> Samples:
         chosen = dataset.select(video for video in dataset if video.subset == part)

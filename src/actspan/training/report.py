@@ -1,4 +1,4 @@
-"""What training tells while it works: to people through a callback, to TensorBoard on disk."""
+"""Reports of training: a callback for progress, and TensorBoard logs on disk."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from actspan.errors import require
 
 
 class Report(Protocol):
-    """Told how far the work is; a command draws it, tests collect it."""
+    """Receiver of progress and messages; commands print them, tests collect them."""
 
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
-        """`done` of `total` steps of `what`; `note` gives the losses."""
+        """Report `done` of `total` steps of `what`; `note` gives the losses."""
 
     def say(self, message: str) -> None:
-        """One line that people should read."""
+        """Report a message of one line."""
 
 
 class Silent:
-    """A report that nobody hears."""
+    """A report that discards everything."""
 
     def progress(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Ignore."""
+        """Discard the progress."""
 
     def say(self, message: str) -> None:
-        """Ignore."""
+        """Discard the message."""
 
 
 class Logs:
-    """TensorBoard logs of one network: a scalar a name and epoch.
+    """TensorBoard logs of one network: one scalar per name and epoch.
 
     Parameters
     ----------
     folder : Path
-        Made when the first epoch ends.
+        Folder of the logs, created when the first epoch ends.
     done : int
-        Epochs that an earlier attempt finished; whatever it wrote later is void.
+        Number of epochs that an interrupted run finished; its later entries are discarded.
     """
 
     def __init__(self, folder: Path, done: int) -> None:
@@ -47,11 +47,11 @@ class Logs:
         self._writer = tensorboard.SummaryWriter(str(folder), purge_step=done or None)
 
     def write(self, epoch: int, values: Mapping[str, float]) -> None:
-        """Add the figures of an epoch."""
+        """Write the figures of an epoch."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, epoch)
         self._writer.flush()
 
     def close(self) -> None:
-        """Finish the file."""
+        """Close the log file."""
         self._writer.close()

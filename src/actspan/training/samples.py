@@ -1,4 +1,4 @@
-"""What training reads, once: the contract of its samples, and what its two kinds share."""
+"""Samples that training reads: the interface and the parts that both kinds share."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ TRAINING, VALIDATION = "training", "validation"  # subsets
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 Loaded = TypeVar("Loaded")
-Progress = Callable[[int, int], None]  # (videos done, videos in all)
+Progress = Callable[[int, int], None]  # (videos done, total videos)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Marks:
-    """What is annotated in a video, or in what is seen of it.
+    """Annotations of a video, or of a window of it.
 
     Attributes
     ----------
     instances : (M, 2) float64
         Start and end.
     ignored : (K, 2) float64
-        Stretches of which the annotators could not tell (`Video.ignored`).
+        Ambiguous stretches (`Video.ignored`).
     """
 
     instances: Float64
@@ -44,24 +44,24 @@ class Marks:
 
     @classmethod
     def of(cls, video: Video, unit: float) -> Self:
-        """Those of a video, in units of so many seconds, not clipped."""
+        """Return the marks of a video, in units of `unit` seconds, not clipped."""
         return cls(video.segments / unit, video.ignored / unit)
 
     def seen_from(self, first: float, length: float) -> Marks:
-        """The same, as shares of a window that begins at `first`."""
+        """Return the marks as shares of a window that starts at `first`."""
         return Marks((self.instances - first) / length, (self.ignored - first) / length)
 
 
 class Seen(NamedTuple):
-    """Some samples as a net sees them.
+    """Samples as a network sees them.
 
     Attributes
     ----------
     features : (B, C, T) float32
     marks : list of Marks
-        Shares of the T cells.
+        Positions as shares of the T cells.
     real : (B, T) bool, optional
-        False for padded cells; None where there are none.
+        False for padded cells; None if there are none.
     """
 
     features: Float32
@@ -70,42 +70,42 @@ class Seen(NamedTuple):
 
 
 class Samples(Protocol):
-    """What the nets learn from: whole videos on T cells, or windows of recordings.
+    """Training data of the networks: whole videos on T cells, or windows of recordings.
 
     Attributes
     ----------
     ids : tuple of str
-        Of the videos.
+        Ids of the videos.
     length : int
-        T.
+        T, the number of cells.
     """
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Of the videos."""
+        """Ids of the videos."""
         ...
 
     @property
     def length(self) -> int:
-        """T."""
+        """Number of cells, T."""
         ...
 
     def __len__(self) -> int: ...
 
     def take(self, index: Int64) -> Seen:
-        """Some samples as they are."""
+        """Return some samples unchanged."""
         ...
 
     def crop(self, index: Int64, config: TemTrainConfig, draw: torch.Generator) -> Seen:
-        """Some samples seen through random windows."""
+        """Return some samples seen through random windows."""
         ...
 
     def candidates(self, index: int, scores: Float32, pipeline: PipelineConfig) -> Found:
-        """What PEM learns from in one sample whose boundary scores are (3, T)."""
+        """Return PEM's examples from one sample with boundary scores (3, T)."""
         ...
 
     def fingerprint(self) -> str:
-        """SHA-256 over all of it."""
+        """Return a SHA-256 checksum of all data."""
         ...
 
 
@@ -119,7 +119,7 @@ class Found(NamedTuple):
 def read_all(
     load: Callable[[int, Video], Loaded], dataset: Dataset, progress: Progress | None
 ) -> Iterator[Loaded]:
-    """What `load(number, video)` returns for every video, in order, on all cores."""
+    """Yield the result of `load(number, video)` for every video, in order, on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         loaded = pool.map(load, range(len(dataset)), dataset.videos)
         for done, item in enumerate(loaded, start=1):
@@ -129,7 +129,7 @@ def read_all(
 
 
 def drop_ignored(found: Proposals, marks: Marks) -> Proposals:
-    """Leave out candidates that lie, by more than a half, in an ignored stretch."""
+    """Drop candidates of which more than half lies in an ignored stretch."""
     if not len(marks.ignored):
         return found
     inside = ioa_matrix(found.start, found.end, *marks.ignored.T)
@@ -137,7 +137,7 @@ def drop_ignored(found: Proposals, marks: Marks) -> Proposals:
 
 
 def fingerprint_of(names: object, features: Iterable[Float32], marks: Iterable[Marks]) -> str:
-    """SHA-256 over names and arrays."""
+    """Compute a SHA-256 checksum of names and arrays."""
     digest = hashlib.sha256(repr(names).encode())
     arrays: list[NDArray[np.floating[Any]]] = [*features]
     arrays += [array for mark in marks for array in (mark.instances, mark.ignored)]
@@ -148,7 +148,7 @@ def fingerprint_of(names: object, features: Iterable[Float32], marks: Iterable[M
 
 
 def split_videos(videos: Sequence[Video], share: float, seed: int) -> tuple[set[str], set[str]]:
-    """Set a share of the videos apart, the same ones for the same seed, whatever their order.
+    """Set a share of the videos apart; the choice depends on the seed, not on their order.
 
     Returns
     -------

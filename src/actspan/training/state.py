@@ -1,4 +1,4 @@
-"""Training that survives a kill: after each epoch all that the next one needs is on disk."""
+"""Saved state of a training: after each epoch, everything that the next epoch needs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ SETTINGS, LOGS = "settings.json", "logs"
 
 @dataclass(frozen=True, slots=True)
 class StateFolder:
-    """The folder `OUT.training` beside the bundle that is in the making.
+    """The folder `OUT.training` beside the bundle that is being trained.
 
     Attributes
     ----------
     path : Path
     member : int
-        Whose states are saved and loaded, of an ensemble's members.
+        The ensemble member whose states are saved and loaded.
     """
 
     path: Path
@@ -33,21 +33,21 @@ class StateFolder:
 
     @classmethod
     def open(cls, out: Path, settings: Mapping[str, Any], *, restart: bool) -> Self:
-        """Make the folder, or go on with the one that is there.
+        """Create the folder, or open the existing one to resume.
 
         Parameters
         ----------
         out : Path
-            Where the bundle shall be.
+            Path of the bundle.
         settings : mapping
-            All that decides the result, for JSON; a state of other settings is not continued.
+            All settings that affect the result, for JSON; only a state with equal ones is resumed.
         restart : bool
-            Throw away what is there.
+            Discard an existing state.
 
         Raises
         ------
         ConfigError
-            An unfinished training with other settings or data is there; names what differs.
+            An unfinished training with other settings or data exists; names the differences.
         """
         path = out.resolve()
         path = path.with_name(f"{path.name}.training")
@@ -69,19 +69,19 @@ class StateFolder:
 
     @property
     def logs(self) -> Path:
-        """Where TensorBoard logs go."""
+        """Folder of the TensorBoard logs."""
         return self.path / LOGS
 
     def of(self, member: int) -> Self:
-        """The same folder for another member."""
+        """Return the same folder for another member."""
         return replace(self, member=member)
 
     def part(self, net: str) -> str:
-        """What files of one network are called: `tem`, and `tem-1` of a second member."""
+        """Return the file stem for a network: `tem`, or `tem-1` for the second member."""
         return f"{net}-{self.member}" if self.member else net
 
     def load(self, net: str) -> dict[str, Any] | None:
-        """The state of one network's training after its last whole epoch, if there is one.
+        """Load the state of one network's training after its last whole epoch; None without one.
 
         Raises
         ------
@@ -93,12 +93,12 @@ class StateFolder:
             return None
         try:
             state: dict[str, Any] = torch.load(file, weights_only=True)
-        except Exception as error:  # whatever the unpickler trips over
+        except Exception as error:  # The unpickler can raise any exception.
             raise ActSpanError(f"{file}: damaged: {error}; start again: --restart") from error
         return state
 
     def save(self, net: str, state: Mapping[str, Any]) -> None:
-        """Replace the state of one network's training, in one step."""
+        """Replace the state of one network's training atomically."""
         with atomic_file(self.path / f"{self.part(net)}.pt") as stream:
             torch.save(dict(state), stream)
 

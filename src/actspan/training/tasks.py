@@ -1,4 +1,4 @@
-"""What the two networks are trained on: TEM on cells, PEM on the candidates of the trained TEM."""
+"""Tasks of both networks: TEM is trained on cells, PEM on the candidates of the trained TEM."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from actspan.training.mixing import mix_backgrounds, splice
 from actspan.training.samples import Samples, Seen
 from actspan.types import Float32
 
-_CHUNK_VIDEOS = 64  # judged at once, which bounds memory
+_CHUNK_VIDEOS = 64  # videos scored at once, to bound memory
 _CHUNK_ROWS = 1 << 16
 
 
 class TemTask:
-    """Cells of the training videos; judged by the loss over all cells of the validation videos."""
+    """Cells of the training videos; validated on all cells of the validation videos."""
 
     name: NetName = "tem"
 
@@ -39,20 +39,20 @@ class TemTask:
     def losses(
         self, net: Net, videos: NDArray[np.int64], draw: torch.Generator
     ) -> dict[str, Tensor]:
-        """Losses of a batch, whole and a channel."""
+        """Compute the losses of a batch, total and per channel."""
         features, aims = self._see(videos, draw)
         loss = self._loss(net(torch.from_numpy(features)), aims)
         return {"loss": loss.total, "action": loss.action, "start": loss.start, "end": loss.end}
 
     def validate(self, net: Net) -> float | None:
-        """The loss over the whole validation set."""
+        """Compute the loss over the whole validation set."""
         if self._validation is None:
             return None
         scores = torch.from_numpy(score_samples(net, self._validation))
         return self._loss(scores, self._judged).total.item()
 
     def _see(self, videos: NDArray[np.int64], draw: torch.Generator) -> tuple[Float32, Aims]:
-        """A batch as the net shall see it, augmented."""
+        """Return an augmented batch and its targets."""
         samples, config = self._training, self._config
         seen = samples.crop(videos, config, draw) if config.crop else samples.take(videos)
         features, aims = seen.features, aims_of(seen)
@@ -69,7 +69,7 @@ class TemTask:
 
 
 class PemTask:
-    """Candidates of the training videos; judged by the loss over those of the validation videos."""
+    """Candidates of the training videos; validated on those of the validation videos."""
 
     name: NetName = "pem"
 
@@ -83,12 +83,12 @@ class PemTask:
     def losses(
         self, net: Net, videos: NDArray[np.int64], draw: torch.Generator
     ) -> dict[str, Tensor]:
-        """The loss of all candidates of a batch of videos."""
+        """Compute the loss of all candidates of a batch of videos."""
         features, targets = self._training.of(videos)
         return {"loss": pem_loss(net(features)[:, 0], targets, self._kind, generator=draw)}
 
     def validate(self, net: Net) -> float | None:
-        """The loss over all candidates of the validation set."""
+        """Compute the loss over all candidates of the validation set."""
         if self._validation is None:
             return None
         chunks = torch.split(self._validation.features, _CHUNK_ROWS)
@@ -97,7 +97,7 @@ class PemTask:
 
 
 class Candidates:
-    """The candidates of many videos, one after the other.
+    """Candidates of many videos, video after video.
 
     Attributes
     ----------
@@ -118,12 +118,12 @@ class Candidates:
 
     @classmethod
     def find(cls, samples: Samples, scores: Float32, pipeline: PipelineConfig) -> Self:
-        """Candidates from boundary scores, (V, 3, T): the best `keep_training` a video."""
+        """Find candidates from boundary scores, (V, 3, T): the best `keep_training` per video."""
         found = [samples.candidates(k, row, pipeline) for k, row in enumerate(scores)]
         return cls([one.features for one in found], [one.targets for one in found])
 
     def of(self, videos: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Features (n, 32) and targets (n,) of all candidates of some videos."""
+        """Return the features (n, 32) and targets (n,) of all candidates of some videos."""
         rows = [slice(self._offsets[v], self._offsets[v + 1]) for v in videos.tolist()]
         return (
             torch.cat([self.features[r] for r in rows]),
@@ -133,7 +133,7 @@ class Candidates:
 
 @torch.no_grad()
 def score_samples(tem: Net, samples: Samples) -> Float32:
-    """Boundary scores of all samples, (V, 3, T)."""
+    """Compute the boundary scores of all samples, (V, 3, T)."""
     tem.eval()
     scores = [tem(torch.from_numpy(seen.features)).numpy() for seen in _chunks(samples)]
     joined: Float32 = np.concatenate(scores)
@@ -141,12 +141,12 @@ def score_samples(tem: Net, samples: Samples) -> Float32:
 
 
 def standardize(tem: Tem, samples: Samples) -> None:
-    """Make TEM scale every channel of its input as the samples need it.
+    """Set TEM's input standardisation from the samples.
 
-    A channel that is constant is silenced: it tells nothing.
+    A constant channel gets scale 0, because it carries no information.
     """
     count, mean, square = 0, 0.0, 0.0
-    for seen in _chunks(samples):  # Chan's parallel variance, a chunk at a time
+    for seen in _chunks(samples):  # Chan's parallel variance, chunk by chunk
         chunk = seen.features
         size = chunk.shape[0] * chunk.shape[2]
         of_chunk = chunk.mean(axis=(0, 2), dtype=np.float64)

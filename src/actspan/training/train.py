@@ -1,4 +1,4 @@
-"""From a dataset to a bundle: what is trained on what, and what the bundle says of it."""
+"""Training of a bundle from a dataset."""
 
 from __future__ import annotations
 
@@ -51,49 +51,49 @@ def train(
 ) -> Bundle:
     """Train TEM and PEM and write them as a bundle.
 
-    The state of each epoch goes to the folder `OUT.training`; called again with the same settings
-    and data after a kill, training goes on there and ends with the same weights (on the same
+    The state of each epoch is saved in the folder `OUT.training`. After an interruption, a call
+    with the same settings and data resumes there and ends with the same weights (on the same
     machine, with the same number of threads).
 
     Parameters
     ----------
     dataset : Dataset
-        As `trainable` returns it: its training videos are learnt from, its validation videos
-        choose the best epoch.
+        Output of `trainable`: its training videos are trained on, its validation videos choose
+        the best epoch.
     out : path
-        Where the bundle shall be.
+        Path of the new bundle.
     config : TrainConfig, optional
-        The default preset unless given.
+        The default preset if not given.
     classifier : ClassifierTrainConfig, optional
         Train a classifier of proposals as well, from the labels.
     seed : int
-        Decides initial weights, the order of videos and everything that is drawn. Members of an
-        ensemble have this seed and the ones that follow it.
+        Seed of the initial weights, the order of videos and all random choices. Members of an
+        ensemble use this seed and the following ones.
     validation_split : float, optional
-        Where the dataset has no validation videos: the share of the training videos to set apart.
+        If the dataset has no validation videos: the share of the training videos to set apart.
         With neither, the last epoch is kept.
     restart : bool
-        Throw away an unfinished training.
+        Discard an unfinished training.
     overwrite : bool
-        Replace a bundle that is there.
+        Replace an existing bundle.
     report : Report, optional
-        Gets progress and messages.
+        Receives progress and messages.
 
     Returns
     -------
     Bundle
-        With ONNX files where onnx is installed. `training` has AR@AN and AUC on the validation
-        videos beside those of guesses, and the ids of the videos that `validation_split` set
-        apart.
+        The trained bundle, with ONNX files if onnx is installed. `training` has AR@AN and AUC
+        on the validation videos, those of random guesses, and the ids of the videos that
+        `validation_split` set apart.
 
     Raises
     ------
     ConfigError
-        Settings are out of range, or an unfinished training with other settings is there.
+        Settings are out of range, or an unfinished training with other settings exists.
     AnnotationError
-        There is nothing to learn from, or no labels for a classifier.
+        There are no instances to train on, or no labels for a classifier.
     BundleError
-        `out` is taken.
+        `out` already exists.
 
     Examples
     --------
@@ -147,7 +147,7 @@ def train(
 def _train_tems(
     samples: Parts, config: TrainConfig, seed: int, state: StateFolder, report: Report
 ) -> tuple[Tem, list[Fit]]:
-    """A TEM for each member of the ensemble, merged."""
+    """Train one TEM per member of the ensemble, and merge them."""
     training = config.tem
     task = TemTask(samples.training, samples.validation, training)
 
@@ -165,7 +165,7 @@ def _train_tems(
 def _train_pems(
     samples: Parts, tem: Tem, config: TrainConfig, seed: int, state: StateFolder, report: Report
 ) -> tuple[Pem, list[Fit]]:
-    """A PEM for each member, all on the candidates of the merged TEM; merged."""
+    """Train one PEM per member, all on the candidates of the merged TEM, and merge them."""
     training, validation = (
         None if part is None else _candidates(part, tem, config.pipeline)
         for part in (samples.training, samples.validation)
@@ -190,7 +190,7 @@ def _train_members(
     state: StateFolder,
     report: Report,
 ) -> tuple[list[N], list[Fit]]:
-    """Networks of the seeds `seed`, `seed + 1`, ..., and how each training ended."""
+    """Train networks with the seeds `seed`, `seed + 1`, ...; return them with their results."""
     nets, fits = [], []
     for member in range(count):
         with torch.random.fork_rng(devices=[]):
@@ -208,6 +208,6 @@ def _candidates(samples: Samples, tem: Net, pipeline: PipelineConfig) -> Candida
 
 
 def _preset_of(config: TrainConfig, dataset: Dataset) -> str:
-    """The preset that these settings are, or "custom"."""
+    """Return the name of the preset with these settings, or "custom"."""
     names = [n for n, known in PRESETS.items() if for_dataset(known, dataset) == config]
     return names[-1] if names else "custom"

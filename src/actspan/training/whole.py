@@ -1,4 +1,4 @@
-"""Whole videos, rescaled to T cells, as samples."""
+"""Whole videos, rescaled to T cells, as training samples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from actspan.types import BoundaryScores, Float32, Video
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WholeVideos:
-    """Videos that were rescaled to T cells, in one array; see `Samples`.
+    """Videos rescaled to T cells, in one array; see `Samples`.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class WholeVideos:
 
     @property
     def length(self) -> int:
-        """T."""
+        """Number of cells, T."""
         return int(self.features.shape[2])
 
     @classmethod
@@ -73,11 +73,11 @@ class WholeVideos:
         return cls(tuple(video.id for video in dataset), features, tuple(marks))
 
     def take(self, index: Int64) -> Seen:
-        """See `Samples`: no cell is padded."""
+        """Return some samples unchanged; no cell is padded."""
         return Seen(self.features[index], self._clipped(index), None)
 
     def crop(self, index: Int64, config: TemTrainConfig, draw: torch.Generator) -> Seen:
-        """See `Samples`: windows lie inside the video, or hold all of it."""
+        """Return some samples through random windows, which lie inside the video or contain it."""
         offset, size = draw_windows(len(index), config, draw)
         T = self.length
         seen = interpolate(self.features[index], offset * T, size * T, T)
@@ -85,12 +85,12 @@ class WholeVideos:
         return Seen(seen, [marks.seen_from(*window) for marks, *window in windows], None)
 
     def _clipped(self, index: Int64) -> list[Marks]:
-        """What ends beyond the features ends with them, as published."""
+        """Return the marks with instances clipped to the features, as published."""
         chosen = [self.marks[v] for v in index.tolist()]
         return [Marks(np.clip(m.instances, 0.0, 1.0), m.ignored) for m in chosen]
 
     def candidates(self, index: int, scores: Float32, pipeline: PipelineConfig) -> Found:
-        """See `Samples`."""
+        """Return PEM's examples from one sample; see `Samples`."""
         cells = BoundaryScores.from_array(scores)
         marks = self.marks[index]
         found = drop_ignored(generate_proposals(cells, pipeline.pgm), marks)
@@ -99,5 +99,5 @@ class WholeVideos:
         return Found(bsp_features(cells, found, pipeline.bsp), targets)
 
     def fingerprint(self) -> str:
-        """See `Samples`."""
+        """Return a checksum of all data; see `Samples`."""
         return fingerprint_of(self.ids, [self.features], self.marks)

@@ -1,4 +1,4 @@
-"""Windows of long recordings as samples (bsn.md section 11)."""
+"""Windows of long recordings as training samples (bsn.md section 11)."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from actspan.types import BoundaryScores, Float32, Float64, Video
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
-    """Windows of recordings; see `Samples`. The recordings are held once.
+    """Windows of recordings; see `Samples`. Each recording is stored once.
 
     Attributes
     ----------
     ids : tuple of str
-        Of the recordings.
+        Ids of the recordings.
     recordings : tuple of (C, n) float32
     marks : tuple of Marks
-        Of each recording; in snippets, not clipped.
+        Marks of each recording; in snippets, not clipped.
     places : tuple of (int, Window)
-        Which recording, and which part of it, each sample is.
+        Recording and window of each sample.
     length : int
         T.
     """
@@ -66,7 +66,7 @@ class Windows:
         Parameters
         ----------
         config : WindowTrainConfig, optional
-            Which windows are learnt from; all of them unless given.
+            Which windows to train on; all of them by default.
 
         Raises
         ------
@@ -88,7 +88,7 @@ class Windows:
         return cls(ids, recordings, marks, tuple(places), length)
 
     def take(self, index: Int64) -> Seen:
-        """See `Samples`."""
+        """Return some samples unchanged; see `Samples`."""
         T = self.length
         chosen = [self.places[k] for k in index.tolist()]
         rows = [self.recordings[r][:, w.first : w.last] for r, w in chosen]
@@ -98,7 +98,7 @@ class Windows:
         return Seen(features, marks, None if real.all() else real)
 
     def crop(self, index: Int64, config: TemTrainConfig, draw: torch.Generator) -> Seen:
-        """See `Samples`: windows are moved by up to half a window, and are shorter or longer."""
+        """Return some samples through random windows, moved by up to half a window and resized."""
         T = self.length
         chance, size, place = torch.rand(
             (3, len(index)), generator=draw, dtype=torch.float64
@@ -119,7 +119,7 @@ class Windows:
         return Seen(np.stack(seen).astype(np.float32), marks, None if real.all() else real)
 
     def candidates(self, index: int, scores: Float32, pipeline: PipelineConfig) -> Found:
-        """See `Samples`: as in the pipeline, what a neighbour sees better is left out."""
+        """Return PEM's examples from one sample, without those at inner edges; see `Samples`."""
         r, window = self.places[index]
         cells = BoundaryScores.from_array(scores[:, : len(window)])
         found = generate_proposals(cells, pipeline.pgm, inner_edges=window.inner_edges())
@@ -128,19 +128,19 @@ class Windows:
         return Found(bsp_features(cells, found, pipeline.bsp), pem_targets(found, marks.instances))
 
     def fingerprint(self) -> str:
-        """See `Samples`."""
+        """Return a checksum of all data; see `Samples`."""
         return fingerprint_of((self.ids, self.places), self.recordings, self.marks)
 
 
 def choose_windows(
     snippets: int, length: int, instances: Float64, config: WindowTrainConfig | None
 ) -> list[Window]:
-    """The windows of a recording that are learnt from (bsn.md section 11); all without a config.
+    """Choose the windows of a recording to train on (section 11); all without a config.
 
     Parameters
     ----------
     instances : (M, 2) float64
-        Snippets.
+        Start and end, snippets.
     """
     windows = list(plan_windows(snippets, length))
     if config is None:

@@ -1,4 +1,4 @@
-"""The bundle of a training: completed in the state folder, then moved to its place at once."""
+"""Completion of a trained bundle: finished in the state folder, then moved to its place."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def complete(
     state: StateFolder,
     report: Report,
 ) -> Bundle:
-    """Judge a bundle of fresh weights, add its other files, and publish it.
+    """Evaluate a bundle of new weights, add its other files, and publish it.
 
-    Whatever stops it leaves nothing at `out`; called again, it continues.
+    If it is interrupted, `out` does not exist; a new call resumes.
 
     Parameters
     ----------
     bundle : Bundle
-        In the state folder.
+        The bundle in the state folder.
     out : Path
-        Where it shall be.
+        Final path.
     """
     validation = [video.id for video in dataset if video.subset == VALIDATION]
     if validation:
@@ -63,7 +63,7 @@ def complete(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what trains."""
+    """Return the versions of the packages used in training."""
     return {
         "actspan": __version__,
         "numpy": np.__version__,
@@ -73,7 +73,7 @@ def versions() -> dict[str, str]:
 
 
 def _with_projection(bundle: Bundle, dataset: Dataset, out: Path, report: Report) -> Bundle:
-    """Add what the features were projected by, so that the bundle can propose from videos."""
+    """Add the projection of the features, so that the bundle can propose from videos."""
     made = dataset.spec.extraction
     if made is None or made.projection is None:
         return bundle
@@ -88,7 +88,7 @@ def _with_projection(bundle: Bundle, dataset: Dataset, out: Path, report: Report
 
 
 def _export(bundle: Bundle, out: Path, report: Report) -> Bundle:
-    """Add the ONNX files, so that the bundle runs at once."""
+    """Add the ONNX files, so that the bundle runs without an export."""
     if importlib.util.find_spec("onnx") is None:
         report.say(
             f"onnx is not installed, so there are no ONNX files: actspan export {quoted(out)}"

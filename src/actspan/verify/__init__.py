@@ -1,4 +1,4 @@
-"""Every variant of a model held against its checkpoint: outputs, proposals, recall."""
+"""Comparison of every variant of a model with its checkpoint: outputs, proposals, recall."""
 
 from actspan.verify.limits import LIMITS, Limits
 from actspan.verify.variants import Variant, find_variants

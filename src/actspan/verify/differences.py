@@ -1,4 +1,4 @@
-"""How far outputs and proposals are apart."""
+"""Differences of outputs and of proposals."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from actspan.verify.reference import Call
 
 __all__ = ["Agreement", "Difference", "compare_outputs", "compare_proposals"]
 
-# Beyond, a probability in float32 has too few digits for its logit: at 7, a last digit of the
-# probability (6e-8) is 7e-5 of the logit already, and outputs of the checkpoint itself scatter.
+# Beyond this, a probability in float32 has too few digits for its logit: at 7, the last digit of
+# the probability (6e-8) is already 7e-5 of the logit, and the checkpoint's own outputs scatter.
 LOGIT_LIMIT = 7.0
-# Scores are products of three float32: closer than this share, which is first is anybody's guess.
+# Scores are products of three float32: within this relative distance, their order is undefined.
 TIE = 1e-6
 
 
@@ -28,12 +28,12 @@ class Difference:
     Attributes
     ----------
     max, mean : float
-        Of probabilities.
+        Difference of probabilities.
     logit_max, logit_mean : float
-        Before the sigmoid, as the logit of the probabilities, where the checkpoint's is within
-        -7 ... 7; NaN where none is.
+        Difference of logits, computed from the probabilities, where the checkpoint's logit is
+        within -7 ... 7; NaN if none is.
     values : int
-        How many were compared.
+        Number of compared values.
     """
 
     max: float
@@ -45,21 +45,21 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Shares of the checkpoint's proposals, in [0, 1].
+    """Shares of the checkpoint's proposals that a variant finds, in [0, 1].
 
     Attributes
     ----------
     same : float
-        With the same segment at the same rank.
+        Same segment at the same rank.
     kept : float
-        With the same segment at any rank.
+        Same segment at any rank.
     proposals : int
-        How many the checkpoint has.
+        Number of proposals of the checkpoint.
     ties : frozenset of str
-        Videos in which two candidates of equal score, to `TIE`, changed places: which one Soft-NMS
-        picks, and so all later ranks, depends on the last bit.
+        Videos in which two candidates of equal score (within `TIE`) are swapped: the pick of
+        Soft-NMS, and so all later ranks, depends on the last bit.
     settled : float
-        As `same`, without the ranks after such a tie.
+        Like `same`, without the ranks after such a tie.
     """
 
     same: float
@@ -70,7 +70,7 @@ class Agreement:
 
 
 def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:
-    """Run a session over the checkpoint's inputs.
+    """Run a session on the checkpoint's inputs, and compare its outputs.
 
     Raises
     ------
@@ -135,10 +135,10 @@ def compare_proposals(
 
 
 def _ranks_before_tie(equal: Sequence[bool], ours: Proposals, theirs: Proposals) -> int:
-    """How many ranks are settled: all, or those before two equal scores changed places.
+    """Return the number of comparable ranks: all, or those before two swapped equal scores.
 
-    Up to the first difference both sides picked the same, so both saw the same scores there; if
-    what they picked then has the same score, it was a tie.
+    Up to the first difference both sides picked the same segments, so both saw the same scores.
+    If their different picks have equal scores, it was a tie.
     """
     first = equal.index(False) if False in equal else None
     if first is None:

@@ -1,4 +1,4 @@
-"""How far a variant may be from its checkpoint, by the precision it computes in."""
+"""Limits of a variant's difference from its checkpoint, by precision."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["LIMITS", "Limits", "precision_of"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a variant must keep; None where nothing is asked.
+    """Limits that a variant must keep; None means no limit.
 
     Attributes
     ----------
     output : float
         Largest absolute difference of a probability, TEM's or PEM's.
     same : float, optional
-        Share of proposals with the same segment at the same rank, at least.
+        Minimum share of proposals with the same segment at the same rank.
     recall : float
         Percentage points by which AR@100 and AUC may change, up or down.
     all_recall : bool
-        Whether AR at the smaller budgets is held to that too.
+        Apply `recall` to AR at smaller numbers of proposals, too.
     """
 
     output: float
@@ -31,24 +31,24 @@ class Limits:
     all_recall: bool = True
 
     def broken(self, outputs: Mapping[str, float], same: float) -> Iterator[str]:
-        """What is not kept of outputs and proposals, for people.
+        """Return messages about the limits that outputs and proposals exceed.
 
         Parameters
         ----------
         outputs : mapping of str to float
             Largest difference by network.
         same : float
-            Share of the proposals.
+            Share of proposals with the same segment at the same rank.
         """
         for net, difference in outputs.items():
-            if not difference <= self.output:  # NaN is no agreement
+            if not difference <= self.output:  # NaN counts as a failure
                 yield f"{net.upper()} differs by {difference:.2g}, at most {self.output:g}"
         if self.same is not None and same < self.same:
             yield f"{same:.2%} of proposals are the same, at least {self.same:.1%}"
 
 
-# Full precision is rounding in another order. Half precision has 11 bits, bfloat16 has 8. An
-# 8-bit graph answers a little differently everywhere: it is judged by what it finds.
+# Full precision only changes the order of rounding. Half precision has 11 bits, bfloat16 has 8.
+# An 8-bit graph differs slightly everywhere: it is judged by its proposals.
 LIMITS: Mapping[str, Limits] = MappingProxyType(
     {
         "float32": Limits(output=1e-5, same=0.999, recall=0.01),
@@ -66,9 +66,9 @@ _ROUGHEST_FIRST = {
 
 
 def precision_of(variant: str, backend: str = "float32") -> str:
-    """Which limits hold for a graph variant on a backend: those of the rougher of the two.
+    """Return the precision whose limits apply: the lower of graph variant and backend.
 
-    A variant says its precision in its name: `tem.fp16.onnx`, `tem.conv2d-int8.onnx`.
+    The precision of a variant is in its name: `tem.fp16.onnx`, `tem.conv2d-int8.onnx`.
     """
     words = set(variant.lower().replace("-", ".").replace("_", ".").split("."))
     for precision, names in _ROUGHEST_FIRST.items():

@@ -1,4 +1,4 @@
-"""What variants are run on: real features of a dataset, or made-up ones."""
+"""Test videos for variants: real features of a dataset, or synthetic ones."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from actspan.types import BoundaryScores, Features, Float32, Video
 
 __all__ = ["Material", "made_up", "of_dataset"]
 
-VIDEOS = 32  # made-up ones
+VIDEOS = 32  # number of synthetic videos
 
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """Videos to run on.
+    """Videos to run variants on.
 
     Attributes
     ----------
     name : str
-        For people.
+        Name for reports.
     jobs : callable
-        Fresh jobs, every time the same.
+        Returns new jobs, the same ones each time.
     videos : int
     truth : tuple of Video, optional
-        With instances, where recall can be judged.
+        Videos with instances, if recall can be measured.
     edge : "clamp" or "zero"
         How rescaling fills cells beyond the outer snippets.
     notes : tuple of str
-        What was assumed.
+        Assumptions that were made.
     problems : tuple of Problem
-        What was left out, and why.
+        Skipped videos, with reasons.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Material:
 
 
 def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
-    """Return the videos of a subset that have features, and what was left out.
+    """Return the videos of a subset that have features, and the skipped ones.
 
     Raises
     ------
@@ -77,9 +77,10 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
 
 
 def made_up(bundle: Bundle, *, videos: int = VIDEOS, seed: int = 0) -> Material:
-    """Smooth random features; random boundary scores where the bundle has no TEM.
+    """Create smooth random features; random boundary scores if the bundle has no TEM.
 
-    On the scale that the network's standardisation expects, if it has one, else with deviation 2.
+    Their scale is that of the network's standardisation if it has one, otherwise the deviation
+    is 2.
     """
     make = _scores if bundle.config.tem is None else _features(bundle, bundle.config.tem)
 
@@ -111,7 +112,7 @@ def _scores(seed: int, number: int) -> ScoredVideo:
 
 
 def _smooth(noise: Float32) -> Float32:
-    """Neighbouring rows alike, deviation 1: (T, C)."""
+    """Draw random rows that resemble their neighbours, deviation 1: (T, C)."""
     kernel = np.array([1, 2, 3, 2, 1], dtype=np.float32)
     kernel /= np.sqrt((kernel**2).sum())
     columns = [np.convolve(column, kernel, mode="same") for column in noise.T]

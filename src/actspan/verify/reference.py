@@ -1,8 +1,8 @@
-"""The checkpoint itself, as exactly as its weights say, as a session that remembers its calls.
+"""The checkpoint as a session that records its calls, computed as exactly as possible.
 
-It computes in double precision and rounds at the end. In single precision it would be one more
-variant with roundings of its own: a pair of scores that are equal but for the last bit changes
-places, and every proposal after them has another rank.
+It computes in double precision and rounds at the end. In single precision it would have
+rounding errors of its own: two scores that differ only in the last bit would swap, and every
+later proposal would have another rank.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["Call", "CheckpointSession"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One call of a network: what went in, what came out."""
+    """One call of a network: its input and its output."""
 
     input: NDArray[Any]
     output: Float32
@@ -46,14 +46,14 @@ class _Memory:
 
 
 class CheckpointSession(FileSession):
-    """A network from its weights: what every other variant is held against.
+    """A network computed from its weights: the reference for every other variant.
 
     Parameters
     ----------
     bundle : Bundle
     net : "tem" or "pem"
     remember : int
-        Calls are kept in `calls` until they hold this many rows.
+        Calls are recorded in `calls` until they hold this number of rows.
     """
 
     def __init__(self, bundle: Bundle, net: Net, *, remember: int = 0) -> None:
@@ -74,13 +74,13 @@ class CheckpointSession(FileSession):
 
     @property
     def calls(self) -> list[Call]:
-        """What was remembered."""
+        """Recorded calls."""
         return self._memory.calls
 
     def _compute(self, inputs: Mapping[str, NDArray[Any]]) -> list[Float32]:
         (x,) = inputs.values()
         output = self._forward(self._weights, x).astype(np.float32)
-        self._memory.keep(Call(x.copy(), output))  # whoever calls may use its memory again
+        self._memory.keep(Call(x.copy(), output))  # The caller may reuse its memory.
         return [output]
 
     def _release(self) -> None:

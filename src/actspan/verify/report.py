@@ -34,7 +34,7 @@ _PACKAGES = ("actspan", "numpy", "onnxruntime", "openvino", "torch")
 
 
 def to_dict(found: Verification) -> dict[str, Any]:
-    """Plain values; NaN as null."""
+    """Convert a verification to plain values; NaN becomes null."""
     return {
         "bundle": found.bundle.path.name,
         "holds": found.holds,
@@ -76,7 +76,7 @@ def _agreement(found: Agreement) -> dict[str, Any]:
 
 
 def output_table(found: Verification) -> Table:
-    """How far outputs are from the checkpoint's: a row a variant and network."""
+    """Build the table of output differences from the checkpoint: a row per variant and network."""
     header = ["variant", "precision", "net", "max", "mean", "logit max", "logit mean"]
     rows = [
         [
@@ -92,7 +92,7 @@ def output_table(found: Verification) -> Table:
 
 
 def answer_table(found: Verification) -> Table:
-    """What becomes of proposals and recall; the first row is the checkpoint."""
+    """Build the table of proposals and recall; the first row is the checkpoint."""
     budgets = () if found.recall is None else BUDGETS
     recall = [f"{(found.recall or {})[name]:.2f}" for name in budgets]
     rows = [["checkpoint", "100 %", "100 %", *recall, ""]]
@@ -110,7 +110,7 @@ def _small(value: float) -> str:
 
 
 def _share(value: float) -> str:
-    """Never rounded up to 100 %."""
+    """Format a share as a percentage that is never rounded up to 100 %."""
     return "100 %" if value == 1 else f"{math.floor(value * 1e4) / 1e2:.2f} %"
 
 
@@ -122,7 +122,7 @@ def _change(result: VariantResult, found: Verification, name: str) -> str:
 
 
 def to_markdown(found: Verification, command: str) -> str:
-    """The page: what was run, the tables, how to read them."""
+    """Write the page: test material, tables, and how to read them."""
     bundle = found.bundle
     lines = [
         "# Accuracy: every way to run a model against its checkpoint",
@@ -154,7 +154,7 @@ def to_markdown(found: Verification, command: str) -> str:
 
 def _source(bundle: Bundle) -> str:
     name, files = f"`{bundle.path.resolve().name}`", bundle.source.files
-    if bundle.source.note:  # names the files already, where they were checkpoints
+    if bundle.source.note:  # It names the files already if they were checkpoints.
         return f"{name}, {bundle.source.note}"
     return ", from ".join(filter(None, [name, ", ".join(f"`{file.name}`" for file in files)]))
 
@@ -184,7 +184,7 @@ def _limits_table() -> list[str]:
 
 
 def library_versions(names: Iterable[str] = _PACKAGES) -> dict[str, str]:
-    """Versions of Python and of those of the packages that are installed."""
+    """Return the versions of Python and of the installed packages."""
     found = {"Python": platform.python_version()}
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""What there is to verify: every graph of a bundle on every backend that opens it."""
+"""Variants to verify: every graph of a bundle on every backend that opens it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Variant:
     Attributes
     ----------
     backend : str
-        As `open_session` takes it.
+        Name for `open_session`.
     graph : str
-        Which file: "fp16" is `tem.fp16.onnx`; empty for `tem.onnx`. A network that has no such
-        file runs its plain one.
+        Variant in the file name: "fp16" is `tem.fp16.onnx`; empty for `tem.onnx`. A network
+        without such a file runs its plain one.
     precision : str
-        Whose limits hold.
+        Precision whose limits apply.
     compiled : str
-        Suffix of the compiled files that stand in for ONNX: ".xml"; empty where none do.
+        Suffix of compiled files that replace ONNX: ".xml"; empty if there are none.
     """
 
     backend: str
@@ -36,12 +36,12 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """For tables."""
+        """Name for tables."""
         name = f"{self.backend}, {self.graph}" if self.graph else self.backend
         return f"{name} ({self.compiled})" if self.compiled else name
 
     def open(self, bundle: Bundle, net: Net, *, streams: int, threads: int = 1) -> Session:
-        """Open a network for it.
+        """Open a session of a network for this variant.
 
         Raises
         ------
@@ -57,20 +57,20 @@ class Variant:
 
 
 def nets_of(bundle: Bundle) -> list[Net]:
-    """The networks that a bundle holds."""
+    """Return the networks that a bundle holds."""
     return [net for net in NETS if (bundle.has_tem if net == "tem" else bundle.has_pem)]
 
 
 def find_variants(bundle: Bundle, backends: Iterable[str] | None = None) -> list[Variant]:
-    """Every graph of the bundle on every backend.
+    """Find every graph of the bundle on every backend.
 
     Parameters
     ----------
     bundle : Bundle
-        With its ONNX files exported.
+        A bundle with exported ONNX files.
     backends : iterable of str, optional
-        Only these, in this order. Without it: those that this project verifies, and those for
-        which the bundle holds compiled files.
+        Only these, in this order. Default: those that this project verifies, and those for which
+        the bundle holds compiled files.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def find_variants(bundle: Bundle, backends: Iterable[str] | None = None) -> list
 def _usual(bundle: Bundle) -> list[str]:
     plain = (".onnx", ".safetensors")
     compiled = [b.name for b in BACKENDS.values() if b.suffix not in plain and _graphs(bundle, b)]
-    # what computes otherwise than the checkpoint is looked at when asked for
+    # Backends with different numerics run only if requested.
     exact = [b.name for b in BACKENDS.values() if b.verified and b.precision == "float32"]
     return [*exact, *compiled]
 
@@ -98,7 +98,7 @@ def _of_backend(bundle: Bundle, name: str) -> Iterator[Variant]:
 
 
 def _graphs(bundle: Bundle, backend: Backend) -> list[str]:
-    """What stands between `tem.` and the suffix in the files that the backend opens."""
+    """Return the variants of TEM and PEM files that the backend opens, such as "fp16"."""
     if backend.graph:
         there = any(f"{net}.{backend.graph}{backend.suffix}" in bundle.files for net in NETS)
         return [""] if there else []

@@ -1,4 +1,4 @@
-"""A bundle's variants, one after the other, over the same videos as its checkpoint."""
+"""Verification of a bundle's variants on the same videos as its checkpoint."""
 
 from __future__ import annotations
 
@@ -30,28 +30,28 @@ from actspan.wording import counted
 
 __all__ = ["VariantResult", "Verification", "verify_bundle"]
 
-TEM_ROWS = 512  # videos (or windows) whose outputs are compared one by one
+TEM_ROWS = 512  # videos (or windows) whose outputs are compared
 PEM_ROWS = 1_000_000  # proposals
 
-Report = Callable[[str, int, int], None]  # (what, variants done, variants in all)
+Report = Callable[[str, int, int], None]  # (stage, variants done, total variants)
 
 
 @dataclass(frozen=True, slots=True)
 class VariantResult:
-    """What came of one variant.
+    """Result of one variant.
 
     Attributes
     ----------
     variant : Variant
     outputs : mapping of net to Difference
-        Empty where it did not run.
+        Empty if the variant did not run.
     agreement : Agreement, optional
     recall : mapping of str to float, optional
         `AR@1` ... `AR@100`, `AUC`, percent; None without ground truth.
     broken : tuple of str
-        The limits that it does not keep.
+        Limits that the variant exceeds.
     problem : str
-        Why it did not run; empty where it did.
+        Why the variant did not run; empty if it ran.
     """
 
     variant: Variant
@@ -63,28 +63,28 @@ class VariantResult:
 
     @property
     def status(self) -> Literal["ok", "broken", "not run"]:
-        """For tables."""
+        """Status for tables."""
         return "not run" if self.problem else "broken" if self.broken else "ok"
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """A bundle's variants beside its checkpoint.
+    """Results of a bundle's variants, compared with its checkpoint.
 
     Attributes
     ----------
     bundle : Bundle
     material : str
-        What it was run on.
+        Name of the test videos.
     videos : int
     proposals : int
-        Of the checkpoint, in all videos.
+        Number of the checkpoint's proposals, in all videos.
     recall : mapping of str to float, optional
-        Of the checkpoint, percent; None without ground truth.
+        Recall of the checkpoint, percent; None without ground truth.
     results : tuple of VariantResult
     notes : tuple of str
     problems : tuple of Problem
-        Of the dataset: what was left out, and why.
+        Skipped videos of the dataset, with reasons.
     """
 
     bundle: Bundle
@@ -98,12 +98,12 @@ class Verification:
 
     @property
     def ran(self) -> bool:
-        """Whether there is anything to compare: a variant that ran."""
+        """True if at least one variant ran."""
         return any(result.status != "not run" for result in self.results)
 
     @property
     def holds(self) -> bool:
-        """Whether every variant ran and kept its limits."""
+        """True if every variant ran and kept its limits."""
         return all(result.status == "ok" for result in self.results)
 
 
@@ -116,7 +116,7 @@ def verify_bundle(
     threads: int = 2,
     report: Report | None = None,
 ) -> Verification:
-    """Hold every variant of a bundle against its checkpoint.
+    """Compare every variant of a bundle with its checkpoint.
 
     The checkpoint's weights are computed in double precision; every variant then gets the same
     inputs (outputs are compared) and takes the same videos to proposals (segments, ranks and
@@ -125,21 +125,21 @@ def verify_bundle(
     Parameters
     ----------
     bundle : Bundle or path
-        Its plain ONNX files are exported first where they are missing.
+        A bundle; missing plain ONNX files are exported first.
     dataset : path, optional
-        A dataset folder; made-up features without recall unless given.
+        A dataset folder; by default synthetic features, without recall.
     subset : str, optional
-        Of the dataset; all videos unless given.
+        Subset of the dataset; all videos by default.
     backends : iterable of str, optional
-        All that this project verifies and those with compiled files, unless given. One that was
-        asked for and cannot run counts as a failure.
+        By default all that this project verifies, and those with compiled files. A requested
+        backend that cannot run counts as a failure.
     threads : int
         Workers of the pipeline.
 
     Raises
     ------
     BundleError, DataError, BackendError
-        The bundle, the dataset, or the name of a backend is bad.
+        The bundle, the dataset, or the name of a backend is invalid.
 
     Examples
     --------
@@ -188,7 +188,7 @@ def _tie_notes(results: Iterable[VariantResult]) -> Iterator[str]:
 
 
 class _Job:
-    """The checkpoint's answers, and variants judged by them."""
+    """Reference results of the checkpoint, and the comparison of variants with them."""
 
     def __init__(self, bundle: Bundle, material: Material, threads: int) -> None:
         self._bundle, self._material, self._threads = bundle, material, threads
@@ -198,20 +198,20 @@ class _Job:
         self.warnings: tuple[str, ...] = ()
 
     def run_checkpoint(self) -> None:
-        """Compute what variants are compared with."""
+        """Compute the reference results of the checkpoint."""
         rows: dict[Net, int] = {"tem": TEM_ROWS, "pem": PEM_ROWS}
         sessions = {
             net: CheckpointSession(self._bundle, net, remember=rows[net])
             for net in nets_of(self._bundle)
         }
         self.proposals, clock = self._propose(dict(sessions))
-        if self._material.truth:  # made-up features may well be flat
+        if self._material.truth:  # Synthetic features may give flat scores.
             self.warnings = clock.warnings(self._bundle.config.mode)
         self.recall = self._recall(self.proposals)
         self._calls = {net: session.calls for net, session in sessions.items()}
 
     def judge(self, variant: Variant) -> VariantResult:
-        """Run a variant and compare; what goes wrong is part of the result."""
+        """Run a variant and compare it; errors become part of the result."""
         try:
             with ExitStack() as stack:
                 sessions: dict[Net, Session] = {
@@ -228,7 +228,7 @@ class _Job:
         agreement = compare_proposals(self.proposals, proposals)
         recall = self._recall(proposals)
         settled = recall
-        if agreement.ties:  # either order is right
+        if agreement.ties:  # Either order is correct.
             same = {name: self.proposals[name] for name in agreement.ties}
             settled = self._recall(proposals | same)
         broken = tuple(self._broken(variant, outputs, agreement, settled))

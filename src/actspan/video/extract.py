@@ -1,10 +1,10 @@
-"""The job: videos in, a dataset folder of features out; what is done already stays.
+"""Extraction job: videos to a dataset folder of features; finished videos are kept.
 
 dataset/
 ├── features/          <video>.npy: (T, C)
-├── annotations.json   those of the source dataset, or the videos' lengths, ready to be labelled
+├── annotations.json   from the source dataset, or the videos' lengths, ready to be labelled
 ├── dataset.toml       channels, grid, backbone with its checksum
-└── extracted.jsonl    a line a video: file, settings, length, what was cut short
+└── extracted.jsonl    one line per video: file, settings, length, what was cut short
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ DEFAULT_GRID = Grid(Span(0.25, "s"), Span(0.5, "s"))
 
 @dataclass(frozen=True, slots=True)
 class ExtractRequest:
-    """What `extract_videos` shall do.
+    """Settings of `extract_videos`.
 
     Attributes
     ----------
     videos : tuple of str
-        As for `find_videos`.
+        See `find_videos`.
     out : Path
-        Dataset folder to make, or to go on with.
+        Dataset folder to create or resume.
     backbone : str
-        As for `find_backbone`.
+        See `find_backbone`.
     grid, streams, frames
-        As for `Extractor`.
+        See `Extractor`.
     channels : int, optional
-        Project to so many, by principal components of the training part.
+        Project to this number, by principal components of the training part.
     precision : "float16" or "float32"
-        Of the features.
+        Precision of the features.
     on_error : "fail" or "skip"
         What to do about videos that cannot be used.
     force : bool
@@ -77,24 +77,24 @@ class ExtractRequest:
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """What was done, in figures.
+    """Summary of an extraction, in figures.
 
     Attributes
     ----------
     videos, kept : int
-        Extracted now, and found done already.
-    snippets : int
-        Extracted now.
+        Numbers of videos extracted now, and found finished.
+        snippets : int
+        Number extracted now.
     video_seconds, seconds : float
-        Of the videos extracted now, and of wall time.
+        Seconds of the videos extracted now, and of wall time.
     spec : FeatureSpec
-        What the features are.
+        Description of the features.
     problems : tuple of Problem
-        What was left out, and notes.
+        Skipped videos, and notes.
     removed : tuple of str
-        Videos whose features of other settings were removed.
+        Videos whose features, made with other settings, were removed.
     labelled : bool
-        Whether the annotations hold instances to learn from.
+        True if the annotations hold instances to train on.
     """
 
     out: Path
@@ -111,7 +111,7 @@ class Extracted:
 
 @dataclass(slots=True)
 class _Tally:
-    """What happens on the way."""
+    """Counters and problems of a running extraction."""
 
     problems: list[Problem]
     snippets: int = 0
@@ -127,9 +127,9 @@ class _Tally:
 def extract_videos(
     request: ExtractRequest, report: Report | None = None, *, engine: ExtractEngine | None = None
 ) -> Extracted:
-    """Turn videos into a dataset of snippet features.
+    """Extract snippet features from videos to a dataset folder.
 
-    Every video is opened before work starts; one that breaks off later does not stop the others.
+    Every video is opened before work starts; one that fails later does not stop the others.
     Unless an `engine` is given, the backbone runs on threads of this process.
 
     Raises
@@ -196,7 +196,7 @@ def extract_videos(
 
 
 def _check_times(annotations: Annotations, lengths: Mapping[str, float]) -> Iterator[Problem]:
-    """Refuse times that lie far beyond the videos; note durations that the videos belie."""
+    """Raise if times lie far beyond the videos; note durations that differ from the videos'."""
     videos, path = annotations.videos, annotations.path
     found = np.array([lengths.get(name, np.nan) for name in videos.ids])
     require_seconds(videos, path, np.where(np.isnan(found), videos.durations, found))
@@ -206,7 +206,7 @@ def _check_times(annotations: Annotations, lengths: Mapping[str, float]) -> Iter
 
 
 def open_extractor(request: ExtractRequest) -> Extractor:
-    """The extractor that was asked for; raises as `Extractor` and `find_backbone`."""
+    """Open the requested extractor; raise as `Extractor` and `find_backbone` do."""
     return Extractor(
         find_backbone(request.backbone),
         request.grid,
@@ -218,14 +218,14 @@ def open_extractor(request: ExtractRequest) -> Extractor:
 
 
 def _training(sources: Sources, paths: Mapping[str, Path]) -> list[str]:
-    """Videos of the training part; all where no annotations tell."""
+    """Return the videos of the training part; all videos without subsets."""
     given = sources.annotations or ()
     return [video.id for video in given if video.subset == "training"] or list(paths)
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """A video that is through, with its rows on disk."""
+    """A finished video, with its rows on disk."""
 
     name: str
     path: Path
@@ -233,7 +233,7 @@ class Done:
     ending: Ending | VideoError
 
 
-# who extracts and writes videos, given by path and name, to a folder; as `_here`
+# Extracts and writes videos, given by path and name, to a folder; see `_here`.
 ExtractEngine = Callable[
     [ExtractRequest, Extractor, Mapping[Path, str], FeatureFolder, Progress], Iterator[Done]
 ]

@@ -1,4 +1,4 @@
-"""Videos to snippet features, streaming: one thread decodes while others run the backbone."""
+"""Videos to snippet features, streamed: one thread decodes while others run the backbone."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from actspan.video.pictures import Painter, Pixels
 from actspan.video.sampling import Snippet, SnippetSampler
 from actspan.video.streams import SnippetMaker, feature_channels
 
-BATCH = 8  # pictures a call: larger batches leave the processor's caches
-_CLIPS = 2  # clips a call
+BATCH = 8  # pictures per call: larger batches do not fit into the processor's caches
+_CLIPS = 2  # clips per call
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What is known of a video once it was decoded.
+    """Result of decoding a whole video.
 
     Attributes
     ----------
     seconds : float
-        To the end of its last frame.
+        Time of the end of its last frame.
     fps : float
-        Frames a second, on average.
+        Frames per second, on average.
     note : str
-        What was cut short or damaged; empty where all is well.
+        What was cut short or damaged; empty if nothing was.
     """
 
     seconds: float
@@ -56,11 +56,11 @@ class Part:
     rows : (k, C) float32
         k may be 0.
     seconds : float
-        Of the video that were decoded so far.
+        Seconds of the video decoded so far.
     stride : float
-        Seconds from snippet to snippet; 0 of a video that could not be opened.
+        Seconds from snippet to snippet; 0 if the video could not be opened.
     ending : Ending, VideoError or None
-        With the last part of a video: what it was, or why it broke off.
+        Only in the last part of a video: its summary, or why it failed.
     """
 
     path: Path
@@ -83,20 +83,20 @@ class _Batch:
 
 
 class Extractor:
-    """Turns videos into snippet features, always in the same way.
+    """Extractor of snippet features from videos, with fixed settings.
 
     Parameters
     ----------
     file : BackboneFile
     grid : Grid
     streams : Streams, optional
-        Both unless given; appearance alone for a backbone that takes clips.
+        Both by default; only appearance for a backbone that takes clips.
     frames : int, optional
-        Of each snippet that the backbone sees: 4 unless given, or as many as its clips have.
+        Frames per snippet that the backbone sees: by default 4, or the frames of its clips.
     threads : int, optional
-        All cores unless given. Results do not depend on it.
+        All cores by default. Results do not depend on it.
     backend : str
-        As for `actspan.runtime.open_session`.
+        See `actspan.runtime.open_session`.
 
     Raises
     ------
@@ -134,7 +134,7 @@ class Extractor:
 
     @property
     def spec(self) -> FeatureSpec:
-        """What the features are, as `dataset.toml` and bundles say it."""
+        """Description of the features, as in `dataset.toml` and bundles."""
         return FeatureSpec(
             channels=feature_channels(self._extraction.streams, self.backbone.channels),
             layout="TC",
@@ -144,9 +144,9 @@ class Extractor:
         )
 
     def run(self, paths: Iterable[Path]) -> Iterator[Part]:
-        """Extract videos one after another; the parts of each come in order, the last with its end.
+        """Extract videos one after another; yield each one's parts in order, the last with its end.
 
-        A video that breaks off does not stop the others. Memory does not depend on their length.
+        A video that fails does not stop the others. Memory does not depend on their length.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class Extractor:
         return self._parts(self._batches(paths), ahead=self._threads + 1)
 
     def follow(self, video: VideoFile) -> Iterator[Part]:
-        """Extract one video that is still being made: nothing that is known is held back.
+        """Extract one video that is still being recorded; yield every snippet as soon as possible.
 
         Raises
         ------
@@ -213,7 +213,7 @@ class Extractor:
         return lambda frame: gather.drawn(painter.draw(frame.image))
 
     def close(self) -> None:
-        """Free the backbone; closing twice does no harm."""
+        """Free the backbone. Closing twice is allowed."""
         self.backbone.close()
 
     def __enter__(self) -> Extractor:
@@ -226,7 +226,7 @@ class Extractor:
 def _snippets(
     video: VideoFile, sampling: Sampling, pen: Callable[[Frame], Pixels]
 ) -> Iterator[tuple[Snippet[Pixels] | None, float]]:
-    """Snippets as they become complete, and None after each frame; with seconds decoded so far."""
+    """Yield snippets when complete, and None after each frame; with the seconds decoded so far."""
     sampler = SnippetSampler(sampling, pen)
     for frame in video.frames():
         yield from ((snippet, frame.time) for snippet in sampler.feed(frame))
@@ -235,32 +235,32 @@ def _snippets(
 
 
 class _Gather:
-    """Collects what the backbone has to see of one video into batches.
+    """Collector of the backbone's input from one video, in batches.
 
-    A backbone of pictures sees each picture once, however many snippets share it; one of clips
-    sees a clip a snippet.
+    A backbone of pictures sees each picture once, even if several snippets share it; a backbone
+    of clips sees one clip per snippet.
     """
 
     def __init__(self, path: Path, *, clips: bool) -> None:
         self._path, self._clips = path, clips
         self._size = _CLIPS if clips else BATCH
         self._batch = _Batch(path)
-        self._number = 0  # of the next clip
+        self._number = 0  # number of the next clip
         self.seconds = self.stride = 0.0
 
     @property
     def is_full(self) -> bool:
-        """Whether it is time for the backbone."""
+        """True if the batch is full."""
         return len(self._batch.inputs) >= self._size
 
     def drawn(self, pixels: Pixels) -> Pixels:
-        """Take up the next picture of the video."""
+        """Add the next picture of the video."""
         if not self._clips:
             self._batch.inputs.append(pixels)
         return pixels
 
     def add(self, snippet: Snippet[Pixels]) -> None:
-        """Take up the next snippet of the video."""
+        """Add the next snippet of the video."""
         if not self._clips:
             self._batch.snippets.append(tuple(picture.number for picture in snippet))
             return
@@ -269,14 +269,14 @@ class _Gather:
         self._number += 1
 
     def hand_over(self, ending: Ending | VideoError | None = None) -> _Batch:
-        """What was collected, and begin again."""
+        """Return the collected batch, and start a new one."""
         batch, self._batch = self._batch, _Batch(self._path)
         batch.seconds, batch.stride, batch.ending = self.seconds, self.stride, ending
         return batch
 
 
 def _settle(backbone: Backbone, streams: Streams | None, frames: int | None) -> ExtractionConfig:
-    """The settings in full, where they fit the backbone."""
+    """Return the complete settings; raise if they do not fit the backbone."""
     clip, name = backbone.clip, backbone.file.name
     if clip is not None and frames not in (None, clip):
         raise ConfigError(f"backbone {name} takes clips of {clip} frames, not {frames}")

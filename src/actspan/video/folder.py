@@ -1,4 +1,4 @@
-"""The dataset folder that features go to: what is done, what is left, and what they all are."""
+"""Dataset folder that features are written to: finished videos, projection and annotations."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from actspan.video.projection import PROJECTION, Projection, fit_projection
 from actspan.video.storage import Entry, FeatureWriter, Journal, Precision, settings_of
 
 _FEATURES = "features"
-_ROWS = 4096  # projected at a time
-_NAMED = 5  # videos, in a message
+_ROWS = 4096  # rows projected at a time
+_NAMED = 5  # videos named in a message
 
 
 def check_target(out: Path) -> None:
-    """Refuse a folder that holds something else, before any work is done.
+    """Raise if the folder holds something else, before any work is done.
 
     Raises
     ------
@@ -53,15 +53,15 @@ def check_target(out: Path) -> None:
 
 
 class FeatureFolder:
-    """A dataset folder in the making; see `actspan.video.extract` for what is in it.
+    """A dataset folder during extraction; `actspan.video.extract` describes its contents.
 
     Parameters
     ----------
     out : Path
-    spec : FeatureSpec
-        What the extractor makes.
+        spec : FeatureSpec
+        Description of the extractor's output.
     channels : int, optional
-        To project to; the projection that lies there is used where it was made for this.
+        Number to project to; a projection in the folder is reused if it fits.
     precision : "float16" or "float32"
     force : bool
         Remove features that were made with other settings.
@@ -69,9 +69,9 @@ class FeatureFolder:
     Attributes
     ----------
     journal : Journal
-        What is done, and in one of the ways that count.
+        Finished videos with valid settings.
     removed : tuple of str
-        Videos whose features were made with other settings, and are gone.
+        Videos whose features, made with other settings, were removed.
 
     Raises
     ------
@@ -109,35 +109,35 @@ class FeatureFolder:
 
     @property
     def settings(self) -> str:
-        """Checksum of what makes the features that are written now."""
+        """Checksum of the settings that determine the features."""
         return settings_of(self.spec, self._precision)
 
     def file(self, video: str) -> Path:
-        """Where a video's features lie."""
+        """Return the path of a video's features."""
         return self.out / _FEATURES / f"{video}.npy"
 
     def is_done(self, video: str, path: Path) -> bool:
-        """Whether nothing is left to do for a video file."""
+        """Return whether a video file is finished."""
         entry = self.journal.entries.get(video)
         return entry is not None and self.file(video).is_file() and entry.is_of(path)
 
     def elsewhere(self) -> Self:
-        """The folder as other working directories know it, to write features to and no more."""
+        """Return a copy with an absolute path, for writing features from another process."""
         other = copy(self)
         other.out = self.out.resolve()
         return other
 
     def writer(self, video: str) -> FeatureWriter:
-        """A writer of what the extractor makes of a video."""
+        """Return a writer for the extractor's output of a video."""
         assert self.spec.channels is not None
         return FeatureWriter(self.file(video), self.spec.channels, self._precision)
 
     def rows(self, rows: Float32) -> Float32:
-        """What is written of what the extractor makes."""
+        """Return the rows to write for the extractor's output, projected if needed."""
         return rows if self._projection is None else self._projection.apply(rows)
 
     def _others(self) -> tuple[str, ...]:
-        """Videos whose features were made in another way: they must not lie among these."""
+        """Return the videos whose features were made with other settings."""
         kept = {self.settings, settings_of(self._unprojected, self._precision)}
         entries = self.journal.entries.items()
         return tuple(name for name, entry in entries if entry.settings not in kept)
@@ -152,7 +152,7 @@ class FeatureFolder:
             stream.write(dump_toml({"features": to_dict(self.spec)}).encode())
 
     def _find_projection(self) -> None:
-        """Take up the projection that lies there, if it is of such features to as many channels."""
+        """Load the folder's projection if it fits these features and this number of channels."""
         path, spec_file = self.out / PROJECTION, self.out / SPEC_FILE
         if not (path.is_file() and spec_file.is_file()):
             return
@@ -172,17 +172,17 @@ class FeatureFolder:
         )
 
     def project(self, training: Iterable[str]) -> None:
-        """Bring what is not projected yet to the wanted channels; fit the projection if need be.
+        """Project the features that are not projected yet; fit the projection first if needed.
 
         Parameters
         ----------
         training : iterable of str
-            Videos to fit it to.
+            Videos to fit the projection to.
 
         Raises
         ------
         ConfigError
-            There are too few snippets for so many channels.
+            There are too few snippets for this number of channels.
         """
         if self._channels is None:
             return
@@ -200,7 +200,7 @@ class FeatureFolder:
         if not path.is_file():
             return
         values = read_array(File(path), mapped=True)
-        if values.shape[1] == self._unprojected.channels:  # else it was projected, then cut off
+        if values.shape[1] == self._unprojected.channels:  # otherwise already projected
             with self.writer(entry.video) as writer:
                 for begin in range(0, len(values), _ROWS):
                     rows = values[begin : begin + _ROWS].astype("float32")
@@ -209,14 +209,14 @@ class FeatureFolder:
         self.journal.add(msgspec.structs.replace(entry, settings=self.settings))
 
     def write_annotations(self, source: Annotations | None, left_out: set[str]) -> bool:
-        """Those of the source; or a list of the videos, beside labels that are there already.
+        """Write the source's annotations; otherwise add the videos to the labels that exist.
 
-        Videos whose features are gone are listed no longer, unless somebody has annotated them.
+        Videos whose features were removed are no longer listed, unless they have annotations.
 
         Returns
         -------
         bool
-            Whether there are instances to learn from.
+            True if there are instances to train on.
         """
         entries = self.journal.entries
         there = find_annotations(self.out)
@@ -225,7 +225,7 @@ class FeatureFolder:
             videos = [self._adapted(video, entries[video.id]) for video in known]
             document: Mapping[str, object] = source.document
         elif there is not None and there.name != DATASET_JSON:
-            return True  # a form of the user's own, with labels in it
+            return True  # The user's own format already holds labels.
         else:
             kept = None if there is None else read_annotations(there)
             gone = set(self.removed) - set(entries)
@@ -236,7 +236,7 @@ class FeatureFolder:
         return any(len(video.segments) for video in videos)
 
     def _adapted(self, video: Video, entry: Entry) -> Video:
-        """The video without what it says of other features, and with what these ones need."""
+        """Return the video with the fields that describe the new features, not the old ones."""
         in_frames = self.spec.stride_frames is not None
         return replace(
             video,
@@ -258,6 +258,6 @@ def _mixed(out: Path, others: tuple[str, ...]) -> str:
 
 
 def _unannotated(entries: Mapping[str, Entry], annotated: set[str]) -> Iterator[Video]:
-    for name, entry in sorted(entries.items()):  # not as they happened to be finished
+    for name, entry in sorted(entries.items()):  # independent of when videos finished
         if name not in annotated:
             yield Video(name, duration=entry.seconds, fps=entry.fps)

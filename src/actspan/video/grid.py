@@ -1,4 +1,4 @@
-"""The snippet grid: how far apart snippets start, how long they are, and when they are sampled."""
+"""Snippet grid: distance and length of snippets, and the times at which they are sampled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 from actspan.config import FeatureSpec
 from actspan.errors import ConfigError
 
-_ROUNDING = 1e-3  # seconds: timestamps in some containers are whole milliseconds
+_ROUNDING = 1e-3  # seconds: some containers have timestamps in whole milliseconds
 
 
 class Span(NamedTuple):
@@ -26,7 +26,7 @@ class Span(NamedTuple):
         Raises
         ------
         ConfigError
-            It is none of these, or not positive.
+            The text has another form, or the value is not positive.
         """
         found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(s|ms|f)", text.strip().lower())
         value = float(found[1]) if found else 0.0
@@ -40,25 +40,25 @@ class Span(NamedTuple):
         return f"{self.value:g}{self.unit}"
 
     def twice(self) -> Self:
-        """Twice as long."""
+        """Return a span of twice the length."""
         return type(self)(2 * self.value, self.unit)
 
     def seconds(self, fps: float) -> float:
-        """In seconds, in a video of `fps` frames a second."""
+        """Return the length in seconds, in a video of `fps` frames per second."""
         return self.value if self.unit == "s" else self.value / fps
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Snippets of one length, one after another every stride.
+    """Snippets of equal length at a fixed stride.
 
-    Snippet i has its middle at (i + 0.5) * stride: one that is longer than the stride reaches over
-    to its neighbours on both sides.
+    Snippet i has its middle at (i + 0.5) * stride: a snippet longer than the stride
+    overlaps its neighbours on both sides.
 
     Attributes
     ----------
     stride, length : Span
-        In the same unit.
+        Both in the same unit.
 
     Raises
     ------
@@ -78,12 +78,12 @@ class Grid:
 
     @classmethod
     def of(cls, spec: FeatureSpec) -> Self:
-        """The grid that features have.
+        """Return the grid of existing features.
 
         Raises
         ------
         ConfigError
-            They have none.
+            The features have no grid.
         """
         if spec.stride_seconds is not None:
             stride, unit, length = spec.stride_seconds, "s", spec.length_seconds
@@ -94,25 +94,25 @@ class Grid:
         return cls(Span(stride, unit), Span(length or stride, unit))
 
     def settings(self) -> dict[str, Any]:
-        """As `FeatureSpec` has it."""
+        """Return the fields for `FeatureSpec`."""
         unit = {"s": "seconds", "f": "frames"}[self.stride.unit]
         return {f"stride_{unit}": self.stride.value, f"length_{unit}": self.length.value}
 
     def sampling(self, fps: float, frames: int) -> Sampling:
-        """When the `frames` frames of every snippet are taken, in a video of `fps`."""
+        """Return the times at which `frames` frames per snippet are taken, in a video of `fps`."""
         return Sampling(self.stride.seconds(fps), self.length.seconds(fps), frames)
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """When the frames of each snippet are taken.
+    """Times at which the frames of each snippet are taken.
 
     Attributes
     ----------
     stride, length : float
         Seconds.
     frames : int
-        Taken at the middles of as many equal parts of the snippet.
+        Number of frames per snippet, taken at the middles of equal parts of it.
     """
 
     stride: float
@@ -120,10 +120,10 @@ class Sampling:
     frames: int
 
     def time(self, snippet: int, frame: int) -> float:
-        """Seconds at which a frame of a snippet is taken, with the slack of coarse timestamps."""
+        """Return the seconds at which a frame of a snippet is taken, with slack for rounding."""
         middle = (snippet + 0.5) * self.stride
         return middle + ((frame + 0.5) / self.frames - 0.5) * self.length + _ROUNDING
 
     def count(self, end: float) -> int:
-        """Snippets of a video of `end` seconds: those whose middle lies in it, one at least."""
+        """Return the number of snippets whose middle lies in `end` seconds; at least one."""
         return max(1, math.ceil(end / self.stride - 0.5 - 1e-6))

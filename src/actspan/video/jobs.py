@@ -10,13 +10,13 @@ from actspan.errors import VideoError
 from actspan.video.decode import VideoFile
 from actspan.video.extractor import Part
 
-Report = Callable[[str, int, int], None]  # (what, seconds of video done, in all)
+Report = Callable[[str, int, int], None]  # (unit, seconds of video done, total seconds)
 
 
 def probe_videos(
     paths: Mapping[str, Path], report: Report | None
 ) -> tuple[dict[str, float], list[Problem]]:
-    """Open every video: how long each says it is, seconds, and what is wrong with the others.
+    """Open every video; return the announced lengths, seconds, and the problems of the others.
 
     Raises
     ------
@@ -36,20 +36,20 @@ def probe_videos(
 
 
 def video_problem(name: str, path: Path, error: VideoError) -> Problem:
-    """Return the finding of a video that cannot be used."""
+    """Return the problem of a video that cannot be used."""
     what = str(error).removeprefix(f"{path}: ")
     return Problem(name, str(path), what, error.remedy)
 
 
 class Progress:
-    """Seconds of video that are done, as they grow."""
+    """Progress of a job, in seconds of video."""
 
     def __init__(self, report: Report | None, whole: float) -> None:
         self._report, self._whole = report, whole
         self._before = 0.0
 
     def show(self, part: Part) -> None:
-        """Take a part into account."""
+        """Report the progress of a part."""
         if self._report:
             done = self._before + part.seconds
             self._report("seconds of video", round(done), round(max(self._whole, done)))
@@ -57,12 +57,12 @@ class Progress:
             self._before += part.seconds
 
     def finish(self, seconds: float) -> None:
-        """Take a video into account that somebody else has done."""
+        """Report a whole video that was processed elsewhere."""
         self._before += seconds
         if self._report:
             self._report("seconds of video", round(self._before), round(self._whole))
 
 
 def shortfall(name: str, path: str, note: str) -> Problem:
-    """A video of which a part is missing or damaged."""
+    """Return the problem of a video that is partly missing or damaged."""
     return Problem(name, path, note, "none needed, if what is left will do", Loss.NOTHING)

@@ -1,4 +1,4 @@
-"""From a decoded frame to the pixels that a backbone sees."""
+"""Conversion of decoded frames to the pixels that a backbone sees."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Size(NamedTuple):
 
 
 class Painter:
-    """Makes pictures of one video's frames: scales, turns upright and crops.
+    """Converter of one video's frames to pictures: scales, rotates upright and crops.
 
     Parameters
     ----------
-    size : Size
-        Of the pictures.
+        size : Size
+        Size of the pictures.
     config : PictureConfig
     pixel_aspect : float
         Width of one of the video's pixels over its height.
@@ -40,7 +40,7 @@ class Painter:
         self._size, self._config, self._aspect = size, config, pixel_aspect
 
     def draw(self, image: Any) -> Pixels:
-        """A picture of an av.VideoFrame, (height, width, 3) uint8, in the order of `config`."""
+        """Convert an av.VideoFrame to pixels, (height, width, 3) uint8, ordered as in `config`."""
         size, config = self._size, self._config
         turns = round(image.rotation / 90) % 4  # anticlockwise
         upright = Size(image.height, max(round(image.width * self._aspect), 1))
@@ -61,7 +61,7 @@ class Painter:
 
 
 def _covering(upright: Size, size: Size, resize: int | None) -> Size:
-    """The frame's size when its shorter side is `resize` and it still covers the crop."""
+    """Return the frame's size if its shorter side is `resize` and it still covers the crop."""
     factor = (resize or max(size)) / min(upright)
     factor = max(factor, size.height / upright.height, size.width / upright.width)
     return Size(
@@ -71,14 +71,14 @@ def _covering(upright: Size, size: Size, resize: int | None) -> Size:
 
 
 def normalise(pixels: Pixels, config: PictureConfig, axes: Sequence[int]) -> Float32:
-    """Pixels as the network takes them: scaled, less the mean, over the deviation.
+    """Normalise pixels for the network: scale, subtract the mean, divide by the deviation.
 
     Parameters
     ----------
     pixels : (..., 3) uint8
     config : PictureConfig
     axes : sequence of int
-        How the network wants them ordered; as for `numpy.transpose`.
+        Axis order of the network; as for `numpy.transpose`.
 
     Returns
     -------
@@ -87,9 +87,9 @@ def normalise(pixels: Pixels, config: PictureConfig, axes: Sequence[int]) -> Flo
     """
     unit = np.float32(config.range / 255)
     mean, std = (np.asarray(values, dtype=np.float32) for values in (config.mean, config.std))
-    along = [3 if axis == pixels.ndim - 1 else 1 for axis in axes]  # where the colours stand
-    # bytes are moved before they become floats, and long rows are worked on in place: 10 times as
-    # fast as the other way round
+    along = [3 if axis == pixels.ndim - 1 else 1 for axis in axes]  # position of the colour axis
+    # Moving bytes before the conversion to floats, and working in place on long rows, is 10 times
+    # as fast as the other order.
     values: Float32 = pixels.transpose(axes).astype(np.float32, order="C")
     values *= (unit / std).reshape(along)
     values -= (mean / std).reshape(along)

@@ -1,4 +1,4 @@
-"""Fewer channels: principal components of the training videos' features, of unit variance.
+"""Projection to fewer channels: principal components of training features, of unit variance.
 
 The projection is fitted once, kept beside the features, and used for every video that follows.
 """
@@ -20,13 +20,13 @@ from actspan.types import Float32, Float64
 from actspan.wording import counted
 
 PROJECTION = "projection.safetensors"
-_ROWS = 4096  # looked at at a time
+_ROWS = 4096  # rows read at a time
 _LEAST = 1e-6  # variance below which a component is rounding error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Projection:
-    """From C channels to N.
+    """A projection from C channels to N.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Projection:
 
     @property
     def channels(self) -> int:
-        """N."""
+        """Number of output channels, N."""
         return int(self.matrix.shape[1])
 
     def apply(self, rows: Float32) -> Float32:
@@ -59,7 +59,7 @@ class Projection:
         return ((rows - self.mean) @ self.matrix).astype(np.float32, copy=False)
 
     def save(self, path: Path) -> str:
-        """Write it; its checksum."""
+        """Write the projection; return its checksum."""
         from safetensors.numpy import save
 
         arrays = {"mean": self.mean, "matrix": np.ascontiguousarray(self.matrix)}
@@ -69,12 +69,12 @@ class Projection:
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read it.
+        """Load a projection.
 
         Raises
         ------
         FeatureError
-            It is missing or damaged.
+            The file is missing or damaged.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load
@@ -89,14 +89,14 @@ class Projection:
 
 
 def fit_projection(files: Iterable[Path], channels: int) -> Projection:
-    """Principal components of the features in some files, each scaled to unit variance.
+    """Fit principal components to the features in some files, each scaled to unit variance.
 
-    Channels are brought to unit variance first, so that neither stream outweighs the other.
+    Channels are scaled to unit variance first, so that both streams count equally.
 
     Raises
     ------
     ConfigError
-        There are fewer snippets, or fewer channels, than components are asked for.
+        There are fewer snippets, or fewer channels, than requested components.
     """
     count, total, products = _moments(files)
     if channels > min(count - 1, len(total)):
@@ -114,7 +114,7 @@ def fit_projection(files: Iterable[Path], channels: int) -> Projection:
 
 
 def _moments(files: Iterable[Path]) -> tuple[int, Float64, Float64]:
-    """Number, sum and sum of outer products of all snippets."""
+    """Compute the number, the sum and the sum of outer products of all snippets."""
     count, total, products = 0, np.zeros(0), np.zeros((0, 0))
     for file in files:
         array = read_array(Entry(file), mapped=True)

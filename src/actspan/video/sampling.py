@@ -1,4 +1,4 @@
-"""From decoded frames to snippets: which pictures each is made of, drawn once and shared."""
+"""Sampling of decoded frames into snippets; shared pictures are drawn once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ P = TypeVar("P")
 
 
 class Picture(NamedTuple, Generic[P]):
-    """A picture of a video, and its number among those that were drawn."""
+    """A picture of a video, and its number among the drawn ones."""
 
     number: int
     content: P
@@ -24,15 +24,15 @@ Snippet = tuple[Picture[P], ...]
 
 
 class SnippetSampler(Generic[P]):
-    """Takes frames as they are decoded, gives each snippet as soon as its last picture is known.
+    """Sampler of frames, which returns each snippet as soon as its last picture is known.
 
-    A sample is the frame that a player shows at that time; before the first frame it is the first.
+    A sample is the frame that a player shows at that time; before the first frame, the first one.
 
     Parameters
     ----------
     sampling : Sampling
     draw : callable
-        A picture of a frame; called once for each frame that is sampled at all.
+        Function from frame to picture; called once for each frame that is sampled.
     """
 
     def __init__(self, sampling: Sampling, draw: Callable[[Frame], P]) -> None:
@@ -40,11 +40,11 @@ class SnippetSampler(Generic[P]):
         self._open: deque[list[Picture[P]]] = deque()
         self._first = 0  # number of the first open snippet
         self._drawn = 0
-        self._shown: Frame | None = None  # what a player shows now
-        self._picture: Picture[P] | None = None  # ... drawn, if it was sampled
+        self._shown: Frame | None = None  # frame that a player shows now
+        self._picture: Picture[P] | None = None  # its picture, if it was sampled
 
     def feed(self, frame: Frame) -> list[Snippet[P]]:
-        """Take the next frame; the snippets that are complete with it."""
+        """Add the next frame; return the snippets that it completes."""
         self._sample(frame.time)
         self._shown, self._picture = frame, None
         whole = []
@@ -54,13 +54,13 @@ class SnippetSampler(Generic[P]):
         return whole
 
     def finish(self, end: float) -> list[Snippet[P]]:
-        """The snippets that were still open when the video ended after `end` seconds."""
+        """Return the snippets that were still open when the video ended after `end` seconds."""
         count = self._sampling.count(end)
         self._sample(math.inf, last=count)
         return [tuple(taken) for taken in self._open][: max(count - self._first, 0)]
 
     def _sample(self, until: float, last: float = math.inf) -> None:
-        """Give what is shown to every sample before `until`, in snippets before `last`."""
+        """Add the shown picture to every sample before `until`, in snippets before `last`."""
         time, frames = self._sampling.time, self._sampling.frames
         if self._shown is None:
             return

@@ -1,4 +1,4 @@
-"""Which videos are meant: files, folders, patterns, lists, or a dataset folder with `videos/`."""
+"""Video arguments: files, folders, patterns, lists, or a dataset folder with `videos/`."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from actspan.wording import counted, named, quoted
 
 _BY_NAME = "name those that are videos on the command line, or give them a usual suffix (.mp4)"
 _TEXTS = (".csv", ".json", ".list", ".lst", ".tsv", ".txt")
-_NAMED = 8  # suffixes, in a message
+_NAMED = 8  # suffixes named in a message
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The videos to look at.
+    """The videos that arguments stand for.
 
     Attributes
     ----------
     paths : mapping of video id to Path
-        Ids are file names without suffix, and without the `v_` that some sets put before them.
+        Ids are file names without suffix and without the prefix `v_` of some datasets.
     annotations : Annotations, optional
-        Where the videos are those of a dataset.
+        Annotations, if the videos belong to a dataset.
     problems : tuple of Problem
-        Videos that are missing or there twice, and files of folders that are ignored.
+        Missing or duplicate videos, and ignored files.
     """
 
     paths: dict[str, Path]
@@ -46,14 +46,14 @@ def find_videos(given: Sequence[str]) -> Sources:
     Parameters
     ----------
     given : sequence of str
-        Files of any suffix but those of texts; folders, searched with all below them; patterns
-        (`'day1/*.mp4'`); `@list.txt`, a file with any of these a line, relative to its own place;
+        Files of any suffix except text files; folders, searched recursively; patterns
+        (`'day1/*.mp4'`); `@list.txt`, a file with one of these per line, relative to its folder;
         or one dataset folder with `videos/`.
 
     Raises
     ------
     VideoError
-        An argument stands for nothing.
+        An argument matches no video.
     AnnotationError
         The dataset's annotations cannot be read.
     """
@@ -145,7 +145,7 @@ def _by_id(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
 
 
 def _of_dataset(folder: Path) -> Sources:
-    """The annotated videos of a dataset, or all where nothing is annotated."""
+    """Find the annotated videos of a dataset, or all if there are no annotations."""
     notes: list[Problem] = []
     paths, problems = _by_id(_in_folder(folder / VIDEOS, notes))
     problems += notes
@@ -164,6 +164,6 @@ def _of_dataset(folder: Path) -> Sources:
 
 
 def _of_videos(faults: Iterable[Problem]) -> Iterator[Problem]:
-    """Faults of annotations, which stop nothing here unless a whole video is missed."""
+    """Yield faults of annotations; only missing whole videos count as failures."""
     for fault in faults:
         yield fault if fault.loss is Loss.VIDEO else replace(fault, loss=Loss.NOTHING)

@@ -1,4 +1,4 @@
-"""Extracted features on disk: one npy a video, and a journal of what each was made of."""
+"""Extracted features on disk: one npy file per video, and a journal of their origin."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Precision = Literal["float16", "float32"]
 
 
 class FeatureWriter:
-    """Write one video's features as they come; the file appears when the block ends well.
+    """Writer of one video's features as they come; the file appears when the block succeeds.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class FeatureWriter:
         self._stack.__exit__(*details)  # type: ignore[arg-type]
 
     def _header(self) -> None:
-        """NumPy's header; it leaves room for the number of rows to grow."""
+        """Write NumPy's header; it leaves room for a larger number of rows."""
         shape = (self.rows, self._channels)
         facts = {"descr": self._type.str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._stream, facts)
@@ -61,14 +61,14 @@ class FeatureWriter:
         self.rows += len(rows)
 
     def finish(self) -> None:
-        """Say in the header how many rows there are."""
+        """Write the final number of rows into the header."""
         self._stream.seek(0)
         self._header()
         assert self._stream.tell() == self._data
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """What one feature file was made of: a line of the journal.
+    """Origin of one feature file: a line of the journal.
 
     Attributes
     ----------
@@ -76,11 +76,11 @@ class Entry(msgspec.Struct, frozen=True):
     source : str
         The video file.
     size, modified : int
-        Of the video file: bytes, and nanoseconds since 1970.
+        Size and time of the video file: bytes, and nanoseconds since 1970.
     settings : str
-        Checksum of grid, backbone and whatever else makes the numbers.
-    seconds, fps : float
-        Of the video.
+        Checksum of grid, backbone and all other settings that determine the numbers.
+        seconds, fps : float
+        Duration and frame rate of the video.
     note : str
         What was cut short or damaged.
     """
@@ -95,7 +95,7 @@ class Entry(msgspec.Struct, frozen=True):
     note: str = ""
 
     def is_of(self, path: Path) -> bool:
-        """Whether a video file is still the one that it was made of."""
+        """Return whether a video file is still the one that the features were made of."""
         try:
             found = path.stat()
         except OSError:
@@ -104,12 +104,12 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class Journal:
-    """The lines of `extracted.jsonl`; the last of a video counts.
+    """Lines of `extracted.jsonl`; the last one of each video counts.
 
     Raises
     ------
     DataError
-        It cannot be read, or names a file of another folder.
+        The journal cannot be read, or names a file of another folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -119,8 +119,8 @@ class Journal:
             try:
                 entry = msgspec.json.decode(line, type=Entry)
             except NOT_JSON:
-                continue  # the last line of one that was cut off: that video is done again
-            if not is_plain_name(entry.video):  # its features would be looked for elsewhere
+                continue  # A truncated last line is ignored: that video is extracted again.
+            if not is_plain_name(entry.video):  # Its features would be searched outside the folder.
                 what = f"{entry.video!r} can be no video's name; remove its line"
                 raise DataError(f"{self.path}: {what}")
             self.entries[entry.video] = entry
@@ -141,7 +141,7 @@ class Journal:
             raise ActSpanError(f"{self.path}: cannot be written: {error.strerror}") from error
 
     def _is_torn(self) -> bool:
-        """Whether the last line was cut off while it was written."""
+        """Return whether the last line is incomplete."""
         with self.path.open("rb") as stream:
             if stream.seek(0, 2) == 0:
                 return False
@@ -150,6 +150,6 @@ class Journal:
 
 
 def settings_of(spec: FeatureSpec, precision: Precision) -> str:
-    """Checksum of everything that makes the numbers, for the journal."""
+    """Compute a checksum of all settings that determine the numbers, for the journal."""
     plain = {"precision": precision, **to_dict(spec)}
     return hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()

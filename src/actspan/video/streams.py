@@ -1,4 +1,4 @@
-"""From the vectors of a snippet's frames to its features: what they show, and how they change."""
+"""Snippet features from the vectors of frames: appearance and motion."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from actspan.types import Float32
 
 
 def feature_channels(streams: Streams, channels: int) -> int:
-    """Channels of a snippet, from those of a vector."""
+    """Return the number of channels of a snippet, from that of a vector."""
     return 2 * channels if streams == "both" else channels
 
 
 def snippet_features(vectors: Float32, streams: Streams) -> Float32:
-    """One snippet's features, (F, C) to (C,) or for both streams (2 C,).
+    """Compute one snippet's features, (F, C) to (C,), or to (2 C,) for both streams.
 
     Appearance is the mean over the snippet's frames, motion the standard deviation.
     """
@@ -29,30 +29,30 @@ def snippet_features(vectors: Float32, streams: Streams) -> Float32:
 
 
 class SnippetMaker:
-    """Makes the snippets of one video of vectors that arrive in order.
+    """Builder of the snippets of one video from vectors that arrive in order.
 
     Parameters
     ----------
     streams : Streams
     channels : int
-        Of a vector.
+        Length of a vector.
     """
 
     def __init__(self, streams: Streams, channels: int) -> None:
         self._streams: Streams = streams
-        self._first = 0  # number of the first vector that is still needed
+        self._first = 0  # number of the first vector still needed
         self._vectors = np.empty((0, channels), dtype=np.float32)
         self._width = feature_channels(streams, channels)
 
     def make(self, vectors: Float32, snippets: Iterable[tuple[int, ...]]) -> Float32:
-        """Take the next vectors; the features of snippets, (k, channels).
+        """Add the next vectors; return the features of the next snippets, (k, channels).
 
         Parameters
         ----------
         vectors : (n, C) float32
-            The video's next ones.
+            The video's next vectors.
         snippets : iterable of tuple of int
-            The next snippets: numbers of vectors, in order of time, none of them still to come.
+            The next snippets, as numbers of vectors that have arrived, in order of time.
         """
         held = np.concatenate([self._vectors, vectors])
         rows, oldest = [], self._first

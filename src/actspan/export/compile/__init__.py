@@ -1,8 +1,8 @@
-"""A bundle's networks for a device: compiled here, or by a script on the device's host.
+"""Compilation of a bundle's networks for a device, here or by a script on its host.
 
-A target is a line in the table of `plan.py` and a file beside it that drives the vendor's
-compiler. Compiled files join the bundle as any other file does, whole and with a checksum, and
-`compiled.toml` says what each was made from.
+A target is a line in the table of `plan.py` and a module beside it that runs the vendor's
+compiler. Compiled files are added to the bundle atomically and with a checksum, like all files,
+and `compiled.toml` records what each was made from.
 """
 
 from __future__ import annotations
@@ -69,25 +69,25 @@ class Compiled:
 
 
 def find_compiler(request: CompileRequest) -> Compiler:
-    """The target's compiler on this machine; look before anything is written.
+    """Find the target's compiler on this machine; call this before anything is written.
 
     Raises
     ------
     CompileError, MissingExtraError
-        It is not here; says how to get it.
+        There is no compiler; the message says how to get it.
     """
     return TARGETS[request.target].driver.find_compiler(request)
 
 
 def prepare_plan(bundle: Bundle, request: CompileRequest, compiler: Compiler | None = None) -> Plan:
-    """Write the graphs that the target's compiler takes into the bundle, each checked.
+    """Write the graphs for the target's compiler into the bundle, and check each.
 
     Parameters
     ----------
     bundle : Bundle
-        Its plain ONNX files are exported first where they are missing.
+        A bundle; missing plain ONNX files are exported first.
     compiler : Compiler, optional
-        Of this machine; none where another one will compile.
+        Compiler of this machine; None if another machine will compile.
 
     Raises
     ------
@@ -110,12 +110,12 @@ def compile_plan(
     Parameters
     ----------
     report : callable, optional
-        Told every line that a vendor's program prints.
+        Called with every line that a vendor's program prints.
 
     Raises
     ------
     CompileError
-        The compiler failed; what it had compiled before stays.
+        The compiler failed; files compiled before are kept.
     BundleError
         A file cannot be written.
 
@@ -152,7 +152,7 @@ def _compile(plan: Plan, job: Job, compiler: Compiler, report: Report) -> tuple[
 
 
 def _keep_logs(folder: Path, bundle: Bundle) -> list[Path]:
-    """Beside what was compiled; they are no files of the bundle."""
+    """Copy the logs to the compiled files; they are not recorded as files of the bundle."""
     return [Path(shutil.copy(log, bundle.path / log.name)) for log in sorted(folder.glob("*.log"))]
 
 
@@ -191,14 +191,14 @@ def write_script(plan: Plan) -> tuple[Bundle, Path]:
     Returns
     -------
     Bundle
-        With the script.
+        The bundle with the script.
     Path
         `compile-<target>.sh`, in the bundle.
 
     Raises
     ------
     CompileError
-        No command does it.
+        The target cannot be compiled by a command.
     """
     request, target = plan.request, TARGETS[plan.request.target]
     lines = [
@@ -230,12 +230,12 @@ def _options(request: CompileRequest) -> str:
 
 
 def take_outputs(plan: Plan) -> tuple[Bundle, list[Compiled]]:
-    """Record what the script made in the bundle's folder.
+    """Record the files that the script wrote to the bundle's folder.
 
     Raises
     ------
     BundleError
-        A file is not there; nothing is recorded.
+        A file is missing; nothing is recorded.
     """
     bundle = plan.bundle
     missing = [n for j in plan.jobs for n in j.outputs if not (bundle.path / n).is_file()]

@@ -1,10 +1,10 @@
-"""Ascend NPUs: `atc` of CANN makes an `.om` of a fixed batch.
+"""Ascend NPUs: CANN's `atc` compiles an `.om` with a fixed batch size.
 
-UNVERIFIED: written by the vendor's documentation and a published guide, whose command lines these
-are; run in tests against a stand-in for `atc`.
+UNVERIFIED: follows the vendor's documentation and the command lines of a published guide; tests
+run a fake `atc`.
 
-The graph has fixed sizes, convolutions over two axes (the NPU has no others), the scales of the
-outputs in the weights (0.01 is no number of half precision) and opset 11, which every CANN reads.
+The graph has fixed sizes, two-dimensional convolutions (the only ones of the NPU), output scales
+folded into the weights (half precision cannot represent 0.01) and opset 11, which every CANN reads.
 PEM takes the rows of a whole video, (B, 1000, 32), as the exchange files hold them.
 """
 
@@ -36,7 +36,7 @@ __all__ = ["atc_line", "atc_words", "find_compiler", "prepare", "script_lines"]
 
 OPSET = 11
 _PASSES = ("opset", "fold-scale", "conv1d-to-conv2d")
-_SET_ENV = (  # beside the folders that environment variables name
+_SET_ENV = (  # besides the folders in environment variables
     "/usr/local/Ascend/ascend-toolkit/set_env.sh",
     "/usr/local/Ascend/cann/set_env.sh",
     "~/Ascend/ascend-toolkit/set_env.sh",
@@ -58,17 +58,17 @@ def _options(job: Job, request: CompileRequest) -> Iterator[tuple[str, str]]:
     yield "--input_shape", f"{job.input}:{sizes}"
     yield "--log", "debug"
     yield "--soc_version", request.soc
-    if request.precision == "fp32":  # left alone, atc computes in fp16 whatever it can
+    if request.precision == "fp32":  # by default atc computes in fp16 if it can
         yield "--precision_mode", "must_keep_origin_dtype"
 
 
 def atc_words(job: Job, request: CompileRequest) -> list[str]:
-    """The command as a list of words."""
+    """Return the command as a list of words."""
     return ["atc", *(f"{name}={value}" for name, value in _options(job, request))]
 
 
 def atc_line(job: Job, request: CompileRequest) -> str:
-    """The command as the guide writes it, for a shell."""
+    """Return the command as the guide writes it, for a shell."""
     words = [
         f'{name}="{value}"' if name == "--input_shape" else f"{name}={shlex.quote(value)}"
         for name, value in _options(job, request)
@@ -77,7 +77,7 @@ def atc_line(job: Job, request: CompileRequest) -> str:
 
 
 def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[Job]]:
-    """See `actspan.export.compile.plan.Driver`."""
+    """Write the graphs for atc; see `actspan.export.compile.plan.Driver.prepare`."""
     jobs = []
     for net in NETS:
         if f"{net}.onnx" not in bundle.files:
@@ -113,13 +113,13 @@ def _write_graph(bundle: Bundle, net: Net, batch: int, name: str) -> tuple[Bundl
 
 @dataclass(frozen=True, slots=True)
 class Atc:
-    """See `actspan.export.compile.plan.Compiler`.
+    """The compiler `atc`; see `actspan.export.compile.plan.Compiler`.
 
     Attributes
     ----------
     path : Path
     env : mapping of str to str
-        That it needs.
+        Its environment.
     """
 
     path: Path
@@ -128,11 +128,11 @@ class Atc:
 
     @property
     def version(self) -> str:
-        """Where it lies, which has the version in it."""
+        """Path of the compiler, which contains the version."""
         return f"atc of {self.path.resolve()}"
 
     def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
-        """See `actspan.export.compile.plan.Compiler.compile`."""
+        """Compile a job; see `actspan.export.compile.plan.Compiler.compile`."""
         words = [str(self.path), *atc_words(job, plan.request)[1:]]
         log = folder / f"{job.stem}.log"
         code, printed = run_program(words, folder=folder, log=log, report=report, env=self.env)
@@ -143,7 +143,7 @@ class Atc:
 
 
 def _find_output(folder: Path, job: Job) -> None:
-    """Newer versions add the system that a file is for to its name."""
+    """Rename the output to the expected name: newer versions add the host system to it."""
     wanted = folder / job.output
     others = sorted(folder.glob(f"{job.stem}_*.om"))
     if not wanted.is_file() and others:
@@ -153,7 +153,7 @@ def _find_output(folder: Path, job: Job) -> None:
 
 
 def find_compiler(request: CompileRequest) -> Atc:
-    """See `actspan.export.compile.plan.Driver`: on PATH, else by CANN's `set_env.sh`."""
+    """Find atc on PATH, or by CANN's `set_env.sh`; see `actspan.export.compile.plan.Driver`."""
     found = shutil.which("atc")
     if found is not None:
         return Atc(Path(found), os.environ)
@@ -178,7 +178,7 @@ def _scripts() -> Iterator[Path]:
 
 
 def _sourced(script: Path) -> dict[str, str]:
-    """The environment after sourcing a script, which is written for bash."""
+    """Return the environment after sourcing a bash script."""
     try:
         done = subprocess.run(  # noqa: S603  a script of the vendor's, at a path of ours
             ["bash", "-c", '. "$1" >/dev/null && env -0', "bash", str(script)],  # noqa: S607
@@ -195,7 +195,7 @@ def _sourced(script: Path) -> dict[str, str]:
 
 
 def script_lines(plan: Plan) -> list[str]:
-    """See `actspan.export.compile.plan.Driver`."""
+    """Return the lines of the script; see `actspan.export.compile.plan.Driver`."""
     return [
         "# CANN's environment, unless it is set up already",
         "for script in " + " ".join(_SET_ENV[:2]) + ' "$HOME"/Ascend/ascend-toolkit/set_env.sh; do',

@@ -1,6 +1,6 @@
-"""What the error codes of Ascend's compiler mean for a network of ours.
+"""Explanations of the error codes of Ascend's compiler for these networks.
 
-The codes are those of the vendor's registry of the graph engine; what to do is ours to say.
+The codes are those of the vendor's registry of the graph engine; the advice is this project's.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ HELP: Mapping[str, str] = MappingProxyType(
 
 # E10001: text; newer: E10001: [PID: 7] 2025-01-10-11:04:47.527 text, or a title(E10001): text
 _CODE = re.compile(r"\b(E[A-Z\d]\d{4})\)?:[ \t]*(?:\[PID: \d+\]\s+[\d.:-]+\s+)?(.*)")
-_INNER = ("E19999", "EZ9999")  # often follow the code that says more
+_INNER = ("E19999", "EZ9999")  # often follow a more specific code
 _DEVLIB = (
     "CANN was installed on a host without an NPU: add its stand-in for the driver, export "
     "LD_LIBRARY_PATH=$ASCEND_TOOLKIT_HOME/$(uname -m)-linux/devlib:$LD_LIBRARY_PATH"
@@ -85,7 +85,7 @@ _DEVLIB = (
 
 
 def explain(printed: str) -> str:
-    """What went wrong, by the first code that atc prints, and what to do.
+    """Explain the first error code that atc prints, and what to do.
 
     Examples
     --------

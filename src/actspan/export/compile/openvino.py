@@ -1,7 +1,7 @@
-"""CPUs: OpenVINO's intermediate form, an `.xml` with its weights in a `.bin`.
+"""CPUs: OpenVINO's intermediate representation, an `.xml` with its weights in a `.bin`.
 
-One file takes any batch. fp16 halves the weights, which are computed with in float32 where a
-processor has nothing else. int8 is NNCF's quantisation of layers whose inputs were equalised, with
+One file takes any batch. fp16 halves the size of the weights; a processor without half
+precision computes in float32. int8 is NNCF's quantisation of layers with equalised inputs, with
 ranges from real features; the last layer stays in float32 (docs/decisions.md).
 """
 
@@ -28,10 +28,10 @@ _LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 
 
 def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[Job]]:
-    """See `actspan.export.compile.plan.Driver`."""
+    """Write the graphs for OpenVINO; see `actspan.export.compile.plan.Driver.prepare`."""
     sources = {net: f"{net}.onnx" for net in NETS if f"{net}.onnx" in bundle.files}
     tag = ""
-    if request.precision != "fp32":  # 0.01 is no number of half precision
+    if request.precision != "fp32":  # half precision cannot represent 0.01
         tag = f".{request.precision}"
         done = export_variants(bundle, ["fold-scale"])
         bundle, sources = done.bundle, {net: done.file(net) for net in sources}
@@ -46,7 +46,7 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
 
 @dataclass(frozen=True, slots=True)
 class Converter:
-    """OpenVINO itself; see `actspan.export.compile.plan.Compiler`."""
+    """OpenVINO's converter; see `actspan.export.compile.plan.Compiler`."""
 
     openvino: Any
     nncf: Any = None
@@ -54,12 +54,12 @@ class Converter:
 
     @property
     def version(self) -> str:
-        """Names and versions."""
+        """Names and versions of the packages."""
         ours = f"OpenVINO {str(self.openvino.__version__).partition('-')[0]}"
         return ours if self.nncf is None else f"{ours}, NNCF {self.nncf.__version__}"
 
     def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
-        """See `actspan.export.compile.plan.Compiler.compile`."""
+        """Compile a job; see `actspan.export.compile.plan.Compiler.compile`."""
         source = folder / job.source
         notes: tuple[str, ...] = ()
         try:
@@ -88,7 +88,7 @@ class Converter:
         equalise_inputs(graph, sample.inputs)
         model = self.openvino.Core().read_model(ir.to_proto(graph).SerializeToString())
         layers = [op for op in model.get_ordered_ops() if op.get_type_name() in _LAYERS]
-        with contextlib.redirect_stdout(io.StringIO()):  # its progress bars
+        with contextlib.redirect_stdout(io.StringIO()):  # hides its progress bars
             quantised = self.nncf.quantize(
                 model,
                 self.nncf.Dataset(sample.inputs),
@@ -100,18 +100,18 @@ class Converter:
 
 
 def find_compiler(request: CompileRequest) -> Converter:
-    """See `actspan.export.compile.plan.Driver`."""
+    """Find OpenVINO; see `actspan.export.compile.plan.Driver.find_compiler`."""
     openvino = require("openvino", extra="openvino", purpose="target openvino")
     if request.precision != "int8":
         return Converter(openvino)
-    os.environ.setdefault("NNCF_CI", "1")  # it would report each use to its makers
+    os.environ.setdefault("NNCF_CI", "1")  # disables NNCF's usage statistics
     nncf: Any = require("nncf", extra="openvino", purpose="target openvino in int8")
-    nncf.set_log_level(40)  # errors
+    nncf.set_log_level(40)  # only errors
     return Converter(openvino, nncf)
 
 
 def script_lines(plan: Plan) -> list[str]:
-    """See `actspan.export.compile.plan.Driver`."""
+    """Return the lines of the script; see `actspan.export.compile.plan.Driver`."""
     if plan.request.precision == "int8":
         raise CompileError(
             "OpenVINO's converter has no command that quantises: compile here, without --print"

@@ -1,4 +1,4 @@
-"""What shall be compiled, what it takes, and what came of it: shared by all targets."""
+"""Requests, jobs and results of a compilation, shared by all targets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
     "Target",
 ]
 
-BATCHES = (1, 16)  # those of the published guide
+BATCHES = (1, 16)  # as in the published guide
 
 Sizes = tuple[int | None, ...]  # None: any size
 Report = Callable[[str], None]  # a line that a vendor's compiler prints
@@ -33,20 +33,21 @@ Report = Callable[[str], None]  # a line that a vendor's compiler prints
 
 @dataclass(frozen=True, slots=True)
 class CompileRequest:
-    """What `compile_bundle` shall do.
+    """Settings of a compilation.
 
     Attributes
     ----------
     target : str
         One of `TARGETS`.
     batches : tuple of int
-        Videos a call, in order and once each. PEM takes as many rows as that many videos have.
+        Videos per call, ascending and without duplicates. PEM takes the rows of this number of
+        videos.
     precision : str
-        One of the target's; its first unless given.
+        One of the target's precisions; its first by default.
     soc : str
         ascend: the chip, as `npu-smi info` and `--soc_version` call it.
     calibrate : Path, optional
-        int8: a dataset folder to learn ranges from.
+        int8: a dataset folder for the calibration.
 
     Raises
     ------
@@ -92,11 +93,11 @@ class Job:
     source : str
         The ONNX file, in the bundle.
     outputs : tuple of str
-        The files to make, the one that a runtime opens last; names in the bundle.
+        The files to create, by name in the bundle; a runtime opens the last one.
     input : str
-        The network's input.
+        Name of the network's input.
     least, most : tuple of int or None
-        Smallest and largest shape of it.
+        Smallest and largest shape of the input.
     notes : tuple of str
         Lines about what was skipped when its graph was made.
     """
@@ -111,7 +112,7 @@ class Job:
 
     @property
     def output(self) -> str:
-        """What a runtime opens."""
+        """File that a runtime opens."""
         return self.outputs[-1]
 
     @property
@@ -121,7 +122,7 @@ class Job:
 
     @property
     def shapes(self) -> str:
-        """For people: `1x400x100 to 16x400x100`."""
+        """Shapes for messages: `1x400x100 to 16x400x100`."""
         return " to ".join(dict.fromkeys(map(_text, (self.least, self.most))))
 
 
@@ -131,7 +132,7 @@ def _text(sizes: Sizes) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A bundle that holds every graph to compile, and what is to be made of them."""
+    """A bundle with every graph to compile, and the jobs."""
 
     bundle: Bundle
     request: CompileRequest
@@ -145,7 +146,7 @@ class Compilation:
     Attributes
     ----------
     command : sequence of str
-        The command that made the outputs; empty where none did.
+        The command that created the outputs; empty if there was none.
     notes : tuple of str
         Lines about what was skipped.
     """
@@ -155,39 +156,39 @@ class Compilation:
 
 
 class Compiler(Protocol):
-    """A vendor's compiler that is here and works."""
+    """A vendor's compiler that is available."""
 
     @property
     def version(self) -> str:
-        """For people and for the record: `atc of /usr/local/Ascend/...`."""
+        """Version for messages and for the record: `atc of /usr/local/Ascend/...`."""
         ...
 
     @property
     def key(self) -> str:
-        """What files are called after that run on this machine alone; empty for others."""
+        """Part of the names of files that run only on this machine; empty for other files."""
         ...
 
     def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
-        """Make the outputs of a job in a folder of its own, where its ONNX file lies.
+        """Compile a job in a folder of its own, which contains its ONNX file.
 
         Raises
         ------
         CompileError
-            It failed; says why and what to do.
+            The compiler failed; the message says why and what to do.
         """
         ...
 
 
 class Driver(Protocol):
-    """What the module of a target defines, as plain functions."""
+    """Functions that the module of a target defines."""
 
     def find_compiler(self, request: CompileRequest) -> Compiler:
-        """The compiler of this machine.
+        """Find the compiler of this machine.
 
         Raises
         ------
         CompileError, MissingExtraError
-            It is not here; says how to get it.
+            There is no compiler; the message says how to get it.
         """
         ...
 
@@ -199,12 +200,12 @@ class Driver(Protocol):
         Parameters
         ----------
         key : str
-            Of the compiler; empty where another machine will compile.
+            `Compiler.key`; empty if another machine will compile.
         """
         ...
 
     def script_lines(self, plan: Plan) -> list[str]:
-        """Lines of a shell script that compiles everything, in the bundle's folder."""
+        """Return lines of a shell script that compiles everything, in the bundle's folder."""
         ...
 
 
@@ -215,15 +216,15 @@ class Target:
     Attributes
     ----------
     name : str
-        What `--target` takes.
+        Value of `--target`.
     device : str
-        For people.
+        Name for messages.
     precisions : tuple of str
-        What it can be asked for, the default first.
+        Available precisions, the default first.
     backends : mapping of precision to str
-        The runtime that opens what is compiled.
+        The runtime that opens the compiled file.
     note : str
-        Why it has no others.
+        Why there are no other precisions.
     """
 
     name: str
@@ -234,7 +235,7 @@ class Target:
 
     @property
     def driver(self) -> Driver:
-        """Its module, imported now."""
+        """Module of the target, imported on first use."""
         return cast(Driver, importlib.import_module(f"actspan.export.compile.{self.name}"))
 
 

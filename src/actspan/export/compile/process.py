@@ -1,4 +1,4 @@
-"""A vendor's compiler as a program: its lines are passed on, and kept in a log."""
+"""Runs a vendor's compiler as a program; reports its output and keeps it in a log."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ def run_program(
     Parameters
     ----------
     words : sequence of str
-        The program and its arguments; no shell sees them.
+        The program and its arguments, run without a shell.
     folder : Path
-        Where it runs.
+        Working directory.
     log : Path
-        Everything that it prints, after a line with the command.
+        Log file: a line with the command, then the output.
     report : callable
-        Told every line as it comes.
+        Called with every line as it is printed.
     env : mapping, optional
-        Its environment; ours unless given.
+        Environment of the program; by default that of this process.
 
     Returns
     -------
     int, str
-        Its exit code (negative: the signal that ended it), and all that it printed.
+        Exit code (negative: the signal that ended the program), and the whole output.
 
     Raises
     ------
     CompileError
-        It does not start.
+        The program does not start.
     """
     try:
         process = subprocess.Popen(  # noqa: S603  no shell
@@ -69,7 +69,7 @@ def run_program(
                 stream.flush()
                 printed.append(line)
                 report(line.rstrip())
-        except BaseException:  # interrupted: leave no compiler behind
+        except BaseException:  # after an interruption no compiler must keep running
             process.kill()
             raise
     return process.wait(), "".join(printed)

@@ -1,4 +1,4 @@
-"""`compiled.toml` of a bundle: what each compiled file was made from, and for what."""
+"""`compiled.toml` of a bundle: origin and target of each compiled file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RECORD = "compiled.toml"
 
 
 class CompiledFile(Config, frozen=True):
-    """A compiled network."""
+    """Record of a compiled network."""
 
     target: str
     precision: str
@@ -21,10 +21,10 @@ class CompiledFile(Config, frozen=True):
     source: str  # the ONNX file
     source_sha256: str
     input: str
-    shapes: str  # of the input: 1x400x100, or the smallest and largest
+    shapes: str  # of the input: one, or the smallest and largest
     compiler: str
     command: str = ""
-    soc: str = ""  # ascend
+    soc: str = ""  # only ascend
     seconds: float = 0.0
 
 
@@ -33,7 +33,7 @@ class _Records(Config, frozen=True):
 
 
 def read_records(bundle: Bundle) -> dict[str, CompiledFile]:
-    """What the bundle says of its compiled files, by name; those that are gone are left out.
+    """Read the records of a bundle's compiled files, by name; leave out deleted files.
 
     Raises
     ------

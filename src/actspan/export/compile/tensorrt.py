@@ -1,10 +1,10 @@
-"""NVIDIA GPUs: TensorRT's Python builder, else `trtexec`, makes an engine for a range of batches.
+"""NVIDIA GPUs: TensorRT's Python builder, or `trtexec`, builds an engine for several batches.
 
-UNVERIFIED: written by the vendor's documentation; run in tests against stand-ins.
+UNVERIFIED: follows the vendor's documentation; tests run fake compilers.
 
-Precision lies in the graph: since TensorRT 10 networks are strongly typed here, and 11 knows
-nothing else. Before 10 the flags for half precision and int8 are set as well. An engine runs on
-the kind of GPU and the version that built it, so both are in its name.
+The graph defines the precision: for TensorRT 10 networks are strongly typed, and version 11
+supports nothing else. Before 10 the flags for half precision and int8 are set as well. An engine
+runs only on the kind of GPU and the version that built it, so both are in its name.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = ["find_compiler", "prepare", "script_lines", "trtexec_words"]
 
 Version = tuple[int, int, int]
 
-_STRONG: Version = (10, 0, 0)  # from here on networks are strongly typed
-_SKIPS: Version = (8, 6, 0)  # before it --skipInference was called --buildOnly
+_STRONG: Version = (10, 0, 0)  # networks are strongly typed from this version on
+_SKIPS: Version = (8, 6, 0)  # before this version --skipInference was called --buildOnly
 _GET = (
     "on the machine with the GPU, pip install tensorrt cuda-python, or put trtexec of NVIDIA's "
     "package on PATH (docs/targets/tensorrt.md); or write a script for it: actspan compile BUNDLE "
@@ -42,7 +42,7 @@ _BANNER = re.compile(r"\[TensorRT v(\d+)\]")
 
 
 def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[Job]]:
-    """See `actspan.export.compile.plan.Driver`."""
+    """Write the graphs for TensorRT; see `actspan.export.compile.plan.Driver.prepare`."""
     bundle, graphs = _write_graphs(bundle, request)
     parts = [key, "" if request.precision == "fp32" else request.precision, "engine"]
     jobs = []
@@ -56,7 +56,7 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
 def _write_graphs(
     bundle: Bundle, request: CompileRequest
 ) -> tuple[Bundle, dict[Net, tuple[str, tuple[str, ...]]]]:
-    """Return the file of every network, with lines about what was skipped as it was made."""
+    """Write the file of every network; return the files, with lines about skipped videos."""
     from actspan.export.passes.contract import PassSettings
 
     if request.precision == "fp32":
@@ -64,7 +64,7 @@ def _write_graphs(
     done = export_variants(
         bundle,
         ["fold-scale", request.precision],
-        PassSettings(symmetric=True),  # TensorRT reads no other int8
+        PassSettings(symmetric=True),  # TensorRT supports only symmetric int8
         calibrate=request.calibrate,
     )
     graphs = {net: (done.file(net), model.notes) for net, model in done.rewritten.items()}
@@ -74,7 +74,7 @@ def _write_graphs(
 def _profile(
     bundle: Bundle, net: Net, batches: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Smallest and largest input: a video each, or the proposals of all videos in rows."""
+    """Return the smallest and largest input: videos for TEM, rows of their proposals for PEM."""
     least, most = min(batches), max(batches)
     if net == "pem":
         inputs = bundle.config.bsp.size
@@ -84,7 +84,7 @@ def _profile(
 
 
 def trtexec_words(job: Job, request: CompileRequest, version: Version) -> list[str]:
-    """The command for a version of trtexec, as a list of words."""
+    """Return the command for a version of trtexec, as a list of words."""
     least, most = ("x".join(map(str, sizes)) for sizes in (job.least, job.most))
     words = ["trtexec", f"--onnx={job.source}", f"--saveEngine={job.output}"]
     shapes = (("minShapes", least), ("optShapes", most), ("maxShapes", most))
@@ -100,7 +100,7 @@ def trtexec_words(job: Job, request: CompileRequest, version: Version) -> list[s
 
 @dataclass(frozen=True, slots=True)
 class TrtExec:
-    """`trtexec`; see `actspan.export.compile.plan.Compiler`."""
+    """The program `trtexec`; see `actspan.export.compile.plan.Compiler`."""
 
     path: Path
     number: Version
@@ -112,7 +112,7 @@ class TrtExec:
         return f"trtexec {'.'.join(map(str, self.number))}"
 
     def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
-        """See `actspan.export.compile.plan.Compiler.compile`."""
+        """Compile a job; see `actspan.export.compile.plan.Compiler.compile`."""
         words = trtexec_words(job, plan.request, self.number)
         log = folder / f"{job.stem}.log"
         command = [str(self.path), *words[1:]]
@@ -133,7 +133,7 @@ class Builder:
 
     @property
     def number(self) -> Version:
-        """Major, minor, patch."""
+        """Major, minor and patch version."""
         return _version_of(str(self.trt.__version__))
 
     @property
@@ -142,7 +142,7 @@ class Builder:
         return f"TensorRT {self.trt.__version__}"
 
     def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
-        """See `actspan.export.compile.plan.Compiler.compile`."""
+        """Compile a job; see `actspan.export.compile.plan.Compiler.compile`."""
         trt = self.trt
         builder = trt.Builder(trt.Logger(trt.Logger.WARNING))
         network = builder.create_network(self._network_flags())
@@ -177,7 +177,7 @@ class Builder:
 
 
 def find_compiler(request: CompileRequest) -> Builder | TrtExec:
-    """See `actspan.export.compile.plan.Driver`."""
+    """Find the builder or trtexec; see `actspan.export.compile.plan.Driver.find_compiler`."""
     try:
         trt = importlib.import_module("tensorrt")
     except ImportError:
@@ -193,7 +193,7 @@ def find_compiler(request: CompileRequest) -> Builder | TrtExec:
 
 
 def _gpu_name() -> str:
-    """The first GPU's name, by the driver's own tool."""
+    """Return the first GPU's name, from nvidia-smi."""
     path = shutil.which("nvidia-smi")
     command = [path or "", "--query-gpu=name", "--format=csv,noheader"]
     lines = _answer(command).splitlines() if path else []
@@ -206,7 +206,7 @@ def _gpu_name() -> str:
 
 
 def _trtexec_version(path: Path) -> Version:
-    """By the banner that it prints before anything else: v100901 is 10.9.1, v8603 is 8.6.3."""
+    """Read the version from the banner: v100901 is 10.9.1, v8603 is 8.6.3."""
     found = _BANNER.search(_answer([str(path), "--help"]))
     if found is None:
         raise CompileError(f"{path}: does not say which version it is; is it TensorRT's trtexec?")
@@ -233,7 +233,7 @@ def _version_of(text: str) -> Version:
 
 
 def script_lines(plan: Plan) -> list[str]:
-    """See `actspan.export.compile.plan.Driver`."""
+    """Return the lines of the script; see `actspan.export.compile.plan.Driver`."""
     lines = (trtexec_words(job, plan.request, _STRONG) for job in plan.jobs)
     return [
         "# TensorRT 10 or newer; an engine runs on the GPU and the version that built it alone",

@@ -1,7 +1,7 @@
 """Rewrites of ONNX graphs, one per file, each with a contract that is checked.
 
-A pass finds what it changes by structure, never by name, so it works on any exporter's files.
-`actspan.export.optimize` runs passes and compares the whole model with what it was before.
+A pass finds nodes by structure, never by name, so it works on any exporter's files.
+`actspan.export.optimize` runs passes and compares the whole model before and after.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT", "PASSES", "contracts", "make_passes"]
 
-# name: module and class; in the order in which they make sense together
+# Name: module and class, in a useful order.
 PASSES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "opset": ("opset", "ConvertOpset"),
@@ -33,12 +33,12 @@ PASSES: Mapping[str, tuple[str, str]] = MappingProxyType(
     }
 )
 
-# a scale goes into the batch normalisation before it, and with that into the layer
+# A scale goes into the batch normalisation before it, and with that into the layer.
 DEFAULT = ("constant-fold", "fold-scale", "fold-batchnorm", "conv1d-to-conv2d")
 
 
 def contracts() -> list[Contract]:
-    """Return the contracts of all passes, in the order in which they make sense together."""
+    """Return the contracts of all passes, in a useful order."""
     return [_class_of(name).contract for name in PASSES]
 
 
@@ -48,7 +48,7 @@ def make_passes(names: Iterable[str], settings: PassSettings) -> list[GraphPass]
     Raises
     ------
     ExportError
-        A name is not known; lists those that are.
+        A name is not known; the message lists the known ones.
     """
     names = list(names)
     for name in names:

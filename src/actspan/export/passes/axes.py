@@ -11,20 +11,20 @@ __all__ = ["Dims", "FreeAxis", "advice", "free_axes"]
 Dims = Sequence[int | str | None]  # a size, the name of a free axis, or None: free without a name
 Role = Literal["batch", "length"]
 
-# a first axis of one of these names is a length (PEM takes rows of proposals)
+# A first axis with one of these names is a length (PEM takes rows of proposals).
 _LENGTHS = ("proposals", "length", "time", "frames", "snippets", "sequence", "sequence_length")
 
 
 @dataclass(frozen=True, slots=True)
 class FreeAxis:
-    """An axis of an input whose size the file leaves open.
+    """An axis of an input whose size the file does not fix.
 
     Attributes
     ----------
     input : str
     index : int
     name : str or None
-        As in the file. Axes of one name have one size.
+        Name in the file. Axes of the same name have the same size.
     role : "batch" or "length"
     """
 
@@ -40,17 +40,17 @@ class FreeAxis:
 
     @property
     def label(self) -> str:
-        """Its name, or its place where it has none."""
+        """Name of the axis, or its place if it has none."""
         return self.name or self.place
 
 
 def free_axes(shapes: Mapping[str, Dims]) -> list[FreeAxis]:
     """Return all free axes of inputs with these shapes, in order.
 
-    A named axis is a batch if its name says so ("batch", "batch_size"). Where no name does, the
-    names of first axes are batches, apart from those that name a length, or other axes of later
-    inputs. An axis without a name is a batch if it is the first, and no other axis of its input is
-    one. All others are lengths.
+    A named axis is a batch if its name says so ("batch", "batch_size"). If no name does, the
+    names of first axes are batches, except names of lengths and names of other axes of later
+    inputs. An axis without a name is a batch if it is the first axis and its input has no other
+    batch. All other axes are lengths.
 
     Examples
     --------
@@ -79,7 +79,7 @@ def _batch_names(shapes: Iterable[Dims]) -> set[str]:
 
 
 def advice(axes: Iterable[FreeAxis]) -> str:
-    """Return which axes are free, and the options of `actspan optimize` that fix them.
+    """List the free axes, and the options of `actspan optimize` that fix them.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Real inputs of TEM and PEM from a dataset folder, for int8 to learn its ranges from."""
+"""Real inputs of TEM and PEM from a dataset folder, for the calibration of int8."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from actspan.wording import named
 
 __all__ = ["VIDEOS", "PemCalibration", "TemCalibration", "calibration_for"]
 
-VIDEOS = 128  # more change the ranges of few tensors, and the accuracy of none that was measured
-_WINDOWS = 4  # of a long recording
-_BATCH = 16  # videos per call, where the network takes any number
+VIDEOS = 128  # more videos hardly change the ranges, and did not change the measured accuracy
+_WINDOWS = 4  # per long recording
+_BATCH = 16  # videos per call, if the network takes any number
 
 
 T = TypeVar("T")
@@ -41,19 +41,19 @@ def calibration_for(
     Parameters
     ----------
     dataset : Path
-        Its training videos are used, or all where none is marked so.
+        A dataset folder; its training videos are used, or all if there are none.
     net : "tem" or "pem"
-        Which network the inputs are for.
+        The network that the inputs are for.
     bundle : Bundle, optional
-        Says how features are rescaled; PEM needs its TEM, whose boundary scores the features of
-        proposals come from.
+        Defines how features are rescaled. For PEM its TEM is needed, because BSP features are
+        computed from boundary scores.
     videos : int
-        How many, spread evenly over the dataset.
+        Number of videos, spread evenly over the dataset.
 
     Raises
     ------
     ExportError
-        PEM's inputs are asked for without a bundle that has a TEM.
+        PEM's inputs are requested without a bundle that has a TEM.
     DataError
         The dataset cannot be used.
     """
@@ -70,13 +70,13 @@ def calibration_for(
 
 @dataclass(frozen=True, slots=True)
 class TemCalibration:
-    """Features as TEM takes them, (B, C, T).
+    """Features in the form of TEM's input, (B, C, T).
 
     Attributes
     ----------
     dataset : Path
     config : PipelineConfig
-        How features become cells; its T counts where the network leaves the length open.
+        Defines how features become cells; its T is used if the network's length is free.
     videos : int
     """
 
@@ -85,7 +85,7 @@ class TemCalibration:
     videos: int = VIDEOS
 
     def sample(self, shapes: Shapes) -> Sample:
-        """See `Calibration.sample`."""
+        """Return real inputs of TEM; see `Calibration.sample`."""
         name, (batch, channels, length) = _single_input(shapes, ranks=(3,))
         dataset, notes = _some_videos(self.dataset, self.config, self.videos, channels)
         cells = [c for c, _ in _cells(dataset, self.config, length)]
@@ -94,13 +94,13 @@ class TemCalibration:
 
 @dataclass(frozen=True, slots=True)
 class PemCalibration:
-    """BSP features of what TEM and PGM propose, (N, 32) or (B, N, 32).
+    """BSP features of proposals from TEM and PGM, (N, 32) or (B, N, 32).
 
     Attributes
     ----------
     dataset : Path
     bundle : Bundle
-        With an exported TEM.
+        A bundle with an exported TEM.
     videos : int
     """
 
@@ -109,7 +109,7 @@ class PemCalibration:
     videos: int = VIDEOS
 
     def sample(self, shapes: Shapes) -> Sample:
-        """See `Calibration.sample`."""
+        """Return real inputs of PEM; see `Calibration.sample`."""
         name, shape = _single_input(shapes, ranks=(2, 3))
         config, found = self.bundle.config, []
         with open_session(self.bundle.file("tem.onnx"), backend="onnxruntime") as session:
@@ -153,7 +153,7 @@ def _single_input(shapes: Shapes, *, ranks: tuple[int, ...]) -> tuple[str, tuple
 def _some_videos(
     path: Path, config: PipelineConfig, videos: int, channels: int | None
 ) -> tuple[Dataset, tuple[str, ...]]:
-    """Return videos spread evenly over a dataset, and a line about those that are left out."""
+    """Return videos spread evenly over a dataset, and a line about skipped ones."""
     dataset = Dataset.load(path)
     dataset.require_fit(config)
     if any(video.subset == "training" for video in dataset.videos):
@@ -168,7 +168,7 @@ def _some_videos(
 def _cells(
     dataset: Dataset, config: PipelineConfig, length: int | None
 ) -> Iterator[tuple[Float32, int]]:
-    """Yield (C, T) of every video, or window of one, and how many cells are no padding."""
+    """Yield (C, T) per video or window, and the number of cells without padding."""
     length = length or (config.tem or TemConfig()).length
     for video in dataset.videos:
         if config.mode == "rescale":
@@ -181,19 +181,19 @@ def _cells(
 
 
 def _spread(items: Sequence[T], count: int) -> Sequence[T]:
-    """Return at most `count` of them, at equal distances."""
+    """Return at most `count` of the items, at equal distances."""
     return items[:: -(-len(items) // count)] if items else items
 
 
 def _batches(rows: list[Float32], size: int) -> Iterator[Float32]:
-    """Yield stacks of exactly `size`; the last one is filled up with the first rows."""
+    """Yield stacks of exactly `size`; fill the last one with the first rows."""
     for begin in range(0, len(rows), size):
         part = rows[begin : begin + size]
         yield np.stack([*part, *(rows[i % len(rows)] for i in range(size - len(part)))])
 
 
 def _with_rows(features: Float32, rows: int | None) -> Float32:
-    """Return features cut or filled up with zeros to `rows`, as the staged path does."""
+    """Return features cut or padded with zeros to `rows`, as the staged path does."""
     if rows is None:
         return features
     filled = np.zeros((rows, features.shape[1]), dtype=np.float32)

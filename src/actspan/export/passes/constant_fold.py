@@ -1,4 +1,4 @@
-"""constant-fold: compute once what never changes, and drop what does nothing at inference."""
+"""constant-fold: precompute constants, and remove nodes without effect at inference."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from actspan.export.passes.tools import (
 
 __all__ = ["ConstantFold"]
 
-# nodes with larger operands or results stay: folding shall not blow the file up
+# Nodes with larger operands or results are kept, so that the file does not grow.
 _LARGEST = 16 * 1024 * 1024  # elements
-# quantised weights stay so, random numbers random, small files small, and names of outputs apart
+# Not folded: quantised weights, random numbers, nodes that expand, and names of outputs.
 _KEPT = frozenset(
     [
         "Bernoulli",
@@ -39,12 +39,12 @@ _KEPT = frozenset(
         "RandomUniformLike",
     ]
 )
-_HIDDEN = "actspan.hidden"  # a domain of no operators
-_TRACE = "pkg.onnxscript.optimizer.folded_from"  # notes of the folder, which grow from run to run
+_HIDDEN = "actspan.hidden"  # a domain without operators
+_TRACE = "pkg.onnxscript.optimizer.folded_from"  # metadata of the folder, which grows with each run
 
 
 class ConstantFold(GraphPass):
-    """See the module. The work is onnxscript's folder and onnx-ir's clean-up passes."""
+    """Constant folding by onnxscript's folder and onnx-ir's clean-up passes."""
 
     contract = Contract(
         name="constant-fold",
@@ -58,12 +58,12 @@ class ConstantFold(GraphPass):
     rounds = 10
 
     def broken(self, model: ir.Model) -> str | None:
-        """See `GraphPass.broken`."""
+        """Check that no node without effect is left; see `GraphPass.broken`."""
         left = [n.name or n.op_type for n in nodes_of(model) if _is_idle(n)]
         return f"nodes that do nothing are left: {', '.join(left)}" if left else None
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
-        """See `GraphPass.remaining`."""
+        """Return the nodes that were not folded; see `GraphPass.remaining`."""
         found = {}
         for node in nodes_of(model):
             if is_standard(node, "Dropout"):
@@ -100,7 +100,7 @@ class ConstantFold(GraphPass):
 
 
 class _Fold(ir.passes.InPlacePass):  # type: ignore[misc]
-    """The folder, and Dropout of the older form, which it does not know."""
+    """The folder, extended by the older form of Dropout, which it does not know."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         idle = [node for node in nodes_of(model) if _is_idle_dropout(node)]
@@ -115,7 +115,7 @@ class _Fold(ir.passes.InPlacePass):  # type: ignore[misc]
 
 
 def _write_in_own_opset(model: ir.Model) -> None:
-    """Rewrite what the folder makes of sequences, always in the form of opset 18."""
+    """Rewrite the folder's sequence nodes, which are always in the form of opset 18."""
     version = opset_of(model)
     for node in list(model.graph.all_nodes()):
         if version < 18 and is_standard(node, "Split", "Squeeze", "Unsqueeze"):
@@ -123,7 +123,7 @@ def _write_in_own_opset(model: ir.Model) -> None:
 
 
 def _is_beyond_folder(node: ir.Node, opset: int) -> bool:
-    """Return whether a node splits a sequence by computed sizes, as the folder cannot."""
+    """Return whether a node splits a sequence by computed sizes, which the folder cannot do."""
     if not is_standard(node, "SplitToSequence") or len(node.inputs) < 2:
         return False
     sizes = node.inputs[1]
@@ -143,7 +143,7 @@ def _is_idle_dropout(node: ir.Node) -> bool:
 
 
 def _is_constant(node: ir.Node) -> bool:
-    """Return whether a node computes the same tensors every time, and is not kept on purpose."""
+    """Return whether a node computes the same tensors every time, and may be folded."""
     if not is_standard(node) or node.op_type in _KEPT or not node.inputs:
         return False
     if any(attribute.type == ir.AttributeType.GRAPH for attribute in node.attributes.values()):
@@ -153,7 +153,7 @@ def _is_constant(node: ir.Node) -> bool:
 
 
 def _is_idle(node: ir.Node) -> bool:
-    """Return whether a node does nothing and may go: an Identity may have to keep two names."""
+    """Return whether a node has no effect and can go; some Identity nodes separate two names."""
     if _is_idle_dropout(node):
         return True
     if not is_standard(node, "Identity"):

@@ -36,7 +36,7 @@ class Sample:
 
 
 class Calibration(Protocol):
-    """Source of real inputs, from which int8 learns its ranges."""
+    """Source of real inputs for the calibration of int8."""
 
     def sample(self, shapes: Shapes) -> Sample:
         """Return inputs for a network whose inputs have these names and shapes."""
@@ -45,7 +45,7 @@ class Calibration(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PassSettings:
-    """Settings of all passes; a pass reads what concerns it.
+    """Settings of all passes; each pass uses its own.
 
     Attributes
     ----------
@@ -60,9 +60,9 @@ class PassSettings:
     calibration : Calibration, optional
         int8: real inputs.
     symmetric : bool
-        int8: activations in int8 around zero, which is all that TensorRT reads; uint8 otherwise.
+        int8: symmetric int8 activations, the only kind that TensorRT supports; uint8 otherwise.
     probes : tuple of Inputs
-        Inputs on the scale of real ones, for the numeric check; seeded random ones unless given.
+        Realistic inputs for the numeric check; seeded random ones by default.
     """
 
     batch: int | None = None
@@ -88,20 +88,20 @@ class Contract:
     Attributes
     ----------
     name : str
-        As `--passes` takes it.
+        Name for `--passes`.
     tag : str
         Its part of the file name of a bundle's variant.
     summary, needs, ensures : str
-        For people; `GraphPass.missing` and `GraphPass.broken` check the latter two.
+        Texts for users; `GraphPass.missing` and `GraphPass.broken` check the last two.
     tolerance : float
         Largest difference of an output that the pass may cause, as a share of the output's largest
-        magnitude where that exceeds 1.
+        magnitude if that exceeds 1.
     kind : str
-        What the pass looks for, in the plural; `GraphPass.remaining` finds those that it leaves.
+        Nodes that the pass converts, in the plural; `GraphPass.remaining` finds those it leaves.
     complete : bool
-        Whether it misses its goal if it leaves one.
+        True if the pass misses its goal when it leaves one.
     retypes : bool
-        Whether inputs and outputs may change between float32 and float16.
+        True if inputs and outputs may change between float32 and float16.
     """
 
     name: str
@@ -118,15 +118,15 @@ class Contract:
 class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
     """A rewrite with a contract: a pass of onnx-ir, which its pass managers can run too.
 
-    A subclass says what it promises in `contract` and does it in `call`.
+    A subclass defines its conditions in `contract` and its rewrite in `call`.
     """
 
     contract: ClassVar[Contract]
-    rounds: ClassVar[int] = 1  # at most; after each, shapes are inferred, which may show more to do
+    rounds: ClassVar[int] = 1  # at most; shapes are inferred after each, which may allow more
 
     @classmethod
     def of(cls, settings: PassSettings) -> Self:
-        """Return the pass with the settings that concern it."""
+        """Create the pass with its part of the settings."""
         return cls()
 
     @property
@@ -136,24 +136,24 @@ class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
 
     @property
     def probes(self) -> Sequence[Inputs]:
-        """Inputs for the numeric check, where random ones cannot be used."""
+        """Inputs for the numeric check, if random ones cannot be used."""
         return ()
 
     @property
     def notes(self) -> Sequence[str]:
-        """Lines about what the pass skipped of its inputs."""
+        """Lines about skipped inputs."""
         return ()
 
     def missing(self, model: ir.Model) -> str | None:
-        """Return what a model lacks of `contract.needs`, and the remedy; None if nothing."""
+        """Return which of `contract.needs` a model lacks, and how to fix it; None if nothing."""
         return None
 
     def broken(self, model: ir.Model) -> str | None:
-        """Return what a rewritten model violates of `contract.ensures`; None if nothing."""
+        """Return which of `contract.ensures` a rewritten model violates; None if nothing."""
         return None
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
-        """Return the nodes of `contract.kind` in a model, with the reason why the pass leaves them.
+        """Return the nodes of `contract.kind` in a model, with the reason why they stay.
 
         Before the pass it also counts nodes that the pass will convert.
         """
@@ -184,7 +184,7 @@ class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
 
 
 def _owners(model: ir.Model) -> dict[ir.Graph | None, str]:
-    """Return where branches and bodies lie, in words."""
+    """Describe the places of branches and bodies."""
     found: dict[ir.Graph | None, str] = {}
     for node in nodes_of(model):
         where = f"in {'branches' if node.op_type == 'If' else 'bodies'} of {node.op_type}: "

@@ -1,8 +1,8 @@
 """conv1d-to-conv2d: one-dimensional convolutions as two-dimensional ones of height 1.
 
-Accelerators are built for images; several have no one-dimensional convolution, or a slow one. A
-sequence (B, C, T) becomes (B, C, 1, T) where a region of convolutions and elementwise operators
-begins, and goes back where it ends.
+Accelerators are built for images; several have no one-dimensional convolution, or a slow one. At
+the start of a region of convolutions and elementwise operators, a sequence (B, C, T) becomes
+(B, C, 1, T); at its end the axis is removed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Plan = dict[ir.Node, list[int]]  # node of the region: inputs that get the new a
 
 
 class Conv1dToConv2d(GraphPass):
-    """See the module."""
+    """Conversion of one-dimensional convolutions to two-dimensional ones."""
 
     contract = Contract(
         name="conv1d-to-conv2d",
@@ -51,25 +51,25 @@ class Conv1dToConv2d(GraphPass):
         ensures="no one-dimensional Conv, ConvInteger, ConvTranspose or QLinearConv, in branches "
         "and bodies neither; one Unsqueeze for each value that enters a region, one Squeeze for "
         "each that leaves it",
-        tolerance=1e-5,  # runtimes sum in another order; 120 layers were 2e-6 apart
+        tolerance=1e-5,  # runtimes sum in different orders; 120 layers differed by 2e-6
         kind="one-dimensional convolutions",
         complete=True,
     )
 
     def missing(self, model: ir.Model) -> str | None:
-        """See `GraphPass.missing`."""
+        """Check the opset; see `GraphPass.missing`."""
         version = opset_of(model)
-        if version >= 11 or self.broken(model) is None:  # nothing to convert needs no opset
+        if version >= 11 or self.broken(model) is None:  # nothing to convert
             return None
         return f"opset {version} is too old for it; convert to a newer one first: --opset 11"
 
     def broken(self, model: ir.Model) -> str | None:
-        """See `GraphPass.broken`."""
+        """Check that no convertible convolution is left; see `GraphPass.broken`."""
         left = [node.name or node.op_type for node in _plan(model)]
         return f"one-dimensional convolutions are left: {', '.join(left)}" if left else None
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
-        """See `GraphPass.remaining`."""
+        """Return the convolutions that were left; see `GraphPass.remaining`."""
         rank = _ranks(model)
         return {node: _reason(node) for node in nodes_of(model) if _is_conv1d(node, rank)}
 
@@ -83,7 +83,7 @@ class Conv1dToConv2d(GraphPass):
 
 
 def _is_conv1d(node: ir.Node, rank: Mapping[ir.Value, int]) -> bool:
-    """Return whether a node is a convolution over one axis; one of unknown rank counts as well."""
+    """Return whether a node is a convolution over one axis, or of unknown rank."""
     if "Conv" not in node.op_type:
         return False
     kernel = node.attributes.get("kernel_shape")
@@ -101,7 +101,7 @@ def _reason(node: ir.Node) -> str:
 
 
 def _ranks(model: ir.Model) -> dict[ir.Value, int]:
-    """Return ranks from shapes, and from the operators where shapes are unknown."""
+    """Return ranks from shapes, or from the operators if shapes are unknown."""
     rank: dict[ir.Value, int] = {}
     for graph in graphs_of(model):
         for value in (*graph.inputs, *graph.initializers.values()):
@@ -120,7 +120,7 @@ def _ranks(model: ir.Model) -> dict[ir.Value, int]:
 
 
 def _known(node: ir.Node, rank: Mapping[ir.Value, int]) -> bool:
-    """Return whether the rank of a convolution is known from anything."""
+    """Return whether the rank of a convolution is known from any source."""
     inputs = (node.inputs[index] for index in CONVOLUTIONS[node.op_type])
     return "kernel_shape" in node.attributes or any(v in rank for v in (*inputs, *node.outputs))
 
@@ -140,7 +140,7 @@ def _plan(model: ir.Model) -> Plan:
 
 
 def _with_convolution(plan: Plan) -> Plan:
-    """Drop regions (nodes linked by the sequences between them) without a convolution."""
+    """Drop regions (nodes linked by sequences) without a convolution."""
     reached: set[ir.Node] = set()
     stack = [node for node in plan if node.op_type in CONVOLUTIONS]
     while stack:
@@ -155,7 +155,7 @@ def _with_convolution(plan: Plan) -> Plan:
 
 
 def _lifts(plan: Plan, use: Any) -> bool:
-    """Return whether a use of a value is one that gets the new axis."""
+    """Return whether a use of a value gets the new axis."""
     return use.node in plan and use.idx in plan[use.node]
 
 
@@ -170,9 +170,9 @@ def _crossings(plan: Plan, values: Iterable[ir.Value]) -> int:
 
 
 def _trim(plan: Plan) -> bool:
-    """Take out a node at the rim if fewer values then change their shape.
+    """Remove a node at the edge of a region if fewer values then change their shape.
 
-    At the entry it may also go if as many do: what comes after it may then save one.
+    At the entry an equal number is enough: the following node may then save one.
     """
     for node, inputs in list(plan.items()):
         if _is_bound(plan, node):
@@ -188,10 +188,10 @@ def _trim(plan: Plan) -> bool:
 
 
 def _is_bound(plan: Plan, node: ir.Node) -> bool:
-    """Return whether a node stays: convolutions, and the quantisation that runtimes fuse with them.
+    """Return whether a node must stay: convolutions, and quantisation that runtimes fuse with them.
 
-    That is a DequantizeLinear before a convolution, and the QuantizeLinear before that; and a
-    QuantizeLinear of what a region computes.
+    The latter are a DequantizeLinear before a convolution, the QuantizeLinear before that, and a
+    QuantizeLinear of a region's output.
     """
     readers = [use.node for use in node.outputs[0].uses() if _lifts(plan, use)]
     if node.op_type == "DequantizeLinear":
@@ -204,7 +204,7 @@ def _is_bound(plan: Plan, node: ir.Node) -> bool:
 
 
 class _Rewriter:
-    """One run over a graph whose regions are known."""
+    """Rewrite of a graph with known regions."""
 
     def __init__(self, model: ir.Model, plan: Plan) -> None:
         self._graph, self._plan = model.graph, plan
@@ -232,7 +232,7 @@ class _Rewriter:
             node.replace_input_with(1, add_constant(self._graph, f"{node.inputs[1].name}_2d", pads))
 
     def _lift(self, value: ir.Value) -> ir.Value:
-        """Return the value with the new axis: what a region computes has it anyway."""
+        """Return the value with the new axis; values computed in a region have it already."""
         if value.producer() in self._plan:
             return value
         if value not in self._lifted:
@@ -251,7 +251,7 @@ class _Rewriter:
         return node.outputs[0]
 
     def _squeeze(self, value: ir.Value) -> None:
-        """Give what reads `value` outside its region the three-dimensional one, under its name."""
+        """Give readers of `value` outside its region the three-dimensional one, under its name."""
         name, outside = value.name, [u for u in value.uses() if not _lifts(self._plan, u)]
         value.name = unique_name(self._graph, f"{name}_2d")
         node = self._reshape("Squeeze", value, name)

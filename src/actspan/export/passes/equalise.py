@@ -1,10 +1,10 @@
-"""Scale the channels that a network's first layers read, so that 8 bits suit all of them.
+"""Scale the input channels of a network's first layers, so that 8 bits suit all of them.
 
-Features differ in range from channel to channel (principal components by orders of magnitude), and
-one scale for all drowns the small ones: on such features nearly all of the error of a quantised
-TEM came from its input. x / s and W * s compute the same as x and W; s is what makes the channels
-of x alike, tempered by what that does to W (the idea of SmoothQuant, arXiv 2211.10438, there with
-exponent 0.5).
+The range of features differs between channels (by orders of magnitude for principal components),
+and a common scale has too few steps for the small ones: on such features nearly all of the error
+of a quantised TEM came from its input. x / s and W * s give the same result as x and W; s reduces
+the differences between the channels of x without making those of W too large (the idea of
+SmoothQuant, arXiv 2211.10438, which uses the exponent 0.5).
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from actspan.export.passes.tools import add_constant, constant_of, unique_name
 
 __all__ = ["equalise"]
 
-EXPONENT = 0.85  # 1 makes the channels of x alike and leaves W what may come of it
+EXPONENT = 0.85  # 1 makes the ranges of x equal, whatever the effect on W
 
 
 def equalise(model: ir.Model, layers: Sequence[ir.Node], inputs: Sequence[Inputs]) -> None:
-    """Put a Mul before each of these layers, and its inverse into their weights.
+    """Insert a Mul before each of these layers, and fold its inverse into their weights.
 
     Parameters
     ----------
     layers : sequence of Node
-        Conv, Gemm or MatMul with constant weights; one whose channels are in groups is left alone.
+        Conv, Gemm or MatMul with constant weights; a layer with groups of channels is unchanged.
     inputs : sequence of Inputs
-        What the ranges are measured on.
+        Inputs for measuring the ranges.
     """
     layers = [layer for layer in layers if _axes(layer) is not None]
     read = [layer.inputs[0] for layer in layers]
@@ -42,7 +42,7 @@ def equalise(model: ir.Model, layers: Sequence[ir.Node], inputs: Sequence[Inputs
 
 
 def _axes(layer: ir.Node) -> tuple[int, int] | None:
-    """Return where the channels lie: in what a layer reads, and in its weights."""
+    """Return the channel axes of a layer's input and of its weights."""
     weight = constant_of(layer.inputs[1])
     if weight is None:
         return None
@@ -58,7 +58,7 @@ def _axes(layer: ir.Node) -> tuple[int, int] | None:
 def _largest(
     model: ir.Model, layers: Sequence[ir.Node], read: Sequence[ir.Value], inputs: Sequence[Inputs]
 ) -> list[NDArray[Any]]:
-    """Return the largest magnitude of each channel of what each layer reads."""
+    """Return the largest magnitude of each channel of each layer's input."""
     names = [str(value.name) for value in read]
     found: list[NDArray[Any]] = []
     for given, computed in zip(inputs, evaluate(model, names, inputs), strict=True):
@@ -80,7 +80,7 @@ def _scale(graph: ir.Graph, layer: ir.Node, largest: NDArray[Any]) -> None:
     scale = np.ones(len(largest))
     scale[used] = largest[used] ** EXPONENT / heaviest[used] ** (1 - EXPONENT)
     if used.any():
-        scale[used] /= np.exp(np.log(scale[used]).mean())  # the common factor is of no use
+        scale[used] /= np.exp(np.log(scale[used]).mean())  # a common factor has no effect
     along = [1] * weight.ndim
     along[weight_axis] = -1
     scaled = (weight * scale.reshape(along)).astype(np.float32)

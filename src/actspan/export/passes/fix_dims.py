@@ -1,4 +1,4 @@
-"""fix-dims: give sizes to the free axes of a graph's inputs."""
+"""fix-dims: set the sizes of the free axes of a graph's inputs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["FixDims"]
 
 
 class FixDims(GraphPass):
-    """See the module.
+    """Assignment of sizes to free axes.
 
     Parameters
     ----------
     batch, length : int, optional
-        Sizes of all axes of that role which `dims` does not name; see `free_axes`.
+        Sizes of all axes of that role that `dims` does not name; see `free_axes`.
     dims : mapping of str to int, optional
         Sizes of axes by their names in the file, or by their places, such as `state:1`; see
         `FreeAxis`. The place of an axis with a name stands for all axes of that name.
@@ -51,18 +51,18 @@ class FixDims(GraphPass):
 
     @classmethod
     def of(cls, settings: PassSettings) -> Self:
-        """See `GraphPass.of`."""
+        """Create the pass with its settings; see `GraphPass.of`."""
         return cls(settings.batch, settings.length, settings.dims)
 
     @property
     def tag(self) -> str:
-        """Such as `b16`, `b16-t100`, or `batch1-sequence576`."""
+        """Tag such as `b16`, `b16-t100`, or `batch1-sequence576`."""
         roles = [f"{'b' if role == 'batch' else 't'}{size}" for role, size in self._roles.items()]
         named = [f"{re.sub(r'[^A-Za-z0-9]+', '_', name)}{n}" for name, n in self._dims.items()]
         return "-".join(roles + named)
 
     def missing(self, model: ir.Model) -> str | None:
-        """See `GraphPass.missing`."""
+        """Check that the axes exist and are free; see `GraphPass.missing`."""
         if not self._roles and not self._dims:
             axes = _free(model)
             return advice(axes) if axes else "the inputs have no free axis, so leave this pass out"
@@ -72,7 +72,7 @@ class FixDims(GraphPass):
         return next((fault for fault in faults if fault), None)
 
     def broken(self, model: ir.Model) -> str | None:
-        """See `GraphPass.broken`."""
+        """Check the sizes of the result; see `GraphPass.broken`."""
         left = [axis.label for axis, _ in self._wanted(_free(model))]
         return f"axes are still free: {', '.join(left)}" if left else None
 
@@ -92,13 +92,13 @@ class FixDims(GraphPass):
         return ir.passes.PassResult(model, bool(wanted))
 
     def _wanted(self, axes: list[FreeAxis]) -> list[tuple[FreeAxis, int]]:
-        """Return the axes that get a size, and the size."""
+        """Return the axes to fix, and their sizes."""
         sizes = {_label(key, axes): size for key, size in self._dims.items()}
         found = ((axis, sizes.get(axis.label) or self._roles.get(axis.role)) for axis in axes)
         return [(axis, size) for axis, size in found if size]
 
     def _dim_fault(self, model: ir.Model, axes: list[FreeAxis], key: str) -> str | None:
-        """Return why an axis cannot have its size; None if it can, or has that size."""
+        """Return why an axis cannot get its size; None if it can, or already has it."""
         label, size = _label(key, axes), self._dims[key]
         known = dict.fromkeys(axis.label for axis in axes)
         if label in known:
@@ -113,7 +113,7 @@ class FixDims(GraphPass):
         return None if fixed[key] == size else f"{key} is {fixed[key]} already, not {size}"
 
     def _role_fault(self, model: ir.Model, axes: list[FreeAxis], role: str) -> str | None:
-        """Return why no axis can be this batch or length; None if one can, or has that size."""
+        """Return why no axis can be this batch or length; None if one can, or already has it."""
         size = self._roles[role]
         labels = {_label(key, axes) for key in self._dims}
         if any(axis.role == role and axis.label not in labels for axis in axes):
@@ -133,7 +133,7 @@ class FixDims(GraphPass):
 
 
 def _label(key: str, axes: Iterable[FreeAxis]) -> str:
-    """Return the label of the axis that a name or a place stands for; the same if there is none."""
+    """Return the label of the axis with this name or place; the text itself if there is none."""
     labels = {axis.place: axis.label for axis in axes} | {axis.label: axis.label for axis in axes}
     return labels.get(key, key)
 
@@ -157,10 +157,10 @@ def _fixed_places(model: ir.Model) -> dict[str, int]:
 
 
 def _fixed(model: ir.Model, role: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the input, axis and size of what may be a batch, or a length, of a fixed size.
+    """Yield the input, axis and size of possible batch or length axes with a fixed size.
 
-    The batch is the first axis. The length is any other, the last above all; of an input with two
-    axes it may be the first as well, as PEM's proposals are.
+    The batch is the first axis. The length is any other axis, the last one first; for an input
+    with two axes it may also be the first axis, like PEM's proposals.
     """
     for value in model.graph.inputs:
         dims = _dims_of(value)
@@ -172,7 +172,7 @@ def _fixed(model: ir.Model, role: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _values(model: ir.Model) -> Iterable[ir.Value]:
-    """Yield inputs, outputs and what nodes compute, in bodies too."""
+    """Yield inputs, outputs and values computed by nodes, in bodies too."""
     yield from model.graph.inputs
     yield from model.graph.outputs
     for node in model.graph.all_nodes():

@@ -1,4 +1,4 @@
-"""fold-batchnorm: batch normalisation into the weights of the layer before it."""
+"""fold-batchnorm: fold batch normalisation into the weights of the layer before it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LAYERS = ("Conv", "ConvTranspose", "Gemm")
 
 
 class FoldBatchNorm(GraphPass):
-    """See the module."""
+    """Folding of batch normalisation into weights."""
 
     contract = Contract(
         name="fold-batchnorm",
@@ -39,16 +39,16 @@ class FoldBatchNorm(GraphPass):
     )
 
     def broken(self, model: ir.Model) -> str | None:
-        """See `GraphPass.broken`."""
+        """Check that no foldable normalisation is left; see `GraphPass.broken`."""
         left = [node.name for node, reason in _normalisations(model).items() if not reason]
         return f"batch normalisation is left: {', '.join(map(str, left))}" if left else None
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
-        """See `GraphPass.remaining`."""
+        """Return the normalisations that were left; see `GraphPass.remaining`."""
         return _normalisations(model)
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Fold every normalisation that a layer can take."""
+        """Fold every normalisation that follows a suitable layer."""
         changed = False
         while found := [node for node, reason in _normalisations(model).items() if not reason]:
             for node in found:
@@ -59,7 +59,7 @@ class FoldBatchNorm(GraphPass):
 
 
 def _normalisations(model: ir.Model) -> dict[ir.Node, str]:
-    """Return every batch normalisation, and why it stays; an empty text if it can be folded."""
+    """Return every batch normalisation with the reason why it stays; "" if it can be folded."""
     found = (node for node in nodes_of(model) if is_standard(node, "BatchNormalization"))
     return {node: _obstacle(node) for node in found}
 
@@ -103,7 +103,7 @@ def _double(value: ir.Value) -> NDArray[np.float64]:
 
 
 def _along(layer: ir.Node, factor: NDArray[Any]) -> NDArray[Any]:
-    """Return one factor per output channel in the shape that multiplies a layer's weights."""
+    """Return one factor per output channel, in the shape that multiplies a layer's weights."""
     weight = np.asarray(constant_of(layer.inputs[1]))
     if layer.op_type == "Gemm":
         return factor.reshape(-1, 1) if layer.attributes.get_int("transB", 0) else factor

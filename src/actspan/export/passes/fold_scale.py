@@ -1,7 +1,7 @@
-"""fold-scale: a multiplication by constants into the weights of the layer before it.
+"""fold-scale: fold multiplication by constants into the weights of the layer before it.
 
-BSN scales what its layers compute by 0.01 and 0.1. Scaling the weights and the bias instead gives
-the same numbers with one operator less each.
+BSN multiplies the outputs of layers by 0.01 and 0.1. Scaling the weights and the bias instead
+gives the same result with one operator less per layer.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from actspan.export.passes.tools import (
 __all__ = ["FoldScale"]
 
 LAYERS = ("Conv", "Gemm", "MatMul", "BatchNormalization")
-# f(s * x) = s * f(x): for every s, and for s >= 0
+# f(s * x) = s * f(x): for every s, and for s >= 0.
 _LINEAR = ("AveragePool", "GlobalAveragePool", "Identity")
 _RELU_LIKE = ("GlobalMaxPool", "LeakyRelu", "MaxPool", "PRelu", "Relu")
-# they move entries about, so only one scale for all passes through
+# These operators move entries, so the scale must be a scalar.
 _MOVING = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
 
 
 class FoldScale(GraphPass):
-    """See the module."""
+    """Folding of constant factors into weights."""
 
     contract = Contract(
         name="fold-scale",
@@ -50,17 +50,17 @@ class FoldScale(GraphPass):
     )
 
     def broken(self, model: ir.Model) -> str | None:
-        """See `GraphPass.broken`."""
+        """Check that no foldable scale is left; see `GraphPass.broken`."""
         left = [fold.node.name or fold.node.op_type for fold in _folds(model)]
         return f"scales are left: {', '.join(left)}" if left else None
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
-        """See `GraphPass.remaining`."""
+        """Return the scales that were left; see `GraphPass.remaining`."""
         found = ((node, _find(node)) for node in nodes_of(model))
         return {n: f if isinstance(f, str) else "not folded" for n, f in found if f is not None}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Fold one scale after the other, until none is left."""
+        """Fold scales one by one, until none can be folded."""
         changed = False
         while (fold := next(_folds(model), None)) is not None:
             fold.apply(model.graph)
@@ -76,7 +76,7 @@ def _folds(model: ir.Model) -> Iterator[_Fold]:
 
 @dataclass(slots=True)
 class _Fold:
-    """A scale, and the layer that it can go into.
+    """A scale, and the layer that it is folded into.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class _Fold:
     biases: list[tuple[ir.Node, int]] = field(default_factory=list)
 
     def apply(self, graph: ir.Graph) -> None:
-        """Scale weights and biases; the node goes."""
+        """Scale weights and biases, and remove the node."""
         weight = _weight_index(self.layer)
         self._scale(graph, self.layer, weight, _along(self.layer, self.scale))
         if len(self.layer.inputs) > 2 and self.layer.inputs[2] is not None:
@@ -109,9 +109,9 @@ class _Fold:
 
 
 def _find(node: ir.Node) -> _Fold | str | None:
-    """Return the fold that begins at a Mul or Div behind a layer, or why there can be none.
+    """Return the fold that starts at a Mul or Div behind a layer, or why there is none.
 
-    None of a node that scales nothing, or nothing that a layer with weights computes.
+    Return None if the node is not a scale, or not behind a layer with weights.
     """
     split = _split(node)
     path = None if split is None else _path(node, *split)
@@ -136,10 +136,10 @@ def _find(node: ir.Node) -> _Fold | str | None:
 def _path(
     node: ir.Node, value: ir.Value, factor: NDArray[Any]
 ) -> tuple[ir.Node, list[tuple[ir.Node, int]], bool] | str | None:
-    """Return the layer before a scale, biases added between, and whether nothing else reads those.
+    """Return the layer before a scale, the biases between, and whether nothing else reads them.
 
-    A text says which operator a negative scale does not pass, on the way from a layer. None where
-    there is no layer, or something that no scale passes through.
+    Return a text that names the operator that a negative scale cannot pass. Return None if there
+    is no layer, or an operator that no scale can pass.
     """
     biases: list[tuple[ir.Node, int]] = []
     reader, alone, obstacle = node, True, ""
@@ -165,7 +165,7 @@ def _path(
 
 
 def _split(node: ir.Node) -> tuple[ir.Value, NDArray[Any]] | None:
-    """Return what a Mul or Div scales, and by how much."""
+    """Return the input and the factor of a Mul or Div."""
     if not is_standard(node, "Mul", "Div"):
         return None
     index = _constant_input(node)
@@ -179,14 +179,14 @@ def _split(node: ir.Node) -> tuple[ir.Value, NDArray[Any]] | None:
 
 
 def _constant_input(node: ir.Node) -> int | None:
-    """Which of two operands is a constant of floats, if exactly one is."""
+    """Return the index of the operand that is a constant of floats, if exactly one is."""
     arrays = [constant_of(value) for value in node.inputs]
     found = [i for i, array in enumerate(arrays) if array is not None and array.dtype.kind == "f"]
     return found[0] if len(found) == 1 else None
 
 
 def _passes(node: ir.Node, factor: NDArray[Any], scalar: bool) -> bool:
-    """Return whether a scale may go before this node instead of behind it."""
+    """Return whether a scale can move from behind this node to before it."""
     if len(node.outputs) > 1:
         return False
     if is_standard(node, *_RELU_LIKE):
@@ -195,7 +195,7 @@ def _passes(node: ir.Node, factor: NDArray[Any], scalar: bool) -> bool:
 
 
 def _has_weights(layer: ir.Node) -> bool:
-    """Return whether a layer has weights of its own, written in plain numbers or not."""
+    """Return whether a layer has weights of its own, as plain numbers or in another form."""
     if any(constant_of(value) is not None for value in layer.inputs[:2]):
         return True
     producers = (value.producer() for value in layer.inputs[1:2] if value is not None)
@@ -204,18 +204,18 @@ def _has_weights(layer: ir.Node) -> bool:
 
 
 def _weight_index(layer: ir.Node) -> int:
-    """Return which input has the weights; a MatMul may have them on either side."""
+    """Return the index of the input with the weights; a MatMul may have them on either side."""
     if layer.op_type == "MatMul" and constant_of(layer.inputs[1]) is None:
         return 0
     return 1
 
 
 def _scale_of(layer: ir.Node, factor: NDArray[Any], node: ir.Node) -> NDArray[Any] | None:
-    """`factor` as () or, where it differs between output channels, (channels,)."""
+    """Return `factor` as (), or as (channels,) if it differs between output channels."""
     output = node.outputs[0]
     rank = 0 if output.shape is None else output.shape.rank()
     if factor.ndim > rank:
-        return None  # it may add an axis
+        return None  # the scale may add an axis
     if factor.size == 1:
         return factor.reshape(())
     weight, channels = constant_of(layer.inputs[1]), _channel_axis(layer)
@@ -228,7 +228,7 @@ def _scale_of(layer: ir.Node, factor: NDArray[Any], node: ir.Node) -> NDArray[An
 
 
 def _channel_axis(layer: ir.Node) -> int | None:
-    """Which axis of the weights counts the output channels, if one does."""
+    """Return the axis of the output channels in the weights, if there is one."""
     if layer.op_type in ("Conv", "BatchNormalization"):
         return 0
     if layer.op_type == "Gemm":

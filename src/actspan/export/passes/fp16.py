@@ -1,7 +1,7 @@
-"""fp16: weights and arithmetic in half precision, every type written out.
+"""fp16: weights and arithmetic in half precision, with explicit types.
 
-What an operator may compute in half precision is read from the standard's own description of it;
-what it may not stays in single precision between casts. Nothing is left to a runtime's guess.
+The standard's schema of an operator defines what it may compute in half precision; the rest stays
+in single precision between casts. A runtime does not have to infer any type.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 class Float16(GraphPass):
-    """See the module.
+    """Conversion to half precision.
 
     Parameters
     ----------
@@ -56,16 +56,16 @@ class Float16(GraphPass):
 
     @classmethod
     def of(cls, settings: PassSettings) -> Self:
-        """See `GraphPass.of`."""
+        """Create the pass with its settings; see `GraphPass.of`."""
         return cls(settings.io)
 
     @property
     def tag(self) -> str:
-        """`fp16`, or `fp16-io` where inputs and outputs are half too."""
+        """Tag `fp16`, or `fp16-io` if inputs and outputs are half precision too."""
         return "fp16" if self._io == SINGLE else "fp16-io"
 
     def missing(self, model: ir.Model) -> str | None:
-        """See `GraphPass.missing`."""
+        """Check that the model can be converted; see `GraphPass.missing`."""
         if any(True for _ in model.graph.subgraphs()):
             return "the graph has control flow, whose branches it does not convert"
         for value in model.graph.initializers.values():
@@ -84,7 +84,7 @@ class Float16(GraphPass):
         return None
 
     def broken(self, model: ir.Model) -> str | None:
-        """See `GraphPass.broken`."""
+        """Check that no convertible node is left; see `GraphPass.broken`."""
         for value in (*model.graph.inputs, *model.graph.outputs):
             if value.dtype in (SINGLE, HALF) and value.dtype != self._io and _touched(model):
                 return f"{value.name} is {value.dtype}, not {self._io}: give --io fp16"
@@ -92,7 +92,7 @@ class Float16(GraphPass):
         return f"{left.op_type} {left.name!r} still takes float32" if left is not None else None
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
-        """See `GraphPass.remaining`."""
+        """Return the nodes in single precision; see `GraphPass.remaining`."""
         return {
             node: "it takes no float16" if is_standard(node) else f"an operator of {node.domain}"
             for node in nodes_of(model)
@@ -100,7 +100,7 @@ class Float16(GraphPass):
         }
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Convert, unless no node could take half precision where it takes single now."""
+        """Convert the model, unless no node can change to half precision."""
         if _convertible(model) is None:
             return ir.passes.PassResult(model, False)
         _Converter(model, self._io).run()
@@ -117,7 +117,7 @@ def _touched(model: ir.Model) -> bool:
 
 
 def _convertible(model: ir.Model) -> ir.Node | None:
-    """Return the first node that takes single precision where it may take half."""
+    """Return the first node that takes single precision but may take half."""
     for node in model.graph:
         halves = _Types(node, opset_of(model)).inputs
         singles = (value is not None and value.dtype == SINGLE for value in node.inputs)
@@ -137,7 +137,7 @@ def _is_cast(node: ir.Node) -> bool:
 
 
 class _Types:
-    """Which inputs and outputs of a node may be half where they are single now.
+    """Inputs and outputs of a node that may change from single to half precision.
 
     Attributes
     ----------
@@ -165,13 +165,13 @@ class _Types:
             kind = schema.outputs[min(index, len(schema.outputs) - 1)].type_str
             self.outputs[index] = kind in half and (kind in taken or _is_cast(node))
             if kind in half and not self.outputs[index] and node.outputs[index].dtype == SINGLE:
-                self.inputs = [False] * len(node.inputs)  # an attribute says the type: all stays
+                self.inputs = [False] * len(node.inputs)  # an attribute defines the type
                 self.outputs = [False] * len(node.outputs)
                 return
 
 
 class _Converter:
-    """One conversion of a graph."""
+    """Conversion of one graph."""
 
     def __init__(self, model: ir.Model, io: ir.DataType) -> None:
         self._graph, self._io, self._opset = model.graph, io, opset_of(model)
@@ -233,7 +233,7 @@ class _Converter:
         return output
 
     def _give_out(self, index: int, value: ir.Value) -> None:
-        """Let an output of the graph have the type asked for, under its name."""
+        """Give an output of the graph the requested type, under its name."""
         given = self._as(value, self._io)
         if given is value:
             return

@@ -1,7 +1,7 @@
 """int8: static quantisation, written as QuantizeLinear / DequantizeLinear pairs.
 
-The work is ONNX Runtime's quantiser; every runtime and accelerator reads the form. What was chosen,
-and what it was measured against, is in docs/passes.md.
+ONNX Runtime's quantiser does the work; every runtime and accelerator reads this form.
+docs/passes.md explains the choices, with measurements.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ __all__ = ["Int8", "equalise_inputs", "shapes_of"]
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 _NO_LAYER = "there is no Conv, Gemm or MatMul"
-# what may lie between two quantised layers without leaving int8
+# Operators that may lie between two quantised layers without leaving int8.
 _BETWEEN = (
     *("Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "MaxPool", "Relu"),
     *("Reshape", "Squeeze", "Transpose", "Unsqueeze"),
 )
 _DONE = {
     "onnx.quant.pre_process": "onnxruntime.quant"
-}  # keeps the quantiser from asking for preparation
-_PROBES = 4  # calls in the numeric check
+}  # stops the quantiser's advice about preparation
+_PROBES = 4  # number of calls in the numeric check
 
 
 class Int8(GraphPass):
-    """See the module.
+    """Static quantisation to 8 bits.
 
     Parameters
     ----------
     calibration : Calibration, optional
-        Real inputs; needed to run, not to list the pass.
+        Real inputs; needed to run the pass, not to list it.
     symmetric : bool
-        Activations in int8 around zero, not in uint8.
+        Symmetric int8 activations instead of uint8.
     """
 
     contract = Contract(
@@ -79,27 +79,27 @@ class Int8(GraphPass):
 
     @classmethod
     def of(cls, settings: PassSettings) -> Self:
-        """See `GraphPass.of`."""
+        """Create the pass with its settings; see `GraphPass.of`."""
         return cls(settings.calibration, symmetric=settings.symmetric)
 
     @property
     def tag(self) -> str:
-        """`int8`, or `int8-sym`."""
+        """Tag `int8`, or `int8-sym`."""
         return "int8-sym" if self._symmetric else "int8"
 
     @property
     def probes(self) -> Sequence[Inputs]:
-        """Real inputs: random ones lie outside the ranges that were learned."""
+        """Real inputs: random ones lie outside the calibrated ranges."""
         inputs = self._sample.inputs
         return inputs[:: max(1, len(inputs) // _PROBES)][:_PROBES]
 
     @property
     def notes(self) -> Sequence[str]:
-        """See `GraphPass.notes`."""
+        """Lines about skipped inputs; see `GraphPass.notes`."""
         return self._sample.notes
 
     def missing(self, model: ir.Model) -> str | None:
-        """See `GraphPass.missing`."""
+        """Check that the model can be quantised; see `GraphPass.missing`."""
         if self._calibration is None:
             return "give a dataset to calibrate on: --calibrate DATASET"
         if opset_of(model) < 13:
@@ -108,14 +108,14 @@ class Int8(GraphPass):
         return f"{fault}, but other nodes are; start from a float32 network" if fault else None
 
     def broken(self, model: ir.Model) -> str | None:
-        """See `GraphPass.broken`."""
+        """Check that a layer is quantised; see `GraphPass.broken`."""
         for node in _targets(model.graph):
             if not _is_dequantised(node):
                 return f"{node.op_type} {node.name!r} is not quantised"
         return None
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
-        """See `GraphPass.remaining`."""
+        """Return the layers that were left; see `GraphPass.remaining`."""
         found = {}
         for node in nodes_of(model):
             if is_standard(node, *LAYERS) and not _is_dequantised(node):
@@ -125,7 +125,7 @@ class Int8(GraphPass):
         return found
 
     def left(self, model: ir.Model, total: int) -> str | None:
-        """See `GraphPass.left`; a model in which nothing is quantised misses the goal too."""
+        """Return a line about what remains, also if nothing is quantised; see `GraphPass.left`."""
         layers = [node for node in model.graph if is_standard(node, *LAYERS)]
         line = super().left(model, total)
         if line or any(map(_is_dequantised, layers)):
@@ -150,7 +150,7 @@ class Int8(GraphPass):
 
 
 def equalise_inputs(model: ir.Model, inputs: Sequence[Inputs]) -> None:
-    """Bring the channels that the first layers read to one range, before anything is quantised."""
+    """Scale the channels of the first layers' inputs to one range, before the quantisation."""
     targets = _targets(model.graph)
     fed = set().union(*(_reached(node) for node in targets))
     equalise(model, [node for node in targets if node not in fed], inputs)
@@ -183,7 +183,7 @@ def _is_quantised(graph: ir.Graph) -> bool:
 
 
 def _targets(graph: ir.Graph) -> list[ir.Node]:
-    """Layers with weights that feed another layer."""
+    """Return the layers with weights that feed another layer."""
     return [node for node in graph if _is_layer(node) and _feeds(node)]
 
 
@@ -198,12 +198,12 @@ def _is_layer(node: ir.Node) -> bool:
 
 
 def _feeds(node: ir.Node) -> bool:
-    """Return whether a layer comes after this node."""
+    """Return whether another layer follows this node."""
     return any(_is_layer(other) for other in _reached(node))
 
 
 def _reached(node: ir.Node) -> set[ir.Node]:
-    """Return all nodes that come after this one."""
+    """Return all nodes that follow this one."""
     reached: set[ir.Node] = set()
     stack = [node]
     while stack:
@@ -215,7 +215,7 @@ def _reached(node: ir.Node) -> set[ir.Node]:
 
 
 class _Reader:
-    """Calibration inputs in the form that the quantiser asks for them."""
+    """Calibration inputs in the quantiser's interface."""
 
     def __init__(self, inputs: Sequence[Inputs]) -> None:
         self._inputs: Iterator[Inputs] = iter(inputs)

@@ -1,4 +1,4 @@
-"""Compare what two versions of a graph take and give: names, order, types and shapes."""
+"""Compare the interface of two versions of a graph: names, order, types and shapes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def count_nodes(model: onnx.ModelProto) -> int:
 def interface_change(
     before: onnx.ModelProto, after: onnx.ModelProto, *, retyped: bool = False
 ) -> str | None:
-    """Return what a caller of the rewritten graph would notice besides values; None if nothing.
+    """Describe what callers of the rewritten graph would notice besides values; None if nothing.
 
-    A size that was free may have become fixed.
+    A free size may become fixed.
 
     Parameters
     ----------
     retyped : bool
-        Whether float32 and float16 count as one type.
+        True if float32 and float16 count as one type.
     """
     for kind in ("input", "output"):
         old, new = getattr(before.graph, kind), getattr(after.graph, kind)
@@ -87,12 +87,12 @@ def _sizes(tensor: Any) -> list[int | str | None]:
 
 
 def _fits(before: int | str | None, after: int | str | None) -> bool:
-    """Return whether a declared size still holds: a free one may be known by now."""
+    """Return whether a declared size is still valid: a free one may be known by now."""
     return before is None or before == after or (isinstance(before, str) and isinstance(after, int))
 
 
 def _shared_outputs(model: onnx.ModelProto) -> set[str]:
-    """Return the names that two outputs of one graph have."""
+    """Return the names that two outputs of one graph share."""
     found: set[str] = set()
     for graph in graphs_in(model.graph):
         names = [value.name for value in graph.output]

@@ -1,4 +1,4 @@
-"""Turn operators on (B, C, T) into the same on (B, C, 1, T): the table behind conv1d-to-conv2d."""
+"""Conversion of operators on (B, C, T) to (B, C, 1, T): the table behind conv1d-to-conv2d."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = [
     "shape_to_2d",
 ]
 
-AXIS = 2  # of the new axis of size 1
+AXIS = 2  # position of the new axis of size 1
 
-# the first input is the sequence; nothing else depends on its rank
+# Only the first input is a sequence, and nothing else depends on its rank.
 ELEMENTWISE = frozenset(
     [
         "Abs",
@@ -63,22 +63,22 @@ ELEMENTWISE = frozenset(
         "ThresholdedRelu",
     ]
 )
-# every input is broadcast against the others
+# Every input is broadcast against the others.
 BROADCAST = frozenset(["Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum"])
-# convolutions: the inputs that hold the sequence and the weights
+# Convolutions: the inputs with the sequence and the weights.
 CONVOLUTIONS = {
     "Conv": (0, 1),
     "ConvInteger": (0, 1),
     "ConvTranspose": (0, 1),
     "QLinearConv": (0, 3),
 }
-# windows over time
+# Windows over time.
 WINDOW = frozenset({"AveragePool", "LpPool", "MaxPool", *CONVOLUTIONS})
-# scales and zero points are scalars, or have one axis, or are arrays with the sequence's axes
+# Scales and zero points are scalars, have one axis, or have the sequence's axes.
 QUANTIZE = frozenset({"DequantizeLinear", "QuantizeLinear"})
-# an axis is named; of Concat every input is a sequence, of Softmax and the like the first
+# An attribute names an axis. All inputs of Concat are sequences; of Softmax only the first.
 AXIAL = frozenset({"Concat", "Hardmax", "LogSoftmax", "Softmax", *QUANTIZE})
-# what reads a sequence, other than by broadcasting
+# Operators that read a sequence without broadcasting.
 SEQUENTIAL = frozenset({"Pad", *ELEMENTWISE, *WINDOW, *AXIAL})
 
 _WINDOW_NEUTRAL = {
@@ -91,12 +91,12 @@ _WINDOW_NEUTRAL = {
 
 
 def lifted_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:
-    """Return which inputs of a node get the new axis; None if it has no form in two dimensions.
+    """Return the inputs of a node that get the new axis; None if it has no 2-D form.
 
     Parameters
     ----------
     rank : dict of value to rank
-        Where it is known.
+        Known ranks.
     """
     if not is_standard(node) or any(output.uses() for output in node.outputs[1:]):
         return None
@@ -106,7 +106,7 @@ def lifted_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:
         return None
     if node.op_type in BROADCAST:
         return _broadcast_inputs(node, rank)
-    if node.op_type not in SEQUENTIAL:  # some have no inputs at all: Constant, RandomNormal
+    if node.op_type not in SEQUENTIAL:  # some have no inputs: Constant, RandomNormal
         return None
     indices = _sequences(node, rank)
     if any(rank.get(node.inputs[index]) != 3 for index in indices):
@@ -118,18 +118,18 @@ def lifted_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:
 
 
 def _sequences(node: ir.Node, rank: dict[ir.Value, int]) -> list[int]:
-    """Return the inputs of a node that must have three axes, and get another."""
+    """Return the inputs of a node that must have three axes, and get a fourth."""
     if node.op_type in CONVOLUTIONS:
         return list(CONVOLUTIONS[node.op_type])
     if node.op_type == "Concat":
         return list(range(len(node.inputs)))
-    if node.op_type in QUANTIZE:  # of blocks: scales as the sequence
+    if node.op_type in QUANTIZE:  # block quantisation: scales have the sequence's axes
         return [i for i, value in enumerate(node.inputs) if i == 0 or rank.get(value, 3) == 3]
     return [0]
 
 
 def _broadcast_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:
-    """Operands align at the last axis, so what has at most one axis stays as it is."""
+    """Return the inputs with two or more axes; others are aligned at the last axis anyway."""
     indices = []
     for index, value in enumerate(node.inputs):
         known = rank.get(value)
@@ -141,26 +141,26 @@ def _broadcast_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | N
 
 
 def lift_constant(array: NDArray[Any]) -> NDArray[Any]:
-    """(B, C, T) or (C, T) to (B, C, 1, T) or (C, 1, T)."""
+    """Add the new axis to a constant: (B, C, T) or (C, T) to (B, C, 1, T) or (C, 1, T)."""
     return np.expand_dims(array, -2)
 
 
 def axis_to_2d(axis: int) -> int:
-    """Return where an axis of (B, C, T) lies in (B, C, 1, T)."""
+    """Return the position of an axis of (B, C, T) in (B, C, 1, T)."""
     if axis < 0:
         return axis if axis == -1 else axis - 1
     return axis if axis < AXIS else axis + 1
 
 
 def shape_to_2d(shape: ir.Shape | None) -> ir.Shape | None:
-    """(B, C, T) to (B, C, 1, T), free sizes kept."""
+    """Add the new axis to a shape: (B, C, T) to (B, C, 1, T); free sizes are kept."""
     if shape is None:
         return None
     return ir.Shape([*shape.dims[:AXIS], 1, *shape.dims[AXIS:]])
 
 
 def lift_attributes(node: ir.Node) -> None:
-    """Say a node's attributes of the four-dimensional sequence."""
+    """Change a node's attributes to those for the four-dimensional sequence."""
     if node.op_type in WINDOW:
         for name, neutral in _WINDOW_NEUTRAL.items():
             if name in node.attributes:

@@ -1,4 +1,4 @@
-"""Bring models into the form that passes expect: no functions, constants in one place, shapes."""
+"""Normal form of models for passes: no functions, constants in one place, shapes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 __all__ = ["checked", "failures_named", "first_line", "prepared"]
 
-_OLDEST_IR = 4  # before it, constants had to be inputs as well
-_LARGEST = 2**31 - 1  # bytes of a protocol buffer
-_INVENTED = "unk__"  # begins the names that shape inference gives to free sizes
+_OLDEST_IR = 4  # before this version, constants had to be inputs as well
+_LARGEST = 2**31 - 1  # maximum bytes of a protocol buffer
+_INVENTED = "unk__"  # prefix of the names that shape inference gives to free sizes
 
 
 def prepared(model: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """Return the model in the form that passes expect; raise ExportError if it has none."""
+    """Return the model in the form that passes expect; raise ExportError if there is none."""
     import onnx_ir as ir
     import onnx_ir.passes.common as common
 
-    for library in ("onnx_ir", "onnxscript"):  # what they log goes nowhere, unless somebody asks
+    for library in ("onnx_ir", "onnxscript"):  # hides their log messages, unless a logger is set up
         logger = logging.getLogger(library)
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
@@ -78,7 +78,7 @@ def checked(model: Any, where: str) -> onnx.ModelProto:
 
 
 def _forget_shapes(model: Any) -> None:
-    """Drop what was inferred before of standard operators; it is inferred again."""
+    """Drop inferred shapes of standard operators; they are inferred again."""
     for graph in graphs_in(model.graph):
         computed = {name for node in graph.node if not node.domain for name in node.output}
         _drop_shapes(graph, computed)
@@ -91,7 +91,7 @@ def _drop_shapes(graph: Any, names: set[str]) -> None:
 
 
 def _forget_inventions(model: Any, known: set[str]) -> None:
-    """Drop what differs from run to run: numbered names of sizes, shapes of outputs said twice."""
+    """Drop what differs between runs: generated names of sizes, duplicate shapes of outputs."""
     for graph in graphs_in(model.graph):
         _drop_shapes(graph, {value.name for value in graph.output})
     for dim in _free_sizes(model):
@@ -112,7 +112,7 @@ def _free_sizes(model: Any) -> Iterator[Any]:
 
 @contextmanager
 def failures_named(where: str) -> Iterator[None]:
-    """Turn any exception into an error of one line; passes meet graphs of every kind."""
+    """Convert any exception to an error of one line; passes meet graphs of every kind."""
     import onnx_ir as ir
 
     try:
@@ -123,11 +123,11 @@ def failures_named(where: str) -> Iterator[None]:
         raise
     except Exception as error:
         cause: BaseException = error
-        while cause.__cause__ is not None:  # libraries wrap what went wrong
+        while cause.__cause__ is not None:  # libraries wrap the original error
             cause = cause.__cause__
         raise ExportError(f"{where} fails: {type(cause).__name__}: {first_line(cause)}") from error
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of a message that says something."""
+    """Return the first line of a message that has content."""
     return next((line for line in str(error).splitlines() if line.strip()), repr(error)).strip()

@@ -33,12 +33,12 @@ _TYPES = {
     "tensor(uint8)": np.uint8,
     "tensor(bool)": np.bool_,
 }
-# tried in turn where sizes are free; the longest are for networks that read sound
+# Sizes to try for free axes; the longest are for audio networks.
 _BATCHES, _LENGTHS = (2, 1), (100, 128, 64, 33, 16, 1024, 16_000)
-_DRAWS = 8  # of inputs where there are branches: one draw takes one of the two
-_LARGEST = 2**24  # elements of an input
+_DRAWS = 8  # inputs to draw if there are branches: each draw takes one branch
+_LARGEST = 2**24  # maximum elements of an input
 _HALF = np.finfo(np.float16)
-_HALF_STEPS = 4  # of float16, by which kernels differ that compute the same
+_HALF_STEPS = 4  # rounding steps of float16 by which equivalent kernels differ
 
 
 def largest_difference(
@@ -48,18 +48,18 @@ def largest_difference(
     probes: Sequence[Inputs] = (),
     seed: int = 0,
 ) -> float:
-    """Return how far two graphs are apart over seeded random inputs, or over `probes`.
+    """Return the largest difference of two graphs on seeded random inputs, or on `probes`.
 
     Returns
     -------
     float
         Largest absolute difference of an output, as a share of that output's largest magnitude
-        where it exceeds 1. NaN where one is NaN and the other is not.
+        if it exceeds 1. NaN if one is NaN and the other is not.
 
     Raises
     ------
     ExportError
-        ONNX Runtime refuses one of the two, or no size for their free axes was found.
+        ONNX Runtime refuses a graph, or no sizes for the free axes work.
     """
     old, new = _open(before, "the graph before it"), _open(after, "the rewritten graph")
     if probes:
@@ -75,16 +75,16 @@ def largest_difference(
 
 
 def _largest(differences: Iterable[float]) -> float:
-    """Return the largest of them, NaN if one is NaN, which `max` may skip."""
+    """Return the largest difference, or NaN if one is NaN, which `max` may skip."""
     return float(np.max([0.0, *differences]))
 
 
 def difference(a: Any, b: Any) -> float:
     """Return the largest absolute difference, as a share of the largest magnitude above 1 of `a`.
 
-    Where both are NaN, or the same infinity, they are equal. So are numbers of float16 within four
-    rounding steps of the largest magnitude. Sequences are compared entry by entry; what is no
-    number, or absent, is equal or not. NaN where the two cannot be compared.
+    Two NaN, or two equal infinities, count as equal. So do float16 numbers within four rounding
+    steps of the largest magnitude. Sequences are compared entry by entry; other types, and absent
+    values, are equal or not. The result is NaN if the two cannot be compared.
     """
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         return _largest(difference(x, y) for x, y in zip(a, b, strict=True))
@@ -125,13 +125,13 @@ def evaluate(
 
 def _open(model: onnx.ModelProto, which: str) -> Any:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # failures come as exceptions
+    options.log_severity_level = 4  # failures are raised as exceptions
     options.intra_op_num_threads = 1
     try:
         return onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # the vendor's exceptions have no base of their own
+    except Exception as error:  # the vendor's exceptions have no common base
         raise ExportError(f"ONNX Runtime refuses {which}: {_reason(error)}") from error
 
 
@@ -151,7 +151,7 @@ def _reason(error: Exception) -> str:
 def _on_random_inputs(
     old: Any, new: Any, rng: np.random.Generator
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
-    """Run both on the same inputs, in the first sizes that the older one takes."""
+    """Run both on the same inputs, in the first sizes that the older graph accepts."""
     axes = free_axes({node.name: node.shape for node in old.get_inputs()})
     fixed = _fixed_since(axes, new)
     failure: ExportError | None = None
@@ -176,14 +176,14 @@ def _on_random_inputs(
 
 
 def _fixed_since(axes: Sequence[FreeAxis], new: Any) -> dict[str, int]:
-    """Return sizes of axes, by label, that only the older graph leaves free."""
+    """Return the sizes of axes, by label, that only the older graph leaves free."""
     shapes = {node.name: node.shape for node in new.get_inputs()}
     found = {axis.label: shapes[axis.input][axis.index] for axis in axes}
     return {label: size for label, size in found.items() if isinstance(size, int)}
 
 
 def _sizes_to_try(axes: Sequence[FreeAxis], fixed: dict[str, int]) -> Iterator[dict[str, int]]:
-    """Yield sizes of all axes by label, no combination twice."""
+    """Yield sizes of all axes by label, without repeating a combination."""
     tried = []
     for batch in _BATCHES:
         for length in _LENGTHS:
@@ -207,7 +207,7 @@ def _random(node: Any, shape: Sequence[int], rng: np.random.Generator) -> NDArra
     dtype = _dtype(node)
     if dtype in (np.float16, np.float32, np.float64):
         return rng.standard_normal(shape).astype(dtype)
-    return rng.integers(0, 2, shape).astype(dtype)  # small, so that an index lies inside
+    return rng.integers(0, 2, shape).astype(dtype)  # small, so that indices are valid
 
 
 def _dtype(node: Any) -> type[np.generic]:

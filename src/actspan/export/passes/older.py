@@ -1,8 +1,8 @@
 """Write a node as in an older version of the standard.
 
-An attribute that came later is dropped at its default, which is what the older version always does.
-The table at the end has the operators of which that is not true, and those whose inputs were
-attributes once; it was made from all changes between opsets 11 and 28.
+A newer attribute is dropped if it has its default value, which matches the older behaviour. The
+table at the end lists the exceptions, and operators whose inputs were attributes in older
+versions. It covers all changes between opsets 11 and 28.
 """
 
 from __future__ import annotations
@@ -20,18 +20,19 @@ from actspan.wording import counted
 
 __all__ = ["write_older"]
 
-Adapter = Callable[[ir.Node], str | None]  # writes a node as before, or returns why it cannot
+# An adapter rewrites a node for the older version, or returns why it cannot.
+Adapter = Callable[[ir.Node], str | None]
 
-_END = 2**62  # behind any axis
+_END = 2**62  # greater than any axis
 
 
 def write_older(node: ir.Node, current: int, target: int) -> None:
-    """Rewrite a standard node of opset `current` so that opset `target` describes the same.
+    """Rewrite a standard node of opset `current` for opset `target`.
 
     Raises
     ------
     ExportError
-        The older version cannot say it.
+        The older version has no equivalent.
     """
     where = f"{node.op_type} {node.name!r}"
     for (operator, version), adapt in _ADAPTERS.items():
@@ -52,7 +53,7 @@ def write_older(node: ir.Node, current: int, target: int) -> None:
 
 
 def _drop_defaults(node: ir.Node, schema: Any, current: int) -> None:
-    """Drop attributes that came later, where they say what the older version does anyway."""
+    """Drop newer attributes whose values match the older version's behaviour."""
     newer = onnx.defs.get_schema(node.op_type, current, "").attributes
     for name in [name for name in node.attributes if name not in schema.attributes]:
         default = newer[name].default_value if name in newer else None
@@ -67,7 +68,7 @@ def _is_default(attribute: ir.Attr, default: Any) -> bool:
 
 
 def _is_neutral(node: ir.Node, name: str) -> bool:
-    """Pooling had no dilations once, and they have no default."""
+    """Return whether dilations are 1: older pooling has none, and they have no default."""
     return name == "dilations" and all(n == 1 for n in node.attributes[name].as_ints())
 
 
@@ -81,7 +82,7 @@ def _not_constant(name: str, value: ir.Value) -> str:
 
 
 def _input_to_attribute(name: str) -> Adapter:
-    """Axes, or sizes, were attributes once."""
+    """Return an adapter that turns an input (axes or sizes) into an attribute."""
 
     def adapt(node: ir.Node) -> str | None:
         if len(node.inputs) < 2 or node.inputs[1] is None:
@@ -101,7 +102,7 @@ def _input_to_attribute(name: str) -> Adapter:
 
 
 def _without(name: str, default: str, older: str) -> Adapter:
-    """An attribute whose default is not what the older version does."""
+    """Return an adapter that drops an attribute if it has the older version's value."""
 
     def adapt(node: ir.Node) -> str | None:
         value = node.attributes.get_string(name, default)
@@ -112,7 +113,7 @@ def _without(name: str, default: str, older: str) -> Adapter:
 
 
 def _not_with(name: str, *values: str) -> Adapter:
-    """Values of an attribute that came later than the attribute."""
+    """Return an adapter that refuses values which an older attribute does not have."""
 
     def adapt(node: ir.Node) -> str | None:
         value = node.attributes.get_string(name, "")
@@ -126,7 +127,7 @@ def _group_normalization(node: ir.Node) -> str | None:
 
 
 def _softmax(node: ir.Node) -> str | None:
-    """Before 13 everything from the axis on was one: the same for the last axis alone."""
+    """Rewrite Softmax for opset < 13, which normalises over all axes from `axis` on."""
     shape = node.inputs[0].shape
     axis = node.attributes.get_int("axis", -1)
     if shape is None or axis not in (-1, shape.rank() - 1):
@@ -136,7 +137,7 @@ def _softmax(node: ir.Node) -> str | None:
 
 
 def _equal_parts(node: ir.Node) -> str | None:
-    """Equal parts needed no sizes, and a shorter last one was not among them."""
+    """Rewrite Split for versions that infer only equal parts: unequal sizes become an input."""
     shape, axis = node.inputs[0].shape, node.attributes.get_int("axis", 0)
     parts = node.attributes.get_int("num_outputs", 0)
     size = None if shape is None else shape[axis]
@@ -150,7 +151,7 @@ def _equal_parts(node: ir.Node) -> str | None:
 
 
 def _reshape(node: ir.Node) -> str | None:
-    """A zero in the shape always meant the size of the input."""
+    """Rewrite Reshape for versions in which 0 always means the size of the input."""
     if node.attributes.get_int("allowzero", 0):
         shape = constant_of(node.inputs[1])
         if shape is None:
@@ -162,7 +163,7 @@ def _reshape(node: ir.Node) -> str | None:
 
 
 def _shape(node: ir.Node) -> str | None:
-    """A part of a shape was taken with Slice."""
+    """Rewrite Shape of a part as Shape and Slice."""
     bounds = node.attributes.get_int("start", 0), node.attributes.get_int("end", _END)
     node.attributes.pop("start", None)
     node.attributes.pop("end", None)
@@ -182,7 +183,7 @@ def _shape(node: ir.Node) -> str | None:
 
 
 def _dropout(node: ir.Node) -> str | None:
-    """The ratio was an attribute, and has no effect without training."""
+    """Rewrite Dropout for versions with the ratio as an attribute, unused at inference."""
     if len(node.inputs) > 2 and node.inputs[2] is not None:
         training = constant_of(node.inputs[2])
         if training is None or training.any():
@@ -195,7 +196,7 @@ def _dropout(node: ir.Node) -> str | None:
 
 
 def _resize(node: ir.Node) -> str | None:
-    """The region and the scales had to be there, if only as empty ones."""
+    """Rewrite Resize for versions that require the region and the scales, if only as empty ones."""
     if node.graph is None:
         return None
     node.resize_inputs(max(3, len(node.inputs)))
@@ -207,14 +208,14 @@ def _resize(node: ir.Node) -> str | None:
 
 
 def _one_scale(node: ir.Node) -> str | None:
-    """There was one scale for all, so no axis."""
+    """Drop the axis for versions with one scale for the whole tensor."""
     shape = node.inputs[1].shape
     node.attributes.pop("axis", None)
     return None if shape is not None and shape.rank() == 0 else "it has a scale per channel"
 
 
 def _grid_sample(node: ir.Node) -> str | None:
-    """Modes had other names."""
+    """Rename the modes of GridSample."""
     mode = {"linear": "bilinear", "cubic": "bicubic"}
     name = node.attributes.get_string("mode", "linear")
     node.attributes["mode"] = ir.AttrString("mode", mode.get(name, name))
@@ -222,7 +223,7 @@ def _grid_sample(node: ir.Node) -> str | None:
 
 
 def _dft(node: ir.Node) -> str | None:
-    """The axis was an attribute, with another default."""
+    """Rewrite DFT for versions with the axis as an attribute, with another default."""
     shape, given = node.inputs[0].shape, len(node.inputs) > 2 and node.inputs[2] is not None
     if not given and shape is None:
         return "the rank of its input is not known"
@@ -235,7 +236,7 @@ def _dft(node: ir.Node) -> str | None:
 
 
 def _cast_like(node: ir.Node) -> str | None:
-    """A cast named its type."""
+    """Rewrite CastLike as Cast to a fixed type."""
     if node.inputs[1].dtype is None:
         return "the type that it casts to is not known"
     node.op_type = "Cast"
@@ -246,7 +247,7 @@ def _cast_like(node: ir.Node) -> str | None:
 
 _REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare")
 
-# (operator, version that changed it), the newest first
+# (Operator, version that changed it), the newest first.
 _ADAPTERS: dict[tuple[str, int], Adapter] = {
     ("GroupNormalization", 21): _group_normalization,  # one scale per group, then one per channel
     ("DFT", 20): _dft,

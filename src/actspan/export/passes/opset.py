@@ -1,9 +1,9 @@
 """opset: convert to another version of the standard operators.
 
-Up goes onnx's own converter, which knows every step from 7 on (onnxscript's begins at 18). Down
-it knows few operators and gives up at Relu, although most changed in nothing but the types they
-take. So downwards a node stays as it is where the older version describes it too, those that
-changed their form are rewritten (see `older`), and the numeric check has the last word.
+Upwards onnx's own converter is used, which supports every step from 7 on (onnxscript's starts at
+18). Downwards it supports few operators and fails at Relu, although most operators changed only in
+their types. So downwards a node is kept if the older version describes it too, nodes of another
+form are rewritten (see `older`), and the numeric check decides.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OLDEST = 11
 
 
 class ConvertOpset(GraphPass):
-    """See the module."""
+    """Conversion to another opset."""
 
     contract = Contract(
         name="opset",
@@ -43,16 +43,16 @@ class ConvertOpset(GraphPass):
 
     @classmethod
     def of(cls, settings: PassSettings) -> Self:
-        """See `GraphPass.of`."""
+        """Create the pass with its settings; see `GraphPass.of`."""
         return cls(settings.opset)
 
     @property
     def tag(self) -> str:
-        """Such as `opset11`."""
+        """Tag such as `opset11`."""
         return f"opset{self._target}"
 
     def missing(self, model: ir.Model) -> str | None:
-        """See `GraphPass.missing`."""
+        """Check that the version is supported; see `GraphPass.missing`."""
         newest = onnx.defs.onnx_opset_version()
         if self._target is None or not OLDEST <= self._target <= newest:
             return f"give an opset from {OLDEST} to {newest}: --opset N"
@@ -61,12 +61,12 @@ class ConvertOpset(GraphPass):
         return None
 
     def broken(self, model: ir.Model) -> str | None:
-        """See `GraphPass.broken`."""
+        """Check the version of the result; see `GraphPass.broken`."""
         version = opset_of(model)
         return None if version == self._target else f"the opset is {version}"
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        """Convert up or down."""
+        """Convert the model up or down."""
         target, current = int(self._target or 0), opset_of(model)
         if target == current:
             return ir.passes.PassResult(model, False)
@@ -87,7 +87,7 @@ def _upgrade(model: ir.Model, target: int) -> None:
         reason = (str(error).splitlines() or [repr(error)])[0]
         raise ExportError(f"onnx {onnx.__version__} cannot convert it: {reason}") from error
     model.graph = ir.from_proto(converted).graph
-    # the converter writes constants as nodes, which the next run would find changed
+    # The converter writes constants as nodes, which the next run would count as changes.
     common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
 
 

@@ -1,9 +1,9 @@
-"""Keep the outputs of graphs apart while a library's pass runs.
+"""Keep the outputs of graphs separate while a library's pass runs.
 
-ONNX lets two outputs of a graph differ in nothing but their names. Passes that drop an Identity
-between the two, or between an output and a value of the graph around it, leave one name for both,
-or an output that its graph does not compute. So every output is computed meanwhile by a node that
-no pass knows. Afterwards that node goes, or becomes the Identity that has to stay.
+In ONNX two outputs of a graph may differ only in their names. Passes that drop an Identity between
+the two, or between an output and a value of the enclosing graph, leave one name for both, or an
+output that its graph does not compute. So every output is computed by a node of an unknown domain
+during the pass. Afterwards that node is removed, or becomes an Identity if one is needed.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from actspan.export.passes.tools import can_leave, graphs_of, is_standard, uniqu
 
 __all__ = ["guard_outputs", "release_outputs"]
 
-_UNKNOWN = "actspan.output"  # a domain of no operators
-_KEPT = "actspan.kept"  # marks an Identity that the model had
+_UNKNOWN = "actspan.output"  # a domain without operators
+_KEPT = "actspan.kept"  # marks an Identity of the original model
 
 
 def guard_outputs(model: ir.Model) -> None:
-    """Put an unknown node before every output that a node computes."""
+    """Insert an unknown node before every output that a node computes."""
     for graph in graphs_of(model):
         for output in dict.fromkeys(graph.outputs):
             producer = output.producer()
@@ -43,11 +43,11 @@ def _guard(root: ir.Graph, graph: ir.Graph, output: ir.Value) -> None:
 
 
 def release_outputs(model: ir.Model) -> bool:
-    """Undo `guard_outputs`; return whether an Identity that the model had is gone."""
+    """Undo `guard_outputs`; return whether an Identity of the original model was removed."""
     changed = False
     for graph in graphs_of(model):
         guards = [node for node in graph if node.domain == _UNKNOWN]
-        for node in sorted(guards, key=lambda node: _KEPT in node.meta):  # ours go first
+        for node in sorted(guards, key=lambda node: _KEPT in node.meta):  # inserted ones first
             node.domain = ""
             value, output = node.inputs[0], node.outputs[0]
             if output.is_graph_output() and not can_leave(value, graph):

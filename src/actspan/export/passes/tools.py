@@ -1,4 +1,4 @@
-"""Small tools over onnx-ir that several passes share."""
+"""Helper functions over onnx-ir that several passes share."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def nodes_of(model: ir.Model) -> Iterator[ir.Node]:
 
 
 def opset_of(model: ir.Model) -> int:
-    """Return the version of the standard operators, 1 where the model names none."""
+    """Return the version of the standard operators, 1 if the model names none."""
     return int(model.opset_imports.get("", 1))
 
 
@@ -48,7 +48,7 @@ def is_standard(node: ir.Node, *operators: str) -> bool:
 
 
 def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
-    """Return the content of a value that never changes, else None."""
+    """Return the content of a constant value, else None."""
     if value is None or value.is_graph_input():
         return None
     tensor = ir.convenience.get_const_tensor(value)
@@ -56,7 +56,7 @@ def constant_of(value: ir.Value | None) -> NDArray[Any] | None:
 
 
 def only_use(value: ir.Value) -> ir.Node | None:
-    """Return the only reader of a value; None where others read it, or it leaves the graph."""
+    """Return the only reader of a value; None if it has others, or is a graph output."""
     uses = list(value.uses())
     if len(uses) != 1 or value.is_graph_output():
         return None
@@ -66,7 +66,7 @@ def only_use(value: ir.Value) -> ir.Node | None:
 def can_leave(value: ir.Value | None, graph: ir.Graph | None) -> bool:
     """Return whether a value can become one more output of a graph.
 
-    A graph computes its outputs itself, and each has a name of its own.
+    A graph must compute its outputs itself, and their names must differ.
     """
     if value is None or value.is_graph_output():
         return False
@@ -75,7 +75,7 @@ def can_leave(value: ir.Value | None, graph: ir.Graph | None) -> bool:
 
 
 def unique_name(graph: ir.Graph, name: str) -> str:
-    """Return `name`, with a number behind it if the main graph or one inside has it already."""
+    """Return `name`, with a number appended if the main graph or one inside has it already."""
     taken: set[str | None] = set()
     for part in (graph, *graph.subgraphs()):
         taken |= {value.name for value in (*part.inputs, *part.initializers.values())}
@@ -88,7 +88,7 @@ def unique_name(graph: ir.Graph, name: str) -> str:
 
 
 def add_constant(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
-    """Register an initializer of the main graph, which all others see, under a name like `name`."""
+    """Add an initializer to the main graph, visible in all others, under a name like `name`."""
     name = unique_name(graph, name)
     tensor = ir.tensor(np.ascontiguousarray(array).reshape(np.shape(array)), name=name)
     value = ir.Value(
@@ -102,7 +102,7 @@ def add_constant(graph: ir.Graph, name: str, array: NDArray[Any]) -> ir.Value:
 
 
 def insert_behind(value: ir.Value, node: ir.Node) -> None:
-    """Insert a node where a value appears, so that it is seen wherever the value is."""
+    """Insert a node directly after a value, so that it is visible wherever the value is."""
     producer, graph = value.producer(), value.graph
     if producer is not None:
         graph.insert_after(producer, node)
@@ -111,9 +111,9 @@ def insert_behind(value: ir.Value, node: ir.Node) -> None:
 
 
 def bypass(node: ir.Node, value: ir.Value) -> None:
-    """Let `value` take the place of a node's only output, its name included if it leaves the graph.
+    """Replace a node's only output by `value`, which takes over its name if it is a graph output.
 
-    The node stays, unused; or as an Identity where both must stay, see `can_leave`.
+    The node stays unused; or as an Identity if both values must stay, see `can_leave`.
     """
     output = node.outputs[0]
     if not output.is_graph_output():
@@ -131,7 +131,7 @@ def bypass(node: ir.Node, value: ir.Value) -> None:
 
 
 def remove_unused(model: ir.Model) -> None:
-    """Drop nodes and constants that nothing reads, in branches and bodies too."""
+    """Remove nodes and constants that nothing reads, in branches and bodies too."""
     common.RemoveUnusedNodesPass()(model)
     for graph in graphs_of(model):
         for name, value in list(graph.initializers.items()):
