@@ -1,4 +1,4 @@
-"""Wrong usage of a command as one line: what is wrong, the nearest name, where help is."""
+"""Usage errors in one line: what is wrong, the nearest name, and the help command."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class UsageLine(click.UsageError):
 
 
 def one_line(error: click.UsageError, group: click.Context, commands: Iterable[str]) -> UsageLine:
-    """Return a usage error of click as one line, with the nearest name of a wrong one.
+    """Return a usage error of click as one line, with a suggestion for a misspelled name.
 
     Parameters
     ----------
