@@ -1,4 +1,4 @@
-"""Find everything that is wrong with a dataset before work starts (one pass, on all cores)."""
+"""Check of a whole dataset before work starts, in one pass and on all cores."""
 
 from __future__ import annotations
 
@@ -32,12 +32,13 @@ def check_dataset(
     trained_on: FeatureSpec | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Check annotations and every feature file; settle layout, channels and snippet grid.
+    """Check annotations and every feature file; determine layout, channels and snippet grid.
 
-    Reads all features once: missing, extra, repeated, empty, truncated and non-finite files,
-    wrong channels or layout, segments without length or outside their video. Features of a store
-    were read when they were packed, and are not read again. A fault that most files share is one
-    finding. Bad instances are left out, and stop nothing unless they are the larger part.
+    All features are read once. The check finds missing, extra, repeated, empty, truncated and
+    non-finite files, wrong channels or layout, and segments without length or outside their video.
+    Features of a store were checked when they were packed, and are not read again. A fault that
+    most files share is one problem. Bad instances are skipped, and stop the work only if they are
+    the majority.
 
     Parameters
     ----------
@@ -112,7 +113,7 @@ def check_dataset(
 
 
 def _stopping(problems: list[Problem], good: int) -> list[Problem]:
-    """Findings that stop the work: bad instances only where they are more than the good ones."""
+    """Return the problems that stop the work: bad instances only if they are the majority."""
     bad = sum(problem.loss is Loss.SEGMENT for problem in problems)
     return [p for p in problems if bad > good or p.loss is not Loss.SEGMENT]
 
@@ -127,7 +128,7 @@ def _without_bad_segments(videos: Videos, spans: Float64) -> Videos:
 
 
 def _feature_faults(dataset: Dataset, found: Examined) -> list[Problem]:
-    """Return what is wrong with features; one cause where most lack them, or have a gap."""
+    """Return the problems with features; they get one cause if most videos lack features."""
     orphans, reported = list(_orphans(dataset)), _reported(dataset)
     problems = [problem for problem in found.problems if problem.video not in reported]
     what, remedy = missing_features(
@@ -143,12 +144,12 @@ def _feature_faults(dataset: Dataset, found: Examined) -> list[Problem]:
 
 
 def _reported(dataset: Dataset) -> set[str]:
-    """Return the videos that were left out before: a bad entry, or a file that is not read."""
+    """Return the videos that were already skipped: a bad entry, or a file that is not read."""
     return {p.video for p in dataset.problems if p.loss is Loss.VIDEO}
 
 
 def _orphans(dataset: Dataset) -> Iterator[Problem]:
-    """Features of videos that no annotation names (in any subset)."""
+    """Yield a problem per video that has features but no annotation in any subset."""
     for name in sorted(dataset.entries.keys() - set(dataset.known.ids) - _reported(dataset)):
         remedy = "add annotations, or remove the features"
         file = str(dataset.entries[name])

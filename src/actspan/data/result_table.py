@@ -1,4 +1,4 @@
-"""Proposals of many videos as parallel arrays: no object a proposal, and none a video."""
+"""Proposals of many videos as parallel arrays, without an object per proposal or video."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ResultTable:
 
     @classmethod
     def of(cls, proposals: Mapping[str, Proposals]) -> Self:
-        """Lay the proposals of videos behind each other."""
+        """Return a table with the proposals of videos one after the other."""
         parts = proposals.values()
         none = np.empty(0)
         return cls(
@@ -49,12 +49,12 @@ class ResultTable:
 
     @property
     def first(self) -> NDArray[np.int64]:
-        """Return where the proposals of each video start, (V,)."""
+        """Index of the first proposal of each video, (V,)."""
         first: NDArray[np.int64] = np.cumsum(self.counts) - self.counts
         return first
 
     def by_video(self) -> dict[str, Proposals]:
-        """Return the proposals of each video; views of the table's arrays."""
+        """Return the proposals of each video, as views of the table's arrays."""
         first = self.first.tolist()
         ends = (self.first + self.counts).tolist()
         return {

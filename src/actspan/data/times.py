@@ -1,4 +1,4 @@
-"""Times of annotations that are in another unit than seconds: find out, refuse, convert."""
+"""Times of annotations in another unit than seconds: detection, refusal, conversion."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from actspan.errors import AnnotationError
 from actspan.types import Float64, Video
 from actspan.wording import counted, short
 
-_SMALLEST_FACTOR = 4.0  # times that are closer to seconds are a matter of wrong durations
-_LARGEST_FRAME_RATE = 130.0  # frames a second; larger factors are milliseconds
-_RATE = "RATE"  # stands for what nothing says
+_SMALLEST_FACTOR = 4.0  # if times are closer to seconds, durations are wrong
+_LARGEST_FRAME_RATE = 130.0  # frames per second; larger factors are milliseconds
+_RATE = "RATE"  # stands for an unknown rate
 
 
 @dataclass(frozen=True, slots=True)
 class WrongUnit:
-    """Times that cannot be seconds, because most lie far beyond their video.
+    """Times that cannot be seconds, because most are far beyond their video.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class WrongUnit:
 def wrong_unit(
     videos: Videos, latest: Float64, of: str = "video", fps: float | None = None
 ) -> WrongUnit | None:
-    """Return the unit that times seem to have; None where they can be seconds.
+    """Return the unit that times seem to have, or None if they can be seconds.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def wrong_unit(
 
 
 def frame_rate_option(videos: Videos, fps: float | None) -> str:
-    """Return the option that gives a frame rate to `actspan annotate convert`, if one is needed.
+    """Return the option that gives `actspan annotate convert` a frame rate, or "".
 
     Parameters
     ----------
@@ -81,9 +81,9 @@ def frame_rate_option(videos: Videos, fps: float | None) -> str:
 
 
 def far_beyond(end: Float64, latest: Float64) -> tuple[int, float] | None:
-    """Return how many instances end after their video, and at how many times its length at most.
+    """Return how many instances end after their video, and the largest multiple of its length.
 
-    None where most do not, or not by much.
+    Return None if most do not, or only slightly.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def require_seconds(
     fps: float | None = None,
     otherwise: str = "",
 ) -> None:
-    """Refuse annotations whose times are in another unit.
+    """Raise if annotations have times in another unit.
 
     Parameters
     ----------
@@ -137,12 +137,12 @@ def require_seconds(
 
 
 def source_of(path: Path) -> Path:
-    """Return the annotation file of a dataset folder; a file is its own."""
+    """Return the annotation file of a dataset folder, or the path itself if it is a file."""
     return (find_annotations(path) if path.is_dir() else path) or path
 
 
 def conversion(path: Path, options: str) -> str:
-    """Return what makes times of annotations seconds: a command that writes a file beside them.
+    """Return advice to convert times to seconds: a command that writes a new file.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def conversion(path: Path, options: str) -> str:
     source = source_of(path)
     target = source.with_name(f"{source.stem}-seconds.json")
     if path.is_dir() and source != path / DATASET_JSON:
-        target = path / DATASET_JSON  # comes first where there are several
+        target = path / DATASET_JSON  # takes precedence over other annotation files
     command = f"actspan annotate convert {shlex.join((str(source), str(target)))} {options}"
     rate = " (RATE: frames a second of the videos)" if _RATE in options.split() else ""
     place = f", then use {target.name} in the place of {source.name}"
@@ -164,9 +164,9 @@ def conversion(path: Path, options: str) -> str:
 def in_seconds(
     videos: Videos, times: Unit, fps: float | None, path: Path, *, with_durations: bool = True
 ) -> tuple[Videos, tuple[str, ...]]:
-    """Return the same videos with times in seconds that are given in another unit.
+    """Return the videos with times converted from another unit to seconds.
 
-    Durations are taken to be in the same unit where the instances fill them.
+    Durations are assumed to be in the same unit if the instances fill them.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def in_seconds(
 
 
 def _fills(videos: Videos) -> bool:
-    """Return whether the instances lie within the durations and reach far into them."""
+    """Return whether the instances are within the durations and reach far into them."""
     ends = ends_of(videos, videos.durations)
     known = np.isfinite(ends)
     shares = videos.segments[known, 1] / ends[known]
@@ -197,7 +197,7 @@ def _fills(videos: Videos) -> bool:
 
 
 def _factor(video: Video, times: Unit, fps: float | None, path: Path, same: bool) -> float:
-    """Seconds per unit of time of a video."""
+    """Return the seconds per unit of time of a video."""
     if times == "milliseconds":
         return 1e-3
     rate = video.fps

@@ -1,4 +1,4 @@
-"""The table of forms, and reading by it."""
+"""The table of annotation formats, and reading with it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from actspan.types import Video
 
 DATASET_JSON = "annotations.json"
 DATASET_TABLE = "annotations.csv"
-# where the authors' repository keeps its annotations, seen from its root or its data folder
+# Places of annotations in the authors' repository, relative to its root or its data folder.
 _AUTHORS_PLACES = (".", "activitynet_annotations", "data/activitynet_annotations")
 
 Encoder = Callable[[Sequence[Video], Style], Iterator[tuple[str, bytes]]]
@@ -39,7 +39,7 @@ Encoder = Callable[[Sequence[Video], Style], Iterator[tuple[str, bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form of annotations.
+    """One format of annotations.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Form:
     has_tiers: bool = False
 
 
-# the first that fits is taken
+# The first format that fits is used.
 FORMS = {
     form.name: form
     for form in (
@@ -157,7 +157,7 @@ FORMS = {
 
 
 def find_annotations(folder: Path) -> Path | None:
-    """Locate the annotation file of a dataset folder: `annotations.json`, the authors', a table."""
+    """Return the annotation file of a folder: `annotations.json`, the authors', or a table."""
     named = (folder / DATASET_JSON, *(folder / p / AUTHORS_JSON for p in _AUTHORS_PLACES))
     return next((p for p in (*named, folder / DATASET_TABLE) if p.is_file()), None)
 
@@ -172,7 +172,7 @@ def read_annotations(
     will_clip: bool = False,
     only_facts: bool = False,
 ) -> Annotations:
-    """Read annotations of any known form; which one it is shows in names and content.
+    """Read annotations in any known format, which is detected from names and content.
 
     Parameters
     ----------
@@ -232,7 +232,7 @@ def read_annotations(
 
 
 def form_named(name: str) -> Form:
-    """Look a form up by its name.
+    """Return the format with this name.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Writing annotations by the table of forms: in memory, or to files."""
+"""Writing annotations in any format of the table: in memory, or to files."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def write_annotations(
     document: Mapping[str, Any] | None = None,
     overwrite: bool = True,
 ) -> tuple[Path, ...]:
-    """Write annotations; each file appears when it is whole.
+    """Write annotations; each file appears only when it is complete.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def write_annotations(
 
 
 def _placed(path: Path, encoded: Mapping[str, bytes], in_folder: bool) -> dict[Path, bytes]:
-    """Return the place of each file: in a folder, or beside each other under one name."""
+    """Return the path of each file: in a folder, or side by side under one name."""
     if not in_folder and not path.is_dir():
         first, *others = encoded
         names = {first: path, **{name: path.with_suffix(Path(name).suffix) for name in others}}
@@ -131,7 +131,7 @@ def _placed(path: Path, encoded: Mapping[str, bytes], in_folder: bool) -> dict[P
 
 
 def writable_form(name: str) -> Form:
-    """Look up a form that can be written.
+    """Return the format with this name, which must be writable.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def writable_form(name: str) -> Form:
 
 
 def form_to_write(path: Path, name: str | None = None) -> Form:
-    """Return the form of that name; without a name the one that a file's suffix says.
+    """Return the format with this name, or the one that belongs to a file's suffix.
 
     Raises
     ------

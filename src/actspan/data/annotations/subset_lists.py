@@ -20,7 +20,7 @@ _USUAL = frozenset({"taxonomy", "version"})
 def with_listed_subsets(
     videos: Videos, beside: Mapping[str, Any], path: Path, problems: list[Problem]
 ) -> tuple[Videos, dict[str, Any], tuple[str, ...]]:
-    """Give videos the subsets that lists beside them say; contradictions are problems.
+    """Return videos with the subsets that lists beside them give; contradictions become problems.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Hold every byte of a store against its checksums."""
+"""Verification of a store against its checksums."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REMEDY = "Copy the store again, or pack the dataset again."
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was read."""
+    """Size of the verified store."""
 
     shards: int
     videos: int
@@ -68,7 +68,7 @@ def verify_store(
 
 
 def _damage(shard: tuple[Path, ShardRecord]) -> str:
-    """Return what is wrong with a shard, or nothing."""
+    """Return what is wrong with a shard, or ""."""
     path, record = shard
     try:
         size = path.stat().st_size
