@@ -20,7 +20,7 @@ from actspan.types import Float64, Video
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectionResult:
-    """How well detections find the instances of each class.
+    """Average precision of detections per class.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class DetectionResult:
 
     @property
     def mean_average_precision(self) -> Float64:
-        """MAP at every threshold, (K,); in [0, 1]."""
+        """The mAP at every threshold, (K,); in [0, 1]."""
         mean: Float64 = self.average_precision.mean(axis=1)
         return mean
 
@@ -73,13 +73,13 @@ class DetectionResult:
         return float(self.average_precision.mean())
 
     def summary(self) -> dict[str, float]:
-        """`mAP@0.50`, ... and `average_mAP`, in percent."""
+        """Return `mAP@0.50`, ... and `average_mAP`, in percent."""
         pairs = zip(self.tiou.tolist(), self.mean_average_precision.tolist(), strict=True)
         figures = {f"mAP@{tiou:.2f}": 100.0 * value for tiou, value in pairs}
         return {**figures, "average_mAP": 100.0 * self.average_map}
 
     def by_class(self) -> dict[str, float]:
-        """AP of every class, averaged over the thresholds, in percent."""
+        """Return AP of every class, averaged over the thresholds, in percent."""
         mean = 100.0 * self.average_precision.mean(axis=0)
         return dict(zip(self.classes, mean.tolist(), strict=True))
 
@@ -93,13 +93,13 @@ def evaluate_detection(
     blocked: Path | str | Iterable[str] | None = None,
     on_error: OnError = "fail",
 ) -> DetectionResult:
-    """Mean average precision over the classes, at several tIoU thresholds.
+    """Compute mean average precision over the classes, at several tIoU thresholds.
 
-    Detections of a class are taken by falling score over all videos; each takes the free instance
-    of its class and video that it overlaps most, if by the threshold at least, and is wrong
-    otherwise. Precision is interpolated. Equal scores are taken by video id, then in the file's
-    order. A detection that finds nothing but touches a stretch that the annotators could not tell
-    (`Video.ignored`) does not count.
+    Detections of a class are processed by falling score over all videos. Each takes the free
+    instance of its class and video with the largest overlap, if it reaches the threshold, and is
+    wrong otherwise. Precision is interpolated. Equal scores are ordered by video id, then as in the
+    file. A detection that finds nothing but touches an ambiguous segment (`Video.ignored`) does not
+    count.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def evaluate_detection(
 
 
 def match(labelled: Labelled, thresholds: Float64) -> np.ndarray:
-    """Which detections take an instance at which threshold, (K, D) bool."""
+    """Return which detections take an instance at which threshold, (K, D) bool."""
     hit: np.ndarray = match_greedily(
         labelled.start,
         labelled.end,

@@ -1,4 +1,4 @@
-"""Notes on results that seem wrong: turned, out of their video, repeated, or in another unit."""
+"""Notes about doubtful results: swapped, outside the video, repeated, in another unit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from actspan.wording import counted
 
 
 def doubtful(start: Float64, end: Float64, beyond: int) -> Iterator[str]:
-    """Yield a line about results that cannot match anything, if there are any.
+    """Yield a note about results that cannot match anything, if there are any.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def doubtful(start: Float64, end: Float64, beyond: int) -> Iterator[str]:
 
 
 def repeated(thing: str, start: Float64, end: Float64, first: NDArray[np.int64]) -> Iterator[str]:
-    """Yield a line about results that repeat the one before them, if there are any.
+    """Yield a note about results that repeat the previous one, if there are any.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def other_unit(
     first: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> tuple[str, ...]:
-    """Return a line where times of ground truth and proposals do not seem to be of one unit.
+    """Return a note if times of ground truth and proposals seem to have different units.
 
     Parameters
     ----------
