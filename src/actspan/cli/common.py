@@ -214,7 +214,7 @@ def refuse_options(context: click.Context, names: Iterable[str], reason: str) ->
     names : iterable of str
         Parameters of the command.
     reason : str
-        What makes them ineffective, as in "without --dataset".
+        The reason, such as "without --dataset".
 
     Raises
     ------

@@ -155,7 +155,7 @@ def shortfalls(
     Parameters
     ----------
     models : iterable of (str, Rewritten)
-        Each with what the lines about its passes begin with.
+        Each with the start of the lines about its passes.
     asked : container of str
         Names of the passes that were asked for.
     """

@@ -21,7 +21,7 @@ class ProgressLines:
     say : callable
         Prints a line.
     what : str
-        What is done until the first report.
+        Name of the work until the first report.
     every : float
         Seconds between two lines; `EVERY` unless given.
 

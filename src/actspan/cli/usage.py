@@ -25,9 +25,9 @@ def one_line(error: click.UsageError, group: click.Context, commands: Iterable[s
     Parameters
     ----------
     group : click.Context
-        Of the group that ran the command.
+        Context of the group that ran the command.
     commands : iterable of str
-        The commands that a wrong one may have been meant for.
+        Known commands, of which one is suggested.
     """
     message = " ".join(error.format_message().split()).removesuffix(".")
     choice = re.search(r"'([^']*)' is not (?:one of )?('.*')$", message)

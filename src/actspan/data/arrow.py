@@ -27,12 +27,12 @@ class Batches(Sequence[Any]):
     file : pyarrow.Buffer
         The whole file.
     schema : pyarrow.Schema
-        What it must have.
+        The required schema.
 
     Raises
     ------
     ValueError, pyarrow.ArrowException, OSError
-        It is damaged or of other columns; and, of a batch, compressed, or a value is missing.
+        It is damaged or has other columns; or a batch is compressed or lacks a value.
     """
 
     def __init__(self, file: Any, schema: Any) -> None:

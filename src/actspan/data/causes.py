@@ -33,11 +33,11 @@ def wrong_spec(
     Parameters
     ----------
     layout, channels
-        What files are taken to have.
+        Assumed layout and channels of the files.
     expected : int, optional
-        Channels that the model has.
+        Channels of the model.
     given : FeatureSpec
-        What dataset.toml says.
+        Content of dataset.toml.
     """
     axis = _AXIS[layout]
     if 2 * sum(shape[axis] == channels for shape in shapes) >= len(shapes):
@@ -87,7 +87,7 @@ def missing_features(
     path : Path
         The dataset folder.
     what : str
-        What is missing: features, or boundary scores.
+        Name of what is missing: features, or boundary scores.
     """
     missing = [name for name in videos.ids if name not in entries]
     if 2 * len(missing) > len(videos) and 2 * len(strangers) >= len(missing):
@@ -154,7 +154,7 @@ def gaps(videos: Videos, spans: Float64, steps: Float64, path: Path) -> Iterator
     Parameters
     ----------
     spans, steps : (V,) float64
-        Seconds that features cover, and the larger of stride and length; NaN where not known.
+        Seconds that features cover, and the larger of stride and length; NaN if unknown.
     """
     durations = videos.durations
     apart = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)  # NaN is not a gap

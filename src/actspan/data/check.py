@@ -43,18 +43,18 @@ def check_dataset(
     Parameters
     ----------
     channels : int, optional
-        What the model expects.
+        Channels that the model expects.
     dtype : dtype
-        What features will be kept as: larger values are problems.
+        Type in which features will be stored: larger values are problems.
     on_error : "fail" or "skip"
-        Raise with all findings, or continue without what is bad.
+        Raise with all problems, or skip the bad data.
     learns : bool
         Whether instances are used. Then times in another unit than seconds are refused, and every
         bad instance is a finding; else faults of annotations are mere notes, one per kind.
     trained_on : FeatureSpec, optional
-        What the model was trained on; a stride that is clearly another is noted.
+        Spec of the model's training features; a clearly different stride is noted.
     progress : callable, optional
-        Called with (videos looked at, videos in all).
+        Called with (videos checked, videos in all).
 
     Returns
     -------
@@ -65,11 +65,11 @@ def check_dataset(
     Raises
     ------
     DatasetError
-        There are problems and `on_error` is "fail", or nothing is left.
+        There are problems and `on_error` is "fail", or no video is left.
     FeatureError
         Nothing distinguishes (T, C) from (C, T), or dataset.toml contradicts most files.
     AnnotationError
-        Instances are used, and their times are in another unit than seconds.
+        Instances are used, and their times are not in seconds.
     """
     examine = examine_files if dataset.packing is None else examine_store
     found = examine(dataset, channels, np.dtype(dtype), progress)

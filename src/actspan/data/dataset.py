@@ -52,17 +52,17 @@ class Dataset:
     videos : Videos
         Given as any iterable of `Video`.
     entries : mapping of video id to Entry or Packed
-        Where each video's features lie.
+        Location of each video's features.
     known : Videos
-        Every video of the source, in whichever subset.
+        All videos of the source, in any subset.
     spec : FeatureSpec
-        What the features are; `actspan.data.check.check_dataset` settles what is not given.
+        Spec of the features; `actspan.data.check.check_dataset` determines missing values.
     form : str
         Form of the annotations ("activitynet", "authors", ...); "features" is a folder without.
     assumptions : tuple of str
-        What was taken for granted, for people to read.
+        Assumptions, for people to read.
     problems : tuple of Problem
-        What was already found wrong.
+        Problems found so far.
     packing : Manifest, optional
         How features were packed, where the folder is a store; they were checked then.
     span_rule : SpanRule
@@ -174,12 +174,12 @@ class Dataset:
         Parameters
         ----------
         set_apart : sequence of str
-            Ids of the validation videos, where no video's subset says it (`Bundle.set_apart`).
+            Ids of the validation videos, if no video has that subset (`Bundle.set_apart`).
 
         Raises
         ------
         AnnotationError
-            No video is in it; names those that there are.
+            The subset has no videos; the message lists the subsets.
         """
         if name is None:
             return self

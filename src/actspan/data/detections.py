@@ -35,7 +35,7 @@ class Detections:
     label : (N,) int64
         Positions in `names`.
     names : tuple of str
-        Labels that there are; often shared by many videos.
+        All labels; often shared by many videos.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def read_detections(path: Path | str, files: FileNames | None = None) -> dict[st
     ----------
     path : Path or str
     files : FileNames, optional
-        Gets the ids that are names of video files.
+        Collects the ids that are names of video files.
 
     Returns
     -------

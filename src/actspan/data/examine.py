@@ -57,7 +57,7 @@ class Usable:
     Attributes
     ----------
     places : sequence of int
-        Of the videos in the dataset.
+        Places of the videos in the dataset.
     """
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ def measure(dataset: Dataset) -> tuple[Float64, Float64]:
     Raises
     ------
     FeatureError
-        A file cannot be opened, or nothing tells the layout.
+        A file cannot be opened, or the layout is unknown.
     """
     usable, seen = Usable(), []
     for place, name in enumerate(dataset.videos.ids):

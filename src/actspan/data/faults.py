@@ -30,7 +30,7 @@ def annotation_faults(
     Parameters
     ----------
     spans : (V,) float64, optional
-        Seconds that features cover: the end of videos whose duration is not known.
+        Seconds that features cover: the end of videos of unknown duration.
     learns : bool
         Whether instances are used; if not, each kind of fault is one note. An entry that cannot be
         read stays a problem where features of its video lie there, because it would be missed.

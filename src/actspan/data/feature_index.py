@@ -47,9 +47,9 @@ class FeatureIndex:
     ----------
     entries : mapping of video id to Entry
     problems : tuple of Problem
-        Files that cannot be read or used, and second features for a video.
+        Files that cannot be read or used, and duplicate features of a video.
     notes : tuple of str
-        What was ignored, and names that were changed.
+        Ignored files and arrays, and changed names.
     """
 
     entries: Mapping[str, Entry]

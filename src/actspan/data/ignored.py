@@ -15,7 +15,7 @@ class Ignored:
     Parameters
     ----------
     said : str
-        What a line says of a kind of things, where they are not just ignored.
+        Text of a line about one kind, with `{}` for the kind.
 
     Examples
     --------

@@ -31,7 +31,7 @@ def good_segments(videos: Videos, spans: Float64 | None = None) -> Bools:
     Parameters
     ----------
     spans : (V,) float64, optional
-        Seconds that features cover: the end of videos whose duration is not known.
+        Seconds that features cover: the end of videos of unknown duration.
     """
     start, end = videos.segments.T
     latest = ends_of(videos, lengths_of(videos, spans))
@@ -106,7 +106,7 @@ def after_features(videos: Videos, spans: Float64) -> str:
     Parameters
     ----------
     spans : (V,) float64
-        Seconds that features cover; NaN where not known.
+        Seconds that features cover; NaN if unknown.
     """
     after = good_segments(videos, spans) & (videos.segments[:, 0] >= ends_of(videos, spans))
     if not after.any():
@@ -146,7 +146,7 @@ def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
     -------
     Videos
     tuple of str
-        Lines that say how many were cut, by how much, and how many were left out.
+        Notes about how many were clipped, by how much, and how many were left out.
     """
     start, end = videos.segments.T
     latest = ends_of(videos, videos.durations)

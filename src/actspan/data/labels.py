@@ -40,7 +40,7 @@ def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:
     Raises
     ------
     AnnotationError
-        A pattern matches no label; names those that there are.
+        A pattern matches no label; the message lists the labels.
 
     Examples
     --------

@@ -99,7 +99,7 @@ def require_channels(
     Parameters
     ----------
     dropped : str
-        What was dropped from most files, for the message.
+        Description of what was dropped from most files, for the message.
     """
     if expected is not None and expected != channels:
         without = f" without {dropped}" if dropped else ""

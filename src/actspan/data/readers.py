@@ -58,12 +58,12 @@ def list_arrays(path: Path, ignored: Ignored) -> list[str]:
     Parameters
     ----------
     ignored : Ignored
-        Gets what else the file holds.
+        Collects the other contents of the file.
 
     Raises
     ------
     FeatureError
-        It is not what its suffix says, or is empty.
+        It does not fit its suffix, or is empty.
     """
     lister = _LISTERS.get(path.suffix.lower())
     if lister is None:

@@ -22,11 +22,11 @@ class Recording:
     Attributes
     ----------
     entry : Entry or Packed
-        Where they lie.
+        Their location.
     values : (n, C) array
         In memory or mapped, of any numeric type.
     grid : SnippetGrid
-        How they lie in time.
+        Their position in time.
     """
 
     entry: Entry | Packed

@@ -34,7 +34,7 @@ def rescale_features(
     Parameters
     ----------
     features : (n, C) array
-        One row a snippet; snippet i has its centre at (i + 0.5) * stride.
+        One row per snippet; snippet i has its centre at (i + 0.5) * stride.
     length : int
         T, the number of cells.
     stride : float

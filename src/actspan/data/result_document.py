@@ -119,7 +119,7 @@ def refuse_repeated_videos(path: Path, data: bytes, counts: Sequence[int]) -> No
     Parameters
     ----------
     counts : sequence of int
-        How many entries each video was found to have.
+        Number of entries found per video.
 
     Raises
     ------

@@ -21,10 +21,10 @@ class ResultTable:
     ids : tuple of str
         Without `v_`.
     counts : (V,) int64
-        How many each video has; they lie behind each other in the order of `ids`.
+        Number of proposals per video; they are stored in the order of `ids`.
     start, end, score : (P,) float64
     notes : tuple of str
-        What was dropped from the ids, if it was read from a file.
+        Notes about what was dropped from the ids of a file.
     """
 
     ids: tuple[str, ...]

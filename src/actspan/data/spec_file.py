@@ -19,7 +19,7 @@ def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
     Raises
     ------
     DataError
-        The file has a table that is not known, or keys outside of one.
+        The file has an unknown table, or keys outside of a table.
     ConfigError
         The file has an unknown key or a bad value.
     """

@@ -67,7 +67,7 @@ def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, .
     -------
     rule : SpanRule
     notes : tuple of str
-        Empty where no video has `feature_frames`.
+        Empty if no video has `feature_frames`.
     """
     covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
     both = _with_both(videos)
@@ -107,7 +107,7 @@ def snippet_grid(
     Raises
     ------
     FeatureError
-        Neither the spec nor the annotations say how the snippets lie in time.
+        Neither the spec nor the annotations give the snippets' position in time.
     """
     if video.feature_frames and video.frames:
         rate = video.frames / video.duration
@@ -176,7 +176,7 @@ def frame_rate(video: Video, spec: FeatureSpec) -> float:
     Raises
     ------
     FeatureError
-        None of these is known.
+        None of these is given.
     """
     if video.fps is not None:
         return video.fps

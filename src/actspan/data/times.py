@@ -27,7 +27,7 @@ class WrongUnit:
     Attributes
     ----------
     what : str
-        What shows it, in words.
+        The evidence, as text.
     options : str
         Of `actspan annotate convert`, which makes them seconds; "" where the unit is not clear.
     """
@@ -44,11 +44,11 @@ def wrong_unit(
     Parameters
     ----------
     latest : (V,) float64
-        End of each video, seconds; NaN where it is not known.
+        End of each video, seconds; NaN if unknown.
     of : str
-        What ends there, for people.
+        Name of what ends there, for messages.
     fps : float, optional
-        Of videos that do not say theirs, where the dataset does.
+        Frame rate of the dataset, for videos that do not give their own.
     """
     end = videos.segments[:, 1]
     found = far_beyond(end, np.repeat(latest, videos.counts))
@@ -73,7 +73,7 @@ def frame_rate_option(videos: Videos, fps: float | None) -> str:
     Parameters
     ----------
     fps : float, optional
-        Of videos that do not say theirs, where the dataset does.
+        Frame rate of the dataset, for videos that do not give their own.
     """
     if np.isfinite(videos.numbers("fps")).all():
         return ""
@@ -88,7 +88,7 @@ def far_beyond(end: Float64, latest: Float64) -> tuple[int, float] | None:
     Parameters
     ----------
     end, latest : (M,) float64
-        End of each instance and of its video; what is not finite, or 0 s, is not known.
+        End of each instance and of its video; unknown if not finite, or 0 s.
     """
     known = np.isfinite(latest) & np.isfinite(end) & (latest > 0)
     end, latest = end[known], latest[known]
@@ -113,20 +113,20 @@ def require_seconds(
     Parameters
     ----------
     path : Path
-        Their file, or the dataset folder that holds them.
+        Their file, or the dataset folder that contains them.
     latest : (V,) float64, optional
         End of each video, seconds, where something else than the durations gives it.
     of : str
-        What ends there, for people.
+        Name of what ends there, for messages.
     fps : float, optional
-        Of videos that do not say theirs, where the dataset does.
+        Frame rate of the dataset, for videos that do not give their own.
     otherwise : str
-        What else may be wrong, where nothing shows which it is.
+        Another possible cause, for cases that are not clear.
 
     Raises
     ------
     AnnotationError
-        Most instances lie far beyond their video; names the command that converts them.
+        Most instances are far beyond their video; the message has the command to convert them.
     """
     unit = wrong_unit(videos, videos.durations if latest is None else latest, of, fps)
     if unit is not None:
@@ -147,9 +147,9 @@ def conversion(path: Path, options: str) -> str:
     Parameters
     ----------
     path : Path
-        Their file, or the dataset folder that holds them.
+        Their file, or the dataset folder that contains them.
     options : str
-        Of `actspan annotate convert`.
+        Options of `actspan annotate convert`.
     """
     source = source_of(path)
     target = source.with_name(f"{source.stem}-seconds.json")
@@ -171,14 +171,14 @@ def in_seconds(
     Parameters
     ----------
     fps : float, optional
-        Of videos that say neither their rate nor frames and duration.
+        Frame rate of videos that give neither their own nor frames and duration.
     with_durations : bool
-        Whether durations may be in that unit too.
+        Whether durations may also be in that unit.
 
     Raises
     ------
     AnnotationError
-        Nothing says the frame rate of a video.
+        The frame rate of a video is unknown.
     """
     if times == "seconds":
         return videos, ()

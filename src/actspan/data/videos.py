@@ -52,20 +52,20 @@ class Videos(Sequence[Video]):
     Parameters
     ----------
     videos : iterable of Video
-        Drawn once; no `Video` is kept.
+        Iterated once; no `Video` is kept.
 
     Attributes
     ----------
     ids, subsets : tuple of str
-        Of the V videos.
+        Ids and subsets of the V videos.
     durations : (V,) float64
-        Seconds; NaN where nothing says it.
+        Seconds; NaN if unknown.
     segments : (M, 2) float64
         Instances of all videos, one video after the other, seconds.
     offsets : (V + 1,) int64
         Video v has the instances offsets[v] <= m < offsets[v + 1].
     labels : tuple of str
-        One an instance.
+        One per instance.
 
     Examples
     --------

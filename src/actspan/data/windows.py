@@ -18,7 +18,7 @@ class Window(NamedTuple):
     first, last : int
         It holds the snippets first <= i < last; fewer than T only where the recording is shorter.
     snippets : int
-        Of the whole recording.
+        Number of snippets of the whole recording.
     """
 
     first: int

@@ -37,9 +37,9 @@ class Verdict:
         "durations"; "features", whose stride is wrong; "annotations" where durations and instances
         are wrong alike; "" where it is not clear.
     what, remedy : str
-        In words.
+        Texts for people.
     is_harmful : bool
-        Whether training on such times would learn the wrong thing.
+        Whether training on these times would be wrong.
     """
 
     witness: Witness
@@ -67,7 +67,7 @@ def judge(
     Parameters
     ----------
     spans, steps : (V,) float64
-        Seconds that features cover, and the larger of stride and length; NaN where not known.
+        Seconds that features cover, and the larger of stride and length; NaN if unknown.
     path : Path
         The dataset folder.
     """
@@ -98,11 +98,11 @@ def require_right_times(
     Parameters
     ----------
     spans : (V,) float64
-        Seconds that features cover; NaN where not known.
+        Seconds that features cover; NaN if unknown.
     path : Path
         The dataset folder.
     verdict : Verdict, optional
-        As `judge` returns it.
+        Result of `judge`.
 
     Raises
     ------

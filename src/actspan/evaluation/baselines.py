@@ -77,9 +77,9 @@ def judge_beside_guesses(
     proposals : mapping of video id to Proposals
         Seconds.
     lengths : (M,) float64
-        Of the instances that the model learned from, in seconds.
+        Lengths of the instances that the model learned from, in seconds.
     seed : int
-        Of the guesses.
+        Seed of the guesses.
 
     Returns
     -------

@@ -32,7 +32,7 @@ class Bin:
     ----------
     name : str
     range : str
-        What is in it.
+        Description of its limits.
     instances : int
     recall : tuple of float
         Share that is found at each threshold; in [0, 1]. NaN without instances.
@@ -60,7 +60,7 @@ def bins_of(
         Length of each instance, its share of the video (NaN where the video's duration is not
         known), and the number of instances in its video.
     found : (K, M) bool
-        Whether it is found at each threshold.
+        Whether each instance is found at each threshold.
     """
     return {
         "length": _cut(seconds, _fifths(seconds), found),

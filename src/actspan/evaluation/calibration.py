@@ -26,7 +26,7 @@ class Calibration:
     low, high : (B,) float64
         Quartiles of the tIoU in each bin.
     proposals : int
-        How many there are in all.
+        Number of all proposals.
     gap : float
         Mean distance of score and tIoU over the bins.
     rank_correlation : float

@@ -27,13 +27,13 @@ class DetectionResult:
     average_precision : (K, L) float64
         AP of class `classes[l]` at tIoU `tiou[k]`; in [0, 1].
     classes : tuple of str
-        Those of the ground truth, sorted.
+        Classes of the ground truth, sorted.
     tiou : (K,) float64
         Thresholds.
     instances, detections : (L,) int64
         Of each class.
     videos : int
-        How many were evaluated.
+        Number of evaluated videos.
     undetected : tuple of str
         Classes without any detection; they count with AP 0.
     unknown : mapping of str to int
@@ -43,9 +43,9 @@ class DetectionResult:
     extra : tuple of str
         Videos with detections that were not evaluated: in another subset, or not annotated.
     problems : tuple of Problem
-        Entries of the ground truth that were left out (`on_error="skip"`).
+        Entries of the ground truth that were skipped (`on_error="skip"`).
     notes : tuple of str
-        What else was not used, counted, for people to read.
+        Counts of other unused data, for people to read.
     """
 
     average_precision: Float64
@@ -114,9 +114,9 @@ def evaluate_detection(
         Thresholds in (0, 1], ascending; 0.5, 0.55, ... 0.95 by default. THUMOS14 uses
         0.3, 0.4, ... 0.7.
     blocked : Path, str or iterable of str, optional
-        Videos to leave out: ids, or a file of them (a JSON list, or one id a line).
+        Videos to leave out: ids, or a file of them (a JSON list, or one id per line).
     on_error : "fail" or "skip"
-        What to do about ground truth entries that cannot be read.
+        Raise if ground truth entries cannot be read, or skip them.
 
     Returns
     -------

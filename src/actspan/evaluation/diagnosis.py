@@ -37,7 +37,7 @@ class Diagnosis:
     Attributes
     ----------
     recall : RecallResult
-        As it is.
+        Recall of the run.
     videos : tuple of str
         The video of each of the M instances.
     segments : (M, 2) float64
@@ -49,12 +49,12 @@ class Diagnosis:
     lost : (K, M) int64
         Position in `STAGES` of the stage that loses it at each threshold, len(STAGES) if found.
     bins : mapping of str to tuple of Bin
-        Recall by "length", "coverage" and "instances" (a video).
+        Recall by "length", "coverage" and "instances" (per video).
     ideal : mapping of stage to RecallResult
         What the run would reach if this stage were perfect. A stage whose gain cannot be told is
         missing.
     notes : tuple of str
-        What could not be told, and why.
+        What could not be computed, and why.
     """
 
     recall: RecallResult
@@ -104,7 +104,7 @@ def diagnose(
     model : Bundle, optional
         To rate candidates that the top-K cut removed; the run's own bundle unless given.
     progress : callable, optional
-        Told (videos done, videos in all).
+        Called with (videos done, videos in all).
 
     Raises
     ------

@@ -21,7 +21,7 @@ def doubtful(start: Float64, end: Float64, beyond: int) -> Iterator[str]:
     start, end : (P,) float64
         Seconds.
     beyond : int
-        How many start after the end of their video.
+        Number of results that start after the end of their video.
     """
     of = f"of {counted(len(start), 'result')}"
     if turned := int(np.count_nonzero(end < start)):
@@ -37,9 +37,9 @@ def repeated(thing: str, start: Float64, end: Float64, first: NDArray[np.int64])
     Parameters
     ----------
     start, end : (P,) float64
-        Seconds; by falling score for each video, so that what is there twice is side by side.
+        Seconds; by falling score within each video, so that duplicates are adjacent.
     first : (R,) int64
-        Where the results of another video, or class, begin.
+        Index of the first result of each video, or class.
     """
     again = np.flatnonzero(start[1:] == start[:-1]) + 1
     again = np.setdiff1d(again[end[again] == end[again - 1]], first)
@@ -59,7 +59,7 @@ def other_unit(
     Parameters
     ----------
     first, counts : (V,) int64
-        Where the proposals of each video begin in `found`, and how many there are.
+        Index of each video's first proposal in `found`, and number of its proposals.
     """
     if not counts.any():
         return ()

@@ -28,18 +28,18 @@ def with_right_times(videos: Videos, path: Path) -> tuple[Videos, tuple[str, ...
     Parameters
     ----------
     path : Path
-        The file of the annotations; features may lie in its folder.
+        The file of the annotations; its folder may contain features.
 
     Returns
     -------
     Videos
     tuple of str
-        A line on the durations that were forgotten: only notes depend on them.
+        A note about dropped durations, which affect only notes.
 
     Raises
     ------
     DataError
-        Most instances lie far beyond their video or its features, or the stride is wrong.
+        Most instances are far beyond their video or its features, or the stride is wrong.
     """
     late = _share_late(videos)
     if late > _FEW or np.isnan(videos.durations).any():

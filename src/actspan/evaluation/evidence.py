@@ -36,13 +36,13 @@ class Evidence:
         Pairs of peaks that the top-K cut removed, the same; without PEM's scores they are ranked
         by start score x end score.
     scale : float
-        Seconds a unit.
+        Seconds per unit.
     span : float
-        What counts as 1 in Soft-NMS, in units.
+        Span that counts as 1 in Soft-NMS, in units.
     cell, limit : float, int
-        Seconds a cell, and the largest number of cells from the start to the end of a pair.
+        Seconds per cell, and the largest number of cells from start to end of a pair.
     cells : int
-        Of the whole video.
+        Number of cells of the whole video.
     """
 
     video: Video

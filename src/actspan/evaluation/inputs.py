@@ -43,11 +43,11 @@ class Truth:
     segments : dict of video id to (M, 2) float64
         Seconds, M >= 1, in the source's order.
     durations : dict of video id to float
-        Seconds; NaN where nothing says it.
+        Seconds; NaN if unknown.
     problems : tuple of Problem
-        Entries and instances that were left out, because they could not be read.
+        Entries and instances that were skipped, because they could not be read.
     notes : tuple of str
-        What is not evaluated, counted.
+        Counts of what is not evaluated.
     """
 
     segments: dict[str, Float64]
@@ -67,9 +67,9 @@ class Chosen:
     where : str
         `file: ` for messages, or nothing.
     problems : tuple of Problem
-        Entries and instances that were left out, because they could not be read.
+        Entries and instances that were skipped, because they could not be read.
     notes : tuple of str
-        What was asked for and has no effect.
+        Requests that have no effect.
     """
 
     videos: Videos
@@ -203,7 +203,7 @@ def known_ids(names: Iterable[str], known: Container[str]) -> list[str]:
     Raises
     ------
     ResultError
-        Two names stand for one video.
+        Two names refer to one video.
     """
     names = list(names)
     ids = [known_id(name, known) for name in names]

@@ -48,7 +48,7 @@ class Labelled:
     first, last : (D,) int64
         Detection d meets the instances first[d] <= i < last[d], of its class and video.
     unsure : (D,) bool
-        It touches a stretch that the annotators could not tell (`Video.ignored`).
+        Whether it touches an ambiguous segment (`Video.ignored`).
     videos : int
         V, how many are evaluated.
     unknown, missing, extra, problems, notes

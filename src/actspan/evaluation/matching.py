@@ -86,7 +86,7 @@ def average_precision(hit: Bool, counted: Bool, offsets: Int64, instances: Int64
     offsets : (L + 1,) int64
         Class l has the detections offsets[l] <= d < offsets[l + 1].
     instances : (L,) int64
-        At least one a class.
+        At least one per class.
 
     Returns
     -------

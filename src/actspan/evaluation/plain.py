@@ -26,7 +26,7 @@ def plain_recall(
     proposals : mapping of video id to Proposals
         Seconds.
     max_proposals : int
-        A, the largest average number of proposals a video.
+        A, the largest average number of proposals per video.
     tiou : (K,) float64
 
     Returns

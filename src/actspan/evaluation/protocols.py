@@ -30,9 +30,9 @@ class Protocol:
     proposal_tiou, detection_tiou : str
         Thresholds, as `parse_thresholds` reads them.
     max_proposals : int
-        Largest average number of proposals a video.
+        Largest average number of proposals per video.
     drops_duplicates : bool
-        Of instances that are annotated twice, one counts.
+        Whether instances that are annotated twice count once.
     """
 
     proposal_tiou: str
@@ -92,7 +92,7 @@ def parse_thresholds(text: str) -> Float64:
     Raises
     ------
     ConfigError
-        It is neither, or a threshold is not in (0, 1].
+        It has another form, or a threshold is not in (0, 1].
 
     Examples
     --------

@@ -42,21 +42,21 @@ class RecallResult:
     average_recall : (A,) float64
         Mean of `recall` over the thresholds.
     proposals_per_video : (A,) float64
-        Average number of proposals a video at each budget.
+        Average number of proposals per video at each budget.
     tiou : (K,) float64
         Thresholds.
     videos, instances : int
-        How many were evaluated.
+        Number of evaluated videos and instances.
     proposals : int
-        How many proposals those videos have, of which the best were used.
+        Number of proposals of those videos, of which the best were used.
     missing : tuple of str
         Evaluated videos without proposals; their instances count as missed.
     extra : tuple of str
         Videos with results that were not evaluated: in another subset, or without instances.
     problems : tuple of Problem
-        Entries of the ground truth that were left out (`on_error="skip"`).
+        Entries of the ground truth that were skipped (`on_error="skip"`).
     notes : tuple of str
-        What else was not used, counted, for people to read.
+        Counts of other unused data, for people to read.
     """
 
     recall: Float64
@@ -134,9 +134,9 @@ def evaluate_recall(
     tiou : (K,) array_like, optional
         Thresholds in (0, 1], ascending; 0.5, 0.55, ... 0.95 by default.
     blocked : Path, str or iterable of str, optional
-        Videos to leave out: ids, or a file of them (a JSON list, or one id a line).
+        Videos to leave out: ids, or a file of them (a JSON list, or one id per line).
     on_error : "fail" or "skip"
-        What to do about ground truth entries that cannot be read.
+        Raise if ground truth entries cannot be read, or skip them.
 
     Returns
     -------

@@ -46,7 +46,7 @@ def trace(evidence: Evidence, answer: Proposals, contributing: int, config: Soft
     answer : Proposals
         The video's result, seconds, best first.
     contributing : int
-        How many of these the largest budget takes.
+        Number of these that the largest budget takes.
     """
     taken = answer[:contributing]
     everything = _uncut(evidence)
@@ -76,7 +76,7 @@ def lost_at(best: Float64, thresholds: Float64) -> Int64:
     Parameters
     ----------
     best : (M, 6) float64
-        As `Trace.best`, 0 throughout for videos without an answer.
+        Like `Trace.best`; all 0 for videos without an answer.
     thresholds : (K,) float64
 
     Returns

@@ -114,7 +114,7 @@ def document_of(
     Parameters
     ----------
     document : mapping, optional
-        Keys that shall stand beside the videos: the version and taxonomy of the source.
+        Keys to write beside the videos: the version and taxonomy of the source.
     """
     head = {"version": "ActSpan 1", "taxonomy": [], **(document or {})}
     return {**head, "database": {written_id(v.id): _entry(v) for v in videos}}

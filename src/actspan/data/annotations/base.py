@@ -40,13 +40,13 @@ class Annotations:
     problems : tuple of Problem
         Entries and rows that could not be read, repeated ids.
     document : mapping
-        What a JSON document says beside its videos (version, taxonomy), kept for writing.
+        Content of a JSON document beside its videos (version, taxonomy), kept for writing.
     assumptions : tuple of str
-        What was taken for granted, for people to read.
+        Assumptions, for people to read.
     unit : "seconds", "milliseconds" or "frames"
-        Of the source's times, where the reader converted them.
+        Unit of the source's times, if the reader converted them.
     clocks : frozenset of str
-        What the source writes as clocks (0:01), which are in seconds: "times", "durations".
+        Values that the source writes as clocks (0:01), in seconds: "times", "durations".
     """
 
     path: Path
@@ -79,15 +79,15 @@ class Hints:
     Attributes
     ----------
     fps : float, optional
-        Frames a second of videos that do not say theirs, where times are frame numbers.
+        Frames per second of videos that do not give their own, if times are frame numbers.
     tiers : tuple of str
         Patterns of the tiers to read, where a form has tiers; all unless given.
     columns : mapping
         Names of a table's columns by role ("video", "label", ...); by their names unless given.
     will_clip : bool
-        Whether segments that start before their video will be cut off, so that none is refused.
+        Whether segments that start before their video will be clipped, and are not refused.
     only_facts : bool
-        Whether durations, subsets and rates of videos are wanted, and no segments.
+        Whether only durations, subsets and rates of videos are needed, and no segments.
     """
 
     fps: float | None = None
@@ -117,7 +117,7 @@ def number(value: Any, name: str) -> float:
     Raises
     ------
     TypeError, ValueError
-        It is not; `name` is in the message.
+        It is not a positive number; `name` is in the message.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise TypeError(f"{name!r} is {value!r}, not a number")

@@ -29,7 +29,7 @@ class Cells:
     Attributes
     ----------
     clocks : set of str
-        Of "times" and "durations", those that a cell writes as a clock.
+        Which of "times" and "durations" a cell writes as a clock.
     """
 
     def __init__(self, path: Path, separator: str) -> None:

@@ -98,7 +98,7 @@ def find_columns(path: Path, head: Sequence[str], hints: Hints) -> Columns:
     Raises
     ------
     AnnotationError
-        A column that was named is not there, or one that is needed was not found; names all that
+        A given column does not exist, or a required one was not found; the message lists all
         there are.
     """
     given = hints.columns

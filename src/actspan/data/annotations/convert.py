@@ -36,17 +36,17 @@ class Conversion:
     source, target : Path
         `target` may be an existing folder: `annotations.json` is written into it.
     form, target_form : str, optional
-        Of the source, by its content unless given; of the target, by its suffix unless given.
+        Format of the source, by default from its content; of the target, from its suffix.
     rename_subsets : mapping
         New names of subsets; "" names the videos that have none.
     subset : str, optional
-        Keep only the videos of this subset (by its new name).
+        Keep only the videos of this subset (its new name).
     fps : float, optional
-        Frames a second of videos that do not say theirs.
+        Frames per second of videos that do not give their own.
     times : "seconds", "frames" or "milliseconds", optional
         Unit of the source's times; seconds unless given, then times that cannot be are refused.
     clip : bool
-        Cut instances off at the ends of their video.
+        Clip instances to their video.
     tiers : tuple of str
         ELAN's tiers to read, by pattern.
     columns : mapping
@@ -89,7 +89,7 @@ class Converted:
     videos : Videos
         As written.
     problems : tuple of Problem
-        What was left out, and notes.
+        Skipped data, and notes.
     assumptions : tuple of str
     """
 
@@ -120,9 +120,9 @@ def convert_annotations(request: Conversion) -> Converted:
     DatasetError
         There are problems and `on_error` is "fail"; nothing is written.
     AnnotationError
-        The source cannot be read, nothing is left of it, or the target exists already.
+        The source cannot be read, nothing is left of it, or the target already exists.
     ConfigError
-        A form is not known, or cannot be written.
+        A format is unknown, or cannot be written.
     """
     columns, of_durations = _shared_columns(request)
     found = read_annotations(

@@ -53,7 +53,7 @@ class EntryReader:
     path : Path
         The document, for messages.
     usual : frozenset of str
-        Keys by other names that the form has anyway, so that nothing is said about them.
+        Other keys that the format always has, which are not reported.
     """
 
     def __init__(self, path: Path, usual: frozenset[str] = frozenset()) -> None:

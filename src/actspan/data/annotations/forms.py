@@ -44,22 +44,22 @@ class Form:
     Attributes
     ----------
     name : str
-        What `--from` and `--to` call it.
+        Name in `--from` and `--to`.
     what : str
-        A line for people.
+        A description for people.
     fits : callable
-        Whether a file or folder is of this form, by its names and content.
+        Returns whether a file or folder has this format, by its names and content.
     read : callable
     encode : callable, optional
-        Names and contents of the files that hold some videos; None: it can only be read.
+        Yields names and contents of files for some videos; None if it can only be read.
     suffix : str
-        Of the file that a dataset has its annotations in; none where it is for other tools.
+        Suffix of a dataset's annotation file; empty for formats of other tools.
     in_folder : str
-        Of which files a folder is read; none where the file has to be named.
+        Files that are read from a folder; empty if the file has to be given itself.
     file_a_video : bool
-        Whether every video is written to a file of its own.
+        Whether each video is written to a separate file.
     has_tiers : bool
-        Whether its files have tiers, some of which can be chosen.
+        Whether its files have tiers that can be selected.
     """
 
     name: str
@@ -179,27 +179,27 @@ def read_annotations(
     path : Path or str
         A file, a dataset folder that holds one, or a folder of THUMOS14's or ELAN's files.
     form : str, optional
-        A key of `FORMS`, where the content shall not decide.
+        A key of `FORMS`; detected from the content by default.
     fps : float, optional
-        Frames a second of videos that do not say theirs, where times are frame numbers.
+        Frames per second of videos that do not give their own, if times are frame numbers.
     tiers : iterable of str
         Patterns of the tiers to read (ELAN, Praat); all unless given.
     columns : mapping, optional
         Names of a table's columns by role: "video", "start", "end", "label", "subset", "duration".
     will_clip : bool
-        Whether segments that start before their video will be cut off, so that none is refused.
+        Whether segments that start before their video will be clipped, and are not refused.
     only_facts : bool
-        Whether durations, subsets and rates of videos are wanted, and no segments.
+        Whether only durations, subsets and rates of videos are needed, and no segments.
 
     Returns
     -------
     Annotations
-        With what could not be read among its `problems`.
+        Its `problems` include what could not be read.
 
     Raises
     ------
     AnnotationError
-        Missing, damaged, or of no known form; says which file and where.
+        Missing, damaged, or in no known format; the message names the file and the place.
     ConfigError
         There is no such form, or tiers or columns are given and it has none.
 
@@ -237,7 +237,7 @@ def form_named(name: str) -> Form:
     Raises
     ------
     ConfigError
-        There is none; names those that there are.
+        There is no such format; the message lists the known ones.
     """
     if name not in FORMS:
         raise ConfigError(f"no form {name!r} of annotations; there are: {', '.join(FORMS)}")

@@ -38,7 +38,7 @@ class Rows:
     Parameters
     ----------
     will_clip : bool
-        Whether segments may start before their video, because they will be cut off.
+        Whether segments may start before their video, because they will be clipped.
     """
 
     def __init__(self, *, will_clip: bool = False) -> None:

@@ -34,9 +34,9 @@ def encode_annotations(
         The link to a video: an address, or a path as seen from the files. ELAN and Label Studio
         open it; Label Studio needs it.
     fps : float
-        Frames a second of videos that do not say theirs, where times are frame numbers.
+        Frames per second of videos that do not give their own, if times are frame numbers.
     document : mapping, optional
-        What shall stand beside the videos, where a form has room for it: version, taxonomy.
+        Content to write beside the videos, if a format allows it: version, taxonomy.
 
     Returns
     -------
@@ -47,7 +47,7 @@ def encode_annotations(
     Raises
     ------
     ConfigError
-        The form is not known, can only be read, or needs `media`.
+        The format is unknown, can only be read, or needs `media`.
     AnnotationError
         Two videos would be written to the same file, or some text cannot be written.
 

@@ -36,7 +36,7 @@ class Source:
     ----------
     path : Path
     form_is_given : bool
-        Whether the user gave its form, so that its name does not decide.
+        Whether the user gave its format, so that its name is not used to detect it.
     """
 
     def __init__(self, path: Path, *, form_is_given: bool = False) -> None:

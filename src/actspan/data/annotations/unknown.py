@@ -56,7 +56,7 @@ def unknown(path: Path, document: Any, forms: Iterable[str]) -> AnnotationError:
     document : Any
         Its content as JSON; None if it is not JSON.
     forms : iterable of str
-        What is known.
+        Descriptions of the known formats.
     """
     known = f"known are: {'; '.join(forms)}"
     if isinstance(document, dict):

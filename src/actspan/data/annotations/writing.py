@@ -33,11 +33,11 @@ class Style:
     Attributes
     ----------
     document : mapping
-        What shall stand beside the videos, where a form has room for it: version, taxonomy.
+        Content to write beside the videos, if a format allows it: version, taxonomy.
     media : callable, optional
-        The link to a video: an address, or a path as seen from the files that are written.
+        Returns the link to a video: an address, or a path relative to the written files.
     fps : float
-        Frames a second of videos that do not say theirs, where times are frame numbers.
+        Frames per second of videos that do not give their own, if times are frame numbers.
     """
 
     document: Mapping[str, Any] = field(default_factory=dict)

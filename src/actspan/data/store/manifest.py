@@ -50,7 +50,7 @@ class Manifest(Config, frozen=True, kw_only=True):
     Attributes
     ----------
     dtype : "float32" or "float16"
-        Of the features.
+        Type of the features.
     channels : int
         C.
     length : int, optional
@@ -59,7 +59,7 @@ class Manifest(Config, frozen=True, kw_only=True):
         How outer cells were filled, where videos were rescaled to `length` cells. Not given where
         all rows are snippets as they came.
     notes : tuple of str
-        What was taken for granted of the features when they were packed.
+        Assumptions about the features when they were packed.
     left_out : mapping of video id to str
         Videos with features that could not be used, and why.
     shards : tuple of ShardRecord
@@ -122,7 +122,7 @@ class Manifest(Config, frozen=True, kw_only=True):
         Raises
         ------
         StoreError
-            Videos were rescaled in another way than the model does; says how to pack them.
+            Videos were rescaled differently from the model; the message says how to pack them.
         """
         length = (config.tem or TemConfig()).length
         if self.edge is None:

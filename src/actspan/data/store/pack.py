@@ -42,19 +42,19 @@ class PackRequest:
     dataset, out : Path
         A dataset folder (or a store), and the store to make.
     dtype : "float32" or "float16"
-        Of the features; float16 halves the store and rounds them to eleven bits.
+        Type of the features; float16 halves the store and rounds them to eleven bits.
     length : int, optional
-        Rescale every video to so many cells; rows stay as they are unless given.
+        Rescale every video to this many cells; by default rows are unchanged.
     edge : "clamp" or "zero", optional
-        How rescaling fills outer cells; as the dataset says unless given.
+        How rescaling fills outer cells; by default as in the dataset.
     subset : str, optional
-        Pack only these videos.
+        Pack only the videos of this subset.
     shard_size : int
-        Bytes of features a shard.
+        Bytes of features per shard.
     on_error : "fail" or "skip"
         What to do about problems in the dataset.
     overwrite : bool
-        Replace a store that is there.
+        Replace an existing store.
     """
 
     dataset: Path
@@ -78,7 +78,7 @@ class PackSummary:
     videos, rescaled, size : int
         Videos, those that were rescaled, and bytes.
     problems : tuple of Problem
-        What was left out, and notes.
+        Skipped data, and notes.
     assumptions : tuple of str
     """
 

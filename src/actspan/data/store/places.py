@@ -92,7 +92,7 @@ class Places(Mapping[str, Packed]):
     Raises
     ------
     StoreError
-        A video is there twice; names the store.
+        A video occurs twice; the message names the store.
     """
 
     def __init__(self, shards: Sequence[AnyShard], store: Path | str) -> None:

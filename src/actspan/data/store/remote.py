@@ -32,7 +32,7 @@ def open_remote(url: str, manifest: Manifest) -> Places:
     Raises
     ------
     StoreError
-        A shard is missing, truncated or damaged, or a video there twice; names it.
+        A shard is missing, truncated or damaged, or a video occurs twice; the message names it.
     DataError
         The store fails.
     """

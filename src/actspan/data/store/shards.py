@@ -41,7 +41,7 @@ class Shard:
     blocks : tuple of (n, C) array
         The rows of each record batch: views of the file.
     block, first, last : (N,) int64
-        Where each video's rows lie: first <= i < last of a block.
+        Rows of each video: first <= i < last of a block.
     stride, length, span : (N,) float64
         Seconds; span is NaN where it is rows * stride.
     """

@@ -36,14 +36,14 @@ def verify_store(
     ----------
     folder : Path or str
     progress : callable, optional
-        Told (shards read, shards in all).
+        Called with (shards read, shards in all).
 
     Raises
     ------
     StoreError
         It is not a store, or its manifest is damaged.
     DatasetError
-        Shards are missing or damaged; names all of them.
+        Shards are missing or damaged; the message names all of them.
     """
     folder = Path(folder)
     manifest = find_manifest(folder)

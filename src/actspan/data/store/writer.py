@@ -36,15 +36,15 @@ def write_shards(
     ----------
     folder : Path
     manifest : Manifest
-        What the shards shall be; its own records do not count.
+        Required properties of the shards; its own records are ignored.
     rows : iterable of Row
     shard_size : int
-        Bytes of features a shard; a video that is larger has one to itself.
+        Bytes of features per shard; a larger video gets a separate shard.
 
     Raises
     ------
     ActSpanError
-        The disk is full, or the folder not writable.
+        The disk is full, or the folder is not writable.
     """
     schema = schema_of(manifest)
     shards = groupby(rows, _Cut(shard_size))

@@ -96,7 +96,7 @@ def milliseconds(text: str, name: str, file: Path) -> float:
     Raises
     ------
     AnnotationError
-        It is none; `name` is in the message.
+        It is not a number; `name` is in the message.
     """
     try:
         return float(int(text))

@@ -33,7 +33,7 @@ def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]
     Raises
     ------
     ConfigError
-        Nothing says where the videos are; Label Studio plays them from an address.
+        The address of the videos is unknown, from which Label Studio plays them.
     AnnotationError
         Some text cannot be in XML.
     """
