@@ -23,7 +23,7 @@ class ProgressLines:
     what : str
         Name of the work until the first report.
     every : float
-        Seconds between two lines; `EVERY` unless given.
+        Seconds between two lines; `EVERY` by default.
 
     Examples
     --------

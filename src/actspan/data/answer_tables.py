@@ -26,7 +26,7 @@ _GROUP = 1 << 17  # rows that are collected per row group of a Parquet file
 
 
 def answer_writer(path: Path, *, labelled: bool = False) -> ResultWriter:
-    """Return the writer for the suffix of a file: .csv, .parquet, else the result's JSON.
+    """Return the writer for the suffix of a file: .csv, .parquet, or the result's JSON for others.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) ->
         Files and folders that the answer is made from: neither they nor what is in them is ever
         replaced.
     replace : bool
-        Replace any other file; unless given, answers alone are replaced.
+        Replace any other file; by default, only results are replaced.
 
     Raises
     ------

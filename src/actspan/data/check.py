@@ -50,7 +50,7 @@ def check_dataset(
         Raise with all problems, or skip the bad data.
     learns : bool
         Whether instances are used. Then times in another unit than seconds are refused, and every
-        bad instance is a finding; else faults of annotations are mere notes, one per kind.
+        bad instance is a problem; otherwise faults of annotations are notes, one per kind.
     trained_on : FeatureSpec, optional
         Spec of the model's training features; a clearly different stride is noted.
     progress : callable, optional
@@ -59,8 +59,8 @@ def check_dataset(
     Returns
     -------
     Dataset
-        Fit for use; `problems` lists what was left out and what is only worth a note,
-        `assumptions` what was taken for granted.
+        The usable part; `problems` lists skipped data and notes,
+        `assumptions` lists the assumptions.
 
     Raises
     ------

@@ -48,9 +48,9 @@ def choose(file: Path, names: Mapping[str, str], spec: FeatureSpec) -> list[str]
     Parameters
     ----------
     names : mapping of array to its short name
-        Of one video.
+        Arrays of one video.
     spec : FeatureSpec
-        Its `join` names the arrays; else its `channels` choose among several.
+        Its `join` names the arrays; otherwise its `channels` select among several.
 
     Raises
     ------

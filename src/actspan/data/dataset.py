@@ -64,9 +64,9 @@ class Dataset:
     problems : tuple of Problem
         Problems found so far.
     packing : Manifest, optional
-        How features were packed, where the folder is a store; they were checked then.
+        Manifest of a store, whose features were checked when they were packed.
     span_rule : SpanRule
-        How `feature_frames` of the annotations give seconds; one rule for all videos.
+        Rule by which `feature_frames` give seconds, the same for all videos.
 
     Examples
     --------
@@ -217,7 +217,7 @@ class Dataset:
         Raises
         ------
         StoreError
-            As `Manifest.require_fit`.
+            The same as for `Manifest.require_fit`.
         """
         if self.packing is not None:
             self.packing.require_fit(config, self.path)
@@ -239,7 +239,7 @@ class Dataset:
         Raises
         ------
         FeatureError
-            As `read`; values are checked where they are read.
+            The same as for `read`; values are checked when they are read.
         """
         if video_id not in self.entries:
             raise FeatureError(f"{self.path}: no features for video {video_id!r}")

@@ -183,7 +183,7 @@ def write_detections(path: Path | str, detections: Mapping[str, Detections]) -> 
     Raises
     ------
     ResultError
-        As `DetectionWriter`.
+        The same as for `DetectionWriter`.
     """
     with DetectionWriter(path) as writer:
         for video, found in detections.items():

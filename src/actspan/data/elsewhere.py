@@ -28,7 +28,7 @@ def local_folder(where: str | Path) -> Path:
     MissingExtraError
         fsspec is not installed.
     DataError
-        Nothing is there, or the store fails.
+        Nothing is found there, or the store fails.
     """
     if is_url(where):
         return _fetched(str(where))

@@ -33,9 +33,9 @@ def annotation_faults(
         Seconds that features cover: the end of videos of unknown duration.
     learns : bool
         Whether instances are used; if not, each kind of fault is one note. An entry that cannot be
-        read stays a problem where features of its video lie there, because it would be missed.
+        read stays a problem if its video has features, because the video would be missing.
     verdict : Verdict, optional
-        On the times of the whole dataset: one cause, that is not named again per instance.
+        Verdict on the times of the dataset: one cause, which is not repeated per instance.
     """
     if learns:
         return [*dataset.problems, *faulty_segments(dataset.videos, dataset.path, spans)]

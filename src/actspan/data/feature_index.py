@@ -67,7 +67,7 @@ def index_features(
     path : Path
         The dataset folder.
     spec : FeatureSpec
-        Says which arrays of a video are joined.
+        Its `join` gives the arrays that are joined.
     known : collection of str, optional
         Ids of the annotated videos, if any are annotated.
     """

@@ -34,8 +34,8 @@ def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:
     Parameters
     ----------
     patterns : iterable of str
-        As of file names, capitals counting: `*` any text, `?` any character, `[ab]` one of these.
-        None at all keeps everything.
+        As for file names, case-sensitive: `*` any text, `?` any character, `[ab]` one of these.
+        No patterns keep everything.
 
     Raises
     ------

@@ -50,7 +50,7 @@ def read_header(stream: IO[bytes], size: int) -> Header:
     Raises
     ------
     ValueError
-        It is none, its array is not of numbers, or larger than the file.
+        It is not an npy file, or its array is not numeric, or larger than the file.
     """
     try:
         version = np.lib.format.read_magic(stream)
@@ -99,7 +99,7 @@ class Archive:
     Raises
     ------
     ValueError, OSError
-        It is no zip file, damaged, holds two members of one name, or members that are no arrays.
+        It is not a zip file, is damaged, or has two members of one name or other members.
     """
 
     def __init__(self, path: Path) -> None:

@@ -26,9 +26,9 @@ class Entry:
     ----------
     path : Path
     key : str, optional
-        Its name inside a file of several.
+        Its name inside a file of several arrays.
     joined : tuple of str
-        Arrays of the same file whose channels follow.
+        Arrays of the same file whose channels are appended.
     axis : int
         The axis of the channels, along which arrays are joined.
     """
@@ -96,7 +96,7 @@ def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
     Raises
     ------
     FeatureError
-        Empty, truncated, not numeric, pickled, or not two-dimensional; names the file.
+        Empty, truncated, not numeric, pickled, or not two-dimensional; the message names the file.
     """
     reader = _map_npy if mapped and entry.suffix == ".npy" else _READERS[entry.suffix]
     arrays = [_table(_guarded(entry.path, reader, key), entry) for key in entry.keys or (None,)]

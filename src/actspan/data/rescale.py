@@ -40,10 +40,10 @@ def rescale_features(
     stride : float
         Seconds from snippet to snippet.
     span : float, optional
-        Seconds that the cells share; n * stride unless given. Where a border of cells meets an
+        Seconds that the cells share; n * stride by default. Where a border of cells meets an
         outer snippet centre the last bit decides, so the authors' layout gives its own.
     edge : "clamp" or "zero"
-        What cells beyond the first and last snippet centre hold: the nearest snippet, or zeros
+        Value of cells beyond the first and last snippet centre: the nearest snippet, or zeros
         as published (which empties both ends of short videos).
 
     Returns

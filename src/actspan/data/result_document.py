@@ -60,7 +60,7 @@ def result_videos(path: Path, data: bytes, files: FileNames) -> Iterator[tuple[s
     Raises
     ------
     ResultError
-        Not JSON, without "results", or a video is there with and without `v_`.
+        Not JSON, without "results", or a video occurs with and without `v_`.
     """
     seen = set()
     for name, entries in _decode_results(path, data).items():

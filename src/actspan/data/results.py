@@ -54,7 +54,7 @@ _ROW = np.dtype(
 
 
 def read_result(path: Path | str) -> dict[str, Proposals]:
-    """Read the proposals of a result file, or of a run folder that holds `result.json`.
+    """Read the proposals of a result file, or of a run folder with a `result.json`.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def read_result(path: Path | str) -> dict[str, Proposals]:
     -------
     dict of video id to Proposals
         `start` and `end` in seconds; videos and proposals in the file's order. A leading `v_` of
-        an id is stripped. Other keys of an entry, such as `label`, are passed over.
+        an id is stripped. Other keys of an entry, such as `label`, are ignored.
 
     Raises
     ------
@@ -249,7 +249,7 @@ def write_result(path: Path | str, proposals: Mapping[str, Proposals]) -> None:
     Raises
     ------
     ResultError
-        As `ResultWriter`.
+        The same as for `ResultWriter`.
     """
     with ResultWriter(path) as writer:
         for video, found in proposals.items():

@@ -28,13 +28,13 @@ class ScoreFiles:
     Parameters
     ----------
     path : Path
-        An `.npz` with an array (3, T) a video, a run folder, or a folder with one TEM result CSV
-        a video (columns action, start, end; others are ignored).
+        An `.npz` with an array (3, T) per video, a run folder, or a folder with one TEM result CSV
+        per video (columns action, start, end; others are ignored).
 
     Raises
     ------
     ResultError
-        Neither of these, or damaged.
+        The path is none of these, or damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -113,7 +113,7 @@ def read_scores_csv(path: Path) -> BoundaryScores:
     Raises
     ------
     ValueError
-        It is damaged, lacks a column, or holds what is no boundary score.
+        It is damaged, lacks a column, or contains values that are not boundary scores.
     """
     import pyarrow as pa
     from pyarrow import csv

@@ -29,7 +29,7 @@ class WrongUnit:
     what : str
         The evidence, as text.
     options : str
-        Of `actspan annotate convert`, which makes them seconds; "" where the unit is not clear.
+        Options of `actspan annotate convert` for this unit; "" if it is not clear.
     """
 
     what: str
@@ -115,7 +115,7 @@ def require_seconds(
     path : Path
         Their file, or the dataset folder that contains them.
     latest : (V,) float64, optional
-        End of each video, seconds, where something else than the durations gives it.
+        End of each video, seconds; the durations by default.
     of : str
         Name of what ends there, for messages.
     fps : float, optional

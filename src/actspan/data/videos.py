@@ -187,7 +187,7 @@ class Videos(Sequence[Video]):
         Raises
         ------
         AnnotationError
-            The subset has no videos; names the subsets that have some.
+            The subset has no videos; the message lists the others.
         """
         chosen = self.places_in(name)
         if not chosen:

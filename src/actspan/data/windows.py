@@ -16,7 +16,7 @@ class Window(NamedTuple):
     Attributes
     ----------
     first, last : int
-        It holds the snippets first <= i < last; fewer than T only where the recording is shorter.
+        It has the snippets first <= i < last; fewer than T only if the recording is shorter.
     snippets : int
         Number of snippets of the whole recording.
     """

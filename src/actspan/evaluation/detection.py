@@ -31,7 +31,7 @@ class DetectionResult:
     tiou : (K,) float64
         Thresholds.
     instances, detections : (L,) int64
-        Of each class.
+        Numbers per class.
     videos : int
         Number of evaluated videos.
     undetected : tuple of str
@@ -104,7 +104,7 @@ def evaluate_detection(
     Parameters
     ----------
     ground_truth : Path, str, Dataset or iterable of Video
-        Annotations in any form that `read_annotations` takes, a folder that holds them, or
+        Annotations in any format of `read_annotations`, a folder with annotations, or
         loaded videos. Detections in videos of `subset` without instances count as wrong.
     detections : Path, str or mapping of video id to Detections
         A detections file, a run folder, or detections in seconds.
@@ -127,7 +127,7 @@ def evaluate_detection(
     AnnotationError, DatasetError
         Ground truth cannot be read, or has no instances in the subset.
     ResultError
-        Detections cannot be read, hold a NaN score, or none is for an evaluated video.
+        Detections cannot be read, have a NaN score, or none is for an evaluated video.
     ConfigError
         `tiou` is out of range.
 

@@ -51,7 +51,7 @@ class Diagnosis:
     bins : mapping of str to tuple of Bin
         Recall by "length", "coverage" and "instances" (per video).
     ideal : mapping of stage to RecallResult
-        What the run would reach if this stage were perfect. A stage whose gain cannot be told is
+        Result of the run if this stage were perfect. A stage whose gain cannot be computed is
         missing.
     notes : tuple of str
         What could not be computed, and why.
@@ -100,9 +100,9 @@ def diagnose(
     run : Run or path
         A run folder with boundary scores, candidates and result.
     ground_truth, subset, max_proposals, tiou, blocked, on_error
-        As in `evaluate_recall`, whose numbers these are.
+        The same as for `evaluate_recall`, which computes the numbers.
     model : Bundle, optional
-        To rate candidates that the top-K cut removed; the run's own bundle unless given.
+        Bundle that rates candidates removed by the top-K cut; the run's bundle by default.
     progress : callable, optional
         Called with (videos done, videos in all).
 
@@ -111,7 +111,7 @@ def diagnose(
     ResultError
         `run` is not a run, or is damaged.
     AnnotationError, DatasetError, ConfigError
-        As `evaluate_recall`.
+        The same as for `evaluate_recall`.
 
     Examples
     --------

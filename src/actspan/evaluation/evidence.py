@@ -30,7 +30,7 @@ class Evidence:
     instances : (M, 2) float64
         In the unit of `candidates`.
     candidates : Proposals
-        What PEM scored, ranked by its fused score before suppression. Positions are fractions of
+        Candidates with their fused score, before suppression. Positions are fractions of
         the span, or seconds in window mode.
     cut : Proposals
         Pairs of peaks that the top-K cut removed, the same; without PEM's scores they are ranked

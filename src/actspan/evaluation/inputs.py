@@ -89,7 +89,7 @@ def load_videos(
     Raises
     ------
     AnnotationError
-        No video of the subset has instances, or one is there twice; or times are not in seconds.
+        No video of the subset has instances, or one occurs twice; or times are not in seconds.
     DatasetError
         Entries cannot be read and `on_error` is "fail".
     """

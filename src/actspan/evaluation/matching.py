@@ -82,7 +82,7 @@ def average_precision(hit: Bool, counted: Bool, offsets: Int64, instances: Int64
     hit : (K, D) bool
         Detections that took an instance, by class, best first within a class.
     counted : (K, D) bool
-        Detections that are there; the others are passed over.
+        Detections that count; the others are ignored.
     offsets : (L + 1,) int64
         Class l has the detections offsets[l] <= d < offsets[l + 1].
     instances : (L,) int64

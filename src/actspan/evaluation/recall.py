@@ -123,14 +123,14 @@ def evaluate_recall(
     Parameters
     ----------
     ground_truth : Path, str, Dataset or iterable of Video
-        Annotations in any form that `read_annotations` takes, a folder that holds them, or
+        Annotations in any format of `read_annotations`, a folder with annotations, or
         loaded videos. Those of `subset` with instances are evaluated.
     proposals : Path, str or mapping of video id to Proposals
         A result file, a run folder, or proposals in seconds.
     subset : str, optional
         None takes the videos of all subsets.
     max_proposals : int
-        A, the largest average number of proposals a video: 100 for ActivityNet, 1000 for THUMOS14.
+        A, the largest mean number of proposals per video: 100 for ActivityNet, 1000 for THUMOS14.
     tiou : (K,) array_like, optional
         Thresholds in (0, 1], ascending; 0.5, 0.55, ... 0.95 by default.
     blocked : Path, str or iterable of str, optional
@@ -149,7 +149,7 @@ def evaluate_recall(
     AnnotationError, DatasetError
         Ground truth cannot be read, or has no instances in the subset.
     ResultError
-        Proposals cannot be read, hold a NaN score, or none is for an evaluated video.
+        Proposals cannot be read, have a NaN score, or none is for an evaluated video.
     ConfigError
         `max_proposals` or `tiou` is out of range.
 
@@ -238,7 +238,7 @@ def contributing(counts: Int64, max_proposals: int) -> Int64:
     Raises
     ------
     ResultError, ConfigError
-        As `evaluate_recall`.
+        The same as for `evaluate_recall`.
     """
     kept, share, _ = budgets(counts, max_proposals)
     taken: Int64 = np.minimum((kept * share[-1]).astype(np.int64), kept)

@@ -50,7 +50,7 @@ def evaluate_shards(
     Raises
     ------
     ResultError
-        There is no such run, or a shard is damaged; and as `evaluate_recall`.
+        There is no such run, or a shard is damaged; or an error of `evaluate_recall`.
     """
     thresholds, left_out = check_thresholds(tiou), load_blocked(blocked)
     store = ShardStore.find(open_place(where))

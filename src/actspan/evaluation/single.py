@@ -20,11 +20,11 @@ def judge_video(
     Parameters
     ----------
     video : Video
-        With instances.
+        A video with instances.
     proposals : Proposals, optional
-        Seconds; None where it has none.
+        Seconds; None if the video has none.
     max_proposals, tiou
-        As `evaluate_recall`.
+        The same as for `evaluate_recall`.
 
     Returns
     -------

@@ -27,7 +27,7 @@ class Trace:
     Attributes
     ----------
     best : (M, 6) float64
-        Largest tIoU of each instance with what is there before the video is looked at (1), with
+        Largest tIoU of each instance before the first stage (which is 1), with
         any two cells, any two peaks, what the top-K cut keeps, what scores high enough for the
         answer, and the answer. Never grows from one to the next.
     ideal : mapping of stage to Proposals

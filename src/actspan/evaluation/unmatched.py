@@ -32,7 +32,7 @@ def unmatched(
     what : str
         "proposals" or "detections".
     ground_truth, subset
-        As they were given to the evaluation.
+        Arguments of the evaluation.
     evaluated, found : collection of str
         Ids of the evaluated videos, and of the videos that have results.
     """

@@ -81,9 +81,9 @@ class Hints:
     fps : float, optional
         Frames per second of videos that do not give their own, if times are frame numbers.
     tiers : tuple of str
-        Patterns of the tiers to read, where a form has tiers; all unless given.
+        Patterns of the tiers to read, if a format has tiers; all by default.
     columns : mapping
-        Names of a table's columns by role ("video", "label", ...); by their names unless given.
+        Names of a table's columns by role ("video", "label", ...); found by name by default.
     will_clip : bool
         Whether segments that start before their video will be clipped, and are not refused.
     only_facts : bool

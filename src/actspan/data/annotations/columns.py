@@ -39,13 +39,13 @@ class Columns:
     labels : tuple of int
         All columns that could be the label, most likely first.
     unit : "seconds", "milliseconds" or "frames"
-        Of start and end, by their names.
+        Unit of start and end, by their names.
     given : frozenset of str
         Roles whose columns were named by the user; their content is not questioned.
     verdict : int, optional
         A column of 1 and -1, where -1 marks a clip that is not of the class (HACS Clips).
     kind, session : int, optional
-        Of BORIS: a column that says POINT of events without a length, and that of observations.
+        Columns of BORIS: one with POINT for events without a length, and one of observations.
     notes : tuple of str
         Lines about what was assumed.
     noted : frozenset of int

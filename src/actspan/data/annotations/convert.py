@@ -44,18 +44,18 @@ class Conversion:
     fps : float, optional
         Frames per second of videos that do not give their own.
     times : "seconds", "frames" or "milliseconds", optional
-        Unit of the source's times; seconds unless given, then times that cannot be are refused.
+        Unit of the source's times; by default seconds; times that cannot be are refused.
     clip : bool
         Clip instances to their video.
     tiers : tuple of str
         ELAN's tiers to read, by pattern.
     columns : mapping
-        Names of a table's columns by role ("video", "label", ...); by their names unless given.
+        Names of a table's columns by role ("video", "label", ...); found by name by default.
     durations : Path, optional
-        Annotations or a table (video, duration) that say what the source does not: duration,
+        Annotations or a table (video, duration) with facts that the source lacks: duration,
         subset, frame rate, number of frames.
     on_error : "fail" or "skip"
-        What to do about problems: stop with all of them, or leave out what is bad.
+        Raise with all problems, or skip the bad data.
     overwrite : bool
         Replace a target that exists.
     """
@@ -83,11 +83,11 @@ class Converted:
     Attributes
     ----------
     form : str
-        Of the source.
+        Format of the source.
     target : Path
         The file that was written.
     videos : Videos
-        As written.
+        The written videos.
     problems : tuple of Problem
         Skipped data, and notes.
     assumptions : tuple of str

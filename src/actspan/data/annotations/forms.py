@@ -177,13 +177,13 @@ def read_annotations(
     Parameters
     ----------
     path : Path or str
-        A file, a dataset folder that holds one, or a folder of THUMOS14's or ELAN's files.
+        A file, a dataset folder with one, or a folder of THUMOS14's or ELAN's files.
     form : str, optional
         A key of `FORMS`; detected from the content by default.
     fps : float, optional
         Frames per second of videos that do not give their own, if times are frame numbers.
     tiers : iterable of str
-        Patterns of the tiers to read (ELAN, Praat); all unless given.
+        Patterns of the tiers to read (ELAN, Praat); all by default.
     columns : mapping, optional
         Names of a table's columns by role: "video", "start", "end", "label", "subset", "duration".
     will_clip : bool

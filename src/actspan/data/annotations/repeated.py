@@ -21,7 +21,7 @@ def repeated_keys(
     Parameters
     ----------
     holders : iterable of (key, object)
-        The keys, each with the object that holds it.
+        The keys, each with its object.
     top : dict
         The object whose keys are ids.
     """

@@ -42,7 +42,7 @@ def encode_annotations(
     -------
     dict of file name to bytes
         One file of all videos, or one each (ELAN, WebVTT); for Label Studio its tasks, and the
-        labelling interface that shows them. Names hold nothing that leads to another folder.
+        labelling interface that shows them. Names have no parts that lead to another folder.
 
     Raises
     ------
@@ -81,9 +81,9 @@ def write_annotations(
     path : Path or str
         A file, or an existing folder; for forms with a file per video a folder, which is made.
     form : str, optional
-        A key of `FORMS`; by the suffix unless given, ActivityNet's in a folder.
+        A key of `FORMS`; from the suffix by default, or ActivityNet's in a folder.
     media, fps, document
-        As `encode_annotations`.
+        The same as for `encode_annotations`.
     overwrite : bool
         Replace files that exist.
 
@@ -95,7 +95,7 @@ def write_annotations(
     Raises
     ------
     ConfigError, AnnotationError
-        As `encode_annotations`; or the suffix says no form; or a file is there and shall not be
+        The same as for `encode_annotations`; or an unknown suffix; or a file exists and must not be
         replaced, or where a folder is needed.
     ActSpanError
         A file cannot be written.
@@ -151,7 +151,7 @@ def form_to_write(path: Path, name: str | None = None) -> Form:
     Raises
     ------
     ConfigError
-        As `writable_form`, or the suffix is of no form.
+        The same as for `writable_form`, or the suffix belongs to no format.
     """
     if name is not None:
         return writable_form(name)

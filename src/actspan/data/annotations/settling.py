@@ -24,7 +24,7 @@ def settle(path: Path, columns: Columns, lines: Iterable[Line]) -> Columns:
     Parameters
     ----------
     lines : iterable of Line
-        The table below its header; not drawn where names leave no question.
+        The table below its header; not read if the names are sufficient.
     """
     if not columns.has_times:
         return _of_facts(columns)

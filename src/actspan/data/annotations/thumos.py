@@ -4,7 +4,7 @@
 
     video_validation_0000051  67.5 75.9
 
-`Ambiguous_val.txt` and `Ambiguous_test.txt` hold stretches that nobody could decide: the official
+`Ambiguous_val.txt` and `Ambiguous_test.txt` contain segments that nobody could decide: the official
 evaluation counts neither them nor detections that touch them. Durations are not in these files.
 """
 

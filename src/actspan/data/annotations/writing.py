@@ -121,7 +121,7 @@ def file_names(videos: Sequence[Video], suffix: str) -> list[str]:
     Raises
     ------
     AnnotationError
-        Two ids come out the same on some file system; names both.
+        Two ids give the same name on some file system; the message has both.
     """
     taken: dict[str, str] = {}
     names = []

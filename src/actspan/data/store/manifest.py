@@ -54,10 +54,10 @@ class Manifest(Config, frozen=True, kw_only=True):
     channels : int
         C.
     length : int, optional
-        Rows of every video, T; where it is not given each has its own number.
+        Rows of every video, T; if not given, lengths vary.
     edge : "clamp" or "zero", optional
-        How outer cells were filled, where videos were rescaled to `length` cells. Not given where
-        all rows are snippets as they came.
+        How outer cells were filled, if videos were rescaled to `length` cells. Not given if
+        all rows are unchanged snippets.
     notes : tuple of str
         Assumptions about the features when they were packed.
     left_out : mapping of video id to str

@@ -52,7 +52,7 @@ class PackRequest:
     shard_size : int
         Bytes of features per shard.
     on_error : "fail" or "skip"
-        What to do about problems in the dataset.
+        Raise if the dataset has problems, or skip the bad data.
     overwrite : bool
         Replace an existing store.
     """
@@ -97,9 +97,9 @@ def pack_dataset(request: PackRequest, report: Report | None = None) -> PackSumm
     Raises
     ------
     DatasetError
-        The dataset has problems, or values that float16 cannot hold, and `on_error` is "fail".
+        The dataset has problems, or values too large for float16, and `on_error` is "fail".
     StoreError, ConfigError, DataError
-        The request makes no sense, something is in the way, or a part cannot be read.
+        The request is invalid, the target exists, or a part cannot be read.
     """
     _check_request(request)
     found = _with_bad_ids(Dataset.load(request.dataset).subset(request.subset))

@@ -4,7 +4,7 @@ One row per video, in record batches of a few megabytes:
 
     video            string
     stride, length   float64, seconds
-    span             float64, seconds that position 1.0 stands for in results; NaN: rows * stride
+    span             float64, seconds at position 1.0 in results; NaN: rows * stride
     features         fixed_shape_tensor[T, C], or list<fixed_size_list[C]> where lengths vary
 """
 
@@ -43,7 +43,7 @@ class Shard:
     block, first, last : (N,) int64
         Rows of each video: first <= i < last of a block.
     stride, length, span : (N,) float64
-        Seconds; span is NaN where it is rows * stride.
+        Seconds; a span of NaN means rows * stride.
     """
 
     path: Path
@@ -96,8 +96,8 @@ def open_shards(folder: Path, manifest: Manifest) -> Places:
     Raises
     ------
     StoreError
-        A shard is missing, truncated or damaged, or a video there twice; names it. Bits that
-        flipped within features are not looked for: `verify_store` does.
+        A shard is missing, truncated or damaged, or a video occurs twice. Bits that
+        flipped within features are only found by `verify_store`.
     """
     paths = manifest.shard_paths(folder)
     for path, record in zip(paths, manifest.shards, strict=True):
