@@ -1,4 +1,4 @@
-"""The `actspan` command: a thin layer over the library, one file a group of commands."""
+"""The `actspan` command: a thin layer over the library, with one file per group of commands."""
 
 from __future__ import annotations
 
@@ -14,43 +14,58 @@ from actspan.cli.usage import one_line
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are used, so that `--help` stays fast."""
 
-    # command: (module, one line for --help)
+    # Maps each command to its module and its line in --help.
     table: ClassVar[dict[str, tuple[str, str]]] = {
-        "demo": ("actspan.cli.demo", "See the main job on a small made-up dataset."),
-        "extract": ("actspan.cli.extract", "Turn videos into a dataset of snippet features."),
+        "demo": ("actspan.cli.demo", "Run the main steps on a small made-up dataset."),
+        "extract": ("actspan.cli.extract", "Extract snippet features from videos into a dataset."),
         "train": ("actspan.cli.train", "Train TEM and PEM on a dataset folder into a bundle."),
-        "convert": ("actspan.cli.convert", "Turn published checkpoints into a bundle."),
-        "export": ("actspan.cli.export", "Write a bundle's networks as ONNX, checked numerically."),
-        "optimize": ("actspan.cli.optimize", "Rewrite any ONNX file by graph passes, checked."),
+        "convert": ("actspan.cli.convert", "Convert published checkpoints into a bundle."),
+        "export": (
+            "actspan.cli.export",
+            "Write a bundle's networks as ONNX files, and check them.",
+        ),
+        "optimize": (
+            "actspan.cli.optimize",
+            "Rewrite any ONNX file with graph passes, and check it.",
+        ),
         "compile": ("actspan.cli.compile", "Compile a bundle's networks for a device."),
-        "verify": ("actspan.cli.verify", "Hold every way to run a model against its checkpoint."),
-        "deploy": ("actspan.cli.deploy", "Checkpoints to a device in one go, with proof."),
-        "backends": ("actspan.cli.backends", "List the inference runtimes that are usable here."),
-        "pack": ("actspan.cli.pack", "Pack a dataset's features for quick reading."),
-        "propose": ("actspan.cli.propose", "Find scored segments in videos, or in a dataset."),
-        "staged": ("actspan.cli.staged", "The same through files, around a device's own runner."),
-        "label": ("actspan.cli.label", "Turn proposals into detections: give them labels."),
-        "annotate": ("actspan.cli.annotate", "Annotations to other forms and tools, and back."),
-        "evaluate": ("actspan.cli.evaluate", "Average recall (AR@AN, AUC) of proposals."),
-        "report": ("actspan.cli.report", "What there is to see of runs, as one page."),
-        "serve": ("actspan.cli.serve", "Proposals over HTTP, and a viewer of runs."),
-        "bench": ("actspan.cli.bench", "How fast a model runs here, and whether it is right."),
-        "compare": ("actspan.cli.compare", "Speeds beside each other: results, logs, commands."),
+        "verify": ("actspan.cli.verify", "Compare every variant of a model with its checkpoint."),
+        "deploy": ("actspan.cli.deploy", "Convert, compile and verify a model for a device."),
+        "backends": (
+            "actspan.cli.backends",
+            "List the inference runtimes, and which are usable here.",
+        ),
+        "pack": ("actspan.cli.pack", "Pack a dataset's features for fast reading."),
+        "propose": ("actspan.cli.propose", "Find scored segments in videos or in a dataset."),
+        "staged": (
+            "actspan.cli.staged",
+            "Propose step by step through files, for a device's tool.",
+        ),
+        "label": ("actspan.cli.label", "Label proposals, which makes them detections."),
+        "annotate": ("actspan.cli.annotate", "Convert annotations, and exchange them with tools."),
+        "evaluate": (
+            "actspan.cli.evaluate",
+            "Compute average recall of proposals, or mAP of detections.",
+        ),
+        "report": ("actspan.cli.report", "Write a page about one or more runs."),
+        "serve": ("actspan.cli.serve", "Serve proposals over HTTP, with a viewer of runs."),
+        "bench": ("actspan.cli.bench", "Measure how fast a model runs here, and check its output."),
+        "compare": ("actspan.cli.compare", "Compare speeds from results, logs or two commands."),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Commands in the order in which a user meets them."""
+        """Return the commands in the order in which a user meets them."""
         return list(self.table)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import the one command that was asked for."""
+        """Import and return the command with this name."""
         if name not in self.table:
             return None
         command: click.Command = importlib.import_module(self.table[name][0]).command
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; wrong usage is one line."""
+        """Run the command, and report wrong usage in one line."""
         try:
             return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError:
@@ -67,7 +82,7 @@ class LazyGroup(click.Group):
 @click.group("actspan", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="actspan")
 def main() -> None:
-    """When do actions happen in a long video? Scored segments, from BSN.
+    """Find when actions happen in long videos, as scored segments (BSN).
 
     \b
     Example:

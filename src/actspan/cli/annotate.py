@@ -1,4 +1,4 @@
-"""`actspan annotate`: annotations from one form to another, and to tools and back."""
+"""`actspan annotate`: convert annotations, and exchange them with annotation tools."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from actspan.data.annotations.convert import Converted
 
 _existing = ExistingPath()
-# as in `FORMS`, which is not imported for --help; a test compares the two
+# These repeat `FORMS`, which is not imported so that --help stays fast. A test compares the two.
 _READ = (
     "activitynet",
     "authors",
@@ -46,7 +46,7 @@ _COLUMNS = {
     "start": "start times",
     "end": "end times",
     "subset": "subsets",
-    "duration": "durations of videos; of the table of --durations, if there is one",
+    "duration": "durations of videos (in the table of --durations, if given)",
 }
 
 
@@ -76,7 +76,7 @@ def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, .
 def _column_options(function: Callable[..., None]) -> Callable[..., None]:
     for role, what in reversed(_COLUMNS.items()):
         option = click.option(
-            f"--{role}-column", metavar="NAME", help=f"Tables: the column of {what}."
+            f"--{role}-column", metavar="NAME", help=f"Tables: name of the column of {what}."
         )
         function = option(function)
     return function
@@ -89,13 +89,13 @@ def _column_options(function: Callable[..., None]) -> Callable[..., None]:
     "--from",
     "source_form",
     type=click.Choice(_READ),
-    help="Form of SOURCE. [default: by its names and content]",
+    help="Format of SOURCE. [default: detected from its names and content]",
 )
 @click.option(
     "--to",
     "target_form",
     type=click.Choice(_WRITTEN),
-    help="Form of TARGET. [default: by its suffix]",
+    help="Format of TARGET. [default: by its suffix]",
 )
 @click.option(
     "--rename-subset",
@@ -103,31 +103,34 @@ def _column_options(function: Callable[..., None]) -> Callable[..., None]:
     multiple=True,
     metavar="OLD=NEW",
     callback=_pairs,
-    help="Call a subset otherwise: validation=training; '=training' for videos that have none.",
+    help="Rename a subset: validation=training. '=training' names the subset of videos that "
+    "have none.",
 )
-@click.option("--subset", help="Only these videos (by their new name). [default: all]")
+@click.option(
+    "--subset", help="Convert only the videos of this subset (its new name). [default: all]"
+)
 @click.option(
     "--fps",
     type=click.FloatRange(0, min_open=True),
-    help="Frame rate of videos that do not say theirs, where times are frames.",
+    help="Frame rate of videos that do not give their own, where times are frames.",
 )
 @click.option(
     "--times",
     type=click.Choice(["seconds", "frames", "milliseconds"]),
     help="Unit of SOURCE's times; frames need a rate (--fps). [default: seconds, if they can be]",
 )
-@click.option(
-    "--clip", is_flag=True, help="Cut instances off at the end (and start) of their video."
-)
+@click.option("--clip", is_flag=True, help="Clip instances to the duration of their video.")
 @click.option(
     "--durations",
     type=_existing,
-    help="Where durations are: a table (video, duration), or annotations, or a dataset folder. "
-    "Subsets and frame rates are taken from there too.",
+    help="Read durations, subsets and frame rates from here: a table (video, duration), "
+    "annotations or a dataset folder.",
 )
-@click.option("--tier", "tiers", multiple=True, help="ELAN, Praat: only tiers like this pattern.")
+@click.option(
+    "--tier", "tiers", multiple=True, help="ELAN, Praat: read only tiers that match this pattern."
+)
 @_column_options
-@on_error_option("Stop at problems, or leave out what is bad.")
+@on_error_option("Stop at problems, or skip what cannot be used.")
 @click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
 @json_option
 @reports_errors
@@ -150,11 +153,11 @@ def convert(
 ) -> None:
     """Convert annotations from SOURCE to TARGET.
 
-    SOURCE is ActivityNet's JSON (HACS and THUMOS14 come in it too), the BSN authors' JSON, a CSV
-    table, ELAN's .eaf, WebVTT's .vtt, SubRip's .srt or Praat's .TextGrid or a folder of them,
+    SOURCE is ActivityNet's JSON (also the format of HACS and THUMOS14), the BSN authors' JSON, a
+    CSV table, ELAN's .eaf, WebVTT's .vtt, SubRip's .srt or Praat's .TextGrid or a folder of them,
     THUMOS14's folder of text files, Label Studio's JSON export, or a project of BORIS or of VGG
-    Image Annotator 3. TARGET is ActivityNet's JSON (.json) or a table (.csv).
-    Rows and entries that cannot be used are shown together, with their places.
+    Image Annotator 3. TARGET is ActivityNet's JSON (.json) or a table (.csv). Rows and entries that
+    cannot be used are reported together, with their places.
 
     \b
     Example:

@@ -24,13 +24,21 @@ FORMS = ("csv", "elan", "labelstudio", "vtt")
 @click.command()
 @click.argument("source", type=ExistingPath())
 @click.argument("target", type=PlainPath())
-@click.option("--to", "form", type=click.Choice(FORMS), required=True, help="For which tool it is.")
 @click.option(
-    "--top", type=click.IntRange(1), help="The best so many of each video. [default: all]"
+    "--to",
+    "form",
+    type=click.Choice(FORMS),
+    required=True,
+    help="Format to write: the tool that TARGET is for.",
 )
-@click.option("--min-score", type=float, help="Those that score at least so much. [default: all]")
 @click.option(
-    "--label", default="action", show_default=True, help="What proposals are called, for a start."
+    "--top", type=click.IntRange(1), help="Export only the N best per video. [default: all]"
+)
+@click.option(
+    "--min-score", type=float, help="Leave out segments that score less than this. [default: none]"
+)
+@click.option(
+    "--label", default="action", show_default=True, help="Label that proposals get in the tool."
 )
 @click.option(
     "--videos",
@@ -40,19 +48,19 @@ FORMS = ("csv", "elan", "labelstudio", "vtt")
 @click.option(
     "--durations",
     type=ExistingPath(),
-    help="Annotations, a table or a dataset folder that say durations, subsets and frame rates. "
-    "[default: of a run, what it was made from]",
+    help="Read durations, subsets and frame rates from here: annotations, a table or a dataset "
+    "folder. [default: for a run, the dataset it was made from]",
 )
-@click.option("--subset", help="Only these videos. [default: all]")
+@click.option("--subset", help="Export only the videos of this subset. [default: all]")
 @click.option(
     "--fps",
     type=click.FloatRange(0, min_open=True),
     default=25.0,
     show_default=True,
-    help="Frames a second of videos that do not say theirs (Label Studio counts frames).",
+    help="Frames per second of videos that do not give their own (Label Studio counts frames).",
 )
-@on_error_option("Stop at problems, or leave out what is bad.")
-@click.option("--force", is_flag=True, help="Replace files that are there.")
+@on_error_option("Stop at problems, or skip what cannot be used.")
+@click.option("--force", is_flag=True, help="Replace existing files.")
 @json_option
 @reports_errors
 def export(
@@ -70,12 +78,12 @@ def export(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Hand what is in SOURCE to an annotation tool or a player.
+    """Export SOURCE to an annotation tool or a player.
 
-    SOURCE is a run (its detections, if it has any), a result or detections file, or annotations of
-    any form. TARGET is a folder for ELAN and WebVTT, which have a file a video, else a file.
-    Proposals come to Label Studio as predictions, with the labelling interface beside them (.xml);
-    to ELAN with their scores on tiers of their own. What was corrected is read back by annotate
+    SOURCE is a run (its detections, if it has any), a result or detections file, or annotations in
+    any format. TARGET is a folder for ELAN and WebVTT, which have one file per video, else a file.
+    Label Studio gets proposals as predictions, and the labelling interface is written beside them
+    (.xml). ELAN gets them with their scores on separate tiers. Read corrections back with annotate
     convert.
 
     \b

@@ -1,4 +1,4 @@
-"""`actspan backends`: which inference runtimes are here."""
+"""`actspan backends`: list the inference runtimes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def command(as_json: bool) -> None:
     """List the inference runtimes: installed, usable here, verified.
 
-    The order is the one in which `--backend auto` looks; it takes the first that is usable and
-    for which the bundle has the files. "Verified" are those that this project runs and holds to
-    the checkpoint; one that "differs" runs here and gives other proposals, so that `auto` never
-    takes it. The others are written by their vendors' documentation and nobody has tried them
-    here. `actspan verify` shows for a bundle that its answers stay the same.
+    The rows are in the order in which `--backend auto` looks for a runtime. It takes the first one
+    that is usable and for which the bundle has the files. "Verified" runtimes are run by this
+    project and compared with the checkpoint. A runtime that "differs" runs here but gives other
+    proposals, so `auto` never takes it. The others follow their vendors' documentation and have not
+    been tested here. `actspan verify` checks that the answers of a bundle stay the same.
 
     \b
     Example:

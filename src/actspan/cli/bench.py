@@ -1,4 +1,4 @@
-"""`actspan bench`: how fast a model runs here, stage by stage, and whether it answers right."""
+"""`actspan bench`: measure how fast each stage of a model runs here, and check its output."""
 
 from __future__ import annotations
 
@@ -26,10 +26,14 @@ _positive = click.IntRange(1)
 
 
 @click.command("bench")
-@click.option("--model", type=_existing, help="A bundle. [default: made-up, of published sizes]")
+@click.option(
+    "--model", type=_existing, help="A bundle. [default: made-up networks of published sizes]"
+)
 @click.option("--dataset", type=_existing, help="A dataset folder. [default: made-up features]")
-@click.option("--subset", help="Only these videos of it: validation, ... [default: all]")
-@click.option("--videos", type=_positive, help="At most so many; 128 where they are made up.")
+@click.option("--subset", help="Use only the videos of this subset: validation, ... [default: all]")
+@click.option(
+    "--videos", type=_positive, help="Use at most N videos. [default: all; 128 made-up ones]"
+)
 @click.option(
     "--batch",
     "batches",
@@ -37,41 +41,44 @@ _positive = click.IntRange(1)
     multiple=True,
     default=(1, 16),
     show_default=True,
-    help="Videos a batch; may be repeated.",
+    help="Videos per batch; may be repeated.",
 )
 @click.option(
     "--backend",
     default="auto",
     show_default=True,
-    help="Inference runtime, with its precision; actspan backends lists them.",
+    help="Inference runtime, with its precision; see actspan backends.",
 )
-@click.option("--variant", default="", help="Other graphs of the bundle: fp16 is tem.fp16.onnx.")
+@click.option("--variant", default="", help="Other graphs of the bundle: fp16 uses tem.fp16.onnx.")
+@click.option("--threads", type=_positive, default=1, show_default=True, help="Threads per call.")
 @click.option(
-    "--threads", type=_positive, default=1, show_default=True, help="Threads that share a call."
-)
-@click.option(
-    "--streams", type=_positive, help="Calls at the same time. [default: cores / threads]"
+    "--streams", type=_positive, help="Calls that run at the same time. [default: cores / threads]"
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
     default=3.0,
     show_default=True,
-    help="For each measurement, unless its median settles before.",
+    help="Longest time per measurement; it ends earlier when its median settles.",
 )
-@click.option("--channels", type=_positive, help="Of made-up networks. [default: 400]")
+@click.option("--channels", type=_positive, help="Channels of made-up networks. [default: 400]")
 @click.option("--length", type=click.IntRange(2), help="Cells of made-up networks. [default: 100]")
-@click.option("--snippets", type=_positive, help="Of made-up videos. [default: as many as cells]")
-@on_error_option("Stop at problems in the dataset, or go on without what is bad.")
-@click.option("--json", "json_file", type=_file, help="Write the result, for actspan compare.")
-@click.option("--csv", "csv_file", type=_file, help="Write a row a stage.")
-@click.option("--markdown", type=_file, help="Write the tables as a page.")
+@click.option(
+    "--snippets", type=_positive, help="Snippets of made-up videos. [default: as many as cells]"
+)
+@on_error_option("Stop at problems in the dataset, or skip what cannot be used.")
+@click.option(
+    "--json", "json_file", type=_file, help="Write the result, as input of actspan compare."
+)
+@click.option("--csv", "csv_file", type=_file, help="Write one row per stage.")
+@click.option("--markdown", type=_file, help="Write the tables as a Markdown page.")
 @click.option(
     "--summary",
     type=PlainPath(file_okay=False),
-    help="Write the NPU benchmark's summary lines into this folder, a file a network and batch.",
+    help="Write the NPU benchmark's summary lines into this folder, one file per network and "
+    "batch.",
 )
-@click.option("--roofline", type=_file, help="Write the roofline picture: .png, .svg or .pdf.")
+@click.option("--roofline", type=_file, help="Write the roofline plot: .png, .svg or .pdf.")
 @click.pass_context
 @reports_errors
 def command(
@@ -96,12 +103,12 @@ def command(
     summary: Path | None,
     roofline: Path | None,
 ) -> None:
-    """Measure the speed of a model here: all of it, every stage, and what it answers.
+    """Measure the speed of a model here, in total and per stage, and check its output.
 
-    Without --model and --dataset networks of the published sizes and features are made up, and
-    the result says so. Each measurement warms up and repeats until its median settles, or time is
-    up. Answers are held against the checkpoint; exit code 1 where they are not what the precision
-    allows. docs/performance.md explains every figure.
+    Without --model and --dataset, networks of the published sizes and features are made up, and the
+    result says so. Each measurement warms up and repeats until its median settles or the time is
+    up. Answers are compared with the checkpoint; the exit code is 1 if they differ by more than the
+    precision allows. docs/performance.md explains every figure.
 
     \b
     Example:
@@ -150,7 +157,7 @@ def command(
 
 
 def _check_outputs(outputs: list[Path], roofline: Path | None) -> None:
-    """Before work starts: could what was asked for be written?"""
+    """Raise, before work starts, if a requested file cannot be written."""
     from actspan.errors import BenchError
 
     if roofline is not None:

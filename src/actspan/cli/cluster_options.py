@@ -1,4 +1,4 @@
-"""Options of the commands that can work on a cluster, and of inputs that may lie elsewhere."""
+"""Options of the commands that can run on a cluster."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ CLUSTER_OPTIONS = ("address", "workers", "worker_cpus", "worker_gpus", "worker_r
 
 
 class _Resources(click.ParamType):  # type: ignore[type-arg]
-    """A JSON object of amounts."""
+    """Parameter type: a JSON object that maps resource names to amounts."""
 
     name = "json"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The object."""
+        """Return the amounts by name."""
         try:
             found = json.loads(value) if isinstance(value, str) else value
             return {str(name): float(amount) for name, amount in found.items()}
@@ -33,35 +33,41 @@ class _Resources(click.ParamType):  # type: ignore[type-arg]
 
 
 def cluster_options(function: F) -> F:
-    """`--engine`, and what it takes to work on Ray; the command gets one `cluster`, or None."""
+    """Add `--engine` and the options of Ray; the command gets one `cluster`, or None."""
 
     @click.option(
         "--engine",
         type=click.Choice(["local", "ray"]),
         default="local",
         show_default=True,
-        help="Who computes: this process, or workers on Ray (pip install 'actspan[cluster]').",
+        help="Where to compute: in this process, or on workers of Ray (pip install "
+        "'actspan[cluster]').",
     )
     @click.option(
         "--address",
-        help="Ray: a cluster that runs: auto, host:port. [default: one is started here]",
+        help="Ray: a running cluster: auto, host:port. [default: start one on this machine]",
     )
     @click.option(
-        "--workers", type=click.IntRange(1), default=1, help="Ray: processes. [default: 1]"
+        "--workers",
+        type=click.IntRange(1),
+        default=1,
+        help="Ray: number of worker processes. [default: 1]",
     )
     @click.option(
         "--worker-cpus",
         type=click.IntRange(1),
         default=1,
-        help="Ray: CPUs of each, and threads. [default: 1]",
+        help="Ray: CPUs, and threads, per worker. [default: 1]",
     )
-    @click.option("--worker-gpus", type=click.FloatRange(0), default=0.0, help="Ray: GPUs of each.")
+    @click.option(
+        "--worker-gpus", type=click.FloatRange(0), default=0.0, help="Ray: GPUs per worker."
+    )
     @click.option(
         "--worker-resources",
         type=_Resources(),
         metavar="JSON",
         default="{}",
-        help="""Ray: what else each needs: '{"NPU": 1}'.""",
+        help="Ray: other resources per worker: '{\"NPU\": 1}'.",
     )
     @functools.wraps(function)
     def wrapped(*args: Any, engine: str, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the commands share: errors as one clear line, progress as a bar or as plain lines."""
+"""Parts that the commands share: errors as one clear line, and progress as a bar or plain lines."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 console = Console(stderr=True, soft_wrap=True)
 
-_SHOWN_EVERY = 0.05  # seconds between two steps of a progress bar
+_SHOWN_EVERY = 0.05  # minimum seconds between two updates of a progress bar
 
 
 def reports_errors(function: F) -> F:
     """Turn ActSpan's own errors into one message and exit code 1, without a traceback.
 
-    Ctrl-C and SIGTERM end a command as they end others, with exit codes 130 and 143, once it has
-    stopped cleanly. Notes on an exception (what is kept) stand on lines of their own.
+    Ctrl-C and SIGTERM end a command with the usual exit codes 130 and 143, after it has stopped
+    cleanly. Notes on an exception (such as what is saved) are printed on separate lines.
     """
 
     @functools.wraps(function)
@@ -64,7 +64,7 @@ def reports_errors(function: F) -> F:
             _say_notes(error)
             sys.exit(1)
 
-        except OSError as error:  # a file that may not be read, wherever it is
+        except OSError as error:  # a file that cannot be opened, in any step
             if error.filename is None:
                 raise
             say(f"error: {error.filename}: {error.strerror}")
@@ -74,18 +74,18 @@ def reports_errors(function: F) -> F:
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM: stops a command as Ctrl-C does."""
+    """SIGTERM, which stops a command as Ctrl-C does."""
 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM raises in the main thread meanwhile, so that what is half-done is put in order."""
+    """Raise on SIGTERM in the main thread during the block, so that work is cleaned up."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_IGN)  # once is enough: cleaning up is not cut short
+        signal.signal(number, signal.SIG_IGN)  # cleaning up is not interrupted
         raise _Terminated
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -101,7 +101,7 @@ def _say_notes(error: BaseException) -> None:
 
 
 def progress_bar() -> Progress:
-    """A progress bar on the standard error stream, which has to be a terminal."""
+    """Return a progress bar on the standard error stream, which has to be a terminal."""
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -124,9 +124,9 @@ def progress_bar() -> Progress:
 
 @contextmanager
 def progress_report() -> Iterator[Callable[[str, int, int], None]]:
-    """Show what the library reports to the callback (what, done, in all).
+    """Yield a callback (what, done, total) that shows the progress of the library.
 
-    On a terminal it is a progress bar, elsewhere a plain line every half minute.
+    It is a progress bar on a terminal, and a plain line every half minute elsewhere.
     """
     if not console.is_terminal:
         with ProgressLines(say) as lines:
@@ -149,7 +149,7 @@ def progress_report() -> Iterator[Callable[[str, int, int], None]]:
 
 @contextmanager
 def step_report(what: str) -> Iterator[Callable[[str], None]]:
-    """Show the steps that work reports, by name: each as a line, or every half minute the last."""
+    """Yield a callback that shows the name of each step, or of the latest one every half minute."""
     if console.is_terminal:
         yield say
         return
@@ -158,23 +158,23 @@ def step_report(what: str) -> Iterator[Callable[[str], None]]:
 
 
 def say(message: str) -> None:
-    """A line for people, on the standard error stream, printed as it is."""
+    """Print a line for people on the standard error stream, without markup."""
     console.print(message, markup=False, highlight=False)
 
 
 def say_findings(
     problems: Sequence[Problem], assumptions: Iterable[str] = (), *, named: str = ""
 ) -> None:
-    """Print what was assumed, what was found, and last what was left out (and where all is named).
+    """Print assumptions and problems, and last what was skipped and where all of it is listed.
 
-    Commands end with it.
+    Commands call it at their end.
     """
     say_problems(problems, assumptions)
     say_left_out(problems, named)
 
 
 def say_left_out(problems: Iterable[Problem], named: str = "") -> None:
-    """Print what was left out, counted and named, in one line; nothing where nothing was."""
+    """Print in one line how much was skipped, with names; print nothing if nothing was."""
     from actspan.data.problems import left_out
 
     if what := left_out(problems):
@@ -182,7 +182,7 @@ def say_left_out(problems: Iterable[Problem], named: str = "") -> None:
 
 
 def say_problems(problems: Sequence[Problem], assumptions: Iterable[str] = ()) -> None:
-    """Print what was assumed, and what was found."""
+    """Print the assumptions and the problems."""
     for assumption in assumptions:
         say(f"note: {assumption}")
     if not problems:
@@ -198,7 +198,7 @@ def say_problems(problems: Sequence[Problem], assumptions: Iterable[str] = ()) -
 
 
 def given_options(context: click.Context) -> set[str]:
-    """Return the names of the parameters that are on the command line."""
+    """Return the names of the parameters that were given on the command line."""
     return {
         name
         for name in context.params
@@ -207,14 +207,14 @@ def given_options(context: click.Context) -> set[str]:
 
 
 def refuse_options(context: click.Context, names: Iterable[str], reason: str) -> None:
-    """Refuse options that are given but have no effect, with one line that says why.
+    """Raise a usage error, in one line with the reason, if options without effect were given.
 
     Parameters
     ----------
     names : iterable of str
         Parameters of the command.
     reason : str
-        What makes them ineffective, as in "without --dataset".
+        The reason, such as "without --dataset".
 
     Raises
     ------
@@ -228,7 +228,7 @@ def refuse_options(context: click.Context, names: Iterable[str], reason: str) ->
 
 
 def repeated(context: click.Context) -> str:
-    """The command to repeat this one, with the names of folders and not where they lie."""
+    """Return the command line that repeats this command, with names of folders instead of paths."""
     words = ["actspan", context.command.name or ""]
     for param in context.command.params:
         value = context.params.get(param.name or "")
@@ -243,7 +243,7 @@ def repeated(context: click.Context) -> str:
 
 
 class ExistingPath(click.Path):
-    """An existing path; a missing one is one line with the nearest name, and exit code 1."""
+    """An existing path. For a missing one, a line with the nearest name is printed; exit code 1."""
 
     def __init__(
         self, *, file_okay: bool = True, dir_okay: bool = True, urls: bool = False
@@ -252,7 +252,7 @@ class ExistingPath(click.Path):
         super().__init__(exists=True, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; a missing one ends the command. A URL, where allowed, stays a str."""
+        """Return the path, or end the command if it is missing; an allowed URL stays a str."""
         if self._urls and "://" in str(value):
             return value
         if not Path(value).exists():
@@ -262,13 +262,13 @@ class ExistingPath(click.Path):
 
 
 class PlainPath(click.Path):
-    """A path that may be missing, of an output above all; `-` is refused, not made a file."""
+    """A path that may be missing, such as an output; `-` is refused."""
 
     def __init__(self, *, file_okay: bool = True, dir_okay: bool = True) -> None:
         super().__init__(file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the path; `-` is a usage error."""
+        """Return the path, or fail on `-`."""
         if str(value) == "-":
             self.fail("'-' (standard input or output) is not taken here: give a path", param, ctx)
         return super().convert(value, param, ctx)
@@ -278,7 +278,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the an
 
 
 def on_error_option(meaning: str) -> Callable[[F], F]:
-    """`--on-error fail|skip`, with what it means for a command."""
+    """Return the option `--on-error fail|skip`, with its meaning for a command as help."""
     return click.option(
         "--on-error",
         type=click.Choice(["fail", "skip"]),

@@ -1,4 +1,4 @@
-"""`actspan compare`: speeds beside each other, from files or from two commands."""
+"""`actspan compare`: compare speeds from files or from two commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def _limit(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
-    """`slower:5%` as the fraction 0.05."""
+    """Return the limit `slower:5%` as the fraction 0.05."""
     if value is None:
         return None
     found = re.fullmatch(r"slower:(\d+(?:\.\d+)?)%", value)
@@ -43,28 +43,32 @@ def _limit(context: click.Context, option: click.Parameter, value: str | None) -
     type=click.IntRange(1),
     default=1,
     show_default=True,
-    help="Chips on a card of the NPUs, whose logs are of one chip.",
+    help="Chips per NPU card; the logs of NPUs are of one chip.",
 )
 @click.option(
     "--claims",
     type=ExistingPath(dir_okay=False),
-    help="A report: its printed arithmetic and trtexec commands are held against the logs.",
+    help="A report whose arithmetic and trtexec commands are checked against the logs.",
 )
 @click.option(
     "--fail-if",
     callback=_limit,
     metavar="slower:N%",
-    help="Exit code 1 if a side takes that much longer than the first.",
+    help="Exit with code 1 if another side takes N % longer than the first.",
 )
 @click.option("--run-a", metavar="COMMAND", help="Time this command ...")
 @click.option("--run-b", metavar="COMMAND", help="... against this one, in turn: A B B A.")
 @click.option(
-    "--rounds", type=click.IntRange(5), default=10, show_default=True, help="Rounds of A B B A."
+    "--rounds",
+    type=click.IntRange(5),
+    default=10,
+    show_default=True,
+    help="Number of rounds A B B A.",
 )
 @click.option(
     "--markdown",
     type=PlainPath(dir_okay=False),
-    help="Write the comparison as a page.",
+    help="Write the comparison as a Markdown page.",
 )
 @json_option
 @click.pass_context
@@ -83,15 +87,16 @@ def command(
 ) -> None:
     """Compare speeds: results of `actspan bench`, and logs of other tools.
 
-    A path is a result, a log or a folder of them, known by their content: the NPU benchmark's
-    perf_vision_*.txt, trtexec (old and new layout), ais_bench (text and summary JSON), OpenVINO's
-    benchmark_app (text, CSV, JSON), onnxruntime_perf_test. The first is what the others are
-    divided by. Headlines are recomputed (interface rate x chips, BSN = 1/(1/TEM + 1/PEM)) and set
-    beside what was measured end to end. Exit code 1 where --claims finds a slip or --fail-if
-    holds.
+    A path is a result, a log or a folder of them. Logs are recognized by their content: the NPU
+    benchmark's perf_vision_*.txt, trtexec (old and new layout), ais_bench (text and summary JSON),
+    OpenVINO's benchmark_app (text, CSV, JSON), onnxruntime_perf_test. Ratios are relative to the
+    first path. Headlines are recomputed (interface rate x chips, BSN = 1/(1/TEM + 1/PEM)) and shown
+    beside the end-to-end measurement. The exit code is 1 if --claims finds an error or the limit of
+    --fail-if is exceeded.
 
-    With --run-a and --run-b two commands are timed in turn (no shell), so that drift falls on
-    both alike; --fail-if then holds only if the whole interval of the ratio is beyond the limit.
+    With --run-a and --run-b, two commands are timed alternately (no shell), so that drift affects
+    both equally. --fail-if then applies only if the whole interval of the ratio is beyond the
+    limit.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`actspan compile`: a bundle's networks for a device."""
+"""`actspan compile`: compile a bundle's networks for a device."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     "--target",
     required=True,
     type=click.Choice(["ascend", "tensorrt", "openvino"]),
-    help="The vendor's compiler.",
+    help="Vendor's compiler to use.",
 )
 @click.option(
     "--batch",
@@ -38,25 +38,27 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=(1, 16),
     show_default=True,
-    help="Videos a call: ascend makes a file of each, tensorrt one for the range, openvino takes "
-    "any. Repeatable.",
+    help="Videos per call; may be repeated. ascend compiles one file per size, tensorrt one "
+    "for the range; openvino takes any size.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
-    help="[default: fp16; fp32 for openvino]",
+    help="Precision of the compiled networks. [default: fp16; fp32 for openvino]",
 )
 @click.option("--soc", default="Ascend310", show_default=True, help="ascend: the chip.")
 @click.option(
     "--calibrate",
     type=ExistingPath(),
-    help="A dataset folder that int8 learns its ranges from.",
+    help="Dataset folder from which int8 takes its value ranges.",
 )
 @click.option(
     "--print", "print_script", is_flag=True, help="Write the commands as a script, and run none."
 )
 @click.option(
-    "--record", is_flag=True, help="Take in what that script made in the bundle's folder."
+    "--record",
+    is_flag=True,
+    help="Add the files that the script made in the bundle's folder to the bundle.",
 )
 @json_option
 @click.pass_context
@@ -75,9 +77,9 @@ def command(
 ) -> None:
     """Compile the networks of a BUNDLE for a device, into the bundle.
 
-    The graphs that the vendor's compiler takes are written first, each held against the weights.
-    Without the compiler at hand, --print leaves a script in the bundle's folder for a host that
-    has it.
+    The graphs that the vendor's compiler takes are written first, and each is compared with the
+    weights. If the compiler is not installed, --print writes a script into the bundle's folder, to
+    run on a host that has it.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`actspan convert`: published checkpoints to a bundle."""
+"""`actspan convert`: convert published checkpoints into a bundle."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ if TYPE_CHECKING:
 
 @click.command("convert")
 @click.argument("checkpoints", nargs=-1, required=True, type=PlainPath())
-@click.option("--out", required=True, type=PlainPath(), help="Folder to write.")
+@click.option("--out", required=True, type=PlainPath(), help="Bundle folder to write.")
 @click.option(
     "--length",
     type=click.IntRange(min=2),
-    help="Temporal scale T of the TEM, which its weights do not tell. [default: 100]",
+    help="Temporal scale T of the TEM, which its weights do not contain. [default: 100]",
 )
-@click.option("--force", is_flag=True, help="Replace networks that the bundle in --out has.")
+@click.option(
+    "--force", is_flag=True, help="Replace networks that the bundle in --out already has."
+)
 @json_option
 @reports_errors
 def command(
     checkpoints: tuple[Path, ...], out: Path, length: int | None, force: bool, as_json: bool
 ) -> None:
-    """Turn the authors', OpenMMLab's and similar CHECKPOINTS into a bundle.
+    """Convert CHECKPOINTS from the authors, OpenMMLab and similar sources into a bundle.
 
-    Give a TEM, a PEM or both, in any order: which is which shows in the weights. A bundle that has
-    one of the two gets the other. Code inside a checkpoint is never run; a file that carries any is
-    refused.
+    Give a TEM, a PEM or both, in any order: the weights tell which is which. If --out has only one
+    of the two, the other is added. Code inside a checkpoint is never run; a file that contains code
+    is refused.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`actspan demo`: the main job on made-up data."""
+"""`actspan demo`: run the main steps on made-up data."""
 
 from __future__ import annotations
 
@@ -22,27 +22,33 @@ if TYPE_CHECKING:
     type=PlainPath(file_okay=False),
     default=Path("demo-output"),
     show_default=True,
-    help="Folder for everything that the demo makes.",
+    help="Folder for all files of the demo.",
 )
 @click.option(
     "--videos",
     type=click.IntRange(3),
     default=60,
     show_default=True,
-    help="Size of the made-up set.",
+    help="Number of made-up videos.",
 )
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the set.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Seed of all random choices.",
+)
 @click.option(
     "--training-set",
     type=click.IntRange(0),
     default=0,
     metavar="N",
-    help="Only write N training and N // 4 validation videos, to train on.",
+    help="Only write N training and N // 4 validation videos, as a dataset to train on.",
 )
 @click.pass_context
 @reports_errors
 def command(context: click.Context, out: Path, videos: int, seed: int, training_set: int) -> None:
-    """See the main job on a small made-up dataset.
+    """Run the main steps on a small made-up dataset.
 
     \b
     Example:
@@ -87,5 +93,5 @@ def _print(demo: DemoFiles) -> None:
 
 
 def _program() -> str:
-    """What to type for this program: its name where the shell finds it, else where it lies."""
+    """Return the command for this program: its name if the shell finds it, else its path."""
     return "actspan" if which("actspan") else str(Path(sys.executable).with_name("actspan"))

@@ -1,4 +1,4 @@
-"""`actspan deploy`: checkpoints, or a bundle, to a device in one go."""
+"""`actspan deploy`: convert, compile and verify checkpoints or a bundle for a device."""
 
 from __future__ import annotations
 
@@ -36,18 +36,25 @@ _path = PlainPath()
     "--target",
     required=True,
     type=click.Choice(["ascend", "tensorrt", "openvino"]),
-    help="The vendor's compiler.",
+    help="Vendor's compiler to use.",
 )
-@click.option("--out", type=_path, help="The bundle to make. [default for a bundle: in its place]")
+@click.option(
+    "--out", type=_path, help="Bundle to write. [default for a bundle: change it in place]"
+)
 @click.option(
     "--dataset", type=_existing, help="Verify on this dataset. [default: made-up features]"
 )
-@click.option("--evaluate", type=_existing, help="Then propose on this dataset: recall and speed.")
 @click.option(
-    "--subset", default="validation", show_default=True, help="Of these datasets; all: all videos."
+    "--evaluate", type=_existing, help="Also propose on this dataset, and report recall and speed."
 )
 @click.option(
-    "--run", type=_path, help="Run folder of --evaluate. [default: beside the bundle, NAME-run]"
+    "--subset",
+    default="validation",
+    show_default=True,
+    help="Subset of these datasets; all: all videos.",
+)
+@click.option(
+    "--run", type=_path, help="Run folder of --evaluate. [default: NAME-run, beside the bundle]"
 )
 @click.option(
     "--batch",
@@ -56,16 +63,18 @@ _path = PlainPath()
     type=click.IntRange(min=1),
     default=(1, 16),
     show_default=True,
-    help="Videos a call. Repeatable.",
+    help="Videos per call; may be repeated.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
-    help="[default: fp16; fp32 for openvino]",
+    help="Precision of the compiled networks. [default: fp16; fp32 for openvino]",
 )
 @click.option("--soc", default="Ascend310", show_default=True, help="ascend: the chip.")
 @click.option(
-    "--calibrate", type=_existing, help="A dataset for int8 to learn from. [default: --dataset]"
+    "--calibrate",
+    type=_existing,
+    help="Dataset from which int8 takes its value ranges. [default: --dataset]",
 )
 @click.option(
     "--length",
@@ -74,11 +83,16 @@ _path = PlainPath()
     show_default=True,
     help="Temporal scale T of a checkpoint's TEM.",
 )
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Workers.")
 @click.option(
-    "--print", "print_script", is_flag=True, help="Leave the compiling to a script, and say so."
+    "--threads", type=click.IntRange(1), default=2, show_default=True, help="Number of threads."
 )
-@click.option("--force", is_flag=True, help="Replace a bundle, or a run, that is there.")
+@click.option(
+    "--print",
+    "print_script",
+    is_flag=True,
+    help="Write a script that compiles, instead of compiling here.",
+)
+@click.option("--force", is_flag=True, help="Replace an existing bundle or run.")
 @json_option
 @click.pass_context
 @reports_errors
@@ -101,11 +115,12 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Take checkpoints, or a bundle, to a device: convert, export, rewrite, compile, verify.
+    """Deploy checkpoints, or a bundle, to a device: convert, export, rewrite, compile, verify.
 
-    Where the vendor's compiler is not at hand, all else is done and a script for the device's host
-    is left in the bundle; the exit code is then 1, unless --print asked for that. With --evaluate
-    it also proposes on the compiled networks, and prints recall and a performance summary.
+    If the vendor's compiler is not installed, everything else is done, and a script for the
+    device's host is written into the bundle. The exit code is then 1, unless --print was given.
+    With --evaluate, the compiled networks also propose on a dataset, and recall and a performance
+    summary are printed.
 
     \b
     Example:
@@ -168,7 +183,7 @@ def _refuse_ineffective(context: click.Context, is_bundle: bool) -> None:
 
 
 def _check_datasets(folders: Iterable[Path | None], subset: str | None) -> None:
-    """Refuse, before long work, datasets that do not exist or have no video of the subset."""
+    """Raise, before long work, if a dataset does not exist or has no video of the subset."""
     from actspan.data.dataset import Dataset
 
     for folder in dict.fromkeys(filter(None, folders)):

@@ -1,4 +1,4 @@
-"""What `actspan evaluate --task detection` prints."""
+"""Output of `actspan evaluate --task detection`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def detection_document(found: DetectionResult) -> dict[str, Any]:
-    """The answer for machines: in percent throughout."""
+    """Return the result for JSON, all of it in percent."""
     thresholds = [f"{tiou:.2f}" for tiou in found.tiou.tolist()]
     columns = (100.0 * found.average_precision.T).tolist()
     means = found.by_class()
@@ -50,7 +50,7 @@ def detection_document(found: DetectionResult) -> dict[str, Any]:
 
 
 def print_detection(found: DetectionResult, subset: str) -> None:
-    """MAP by threshold and AP by class, in percent."""
+    """Print mAP by threshold and AP by class, in percent."""
     from rich.console import Console
 
     instances = int(found.instances.sum())
@@ -71,7 +71,7 @@ def print_detection(found: DetectionResult, subset: str) -> None:
 
 
 def say_about_detection(found: DetectionResult) -> None:
-    """What was left out or counts as missed."""
+    """Print what was skipped and what counts as missed."""
     if found.undetected:
         say(f"classes without detections, AP 0: {name_some(found.undetected)}")
     if found.unknown:
@@ -87,7 +87,7 @@ def say_about_detection(found: DetectionResult) -> None:
 
 
 def mistakes_document(found: Mistakes) -> dict[str, Any]:
-    """Shares of the best detections, and gains of average mAP, in percent."""
+    """Return shares of the best detections, and gains of average mAP, in percent."""
     from actspan.evaluation.mistakes import KINDS
 
     shares, gains = 100.0 * found.share, 100.0 * found.gain
@@ -106,7 +106,7 @@ def mistakes_document(found: Mistakes) -> dict[str, Any]:
 
 
 def print_mistakes(found: Mistakes) -> None:
-    """A row a kind of error."""
+    """Print one row per kind of error."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -1,4 +1,4 @@
-"""What `actspan evaluate --diagnose` prints."""
+"""Output of `actspan evaluate --diagnose`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
     from actspan.evaluation.diagnosis import Diagnosis
 
-_SHOWN = (0.5, 0.75, 0.95)  # thresholds with a row of their own, as far as they were evaluated
+_SHOWN = (0.5, 0.75, 0.95)  # thresholds that get a row, if they were evaluated
 
 
 def diagnosis_document(found: Diagnosis) -> dict[str, Any]:
-    """The whole diagnosis for machines: shares and gains in percent, segments in seconds."""
+    """Return the whole diagnosis for JSON: shares and gains in percent, segments in seconds."""
     return {
         "lost": _losses(found),
         "gains": found.gains(),
@@ -39,7 +39,7 @@ def diagnosis_document(found: Diagnosis) -> dict[str, Any]:
 
 
 def _losses(found: Diagnosis) -> dict[str, dict[str, float]]:
-    """Share of instances lost at each stage, a mapping a threshold and one for their mean."""
+    """Return the share of instances lost at each stage, per threshold and as their mean."""
     from actspan.evaluation.stages import STAGES
 
     shares = 100.0 * found.losses()
@@ -50,7 +50,7 @@ def _losses(found: Diagnosis) -> dict[str, dict[str, float]]:
 
 
 def _missed(found: Diagnosis) -> list[dict[str, Any]]:
-    """Every instance that is missed at a threshold, and where it is lost."""
+    """Return every instance that is missed at some threshold, with the stage that loses it."""
     import numpy as np
 
     from actspan.evaluation.stages import STAGES
@@ -77,12 +77,12 @@ def _by_threshold(found: Diagnosis, values: list[Any]) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """JSON has no NaN: a bin without instances has no recall."""
+    """Return the value, or None for NaN, which JSON lacks (recall of a bin without instances)."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def print_diagnosis(found: Diagnosis) -> None:
-    """Three tables: where instances are lost, what perfect stages gain, recall by kind."""
+    """Print instances lost per stage, gains of perfect stages, and recall by kind of instance."""
     from rich.console import Console
 
     console = Console(highlight=False)

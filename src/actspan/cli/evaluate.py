@@ -1,4 +1,4 @@
-"""`actspan evaluate`: average recall of proposals, mAP of detections, and where both are lost."""
+"""`actspan evaluate`: recall of proposals, mAP of detections, and a diagnosis of both."""
 
 from __future__ import annotations
 
@@ -49,51 +49,57 @@ _existing = ExistingPath()
     "--ground-truth",
     type=_existing,
     required=True,
-    help="Annotations in any form that `actspan annotate convert` reads, or a dataset folder.",
+    help="Annotations in any format that `actspan annotate convert` reads, or a dataset folder.",
 )
-@click.option("--subset", default="validation", show_default=True, help="Videos to evaluate.")
+@click.option(
+    "--subset", default="validation", show_default=True, help="Evaluate the videos of this subset."
+)
 @click.option(
     "--labels",
     multiple=True,
     metavar="PATTERN",
-    help="Only instances with such labels, as in '*_TO_*'; may be repeated. [default: all]",
+    help="Evaluate only instances whose label matches, as in '*_TO_*'; may be repeated. "
+    "[default: all]",
 )
 @click.option(
     "--task",
     type=click.Choice(["proposal", "detection"]),
     default="proposal",
     show_default=True,
-    help="Average recall of proposals, or average mAP of detections.",
+    help="Compute average recall of proposals, or average mAP of detections.",
 )
 @click.option(
     "--protocol",
     type=click.Choice(["activitynet", "thumos14"]),
     default="activitynet",
     show_default=True,
-    help="Thresholds and budgets: thumos14 is mAP at 0.3:0.1:0.7, AR up to 1000 proposals, and "
-    "instances that are annotated twice count once.",
+    help="Thresholds and budgets: thumos14 uses mAP at 0.3:0.1:0.7 and AR up to 1000 "
+    "proposals, and counts instances that are annotated twice once.",
 )
-@click.option("--tiou", help="Other thresholds: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75.")
+@click.option(
+    "--tiou", help="Thresholds to use instead: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75."
+)
 @click.option(
     "--max-proposals",
     type=click.IntRange(min=1),
-    help="Largest average number of proposals a video. [default: the protocol's]",
+    help="Largest average number of proposals per video. [default: the protocol's]",
 )
 @click.option(
     "--blocked",
     type=ExistingPath(dir_okay=False),
-    help="File of videos to leave out: a JSON list of ids, or one id a line.",
+    help="File of videos to leave out: a JSON list of ids, or one id per line.",
 )
-@on_error_option("What to do about annotations that cannot be read.")
+@on_error_option("Stop at annotations that cannot be read, or skip them.")
 @click.option(
     "--plot",
     type=PlainPath(dir_okay=False),
-    help="Write the AR-AN picture: .png, .svg or .pdf.",
+    help="Write the AR-AN plot: .png, .svg or .pdf.",
 )
 @click.option(
     "--diagnose",
     is_flag=True,
-    help="Say why: the stage that loses each missed instance (of a run), errors of detections.",
+    help="Also report which stage of a run loses each missed instance, and the errors of "
+    "detections.",
 )
 @json_option
 @click.pass_context
@@ -114,14 +120,14 @@ def command(
     diagnose: bool,
     as_json: bool,
 ) -> None:
-    """Average recall of RESULT (a result.json or a run folder), or average mAP of detections.
+    """Compute average recall of RESULT (a result.json or a run folder), or mAP of detections.
 
-    RESULT may be an unfinished run as well: RUN.partial, or the URL of its shards (s3://...), which
+    RESULT may also be an unfinished run: RUN.partial, or the URL of its shards (s3://...), which
     are read one at a time.
 
     Prints AR@1 ... AR@100 and AUC in percent, and recall at every tIoU. Videos without proposals
-    count as missed; they, and videos that were not evaluated, are named. With --task detection
-    RESULT is a file of labelled proposals, or a run that holds detections.json.
+    count as missed; they are named, as are videos that were not evaluated. With --task detection,
+    RESULT is a file of labelled proposals, or a run that contains detections.json.
 
     \b
     Example:
@@ -134,8 +140,8 @@ def command(
     if task == "detection":
         refuse_options(context, ("plot", "max_proposals"), "with --task detection")
     if "numpy" not in sys.modules:
-        # no matrices are multiplied here, and starting a thread a core for that takes longer than
-        # all else there is to load
+        # No matrices are multiplied here, and starting one thread per core for that would take
+        # longer than loading everything else.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
 
@@ -162,7 +168,7 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What both tasks need to know."""
+    """Inputs and settings that both tasks share."""
 
     result: Path
     truth: Annotations

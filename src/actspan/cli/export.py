@@ -1,4 +1,4 @@
-"""`actspan export`: a bundle's networks as ONNX."""
+"""`actspan export`: write a bundle's networks as ONNX."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 
 @click.command("export")
 @click.argument("bundle", type=ExistingPath())
-@click.option("--batch", type=click.IntRange(min=1), help="Fix TEM's batch size; free by default.")
+@click.option("--batch", type=click.IntRange(min=1), help="Fix TEM's batch size. [default: free]")
 @click.option(
-    "--length", type=click.IntRange(min=1), help="Fix TEM's number of cells; free by default."
+    "--length", type=click.IntRange(min=1), help="Fix TEM's number of cells. [default: free]"
 )
 @click.option(
     "--passes",
     multiple=True,
-    help="Write a variant too: names of passes, comma-separated (actspan optimize --list). "
-    "With fix-dims among them --batch and --length fix the variant alone. Repeatable.",
+    help="Also write a variant: names of passes, comma-separated (see actspan optimize "
+    "--list). With fix-dims among them, --batch and --length apply to the variant only. "
+    "May be repeated.",
 )
 @click.option("--opset", type=click.IntRange(min=1), help="Convert the variants to this opset.")
 @click.option(
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 @click.option(
     "--calibrate",
     type=ExistingPath(),
-    help="A dataset folder that int8 learns its ranges from.",
+    help="Dataset folder from which int8 takes its value ranges.",
 )
 @json_option
 @click.pass_context
@@ -61,9 +62,9 @@ def command(
 ) -> None:
     """Write the networks of a BUNDLE as tem.onnx and pem.onnx, and variants of them.
 
-    Each file runs on ONNX Runtime and must agree with the weights before it is kept, the plain ones
-    to 1e-5: with a NumPy forward pass and, where torch is installed, the torch network. A variant
-    is called after its passes: tem.conv2d.fp16.onnx.
+    Each file is run on ONNX Runtime and kept only if it agrees with the weights: with a NumPy
+    forward pass and, if torch is installed, with the torch network. Plain files must agree to 1e-5.
+    A variant is named after its passes: tem.conv2d.fp16.onnx.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`actspan extract`: videos to a dataset of snippet features."""
+"""`actspan extract`: extract snippet features from videos into a dataset."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("videos", nargs=-1, required=True)
-@click.option("--out", required=True, type=PlainPath(), help="Dataset folder to make.")
+@click.option("--out", required=True, type=PlainPath(), help="Dataset folder to write.")
 @click.option(
     "--backbone",
     default="default",
@@ -36,28 +36,32 @@ if TYPE_CHECKING:
 @click.option(
     "--stride",
     metavar="TIME",
-    help="From snippet to snippet: seconds (0.25s) or frames (8f). [default: 0.25s]",
+    help="Time from one snippet to the next: seconds (0.25s) or frames (8f). [default: 0.25s]",
 )
-@click.option("--length", metavar="TIME", help="Of a snippet. [default: twice the stride]")
-@click.option("--frames", type=click.IntRange(1), help="Frames seen of each snippet. [default: 4]")
+@click.option("--length", metavar="TIME", help="Length of a snippet. [default: twice the stride]")
+@click.option(
+    "--frames", type=click.IntRange(1), help="Number of frames used per snippet. [default: 4]"
+)
 @click.option(
     "--stream",
     type=click.Choice(["appearance", "motion", "both"]),
-    help="What the frames show, how they change, or both. [default: both]",
+    help="Encode what the frames show, how they change, or both. [default: both]",
 )
 @click.option(
     "--channels",
     type=click.IntRange(1),
-    help="Project to so many: principal components of the training part. [default: all]",
+    help="Project features to N principal components of the training part. [default: keep all]",
 )
 @click.option(
     "--precision",
     type=click.Choice(["float16", "float32"]),
     default="float16",
     show_default=True,
-    help="Of the features on disk.",
+    help="Precision of the features on disk.",
 )
-@click.option("--threads", type=click.IntRange(1), help="For the backbone. [default: all cores]")
+@click.option(
+    "--threads", type=click.IntRange(1), help="Threads of the backbone. [default: all cores]"
+)
 @click.option(
     "--backend", default="auto", show_default=True, help="Inference runtime for the backbone."
 )
@@ -66,7 +70,7 @@ if TYPE_CHECKING:
     type=click.Choice(["fail", "skip"]),
     default="fail",
     show_default=True,
-    help="Stop at videos that cannot be opened, or go on without them.",
+    help="Stop at videos that cannot be opened, or skip them.",
 )
 @click.option(
     "--force", is_flag=True, help="Remove features in --out that were made with other settings."
@@ -91,16 +95,16 @@ def command(
     as_json: bool,
     cluster: ClusterConfig | None,
 ) -> None:
-    """Turn VIDEOS into a dataset of snippet features, to train on and to propose from.
+    """Extract snippet features from VIDEOS into a dataset, for training and proposing.
 
-    VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt with a file a line, or a dataset
-    folder with videos/ in place of features/, whose annotations come along.
+    VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt with one file per line, or a
+    dataset folder that has videos/ instead of features/; its annotations are copied.
 
-    Given again, the same command does what is missing or has changed, and nothing else. With other
-    settings it stops at features that are there already, unless --force lets it remove them.
+    The same command, given again, processes only videos that are missing or have changed. With
+    other settings it stops if features already exist, unless --force lets it remove them.
 
-    --engine ray gives each video to a worker; videos and --out have to lie on storage that all
-    machines share.
+    --engine ray gives each video to a worker; videos and --out must be on storage that all machines
+    share.
 
     \b
     Example:
@@ -138,7 +142,7 @@ def command(
 
 
 def _grid(stride: str | None, length: str | None) -> Grid:
-    """What was asked for; half of each snippet is shared with its neighbours unless told."""
+    """Return the requested grid; by default, neighbouring snippets overlap by half."""
     from actspan.video import DEFAULT_GRID, Grid, Span
 
     chosen = DEFAULT_GRID.stride if stride is None else Span.parse(stride)

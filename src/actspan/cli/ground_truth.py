@@ -1,4 +1,4 @@
-"""What `actspan evaluate` judges by: annotations, and the videos that training set apart."""
+"""Ground truth of `actspan evaluate`: annotations, and the videos that training set apart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def with_set_apart(truth: Annotations, result: Path, subset: str) -> tuple[Annotations, list[str]]:
-    """Find the validation videos in the run, where training set them apart."""
+    """Return the ground truth with the validation videos that training set apart, per the run."""
     from actspan.data.videos import canonical_subset
     from actspan.errors import AnnotationError
     from actspan.run import RUN_FILE, Run
@@ -43,7 +43,7 @@ def with_set_apart(truth: Annotations, result: Path, subset: str) -> tuple[Annot
 def read_truth(
     path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str
 ) -> tuple[Annotations, list[str]]:
-    """Return the ground truth, and what was assumed or left out as it was read."""
+    """Return the ground truth, and what was assumed or skipped while reading it."""
     from actspan.data.annotations import read_annotations
     from actspan.data.labels import split_patterns
     from actspan.evaluation.protocols import drop_duplicates

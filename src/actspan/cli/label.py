@@ -1,4 +1,4 @@
-"""`actspan label`: proposals to detections."""
+"""`actspan label`: label proposals, which makes them detections."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ _existing = ExistingPath()
 @click.option(
     "--labels-from",
     type=ExistingPath(dir_okay=False),
-    help="A score file: {video: [{label, score}, ...]}, or one label a proposal.",
+    help="A score file: {video: [{label, score}, ...]}, or one label per proposal.",
 )
 @click.option("--model", type=_existing, help="A bundle with a classifier of proposals.")
-@click.option("--dataset", type=_existing, help="The features that the classifier looks at.")
+@click.option("--dataset", type=_existing, help="The dataset whose features the classifier uses.")
 @click.option(
     "--top-labels",
     type=click.IntRange(1),
     default=2,
     show_default=True,
-    help="Labels a proposal.",
+    help="Labels per proposal.",
 )
 @click.option(
     "--out",
     type=PlainPath(dir_okay=False),
-    help="Where detections go. [default: detections.json in the run]",
+    help="File for the detections. [default: detections.json in the run]",
 )
 @on_error_option("Stop at videos without labels or features, or leave them without detections.")
-@click.option("--force", is_flag=True, help="Replace a file in --out that is no result.")
+@click.option("--force", is_flag=True, help="Replace the file in --out even if it is not a result.")
 @json_option
 @reports_errors
 def command(
@@ -62,10 +62,10 @@ def command(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Give the proposals of RESULT (a result.json or a run folder) labels.
+    """Label the proposals of RESULT (a result.json or a run folder).
 
-    Labels come from a score file or from a classifier that was trained into a bundle. Each
-    proposal gets its best labels, its score multiplied by theirs.
+    Labels come from a score file, or from a classifier in a bundle. Each proposal gets its best
+    labels; its score is multiplied by theirs.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`actspan optimize`: graph passes over any ONNX file."""
+"""`actspan optimize`: apply graph passes to any ONNX file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILE = PlainPath()
 
 
 def _sizes(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dict[str, int]:
-    """Return the sizes of all `--dim AXIS=N`."""
+    """Return the sizes given by all `--dim AXIS=N`."""
     sizes: dict[str, int] = {}
     for text in texts:
         name, _equals, number = text.rpartition("=")
@@ -34,15 +34,15 @@ def _sizes(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dic
 @click.command("optimize")
 @click.argument("source", required=False, type=FILE)
 @click.argument("target", required=False, type=FILE)
-@click.option("--passes", help="Names, comma-separated, in order. [default: see --list]")
+@click.option("--passes", help="Names of passes, comma-separated, in order. [default: see --list]")
 @click.option(
     "--dim",
     "dims",
     multiple=True,
     metavar="AXIS=N",
     callback=_sizes,
-    help="fix-dims: size of all axes of a name, such as sequence=576, or of one axis of an input, "
-    "INPUT:AXIS=N, such as state:1=1. Repeatable.",
+    help="fix-dims: size of all axes of a name, such as sequence=576, or of one axis of an "
+    "input, INPUT:AXIS=N, such as state:1=1. May be repeated.",
 )
 @click.option("--batch", type=click.IntRange(min=1), help="fix-dims: size of the batch axes.")
 @click.option("--length", type=click.IntRange(min=1), help="fix-dims: size of other free axes.")
@@ -54,16 +54,22 @@ def _sizes(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> dic
     show_default=True,
     help="fp16: type of the inputs and outputs.",
 )
-@click.option("--calibrate", type=FILE, help="int8: a dataset folder to learn ranges from.")
+@click.option(
+    "--calibrate", type=FILE, help="int8: dataset folder from which to take value ranges."
+)
 @click.option(
     "--model-kind",
     type=click.Choice(["tem", "pem"]),
     default="tem",
     show_default=True,
-    help="int8: whether the network takes features, or features of proposals.",
+    help="int8: whether the network takes snippet features (tem) or features of proposals (pem).",
 )
-@click.option("--bundle", type=FILE, help="int8: how features become inputs; PEM needs its TEM.")
-@click.option("--list", "list_them", is_flag=True, help="Say what passes there are, and stop.")
+@click.option(
+    "--bundle",
+    type=FILE,
+    help="int8: bundle that computes the inputs from features; PEM needs its TEM.",
+)
+@click.option("--list", "list_them", is_flag=True, help="List the passes, and stop.")
 @json_option
 @click.pass_context
 @reports_errors
@@ -83,10 +89,10 @@ def command(
     list_them: bool,
     as_json: bool,
 ) -> None:
-    """Rewrite an ONNX file, SOURCE, from any exporter, and write TARGET.
+    """Rewrite the ONNX file SOURCE, from any exporter, and write TARGET.
 
-    After each pass the graph is checked and the whole model must compute on ONNX Runtime what it
-    computed before, within the pass's tolerance; else TARGET is not written.
+    After each pass the graph is checked, and the output of the model on ONNX Runtime must stay the
+    same, within the pass's tolerance. Otherwise TARGET is not written.
 
     \b
     Example:
@@ -135,7 +141,7 @@ def command(
 
 
 def split_names(text: str | None) -> list[str] | None:
-    """Return comma-separated names; None stays None, an empty text is no name."""
+    """Return comma-separated names; None stays None, and an empty text gives no names."""
     if text is None:
         return None
     return [name.strip() for name in text.split(",") if name.strip()]
@@ -144,19 +150,19 @@ def split_names(text: str | None) -> list[str] | None:
 def shortfalls(
     models: Iterable[tuple[str, Rewritten]], asked: Container[str]
 ) -> tuple[list[str], list[str]]:
-    """Return lines to note, and lines about passes that were asked for and missed their goal.
+    """Return lines to note, and lines about requested passes that missed their goal.
 
     Parameters
     ----------
     models : iterable of (str, Rewritten)
-        Each with what the lines about its passes begin with.
+        Each with the start of the lines about its passes.
     asked : container of str
         Names of the passes that were asked for.
     """
     noted: list[str] = []
     missed: list[str] = []
     for begin, model in models:
-        noted += (note for note in model.notes if note not in noted)  # of the same dataset
+        noted += (note for note in model.notes if note not in noted)  # both may have them
         for report in model.reports:
             if report.left is not None:
                 lines = missed if report.missed and report.name in asked else noted
@@ -165,7 +171,7 @@ def shortfalls(
 
 
 def fail_if_missed(written: Path, missed: Iterable[str]) -> None:
-    """Raise ExportError where a pass that was asked for has missed its goal."""
+    """Raise ExportError if a requested pass missed its goal."""
     from actspan.errors import ExportError
 
     reasons = "; ".join(missed)
@@ -174,7 +180,7 @@ def fail_if_missed(written: Path, missed: Iterable[str]) -> None:
 
 
 def passes_answer(rewritten: Rewritten) -> dict[str, object]:
-    """Return what `--json` reports of a model after its passes."""
+    """Return the part of the `--json` output about a model after its passes."""
     return {
         "changed": rewritten.changed,
         "tags": list(rewritten.tags),

@@ -1,4 +1,4 @@
-"""`actspan pack`: a dataset folder to a store that is read without copies."""
+"""`actspan pack`: pack a dataset folder into a store that is read without copies."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def _bytes(context: click.Context, option: click.Parameter, value: str) -> int:
-    """Bytes, of a number with a unit."""
+    """Return the number of bytes of a size such as 256MB."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", value.strip().lower())
     size = int(float(found[1]) * _UNITS[found[2]]) if found else 0
     if size < 1:
@@ -41,39 +41,39 @@ def _bytes(context: click.Context, option: click.Parameter, value: str) -> int:
 
 @click.command()
 @click.argument("dataset", type=ExistingPath())
-@click.option("--out", type=PlainPath(), help="The store to make, a folder.")
+@click.option("--out", type=PlainPath(), help="Store folder to write.")
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float16"]),
     default="float32",
     show_default=True,
-    help="Numbers as they are, or rounded to half the size.",
+    help="Keep numbers as they are, or round them to half the size.",
 )
 @click.option(
     "--length",
     type=click.IntRange(1),
-    help="Rescale every video to so many cells, once and for all, as a model of that length would. "
-    "[default: keep the snippets as they are]",
+    help="Rescale every video to this many cells, as a model of that length would. [default: "
+    "keep the snippets as they are]",
 )
 @click.option(
     "--edge",
     type=click.Choice(["clamp", "zero"]),
     help="How --length fills the cells beyond the outer snippets. [default: as the dataset does]",
 )
-@click.option("--subset", help="Only these videos: training, validation, ... [default: all]")
+@click.option(
+    "--subset", help="Pack only the videos of this subset: training, validation, ... [default: all]"
+)
 @click.option(
     "--shard-size",
     metavar="SIZE",
     callback=_bytes,
     default="256MB",
     show_default=True,
-    help="Features a file.",
+    help="Size of the features per file.",
 )
-@click.option(
-    "--verify", is_flag=True, help="Do not pack: read the store DATASET and check every byte."
-)
-@on_error_option("Stop at problems in the dataset, or leave out what is bad.")
-@click.option("--force", is_flag=True, help="Replace a store that is there.")
+@click.option("--verify", is_flag=True, help="Do not pack: check every byte of the store DATASET.")
+@on_error_option("Stop at problems in the dataset, or skip what cannot be used.")
+@click.option("--force", is_flag=True, help="Replace an existing store.")
 @json_option
 @click.pass_context
 @reports_errors
@@ -93,9 +93,9 @@ def command(
 ) -> None:
     """Pack the features of DATASET into a few files that are mapped into memory.
 
-    The store is a dataset: propose, train, verify and evaluate take it, and propose gives the same
-    bytes from it. Its features are checked here, and not again when they are used; --verify looks
-    for what happened to the files since.
+    A store is a dataset: propose, train, verify and evaluate accept it, and propose gives the same
+    bytes from it. Features are checked here and not again when they are used. --verify checks
+    whether the files have changed since.
 
     \b
     Example:

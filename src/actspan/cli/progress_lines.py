@@ -1,4 +1,4 @@
-"""Progress of long commands where there is no terminal to draw a bar on: plain lines."""
+"""Progress of long commands as plain lines, for use without a terminal."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ EVERY = 30.0  # seconds between two lines
 class ProgressLines:
     """Print a line of progress at fixed intervals, until the block ends.
 
-    A thread prints, so that a step that takes minutes is seen to go on.
+    A thread prints the lines, so that a step that takes minutes still shows progress.
 
     Parameters
     ----------
     say : callable
         Prints a line.
     what : str
-        What is done until the first report.
+        Name of the work until the first report.
     every : float
-        Seconds between two lines; `EVERY` unless given.
+        Seconds between two lines; `EVERY` by default.
 
     Examples
     --------
@@ -63,7 +63,7 @@ class ProgressLines:
 
 
 def progress_line(what: str, done: int, total: int, note: str, seconds: float) -> str:
-    """Return the line of progress after so many seconds.
+    """Return the line of progress after this many seconds.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""`actspan propose`: features, boundary scores or videos to scored segments."""
+"""`actspan propose`: find scored segments from features, boundary scores or videos."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from actspan.proposing import Summary
     from actspan.runtime import Choice
 
-# options that say something of one kind of input alone
+# Options that apply to only one kind of input.
 _OF_DATASETS = (
     "scores",
     "labels_from",
@@ -49,7 +49,7 @@ _place = ExistingPath(urls=True)
 
 @click.command()
 @click.argument("videos", nargs=-1)
-@click.option("--model", required=True, type=_place, help="A bundle: a folder or URL.")
+@click.option("--model", required=True, type=_place, help="Bundle: a folder or URL.")
 @click.option("--dataset", type=_place, help="A dataset of features: a folder or URL (s3://...).")
 @click.option(
     "--follow", metavar="FILE", help="A video that is still being recorded; - is standard input."
@@ -57,29 +57,37 @@ _place = ExistingPath(urls=True)
 @click.option(
     "--out",
     type=PlainPath(),
-    help="A run folder to make (no suffix), or FILE.json, FILE.csv or FILE.parquet for the result "
-    "alone; videos: a file.",
+    help="A run folder to write (no suffix), or FILE.json, FILE.csv or FILE.parquet for the "
+    "result alone; with VIDEOS always a file.",
 )
 @click.option(
     "--top",
     type=click.IntRange(1),
-    help="Videos: the best so many of each. [default: 10 in a table or with --clips, else all]",
+    help="Videos: keep the N best per video. [default: 10 in a table or with --clips, else all]",
 )
-@click.option("--min-score", type=float, default=0.0, help="Videos: only what scores so much.")
+@click.option(
+    "--min-score",
+    type=float,
+    default=0.0,
+    help="Videos: leave out segments that score less than this.",
+)
 @click.option(
     "--clips",
     type=PlainPath(file_okay=False),
-    help="Videos: cut the moments out to files in this folder.",
+    help="Videos: cut the segments into files in this folder.",
 )
-@click.option("--backbone", help="Videos: onnx:FILE, if the model wants an encoder of yours.")
+@click.option("--backbone", help="Videos: onnx:FILE, if the model needs a custom backbone.")
 @click.option(
     "--idle",
     type=click.FloatRange(0),
     default=10.0,
     show_default=True,
-    help="--follow: seconds after which a file that no longer grows is over.",
+    help="--follow: seconds after which a file that no longer grows is complete.",
 )
-@click.option("--subset", help="Only these videos: training, validation, ... [default: all]")
+@click.option(
+    "--subset",
+    help="Process only the videos of this subset: training, validation, ... [default: all]",
+)
 @click.option(
     "--scores",
     type=ExistingPath(),
@@ -90,40 +98,40 @@ _place = ExistingPath(urls=True)
     type=ExistingPath(dir_okay=False),
     help="Label the proposals from a score file: {video: [{label, score}, ...]}.",
 )
-@click.option("--detections", is_flag=True, help="Label the proposals by the model's classifier.")
+@click.option("--detections", is_flag=True, help="Label the proposals with the model's classifier.")
 @click.option(
     "--top-labels",
     type=click.IntRange(1),
     default=2,
     show_default=True,
-    help="Labels a proposal.",
+    help="Labels per proposal.",
 )
 @click.option(
     "--backend",
     default="auto",
     show_default=True,
-    help="Inference runtime; actspan backends lists them.",
+    help="Inference runtime; see actspan backends.",
 )
-@click.option("--threads", type=click.IntRange(1), help="Workers. [default: all cores]")
+@click.option("--threads", type=click.IntRange(1), help="Number of threads. [default: all cores]")
 @click.option(
-    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos a chunk."
+    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos per batch."
 )
-@on_error_option("Stop at problems in the dataset, or leave out what is bad.")
+@on_error_option("Stop at problems in the dataset, or skip what cannot be used.")
 @click.option(
     "--force",
     is_flag=True,
-    help="Replace an existing run, an unfinished one, or a FILE that is no result.",
+    help="Replace an existing or unfinished run, or a FILE that is not a result.",
 )
 @click.option("--resume", is_flag=True, help="Resume a run that was interrupted.")
 @click.option(
     "--shard-size",
     type=click.IntRange(1),
-    help="Videos that are kept together while work goes on. [default: 256, recordings 8]",
+    help="Videos that are saved together during the run. [default: 256, recordings 8]",
 )
 @click.option(
     "--shards",
     metavar="PLACE",
-    help="Where they are kept: a folder or URL (s3://...). [default: OUT.partial]",
+    help="Folder or URL (s3://...) for these shards. [default: OUT.partial]",
 )
 @json_option
 @click.pass_context
@@ -157,17 +165,17 @@ def command(
     as_json: bool,
     cluster: ClusterConfig | None,
 ) -> None:
-    """Find scored segments in VIDEOS, in a dataset of features, or in a video while it is recorded.
+    """Find scored segments in VIDEOS, in a dataset of features, or in a video being recorded.
 
-    VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt, or a dataset folder with videos/;
-    the model has to be trained on features of actspan extract. Moments are shown as a table where
-    there is no --out. --follow prints a line of JSON for each moment soon after it has ended.
+    VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt, or a dataset folder with videos/.
+    The model must be trained on features of actspan extract. Segments are printed as a table unless
+    --out is given. --follow prints one line of JSON per segment, soon after the segment has ended.
 
-    Results are kept in OUT.partial while work goes on: after an interruption the same command with
-    --resume does what is missing, and gives the same bytes. So does --engine ray, with workers on
-    one machine or on many; all of them have to see what is named here.
+    Results are saved in OUT.partial during the run. After an interruption, the same command with
+    --resume computes what is missing and gives the same bytes. --engine ray gives the same bytes
+    too, with workers on one or more machines; all of them need access to the files named here.
 
-    With labels a run also holds detections.json, and a FILE holds the detections alone: each
+    With labels, a run also contains detections.json, and a FILE contains only the detections: each
     proposal with its best labels, its score multiplied by theirs.
 
     \b
@@ -243,7 +251,7 @@ def command(
 
 
 def _check_usage(context: click.Context, videos: tuple[str, ...], follow: str | None) -> None:
-    """Exactly one input, and no option that says something of another."""
+    """Raise unless there is exactly one input and every option applies to it."""
     given = given_options(context)
     kinds = {"videos", "dataset", "follow"} & given
     if len(kinds) != 1:

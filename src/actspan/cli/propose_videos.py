@@ -1,4 +1,4 @@
-"""`actspan propose` of videos: a table, a file, clips, or lines while a video is recorded."""
+"""`actspan propose` for videos: a table, a file, clips, or lines while a video is recorded."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from actspan.moments import Clip, Found, GrowingVideo, VideoMoments
     from actspan.types import Proposals
 
-_FEW = 10  # moments of a video that people look at
+_FEW = 10  # segments per video that are shown in a table
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The options, as they were given."""
+    """Options of the command."""
 
     model: Path
     out: Path | None
@@ -41,13 +41,13 @@ class Wanted:
 
     @property
     def most(self) -> int | None:
-        """How many proposals of a video are given out; None for all."""
+        """Largest number of proposals per video; None for all."""
         is_table = self.out is None and not self.as_json
         return self.top or (_FEW if is_table or self.clips else None)
 
 
 def propose_and_print(videos: tuple[str, ...], wanted: Wanted) -> None:
-    """Find the moments of videos and give them out."""
+    """Find the segments of videos and print or write them."""
     with progress_report() as report:
         from actspan.moments import (
             Selection,
@@ -94,7 +94,7 @@ def _inputs(videos: Sequence[str]) -> list[Path]:
 
 
 def _clips(found: Found, folder: Path | None) -> Iterator[Clip]:
-    """Cut clips, where they are asked for."""
+    """Cut clips, if a folder is given, and yield them."""
     if folder is not None:
         from actspan.moments import cut_clips
 
@@ -152,14 +152,14 @@ def _rows(video: VideoMoments) -> Iterator[tuple[str, ...]]:
 
 
 def _clock(seconds: float) -> str:
-    """`1:02:03.45`: hours, minutes, seconds."""
+    """Return the time as `1:02:03.45`: hours, minutes, seconds."""
     hundredths = round(100 * seconds)
     minutes, rest = divmod(hundredths, 6000)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest / 100:05.2f}"
 
 
 def follow_and_print(given: str, idle: float, wanted: Wanted) -> None:
-    """Print a line of JSON for each moment of a video that is being recorded."""
+    """Print one line of JSON per segment of a video that is being recorded."""
     from actspan.moments import (
         FollowRequest,
         GrowingVideo,
@@ -191,12 +191,12 @@ def follow_and_print(given: str, idle: float, wanted: Wanted) -> None:
 
 
 def _line(values: dict[str, Any]) -> None:
-    click.echo(json.dumps(values))  # flushes
+    click.echo(json.dumps(values))  # also flushes
 
 
 @contextmanager
 def _stopped_by_interrupt(stream: GrowingVideo) -> Iterator[None]:
-    """The first Ctrl-C ends the video here, and its answer comes; the second ends the command."""
+    """Stop the video, with its answer, at the first Ctrl-C; end the command at the second."""
 
     def stop(*_: object) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""What `actspan evaluate` prints of recall."""
+"""Output of `actspan evaluate` for recall."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def _recall_by_tiou(found: RecallResult) -> dict[str, float]:
-    """Recall in percent at the largest budget, by threshold."""
+    """Return recall in percent at the largest budget, by threshold."""
     pairs = zip(found.tiou.tolist(), found.recall[:, -1].tolist(), strict=True)
     return {f"{tiou:.2f}": 100.0 * recall for tiou, recall in pairs}
 
 
 def recall_document(found: RecallResult, subset: str) -> dict[str, Any]:
-    """The answer for machines: recall in percent throughout."""
+    """Return the result for JSON, all recall in percent."""
     return {
         **found.summary(),
         "recall_by_tiou": _recall_by_tiou(found),
@@ -44,7 +44,7 @@ def recall_document(found: RecallResult, subset: str) -> dict[str, Any]:
 
 
 def print_recall(found: RecallResult, subset: str) -> None:
-    """AR and AUC, and recall at every threshold, in percent."""
+    """Print AR and AUC, and recall at every threshold, in percent."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -56,7 +56,7 @@ def print_recall(found: RecallResult, subset: str) -> None:
 
 
 def say_about_recall(found: RecallResult) -> None:
-    """Print what was left out, and what counts as missed."""
+    """Print what was skipped and what counts as missed."""
     if found.missing:
         say(f"videos without proposals, counted as missed: {name_some(found.missing)}")
     if found.extra:

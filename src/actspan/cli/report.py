@@ -1,4 +1,4 @@
-"""`actspan report`: what there is to see of runs, as one page."""
+"""`actspan report`: write a page about one or more runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from actspan.report.page import Written
 
 _existing = ExistingPath()
-_LARGE = 15_000_000  # bytes from which on a page takes its time to open
+_LARGE = 15_000_000  # bytes; larger pages are slow to open
 
 
 @click.command()
@@ -33,14 +33,19 @@ _LARGE = 15_000_000  # bytes from which on a page takes its time to open
     "--out",
     type=PlainPath(dir_okay=False),
     required=True,
-    help="The page: one HTML file that needs nothing else.",
+    help="HTML file to write; it needs no other files.",
 )
 @click.option(
     "--ground-truth",
     type=_existing,
-    help="Annotations, or a dataset folder. [default: what a run was made from, if unchanged]",
+    help="Annotations or a dataset folder. [default: the dataset of a run, if unchanged]",
 )
-@click.option("--subset", default="validation", show_default=True, help="Videos to judge by.")
+@click.option(
+    "--subset",
+    default="validation",
+    show_default=True,
+    help="Evaluate on the videos of this subset.",
+)
 @click.option(
     "--protocol",
     type=click.Choice(["activitynet", "thumos14"]),
@@ -51,15 +56,15 @@ _LARGE = 15_000_000  # bytes from which on a page takes its time to open
 @click.option(
     "--videos",
     metavar="N|IDS",
-    help="List so many videos, half of them the worst, half the best; or these, with commas "
-    "between them (v_7 for a video 7). [default: all]",
+    help="List N videos, half of them the worst and half the best, or the videos with these "
+    "ids, separated by commas (v_7 for a video 7). [default: all]",
 )
 @click.option(
     "--pictures",
     type=PlainPath(file_okay=False),
-    help="Also write recall curves and timelines there, as PNG and SVG.",
+    help="Also write recall curves and timelines into this folder, as PNG and SVG.",
 )
-@on_error_option("What to do about annotations that cannot be read.")
+@on_error_option("Stop at annotations that cannot be read, or skip them.")
 @json_option
 @reports_errors
 def command(
@@ -73,11 +78,11 @@ def command(
     on_error: Literal["fail", "skip"],
     as_json: bool,
 ) -> None:
-    """Write what there is to see of one or more RUNs as one page: open it in a browser.
+    """Write a page about one or more RUNs, to open in a browser.
 
-    Average recall side by side, where instances are lost, what scores are worth, detections where
-    there are any, and a timeline of every video. A RUN is a run folder or a result.json; what a
-    result.json alone cannot show, the page says.
+    The page shows average recall side by side, the stages at which instances are lost, the quality
+    of scores, detections if there are any, and a timeline per video. A RUN is a run folder or a
+    result.json. The page says what a result.json alone cannot show.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`actspan serve`: the HTTP service and the viewer."""
+"""`actspan serve`: serve proposals over HTTP, with a viewer of runs."""
 
 from __future__ import annotations
 
@@ -16,106 +16,108 @@ _folder = ExistingPath(file_okay=False)
 
 
 @click.command()
-@click.option("--model", type=_folder, help="A bundle to propose with.")
+@click.option("--model", type=_folder, help="Bundle to propose with.")
 @click.option(
     "--results",
     type=ExistingPath(),
     multiple=True,
     metavar="RUN",
-    help="A run folder to look at; repeat it to compare.",
+    help="Run folder to show in the viewer; may be repeated, to compare runs.",
 )
 @click.option(
     "--ground-truth",
     type=ExistingPath(),
     metavar="ANNOTATIONS",
-    help="What is really there. [default: what the runs were made from]",
+    help="Ground truth to show. [default: the datasets of the runs]",
 )
-@click.option("--videos", type=_folder, metavar="DIR", help="Videos to play, named as their ids.")
+@click.option(
+    "--videos", type=_folder, metavar="DIR", help="Folder of videos to play, named after their ids."
+)
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    help="Address to listen at; anything but loopback needs a token.",
+    help="Address to listen on; anything but loopback needs a token.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8000,
     show_default=True,
-    help="0 takes any that is free.",
+    help="Port to listen on; 0 takes any free port.",
 )
 @click.option(
     "--token",
     envvar="ACTSPAN_TOKEN",
-    help="What callers have to know. [default: none on loopback, else made and printed]",
+    help="Token that clients must send. [default: none on loopback, else generated and printed]",
 )
 @click.option(
     "--data",
     type=PlainPath(file_okay=False),
     default=Path("actspan-serve"),
     show_default=True,
-    help="Folder of jobs, results and corrections.",
+    help="Folder for jobs, results and corrections.",
 )
 @click.option("--backend", default="auto", show_default=True, help="Inference runtime.")
-@click.option("--threads", type=click.IntRange(1), help="Workers. [default: all cores]")
-@click.option("--backbone", help="onnx:FILE, if the model wants an encoder of yours for videos.")
+@click.option("--threads", type=click.IntRange(1), help="Number of threads. [default: all cores]")
+@click.option("--backbone", help="onnx:FILE, if the model needs a custom backbone for videos.")
 @click.option(
     "--request-mib",
     type=click.IntRange(1),
     default=64,
     show_default=True,
-    help="Largest body that is answered at once.",
+    help="Largest request body that is answered directly, in MiB.",
 )
 @click.option(
     "--upload-mib",
     type=click.IntRange(1),
     default=4096,
     show_default=True,
-    help="Largest upload of a job.",
+    help="Largest upload of a job, in MiB.",
 )
 @click.option(
     "--hours",
     type=click.FloatRange(0, min_open=True),
     default=24.0,
     show_default=True,
-    help="Longest recording.",
+    help="Longest recording, in hours.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(0, min_open=True),
     default=60.0,
     show_default=True,
-    help="Seconds within which a request is answered.",
+    help="Seconds within which a request must be answered.",
 )
 @click.option(
     "--queue",
     type=click.IntRange(1),
     default=1024,
     show_default=True,
-    help="Videos that may wait; more are answered 429.",
+    help="Largest number of waiting videos; further ones get status 429.",
 )
 @click.option(
     "--jobs",
     type=click.IntRange(1),
     default=100,
     show_default=True,
-    help="Jobs that may wait; more are answered 429.",
+    help="Largest number of waiting jobs; further ones get status 429.",
 )
 @click.option(
-    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos a batch."
+    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos per batch."
 )
 @click.option(
     "--delay",
     type=click.FloatRange(0, 1000),
     default=2.0,
     show_default=True,
-    help="Milliseconds that the first of a batch waits for others.",
+    help="Milliseconds that the first video of a batch waits for others.",
 )
 @click.option(
     "--allow-host",
     multiple=True,
     metavar="NAME",
-    help="A further name by which a loopback service is called, by a proxy before it.",
+    help="Another host name accepted by a loopback service, as when a proxy is in front of it.",
 )
 @click.pass_context
 @reports_errors
@@ -142,7 +144,7 @@ def command(
     delay: float,
     allow_host: tuple[str, ...],
 ) -> None:
-    """Serve proposals over HTTP, and a viewer of runs at /.
+    """Serve proposals over HTTP, with a viewer of runs at /.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`actspan staged`: the main job through files, for hosts with a device and a vendor's tool."""
+"""`actspan staged`: propose through files, for hosts with a device and a vendor's tool."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ _path = PlainPath()
 _existing = ExistingPath()
 _stage = click.argument("stage", type=_existing)
 _net = click.option(
-    "--net", required=True, type=click.Choice(["tem", "pem"]), help="Which of the two networks."
+    "--net", required=True, type=click.Choice(["tem", "pem"]), help="Network to use."
 )
-_on_error = on_error_option("Stop at problems, or go on without what is bad.")
-_lean = click.option("--lean", is_flag=True, help="Write only what later steps read.")
+_on_error = on_error_option("Stop at problems, or skip what cannot be used.")
+_lean = click.option("--lean", is_flag=True, help="Write only the files that later steps read.")
 
 
 def _dumps(function: F) -> F:
-    """The options of what takes dumps in."""
+    """Add the options of commands that read dumps."""
     suffix = click.option(
         "--suffix",
         default="_1.bin",
         show_default=True,
-        help="How dumps end; ais_bench writes _0.bin.",
+        help="Suffix of the dumps; ais_bench writes _0.bin.",
     )
     folder = click.option(
         "--dumps",
         type=_existing,
-        help="Where the dumps are. [default: tem-output/ or pem-output/ in the stage]",
+        help="Folder of the dumps. [default: tem-output/ or pem-output/ in the stage]",
     )
     return folder(suffix(function))
 
 
 @click.group()
 def command() -> None:
-    """Propose through files, where a device's own tool runs the two networks.
+    """Propose step by step through files, where a device's own tool runs the two networks.
 
-    A stage is a folder that every step adds to. What stands between tem-inputs and tem-outputs,
-    and between pem-inputs and pem-outputs, is the device: a vendor's tool over a list of raw
-    inputs, our script (staged script), or staged run. The result is that of actspan propose.
+    A stage is a folder to which every step adds files. The device works between tem-inputs and
+    tem-outputs, and between pem-inputs and pem-outputs: a vendor's tool over a list of raw inputs,
+    our script (staged script), or staged run. The result equals that of actspan propose.
 
     \b
     Example:
@@ -73,11 +73,14 @@ def command() -> None:
 @command.command()
 @click.option("--model", required=True, type=_existing, help="A bundle.")
 @click.option("--dataset", required=True, type=_existing, help="A dataset folder.")
-@click.option("--out", required=True, type=_path, help="The stage to make.")
-@click.option("--subset", help="Only these videos: training, validation, ... [default: all]")
+@click.option("--out", required=True, type=_path, help="Stage folder to write.")
+@click.option(
+    "--subset",
+    help="Process only the videos of this subset: training, validation, ... [default: all]",
+)
 @_lean
 @_on_error
-@click.option("--force", is_flag=True, help="Replace a stage that is there, dumps and all.")
+@click.option("--force", is_flag=True, help="Replace an existing stage and its dumps.")
 @json_option
 @reports_errors
 def tem_inputs(
@@ -90,7 +93,7 @@ def tem_inputs(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Start a stage: write TEM's inputs, a file a video (or a window of a long recording).
+    """Start a stage: write TEM's inputs, one file per video (or window of a long recording).
 
     \b
     Example:
@@ -115,7 +118,9 @@ def tem_inputs(
 @command.command()
 @_stage
 @_net
-@click.option("--out", type=_path, help="The list to write. [default: tem.info or pem.info in it]")
+@click.option(
+    "--out", type=_path, help="List to write. [default: tem.info or pem.info in the stage]"
+)
 @click.option(
     "--prefix", help="Folder of the inputs on the device's host. [default: where they are now]"
 )
@@ -123,7 +128,7 @@ def tem_inputs(
 @reports_errors
 def info(stage: Path, net: Literal["tem", "pem"], out: Path | None, prefix: str | None,
          as_json: bool) -> None:  # fmt: skip
-    """List a network's inputs as vendors' tools want it: index path height width.
+    """List a network's inputs in the format of vendors' tools: index path height width.
 
     \b
     Example:
@@ -153,10 +158,10 @@ def tem_outputs(
     on_error: Literal["fail", "skip"],
     as_json: bool,
 ) -> None:
-    """Take TEM's dumps in: boundary scores, a CSV an input.
+    """Read TEM's dumps, and write boundary scores, one CSV per input.
 
-    Dumps that are missing, too many, short, long, not finite, stale or of another network or
-    dataset are named together before anything is written.
+    Before anything is written, all unusable dumps are reported together: missing, too many, too
+    short or long, not finite, stale, or of another network or dataset.
 
     \b
     Example:
@@ -179,7 +184,7 @@ def tem_outputs(
 @json_option
 @reports_errors
 def pem_inputs(stage: Path, lean: bool, on_error: Literal["fail", "skip"], as_json: bool) -> None:
-    """Make candidates and BSP features of TEM's results: PEM's inputs.
+    """Compute candidates and BSP features from TEM's results, as PEM's inputs.
 
     \b
     Example:
@@ -195,7 +200,7 @@ def pem_inputs(stage: Path, lean: bool, on_error: Literal["fail", "skip"], as_js
 @command.command()
 @_stage
 @_dumps
-@click.option("--out", type=_path, help="The result file. [default: result.json in the stage]")
+@click.option("--out", type=_path, help="Result file to write. [default: result.json in the stage]")
 @_lean
 @_on_error
 @json_option
@@ -209,9 +214,9 @@ def pem_outputs(
     on_error: Literal["fail", "skip"],
     as_json: bool,
 ) -> None:
-    """Take PEM's dumps in: PEM results, Soft-NMS, and the result file.
+    """Read PEM's dumps, apply Soft-NMS, and write PEM results and the result file.
 
-    Dumps are checked as by tem-outputs.
+    Dumps are checked as in tem-outputs.
 
     \b
     Example:
@@ -230,22 +235,26 @@ def pem_outputs(
 @_stage
 @_net
 @click.option(
-    "--model", required=True, type=_existing, help="The bundle that the stage is made with."
+    "--model", required=True, type=_existing, help="The bundle that the stage was made with."
 )
 @click.option(
     "--backend",
     default="auto",
     show_default=True,
-    help="Inference runtime; actspan backends lists them.",
+    help="Inference runtime; see actspan backends.",
 )
 @click.option(
-    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Inputs a call."
+    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Inputs per call."
 )
-@click.option("--threads", type=click.IntRange(1), help="Calls at a time. [default: all cores]")
 @click.option(
-    "--out", type=_path, help="Folder for the dumps. [default: tem-output/ or pem-output/ in it]"
+    "--threads", type=click.IntRange(1), help="Calls at the same time. [default: all cores]"
 )
-@click.option("--force", is_flag=True, help="Replace dumps that are there.")
+@click.option(
+    "--out",
+    type=_path,
+    help="Folder for the dumps. [default: tem-output/ or pem-output/ in the stage]",
+)
+@click.option("--force", is_flag=True, help="Replace existing dumps.")
 @json_option
 @reports_errors
 def run(
@@ -259,7 +268,7 @@ def run(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Run TEM or PEM over its inputs, where a vendor's tool would.
+    """Run TEM or PEM over its inputs, in place of a vendor's tool.
 
     \b
     Example:
@@ -283,13 +292,13 @@ def run(
 
 
 @command.command()
-@click.option("--out", required=True, type=_path, help="The file to write.")
+@click.option("--out", required=True, type=_path, help="Script to write.")
 @reports_errors
 def script(out: Path) -> None:
-    """Write a runner for hosts without us: one file that needs Python 3.7 and numpy.
+    """Write a runner for hosts without ActSpan: one file that needs Python 3.7 and numpy.
 
-    It runs a network over a list (staged info) through ais_bench, pyACL or ONNX Runtime, and
-    writes the dumps.
+    The runner computes a network over a list (staged info) with ais_bench, pyACL or ONNX Runtime,
+    and writes the dumps.
 
     \b
     Example:

@@ -15,15 +15,15 @@ from rich.text import Text
 from actspan.data.problems import Problem
 from actspan.errors import alike, one_text
 
-_MOST_LINES = 8  # kinds of findings; more are a table
+_MOST_LINES = 8  # kinds of problems that are printed as lines; more become a table
 _MOST_ROWS = 50
-_WIDTH = 120  # columns in a pipe
-_GAP = 3  # columns between two of a table
-_NAMED = 5  # how many videos or labels are named in a line; --json names all
+_WIDTH = 120  # characters per line in a pipe
+_GAP = 3  # characters between two columns of a table
+_NAMED = 5  # videos or labels named in one line; --json names all
 
 
 def print_problems(console: Console, problems: Sequence[Problem]) -> None:
-    """Print findings: each kind as a line, or many kinds as a table."""
+    """Print problems: each kind as a line, or many kinds as a table."""
     kinds = alike(problems)
     if len(kinds) > _MOST_LINES:
         console.print(problem_table(problems))
@@ -41,9 +41,9 @@ def _problem_line(kind: list[Problem]) -> str:
 
 
 def problem_table(problems: Sequence[Problem]) -> Table:
-    """Return a row per problem: video, file, what is wrong, what to do.
+    """Return a table with one row per problem: video, file, what is wrong, what to do.
 
-    Problems of one kind are one row with their number; long lists are cut and counted.
+    Problems of one kind share a row with their number; long lists are cut and counted.
     """
     table = Table(title="Problems")
     for heading in ("video", "file", "problem", "what to do"):
@@ -68,7 +68,7 @@ def _problem_row(kind: list[Problem]) -> tuple[str, ...]:
 
 
 def _videos_of(kind: list[Problem]) -> str:
-    """Return the names of their videos, and the number of problems where it is larger."""
+    """Return the names of the videos, and the number of problems if it is larger."""
     videos = list(dict.fromkeys(p.video for p in kind if p.video))
     if not videos:
         return "-"
@@ -79,7 +79,7 @@ def _videos_of(kind: list[Problem]) -> str:
 
 
 def row_table(values: Mapping[str, float], *, digits: int) -> Columns:
-    """A row of figures under their names; what does not fit goes into the next row."""
+    """Return figures in a row under their names; figures that do not fit go into the next row."""
     figures = [
         Text.assemble((name, "bold"), f"\n{value:.{digits}f}", justify="right")
         for name, value in values.items()
@@ -90,7 +90,7 @@ def row_table(values: Mapping[str, float], *, digits: int) -> Columns:
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table on the standard output: the first column to the left, the others right.
 
-    One that is wider than the terminal is printed in blocks, each with the columns that name a row.
+    A table wider than the terminal is printed in blocks; each repeats the columns that name a row.
     """
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -107,7 +107,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def _blocks(
     header: Sequence[str], rows: Sequence[Sequence[str]], width: int
 ) -> Iterator[list[int]]:
-    """Numbers of the columns that fit beside those that name a row, in order."""
+    """Yield the numbers of the columns of each block, naming columns first."""
     widths = [max(map(cell_len, column)) + _GAP for column in zip(header, *rows, strict=True)]
     names = list(range(_naming(rows)))
     block = names
@@ -120,13 +120,13 @@ def _blocks(
 
 
 def _naming(rows: Sequence[Sequence[str]]) -> int:
-    """How many of the first columns it takes to tell the rows apart."""
+    """Return how many of the first columns are needed to distinguish the rows."""
     most = min(map(len, rows), default=1)
     different = (n for n in range(1, most) if len({tuple(r[:n]) for r in rows}) == len(rows))
     return next(different, 1)
 
 
 def name_some(names: Sequence[str]) -> str:
-    """`7 (a, b, c, d, e, ...)`: how many there are, and at most a few of them by name."""
+    """Return the number of names and the first few of them: `7 (a, b, c, d, e, ...)`."""
     rest = ", ..." if len(names) > _NAMED else ""
     return f"{len(names)} ({', '.join(names[:_NAMED])}{rest})"

@@ -1,4 +1,4 @@
-"""`actspan train`: a dataset folder to a bundle."""
+"""`actspan train`: train a bundle on a dataset folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 @click.option("--dataset", required=True, type=ExistingPath(), help="A dataset folder.")
 @click.option("--out", required=True, type=PlainPath(), help="Bundle to write.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn."
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of all random choices.",
 )
 @click.option(
     "--preset",
@@ -54,29 +58,28 @@ if TYPE_CHECKING:
     type=ExistingPath(dir_okay=False),
     help="TOML with settings that differ from the preset: [tem], [pem], [pipeline.tem] ...",
 )
-@click.option(
-    "--epochs", type=click.IntRange(1), help="Train every network for this many passes instead."
-)
+@click.option("--epochs", type=click.IntRange(1), help="Train every network for this many epochs.")
 @click.option(
     "--labels",
     multiple=True,
     metavar="PATTERN",
-    help="Learn only from instances with such labels, as in '*_TO_*'.",
+    help="Learn only from instances whose label matches, as in '*_TO_*'.",
 )
 @click.option(
     "--classifier",
     is_flag=True,
-    help="Train a small classifier of proposals as well, from the labels.",
+    help="Also train a small classifier of proposals, from the labels.",
 )
 @click.option(
     "--ensemble",
     type=click.IntRange(1),
-    help="Train so many networks, of seeds that follow each other, and merge them. [default: 1]",
+    help="Train N networks with consecutive seeds, and merge them. [default: 1]",
 )
 @click.option(
     "--mode",
     type=click.Choice(["auto", "rescale", "window"]),
-    help="Rescale videos to T cells, or see recordings in windows of T snippets. [default: auto]",
+    help="Rescale videos to T cells, or split recordings into windows of T snippets. [default: "
+    "auto]",
 )
 @click.option("--length", type=click.IntRange(2), help="Temporal scale T. [default: 100]")
 @click.option("--tem-hidden", type=click.IntRange(1), help="Hidden size of TEM. [default: 512]")
@@ -84,11 +87,11 @@ if TYPE_CHECKING:
 @click.option(
     "--validation-split",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of the videos to set apart where the dataset has no validation part.",
+    help="Fraction of the videos to set apart if the dataset has no validation part.",
 )
-@on_error_option("Stop at problems in the dataset, or leave out what is bad.")
-@click.option("--restart", is_flag=True, help="Throw away an unfinished training of this bundle.")
-@click.option("--force", is_flag=True, help="Replace a bundle that is there.")
+@on_error_option("Stop at problems in the dataset, or skip what cannot be used.")
+@click.option("--restart", is_flag=True, help="Discard an unfinished training of this bundle.")
+@click.option("--force", is_flag=True, help="Replace an existing bundle.")
 @json_option
 @reports_errors
 def command(
@@ -113,8 +116,8 @@ def command(
 ) -> None:
     """Train TEM and PEM on a dataset folder, and write a bundle that is ready to run.
 
-    Cut off, it goes on where it was when the same command is given again. Losses are logged for
-    TensorBoard in OUT.training/logs, and in OUT/logs at the end.
+    After an interruption, the same command resumes the training. Losses are logged for TensorBoard
+    in OUT.training/logs, and in OUT/logs at the end.
 
     \b
     Example:
@@ -175,7 +178,7 @@ def _settings(
     sizes: dict[str, dict[str, int | None]],
     **others: str | int | None,
 ) -> TrainConfig:
-    """The preset, changed by a file, changed by options."""
+    """Return the preset with the changes of a file, then those of options."""
     from actspan.config import changed, preset, read_toml
 
     config = preset(preset_name)
@@ -191,7 +194,7 @@ def _settings(
 
 
 class _Bars:
-    """A report as progress bars, one per kind of work."""
+    """A report that shows progress bars, one per kind of work."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
@@ -207,7 +210,7 @@ class _Bars:
 
 
 class _Lines:
-    """A report as plain lines."""
+    """A report that prints plain lines."""
 
     def __init__(self, lines: ProgressLines) -> None:
         self.progress = lines.report
@@ -218,7 +221,7 @@ class _Lines:
 
 @contextmanager
 def drawn_report() -> Iterator[Report]:
-    """Show a report to people: progress with the losses, as bars or as lines; messages as lines."""
+    """Yield a report for people: progress with losses, as bars or lines, and messages as lines."""
     if not console.is_terminal:
         with ProgressLines(say) as lines:
             yield _Lines(lines)
@@ -253,7 +256,7 @@ def _print(bundle: Bundle) -> None:
 
 
 def _print_judged(judged: dict[str, Any]) -> None:
-    """Print a row for the model and one for each guess."""
+    """Print one row for the model and one per guess."""
     from actspan.cli.tables import print_table
 
     videos, instances = counted(judged["videos"], "video"), counted(judged["instances"], "instance")

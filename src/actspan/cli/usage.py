@@ -1,4 +1,4 @@
-"""Wrong usage of a command as one line: what is wrong, the nearest name, where help is."""
+"""Usage errors in one line: what is wrong, the nearest name, and the help command."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class UsageLine(click.UsageError):
 
 
 def one_line(error: click.UsageError, group: click.Context, commands: Iterable[str]) -> UsageLine:
-    """Return a usage error of click as one line, with the nearest name of a wrong one.
+    """Return a usage error of click as one line, with a suggestion for a misspelled name.
 
     Parameters
     ----------
     group : click.Context
-        Of the group that ran the command.
+        Context of the group that ran the command.
     commands : iterable of str
-        The commands that a wrong one may have been meant for.
+        Known commands, of which one is suggested.
     """
     message = " ".join(error.format_message().split()).removesuffix(".")
     choice = re.search(r"'([^']*)' is not (?:one of )?('.*')$", message)

@@ -1,4 +1,4 @@
-"""`actspan verify`: does every way to run a model answer as its checkpoint does?"""
+"""`actspan verify`: compare every variant of a model with its checkpoint."""
 
 from __future__ import annotations
 
@@ -29,16 +29,19 @@ _existing = ExistingPath(file_okay=False)
 @click.command("verify")
 @click.argument("bundle", type=ExistingPath())
 @click.option("--dataset", type=_existing, help="A dataset folder. [default: made-up features]")
-@click.option("--subset", help="Only these videos of it: validation, ... [default: all]")
+@click.option("--subset", help="Use only the videos of this subset: validation, ... [default: all]")
 @click.option(
     "--backends",
-    help="Comma-separated. [default: those that this project verifies, and compiled files]",
+    help="Backends to check, comma-separated. [default: those that this project verifies, and "
+    "compiled files]",
 )
-@click.option("--threads", type=click.IntRange(1), default=2, show_default=True, help="Workers.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=2, show_default=True, help="Number of threads."
+)
 @click.option(
     "--markdown",
     type=PlainPath(dir_okay=False),
-    help="Write the report as a page.",
+    help="Write the report as a Markdown page.",
 )
 @json_option
 @click.pass_context
@@ -53,12 +56,12 @@ def command(
     markdown: Path | None,
     as_json: bool,
 ) -> None:
-    """Hold every variant of a BUNDLE against its checkpoint.
+    """Compare every variant of a BUNDLE with its checkpoint.
 
     Variants are all graphs of the bundle (tem.onnx, tem.fp16.onnx, ...) on every backend, and its
     compiled files. Outputs are compared before and after the sigmoid, proposals by segment and
-    rank, and with a dataset AR@AN and AUC. Exit code 1 where a variant breaks the limits of its
-    precision, or one that was asked for does not run.
+    rank, and, with a dataset, AR@AN and AUC. The exit code is 1 if a variant exceeds the limits of
+    its precision, or if a requested variant does not run.
 
     \b
     Example:

@@ -1,1 +1,1 @@
-"""Annotations, features and datasets: what people have, read and checked."""
+"""Annotations, features and datasets: reading and checking."""

@@ -1,4 +1,4 @@
-"""Proposals and detections as tables, a row per segment: CSV and Parquet."""
+"""Proposals and detections as tables, one row per segment: CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ ANSWER_SUFFIXES = (".json", ".csv", ".parquet")
 _COLUMNS = ("video", "start", "end", "score")
 _LABELLED = (*_COLUMNS, "label")
 _HEADERS = (_COLUMNS, _LABELLED)
-_HEAD = 4096  # bytes of a file that show whether it is an answer
-_GROUP = 1 << 17  # rows that are kept until a row group of a Parquet file is written
+_HEAD = 4096  # bytes of a file that show whether it is a result
+_GROUP = 1 << 17  # rows that are collected per row group of a Parquet file
 
 
 def answer_writer(path: Path, *, labelled: bool = False) -> ResultWriter:
-    """Return the writer for the suffix of a file: .csv, .parquet, else the result's JSON.
+    """Return the writer for the suffix of a file: .csv, .parquet, or the result's JSON for others.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def answer_writer(path: Path, *, labelled: bool = False) -> ResultWriter:
 
 
 def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) -> None:
-    """Refuse to write an answer over something else, before any work is done.
+    """Raise if writing a result would replace another file, before any work is done.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) ->
         Files and folders that the answer is made from: neither they nor what is in them is ever
         replaced.
     replace : bool
-        Replace any other file; unless given, answers alone are replaced.
+        Replace any other file; by default, only results are replaced.
 
     Raises
     ------
@@ -75,8 +75,8 @@ def check_answer_target(path: Path, inputs: Iterable[Path], *, replace: bool) ->
 
 
 def _is_answer(path: Path) -> bool:
-    """Return whether a file is what an `answer_writer` writes under its suffix."""
-    if not path.is_file() or not path.stat().st_size:  # a device; or nothing to lose
+    """Return whether a file looks like the output of an `answer_writer` with its suffix."""
+    if not path.is_file() or not path.stat().st_size:  # a device, or an empty file
         return True
     if path.suffix.lower() == ".parquet":
         return _parquet_columns(path) in _HEADERS
@@ -84,7 +84,7 @@ def _is_answer(path: Path) -> bool:
         head = stream.read(_HEAD)
     if path.suffix.lower() == ".csv":
         return tuple(head.partition(b"\n")[0].decode(errors="replace").split(",")) in _HEADERS
-    is_scores = b'"score":' in head and b'"segment":' not in head  # of labels: --labels-from
+    is_scores = b'"score":' in head and b'"segment":' not in head  # a score file for --labels-from
     return head.startswith(HEAD) and not is_scores
 
 
@@ -99,7 +99,7 @@ def _parquet_columns(path: Path) -> tuple[str, ...]:
 
 
 class _TableWriter(ResultWriter):
-    """Write a table instead of the result's JSON: video, start, end, score and maybe label."""
+    """A writer of tables instead of the result's JSON: video, start, end, score and maybe label."""
 
     def __init__(self, path: Path, labelled: bool) -> None:
         super().__init__(path)

@@ -1,7 +1,8 @@
-"""Arrow files from strangers: batches whose offsets and sizes were checked before they are used.
+"""Untrusted Arrow files: batches whose offsets and sizes are checked before use.
 
-Arrow trusts what it maps: an offset beyond a column reads foreign memory, and a compressed buffer
-is expanded to whatever size it declares. Our writers never compress, so that is refused unread.
+Arrow trusts mapped files: an offset beyond a column reads foreign memory, and a compressed buffer
+is expanded to whatever size it declares. Our writers never compress, so compressed files are
+refused unread.
 """
 
 from __future__ import annotations
@@ -12,33 +13,33 @@ from typing import Any, overload
 
 import numpy as np
 
-# fields of Arrow's flatbuffers, by number
+# Field numbers of Arrow's flatbuffers.
 _BATCHES_OF_FOOTER, _HEADER_OF_MESSAGE, _COMPRESSION_OF_BATCH = 3, 2, 3
 _BLOCK = np.dtype([("offset", "<i8"), ("head", "<i4"), ("gap", "<i4"), ("body", "<i8")])
 _TAIL = 10  # bytes: the size of the footer, and a magic word
 
 
 class Batches(Sequence[Any]):
-    """The record batches of an Arrow file, each checked when it is asked for: views of its bytes.
+    """The record batches of an Arrow file, each checked when it is requested: views of its bytes.
 
     Parameters
     ----------
     file : pyarrow.Buffer
         The whole file.
     schema : pyarrow.Schema
-        What it must have.
+        The required schema.
 
     Raises
     ------
     ValueError, pyarrow.ArrowException, OSError
-        It is damaged or of other columns; and, of a batch, compressed, or a value is missing.
+        It is damaged or has other columns; or a batch is compressed or lacks a value.
     """
 
     def __init__(self, file: Any, schema: Any) -> None:
         import pyarrow as pa
 
         self._file = file
-        self._reader = pa.ipc.open_file(file)  # which verifies the flatbuffer of the footer
+        self._reader = pa.ipc.open_file(file)  # verifies the flatbuffer of the footer
         if self._reader.schema != schema:
             raise ValueError("its columns are not those that it must have")
         size = _number("<i", file.slice(file.size - _TAIL, 4).to_pybytes(), 0)
@@ -54,7 +55,7 @@ class Batches(Sequence[Any]):
     def __getitem__(self, index: slice) -> list[Any]: ...
 
     def __getitem__(self, index: int | slice) -> Any:
-        """One batch, or several."""
+        """Return one batch, or a list of them for a slice."""
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
         if not 0 <= index < len(self):
@@ -65,32 +66,32 @@ class Batches(Sequence[Any]):
         if _is_compressed(self._file.slice(offset, size).to_pybytes()):
             raise ValueError("it is compressed, which none of ours is")
         batch = self._reader.get_batch(index)
-        batch.validate(full=True)  # of lists their offsets; numbers are not looked at
+        batch.validate(full=True)  # checks the offsets of lists, but not numbers
         if any(column.null_count for column in batch.columns):
             raise ValueError("a value is missing")
         return batch
 
 
 def _blocks(footer: bytes) -> Any:
-    """Where the record batches lie."""
+    """Return the locations of the record batches."""
     vector = _follow(footer, _field(footer, _follow(footer, 0), _BATCHES_OF_FOOTER))
     return np.frombuffer(footer, _BLOCK, _number("<I", footer, vector), vector + 4)
 
 
 def _is_compressed(message: bytes) -> bool:
     """Return whether the message of a record batch names a codec."""
-    flatbuffer = message[8:]  # behind a mark and its size
+    flatbuffer = message[8:]  # follows a marker and its size
     header = _follow(flatbuffer, _field(flatbuffer, _follow(flatbuffer, 0), _HEADER_OF_MESSAGE))
     return _field(flatbuffer, header, _COMPRESSION_OF_BATCH) != 0
 
 
 def _follow(data: bytes, place: int) -> int:
-    """Where the offset at a place leads."""
+    """Return the place that the offset at a place points to."""
     return place + _number("<I", data, place)
 
 
 def _field(data: bytes, table: int, number: int) -> int:
-    """Where a field of a table lies; 0 where it is not there."""
+    """Return the place of a field of a table, or 0 if it is missing."""
     fields = table - _number("<i", data, table)
     slot = 4 + 2 * number
     if slot >= _number("<H", data, fields):

@@ -1,4 +1,4 @@
-"""Faults that most files of a dataset share: one cause, one line, with a remedy for the set."""
+"""Faults shared by most files of a dataset, reported in one line with a remedy for the dataset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from actspan.types import Float64
 from actspan.wording import counted, named, quoted
 
 Layout = Literal["TC", "CT"]
-_AXIS: dict[str, int] = {"TC": 1, "CT": 0}  # of the channels
+_AXIS: dict[str, int] = {"TC": 1, "CT": 0}  # axis of the channels
 
 
 def wrong_spec(
@@ -28,23 +28,23 @@ def wrong_spec(
     expected: int | None,
     given: FeatureSpec,
 ) -> str:
-    """Return what dataset.toml should say, where it contradicts most files; else nothing.
+    """Return what dataset.toml should say if it contradicts most files, or "".
 
     Parameters
     ----------
     layout, channels
-        What files are taken to have.
+        Assumed layout and channels of the files.
     expected : int, optional
-        Channels that the model has.
+        Channels of the model.
     given : FeatureSpec
-        What dataset.toml says.
+        Content of dataset.toml.
     """
     axis = _AXIS[layout]
     if 2 * sum(shape[axis] == channels for shape in shapes) >= len(shapes):
         return ""
     alike = ((found, *_commonest(shape[found] for shape in shapes)) for found in (axis, 1 - axis))
     common = [(found, size) for found, size, count in alike if 2 * count > len(shapes)]
-    common.sort(key=lambda one: one[1] not in (channels, expected))  # which explains more
+    common.sort(key=lambda one: one[1] not in (channels, expected))  # explains more
     if not common or (given.layout is None and given.channels is None):
         return ""
     found, size = common[0]
@@ -74,7 +74,7 @@ def missing_features(
     path: Path,
     what: str = "features",
 ) -> tuple[str, str]:
-    """Return why most videos lack features and what to do; empty where it is not one cause.
+    """Return why most videos lack features and what to do; empty if there is no single cause.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def missing_features(
     path : Path
         The dataset folder.
     what : str
-        What is missing: features, or boundary scores.
+        Name of what is missing: features, or boundary scores.
     """
     missing = [name for name in videos.ids if name not in entries]
     if 2 * len(missing) > len(videos) and 2 * len(strangers) >= len(missing):
@@ -108,7 +108,7 @@ def missing_features(
 
 
 def _same_but_for(these: Sequence[str], those: Sequence[str]) -> tuple[str, str] | None:
-    """Return a pair of ids that differ as most do: in capitals, or in a prefix or suffix."""
+    """Return a pair of ids that differ in the way most do: in case, or in a prefix or suffix."""
     for by_core in (_in_small_letters, _without_ends):
         left, right = by_core(these), by_core(those)
         common = [core for core in left if core in right]
@@ -122,7 +122,7 @@ def _in_small_letters(names: Sequence[str]) -> dict[str, str]:
 
 
 def _without_ends(names: Sequence[str]) -> dict[str, str]:
-    """Return the part of each name that differs: without the common start and end of all."""
+    """Return the names by their distinct part: without the start and end that all share."""
     first = _shared_start(names)
     last = _shared_start([name[::-1] for name in names])
     return {name[first : len(name) - last]: name for name in names}
@@ -136,7 +136,7 @@ def _shared_start(names: Sequence[str]) -> int:
 
 
 def _of_subsets(videos: Videos, entries: Collection[str], what: str) -> tuple[str, str]:
-    """Return cause and remedy where exactly the videos of some subsets have features."""
+    """Return cause and remedy if exactly the videos of some subsets have features."""
     has = {subset: set[bool]() for subset in videos.subsets}
     for name, subset in zip(videos.ids, videos.subsets, strict=True):
         has[subset].add(name in entries)
@@ -149,15 +149,15 @@ def _of_subsets(videos: Videos, entries: Collection[str], what: str) -> tuple[st
 
 
 def gaps(videos: Videos, spans: Float64, steps: Float64, path: Path) -> Iterator[Problem]:
-    """Yield a note on each video whose features are not as long as it is.
+    """Yield a note per video whose features do not cover its duration.
 
     Parameters
     ----------
     spans, steps : (V,) float64
-        Seconds that features cover, and the larger of stride and length; NaN where not known.
+        Seconds that features cover, and the larger of stride and length; NaN if unknown.
     """
     durations = videos.durations
-    apart = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)  # NaN is no gap
+    apart = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)  # NaN is not a gap
     for place in np.flatnonzero(apart).tolist():
         what = f"features cover {spans[place]:,.1f} s of {durations[place]:,.1f} s"
         remedy = f"check the stride in {SPEC_FILE}, and the duration"

@@ -1,4 +1,4 @@
-"""Find everything that is wrong with a dataset before work starts (one pass, on all cores)."""
+"""Check of a whole dataset before work starts, in one pass and on all cores."""
 
 from __future__ import annotations
 
@@ -32,43 +32,44 @@ def check_dataset(
     trained_on: FeatureSpec | None = None,
     progress: Progress | None = None,
 ) -> Dataset:
-    """Check annotations and every feature file; settle layout, channels and snippet grid.
+    """Check annotations and every feature file; determine layout, channels and snippet grid.
 
-    Reads all features once: missing, extra, repeated, empty, truncated and non-finite files,
-    wrong channels or layout, segments without length or outside their video. Features of a store
-    were read when they were packed, and are not read again. A fault that most files share is one
-    finding. Bad instances are left out, and stop nothing unless they are the larger part.
+    All features are read once. The check finds missing, extra, repeated, empty, truncated and
+    non-finite files, wrong channels or layout, and segments without length or outside their video.
+    Features of a store were checked when they were packed, and are not read again. A fault that
+    most files share is one problem. Bad instances are skipped, and stop the work only if they are
+    the majority.
 
     Parameters
     ----------
     channels : int, optional
-        What the model expects.
+        Channels that the model expects.
     dtype : dtype
-        What features will be kept as: larger values are problems.
+        Type in which features will be stored: larger values are problems.
     on_error : "fail" or "skip"
-        Raise with all findings, or continue without what is bad.
+        Raise with all problems, or skip the bad data.
     learns : bool
         Whether instances are used. Then times in another unit than seconds are refused, and every
-        bad instance is a finding; else faults of annotations are mere notes, one per kind.
+        bad instance is a problem; otherwise faults of annotations are notes, one per kind.
     trained_on : FeatureSpec, optional
-        What the model was trained on; a stride that is clearly another is noted.
+        Spec of the model's training features; a clearly different stride is noted.
     progress : callable, optional
-        Called with (videos looked at, videos in all).
+        Called with (videos checked, videos in all).
 
     Returns
     -------
     Dataset
-        Fit for use; `problems` lists what was left out and what is only worth a note,
-        `assumptions` what was taken for granted.
+        The usable part; `problems` lists skipped data and notes,
+        `assumptions` lists the assumptions.
 
     Raises
     ------
     DatasetError
-        There are problems and `on_error` is "fail", or nothing is left.
+        There are problems and `on_error` is "fail", or no video is left.
     FeatureError
         Nothing distinguishes (T, C) from (C, T), or dataset.toml contradicts most files.
     AnnotationError
-        Instances are used, and their times are in another unit than seconds.
+        Instances are used, and their times are not in seconds.
     """
     examine = examine_files if dataset.packing is None else examine_store
     found = examine(dataset, channels, np.dtype(dtype), progress)
@@ -112,7 +113,7 @@ def check_dataset(
 
 
 def _stopping(problems: list[Problem], good: int) -> list[Problem]:
-    """Findings that stop the work: bad instances only where they are more than the good ones."""
+    """Return the problems that stop the work: bad instances only if they are the majority."""
     bad = sum(problem.loss is Loss.SEGMENT for problem in problems)
     return [p for p in problems if bad > good or p.loss is not Loss.SEGMENT]
 
@@ -127,7 +128,7 @@ def _without_bad_segments(videos: Videos, spans: Float64) -> Videos:
 
 
 def _feature_faults(dataset: Dataset, found: Examined) -> list[Problem]:
-    """Return what is wrong with features; one cause where most lack them, or have a gap."""
+    """Return the problems with features; they get one cause if most videos lack features."""
     orphans, reported = list(_orphans(dataset)), _reported(dataset)
     problems = [problem for problem in found.problems if problem.video not in reported]
     what, remedy = missing_features(
@@ -143,12 +144,12 @@ def _feature_faults(dataset: Dataset, found: Examined) -> list[Problem]:
 
 
 def _reported(dataset: Dataset) -> set[str]:
-    """Return the videos that were left out before: a bad entry, or a file that is not read."""
+    """Return the videos that were already skipped: a bad entry, or a file that is not read."""
     return {p.video for p in dataset.problems if p.loss is Loss.VIDEO}
 
 
 def _orphans(dataset: Dataset) -> Iterator[Problem]:
-    """Features of videos that no annotation names (in any subset)."""
+    """Yield a problem per video that has features but no annotation in any subset."""
     for name in sorted(dataset.entries.keys() - set(dataset.known.ids) - _reported(dataset)):
         remedy = "add annotations, or remove the features"
         file = str(dataset.entries[name])

@@ -1,4 +1,4 @@
-"""Several arrays of one video in a file (npz, HDF5): which of them are its features."""
+"""Selection of a video's features among several arrays in one file (npz, HDF5)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from actspan.data.readers import SUFFIXES, feature_shapes
 from actspan.wording import named
 
 READ = f"write {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-_NAMED = 6  # arrays of a file, in a message
+_NAMED = 6  # arrays of a file that a message lists
 
 
 class Refusal(NamedTuple):
-    """Why a file's arrays cannot be used, and what to do."""
+    """The reason why a file's arrays cannot be used, and a remedy."""
 
     problem: str
     remedy: str
 
 
 def channel_axis(spec: FeatureSpec) -> int:
-    """Return the axis of channels, along which arrays are joined."""
+    """Return the axis of the channels, along which arrays are joined."""
     return 0 if spec.layout == "CT" else 1
 
 
@@ -43,14 +43,14 @@ def names_of(video: str, arrays: Iterable[str]) -> dict[str, str]:
 
 
 def choose(file: Path, names: Mapping[str, str], spec: FeatureSpec) -> list[str] | Refusal:
-    """Return the one array of a video that can be features, or those that are joined.
+    """Return the only array of a video that can be features, or those that are joined.
 
     Parameters
     ----------
     names : mapping of array to its short name
-        Of one video.
+        Arrays of one video.
     spec : FeatureSpec
-        Its `join` names the arrays; else its `channels` choose among several.
+        Its `join` names the arrays; otherwise its `channels` select among several.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def _joined(names: Mapping[str, str], join: Iterable[str]) -> list[str] | Refusa
 
 
 def _one_of(shapes: Mapping[str, tuple[int, ...]], axis: int) -> Refusal:
-    """Refuse several arrays of a video; only those with as many snippets each can be joined."""
+    """Refuse several arrays of a video; suggest joining them if they have equally many snippets."""
     first, *_ = names = [f'"{name}"' for name in shapes]
     if len({shape[axis] for shape in shapes.values()}) == 1:
         held, join = list(shapes), f"join them: [features] join = [{', '.join(names[:_NAMED])}]"

@@ -1,4 +1,4 @@
-"""Features as CSV: what separates the fields, headers, and columns of row numbers or times."""
+"""Features as CSV: separators, headers, and columns of row numbers or times."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from actspan.limits import DOCUMENT
 from actspan.wording import counted
 
 _BOM = b"\xef\xbb\xbf"
-_TIMES = {"frame", "frames", "index", "seconds", "t", "time", "timestamp"}  # in small letters
-_ROW_NUMBERS = {"", "unnamed: 0", "index"}  # names that pandas gives to them
+_TIMES = {"frame", "frames", "index", "seconds", "t", "time", "timestamp"}  # in lower case
+_ROW_NUMBERS = {"", "unnamed: 0", "index"}  # names that pandas gives to columns of row numbers
 _DECIMAL_COMMA = re.compile(r"'-?\d*,\d+'")
 ROW_NUMBERS = "a first column of row numbers"
 
 
 class _Csv(NamedTuple):
-    """A table's text with commas between fields, its first row, and what that row shows."""
+    """Text of a table with commas between fields, its first row, and whether that is a header."""
 
     text: bytes
     first: list[str]
@@ -31,16 +31,16 @@ class _Csv(NamedTuple):
 
     @property
     def rows(self) -> NDArray[np.uint8]:
-        """Return the bytes below the header."""
+        """The bytes below the header."""
         begin = (self.text.find(b"\n") + 1 or len(self.text)) if self.has_header else 0
         return np.frombuffer(self.text, np.uint8)[begin:]
 
 
 def _open_csv(text: bytes) -> _Csv:
-    """Find what separates the fields, and whether the first row is a header."""
+    """Return a table with its separator replaced by commas, and whether it has a header."""
     line = text[: text.find(b"\n") + 1 or len(text)].removeprefix(_BOM).rstrip(b"\r\n")
     separator = _separator(line.strip(b" "))
-    if separator != b",":  # commas are those of decimals then
+    if separator != b",":  # then commas are decimal commas
         text, line = (t.replace(b",", b".").replace(separator, b",") for t in (text, line))
     fields = [field.strip('"') for field in line.decode(errors="replace").split(",")]
     has_header = _is_numbered(fields) or not all(map(_is_number, fields))
@@ -48,9 +48,9 @@ def _open_csv(text: bytes) -> _Csv:
 
 
 def _separator(line: bytes) -> bytes:
-    """Return what separates fields; where it is no comma, decimals may have commas.
+    """Return the separator of fields; if it is not a comma, decimals may have commas.
 
-    numpy.savetxt writes blanks, and spreadsheets of many countries semicolons.
+    numpy.savetxt writes spaces, and spreadsheets of many countries semicolons.
     """
     if b";" in line:
         return b";"
@@ -67,10 +67,10 @@ def _is_numbered(fields: list[str]) -> bool:
 
 
 def read_csv(path: Path) -> tuple[NDArray[np.float32], str]:
-    """Read a row per snippet without row numbers and times; also return words for what they were.
+    """Return one row per snippet, and a text that says which header or column was dropped.
 
-    A first row that is not numeric is a header. Without one, nothing in a single file shows that
-    its first column is no feature: `counts_rows` does, where the other files are known.
+    A first row that is not numeric is a header. Without a header, a single file does not show that
+    its first column is not a feature; `counts_rows` helps when the other files are known.
     """
     csv = _open_csv(read_bytes(path, DOCUMENT))
     table = parse_table(csv.rows, len(csv.first))
@@ -84,7 +84,7 @@ def read_csv(path: Path) -> tuple[NDArray[np.float32], str]:
 
 
 def _counter(csv: _Csv, table: NDArray[np.float32]) -> str:
-    """Return words for a first column that counts rows or gives their times; else nothing."""
+    """Return a description of a first column that counts rows or gives their times, or ""."""
     name = csv.first[0]
     if not csv.has_header or table.shape[1] < 2:
         return ""
@@ -95,20 +95,20 @@ def _counter(csv: _Csv, table: NDArray[np.float32]) -> str:
 
 
 def counts_rows(table: NDArray[np.float32]) -> bool:
-    """Return whether the first of several columns counts the rows, from 0 or 1 on."""
+    """Return whether the first of several columns counts the rows, starting at 0 or 1."""
     if table.shape[1] < 2 or not len(table) or table[0, 0] not in (0, 1):
         return False
     return np.array_equal(table[:, 0], table[0, 0] + np.arange(len(table)))
 
 
 def read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.float32]:
-    """Read a table by a general reader: quotes, blanks, and words for what is wrong."""
+    """Read a table with a general reader, which accepts quotes and spaces and explains errors."""
     import pyarrow as pa
     from pyarrow import csv
 
     names = first if is_header else [f"f{i}" for i in range(len(first))]
     options = csv.ReadOptions(autogenerate_column_names=not is_header, use_threads=False)
-    # columns of a given type are read four times as fast as others
+    # Columns of a given type are read four times as fast as others.
     given = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
     try:
         table = csv.read_csv(pa.BufferReader(text), read_options=options, convert_options=given)

@@ -1,8 +1,8 @@
-"""The numbers of a plain CSV table, compiled: what a general reader gives, five times as fast.
+"""Compiled parser for plain CSV tables, five times as fast as a general reader.
 
-Features have hundreds of columns and few rows, and a general reader spends more on columns than on
-numbers. Here the text is walked through once. What is not plain (quotes, blanks, missing values,
-words) is left to the general reader, and so is a number whose rounding is in doubt.
+Features have hundreds of columns and few rows, and a general reader spends more time on columns
+than on numbers. This parser walks through the text once. Text that is not plain (quotes, spaces,
+missing values, words) and numbers whose rounding is in doubt are left to the general reader.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Text = NDArray[np.uint8]
 
 _NEWLINE, _RETURN, _COMMA, _PLUS, _MINUS, _POINT, _E = b"\n\r,+-.e"
 _LOWER_CASE = 32  # the bit by which e and E differ
-_ROOM = 10**17  # a mantissa as large takes no further digit; it has 18 then, float64 holds 16
+_ROOM = 10**17  # a mantissa this large takes no further digit; float64 stores 16
 _POWERS = np.array([float(f"1e{n}") for n in range(46)])
-# relative; mantissa, power and their quotient are each rounded to float64, by 2^-53 at most
+# Relative error: mantissa, power and quotient are each rounded to float64, by at most 2^-53.
 _DOUBT = 2.0**-49
 
 
 def parse_table(text: Text, columns: int) -> Float32 | None:
-    """Rows of numbers with commas between them.
+    """Return rows of numbers that are separated by commas.
 
     Parameters
     ----------
@@ -48,13 +48,13 @@ def parse_table(text: Text, columns: int) -> Float32 | None:
 
 @kernel
 def _parse(text: Text, table: Float32) -> bool:
-    """Fill a table with a row for every line; False where the text is not plain."""
-    at = 0  # never beyond the text: nothing steps over an end of line, and there is one a row
+    """Fill a table with one row per line; return False if the text is not plain."""
+    at = 0  # stays within the text: no step passes a line end, and every row has one
     rows, columns = table.shape
     for row in range(rows):
         for column in range(columns):
             at, value = _number(text, at)
-            # the exact number lies between these two; if they round alike, so does it
+            # The exact number is between these two. If they round to the same value, so does it.
             low, high = np.float32(value * (1 - _DOUBT)), np.float32(value * (1 + _DOUBT))
             if at < 0 or low != high:
                 return False
@@ -72,7 +72,7 @@ def _parse(text: Text, table: Float32) -> bool:
 
 @inlined
 def _number(text: Text, at: int) -> tuple[int, float]:
-    """Where a number ends, and its value; -1 where there is no plain one."""
+    """Return where a number ends, and its value; -1 if there is no plain number."""
     negative = text[at] == _MINUS
     begin = at + negative
     at, mantissa, exponent = _digits(text, begin, 0)
@@ -94,7 +94,7 @@ def _number(text: Text, at: int) -> tuple[int, float]:
 
 @inlined
 def _exponent(text: Text, at: int) -> tuple[int, int]:
-    """Where a power of ten ends, and the power; -1 where there is none."""
+    """Return where a power of ten ends, and the power; -1 if there is none."""
     negative = text[at] == _MINUS
     begin = at + (negative or text[at] == _PLUS)
     at, power, _ = _digits(text, begin, 0)
@@ -103,7 +103,7 @@ def _exponent(text: Text, at: int) -> tuple[int, int]:
 
 @inlined
 def _digits(text: Text, at: int, mantissa: int) -> tuple[int, int, int]:
-    """Where digits end, a mantissa with them behind it, and how many it had no room for."""
+    """Return where digits end, the mantissa with them, and how many digits had no room."""
     dropped = 0
     while True:
         digit = int(text[at]) - 48

@@ -1,4 +1,4 @@
-"""A dataset: annotated videos, where their features lie, and what those features are."""
+"""Datasets: annotated videos, the location of their features, and the feature spec."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from actspan.files import described
 from actspan.types import Features, Video
 from actspan.wording import counted
 
-_SET_APART = "validation"  # the subset that training sets apart where there is none
+_SET_APART = "validation"  # the subset that training sets apart if the dataset has none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """Annotated videos and their features, as found on disk; nothing heavy is read until asked.
+    """Annotated videos and their features on disk; features are only read on request.
 
     Attributes
     ----------
@@ -52,21 +52,21 @@ class Dataset:
     videos : Videos
         Given as any iterable of `Video`.
     entries : mapping of video id to Entry or Packed
-        Where each video's features lie.
+        Location of each video's features.
     known : Videos
-        Every video of the source, in whichever subset.
+        All videos of the source, in any subset.
     spec : FeatureSpec
-        What the features are; `actspan.data.check.check_dataset` settles what is not given.
+        Spec of the features; `actspan.data.check.check_dataset` determines missing values.
     form : str
         Form of the annotations ("activitynet", "authors", ...); "features" is a folder without.
     assumptions : tuple of str
-        What was taken for granted, for people to read.
+        Assumptions, for people to read.
     problems : tuple of Problem
-        What was already found wrong.
+        Problems found so far.
     packing : Manifest, optional
-        How features were packed, where the folder is a store; they were checked then.
+        Manifest of a store, whose features were checked when they were packed.
     span_rule : SpanRule
-        How `feature_frames` of the annotations give seconds; one rule for all videos.
+        Rule by which `feature_frames` give seconds, the same for all videos.
 
     Examples
     --------
@@ -88,12 +88,12 @@ class Dataset:
 
     @classmethod
     def load(cls, path: Path | str, *, features: bool = True) -> Self:
-        """Find annotations, features and `dataset.toml` in a folder.
+        """Return the dataset in a folder: annotations, features and `dataset.toml`.
 
         The authors' own layout is recognised by its files, and so is a store (`actspan pack`). A
-        folder without annotations but with features is a dataset of unannotated videos. With
-        `features=False` (evaluation, or boundary scores computed elsewhere) only annotations are
-        looked for.
+        folder with features but without annotations is a dataset of unannotated videos. With
+        `features=False` (evaluation, or boundary scores computed elsewhere) features are not
+        searched.
 
         Raises
         ------
@@ -163,23 +163,23 @@ class Dataset:
 
     @property
     def edge(self) -> Edge:
-        """Return how rescaling fills cells beyond the outer snippets, as published."""
+        """How rescaling fills cells beyond the outer snippets, as published."""
         if self.packing is not None and self.packing.edge is not None:
-            return self.packing.edge  # done already
+            return self.packing.edge  # already done
         return "zero" if self.form == "authors" else "clamp"
 
     def subset(self, name: str | None, set_apart: Sequence[str] = ()) -> Self:
-        """Keep the videos of one subset, or all for None.
+        """Return the dataset with the videos of one subset, or all for None.
 
         Parameters
         ----------
         set_apart : sequence of str
-            Ids of the validation videos, where no video's subset says it (`Bundle.set_apart`).
+            Ids of the validation videos, if no video has that subset (`Bundle.set_apart`).
 
         Raises
         ------
         AnnotationError
-            No video is in it; names those that there are.
+            The subset has no videos; the message lists the subsets.
         """
         if name is None:
             return self
@@ -194,7 +194,7 @@ class Dataset:
         return replace(self, videos=chosen, assumptions=assumptions)
 
     def with_labels(self, patterns: Sequence[str]) -> Self:
-        """Keep the instances whose labels match a pattern; see `actspan.data.labels`.
+        """Return the dataset with the instances whose labels match a pattern.
 
         Raises
         ------
@@ -204,26 +204,26 @@ class Dataset:
         return replace(self, videos=with_labels(self.videos, patterns))
 
     def select(self, videos: Iterable[Video]) -> Self:
-        """Keep exactly these videos (as given: their segments may have changed)."""
+        """Return the dataset with exactly these videos, whose segments may have changed."""
         return replace(self, videos=Videos.of(videos))
 
     def annotated_seconds(self, video: Video) -> float:
-        """Return the seconds that position 1.0 stands for in results, without features."""
+        """Return the seconds at position 1.0 in results, computed without features."""
         return annotated_seconds(video, self.span_rule)
 
     def require_fit(self, config: PipelineConfig) -> None:
-        """Refuse a model for which the features were packed in the wrong way.
+        """Raise if the features were packed in a way that does not fit the model.
 
         Raises
         ------
         StoreError
-            As `Manifest.require_fit`.
+            The same as for `Manifest.require_fit`.
         """
         if self.packing is not None:
             self.packing.require_fit(config, self.path)
 
     def read(self, video_id: str) -> Features:
-        """Read one video's features and place them in time.
+        """Return one video's features with their position in time.
 
         Raises
         ------
@@ -234,12 +234,12 @@ class Dataset:
         return recording.rows(0, len(recording))
 
     def open(self, video_id: str, *, mapped: bool = True) -> Recording:
-        """Open one video's features, to read them in parts where the format allows it (npy).
+        """Open one video's features, to read them in parts if the format allows it (npy).
 
         Raises
         ------
         FeatureError
-            As `read`; values are checked where they are read.
+            The same as for `read`; values are checked when they are read.
         """
         if video_id not in self.entries:
             raise FeatureError(f"{self.path}: no features for video {video_id!r}")
@@ -251,7 +251,7 @@ class Dataset:
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
         if entry.suffix == ".csv" and values.shape[1] - 1 == channels and counts_rows(values):
-            values = values[:, 1:]  # row numbers: see `layout.without_row_numbers`
+            values = values[:, 1:]  # row numbers, see `layout.without_row_numbers`
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
         grid = snippet_grid(self[video_id], self.spec, len(values), self.span_rule)
@@ -263,17 +263,17 @@ class Dataset:
         video = self[video_id]
         if self.span_rule is not SpanRule.FLOOR:
             grid = without_floor(grid, video)
-        if self.packing is None or self.packing.edge is not None:  # rescaled: nothing is left to do
+        if self.packing is None or self.packing.edge is not None:  # already rescaled
             return grid
         return packed_grid(grid, video, snippets)
 
 
 def _not_a_dataset(path: Path, index: FeatureIndex) -> DataError:
-    """Say what a folder without annotations and features is."""
+    """Return an error that says what a folder without annotations and features is."""
     if holds_videos(path):
         return DataError(f"{path}: holds videos and no features; {advice(path)}")
     kind = described(path)
-    if kind and not (index.problems or index.notes):  # which say more
+    if kind and not (index.problems or index.notes):  # those say more
         return DataError(f"{path}{kind} is not a dataset: it holds no annotations and no features")
     if any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
         return DataError(
@@ -287,7 +287,7 @@ def _not_a_dataset(path: Path, index: FeatureIndex) -> DataError:
 
 
 def _reasons(index: FeatureIndex) -> str:
-    """Return why no features were found, for the end of a message."""
+    """Return why no features were found, as the end of a message."""
     refused = [f"{p.file}: {p.problem}: {p.remedy}" for p in index.problems[:1]]
     return "".join(f"; {reason}" for reason in (*refused, *index.notes))
 

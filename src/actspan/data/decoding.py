@@ -1,8 +1,8 @@
-"""What decoding a stranger's JSON may raise."""
+"""Exceptions that decoding untrusted JSON may raise."""
 
 from __future__ import annotations
 
 import msgspec
 
-# RecursionError: a thousand brackets, one in another; msgspec and `json` both end there
+# RecursionError is for a thousand nested brackets, at which msgspec and `json` give up.
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

@@ -1,4 +1,4 @@
-"""Detections: proposals with labels, in the result file's form with `label` in every entry."""
+"""Detections: labelled proposals, in the format of result files with `label` in every entry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from actspan.errors import ResultError, ShapeError
 from actspan.types import Float64, Proposals
 from actspan.wording import quoted
 
-DETECTIONS_FILE = "detections.json"  # in a run folder
+DETECTIONS_FILE = "detections.json"  # file name in a run folder
 Labels = NDArray[np.int64]
 
 
@@ -35,7 +35,7 @@ class Detections:
     label : (N,) int64
         Positions in `names`.
     names : tuple of str
-        Labels that there are; often shared by many videos.
+        All labels; often shared by many videos.
 
     Raises
     ------
@@ -65,22 +65,22 @@ class Detections:
         return len(self.label)
 
     def __getitem__(self, index: Any) -> Self:
-        """Select by slice, mask or indices."""
+        """Return the detections selected by a slice, mask or indices."""
         return type(self)(self.segments[index], self.label[index], self.names)
 
     @property
     def labels(self) -> list[str]:
-        """Return the label of each entry, in words."""
+        """The label of each entry, as text."""
         return [self.names[code] for code in self.label.tolist()]
 
     @classmethod
     def of(cls, segments: Proposals, labels: Sequence[str]) -> Self:
-        """From labels in words, one a segment."""
+        """Return detections from labels as text, one per segment."""
         codes = {name: code for code, name in enumerate(dict.fromkeys(labels))}
         return cls(segments, np.array([codes[name] for name in labels], np.int64), tuple(codes))
 
     def ranked(self) -> Self:
-        """Best first; equal scores keep their order."""
+        """Return the detections by falling score; equal scores keep their order."""
         return self[np.argsort(-self.segments.score, kind="stable")]
 
 
@@ -101,7 +101,7 @@ def read_detections(path: Path | str, files: FileNames | None = None) -> dict[st
     ----------
     path : Path or str
     files : FileNames, optional
-        Gets the ids that are names of video files.
+        Collects the ids that are names of video files.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def _detections_file(path: Path) -> Path:
 
 
 class DetectionWriter(ResultWriter):
-    """Write a detections file video by video, as `ResultWriter` does.
+    """Writer of a detections file, video by video, like `ResultWriter`.
 
     Examples
     --------
@@ -183,7 +183,7 @@ def write_detections(path: Path | str, detections: Mapping[str, Detections]) -> 
     Raises
     ------
     ResultError
-        As `DetectionWriter`.
+        The same as for `DetectionWriter`.
     """
     with DetectionWriter(path) as writer:
         for video, found in detections.items():

@@ -1,7 +1,7 @@
-"""Datasets and bundles in an object store: a local folder stands for each.
+"""Datasets and bundles in an object store, each represented by a local folder.
 
-A store's features stay where they are, and are read in parts (`store/remote.py`); anything else
-is fetched whole.
+A store's features stay in the object store and are read in parts (`store/remote.py`); all other
+files are downloaded.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pathlib import Path
 
 from actspan.objects import Objects, is_url
 
-_THREADS = 16  # files are fetched beside each other: a store answers slowly, but to many
+_THREADS = 16  # parallel downloads, because object stores have a high latency
 _STORE = "store.toml"
 _urls: dict[Path, str] = {}
 
 
 def local_folder(where: str | Path) -> Path:
-    """The folder itself, or one of this process that stands for a folder in an object store.
+    """Return the folder, or a temporary one that represents a folder in an object store.
 
     Raises
     ------
     MissingExtraError
         fsspec is not installed.
     DataError
-        Nothing is there, or the store fails.
+        Nothing is found there, or the store fails.
     """
     if is_url(where):
         return _fetched(str(where))
@@ -36,12 +36,12 @@ def local_folder(where: str | Path) -> Path:
 
 
 def url_of(folder: Path) -> str | None:
-    """The URL that a folder stands for, if it stands for one."""
+    """Return the URL that a folder represents, or None."""
     return _urls.get(folder)
 
 
 def source_of(folder: Path) -> str:
-    """What `local_folder` takes elsewhere: the URL that a folder stands for, or its own path."""
+    """Return the argument for `local_folder` on other machines: a folder's URL, or its path."""
     return url_of(folder) or str(folder.resolve())
 
 

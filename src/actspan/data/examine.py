@@ -1,4 +1,4 @@
-"""Look at all features of a dataset, on all cores: what they hold, and what is wrong with them."""
+"""Examination of all features of a dataset, on all cores: contents and faults."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from actspan.types import Float64
 from actspan.wording import counted
 
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
-_ROWS = 4096  # looked at at a time, so that a day's recording takes no more memory than an hour's
+_ROWS = 4096  # rows examined at a time, so that memory does not grow with the recording
 
 _REMEDIES = {
     "too large for float16": "keep numbers of float32 (--dtype)",
@@ -43,7 +43,7 @@ _REMEDIES = {
 
 
 class Examined(NamedTuple):
-    """Findings of a look at all features."""
+    """Results of examining all features."""
 
     spec: FeatureSpec
     notes: list[str]
@@ -52,27 +52,27 @@ class Examined(NamedTuple):
 
 
 class Usable:
-    """Videos that can be used, as far as features go.
+    """Videos whose features can be used.
 
     Attributes
     ----------
     places : sequence of int
-        Of the videos in the dataset.
+        Places of the videos in the dataset.
     """
 
     def __init__(self) -> None:
         self.places = array("q")
-        # seconds that features cover, and the larger of stride and length; NaN where not known
+        # Seconds that features cover, and the larger of stride and length; NaN if unknown.
         self._spans, self._steps = array("d"), array("d")
 
     def add(self, place: int, grid: SnippetGrid | None, snippets: int) -> None:
-        """Add a video by its place in the dataset; without a grid its span is not known."""
+        """Add a video by its place in the dataset; without a grid its span is unknown."""
         self.places.append(place)
         self._spans.append(np.nan if grid is None else grid.stride * snippets)
         self._steps.append(np.nan if grid is None else max(grid.stride, grid.length))
 
     def by_place(self, videos: int) -> tuple[Float64, Float64]:
-        """Return spans and steps of all videos of the dataset, (V,); NaN for those not usable."""
+        """Return spans and steps of all videos of the dataset, (V,); NaN for unusable videos."""
         spans, steps = np.full(videos, np.nan), np.full(videos, np.nan)
         places = np.array(self.places, dtype=np.intp)
         spans[places], steps[places] = self._spans, self._steps
@@ -82,7 +82,7 @@ class Usable:
 def examine_files(
     dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress | None
 ) -> Examined:
-    """Read the features of all videos, and settle what they are."""
+    """Read the features of all videos, and determine their spec."""
     seen = list(_look_at_all(dataset, dtype, progress))
     problems = [look.problem for look in seen if look.problem]
     good = [look for look in seen if look.problem is None]
@@ -112,7 +112,7 @@ def examine_files(
 def examine_store(
     dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress | None
 ) -> Examined:
-    """Return the findings about a store; values are read only if they must fit a smaller type."""
+    """Return the results for a store; values are read only if they must fit a smaller type."""
     assert dataset.packing is not None
     known = np.can_cast(dataset.packing.dtype, dtype)
     problems, usable = [], Usable()
@@ -125,7 +125,7 @@ def examine_store(
             what = "" if known else _bad_values(entry.values, dtype)
             if what:
                 problems.append(_damaged(name, entry, what))
-            elif (shape := entry.shape) is None:  # in a store elsewhere: not fetched to be counted
+            elif (shape := entry.shape) is None:  # in a remote store: not downloaded to be counted
                 usable.add(place, None, 0)
             else:
                 usable.add(place, entry.grid, shape[0])
@@ -142,7 +142,7 @@ def measure(dataset: Dataset) -> tuple[Float64, Float64]:
     Raises
     ------
     FeatureError
-        A file cannot be opened, or nothing tells the layout.
+        A file cannot be opened, or the layout is unknown.
     """
     usable, seen = Usable(), []
     for place, name in enumerate(dataset.videos.ids):
@@ -201,7 +201,7 @@ def _look_at(dataset: Dataset, dtype: np.dtype[Any], place: int) -> Seen:
 
 
 def _is_constant(array: np.ndarray) -> bool:
-    """Return whether several values are all the same; the first row mostly shows the opposite."""
+    """Return whether several values are all the same; the first row is checked first."""
     if array.size < 2 or not (array[0] == array[0, 0]).all():
         return False
     blocks = (array[begin : begin + _ROWS] for begin in range(0, len(array), _ROWS))
@@ -225,7 +225,7 @@ def _no_features(dataset: Dataset, name: str) -> Problem:
 
 
 def _bad_values(array: np.ndarray, dtype: np.dtype[Any]) -> str:
-    """Return what is wrong with an array's values, or nothing."""
+    """Return what is wrong with an array's values, or ""."""
     endless = large = 0
     for begin in range(0, len(array), _ROWS):
         block = array[begin : begin + _ROWS]

@@ -1,4 +1,4 @@
-"""Faults of annotations: findings where instances are used, mere notes where they are not."""
+"""Faults of annotations: problems if instances are used, otherwise notes."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def annotation_faults(
     learns: bool,
     verdict: Verdict | None = None,
 ) -> list[Problem]:
-    """Return what was found when the dataset was loaded, and its bad segments.
+    """Return the problems found when the dataset was loaded, and its bad segments.
 
     Parameters
     ----------
     spans : (V,) float64, optional
-        Seconds that features cover: the end of videos whose duration is not known.
+        Seconds that features cover: the end of videos of unknown duration.
     learns : bool
         Whether instances are used; if not, each kind of fault is one note. An entry that cannot be
-        read stays a problem where features of its video lie there, because it would be missed.
+        read stays a problem if its video has features, because the video would be missing.
     verdict : Verdict, optional
-        On the times of the whole dataset: one cause, that is not named again per instance.
+        Verdict on the times of the dataset: one cause, which is not repeated per instance.
     """
     if learns:
         return [*dataset.problems, *faulty_segments(dataset.videos, dataset.path, spans)]
@@ -52,7 +52,7 @@ def annotation_faults(
 
 
 def _harmless_and_stopping(dataset: Dataset) -> tuple[list[Problem], list[Problem]]:
-    """Faults of annotations that take nothing from work that does not use them, and the others."""
+    """Return the faults that do not matter if annotations are unused, and the other faults."""
     harmless: list[Problem] = []
     stopping: list[Problem] = []
     annotations = find_annotations(dataset.path)
@@ -72,14 +72,14 @@ def _is_about(problem: Problem, annotations: Path) -> bool:
 
 
 def _loses_a_video(problem: Problem, dataset: Dataset) -> bool:
-    """Return whether a video with features is left out; of a store, packing reported them."""
+    """Return whether a video with features is skipped; for a store, packing reported it."""
     if dataset.packing is not None or problem.loss is not Loss.VIDEO:
         return False
     return problem.video in dataset.entries and problem.video not in dataset.known.places
 
 
 def _notes(faults: Sequence[Problem]) -> Iterator[Problem]:
-    """One note per kind of fault."""
+    """Yield one note per kind of fault."""
     for kind in alike(faults):
         first = kind[0]
         what = f"{counted(len(kind), 'annotation fault')}: video {first.video}: {first.problem}"

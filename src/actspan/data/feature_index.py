@@ -1,4 +1,4 @@
-"""Find the features of a dataset folder: which array of which file belongs to which video."""
+"""Index of the features in a dataset folder: which array of which file belongs to which video."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from actspan.data.video_files import file_stem
 from actspan.errors import FeatureError
 from actspan.wording import counted, named
 
-# where features lie, seen from the dataset folder: ours first, then the authors' repository
+# Folders of features, relative to the dataset folder: ours first, then the authors' repository.
 _PLACES = (
     "features",
     "csv_mean_100",
@@ -32,7 +32,7 @@ _PLACES = (
     "data/activitynet_feature_cuhk/csv_mean_100",
 )
 _TOGETHER = tuple(f"features{suffix}" for suffix in (*HDF5_SUFFIXES, ".npz"))  # files of all videos
-# names of arrays that are one video's, where no annotations name the videos
+# Names of arrays that belong to a single video, if no annotations name the videos.
 _PARTS = {
     *("appearance", "arr_0", "arr_1", "c3d", "data", "feat", "feats", "feature", "features"),
     *("flow", "fps", "i3d", "motion", "rgb", "slowfast", "vggish"),
@@ -47,9 +47,9 @@ class FeatureIndex:
     ----------
     entries : mapping of video id to Entry
     problems : tuple of Problem
-        Files that cannot be read or used, and second features for a video.
+        Files that cannot be read or used, and duplicate features of a video.
     notes : tuple of str
-        What was ignored, and names that were changed.
+        Ignored files and arrays, and changed names.
     """
 
     entries: Mapping[str, Entry]
@@ -60,14 +60,14 @@ class FeatureIndex:
 def index_features(
     path: Path, spec: FeatureSpec, known: Collection[str] | None = None
 ) -> FeatureIndex:
-    """Index the features of a dataset folder by video id.
+    """Return the features of a dataset folder by video id.
 
     Parameters
     ----------
     path : Path
         The dataset folder.
     spec : FeatureSpec
-        Says which arrays of a video are joined.
+        Its `join` gives the arrays that are joined.
     known : collection of str, optional
         Ids of the annotated videos, if any are annotated.
     """
@@ -100,7 +100,7 @@ def _listed(files: Iterable[Path], finder: _Finder) -> Iterator[_Listed]:
 
 
 class _Finder:
-    """Gathers entries, problems and notes file by file."""
+    """Collector of entries, problems and notes, file by file."""
 
     def __init__(self, place: Path, spec: FeatureSpec, known: Collection[str] | None) -> None:
         self.ignored = Ignored()
@@ -109,7 +109,7 @@ class _Finder:
         self._entries: dict[str, Entry] = {}
         self._problems: list[Problem] = []
         self._unread: list[Path] = []
-        self._renamed: list[str] = []  # file names that carry the suffix of a video
+        self._renamed: list[str] = []  # file names that contain the suffix of a video
 
     def sort_out(self, place: Path) -> list[Path]:
         """Return the files of a folder that are read, and note the others."""
@@ -126,7 +126,7 @@ class _Finder:
         return read
 
     def name_others(self, path: Path, place: Path | None, files: Sequence[Path]) -> None:
-        """Note features beside those that are used: other folders and files of a dataset."""
+        """Note unused features: other folders and files of the dataset."""
         for name in _PLACES:
             if place not in (None, path / name) and (path / name).is_dir():
                 self.ignored.add("folders", name)
@@ -136,7 +136,7 @@ class _Finder:
                 self.ignored.add("files", file.name if known else file.suffix)
 
     def refuse(self, video: str, file: Path, what: str, remedy: str) -> None:
-        """Report that a video's features cannot be used."""
+        """Add the problem that a video's features cannot be used."""
         self._problems.append(Problem(video, str(file), what, remedy))
 
     def result(self) -> FeatureIndex:
@@ -158,7 +158,7 @@ class _Finder:
             yield f"{self._place}: no file holds the arrays that dataset.toml joins"
 
     def add_all(self, listed: Iterable[_Listed]) -> None:
-        """Add every file's arrays."""
+        """Add the arrays of every file."""
         files = list(listed)
         names = Counter(name for _, names in files if len(names) > 1 for name in names)
         is_repeated = any(count > 1 for count in names.values())  # so they name parts, not videos
@@ -173,7 +173,7 @@ class _Finder:
                     self._add_one_of(name, file, arrays)
 
     def _id_of(self, file: Path) -> str:
-        """Return the id that a file's name stands for, without the suffix of a video inside it."""
+        """Return the id of a file's name, without the suffix of a video inside it."""
         stem = file_stem(file.stem)
         if stem != file.stem:
             self._renamed.append(file.name)
@@ -186,7 +186,7 @@ class _Finder:
         return any(self._is_known(canonical_id(part)) for part in (array, *array.split("/")))
 
     def _is_one_video(self, video: str, arrays: Sequence[str], is_repeated: bool) -> bool:
-        """Return whether the arrays of a file are those of the video that it is named after."""
+        """Return whether the arrays of a file belong to the video that it is named after."""
         videos = sum(map(self._names_a_video, arrays))
         if self._is_known(video):
             return videos < 2
@@ -196,14 +196,14 @@ class _Finder:
         return len(arrays) == 1 or parts <= _PARTS or (self._known is None and is_repeated)
 
     def _of_videos(self, file: Path, arrays: list[str]) -> list[str]:
-        """Return the arrays of a file of several videos without those that are no features.
+        """Return the arrays of a file of several videos, without those that cannot be features.
 
-        What bears the name of an annotated video stays, so that it is reported if it is bad.
+        Arrays named after an annotated video stay, so that they are reported if they are bad.
         """
         strangers = [array for array in arrays if not self._names_a_video(array)]
         try:
             usable = feature_shapes(file, strangers)
-        except FeatureError:  # which is reported where its arrays are read
+        except FeatureError:  # reported when its arrays are read
             return arrays
         others = [array for array in strangers if array not in usable]
         if len(others) == len(arrays):
@@ -213,7 +213,7 @@ class _Finder:
         return [array for array in arrays if array not in others]
 
     def _by_video(self, arrays: Sequence[str]) -> dict[str, list[str]]:
-        """Arrays of each video, where groups or arrays are named after videos."""
+        """Return the arrays per video, if groups or arrays are named after videos."""
         place = self._place_of_ids([array.split("/") for array in arrays])
         videos: dict[str, list[str]] = {}
         for array in arrays:
@@ -225,7 +225,7 @@ class _Finder:
         return videos
 
     def _place_of_ids(self, arrays: Sequence[Sequence[str]]) -> int:
-        """Which part of the path of arrays is the id of a video: the first is 0."""
+        """Return which part of the arrays' paths is the id of a video, counted from 0."""
         deepest = max(map(len, arrays)) - 1
         hits = [
             sum(self._is_known(canonical_id(p[i])) for p in arrays if i < len(p))
@@ -244,7 +244,7 @@ class _Finder:
             self._problems.append(Problem(video, str(entry), what, remedy, Loss.FILE))
 
     def _add_one_of(self, video: str, file: Path, arrays: list[str]) -> None:
-        """Add the one array of a video that can be features, or those that are joined."""
+        """Add the only array of a video that can be features, or those that are joined."""
         names = names_of(video, arrays)
         try:
             chosen = choose(file, names, self._spec)

@@ -1,8 +1,8 @@
-"""Arrays of an HDF5 file that lie in it: nothing that points elsewhere is followed.
+"""Arrays stored in an HDF5 file; references to other files are not followed.
 
-HDF5 can make one file name another (external links, external storage, virtual datasets), run in
-circles (a group that holds itself), and declare terabytes that were never written. Only plain
-datasets of numbers that hard links lead to are read, and no more than their file can hold.
+HDF5 files can refer to other files (external links, external storage, virtual datasets), contain
+cycles (a group within itself), and declare terabytes that were never written. Only plain datasets
+of numbers that are reached by hard links are read, and no more than their file can contain.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from actspan.data.npy import ContentError, check_expansion
 from actspan.errors import require
 from actspan.files import check_size
 
-_DEEPEST = 32  # groups within groups
+_DEEPEST = 32  # nested groups
 
 
 def dataset_names(path: Path, ignored: Ignored) -> list[str]:
     """Return the paths of a file's datasets, without the leading slash.
 
-    Links that are not followed, groups that lie too deep and attributes go to `ignored`.
+    Links that are not followed, groups that are nested too deeply and attributes are added to
+    `ignored`.
 
     Raises
     ------
@@ -41,14 +42,14 @@ def dataset_names(path: Path, ignored: Ignored) -> list[str]:
 
 
 def dataset_shapes(path: Path, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of those datasets that are numbers; raises ValueError, OSError."""
+    """Return the shapes of the datasets that are numeric; raise ValueError and OSError."""
     with _open(path) as (_, file):
         found = {name: file[name] for name in names}
         return {n: tuple(d.shape or ()) for n, d in found.items() if d.dtype.kind in "fiu"}
 
 
 def read_dataset(path: Path, name: str) -> NDArray[Any]:
-    """One dataset; raises ValueError and OSError."""
+    """Return one dataset; raise ValueError and OSError."""
     with _open(path) as (h5py, file):
         dataset = file[name]
         if not isinstance(dataset, h5py.Dataset):
@@ -62,13 +63,13 @@ def read_dataset(path: Path, name: str) -> NDArray[Any]:
 
 
 class _Walk:
-    """A walk through the groups that hard links lead to, to every object once."""
+    """A walk through groups along hard links, which visits every object once."""
 
     def __init__(self, h5py: Any, ignored: Ignored, seen: set[int]) -> None:
         self._h5py, self._ignored, self._seen = h5py, ignored, seen
 
     def datasets(self, group: Any, depth: int = 0) -> Iterator[str]:
-        """Names of the datasets below a group."""
+        """Yield the names of the datasets below a group."""
         for key in group:
             if not isinstance(group.get(key, getlink=True), self._h5py.HardLink):
                 self._ignored.add("links", key)
@@ -90,7 +91,7 @@ class _Walk:
 
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[Any, Any]]:
-    """h5py and the file; what h5py raises about a damaged one becomes a ValueError."""
+    """Yield h5py and the open file; raise ValueError for h5py's errors about damaged files."""
     h5py = require("h5py", extra="hdf5", purpose=f"reading {path.name}")
     check_size(path)
     try:

@@ -1,4 +1,4 @@
-"""Count what a reader does not take, so that it is reported and never passed over in silence."""
+"""Counts of things that a reader ignores, so that they are reported."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _NAMED = 12  # names in one line; the others are only counted
 
 
 class Ignored:
-    """What a reader met and did not take: names, counted per kind.
+    """Names that a reader found and ignored, counted per kind.
 
     Parameters
     ----------
     said : str
-        What a line says of a kind of things, where they are not just ignored.
+        Text of a line about one kind, with `{}` for the kind.
 
     Examples
     --------

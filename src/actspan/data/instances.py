@@ -1,4 +1,4 @@
-"""Annotated instances against the length of their video: faults, and clipping."""
+"""Annotated instances compared with the length of their video: faults, and clipping."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from actspan.wording import counted, named, short
 
 Bools = NDArray[np.bool_]
 
-_SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far an instance may pass the end and be used
+_SLACK_SECONDS, _SLACK_SHARE = 1.0, 0.01  # how far a usable instance may pass the end
 _CLIP = "cut it off with actspan annotate convert --clip, or fix the annotation"
 _FIX = "fix the annotation, or remove it"
-_MANY = 5  # so many instances past the end, and more than half: durations are wrong
+_MANY = 5  # with this many instances past the end, and more than half, durations are wrong
 _DURATIONS = "most instances pass the end of their video: correct the durations"
 _SHORT_FEATURES = "fix the annotation, or give the video its duration"
 
 
 def good_segments(videos: Videos, spans: Float64 | None = None) -> Bools:
-    """Return which segments have a length and lie in their video, (M,) bool.
+    """Return which segments have a positive length and are in their video, (M,) bool.
 
     Parameters
     ----------
     spans : (V,) float64, optional
-        Seconds that features cover: the end of videos whose duration is not known.
+        Seconds that features cover: the end of videos of unknown duration.
     """
     start, end = videos.segments.T
     latest = ends_of(videos, lengths_of(videos, spans))
@@ -41,14 +41,14 @@ def good_segments(videos: Videos, spans: Float64 | None = None) -> Bools:
 
 
 def lengths_of(videos: Videos, spans: Float64 | None) -> Float64:
-    """Return the duration of each video, (V,); the span of its features where it is not known."""
+    """Return the duration of each video, (V,), or the span of its features if it is unknown."""
     if spans is None:
         return videos.durations
     return np.where(np.isnan(videos.durations), spans, videos.durations)
 
 
 def faulty_segments(videos: Videos, path: Path, spans: Float64 | None = None) -> Iterator[Problem]:
-    """Yield what is wrong with each segment that `good_segments` does not take."""
+    """Yield a problem per segment that `good_segments` rejects."""
     bad, lengths = ~good_segments(videos, spans), lengths_of(videos, spans)
     late = bad & _late(videos)
     over = _overshoot(videos)[late & ~without_extent(videos)]
@@ -83,13 +83,13 @@ def _fault(start: float, end: float, latest: float, of: str) -> tuple[str, str]:
 
 
 def _located(videos: Videos, chosen: NDArray[np.int64]) -> Iterator[tuple[int, list[float]]]:
-    """Yield the place of the video, start and end of segments given by their numbers."""
+    """Yield the place of the video, and start and end, of the segments with these numbers."""
     places = np.searchsorted(videos.offsets, chosen, side="right") - 1
     return zip(places.tolist(), videos.segments[chosen].tolist(), strict=True)
 
 
 def late_ends(videos: Videos) -> str:
-    """Return a note on the instances that end shortly after their video; "" for none."""
+    """Return a note about the instances that end shortly after their video, or ""."""
     late = _late(videos) & good_segments(videos)
     if not late.any():
         return ""
@@ -101,12 +101,12 @@ def late_ends(videos: Videos) -> str:
 
 
 def after_features(videos: Videos, spans: Float64) -> str:
-    """Return a note on the instances that lie in their video, but after its features; "" for none.
+    """Return a note about the instances that are in their video, but after its features, or "".
 
     Parameters
     ----------
     spans : (V,) float64
-        Seconds that features cover; NaN where not known.
+        Seconds that features cover; NaN if unknown.
     """
     after = good_segments(videos, spans) & (videos.segments[:, 0] >= ends_of(videos, spans))
     if not after.any():
@@ -121,36 +121,36 @@ def _late(videos: Videos) -> Bools:
 
 
 def _overshoot(videos: Videos) -> Float64:
-    """Seconds that each segment ends after its video; -inf where the duration is not known."""
+    """Return the seconds that each segment ends after its video; -inf for unknown durations."""
     found: Float64 = videos.segments[:, 1] - ends_of(videos, videos.durations)
     return found
 
 
 def ends_of(videos: Videos, latest: Float64) -> Float64:
-    """Return the end of the video of each segment, (M,); infinity where it is not known."""
+    """Return the end of each segment's video, (M,); infinity if it is unknown."""
     ends = np.repeat(latest, videos.counts)
     ends[np.isnan(ends)] = inf
     return ends
 
 
 def slack(latest: Float64) -> Float64:
-    """Return by how much a segment may pass the end of its video and still be used, seconds."""
+    """Return how many seconds a usable segment may pass the end of its video."""
     allowed: Float64 = np.maximum(_SLACK_SECONDS, _SLACK_SHARE * latest)
     return allowed
 
 
 def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
-    """Cut instances off at both ends of their video; those that lie outside it are left out.
+    """Clip instances to their video, and leave out those outside it.
 
     Returns
     -------
     Videos
     tuple of str
-        Lines that say how many were cut, by how much, and how many were left out.
+        Notes about how many were clipped, by how much, and how many were left out.
     """
     start, end = videos.segments.T
     latest = ends_of(videos, videos.durations)
-    is_sound = (start < end) & np.isfinite(end - start)  # other faults stay, to be reported
+    is_sound = (start < end) & np.isfinite(end - start)  # other faults stay and are reported
     outside = is_sound & ((start >= latest) | (end <= 0))
     past = is_sound & ~outside & (end > latest)
     early = is_sound & ~outside & (start < 0)
@@ -176,7 +176,7 @@ def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
 
 
 def _cut(video: Video) -> Video:
-    """Return a video whose sound instances are cut off at its ends."""
+    """Return a video whose valid instances are clipped to it."""
     start, end = video.segments.T
     latest = inf if np.isnan(video.duration) else video.duration
     cut = (start < end) & ((start < 0) | (end > latest)) & np.isfinite(end - start)
@@ -188,7 +188,7 @@ def _cut(video: Video) -> Video:
 
 
 def without_extent(videos: Videos) -> Bools:
-    """Return which instances have no length, or lie outside their video, (M,) bool."""
+    """Return which instances have no length, or are outside their video, (M,) bool."""
     start, end = videos.segments.T
     found: Bools = ~(start < end) | (start >= ends_of(videos, videos.durations)) | (end <= 0)
     return found

@@ -1,4 +1,4 @@
-"""Some classes of a set: train and judge on instances whose labels match a pattern."""
+"""Selection of classes: training and evaluation on instances whose labels match a pattern."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from actspan.wording import suggestion
 
 
 def split_patterns(values: Iterable[str]) -> tuple[str, ...]:
-    """Patterns as options give them: repeated, or several in one, separated by commas.
+    """Return the patterns of an option, which may be repeated or have several separated by commas.
 
     Examples
     --------
@@ -26,21 +26,21 @@ def split_patterns(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:
-    """The same videos with the instances whose label matches one of the patterns.
+    """Return the videos with only the instances whose label matches one of the patterns.
 
-    All videos stay, those without such an instance too: the rest of them is background. What is
-    `ignored` stays ignored.
+    All videos stay, also those without such an instance: the rest of them is background. `ignored`
+    segments stay ignored.
 
     Parameters
     ----------
     patterns : iterable of str
-        As of file names, capitals counting: `*` any text, `?` any character, `[ab]` one of these.
-        None at all keeps everything.
+        As for file names, case-sensitive: `*` any text, `?` any character, `[ab]` one of these.
+        No patterns keep everything.
 
     Raises
     ------
     AnnotationError
-        A pattern matches no label; names those that there are.
+        A pattern matches no label; the message lists the labels.
 
     Examples
     --------

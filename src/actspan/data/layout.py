@@ -1,4 +1,4 @@
-"""Settle what the features of a dataset are: layout, channels, snippet grid."""
+"""Layout, channels and snippet grid of a dataset's features, determined from its files."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from actspan.wording import counted
 
 
 class Seen(NamedTuple):
-    """Findings of one look at a feature file."""
+    """Results of examining one feature file."""
 
-    place: int  # of its video
+    place: int  # place of its video
     shape: tuple[int, ...] = ()
-    header: bool = False  # a CSV: rows are snippets whatever the counts
+    header: bool = False  # a CSV: rows are snippets, whatever the counts
     problem: Problem | None = None
-    dropped: str = ""  # from a CSV
-    numbered: bool = False  # a CSV: its first column counts the rows
+    dropped: str = ""  # what was dropped from a CSV
+    numbered: bool = False  # a CSV whose first column counts the rows
     constant: bool = False  # all values are the same
 
 
 def settle_layout(
     dataset: Dataset, seen: list[Seen], expected: int | None
 ) -> tuple[FeatureSpec, list[Problem]]:
-    """Find layout and channels of the whole set, and the files that do not fit them."""
+    """Return the spec with layout and channels, and a problem per file that does not fit."""
     spec = dataset.spec
     channels = spec.channels or expected
     layout = spec.layout or _vote(seen, channels)
@@ -62,7 +62,7 @@ def settle_layout(
 
 
 def _besides(dataset: Dataset) -> str:
-    """Return what else was found, for the end of a message that stops before it is reported."""
+    """Return the other problems, for a message that ends the command before they are reported."""
     kinds = Counter(f"{p.problem}: {p.remedy}" for p in dataset.problems if p.is_error)
     return "".join(f"; besides, {counted(n, 'file')}: {what}" for what, n in kinds.items())
 
@@ -70,10 +70,10 @@ def _besides(dataset: Dataset) -> str:
 def without_row_numbers(
     seen: Sequence[Seen], spec: FeatureSpec, expected: int | None
 ) -> list[Seen]:
-    """Return the findings without first columns of row numbers in files that have no header.
+    """Return the results without first columns of row numbers in files that have no header.
 
-    Such a column is no feature where it is one more than the known channels; and, where nothing
-    says how many there are, if all files have it.
+    Such a column is not a feature if files have one column more than the known channels; or, if the
+    number of channels is unknown, if all files have it.
     """
     channels = spec.channels or expected
     if spec.layout == "CT" or (channels is None and not _are_numbered(seen)):
@@ -87,7 +87,7 @@ def without_row_numbers(
 
 
 def _are_numbered(seen: Sequence[Seen]) -> bool:
-    """Return whether all files have row numbers, and enough rows that this is no coincidence."""
+    """Return whether all files have row numbers, and enough rows to rule out a coincidence."""
     return all(look.numbered for look in seen) and sum(look.shape[0] - 1 for look in seen) > 2
 
 
@@ -99,7 +99,7 @@ def require_channels(
     Parameters
     ----------
     dropped : str
-        What was dropped from most files, for the message.
+        Description of what was dropped from most files, for the message.
     """
     if expected is not None and expected != channels:
         without = f" without {dropped}" if dropped else ""
@@ -110,7 +110,7 @@ def require_channels(
 
 
 def _vote(seen: list[Seen], channels: int | None) -> Literal["TC", "CT"] | None:
-    """Return the layout with which most files have the known channels."""
+    """Return the layout in which most files have the known channels."""
     if all(look.header for look in seen):
         return "TC"
     if channels is None:

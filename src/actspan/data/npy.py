@@ -1,8 +1,8 @@
-"""NumPy's npy and npz files from strangers: headers are held against the bytes that are there.
+"""Untrusted npy and npz files: headers are compared with the actual size of the file.
 
-`numpy.load` believes a header: it allocates what it says before it reads, expands a compressed
-member whatever its size, gives a zip file for a `.npy` that is one, and lets the exceptions of its
-parser and of `zipfile` through. Here a file is an array of plain numbers, or a `ValueError`.
+`numpy.load` trusts a header: it allocates the declared size before it reads, expands a compressed
+member whatever its size, returns a zip file for a `.npy` that is one, and passes on the exceptions
+of its parser and of `zipfile`. Here a file is an array of plain numbers, or raises a `ValueError`.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from numpy.typing import NDArray
 from actspan.files import check_size
 from actspan.limits import EXPANDED, EXPANSION
 
-# NumPy parses headers by `ast`, which CPython 3.11 does not bear in two threads at once (gh-106905)
+# NumPy parses headers with `ast`, which is not thread-safe in CPython 3.11 (gh-106905).
 _HEADERS = threading.Lock()
 _READ_HEADER = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-_STORED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy writes
+_STORED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # methods that NumPy uses
 
 
 class ContentError(ValueError):
-    """A file that is whole, but holds something else than arrays of numbers."""
+    """A file is intact, but contains something other than arrays of numbers."""
 
 
 class Header(NamedTuple):
-    """What an npy file says of itself, and where its numbers begin."""
+    """Header of an npy file, and the offset of its numbers."""
 
     shape: tuple[int, ...]
     order: str  # "C" or "F"
@@ -50,7 +50,7 @@ def read_header(stream: IO[bytes], size: int) -> Header:
     Raises
     ------
     ValueError
-        It is none, its array is not of numbers, or larger than the file.
+        It is not an npy file, or its array is not numeric, or larger than the file.
     """
     try:
         version = np.lib.format.read_magic(stream)
@@ -63,7 +63,7 @@ def read_header(stream: IO[bytes], size: int) -> Header:
             shape, is_fortran, dtype = _READ_HEADER[version](stream)
     except OSError:
         raise
-    except Exception as error:  # of `ast` and `tokenize`: SyntaxError, RecursionError, MemoryError
+    except Exception as error:  # SyntaxError, RecursionError, MemoryError of the parser
         raise ValueError("its header is damaged") from error
     if dtype.hasobject:
         raise ContentError("it holds Python objects, not numbers")
@@ -78,7 +78,7 @@ def read_header(stream: IO[bytes], size: int) -> Header:
 
 
 def map_npy(path: Path) -> NDArray[Any]:
-    """Return the array of an npy file, mapped into memory; raises ValueError and OSError."""
+    """Return the array of an npy file, mapped into memory; raise ValueError and OSError."""
     check_size(path)
     with path.open("rb") as stream:
         header = read_header(stream, path.stat().st_size)
@@ -99,7 +99,7 @@ class Archive:
     Raises
     ------
     ValueError, OSError
-        It is no zip file, damaged, holds two members of one name, or members that are no arrays.
+        It is not a zip file, is damaged, or has two members of one name or other members.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,11 +124,11 @@ class Archive:
 
     @property
     def names(self) -> list[str]:
-        """Of the arrays, in the file's order."""
+        """Names of the arrays, in the file's order."""
         return list(self._members)
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """Return an array's shape, or None for what is no array of numbers; raises as `read`."""
+        """Return an array's shape, or None if it is not numeric; raise as `read` does."""
         member = self._members[name]
         with _plainly(), self._zip.open(member) as stream:
             try:
@@ -137,7 +137,7 @@ class Archive:
                 return None
 
     def read(self, name: str) -> NDArray[Any]:
-        """One array; raises ValueError and OSError."""
+        """Return one array; raise ValueError and OSError."""
         member = self._members[name]
         if member.compress_type not in _STORED or member.flag_bits & 1:
             raise ValueError(f"member {name!r} is encrypted, or compressed by another program")
@@ -153,7 +153,7 @@ class Archive:
 
 
 def check_expansion(stored: int, expanded: int) -> None:
-    """Refuse what would become far larger in memory than it is on disk; raises ValueError."""
+    """Raise ValueError if data would become far larger in memory than it is on disk."""
     if expanded > max(EXPANDED, EXPANSION * stored):
         raise ValueError(
             f"{stored:,} bytes would expand to {expanded:,}: a bomb, or features of nothing but "
@@ -163,7 +163,7 @@ def check_expansion(stored: int, expanded: int) -> None:
 
 @contextmanager
 def _plainly() -> Iterator[None]:
-    """Turn what `zipfile` raises about a damaged file into a ValueError."""
+    """Raise ValueError for the exceptions of `zipfile` about a damaged file."""
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

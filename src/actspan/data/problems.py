@@ -1,4 +1,4 @@
-"""Findings about a dataset: collected before work starts, reported together."""
+"""Problems of a dataset: collected before work starts, and reported together."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from actspan.errors import DatasetError, shortened
 from actspan.limits import FINDING
 from actspan.wording import counted, named, them
 
-_SINGLE = re.compile(r"\d[\d.,]*|'[^']*'")  # what one finding has and its like have otherwise
+_SINGLE = re.compile(r"\d[\d.,]*|'[^']*'")  # parts in which problems of one kind differ
 _FIX = "Fix the cause: nothing would be left if what is bad were skipped."
 
 
 class Loss(StrEnum):
-    """What has to be left out for work to continue."""
+    """Data that have to be skipped for work to continue."""
 
     VIDEO = "video"
     SEGMENT = "segment"
     FILE = "file"
-    NOTHING = "nothing"  # a note: nothing is wrong enough to stop
+    NOTHING = "nothing"  # a note that does not stop the work
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding: which video, in which file, what is wrong, and what to do about it."""
+    """One problem: the video, the file, what is wrong, and a remedy."""
 
     video: str
     file: str
@@ -40,17 +40,17 @@ class Problem:
 
     @property
     def is_error(self) -> bool:
-        """Return whether work stops because of it, unless it is skipped."""
+        """Whether work stops because of it, unless it is skipped."""
         return self.loss is not Loss.NOTHING
 
     @property
     def kind(self) -> tuple[str, str]:
-        """Problem and remedy without id, numbers and quotes: findings of one kind are alike."""
+        """Problem and remedy without id, numbers and quotes, which are equal for one kind."""
         return self._alike(self.problem), self._alike(self.remedy)
 
     @property
     def record(self) -> dict[str, str]:
-        """What run.toml and JSON answers say of it; `recorded` reads it."""
+        """The problem as a record in run.toml and JSON output, for `recorded`."""
         return {
             "video": self.video,
             "file": self.file,
@@ -59,19 +59,19 @@ class Problem:
         }
 
     def _alike(self, text: str) -> str:
-        if len(self.video) > 1:  # shorter ones stand in words
+        if len(self.video) > 1:  # shorter ids occur within words
             text = text.replace(self.video, "#")
         return _SINGLE.sub("#", text)
 
 
 def recorded(record: Mapping[str, str]) -> Problem:
-    """Return the finding that a `record` is of, without its remedy."""
+    """Return the problem of a `record`, without its remedy."""
     loss = Loss(record.get("left_out", Loss.VIDEO))
     return Problem(record.get("video", ""), record.get("file", ""), record["problem"], "", loss)
 
 
 def stop_on_errors(problems: Sequence[Problem], *, leaves_something: bool = True) -> None:
-    """Raise DatasetError with all problems that are not mere notes, if there are any.
+    """Raise DatasetError with all problems that are not just notes, if there are any.
 
     Parameters
     ----------
@@ -85,14 +85,14 @@ def stop_on_errors(problems: Sequence[Problem], *, leaves_something: bool = True
 
 
 def stop_with_none_left(problems: Sequence[Problem], videos: int) -> NoReturn:
-    """Raise DatasetError with all errors, which left out every one of `videos` videos."""
+    """Raise DatasetError with all errors, after every one of `videos` videos was skipped."""
     errors = [p for p in problems if p.is_error]
     after = f" after leaving out {videos} of {counted(videos, 'video')}" if videos else ""
     raise DatasetError(errors, f"Nothing is left{after}: fix the cause.")
 
 
 def whole_notes(problems: Iterable[Problem]) -> tuple[str, ...]:
-    """Return the notes on a whole dataset as lines, for commands that print no findings.
+    """Return the notes about a whole dataset as lines, for commands that print no problems.
 
     Examples
     --------
@@ -104,7 +104,7 @@ def whole_notes(problems: Iterable[Problem]) -> tuple[str, ...]:
 
 
 def left_out(problems: Iterable[Problem]) -> str:
-    """Return what was left out, counted and named; "" where nothing was.
+    """Return what was skipped, counted and named; "" if nothing was.
 
     Examples
     --------

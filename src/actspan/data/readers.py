@@ -1,4 +1,4 @@
-"""Feature files: CSV, npy, npz and HDF5, to one array a video. Pickled content is never loaded."""
+"""Feature files (CSV, npy, npz, HDF5), read as one array per video. Pickles are never loaded."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ SUFFIXES = (".npy", ".csv", ".npz", *HDF5_SUFFIXES)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The place of one video's array.
+    """The location of one video's array.
 
     Attributes
     ----------
     path : Path
     key : str, optional
-        Its name inside a file of several.
+        Its name inside a file of several arrays.
     joined : tuple of str
-        Arrays of the same file whose channels follow.
+        Arrays of the same file whose channels are appended.
     axis : int
         The axis of the channels, along which arrays are joined.
     """
@@ -43,27 +43,27 @@ class Entry:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Return the names of its arrays inside the file; none where the file is the array."""
+        """Names of its arrays inside the file; empty if the file is the array."""
         return () if self.key is None else (self.key, *self.joined)
 
     @property
     def suffix(self) -> str:
-        """Suffix of the file, in small letters."""
+        """Suffix of the file, in lower case."""
         return self.path.suffix.lower()
 
 
 def list_arrays(path: Path, ignored: Ignored) -> list[str]:
-    """Return the names of the arrays in a file; none where the file is one array without a name.
+    """Return the names of the arrays in a file; empty if the file is one array without a name.
 
     Parameters
     ----------
     ignored : Ignored
-        Gets what else the file holds.
+        Collects the other contents of the file.
 
     Raises
     ------
     FeatureError
-        It is not what its suffix says, or is empty.
+        It does not fit its suffix, or is empty.
     """
     lister = _LISTERS.get(path.suffix.lower())
     if lister is None:
@@ -75,7 +75,7 @@ def list_arrays(path: Path, ignored: Ignored) -> list[str]:
 
 
 def feature_shapes(path: Path, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of those arrays that can be features: filled (T, C) arrays of numbers.
+    """Return the shapes of the arrays that can be features: filled (T, C) arrays of numbers.
 
     Raises
     ------
@@ -89,14 +89,14 @@ def feature_shapes(path: Path, names: Iterable[str]) -> dict[str, tuple[int, ...
 
 
 def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
-    """Load one video's array, two-dimensional and numeric; further axes of size 1 are dropped.
+    """Return one video's array, two-dimensional and numeric; further axes of size 1 are dropped.
 
-    With `mapped`, an npy file is mapped into memory instead, and only what is touched is read.
+    With `mapped`, an npy file is mapped into memory instead, and only accessed parts are read.
 
     Raises
     ------
     FeatureError
-        Empty, truncated, not numeric, pickled, or not two-dimensional; names the file.
+        Empty, truncated, not numeric, pickled, or not two-dimensional; the message names the file.
     """
     reader = _map_npy if mapped and entry.suffix == ".npy" else _READERS[entry.suffix]
     arrays = [_table(_guarded(entry.path, reader, key), entry) for key in entry.keys or (None,)]
@@ -110,7 +110,7 @@ def read_array(entry: Entry, *, mapped: bool = False) -> NDArray[Any]:
 
 
 def read_noted(entry: Entry) -> tuple[NDArray[Any], str]:
-    """Read as `read_array` does, mapped; also return what was dropped from a CSV file, in words."""
+    """Return a mapped array as `read_array` does, and what was dropped from a CSV file, as text."""
     if entry.suffix != ".csv":
         return read_array(entry, mapped=True), ""
     table, dropped = _guarded(entry.path, _read_csv_noted)
@@ -140,7 +140,7 @@ def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _guarded(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a reader and turn every way in which a file can be bad into a FeatureError."""
+    """Call a reader and raise FeatureError for every kind of bad file."""
     try:
         if path.stat().st_size == 0:
             raise FeatureError(f"{path}: the file is empty")

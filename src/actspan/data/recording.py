@@ -1,4 +1,4 @@
-"""One video's features as they lie on disk, read in parts."""
+"""One video's features on disk, read in parts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Recording:
     Attributes
     ----------
     entry : Entry or Packed
-        Where they lie.
+        Their location.
     values : (n, C) array
         In memory or mapped, of any numeric type.
     grid : SnippetGrid
-        How they lie in time.
+        Their position in time.
     """
 
     entry: Entry | Packed
@@ -38,7 +38,7 @@ class Recording:
 
     @property
     def seconds(self) -> float:
-        """Seconds that position 1.0 stands for in results; nothing is read."""
+        """Seconds at position 1.0 in results; known without reading."""
         span = self.grid.output_span
         return len(self.values) * self.grid.stride if span is None else span
 

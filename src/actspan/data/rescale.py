@@ -1,4 +1,4 @@
-"""Snippets to the T cells of the nets: bsn.md section 2, a kernel and its plain twin."""
+"""Rescaling of snippets to the T cells of the networks (bsn.md section 2): kernel and reference."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Edge = Literal["clamp", "zero"]
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
-_MARGIN = 1e-4  # seconds that sampling stays inside the first and last snippet centre
+_MARGIN = 1e-4  # seconds by which sampling stays inside the first and last snippet centre
 
 
 def rescale_features(
@@ -34,16 +34,16 @@ def rescale_features(
     Parameters
     ----------
     features : (n, C) array
-        One row a snippet; snippet i has its centre at (i + 0.5) * stride.
+        One row per snippet; snippet i has its centre at (i + 0.5) * stride.
     length : int
         T, the number of cells.
     stride : float
         Seconds from snippet to snippet.
     span : float, optional
-        Seconds that the cells share; n * stride unless given. Where a border of cells meets an
+        Seconds that the cells share; n * stride by default. Where a border of cells meets an
         outer snippet centre the last bit decides, so the authors' layout gives its own.
     edge : "clamp" or "zero"
-        What cells beyond the first and last snippet centre hold: the nearest snippet, or zeros
+        Value of cells beyond the first and last snippet centre: the nearest snippet, or zeros
         as published (which empties both ends of short videos).
 
     Returns
@@ -69,10 +69,10 @@ def rescale_features(
 
 
 def fit_to_cells(features: Features, length: int, edge: Edge) -> Float32:
-    """Bring a video's features to `length` cells, (length, C).
+    """Return a video's features rescaled to `length` cells, (length, C).
 
-    Features that have exactly `length` snippets are taken as they are: they are on the grid
-    already (`csv_mean_100` was rescaled before it was published).
+    Features with exactly `length` snippets are returned unchanged: they are already on the grid
+    (`csv_mean_100` was rescaled before it was published).
     """
     if len(features) == length:
         return features.values
@@ -89,7 +89,7 @@ def rescale_features_plain(
     span: float | None = None,
     edge: Edge = "clamp",
 ) -> Float32:
-    """Twin of `rescale_features` in plain NumPy."""
+    """Compute `rescale_features` in plain NumPy, as its reference."""
     values, span = _checked(features, length, stride, span)
     low, share, inside = _sample_points(len(values), length, stride, span, edge)
     high = np.minimum(low + 1, len(values) - 1)
@@ -118,8 +118,8 @@ def _sample_points(
     """Return each cell's samples: lower snippet (T, 3), share of the next (T, 3), inside (T,)."""
     if edge not in ("clamp", "zero"):
         raise ConfigError(f"edge {edge!r} is not known: 'clamp' or 'zero'")
-    # the published float operations in their order: where a border meets an outer centre, the
-    # last bit decides whether a whole cell is zero
+    # The published float operations in their order: where a border meets an outer centre, the last
+    # bit decides whether a whole cell is zero.
     first, last = stride / 2, stride / 2 + (n - 1) * stride  # centres of the outer snippets
     edges = 1.0 / length * np.arange(length + 1) * span  # seconds
     if n == 1:

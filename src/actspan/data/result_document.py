@@ -1,4 +1,4 @@
-"""The result file as a document: whole, its videos named once, their entries not yet decoded."""
+"""The result file as a document: ids of all videos, with their entries not yet decoded."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from actspan.errors import ResultError
 from actspan.files import read_bytes
 from actspan.limits import DOCUMENT
 
-_BLOCK = 1 << 18  # bytes at a time: they stay in the caches
+_BLOCK = 1 << 18  # bytes at a time, which fit into the caches
 
 
 class _Document(msgspec.Struct):
-    # raw: decoded a few videos at a time, so that only their small objects live at once
+    # Raw: decoded a few videos at a time, so that only their small objects exist at once.
     results: dict[str, msgspec.Raw]
 
 
@@ -30,7 +30,7 @@ _decode_document = msgspec.json.Decoder(_Document).decode
 
 
 def is_result(path: Path) -> bool:
-    """Return whether it looks like a result file, damaged or not; raises as `result_bytes`."""
+    """Return whether a file looks like a result file, damaged or not; raise as `result_bytes`."""
     data = result_bytes(path)
     return data[:_BLOCK].lstrip()[:1] == b"{" and b'"results"' in data and b'"database"' not in data
 
@@ -50,7 +50,7 @@ def result_bytes(path: Path) -> bytes:
 
 
 def result_videos(path: Path, data: bytes, files: FileNames) -> Iterator[tuple[str, msgspec.Raw]]:
-    """Yield the id, without `v_`, and the undecoded entries of every video of a result file.
+    """Yield per video of a result file its id, without `v_`, and its undecoded entries.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def result_videos(path: Path, data: bytes, files: FileNames) -> Iterator[tuple[s
     Raises
     ------
     ResultError
-        Not JSON, without "results", or a video is there with and without `v_`.
+        Not JSON, without "results", or a video occurs with and without `v_`.
     """
     seen = set()
     for name, entries in _decode_results(path, data).items():
@@ -89,7 +89,7 @@ def _decode_results(path: Path, data: bytes) -> dict[str, msgspec.Raw]:
 
 
 def _explain_malformed(path: Path, data: bytes, error: Exception) -> ResultError:
-    """Tell NaN, which Python writes though JSON has none, from a file that is no JSON at all."""
+    """Return the error for NaN, which Python writes although JSON has none, or for invalid JSON."""
     try:
         document = json.loads(data)
     except (ValueError, RecursionError):
@@ -119,15 +119,15 @@ def refuse_repeated_videos(path: Path, data: bytes, counts: Sequence[int]) -> No
     Parameters
     ----------
     counts : sequence of int
-        How many entries each video was found to have.
+        Number of entries found per video.
 
     Raises
     ------
     ResultError
         Names the key.
     """
-    # a repeated key overwrites silently, but what it overwrote still stands in the text: every
-    # video opens a list, and every entry one. Where there are other lists, a slower count decides
+    # A repeated key overwrites silently, but the overwritten value is still in the text: every
+    # video opens a list, and every entry one. If there are other lists, a slower count decides.
     entries = sum(counts)
     if _count(data, b"[") == len(counts) + entries or data.count(b'"segment"') == entries:
         return
@@ -144,7 +144,7 @@ def refuse_repeated_videos(path: Path, data: bytes, counts: Sequence[int]) -> No
 
 
 def _count(data: bytes, character: bytes) -> int:
-    """`data.count(character)`, several times as fast where it stands close together."""
+    """Return `data.count(character)`, several times as fast for frequent characters."""
     text = np.frombuffer(data, np.uint8)
     blocks = range(0, len(text), _BLOCK)
     return sum(int(np.count_nonzero(text[i : i + _BLOCK] == ord(character))) for i in blocks)

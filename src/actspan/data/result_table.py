@@ -1,4 +1,4 @@
-"""Proposals of many videos as parallel arrays: no object a proposal, and none a video."""
+"""Proposals of many videos as parallel arrays, without an object per proposal or video."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class ResultTable:
     ids : tuple of str
         Without `v_`.
     counts : (V,) int64
-        How many each video has; they lie behind each other in the order of `ids`.
+        Number of proposals per video; they are stored in the order of `ids`.
     start, end, score : (P,) float64
     notes : tuple of str
-        What was dropped from the ids, if it was read from a file.
+        Notes about what was dropped from the ids of a file.
     """
 
     ids: tuple[str, ...]
@@ -36,7 +36,7 @@ class ResultTable:
 
     @classmethod
     def of(cls, proposals: Mapping[str, Proposals]) -> Self:
-        """Lay the proposals of videos behind each other."""
+        """Return a table with the proposals of videos one after the other."""
         parts = proposals.values()
         none = np.empty(0)
         return cls(
@@ -49,12 +49,12 @@ class ResultTable:
 
     @property
     def first(self) -> NDArray[np.int64]:
-        """Return where the proposals of each video start, (V,)."""
+        """Index of the first proposal of each video, (V,)."""
         first: NDArray[np.int64] = np.cumsum(self.counts) - self.counts
         return first
 
     def by_video(self) -> dict[str, Proposals]:
-        """Return the proposals of each video; views of the table's arrays."""
+        """Return the proposals of each video, as views of the table's arrays."""
         first = self.first.tolist()
         ends = (self.first + self.counts).tolist()
         return {

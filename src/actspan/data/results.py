@@ -26,11 +26,11 @@ from actspan.files import atomic_file, described
 from actspan.parallel import chunked
 from actspan.types import Float64, Proposals
 
-RESULT_FILE = "result.json"  # in a run folder
+RESULT_FILE = "result.json"  # file name in a run folder
 VERSION = "VERSION 1.3"
-HEAD = b'{"version": "%s", "results": {' % VERSION.encode()  # what a written file starts with
+HEAD = b'{"version": "%s", "results": {' % VERSION.encode()  # start of a written file
 
-_VIDEOS = 16  # decoded at a time: their entries stay in the caches
+_VIDEOS = 16  # videos decoded at a time, whose entries fit into the caches
 
 
 class _Entry(msgspec.Struct, gc=False):
@@ -41,20 +41,20 @@ class _Entry(msgspec.Struct, gc=False):
 _decode_entries = msgspec.json.Decoder(list[_Entry]).decode
 _encode_entries = msgspec.msgpack.Encoder().encode
 
-# an entry in MessagePack has a fixed width, as every float takes a byte for its type and eight for
-# its value: NumPy reads the columns, which is twice as fast as a Python float at a time
+# An entry in MessagePack has a fixed width, because every float takes one byte for its type and
+# eight for its value. NumPy reads the columns, which is twice as fast as reading single floats.
 _ROW = np.dtype(
     {
         "names": ["score", "start", "end"],
         "formats": [">f8"] * 3,
-        "offsets": [8, 26, 35],  # behind 82 a5 "score" cb, a7 "segment" 92 cb, cb
+        "offsets": [8, 26, 35],  # follow 82 a5 "score" cb, a7 "segment" 92 cb, cb
         "itemsize": 43,
     }
 )
 
 
 def read_result(path: Path | str) -> dict[str, Proposals]:
-    """Read the proposals of a result file, or of a run folder that holds `result.json`.
+    """Read the proposals of a result file, or of a run folder with a `result.json`.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def read_result(path: Path | str) -> dict[str, Proposals]:
     -------
     dict of video id to Proposals
         `start` and `end` in seconds; videos and proposals in the file's order. A leading `v_` of
-        an id is stripped. Other keys of an entry, such as `label`, are passed over.
+        an id is stripped. Other keys of an entry, such as `label`, are ignored.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def read_result(path: Path | str) -> dict[str, Proposals]:
 
 
 def read_result_table(path: Path | str) -> ResultTable:
-    """Read a result as parallel arrays over all videos; raises as `read_result`."""
+    """Return a result as parallel arrays over all videos; raise as `read_result` does."""
     path = _result_file(Path(path))
     data = result_bytes(path)
     ids: list[str] = []
@@ -124,8 +124,8 @@ def _decode(path: Path, video: str, raw: msgspec.Raw) -> list[_Entry]:
 
 
 def _columns(videos: list[list[_Entry]]) -> Float64:
-    """Start, end and score of the entries of some videos, (3, n)."""
-    # the last bytes of a list are its entries; how many there are stands before them
+    """Return start, end and score of the entries of some videos, (3, n)."""
+    # The last bytes of a list are its entries; their number precedes them.
     text = [
         _encode_entries(entries)[-_ROW.itemsize * len(entries) :] for entries in videos if entries
     ]
@@ -134,10 +134,10 @@ def _columns(videos: list[list[_Entry]]) -> Float64:
 
 
 class ResultWriter:
-    """Write a result file video by video; it appears under its name only when it is complete.
+    """Writer of a result file, video by video; the file appears only when it is complete.
 
-    Memory does not grow with the proposals written. Leaving the `with` block normally puts the
-    file in place in one step; leaving it by an exception leaves an older file untouched.
+    Memory does not grow with the number of proposals. Leaving the `with` block normally puts the
+    file in place in one step; leaving it by an exception leaves an older file unchanged.
 
     Raises
     ------
@@ -193,7 +193,7 @@ class ResultWriter:
     def add_entries(
         self, video_id: str, proposals: Proposals, labels: Sequence[str] | None = None
     ) -> None:
-        """Write one video's proposals, seconds, with a label each where `labels` are given.
+        """Write one video's proposals in seconds, with one label each if `labels` are given.
 
         Raises
         ------
@@ -230,13 +230,13 @@ class ResultWriter:
         self._stream = None
         try:
             self._file.__exit__(kind, error, trace)
-        except OSError as failure:  # of closing; one from within the block is let through
+        except OSError as failure:  # from closing; one from within the block is passed on
             raise ResultError(f"{self.path}: cannot be written: {failure.strerror}") from failure
 
 
 @contextmanager
 def _document_file(path: Path) -> Iterator[IO[bytes]]:
-    """Return what stands before and after the videos."""
+    """Yield the file's stream; write the text before and after the videos."""
     with atomic_file(path) as stream:
         stream.write(HEAD)
         yield stream
@@ -249,7 +249,7 @@ def write_result(path: Path | str, proposals: Mapping[str, Proposals]) -> None:
     Raises
     ------
     ResultError
-        As `ResultWriter`.
+        The same as for `ResultWriter`.
     """
     with ResultWriter(path) as writer:
         for video, found in proposals.items():

@@ -19,7 +19,7 @@ from actspan.types import BoundaryScores
 from actspan.wording import short
 
 _COLUMNS = ("action", "start", "end")
-_ROUNDING = 1e-3  # of numbers that other tools wrote
+_ROUNDING = 1e-3  # rounding error of numbers written by other tools
 
 
 class ScoreFiles:
@@ -28,13 +28,13 @@ class ScoreFiles:
     Parameters
     ----------
     path : Path
-        An `.npz` with an array (3, T) a video, a run folder, or a folder with one TEM result CSV
-        a video (columns action, start, end; others are ignored).
+        An `.npz` with an array (3, T) per video, a run folder, or a folder with one TEM result CSV
+        per video (columns action, start, end; others are ignored).
 
     Raises
     ------
     ResultError
-        Neither of these, or damaged.
+        The path is none of these, or damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -92,7 +92,7 @@ class ScoreFiles:
 
 
 def _in_range(scores: BoundaryScores) -> BoundaryScores:
-    """Return scores that are probabilities but for rounding; raise ValueError for others."""
+    """Return scores that are probabilities up to rounding; raise ValueError for others."""
     values = np.asarray(scores)
     low, high = float(values.min()), float(values.max())
     if low < -_ROUNDING or high > 1 + _ROUNDING:
@@ -113,12 +113,13 @@ def read_scores_csv(path: Path) -> BoundaryScores:
     Raises
     ------
     ValueError
-        It is damaged, lacks a column, or holds what is no boundary score.
+        It is damaged, lacks a column, or contains values that are not boundary scores.
     """
     import pyarrow as pa
     from pyarrow import csv
 
-    # straight to float32: rounded once, so that what was written is what is read
+    # Parsed as float32 directly, and thus rounded once, so that written values are read back
+    # unchanged.
     types = csv.ConvertOptions(column_types=dict.fromkeys(_COLUMNS, pa.float32()))
     reading = csv.ReadOptions(use_threads=False)
     try:
@@ -130,7 +131,7 @@ def read_scores_csv(path: Path) -> BoundaryScores:
 
 
 class ScoreWriter:
-    """Write `scores.npz` one video at a time; nothing is left behind on failure."""
+    """Writer of `scores.npz`, one video at a time; on failure no file is left."""
 
     def __init__(self, path: Path) -> None:
         self._file = atomic_file(path)
@@ -141,7 +142,7 @@ class ScoreWriter:
 
     def add(self, video_id: str, scores: NDArray[np.float32]) -> None:
         """Append one video's scores, (3, T)."""
-        info = zipfile.ZipInfo(f"{video_id}.npy")  # a fixed date: same input, same bytes
+        info = zipfile.ZipInfo(f"{video_id}.npy")  # fixed date: equal input, equal bytes
         with self._zip.open(info, "w") as stream:
             np.lib.format.write_array(stream, np.ascontiguousarray(scores), allow_pickle=False)
 

@@ -1,4 +1,4 @@
-"""`dataset.toml`: what the features of a dataset are, as far as its maker says."""
+"""`dataset.toml`: the feature spec of a dataset, as far as its author gives it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SPEC_FILE = "dataset.toml"
 
 
 def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
-    """Read the spec of a dataset folder; the packing of a store settles channels and layout.
+    """Return the spec of a dataset folder; for a store, channels and layout are known from packing.
 
     Raises
     ------
     DataError
-        The file has a table that is not known, or keys outside of one.
+        The file has an unknown table, or keys outside of a table.
     ConfigError
         The file has an unknown key or a bad value.
     """

@@ -1,4 +1,4 @@
-"""From snippet numbers to seconds: bsn.md section 1."""
+"""Conversion of snippet numbers to seconds (bsn.md section 1)."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from actspan.errors import FeatureError
 from actspan.types import Video
 from actspan.wording import counted, named, short
 
-_AUTHORS_STRIDE = 16  # frames; the published features
-_LEAST_COVERED = 0.4  # of a video; the least among the authors' 19,228 is 0.43
-_SAME_STRIDE = 1.2  # times that of the model: what features may differ without a note
-_COMMON_STRIDES = (1, 2, 4, 5, 8, 10, 16, 32, 64)  # frames; tried when nothing says the stride
+_AUTHORS_STRIDE = 16  # frames; stride of the published features
+_LEAST_COVERED = 0.4  # fraction of a video; the least among the authors' 19,228 is 0.43
+_SAME_STRIDE = 1.2  # ratio to the model's stride up to which features get no note
+_COMMON_STRIDES = (1, 2, 4, 5, 8, 10, 16, 32, 64)  # frames; tried if the stride is unknown
 
 
 class SnippetGrid(NamedTuple):
-    """How a video's snippets lie in time.
+    """Position of a video's snippets in time.
 
     Attributes
     ----------
@@ -45,10 +45,10 @@ class SnippetGrid(NamedTuple):
 
 
 class SpanRule(StrEnum):
-    """How `feature_frames` give the seconds that position 1.0 stands for in results."""
+    """Rule by which `feature_frames` give the seconds at position 1.0 in results."""
 
-    FLOOR = "floor"  # duration_frame // 16 * 16 / duration_frame: as the authors' code computes it
-    COVERED = "covered"  # feature_frame / duration_frame: what labels and features use
+    FLOOR = "floor"  # duration_frame // 16 * 16 / duration_frame, as in the authors' code
+    COVERED = "covered"  # feature_frame / duration_frame, as for labels and features
 
 
 _RULES = {
@@ -58,16 +58,16 @@ _RULES = {
 
 
 def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, ...]]:
-    """Choose one rule for a whole dataset, and describe it in a note.
+    """Return one rule for a whole dataset, and notes about it.
 
-    The floor fits features of 16 frames only. All that the authors published are such, so 16
-    divides every `feature_frame` of theirs; on other features it cuts off up to the whole video.
+    The floor fits only features of 16 frames. All published features are like this, so 16 divides
+    each `feature_frame` of the authors; for other features it cuts off up to the whole video.
 
     Returns
     -------
     rule : SpanRule
     notes : tuple of str
-        Empty where no video has `feature_frames`.
+        Empty if no video has `feature_frames`.
     """
     covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
     both = _with_both(videos)
@@ -102,12 +102,12 @@ def _short_notes(videos: Videos, places: NDArray[np.intp]) -> Iterator[str]:
 def snippet_grid(
     video: Video, spec: FeatureSpec, snippets: int, rule: SpanRule = SpanRule.COVERED
 ) -> SnippetGrid:
-    """Find how a video's features lie in time.
+    """Return the snippet grid of a video's features.
 
     Raises
     ------
     FeatureError
-        Neither the spec nor the annotations say how the snippets lie in time.
+        Neither the spec nor the annotations give the snippets' position in time.
     """
     if video.feature_frames and video.frames:
         rate = video.frames / video.duration
@@ -117,7 +117,7 @@ def snippet_grid(
 
 
 def annotated_seconds(video: Video, rule: SpanRule) -> float:
-    """Return the seconds that position 1.0 stands for in results, as far as annotations say."""
+    """Return the seconds at position 1.0 in results, as far as annotations give them."""
     if not (video.feature_frames and video.frames):
         return video.duration
     covered = video.feature_frames
@@ -127,9 +127,9 @@ def annotated_seconds(video: Video, rule: SpanRule) -> float:
 
 
 def packed_grid(packed: SnippetGrid, video: Video, snippets: int) -> SnippetGrid:
-    """Complete the grid of rows that were packed as they came: a store has no column of `covered`.
+    """Return the grid of rows packed without rescaling, with `covered`, which stores do not have.
 
-    Nothing is added where the annotations say something else than when they were packed.
+    Nothing is added if the annotations have changed since they were packed.
     """
     covered = _covered(video)
     if covered is None or not math.isclose(covered, snippets * packed.stride, rel_tol=1e-9):
@@ -171,12 +171,12 @@ def _stride_and_length(video: Video, spec: FeatureSpec, snippets: int) -> tuple[
 
 
 def frame_rate(video: Video, spec: FeatureSpec) -> float:
-    """Frames a second: the video's own, else from its frames and duration, else the dataset's.
+    """Return frames per second: the video's own, or frames / duration, or the dataset's.
 
     Raises
     ------
     FeatureError
-        None of these is known.
+        None of these is given.
     """
     if video.fps is not None:
         return video.fps
@@ -191,9 +191,9 @@ def frame_rate(video: Video, spec: FeatureSpec) -> float:
 
 
 def typical_stride(spec: FeatureSpec, videos: Videos) -> float | None:
-    """Return the seconds from one snippet to the next; None where nothing says them.
+    """Return the seconds from one snippet to the next, or None if they are unknown.
 
-    Where the rate or the stride differs from video to video, it is the median.
+    If the rate or the stride differs between videos, it is the median.
     """
     if spec.stride_seconds is not None:
         return spec.stride_seconds
@@ -211,7 +211,7 @@ def typical_stride(spec: FeatureSpec, videos: Videos) -> float | None:
 
 
 def other_stride(trained_on: FeatureSpec, spec: FeatureSpec, videos: Videos) -> str:
-    """Return a note where a model was trained on features of another stride; "" where not known."""
+    """Return a note if the model was trained on features of another stride; "" if unknown."""
     expected, found = typical_stride(trained_on, Videos()), typical_stride(spec, videos)
     if expected is None or found is None or 1 / _SAME_STRIDE <= found / expected <= _SAME_STRIDE:
         return ""
@@ -224,11 +224,11 @@ def other_stride(trained_on: FeatureSpec, spec: FeatureSpec, videos: Videos) -> 
 def infer_grid(
     videos: Videos, snippets: Sequence[int], spec: FeatureSpec
 ) -> tuple[FeatureSpec, str]:
-    """Settle the snippet grid where no spec gives it; also says in words what was assumed."""
+    """Return the spec with a snippet grid, if none is given, and a note about the assumption."""
     known = int(np.count_nonzero(_with_both(videos)))
     if known == len(videos):
         return spec, "features cover feature_frame frames of each video"
-    if known:  # a stride settled here would be taken for one of dataset.toml when it is packed
+    if known:  # packing would take a stride set here for one of dataset.toml
         others = counted(len(videos) - known, "other video")
         return spec, f"features cover feature_frame frames, and the whole duration of {others}"
     if all(video.snippet_stride is not None for video in videos):
@@ -241,7 +241,7 @@ def infer_grid(
 
 
 def stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) -> list[str]:
-    """Return a note that names the videos where a stride and `feature_frames` disagree, if any."""
+    """Return a note about videos whose stride and `feature_frames` disagree, if any."""
     covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
     stride = np.full(len(videos), spec.stride_frames or np.nan)
     if spec.stride_seconds is not None:
@@ -257,7 +257,7 @@ def stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) -> 
 
 
 def _common_stride(videos: Sequence[Video], snippets: np.ndarray) -> int | None:
-    """Frames a snippet that explain the number of rows of nearly all videos, if any do."""
+    """Return the frames per snippet that explain the rows of nearly all videos, or None."""
     if len(np.unique(snippets)) < 2 or any(video.frames is None for video in videos):
         return None
     frames = np.array([video.frames for video in videos])

@@ -1,4 +1,4 @@
-"""Times of annotations that are in another unit than seconds: find out, refuse, convert."""
+"""Times of annotations in another unit than seconds: detection, refusal, conversion."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from actspan.errors import AnnotationError
 from actspan.types import Float64, Video
 from actspan.wording import counted, short
 
-_SMALLEST_FACTOR = 4.0  # times that are closer to seconds are a matter of wrong durations
-_LARGEST_FRAME_RATE = 130.0  # frames a second; larger factors are milliseconds
-_RATE = "RATE"  # stands for what nothing says
+_SMALLEST_FACTOR = 4.0  # if times are closer to seconds, durations are wrong
+_LARGEST_FRAME_RATE = 130.0  # frames per second; larger factors are milliseconds
+_RATE = "RATE"  # stands for an unknown rate
 
 
 @dataclass(frozen=True, slots=True)
 class WrongUnit:
-    """Times that cannot be seconds, because most lie far beyond their video.
+    """Times that cannot be seconds, because most are far beyond their video.
 
     Attributes
     ----------
     what : str
-        What shows it, in words.
+        The evidence, as text.
     options : str
-        Of `actspan annotate convert`, which makes them seconds; "" where the unit is not clear.
+        Options of `actspan annotate convert` for this unit; "" if it is not clear.
     """
 
     what: str
@@ -39,16 +39,16 @@ class WrongUnit:
 def wrong_unit(
     videos: Videos, latest: Float64, of: str = "video", fps: float | None = None
 ) -> WrongUnit | None:
-    """Return the unit that times seem to have; None where they can be seconds.
+    """Return the unit that times seem to have, or None if they can be seconds.
 
     Parameters
     ----------
     latest : (V,) float64
-        End of each video, seconds; NaN where it is not known.
+        End of each video, seconds; NaN if unknown.
     of : str
-        What ends there, for people.
+        Name of what ends there, for messages.
     fps : float, optional
-        Of videos that do not say theirs, where the dataset does.
+        Frame rate of the dataset, for videos that do not give their own.
     """
     end = videos.segments[:, 1]
     found = far_beyond(end, np.repeat(latest, videos.counts))
@@ -68,12 +68,12 @@ def wrong_unit(
 
 
 def frame_rate_option(videos: Videos, fps: float | None) -> str:
-    """Return the option that gives a frame rate to `actspan annotate convert`, if one is needed.
+    """Return the option that gives `actspan annotate convert` a frame rate, or "".
 
     Parameters
     ----------
     fps : float, optional
-        Of videos that do not say theirs, where the dataset does.
+        Frame rate of the dataset, for videos that do not give their own.
     """
     if np.isfinite(videos.numbers("fps")).all():
         return ""
@@ -81,14 +81,14 @@ def frame_rate_option(videos: Videos, fps: float | None) -> str:
 
 
 def far_beyond(end: Float64, latest: Float64) -> tuple[int, float] | None:
-    """Return how many instances end after their video, and at how many times its length at most.
+    """Return how many instances end after their video, and the largest multiple of its length.
 
-    None where most do not, or not by much.
+    Return None if most do not, or only slightly.
 
     Parameters
     ----------
     end, latest : (M,) float64
-        End of each instance and of its video; what is not finite, or 0 s, is not known.
+        End of each instance and of its video; unknown if not finite, or 0 s.
     """
     known = np.isfinite(latest) & np.isfinite(end) & (latest > 0)
     end, latest = end[known], latest[known]
@@ -108,25 +108,25 @@ def require_seconds(
     fps: float | None = None,
     otherwise: str = "",
 ) -> None:
-    """Refuse annotations whose times are in another unit.
+    """Raise if annotations have times in another unit.
 
     Parameters
     ----------
     path : Path
-        Their file, or the dataset folder that holds them.
+        Their file, or the dataset folder that contains them.
     latest : (V,) float64, optional
-        End of each video, seconds, where something else than the durations gives it.
+        End of each video, seconds; the durations by default.
     of : str
-        What ends there, for people.
+        Name of what ends there, for messages.
     fps : float, optional
-        Of videos that do not say theirs, where the dataset does.
+        Frame rate of the dataset, for videos that do not give their own.
     otherwise : str
-        What else may be wrong, where nothing shows which it is.
+        Another possible cause, for cases that are not clear.
 
     Raises
     ------
     AnnotationError
-        Most instances lie far beyond their video; names the command that converts them.
+        Most instances are far beyond their video; the message has the command to convert them.
     """
     unit = wrong_unit(videos, videos.durations if latest is None else latest, of, fps)
     if unit is not None:
@@ -137,24 +137,24 @@ def require_seconds(
 
 
 def source_of(path: Path) -> Path:
-    """Return the annotation file of a dataset folder; a file is its own."""
+    """Return the annotation file of a dataset folder, or the path itself if it is a file."""
     return (find_annotations(path) if path.is_dir() else path) or path
 
 
 def conversion(path: Path, options: str) -> str:
-    """Return what makes times of annotations seconds: a command that writes a file beside them.
+    """Return advice to convert times to seconds: a command that writes a new file.
 
     Parameters
     ----------
     path : Path
-        Their file, or the dataset folder that holds them.
+        Their file, or the dataset folder that contains them.
     options : str
-        Of `actspan annotate convert`.
+        Options of `actspan annotate convert`.
     """
     source = source_of(path)
     target = source.with_name(f"{source.stem}-seconds.json")
     if path.is_dir() and source != path / DATASET_JSON:
-        target = path / DATASET_JSON  # comes first where there are several
+        target = path / DATASET_JSON  # takes precedence over other annotation files
     command = f"actspan annotate convert {shlex.join((str(source), str(target)))} {options}"
     rate = " (RATE: frames a second of the videos)" if _RATE in options.split() else ""
     place = f", then use {target.name} in the place of {source.name}"
@@ -164,21 +164,21 @@ def conversion(path: Path, options: str) -> str:
 def in_seconds(
     videos: Videos, times: Unit, fps: float | None, path: Path, *, with_durations: bool = True
 ) -> tuple[Videos, tuple[str, ...]]:
-    """Return the same videos with times in seconds that are given in another unit.
+    """Return the videos with times converted from another unit to seconds.
 
-    Durations are taken to be in the same unit where the instances fill them.
+    Durations are assumed to be in the same unit if the instances fill them.
 
     Parameters
     ----------
     fps : float, optional
-        Of videos that say neither their rate nor frames and duration.
+        Frame rate of videos that give neither their own nor frames and duration.
     with_durations : bool
-        Whether durations may be in that unit too.
+        Whether durations may also be in that unit.
 
     Raises
     ------
     AnnotationError
-        Nothing says the frame rate of a video.
+        The frame rate of a video is unknown.
     """
     if times == "seconds":
         return videos, ()
@@ -189,7 +189,7 @@ def in_seconds(
 
 
 def _fills(videos: Videos) -> bool:
-    """Return whether the instances lie within the durations and reach far into them."""
+    """Return whether the instances are within the durations and reach far into them."""
     ends = ends_of(videos, videos.durations)
     known = np.isfinite(ends)
     shares = videos.segments[known, 1] / ends[known]
@@ -197,7 +197,7 @@ def _fills(videos: Videos) -> bool:
 
 
 def _factor(video: Video, times: Unit, fps: float | None, path: Path, same: bool) -> float:
-    """Seconds per unit of time of a video."""
+    """Return the seconds per unit of time of a video."""
     if times == "milliseconds":
         return 1e-3
     rate = video.fps

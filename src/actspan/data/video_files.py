@@ -1,6 +1,6 @@
-"""Files that hold videos: their names in place of ids, and the files in place of a dataset.
+"""Video files whose names are given as ids, or that are given as a dataset.
 
-Tables and tools often write the name of a video file where an id is meant.
+Tables and tools often contain the name of a video file instead of an id.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ VIDEOS = "videos"  # folder of a dataset
 
 
 def file_stem(name: str) -> str:
-    """Return a video file's name without folder and suffix; anything else stays as it is.
+    """Return a video file's name without folder and suffix; return other names unchanged.
 
     Examples
     --------
@@ -37,13 +37,13 @@ def file_stem(name: str) -> str:
 
 
 class FileNames:
-    """The ids of a source that are names of files, which are shortened to their stems."""
+    """The ids of a source that are file names, which are shortened to their stems."""
 
     def __init__(self) -> None:
         self._files: dict[str, str] = {}
 
     def stem(self, name: str) -> str:
-        """Return the id that a name stands for.
+        """Return the id of a name, without folder and suffix.
 
         Raises
         ------
@@ -58,7 +58,7 @@ class FileNames:
         return stem
 
     def notes(self, where: object) -> tuple[str, ...]:
-        """Return one line that says what was dropped, or nothing."""
+        """Return a note about what was dropped, or nothing."""
         if not self._files:
             return ()
         suffixes = Counter(name[name.rindex(".") :] for name in self._files.values())
@@ -69,18 +69,18 @@ class FileNames:
 
 
 def is_video(path: Path) -> bool:
-    """Return whether a file's name says that it is a video."""
+    """Return whether a file's name has the suffix of a video."""
     return path.suffix.lower() in _KNOWN and path.name[0] != "."
 
 
 def holds_videos(folder: Path) -> bool:
-    """Return whether a folder, or its `videos/`, holds a video."""
+    """Return whether a folder, or its `videos/`, contains a video."""
     places = (folder, folder / VIDEOS)
     return any(is_video(file) for place in places if place.is_dir() for file in place.iterdir())
 
 
 def advice(path: Path) -> str:
-    """Return what to do with a video, or a folder of them, that was given as a dataset."""
+    """Return advice for a video, or a folder of them, that was given as a dataset."""
     given = shlex.quote(str(path))
     return (
         f"to find segments: actspan propose {given} --model MODEL; to make a dataset of features: "

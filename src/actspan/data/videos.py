@@ -1,7 +1,7 @@
 """Many annotated videos as parallel columns.
 
-A dataset of a hundred thousand videos is mostly Python objects if each is kept as a `Video`; here
-it is a few arrays, and a `Video` is made when one is asked for.
+A dataset of a hundred thousand videos would consist mostly of Python objects if each was kept as a
+`Video`. Here it is a few arrays, and a `Video` is created on request.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _COUNTS = ("frames", "feature_frames")  # int or None
 _RATES = ("fps", "snippet_stride", "snippet_length")  # float or None
 _SELDOM = ("extra", "ignored", "scores")
 
-# names that sets give the usual three subsets, in small letters
+# Names of the usual three subsets, in lower case.
 _SUBSETS = {
     **dict.fromkeys(("train", "training"), "training"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
@@ -36,7 +36,7 @@ _SUBSETS = {
 
 
 def canonical_subset(name: str) -> str:
-    """Return one name for each of the usual subsets; other names stay as they are.
+    """Return the usual name of a subset; return other names unchanged.
 
     Examples
     --------
@@ -52,20 +52,20 @@ class Videos(Sequence[Video]):
     Parameters
     ----------
     videos : iterable of Video
-        Drawn once; no `Video` is kept.
+        Iterated once; no `Video` is kept.
 
     Attributes
     ----------
     ids, subsets : tuple of str
-        Of the V videos.
+        Ids and subsets of the V videos.
     durations : (V,) float64
-        Seconds; NaN where nothing says it.
+        Seconds; NaN if unknown.
     segments : (M, 2) float64
         Instances of all videos, one video after the other, seconds.
     offsets : (V + 1,) int64
         Video v has the instances offsets[v] <= m < offsets[v + 1].
     labels : tuple of str
-        One an instance.
+        One per instance.
 
     Examples
     --------
@@ -102,7 +102,7 @@ class Videos(Sequence[Video]):
 
     @classmethod
     def of(cls, videos: Iterable[Video]) -> Self:
-        """Return the same videos in columns; as they are where they lie in columns already."""
+        """Return the videos as columns; `Videos` are returned unchanged."""
         return videos if isinstance(videos, cls) else cls(videos)
 
     def __len__(self) -> int:
@@ -113,7 +113,7 @@ class Videos(Sequence[Video]):
     @overload
     def __getitem__(self, index: slice) -> Self: ...
     def __getitem__(self, index: int | slice) -> Video | Self:
-        """One video, or those that a slice selects."""
+        """Return one video, or those that a slice selects."""
         if isinstance(index, slice):
             return self.select(range(len(self))[index])
         place = range(len(self))[index]
@@ -142,7 +142,7 @@ class Videos(Sequence[Video]):
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Return the number of instances of each video, (V,) int64."""
+        """The number of instances of each video, (V,) int64."""
         return np.diff(self.offsets)
 
     def numbers(self, name: str) -> Float64:
@@ -155,14 +155,14 @@ class Videos(Sequence[Video]):
         return name in self._numbers
 
     def segments_by_id(self) -> dict[str, Float64]:
-        """Instances, (M, 2) float64 seconds, of each video that has any."""
+        """Return the instances, (M, 2) float64 seconds, of each video that has any."""
         first, last = self.offsets[:-1].tolist(), self.offsets[1:].tolist()
         bounds = zip(self.ids, first, last, strict=True)
         return {name: self.segments[i:j] for name, i, j in bounds if i < j}
 
     @cached_property
     def places(self) -> Mapping[str, int]:
-        """Return the place of each video by id."""
+        """The place of each video by id."""
         return {name: place for place, name in enumerate(self.ids)}
 
     def select(self, places: Iterable[int]) -> Self:
@@ -187,7 +187,7 @@ class Videos(Sequence[Video]):
         Raises
         ------
         AnnotationError
-            The subset has no videos; names the subsets that have some.
+            The subset has no videos; the message lists the others.
         """
         chosen = self.places_in(name)
         if not chosen:
@@ -204,14 +204,14 @@ class Videos(Sequence[Video]):
         return [p for p, found in enumerate(self.subsets) if canonical_subset(found) == wanted]
 
     def with_set_apart(self, ids: Iterable[str], name: str) -> Self:
-        """Put these videos into a subset that no video is in yet; else change nothing."""
+        """Return the videos with these in a subset, unless the subset already has videos."""
         chosen = set(ids) & set(self.ids)
         if not chosen or self.places_in(name):
             return self
         return type(self)(replace(v, subset=name) if v.id in chosen else v for v in self)
 
     def with_instances(self, kept: NDArray[np.bool_]) -> Self:
-        """Return the same videos with some of their instances.
+        """Return the videos with some of their instances.
 
         Parameters
         ----------
@@ -223,5 +223,5 @@ class Videos(Sequence[Video]):
 
 
 def _is_said(value: Any, name: str) -> bool:
-    """Return whether a video has it; no scores at all differ from scores of no instances."""
+    """Return whether a video has a value; `scores` may be empty, which differs from None."""
     return value is not None and (name == "scores" or len(value) > 0)

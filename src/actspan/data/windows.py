@@ -1,4 +1,4 @@
-"""Long recordings in windows: bsn.md section 11."""
+"""Windows of long recordings (bsn.md section 11)."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from actspan.types import Float32
 
 
 class Window(NamedTuple):
-    """A stretch of a recording, in snippets.
+    """A part of a recording, in snippets.
 
     Attributes
     ----------
     first, last : int
-        It holds the snippets first <= i < last; fewer than T only where the recording is shorter.
+        It has the snippets first <= i < last; fewer than T only if the recording is shorter.
     snippets : int
-        Of the whole recording.
+        Number of snippets of the whole recording.
     """
 
     first: int
@@ -30,20 +30,20 @@ class Window(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """Return whether the recording ends with it."""
+        """Whether the window is the last one of the recording."""
         return self.last == self.snippets
 
     def offset(self, seconds: float) -> float:
-        """Seconds at which it begins, where it lasts `seconds`."""
+        """Return the second at which the window starts, if it lasts `seconds`."""
         return self.first * (seconds / len(self))
 
     def inner_edges(self) -> tuple[bool, bool]:
-        """Return whether the recording continues before its first, and after its last snippet."""
+        """Return whether the recording continues before the first, and after the last snippet."""
         return self.first > 0, not self.is_final
 
 
 def plan_windows(snippets: int, length: int) -> Iterator[Window]:
-    """Cut a recording into windows of `length` snippets every half a window.
+    """Yield windows of `length` snippets, each half a window after the previous one.
 
     The last one is aligned to the end. A recording of at most `length` snippets is one window.
 
@@ -62,7 +62,7 @@ def plan_windows(snippets: int, length: int) -> Iterator[Window]:
 
 
 def pad_window(values: Float32, length: int) -> Float32:
-    """Fill a short window up with snippets of zeros: (n, C) -> (length, C)."""
+    """Return a window padded with snippets of zeros: (n, C) -> (length, C)."""
     if len(values) == length:
         return values
     padded = np.zeros((length, values.shape[1]), dtype=np.float32)
@@ -71,7 +71,7 @@ def pad_window(values: Float32, length: int) -> Float32:
 
 
 def stitch(parts: list[tuple[Window, Float32]]) -> Float32:
-    """One curve a channel from those of all windows, each snippet from where it is most central.
+    """Return one curve per channel for all windows; each snippet is taken where it is most central.
 
     Parameters
     ----------

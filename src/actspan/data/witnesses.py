@@ -1,4 +1,4 @@
-"""Durations, instances and features say how long videos are: find the one that is wrong."""
+"""Comparison of durations, instances and features, to find which of them is wrong."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from actspan.errors import DataError
 from actspan.types import Float64
 from actspan.wording import counted, short
 
-_MOST = 0.9  # of videos, or of instances, that have to agree
-_REACHED, _FILLED = 0.5, 0.95  # of a length, by the last instance of some video
+_MOST = 0.9  # fraction of videos, or of instances, that have to agree
+_REACHED, _FILLED = 0.5, 0.95  # fractions of a length, at the last instance of some video
 _MILLISECONDS, _TOLERANCE = 1000.0, 0.03
-_FRAME_RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 100.0, 120.0)  # of durations and times in frames
-_HARMFUL = 2.0  # a factor from which on training stops whatever instances fit
+_FRAME_RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 100.0, 120.0)  # of times given in frames
+_HARMFUL = 2.0  # factor from which training stops even if instances fit
 
 Witness = Literal["durations", "features", "annotations", ""]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The witness that disagrees with the other two.
+    """The source of times that disagrees with the other two.
 
     Attributes
     ----------
@@ -37,9 +37,9 @@ class Verdict:
         "durations"; "features", whose stride is wrong; "annotations" where durations and instances
         are wrong alike; "" where it is not clear.
     what, remedy : str
-        In words.
+        Texts for people.
     is_harmful : bool
-        Whether training on such times would learn the wrong thing.
+        Whether training on these times would be wrong.
     """
 
     witness: Witness
@@ -48,26 +48,26 @@ class Verdict:
     is_harmful: bool
 
     def note(self, path: Path) -> Problem:
-        """Return it as a note on the whole dataset."""
+        """Return the verdict as a note about the whole dataset."""
         return Problem("", str(path), self.what, self.remedy, Loss.NOTHING)
 
 
 class _Fit(NamedTuple):
-    """Tell how instances lie in videos of given lengths."""
+    """How instances fit into videos of given lengths."""
 
     within: bool  # nearly all end before their video does
-    reach: float  # the largest share of its video at which one ends
+    reach: float  # the largest fraction of its video at which one ends
 
 
 def judge(
     videos: Videos, spans: Float64, steps: Float64, spec: FeatureSpec, path: Path
 ) -> Verdict | None:
-    """Return what is wrong where durations and features of most videos differ by one factor.
+    """Return a verdict if durations and features of most videos differ by one factor.
 
     Parameters
     ----------
     spans, steps : (V,) float64
-        Seconds that features cover, and the larger of stride and length; NaN where not known.
+        Seconds that features cover, and the larger of stride and length; NaN if unknown.
     path : Path
         The dataset folder.
     """
@@ -93,16 +93,16 @@ def judge(
 def require_right_times(
     videos: Videos, spans: Float64, spec: FeatureSpec, path: Path, verdict: Verdict | None
 ) -> None:
-    """Refuse durations, instances or a stride that cannot be right.
+    """Raise if durations, instances or the stride cannot be right.
 
     Parameters
     ----------
     spans : (V,) float64
-        Seconds that features cover; NaN where not known.
+        Seconds that features cover; NaN if unknown.
     path : Path
         The dataset folder.
     verdict : Verdict, optional
-        As `judge` returns it.
+        Result of `judge`.
 
     Raises
     ------
@@ -120,8 +120,8 @@ def require_right_times(
 
 
 def _shared_factor(durations: Float64, spans: Float64, steps: Float64) -> tuple[float, int]:
-    """Return durations / spans, and in how many videos; (1, 0) unless most share one factor."""
-    apart = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)  # NaN is not
+    """Return durations / spans, and the number of videos; (1, 0) unless most share one factor."""
+    apart = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)  # NaN is not apart
     ratio = durations[apart] / spans[apart]
     if len(ratio) < 2 or 2 * len(ratio) <= len(durations):
         return 1.0, 0
@@ -141,10 +141,10 @@ def _fit(videos: Videos, lengths: Float64) -> _Fit:
 
 
 def _odd_one(factor: float, durations: _Fit, features: _Fit) -> Witness:
-    """Return whether durations or features disagree with the instances; "" where it is open.
+    """Return whether durations or features disagree with the instances; "" if it is unclear.
 
-    Instances that lie within both show the shorter one to be right if they fill it, or if they
-    reach far into it and not into the other one.
+    Instances within both show that the shorter one is right if they fill it, or if they reach far
+    into it but not into the other one.
     """
     if features.within != durations.within:
         return "durations" if features.within else "features"
@@ -166,7 +166,7 @@ def _of_durations(factor: float, of: str, path: Path, is_harmful: bool) -> Verdi
 
 
 def _unit(videos: Videos, spec: FeatureSpec, factor: float) -> tuple[str, str] | None:
-    """Return the unit of times and durations and the options to convert them, if it is clear."""
+    """Return the unit of times and durations and the options to convert them, or None."""
     if abs(factor / _MILLISECONDS - 1) < _TOLERANCE:
         return "milliseconds", "--times milliseconds"
     rates = videos.numbers("fps")
@@ -177,7 +177,7 @@ def _unit(videos: Videos, spec: FeatureSpec, factor: float) -> tuple[str, str] |
 
 
 def _remedy(spec: FeatureSpec, factor: float, path: Path) -> str:
-    """Return the stride that would fit, and what else it may be at a usual frame rate."""
+    """Return the stride that would fit, and an alternative at usual frame rates."""
     stride = _other_stride(spec, factor)
     if any(abs(factor / rate - 1) < _TOLERANCE for rate in _FRAME_RATES):
         convert = conversion(path, "--times frames --fps RATE")
@@ -193,7 +193,7 @@ def _other_stride(spec: FeatureSpec, factor: float) -> str:
 
 
 def _unclear(spec: FeatureSpec, factor: float) -> str:
-    """Return what to check where no instances tell."""
+    """Return what to check if no instances can decide."""
     if abs(factor / _MILLISECONDS - 1) < _TOLERANCE:
         return "durations may be milliseconds: check them"
     stride = _other_stride(spec, factor)

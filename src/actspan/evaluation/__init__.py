@@ -1,1 +1,1 @@
-"""How good are proposals? The ActivityNet protocol."""
+"""Evaluation of proposals and detections by the ActivityNet protocol."""

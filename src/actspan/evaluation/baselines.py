@@ -1,4 +1,4 @@
-"""AR@AN and AUC of guesses that look at nothing: what a model has to beat."""
+"""AR@AN and AUC of guesses that ignore the video, as a lower bound for models."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 from actspan.evaluation.recall import evaluate_recall
 from actspan.types import Float64, Proposals, Video
 
-Guess = Callable[[float, np.random.Generator], Proposals]  # for a video of some seconds
+Guess = Callable[[float, np.random.Generator], Proposals]  # (seconds, generator)
 
 COUNT = 100  # segments per video: the largest budget of AR@AN
 HALVINGS = 5
-DRAWS = 5  # whose mean is reported
+DRAWS = 5  # repetitions, of which the mean is reported
 
 
 def uniform_random(seconds: float, draw: np.random.Generator) -> Proposals:
-    """Draw segments whose ends lie anywhere."""
+    """Return random segments whose ends are uniform over the video."""
     ends = np.sort(draw.uniform(0, seconds, (COUNT, 2)), axis=1)
     return Proposals(ends[:, 0], ends[:, 1], draw.uniform(size=COUNT))
 
 
 def plain_windows(seconds: float, draw: np.random.Generator) -> Proposals:
-    """Return every window of 1, 1/2, ... 1/32 of the video, half a window apart, in any order."""
+    """Return all windows of 1, 1/2, ... 1/32 of the video, half a window apart, in random order."""
     shares = 0.5 ** np.arange(HALVINGS + 1)
     starts = [np.arange(0, 1 - share / 2, share / 2) for share in shares]
     start = np.concatenate(starts)
@@ -34,7 +34,7 @@ def plain_windows(seconds: float, draw: np.random.Generator) -> Proposals:
 
 
 def of_lengths(lengths: Float64, seconds: float, draw: np.random.Generator) -> Proposals:
-    """Draw segments of these lengths, in seconds, at uniform centres, cut at the video's ends."""
+    """Return segments of these lengths, in seconds, at uniform centres, clipped to the video."""
     half = draw.choice(lengths, COUNT) / 2
     centre = draw.uniform(0, seconds, COUNT)
     start, end = np.maximum(centre - half, 0.0), np.minimum(centre + half, seconds)
@@ -44,7 +44,7 @@ def of_lengths(lengths: Float64, seconds: float, draw: np.random.Generator) -> P
 def judge_guess(
     guess: Guess, videos: Sequence[Video], *, seed: int = 0, draws: int = 1
 ) -> dict[str, float]:
-    """Return AR@AN and AUC of a guess in percent: the mean of some draws.
+    """Return AR@AN and AUC of a guess in percent, as the mean of several draws.
 
     Parameters
     ----------
@@ -77,9 +77,9 @@ def judge_beside_guesses(
     proposals : mapping of video id to Proposals
         Seconds.
     lengths : (M,) float64
-        Of the instances that the model learned from, in seconds.
+        Lengths of the instances that the model learned from, in seconds.
     seed : int
-        Of the guesses.
+        Seed of the guesses.
 
     Returns
     -------
@@ -103,6 +103,6 @@ def judge_beside_guesses(
 
 
 def not_beaten(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return the guesses whose AUC is as high as the model's, of `judge_beside_guesses`."""
+    """Return the guesses of `judge_beside_guesses` whose AUC is as high as the model's."""
     auc = {name: row["AUC"] for name, row in figures.items()}
     return [name for name in auc if name != "model" and auc[name] >= auc["model"]]

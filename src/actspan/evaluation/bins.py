@@ -1,4 +1,4 @@
-"""Instances by what they are like: how long, how much of their video, how many in it."""
+"""Bins of instances: by length, by share of the video, and by instances per video."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from actspan.evaluation.matching import Bool
 from actspan.types import Float64
 
-# share of the video that an instance covers, and instances a video: the bins of DETAD
+# Upper limits of the share of the video that an instance covers, and of instances per video, as in
+# DETAD.
 COVERAGE = (
     ("XS", "up to 0.2", 0.2),
     ("S", "0.2 to 0.4", 0.4),
@@ -20,18 +21,18 @@ COVERAGE = (
     ("XL", "over 0.8", np.inf),
 )
 CROWD = (("XS", "1", 1.0), ("S", "2 to 4", 4.0), ("M", "5 to 8", 8.0), ("L", "over 8", np.inf))
-LENGTH = ("XS", "S", "M", "L", "XL")  # fifths of the instances: lengths differ by the data
+LENGTH = ("XS", "S", "M", "L", "XL")  # quintiles, as lengths differ by dataset
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Instances of a kind and how many of them are found.
+    """Instances of one kind, and how many of them are found.
 
     Attributes
     ----------
     name : str
     range : str
-        What is in it.
+        Description of its limits.
     instances : int
     recall : tuple of float
         Share that is found at each threshold; in [0, 1]. NaN without instances.
@@ -44,14 +45,14 @@ class Bin:
 
     @property
     def average_recall(self) -> float:
-        """Mean over the thresholds."""
+        """Mean recall over the thresholds."""
         return float(np.mean(self.recall))
 
 
 def bins_of(
     seconds: Float64, coverage: Float64, crowd: Float64, found: Bool
 ) -> dict[str, tuple[Bin, ...]]:
-    """Recall by length, by coverage and by the number of instances.
+    """Return recall by length, by coverage and by the number of instances.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def bins_of(
         Length of each instance, its share of the video (NaN where the video's duration is not
         known), and the number of instances in its video.
     found : (K, M) bool
-        Whether it is found at each threshold.
+        Whether each instance is found at each threshold.
     """
     return {
         "length": _cut(seconds, _fifths(seconds), found),
@@ -76,7 +77,7 @@ def _fifths(seconds: Float64) -> list[tuple[str, str, float]]:
 
 
 def _cut(values: Float64, limits: Sequence[tuple[str, str, float]], found: Bool) -> tuple[Bin, ...]:
-    """Bins (low, high]; the first is open below, so that a segment of no length has its place."""
+    """Return bins (low, high]; the first is unbounded below, so that it includes length 0."""
     bins, low = [], -np.inf
     for name, text, high in limits:
         inside = (values > low) & (values <= high)

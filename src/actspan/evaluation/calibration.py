@@ -1,4 +1,4 @@
-"""What a score is worth: how well proposals of each score fit an instance."""
+"""Calibration of scores: how well proposals of each score fit an instance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BINS = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
-    """Proposals in bins of equal size by score, and the tIoU that they achieve.
+    """Bins of equally many proposals by score, and the tIoU that they achieve.
 
     A proposal's tIoU is its largest with an instance of its video.
 
@@ -26,7 +26,7 @@ class Calibration:
     low, high : (B,) float64
         Quartiles of the tIoU in each bin.
     proposals : int
-        How many there are in all.
+        Number of all proposals.
     gap : float
         Mean distance of score and tIoU over the bins.
     rank_correlation : float
@@ -98,7 +98,7 @@ def _bin(score: Float64, tiou: Float64) -> Calibration:
 
 
 def _ranks(values: Float64) -> Float64:
-    """Rank of each value, from 1; equal values share the mean of theirs."""
+    """Return the rank of each value, from 1; equal values share the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     ranks: Float64 = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     return ranks

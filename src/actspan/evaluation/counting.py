@@ -1,4 +1,4 @@
-"""Counting matches with arrays alone: a compiler takes longer to load than this takes to run."""
+"""Counting of matches with NumPy alone, as loading a compiler would take longer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from actspan.types import Float64
 
 Int64 = NDArray[np.int64]
 
-_PAIRS = 1 << 15  # of an instance and a proposal at a time: what is in work stays in the caches
+_PAIRS = 1 << 15  # pairs of instance and proposal per step, so that the arrays fit into the caches
 
 
 def count_matches(
@@ -25,10 +25,10 @@ def count_matches(
     share: Float64,
     thresholds: Float64,
 ) -> Int64:
-    """Count the instances that a budget of proposals matches, for every threshold and budget.
+    """Count the instances that a budget of proposals matches, per threshold and budget.
 
-    It is enough to note the first rank at which an instance reaches each threshold, and from
-    which budget on that rank contributes.
+    For this, the first rank at which an instance reaches each threshold is enough, together with
+    the smallest budget to which that rank contributes.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def count_matches(
     matches = np.zeros((len(thresholds), len(share) + 1), np.int64)
     for size, instances in _alike(kept[video_of]):
         contributing = np.minimum((size * share).astype(np.int64), size)  # (A,)
-        budget_of = np.searchsorted(contributing, np.arange(size), side="right")  # of a rank
+        budget_of = np.searchsorted(contributing, np.arange(size), side="right")  # of each rank
         ranks = first[video_of[instances], None] + np.arange(size)  # (m, size)
         truth_start, truth_end = truth[instances].T[..., None]  # (m, 1)
         overlap = evaluated_tiou(truth_start, truth_end, start[ranks], end[ranks])  # (m, size)
@@ -60,13 +60,13 @@ def count_matches(
         for t, threshold in enumerate(thresholds):
             rank = (overlap[best >= threshold] >= threshold).argmax(axis=1)
             matches[t] += np.bincount(budget_of[rank], minlength=len(share) + 1)
-    # an instance matched by a budget is matched by larger ones
+    # An instance matched by a budget is also matched by larger ones.
     total: Int64 = np.cumsum(matches[:, :-1], axis=1)
     return total
 
 
 def _alike(sizes: Int64) -> Iterator[tuple[int, Int64]]:
-    """A size that is not 0, and about `_PAIRS` / size positions at which it stands."""
+    """Yield each size except 0, with about `_PAIRS` / size of the positions that have it."""
     order = np.argsort(sizes, kind="stable")
     values, begins = np.unique(sizes[order], return_index=True)
     for size, alike in zip(values.tolist(), np.split(order, begins[1:]), strict=True):

@@ -20,20 +20,20 @@ from actspan.types import Float64, Video
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DetectionResult:
-    """How well detections find the instances of each class.
+    """Average precision of detections per class.
 
     Attributes
     ----------
     average_precision : (K, L) float64
         AP of class `classes[l]` at tIoU `tiou[k]`; in [0, 1].
     classes : tuple of str
-        Those of the ground truth, sorted.
+        Classes of the ground truth, sorted.
     tiou : (K,) float64
         Thresholds.
     instances, detections : (L,) int64
-        Of each class.
+        Numbers per class.
     videos : int
-        How many were evaluated.
+        Number of evaluated videos.
     undetected : tuple of str
         Classes without any detection; they count with AP 0.
     unknown : mapping of str to int
@@ -43,9 +43,9 @@ class DetectionResult:
     extra : tuple of str
         Videos with detections that were not evaluated: in another subset, or not annotated.
     problems : tuple of Problem
-        Entries of the ground truth that were left out (`on_error="skip"`).
+        Entries of the ground truth that were skipped (`on_error="skip"`).
     notes : tuple of str
-        What else was not used, counted, for people to read.
+        Counts of other unused data, for people to read.
     """
 
     average_precision: Float64
@@ -63,7 +63,7 @@ class DetectionResult:
 
     @property
     def mean_average_precision(self) -> Float64:
-        """MAP at every threshold, (K,); in [0, 1]."""
+        """The mAP at every threshold, (K,); in [0, 1]."""
         mean: Float64 = self.average_precision.mean(axis=1)
         return mean
 
@@ -73,13 +73,13 @@ class DetectionResult:
         return float(self.average_precision.mean())
 
     def summary(self) -> dict[str, float]:
-        """`mAP@0.50`, ... and `average_mAP`, in percent."""
+        """Return `mAP@0.50`, ... and `average_mAP`, in percent."""
         pairs = zip(self.tiou.tolist(), self.mean_average_precision.tolist(), strict=True)
         figures = {f"mAP@{tiou:.2f}": 100.0 * value for tiou, value in pairs}
         return {**figures, "average_mAP": 100.0 * self.average_map}
 
     def by_class(self) -> dict[str, float]:
-        """AP of every class, averaged over the thresholds, in percent."""
+        """Return AP of every class, averaged over the thresholds, in percent."""
         mean = 100.0 * self.average_precision.mean(axis=0)
         return dict(zip(self.classes, mean.tolist(), strict=True))
 
@@ -93,18 +93,18 @@ def evaluate_detection(
     blocked: Path | str | Iterable[str] | None = None,
     on_error: OnError = "fail",
 ) -> DetectionResult:
-    """Mean average precision over the classes, at several tIoU thresholds.
+    """Compute mean average precision over the classes, at several tIoU thresholds.
 
-    Detections of a class are taken by falling score over all videos; each takes the free instance
-    of its class and video that it overlaps most, if by the threshold at least, and is wrong
-    otherwise. Precision is interpolated. Equal scores are taken by video id, then in the file's
-    order. A detection that finds nothing but touches a stretch that the annotators could not tell
-    (`Video.ignored`) does not count.
+    Detections of a class are processed by falling score over all videos. Each takes the free
+    instance of its class and video with the largest overlap, if it reaches the threshold, and is
+    wrong otherwise. Precision is interpolated. Equal scores are ordered by video id, then as in the
+    file. A detection that finds nothing but touches an ambiguous segment (`Video.ignored`) does not
+    count.
 
     Parameters
     ----------
     ground_truth : Path, str, Dataset or iterable of Video
-        Annotations in any form that `read_annotations` takes, a folder that holds them, or
+        Annotations in any format of `read_annotations`, a folder with annotations, or
         loaded videos. Detections in videos of `subset` without instances count as wrong.
     detections : Path, str or mapping of video id to Detections
         A detections file, a run folder, or detections in seconds.
@@ -114,9 +114,9 @@ def evaluate_detection(
         Thresholds in (0, 1], ascending; 0.5, 0.55, ... 0.95 by default. THUMOS14 uses
         0.3, 0.4, ... 0.7.
     blocked : Path, str or iterable of str, optional
-        Videos to leave out: ids, or a file of them (a JSON list, or one id a line).
+        Videos to leave out: ids, or a file of them (a JSON list, or one id per line).
     on_error : "fail" or "skip"
-        What to do about ground truth entries that cannot be read.
+        Raise if ground truth entries cannot be read, or skip them.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def evaluate_detection(
     AnnotationError, DatasetError
         Ground truth cannot be read, or has no instances in the subset.
     ResultError
-        Detections cannot be read, hold a NaN score, or none is for an evaluated video.
+        Detections cannot be read, have a NaN score, or none is for an evaluated video.
     ConfigError
         `tiou` is out of range.
 
@@ -159,7 +159,7 @@ def evaluate_detection(
 
 
 def match(labelled: Labelled, thresholds: Float64) -> np.ndarray:
-    """Which detections take an instance at which threshold, (K, D) bool."""
+    """Return which detections take an instance at which threshold, (K, D) bool."""
     hit: np.ndarray = match_greedily(
         labelled.start,
         labelled.end,

@@ -1,4 +1,4 @@
-"""Why recall is what it is: which instances are missed, at which stage, and what that costs."""
+"""Diagnosis of recall: which instances are missed, at which stage, and how much that costs."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ Progress = Callable[[int, int], None]  # (videos done, videos in all)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diagnosis:
-    """Where a run loses instances.
+    """The stages at which a run loses instances.
 
     Attributes
     ----------
     recall : RecallResult
-        As it is.
+        Recall of the run.
     videos : tuple of str
         The video of each of the M instances.
     segments : (M, 2) float64
@@ -49,12 +49,12 @@ class Diagnosis:
     lost : (K, M) int64
         Position in `STAGES` of the stage that loses it at each threshold, len(STAGES) if found.
     bins : mapping of str to tuple of Bin
-        Recall by "length", "coverage" and "instances" (a video).
+        Recall by "length", "coverage" and "instances" (per video).
     ideal : mapping of stage to RecallResult
-        What the run would reach if this stage were perfect. A stage whose gain cannot be told is
+        Result of the run if this stage were perfect. A stage whose gain cannot be computed is
         missing.
     notes : tuple of str
-        What could not be told, and why.
+        What could not be computed, and why.
     """
 
     recall: RecallResult
@@ -68,12 +68,12 @@ class Diagnosis:
     notes: tuple[str, ...] = ()
 
     def losses(self) -> Float64:
-        """Share of the instances lost at each stage, and found (last), by threshold: (K, 7)."""
+        """Return the share of instances lost per stage, and found (last), by threshold: (K, 7)."""
         counts = [(self.lost == stage).mean(axis=1) for stage in range(len(STAGES) + 1)]
         return np.stack(counts, axis=1)
 
     def gains(self) -> dict[str, dict[str, float]]:
-        """What AR and AUC would win by each perfect stage, in points of percent."""
+        """Return how much AR and AUC would gain from each perfect stage, in percentage points."""
         now = self.recall.summary()
         return {
             stage: {name: value - now[name] for name, value in found.summary().items()}
@@ -93,25 +93,25 @@ def diagnose(
     model: Bundle | None = None,
     progress: Progress | None = None,
 ) -> Diagnosis:
-    """Follow every instance through the stages of a run.
+    """Trace every instance through the stages of a run.
 
     Parameters
     ----------
     run : Run or path
         A run folder with boundary scores, candidates and result.
     ground_truth, subset, max_proposals, tiou, blocked, on_error
-        As in `evaluate_recall`, whose numbers these are.
+        The same as for `evaluate_recall`, which computes the numbers.
     model : Bundle, optional
-        To rate candidates that the top-K cut removed; the run's own bundle unless given.
+        Bundle that rates candidates removed by the top-K cut; the run's bundle by default.
     progress : callable, optional
-        Told (videos done, videos in all).
+        Called with (videos done, videos in all).
 
     Raises
     ------
     ResultError
         `run` is not a run, or is damaged.
     AnnotationError, DatasetError, ConfigError
-        As `evaluate_recall`.
+        The same as for `evaluate_recall`.
 
     Examples
     --------
@@ -172,14 +172,14 @@ def _diagnosis(
 def _contributing(
     recall: RecallResult, videos: Mapping[str, Video], answers: Mapping[str, Proposals]
 ) -> dict[str, int]:
-    """How many proposals of each video the largest budget takes (bsn.md section 9)."""
+    """Return how many proposals of each video the largest budget takes (bsn.md section 9)."""
     counts = np.array([len(answers.get(name, ())) for name in videos], np.int64)
     taken = contributing(counts, recall.max_proposals)
     return dict(zip(videos, taken.tolist(), strict=True))
 
 
 def _rater(run: Run, model: Bundle | None, stack: ExitStack) -> tuple[Rate | None, str | None]:
-    """PEM of the run's bundle, or why it is not to be had."""
+    """Return PEM of the run's bundle, or the reason why it is unavailable."""
     recorded = run.info.get("bundle", {})
     try:
         bundle = model or Bundle.load(recorded.get("path", ""))
@@ -198,7 +198,7 @@ def _rater(run: Run, model: Bundle | None, stack: ExitStack) -> tuple[Rate | Non
 
 
 class _Tracing:
-    """Videos traced on all cores; notes whether the top-K cut removed anything."""
+    """Tracing of videos on all cores, which counts pairs that the top-K cut removed."""
 
     def __init__(
         self,
@@ -214,7 +214,7 @@ class _Tracing:
     def run(
         self, found: Iterable[Found], total: int, progress: Progress | None
     ) -> Iterator[tuple[str, Trace]]:
-        """(video id, trace) of every video."""
+        """Yield (video id, trace) per video."""
         workers = os.cpu_count() or 1
         with ThreadPoolExecutor(workers) as pool:
             traced = map_ordered(pool, self._trace, found, ahead=4 * workers)

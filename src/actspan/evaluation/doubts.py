@@ -1,4 +1,4 @@
-"""Notes on results that seem wrong: turned, out of their video, repeated, or in another unit."""
+"""Notes about doubtful results: swapped, outside the video, repeated, in another unit."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from actspan.wording import counted
 
 
 def doubtful(start: Float64, end: Float64, beyond: int) -> Iterator[str]:
-    """Yield a line about results that cannot match anything, if there are any.
+    """Yield a note about results that cannot match anything, if there are any.
 
     Parameters
     ----------
     start, end : (P,) float64
         Seconds.
     beyond : int
-        How many start after the end of their video.
+        Number of results that start after the end of their video.
     """
     of = f"of {counted(len(start), 'result')}"
     if turned := int(np.count_nonzero(end < start)):
@@ -32,14 +32,14 @@ def doubtful(start: Float64, end: Float64, beyond: int) -> Iterator[str]:
 
 
 def repeated(thing: str, start: Float64, end: Float64, first: NDArray[np.int64]) -> Iterator[str]:
-    """Yield a line about results that repeat the one before them, if there are any.
+    """Yield a note about results that repeat the previous one, if there are any.
 
     Parameters
     ----------
     start, end : (P,) float64
-        Seconds; by falling score for each video, so that what is there twice is side by side.
+        Seconds; by falling score within each video, so that duplicates are adjacent.
     first : (R,) int64
-        Where the results of another video, or class, begin.
+        Index of the first result of each video, or class.
     """
     again = np.flatnonzero(start[1:] == start[:-1]) + 1
     again = np.setdiff1d(again[end[again] == end[again - 1]], first)
@@ -54,12 +54,12 @@ def other_unit(
     first: NDArray[np.int64],
     counts: NDArray[np.int64],
 ) -> tuple[str, ...]:
-    """Return a line where times of ground truth and proposals do not seem to be of one unit.
+    """Return a note if times of ground truth and proposals seem to have different units.
 
     Parameters
     ----------
     first, counts : (V,) int64
-        Where the proposals of each video begin in `found`, and how many there are.
+        Index of each video's first proposal in `found`, and number of its proposals.
     """
     if not counts.any():
         return ()

@@ -1,4 +1,4 @@
-"""Durations and times of a ground truth, held against the features in its folder."""
+"""Durations and times of a ground truth, compared with the features in its folder."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from actspan.data.witnesses import Verdict, judge, require_right_times
 from actspan.errors import ActSpanError
 from actspan.types import Float64
 
-_LOOKED_AT = 300  # videos whose features are opened, spread over all
-_FEW = 0.1  # of the instances
+_LOOKED_AT = 300  # videos whose features are opened, spread over the dataset
+_FEW = 0.1  # fraction of the instances
 
 
 def with_right_times(videos: Videos, path: Path) -> tuple[Videos, tuple[str, ...]]:
-    """Refuse times that are not seconds; forget durations that instances and features belie.
+    """Raise if times are not seconds; drop durations that contradict instances and features.
 
-    Features are opened only where durations are missing or instances pass them.
+    Features are opened only if durations are missing or instances pass them.
 
     Parameters
     ----------
     path : Path
-        The file of the annotations; features may lie in its folder.
+        The file of the annotations; its folder may contain features.
 
     Returns
     -------
     Videos
     tuple of str
-        A line on the durations that were forgotten: only notes depend on them.
+        A note about dropped durations, which affect only notes.
 
     Raises
     ------
     DataError
-        Most instances lie far beyond their video or its features, or the stride is wrong.
+        Most instances are far beyond their video or its features, or the stride is wrong.
     """
     late = _share_late(videos)
     if late > _FEW or np.isnan(videos.durations).any():
@@ -65,9 +65,9 @@ def _with(videos: Videos, durations: float | Float64) -> Videos:
 
 
 def _look_at_features(videos: Videos, path: Path) -> tuple[Videos, Verdict | None]:
-    """Return the verdict on durations, or raise as `require_right_times`; None without features.
+    """Return the videos with a verdict on durations; raise as `require_right_times`.
 
-    Videos of unknown duration end with their features.
+    The verdict is None without features. Videos of unknown duration end with their features.
     """
     if find_annotations(path.parent) != path:
         return videos, None
@@ -82,7 +82,7 @@ def _look_at_features(videos: Videos, path: Path) -> tuple[Videos, Verdict | Non
         dataset = Dataset.load(path.parent).select(some)
         spans, steps = measure(dataset)
     except ActSpanError:
-        return videos, None  # features are not needed to evaluate, whatever is wrong with them
+        return videos, None  # evaluation does not need features, so their faults do not matter
     verdict = judge(some, spans, steps, dataset.spec, path.parent)
     if verdict is None or verdict.witness != "durations":
         require_right_times(some, spans, dataset.spec, path.parent, verdict)

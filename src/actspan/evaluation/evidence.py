@@ -1,4 +1,4 @@
-"""What a run knows of each evaluated video: pairs of peaks, candidates, and how they scored."""
+"""Data of a run about each evaluated video: pairs of peaks, candidates, and their scores."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from actspan.run import Candidates, Run
 from actspan.segments import evaluated_tiou_matrix
 from actspan.types import BoundaryScores, Float32, Float64, Proposals, Video
 
-Rate = Callable[[Float32], Float32]  # BSP features (N, 32) to PEM's scores (N,)
+Rate = Callable[[Float32], Float32]  # maps BSP features (N, 32) to PEM's scores (N,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """One video on its way through the stages.
+    """Data of one video at the stages of the pipeline.
 
     Attributes
     ----------
@@ -30,19 +30,19 @@ class Evidence:
     instances : (M, 2) float64
         In the unit of `candidates`.
     candidates : Proposals
-        What PEM scored, ranked by its fused score before suppression. Positions are fractions of
+        Candidates with their fused score, before suppression. Positions are fractions of
         the span, or seconds in window mode.
     cut : Proposals
         Pairs of peaks that the top-K cut removed, the same; without PEM's scores they are ranked
         by start score x end score.
     scale : float
-        Seconds a unit.
+        Seconds per unit.
     span : float
-        What counts as 1 in Soft-NMS, in units.
+        Span that counts as 1 in Soft-NMS, in units.
     cell, limit : float, int
-        Seconds a cell, and the largest number of cells from the start to the end of a pair.
+        Seconds per cell, and the largest number of cells from start to end of a pair.
     cells : int
-        Of the whole video.
+        Number of cells of the whole video.
     """
 
     video: Video
@@ -58,7 +58,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """What a run's files say of one video, before anything is computed from it."""
+    """Content of a run's files about one video, before anything is computed from it."""
 
     video: Video
     parts: list[Candidates]  # the whole video, or its windows in order
@@ -66,7 +66,7 @@ class Found:
 
 
 def read_found(run: Run, videos: Mapping[str, Video]) -> Iterator[Found]:
-    """The evaluated videos of a run, in its order.
+    """Yield the evaluated videos of a run, in the run's order.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def read_found(run: Run, videos: Mapping[str, Video]) -> Iterator[Found]:
 
 
 def make_evidence(found: Found, config: PipelineConfig, rate: Rate | None) -> Evidence:
-    """Bring a video's parts to one unit, and regenerate the pairs that were cut."""
+    """Return a video's parts in one unit, with the pairs that were cut computed again."""
     if config.mode == "window":
         return _of_windows(found, config, rate)
     (part,) = found.parts
@@ -140,7 +140,7 @@ def _rated(
 
 
 def _placed(proposals: Proposals, part: Candidates) -> Proposals:
-    """Fractions of a window as seconds of the recording."""
+    """Return proposals in fractions of a window as seconds of the recording."""
     return Proposals(
         part.offset + proposals.start * part.seconds,
         part.offset + proposals.end * part.seconds,
@@ -151,7 +151,7 @@ def _placed(proposals: Proposals, part: Candidates) -> Proposals:
 
 
 def reachable(evidence: Evidence) -> Float64:
-    """Largest tIoU that any two cells reach with each instance, whatever TEM says; (M,)."""
+    """Return the largest tIoU of any two cells with each instance, regardless of TEM; (M,)."""
     last = evidence.cells - 1
     segments = evidence.video.segments
     below = np.floor(segments / evidence.cell - 0.5)  # (M, 2)

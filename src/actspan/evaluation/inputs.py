@@ -1,4 +1,4 @@
-"""What an evaluation works on: ground truth and proposals, from files or from memory."""
+"""Inputs of an evaluation: ground truth and proposals, from files or from memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from actspan.types import Float64, Proposals, Video
 from actspan.wording import counted, named, suggestion, them
 
 OnError = Literal["fail", "skip"]
-_USUAL = "validation"  # the subset that is evaluated unless another is named
+_USUAL = "validation"  # the subset that is evaluated by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,11 @@ class Truth:
     segments : dict of video id to (M, 2) float64
         Seconds, M >= 1, in the source's order.
     durations : dict of video id to float
-        Seconds; NaN where nothing says it.
+        Seconds; NaN if unknown.
     problems : tuple of Problem
-        Entries and instances that were left out, because they could not be read.
+        Entries and instances that were skipped, because they could not be read.
     notes : tuple of str
-        What is not evaluated, counted.
+        Counts of what is not evaluated.
     """
 
     segments: dict[str, Float64]
@@ -67,9 +67,9 @@ class Chosen:
     where : str
         `file: ` for messages, or nothing.
     problems : tuple of Problem
-        Entries and instances that were left out, because they could not be read.
+        Entries and instances that were skipped, because they could not be read.
     notes : tuple of str
-        What was asked for and has no effect.
+        Requests that have no effect.
     """
 
     videos: Videos
@@ -84,12 +84,12 @@ def load_videos(
     blocked: frozenset[str],
     on_error: OnError,
 ) -> Chosen:
-    """Ground truth of the videos of a subset (all for None), without blocked ones.
+    """Return the ground truth of the videos of a subset (all for None), without blocked ones.
 
     Raises
     ------
     AnnotationError
-        No video of the subset has instances, or one is there twice; or times are not in seconds.
+        No video of the subset has instances, or one occurs twice; or times are not in seconds.
     DatasetError
         Entries cannot be read and `on_error` is "fail".
     """
@@ -127,7 +127,7 @@ def load_videos(
 
 
 def _places(videos: Videos, subset: str | None) -> tuple[Sequence[int], tuple[str, ...]]:
-    """Places of the videos to evaluate, and a note if these are all for want of subsets."""
+    """Return places of the videos to evaluate, with a note if all are used as none has a subset."""
     everything = range(len(videos))
     if subset is None:
         return everything, ()
@@ -138,7 +138,7 @@ def _places(videos: Videos, subset: str | None) -> tuple[Sequence[int], tuple[st
 
 
 def _nothing_in(videos: Videos, subset: str | None) -> str:
-    """Return that a subset has no instances, and what has some."""
+    """Return a message that a subset has no instances, with the subsets that have some."""
     held = {s for s, count in zip(videos.subsets, videos.counts.tolist(), strict=True) if count}
     known = held if any(videos.subsets) else {_USUAL}
     what = f"no video with instances in subset {subset!r}{suggestion(subset or '', known)}; "
@@ -149,13 +149,13 @@ def _nothing_in(videos: Videos, subset: str | None) -> str:
 
 
 def _is_of_others(problem: Problem, videos: Videos, chosen: Videos) -> bool:
-    """Return whether a problem is an instance of a video that is not evaluated."""
+    """Return whether a problem concerns an instance of a video that is not evaluated."""
     name = problem.video
     return problem.loss is Loss.SEGMENT and name in videos.places and name not in chosen.places
 
 
 def _lost(videos: Videos, lost: NDArray[np.bool_]) -> str:
-    """The instances that no proposal can find, counted, with their videos."""
+    """Return the number of instances that no proposal can find, with their videos."""
     count, names = counted(int(lost.sum()), "instance"), named(videos_of(videos, lost))
     return f"{count} without length or outside the video ({names})"
 
@@ -179,7 +179,7 @@ def load_truth(
     blocked: frozenset[str],
     on_error: OnError,
 ) -> Truth:
-    """Instances of the videos of a subset that have any; raises as `load_videos`."""
+    """Return the instances of a subset's videos that have any; raise as `load_videos` does."""
     chosen = load_videos(source, subset, blocked, on_error)
     segments = chosen.videos.segments_by_id()
     bare = len(chosen.videos) - len(segments)
@@ -190,7 +190,7 @@ def load_truth(
 
 
 def known_id(name: str, known: Container[str]) -> str:
-    """Return the known id that a result's id stands for, with or without `v_`; else without."""
+    """Return the known id of a result's id, with or without `v_`; if none is known, without."""
     if name in known:
         return name
     bare, prefixed = canonical_id(name), f"v_{name}"
@@ -203,7 +203,7 @@ def known_ids(names: Iterable[str], known: Container[str]) -> list[str]:
     Raises
     ------
     ResultError
-        Two names stand for one video.
+        Two names refer to one video.
     """
     names = list(names)
     ids = [known_id(name, known) for name in names]
@@ -239,7 +239,7 @@ def load_proposals(
 
 
 def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:
-    """Return ids of videos to leave out: from a file (a JSON list, or an id per line), or as given.
+    """Return ids of videos to leave out, as given or from a file (JSON list, or an id per line).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Instances and detections of all videos as flat arrays, in the order in which they are matched."""
+"""Instances and detections of all videos as flat arrays, in matching order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from actspan.wording import counted, named
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
-    """What a detection task is about: L classes, M instances, D detections, V videos.
+    """Inputs of a detection task: L classes, M instances, D detections, V videos.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Labelled:
     first, last : (D,) int64
         Detection d meets the instances first[d] <= i < last[d], of its class and video.
     unsure : (D,) bool
-        It touches a stretch that the annotators could not tell (`Video.ignored`).
+        Whether it touches an ambiguous segment (`Video.ignored`).
     videos : int
         V, how many are evaluated.
     unknown, missing, extra, problems, notes
@@ -77,7 +77,7 @@ class Labelled:
 
     @property
     def instances(self) -> Int64:
-        """Instances of each class, (L,)."""
+        """Number of instances per class, (L,)."""
         return np.diff(self.truth_offsets)
 
     @property
@@ -87,7 +87,7 @@ class Labelled:
         return tuple(name for name, count in zip(self.classes, counts, strict=True) if not count)
 
     def ignored(self, hit: Bool) -> Bool:
-        """Detections that are neither right nor wrong at a threshold, (K, D) bool."""
+        """Return detections that are neither right nor wrong at a threshold, (K, D) bool."""
         ignored: Bool = ~hit & self.unsure
         return ignored
 
@@ -99,7 +99,7 @@ def bring_together(
     blocked: Path | str | Iterable[str] | None,
     on_error: OnError,
 ) -> Labelled:
-    """Read both sides and lay them out; options and errors are those of `evaluate_detection`."""
+    """Load both inputs as flat arrays; options and errors are those of `evaluate_detection`."""
     left_out = load_blocked(blocked)
     chosen = load_videos(ground_truth, subset, left_out, on_error)
     videos = sorted(chosen.videos, key=lambda video: video.id)
@@ -151,7 +151,7 @@ def bring_together(
 
 
 def _unlabelled(videos: Sequence[Video]) -> Iterator[str]:
-    """Yield a line about instances that are of no class, if there are any."""
+    """Yield a note about instances without a label, if there are any."""
     labels = [label for video in videos for label in video.labels]
     if none := labels.count(""):
         of = f"{none:,} of {counted(len(labels), 'instance')}"
@@ -179,7 +179,7 @@ def load_detections(
 
 
 def _instances(videos: Sequence[Video], classes: tuple[str, ...]) -> tuple[Int64, Float64]:
-    """Key (class * V + video) and segment of every instance, by key."""
+    """Return key (class * V + video) and segment of every instance, by key."""
     code = {name: number for number, name in enumerate(classes)}
     keys, segments = [], []
     for number, video in enumerate(videos):
@@ -196,11 +196,11 @@ def _instances(videos: Sequence[Video], classes: tuple[str, ...]) -> tuple[Int64
 def _detections(
     videos: Sequence[Video], found: Mapping[str, Detections], classes: tuple[str, ...]
 ) -> tuple[Int64, Proposals, dict[str, int]]:
-    """Key and segment of every detection of a known class, by class and falling score."""
+    """Return key and segment of each detection of a known class, by class and falling score."""
     code = {name: number for number, name in enumerate(classes)}
     unknown: Counter[str] = Counter()
     keys, parts = [np.empty(0, np.int64)], [Proposals(*np.empty((3, 0)))]
-    codes: dict[tuple[str, ...], Int64] = {}  # videos mostly share their names
+    codes: dict[tuple[str, ...], Int64] = {}  # most videos share their names
     for number, video in enumerate(videos):
         detections = found.get(video.id)
         if detections is None:
@@ -229,7 +229,7 @@ def _class_offsets(key: Int64, classes: int, videos: int) -> Int64:
 
 
 def _unsure(videos: Sequence[Video], video: Int64, segments: Proposals) -> Bool:
-    """Which detections touch an ignored stretch of their video, (D,) bool."""
+    """Return which detections touch an ignored segment of their video, (D,) bool."""
     unsure = np.zeros(len(video), np.bool_)
     for number, each in enumerate(videos):
         for start, end in each.ignored.tolist():

@@ -1,4 +1,4 @@
-"""Detections against instances, greedily and compiled: which detection finds which instance."""
+"""Compiled greedy matching of detections with instances, and average precision."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def match_greedily(
     truth_end: Float64,
     thresholds: Float64,
 ) -> Bool:
-    """Let every detection, best first, take the free instance that it overlaps most.
+    """Match each detection, best first, with the free instance that it overlaps most.
 
-    An instance is taken once per threshold. Of two that are overlapped equally the later goes:
+    An instance is taken once per threshold. Of two with equal overlap the later is taken, because
     the published evaluator walks through the instances in reversed ascending order of overlap.
 
     Parameters
@@ -73,7 +73,7 @@ def match_greedily(
 
 @kernel
 def average_precision(hit: Bool, counted: Bool, offsets: Int64, instances: Int64) -> Float64:
-    """Area under each class's interpolated precision over recall.
+    """Compute the area under each class's interpolated precision over recall.
 
     Precision at a recall is the highest precision at that recall or a higher one.
 
@@ -82,11 +82,11 @@ def average_precision(hit: Bool, counted: Bool, offsets: Int64, instances: Int64
     hit : (K, D) bool
         Detections that took an instance, by class, best first within a class.
     counted : (K, D) bool
-        Detections that are there; the others are passed over.
+        Detections that count; the others are ignored.
     offsets : (L + 1,) int64
         Class l has the detections offsets[l] <= d < offsets[l + 1].
     instances : (L,) int64
-        At least one a class.
+        At least one per class.
 
     Returns
     -------
@@ -103,7 +103,7 @@ def average_precision(hit: Bool, counted: Bool, offsets: Int64, instances: Int64
             for d in range(offsets[label + 1] - 1, offsets[label] - 1, -1):
                 if not counted[t, d]:
                     continue
-                if hit[t, d]:  # from the end: precision here, and the best one from here on
+                if hit[t, d]:  # from the end: the precision here, and the best one from here on
                     best = max(best, hits / seen)
                     out[t, label] += best
                     hits -= 1

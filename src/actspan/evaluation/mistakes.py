@@ -1,4 +1,4 @@
-"""What wrong detections are, by kind, and what each kind costs.
+"""Kinds of wrong detections, and what each kind costs.
 
 The kinds are those of DETAD (Alwassel et al., ECCV 2018).
 """
@@ -23,13 +23,13 @@ from actspan.segments.compiled import evaluated_tiou
 from actspan.types import Float64, Video
 
 KINDS = ("double", "label", "localisation", "label and localisation", "background")
-NEAR = 0.1  # tIoU below which a detection has nothing to do with an instance
-LIST = 10  # a class's best detections are counted up to so many times its instances
+NEAR = 0.1  # tIoU below which a detection is unrelated to an instance
+LIST = 10  # multiple of a class's instances up to which its best detections are counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mistakes:
-    """Wrong detections by kind; gains are what average mAP would win without them.
+    """Wrong detections by kind, and how much average mAP would gain without them.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ def diagnose_detections(
     blocked: Path | str | Iterable[str] | None = None,
     on_error: OnError = "fail",
 ) -> Mistakes:
-    """Wrong detections by kind; takes and raises what `evaluate_detection` does.
+    """Count wrong detections by kind; parameters and errors are those of `evaluate_detection`.
 
     Examples
     --------
@@ -72,12 +72,13 @@ def diagnose_detections(
 
 
 def find_mistakes(labelled: Labelled, thresholds: Float64) -> Mistakes:
-    """Sort the wrong detections at every threshold into kinds.
+    """Classify the wrong detections at every threshold.
 
-    A wrong detection is the first of these that it can be: `double` (an instance of its class is
-    overlapped by the threshold at least, but a better detection has it), `label` (one of another
-    class is), `localisation` (one of its class is overlapped by 0.1 at least), `label and
-    localisation` (one of another class is), `background`.
+    A wrong detection has the first of these kinds that applies: `double` (it overlaps an instance
+    of its class by at least the threshold, but a better detection has taken it), `label` (it
+    overlaps one of another class that much), `localisation` (it overlaps one of its class by at
+    least 0.1), `label and localisation` (it overlaps one of another class by at least 0.1),
+    `background`.
     """
     hit = match(labelled, thresholds)
     counted = ~labelled.ignored(hit)
@@ -102,7 +103,7 @@ def _average_map(labelled: Labelled, hit: Bool, counted: Bool) -> float:
 
 
 def _best_of_class(labelled: Labelled) -> Bool:
-    """The detections among the best of their class, (D,) bool."""
+    """Return which detections are among the best of their class, (D,) bool."""
     counts = np.diff(labelled.offsets)
     rank = np.arange(len(labelled.start)) - np.repeat(labelled.offsets[:-1], counts)
     best: Bool = rank < np.repeat(LIST * labelled.instances, counts)
@@ -110,7 +111,7 @@ def _best_of_class(labelled: Labelled) -> Bool:
 
 
 def _kinds(labelled: Labelled, hit: Bool, thresholds: Float64) -> Int64:
-    """Position in `KINDS` of every wrong detection, -1 of the right ones; (K, D)."""
+    """Return the position in `KINDS` of every wrong detection, -1 for right ones; (K, D)."""
     order = np.argsort(labelled.truth_of, kind="stable")
     classes = np.repeat(np.arange(len(labelled.classes)), labelled.instances)[order]
     offsets = np.searchsorted(labelled.truth_of[order], np.arange(labelled.videos + 1))
@@ -142,7 +143,7 @@ def _best_overlaps(
     truth_label: Int64,
     truth_offsets: Int64,
 ) -> tuple[Float64, Float64]:
-    """Largest tIoU of every detection with an instance of its own class, and of another."""
+    """Return each detection's largest tIoU with instances of its class, and of other classes."""
     own, other = np.zeros(len(start)), np.zeros(len(start))
     for d in range(len(start)):
         for i in range(truth_offsets[video[d]], truth_offsets[video[d] + 1]):

@@ -1,4 +1,4 @@
-"""Average recall straight from bsn.md section 9, slow and plain: what the fast one must equal."""
+"""Average recall directly from bsn.md section 9: a slow reference for the fast implementation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def plain_recall(
     max_proposals: int,
     tiou: Float64,
 ) -> tuple[Float64, Float64, Float64]:
-    """Recall at every tIoU and budget.
+    """Compute recall at every tIoU and budget.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def plain_recall(
     proposals : mapping of video id to Proposals
         Seconds.
     max_proposals : int
-        A, the largest average number of proposals a video.
+        A, the largest average number of proposals per video.
     tiou : (K,) float64
 
     Returns
@@ -38,7 +38,7 @@ def plain_recall(
     offered = sum(len(proposals[v]) for v in truth if v in proposals)
     ratio = max_proposals * float(videos) / offered
 
-    overlaps = []  # one (instances, kept) matrix a video
+    overlaps = []  # one (instances, kept) matrix per video
     for video, segments in truth.items():
         found = proposals.get(video, Proposals.empty())
         kept = min(int(len(found) * ratio), len(found))

@@ -1,4 +1,4 @@
-"""Thresholds and budgets: what is agreed where, and how one writes others."""
+"""Thresholds and budgets of benchmarks, and the syntax for others."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Task = Literal["proposal", "detection"]
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """What a benchmark agreed on.
+    """Thresholds and budgets of a benchmark.
 
     Attributes
     ----------
     proposal_tiou, detection_tiou : str
         Thresholds, as `parse_thresholds` reads them.
     max_proposals : int
-        Largest average number of proposals a video.
+        Largest average number of proposals per video.
     drops_duplicates : bool
-        Of instances that are annotated twice, one counts.
+        Whether instances that are annotated twice count once.
     """
 
     proposal_tiou: str
@@ -41,7 +41,7 @@ class Protocol:
     drops_duplicates: bool = False
 
     def tiou(self, task: Task) -> str:
-        """The thresholds of a task."""
+        """Return the thresholds of a task."""
         return self.proposal_tiou if task == "proposal" else self.detection_tiou
 
 
@@ -54,9 +54,10 @@ PROTOCOLS = MappingProxyType(
 
 
 def drop_duplicates(annotations: Annotations, subset: str | None) -> tuple[Annotations, str]:
-    """Keep the first of instances with one label whose ends differ by a millisecond at most.
+    """Return annotations without duplicates: equal labels, and ends within a millisecond.
 
-    The evaluators of ActionFormer and OpenTAD do so. THUMOS14 has a few of these.
+    The first of each group is kept, as in the evaluators of ActionFormer and OpenTAD. THUMOS14 has
+    a few duplicates.
 
     Returns
     -------
@@ -86,12 +87,12 @@ def drop_duplicates(annotations: Annotations, subset: str | None) -> tuple[Annot
 
 
 def parse_thresholds(text: str) -> Float64:
-    """TIoU thresholds: `0.5:0.05:0.95` (first, step, last) or `0.5,0.75`.
+    """Return tIoU thresholds from `0.5:0.05:0.95` (first:step:last) or `0.5,0.75`.
 
     Raises
     ------
     ConfigError
-        It is neither, or a threshold is not in (0, 1].
+        It has another form, or a threshold is not in (0, 1].
 
     Examples
     --------
@@ -114,7 +115,7 @@ def parse_thresholds(text: str) -> Float64:
 
 
 def check_thresholds(tiou: ArrayLike | None) -> Float64:
-    """Thresholds as (K,) float64; 0.5, 0.55, ... 0.95 for None.
+    """Return thresholds as (K,) float64; 0.5, 0.55, ... 0.95 for None.
 
     Raises
     ------

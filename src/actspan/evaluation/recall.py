@@ -1,6 +1,6 @@
-"""AR@AN, the ActivityNet proposal task: how many instances do a few proposals a video find?
+"""AR@AN, the ActivityNet proposal task: how many instances do N proposals per video find?
 
-The protocol is bsn.md section 9, to the last count.
+The protocol is that of bsn.md section 9, with equal counts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from actspan.evaluation.unmatched import unmatched
 from actspan.types import Float64, Proposals, Video
 from actspan.wording import counted
 
-REPORTED = (1, 5, 10, 50, 100, 200, 500, 1000)  # the AN of tables in papers
+REPORTED = (1, 5, 10, 50, 100, 200, 500, 1000)  # values of AN in published tables
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,21 +42,21 @@ class RecallResult:
     average_recall : (A,) float64
         Mean of `recall` over the thresholds.
     proposals_per_video : (A,) float64
-        Average number of proposals a video at each budget.
+        Average number of proposals per video at each budget.
     tiou : (K,) float64
         Thresholds.
     videos, instances : int
-        How many were evaluated.
+        Number of evaluated videos and instances.
     proposals : int
-        How many proposals those videos have, of which the best were used.
+        Number of proposals of those videos, of which the best were used.
     missing : tuple of str
         Evaluated videos without proposals; their instances count as missed.
     extra : tuple of str
         Videos with results that were not evaluated: in another subset, or without instances.
     problems : tuple of Problem
-        Entries of the ground truth that were left out (`on_error="skip"`).
+        Entries of the ground truth that were skipped (`on_error="skip"`).
     notes : tuple of str
-        What else was not used, counted, for people to read.
+        Counts of other unused data, for people to read.
     """
 
     recall: Float64
@@ -73,22 +73,22 @@ class RecallResult:
 
     @property
     def auc(self) -> float:
-        """Area under average recall over proposals a video, as a share of the axis; in [0, 1]."""
+        """Area under average recall over proposals per video, as a share of the axis; in [0, 1]."""
         area = np.trapezoid(self.average_recall, self.proposals_per_video)
         return float(area / self.proposals_per_video[-1])
 
     @property
     def auc_percent(self) -> float:
-        """`auc` in percent, as papers give it."""
+        """The `auc` in percent, as in papers."""
         return 100.0 * self.auc
 
     @property
     def max_proposals(self) -> int:
-        """A, the largest budget."""
+        """The largest budget, A."""
         return len(self.average_recall)
 
     def at(self, proposals: int) -> float:
-        """AR@AN in percent.
+        """Return AR@AN in percent.
 
         Raises
         ------
@@ -103,7 +103,7 @@ class RecallResult:
         return 100.0 * float(self.average_recall[proposals - 1])
 
     def summary(self) -> dict[str, float]:
-        """`AR@1` ... `AR@100` (and 200, 500, 1000 where evaluated) and `AUC`, in percent."""
+        """Return `AR@1` ... `AR@100` (and 200, 500, 1000 if evaluated) and `AUC`, in percent."""
         budgets = [n for n in REPORTED if n <= self.max_proposals]
         return {**{f"AR@{n}": self.at(n) for n in budgets}, "AUC": self.auc_percent}
 
@@ -118,25 +118,25 @@ def evaluate_recall(
     blocked: Path | str | Iterable[str] | None = None,
     on_error: OnError = "fail",
 ) -> RecallResult:
-    """Average recall over budgets of proposals (AR@AN) and the area under it (AUC).
+    """Compute average recall over budgets of proposals (AR@AN) and the area under it (AUC).
 
     Parameters
     ----------
     ground_truth : Path, str, Dataset or iterable of Video
-        Annotations in any form that `read_annotations` takes, a folder that holds them, or
+        Annotations in any format of `read_annotations`, a folder with annotations, or
         loaded videos. Those of `subset` with instances are evaluated.
     proposals : Path, str or mapping of video id to Proposals
         A result file, a run folder, or proposals in seconds.
     subset : str, optional
         None takes the videos of all subsets.
     max_proposals : int
-        A, the largest average number of proposals a video: 100 for ActivityNet, 1000 for THUMOS14.
+        A, the largest mean number of proposals per video: 100 for ActivityNet, 1000 for THUMOS14.
     tiou : (K,) array_like, optional
         Thresholds in (0, 1], ascending; 0.5, 0.55, ... 0.95 by default.
     blocked : Path, str or iterable of str, optional
-        Videos to leave out: ids, or a file of them (a JSON list, or one id a line).
+        Videos to leave out: ids, or a file of them (a JSON list, or one id per line).
     on_error : "fail" or "skip"
-        What to do about ground truth entries that cannot be read.
+        Raise if ground truth entries cannot be read, or skip them.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def evaluate_recall(
     AnnotationError, DatasetError
         Ground truth cannot be read, or has no instances in the subset.
     ResultError
-        Proposals cannot be read, hold a NaN score, or none is for an evaluated video.
+        Proposals cannot be read, have a NaN score, or none is for an evaluated video.
     ConfigError
         `max_proposals` or `tiou` is out of range.
 
@@ -198,17 +198,17 @@ def evaluate_recall(
 
 
 def _beyond(found: ResultTable, durations: Mapping[str, float]) -> int:
-    """Count the proposals that start after the end of their video, where that is known."""
+    """Count the proposals that start after the end of their video, if that is known."""
     filled = found.counts > 0
     limit = np.array([durations.get(video, np.nan) for video in found.ids])
-    latest = np.maximum.reduceat(found.start, found.first[filled])  # of each video
+    latest = np.maximum.reduceat(found.start, found.first[filled])  # per video
     if not (latest >= limit[filled]).any():
         return 0
     return int(np.count_nonzero(found.start >= np.repeat(limit, found.counts)))
 
 
 def _where(found: ResultTable, videos: Iterable[str]) -> tuple[Int64, Int64]:
-    """Where the proposals of each video begin, and how many there are."""
+    """Return the index of each video's first proposal, and the number of its proposals."""
     rows = {video: row for row, video in enumerate(found.ids)}
     none = len(rows)
     row = np.array([rows.get(video, none) for video in videos], np.int64)
@@ -223,7 +223,7 @@ def _recall(
     max_proposals: int,
     thresholds: Float64,
 ) -> tuple[Float64, Float64]:
-    """Recall (K, A) and proposals a video (A,), of V videos."""
+    """Return recall (K, A) and proposals per video (A,), of V videos."""
     kept, share, total = budgets(counts, max_proposals)
     truth = np.concatenate(segments)
     instances = np.fromiter(map(len, segments), np.int64, len(segments))
@@ -233,12 +233,12 @@ def _recall(
 
 
 def contributing(counts: Int64, max_proposals: int) -> Int64:
-    """How many of its `counts` proposals each video contributes at the largest budget.
+    """Return how many of its `counts` proposals each video contributes at the largest budget.
 
     Raises
     ------
     ResultError, ConfigError
-        As `evaluate_recall`.
+        The same as for `evaluate_recall`.
     """
     kept, share, _ = budgets(counts, max_proposals)
     taken: Int64 = np.minimum((kept * share[-1]).astype(np.int64), kept)
@@ -246,7 +246,7 @@ def contributing(counts: Int64, max_proposals: int) -> Int64:
 
 
 def unused(counts: Int64, max_proposals: int) -> tuple[str, ...]:
-    """Return a line about proposals that no budget reaches, if there are any."""
+    """Return a note about proposals that no budget reaches, if there are any."""
     offered = int(counts.sum())
     over = offered - int(contributing(counts, max_proposals).sum())
     if not over:
@@ -258,7 +258,7 @@ def unused(counts: Int64, max_proposals: int) -> tuple[str, ...]:
 
 
 def budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:
-    """Proposals a video may use, the share of them at each budget, and how many that is in all."""
+    """Return how many proposals each video may use, their share at each budget, and the total."""
     videos = len(counts)
     offered = int(counts.sum())
     if offered == 0:
@@ -266,7 +266,7 @@ def budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:
             f"no proposals for any of the {videos} evaluated videos: the results name them, and "
             "list none"
         )
-    # the order of these float operations, and their truncation, is part of the published number
+    # The order of these float operations, and their truncation, is part of the published number.
     ratio = max_proposals * float(videos) / offered
     kept = np.minimum((counts * ratio).astype(np.int64), counts)
     total = int(kept.sum())
@@ -277,10 +277,10 @@ def budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:
 
 
 def best_first(found: ResultTable) -> tuple[Float64, Float64]:
-    """Starts and ends, by falling score within each video; ties keep their order."""
+    """Return starts and ends by falling score within each video; ties keep their order."""
     video = np.repeat(np.arange(len(found.ids)), found.counts)
     rising = found.score[1:] > found.score[:-1]
-    if not (rising & (video[1:] == video[:-1])).any():  # most files are in order
+    if not (rising & (video[1:] == video[:-1])).any():  # most files are sorted
         return found.start, found.end
     order = np.lexsort((-found.score, video))
     return found.start[order], found.end[order]

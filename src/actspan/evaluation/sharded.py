@@ -1,4 +1,4 @@
-"""AR@AN of a run that still lies in shards, here or in an object store: one in memory at a time."""
+"""AR@AN of an unfinished run in shards, local or in an object store, one in memory at a time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from actspan.types import Float64, Proposals, Video
 
 
 def is_sharded(where: Path | str) -> bool:
-    """Whether it is an unfinished run: a folder with a plan, or a URL."""
+    """Return whether a place is an unfinished run: a folder with a plan, or a URL."""
     return is_url(where) or (Path(where) / PLAN_FILE).is_file()
 
 
@@ -36,10 +36,10 @@ def evaluate_shards(
     blocked: Path | str | Iterable[str] | None = None,
     on_error: OnError = "fail",
 ) -> RecallResult:
-    """Evaluate the shards that are committed as `evaluate_recall` does, to the same last bit.
+    """Evaluate the committed shards, with exactly the result of `evaluate_recall`.
 
-    They are read twice, for the budget of a video depends on how many proposals all have, and
-    counts of shards add up. Memory does not grow with the proposals.
+    Shards are read twice, because the budget of a video depends on the number of all proposals.
+    Memory does not grow with the number of proposals.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def evaluate_shards(
     Raises
     ------
     ResultError
-        There is no such run, or a shard is damaged; and as `evaluate_recall`.
+        There is no such run, or a shard is damaged; or an error of `evaluate_recall`.
     """
     thresholds, left_out = check_thresholds(tiou), load_blocked(blocked)
     store = ShardStore.find(open_place(where))
@@ -89,7 +89,7 @@ def evaluate_shards(
 
 
 def _tables(store: ShardStore, known: Container[str]) -> Iterator[ResultTable]:
-    """Yield the proposals of each shard; videos that could not be read are not among them."""
+    """Yield the proposals of each shard, without videos that could not be read."""
     for number in sorted(store.committed()):
         found: dict[str, Proposals] = {}
         for result in store.read(number):
@@ -107,7 +107,7 @@ def _matches(
     share: Float64,
     thresholds: Float64,
 ) -> Int64:
-    """What the proposals of a shard match, (K, A)."""
+    """Count the matches of a shard's proposals, (K, A)."""
     chosen = [at for at, video in enumerate(table.ids) if video in rows]
     if not chosen:
         return np.zeros((len(thresholds), len(share)), np.int64)

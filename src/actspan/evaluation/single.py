@@ -1,4 +1,4 @@
-"""How well one video is served."""
+"""Evaluation of a single video."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ def judge_video(
     max_proposals: int = 100,
     tiou: ArrayLike | None = None,
 ) -> tuple[float, int]:
-    """AUC that the evaluator gives a video alone, and instances that it misses.
+    """Return the AUC of a video alone, and the number of instances that are missed.
 
     Parameters
     ----------
     video : Video
-        With instances.
+        A video with instances.
     proposals : Proposals, optional
-        Seconds; None where it has none.
+        Seconds; None if the video has none.
     max_proposals, tiou
-        As `evaluate_recall`.
+        The same as for `evaluate_recall`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Where instances are lost on their way through the stages, and what perfect ones would find."""
+"""Stages at which instances are lost, and what perfect stages would find."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from actspan.proposals import fuse, match_instances, soft_nms
 from actspan.segments import evaluated_tiou_matrix, tiou_matrix
 from actspan.types import Float64, Proposals
 
-# in the order of the pipeline; an instance is lost at the first stage that leaves nothing for it
+# In the order of the pipeline. An instance is lost at the first stage that leaves nothing for it.
 STAGES = ("video", "resolution", "boundaries", "top-k", "ranking", "suppression")
-_USEFUL = 0.5  # tIoU from which on a candidate is about an instance; the lowest threshold of AR
+_USEFUL = 0.5  # tIoU from which a candidate belongs to an instance; the lowest threshold of AR
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Trace:
-    """What is left for the instances of one video after each stage.
+    """What each stage leaves for the instances of one video.
 
     Attributes
     ----------
     best : (M, 6) float64
-        Largest tIoU of each instance with what is there before the video is looked at (1), with
+        Largest tIoU of each instance before the first stage (which is 1), with
         any two cells, any two peaks, what the top-K cut keeps, what scores high enough for the
         answer, and the answer. Never grows from one to the next.
     ideal : mapping of stage to Proposals
@@ -39,14 +39,14 @@ class Trace:
 
 
 def trace(evidence: Evidence, answer: Proposals, contributing: int, config: SoftNmsConfig) -> Trace:
-    """Follow the instances of one video.
+    """Trace the instances of one video through the stages.
 
     Parameters
     ----------
     answer : Proposals
         The video's result, seconds, best first.
     contributing : int
-        How many of these the largest budget takes.
+        Number of these that the largest budget takes.
     """
     taken = answer[:contributing]
     everything = _uncut(evidence)
@@ -59,24 +59,24 @@ def trace(evidence: Evidence, answer: Proposals, contributing: int, config: Soft
         _best(evidence, evidence.candidates[enough]),
         _best_seconds(evidence, taken),
     ]
-    # rounding apart, each is at most the one before; the answer is what the protocol counts
+    # Apart from rounding, each is at most the one before. The answer is what the protocol counts.
     best = np.maximum.accumulate(np.stack(levels, axis=1)[:, ::-1], axis=1)[:, ::-1]
     ideal = {
         stage: _answer(evidence, make(evidence, config), config)
         for stage, make in IDEAL.items()
         if stage != "top-k" or len(evidence.cut)
     }
-    ideal.setdefault("top-k", answer)  # nothing was cut: it is as it is
+    ideal.setdefault("top-k", answer)  # nothing was cut
     return Trace(best, ideal)
 
 
 def lost_at(best: Float64, thresholds: Float64) -> Int64:
-    """The stage that loses each instance at each threshold, len(STAGES) where it is found.
+    """Return the stage that loses each instance at each threshold, len(STAGES) if it is found.
 
     Parameters
     ----------
     best : (M, 6) float64
-        As `Trace.best`, 0 throughout for videos without an answer.
+        Like `Trace.best`; all 0 for videos without an answer.
     thresholds : (K,) float64
 
     Returns
@@ -107,7 +107,7 @@ def _best_seconds(evidence: Evidence, proposals: Proposals) -> Float64:
 
 
 def _lowest_kept(evidence: Evidence, taken: Proposals) -> float:
-    """Score before suppression that would have been enough, had nothing been lowered."""
+    """Return the score before suppression that is enough for the answer if nothing is lowered."""
     if len(taken) == len(evidence.candidates):
         return -np.inf
     return float(taken.score.min(initial=np.inf))
@@ -123,7 +123,7 @@ def _suppressed(evidence: Evidence, candidates: Proposals, config: SoftNmsConfig
 
 
 def perfect_boundaries(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
-    """Beside each instance's best candidate stands one with exact boundaries and equal scores."""
+    """Return the answer if each instance also had an exact candidate, scored as its best one."""
     candidates, instances = evidence.candidates, evidence.instances
     if not len(candidates):
         return candidates
@@ -135,12 +135,12 @@ def perfect_boundaries(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
 
 
 def perfect_top_k(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
-    """Every pair of peaks is a candidate."""
+    """Return the answer if every pair of peaks was a candidate."""
     return _suppressed(evidence, _uncut(evidence), config)
 
 
 def perfect_ranking(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
-    """PEM gives every candidate its largest tIoU with an instance."""
+    """Return the answer if PEM gave every candidate its largest tIoU with an instance."""
     candidates = evidence.candidates
     match_iou, _ = match_instances(candidates, evidence.instances)
     fused = fuse(candidates, match_iou.astype(np.float32))
@@ -148,9 +148,9 @@ def perfect_ranking(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
 
 
 def perfect_suppression(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
-    """Of the candidates about an instance the closest stays, with the score of the best of them.
+    """Return the answer if only the closest candidate of each instance stayed, with the best score.
 
-    Candidates about no instance go through Soft-NMS as ever.
+    Candidates that belong to no instance pass through Soft-NMS as usual.
     """
     candidates = evidence.candidates
     if not len(candidates):
@@ -164,7 +164,7 @@ def perfect_suppression(evidence: Evidence, config: SoftNmsConfig) -> Proposals:
         group = np.flatnonzero(about & (nearest == instance))
         closest = group[closeness[group].argmax()]
         stays[closest], score[closest] = True, candidates.score[group].max()
-    # which candidate each one was is carried through Soft-NMS in the column of the start score
+    # The start score carries the index of each candidate through Soft-NMS.
     row = np.flatnonzero(stays)
     entered = replace(candidates[row], score=score[row], start_score=row.astype(np.float64))
     left = _suppressed(evidence, entered, config)

@@ -1,4 +1,4 @@
-"""Why no result is for an evaluated video: another subset, or ids that are written otherwise."""
+"""Reasons why no result is for an evaluated video: another subset, or different ids."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from actspan.errors import ResultError
 from actspan.types import Video
 from actspan.wording import counted, named
 
-_LOOKED_AT = 200  # ids, to find how they differ
+_LOOKED_AT = 200  # ids that are compared to find out how they differ
 
 
 def unmatched(
@@ -25,14 +25,14 @@ def unmatched(
     evaluated: Collection[str],
     found: Collection[str],
 ) -> ResultError:
-    """Return the error of results that are for none of the evaluated videos.
+    """Return the error about results that are for none of the evaluated videos.
 
     Parameters
     ----------
     what : str
         "proposals" or "detections".
     ground_truth, subset
-        As they were given to the evaluation.
+        Arguments of the evaluation.
     evaluated, found : collection of str
         Ids of the evaluated videos, and of the videos that have results.
     """
@@ -60,7 +60,7 @@ def _subsets(ground_truth: Path | str | Iterable[Video]) -> dict[str, str]:
 
 
 def _differences(found: list[str], known: list[str]) -> str:
-    """Name ids of results and of the ground truth, and the one way in which they differ."""
+    """Return ids of results and of the ground truth, and the way in which they differ."""
     if not found:
         return "the results have no videos"
     difference = _ends(found, known) or _capitals(found, known) or _starts(found, known)
@@ -70,7 +70,7 @@ def _differences(found: list[str], known: list[str]) -> str:
 
 
 def _ends(found: list[str], known: list[str]) -> str:
-    """Return what stands around the ids of one side that are the other's without it."""
+    """Return a text about the prefix or suffix that only one side's ids have, or ""."""
     sides = (
         ("results have", found, "ground truth", known),
         ("ground truth has", known, "results", found),
@@ -86,7 +86,7 @@ def _ends(found: list[str], known: list[str]) -> str:
 
 
 def _common_ends(whole: list[str], bare: set[str]) -> tuple[int, tuple[str, str], tuple[str, str]]:
-    """Return how many names have the commonest ends around a bare one, these, and an example."""
+    """Return the most common ends around a bare id: their count, the ends, and an example."""
     lengths = {len(name) for name in bare}
     examples: dict[tuple[str, str], tuple[str, str]] = {}
     counts: Counter[tuple[str, str]] = Counter()
@@ -112,7 +112,7 @@ def _capitals(found: list[str], known: list[str]) -> str:
 
 
 def _starts(found: list[str], known: list[str]) -> str:
-    """Return the starts by which names differ, where they are the same without them."""
+    """Return a text about different prefixes, if names are equal without them, or ""."""
     ours, theirs = _prefix(found), _prefix(known)
     cores = {name.removeprefix(theirs) for name in known}
     fitting = sum(name.removeprefix(ours) in cores for name in found)
@@ -122,7 +122,7 @@ def _starts(found: list[str], known: list[str]) -> str:
 
 
 def _prefix(ids: list[str]) -> str:
-    """Return what all ids start with, up to a separator."""
+    """Return the common prefix of all ids, up to a separator."""
     first, last = min(ids), max(ids)
     same = sum(
         1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))

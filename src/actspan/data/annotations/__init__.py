@@ -1,4 +1,4 @@
-"""Annotations as people have them: one file a form, one table of forms (`FORMS`)."""
+"""Annotations in many formats: one file per format, and one table of formats (`FORMS`)."""
 
 from actspan.data.annotations.activitynet import document_of as activitynet_document
 from actspan.data.annotations.authors import AUTHORS_JSON, AUTHORS_TABLE

@@ -1,12 +1,12 @@
-"""ActivityNet's JSON; HACS Segments and THUMOS14 in that form are read by the same code.
+"""ActivityNet's JSON, which HACS Segments and THUMOS14 also use.
 
 {"version": ..., "taxonomy": [...],
  "database": {id: {"subset", "duration", "annotations": [{"segment": [s, e], "label"}], ...}}}
 
-HACS quotes its durations and leaves `annotations` out of test videos; THUMOS14's JSON writes
-subsets with capitals and marks doubtful stretches with the label `Ambiguous`. The videos may stand
-at the top, without `database` (Ego4D's JSON), and their annotations may be "actions" of
-[class, start, end] (Charades, MultiTHUMOS). `entries` knows the keys.
+HACS quotes its durations and leaves `annotations` out of test videos. THUMOS14's JSON capitalizes
+subsets and marks ambiguous segments with the label `Ambiguous`. The videos may be at the top level,
+without `database` (Ego4D's JSON), and their annotations may be "actions" of [class, start, end]
+(Charades, MultiTHUMOS). `entries` defines the keys.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from actspan.data.annotations.writing import Style
 from actspan.errors import AnnotationError
 from actspan.types import Video
 
-_HEAD = ("version", "taxonomy")  # may stand beside videos that are at the top
+_HEAD = ("version", "taxonomy")  # keys that may be beside videos at the top level
 
 
 def fits(source: Source) -> bool:
-    """Return whether it is a JSON object with a `database` of videos, or of videos."""
+    """Return whether the source is a JSON object of videos, or has one under `database`."""
     if not source.may_be_json:
         return False
     if source.undecoded is not None:
@@ -53,7 +53,7 @@ def fits(source: Source) -> bool:
 
 
 def _are_videos(values: Iterable[Any]) -> bool:
-    """Return whether the first that has annotations is not of the BSN authors' form."""
+    """Return whether the first annotated object is not in the BSN authors' format."""
     objects = (value for value in values if isinstance(value, dict))
     annotated = (o for o in objects if isinstance(o.get("annotations", o.get("actions")), list))
     first = next(annotated, {"duration_second": None})
@@ -80,7 +80,7 @@ def read(source: Source, hints: Hints) -> Annotations:
 
 
 def _read_in_parts(path: Path, document: UndecodedObject) -> Annotations:
-    """Read with little memory; raises NotPlainError where that cannot be done."""
+    """Read with little memory; raise NotPlainError if the whole document has to be parsed."""
     if document.holds_object("database"):
         entries, rest = document.entries("database"), document.without("database")
     else:
@@ -109,12 +109,12 @@ def _read_entries(
 def document_of(
     videos: Iterable[Video], *, document: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return videos in ActivityNet's form, with the extra keys they came with.
+    """Return videos in ActivityNet's format, with the extra keys that they were read with.
 
     Parameters
     ----------
     document : mapping, optional
-        Keys that shall stand beside the videos: the version and taxonomy of the source.
+        Keys to write beside the videos: the version and taxonomy of the source.
     """
     head = {"version": "ActSpan 1", "taxonomy": [], **(document or {})}
     return {**head, "database": {written_id(v.id): _entry(v) for v in videos}}
@@ -141,5 +141,5 @@ def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]
         raise AnnotationError(
             "what a video has beside its segments is nested too deeply to be written; remove it"
         ) from error
-    # half a surrogate pair cannot be UTF-8; the escape this makes of it is JSON's own
+    # UTF-8 cannot encode half a surrogate pair. The escape that replaces it here is valid JSON.
     yield "annotations.json", (text + "\n").encode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""The BSN authors' pair of files: a JSON of all videos, and a table that gives their subsets."""
+"""The BSN authors' two files: a JSON of all videos, and a table of their subsets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KEYS = frozenset({"duration_second", "duration_frame", "feature_frame"})
 
 
 def fits(source: Source) -> bool:
-    """Return whether it is a JSON object of videos with `duration_second`."""
+    """Return whether the source is a JSON object of videos with `duration_second`."""
     if not source.may_be_json or not isinstance(source.json.document, dict):
         return False
     entries = source.json.document.values()
@@ -63,7 +63,7 @@ def read(source: Source, hints: Hints) -> Annotations:
 def _give_subsets(
     document: dict[str, Any], subsets: Mapping[str, str], table: Path
 ) -> Iterator[Problem]:
-    """Write the subsets of the table into the entries; videos that have no row are problems."""
+    """Add the subsets of the table to the entries; yield a problem per video without a row."""
     for name, entry in document.items():
         video = canonical_id(name)
         if isinstance(entry, dict) and video in subsets:
@@ -74,7 +74,7 @@ def _give_subsets(
 
 
 def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
-    """Return the subset of each video; rows that contradict an earlier one are problems."""
+    """Return the subset per video; rows that contradict an earlier one are added to `problems`."""
     if not table.is_file():
         return {}
     try:
@@ -93,7 +93,7 @@ def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
 
 
 def _columns(table: Path, head: list[str]) -> tuple[int, int]:
-    """Return the places of ids and subsets, by their names."""
+    """Return the indices of the id and subset columns, found by their names."""
     names = [plain(name) for name in head]
     places = [
         next((names.index(name) for name in KNOWN[role] if name in names), None)

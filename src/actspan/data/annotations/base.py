@@ -1,4 +1,4 @@
-"""Annotations as every form gives them: ids, times, instances, videos."""
+"""Annotations as all formats return them: ids, times, instances, videos."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from actspan.data.video_files import file_stem
 from actspan.data.videos import Videos
 from actspan.types import Video
 
-# THUMOS14 marks with this label what its annotators could not decide; it is not a class
+# THUMOS14 uses this label for segments that its annotators could not decide. It is not a class.
 AMBIGUOUS = "Ambiguous"
 
 
@@ -27,7 +27,7 @@ Instance = tuple[float, float, str]  # start and end in seconds, label
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """Videos of one source, and what was wrong with it.
+    """Videos of one source, and the problems found in it.
 
     Attributes
     ----------
@@ -40,13 +40,13 @@ class Annotations:
     problems : tuple of Problem
         Entries and rows that could not be read, repeated ids.
     document : mapping
-        What a JSON document says beside its videos (version, taxonomy), kept for writing.
+        Content of a JSON document beside its videos (version, taxonomy), kept for writing.
     assumptions : tuple of str
-        What was taken for granted, for people to read.
+        Assumptions, for people to read.
     unit : "seconds", "milliseconds" or "frames"
-        Of the source's times, where the reader converted them.
+        Unit of the source's times, if the reader converted them.
     clocks : frozenset of str
-        What the source writes as clocks (0:01), which are in seconds: "times", "durations".
+        Values that the source writes as clocks (0:01), in seconds: "times", "durations".
     """
 
     path: Path
@@ -62,7 +62,7 @@ class Annotations:
         return iter(self.videos)
 
     def with_labels(self, patterns: Iterable[str]) -> Self:
-        """Keep the instances whose labels match a pattern; see `actspan.data.labels`.
+        """Return the annotations with the instances whose labels match a pattern.
 
         Raises
         ------
@@ -74,20 +74,20 @@ class Annotations:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """Facts from the user that the reader of a form may need.
+    """Facts from the user that the reader of a format may need.
 
     Attributes
     ----------
     fps : float, optional
-        Frames a second of videos that do not say theirs, where times are frame numbers.
+        Frames per second of videos that do not give their own, if times are frame numbers.
     tiers : tuple of str
-        Patterns of the tiers to read, where a form has tiers; all unless given.
+        Patterns of the tiers to read, if a format has tiers; all by default.
     columns : mapping
-        Names of a table's columns by role ("video", "label", ...); by their names unless given.
+        Names of a table's columns by role ("video", "label", ...); found by name by default.
     will_clip : bool
-        Whether segments that start before their video will be cut off, so that none is refused.
+        Whether segments that start before their video will be clipped, and are not refused.
     only_facts : bool
-        Whether durations, subsets and rates of videos are wanted, and no segments.
+        Whether only durations, subsets and rates of videos are needed, and no segments.
     """
 
     fps: float | None = None
@@ -100,24 +100,24 @@ class Hints:
 def canonical_id(name: str) -> str:
     """Return the id that a name stands for.
 
-    A literal `v_`, which some layouts put before every id (bsn.md section 1), is dropped. So are
-    folder and suffix of a video file's name.
+    A literal `v_`, which some layouts put before every id (bsn.md section 1), is removed. So are
+    the folder and suffix of a video file's name.
     """
     return file_stem(name).removeprefix("v_")
 
 
 def written_id(name: str) -> str:
-    """Return an id as it has to be written, so that reading it back gives the same id."""
+    """Return an id in the form in which reading it gives the same id."""
     return f"v_{name}" if name.startswith("v_") else name
 
 
 def number(value: Any, name: str) -> float:
-    """Check that a value is a positive number, or text that is one (HACS quotes durations).
+    """Return a value as a positive number; it may be text (HACS quotes durations).
 
     Raises
     ------
     TypeError, ValueError
-        It is not; `name` is in the message.
+        It is not a positive number; `name` is in the message.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise TypeError(f"{name!r} is {value!r}, not a number")
@@ -131,14 +131,14 @@ def number(value: Any, name: str) -> float:
 
 
 def decimal(text: str) -> float:
-    """Read a number; raises ValueError, also for Python's `1_000`, which no tool writes."""
+    """Return the number in a text; raise ValueError for others and for Python's `1_000`."""
     if "_" in text:
         raise ValueError(f"{text!r} is not a number")
     return float(text)
 
 
 def seconds(text: str) -> float:
-    """Read a time: seconds, or a clock as `1:02:03.5` or `2:03`.
+    """Return a time in seconds from a number, or from a clock such as `1:02:03.5` or `2:03`.
 
     Raises
     ------
@@ -167,7 +167,7 @@ def _is_clock(values: Sequence[float]) -> bool:
 
 
 def check_segment(start: float, end: float, *, may_be_early: bool = False) -> None:
-    """Raise ValueError unless a segment starts in the video and has a length."""
+    """Raise ValueError unless a segment starts within the video and has a positive length."""
     if not (math.isfinite(start) and math.isfinite(end)):
         raise ValueError(f"segment [{start:g}, {end:g}]: not finite")
     if start < 0 and not may_be_early:
@@ -178,7 +178,7 @@ def check_segment(start: float, end: float, *, may_be_early: bool = False) -> No
 
 
 def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
-    """Make a video of its instances; ambiguous ones become stretches that are ignored."""
+    """Return a video with these instances; ambiguous ones become its ignored segments."""
     kept, ignored = [], []
     for start, end, label in instances:
         if label == AMBIGUOUS:
@@ -195,13 +195,13 @@ def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
 
 
 def written_instances(video: Video) -> Iterator[Instance]:
-    """Yield instances as a form writes them: what is ignored comes last, labelled `Ambiguous`."""
+    """Yield instances as formats write them; ignored segments come last, labelled `Ambiguous`."""
     yield from video.instances()
     for start, end in video.ignored.tolist():
         yield start, end, AMBIGUOUS
 
 
 def repeated_id(name: str, path: Path) -> Problem:
-    """Return the finding that an id is there twice; the first entry is kept."""
+    """Return the problem that an id is listed twice; the first entry is kept."""
     remedy = "keep one entry per id"
     return Problem(canonical_id(name), str(path), "id listed twice", remedy, Loss.FILE)

@@ -6,9 +6,9 @@
    "media_info": {"length": {"a.mp4": 60.0}, "fps": {"a.mp4": 25.0}},
    "events": [[1.5, subject, "dig", modifiers, comment], ...]}}}
 
-The events of a state are starts and stops by turns, for every subject and set of modifiers: a pair
-is an instance, and the behavior's code its label. The file of player 1 names the video; an
-observation without media names itself. Point events have no length: they are counted and ignored.
+The events of a state are alternating starts and stops, per subject and set of modifiers: a pair is
+an instance, and the behavior's code its label. The file of player 1 names the video; an observation
+without media uses its own name. Point events have no length: they are counted and ignored.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from actspan.data.problems import Loss, Problem
 from actspan.errors import AnnotationError
 
 _FIELDS = {1: "subject", 3: "modifiers", 4: "comment"}  # of an event, beside time and behavior
-_Types = Mapping[str, str]  # of behaviors, by code, in small letters
+_Types = Mapping[str, str]  # types of behaviors by code, in lower case
 
 
 def fits(source: Source) -> bool:
-    """Return whether it is a JSON object with observations, and behaviors that they may have."""
+    """Return whether the source is a JSON object with observations and configured behaviors."""
     return source.may_be_json and _is_project(source.json.document)
 
 
@@ -41,7 +41,7 @@ def _is_project(document: Any) -> bool:
 
 
 def read(source: Source, hints: Hints) -> Annotations:
-    """Read a project; observations and events that cannot be used are problems."""
+    """Read a project; observations and events that cannot be used become problems."""
     if not _is_project(source.json.document):
         raise AnnotationError(
             f"{source.path}: not a project of BORIS: 'observations' and 'behaviors_conf' are needed"
@@ -76,7 +76,7 @@ def read(source: Source, hints: Hints) -> Annotations:
 
 
 def _media(name: str, observation: Mapping[str, Any], ignored: Ignored) -> tuple[str, Facts]:
-    """Return the id of an observation's video, and what the project knows of it."""
+    """Return the id of an observation's video, and the facts that the project gives about it."""
     players = observation.get("file") or {}
     if isinstance(players, list):  # before version 1
         players = {str(i): [file] for i, file in enumerate(players, start=1)}
@@ -105,8 +105,8 @@ def _media(name: str, observation: Mapping[str, Any], ignored: Ignored) -> tuple
 def _events(
     observation: Mapping[str, Any], ignored: Ignored
 ) -> Iterator[tuple[float, tuple[str, str, str]]]:
-    """Yield the time of every event in seconds of the media; behavior, subject and modifiers."""
-    offset = float(observation.get("time offset") or 0)  # BORIS adds it to what it writes
+    """Yield per event its time in seconds of the media, and (behavior, subject, modifiers)."""
+    offset = float(observation.get("time offset") or 0)  # BORIS adds it to the times that it writes
     for event in observation["events"]:
         if not isinstance(event, list) or len(event) < 3:
             raise TypeError(f"event {event!r} is not [time, subject, behavior, ...]")

@@ -1,4 +1,4 @@
-"""Names by which the columns of a table, and the keys of JSON documents, are known."""
+"""Known names of table columns and of keys in JSON documents."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import lru_cache
 
 from actspan.data.annotations.base import Unit
 
-# Names in small letters without signs between words; of each role the first that is there counts.
-# What is named here is a key of JSON documents too.
+# Names are in lower case and without separators. Per role, the first name that exists is used. JSON
+# documents use the same names as keys.
 KNOWN: dict[str, tuple[str, ...]] = {
     "video": (
         "video", "videoid", "videoname", "vid", "youtubeid", "ytid", "recording", "media",
@@ -43,7 +43,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "fps": ("fps", "framerate", "fpsframes", "fpsframe"),
     "frames": ("frames", "numframes", "numframe", "framecount", "videoframes", "durationframe"),
 }  # fmt: skip
-# numbers of classes are labels where there are no names
+# Class numbers serve as labels if there are no class names.
 LABEL_NUMBERS = (
     "labelid", "labelidx", "labelindex", "classid", "classidx", "classindex", "categoryid",
     "actionid", "typeidx", "typeid",
@@ -53,7 +53,7 @@ _UNITS: dict[Unit, tuple[str, ...]] = {
     "milliseconds": ("ms", "msec", "msecs", "millis", "millisecond", "milliseconds"),
     "frames": ("frame", "frames", "frameno", "framenr", "framenumber", "frameidx", "frameindex"),
 }
-# by unit and role: "startms", "endframe", "frameend", ...
+# Names by unit and role: "startms", "endframe", "frameend", ...
 _IN_UNITS: dict[Unit, dict[str, tuple[str, ...]]] = {
     "seconds": {role: KNOWN[role] for role in TIMES},
     **{
@@ -69,7 +69,7 @@ _WORDS = re.compile("[a-z]+")
 
 @lru_cache(1000)
 def plain(name: str) -> str:
-    """Return a name in small letters, without signs between words."""
+    """Return a name in lower case, without separators."""
     return "".join(filter(str.isalnum, name.lower()))
 
 
@@ -97,7 +97,7 @@ def find_times(head: Sequence[str], given: Mapping[str, int]) -> tuple[Unit, dic
 
 
 def _unit_of(name: str) -> Unit:
-    """Return the unit that a name ends with; seconds without one."""
+    """Return the unit that a name ends with, or "seconds"."""
     if any(plain(name) in KNOWN[role] for role in TIMES):
         return "seconds"
     last = (_WORDS.findall(name.lower()) or [""])[-1]

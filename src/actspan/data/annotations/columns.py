@@ -1,4 +1,4 @@
-"""The columns of a table: found by their names, or named by the user."""
+"""Columns of a table, found by their names or named by the user."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from actspan.wording import named, suggestion
 
 Line = tuple[str, list[str]]  # place (file and line) and cells
 
-_WEAK_LABELS = KNOWN["label"][KNOWN["label"].index("phase") :]  # may describe a video as well
+_WEAK_LABELS = KNOWN["label"][KNOWN["label"].index("phase") :]  # these may also describe a video
 _POSITIONS = ("video", "start", "end", "label", "subset", "duration", "fps")
 _BLANKS = {"na", "n/a", "nan", "none", "null", "-"}
-_NAMES = 200  # columns that an error lists
+_NAMES = 200  # columns that an error message lists
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which column plays which role.
+    """Roles of the columns of a table.
 
     Attributes
     ----------
@@ -39,13 +39,13 @@ class Columns:
     labels : tuple of int
         All columns that could be the label, most likely first.
     unit : "seconds", "milliseconds" or "frames"
-        Of start and end, by their names.
+        Unit of start and end, by their names.
     given : frozenset of str
         Roles whose columns were named by the user; their content is not questioned.
     verdict : int, optional
         A column of 1 and -1, where -1 marks a clip that is not of the class (HACS Clips).
     kind, session : int, optional
-        Of BORIS: a column that says POINT of events without a length, and that of observations.
+        Columns of BORIS: one with POINT for events without a length, and one of observations.
     notes : tuple of str
         Lines about what was assumed.
     noted : frozenset of int
@@ -69,26 +69,26 @@ class Columns:
         return self.places.keys() >= set(TIMES)
 
     def name(self, place: int) -> str:
-        """Return the name of a column for messages."""
+        """Return the name of a column, for messages."""
         return repr(self.head[place]) if self.head else str(place + 1)
 
     def with_note(self, note: str, *noted: int) -> Columns:
-        """Return the same columns with one more line, which names some of them."""
+        """Return the columns with one more note, and the columns that the note names."""
         return replace(self, notes=(*self.notes, note), noted=self.noted.union(noted))
 
     def ignored(self) -> list[str]:
-        """Return the names of the columns that neither play a role nor are in a note."""
+        """Return the names of the columns that have no role and are in no note."""
         used = {*self.places.values(), *self.noted, self.verdict, self.kind}
         return [name for i, name in enumerate(self.head) if name and i not in used]
 
 
 def is_blank(text: str) -> bool:
-    """Return whether a cell of a number holds no value, as spreadsheets and R write it."""
+    """Return whether a number's cell is empty, or marked as empty by a spreadsheet or R."""
     return not text or text.lower() in _BLANKS
 
 
 def point(text: str) -> str:
-    """Return a number with a decimal point where it had a decimal comma."""
+    """Return a number with a decimal point instead of a decimal comma."""
     return text.replace(",", ".") if text.count(",") == 1 and "." not in text else text
 
 
@@ -98,7 +98,7 @@ def find_columns(path: Path, head: Sequence[str], hints: Hints) -> Columns:
     Raises
     ------
     AnnotationError
-        A column that was named is not there, or one that is needed was not found; names all that
+        A given column does not exist, or a required one was not found; the message lists all
         there are.
     """
     given = hints.columns
@@ -129,7 +129,7 @@ def find_columns(path: Path, head: Sequence[str], hints: Hints) -> Columns:
 
 
 def is_header(path: Path, head: Sequence[str], given: Mapping[str, str]) -> bool:
-    """Return whether a line names the columns of segments or events."""
+    """Return whether a line is a header with the columns of segments or events."""
     known = {plain(name) for name in head}
     if not all(name in head for name in given.values()):
         return False
@@ -138,7 +138,7 @@ def is_header(path: Path, head: Sequence[str], given: Mapping[str, str]) -> bool
 
 
 def by_name(path: Path, head: Sequence[str], given: Mapping[str, str]) -> Columns:
-    """Return the columns that are known by name; raises as `find_columns`."""
+    """Return the columns found by name; raise as `find_columns` does."""
     names = [plain(cell) for cell in head]
     places = {role: _given_place(path, head, name) for role, name in given.items()}
     unit, times = find_times(head, places) or ("seconds", {})
@@ -197,7 +197,7 @@ def _is_enough(columns: Columns) -> bool:
         return columns.has_times
     label = columns.head[places["label"]] if "label" in places else ""
     if label and plain(label) not in _WEAK_LABELS:
-        return False  # what is labelled has times, under names that are not known
+        return False  # labelled rows have times, under unknown names
     return bool(places.keys() & {"duration", "subset"}) or _counts_frames(columns.head)
 
 
@@ -207,7 +207,7 @@ def _counts_frames(head: Sequence[str]) -> bool:
 
 
 def time_of(text: str) -> float:
-    """Return a time in seconds, NaN where the text is none."""
+    """Return a time in seconds, or NaN if the text is not a time."""
     try:
         return seconds(point(text))
     except ValueError:

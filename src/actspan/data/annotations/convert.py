@@ -1,4 +1,4 @@
-"""From one form of annotations to another, with everything that is wrong reported together."""
+"""Conversion between formats of annotations, with all problems reported together."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
 from actspan.wording import counted, named, quoted
 
-_SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; where most are shorter, the unit was another
-# forms that fix the unit of times
+_SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; if most are shorter, the unit must be another
+# Formats whose unit of times is fixed.
 _TIMED = ("boris", "elan", "labelstudio", "srt", "textgrid", "via", "vtt")
 
 
@@ -36,26 +36,26 @@ class Conversion:
     source, target : Path
         `target` may be an existing folder: `annotations.json` is written into it.
     form, target_form : str, optional
-        Of the source, by its content unless given; of the target, by its suffix unless given.
+        Format of the source, by default from its content; of the target, from its suffix.
     rename_subsets : mapping
         New names of subsets; "" names the videos that have none.
     subset : str, optional
-        Keep only the videos of this subset (by its new name).
+        Keep only the videos of this subset (its new name).
     fps : float, optional
-        Frames a second of videos that do not say theirs.
+        Frames per second of videos that do not give their own.
     times : "seconds", "frames" or "milliseconds", optional
-        Unit of the source's times; seconds unless given, then times that cannot be are refused.
+        Unit of the source's times; by default seconds; times that cannot be are refused.
     clip : bool
-        Cut instances off at the ends of their video.
+        Clip instances to their video.
     tiers : tuple of str
         ELAN's tiers to read, by pattern.
     columns : mapping
-        Names of a table's columns by role ("video", "label", ...); by their names unless given.
+        Names of a table's columns by role ("video", "label", ...); found by name by default.
     durations : Path, optional
-        Annotations or a table (video, duration) that say what the source does not: duration,
+        Annotations or a table (video, duration) with facts that the source lacks: duration,
         subset, frame rate, number of frames.
     on_error : "fail" or "skip"
-        What to do about problems: stop with all of them, or leave out what is bad.
+        Raise with all problems, or skip the bad data.
     overwrite : bool
         Replace a target that exists.
     """
@@ -83,13 +83,13 @@ class Converted:
     Attributes
     ----------
     form : str
-        Of the source.
+        Format of the source.
     target : Path
         The file that was written.
     videos : Videos
-        As written.
+        The written videos.
     problems : tuple of Problem
-        What was left out, and notes.
+        Skipped data, and notes.
     assumptions : tuple of str
     """
 
@@ -100,7 +100,7 @@ class Converted:
     assumptions: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Return counts: videos, instances with and without label, ignored stretches, ..."""
+        """Return counts: videos, instances with and without label, ignored segments, ..."""
         labels = Counter(label for v in self.videos for label in v.labels)
         return {
             "videos": len(self.videos),
@@ -113,16 +113,16 @@ class Converted:
 
 
 def convert_annotations(request: Conversion) -> Converted:
-    """Read annotations of one form and write them in another.
+    """Read annotations in one format and write them in another.
 
     Raises
     ------
     DatasetError
         There are problems and `on_error` is "fail"; nothing is written.
     AnnotationError
-        The source cannot be read, nothing is left of it, or the target exists already.
+        The source cannot be read, nothing is left of it, or the target already exists.
     ConfigError
-        A form is not known, or cannot be written.
+        A format is unknown, or cannot be written.
     """
     columns, of_durations = _shared_columns(request)
     found = read_annotations(
@@ -170,7 +170,7 @@ def convert_annotations(request: Conversion) -> Converted:
 
 
 def _shared_columns(request: Conversion) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the columns of the source and of the table of durations, which has the durations."""
+    """Return the columns of the source, and those of the table of durations if there is one."""
     columns, of_durations = dict(request.columns), {}
     durations = request.durations
     if durations is not None and durations.suffix.lower() in (".csv", ".tsv"):
@@ -179,14 +179,14 @@ def _shared_columns(request: Conversion) -> tuple[dict[str, str], dict[str, str]
 
 
 def _keeping(request: Conversion) -> str:
-    """Return how to keep what an existing target says of its videos; "" where facts are given."""
+    """Return how to keep the facts in an existing target; "" if durations are given."""
     if request.durations is not None:
         return ""
     return f"; to keep its durations and frame rates: --durations {quoted(request.target)} --force"
 
 
 def _unused_rate(videos: Videos, fps: float, path: Path) -> str:
-    """Return a line that says that no times are frame numbers."""
+    """Return the note that --fps is not needed, because times are not frame numbers."""
     count = sum(video.fps is None for video in videos)
     use = f"only written as the frame rate of {counted(count, 'video')}" if count else "not used"
     return f"{path}: times are not frame numbers, so --fps {fps:g} is {use}"
@@ -195,7 +195,7 @@ def _unused_rate(videos: Videos, fps: float, path: Path) -> str:
 def _timed(
     videos: Videos, request: Conversion, found: Annotations
 ) -> tuple[Videos, tuple[str, ...]]:
-    """Bring times to seconds and clip them, as requested; also says what was done."""
+    """Convert times to seconds and clip them, as requested; return the videos and notes."""
     notes: tuple[str, ...] = ()
     if request.times is not None:
         if found.form in _TIMED:
@@ -230,7 +230,7 @@ def _timed(
 
 
 def _refuse_clocks(times: Unit, found: Annotations) -> None:
-    """Raise ConfigError where times are clocks, which are in seconds."""
+    """Raise ConfigError if a unit is given for clock times, which are in seconds."""
     if times != "seconds" and "times" in found.clocks:
         raise ConfigError(
             f"{found.path}: times are clocks, as 0:01, so they are seconds: leave out --times "
@@ -239,11 +239,11 @@ def _refuse_clocks(times: Unit, found: Annotations) -> None:
 
 
 def _require_lengths(before: Videos, after: Videos, times: Unit, path: Path) -> None:
-    """Raise AnnotationError where conversion leaves most instances or videos too short to be."""
+    """Raise AnnotationError if the conversion makes most instances or videos implausibly short."""
     if times == "seconds":
         return
     lengths = np.diff(after.segments)[:, 0]
-    scaled = after.durations[after.durations != before.durations]  # NaN differs, and is not short
+    scaled = after.durations[after.durations != before.durations]  # NaN never counts as short
     for what, found, shortest in (
         ("instances", lengths[lengths > 0], _SHORTEST),
         ("videos", scaled, _SHORTEST_VIDEO),
@@ -257,13 +257,13 @@ def _require_lengths(before: Videos, after: Videos, times: Unit, path: Path) -> 
 
 
 def with_facts(videos: Iterable[Video], known: Iterable[Video]) -> Videos:
-    """Return the same videos with duration, subset, frame rate and frames that only others say."""
+    """Return the videos with missing durations, subsets, rates and frames taken from `known`."""
     by_id = {video.id: video for video in known}
     return Videos(_filled(v, by_id[v.id]) if v.id in by_id else v for v in videos)
 
 
 def require_common_ids(annotations: Annotations, known: Annotations) -> None:
-    """Raise AnnotationError if two sources have no video in common; names ids of both."""
+    """Raise AnnotationError, with ids of both sources, if they have no video in common."""
     ours, theirs = annotations.videos.ids, known.videos.ids
     if ours and not set(ours).intersection(theirs):
         raise AnnotationError(
@@ -289,13 +289,13 @@ def _renamed(videos: Videos, names: Mapping[str, str], path: Path) -> Videos:
         twice = next(old for old, count in Counter(old for old, _ in pairs).items() if count > 1)
         raise ConfigError(f"--rename-subset gives {twice!r} two names; give one")
     for old in names:
-        if old:  # raises where there is none; no video without a subset is no mistake
+        if old:  # raises if no video has it; "" may match none
             videos.subset(old, path)
     return Videos(replace(v, subset=names.get(v.subset, v.subset)) for v in videos)
 
 
 def of_subset(videos: Videos, subset: str | None, path: Path) -> Videos:
-    """Return the videos of a subset, all for None; raises as `Videos.subset`."""
+    """Return the videos of a subset, or all for None; raise as `Videos.subset` does."""
     return videos if subset is None else videos.subset(subset, path)
 
 

@@ -1,4 +1,4 @@
-"""What annotations of any form may hold by mistake, though each of them can be read."""
+"""Notes about readable annotations that may be mistakes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from actspan.data.videos import Videos
 from actspan.wording import counted, named
 
-_FRAME = 0.02  # seconds; no action is shorter, but times as fractions of a day are
-_NAMED = 12  # labels in one line
+_FRAME = 0.02  # seconds; no action is shorter, but times given as fractions of a day are
+_NAMED = 12  # labels that one line lists
 
 
 def doubts(videos: Videos, path: Path) -> tuple[str, ...]:
-    """Return lines about instances that are there twice, and labels that are nearly the same."""
+    """Return notes about instances that occur twice, and labels that are nearly equal."""
     return (*_twice(videos, path), *_nearly_same(videos, path))
 
 
 def fractions_of_a_day(videos: Videos, path: Path) -> tuple[str, ...]:
-    """Return a line if most instances are too short to be seconds, as Excel's times of day are."""
+    """Return a note if most instances are too short for seconds, as Excel's times of day are."""
     lengths = np.diff(videos.segments)
     if not len(lengths) or not 2 * int((lengths < _FRAME).sum()) > len(lengths):
         return ()

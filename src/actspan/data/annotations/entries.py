@@ -1,4 +1,4 @@
-"""Videos as entries of a JSON document: which keys mean what, and which are not understood."""
+"""Videos as entries of a JSON document: meanings of keys, and keys that are not understood."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from actspan.data.videos import Videos, canonical_subset
 from actspan.types import Video
 from actspan.wording import counted, named
 
-# keys of a video that are fields of Video; all others are kept as they are
+# Keys of a video that are fields of Video. All others are kept unchanged.
 COUNTS = ("frames", "feature_frames")
 RATES = ("fps", "snippet_stride", "snippet_length")
 _FIELDS = {"subset", "duration", "annotations", *COUNTS, *RATES}
@@ -34,43 +34,43 @@ _FIELD_OF = {
     **{name: role for role in ("subset", "duration", "fps", "frames") for name in KNOWN[role]},
     "featureframe": "feature_frames",
 }
-# an unknown key with one of these words, or with a list or an object, may hold annotations
+# An unknown key with one of these words, or with a list or object as value, may be an annotation.
 _TELLING = {"subset", "split", "partition", "fold", "usage", "phase", "mode", "train", "training",
             "test", "testing", "val", "valid", "validation", "duration", "fps", "rate", "label",
             "labels", "class", "action", "segment", "time", "start", "end"}  # fmt: skip
 _WORDS = re.compile("[A-Z]?[a-z]+")
 _FIX = "fix or remove the annotation"
-# what repeats the segment or the label of an annotation in other units
+# Keys that repeat the segment or the label of an annotation in other units.
 _REPETITIONS = {"segment", "segmentframe", "segmentframes", "id", *LABEL_NUMBERS}
 _REPETITIONS.update(*(KNOWN[role] for role in TIMES))
 
 
 class EntryReader:
-    """Makes videos of entries, and counts the keys that it does not understand.
+    """Reader that makes videos of entries, and counts the keys that it does not understand.
 
     Parameters
     ----------
     path : Path
         The document, for messages.
     usual : frozenset of str
-        Keys by other names that the form has anyway, so that nothing is said about them.
+        Other keys that the format always has, which are not reported.
     """
 
     def __init__(self, path: Path, usual: frozenset[str] = frozenset()) -> None:
         self.problems: list[Problem] = []
-        self.clocks: set[str] = set()  # of "times" and "durations", those that are clocks
+        self.clocks: set[str] = set()  # which of "times" and "durations" are clocks
         self._path, self._usual = path, usual
         self._files, self._ignored = FileNames(), Ignored()
-        self._taken: Counter[str] = Counter()  # what was found under other keys
+        self._taken: Counter[str] = Counter()  # values found under other keys
         self._kept = Ignored("{} not understood, which JSON keeps")
         self._unlabelled = 0
 
     def videos(self, entries: Iterable[tuple[str, Any]]) -> Videos:
-        """Make a video of every entry; bad entries, and ids that are there twice, are problems."""
+        """Return a video per entry; bad entries and repeated ids become problems."""
         return Videos(self._parsed(entries))
 
     def notes(self) -> tuple[str, ...]:
-        """Return lines about keys that were taken for others, and keys that were ignored."""
+        """Return notes about keys that were used as other keys, and keys that were ignored."""
         notes = [*self._files.notes(self._path)]
         if self._taken:
             taken = named((f"{what} ({n:,})" for what, n in self._taken.items()), 12)
@@ -114,7 +114,7 @@ class EntryReader:
         )
 
     def _duration_of(self, entry: dict[str, Any]) -> float | None:
-        """Return the duration, which may be a clock, else what frames and rate make."""
+        """Return the duration, which may be a clock, or frames / fps if it is missing."""
         value = entry.get("duration")
         if isinstance(value, str) and ":" in value:
             self.clocks.add("durations")
@@ -126,10 +126,10 @@ class EntryReader:
         return _optional(entry, "duration")
 
     def _understood(self, entry: dict[str, Any]) -> dict[str, Any]:
-        """Return an entry with fields under their own keys; count the keys that may matter."""
+        """Return an entry with fields under their own keys; count other keys that may matter."""
         made = dict(entry)
         if "annotations" not in entry and isinstance(entry.get("actions"), list):
-            # a tuple, which JSON does not have, marks an action
+            # a tuple, which JSON lacks, marks an action
             made["annotations"] = [(action,) for action in made.pop("actions")]
             self._taken["annotations from 'actions'"] += 1
         for key in [key for key in made if key not in _FIELDS]:
@@ -143,7 +143,7 @@ class EntryReader:
         return made
 
     def _instances(self, video: str, entry: Mapping[str, Any]) -> Iterator[Instance]:
-        """Yield the annotations of a video; one that cannot be used is a problem with its place.
+        """Yield the annotations of a video; each one that cannot be used becomes a problem.
 
         Raises
         ------
@@ -164,7 +164,7 @@ class EntryReader:
                 self.problems.append(Problem(video, where, why, remedy, Loss.SEGMENT))
 
     def _instance(self, annotation: Any) -> Instance:
-        """Return one annotation, `{"segment": [start, end], "label": ...}` or an action.
+        """Return an annotation of the form `{"segment": [start, end], "label": ...}` or an action.
 
         Raises
         ------
@@ -185,7 +185,7 @@ class EntryReader:
     def _times(self, segment: Any) -> tuple[float, float]:
         if isinstance(segment, list) and len(segment) == 2:
             start, end = segment
-            if type(start) is float is type(end):  # nearly all are
+            if type(start) is float is type(end):  # nearly all annotations are like this
                 return start, end
             if any(isinstance(time, str) and ":" in time for time in segment):
                 self.clocks.add("times")
@@ -195,7 +195,7 @@ class EntryReader:
         raise ValueError(f"segment {segment!r} is not [start, end] in seconds")
 
     def _with_segment(self, annotation: Mapping[str, Any]) -> dict[str, Any]:
-        """Return an annotation with the segment that its start and end say."""
+        """Return an annotation with a segment made of its start and end."""
         by_name = {plain(key): key for key in annotation}
         keys = [next((by_name[n] for n in KNOWN[r] if n in by_name), None) for r in TIMES]
         if None in keys:
@@ -204,7 +204,7 @@ class EntryReader:
         return {"segment": [annotation[key] for key in keys if key is not None]}
 
     def _label_of(self, annotation: Mapping[str, Any]) -> str:
-        """Return the name of the class, else its number; count the other keys."""
+        """Return the name of the class, or its number if there is no name; count the other keys."""
         key = _label_key(annotation)
         value = "" if key is None else annotation[key]
         if isinstance(value, (list, dict)):
@@ -220,7 +220,7 @@ class EntryReader:
 
 
 def _label_key(annotation: Mapping[str, Any]) -> str | None:
-    """Return the key of the label: the first that holds words, else the first that holds any."""
+    """Return the key of the label: the first whose value has words, or the first with any value."""
     by_name = {plain(key): key for key in annotation}
     names = ("label", *KNOWN["label"], *LABEL_NUMBERS)
     keys = [by_name[name] for name in names if name in by_name]
@@ -234,21 +234,21 @@ def _is_words(value: Any) -> bool:
 
 
 def _of_action(action: Any) -> dict[str, Any]:
-    """Return an annotation of [class, start, end], as Charades and MultiTHUMOS write it."""
+    """Return an annotation from [class, start, end], as Charades and MultiTHUMOS write it."""
     if not isinstance(action, list) or len(action) != 3 or not isinstance(action[0], (int, str)):
         raise ValueError(f"action {action!r} is not [class, start, end]")
     return {"label": str(action[0]), "segment": action[1:]}
 
 
 def _moment(value: Any) -> float | None:
-    """Return a time in seconds, of a number or of text (quoted numbers, clocks)."""
+    """Return a time in seconds from a number or text (quoted numbers, clocks); None for others."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     return seconds(value) if isinstance(value, str) else None
 
 
 def _subset_of(entry: Mapping[str, Any]) -> str:
-    """Return the subset: a text or a number, which may stand alone in a list."""
+    """Return the subset: a text or a number, or a list with one of them."""
     value = entry.get("subset")
     if isinstance(value, list) and len(value) <= 1:
         value = value[0] if value else None
@@ -258,7 +258,7 @@ def _subset_of(entry: Mapping[str, Any]) -> str:
 
 
 def _optional(entry: Mapping[str, Any], key: str) -> float | None:
-    """Return a positive number, or None where the key is missing or null."""
+    """Return a positive number, or None if the key is missing or null."""
     return None if entry.get(key) is None else number(entry[key], key)
 
 

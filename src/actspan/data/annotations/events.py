@@ -1,7 +1,7 @@
-"""Tables of events, a row for the start of each segment and one for its end, as BORIS exports them.
+"""Tables of events, as BORIS exports them: one row for the start and one for the end of a segment.
 
-Such a table becomes one of segments: each STOP is joined to the last START of the same behavior,
-subject, video and observation. A row that finds no partner keeps the time that it has.
+The table is converted to one of segments: each STOP is joined to the last START of the same
+behavior, subject, video and observation. A row without a partner keeps its only time.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from actspan.data.annotations.columns import Line
 
 _STATES = ("status", "behaviortype")
 _KEYS = ("observationid", "subject", *KNOWN["video"], "behavior", "behaviour")
-START, END = "start", "end"  # names of the columns that are added
+START, END = "start", "end"  # names of the added columns
 
 
 def fits(head: Sequence[str]) -> bool:
-    """Return whether a header has one column of times, and one that says START and STOP."""
+    """Return whether a header has one column of times, and one that contains START and STOP."""
     names = set(map(plain, head))
     return "time" in names and not names.isdisjoint(_STATES) and START not in names
 
 
 def used(head: Sequence[str]) -> Iterator[int]:
-    """Yield the places of the columns that say when something starts and stops."""
+    """Yield the indices of the columns of times and of states."""
     return (i for i, name in enumerate(map(plain, head)) if name == "time" or name in _STATES)
 
 
 def as_segments(head: Sequence[str], lines: Iterable[Line]) -> Iterator[Line]:
-    """Return rows of segments: those of events with two more cells, start and end."""
+    """Yield rows of segments: the rows of events with two more cells, start and end."""
     names = [plain(name) for name in head]
     time = names.index("time")
     state = names.index(next(name for name in _STATES if name in names))

@@ -1,4 +1,4 @@
-"""The table of forms, and reading by it."""
+"""The table of annotation formats, and reading with it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from actspan.types import Video
 
 DATASET_JSON = "annotations.json"
 DATASET_TABLE = "annotations.csv"
-# where the authors' repository keeps its annotations, seen from its root or its data folder
+# Places of annotations in the authors' repository, relative to its root or its data folder.
 _AUTHORS_PLACES = (".", "activitynet_annotations", "data/activitynet_annotations")
 
 Encoder = Callable[[Sequence[Video], Style], Iterator[tuple[str, bytes]]]
@@ -39,27 +39,27 @@ Encoder = Callable[[Sequence[Video], Style], Iterator[tuple[str, bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form of annotations.
+    """One format of annotations.
 
     Attributes
     ----------
     name : str
-        What `--from` and `--to` call it.
+        Name in `--from` and `--to`.
     what : str
-        A line for people.
+        A description for people.
     fits : callable
-        Whether a file or folder is of this form, by its names and content.
+        Returns whether a file or folder has this format, by its names and content.
     read : callable
     encode : callable, optional
-        Names and contents of the files that hold some videos; None: it can only be read.
+        Yields names and contents of files for some videos; None if it can only be read.
     suffix : str
-        Of the file that a dataset has its annotations in; none where it is for other tools.
+        Suffix of a dataset's annotation file; empty for formats of other tools.
     in_folder : str
-        Of which files a folder is read; none where the file has to be named.
+        Files that are read from a folder; empty if the file has to be given itself.
     file_a_video : bool
-        Whether every video is written to a file of its own.
+        Whether each video is written to a separate file.
     has_tiers : bool
-        Whether its files have tiers, some of which can be chosen.
+        Whether its files have tiers that can be selected.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Form:
     has_tiers: bool = False
 
 
-# the first that fits is taken
+# The first format that fits is used.
 FORMS = {
     form.name: form
     for form in (
@@ -157,7 +157,7 @@ FORMS = {
 
 
 def find_annotations(folder: Path) -> Path | None:
-    """Locate the annotation file of a dataset folder: `annotations.json`, the authors', a table."""
+    """Return the annotation file of a folder: `annotations.json`, the authors', or a table."""
     named = (folder / DATASET_JSON, *(folder / p / AUTHORS_JSON for p in _AUTHORS_PLACES))
     return next((p for p in (*named, folder / DATASET_TABLE) if p.is_file()), None)
 
@@ -172,34 +172,34 @@ def read_annotations(
     will_clip: bool = False,
     only_facts: bool = False,
 ) -> Annotations:
-    """Read annotations of any known form; which one it is shows in names and content.
+    """Read annotations in any known format, which is detected from names and content.
 
     Parameters
     ----------
     path : Path or str
-        A file, a dataset folder that holds one, or a folder of THUMOS14's or ELAN's files.
+        A file, a dataset folder with one, or a folder of THUMOS14's or ELAN's files.
     form : str, optional
-        A key of `FORMS`, where the content shall not decide.
+        A key of `FORMS`; detected from the content by default.
     fps : float, optional
-        Frames a second of videos that do not say theirs, where times are frame numbers.
+        Frames per second of videos that do not give their own, if times are frame numbers.
     tiers : iterable of str
-        Patterns of the tiers to read (ELAN, Praat); all unless given.
+        Patterns of the tiers to read (ELAN, Praat); all by default.
     columns : mapping, optional
         Names of a table's columns by role: "video", "start", "end", "label", "subset", "duration".
     will_clip : bool
-        Whether segments that start before their video will be cut off, so that none is refused.
+        Whether segments that start before their video will be clipped, and are not refused.
     only_facts : bool
-        Whether durations, subsets and rates of videos are wanted, and no segments.
+        Whether only durations, subsets and rates of videos are needed, and no segments.
 
     Returns
     -------
     Annotations
-        With what could not be read among its `problems`.
+        Its `problems` include what could not be read.
 
     Raises
     ------
     AnnotationError
-        Missing, damaged, or of no known form; says which file and where.
+        Missing, damaged, or in no known format; the message names the file and the place.
     ConfigError
         There is no such form, or tiers or columns are given and it has none.
 
@@ -232,12 +232,12 @@ def read_annotations(
 
 
 def form_named(name: str) -> Form:
-    """Look a form up by its name.
+    """Return the format with this name.
 
     Raises
     ------
     ConfigError
-        There is none; names those that there are.
+        There is no such format; the message lists the known ones.
     """
     if name not in FORMS:
         raise ConfigError(f"no form {name!r} of annotations; there are: {', '.join(FORMS)}")

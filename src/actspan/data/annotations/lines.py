@@ -1,4 +1,4 @@
-"""The lines of a table as cells: encoding, separator, quotes, comments, lines above the header."""
+"""Lines of a table as cells: encoding, separator, quotes, comments, lines above the header."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.wording import counted
 
-_PREAMBLE = 100  # lines that may stand above a header
+_PREAMBLE = 100  # lines that may be above a header
 _COMMENT = "#"
 
 
 @dataclass(slots=True)
 class Places:
-    """How many rows have something in common, and where the first of them is."""
+    """Number of rows with a common property, and the place of the first."""
 
     what: str
     count: int = 0
@@ -35,7 +35,7 @@ class Places:
         self.count += 1
 
     def notes(self, path: Path) -> tuple[str, ...]:
-        """Return one line, or nothing where no row was counted."""
+        """Return one note, or nothing if no row was counted."""
         if not self.count:
             return ()
         rows = f"{self.count:,} rows have" if self.count > 1 else "1 row has"
@@ -43,7 +43,7 @@ class Places:
 
 
 class Table:
-    """The lines of a table, drawn twice where only the content shows what a column means.
+    """Lines of a table. They are read twice if only the content shows what a column means.
 
     Raises
     ------
@@ -73,19 +73,19 @@ class Table:
             self.head = [*self.head, events.START, events.END]
 
     def below(self, columns: Columns) -> Iterator[Line]:
-        """Return the rows: all lines but comments, the header and what is above it."""
+        """Return the rows: all lines except comments, the header and what is above it."""
         lines = islice(self._lines(), self._above + bool(columns.head), None)
         rows = self._without_comments(lines)
         return events.as_segments(columns.head[:-2], rows) if self._events else rows
 
     def with_used(self, columns: Columns) -> Columns:
-        """Return the columns; those that events were joined by are not called ignored."""
+        """Return the columns, with those by which events were joined marked as used."""
         if not self._events:
             return columns
         return replace(columns, noted=columns.noted.union(events.used(columns.head)))
 
     def notes(self) -> tuple[str, ...]:
-        """Return lines about what is no row, and about cells of several lines."""
+        """Return notes about lines that are not rows, and about cells of several lines."""
         notes = []
         if self._above:
             above = counted(self._above, "line")
@@ -104,7 +104,7 @@ class Table:
                 yield line
 
     def _lines(self) -> Iterator[Line]:
-        """Return place and cells of every line that is not blank."""
+        """Yield place and cells of every line that is not blank."""
         self._broken = Places(self._broken.what)
         drawn: list[str] = []
         lines = _kept(StringIO(self._text, newline=""), drawn)

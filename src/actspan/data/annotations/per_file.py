@@ -1,4 +1,4 @@
-"""Reading forms that have a file per video: one file, or a folder of them."""
+"""Reading formats with one file per video: one file, or a folder of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
 from actspan.wording import named, suggestion
 
-SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid")  # of every form that has a file per video
+SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid")  # of every format with one file per video
 
 
 def files_of(path: Path, suffix: str) -> Iterator[Path]:
@@ -34,7 +34,7 @@ def read_each(
     *,
     will_clip: bool = False,
 ) -> Rows:
-    """Read a file, or all files with a suffix of a folder; other annotation files are ignored.
+    """Read one file, or all files with a suffix in a folder; count others as ignored.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def add_video(rows: Rows, video: str, file: Path, facts: Facts | None = None) ->
 
 
 def require_tiers(path: Path, patterns: Iterable[str], tiers: Sequence[str]) -> None:
-    """Raise AnnotationError if a pattern that was asked for matches none of the tiers."""
+    """Raise AnnotationError if one of the given patterns matches no tier."""
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in tiers):
             raise AnnotationError(

@@ -1,4 +1,4 @@
-"""Keys that stand twice in an object of JSON: which video they are of."""
+"""Keys that occur twice in a JSON object, and the videos that they belong to."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def repeated_keys(
     top: dict[str, Any],
     entries: Mapping[str, Any],
 ) -> Iterator[Problem]:
-    """Yield a finding per key that stands twice: of ids, of an entry, or of the document.
+    """Yield a problem per repeated key: an id, a key of an entry, or a key of the document.
 
     Parameters
     ----------
     holders : iterable of (key, object)
-        The keys, each with the object that holds it.
+        The keys, each with its object.
     top : dict
         The object whose keys are ids.
     """
@@ -42,7 +42,7 @@ def repeated_keys(
 
 
 def _objects(value: Any, wanted: set[int]) -> Iterator[int]:
-    """Yield which of the wanted objects are within a value."""
+    """Yield the ids of the wanted objects that are within a value."""
     waiting = [value]
     while waiting:
         found = waiting.pop()

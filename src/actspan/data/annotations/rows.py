@@ -1,4 +1,4 @@
-"""Videos that are put together from rows, which most forms of annotations are made of."""
+"""Videos assembled from rows, of which most formats of annotations consist."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CLIP = "cut it off with actspan annotate convert --clip, or fix the row"
 
 
 class Facts(NamedTuple):
-    """What a row may say of its video beside a segment."""
+    """Facts about a video that a row may give beside a segment."""
 
     duration: float | None = None
     subset: str | None = None
@@ -23,7 +23,7 @@ class Facts(NamedTuple):
 
 
 class RefusedError(ValueError):
-    """A row cannot be used, for a reason with a remedy of its own."""
+    """A row cannot be used, for a reason with its own remedy."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(what)
@@ -31,21 +31,21 @@ class RefusedError(ValueError):
 
 
 class Rows:
-    """Videos that are put together from rows, in order of first mention.
+    """Videos assembled from rows, in order of first mention.
 
-    A row is used as a whole or not at all: what is wrong with it is a finding with its place.
+    A row is used as a whole or not at all: every fault is a problem with its place.
 
     Parameters
     ----------
     will_clip : bool
-        Whether segments may start before their video, because they will be cut off.
+        Whether segments may start before their video, because they will be clipped.
     """
 
     def __init__(self, *, will_clip: bool = False) -> None:
         self._will_clip = will_clip
         self._facts: dict[str, dict[str, Any]] = {}
         self._instances: dict[str, list[Instance]] = {}
-        self._ids: dict[str, str] = {}  # by the names that rows give them
+        self._ids: dict[str, str] = {}  # by the names in rows
         self._files = FileNames()
         self.problems: list[Problem] = []
 
@@ -53,7 +53,7 @@ class Rows:
         return canonical_id(name) in self._facts
 
     def add(self, name: str, instance: Instance | None = None, facts: Facts | None = None) -> None:
-        """Take a row up: a segment of a video, or None for a mention of the video alone.
+        """Add a row: a segment of a video, or None for a mention of the video alone.
 
         Raises
         ------
@@ -89,17 +89,17 @@ class Rows:
         return found
 
     def refuse(self, video: str, where: str, what: object, loss: Loss = Loss.SEGMENT) -> None:
-        """Note that a row, or a whole file, cannot be used."""
+        """Add the problem that a row, or a whole file, cannot be used."""
         remedy = "fix or remove the row" if loss is Loss.SEGMENT else "fix or remove it"
         remedy = what.remedy if isinstance(what, RefusedError) else remedy
         self.problems.append(Problem(canonical_id(video.strip()), where, str(what), remedy, loss))
 
     def notes(self, where: object) -> tuple[str, ...]:
-        """Return lines about ids that were shortened."""
+        """Return notes about ids that were shortened."""
         return self._files.notes(where)
 
     def videos(self) -> Videos:
-        """Return all videos that were mentioned in a row that could be used."""
+        """Return all videos that occur in a usable row."""
         return Videos(
             make_video(name, self._instances[name], **{"duration": math.nan, "subset": "", **facts})
             for name, facts in self._facts.items()

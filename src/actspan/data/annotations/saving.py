@@ -1,4 +1,4 @@
-"""Writing annotations by the table of forms: in memory, or to files."""
+"""Writing annotations in any format of the table: in memory, or to files."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def encode_annotations(
         The link to a video: an address, or a path as seen from the files. ELAN and Label Studio
         open it; Label Studio needs it.
     fps : float
-        Frames a second of videos that do not say theirs, where times are frame numbers.
+        Frames per second of videos that do not give their own, if times are frame numbers.
     document : mapping, optional
-        What shall stand beside the videos, where a form has room for it: version, taxonomy.
+        Content to write beside the videos, if a format allows it: version, taxonomy.
 
     Returns
     -------
     dict of file name to bytes
         One file of all videos, or one each (ELAN, WebVTT); for Label Studio its tasks, and the
-        labelling interface that shows them. Names hold nothing that leads to another folder.
+        labelling interface that shows them. Names have no parts that lead to another folder.
 
     Raises
     ------
     ConfigError
-        The form is not known, can only be read, or needs `media`.
+        The format is unknown, can only be read, or needs `media`.
     AnnotationError
         Two videos would be written to the same file, or some text cannot be written.
 
@@ -74,16 +74,16 @@ def write_annotations(
     document: Mapping[str, Any] | None = None,
     overwrite: bool = True,
 ) -> tuple[Path, ...]:
-    """Write annotations; each file appears when it is whole.
+    """Write annotations; each file appears only when it is complete.
 
     Parameters
     ----------
     path : Path or str
         A file, or an existing folder; for forms with a file per video a folder, which is made.
     form : str, optional
-        A key of `FORMS`; by the suffix unless given, ActivityNet's in a folder.
+        A key of `FORMS`; from the suffix by default, or ActivityNet's in a folder.
     media, fps, document
-        As `encode_annotations`.
+        The same as for `encode_annotations`.
     overwrite : bool
         Replace files that exist.
 
@@ -95,7 +95,7 @@ def write_annotations(
     Raises
     ------
     ConfigError, AnnotationError
-        As `encode_annotations`; or the suffix says no form; or a file is there and shall not be
+        The same as for `encode_annotations`; or an unknown suffix; or a file exists and must not be
         replaced, or where a folder is needed.
     ActSpanError
         A file cannot be written.
@@ -118,7 +118,7 @@ def write_annotations(
 
 
 def _placed(path: Path, encoded: Mapping[str, bytes], in_folder: bool) -> dict[Path, bytes]:
-    """Return the place of each file: in a folder, or beside each other under one name."""
+    """Return the path of each file: in a folder, or side by side under one name."""
     if not in_folder and not path.is_dir():
         first, *others = encoded
         names = {first: path, **{name: path.with_suffix(Path(name).suffix) for name in others}}
@@ -131,7 +131,7 @@ def _placed(path: Path, encoded: Mapping[str, bytes], in_folder: bool) -> dict[P
 
 
 def writable_form(name: str) -> Form:
-    """Look up a form that can be written.
+    """Return the format with this name, which must be writable.
 
     Raises
     ------
@@ -146,12 +146,12 @@ def writable_form(name: str) -> Form:
 
 
 def form_to_write(path: Path, name: str | None = None) -> Form:
-    """Return the form of that name; without a name the one that a file's suffix says.
+    """Return the format with this name, or the one that belongs to a file's suffix.
 
     Raises
     ------
     ConfigError
-        As `writable_form`, or the suffix is of no form.
+        The same as for `writable_form`, or the suffix belongs to no format.
     """
     if name is not None:
         return writable_form(name)

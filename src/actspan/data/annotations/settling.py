@@ -1,4 +1,4 @@
-"""What only the content of a table shows about its columns: which is the label, whose duration."""
+"""Meanings of columns that only the content shows: label, and duration of video or segment."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from actspan.data.annotations.base import Unit
 from actspan.data.annotations.column_names import LABEL_NUMBERS, plain
 from actspan.data.annotations.columns import Columns, Line, time_of
 
-_SAMPLE = 10_000  # rows that are looked at for what a column means
-# seconds per unit; the length of a frame is not known
+_SAMPLE = 10_000  # rows that are examined to find out what a column means
+# Seconds per unit. The length of a frame is unknown.
 _SECONDS: dict[Unit, float] = {"seconds": 1.0, "milliseconds": 0.001, "frames": math.nan}
 
 
 def settle(path: Path, columns: Columns, lines: Iterable[Line]) -> Columns:
-    """Return the columns with what only their content shows: which is the label, whose duration.
+    """Return the columns with the label column, and the duration's owner, found from the content.
 
     Parameters
     ----------
     lines : iterable of Line
-        The table below its header; not drawn where names leave no question.
+        The table below its header; not read if the names are sufficient.
     """
     if not columns.has_times:
         return _of_facts(columns)
@@ -52,7 +52,7 @@ def settle(path: Path, columns: Columns, lines: Iterable[Line]) -> Columns:
 
 
 def _of_segments(path: Path, columns: Columns, role: str) -> Columns:
-    """Return the columns without one that says the length of segments."""
+    """Return the columns without one that gives the length of segments."""
     place = columns.places[role]
     places = {other: i for other, i in columns.places.items() if other != role}
     return replace(columns, places=places).with_note(
@@ -63,7 +63,7 @@ def _of_segments(path: Path, columns: Columns, role: str) -> Columns:
 
 
 def _of_facts(columns: Columns) -> Columns:
-    """Return the columns of a table without times: labels have no place, `count` is of frames."""
+    """Return the columns of a table without times: no label, and `count` means frames."""
     places = {role: i for role, i in columns.places.items() if role != "label"}
     names = [plain(name) for name in columns.head]
     if "frames" not in places and "count" in names:
@@ -81,7 +81,7 @@ def _unlabelled(path: Path, columns: Columns) -> Columns:
 
 
 class _Labels:
-    """What the columns hold that could be the label."""
+    """Contents of the columns that could be the label."""
 
     def __init__(self, candidates: Sequence[int]) -> None:
         self._candidates = candidates
@@ -91,7 +91,7 @@ class _Labels:
         self._values: dict[int, set[str]] = {place: set() for place in candidates}
 
     def see(self, cells: Sequence[str]) -> None:
-        """Take a row into account."""
+        """Add a row."""
         self._rows += 1
         for place in self._candidates:
             if place >= len(cells) or not cells[place]:
@@ -103,7 +103,7 @@ class _Labels:
                 self._values[place].add(cells[place])
 
     def choose(self, path: Path, columns: Columns) -> Columns:
-        """Return the columns with the first of words as label, else the first that holds any."""
+        """Return the columns with a label: the first column of words, or the first filled one."""
         first = next((i for i in self._candidates if self._filled[i]), self._candidates[0])
         common = (i for i in self._candidates if 2 * self._worded[i] > self._rows)
         chosen = first if self._is_words(first) else next(common, first)
@@ -121,7 +121,7 @@ class _Labels:
         return replace(columns, verdict=verdict)
 
     def _is_words(self, place: int) -> bool:
-        """Return whether most of the cells of a column that are filled are words."""
+        """Return whether most of the filled cells of a column are words."""
         return 2 * self._worded[place] > self._filled[place]
 
     def _is_verdict(self, place: int, name: str) -> bool:
@@ -134,10 +134,10 @@ class _Labels:
 
 
 class _Durations:
-    """Whether durations are those of segments: equal to end - start, or otherwise impossible."""
+    """Check of durations: those of segments equal end - start, or are impossible for videos."""
 
     def __init__(self, places: Mapping[str, int], unit: float) -> None:
-        self._unit = unit  # of start and end, in seconds
+        self._unit = unit  # unit of start and end, in seconds
         roles = ("video", "start", "end", "duration")
         self._places = [places[role] for role in roles if role in places]
         self._of_video: dict[str, float] = {}
@@ -146,7 +146,7 @@ class _Durations:
         self._difference = self._latest_start = 0.0
 
     def see(self, cells: Sequence[str]) -> None:
-        """Take a row into account, if it has all three numbers."""
+        """Add a row, if it has all three numbers."""
         if len(self._places) < 4 or len(cells) <= max(self._places):
             return
         video = cells[self._places[0]]
@@ -161,14 +161,15 @@ class _Durations:
         self._latest_start = max(self._latest_start, start)
 
     def are_lengths(self) -> bool:
-        """Return whether no video can have these durations, but segments can."""
-        # a video reaches to its last segment's end, so it exceeds end - start by start at least
+        """Return whether the durations are impossible for videos, but possible for segments."""
+        # A video lasts at least until its last segment's end, so it exceeds end - start by the
+        # start.
         equal = any(self._difference <= x and self._latest_start > 2 * x for x in (0.011, 0.51))
         return equal or (self._varies and 2 * self._short > self._rows)
 
 
 class _Frames:
-    """Whether numbers of frames are those of segments: equal to end - start, or of no video."""
+    """Check of frame counts: those of segments equal end - start, or vary within a video."""
 
     def __init__(self, places: Mapping[str, int], unit: Unit) -> None:
         roles = ("video", "start", "end", "frames")
@@ -179,7 +180,7 @@ class _Frames:
         self._difference = self._latest_start = 0.0
 
     def see(self, cells: Sequence[str]) -> None:
-        """Take a row into account, if it has all three numbers."""
+        """Add a row, if it has all three numbers."""
         if len(self._places) < 4 or len(cells) <= max(self._places):
             return
         video = cells[self._places[0]]
@@ -192,7 +193,7 @@ class _Frames:
         self._latest_start = max(self._latest_start, start)
 
     def are_lengths(self) -> bool:
-        """Return whether they cannot be the videos', because most videos would have several."""
+        """Return whether the counts belong to segments: most videos would have several counts."""
         several = [video for video, rows in self._rows.items() if rows > 1]
         varied = sum(len(self._of_video[video]) > 1 for video in several)
         equal = self._counts_frames and self._difference <= 1 and self._latest_start > 2

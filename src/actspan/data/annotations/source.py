@@ -1,4 +1,4 @@
-"""A file or folder of annotations: whether it is JSON, and its content."""
+"""Sources of annotations, files or folders, and their content as JSON."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ _JSON_START = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
 
 
 class Parsed(NamedTuple):
-    """A JSON document, and the keys that stand twice in one of its objects, with that object."""
+    """A JSON document, and the keys that occur twice in one object, with that object."""
 
     document: Any
     holders: list[tuple[str, dict[str, Any]]]
 
     @property
     def repeated(self) -> list[str]:
-        """Return the keys alone."""
+        """The keys that occur twice."""
         return [key for key, _ in self.holders]
 
 
 class Source:
-    """A file or folder of annotations; it is read once.
+    """A file or folder of annotations, which is read only once.
 
     Parameters
     ----------
     path : Path
     form_is_given : bool
-        Whether the user gave its form, so that its name does not decide.
+        Whether the user gave its format, so that its name is not used to detect it.
     """
 
     def __init__(self, path: Path, *, form_is_given: bool = False) -> None:
@@ -44,7 +44,7 @@ class Source:
 
     @cached_property
     def json(self) -> Parsed:
-        """Its content as JSON.
+        """The content as JSON.
 
         Raises
         ------
@@ -55,7 +55,7 @@ class Source:
 
     @cached_property
     def undecoded(self) -> UndecodedObject | None:
-        """Its content as a JSON object that is decoded in parts; None where it is none.
+        """The content as a JSON object that is decoded in parts, or None if that is not possible.
 
         Raises
         ------
@@ -86,7 +86,7 @@ class Source:
 
     @cached_property
     def may_be_json(self) -> bool:
-        """Return whether to read it as JSON: its form is given, or its name or start is JSON's."""
+        """Whether to read it as JSON: its format is given, or its name or start suggests JSON."""
         suffix = self.path.suffix.lower()
         if self.path.is_dir() or (suffix in _OTHER_SUFFIXES and not self._form_is_given):
             return False

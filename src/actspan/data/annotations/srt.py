@@ -1,4 +1,4 @@
-"""SubRip: numbered cues of subtitles, as WebVTT without a header and with decimal commas.
+"""SubRip: numbered cues of subtitles, like WebVTT without a header and with decimal commas.
 
     1
     00:00:01,500 --> 00:00:03,000
@@ -27,12 +27,12 @@ _MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 
 
 def fits(source: Source) -> bool:
-    """Return whether it is an .srt file, or a folder that holds some."""
+    """Return whether the source is an .srt file, or a folder with one or more of them."""
     return next(files_of(source.path, ".srt"), None) is not None
 
 
 def read(source: Source, hints: Hints) -> Annotations:
-    """Read an .srt file, or all of a folder; in a folder, a damaged file is a problem."""
+    """Read an .srt file, or all of a folder, where a damaged file becomes a problem."""
     ignored = Ignored()
     rows = read_each(source.path, ".srt", partial(_read_file, ignored=ignored), ignored)
     notes = (*rows.notes(source.path), *ignored.notes(source.path))
@@ -47,7 +47,7 @@ def _read_file(file: Path, rows: Rows, ignored: Ignored) -> None:
         taken.update(range(number - 1, number + len(texts)))
         is_next = number + len(texts) < len(lines) and "-->" in lines[number + len(texts)]
         if is_next and texts and texts[-1].strip().isdigit():
-            texts = texts[:-1]  # the number of the next cue, where no blank line is between
+            texts = texts[:-1]  # the number of the next cue, if no blank line separates them
         cues.append((number, timing, _MARKUP.sub("", " ".join(texts)).strip()))
     if not cues and any(lines):
         raise AnnotationError(f"{file}: not SubRip: it has no times as {_CLOCK.example}")

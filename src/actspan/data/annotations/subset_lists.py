@@ -20,15 +20,15 @@ _USUAL = frozenset({"taxonomy", "version"})
 def with_listed_subsets(
     videos: Videos, beside: Mapping[str, Any], path: Path, problems: list[Problem]
 ) -> tuple[Videos, dict[str, Any], tuple[str, ...]]:
-    """Give videos the subsets that lists beside them say; contradictions are problems.
+    """Return videos with the subsets that lists beside them give; contradictions become problems.
 
     Returns
     -------
     Videos
     dict
-        What is beside the videos, without those lists: subsets are written into the videos.
+        Content beside the videos, without those lists: the videos contain their subsets.
     tuple of str
-        Lines about lists that were read, ids that are no videos, and what was not understood.
+        Notes about lists that were read, ids that are no videos, and unknown keys.
     """
     lists = {key: value for key, value in beside.items() if _is_list(key, value)}
     rest = {key: value for key, value in beside.items() if key not in lists}

@@ -1,9 +1,9 @@
-"""Annotations as a table: a row per segment, columns found by their names.
+"""Annotations as a table: one row per segment, with columns found by their names.
 
-`video,start,end,label` and, where there are any, `subset,duration,fps,frames` (of the video, not
-of the segment); what was scored is written with a column `score`. A row without start and end
-mentions a video that has no instances, or only says its duration. Separated by commas, semicolons
-(then with decimal commas too), tabs or bars. `columns` finds what each column means.
+`video,start,end,label` and optionally `subset,duration,fps,frames` (of the video, not of the
+segment); scored instances are written with a column `score`. A row without start and end mentions a
+video without instances, or only gives its duration. Separators are commas, semicolons (also with
+decimal commas), tabs or bars. `columns` finds what each column means.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _IF_KNOWN = {"fps", "frames", "score"}
 
 
 def fits(source: Source) -> bool:
-    """Return whether its name says that it is a table."""
+    """Return whether the file's name has the suffix of a table."""
     return source.path.suffix.lower() in (".csv", ".tsv")
 
 
 def read(source: Source, hints: Hints) -> Annotations:
-    """Read a table; rows that cannot be used are problems with their line numbers."""
+    """Read a table; rows that cannot be used become problems with their line numbers."""
     table = Table(source.path, hints)
     columns = find_columns(source.path, table.head, hints)
     columns = table.with_used(settle(source.path, columns, table.below(columns)))
@@ -70,7 +70,7 @@ def read(source: Source, hints: Hints) -> Annotations:
 
 
 def _require_rate(path: Path, columns: Columns, fps: float | None) -> None:
-    """Raise AnnotationError where nothing can say the frame rate of any row."""
+    """Raise AnnotationError if no row can have a frame rate."""
     roles = columns.places.keys()
     if fps is None and "fps" not in roles and not roles >= {"frames", "duration"}:
         start, end = (columns.name(columns.places[role]) for role in TIMES)
@@ -81,7 +81,7 @@ def _require_rate(path: Path, columns: Columns, fps: float | None) -> None:
 
 
 class _Reader:
-    """Reads rows, and counts what it does not take."""
+    """Reader of rows, which counts what it ignores."""
 
     def __init__(self, path: Path, columns: Columns, hints: Hints, cells: Cells) -> None:
         self.rows = Rows(will_clip=hints.will_clip)
@@ -98,7 +98,7 @@ class _Reader:
         self._sessions: dict[str, set[str]] = {}
 
     def read(self, place: str, cells: Sequence[str]) -> None:
-        """Take a row; one that cannot be used becomes a problem."""
+        """Add a row, or a problem if it cannot be used."""
         if len(cells) != self._width or self._unnamed:
             self._check_width(place, cells)
         row = {role: cells[i] for role, i in self._columns.places.items() if i < len(cells)}
@@ -120,7 +120,7 @@ class _Reader:
             self.rows.refuse(video, place, error)
 
     def require_sense(self) -> None:
-        """Raise AnnotationError where most rows show that their columns mean something else."""
+        """Raise AnnotationError if most rows show that their columns mean something else."""
         if self._columns.head and 2 * self._widths.total() > self._count:
             width = self._widths.most_common(1)[0][0]
             raise AnnotationError(
@@ -141,7 +141,7 @@ class _Reader:
         self._cells.require_decimals()
 
     def notes(self) -> tuple[str, ...]:
-        """Return lines about what was assumed and what was ignored."""
+        """Return notes about what was assumed and what was ignored."""
         for name in self._columns.ignored():
             self._ignored.add("columns", name)
         notes = [*self._columns.notes, *self.rows.notes(self._path)]
@@ -164,7 +164,7 @@ class _Reader:
         return (*notes, *self._cells.notes(), *self._ignored.notes(self._path))
 
     def _units_per_second(self, facts: Facts) -> float:
-        """Return how many of the units that times are in make a second."""
+        """Return the number of time units per second."""
         if self._columns.unit != "frames":
             return 1000.0 if self._columns.unit == "milliseconds" else 1.0
         if facts.fps is not None:
@@ -184,7 +184,7 @@ class _Reader:
             self._long.add(place)
 
     def _refuse_longer(self, cells: Sequence[str]) -> None:
-        """Raise ValueError for a row with cells beyond the header: those before may be shifted."""
+        """Raise ValueError for a row with cells beyond the header: others may be shifted."""
         if len(cells) > self._width and self._columns.head and any(cells[self._width :]):
             self._widths[len(cells)] += 1
             raise RefusedError(
@@ -193,7 +193,7 @@ class _Reader:
             )
 
     def _is_left_out(self, cells: Sequence[str], label: str) -> bool:
-        """Count rows of clips that are not of their class, and of events without a length."""
+        """Return whether a row is a clip of no class or an event without a length; count these."""
         verdict, kind = self._columns.verdict, self._columns.kind
         if verdict is not None and verdict < len(cells) and cells[verdict] == "-1":
             self._negative += 1
@@ -219,7 +219,7 @@ class _Reader:
         )
 
     def _instance_of(self, row: Mapping[str, str], units: float) -> Instance | None:
-        """Return the segment of a row, if it has one; `units` of its times make a second."""
+        """Return the segment of a row, or None; `units` of its times make one second."""
         start, end = row.get("start", ""), row.get("end", "")
         if is_blank(start) and is_blank(end):
             if row.get("label"):
@@ -238,7 +238,7 @@ class _Reader:
 
 
 def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of a table: a row per segment, and one per video without any.
+    """Yield name and content of a table: one row per segment, and one per video without any.
 
     Raises
     ------
@@ -248,7 +248,7 @@ def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]
     rows = [row for video in videos for row in _rows(video)]
     used = [c for c in _WRITTEN if c not in _IF_KNOWN or any(c in row for row in rows)]
     lines: list[str] = []
-    # csv quotes the signs of its own end of line, and a carriage return has to be
+    # csv quotes the characters of its own line end, and a carriage return has to be quoted.
     writer = csv.writer(SimpleNamespace(write=lines.append), lineterminator="\r\n")
     writer.writerow(used)
     writer.writerows([row.get(column, "") for column in used] for row in rows)

@@ -1,8 +1,8 @@
 """Praat's TextGrid: tiers of intervals, in seconds, in the long or the short text format.
 
-Both are read as Praat does: quoted texts, `<exists>` and numbers that stand alone count, in their
-order; all else (`xmin =`, `intervals [1]:`, comments) is for people. An interval with a text is an
-instance and the text its label; those without are the gaps between. Points have no length: they are
+Both are read as Praat does: quoted texts, `<exists>` and separate numbers are read in order;
+everything else (`xmin =`, `intervals [1]:`, comments) is ignored. An interval with a text is an
+instance with the text as label; intervals without text are gaps. Points have no length: they are
 counted and ignored.
 """
 
@@ -25,7 +25,7 @@ from actspan.files import read_bytes
 from actspan.limits import DOCUMENT
 
 _TOKEN = re.compile(
-    r'"([^"]*(?:""[^"]*)*)"'  # a text; a quote within is written twice
+    r'"([^"]*(?:""[^"]*)*)"'  # a text; a quote inside is written twice
     r"|(?<!\S)([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?!\S)"
     r"|(<exists>)"
     r"|(?<!\S)![^\n]*"  # a comment
@@ -34,20 +34,20 @@ _TOKEN = re.compile(
 
 @dataclass(slots=True)
 class _Reading:
-    """What the reader of one or more files meets."""
+    """What the reader collects from one or more files."""
 
-    tiers: tuple[str, ...]  # patterns; none takes all
+    tiers: tuple[str, ...]  # patterns; an empty tuple selects all
     ignored: Ignored = field(default_factory=Ignored)
     met: dict[str, None] = field(default_factory=dict)  # names of all tiers
 
 
 def fits(source: Source) -> bool:
-    """Return whether it is a .TextGrid file, or a folder that holds some."""
+    """Return whether the source is a .TextGrid file, or a folder with one or more of them."""
     return next(files_of(source.path, ".textgrid"), None) is not None
 
 
 def read(source: Source, hints: Hints) -> Annotations:
-    """Read a .TextGrid file, or all of a folder; in a folder, a damaged file is a problem."""
+    """Read a .TextGrid file, or all of a folder, where a damaged file becomes a problem."""
     reading = _Reading(hints.tiers)
     rows = read_each(
         source.path,

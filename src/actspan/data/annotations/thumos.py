@@ -1,10 +1,10 @@
-"""THUMOS14's official annotations: a text file a class and subset, a segment a line.
+"""THUMOS14's official annotations: a text file per class and subset, with one segment per line.
 
 `BaseballPitch_val.txt`, `BaseballPitch_test.txt`, ...; a line is `video start end`, in seconds:
 
     video_validation_0000051  67.5 75.9
 
-`Ambiguous_val.txt` and `Ambiguous_test.txt` hold stretches that nobody could decide: the official
+`Ambiguous_val.txt` and `Ambiguous_test.txt` contain segments that nobody could decide: the official
 evaluation counts neither them nor detections that touch them. Durations are not in these files.
 """
 
@@ -27,7 +27,7 @@ _CLASS_FILE = re.compile(r"(?P<label>.+)_(?P<subset>val|test)\.txt")
 
 
 def fits(source: Source) -> bool:
-    """Return whether it is such a file, or a folder that holds such files at any depth."""
+    """Return whether the source is such a file, or a folder with such files at any depth."""
     return next(_class_files(source.path), None) is not None
 
 
@@ -37,7 +37,7 @@ def _class_files(path: Path) -> Iterator[Path]:
 
 
 def read(source: Source, hints: Hints) -> Annotations:
-    """Read every class file of a folder, or one of them."""
+    """Read all class files of a folder, or one of them."""
     files = sorted(_class_files(source.path))
     if not files:
         raise AnnotationError(
@@ -53,7 +53,7 @@ def read(source: Source, hints: Hints) -> Annotations:
 
 
 def _other_files(files: Sequence[Path]) -> Ignored:
-    """Name the files beside class files that are not of that form."""
+    """Return the files beside class files that are not of that form, as ignored."""
     ignored, taken = Ignored(), set(files)
     for folder in sorted({file.parent for file in files}):
         for other in sorted(folder.iterdir()):

@@ -1,9 +1,9 @@
-"""JSON objects of many entries, decoded one at a time.
+"""JSON objects with many entries, decoded one at a time.
 
-A document of 50,000 videos takes 100 MB as Python objects, all at once, only to be made into videos
-one by one. Here each entry is decoded when its turn comes. What this cannot see is a key that
-stands twice in an object, of which only the last value is kept; so keys are counted, in what was
-decoded and in the text.
+A document of 50,000 videos takes 100 MB as Python objects, although videos are made of them one by
+one. Here each entry is decoded when it is needed. The decoder does not detect a key that occurs
+twice in an object, and keeps only its last value; so keys are counted, in the decoded values and in
+the text.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import msgspec
 from actspan.data.decoding import NOT_JSON
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_KEY_END = re.compile(rb'"\s*:')  # every key is followed by it; strings may hold it, but seldom do
+_KEY_END = re.compile(rb'"\s*:')  # follows every key; strings may contain it, but rarely do
 
 
 class NotPlainError(ValueError):
-    """It has to be parsed as a whole: damaged, keys that repeat, or what JSON does not have."""
+    """The document must be parsed as a whole: damaged, repeated keys, or not strict JSON."""
 
 
 class UndecodedObject:
-    """A JSON object whose values are decoded when they are asked for.
+    """A JSON object whose values are decoded when they are requested.
 
     Raises
     ------
@@ -39,12 +39,12 @@ class UndecodedObject:
         self._values = self._object(data)
 
     def holds_object(self, key: str) -> bool:
-        """Return whether an object stands under a key."""
+        """Return whether the value of a key is an object."""
         value = self._values.get(key)
         return value is not None and bytes(memoryview(value)[:1]) == b"{"
 
     def objects(self) -> Iterator[Any]:
-        """Decode the objects among the values, one at a time; raises NotPlainError."""
+        """Yield the decoded objects among the values, one at a time; raise NotPlainError."""
         for key in self._values:
             if self.holds_object(key):
                 try:
@@ -53,7 +53,7 @@ class UndecodedObject:
                     raise NotPlainError(str(error)) from error
 
     def without(self, key: str) -> dict[str, Any]:
-        """Return all values but one, decoded."""
+        """Return all values except one, decoded."""
         return self.only(k for k in self._values if k != key)
 
     def only(self, keys: Iterable[str]) -> dict[str, Any]:
@@ -63,14 +63,14 @@ class UndecodedObject:
     def entries(
         self, key: str | None = None, besides: Container[str] = ()
     ) -> Iterator[tuple[str, Any]]:
-        """Decode keys and values of the object under a key, or of the whole, one at a time."""
+        """Yield keys and decoded values one at a time, of the object under a key or of all."""
         values = self._values if key is None else self._object(self._values[key])
         for name, value in values.items():
             if name not in besides:
                 yield name, self._decode(value)
 
     def require_all_seen(self) -> None:
-        """Raise NotPlainError unless every key of the text was among what was decoded, once."""
+        """Raise NotPlainError unless every key of the text was decoded exactly once."""
         if self._keys != sum(1 for _ in _KEY_END.finditer(self._data)):
             raise NotPlainError("a key may be there twice")
 

@@ -1,4 +1,4 @@
-"""Messages about files that no reader takes: what they are, and how to get something readable."""
+"""Errors about files that no reader accepts: what they are, and how to get a readable file."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _REMEDIES = {
     ".xml": "XML (CVAT, Anvil, ...): export it as CSV or JSON with times in seconds",
 }
 _OTHER = "export it as CSV (video, start, end, label) or JSON"
-_HEAD = 4096  # bytes of a table's first line that are looked at
+_HEAD = 4096  # bytes of a table's first line that are examined
 _LABEL_STUDIO = {"annotation_id", "annotator", "lead_time"}
 
 
 def refuse_table_of_tool(path: Path) -> None:
-    """Raise AnnotationError for the CSV exports of tools that put regions as JSON into cells."""
+    """Raise AnnotationError for CSV exports of tools that put regions as JSON into cells."""
     if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
         return
     try:
         with path.open("rb") as stream:
             line = stream.readline(_HEAD).decode("utf-8-sig", "replace").strip()
     except OSError:
-        return  # the reader of tables says why
+        return  # the reader of tables reports why
     if {cell.strip(' "') for cell in line.split(",")} >= _LABEL_STUDIO:
         raise AnnotationError(
             f"{path}: Label Studio's CSV export is not read: export JSON from Label Studio"
@@ -49,14 +49,14 @@ def refuse_table_of_tool(path: Path) -> None:
 
 
 def unknown(path: Path, document: Any, forms: Iterable[str]) -> AnnotationError:
-    """Return the error about a file of no known form.
+    """Return the error about a file in no known format.
 
     Parameters
     ----------
     document : Any
         Its content as JSON; None if it is not JSON.
     forms : iterable of str
-        What is known.
+        Descriptions of the known formats.
     """
     known = f"known are: {'; '.join(forms)}"
     if isinstance(document, dict):

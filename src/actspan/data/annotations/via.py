@@ -5,9 +5,9 @@
  "file": {"1": {"fid": "1", "fname": "a.mp4", "src": ""}}, "view": {"1": {"fid_list": ["1"]}},
  "metadata": {"1_x8f": {"vid": "1", "z": [1.5, 3.0], "xy": [], "av": {"1": "0"}}}}
 
-What has two times `z` and no shape `xy` is an instance. Its label is the value of the first
-attribute of temporal segments; of a checkbox, each chosen option is one. Regions of single frames,
-attributes of files and further attributes are counted and ignored.
+An entry with two times `z` and no shape `xy` is an instance. Its label is the value of the first
+attribute of temporal segments; for a checkbox, each chosen option is a label. Regions of single
+frames, attributes of files and further attributes are counted and ignored.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
 
 _OF_SEGMENTS = "FILE1_Z2_XY0"
-_CHECKBOX = 2  # the one type of attribute with several values, joined by commas
+_CHECKBOX = 2  # the only type of attribute with several values, joined by commas
 _PARTS = ("attribute", "file", "view", "metadata")
 
 
 def fits(source: Source) -> bool:
-    """Return whether it is a JSON object with the parts of a project."""
+    """Return whether the source is a JSON object with the parts of a project."""
     return source.may_be_json and _is_project(source.json.document)
 
 
@@ -39,7 +39,7 @@ def _is_project(document: Any) -> bool:
 
 
 def read(source: Source, hints: Hints) -> Annotations:
-    """Read a project; entries that cannot be used are problems."""
+    """Read a project; entries that cannot be used become problems."""
     if not _is_project(source.json.document):
         raise AnnotationError(
             f"{source.path}: not a project of VGG Image Annotator 3: the objects "
@@ -60,7 +60,7 @@ def read(source: Source, hints: Hints) -> Annotations:
         try:
             video = names[str(entry["vid"])]
             for start, end, label in _instances(entry, attributes, ignored):
-                if video:  # else the view is a problem already
+                if video:  # otherwise the view is already a problem
                     rows.add(video, (start, end, label))
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else error
@@ -70,7 +70,7 @@ def read(source: Source, hints: Hints) -> Annotations:
 
 
 def _names(document: Mapping[str, Any], path: Path, rows: Rows) -> dict[str, str]:
-    """Add a video per view and return their ids; "" for those that are problems."""
+    """Add one video per view and return their ids; "" for views that are problems."""
     names = {}
     for view, entry in document["view"].items():
         name = ""
@@ -98,7 +98,7 @@ def _media_name(view: Mapping[str, Any], files: Mapping[str, Any]) -> str:
 def _instances(
     entry: Mapping[str, Any], attributes: Mapping[str, Any], ignored: Ignored
 ) -> Iterator[Instance]:
-    """Yield an instance per label of a temporal segment; none for anything else."""
+    """Yield one instance per label of a temporal segment; none for other entries."""
     times, values = entry.get("z") or [], entry.get("av") or {}
     if len(times) != 2 or entry.get("xy"):
         kind = "attributes of files" if not (times or entry.get("xy")) else "regions"

@@ -1,9 +1,9 @@
 """WebVTT: cues of captions, chapters or metadata, which players show beside a video.
 
-A cue's text is its label. Our own files say what is known of the video in a comment at the top,
-and a cue's identifier ends with its score. Times are milliseconds. Comments, styles, regions,
-settings and markup within the text, which say how a player shows it, are not read; the voices that
-markup names are counted and ignored.
+A cue's text is its label. Our own files have the facts about the video in a comment at the top, and
+a cue's identifier ends with its score. Times are milliseconds. Comments, styles, regions, settings
+and markup within the text control how a player shows a cue, and are not read. Voices named by
+markup are counted and ignored.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ from actspan.files import read_text
 from actspan.limits import DOCUMENT
 from actspan.types import Video
 
-_FACTS = "NOTE actspan "  # before what is known of the video, as JSON
-# as the standard's parser takes it: any number of digits for hours, which files may leave out
+_FACTS = "NOTE actspan "  # precedes the facts about the video, as JSON
+# Times as in the standard's parser: hours are optional and may have any number of digits.
 _TIME = r"(?:(\d{1,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)"
 _NO_CUE = re.compile(r"(NOTE|STYLE|REGION)([ \t]|$)")
 _MARKUP = re.compile(r"<[^>]*>?")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^>]*)")  # who speaks, perhaps behind classes
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^>]*)")  # the speaker, perhaps behind classes
 _ESCAPES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
 )
 
-Cue = tuple[int, str, str]  # number of the line with its timing, timing, label
+Cue = tuple[int, str, str]  # line number of the timing, timing, label
 
 
 class Clock(NamedTuple):
-    """How a form writes the timing of a cue.
+    """Syntax of the timing of a cue.
 
     Attributes
     ----------
@@ -68,12 +68,12 @@ _CLOCK = Clock(re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}"), "00:01:02.345 --> 00:
 
 
 def fits(source: Source) -> bool:
-    """Return whether it is a .vtt file, or a folder that holds some."""
+    """Return whether the source is a .vtt file, or a folder with one or more of them."""
     return next(files_of(source.path, ".vtt"), None) is not None
 
 
 def read(source: Source, hints: Hints) -> Annotations:
-    """Read a .vtt file, or all of a folder; in a folder, a damaged file is a problem."""
+    """Read a .vtt file, or all of a folder, where a damaged file becomes a problem."""
     ignored = Ignored()
     rows = read_each(source.path, ".vtt", partial(_read_file, ignored=ignored), ignored)
     notes = (*rows.notes(source.path), *ignored.notes(source.path))
@@ -106,7 +106,7 @@ def _read_file(file: Path, rows: Rows, ignored: Ignored) -> None:
 
 
 def _outside(lines: Sequence[str]) -> Iterator[int]:
-    """Yield the numbers of lines that are of no cue, comment, style, region or head."""
+    """Yield the numbers of lines outside cues, comments, styles, regions and the head."""
     block: list[int] = []
     blocks = [block]
     for i, line in enumerate(lines):
@@ -119,7 +119,7 @@ def _outside(lines: Sequence[str]) -> Iterator[int]:
         timing = next(timings, None)
         if timing is None and block and _NO_CUE.match(lines[block[0]]):
             continue
-        # one line may stand before the timing: the identifier of the cue
+        # One line may precede the timing: the identifier of the cue.
         before = block if timing is None else block[: max(timing - 1, 0)]
         yield from (i + 1 for i in before if lines[i].strip())
 
@@ -142,7 +142,7 @@ def read_lines(file: Path) -> list[str]:
 
 
 def cues_of(lines: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield line number, timing and lines of text of every cue; blank lines end them."""
+    """Yield line number, timing and lines of text per cue; blank lines end a cue."""
     i = 0
     while i < len(lines):
         if "-->" not in lines[i]:
@@ -156,7 +156,7 @@ def cues_of(lines: Sequence[str]) -> Iterator[tuple[int, str, list[str]]]:
 
 
 def add_cues(rows: Rows, video: str, file: Path, cues: Iterable[Cue], clock: Clock) -> None:
-    """Add cues as instances of a video; those with bad times are problems."""
+    """Add cues as instances of a video; cues with bad times become problems."""
     for number, timing, label in cues:
         try:
             rows.add(video, (*_times(timing, clock), label))
@@ -191,7 +191,7 @@ def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]
 
 
 def _written_lines(video: Video) -> Iterator[str]:
-    # no arrow may stand in a comment either
+    # A comment must not contain an arrow either.
     facts = json.dumps(written_facts(video)).replace(">", "\\u003e")
     yield from ("WEBVTT", "", _FACTS + facts, "")
     for number, (start, end, label, score) in enumerate(_by_start(video), start=1):

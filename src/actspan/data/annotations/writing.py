@@ -1,4 +1,4 @@
-"""What the writers of all forms share: what goes beside the segments, names of files, bad text."""
+"""Shared parts of the writers of all formats: facts about videos, file names, bad text."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from actspan.data.videos import canonical_subset
 from actspan.errors import AnnotationError
 from actspan.types import Video
 
-UNLABELLED = "action"  # what a form that needs a label calls an instance without one
-FPS = 25.0  # frames a second, for forms that count frames, of videos that do not say theirs
+UNLABELLED = "action"  # the label of instances without one, in formats that need a label
+FPS = 25.0  # default frames per second, for formats that count frames
 
-_LONGEST_NAME = 150  # bytes of a file's name before its suffix; file systems take 255 in all
+_LONGEST_NAME = 150  # bytes of a file's name before its suffix; file systems allow 255 in all
 _NOT_IN_NAMES = re.compile(r"[^\w .()+,=@-]")
-# names that Windows keeps for devices, whatever comes behind a point
+# Names that Windows reserves for devices, with any suffix.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-# what XML 1.0 cannot hold, not even as a character reference
+# Characters that XML 1.0 cannot contain, not even as a character reference.
 _NOT_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How annotations are written, where a form leaves a choice.
+    """Settings for writing annotations, where a format leaves a choice.
 
     Attributes
     ----------
     document : mapping
-        What shall stand beside the videos, where a form has room for it: version, taxonomy.
+        Content to write beside the videos, if a format allows it: version, taxonomy.
     media : callable, optional
-        The link to a video: an address, or a path as seen from the files that are written.
+        Returns the link to a video: an address, or a path relative to the written files.
     fps : float
-        Frames a second of videos that do not say theirs, where times are frame numbers.
+        Frames per second of videos that do not give their own, if times are frame numbers.
     """
 
     document: Mapping[str, Any] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Style:
 
 
 def scored_instances(video: Video) -> Iterator[tuple[float, float, str, float | None]]:
-    """(start, end, label, score) of every instance, in seconds, then what is ignored."""
+    """Yield (start, end, label, score) per instance, in seconds, then the ignored segments."""
     scores = [None] * len(video.segments) if video.scores is None else video.scores.tolist()
     for (start, end, label), score in zip(video.instances(), scores, strict=True):
         yield start, end, label, score
@@ -55,7 +55,7 @@ def scored_instances(video: Video) -> Iterator[tuple[float, float, str, float | 
 
 
 def written_facts(video: Video) -> dict[str, str | float]:
-    """Return what is known of a video beside its instances, for `read_facts` to read back."""
+    """Return the facts about a video beside its instances, as `read_facts` reads them."""
     duration = None if math.isnan(video.duration) else video.duration
     known = {
         "video": written_id(video.id),
@@ -68,7 +68,7 @@ def written_facts(video: Video) -> dict[str, str | float]:
 
 
 def read_facts(said: Mapping[str, Any]) -> Facts:
-    """Read what `written_facts` wrote, but for the id.
+    """Return the facts that `written_facts` wrote, except the id.
 
     Raises
     ------
@@ -89,13 +89,13 @@ def read_facts(said: Mapping[str, Any]) -> Facts:
 
 
 def milliseconds(start: float, end: float) -> tuple[int, int]:
-    """Return a segment in whole milliseconds; it keeps a length."""
+    """Return a segment in whole milliseconds, at least one long."""
     first = round(start * 1000)
     return first, max(round(end * 1000), first + 1)
 
 
 def require_text(video: Video) -> None:
-    """Refuse what no text file can carry.
+    """Raise AnnotationError if a video has text that no text file can contain.
 
     Raises
     ------
@@ -116,18 +116,18 @@ def _labels(video: Video) -> Iterator[tuple[str, str]]:
 
 
 def file_names(videos: Sequence[Video], suffix: str) -> list[str]:
-    """Return a file name per video: its id, with `_` for whatever might become a path.
+    """Return one file name per video: its id, with `_` for characters that could form a path.
 
     Raises
     ------
     AnnotationError
-        Two ids come out the same on some file system; names both.
+        Two ids give the same name on some file system; the message has both.
     """
     taken: dict[str, str] = {}
     names = []
     for video in videos:
         stem = _stem(video.id)
-        key = stem.casefold()  # some file systems do not tell capitals
+        key = stem.casefold()  # some file systems ignore case
         if key in taken:
             raise AnnotationError(
                 f"videos {taken[key]!r} and {video.id!r} would both be written to "
@@ -141,5 +141,5 @@ def file_names(videos: Sequence[Video], suffix: str) -> list[str]:
 def _stem(name: str) -> str:
     text = _NOT_IN_NAMES.sub("_", unicodedata.normalize("NFC", name))
     text = text.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore").strip(" ")
-    text = text.rstrip(" .")  # which Windows drops
+    text = text.rstrip(" .")  # Windows drops these
     return f"_{text}" if not text or text.startswith(".") or _DEVICES.match(text) else text

@@ -1,4 +1,4 @@
-"""A packed dataset: features in a few memory-mapped Arrow files instead of a file a video."""
+"""Packed datasets: features in a few memory-mapped Arrow files instead of one file per video."""
 
 from actspan.data.store.manifest import MANIFEST, Manifest, find_manifest
 from actspan.data.store.places import Packed, Places

@@ -1,4 +1,4 @@
-"""What a store says of itself: `store.toml`.
+"""The manifest of a store: `store.toml`.
 
     store/
     ├── store.toml         what is in the shards: type, channels, cells, checksums
@@ -37,7 +37,7 @@ _FORMAT = 1
 
 
 class ShardRecord(Config, frozen=True, kw_only=True):
-    """What a shard must be."""
+    """Expected properties of a shard."""
 
     videos: int
     size: int  # bytes
@@ -45,21 +45,21 @@ class ShardRecord(Config, frozen=True, kw_only=True):
 
 
 class Manifest(Config, frozen=True, kw_only=True):
-    """What is in a store.
+    """Contents of a store.
 
     Attributes
     ----------
     dtype : "float32" or "float16"
-        Of the features.
+        Type of the features.
     channels : int
         C.
     length : int, optional
-        Rows of every video, T; where it is not given each has its own number.
+        Rows of every video, T; if not given, lengths vary.
     edge : "clamp" or "zero", optional
-        How outer cells were filled, where videos were rescaled to `length` cells. Not given where
-        all rows are snippets as they came.
+        How outer cells were filled, if videos were rescaled to `length` cells. Not given if
+        all rows are unchanged snippets.
     notes : tuple of str
-        What was taken for granted of the features when they were packed.
+        Assumptions about the features when they were packed.
     left_out : mapping of video id to str
         Videos with features that could not be used, and why.
     shards : tuple of ShardRecord
@@ -107,22 +107,22 @@ class Manifest(Config, frozen=True, kw_only=True):
 
     @property
     def assumptions(self) -> tuple[str, ...]:
-        """What people should know of these features."""
+        """Notes for people about these features."""
         if self.edge is None:
             return self.notes
         return (*self.notes, f"features were rescaled to {self.length} cells when they were packed")
 
     def shard_paths(self, folder: Path) -> list[Path]:
-        """Where the shards lie, in order."""
+        """Return the paths of the shards, in order."""
         return [shard_path(folder, number) for number in range(len(self.shards))]
 
     def require_fit(self, config: PipelineConfig, folder: Path) -> None:
-        """Refuse a model that would get other cells from the dataset that was packed.
+        """Raise if the model needs other cells than those that were packed.
 
         Raises
         ------
         StoreError
-            Videos were rescaled in another way than the model does; says how to pack them.
+            Videos were rescaled differently from the model; the message says how to pack them.
         """
         length = (config.tem or TemConfig()).length
         if self.edge is None:
@@ -143,15 +143,15 @@ class Manifest(Config, frozen=True, kw_only=True):
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Where a shard lies."""
+    """Return the path of a shard."""
     return folder / f"{number:05d}.arrow"
 
 
 def find_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a folder that is a store, None of one that is not; raises as `load`."""
+    """Return the manifest of a folder, or None if it is not a store; raise as `load` does."""
     return Manifest.load(folder) if (folder / MANIFEST).is_file() else None
 
 
 def damaged(path: Path | str, what: str) -> StoreError:
-    """Return the error of a shard that is not as it was written."""
+    """Return the error about a shard that differs from what was written."""
     return StoreError(f"{path}: damaged: {what}; copy the store again, or pack the dataset again")

@@ -1,4 +1,4 @@
-"""Pack a dataset: features of all its videos into a few Arrow files, read without copies."""
+"""Packing: features of all videos of a dataset in a few Arrow files, read without copies."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ SHARD_SIZE = 256_000_000  # bytes
 
 @dataclass(frozen=True, slots=True)
 class PackRequest:
-    """What `pack_dataset` shall do.
+    """Request for `pack_dataset`.
 
     Attributes
     ----------
     dataset, out : Path
         A dataset folder (or a store), and the store to make.
     dtype : "float32" or "float16"
-        Of the features; float16 halves the store and rounds them to eleven bits.
+        Type of the features; float16 halves the store and rounds them to eleven bits.
     length : int, optional
-        Rescale every video to so many cells; rows stay as they are unless given.
+        Rescale every video to this many cells; by default rows are unchanged.
     edge : "clamp" or "zero", optional
-        How rescaling fills outer cells; as the dataset says unless given.
+        How rescaling fills outer cells; by default as in the dataset.
     subset : str, optional
-        Pack only these videos.
+        Pack only the videos of this subset.
     shard_size : int
-        Bytes of features a shard.
+        Bytes of features per shard.
     on_error : "fail" or "skip"
-        What to do about problems in the dataset.
+        Raise if the dataset has problems, or skip the bad data.
     overwrite : bool
-        Replace a store that is there.
+        Replace an existing store.
     """
 
     dataset: Path
@@ -70,7 +70,7 @@ class PackRequest:
 
 @dataclass(frozen=True, slots=True)
 class PackSummary:
-    """What was packed, in figures.
+    """Results of packing, in figures.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class PackSummary:
     videos, rescaled, size : int
         Videos, those that were rescaled, and bytes.
     problems : tuple of Problem
-        What was left out, and notes.
+        Skipped data, and notes.
     assumptions : tuple of str
     """
 
@@ -92,14 +92,14 @@ class PackSummary:
 
 
 def pack_dataset(request: PackRequest, report: Report | None = None) -> PackSummary:
-    """Write a store, which is a dataset in its own right; it appears when it is whole.
+    """Write a store, which is itself a dataset; it appears only when it is complete.
 
     Raises
     ------
     DatasetError
-        The dataset has problems, or values that float16 cannot hold, and `on_error` is "fail".
+        The dataset has problems, or values too large for float16, and `on_error` is "fail".
     StoreError, ConfigError, DataError
-        The request makes no sense, something is in the way, or a part cannot be read.
+        The request is invalid, the target exists, or a part cannot be read.
     """
     _check_request(request)
     found = _with_bad_ids(Dataset.load(request.dataset).subset(request.subset))
@@ -108,7 +108,7 @@ def pack_dataset(request: PackRequest, report: Report | None = None) -> PackSumm
     dataset = check_dataset(
         found, dtype=request.dtype, on_error=request.on_error, progress=progress
     )
-    assert dataset.spec.channels is not None  # settled by the check
+    assert dataset.spec.channels is not None  # determined by the check
     manifest = Manifest(
         dtype=request.dtype,
         channels=dataset.spec.channels,
@@ -162,7 +162,7 @@ def _is_rescaled(dataset: Dataset) -> bool:
 
 
 def _cells(request: PackRequest, dataset: Dataset) -> tuple[int | None, Edge]:
-    """To how many cells videos are rescaled, and how; features are never rescaled twice."""
+    """Return the number of cells for rescaling, and its edge; features are never rescaled twice."""
     length, edge, before = request.length, request.edge or dataset.edge, dataset.packing
     if before is None or before.edge is None:
         return length, edge
@@ -175,7 +175,7 @@ def _cells(request: PackRequest, dataset: Dataset) -> tuple[int | None, Edge]:
 
 
 def _with_bad_ids(dataset: Dataset) -> Dataset:
-    """Return the dataset with a problem per video whose id no file can hold as text."""
+    """Return the dataset with a problem per video whose id is not valid text."""
     what, remedy = "its id is no valid text (UTF-8)", "rename the video"
     bad = (video.id for video in dataset.videos if not _is_text(video.id))
     problems = [Problem(name, str(dataset.path), what, remedy) for name in bad]
@@ -191,7 +191,7 @@ def _is_text(name: str) -> bool:
 
 
 def _notes(found: Dataset, dataset: Dataset) -> tuple[str, ...]:
-    """Return what the check took for granted; the notes of annotations come when they are read."""
+    """Return the check's assumptions, without notes that reading annotations gives again."""
     before = () if found.packing is None else found.packing.notes
     return (*before, *dataset.assumptions[len(found.assumptions) :])
 
@@ -205,7 +205,7 @@ def _left_out(dataset: Dataset) -> dict[str, str]:
 
 
 def _copy_annotations(source: Path, folder: Path) -> None:
-    """Copy annotations as they are, so that what is judged against them stays the same."""
+    """Copy annotations unchanged, so that evaluation gives the same results."""
     annotations = find_annotations(source)
     if annotations is None:
         return
@@ -216,16 +216,16 @@ def _copy_annotations(source: Path, folder: Path) -> None:
 
 
 class _Rows:
-    """Rows as they are written, drawn once: videos read, and rescaled where requested."""
+    """Rows to write, iterated once: videos are read, and rescaled if requested."""
 
     def __init__(
         self, dataset: Dataset, manifest: Manifest, edge: Edge, report: Report | None
     ) -> None:
         self._dataset, self._manifest, self._edge, self._report = dataset, manifest, edge, report
-        self.rescaled = 0  # videos
+        self.rescaled = 0  # number of videos
 
     def __iter__(self) -> Iterator[Row]:
-        # a subset's videos lie together, so that reading it alone is reading straight on
+        # Videos of a subset are stored together, so that reading one subset is sequential.
         videos = sorted(self._dataset.videos, key=attrgetter("subset"))
         workers = os.cpu_count() or 1
         with ThreadPoolExecutor(workers) as pool:
@@ -247,6 +247,6 @@ class _Rows:
 
 
 def _rescaled(features: Features, length: int, edge: Edge) -> Features:
-    """Return the cells that the pipeline would compute, and the same seconds for position 1.0."""
+    """Return the cells that the pipeline would compute, with the same seconds at position 1.0."""
     cells, stride = fit_to_cells(features, length, edge), features.span / length
     return Features(cells, stride, stride, features.seconds)

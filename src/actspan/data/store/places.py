@@ -1,4 +1,4 @@
-"""Where the features of each video lie in the shards of a store."""
+"""Locations of the features of each video in the shards of a store."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ from numpy.typing import NDArray
 
 from actspan.data.store.manifest import damaged
 from actspan.data.timebase import SnippetGrid
-from actspan.data.video_files import file_stem  # stores of old have ids with suffix
+from actspan.data.video_files import file_stem  # older stores have ids with a suffix
 
 
 class AnyShard(Protocol):
-    """What is asked of a shard, here or elsewhere."""
+    """Interface of a shard, local or remote."""
 
     @property
     def name(self) -> str:
-        """Where it lies, for messages."""
+        """Path or URL of the shard, for messages."""
         ...
 
     def __len__(self) -> int: ...
 
     def ids(self) -> Iterator[str]:
-        """Id of each video, in order."""
+        """Return the ids of the videos, in order."""
         ...
 
     def id(self, row: int) -> str:
-        """Id of a video."""
+        """Return the id of a video."""
         ...
 
     def rows(self, row: int) -> NDArray[Any]:
-        """As `Shard.rows`."""
+        """Return the features of a video, as `Shard.rows` does."""
         ...
 
     def shape(self, row: int) -> tuple[int, int] | None:
-        """As `Shard.shape`; None where that is not known before features are read."""
+        """Return the shape as `Shard.shape` does, or None if it is unknown before reading."""
         ...
 
     def grid(self, row: int) -> SnippetGrid:
-        """As `Shard.grid`."""
+        """Return the snippet grid of a video, as `Shard.grid` does."""
         ...
 
 
 class Packed(NamedTuple):
-    """Where one video's features lie in a store."""
+    """The location of one video's features in a store."""
 
     shard: AnyShard
     row: int
@@ -59,7 +59,7 @@ class Packed(NamedTuple):
 
     @property
     def id(self) -> str:
-        """Of the video."""
+        """Id of the video."""
         return file_stem(self.shard.id(self.row))
 
     @property
@@ -74,29 +74,30 @@ class Packed(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, int] | None:
-        """(n, C), or None where that is not known before features are read."""
+        """The shape (n, C), or None if it is unknown until features are read."""
         return self.shard.shape(self.row)
 
     @property
     def grid(self) -> SnippetGrid:
-        """How they lie in time, as settled when they were packed."""
+        """The snippet grid, as determined when the features were packed."""
         return self.shard.grid(self.row)
 
 
 class Places(Mapping[str, Packed]):
-    """Where each video's features lie, by id; a `Packed` is made when one is asked for.
+    """Locations of the videos' features by id; each `Packed` is created on request.
 
-    Ids stay in the shards; here are their hashes, in order, for a tenth of a dictionary's memory.
+    Ids stay in the shards. This class stores their sorted hashes, which take a tenth of a
+    dictionary's memory.
 
     Raises
     ------
     StoreError
-        A video is there twice; names the store.
+        A video occurs twice; the message names the store.
     """
 
     def __init__(self, shards: Sequence[AnyShard], store: Path | str) -> None:
         self._shards = tuple(shards)
-        self._begins = [0, *accumulate(map(len, shards))]  # of each shard, in videos
+        self._begins = [0, *accumulate(map(len, shards))]  # first video of each shard
         hashes = np.fromiter(map(hash, self), np.int64, count=len(self))
         order = np.argsort(hashes, kind="stable")
         hashes = hashes[order]

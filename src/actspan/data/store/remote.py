@@ -1,4 +1,4 @@
-"""Shards in an object store: ids and times at once, features a record batch at a time."""
+"""Shards in an object store: ids and times are read first, features by record batch."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from actspan.data.timebase import SnippetGrid
 from actspan.errors import DataError
 from actspan.objects import Objects
 
-_INDEXED = 16  # shards that are opened beside each other
-_AHEAD = 2**16  # bytes: ids and times of a record batch lie beside each other
-_SMALL = (0, 1, 2, 3)  # columns: ids and times
-_OPEN = 4  # shards whose features are held, a few record batches of 16 MB each
+_INDEXED = 16  # shards that are opened in parallel
+_AHEAD = 2**16  # bytes: ids and times of a record batch are adjacent
+_SMALL = (0, 1, 2, 3)  # columns of ids and times
+_OPEN = 4  # shards whose features are in memory, a few record batches of 16 MB each
 
 
 def open_remote(url: str, manifest: Manifest) -> Places:
-    """Read the ids of all shards of a store; every video's place.
+    """Read the ids of all shards of a store, and return the location of every video.
 
     Raises
     ------
     StoreError
-        A shard is missing, truncated or damaged, or a video there twice; names it.
+        A shard is missing, truncated or damaged, or a video occurs twice; the message names it.
     DataError
         The store fails.
     """
@@ -46,7 +46,7 @@ def open_remote(url: str, manifest: Manifest) -> Places:
 
 
 class RemoteShard:
-    """One shard, of which nothing is fetched but what is asked for, and what follows it.
+    """One shard, of which only requested features and the batch after them are downloaded.
 
     Attributes
     ----------
@@ -74,34 +74,34 @@ class RemoteShard:
         return len(self._block_of)
 
     def ids(self) -> Iterator[str]:
-        """Id of each video, in order."""
+        """Return the ids of the videos, in order."""
         return (name.as_py() for names in self._names for name in names)
 
     def id(self, row: int) -> str:
-        """Id of a video."""
+        """Return the id of a video."""
         batch = int(self._block_of[row])
         name: str = self._names[batch][row - int(self._starts[batch])].as_py()
         return name
 
     def shape(self, row: int) -> tuple[int, int] | None:
-        """(n, C) of a video's features, or None: of videos that differ only the features tell."""
+        """Return the shape (n, C) of a video's features, or None if lengths vary."""
         length = self._manifest.length
         return None if length is None else (length, self._manifest.channels)
 
     def rows(self, row: int) -> NDArray[Any]:
-        """A video's features, (n, C)."""
+        """Return a video's features, (n, C)."""
         self._recent.use(self)
         values, bounds = self._block(int(self._block_of[row]))
         at = row - int(self._starts[self._block_of[row]])
         return values[bounds[at] : bounds[at + 1]]
 
     def grid(self, row: int) -> SnippetGrid:
-        """How a video's features lie in time."""
+        """Return the snippet grid of a video."""
         stride, length, span = (float(column[row]) for column in self._seconds)
         return SnippetGrid(stride, length, None if isnan(span) else span)
 
     def close(self) -> None:
-        """Let go of the features that are held."""
+        """Release the features in memory."""
         with self._lock:
             self._blocks.clear()
 
@@ -120,7 +120,7 @@ class RemoteShard:
         ]
 
     def _block(self, number: int) -> tuple[NDArray[Any], Int64]:
-        """The features of a record batch; the next one is fetched meanwhile."""
+        """Return the features of a record batch, and start to download the next one."""
         with self._lock:
             for old in set(self._blocks) - {number - 1, number, number + 1}:
                 del self._blocks[old]
@@ -139,7 +139,7 @@ class RemoteShard:
         return rows_of(self._read((), [number])[0], self._manifest)
 
     def _read(self, columns: tuple[int, ...], numbers: list[int] | None) -> list[Any]:
-        """Record batches (all for None), of some columns (all for none)."""
+        """Return record batches (all for None) with some columns (all for an empty tuple)."""
         import pyarrow as pa
 
         options = pa.ipc.IpcReadOptions(included_fields=list(columns))
@@ -152,21 +152,21 @@ class RemoteShard:
                 wanted = range(reader.num_record_batches) if numbers is None else numbers
                 batches = [reader.get_batch(number) for number in wanted]
                 for batch in batches:
-                    batch.validate(full=True)  # an offset may lie anywhere
+                    batch.validate(full=True)  # an offset may point anywhere
                 return batches
         except (ValueError, pa.ArrowException) as error:
             raise damaged(self.name, str(error).partition("\n")[0]) from error
 
 
 class _Recent:
-    """Which shards hold features; few do, so that memory is flat."""
+    """The shards with features in memory, few enough that memory stays constant."""
 
     def __init__(self) -> None:
         self._shards: OrderedDict[str, RemoteShard] = OrderedDict()
         self._lock = Lock()
 
     def use(self, shard: RemoteShard) -> None:
-        """Note that a shard is read; the one that was not for longest lets go."""
+        """Note that a shard is read, and release the least recently used one."""
         with self._lock:
             self._shards[shard.name] = shard
             self._shards.move_to_end(shard.name)

@@ -1,10 +1,10 @@
-"""The shards of a store: Arrow IPC files of whole videos, read by mapping them into memory.
+"""The shards of a store: Arrow IPC files of whole videos, which are mapped into memory.
 
-A row a video, in record batches of a few megabytes:
+One row per video, in record batches of a few megabytes:
 
     video            string
     stride, length   float64, seconds
-    span             float64, seconds that position 1.0 stands for in results; NaN: rows * stride
+    span             float64, seconds at position 1.0 in results; NaN: rows * stride
     features         fixed_shape_tensor[T, C], or list<fixed_size_list[C]> where lengths vary
 """
 
@@ -31,7 +31,7 @@ Int64 = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shard:
-    """One shard, mapped: nothing of its features is read until it is touched.
+    """One mapped shard; features are read from disk only on access.
 
     Attributes
     ----------
@@ -41,9 +41,9 @@ class Shard:
     blocks : tuple of (n, C) array
         The rows of each record batch: views of the file.
     block, first, last : (N,) int64
-        Where each video's rows lie: first <= i < last of a block.
+        Rows of each video: first <= i < last of a block.
     stride, length, span : (N,) float64
-        Seconds; span is NaN where it is rows * stride.
+        Seconds; a span of NaN means rows * stride.
     """
 
     path: Path
@@ -61,43 +61,43 @@ class Shard:
 
     @property
     def name(self) -> str:
-        """Where it lies, for messages."""
+        """Path of the shard, for messages."""
         return str(self.path)
 
     def ids(self) -> Iterator[str]:
-        """Id of each video, in order."""
+        """Return the ids of the videos, in order."""
         return (name.as_py() for names in self.names for name in names)
 
     def id(self, row: int) -> str:
-        """Id of a video."""
+        """Return the id of a video."""
         batch = self.block[row]
         name: str = self.names[batch][row - int(np.searchsorted(self.block, batch))].as_py()
         return name
 
     def rows(self, row: int) -> NDArray[Any]:
-        """A video's features, (n, C), float32 or float16: a view of the file."""
+        """Return a video's features, (n, C), float32 or float16, as a view of the file."""
         block: NDArray[Any] = self.blocks[self.block[row]]
         return block[self.first[row] : self.last[row]]
 
     def shape(self, row: int) -> tuple[int, int]:
-        """(n, C) of a video's features."""
+        """Return the shape (n, C) of a video's features."""
         return int(self.last[row] - self.first[row]), self.blocks[0].shape[1]
 
     def grid(self, row: int) -> SnippetGrid:
-        """How a video's features lie in time, as settled when they were packed."""
+        """Return the snippet grid of a video, as determined when it was packed."""
         span = float(self.span[row])
         seconds = float(self.stride[row]), float(self.length[row])
         return SnippetGrid(*seconds, None if isnan(span) else span)
 
 
 def open_shards(folder: Path, manifest: Manifest) -> Places:
-    """Map all shards of a store; every video's place.
+    """Map all shards of a store, and return the location of every video.
 
     Raises
     ------
     StoreError
-        A shard is missing, truncated or damaged, or a video there twice; names it. Bits that
-        flipped within features are not looked for: `verify_store` does.
+        A shard is missing, truncated or damaged, or a video occurs twice. Bits that
+        flipped within features are only found by `verify_store`.
     """
     paths = manifest.shard_paths(folder)
     for path, record in zip(paths, manifest.shards, strict=True):
@@ -112,7 +112,7 @@ def open_shards(folder: Path, manifest: Manifest) -> Places:
 
 
 def open_shard(path: Path, manifest: Manifest) -> Shard:
-    """Map one shard, without looking at the others.
+    """Map one shard, without reading the others.
 
     Raises
     ------
@@ -125,14 +125,14 @@ def open_shard(path: Path, manifest: Manifest) -> Shard:
         check_size(path)
         with path.open("rb") as stream:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-        # not pa.memory_map: that asks the system to page in whatever is opened
+        # pa.memory_map would ask the system to load the whole file.
         return _shard(path, manifest, list(Batches(pa.py_buffer(mapped), schema_of(manifest))))
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, str(error).partition("\n")[0]) from error
 
 
 def schema_of(manifest: Manifest) -> Any:
-    """The columns of a shard, as a `pyarrow.Schema`."""
+    """Return the columns of a shard, as a `pyarrow.Schema`."""
     import pyarrow as pa
 
     number = pa.float32() if manifest.dtype == "float32" else pa.float16()
@@ -164,13 +164,13 @@ def _shard(path: Path, manifest: Manifest, batches: list[Any]) -> Shard:
 
 
 def rows_of(batch: Any, manifest: Manifest) -> tuple[NDArray[Any], Int64]:
-    """All rows of a batch, (n, C), and where each of its videos begins, with the end: a view."""
+    """Return a view of all rows of a batch, (n, C), and each video's first row, with the end."""
     column = batch["features"]
     if manifest.length is None:
         values, bounds = column.values, np.from_dlpack(column.offsets).astype(np.int64)
     else:
         values, bounds = column.storage, np.arange(len(column) + 1) * manifest.length
-    # flatten() and to_numpy() do the same, but import pyarrow.compute and pandas
+    # flatten() and to_numpy() do the same, but import pyarrow.compute and pandas.
     return np.from_dlpack(values.values).reshape(-1, manifest.channels), bounds
 
 

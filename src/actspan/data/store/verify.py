@@ -1,4 +1,4 @@
-"""Hold every byte of a store against its checksums."""
+"""Verification of a store against its checksums."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _REMEDY = "Copy the store again, or pack the dataset again."
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was read."""
+    """Size of the verified store."""
 
     shards: int
     videos: int
@@ -36,14 +36,14 @@ def verify_store(
     ----------
     folder : Path or str
     progress : callable, optional
-        Told (shards read, shards in all).
+        Called with (shards read, shards in all).
 
     Raises
     ------
     StoreError
         It is not a store, or its manifest is damaged.
     DatasetError
-        Shards are missing or damaged; names all of them.
+        Shards are missing or damaged; the message names all of them.
     """
     folder = Path(folder)
     manifest = find_manifest(folder)
@@ -68,7 +68,7 @@ def verify_store(
 
 
 def _damage(shard: tuple[Path, ShardRecord]) -> str:
-    """Return what is wrong with a shard, or nothing."""
+    """Return what is wrong with a shard, or ""."""
     path, record = shard
     try:
         size = path.stat().st_size

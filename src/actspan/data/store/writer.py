@@ -1,4 +1,4 @@
-"""Write the shards of a store from a stream of videos, with flat memory."""
+"""Writer of a store's shards from a stream of videos, in constant memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from actspan.data.store.shards import schema_of
 from actspan.data.timebase import SnippetGrid
 from actspan.files import atomic_file
 
-_BATCH = 2**24  # bytes of features a record batch: what is held before it is written
+_BATCH = 2**24  # bytes of features per record batch, which are in memory before they are written
 
 
 class Row(NamedTuple):
-    """One video: its features, (n, C) of the store's type, and how they lie in time."""
+    """One video: its features, (n, C) of the store's type, and its snippet grid."""
 
     video: str
     values: NDArray[Any]
@@ -30,21 +30,21 @@ class Row(NamedTuple):
 def write_shards(
     folder: Path, manifest: Manifest, rows: Iterable[Row], *, shard_size: int
 ) -> tuple[ShardRecord, ...]:
-    """Write as many shards as the videos need; they are drawn as they are written.
+    """Write as many shards as the videos need; rows are consumed while writing.
 
     Parameters
     ----------
     folder : Path
     manifest : Manifest
-        What the shards shall be; its own records do not count.
+        Required properties of the shards; its own records are ignored.
     rows : iterable of Row
     shard_size : int
-        Bytes of features a shard; a video that is larger has one to itself.
+        Bytes of features per shard; a larger video gets a separate shard.
 
     Raises
     ------
     ActSpanError
-        The disk is full, or the folder not writable.
+        The disk is full, or the folder is not writable.
     """
     schema = schema_of(manifest)
     shards = groupby(rows, _Cut(shard_size))
@@ -52,7 +52,7 @@ def write_shards(
 
 
 class _Cut:
-    """Number of the group that a row falls in; groups hold at most `limit` bytes, or one row."""
+    """Return the group number of a row; groups have at most `limit` bytes, or one row."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -102,9 +102,9 @@ def _features(values: Sequence[NDArray[Any]], kind: Any) -> Any:
 
 
 class _Measured:
-    """A stream that knows the size and checksum of what went through it."""
+    """A stream that records the size and checksum of the written bytes."""
 
-    closed = False  # pyarrow asks
+    closed = False  # required by pyarrow
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._hash = stream, hashlib.sha256()

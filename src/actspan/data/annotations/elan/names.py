@@ -1,5 +1,5 @@
-"""What our own .eaf files call things, so that they are known again when they are read."""
+"""Names in .eaf files that ActSpan writes, by which the reader recognizes them."""
 
-INSTANCES = "actions"  # tiers of instances, and their type
-SCORES = "scores"  # tiers of their scores, and their type
-PROPERTY = "actspan."  # before the names of properties that say what is known of the video
+INSTANCES = "actions"  # name of the tiers of instances, and of their type
+SCORES = "scores"  # name of the tiers of scores, and of their type
+PROPERTY = "actspan."  # prefix of the properties with facts about the video

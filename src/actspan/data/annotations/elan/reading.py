@@ -1,11 +1,11 @@
-"""Reading .eaf files.
+"""Reader of .eaf files.
 
-An annotation's value is its label; where it has none, the tier's name is. The media file gives the
-video id. Annotations that refer to others (symbolic tiers) have no times of their own: they are
+An annotation's label is its value, or the tier's name if the value is empty. The media file gives
+the video id. Annotations that refer to others (symbolic tiers) have no times of their own: they are
 counted and ignored.
 
-The XML is read by expat with document type declarations refused, so no entity can be defined,
-expanded or fetched.
+The XML is parsed by expat, and document type declarations are refused, so that no entity can be
+defined, expanded or fetched.
 """
 
 from __future__ import annotations
@@ -35,27 +35,27 @@ from actspan.files import read_bytes
 from actspan.limits import DOCUMENT
 from actspan.wording import counted, named
 
-_DEEPEST = 32  # elements within elements; ELAN needs 5
+_DEEPEST = 32  # nested elements; ELAN needs 5
 
 
 @dataclass(slots=True)
 class _Reading:
-    """What the reader of one or more files meets."""
+    """What the reader collects from one or more files."""
 
-    tiers: tuple[str, ...]  # patterns; none takes all
+    tiers: tuple[str, ...]  # patterns; an empty tuple selects all
     ignored: Ignored = field(default_factory=Ignored)
-    divided: Counter[str] = field(default_factory=Counter)  # annotations, by tier
+    divided: Counter[str] = field(default_factory=Counter)  # unaligned annotations, by tier
     met: dict[str, None] = field(default_factory=dict)  # names of all tiers
-    used: dict[str, None] = field(default_factory=dict)  # names of those with instances
+    used: dict[str, None] = field(default_factory=dict)  # names of the tiers with instances
 
 
 def fits(source: Source) -> bool:
-    """Return whether it is an .eaf file, or a folder that holds some."""
+    """Return whether the source is an .eaf file, or a folder with one or more of them."""
     return next(files_of(source.path, ".eaf"), None) is not None
 
 
 def read(source: Source, hints: Hints) -> Annotations:
-    """Read an .eaf file, or all of a folder; in a folder, a damaged file is a problem."""
+    """Read an .eaf file, or all of a folder, where a damaged file becomes a problem."""
     reading = _Reading(hints.tiers)
     rows = read_each(
         source.path,
@@ -113,13 +113,13 @@ def _read_file(file: Path, rows: Rows, reading: _Reading) -> None:
         if slots.divided.get(name):
             reading.divided[name] += slots.divided[name]
         if _read_tier(tier, slots, origin, (video, file), rows):
-            # overlapping instances of our own writing are in several tiers
+            # Our writer puts overlapping instances into several tiers.
             own = tier.get("LINGUISTIC_TYPE_REF") == INSTANCES
             reading.used[INSTANCES if own else name] = None
 
 
 def _properties(root: Element) -> dict[str, str]:
-    """Return what our own writer put beside the annotations, by `actspan.<name>`."""
+    """Return the properties `actspan.<name>` that our writer added, by name."""
     found = ((p.get("NAME", ""), (p.text or "").strip()) for p in root.iter("PROPERTY"))
     return {
         name.removeprefix(PROPERTY): text
@@ -138,7 +138,7 @@ def _wanted(tier: Element, patterns: tuple[str, ...]) -> bool:
 def _read_tier(
     tier: Element, slots: Slots, origin: float, place: tuple[str, Path], rows: Rows
 ) -> int:
-    """Add the instances of a tier; return how many there are."""
+    """Add the instances of a tier; return how many were added."""
     video, file = place
     name, added, unaligned = tier.get("TIER_ID", ""), 0, 0
     for annotation in tier.iter("ALIGNABLE_ANNOTATION"):
@@ -163,9 +163,9 @@ def _read_tier(
 
 
 def _media(root: Element, file: Path, ignored: Ignored) -> tuple[str, float]:
-    """Return the video's id, and the media's own time (ms) at the zero of the annotations.
+    """Return the video's id, and the media time (ms) at time zero of the annotations.
 
-    The first video is taken, else the first medium, else the name of the .eaf file.
+    The first video is used, or the first medium, or the name of the .eaf file.
     """
     media = [(m, _media_name(m)) for m in root.iter("MEDIA_DESCRIPTOR") if _media_name(m)]
     videos = [(m, name) for m, name in media if m.get("MIME_TYPE", "").startswith("video")]
@@ -180,11 +180,11 @@ def _media(root: Element, file: Path, ignored: Ignored) -> tuple[str, float]:
 
 def _media_name(descriptor: Element) -> str:
     url = descriptor.get("RELATIVE_MEDIA_URL") or descriptor.get("MEDIA_URL") or ""
-    return PureWindowsPath(unquote(url)).stem  # knows both kinds of slash
+    return PureWindowsPath(unquote(url)).stem  # handles both kinds of slash
 
 
 def _parse(file: Path) -> Element:
-    """Parse the XML of a file.
+    """Return the root element of the XML in a file.
 
     Raises
     ------

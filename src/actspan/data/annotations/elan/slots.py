@@ -1,7 +1,8 @@
 """Times of time slots: those in the file, and those that ELAN computes between them.
 
-Annotations of a Time_Subdivision tier fill their parent without gaps. Those that nobody aligned
-have slots without a time; ELAN shows them as equal parts of the time between the slots around them.
+Annotations of a Time_Subdivision tier fill their parent without gaps. Annotations that nobody
+aligned have slots without a time; ELAN shows them as equal parts of the time between the
+surrounding slots.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Slots:
 
     def __init__(self, root: Element, file: Path) -> None:
         self._times: dict[str, float] = {}
-        self._places: dict[str, int] = {}  # their order says which comes first
+        self._places: dict[str, int] = {}  # their order in the document
         for place, slot in enumerate(root.iter("TIME_SLOT")):
             name, value = slot.get("TIME_SLOT_ID", ""), slot.get("TIME_VALUE")
             self._places[name] = place
@@ -45,19 +46,19 @@ class Slots:
                 self._divide(tier)
 
     def times(self, annotation: Element) -> tuple[float, float] | None:
-        """Return start and end of an annotation; None if one of them is not known."""
+        """Return start and end of an annotation, or None if one of them is unknown."""
         start, end = (self._times.get(annotation.get(key, "")) for key in (_START, _END))
         return None if start is None or end is None else (start, end)
 
     def _divide(self, tier: Element) -> None:
         run: list[Element] = []  # unaligned annotations since the last known time
         annotations = list(tier.iter("ALIGNABLE_ANNOTATION"))
-        annotations.sort(key=lambda a: self._places.get(a.get(_START, ""), -1))  # stable
+        annotations.sort(key=lambda a: self._places.get(a.get(_START, ""), -1))  # a stable sort
         for annotation in annotations:
             if annotation.get(_START, "") in self._times:
                 run = []
             elif not run:
-                continue  # nothing says where it starts
+                continue  # its start is unknown
             run.append(annotation)
             if annotation.get(_END, "") in self._times:
                 if len(run) > 1:
@@ -75,7 +76,7 @@ class Slots:
 
 
 def _parents_first(root: Element) -> Iterator[Element]:
-    """Yield tiers so that parents come before their children; none whose parents form a ring."""
+    """Yield tiers with parents before children; tiers whose parents form a cycle are left out."""
     children: dict[str | None, list[Element]] = {}
     tiers = list(root.iter("TIER"))
     names = {tier.get("TIER_ID") for tier in tiers}
@@ -90,12 +91,12 @@ def _parents_first(root: Element) -> Iterator[Element]:
 
 
 def milliseconds(text: str, name: str, file: Path) -> float:
-    """Read a whole number of milliseconds.
+    """Return a whole number of milliseconds from a text.
 
     Raises
     ------
     AnnotationError
-        It is none; `name` is in the message.
+        It is not a number; `name` is in the message.
     """
     try:
         return float(int(text))

@@ -1,8 +1,8 @@
-"""Writing .eaf files.
+"""Writer of .eaf files.
 
-Within a tier of ELAN's nothing may overlap, so instances that do are shared out to several tiers.
-Scores are symbolic annotations below them: they go where their instance goes. What is known of the
-video are properties of the file, which ELAN keeps.
+Annotations in a tier of ELAN must not overlap, so overlapping instances are distributed over
+several tiers. Scores are symbolic annotations that refer to their instance, so that they move with
+it. Facts about the video are properties of the file, which ELAN preserves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from actspan.data.annotations.writing import (
 from actspan.types import Video
 
 _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
-# DATE is when ELAN saved the file; ours is fixed, so that the same videos give the same bytes
+# DATE is the time at which ELAN saved the file. Ours is fixed, so that equal videos give equal
+# bytes.
 _DOCUMENT = {
     "AUTHOR": "",
     "DATE": "1970-01-01T00:00:00+00:00",
@@ -61,7 +62,7 @@ def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]
         _add_types(root)
         indent(root, " ")
         text: bytes = tostring(root, encoding="utf-8", xml_declaration=True)
-        # a bare carriage return would be read back as a line feed
+        # A bare carriage return would be read back as a line feed.
         yield name, text.replace(b"\r", b"&#13;") + b"\n"
 
 
@@ -70,7 +71,7 @@ def _add_header(root: Element, video: Video, style: Style) -> None:
     if style.media is not None:
         link = style.media(video)
         media = {"MEDIA_URL": link, "MIME_TYPE": guess_type(link)[0] or "video/mp4"}
-        if "://" not in link:  # seen from this file, wherever both are moved to
+        if "://" not in link:  # relative to this file, so that both can be moved
             media["RELATIVE_MEDIA_URL"] = link
         SubElement(header, "MEDIA_DESCRIPTOR", media)
     for key, value in written_facts(video).items():
@@ -78,7 +79,7 @@ def _add_header(root: Element, video: Video, style: Style) -> None:
 
 
 def _layers(video: Video) -> list[list[_Mark]]:
-    """Return instances in layers without overlap; each comes into the first that has room."""
+    """Return instances in layers without overlap; each goes into the first layer with room."""
     layers: list[list[_Mark]] = [[]]
     for start, end, label, score in scored_instances(video):
         mark = _Mark(*milliseconds(start, end), label.strip() or UNLABELLED, score)
@@ -93,7 +94,7 @@ def _layers(video: Video) -> list[list[_Mark]]:
 
 
 def _room(layer: list[_Mark], mark: _Mark) -> int | None:
-    """Return where in a layer, sorted by time, a mark overlaps nothing; None where it does."""
+    """Return the index in a layer, sorted by time, at which a mark fits; None if it overlaps."""
     place = bisect(layer, mark.start, key=lambda other: other.start)
     before_ends = not place or layer[place - 1].end <= mark.start
     after_starts = place == len(layer) or mark.end <= layer[place].start

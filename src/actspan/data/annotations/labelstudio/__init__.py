@@ -1,4 +1,4 @@
-"""Label Studio's JSON: tasks with annotations to read, and with predictions to correct."""
+"""Label Studio's JSON: reading annotated tasks, and writing tasks with predictions to correct."""
 
 from actspan.data.annotations.labelstudio.reading import fits, read
 from actspan.data.annotations.labelstudio.writing import encode

@@ -1,8 +1,8 @@
-"""Reading Label Studio's exports: a list of tasks, in full (`JSON`) or flat (`JSON-MIN`).
+"""Reader of Label Studio's exports: a list of tasks, in full (`JSON`) or flat (`JSON-MIN`).
 
-Kinds of regions that have times are in `regions.py`; others are counted and ignored. A task whose
-regions are all of other kinds says nothing about segments: its video is left out, for it must not
-count as background. Predictions, drafts and cancelled annotations are not read.
+Kinds of regions that have times are in `regions.py`; others are counted and ignored. A task with
+regions of other kinds only gives no information about segments: its video is left out, because it
+must not count as background. Predictions, drafts and cancelled annotations are not read.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from actspan.data.problems import Loss
 from actspan.errors import AnnotationError
 from actspan.wording import counted
 
-# what is said of tasks, with their number
+# Notes about tasks, which are written behind their number.
 _SEVERAL = "have several annotations: the ground truth, or the latest, is taken"
 _UNTOUCHED = "have no annotations, and are left out"
 _EMPTY = "have an annotation without regions: their videos are background throughout"
 _TIMELESS = "have no regions with times"
 
 _MEDIA = ("video", "video_url", "audio", "audio_url", "csv", "csv_url", "ts", "timeseries", "url")
-_FLAT = {"annotator", "annotation_id", "lead_time"}  # of tasks in JSON-MIN
+_FLAT = {"annotator", "annotation_id", "lead_time"}  # keys of tasks in JSON-MIN
 _RATES = ("fps", "frame_rate", "framerate", "frameRate")
-VIDEO_ID = "actspan_id"  # in a task of our own making; the file may be called otherwise
+VIDEO_ID = "actspan_id"  # id in tasks that we wrote, where the file may have another name
 _UPLOAD = re.compile(r"[0-9a-f]{8}-")  # Label Studio puts this before the names of uploads
 
 
 def fits(source: Source) -> bool:
-    """Return whether it is a JSON list of tasks, or one task with data and annotations."""
+    """Return whether the source is a JSON list of tasks, or one task with data and annotations."""
     return source.may_be_json and _tasks(source.json.document) is not None
 
 
@@ -57,7 +57,7 @@ def _is_task(entry: Mapping[str, Any]) -> bool:
 
 
 def read(source: Source, hints: Hints) -> Annotations:
-    """Read an export; tasks and regions that cannot be used are problems.
+    """Read an export; tasks and regions that cannot be used become problems.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def read(source: Source, hints: Hints) -> Annotations:
             "annotations: submit them in Label Studio, and export again"
         )
     if not any(task.regions for task in chosen) and not any("data" in task for task in tasks):
-        # JSON-MIN has choices as texts of the task, which look like its data
+        # JSON-MIN stores choices as texts of the task, which look like its data.
         raise AnnotationError(f"{source.path}: none of its {len(tasks)} tasks has regions")
     timelines = any(is_timeline(region) for task in chosen for region in task.regions)
     taken = Taken(takes_boxes=not timelines)
@@ -102,7 +102,7 @@ def read(source: Source, hints: Hints) -> Annotations:
 
 
 class _Task(NamedTuple):
-    """The annotation of a task that counts."""
+    """The annotation of a task that is used."""
 
     name: str
     where: str
@@ -175,7 +175,7 @@ def _notes(path: Path, tasks: int, counts: Counter[str], taken: Taken) -> Iterat
 
 
 def _media_name(task: Mapping[str, Any]) -> str:
-    """Video id: what our own writer noted, else the stem of the medium's file name."""
+    """Return the video id: the one that our writer added, or the stem of the media file's name."""
     data = task.get("data", task)
     if not isinstance(data, dict):
         return ""
@@ -198,8 +198,8 @@ def _media_name(task: Mapping[str, Any]) -> str:
 
 
 def _finished(task: Mapping[str, Any]) -> list[Any]:
-    """Return the annotations of a task that were not cancelled, each a list of regions."""
-    if "data" not in task:  # JSON-MIN: the regions lie in the task itself, under their tag's name
+    """Return the annotations of a task that were not cancelled, each with a list of regions."""
+    if "data" not in task:  # JSON-MIN: the regions are in the task itself, under their tag's name
         flat = [region for v in task.values() if isinstance(v, list) for region in v]
         return [{"result": [{"value": region} for region in flat if isinstance(region, dict)]}]
     annotations = task.get("annotations") or []
@@ -209,7 +209,7 @@ def _finished(task: Mapping[str, Any]) -> list[Any]:
 
 
 def _chosen(annotations: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the annotation marked as ground truth, else the one that was changed last."""
+    """Return the annotation marked as ground truth, or the one that was changed last."""
 
     def rank(annotation: dict[str, Any]) -> tuple[bool, str]:
         changed = annotation.get("updated_at") or annotation.get("created_at") or ""

@@ -1,10 +1,10 @@
-"""Regions with times of Label Studio's annotations.
+"""Regions of Label Studio's annotations that have times.
 
-`timelinelabels` of a video give ranges of frames, counted from 1 with the last one inside, so
+`timelinelabels` of a video give ranges of frames, counted from 1 with the last one included, so
 frames 1 to 25 at 25 frames per second are second 0 to 1. `labels` of audio and `timeserieslabels`
-give start and end in seconds. A `videorectangle` is a box with keyframes: it is in the picture from
-an enabled one until a disabled one. Boxes are read as instances only where an export has no
-timelines: beside those they are objects.
+give start and end in seconds. A `videorectangle` is a box with keyframes: it is visible from an
+enabled keyframe until a disabled one. Boxes are read as instances only if an export has no
+timelines; otherwise they are objects.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Region = Mapping[str, Any]
 
 
 class Taken:
-    """Instances of regions, and counts of the regions that give none.
+    """Converter of regions to instances, which counts the regions that give none.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Taken:
         self.ignored: Counter[str] = Counter()
 
     def instances(self, region: Region, facts: Facts) -> list[Instance]:
-        """Return an instance per label and range of a region; none of regions without times.
+        """Return one instance per label and range of a region; none for regions without times.
 
         Raises
         ------
@@ -74,13 +74,13 @@ def is_timeline(region: Region) -> bool:
 
 
 def _value(region: Region) -> Region:
-    """Return the value of a region; relations between regions have none."""
+    """Return the value of a region; {} for relations between regions, which have none."""
     value = region.get("value")
     return value if isinstance(value, dict) else {}
 
 
 def media_facts(regions: list[dict[str, Any]], facts: Facts) -> Facts:
-    """Add what regions know of their medium: audio its length, boxes duration and frame rate."""
+    """Return the facts with those from regions: length of audio, duration and rate of boxes."""
     for region in regions:
         value = _value(region)
         if region.get("original_length"):
@@ -93,7 +93,7 @@ def media_facts(regions: list[dict[str, Any]], facts: Facts) -> Facts:
 
 
 def _kind(region: Region) -> str:
-    """Return the type of a region; flat exports do not state it, but their values tell."""
+    """Return the type of a region; flat exports do not state it, but their values show it."""
     if region.get("type"):
         return str(region["type"])
     value = _value(region)
@@ -101,7 +101,7 @@ def _kind(region: Region) -> str:
 
 
 def _has_times(value: Region) -> bool:
-    # start and end of a text are places in it
+    # Start and end of a text are positions in it.
     return "ranges" in value or "sequence" in value or ("start" in value and "text" not in value)
 
 
@@ -117,7 +117,7 @@ def _times(value: Region, facts: Facts) -> Iterator[tuple[float, float]]:
 
 
 def _box_times(keyframes: Any, facts: Facts) -> Iterator[tuple[float, float]]:
-    """Yield the spans in which a box is in the picture; a box on a single frame has none."""
+    """Yield the spans in which a box is visible; a box on a single frame has none."""
     start: float | None = None
     for keyframe in sorted(keyframes, key=lambda keyframe: _plain(keyframe["frame"])):
         time = _keyframe_time(keyframe, facts)

@@ -1,8 +1,8 @@
-"""Writing tasks for Label Studio, and the labelling interface that shows them.
+"""Writer of tasks for Label Studio, and of the labelling interface that shows them.
 
-Scored instances become predictions, which a person accepts or corrects; others are annotations.
-Regions are `timelinelabels` of a video: ranges of frames, counted from 1 with the last one inside.
-The task's data say the rate that they count by, and the interface tells Label Studio to use it.
+Scored instances become predictions, which a person accepts or corrects; others become annotations.
+Regions are `timelinelabels` of a video: ranges of frames, counted from 1 with the last one
+included. The task's data contain the frame rate, and the interface tells Label Studio to use it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from actspan.errors import ConfigError
 from actspan.types import Video
 
 TASKS, INTERFACE = "labelstudio.json", "labelstudio.xml"
-_CONTROL, _MEDIUM = "actions", "video"  # names of the interface's tags, which regions refer to
+_CONTROL, _MEDIUM = "actions", "video"  # names of the interface's tags, to which regions refer
 
 
 def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
@@ -33,7 +33,7 @@ def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]
     Raises
     ------
     ConfigError
-        Nothing says where the videos are; Label Studio plays them from an address.
+        The address of the videos is unknown, from which Label Studio plays them.
     AnnotationError
         Some text cannot be in XML.
     """
