@@ -254,7 +254,7 @@ def _subset_of(entry: Mapping[str, Any]) -> str:
         value = value[0] if value else None
     if isinstance(value, (list, dict)):
         raise TypeError(f"'subset' is {value!r}, not one name")
-    return canonical_subset(str(value or "").strip())
+    return canonical_subset("" if value is None else str(value).strip())
 
 
 def _optional(entry: Mapping[str, Any], key: str) -> float | None:
