@@ -315,9 +315,9 @@ def test_a_key_that_is_there_twice_is_named_with_its_video(tmp_path: Path) -> No
     assert left_out(found.problems) == f"left out: 4 repeated keys (b, a, {found.path})"
 
 
-@pytest.mark.parametrize("value", [0, [0], "0"])
-def test_a_subset_may_be_the_number_zero(tmp_path: Path, value: object) -> None:
-    found = read_json(tmp_path, json.dumps({"database": {"a": {"subset": value}}}))
+@pytest.mark.parametrize("entry", [{"subset": 0}, {"subset": [0]}, {"subset": "0"}, {"split": 0}])
+def test_a_subset_may_be_the_number_zero(tmp_path: Path, entry: dict[str, object]) -> None:
+    found = read_json(tmp_path, json.dumps({"database": {"a": entry}}))
     assert found.videos[0].subset == "0"
 
 
