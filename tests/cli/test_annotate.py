@@ -268,6 +268,18 @@ def test_what_is_ignored_is_a_note(tmp_path: Path) -> None:
     assert "left out: 1 instance (b)" in done.stderr  # the row of video b
 
 
+def test_facts_that_two_sources_say_otherwise_are_named(tmp_path: Path) -> None:
+    rows = "video,start,end,label,duration,subset\na,0,2,x,10,train\nb,0,2,x,10,train\n"
+    (tmp_path / "a.csv").write_text(rows)
+    (tmp_path / "d.csv").write_text("video,duration,subset\na,10.5,val\nb,30,training\n")
+    done = good(tmp_path / "a.csv", tmp_path / "a.json", "--durations", tmp_path / "d.csv")
+    source, lengths = tmp_path / "a.csv", tmp_path / "d.csv"
+    assert done.stderr.splitlines() == [
+        f"note: {lengths}: another duration for 1 video (b); that of {source} is kept",
+        f"note: {lengths}: another subset for 1 video (a); that of {source} is kept",
+    ]
+
+
 def test_durations_of_other_videos_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("a1,1,2,x\n")
     (tmp_path / "d.csv").write_text("video,duration\nvideo_a1,9\n")

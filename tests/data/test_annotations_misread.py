@@ -10,6 +10,7 @@ import pytest
 
 from actspan import Video
 from actspan.data.annotations import Annotations, read_annotations, write_annotations
+from actspan.data.problems import left_out
 from actspan.errors import AnnotationError
 from tests.data.annotation_files import boris_project, task, via_project, write_label_studio
 
@@ -311,6 +312,13 @@ def test_a_key_that_is_there_twice_is_named_with_its_video(tmp_path: Path) -> No
         ("", "key 'version' is there twice in the document"),
     }
     assert (found.videos.labels, found.videos.durations[0]) == (("x",), 5.0)
+    assert left_out(found.problems) == f"left out: 4 repeated keys (b, a, {found.path})"
+
+
+@pytest.mark.parametrize("entry", [{"subset": 0}, {"subset": [0]}, {"subset": "0"}, {"split": 0}])
+def test_a_subset_may_be_the_number_zero(tmp_path: Path, entry: dict[str, object]) -> None:
+    found = read_json(tmp_path, json.dumps({"database": {"a": entry}}))
+    assert found.videos[0].subset == "0"
 
 
 # ---------------------------------------------------------------- the authors' pair, tools

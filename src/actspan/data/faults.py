@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from actspan.data.annotations import AUTHORS_TABLE, find_annotations
@@ -38,7 +39,8 @@ def annotation_faults(
         Verdict on the times of the dataset: one cause, which is not repeated per instance.
     """
     if learns:
-        return [*dataset.problems, *faulty_segments(dataset.videos, dataset.path, spans)]
+        found = map(partial(_unless_packed_without, dataset), dataset.problems)
+        return [*found, *faulty_segments(dataset.videos, dataset.path, spans)]
     harmless, stopping = _harmless_and_stopping(dataset)
     if verdict is not None and verdict.witness:
         return [*stopping, *_notes(harmless)]
@@ -49,6 +51,16 @@ def annotation_faults(
         return [*stopping, *_notes(harmless), note]
     bad = faulty_segments(dataset.videos, dataset.path, spans)
     return [*stopping, *_notes([*harmless, *bad])]
+
+
+def _unless_packed_without(dataset: Dataset, problem: Problem) -> Problem:
+    """Return a finding, as a note where the store was packed without its video."""
+    left_out = {} if dataset.packing is None else dataset.packing.left_out
+    if problem.loss is not Loss.VIDEO or problem.video not in left_out:
+        return problem
+    what = f"left out when the dataset was packed: {left_out[problem.video]}"
+    remedy = "pack it again without the fault"
+    return Problem(problem.video, problem.file, what, remedy, Loss.NOTHING)
 
 
 def _harmless_and_stopping(dataset: Dataset) -> tuple[list[Problem], list[Problem]]:

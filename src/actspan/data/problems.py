@@ -22,7 +22,16 @@ class Loss(StrEnum):
     VIDEO = "video"
     SEGMENT = "segment"
     FILE = "file"
+    ENTRY = "entry"  # the second value of a key; the first is read
     NOTHING = "nothing"  # a note that does not stop the work
+
+
+_THINGS = {
+    Loss.VIDEO: "video",
+    Loss.SEGMENT: "instance",
+    Loss.FILE: "file",
+    Loss.ENTRY: "repeated key",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +120,13 @@ def left_out(problems: Iterable[Problem]) -> str:
     >>> left_out([Problem("a", "a.npy", "the file is empty", "replace it")])
     'left out: 1 video (a)'
     """
-    names: dict[Loss, list[str]] = {Loss.VIDEO: [], Loss.SEGMENT: [], Loss.FILE: []}
+    names: dict[Loss, list[str]] = {loss: [] for loss in _THINGS}
     for problem in problems:
         if problem.is_error:
             names[problem.loss].append(problem.video or problem.file)
     names[Loss.VIDEO] = list(dict.fromkeys(names[Loss.VIDEO]))
-    things = {Loss.VIDEO: "video", Loss.SEGMENT: "instance", Loss.FILE: "file"}
     parts = [
-        f"{counted(len(found), things[loss])} ({named(dict.fromkeys(found))})"
+        f"{counted(len(found), _THINGS[loss])} ({named(dict.fromkeys(found))})"
         for loss, found in names.items()
         if found
     ]

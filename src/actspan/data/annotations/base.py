@@ -204,4 +204,4 @@ def written_instances(video: Video) -> Iterator[Instance]:
 def repeated_id(name: str, path: Path) -> Problem:
     """Return the problem that an id is listed twice; the first entry is kept."""
     remedy = "keep one entry per id"
-    return Problem(canonical_id(name), str(path), "id listed twice", remedy, Loss.FILE)
+    return Problem(canonical_id(name), str(path), "id listed twice", remedy, Loss.ENTRY)

@@ -141,6 +141,7 @@ def convert_annotations(request: Conversion) -> Converted:
     if request.durations is not None:
         known = read_annotations(request.durations, columns=of_durations, only_facts=True)
         require_common_ids(found, known)
+        notes += tuple(_disagreeing(found, known))
         videos = with_facts(videos, known.videos)
         problems += known.problems
         notes += known.assumptions
@@ -270,6 +271,20 @@ def require_common_ids(annotations: Annotations, known: Annotations) -> None:
             f"{known.path}: has none of the {counted(len(ours), 'video')} of {annotations.path}; "
             f"ids there: {named(map(repr, theirs)) or 'none'}; here: {named(map(repr, ours))}"
         )
+
+
+def _disagreeing(annotations: Annotations, known: Annotations) -> Iterator[str]:
+    """Yield a line per fact that two sources say of the same videos, and not alike."""
+    by_id = {video.id: video for video in known.videos}
+    pairs = [(video, by_id[video.id]) for video in annotations.videos if video.id in by_id]
+    lengths = [a.id for a, b in pairs if abs(a.duration - b.duration) > max(1, 0.01 * a.duration)]
+    subsets = [a.id for a, b in pairs if a.subset and b.subset and a.subset != b.subset]
+    for what, ids in (("duration", lengths), ("subset", subsets)):
+        if ids:
+            yield (
+                f"{known.path}: another {what} for {counted(len(ids), 'video')} ({named(ids)}); "
+                f"that of {annotations.path} is kept"
+            )
 
 
 def _filled(video: Video, other: Video) -> Video:

@@ -38,6 +38,7 @@ _FIELD_OF = {
 _TELLING = {"subset", "split", "partition", "fold", "usage", "phase", "mode", "train", "training",
             "test", "testing", "val", "valid", "validation", "duration", "fps", "rate", "label",
             "labels", "class", "action", "segment", "time", "start", "end"}  # fmt: skip
+_PLAIN = (str, int, float)
 _WORDS = re.compile("[A-Z]?[a-z]+")
 _FIX = "fix or remove the annotation"
 # Keys that repeat the segment or the label of an annotation in other units.
@@ -134,7 +135,8 @@ class EntryReader:
             self._taken["annotations from 'actions'"] += 1
         for key in [key for key in made if key not in _FIELDS]:
             field, value = _field_of(key), entry[key]
-            if field and made.get(field) is None and value and isinstance(value, (str, int, float)):
+            is_given = bool(value) or (field == "subset" and type(value) is int)  # one may be 0
+            if field and made.get(field) is None and is_given and isinstance(value, _PLAIN):
                 made[field] = made.pop(key)
                 if key not in self._usual:
                     self._taken[f"{field} from {key!r}"] += 1
@@ -254,7 +256,7 @@ def _subset_of(entry: Mapping[str, Any]) -> str:
         value = value[0] if value else None
     if isinstance(value, (list, dict)):
         raise TypeError(f"'subset' is {value!r}, not one name")
-    return canonical_subset(str(value or "").strip())
+    return canonical_subset("" if value is None else str(value).strip())
 
 
 def _optional(entry: Mapping[str, Any], key: str) -> float | None:

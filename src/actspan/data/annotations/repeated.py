@@ -38,7 +38,7 @@ def repeated_keys(
         where = "the document" if name is None else f"video {name!r}"
         what = f"key {key!r} is there twice in {where}"
         remedy = "keep one; the first is read"
-        yield Problem(canonical_id(name or ""), str(path), what, remedy, Loss.FILE)
+        yield Problem(canonical_id(name or ""), str(path), what, remedy, Loss.ENTRY)
 
 
 def _objects(value: Any, wanted: set[int]) -> Iterator[int]:
