@@ -116,7 +116,7 @@ def _check_inputs(stage: Stage, net: StagedNet, items: Sequence[Item]) -> None:
         if what:
             problems.append(Problem(item.video, str(path), what, remedy))
     if problems:
-        raise DatasetError(problems, "Mend them.")
+        raise DatasetError(problems, "Fix them.")
 
 
 def _run_batch(

@@ -12,7 +12,7 @@ from types import MappingProxyType
 __all__ = ["HELP", "explain"]
 
 _SHAPE = (
-    "the shape does not fit the graph: write the graphs anew (actspan export, actspan compile) and "
+    "the shape does not fit the graph: write the graphs again (actspan export, actspan compile) and "
     "do not change the file names in the command"
 )
 _SOC = (
@@ -60,7 +60,7 @@ HELP: Mapping[str, str] = MappingProxyType(
         "E14001": "an operator of the graph does not fit this chip: with --precision fp32 try "
         "fp16; else use a newer CANN",
         "E16002": _OPERATORS,
-        "E16005": "the graph names several operator sets: write it anew (actspan compile)",
+        "E16005": "the graph names several operator sets: write it again (actspan compile)",
         "E19999": "atc gives up without a reason of its own: the first lines that say ERROR in the "
         "log, and those in ~/ascend/log, are what to look for. Frequent: sourced for another "
         "version, no space in /tmp, too little memory",
