@@ -12,8 +12,8 @@ from types import MappingProxyType
 __all__ = ["HELP", "explain"]
 
 _SHAPE = (
-    "the shape does not fit the graph: write the graphs again (actspan export, actspan compile) and "
-    "do not change the file names in the command"
+    "the shape does not fit the graph: write the graphs again (actspan export, actspan compile), "
+    "and do not change the file names in the command"
 )
 _SOC = (
     "an option has a value that this CANN does not know. Most often it is the chip: npu-smi info "
