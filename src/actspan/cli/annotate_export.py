@@ -47,9 +47,8 @@ FORMS = ("csv", "elan", "labelstudio", "vtt")
 @click.option(
     "--fps",
     type=click.FloatRange(0, min_open=True),
-    default=25.0,
-    show_default=True,
-    help="Frames a second of videos that do not say theirs (Label Studio counts frames).",
+    help="Frames a second of videos that do not say theirs (Label Studio counts frames). "
+    "[default: 25, with a note]",
 )
 @on_error_option("Stop at problems, or leave out what is bad.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
@@ -65,7 +64,7 @@ def export(
     videos: str | None,
     durations: Path | None,
     subset: str | None,
-    fps: float,
+    fps: float | None,
     on_error: Literal["fail", "skip"],
     force: bool,
     as_json: bool,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from actspan.wording import counted, short
 
 _SMALLEST_FACTOR = 4.0  # times that are closer to seconds are a matter of wrong durations
 _LARGEST_FRAME_RATE = 130.0  # frames a second; larger factors are milliseconds
+# the share of its video that some of this many instances surely reach, if the frame rate is right
+_SHORT_REACH, _ENOUGH = 0.6, 5
 _RATE = "RATE"  # stands for what nothing says
 
 
@@ -58,7 +61,7 @@ def wrong_unit(
     name = "frames" if factor < _LARGEST_FRAME_RATE else "milliseconds"
     what = (
         f"times look like {name}: {beyond:,} of {counted(len(end), 'instance')} end after their "
-        f"{of}, at up to {short(factor)} times its length"
+        f"{of}, at up to {short(factor)} times their length"
     )
     if name == "milliseconds":
         return WrongUnit(what, "--times milliseconds")
@@ -81,7 +84,7 @@ def frame_rate_option(videos: Videos, fps: float | None) -> str:
 
 
 def far_beyond(end: Float64, latest: Float64) -> tuple[int, float] | None:
-    """Return how many instances end after their video, and at how many times its length at most.
+    """Return how many instances end after their video, and at how many times their length at most.
 
     None where most do not, or not by much.
 
@@ -178,14 +181,43 @@ def in_seconds(
     Raises
     ------
     AnnotationError
-        Nothing says the frame rate of a video.
+        Nothing says the frame rate of a video, or frames are fractions as seconds are.
     """
     if times == "seconds":
         return videos, ()
+    if times == "frames":
+        _require_whole(videos, path)
     same = with_durations and _fills(videos)
     done = Videos(_scaled(video, _factor(video, times, fps, path, same), same) for video in videos)
     what = "times and durations" if same else "times"
-    return done, (f"{what} were {times}, and are seconds now",)
+    doubts = () if same or times != "frames" else _short_reach(done, fps)
+    return done, (f"{what} were {times}, and are seconds now", *doubts)
+
+
+def _require_whole(videos: Videos, path: Path) -> None:
+    """Raise AnnotationError where most times are fractions and can be seconds."""
+    fractions = videos.segments % 1 != 0
+    if 2 * int(fractions.sum()) > fractions.size and not wrong_unit(videos, videos.durations):
+        raise AnnotationError(
+            f"{path}: times are fractions, and frames are whole numbers: are they seconds already? "
+            "leave out --times frames"
+        )
+
+
+def _short_reach(videos: Videos, fps: float | None) -> tuple[str, ...]:
+    """Return a line about a frame rate by which all instances lie early in their video."""
+    known = np.repeat(videos.durations, videos.counts) > 0  # NaN is not
+    if (
+        fps is None
+        or known.sum() < _ENOUGH
+        or any(video.fps not in (None, fps) for video in videos)
+    ):
+        return ()
+    reach = float((videos.segments[known, 1] / ends_of(videos, videos.durations)[known]).max())
+    if not reach <= _SHORT_REACH:
+        return ()
+    share = f"{ceil(100 * reach)} %"
+    return (f"no instance reaches beyond {share} of its video: is --fps {fps:g} right?",)
 
 
 def _fills(videos: Videos) -> bool:
