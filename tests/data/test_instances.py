@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 
@@ -176,6 +177,10 @@ def test_frames_are_whole_numbers() -> None:
     seconds = Videos([video((17.34, 20.5), (1, 4.25), (50, 58.1), duration=60.0)])
     with pytest.raises(AnnotationError, match="are they seconds already"):
         in_seconds(seconds, "frames", 25.0, Path("a.csv"))
+    unknown = Videos([replace(v, duration=nan) for v in seconds])
+    done, (_, note) = in_seconds(unknown, "frames", 25.0, Path("a.csv"))
+    assert note.endswith("frames are whole numbers: are they seconds already?")
+    np.testing.assert_allclose(done.segments, seconds.segments / 25)
     beyond, _ = in_seconds(in_unit(24.7), "frames", 24.7, Path("a.csv"))  # cannot be seconds
     np.testing.assert_allclose(beyond.segments, LONG.segments)
 

@@ -181,27 +181,30 @@ def in_seconds(
     Raises
     ------
     AnnotationError
-        Nothing says the frame rate of a video, or frames are fractions as seconds are.
+        Nothing says the frame rate of a video, or frames are fractions and can be seconds.
     """
     if times == "seconds":
         return videos, ()
-    if times == "frames":
-        _require_whole(videos, path)
+    fractions = _fractions(videos, path) if times == "frames" else ()
     same = with_durations and _fills(videos)
     done = Videos(_scaled(video, _factor(video, times, fps, path, same), same) for video in videos)
     what = "times and durations" if same else "times"
     doubts = () if same or times != "frames" else _short_reach(done, fps)
-    return done, (f"{what} were {times}, and are seconds now", *doubts)
+    return done, (f"{what} were {times}, and are seconds now", *fractions, *doubts)
 
 
-def _require_whole(videos: Videos, path: Path) -> None:
-    """Raise AnnotationError where most times are fractions and can be seconds."""
+def _fractions(videos: Videos, path: Path) -> tuple[str, ...]:
+    """Return a line about frames that are mostly fractions; refuse them if they can be seconds.
+
+    Without durations nothing shows that they can.
+    """
     fractions = videos.segments % 1 != 0
-    if 2 * int(fractions.sum()) > fractions.size and not wrong_unit(videos, videos.durations):
-        raise AnnotationError(
-            f"{path}: times are fractions, and frames are whole numbers: are they seconds already? "
-            "leave out --times frames"
-        )
+    if not 2 * int(fractions.sum()) > fractions.size or wrong_unit(videos, videos.durations):
+        return ()
+    doubt = "times are fractions, and frames are whole numbers: are they seconds already?"
+    if np.isfinite(videos.durations).any():
+        raise AnnotationError(f"{path}: {doubt} leave out --times frames")
+    return (doubt,)
 
 
 def _short_reach(videos: Videos, fps: float | None) -> tuple[str, ...]:
