@@ -23,8 +23,10 @@ from actspan.data.videos import Videos
 from actspan.errors import ConfigError, DataError
 from actspan.run import RUN_FILE, Run
 from actspan.types import Proposals, Video
+from actspan.wording import counted
 
 ID = "{id}"  # placeholder of a video's id in an address
+_COUNTS_FRAMES = "labelstudio"  # the form whose times are frame numbers
 _PLAYED = ("elan", "labelstudio")  # forms that record where a video is
 
 
@@ -75,8 +77,9 @@ class Handout:
         subsets, frame rates. For a run, the annotations that it was made from unless given.
     subset : str, optional
         Keep only the videos of this subset.
-    fps : float
-        Frames per second of videos that do not state theirs (Label Studio counts frames).
+    fps : float, optional
+        Frames per second of videos that do not state theirs (Label Studio counts frames); unless
+        given, 25, with a note.
     on_error : "fail" or "skip"
         Whether to stop and report all problems, or to leave out what is faulty.
     overwrite : bool
@@ -91,7 +94,7 @@ class Handout:
     videos: str | None = None
     known: Path | None = None
     subset: str | None = None
-    fps: float = FPS
+    fps: float | None = None
     on_error: Literal["fail", "skip"] = "fail"
     overwrite: bool = False
 
@@ -156,15 +159,25 @@ def hand_out(request: Handout) -> HandedOut:
     left = left.with_instances(good_segments(left))
     if what != "annotations":
         left = Videos(map(request.chosen.of, left))
+    notes += _rate_assumed(left, request)
     files = write_annotations(
         request.target,
         left,
         form=request.form,
         media=None if links is None else lambda video: links[video.id],
-        fps=request.fps,
+        fps=request.fps or FPS,
         overwrite=request.overwrite,
     )
     return HandedOut(what, files, left, tuple(problems), notes)
+
+
+def _rate_assumed(videos: Videos, request: Handout) -> tuple[str, ...]:
+    """Return a line about videos of unknown frame rate, where their frames are counted."""
+    unknown = sum(video.fps is None for video in videos)
+    if request.fps is not None or request.form != _COUNTS_FRAMES or not unknown:
+        return ()
+    where = counted(unknown, "video")
+    return (f"frame rate unknown in {where}: {FPS:g} frames per second assumed (--fps)",)
 
 
 def _check(request: Handout) -> None:

@@ -122,8 +122,10 @@ def test_predictions_for_label_studio(result: Path, tmp_path: Path) -> None:
         "instances": 2,
         "files": [str(tasks), str(tmp_path / "tasks.xml")],
         "problems": [],
-        "assumptions": [],
+        "assumptions": ["frame rate unknown in 2 videos: 25 frames per second assumed (--fps)"],
     }
+    given = ("--to", "labelstudio", "--videos", ADDRESS, "--fps", 30)
+    assert "frame rate" not in good(result, tmp_path / "given.json", *given).stderr
     clip, other = json.loads(tasks.read_text())
     assert clip["data"]["video"] == "/data/local-files/?d=my videos/clip.mp4"
     (prediction,) = clip["predictions"]

@@ -69,9 +69,10 @@ def test_notes_are_printed_once(folder: Path) -> None:
     assert done.exit_code == 0, done.output
     assert done.stderr.count("note: 1 duplicate instance left out, in 1 video") == 1
     assert "note: 1 of 1 blocked video not in the ground truth: typo" in done.stderr
-    assert json.loads(done.stdout)["notes"] == [
-        "1 of 1 blocked video not in the ground truth: typo"
-    ]
+    blocked, budgets = json.loads(done.stdout)["notes"]
+    assert blocked == "1 of 1 blocked video not in the ground truth: typo"
+    assert budgets.startswith("2 proposals per video on average: AR@10, ")
+    assert budgets.endswith(", AR@1000 equal AR@5")
     assert json.loads(done.stdout)["instances"] == 1
     assert json.loads(run(folder, *options).stdout)["instances"] == 2
 
@@ -251,3 +252,36 @@ def test_features_end_the_videos_of_unknown_duration(run_and_set: tuple[Path, Pa
     assert done.stderr == (
         "note: 1 instance without length or outside the video (video1); counted as missed\n"
     )
+
+
+def test_labels_that_leave_nothing_in_the_subset_are_named(folder: Path) -> None:
+    other = Video("other", 60.0, "training", [[0.0, 10.0]], ("lift",))
+    evaluated = Video("video_0", 60.0, "validation", [[0.0, 10.0]], ("x",))
+    write_annotations(folder / "annotations.json", [evaluated, other])
+    done = run(folder, "--ground-truth", folder, "--labels", "lift")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"error: {folder / 'annotations.json'}: no instance in subset 'validation' has a label "
+        "that --labels lift takes; labels there: x\n"
+    )
+
+
+@pytest.mark.parametrize("option", ["--labels", "--tiou"])
+def test_an_empty_option_is_refused(folder: Path, option: str) -> None:
+    done = run(folder, "--ground-truth", folder, option, "")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert f"{option.strip('-')} ''" in done.stderr
+
+
+def test_budgets_beyond_all_proposals_are_one_note(folder: Path) -> None:
+    starts = np.arange(100.0) / 2
+    found = Proposals(starts, starts + 5, np.linspace(0, 1, 100))
+    write_result(folder / "result.json", {f"video_{i}": found for i in range(8)})
+    note = "100 proposals per video on average: AR@200, AR@500, AR@1000 equal AR@100"
+    done = run(folder, "--ground-truth", folder, "--protocol", "thumos14", "--json")
+    answer = json.loads(done.stdout)
+    assert note in answer["notes"]
+    assert answer["AR@100"] == answer["AR@1000"] > answer["AR@1"]
+    assert "AR@100" not in run(folder, "--ground-truth", folder).stderr
+    done = run(folder, "--ground-truth", folder, "--max-proposals", 200)
+    assert "note: 100 proposals per video on average: AR@200 equals AR@100\n" in done.stderr

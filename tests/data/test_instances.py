@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 
@@ -170,6 +171,34 @@ def test_the_frame_rate_of_each_video_comes_first() -> None:
     np.testing.assert_allclose(done.segments, [[1, 2], [5, 10]])
     with pytest.raises(AnnotationError, match="nothing says the frame rate of video 'v'"):
         in_seconds(Videos([video((50, 100))]), "frames", None, Path("a.csv"))
+
+
+def test_frames_are_whole_numbers() -> None:
+    seconds = Videos([video((17.34, 20.5), (1, 4.25), (50, 58.1), duration=60.0)])
+    with pytest.raises(AnnotationError, match="are they seconds already"):
+        in_seconds(seconds, "frames", 25.0, Path("a.csv"))
+    unknown = Videos([replace(v, duration=nan) for v in seconds])
+    done, (_, note) = in_seconds(unknown, "frames", 25.0, Path("a.csv"))
+    assert note.endswith("frames are whole numbers: are they seconds already?")
+    np.testing.assert_allclose(done.segments, seconds.segments / 25)
+    beyond, _ = in_seconds(in_unit(24.7), "frames", 24.7, Path("a.csv"))  # cannot be seconds
+    np.testing.assert_allclose(beyond.segments, LONG.segments)
+
+
+@pytest.mark.parametrize(
+    ("rate", "instances", "doubted"), [(25.0, 5, True), (10.0, 5, False), (25.0, 4, False)]
+)
+def test_a_frame_rate_by_which_all_lies_early_is_doubted(
+    rate: float, instances: int, doubted: bool
+) -> None:
+    given = Videos([video((480, 590), duration=60.0)] * instances)  # at 10 frames a second
+    _, (_, *doubts) = in_seconds(given, "frames", rate, Path("a.csv"))
+    note = "no instance reaches beyond 40 % of its video: is --fps 25 right?"
+    assert doubts == [note] * doubted
+    unknown = Videos([video((480, 590), duration=nan)] * instances)
+    assert len(in_seconds(unknown, "frames", rate, Path("a.csv"))[1]) == 1
+    own = Videos([video((480, 590), duration=60.0, fps=30.0)] * instances)
+    assert len(in_seconds(own, "frames", rate, Path("a.csv"))[1]) == 1
 
 
 @pytest.mark.parametrize("name", ["annotations.json", "a b.csv"])

@@ -13,7 +13,7 @@ from actspan.cli import main
 from actspan.data.annotations import read_annotations, write_annotations
 from actspan.data.labels import split_patterns, with_labels
 from actspan.data.results import write_result
-from actspan.errors import AnnotationError, DatasetError
+from actspan.errors import AnnotationError, ConfigError, DatasetError
 from tests.made_up import edit_annotations, write_dataset
 
 SIT = Video(
@@ -50,7 +50,10 @@ def test_a_pattern_that_matches_nothing_is_an_error(patterns: list[str]) -> None
 
 
 def test_patterns_of_options() -> None:
-    assert split_patterns(("a, b", "c,", "")) == ("a", "b", "c")
+    assert split_patterns(("a, b", "c,")) == ("a", "b", "c")
+    for empty in ("", " ", ","):
+        with pytest.raises(ConfigError, match="is empty: name labels"):
+            split_patterns(["a", empty])
 
 
 def test_of_a_dataset(tmp_path: Path) -> None:

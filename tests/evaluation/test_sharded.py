@@ -40,6 +40,7 @@ def test_shards_count_like_the_whole(partial: Path, subset: str | None, budget: 
     for name in ("recall", "average_recall", "proposals_per_video"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
     assert parts.summary() == whole.summary()
+    assert not any(note.startswith("unfinished") for note in parts.notes)
     assert (parts.videos, parts.instances, parts.proposals, parts.missing, sorted(parts.extra)) == (
         whole.videos,
         whole.instances,
@@ -59,6 +60,7 @@ def test_videos_of_shards_that_are_missing_are_named(partial: Path) -> None:
     try:
         found = evaluate_shards(partial / "set", folder.path, subset=None)
         assert found.missing == store.plan.ids(0)
+        assert "unfinished: 6 of 7 shards; complete it with propose --resume" in found.notes
     finally:
         (folder.path / name).write_bytes(data)
 

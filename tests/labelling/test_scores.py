@@ -56,6 +56,13 @@ def test_fewer_labels_than_asked_and_none_at_all(tmp_path: Path) -> None:
     assert labels.missing(["a", "stranger"]) == ("stranger",)
 
 
+def test_numbers_name_labels_and_texts_hold_scores(tmp_path: Path) -> None:
+    rows = [{"label": 3, "score": "0.5"}, {"label": "4", "score": 0.25}]
+    found = read(tmp_path, {"a": rows}).fuse("a", PROPOSALS)
+    assert found.labels == ["3", "3", "4", "4"]
+    assert found.segments.score.tolist() == [0.4, 0.25, 0.2, 0.125]
+
+
 def test_labels_of_single_proposals(tmp_path: Path) -> None:
     rows = [
         {"segment": [5.001, 9], "label": "jump"},
@@ -149,8 +156,10 @@ def test_many_videos_in_order(tmp_path: Path) -> None:
         pytest.param({"vid": 3}, "'vid': a list is needed", id="video-is-a-number"),
         pytest.param({"vid": [{"score": 1}]}, "'vid': no 'label'", id="no-label"),
         pytest.param({"vid": [{"label": "x"}]}, "None is not a number", id="no-score"),
-        pytest.param({"vid": [{"label": 3, "score": 1}]}, "not a text", id="label-is-a-number"),
-        pytest.param({"vid": [{"label": "x", "score": "1"}]}, "not a number", id="score-is-text"),
+        pytest.param(
+            {"vid": [{"label": [3], "score": 1}]}, "neither a text nor", id="label-is-a-list"
+        ),
+        pytest.param({"vid": [{"label": "x", "score": "a"}]}, "not a number", id="score-is-text"),
         pytest.param({"vid": [0.5, 0.5]}, "no names in 'class'", id="vector-without-names"),
         pytest.param(
             {"results": {"vid": [0.5]}, "class": ["a", "b"]}, "1 scores, but 2 names", id="short"

@@ -55,9 +55,8 @@ FORMS = ("csv", "elan", "labelstudio", "vtt")
 @click.option(
     "--fps",
     type=click.FloatRange(0, min_open=True),
-    default=25.0,
-    show_default=True,
-    help="Frames per second of videos that do not give their own (Label Studio counts frames).",
+    help="Frames per second of videos that do not give their own (Label Studio counts frames). "
+    "[default: 25, with a note]",
 )
 @on_error_option("Stop at problems, or skip what cannot be used.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
@@ -73,7 +72,7 @@ def export(
     videos: str | None,
     durations: Path | None,
     subset: str | None,
-    fps: float,
+    fps: float | None,
     on_error: Literal["fail", "skip"],
     force: bool,
     as_json: bool,

@@ -155,7 +155,7 @@ def command(
         result=result,
         truth=truth,
         subset=subset,
-        tiou=parse_thresholds(tiou or agreed.tiou(task)),
+        tiou=parse_thresholds(agreed.tiou(task) if tiou is None else tiou),
         max_proposals=max_proposals or agreed.max_proposals,
         blocked=blocked,
         on_error=on_error,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actspan.wording import counted
+from actspan.wording import counted, named
 
 if TYPE_CHECKING:
     from actspan.data.annotations import Annotations
@@ -51,8 +51,24 @@ def read_truth(
     found = read_annotations(path)
     notes = [*found.assumptions]
     if labels:
-        found = found.with_labels(split_patterns(labels))
+        found = _with_labels(found, split_patterns(labels), subset)
     if protocol.drops_duplicates:
         found, dropped = drop_duplicates(found, subset)
         notes += [dropped] if dropped else []
     return found, notes
+
+
+def _with_labels(found: Annotations, patterns: tuple[str, ...], subset: str) -> Annotations:
+    """Keep instances by label; raise AnnotationError where that leaves a subset without any."""
+    from actspan.data.videos import canonical_subset
+    from actspan.errors import AnnotationError
+
+    kept = found.with_labels(patterns)
+    places = list(found.videos.places_in(canonical_subset(subset)))
+    if not found.videos.counts[places].any() or kept.videos.counts[places].any():
+        return kept
+    there = {label for place in places for label in found.videos[place].labels}
+    raise AnnotationError(
+        f"{found.path}: no instance in subset {subset!r} has a label that --labels "
+        f"{','.join(patterns)} takes; labels there: {named(sorted(there), 10)}"
+    )

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from actspan.data.videos import Videos
-from actspan.errors import AnnotationError
+from actspan.errors import AnnotationError, ConfigError
 from actspan.types import Video
 from actspan.wording import suggestion
 
@@ -16,13 +16,23 @@ from actspan.wording import suggestion
 def split_patterns(values: Iterable[str]) -> tuple[str, ...]:
     """Return the patterns of an option, which may be repeated or have several separated by commas.
 
+    Raises
+    ------
+    ConfigError
+        A value holds no pattern, for example because a shell variable is not set.
+
     Examples
     --------
     >>> split_patterns(["*_TO_*", "Diving, HighJump"])
     ('*_TO_*', 'Diving', 'HighJump')
     """
-    parts = (part.strip() for value in values for part in value.split(","))
-    return tuple(part for part in parts if part)
+    patterns: list[str] = []
+    for value in values:
+        found = [part.strip() for part in value.split(",") if part.strip()]
+        if not found:
+            raise ConfigError(f"--labels {value!r} is empty: name labels, or leave it out for all")
+        patterns += found
+    return tuple(patterns)
 
 
 def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:

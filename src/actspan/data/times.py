@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass, replace
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from actspan.wording import counted, short
 
 _SMALLEST_FACTOR = 4.0  # if times are closer to seconds, durations are wrong
 _LARGEST_FRAME_RATE = 130.0  # frames per second; larger factors are milliseconds
+# the share of its video that at least one of this many instances reaches if the frame rate is right
+_SHORT_REACH, _ENOUGH = 0.6, 5
 _RATE = "RATE"  # stands for an unknown rate
 
 
@@ -58,7 +61,7 @@ def wrong_unit(
     name = "frames" if factor < _LARGEST_FRAME_RATE else "milliseconds"
     what = (
         f"times look like {name}: {beyond:,} of {counted(len(end), 'instance')} end after their "
-        f"{of}, at up to {short(factor)} times its length"
+        f"{of}, at up to {short(factor)} times their length"
     )
     if name == "milliseconds":
         return WrongUnit(what, "--times milliseconds")
@@ -81,7 +84,7 @@ def frame_rate_option(videos: Videos, fps: float | None) -> str:
 
 
 def far_beyond(end: Float64, latest: Float64) -> tuple[int, float] | None:
-    """Return how many instances end after their video, and the largest multiple of its length.
+    """Return how many instances end after their video, and at how many times its length at most.
 
     Return None if most do not, or only slightly.
 
@@ -178,14 +181,46 @@ def in_seconds(
     Raises
     ------
     AnnotationError
-        The frame rate of a video is unknown.
+        The frame rate of a video is unknown, or frames are fractions and can be seconds.
     """
     if times == "seconds":
         return videos, ()
+    fractions = _fractions(videos, path) if times == "frames" else ()
     same = with_durations and _fills(videos)
     done = Videos(_scaled(video, _factor(video, times, fps, path, same), same) for video in videos)
     what = "times and durations" if same else "times"
-    return done, (f"{what} were {times}, and are seconds now",)
+    doubts = () if same or times != "frames" else _short_reach(done, fps)
+    return done, (f"{what} were {times}, and are seconds now", *fractions, *doubts)
+
+
+def _fractions(videos: Videos, path: Path) -> tuple[str, ...]:
+    """Return a line about frames that are mostly fractions; refuse them if they can be seconds.
+
+    Without durations nothing shows that they can.
+    """
+    fractions = videos.segments % 1 != 0
+    if not 2 * int(fractions.sum()) > fractions.size or wrong_unit(videos, videos.durations):
+        return ()
+    doubt = "times are fractions, and frames are whole numbers: are they seconds already?"
+    if np.isfinite(videos.durations).any():
+        raise AnnotationError(f"{path}: {doubt} leave out --times frames")
+    return (doubt,)
+
+
+def _short_reach(videos: Videos, fps: float | None) -> tuple[str, ...]:
+    """Return a line about a frame rate by which all instances lie early in their video."""
+    known = np.repeat(videos.durations, videos.counts) > 0  # NaN is not
+    if (
+        fps is None
+        or known.sum() < _ENOUGH
+        or any(video.fps not in (None, fps) for video in videos)
+    ):
+        return ()
+    reach = float((videos.segments[known, 1] / ends_of(videos, videos.durations)[known]).max())
+    if not reach <= _SHORT_REACH:
+        return ()
+    share = f"{ceil(100 * reach)} %"
+    return (f"no instance reaches beyond {share} of its video: is --fps {fps:g} right?",)
 
 
 def _fills(videos: Videos) -> bool:

@@ -26,9 +26,10 @@ from actspan.evaluation.inputs import (
 from actspan.evaluation.protocols import check_thresholds
 from actspan.evaluation.unmatched import unmatched
 from actspan.types import Float64, Proposals, Video
-from actspan.wording import counted
+from actspan.wording import counted, named, short
 
 REPORTED = (1, 5, 10, 50, 100, 200, 500, 1000)  # values of AN in published tables
+_USUAL = 100  # ActivityNet's largest AN; runs with fewer proposals per video are common
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,6 +192,7 @@ def evaluate_recall(
             *found.notes,
             *mismatch,
             *unused(counts, max_proposals),
+            *equal(counts, max_proposals),
             *repeated("proposal", *ranked, found.first),
             *doubtful(found.start, found.end, _beyond(found, truth.durations)),
         ),
@@ -255,6 +257,21 @@ def unused(counts: Int64, max_proposals: int) -> tuple[str, ...]:
         f"{over:,} of {counted(offered, 'proposal')} not used: at most {max_proposals} per video "
         "on average are (--max-proposals)",
     )
+
+
+def equal(counts: Int64, max_proposals: int) -> tuple[str, ...]:
+    """Return a line about reported budgets beyond all proposals, where more than usual is asked."""
+    if max_proposals <= _USUAL:
+        return ()
+    kept, share, total = budgets(counts, max_proposals)
+    asked = [n for n in REPORTED if n <= max_proposals]
+    spent = [f"AR@{n}" for n in asked if ((kept * share[n - 1]).astype(np.int64) >= kept).all()]
+    if len(spent) < 2:
+        return ()
+    first, *others = spent
+    equal = "equals" if len(others) == 1 else "equal"
+    each = short(total / len(counts))
+    return (f"{each} proposals per video on average: {named(others, len(others))} {equal} {first}",)
 
 
 def budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:

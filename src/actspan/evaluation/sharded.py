@@ -13,7 +13,7 @@ from actspan.errors import ResultError
 from actspan.evaluation.counting import Int64, count_matches
 from actspan.evaluation.inputs import OnError, known_id, load_blocked, load_truth
 from actspan.evaluation.protocols import check_thresholds
-from actspan.evaluation.recall import RecallResult, best_first, budgets, unused
+from actspan.evaluation.recall import RecallResult, best_first, budgets, equal, unused
 from actspan.evaluation.unmatched import unmatched
 from actspan.objects import is_url
 from actspan.shards import ShardStore, open_place
@@ -84,8 +84,21 @@ def evaluate_shards(
         missing=tuple(v for v, n in zip(rows, counts.tolist(), strict=True) if not n),
         extra=tuple(extra),
         problems=truth.problems,
-        notes=(*truth.notes, *unused(counts, max_proposals)),
+        notes=(
+            *truth.notes,
+            *_unfinished(store),
+            *unused(counts, max_proposals),
+            *equal(counts, max_proposals),
+        ),
     )
+
+
+def _unfinished(store: ShardStore) -> tuple[str, ...]:
+    """Return a line about shards that are not computed yet, if there are any."""
+    done, planned = len(store.committed()), len(store.plan)
+    if done == planned:
+        return ()
+    return (f"unfinished: {done:,} of {planned:,} shards; complete it with propose --resume",)
 
 
 def _tables(store: ShardStore, known: Container[str]) -> Iterator[ResultTable]:

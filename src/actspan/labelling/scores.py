@@ -272,9 +272,9 @@ def _videos(names: Sequence[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"label {value!r} is not a text")
-    return value
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise TypeError(f"label {value!r} is neither a text nor a whole number")
+    return str(value)
 
 
 def _number(value: Any) -> float:
@@ -283,8 +283,16 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+def _parsed(value: Any) -> Any:
+    """Return the number that a text holds; anything else as it is."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
 def _score(value: Any) -> float:
-    score = _number(value)
+    score = _number(_parsed(value))
     if score < 0:
         raise ValueError(f"score {score:g} is negative: probabilities are needed, not logits")
     return score
