@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from actspan import Dataset
 from actspan.cli import main
+from actspan.data.check import check_dataset
 
 pytest.importorskip("torch")
 
@@ -120,3 +122,40 @@ def test_demo_leaves_foreign_folders_alone(tmp_path: Path) -> None:
     for _ in range(2):  # an earlier one is replaced
         again = ["demo", "--out", made, "--training-set", "1"]
         assert CliRunner().invoke(main, again).exit_code == 0
+
+
+def _add_video(folder: Path) -> None:
+    document = json.loads((folder / "annotations.json").read_text())
+    document["database"]["mine"] = {"duration": 9.0, "annotations": []}
+    (folder / "annotations.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(_add_video, id="edited"),
+        pytest.param(lambda f: (f / "features/mine.npy").touch(), id="features"),
+        pytest.param(lambda f: (f / "notes.txt").touch(), id="file"),
+    ],
+)
+def test_demo_replaces_no_set_with_foreign_files(
+    change: Callable[[Path], None], tmp_path: Path
+) -> None:
+    again = ["demo", "--out", str(tmp_path), "--training-set", "1"]
+    assert CliRunner().invoke(main, again).exit_code == 0
+    change(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    answer = CliRunner().invoke(main, again)
+    assert answer.exit_code == 1
+    assert "holds files that no demo has made" in answer.output
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+def test_a_smaller_demo_set_leaves_no_old_features(tmp_path: Path) -> None:
+    for size in ("3", "1"):
+        again = ["demo", "--out", str(tmp_path), "--training-set", size]
+        assert CliRunner().invoke(main, again).exit_code == 0
+    (tmp_path / "annotations.json").unlink()  # as if the demo had been aborted
+    assert CliRunner().invoke(main, again).exit_code == 0
+    assert len(check_dataset(Dataset.load(tmp_path))) == 2
+    assert len(list((tmp_path / "features").iterdir())) == 2

@@ -49,6 +49,7 @@ def test_subsets_of_the_authors_form_come_from_the_table_beside_it(tmp_path: Pat
 
 def test_ids_lose_one_literal_prefix() -> None:
     assert [canonical_id(x) for x in ("v_abc", "abc", "v_v_x")] == ["abc", "abc", "v_x"]
+    assert canonical_id("v_cafe\u0301.mp4") == canonical_id("caf\u00e9") == "caf\u00e9"
 
 
 @pytest.mark.parametrize(

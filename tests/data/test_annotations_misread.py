@@ -103,9 +103,22 @@ READ = [
     pytest.param(
         HEAD + "a,1,2,Throw\na,3,4,throw\na,5,6,run\n",
         {"a": [(1, 2, "Throw"), (3, 4, "throw"), (5, 6, "run")]},
-        ["labels that differ only in capitals or blanks are different classes: "
+        ["labels that differ only in capitals, blanks or Unicode form are different classes: "
          "'Throw' and 'throw'"],
         id="capitals",
+    ),
+    pytest.param(
+        HEAD + "a,1,2,caf\u00e9\na,3,4,cafe\u0301\n",
+        {"a": [(1, 2, "caf\u00e9"), (3, 4, "cafe\u0301")]},
+        ["labels that differ only in capitals, blanks or Unicode form are different classes: "
+         "'caf\u00e9' and 'cafe\u0301'"],
+        id="unicode-labels",
+    ),
+    pytest.param(
+        HEAD + "cafe\u0301,1,2,x\ncaf\u00e9,3,4,x\n",
+        {"caf\u00e9": [(1, 2, "x"), (3, 4, "x")]},
+        ["ids were brought to Unicode NFC: 1"],
+        id="unicode-ids",
     ),
     pytest.param(
         HEAD + "a,1.157E-05,2.3E-05,x\n", {"a": [(1.157e-05, 2.3e-05, "x")]},

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from actspan import Video
 from actspan.data.annotations import FORMS, read_annotations, write_annotations
+from actspan.data.video_files import composed
 from actspan.errors import ActSpanError, AnnotationError
 from tests.data.annotation_files import (
     boris_project,
@@ -35,7 +36,8 @@ _positive = st.floats(1e-3, 1e6)
 
 @st.composite
 def videos(draw: st.DrawFn) -> list[Video]:
-    ids = draw(st.lists(_text.filter(bool), unique=True, max_size=4))
+    names = _text.map(composed).filter(bool)  # ids are read in Unicode NFC
+    ids = draw(st.lists(names, unique=True, max_size=4))
     return [draw(video_of(name)) for name in ids]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from actspan.data.check import check_dataset
 from actspan.data.feature_index import FeatureIndex, index_features
 from actspan.data.ignored import Ignored
 from actspan.data.readers import Entry, list_arrays, read_array
-from actspan.errors import AnnotationError, ConfigError, FeatureError
+from actspan.errors import AnnotationError, ConfigError, DatasetError, FeatureError
 from actspan.types import Float32
 from tests.made_up import write_dataset
 
@@ -408,6 +409,83 @@ def test_row_numbers_of_all_files_are_no_channel(
     assert dataset.spec.channels == CHANNELS
     np.testing.assert_array_equal(dataset.read("a").values, A)
     np.testing.assert_array_equal(dataset.read("b").values, B)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(lambda rows: np.arange(rows) * 0.5, id="starts"),
+        pytest.param(lambda rows: np.arange(rows) * 16 + 8, id="centres"),
+        pytest.param(lambda rows: np.round(np.arange(rows) * 16 / 30, 2), id="rounded"),
+    ],
+)
+@pytest.mark.parametrize(("toml", "expected"), [("channels = 6\n", None), ("", 6)])
+def test_times_of_all_files_are_no_channel(
+    first: Callable[[int], list[float]], toml: str, expected: int | None, tmp_path: Path
+) -> None:
+    dataset = check_dataset(Dataset.load(written(tmp_path, first, toml)), channels=expected)
+    assert "dropped from 2 CSV files: a first column of times" in dataset.assumptions
+    np.testing.assert_array_equal(dataset.read("a").values, A)
+    np.testing.assert_array_equal(dataset.read("b").values, B)
+
+
+def test_times_of_some_files_are_not_dropped(tmp_path: Path) -> None:
+    path = written(tmp_path, lambda rows: np.arange(rows) * 0.5, "channels = 6\n")
+    np.savetxt(path / "features/b.csv", B, "%.9g", ",")
+    with pytest.raises(DatasetError) as caught:
+        check_dataset(Dataset.load(path))
+    assert [p.problem for p in caught.value.problems] == ["7 channels, 6 expected"]
+
+
+def test_ids_of_any_unicode_form_are_one(tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    np.save(tmp_path / "features/cafe\u0301.npy", A)
+    (tmp_path / "annotations.csv").write_text(
+        "video,start,end,label,duration\ncaf\u00e9,1,2,x,10\n", encoding="utf-8"
+    )
+    dataset = check_dataset(Dataset.load(tmp_path), channels=CHANNELS)
+    np.testing.assert_array_equal(dataset.read("caf\u00e9").values, A)
+    assert any("ids were brought to Unicode NFC: 1" in note for note in dataset.assumptions)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".csv", ".npz"])
+@pytest.mark.parametrize("target", ["gone", "a"])
+def test_links_that_lead_nowhere_are_named(suffix: str, target: str, tmp_path: Path) -> None:
+    (tmp_path / "features").mkdir()
+    np.save(tmp_path / "features/b.npy", B)
+    (tmp_path / f"features/a{suffix}").symlink_to(f"{target}{suffix}")
+    (tmp_path / "dataset.toml").write_text("[features]\nstride_seconds = 1\nchannels = 6\n")
+    with pytest.raises(DatasetError) as caught:
+        check_dataset(Dataset.load(tmp_path))
+    found = [(p.video, p.problem, p.remedy) for p in caught.value.problems if p.is_error]
+    assert found == [("a", "a link that leads nowhere", "correct or remove the link")]
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".csv", ".npz"])
+def test_files_without_permission_are_named(
+    suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "features").mkdir()
+    np.save(tmp_path / "features/b.npy", B)
+    (tmp_path / f"features/a{suffix}").write_text("0,1\n")
+    (tmp_path / "dataset.toml").write_text("[features]\nstride_seconds = 1\nchannels = 6\n")
+    stat = Path.stat
+
+    def refuse(path: Path, **options: bool) -> os.stat_result:
+        if path.stem == "a":
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
+    dataset = Dataset.load(tmp_path) if suffix != ".npz" else None
+    monkeypatch.setattr("actspan.data.readers.Path.stat", refuse)
+    if dataset is None:
+        with pytest.raises(FeatureError, match="may not be read; change its permissions"):
+            list_arrays(tmp_path / "features/a.npz", Ignored())
+        return
+    with pytest.raises(DatasetError) as caught:
+        check_dataset(dataset)
+    found = [(p.video, p.problem, p.remedy) for p in caught.value.problems if p.is_error]
+    assert found == [("a", "may not be read", "change its permissions")]
 
 
 def test_row_numbers_of_some_files_are_dropped_where_channels_are_known(tmp_path: Path) -> None:

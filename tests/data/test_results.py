@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from actspan import Proposals
 from actspan.data.result_table import ResultTable
 from actspan.data.results import ResultWriter, read_result, read_result_table, write_result
-from actspan.data.video_files import file_stem
+from actspan.data.video_files import composed, file_stem
 from actspan.errors import ActSpanError, ResultError, ShapeError
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -35,10 +35,19 @@ def entry(score: float = 0.5, start: float = 1.0, end: float = 2.0) -> dict[str,
     return {"score": score, "segment": [start, end]}
 
 
-# a name such as x.mp4 comes back as x
+# a name such as x.mp4 comes back as x, and any name in Unicode NFC
 names = st.text(st.characters(exclude_categories=["Cs"])).filter(
-    lambda name: file_stem(f"x{name}") == f"x{name}"
+    lambda name: file_stem(composed(f"x{name}")) == f"x{name}"
 )
+
+
+def test_ids_are_brought_to_unicode_nfc(tmp_path: Path) -> None:
+    ids = ["caf\u00e9", "cafe\u0301"]
+    path = write(tmp_path, document(**{ids[1]: [entry()]}))
+    assert list(read_result(path)) == ids[:1]
+    path = write(tmp_path, document(**{name: [entry()] for name in ids}))
+    with pytest.raises(ResultError, match="two Unicode forms: keep one"):
+        read_result(path)
 
 
 @given(st.dictionaries(names, entries, max_size=5))

@@ -20,6 +20,8 @@ _TIMES = {"frame", "frames", "index", "seconds", "t", "time", "timestamp"}  # in
 _ROW_NUMBERS = {"", "unnamed: 0", "index"}  # names that pandas gives to columns of row numbers
 _DECIMAL_COMMA = re.compile(r"'-?\d*,\d+'")
 ROW_NUMBERS = "a first column of row numbers"
+TIMES = "a first column of times"
+_UNEVEN = 0.02  # of a step: what rounding of times leaves
 
 
 class _Csv(NamedTuple):
@@ -70,20 +72,20 @@ def read_csv(path: Path) -> tuple[NDArray[np.float32], str]:
     """Return one row per snippet, and a text that says which header or column was dropped.
 
     A first row that is not numeric is a header. Without a header, a single file does not show that
-    its first column is not a feature; `counts_rows` helps when the other files are known.
+    its first column is not a feature; `counter` helps when the other files are known.
     """
     csv = _open_csv(read_bytes(path, DOCUMENT))
     table = parse_table(csv.rows, len(csv.first))
     if table is None:
         table = read_any_csv(csv.text, csv.first, csv.has_header)
     dropped = ["the header 0, 1, 2, ..."] if _is_numbered(csv.first) else []
-    if counter := _counter(csv, table):
+    if named := _named_counter(csv, table):
         table = table[:, 1:]
-        dropped.append(counter)
+        dropped.append(named)
     return table, " and ".join(dropped)
 
 
-def _counter(csv: _Csv, table: NDArray[np.float32]) -> str:
+def _named_counter(csv: _Csv, table: NDArray[np.float32]) -> str:
     """Return a description of a first column that counts rows or gives their times, or ""."""
     name = csv.first[0]
     if not csv.has_header or table.shape[1] < 2:
@@ -92,6 +94,25 @@ def _counter(csv: _Csv, table: NDArray[np.float32]) -> str:
         return ROW_NUMBERS
     rises = bool((np.diff(table[:, 0]) > 0).all())
     return f"a first column {name!r}, which counts up" if name.lower() in _TIMES and rises else ""
+
+
+def counter(table: NDArray[np.float32]) -> str:
+    """Return `ROW_NUMBERS` or `TIMES` if the first of several columns may be that; else nothing."""
+    if counts_rows(table):
+        return ROW_NUMBERS
+    return TIMES if _rises_evenly(table) else ""
+
+
+def _rises_evenly(table: NDArray[np.float32]) -> bool:
+    """Return whether the first of several columns rises in even steps, from 0 or one step on."""
+    if table.shape[1] < 2 or len(table) < 2:
+        return False
+    times = table[:, 0].astype(np.float64)
+    step = (times[-1] - times[0]) / (len(times) - 1)
+    if not 0 <= times[0] <= step * (1 + _UNEVEN) or not step > 0:
+        return False
+    even = times[0] + step * np.arange(len(times))
+    return bool((np.abs(times - even) <= _UNEVEN * step).all())
 
 
 def counts_rows(table: NDArray[np.float32]) -> bool:

@@ -12,7 +12,7 @@ from actspan.data.annotations import (
     find_annotations,
     read_annotations,
 )
-from actspan.data.csv_features import counts_rows
+from actspan.data.csv_features import counter
 from actspan.data.elsewhere import url_of
 from actspan.data.feature_index import FeatureIndex, index_features
 from actspan.data.labels import with_labels
@@ -250,8 +250,8 @@ class Dataset:
         array = read_array(entry, mapped=mapped)
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
-        if entry.suffix == ".csv" and values.shape[1] - 1 == channels and counts_rows(values):
-            values = values[:, 1:]  # row numbers, see `layout.without_row_numbers`
+        if entry.suffix == ".csv" and values.shape[1] - 1 == channels and counter(values):
+            values = values[:, 1:]  # see `layout.without_counters`
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
         grid = snippet_grid(self[video_id], self.spec, len(values), self.span_rule)

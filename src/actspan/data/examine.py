@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from actspan.config import FeatureSpec
-from actspan.data.csv_features import counts_rows
+from actspan.data.csv_features import counter
 from actspan.data.dataset import Dataset
 from actspan.data.layout import (
     Seen,
@@ -21,7 +21,7 @@ from actspan.data.layout import (
     settle_grid,
     settle_layout,
     snippets_of,
-    without_row_numbers,
+    without_counters,
 )
 from actspan.data.problems import Loss, Problem
 from actspan.data.readers import Entry, read_array, read_noted
@@ -86,7 +86,7 @@ def examine_files(
     seen = list(_look_at_all(dataset, dtype, progress))
     problems = [look.problem for look in seen if look.problem]
     good = [look for look in seen if look.problem is None]
-    good = without_row_numbers(good, dataset.spec, channels)
+    good = without_counters(good, dataset.spec, channels)
     usable = Usable()
     if not good:
         return Examined(dataset.spec, [], problems, usable)
@@ -151,9 +151,11 @@ def measure(dataset: Dataset) -> tuple[Float64, Float64]:
             if (shape := entry.shape) is not None:
                 usable.add(place, entry.grid, shape[0])
         elif entry is not None:
-            shape = read_array(entry, mapped=True).shape
-            seen.append(Seen(place, shape, header=entry.suffix == ".csv"))
+            array, is_csv = read_array(entry, mapped=True), entry.suffix == ".csv"
+            counts = counter(array) if is_csv else ""
+            seen.append(Seen(place, array.shape, header=is_csv, counter=counts))
     if seen:
+        seen = without_counters(seen, dataset.spec, None)
         spec, _ = settle_layout(dataset, seen, None)
         spec, _ = settle_grid(dataset, spec, seen)
         for look in seen:
@@ -195,7 +197,7 @@ def _look_at(dataset: Dataset, dtype: np.dtype[Any], place: int) -> Seen:
         values.shape,
         header=is_csv,
         dropped=dropped,
-        numbered=is_csv and counts_rows(values),
+        counter=counter(values) if is_csv else "",
         constant=_is_constant(values),
     )
 
@@ -209,8 +211,9 @@ def _is_constant(array: np.ndarray) -> bool:
 
 
 def _damaged(name: str, entry: Entry | Packed, what: str) -> Problem:
+    what, _, own = what.partition("; ")
     remedies = (remedy for words, remedy in _REMEDIES.items() if words in what)
-    return Problem(name, str(entry), what, next(remedies, "extract the features again"))
+    return Problem(name, str(entry), what, own or next(remedies, "extract the features again"))
 
 
 def _no_features(dataset: Dataset, name: str) -> Problem:

@@ -20,7 +20,7 @@ from actspan.data.readers import (
     feature_shapes,
     list_arrays,
 )
-from actspan.data.video_files import file_stem
+from actspan.data.video_files import composed, composed_note, file_stem
 from actspan.errors import FeatureError
 from actspan.wording import counted, named
 
@@ -94,9 +94,9 @@ def _listed(files: Iterable[Path], finder: _Finder) -> Iterator[_Listed]:
         try:
             yield _Listed(file, list_arrays(file, finder.ignored))
         except FeatureError as error:
-            finder.refuse(
-                canonical_id(file.stem), file, str(error), "replace the file, or remove it"
-            )
+            what, _, remedy = str(error).removeprefix(f"{file}: ").partition("; ")
+            remedy = remedy or "replace the file, or remove it"
+            finder.refuse(canonical_id(file.stem), file, what, remedy)
 
 
 class _Finder:
@@ -109,6 +109,7 @@ class _Finder:
         self._entries: dict[str, Entry] = {}
         self._problems: list[Problem] = []
         self._unread: list[Path] = []
+        self._composed = 0  # file names that were not in Unicode NFC
         self._renamed: list[str] = []  # file names that contain the suffix of a video
 
     def sort_out(self, place: Path) -> list[Path]:
@@ -154,6 +155,7 @@ class _Finder:
         if self._renamed:
             files = f"{counted(len(self._renamed), 'file name')} ({named(self._renamed)})"
             yield f"{self._place}: the suffix of a video was dropped from {files}"
+        yield from composed_note(self._place, self._composed)
         if self._spec.join and all(entry.key is None for entry in self._entries.values()):
             yield f"{self._place}: no file holds the arrays that dataset.toml joins"
 
@@ -177,6 +179,7 @@ class _Finder:
         stem = file_stem(file.stem)
         if stem != file.stem:
             self._renamed.append(file.name)
+        self._composed += composed(stem) != stem
         return canonical_id(stem)
 
     def _is_known(self, name: str) -> bool:

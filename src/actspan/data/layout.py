@@ -10,7 +10,7 @@ import msgspec
 
 from actspan.config import FeatureSpec
 from actspan.data.causes import wrong_spec
-from actspan.data.csv_features import ROW_NUMBERS
+from actspan.data.csv_features import ROW_NUMBERS, TIMES
 from actspan.data.dataset import Dataset
 from actspan.data.problems import Problem
 from actspan.data.spec_file import SPEC_FILE
@@ -27,7 +27,7 @@ class Seen(NamedTuple):
     header: bool = False  # a CSV: rows are snippets, whatever the counts
     problem: Problem | None = None
     dropped: str = ""  # what was dropped from a CSV
-    numbered: bool = False  # a CSV whose first column counts the rows
+    counter: str = ""  # a CSV: `csv_features.counter` of it
     constant: bool = False  # all values are the same
 
 
@@ -67,28 +67,31 @@ def _besides(dataset: Dataset) -> str:
     return "".join(f"; besides, {counted(n, 'file')}: {what}" for what, n in kinds.items())
 
 
-def without_row_numbers(
-    seen: Sequence[Seen], spec: FeatureSpec, expected: int | None
-) -> list[Seen]:
-    """Return the results without first columns of row numbers in files that have no header.
+def without_counters(seen: Sequence[Seen], spec: FeatureSpec, expected: int | None) -> list[Seen]:
+    """Return the results without first columns of row numbers or times in files without a header.
 
-    Such a column is not a feature if files have one column more than the known channels; or, if the
-    number of channels is unknown, if all files have it.
+    Such a column is not a feature if files have one column more than the known channels; times
+    only if all files have them, since features can look like times by chance. If the number of
+    channels is unknown, row numbers are dropped if all files have them.
     """
     channels = spec.channels or expected
-    if spec.layout == "CT" or (channels is None and not _are_numbered(seen)):
+    if spec.layout == "CT" or (channels is None and not _all_have(seen, ROW_NUMBERS)):
         return list(seen)
+    has_times = channels is not None and _all_have(seen, ROW_NUMBERS, TIMES)
+    has_times = has_times and all(look.shape[1] - 1 == channels for look in seen)
+    columns = (ROW_NUMBERS, TIMES) if has_times else (ROW_NUMBERS,)
     return [
-        look._replace(shape=(look.shape[0], look.shape[1] - 1), dropped=ROW_NUMBERS)
-        if look.numbered and channels in (None, look.shape[1] - 1)
+        look._replace(shape=(look.shape[0], look.shape[1] - 1), dropped=look.counter)
+        if look.counter in columns and channels in (None, look.shape[1] - 1)
         else look
         for look in seen
     ]
 
 
-def _are_numbered(seen: Sequence[Seen]) -> bool:
-    """Return whether all files have row numbers, and enough rows to rule out a coincidence."""
-    return all(look.numbered for look in seen) and sum(look.shape[0] - 1 for look in seen) > 2
+def _all_have(seen: Sequence[Seen], *counters: str) -> bool:
+    """Return whether all files have such a column, and enough rows that this is no coincidence."""
+    has = all(look.counter in counters for look in seen)
+    return has and sum(look.shape[0] - 1 for look in seen) > 2
 
 
 def require_channels(

@@ -147,7 +147,12 @@ def _guarded(path: Path, function: Callable[..., Any], *arguments: Any) -> Any:
         return function(path, *arguments)
     except ContentError as error:
         raise FeatureError(f"{path}: {error}") from error
+    except PermissionError as error:
+        raise FeatureError(f"{path}: may not be read; change its permissions") from error
     except (OSError, ValueError, KeyError) as error:
+        if path.is_symlink() and not path.exists():
+            what = "a link that leads nowhere; correct or remove the link"
+            raise FeatureError(f"{path}: {what}") from error
         raise FeatureError(
             f"{path}: cannot be read, damaged or truncated: {_reason(error)}"
         ) from error

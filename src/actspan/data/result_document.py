@@ -70,8 +70,8 @@ def result_videos(path: Path, data: bytes, files: FileNames) -> Iterator[tuple[s
             raise ResultError(f"{path}: {error}") from error
         if video in seen:
             raise ResultError(
-                f"{path}: video {video!r} is there with and without 'v_', or a file's suffix: "
-                "keep one"
+                f"{path}: video {video!r} is there with and without 'v_', a file's suffix, or in "
+                "two Unicode forms: keep one"
             )
         seen.add(video)
         yield video, entries

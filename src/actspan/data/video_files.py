@@ -6,6 +6,7 @@ Tables and tools often contain the name of a video file instead of an id.
 from __future__ import annotations
 
 import shlex
+import unicodedata
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
@@ -36,11 +37,17 @@ def file_stem(name: str) -> str:
     return name
 
 
+def composed(name: str) -> str:
+    """Return a name in Unicode NFC; macOS writes file names in NFD, which looks the same."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 class FileNames:
     """The ids of a source that are file names, which are shortened to their stems."""
 
     def __init__(self) -> None:
         self._files: dict[str, str] = {}
+        self._composed: set[str] = set()  # names that were not in Unicode NFC
 
     def stem(self, name: str) -> str:
         """Return the id of a name, without folder and suffix.
@@ -50,6 +57,9 @@ class FileNames:
         ValueError
             Another file has the same stem.
         """
+        given, name = name, composed(name)
+        if name != given:
+            self._composed.add(given)
         stem = file_stem(name)
         if stem is not name:
             first = self._files.setdefault(stem, name)
@@ -58,7 +68,10 @@ class FileNames:
         return stem
 
     def notes(self, where: object) -> tuple[str, ...]:
-        """Return a note about what was dropped, or nothing."""
+        """Return notes about what was removed and changed."""
+        return (*self._dropped(where), *composed_note(where, len(self._composed)))
+
+    def _dropped(self, where: object) -> tuple[str, ...]:
         if not self._files:
             return ()
         suffixes = Counter(name[name.rindex(".") :] for name in self._files.values())
@@ -66,6 +79,11 @@ class FileNames:
         folders = any("/" in name or "\\" in name for name in self._files.values())
         what = "folder and suffix" if folders else "the suffix"
         return (f"{where}: ids are file names: dropped {what} {counts}",)
+
+
+def composed_note(where: object, count: int) -> tuple[str, ...]:
+    """Return one line on ids that were not in Unicode NFC, or nothing."""
+    return (f"{where}: ids were brought to Unicode NFC: {count:,}",) if count else ()
 
 
 def is_video(path: Path) -> bool:

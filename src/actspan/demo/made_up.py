@@ -8,6 +8,7 @@ real data is used.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,15 +16,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from actspan.data.annotations import DATASET_JSON, write_annotations
+from actspan.data.annotations import DATASET_JSON, read_annotations, write_annotations
 from actspan.data.spec_file import SPEC_FILE
-from actspan.errors import DataError
+from actspan.errors import AnnotationError, DataError
 from actspan.files import atomic_file
 from actspan.types import Float32, Float64, Video
 
 CHANNELS = 32
 STRIDE = 0.5  # seconds
 LABELS = ("wave", "jump", "throw", "climb", "spin", "lift")
+_FEATURES = "features"
+_OWN = re.compile(r"madeup_(training|validation)_\d{4,}\Z")  # ids of made-up videos
 
 _SPEC = f"""\
 # what the features of this made-up set are
@@ -45,11 +48,29 @@ def check_demo_folder(out: Path, dataset: Path) -> None:
     """
     if not out.is_dir() or not any(out.iterdir()):
         return
-    spec = dataset / SPEC_FILE
-    if not spec.is_file() or spec.read_bytes() != _SPEC.encode():
+    if not _is_made_up(dataset):
         raise DataError(
             f"{out}: holds files that no demo has made; choose a new or empty folder: --out"
         )
+
+
+def _is_made_up(dataset: Path) -> bool:
+    """Return whether a folder holds nothing but a made-up dataset, or what an aborted demo left."""
+    spec, features, table = (dataset / name for name in (SPEC_FILE, _FEATURES, DATASET_JSON))
+    if not spec.is_file() or spec.read_bytes() != _SPEC.encode():
+        return False
+    try:
+        ids = list(read_annotations(table).videos.ids) if table.exists() else []
+    except AnnotationError:
+        return False
+    if features.is_dir():
+        ids += [path.name.removesuffix(".npy") for path in _shown(features)]
+    known = {spec, features, table}
+    return known.issuperset(_shown(dataset)) and all(map(_OWN.match, ids))
+
+
+def _shown(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
 class _Action(NamedTuple):
@@ -61,7 +82,7 @@ class _Action(NamedTuple):
 def write_made_up_dataset(
     folder: Path, *, training: int = 0, validation: int = 60, seed: int = 0
 ) -> None:
-    """Write a dataset folder of made-up videos.
+    """Write a dataset folder of made-up videos, in the place of an earlier one.
 
     A video depends only on `seed`, its subset and its number. A larger set therefore begins with
     the videos of a smaller one.
@@ -73,17 +94,21 @@ def write_made_up_dataset(
     training, validation : int
         Videos per subset.
     """
-    (folder / "features").mkdir(parents=True, exist_ok=True)
+    (folder / _FEATURES).mkdir(parents=True, exist_ok=True)
     with atomic_file(folder / SPEC_FILE) as stream:
         stream.write(_SPEC.encode())
     videos = []
     for subset, count in (("training", training), ("validation", validation)):
         for number in range(count):
             video, features = _make_video(subset, number, seed)
-            with atomic_file(folder / "features" / f"{video.id}.npy") as stream:
+            with atomic_file(folder / _FEATURES / f"{video.id}.npy") as stream:
                 np.save(stream, features)
             videos.append(video)
     write_annotations(folder / DATASET_JSON, videos)
+    written = {video.id for video in videos}
+    for file in (folder / _FEATURES).glob("*.npy"):
+        if _OWN.match(file.stem) and file.stem not in written:  # of an earlier, larger set
+            file.unlink()
 
 
 def _make_video(subset: str, number: int, seed: int) -> tuple[Video, Float32]:

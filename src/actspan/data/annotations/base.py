@@ -13,7 +13,7 @@ import numpy as np
 
 from actspan.data.labels import with_labels
 from actspan.data.problems import Loss, Problem
-from actspan.data.video_files import file_stem
+from actspan.data.video_files import composed, file_stem
 from actspan.data.videos import Videos
 from actspan.types import Video
 
@@ -101,9 +101,9 @@ def canonical_id(name: str) -> str:
     """Return the id that a name stands for.
 
     A literal `v_`, which some layouts put before every id (bsn.md section 1), is removed. So are
-    the folder and suffix of a video file's name.
+    the folder and suffix of a video file's name. Letters are those of Unicode NFC.
     """
-    return file_stem(name).removeprefix("v_")
+    return file_stem(composed(name)).removeprefix("v_")
 
 
 def written_id(name: str) -> str:

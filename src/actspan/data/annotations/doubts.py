@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from actspan.data.video_files import composed
 from actspan.data.videos import Videos
 from actspan.wording import counted, named
 
@@ -55,10 +56,10 @@ def _twice(videos: Videos, path: Path) -> Iterator[str]:
 def _nearly_same(videos: Videos, path: Path) -> Iterator[str]:
     forms: dict[str, list[str]] = {}
     for label in dict.fromkeys(videos.labels):
-        forms.setdefault(" ".join(label.casefold().split()), []).append(label)
+        forms.setdefault(" ".join(composed(label).casefold().split()), []).append(label)
     groups = [" and ".join(map(repr, labels)) for labels in forms.values() if len(labels) > 1]
     if groups:
         yield (
-            f"{path}: labels that differ only in capitals or blanks are different classes: "
-            f"{named(groups, _NAMED)}"
+            f"{path}: labels that differ only in capitals, blanks or Unicode form are "
+            f"different classes: {named(groups, _NAMED)}"
         )
