@@ -79,7 +79,7 @@ def trained(
 
 
 def reduced(dataset: Dataset, share: float, seed: int) -> Dataset:
-    """The dataset with a share of its training videos."""
+    """Return the dataset with a share of its training videos, drawn at random."""
     training = [video for video in dataset if video.subset == "training"]
     drawn = np.random.default_rng(seed).permutation(len(training))[round(share * len(training)) :]
     dropped = {training[i].id for i in drawn.tolist()}

@@ -1,4 +1,4 @@
-"""Whether two sides gave the same proposals; speeds of different answers are not compared."""
+"""Agreement of the proposals of two sides: speeds are compared only if the answers are equal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from actspan import Proposals
 
 
 class Agreement(NamedTuple):
-    """How near two sets of results are on the videos that both have."""
+    """Agreement of two sets of results on the videos that both have."""
 
     videos: int
     same: int  # videos with equal segments in equal order, and scores that agree
@@ -27,7 +27,7 @@ class Agreement(NamedTuple):
 
 
 def read_result(path: Path) -> dict[str, Proposals]:
-    """The proposals of every video of a result file, seconds."""
+    """Return the proposals of each video of a result file, in seconds."""
     results = json.loads(path.read_text(encoding="utf-8"))["results"]
     proposals = {}
     for video, entries in results.items():
@@ -40,7 +40,7 @@ def read_result(path: Path) -> dict[str, Proposals]:
 def compare(
     ours: Mapping[str, Proposals], theirs: Mapping[str, Proposals], *, tolerance: float = 1e-6
 ) -> Agreement:
-    """Compare every video of `theirs` with the same one of `ours`; scores relatively."""
+    """Compare each video of `theirs` with the same video of `ours`; scores by relative error."""
     same, largest = 0, 0.0
     for video, expected in theirs.items():
         found = ours[video]

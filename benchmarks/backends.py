@@ -34,7 +34,7 @@ TOOL, PRODUCT = "OpenVINO's benchmark_app", "matrix products (sgemm)"
 
 
 class Contenders:
-    """Everything that takes part: name -> a run over the same number of videos."""
+    """All contenders by name, each a run over the same number of videos."""
 
     def __init__(self, bundle: Bundle, batches: int, threads: int, seed: int) -> None:
         videos = [made_up.make_features(number, seed).T for number in range(BATCH)]
@@ -45,7 +45,7 @@ class Contenders:
         self.runs: dict[str, Callable[[], object]] = {PRODUCT: self._product()}
 
     def add(self, name: str) -> None:
-        """A backend, as the pipeline uses it and with all threads on one batch."""
+        """Add a backend twice: as the pipeline uses it, and with all threads on one batch."""
         wide = self._open(name, threads=self.threads, streams=1)
         narrow = self._open(name, threads=1, streams=self.threads)
         self.runs[f"{name}, {self.threads} calls at once"] = lambda: self._at_once(narrow)
@@ -55,7 +55,7 @@ class Contenders:
             self.runs[f"{name}, its own queue"] = lambda: queue([self.batch] * self.batches)
 
     def add_variants(self, dataset: Path) -> None:
-        """Rewritten graphs on ONNX Runtime; int8 learns its ranges from a made-up dataset."""
+        """Add rewritten graphs on ONNX Runtime; int8 is calibrated on a made-up dataset."""
         for passes in VARIANTS:
             given = dataset if "int8" in passes else None
             done = export_variants(self.bundle, passes, calibrate=given)
@@ -78,7 +78,7 @@ class Contenders:
             session.run(self.batch)
 
     def _product(self) -> Callable[[], None]:
-        """TEM's three layers as NumPy matrix products over ready columns, on all cores."""
+        """Compute TEM's three layers as NumPy matrix products over ready columns, on all cores."""
         assert self.bundle.config.tem is not None
         product = matrix_products(tem_products(self.bundle.config.tem, BATCH))
 
@@ -94,7 +94,7 @@ class Contenders:
 
 
 def benchmark_app(model: Path, folder: Path, seconds: int) -> float:
-    """Videos a second by OpenVINO's tool: all cores, throughput hint, full precision, batch 16.
+    """Return videos per second by OpenVINO's tool: all cores, throughput hint, float32, batch 16.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def benchmark_app(model: Path, folder: Path, seconds: int) -> float:
 def measure(
     contenders: Contenders, rounds: int, tool: Callable[[], float] | None
 ) -> dict[str, float]:
-    """Videos a second, the median of rounds in which each takes its turn."""
+    """Return videos per second of each contender, the median of interleaved rounds."""
     told: list[float] = []
     runs = dict(contenders.runs)
     if tool is not None:
@@ -133,7 +133,7 @@ def measure(
 
 
 def report(rates: Mapping[str, float], chosen: str) -> None:
-    """A row a contender, fastest first, then what is aimed at."""
+    """Print one row per contender, fastest first, then the targets."""
     header = ("TEM, batch 16", "videos/s", "ms a video", "of benchmark_app", "of sgemm")
     lines = [
         (

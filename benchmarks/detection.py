@@ -3,7 +3,7 @@
     python -m benchmarks.detection --dataset DIR --models MODEL ... --seeds 0 1 2
 
 A model is a trained bundle; it is copied, not changed. With one model and several seeds the
-classifier alone is trained anew; several models take a seed each. Beside it the same proposals with
+classifier alone is retrained; several models take a seed each. Beside it the same proposals with
 annotated labels (those of the instance that each overlaps most) and no score of a classifier.
 Percent; mean and sample standard deviation.
 """

@@ -20,7 +20,7 @@ def time_both(folder: Path, videos: int, proposals: int, seed: int, rounds: int)
     Raises
     ------
     click.ClickException
-        They do not give the same recall arrays.
+        The two evaluators give different recall arrays.
     """
     truth, result = folder / "annotations.json", folder / "result.json"
     made_up.write_annotations(truth, range(videos), seed)

@@ -25,7 +25,7 @@ from benchmarks.memory import peak_memory
 
 
 def concatenate(videos: Sequence[Path], minutes: float, out: Path) -> Path:
-    """The videos one after another, again and again, as an MPEG transport stream; not re-encoded.
+    """Join the videos, repeated in turn, to one MPEG transport stream without re-encoding.
 
     Only H.264 of one size is taken.
     """
@@ -51,7 +51,7 @@ def concatenate(videos: Sequence[Path], minutes: float, out: Path) -> Path:
 
 
 def rewritten(source: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.Packet]:
-    """Packets with the stream's headers inside, as a transport stream wants them."""
+    """Yield packets that contain the stream's headers, as a transport stream requires."""
     headers = av.BitStreamFilterContext("h264_mp4toannexb", stream)
     for packet in source.demux(stream):
         if packet.dts is not None:
@@ -75,13 +75,13 @@ class Contenders:
 
     @property
     def pictures(self) -> int:
-        """What the backbone sees: half of each snippet's frames are shared with its neighbours."""
+        """Number of backbone inputs: each snippet shares half of its frames with its neighbours."""
         spec = self.extractor.spec
         assert spec.extraction is not None
         return self.snippets * spec.extraction.frames // 2
 
     def backbone(self) -> None:
-        """As many pictures, ready in memory, through the backbone in the same way."""
+        """Embed the same number of pictures from memory, without decoding."""
         net = self.extractor.backbone
         pixels = np.random.default_rng(0).integers(0, 256, (BATCH, *net.size, 3), dtype=np.uint8)
         batches = itertools.repeat(pixels, self.pictures // BATCH)

@@ -30,7 +30,7 @@ from benchmarks.accuracy import print_row
 
 
 def guesses_of(videos: Sequence[Video]) -> dict[str, Guess]:
-    """The guesses by name; that of training lengths needs a training part."""
+    """Return the guesses by name; training lengths are included if there is a training part."""
     guesses: dict[str, Guess] = {"uniform-random": uniform_random, "plain windows": plain_windows}
     training = [video.segments for video in videos if video.subset == "training"]
     if sum(map(len, training)):

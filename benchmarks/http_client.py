@@ -1,4 +1,4 @@
-"""A client of a service on loopback that costs as little as it can: bodies are made before."""
+"""A client of a service on loopback with little overhead: bodies are made in advance."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from threading import local
 
 @dataclass(frozen=True)
 class Ask:
-    """A request that is ready to be sent, and what has to be answered.
+    """A request that is ready to be sent, and a check of its answer.
 
     `check` gets the status, the headers' `Inference-Header-Content-Length` and the body.
     """
@@ -31,7 +31,7 @@ class Ask:
 
 @dataclass(frozen=True)
 class Taken:
-    """What came of requests: seconds each, statuses, and how many answers were wrong."""
+    """Results of requests: seconds each, statuses, and the number of wrong answers."""
 
     seconds: float
     each: list[float]
@@ -41,12 +41,12 @@ class Taken:
 
 @contextmanager
 def running_service(bundle: Path, data: Path, *words: str) -> Iterator[tuple[int, int]]:
-    """A service in a process of its own: its port and its process id.
+    """Run a service in a new process; yield its port and its process id.
 
     Raises
     ------
     RuntimeError
-        It did not start; says what it said.
+        The service did not start; the message contains its output.
     """
     program = str(Path(sys.executable).with_name("actspan"))
     line = [program, "serve", "--model", str(bundle), "--data", str(data), "--port", "0", *words]
@@ -64,13 +64,13 @@ def running_service(bundle: Path, data: Path, *words: str) -> Iterator[tuple[int
 
 
 def processor_seconds(process: int) -> float:
-    """Processor time that a process has used so far."""
+    """Return the processor time that a process has used so far, in seconds."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def send_all(port: int, asks: Sequence[Ask], connections: int) -> Taken:
-    """Send requests over so many connections, each as soon as its last one was answered."""
+    """Send requests over several connections; each sends its next one after an answer."""
     kept = local()
 
     def send(ask: Ask) -> tuple[float, int, bool]:

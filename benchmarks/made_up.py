@@ -52,12 +52,12 @@ __all__ = [
 
 
 def write_annotations(path: Path, numbers: Sequence[int], seed: int = 0) -> None:
-    """Ground truth in the ActivityNet form, all of it `validation`."""
+    """Write ground truth in the ActivityNet form, all of it `validation`."""
     annotations.write_annotations(path, [make_video(number, seed) for number in numbers])
 
 
 def write_result(path: Path, numbers: Sequence[int], proposals: int = 100, seed: int = 0) -> None:
-    """A result file with random proposals, some of them close to an instance."""
+    """Write a result file with random proposals, some of them close to an instance."""
     results = {name_of(number): _entries(number, proposals, seed) for number in numbers}
     document = {"version": "VERSION 1.3", "results": results, "external_data": {}}
     path.write_text(json.dumps(document), encoding="utf-8")
@@ -80,7 +80,7 @@ def _entries(number: int, proposals: int, seed: int) -> list[dict[str, object]]:
 
 
 def write_csv_features(path: Path, numbers: Sequence[int], seed: int = 0) -> None:
-    """Features as they were published: one CSV a video, header f0, f1, ..."""
+    """Write features in the published form: one CSV per video, header f0, f1, ..."""
     path.mkdir(parents=True, exist_ok=True)
     header = [f"f{channel}" for channel in range(CHANNELS)]
     for number in numbers:
@@ -89,7 +89,7 @@ def write_csv_features(path: Path, numbers: Sequence[int], seed: int = 0) -> Non
 
 
 def make_csv_dataset(path: Path, videos: int, seed: int = 0, distinct: int = 600) -> Path:
-    """As `make_dataset`, with features in CSV; beyond `distinct` videos they are hard links."""
+    """Write a dataset with features in CSV; beyond `distinct` videos they are hard links."""
     make_dataset(path, videos, seed, distinct=1)  # for what lies beside the features
     features = path / "features"
     shutil.rmtree(features)
@@ -100,7 +100,7 @@ def make_csv_dataset(path: Path, videos: int, seed: int = 0, distinct: int = 600
 
 
 def make_store(path: Path, videos: int, seed: int = 0, distinct: int = 300) -> Path:
-    """A packed store in float16; beyond `distinct` videos features repeat."""
+    """Write a packed store in float16; beyond `distinct` videos features repeat."""
     path.mkdir(parents=True)
     features = [make_features(n, seed).astype(np.float16) for n in range(min(distinct, videos))]
     strides = [seconds_of(number) / LENGTH for number in range(videos)]

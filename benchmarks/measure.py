@@ -23,7 +23,7 @@ _LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "pyarrow", "pandas", "
 def interleave(
     contenders: Mapping[str, Callable[[], object]], rounds: int, *, warm: bool = True
 ) -> dict[str, float]:
-    """Median seconds of each contender over `rounds`; each runs once in every round.
+    """Return the median seconds of each contender; each runs once in every round.
 
     With `warm` every contender has one run before the first round that does not count
     (compilation, caches, first touch of files).
@@ -46,7 +46,7 @@ def run_new(program: str, *arguments: object) -> None:
     Raises
     ------
     click.ClickException
-        It failed; shows what it said.
+        The program failed; the message contains its output.
     """
     command = [str(Path(sys.executable).with_name(program)), *map(str, arguments)]
     # what is installed has its bytecode
@@ -58,7 +58,7 @@ def run_new(program: str, *arguments: object) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a comparison: seconds a video (or a run) of both sides, and what is aimed at."""
+    """One line of a comparison: seconds per video (or run) of both sides, and the target."""
 
     what: str
     baseline: float
@@ -72,7 +72,7 @@ class Row:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that suits them."""
+    """Format seconds in a suitable unit."""
     if seconds >= 1:
         value, unit = seconds, "s"
     elif seconds >= 1e-3:
@@ -83,7 +83,7 @@ def duration(seconds: float) -> str:
 
 
 def print_comparison(rows: Sequence[Row]) -> None:
-    """A table of durations and ratios, also valid Markdown."""
+    """Print a table of durations and ratios, also valid Markdown."""
     lines = [
         (row.what, duration(row.baseline), duration(row.ours), f"{row.ratio:.3g}x", row.target)
         for row in rows
@@ -92,7 +92,7 @@ def print_comparison(rows: Sequence[Row]) -> None:
 
 
 def print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """Aligned columns, also valid Markdown; the first to the left, numbers to the right."""
+    """Print aligned columns, also valid Markdown: the first to the left, others to the right."""
     widths = [max(len(line[i]) for line in (header, *lines)) for i in range(len(header))]
     rule = ["-" * width for width in widths]
     for line in (header, rule, *lines):
@@ -102,7 +102,7 @@ def print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
 
 
 def print_machine() -> None:
-    """Processor, cores, versions of what takes part, and a note where the machine is not idle."""
+    """Print processor, cores and versions, and a note if the machine is not idle."""
     versions = ", ".join(f"{k} {v}" for k, v in library_versions(_LIBRARIES).items())
     click.echo(f"machine: {processor_name()}, {core_count()} core(s), {platform.system()}")
     click.echo(f"versions: {versions}")

@@ -24,12 +24,12 @@ NARROW = 8  # channels of the default: features are mapped, so their width hardl
 
 
 def peak_memory(line: list[str], every: float = 0.01) -> Sample:
-    """Run a command; its largest RssAnon + RssShmem in bytes, and its seconds.
+    """Run a command; return its largest RssAnon + RssShmem in bytes, and its seconds.
 
     Raises
     ------
     click.ClickException
-        It failed; shows what it said.
+        The command failed; the message contains its output.
     """
     began = time.perf_counter()
     with tempfile.TemporaryFile("w+") as errors:
@@ -47,7 +47,7 @@ def peak_memory(line: list[str], every: float = 0.01) -> Sample:
 def measure(
     folder: Path, videos: Sequence[int], channels: int, backend: str, rounds: int, seed: int
 ) -> list[list[Sample]]:
-    """Samples of every size, the sizes in turn in each round."""
+    """Return the samples of each size; every round runs all sizes in turn."""
     bundle = made_up.make_bundle(folder / "bundle", seed, channels=channels)
     lines = []
     for count in videos:
@@ -65,7 +65,7 @@ def measure(
 
 
 def print_growth(videos: Sequence[int], samples: Sequence[Sequence[Sample]]) -> None:
-    """A line a size, each compared with the first."""
+    """Print one line per size, each compared with the first."""
     peaks = [statistics.median(peak for peak, _ in taken) for taken in samples]
     lines = []
     for count, peak, taken in zip(videos, peaks, samples, strict=True):

@@ -15,7 +15,7 @@ from benchmarks.memory import peak_memory
 
 
 def measure(model: Path, video: Path, minutes: float) -> list[tuple[str, ...]]:
-    """A line for each way to the same answer."""
+    """Return one table row per way to compute the same answer."""
     command = [sys.executable, "-m", "actspan", "propose", "--model", str(model)]
     ways = {
         "VIDEO": [str(video), "--out", str(video.with_suffix(".json"))],

@@ -37,7 +37,7 @@ class Times:
 
 
 def arithmetic() -> Callable[[], None]:
-    """TEM's three layers as plain matrix products in single precision, one on every core."""
+    """Return a function that computes TEM's layers as float32 matrix products, one per core."""
     run, limits = matrix_products(tem_products(TemConfig(), BATCH)), require_limits()
 
     def products() -> None:
@@ -48,7 +48,7 @@ def arithmetic() -> Callable[[], None]:
 
 
 def seconds_of(step: Callable[[], object]) -> float:
-    """How long a step takes."""
+    """Return the seconds that a step takes."""
     began = time.perf_counter()
     step()
     return time.perf_counter() - began
@@ -95,7 +95,7 @@ def measure(folder: Path, videos: int, sample: int, rounds: int, seed: int) -> T
 
 
 def print_times(times: Times, videos: int) -> None:
-    """All contenders compared with the packed case, then the work on the store."""
+    """Print all contenders compared with the packed case, then the work on the store."""
     rows = (
         ("propose, packed", times.packed, ""),
         ("propose, a file a video", times.folder, ""),

@@ -17,7 +17,7 @@ from benchmarks.straightforward.pipeline import run_after_tem, run_tem
 
 
 def command(bundle: Path, dataset: Path, out: Path) -> list[str]:
-    """The command line that is timed."""
+    """Return the command line that is timed."""
     program = Path(sys.executable).with_name("actspan")
     return [
         str(program),
@@ -34,14 +34,14 @@ def propose(bundle: Path, dataset: Path, out: Path) -> None:
     Raises
     ------
     click.ClickException
-        It failed; shows what it said.
+        The command failed; the message contains its output.
     """
     out.unlink(missing_ok=True)
     run_new("actspan", *command(bundle, dataset, out)[1:])
 
 
 def baseline(bundle: Bundle, features: Path, work: Path, numbers: range, seed: int) -> None:
-    """The published steps on some videos: CSV features to `result.json`, matching included."""
+    """Run the published steps on some videos: CSV features to `result.json`, with matching."""
     seconds = {made_up.name_of(number): made_up.seconds_of(number) for number in numbers}
     instances = {
         made_up.name_of(number): made_up.make_instances(number, seed) for number in numbers

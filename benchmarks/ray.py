@@ -28,7 +28,7 @@ STAGE_NAMES = ("read", "tem", "candidates", "pem", "soft-nms")
 
 @dataclass
 class Watched:
-    """What was seen of one run.
+    """Measurements of one run.
 
     Attributes
     ----------
@@ -49,13 +49,13 @@ class Watched:
 
     @property
     def steady(self) -> list[tuple[float, int]]:
-        """What of `done` was seen while all were at work: from a tenth of the shards to nine."""
+        """The entries of `done` while all workers are busy: from 10 % to 90 % of the shards."""
         shards = self.done[-1][1]
         return [(at, count) for at, count in self.done if 0.1 <= count / shards <= 0.9]
 
     @property
     def rate(self) -> float:
-        """Shards a second, meanwhile."""
+        """Shards per second in the steady time."""
         (begin, first), *_, (end, last) = self.steady
         return (last - first) / (end - begin)
 
@@ -65,7 +65,7 @@ class Watched:
         return self.total - self.done[-1][1] / self.rate
 
     def memory_between(self, begin: float, end: float) -> float:
-        """The most in a part of the steady time, MB; begin and end are fractions of it."""
+        """Return the peak memory in a part of the steady time, MB; bounds are fractions of it."""
         first, last = self.steady[0][0], self.steady[-1][0]
         times = first + begin * (last - first), first + end * (last - first)
         return (
@@ -110,7 +110,7 @@ class _Watching:
 
 
 def worker_memory() -> int:
-    """RssAnon of the largest Ray worker of ours on this machine, bytes."""
+    """Return the RssAnon of our largest Ray worker on this machine, bytes."""
     largest = 0
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -122,7 +122,7 @@ def worker_memory() -> int:
 
 
 def run(request: Request, workers: int) -> Watched:
-    """One run; with no workers by threads of this process."""
+    """Run once on Ray workers, or on threads of this process if there are none."""
     seen, done = Watched(), Event()
     maker: EngineMaker = ray_engine(ClusterConfig(workers=workers)) if workers else LocalEngine
 
@@ -144,12 +144,12 @@ def run(request: Request, workers: int) -> Watched:
 def measure(
     folder: Path, videos: int, shard: int, rounds: int, seed: int
 ) -> dict[int, list[Watched]]:
-    """Runs by number of workers (0: the local engine), in turn.
+    """Return the runs by number of workers (0: the local engine), measured in turn.
 
     Raises
     ------
     click.ClickException
-        They did not give the same bytes.
+        The runs gave different bytes.
     """
     bundle = made_up.make_bundle(folder / "bundle", seed)
     store = made_up.make_store(folder / "store", videos, seed, DISTINCT)
@@ -169,7 +169,7 @@ def measure(
 
 
 def print_runs(runs: dict[int, list[Watched]], videos: int, shard: int) -> None:
-    """Overhead and scaling, then memory, then the workers' time by stage."""
+    """Print overhead and scaling, then memory, then the workers' time by stage."""
 
     def mid(workers: int, of: Any) -> float:
         return median(of(seen) for seen in runs[workers])

@@ -27,7 +27,7 @@ PIECES = 60  # distinct stretches, in turn
 
 
 def make_bundle(path: Path, seed: int) -> Bundle:
-    """Made-up networks of the published sizes, for windows."""
+    """Write made-up networks of the published sizes, for windows."""
     from actspan.export import export_bundle
 
     bundle = Bundle.create(
@@ -50,7 +50,7 @@ def make_bundle(path: Path, seed: int) -> Bundle:
 
 
 def make_recording(path: Path, hours: float, seed: int) -> Path:
-    """A dataset folder of one recording."""
+    """Write a dataset folder with one recording."""
     (path / "features").mkdir(parents=True)
     snippets = round(hours * 3600 / STRIDE)
     file = np.lib.format.open_memmap(

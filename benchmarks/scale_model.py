@@ -25,7 +25,7 @@ VIDEO_BYTES = 2 * made_up.LENGTH * made_up.CHANNELS  # float16
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured: milliseconds of processor time a video.
+    """Measured costs: milliseconds of processor time per video.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class Cluster:
-    """What is supposed of machines and storage.
+    """Assumptions about machines and storage.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Cluster:
 def measure(folder: Path, videos: int, seed: int) -> Costs:
     """Run a worker's and the driver's parts here, one after the other, on one thread.
 
-    By processor time: what a core could do does not hang on who else is there.
+    Processor time is used because it does not depend on other processes.
     """
     bundle = made_up.make_bundle(folder / "bundle", seed)
     path = made_up.make_store(folder / "store", videos, seed)
@@ -111,7 +111,7 @@ def measure(folder: Path, videos: int, seed: int) -> Costs:
 
 
 def simulate(costs: Costs, cluster: Cluster, videos: int, seed: int) -> float:
-    """Seconds until the last shard is committed, shards being taken by whoever is free."""
+    """Return the seconds until the last shard is committed; free workers take the next shard."""
     rng = np.random.default_rng(seed)
     speed = rng.normal(1.0, 0.1, cluster.machines).clip(0.5)
     speed[: round(cluster.slow * cluster.machines)] *= 0.5
@@ -136,7 +136,7 @@ def simulate(costs: Costs, cluster: Cluster, videos: int, seed: int) -> float:
 
 
 def print_model(costs: Costs, sizes: tuple[int, ...], videos: int, seed: int) -> None:
-    """A line a number of machines, each with what it loses to what."""
+    """Print one line per number of machines: ideal time, time with each delay, and the whole."""
     lines = []
     for machines in sizes:
         cluster = Cluster(machines)

@@ -16,12 +16,12 @@ from actspan.pipeline import STAGES, Job, Outcome, StageClock
 from benchmarks import made_up
 from benchmarks.measure import duration, print_machine, print_table
 
-CHANNELS = 64  # few: how cost grows with T does not hang on them
+CHANNELS = 64  # few: the growth of cost with T does not depend on them
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one T: what a video costs."""
+    """Cost of a video at one T."""
 
     cells: int
     pairs: float  # of a start with an end, before the best are kept
@@ -29,7 +29,7 @@ class Cost:
 
 
 def make_jobs(videos: int, cells: int, seed: int) -> list[Job]:
-    """Videos of T snippets, so that none is rescaled."""
+    """Make videos of T snippets, so that none is rescaled."""
 
     def features(number: int) -> Features:
         values = made_up.make_features(number, seed, snippets=cells, channels=CHANNELS)
@@ -40,13 +40,13 @@ def make_jobs(videos: int, cells: int, seed: int) -> list[Job]:
 
 
 def run(pipeline: Pipeline, jobs: Sequence[Job]) -> list[Outcome]:
-    """All outcomes; the clock starts anew."""
+    """Return all outcomes; the clock is reset first."""
     pipeline.clock = StageClock()
     return list(pipeline.run(jobs))
 
 
 def cost_of(folder: Path, cells: int, videos: int, rounds: int, seed: int) -> Cost:
-    """The least seconds of each stage over some rounds."""
+    """Return the least seconds of each stage over some rounds."""
     bundle = made_up.make_bundle(folder / f"bundle-{cells}", seed, channels=CHANNELS, length=cells)
     jobs = make_jobs(videos, cells, seed)
     with Pipeline.load(bundle) as pipeline:
@@ -61,7 +61,7 @@ def cost_of(folder: Path, cells: int, videos: int, rounds: int, seed: int) -> Co
 
 
 def print_cells(costs: Sequence[Cost]) -> None:
-    """A row a T, and how much each stage grew beside the number of pairs."""
+    """Print one row per T, then the growth of each stage and of the number of pairs."""
     stages = ("tem", "candidates", "pem", "soft-nms")
     lines = [
         (str(c.cells), f"{c.pairs:,.0f}", *(duration(c.seconds[stage]) for stage in stages))
@@ -74,7 +74,7 @@ def print_cells(costs: Sequence[Cost]) -> None:
 
 
 def print_videos(folder: Path, counts: Sequence[int], rounds: int, seed: int) -> None:
-    """A row a number of videos, at the published T."""
+    """Print one row per number of videos, at the published T."""
     bundle = made_up.make_bundle(folder / "bundle", seed, channels=CHANNELS)
     jobs = make_jobs(max(counts), made_up.LENGTH, seed)
     with Pipeline.load(bundle) as pipeline:

@@ -32,14 +32,14 @@ INFER = "/v2/models/pipeline/infer"
 
 
 class Cost(NamedTuple):
-    """Seconds by the clock, and of processor time: of the one who computes, not of the client."""
+    """Wall-clock and processor seconds of the process that computes, not of the client."""
 
     seconds: float
     processor: float
 
 
 def infer_body(videos: Sequence[np.ndarray]) -> tuple[bytes, dict[str, str]]:
-    """A request of the inference protocol, all tensors binary."""
+    """Build a request of the inference protocol, all tensors binary."""
     tensors = {
         "features": ("FP32", np.concatenate(videos)),
         "lengths": ("INT64", np.array([len(video) for video in videos])),
@@ -61,7 +61,7 @@ def infer_body(videos: Sequence[np.ndarray]) -> tuple[bytes, dict[str, str]]:
 
 
 def is_infer_answer(wanted: Sequence[Proposals], status: int, head: int, content: bytes) -> bool:
-    """Whether segments, scores and counts are those of the pipeline in memory, bit by bit."""
+    """Check that segments, scores and counts equal those of the pipeline in memory, bit by bit."""
     segments = [np.stack([p.start, p.end], axis=1) for p in wanted]
     arrays = (
         np.concatenate(segments),
@@ -72,7 +72,7 @@ def is_infer_answer(wanted: Sequence[Proposals], status: int, head: int, content
 
 
 def propose_ask(video: np.ndarray, wanted: Proposals) -> Ask:
-    """One video to `/api/propose`, as npy."""
+    """Build a request to `/api/propose` with one video, as npy."""
     stream = io.BytesIO()
     np.save(stream, video)
     return Ask(
@@ -81,7 +81,7 @@ def propose_ask(video: np.ndarray, wanted: Proposals) -> Ask:
 
 
 def is_propose_answer(wanted: Proposals, status: int, head: int, content: bytes) -> bool:
-    """Whether segments and scores are those of the pipeline in memory."""
+    """Check that segments and scores equal those of the pipeline in memory."""
     if status != 200:
         return False
     found = msgspec.json.decode(content)["proposals"]
@@ -92,7 +92,7 @@ def is_propose_answer(wanted: Proposals, status: int, head: int, content: bytes)
 def made_asks(
     videos: Sequence[Features], wanted: Sequence[Proposals]
 ) -> tuple[list[Ask], list[Ask]]:
-    """The same videos in batches by the protocol, and one by one to `/api/propose`."""
+    """Build requests for the same videos: protocol batches, and single ones to `/api/propose`."""
     batches = []
     for first in range(0, len(videos), BATCH):
         part = slice(first, first + BATCH)
@@ -103,18 +103,18 @@ def made_asks(
 
 
 def malformed(ask: Ask, kind: int) -> Ask:
-    """A request with something wrong in it, which has to be answered 4xx with an explanation."""
+    """Build a malformed request, which must be answered 4xx with an explanation."""
     bodies = (ask.body[: len(ask.body) // 2], b"\x80" + ask.body[1:], b"", ask.body + b"more")
     return Ask(ask.path, bodies[kind % len(bodies)], is_refused, ask.headers)
 
 
 def is_refused(status: int, head: int, content: bytes) -> bool:
-    """Whether it is a client's error, explained."""
+    """Check that the answer is a client error with an explanation."""
     return 400 <= status < 500 and bool(msgspec.json.decode(content)["detail"])
 
 
 def propose_all(pipeline: Pipeline, videos: Sequence[Features]) -> Cost:
-    """What the videos cost in memory."""
+    """Measure the cost of proposing on the videos in memory."""
     began, used = time.perf_counter(), time.process_time()
     for _ in pipeline.propose(iter(videos)):
         pass
@@ -122,7 +122,7 @@ def propose_all(pipeline: Pipeline, videos: Sequence[Features]) -> Cost:
 
 
 def send_counted(port: int, process: int, asks: Sequence[Ask], streams: int) -> tuple[Cost, Taken]:
-    """What requests cost the service, and what came of them."""
+    """Send requests; return what they cost the service, and their results."""
     used = processor_seconds(process)
     taken = send_all(port, asks, streams)
     return Cost(taken.seconds, processor_seconds(process) - used), taken
@@ -140,7 +140,7 @@ def compare(
     rounds: int,
     connections: int,
 ) -> tuple[list[Ask], list[Ask]]:
-    """The same videos in memory, by batches and one by one, in turn; a table."""
+    """Time the same videos in memory, in batches and one by one, in turn; print a table."""
     wanted = list(pipeline.propose(iter(videos)))
     batches, singles = made_asks(videos, wanted)
     memory: list[Cost] = []
@@ -167,7 +167,7 @@ def compare(
 
 
 def middle(costs: Sequence[Cost]) -> Cost:
-    """Medians."""
+    """Return the medians of wall-clock and processor seconds."""
     return Cost(*map(statistics.median, zip(*costs, strict=True)))
 
 
@@ -185,7 +185,7 @@ HEADER = (
 
 
 def row(what: str, cost: Cost, base: Cost, videos: int, *others: str) -> tuple[str, ...]:
-    """A line of the table; both shares are 100 % where the service costs nothing."""
+    """Return one table row; both shares are 100 % if the service has no overhead."""
     figures = (
         f"{videos / cost.seconds:.0f}",
         f"{base.seconds / cost.seconds:.0%}",
@@ -196,7 +196,7 @@ def row(what: str, cost: Cost, base: Cost, videos: int, *others: str) -> tuple[s
 
 
 def mix(port: int, process: int, good: Sequence[Ask], requests: int, seed: int) -> None:
-    """Good and bad requests at random, and what the service holds before and after; a table."""
+    """Send good and bad requests in random order; print a table with memory before and after."""
     draw = random.Random(seed)
     bad = requests // 10
     asks = [draw.choice(good) for _ in range(requests - bad)]
@@ -244,7 +244,7 @@ def main(
 
 
 def made_up_video(number: int, seed: int, channels: int) -> np.ndarray:
-    """Features of 60 to 140 snippets."""
+    """Make features of 60 to 140 snippets."""
     from actspan.bench.made_up import make_features
 
     return make_features(number, seed, snippets=60 + number % 81, channels=channels)

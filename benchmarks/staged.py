@@ -17,7 +17,7 @@ Row = tuple[str, ...]
 
 
 def steps(bundle: Path, dataset: Path, stage: Path, lean: bool) -> Iterator[tuple[str, list[str]]]:
-    """What each step is called, and its command."""
+    """Yield the name and the command of each step."""
     program = [str(Path(sys.executable).with_name("actspan")), "staged"]
     model, short = ["--model", str(bundle)], ["--lean"] if lean else []
     begin = [*model, "--dataset", str(dataset), "--out", str(stage), *short]
@@ -30,12 +30,12 @@ def steps(bundle: Path, dataset: Path, stage: Path, lean: bool) -> Iterator[tupl
 
 
 def disk(folder: Path) -> int:
-    """Bytes that files take on the disk, in its blocks."""
+    """Return the bytes that files occupy on the disk, in whole blocks."""
     return sum(512 * p.stat().st_blocks for p in folder.rglob("*") if p.is_file())
 
 
 def measure(bundle: Path, dataset: Path, stage: Path, videos: int, lean: bool) -> list[Row]:
-    """A row a step."""
+    """Run all steps; return one table row per step."""
     rows, before = [], 0
     for name, line in steps(bundle, dataset, stage, lean):
         peak, seconds = peak_memory(line)

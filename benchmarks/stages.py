@@ -31,12 +31,12 @@ class Tem:
         self.wide = open_net(bundle, "tem", backend=backend, threads=threads)
 
     def by_workers(self) -> list[np.ndarray]:
-        """One thread a batch, as the pipeline does: boundary scores (B, 3, T) of each batch."""
+        """Compute boundary scores (B, 3, T) per batch, one thread each, as the pipeline does."""
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(lambda x: self.narrow.run({"video": x})["output"], self.batches))
 
     def by_batches(self) -> None:
-        """All threads on one batch after the other."""
+        """Compute one batch after the other, each with all threads."""
         for batch in self.batches:
             self.wide.run({"video": batch})
 
@@ -56,36 +56,36 @@ class Baseline:
             write_boundaries(folder, name, row)
 
     def tem(self) -> None:
-        """TEM, from CSV features."""
+        """Time TEM from CSV features."""
         model = self.bundle.file("tem.onnx")
         timings = run_tem(self.folder / "csv", self.folder / "own", self.names, model)
         self.timings["tem"].append(timings)
 
     def like_for_like(self) -> None:
-        """What ActSpan's pipeline does too."""
+        """Time the published steps that ActSpan's pipeline also has."""
         model = self.bundle.file("pem.onnx")
         self.timings["like"].append(run_after_tem(self.folder, self.seconds, model))
 
     def published(self) -> None:
-        """With the candidates' overlaps with ground truth, which the published code works out."""
+        """Time the published steps, including the candidates' overlaps with ground truth."""
         model = self.bundle.file("pem.onnx")
         timings = run_after_tem(self.folder, self.seconds, model, self.instances)
         self.timings["published"].append(timings)
 
     def stage(self, kind: str, *names: str) -> float:
-        """Median seconds a video in these stages, or in all."""
+        """Return the median seconds per video in these stages, or in all."""
         rounds = [sum(t[name] for name in names or t) for t in self.timings[kind]]
         return statistics.median(rounds) / len(self.names)
 
 
 def run_pipeline(pipeline: Pipeline, videos: list[ScoredVideo]) -> list[Proposals]:
-    """ActSpan's stages after TEM."""
+    """Run ActSpan's stages after TEM."""
     jobs = [Job(str(i), lambda video=video: video) for i, video in enumerate(videos)]  # type: ignore[misc]
     return [outcome.proposals for outcome in pipeline.run(jobs)]
 
 
 def stage_rows(baseline: Baseline, clock: Mapping[str, float]) -> list[Row]:
-    """Stage by stage: the baseline's seconds against ActSpan's core-seconds, a video."""
+    """Return one row per stage: the baseline's seconds and ActSpan's core-seconds, per video."""
     made = baseline.stage("like", "candidates", "BSP features")
     return [
         Row("candidates and BSP features", made, clock["candidates"]),
@@ -169,7 +169,7 @@ def report(
 def print_summary(
     baseline: Baseline, ours: Mapping[str, float], clock: Mapping[str, float], threads: int
 ) -> None:
-    """Three parts: a video on one core by stage, the whole after TEM, and TEM beside it."""
+    """Print three parts: stages per video on one core, the whole after TEM, and TEM."""
     click.echo("seconds a video, one core")
     print_comparison(stage_rows(baseline, clock))
     click.echo(f"\nseconds a video, everything after TEM; ActSpan on {threads} threads")

@@ -12,7 +12,7 @@ from benchmarks.measure import duration, interleave, print_machine, print_table,
 
 
 def time_starts(folder: Path, rounds: int, seed: int) -> dict[str, float]:
-    """Median seconds of Python alone, of the help, and of the proposals of one video."""
+    """Return median seconds of Python alone, of the help, and of the proposals of one video."""
     bundle = made_up.make_bundle(folder / "bundle", seed)
     dataset = made_up.make_dataset(folder / "dataset", 1, seed)
     places = ("--model", bundle.path, "--dataset", dataset, "--out", folder / "x.json")

@@ -31,26 +31,26 @@ JUDGED = "validation"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Where the videos are, and where what is made of them lies."""
+    """Folders of the videos and of the files made from them."""
 
     source: Path
     keep: Path
 
     def features(self, streams: str) -> Dataset:
-        """The features of one of the streams, or both."""
+        """Extract and load the features of one stream, or both."""
         out = self.keep / f"features-{streams}"
         extract_videos(ExtractRequest((str(self.source),), out, streams=streams))
         return trainable(Dataset.load(out))
 
     def model(self, streams: str, share: float, seed: int, report: Report) -> Bundle:
-        """Trained on a share of the training videos."""
+        """Load the model of a share of the training videos, or train it."""
         out = self.keep / f"model-{streams}-{share:g}-{seed}"
         if (out / "model.toml").is_file():
             return Bundle.load(out)
         return train(reduced(self.features(streams), share, seed), out, seed=seed, report=report)
 
     def judge(self, bundle: Bundle) -> tuple[dict[str, float], str]:
-        """AR@AN and AUC of what is proposed from the video files, and the pace of that."""
+        """Return AR@AN and AUC of proposals from the video files, and the speed."""
         request = VideosRequest(bundle.path, (str(self.source),), subset=JUDGED)
         found = propose_videos(request)
         proposals = {video.id: video.proposals for video in found.videos}
@@ -61,7 +61,7 @@ class Work:
 
 
 def run(work: Work, streams: str, share: float, seeds: tuple[int, ...], report: Report) -> None:
-    """A line a seed, mean and spread."""
+    """Train and judge with each seed; print one line per seed, then mean and spread."""
     name = streams if share == 1 else f"{streams}, {share:g} of the videos"
     rows = []
     for seed in seeds:

@@ -44,7 +44,7 @@ WATCH = """(kind) => {
 
 
 def make_large_run(folder: Path, videos: int, seed: int) -> Path:
-    """A run and its ground truth, random; a result of 39 MB where there are 5,000 videos."""
+    """Write a random run and its ground truth; 5,000 videos give a result of 39 MB."""
     rng = np.random.default_rng(seed)
     annotated = []
     with new_run_folder(folder / "run") as partial:
@@ -73,7 +73,7 @@ def _random_video(name: str, rng: np.random.Generator) -> tuple[Video, Outcome]:
 
 @contextmanager
 def served(data: Path, *options: object) -> Iterator[str]:
-    """`actspan serve` in a process of its own; where it is."""
+    """Run `actspan serve` in a new process; yield its address."""
     line = [sys.executable, "-m", "actspan", "serve", "--port", "0", "--data", data, *options]
     with subprocess.Popen([*map(str, line)], stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -89,7 +89,7 @@ def served(data: Path, *options: object) -> Iterator[str]:
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A headless browser."""
+    """Run a headless browser."""
     from playwright.sync_api import sync_playwright
 
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
@@ -102,7 +102,7 @@ def chromium() -> Iterator[Any]:
 
 
 def usable_after(browser: Any, url: str) -> float:
-    """Milliseconds from the start of a visit, with empty caches, to a video on its timeline."""
+    """Return milliseconds from the start of a visit, without caches, to a video on its timeline."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.goto(url)
     page.wait_for_selector("body[data-ready]")
@@ -112,7 +112,7 @@ def usable_after(browser: Any, url: str) -> float:
 
 
 def waits(page: Any, kind: str, moves: int) -> list[float]:
-    """Milliseconds from each of some pointer events to its frame."""
+    """Return the milliseconds from each pointer event to its frame."""
     page.evaluate(WATCH, kind)
     box = page.locator("#overlay").bounding_box()
     x, y = box["x"] + 120, box["y"] + 8  # on the ruler
@@ -136,7 +136,7 @@ def _row(what: str, found: list[float], target: str) -> tuple[str, ...]:
 
 
 def measure(folder: Path, videos: int, hours: float, rounds: int, seed: int) -> list[Any]:
-    """Rows of the table."""
+    """Return the rows of the table."""
     large = make_large_run(folder, videos, seed)
     bundle = make_bundle(folder / "bundle", seed)
     dataset = make_recording(folder / "recording", hours, seed)
@@ -166,7 +166,7 @@ def measure(folder: Path, videos: int, hours: float, rounds: int, seed: int) -> 
 
 
 def take_screenshots(out: Path, folder: Path, videos: Path | None, runs: tuple[Path, ...]) -> None:
-    """Pictures of the made-up demo, or of given runs with their videos."""
+    """Take pictures of the made-up demo, or of given runs with their videos."""
     options: list[object] = [option for run in runs for option in ("--results", run)]
     if videos is not None:
         options += ["--videos", videos, "--ground-truth", videos]

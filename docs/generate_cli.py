@@ -11,7 +11,7 @@ from actspan.cli import main
 
 
 def reference() -> str:
-    """The help of every command, as Markdown."""
+    """Return the help of every command, as Markdown."""
     context = click.Context(
         main,
         info_name="actspan",
@@ -28,7 +28,7 @@ def reference() -> str:
 
 
 def sections(command: click.Command, name: str, parent: click.Context) -> Iterator[str]:
-    """The section of a command, and those of its subcommands."""
+    """Yield the section of a command and those of its subcommands."""
     context = click.Context(command, info_name=name, parent=parent)
     yield f"## {context.command_path}\n\n```\n{command.get_help(context)}\n```"
     if isinstance(command, click.Group):

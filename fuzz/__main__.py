@@ -29,7 +29,7 @@ _FIGURES = re.compile(r"#(\d+)\s+\w+\s+cov: (\d+)")
 
 @dataclass(slots=True)
 class Record:
-    """What fuzzing a target came to."""
+    """Results of fuzzing one target."""
 
     target: str
     seed: int
@@ -43,7 +43,7 @@ class Record:
 
 
 def fuzz(target: str, folder: Path, seconds: int, seed: int) -> Record:
-    """Fuzz one target for so long, starting again after every death of its process."""
+    """Fuzz one target for the given time, with a new process whenever one dies."""
     write_seeds(target, folder / "seeds")
     for name in ("corpus", "deaths"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def fuzz(target: str, folder: Path, seconds: int, seed: int) -> Record:
 
 
 def _run(record: Record, folder: Path, seconds: int, seed: int) -> str | None:
-    """One process; how it died, if it did."""
+    """Run one process; return how it died, if it did."""
     options = {
         "max_total_time": seconds,
         "seed": seed,
@@ -88,7 +88,7 @@ def _run(record: Record, folder: Path, seconds: int, seed: int) -> str | None:
 
 
 def _follow(lines: IO[bytes], log: IO[bytes], record: Record) -> list[str]:
-    """Take down what libFuzzer says until it ends; its last lines. Start-up does not count."""
+    """Record libFuzzer's output until it ends; return its last lines. Start-up does not count."""
     begin, executions, tail = None, 0, deque[str](maxlen=30)
     for line in lines:
         log.write(line)
@@ -106,7 +106,7 @@ def _follow(lines: IO[bytes], log: IO[bytes], record: Record) -> list[str]:
 
 
 def _processor_seconds() -> float:
-    """Of all processes that were started and have ended."""
+    """Return the processor seconds of all child processes that have ended."""
     found = resource.getrusage(resource.RUSAGE_CHILDREN)
     return found.ru_utime + found.ru_stime
 
@@ -138,7 +138,7 @@ def _row(record: Record) -> Iterator[str]:
     "--out", type=click.Path(path_type=Path), default=Path("build/fuzz"), show_default=True
 )
 def main(seconds: int, readers: tuple[str, ...], seed: int, out: Path) -> None:
-    """Command line."""
+    """Run the command line."""
     os.environ.setdefault("HDF5_PLUGIN_PATH", "")
     records = [fuzz(name, out.resolve() / name, seconds, seed) for name in readers or TARGETS]
     heads = [

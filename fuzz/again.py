@@ -1,4 +1,4 @@
-"""A finding once more, with its traceback: `python -m fuzz.again READER FILE`."""
+"""Repeat a finding, with its traceback: `python -m fuzz.again READER FILE`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fuzz.targets import REFUSALS, read_input
 
 
 def main() -> None:
-    """Read one input, and say what came of it and how long it took."""
+    """Read one input, and print the result and how long it took."""
     target, file = sys.argv[1], Path(sys.argv[2])
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "scores").mkdir()

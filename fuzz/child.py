@@ -24,14 +24,14 @@ _ROOM = 1 << 30  # bytes
 
 
 def compiled_modules() -> list[str]:
-    """Modules that numba compiles: their bytecode must stay as it is."""
+    """Return the modules that numba compiles: their bytecode must not be instrumented."""
     mark = "from actspan.jit import"
     files = (f for f in sorted(_SOURCE.rglob("*.py")) if mark in f.read_text(encoding="utf-8"))
     return [".".join(f.relative_to(_SOURCE).with_suffix("").parts) for f in files]
 
 
 def place_of(error: BaseException) -> str:
-    """Type of an exception and the last line of ours that it went through."""
+    """Return the type of an exception and the last line of our code that it passed."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if str(_SOURCE) in f.filename] or list(frames)
     file = Path(ours[-1].filename)
@@ -39,7 +39,7 @@ def place_of(error: BaseException) -> str:
 
 
 class Findings:
-    """What was found, in a folder: an input and its traceback each, once a place."""
+    """Findings in a folder: an input and its traceback, one per place in the code."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -49,7 +49,7 @@ class Findings:
         }
 
     def add(self, data: bytes, error: BaseException) -> None:
-        """Keep an input that raised what it must not."""
+        """Keep an input that raised an exception that is not allowed."""
         place = place_of(error)
         if place in self._seen:
             return

@@ -1,4 +1,4 @@
-"""Small good files of every reader, made by our own writers: what fuzzing begins with."""
+"""Small valid files for every reader, made by our own writers: the seeds of fuzzing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _PROPOSALS = Proposals(np.array([0.5, 2.0]), np.array([4.0, 9.5]), np.array([0.9
 
 
 def write_seeds(target: str, folder: Path) -> int:
-    """Write the files that a target begins with, each behind the number of its reader; how many."""
+    """Write a target's seed files, each after the number of its reader; return their number."""
     work = folder.with_name(f"{folder.name}.work")
     work.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What is fuzzed: readers in groups, each with files to begin with.
+"""Fuzz targets: readers in groups, each with seed files.
 
 The first byte of an input says which reader of the group takes the rest, as the content of a file.
 """
@@ -61,7 +61,7 @@ Read = Callable[[Path], object]
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """One reader: the name of the file that it is given, and what is done with it.
+    """One reader: the name of its input file, and the function that reads it.
 
     Where `is_content`, the real reader takes bytes from elsewhere: only what is in the file counts.
     """
@@ -72,7 +72,7 @@ class Reader:
 
 
 def features(path: Path) -> None:
-    """All arrays of a file, mapped and read."""
+    """Map and read all arrays of a file."""
     names = list_arrays(path, Ignored())
     if names:
         feature_shapes(path, names)
@@ -82,21 +82,21 @@ def features(path: Path) -> None:
 
 
 def scores(path: Path) -> None:
-    """All boundary scores of an archive or a folder."""
+    """Read all boundary scores of an archive or a folder."""
     with ScoreFiles(path) as found:
         for name in found.ids:
             found.read(name)
 
 
 def annotations(path: Path) -> None:
-    """Annotations, read and written again."""
+    """Read annotations and write them again."""
     found = read_annotations(path)
     document_of(found.videos, document=found.document)
     write_annotations(path.with_name("written.json"), found.videos, document=found.document)
 
 
 def shard(path: Path) -> None:
-    """A shard of either kind of store; every byte of its features is touched."""
+    """Read a shard of either kind of store, including every byte of its features."""
     for length in (None, 4):
         kept = Manifest(dtype="float32", channels=3, length=length)
         try:
@@ -109,13 +109,13 @@ def shard(path: Path) -> None:
 
 
 def candidates(path: Path) -> None:
-    """Candidates of a run."""
+    """Read the candidates of a run."""
     for found in Run(path.parent, {}).candidates():
         found.proposals.start.sum()
 
 
 def session(path: Path) -> None:
-    """A graph, opened by ONNX Runtime."""
+    """Open a graph with ONNX Runtime."""
     open_session(path, backend="onnxruntime").close()
 
 
@@ -123,14 +123,14 @@ PLAN = Plan(made_from={}, keeps="run", videos=("a", "b"), shard_size=2)
 
 
 def plan(path: Path) -> None:
-    """The plan of an unfinished run, behind a checksum that fits."""
+    """Read the plan of an unfinished run, after a valid checksum."""
     text = path.read_bytes()
     checksum = hashlib.sha256(text).hexdigest().encode()
     len(Plan.from_bytes(checksum + b"\n" + text, where=str(path)))
 
 
 def computed(path: Path) -> None:
-    """A shard of an unfinished run with one record, whose checksum fits."""
+    """Read a shard of an unfinished run with one record, whose checksum is valid."""
     record = path.read_bytes()
     first, _, last = encode_frames([Problem("a", "f", "p", "r")])
     frame = struct.pack("<II", len(record), zlib.crc32(record)) + record
@@ -139,13 +139,13 @@ def computed(path: Path) -> None:
 
 
 def encode_frames(results: list[Any]) -> list[bytes]:
-    """What a shard begins with, a frame for each result, and its end."""
+    """Return the header of a shard, one frame per result, and its end."""
     magic, head, *frames, tail = encode_shard(PLAN, 0, results)
     return [magic + head, *frames, tail]
 
 
 def weights(path: Path) -> None:
-    """Weights of a bundle whose manifest vouches for them."""
+    """Read weights of a bundle whose manifest has their checksum."""
     bundle = _bundle_around(path)
     for net in ("tem", "pem"):
         try:
@@ -171,13 +171,13 @@ def _bundle_around(path: Path) -> Bundle:
 
 
 def projection(path: Path) -> None:
-    """A projection, applied."""
+    """Load a projection and apply it."""
     found = Projection.load(path)
     found.apply(np.zeros((2, len(found.mean)), np.float32))
 
 
 def spec(path: Path) -> None:
-    """A dataset's settings, of a dataset of one video."""
+    """Load the settings of a dataset of one video."""
     array = path.with_name("features.npz")
     if not array.is_file():
         np.savez(array, a=np.zeros((3, 2), np.float32))
@@ -185,30 +185,30 @@ def spec(path: Path) -> None:
 
 
 def pictures(path: Path) -> None:
-    """A backbone's settings."""
+    """Read the settings of a backbone."""
     from_dict(PictureConfig, read_toml(path), where=str(path))
 
 
 def table_body(path: Path) -> None:
-    """An upload of features, told by its first bytes."""
+    """Read an upload of features; its first bytes say which format it has."""
     data = path.read_bytes()
     if kind_of(data[:HEAD]) == "npy":
         npy_array(data)
 
 
 def infer_body(path: Path) -> None:
-    """A request of the inference protocol, all of it JSON."""
+    """Read a request of the inference protocol, all of it JSON."""
     _infer(path.read_bytes(), None)
 
 
 def infer_bytes(path: Path) -> None:
-    """A request whose first byte says how much of it is JSON, in units of 8 bytes."""
+    """Read a request whose first byte gives the length of its JSON, in units of 8 bytes."""
     data = path.read_bytes()
     _infer(data[1:], 8 * data[0] if data else None)
 
 
 def corrections(path: Path) -> None:
-    """Segments that shall replace a video's corrections."""
+    """Read segments that replace a video's corrections."""
     NewCorrections.model_validate_json(path.read_bytes())
 
 
@@ -289,7 +289,7 @@ TARGETS: Mapping[str, tuple[Reader, ...]] = {
 
 
 def read_input(target: str, data: bytes, folder: Path) -> Any:
-    """Give an input to its reader; what it returns or raises."""
+    """Pass an input to its reader; return or raise what the reader does."""
     readers = TARGETS[target]
     reader = readers[data[0] % len(readers)] if data else readers[0]
     path = folder / reader.file

@@ -22,7 +22,7 @@ from benchmarks.faults.world import BrokenError, Case, World
 
 
 class Verdict(NamedTuple):
-    """How one fault ended."""
+    """Outcome of one fault."""
 
     kind: str
     seed: int
@@ -31,7 +31,7 @@ class Verdict(NamedTuple):
 
 
 def inject(world: World, kind: Kind, seed: int) -> Verdict:
-    """Inject one fault; a folder of what went wrong stays."""
+    """Inject one fault; keep its folder if something went wrong."""
     folder = world.folder / f"{kind.__name__}-{seed}"
     folder.mkdir()
     try:
@@ -60,7 +60,7 @@ def ready() -> None:
 
 
 def table(verdicts: list[Verdict]) -> list[str]:
-    """A row a kind: how many, with which seeds, and how they ended."""
+    """Return a Markdown table with one row per kind: number of faults, seeds and outcomes."""
     lines = ["| fault | injected | seeds | ended |", "|---|---|---|---|"]
     for kind in KINDS:
         mine = [verdict for verdict in verdicts if verdict.kind == kind.__name__]

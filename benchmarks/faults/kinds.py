@@ -22,7 +22,7 @@ Kind = Callable[[Case], str]
 
 
 def kill_at_a_moment(case: Case) -> str:
-    """Kill -9 of the driver at random moments"""
+    """Kill the driver (SIGKILL) at random times"""
     for _ in range(case.random.randint(1, 3)):
         driver = case.start(*case.line("--resume"))
         case.a_moment()
@@ -34,7 +34,7 @@ def kill_at_a_moment(case: Case) -> str:
 
 
 def kill_at_an_operation(case: Case) -> str:
-    """Kill -9 of the driver at the n-th operation on the disk"""
+    """Kill the driver (SIGKILL) at its n-th operation on the disk"""
     number = case.random.randint(1, 70)
     kill = lambda: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
     case.propose(setup=lambda: at_operation(number, kill))
@@ -58,17 +58,17 @@ def _stopped(case: Case, number: int, code: int) -> str:
 
 
 def terminate(case: Case) -> str:
-    """SIGTERM at random moments"""
+    """Terminate the driver (SIGTERM) at random times"""
     return _stopped(case, signal.SIGTERM, 143)
 
 
 def interrupt(case: Case) -> str:
-    """Ctrl-C at random moments"""
+    """Interrupt the driver (Ctrl-C) at random times"""
     return _stopped(case, signal.SIGINT, 130)
 
 
 def full_disk(case: Case) -> str:
-    """A full disk: a small tmpfs, then a larger one"""
+    """Fill the disk: a small tmpfs, then a larger one"""
     case.out = case.folder / "disk" / "run"
     case.out.parent.mkdir()
     size = case.random.randint(8, 700)  # KiB
@@ -89,7 +89,7 @@ def full_disk(case: Case) -> str:
 
 
 def large_files(case: Case) -> str:
-    """Files that may not grow (RLIMIT_FSIZE)"""
+    """Limit the size of files (RLIMIT_FSIZE)"""
     size = case.random.randint(100, 200_000)
     ended = case.propose(setup=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
     if ended.code == 0:
@@ -101,7 +101,7 @@ def large_files(case: Case) -> str:
 
 
 def little_memory(case: Case) -> str:
-    """Little memory (RLIMIT_AS)"""
+    """Limit the memory (RLIMIT_AS)"""
     spare = case.random.randint(1, 120) << 20
 
     def limit() -> None:
@@ -132,7 +132,7 @@ def _damage(file: Path, random: Random) -> str:
 
 
 def damaged_shard(case: Case) -> str:
-    """Unfinished runs: a shard or the plan damaged"""
+    """Damage a shard or the plan of an unfinished run"""
     case.stop_after(case.random.randint(1, 11))
     files = sorted(f for f in case.partial.iterdir() if f.name[0] != ".")
     file = case.random.choice(files)
@@ -147,7 +147,7 @@ def damaged_shard(case: Case) -> str:
 
 
 def damaged_run(case: Case) -> str:
-    """Finished runs: a file damaged"""
+    """Damage a file of a finished run"""
     case.propose()
     files = sorted(case.out.iterdir())
     file = case.random.choice([f for f in files if f.name != "run.toml"])
@@ -157,7 +157,7 @@ def damaged_run(case: Case) -> str:
 
 
 def damaged_bundle(case: Case) -> str:
-    """bundles: a file damaged"""
+    """Damage a file of a bundle"""
     case.bundle = case.folder / "bundle"
     shutil.copytree(case.world.bundle, case.bundle)
     what = _damage(case.random.choice(sorted(case.bundle.iterdir())), case.random)
@@ -172,7 +172,7 @@ def damaged_bundle(case: Case) -> str:
 
 
 def damaged_store(case: Case) -> str:
-    """stores: a file damaged (pack --verify must see it; propose must not fail otherwise)"""
+    """Damage a file of a store (pack --verify must report it; propose may only fail clearly)"""
     case.dataset = case.folder / "store"
     shutil.copytree(case.world.store, case.dataset)
     file = case.random.choice(sorted(case.dataset.glob("*.arrow")))
@@ -216,7 +216,7 @@ def _spoil(case: Case) -> tuple[Path, bytes, Callable[[], None]]:
 
 
 def features_turn_bad(case: Case) -> str:
-    """Features that turn bad after the check, --on-error fail"""
+    """Spoil features after the check, with --on-error fail"""
     file, good, setup = _spoil(case)
     case.propose(setup=setup).require_clear_error()
     file.write_bytes(good)
@@ -225,7 +225,7 @@ def features_turn_bad(case: Case) -> str:
 
 
 def features_are_skipped(case: Case) -> str:
-    """Features that turn bad after the check, --on-error skip"""
+    """Spoil features after the check, with --on-error skip"""
     file, _, setup = _spoil(case)
     ended = case.propose("--on-error", "skip", setup=setup)
     require(ended.code == 0, ended.text[-2000:])
@@ -236,7 +236,7 @@ def features_are_skipped(case: Case) -> str:
 
 
 def no_permission(case: Case) -> str:
-    """Permission denied: the place, a feature file, the bundle"""
+    """Deny permission: to the output folder, a feature file or the bundle"""
     os.chmod(case.folder, 0o777)
     which = case.random.randrange(3)
     if which == 0:
@@ -255,7 +255,7 @@ def no_permission(case: Case) -> str:
 
 
 def repeated_ids(case: Case) -> str:
-    """Ids that are there twice: in annotations, in features"""
+    """Repeat an id: in annotations or in features"""
     case.dataset = case.folder / "set"
     shutil.copytree(case.world.dataset, case.dataset)
     number = case.random.randrange(VIDEOS)
@@ -271,7 +271,7 @@ def repeated_ids(case: Case) -> str:
 
 
 def two_drivers(case: Case) -> str:
-    """Two drivers of one run at once"""
+    """Start two drivers of one run at once"""
     first = case.start(*case.line("--resume"))
     time.sleep(case.random.uniform(0, 0.5 * case.world.seconds))
     second = case.propose("--resume")

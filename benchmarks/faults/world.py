@@ -20,7 +20,7 @@ Setup = Callable[[], None]
 
 
 class BrokenError(AssertionError):
-    """What must hold does not."""
+    """A check failed after a fault."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -30,13 +30,13 @@ def require(condition: bool, message: str) -> None:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its exit code (or minus the signal), and all that it said."""
+    """Exit code (or minus the signal) and output of a command."""
 
     code: int
     text: str
 
     def require_clear_error(self) -> None:
-        """One line that says what was wrong, exit code 1, no traceback."""
+        """Require exit code 1 and one line that says what was wrong, without a traceback."""
         require(self.code == 1, f"exit code {self.code}: {self.text[-1500:]}")
         require("Traceback" not in self.text, self.text[-3000:])
         errors = [line for line in self.text.splitlines() if line.startswith("error:")]
@@ -53,11 +53,11 @@ class Command:
             _run_and_exit(arguments, log, setup)
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
+        """Send a signal to the command."""
         os.kill(self.pid, number)
 
     def wait(self) -> Ended:
-        """Wait for its end."""
+        """Wait until the command ends."""
         _, status = os.waitpid(self.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         return Ended(code, self._log.read_text(errors="replace") if self._log.exists() else "")
@@ -115,12 +115,12 @@ class World:
 
     @property
     def store(self) -> Path:
-        """The same, packed."""
+        """The same dataset as a packed store."""
         return self.folder / "store"
 
     @classmethod
     def make(cls, folder: Path) -> World:
-        """Write dataset, bundle and store, and the run that nothing disturbs."""
+        """Write dataset, bundle and store, and make the undisturbed run."""
         world = cls(folder)
         if os.fork() == 0:  # so that this process never starts a thread
             write_dataset(folder / "set", videos=VIDEOS)
@@ -171,7 +171,7 @@ class Case:
         return self.start(*arguments, setup=setup).wait()
 
     def line(self, *options: str) -> list[str]:
-        """The command line of the run."""
+        """Return the command line of the run."""
         return [
             "propose",
             *("--model", str(self.bundle)),
@@ -187,21 +187,21 @@ class Case:
         return self.run(*self.line(*options), setup=setup)
 
     def a_moment(self) -> None:
-        """Wait for some part of what an undisturbed run takes."""
+        """Wait for a random part of the time that an undisturbed run takes."""
         time.sleep(self.random.uniform(0, 1.1 * self.world.seconds))
 
     def stop_after(self, shards: int) -> None:
-        """Kill a run once so many shards are done."""
+        """Kill a run once this number of shards is done."""
         self.propose("--resume", setup=lambda: kill_after_shards(shards))
         require(self.partial.is_dir(), "the run was not stopped")
 
     def require_never_half(self) -> None:
-        """The run is there as a whole, or not at all."""
+        """Require that the run is complete or does not exist."""
         if self.out.exists():
             self.require_same()
 
     def require_same(self) -> None:
-        """The run equals the undisturbed one."""
+        """Require that the run equals the undisturbed one."""
         found = contents(self.out)
         for name, data in self.world.expected.items():
             same = found.get(name) == data
@@ -209,7 +209,7 @@ class Case:
             require(same or moved, f"{name} differs from that of an undisturbed run")
 
     def require_it_goes_on(self, *options: str) -> None:
-        """Gone on with, undisturbed, it gives the same bytes and leaves nothing else behind."""
+        """Resume the run and require the same bytes, with no other files left."""
         ended = self.propose("--resume", *options)
         require(ended.code == 0, f"exit code {ended.code}: {ended.text[-2000:]}")
         self.require_same()
@@ -217,7 +217,7 @@ class Case:
 
 
 def kill_after_shards(shards: int) -> None:
-    """In the process to come: kill -9 as the next shard but so many begins to be written."""
+    """Prepare this process to kill itself (SIGKILL) when it starts a shard after this number."""
     left = shards
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
@@ -234,7 +234,7 @@ _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "tempfile.mkstemp"
 
 
 def at_operation(number: int, act: Callable[[], None]) -> None:
-    """In the process to come: act at the `number`th operation that changes the disk."""
+    """Prepare this process to call a function at its `number`th operation that changes the disk."""
     seen = 0
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:

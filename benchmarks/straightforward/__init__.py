@@ -4,7 +4,7 @@ It follows spec and paper step by step as the published Python code is built: pa
 SciPy's `interp1d`, Python loops over candidates, one file a stage and video, one video a network
 call. It is written to be plain: nothing in it is slowed down, and nothing is tuned.
 
-It is correct, which `tests/test_benchmarks.py` holds against outputs of the published code: the
+`tests/test_benchmarks.py` checks it against outputs of the published code: the
 same candidates in the same order, scores and overlaps within 1e-9, BSP features and PEM within
 1e-6, the same final segments, and the same recall arrays.
 

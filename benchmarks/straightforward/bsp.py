@@ -13,7 +13,7 @@ POINTS = 3  # interpolated points a sample; neighbours share one more
 
 
 def action_curve(boundaries: pd.DataFrame) -> Callable[[list[float]], np.ndarray]:
-    """Action score at any position, zero beyond the video."""
+    """Return a function that interpolates the action scores; it is zero beyond the video."""
     length = len(boundaries)
     gap = 1.0 / length
     extend = length // 4 + 10
@@ -27,7 +27,7 @@ def action_curve(boundaries: pd.DataFrame) -> Callable[[list[float]], np.ndarray
 def sample_region(
     curve: Callable[[list[float]], np.ndarray], start: float, end: float, samples: int
 ) -> list[float]:
-    """`samples` means of the curve, evenly over [start, end]."""
+    """Return `samples` means of the curve, evenly spaced over [start, end]."""
     step = (end - start) / (samples - 1)
     first = start - step / 2
     points = [first + point * step / POINTS for point in range(samples * POINTS + 1)]
@@ -40,7 +40,7 @@ def sample_region(
 def extract_features(
     folder: Path, name: str, keep: int = 1000, boundary_ratio: float = 0.2
 ) -> None:
-    """TEM table and candidates table -> 32 features a candidate."""
+    """Compute 32 features per candidate from the TEM table and the candidates table."""
     boundaries = pd.read_csv(folder / "tem" / f"{name}.csv")
     table = pd.read_csv(folder / "candidates" / f"{name}.csv")[:keep]
     curve = action_curve(boundaries)

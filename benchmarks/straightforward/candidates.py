@@ -10,7 +10,7 @@ import pandas as pd
 
 
 def find_peaks(scores: np.ndarray, ratio: float = 0.5) -> list[int]:
-    """Cells that are first, last, a strict local peak, or above a share of the maximum."""
+    """Return cells that are first, last, a strict local peak, or above a share of the maximum."""
     highest = max(scores)
     last = len(scores) - 1
     peaks = []
@@ -23,7 +23,7 @@ def find_peaks(scores: np.ndarray, ratio: float = 0.5) -> list[int]:
 
 
 def overlap_with(xmin: float, xmax: float, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Temporal intersection over union of one candidate with every instance."""
+    """Return the temporal intersection over union of one candidate with each instance."""
     inter = np.maximum(np.minimum(xmax, ends) - np.maximum(xmin, starts), 0.0)
     union = (xmax - xmin) - inter + ends - starts
     overlaps: np.ndarray = inter / union
@@ -31,7 +31,7 @@ def overlap_with(xmin: float, xmax: float, starts: np.ndarray, ends: np.ndarray)
 
 
 def covered_by(xmin: float, xmax: float, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Share of one candidate that every instance covers."""
+    """Return the share of one candidate that each instance covers."""
     inter = np.maximum(np.minimum(xmax, ends) - np.maximum(xmin, starts), 0.0)
     shares: np.ndarray = inter / (xmax - xmin)
     return shares
@@ -56,7 +56,7 @@ def match_instances(table: pd.DataFrame, instances: Sequence[tuple[float, float]
 
 
 def pair_boundaries(boundaries: pd.DataFrame) -> pd.DataFrame:
-    """All candidates of one video, best first; ties in the order in which they are made."""
+    """Return all candidates of one video, best first; ties keep the order of creation."""
     gap = 1.0 / len(boundaries)
     start_scores = boundaries.start.values
     end_scores = boundaries.end.values
@@ -79,7 +79,7 @@ def generate_candidates(
     instances: Sequence[tuple[float, float]] | None = None,
     keep: int = 1000,
 ) -> None:
-    """TEM table -> candidates table; with `instances` (positions, not clipped), their overlaps."""
+    """Write candidates from the TEM table; with `instances` (not clipped), their overlaps."""
     boundaries = pd.read_csv(folder / "tem" / f"{name}.csv")
     table = pair_boundaries(boundaries)[:keep]
     if instances is not None:

@@ -11,7 +11,7 @@ import pandas as pd
 
 
 class PlainRecall(NamedTuple):
-    """Recall (tIoU, AN), its mean over tIoU, proposals a video, and the area under the curve."""
+    """Recall (tIoU, AN), its mean over tIoU, proposals per video, and the area under the curve."""
 
     recall: np.ndarray
     average_recall: np.ndarray
@@ -20,7 +20,7 @@ class PlainRecall(NamedTuple):
 
 
 def read_ground_truth(path: Path, subset: str) -> pd.DataFrame:
-    """One row an instance of the subset's videos."""
+    """Return one row per instance of the subset's videos."""
     with open(path, encoding="utf-8") as file:
         database = json.load(file)["database"]
     videos, starts, ends = [], [], []
@@ -35,7 +35,7 @@ def read_ground_truth(path: Path, subset: str) -> pd.DataFrame:
 
 
 def read_proposals(path: Path) -> pd.DataFrame:
-    """One row a proposal."""
+    """Return one row per proposal."""
     with open(path, encoding="utf-8") as file:
         results = json.load(file)["results"]
     videos, starts, ends, scores = [], [], [], []
@@ -49,7 +49,7 @@ def read_proposals(path: Path) -> pd.DataFrame:
 
 
 def overlaps(instances: np.ndarray, proposals: np.ndarray) -> np.ndarray:
-    """Temporal intersection over union, (instances, proposals)."""
+    """Return the temporal intersection over union, (instances, proposals)."""
     matrix = np.empty((len(instances), len(proposals)))
     for row, (start, end) in enumerate(instances):
         upper = np.minimum(proposals[:, 1], end)
@@ -62,7 +62,7 @@ def overlaps(instances: np.ndarray, proposals: np.ndarray) -> np.ndarray:
 def match_videos(
     ground_truth: pd.DataFrame, proposals: pd.DataFrame, max_proposals: int
 ) -> list[np.ndarray]:
-    """The tIoU matrix of each video, proposals by score, within the budget of the whole set."""
+    """Return each video's tIoU matrix, proposals by score, within the budget of the whole set."""
     instances_by_video = ground_truth.groupby("video", sort=False)
     proposals_by_video = proposals.groupby("video", sort=False)
     ratio = max_proposals * instances_by_video.ngroups / len(proposals)
@@ -81,7 +81,7 @@ def match_videos(
 def recall_table(
     matrices: list[np.ndarray], thresholds: np.ndarray, budget: np.ndarray
 ) -> np.ndarray:
-    """Share of instances found, (thresholds, budget)."""
+    """Return the share of instances found, (thresholds, budget)."""
     recall = np.empty((len(thresholds), len(budget)))
     positives = sum(matrix.shape[0] for matrix in matrices)
     for row, threshold in enumerate(thresholds):
@@ -102,7 +102,7 @@ def evaluate(
     subset: str = "validation",
     max_proposals: int = 100,
 ) -> PlainRecall:
-    """Both JSON files in, the recall arrays and the area under the AR-AN curve out."""
+    """Compute recall arrays and the area under the AR-AN curve from both JSON files."""
     ground_truth = read_ground_truth(ground_truth_path, subset)
     proposals = read_proposals(result_path)
     proposals = proposals[proposals.video.isin(ground_truth.video.unique())]

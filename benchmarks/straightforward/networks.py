@@ -10,7 +10,7 @@ import pandas as pd
 
 
 def open_network(path: Path) -> onnxruntime.InferenceSession:
-    """An ONNX model on one CPU thread."""
+    """Open an ONNX model on one CPU thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -20,19 +20,19 @@ def open_network(path: Path) -> onnxruntime.InferenceSession:
 
 
 def read_features(path: Path) -> np.ndarray:
-    """A feature table as (1, C, T) float32."""
+    """Read a feature table as (1, C, T) float32."""
     table = pd.read_csv(path)
     return np.ascontiguousarray(table.to_numpy(dtype=np.float32).T)[np.newaxis]
 
 
 def score_boundaries(tem: onnxruntime.InferenceSession, video: np.ndarray) -> np.ndarray:
-    """TEM on one video, (1, C, T) -> (3, T)."""
+    """Run TEM on one video, (1, C, T) -> (3, T)."""
     output: np.ndarray = tem.run(["output"], {"video": video})[0][0]
     return output
 
 
 def write_boundaries(folder: Path, name: str, scores: np.ndarray) -> None:
-    """Boundary scores (3, T) and the cell of each as a table."""
+    """Write boundary scores (3, T) and the cell of each as a table."""
     length = scores.shape[1]
     gap = 1.0 / length
     table = pd.DataFrame(
@@ -50,7 +50,7 @@ def write_boundaries(folder: Path, name: str, scores: np.ndarray) -> None:
 def evaluate_candidates(
     pem: onnxruntime.InferenceSession, folder: Path, name: str, keep: int = 1000
 ) -> None:
-    """PEM on one video's BSP features: how well each candidate may overlap an action."""
+    """Run PEM on one video's BSP features: predict how well each candidate overlaps an action."""
     features = np.load(folder / "bsp" / f"{name}.npy").astype(np.float32)
     table = pd.read_csv(folder / "candidates" / f"{name}.csv")[:keep]
     output = pem.run(["output"], {"video_feature": features})[0]

@@ -24,7 +24,7 @@ Instances = Mapping[str, Sequence[tuple[float, float]]]
 
 
 def make_folders(folder: Path) -> None:
-    """One folder a stage."""
+    """Make one folder per stage."""
     for stage in ("tem", "candidates", "bsp", "pem"):
         (folder / stage).mkdir(parents=True, exist_ok=True)
 
@@ -37,7 +37,7 @@ def _timed(names: Iterable[str], stage: Callable[[str], object]) -> float:
 
 
 def run_tem(features: Path, folder: Path, names: Sequence[str], tem_path: Path) -> Timings:
-    """`features`/<video>.csv -> boundary scores on disk; seconds over all videos a step."""
+    """Compute boundary scores from `features`/<video>.csv; return total seconds per step."""
     make_folders(folder)
     tem = open_network(tem_path)
     inputs: dict[str, np.ndarray] = {}
@@ -62,7 +62,7 @@ def run_after_tem(
     pem_path: Path,
     instances: Instances | None = None,
 ) -> Timings:
-    """Boundary scores on disk -> `result.json`; seconds over all videos a stage.
+    """Compute `result.json` from boundary scores on disk; return total seconds per stage.
 
     `seconds`: what position 1 stands for, of each video to run. `instances`: ground truth, where
     the candidates' overlaps with it are wanted (the published code always works them out for

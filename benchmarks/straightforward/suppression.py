@@ -12,13 +12,13 @@ import pandas as pd
 
 
 def overlap(start_a: float, end_a: float, start_b: float, end_b: float) -> float:
-    """Temporal intersection over union, in the order of operations that the spec fixes."""
+    """Return the temporal intersection over union, in the spec's order of operations."""
     inter = max(min(end_a, end_b) - max(start_a, start_b), 0)
     return inter / ((end_b - start_b) - inter + end_a - start_a)
 
 
 def soft_nms(table: pd.DataFrame, picks: int = 101, keep: int = 100) -> pd.DataFrame:
-    """Pick the best, lower the scores of those that overlap it much, and again."""
+    """Pick the best proposal, lower the scores of those that overlap it much, and repeat."""
     starts = table.xmin.values.tolist()
     ends = table.xmax.values.tolist()
     scores = table.score.values.tolist()
@@ -44,7 +44,7 @@ def soft_nms(table: pd.DataFrame, picks: int = 101, keep: int = 100) -> pd.DataF
 
 
 def suppress(folder: Path, name: str, seconds: float) -> list[dict[str, Any]]:
-    """PEM table -> entries of the result file; position 1 stands for `seconds`."""
+    """Return entries of the result file from the PEM table; position 1 is `seconds`."""
     table = pd.read_csv(folder / "pem" / f"{name}.csv")
     table["score"] = table.iou_score * table.xmin_score * table.xmax_score
     table = soft_nms(table)
@@ -57,6 +57,6 @@ def suppress(folder: Path, name: str, seconds: float) -> list[dict[str, Any]]:
 
 
 def write_result(path: Path, results: Mapping[str, list[dict[str, Any]]]) -> None:
-    """All videos as the result JSON."""
+    """Write all videos as the result JSON."""
     document = {"version": "VERSION 1.3", "results": results, "external_data": {}}
     path.write_text(json.dumps(document), encoding="utf-8")
