@@ -78,7 +78,7 @@ class Contenders:
             session.run(self.batch)
 
     def _product(self) -> Callable[[], None]:
-        """Compute TEM's three layers as NumPy matrix products over ready columns, on all cores."""
+        """Return a function that computes TEM's layers as NumPy matrix products, on all cores."""
         assert self.bundle.config.tem is not None
         product = matrix_products(tem_products(self.bundle.config.tem, BATCH))
 

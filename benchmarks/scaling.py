@@ -46,7 +46,7 @@ def run(pipeline: Pipeline, jobs: Sequence[Job]) -> list[Outcome]:
 
 
 def cost_of(folder: Path, cells: int, videos: int, rounds: int, seed: int) -> Cost:
-    """Return the least seconds of each stage over some rounds."""
+    """Measure the cost of a video at one T: the least seconds per stage over some rounds."""
     bundle = made_up.make_bundle(folder / f"bundle-{cells}", seed, channels=CHANNELS, length=cells)
     jobs = make_jobs(videos, cells, seed)
     with Pipeline.load(bundle) as pipeline:

@@ -46,7 +46,7 @@ _PROPOSALS = Proposals(np.array([0.5, 2.0]), np.array([4.0, 9.5]), np.array([0.9
 
 
 def write_seeds(target: str, folder: Path) -> int:
-    """Write a target's seed files, each after the number of its reader; return their number."""
+    """Write a target's seed files, each prefixed with its reader's number; return the count."""
     work = folder.with_name(f"{folder.name}.work")
     work.mkdir(parents=True, exist_ok=True)
     folder.mkdir(parents=True, exist_ok=True)

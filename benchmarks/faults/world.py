@@ -57,7 +57,7 @@ class Command:
         os.kill(self.pid, number)
 
     def wait(self) -> Ended:
-        """Wait until the command ends."""
+        """Wait until the command ends; return its exit code and output."""
         _, status = os.waitpid(self.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         return Ended(code, self._log.read_text(errors="replace") if self._log.exists() else "")
