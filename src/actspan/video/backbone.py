@@ -150,7 +150,7 @@ class Backbone:
     Attributes
     ----------
     file : BackboneFile
-        size : Size
+    size : Size
         Size of the pictures.
     clip : int or None
         Frames per clip; None if it takes single pictures.
