@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from actspan.cli import main
+from actspan.cli.common import reports_errors
 
 
 @pytest.fixture
@@ -167,3 +169,14 @@ def test_a_dash_is_no_path(words: str, place: Path) -> None:
     assert done.exit_code == 2
     assert "'-' (standard input or output) is not taken here: give a path; see " in done.stderr
     assert not Path("-").exists()
+
+
+def test_a_thread_that_cannot_start_is_one_line() -> None:
+    @click.command()
+    @reports_errors
+    def command() -> None:
+        raise RuntimeError("can't start new thread")
+
+    done = CliRunner().invoke(command)
+    assert done.exit_code == 1
+    assert done.stderr == "error: out of memory: can't start new thread\n"

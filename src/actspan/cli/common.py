@@ -32,6 +32,8 @@ console = Console(stderr=True, soft_wrap=True)
 
 _SHOWN_EVERY = 0.05  # minimum seconds between two updates of a progress bar
 
+_NO_THREAD = "can't start new thread"  # CPython's message where memory or a limit is exhausted
+
 
 def reports_errors(function: F) -> F:
     """Turn ActSpan's own errors into one message and exit code 1, without a traceback.
@@ -63,7 +65,12 @@ def reports_errors(function: F) -> F:
             console.print(what, markup=False, highlight=False)
             _say_notes(error)
             sys.exit(1)
-
+        except RuntimeError as error:
+            if str(error) != _NO_THREAD:
+                raise
+            say(f"error: out of memory: {error}")
+            _say_notes(error)
+            sys.exit(1)
         except OSError as error:  # a file that cannot be opened, in any step
             if error.filename is None:
                 raise

@@ -103,7 +103,7 @@ def _propose(request: Request, report: Report | None, engine: EngineMaker) -> Su
 def _check_target(request: Request) -> None:
     out = request.out
     if request.writes_run:
-        meant = suggestion(out.suffix, ANSWER_SUFFIXES)
+        meant = suggestion(out.suffix, ANSWER_SUFFIXES) if out.suffix else ""
         fault = misnamed(out, "a run") or (f"{out}: a run is a folder" if meant else "")
         if fault:
             files = ", ".join(ANSWER_SUFFIXES)
