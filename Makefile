@@ -16,7 +16,7 @@ help:
 	@echo "make bench-memory  that memory stays flat, with more videos and longer ones"
 	@echo "make bench-ray   Ray workers beside the local engine"
 	@echo "make faults      kill runs, fill disks, damage files; see that nothing is lost"
-	@echo "make demo-train  train the demo's networks anew"
+	@echo "make demo-train  train the demo's networks again"
 
 # the core, pictures and the viewer, no torch
 .venv/core: pyproject.toml constraints.txt
