@@ -39,8 +39,8 @@ demo-train: .venv/dev
 	$(BIN)/actspan demo --training-set 480 --seed 0 --out build/made-up
 	$(BIN)/actspan train --dataset build/made-up --tem-hidden 64 --pem-hidden 64 --seed 0 \
 	  --restart --force --out build/demo-bundle
-	mkdir -p src/actspan/demo/bundle
-	cp $(addprefix build/demo-bundle/,model.toml tem.safetensors pem.safetensors tem.onnx pem.onnx) src/actspan/demo/bundle/
+	mkdir -p src/actspan/model/demo
+	cp $(addprefix build/demo-bundle/,model.toml tem.safetensors pem.safetensors tem.onnx pem.onnx) src/actspan/model/demo/
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n 2
@@ -84,11 +84,11 @@ bench-ray: .venv/dev
 
 # onnx's own test models through every graph pass
 test-onnx: .venv/dev
-	$(BIN)/python -m pytest -m slow tests/export/passes/test_onnx_models.py
+	$(BIN)/python -m pytest -m slow tests/deploy/passes/test_onnx_models.py
 
 # workers and machines that are lost, an object store that misbehaves
 test-cluster: .venv/dev
-	$(BIN)/python -m pytest -m "slow or not slow" tests/cluster
+	$(BIN)/python -m pytest -m "slow or not slow" tests/jobs/cluster
 
 clean:
 	rm -rf .venv build demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

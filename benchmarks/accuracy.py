@@ -20,9 +20,12 @@ import numpy as np
 
 from actspan import Bundle, Dataset, Pipeline, evaluate_recall
 from actspan.cli.train import drawn_report
-from actspan.config import PRESETS, changed, preset, read_toml
-from actspan.pipeline import Job
-from actspan.training import Report, train, trainable
+from actspan.config.base import changed, read_toml
+from actspan.config.training import PRESETS, preset
+from actspan.pipeline.jobs import Job
+from actspan.training.parts import trainable
+from actspan.training.report import Report
+from actspan.training.train import train
 
 COLUMNS = ("AR@1", "AR@5", "AR@10", "AR@50", "AR@100", "AUC")
 

@@ -16,15 +16,11 @@ import numpy as np
 
 from actspan import Bundle
 from actspan.bench.roofline import matrix_products, tem_products
-from actspan.export.variants import export_variants
-from actspan.runtime import (
-    BACKENDS,
-    Session,
-    check_backend,
-    choose_backend,
-    open_net,
-    open_session,
-)
+from actspan.deploy.variants import export_variants
+from actspan.runtime.backends import BACKENDS
+from actspan.runtime.choice import choose_backend
+from actspan.runtime.opening import check_backend, open_net, open_session
+from actspan.runtime.session import Session
 from benchmarks import made_up
 from benchmarks.measure import interleave, print_machine, print_table
 

@@ -20,14 +20,16 @@ import numpy as np
 
 from actspan import Bundle, Dataset
 from actspan.cli.train import drawn_report
+from actspan.core.tiou import tiou_matrix
 from actspan.data.detections import Detections, read_detections
 from actspan.data.results import read_result
 from actspan.evaluation.detection import evaluate_detection
-from actspan.labelling import LabelChoice
-from actspan.proposing import Request, propose_dataset
-from actspan.segments import tiou_matrix
-from actspan.training import Report, trainable
+from actspan.jobs.proposing.job import propose_dataset
+from actspan.jobs.proposing.request import Request
+from actspan.pipeline.labelling.choice import LabelChoice
 from actspan.training.labels import train_classifier
+from actspan.training.parts import trainable
+from actspan.training.report import Report
 
 COLUMNS = ("mAP@0.50", "mAP@0.75", "mAP@0.95", "average_mAP")
 

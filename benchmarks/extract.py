@@ -17,9 +17,11 @@ import av
 import click
 import numpy as np
 
-from actspan.parallel import map_ordered
-from actspan.video import DEFAULT_GRID, Extractor, find_backbone, find_videos
-from actspan.video.extractor import BATCH
+from actspan.core.parallel import map_ordered
+from actspan.streams.backbone import find_backbone
+from actspan.streams.extract import DEFAULT_GRID
+from actspan.streams.extractor import BATCH, Extractor
+from actspan.streams.sources import find_videos
 from benchmarks.measure import interleave, print_machine, print_table
 from benchmarks.memory import peak_memory
 

@@ -25,8 +25,9 @@ from actspan.bench.made_up import (
     name_of,
     seconds_of,
 )
-from actspan.config import FeatureSpec, dump_toml, to_dict
-from actspan.data import annotations
+from actspan.config.base import dump_toml, to_dict
+from actspan.config.stages import FeatureSpec
+from actspan.data.annotations import saving
 from actspan.data.store.manifest import Manifest
 from actspan.data.store.pack import SHARD_SIZE
 from actspan.data.store.writer import Row, write_shards
@@ -53,7 +54,7 @@ __all__ = [
 
 def write_annotations(path: Path, numbers: Sequence[int], seed: int = 0) -> None:
     """Write ground truth in the ActivityNet form, all of it `validation`."""
-    annotations.write_annotations(path, [make_video(number, seed) for number in numbers])
+    saving.write_annotations(path, [make_video(number, seed) for number in numbers])
 
 
 def write_result(path: Path, numbers: Sequence[int], proposals: int = 100, seed: int = 0) -> None:

@@ -15,9 +15,12 @@ from typing import Any
 import click
 
 from actspan.bench.memory import anonymous_memory
-from actspan.cluster import ClusterConfig, ray_engine
-from actspan.proposing import EngineMaker, LocalEngine, Request, propose_dataset
-from actspan.shards import ShardStore
+from actspan.jobs.cluster.engine import ray_engine
+from actspan.jobs.cluster.settings import ClusterConfig
+from actspan.jobs.proposing.engine import EngineMaker, LocalEngine
+from actspan.jobs.proposing.job import propose_dataset
+from actspan.jobs.proposing.request import Request
+from actspan.jobs.shards.store import ShardStore
 from benchmarks import made_up
 from benchmarks.measure import duration, print_machine, print_table
 

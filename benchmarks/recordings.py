@@ -15,8 +15,8 @@ import click
 import numpy as np
 
 from actspan import Bundle, PemConfig, PipelineConfig, SoftNmsConfig, TemConfig
-from actspan.bundle import Source
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
+from actspan.model.manifest import Source
 from benchmarks import made_up
 from benchmarks.measure import print_machine, print_table
 from benchmarks.memory import peak_memory
@@ -28,7 +28,7 @@ PIECES = 60  # distinct stretches, in turn
 
 def make_bundle(path: Path, seed: int) -> Bundle:
     """Write made-up networks of the published sizes, for windows."""
-    from actspan.export import export_bundle
+    from actspan.runtime.export import export_bundle
 
     bundle = Bundle.create(
         path,

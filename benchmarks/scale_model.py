@@ -14,9 +14,13 @@ import numpy as np
 
 from actspan import Dataset
 from actspan.data.results import ResultWriter
-from actspan.pipeline import Outcome, Pipeline, StageClock
-from actspan.proposing import DatasetWork
-from actspan.shards import Folder, Plan, ShardStore, compute_missing
+from actspan.jobs.proposing.work import DatasetWork
+from actspan.jobs.shards.compute import compute_missing
+from actspan.jobs.shards.places import Folder
+from actspan.jobs.shards.plan import Plan
+from actspan.jobs.shards.store import ShardStore
+from actspan.pipeline.core import Pipeline
+from actspan.pipeline.jobs import Outcome, StageClock
 from benchmarks import made_up
 from benchmarks.measure import duration, print_machine, print_table
 

@@ -12,8 +12,10 @@ import click
 import numpy as np
 
 from actspan import BoundaryScores, Bundle, Pipeline, Proposals
-from actspan.pipeline import BATCH, Job, ScoredVideo, StageClock
-from actspan.runtime import choose_backend, open_net
+from actspan.pipeline.core import BATCH
+from actspan.pipeline.jobs import Job, ScoredVideo, StageClock
+from actspan.runtime.choice import choose_backend
+from actspan.runtime.opening import open_net
 from benchmarks import made_up
 from benchmarks.agreement import compare, read_result
 from benchmarks.measure import Row, duration, interleave, print_comparison, print_machine

@@ -17,10 +17,12 @@ import click
 
 from actspan import Bundle, Dataset, evaluate_recall
 from actspan.cli.train import drawn_report
-from actspan.data.annotations import read_annotations
-from actspan.moments import VideosRequest, propose_videos
-from actspan.training import Report, train, trainable
-from actspan.video import ExtractRequest, extract_videos
+from actspan.data.annotations.forms import read_annotations
+from actspan.jobs.video_inference.job import VideosRequest, propose_videos
+from actspan.streams.extract import ExtractRequest, extract_videos
+from actspan.training.parts import trainable
+from actspan.training.report import Report
+from actspan.training.train import train
 from benchmarks.accuracy import mean, print_row, reduced, spread
 from benchmarks.guesses import print_guesses
 from benchmarks.measure import print_machine

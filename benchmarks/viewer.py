@@ -17,11 +17,12 @@ import click
 import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video
-from actspan.data.annotations import write_annotations
-from actspan.demo import run_demo
-from actspan.pipeline import Outcome
-from actspan.proposing import Request, propose_dataset
-from actspan.run import RunWriter, new_run_folder, write_info
+from actspan.cli.demo_show import run_demo
+from actspan.data.annotations.saving import write_annotations
+from actspan.jobs.proposing.job import propose_dataset
+from actspan.jobs.proposing.request import Request
+from actspan.jobs.run import RunWriter, new_run_folder, write_info
+from actspan.pipeline.jobs import Outcome
 from benchmarks.measure import print_machine, print_table
 from benchmarks.recordings import make_bundle, make_recording
 

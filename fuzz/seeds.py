@@ -11,23 +11,25 @@ from typing import Any
 import numpy as np
 
 from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
-from actspan.bundle import Bundle, Source
-from actspan.config import FeatureSpec, PemConfig, PipelineConfig, TemConfig, dump_toml
-from actspan.data.annotations import write_annotations
+from actspan.config.base import dump_toml
+from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
+from actspan.core.types import BoundaryScores, Proposals, Video
+from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.results import write_result as write_proposals
 from actspan.data.scores import ScoreWriter
-from actspan.data.store import Manifest
+from actspan.data.store.manifest import Manifest
 from actspan.data.store.writer import Row, write_shards
 from actspan.data.timebase import SnippetGrid
 from actspan.data.windows import Window
-from actspan.export.graph import build_pem, build_tem
-from actspan.pipeline import Outcome
-from actspan.run import _CandidateWriter, write_info
-from actspan.staged.stage import DatasetRecord, write_stage_file
-from actspan.staged.table import Item, TableWriter
-from actspan.types import BoundaryScores, Proposals, Video
-from actspan.video.projection import Projection
+from actspan.deploy.staged.stage import DatasetRecord, write_stage_file
+from actspan.deploy.staged.table import Item, TableWriter
+from actspan.jobs.run import _CandidateWriter, write_info
+from actspan.model.bsn.graph import build_pem, build_tem
+from actspan.model.bundle import Bundle
+from actspan.model.manifest import Source
+from actspan.pipeline.jobs import Outcome
+from actspan.streams.projection import Projection
 from fuzz.targets import PLAN, TARGETS, encode_frames
 from tests.data.annotation_files import (
     boris_project,
@@ -149,8 +151,8 @@ def _checkpoint(kind: str, *, legacy: bool, wrap: bool) -> Write:
     def write(path: Path) -> None:
         import torch
 
-        from actspan.nets.pem import Pem
-        from actspan.nets.tem import Tem
+        from actspan.model.bsn.pem import Pem
+        from actspan.model.bsn.tem import Tem
 
         net: Any = (
             Tem(TemConfig(channels=2, hidden=2)) if kind == "tem" else Pem(PemConfig(hidden=2))

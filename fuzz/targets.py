@@ -17,28 +17,36 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from actspan.bench.logs import read_log
-from actspan.bundle import Bundle
-from actspan.bundle.files import measure, record_of
-from actspan.config import FeatureSpec, from_dict, read_toml
+from actspan.bench.logs.forms import read_log
+from actspan.config.base import from_dict, read_toml
+from actspan.config.stages import FeatureSpec
 from actspan.config.video import PictureConfig
-from actspan.data.annotations import read_annotations, write_annotations
+from actspan.core.errors import ActSpanError
+from actspan.core.problems import Problem
 from actspan.data.annotations.activitynet import document_of
+from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.saving import write_annotations
 from actspan.data.dataset import Dataset
 from actspan.data.detections import read_detections
 from actspan.data.ignored import Ignored
-from actspan.data.problems import Problem
 from actspan.data.readers import Entry, feature_shapes, list_arrays, read_array
 from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles
-from actspan.data.store import Manifest, open_shard
-from actspan.errors import ActSpanError
+from actspan.data.store.manifest import Manifest
+from actspan.data.store.shards import open_shard
+from actspan.deploy.optimize import read_model
+from actspan.deploy.staged.dumps import Dumps
+from actspan.deploy.staged.stage import Stage
+from actspan.deploy.staged.table import Table
 from actspan.evaluation.inputs import load_blocked
-from actspan.export.optimize import read_model
-from actspan.labelling.scores import LabelFile
-from actspan.nets.foreign import read_checkpoint
-from actspan.run import Run
-from actspan.runtime import open_session
+from actspan.jobs.run import Run
+from actspan.jobs.shards.plan import Plan
+from actspan.jobs.shards.records import decode_shard, encode_shard
+from actspan.model.bsn.foreign import read_checkpoint
+from actspan.model.bundle import Bundle
+from actspan.model.files import measure, record_of
+from actspan.pipeline.labelling.scores import LabelFile
+from actspan.runtime.opening import open_session
 from actspan.server.browse.models import NewCorrections
 from actspan.server.formats import HEAD, kind_of, npy_array
 from actspan.server.inference.tensors import (
@@ -48,13 +56,8 @@ from actspan.server.inference.tensors import (
     write_answer,
 )
 from actspan.server.problems import ProblemError
-from actspan.shards.plan import Plan
-from actspan.shards.records import decode_shard, encode_shard
-from actspan.staged.dumps import Dumps
-from actspan.staged.stage import Stage
-from actspan.staged.table import Table
-from actspan.video.projection import Projection
-from actspan.video.storage import Journal
+from actspan.streams.projection import Projection
+from actspan.streams.storage import Journal
 
 Read = Callable[[Path], object]
 
@@ -155,7 +158,7 @@ def weights(path: Path) -> None:
 
 
 def _bundle_around(path: Path) -> Bundle:
-    from actspan.config import PemConfig, PipelineConfig, TemConfig
+    from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 
     try:
         record = measure(path)

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
-from actspan.bundle import Source
-from actspan.config import FeatureSpec
-from actspan.export import export_bundle
+from actspan.config.stages import FeatureSpec
+from actspan.model.manifest import Source
+from actspan.runtime.export import export_bundle
 
 CHANNELS, STRIDE = 6, 0.5
 

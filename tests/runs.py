@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tomli_w
 
-from actspan.config import read_toml
+from actspan.config.base import read_toml
 
 
 def contents(run: Path, *without: str) -> dict[str, bytes]:

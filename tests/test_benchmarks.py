@@ -14,9 +14,9 @@ pytest.importorskip("scipy")
 pytest.importorskip("onnx")
 
 import actspan  # noqa: E402
-from actspan.bundle import Source  # noqa: E402
-from actspan.config import FeatureSpec  # noqa: E402
-from actspan.export import export_bundle  # noqa: E402
+from actspan.config.stages import FeatureSpec  # noqa: E402
+from actspan.model.manifest import Source  # noqa: E402
+from actspan.runtime.export import export_bundle  # noqa: E402
 from benchmarks import (  # noqa: E402
     evaluate,
     guesses,

@@ -16,14 +16,14 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from actspan import Proposals
 from actspan.cli import main
-from actspan.data.annotations import read_annotations
+from actspan.data.annotations.forms import read_annotations
 from actspan.data.results import write_result
-from actspan.moments.clips import cut
+from actspan.jobs.video_inference.clips import cut
 from benchmarks.extract import concatenate
 from tests.conftest import DATA, ROOT
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio
+from tests.streams.made_videos import steady, write_video
 from tests.test_docs_datasets import QUICK, commands
-from tests.video.made_videos import steady, write_video
 
 PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 BLOCKS = dict(re.findall(r"<!-- runs on: (\S+) -->\n```sh\n(.*?)```", PAGE, flags=re.DOTALL))

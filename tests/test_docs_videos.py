@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra 'train'")
 pytest.importorskip("onnxscript", reason="torch.onnx.export needs it")
 
-from actspan.video.backbone import Backbone, find_backbone  # noqa: E402
+from actspan.streams.backbone import Backbone, find_backbone  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
 
 PAGE = (ROOT / "docs" / "videos.md").read_text(encoding="utf-8")

@@ -201,7 +201,7 @@ def _spoil(case: Case) -> tuple[Path, bytes, Callable[[], None]]:
             file.write_bytes(good[: len(good) // 2] if way == "cut" else b"")
 
     def setup() -> None:
-        import actspan.proposing.job as job
+        import actspan.jobs.proposing.job as job
 
         settle = job._plan
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from actspan.bundle import Bundle
-    from actspan.config import (
+    from actspan.config.stages import (
         BspConfig,
         PemConfig,
         PgmConfig,
@@ -22,41 +21,44 @@ if TYPE_CHECKING:
         RescaleConfig,
         SoftNmsConfig,
         TemConfig,
-        TrainConfig,
     )
+    from actspan.config.training import TrainConfig
+    from actspan.core.errors import ActSpanError
+    from actspan.core.types import BoundaryScores, Features, Proposals, Video
     from actspan.data.dataset import Dataset
     from actspan.data.rescale import rescale_features
-    from actspan.errors import ActSpanError
     from actspan.evaluation.recall import RecallResult, evaluate_recall
-    from actspan.pipeline import Pipeline
-    from actspan.proposals import bsp_features, generate_proposals, soft_nms
-    from actspan.run import Run
-    from actspan.types import BoundaryScores, Features, Proposals, Video
+    from actspan.jobs.run import Run
+    from actspan.model.bundle import Bundle
+    from actspan.pipeline.core import Pipeline
+    from actspan.proposals.bsp import bsp_features
+    from actspan.proposals.candidates import generate_proposals
+    from actspan.proposals.suppression import soft_nms
 
 _HOME = {
-    "ActSpanError": "actspan.errors",
-    "BoundaryScores": "actspan.types",
-    "BspConfig": "actspan.config",
-    "Bundle": "actspan.bundle",
+    "ActSpanError": "actspan.core.errors",
+    "BoundaryScores": "actspan.core.types",
+    "BspConfig": "actspan.config.stages",
+    "Bundle": "actspan.model.bundle",
     "Dataset": "actspan.data.dataset",
-    "Features": "actspan.types",
-    "PemConfig": "actspan.config",
-    "PgmConfig": "actspan.config",
-    "Pipeline": "actspan.pipeline",
-    "PipelineConfig": "actspan.config",
-    "Proposals": "actspan.types",
+    "Features": "actspan.core.types",
+    "PemConfig": "actspan.config.stages",
+    "PgmConfig": "actspan.config.stages",
+    "Pipeline": "actspan.pipeline.core",
+    "PipelineConfig": "actspan.config.stages",
+    "Proposals": "actspan.core.types",
     "RecallResult": "actspan.evaluation.recall",
-    "RescaleConfig": "actspan.config",
-    "Run": "actspan.run",
-    "SoftNmsConfig": "actspan.config",
-    "TemConfig": "actspan.config",
-    "TrainConfig": "actspan.config",
-    "Video": "actspan.types",
-    "bsp_features": "actspan.proposals",
+    "RescaleConfig": "actspan.config.stages",
+    "Run": "actspan.jobs.run",
+    "SoftNmsConfig": "actspan.config.stages",
+    "TemConfig": "actspan.config.stages",
+    "TrainConfig": "actspan.config.training",
+    "Video": "actspan.core.types",
+    "bsp_features": "actspan.proposals.bsp",
     "evaluate_recall": "actspan.evaluation.recall",
-    "generate_proposals": "actspan.proposals",
+    "generate_proposals": "actspan.proposals.candidates",
     "rescale_features": "actspan.data.rescale",
-    "soft_nms": "actspan.proposals",
+    "soft_nms": "actspan.proposals.suppression",
 }
 
 __all__ = [

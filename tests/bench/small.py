@@ -30,7 +30,7 @@ def with_wrong_graph(folder: Path) -> Path:
     """A bundle in which `pem.wrong.onnx` answers something else."""
     import onnx
 
-    from actspan.export.graph import build_pem
+    from actspan.model.bsn.graph import build_pem
     from tests.made_up import write_bundle
 
     bundle = write_bundle(folder)

@@ -11,7 +11,7 @@ from actspan.bench.claims import Claims, check_claims
 from actspan.bench.commands import find_shapes
 from actspan.bench.compare import compare
 from actspan.bench.sides import read_sides
-from actspan.errors import BenchError
+from actspan.core.errors import BenchError
 
 GUIDE = Path(__file__).parent / "guide"
 

@@ -11,7 +11,7 @@ from actspan.bench.headline import combined
 from actspan.bench.report import tables, to_markdown
 from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.bench.sides import read_sides
-from actspan.errors import BenchError
+from actspan.core.errors import BenchError
 
 HERE = Path(__file__).parent
 GUIDE, SAMPLES = HERE / "guide", HERE / "samples"

@@ -19,11 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import actspan
-from actspan.bench.logs import Log, is_log, read_log
-from actspan.bench.logs.base import Text
-from actspan.bench.logs.forms import read_text
+from actspan.bench.logs.base import Log, Text
+from actspan.bench.logs.forms import is_log, read_log, read_text
 from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
-from actspan.errors import BenchError
+from actspan.core.errors import BenchError
 
 HERE = Path(__file__).parent
 SAMPLES, GUIDE = HERE / "samples", HERE / "guide"
@@ -376,7 +375,7 @@ def test_a_folder_member_may_be_no_log(tmp_path: Path) -> None:
 def test_the_real_benchmark_app(
     tmp_path: Path, stats: list[str], layout: list[str], counts_batches: bool
 ) -> None:
-    model = Path(actspan.__file__).parent / "demo/bundle/tem.onnx"
+    model = Path(actspan.__file__).parent / "model/demo/tem.onnx"
     done = subprocess.run(
         [
             str(Path(sys.executable).with_name("benchmark_app")),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from actspan.bench.paired import Run, run_command, time_pair
-from actspan.errors import BenchError
+from actspan.core.errors import BenchError
 
 PYTHON = quote(sys.executable)
 

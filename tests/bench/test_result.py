@@ -21,7 +21,7 @@ from actspan.bench.result import (
     samples_of,
     write_result,
 )
-from actspan.errors import BenchError
+from actspan.core.errors import BenchError
 
 WHOLE = BenchResult(
     stages=(

@@ -26,9 +26,9 @@ from actspan.bench.roofline import (
     tem_products,
     with_cost,
 )
-from actspan.config import PemConfig, PipelineConfig, TemConfig
-from actspan.errors import MissingExtraError
-from actspan.export.reference import tem_forward
+from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
+from actspan.core.errors import MissingExtraError
+from actspan.model.bsn.reference import tem_forward
 from tests.bench.small import lower_the_roof
 
 CONFIG = PipelineConfig(tem=TemConfig(), pem=PemConfig())

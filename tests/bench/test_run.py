@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from actspan.bench.compare import compare
-from actspan.bench.logs import read_log
+from actspan.bench.logs.forms import read_log
 from actspan.bench.result import BenchResult, decode_result, write_result
 from actspan.bench.run import run_benchmark
 from actspan.bench.sides import read_sides
 from actspan.bench.summary import write_summaries
 from actspan.bench.tables import broken, result_tables, sentences, to_csv, to_markdown
-from actspan.errors import BackendError, BenchError, BundleError
+from actspan.core.errors import BackendError, BenchError, BundleError
 from tests.bench.small import SMALL, lower_the_roof, stage_of, with_wrong_graph
 from tests.made_up import write_bundle, write_dataset
 

@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 
 from actspan import Video
 from actspan.cli import annotate, main
-from actspan.data.annotations import FORMS, read_annotations, write_annotations
+from actspan.data.annotations.forms import FORMS, read_annotations
+from actspan.data.annotations.saving import write_annotations
 from tests.data.annotation_files import task, timeline_region, write_label_studio, write_thumos
 
 

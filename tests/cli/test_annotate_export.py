@@ -11,11 +11,12 @@ from click.testing import CliRunner, Result
 
 from actspan import Proposals, Video
 from actspan.cli import annotate_export, main
-from actspan.data.annotations import FORMS, read_annotations, write_annotations
+from actspan.core.files import sha256
+from actspan.data.annotations.forms import FORMS, read_annotations
+from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.results import write_result
-from actspan.files import sha256
-from actspan.run import write_info
+from actspan.jobs.run import write_info
 from tests.data.annotation_files import write_elan
 from tests.report.runs import made_up_videos, write_made_up_run, write_truth
 

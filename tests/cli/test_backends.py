@@ -6,7 +6,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from actspan.cli import main
-from actspan.runtime import BACKENDS
+from actspan.runtime.backends import BACKENDS
 from tests.made_up import write_bundle, write_dataset
 
 

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from actspan import Bundle, PemConfig, TemConfig
 from actspan.cli import main
-from actspan.nets.pem import Pem
-from actspan.nets.tem import Tem
+from actspan.model.bsn.pem import Pem
+from actspan.model.bsn.tem import Tem
 
 
 def actspan(*arguments: object) -> Result:

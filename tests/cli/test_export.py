@@ -8,9 +8,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
-from actspan.bundle import Source, weight_shapes
 from actspan.cli import main
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
+from actspan.model.manifest import Source
+from actspan.model.weights import weight_shapes
 
 TEM, PEM = TemConfig(channels=5, hidden=4, length=20), PemConfig(hidden=6)
 

@@ -13,8 +13,8 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
 from actspan.cli import main, progress_lines
-from tests.video.encoders import write_encoder
-from tests.video.made_videos import steady, write_audio, write_video
+from tests.streams.encoders import write_encoder
+from tests.streams.made_videos import steady, write_audio, write_video
 
 
 @pytest.fixture

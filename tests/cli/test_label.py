@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from actspan.cli import main
 from actspan.data.detections import read_detections
 from actspan.data.results import read_result
-from actspan.run import Run
+from actspan.jobs.run import Run
 from tests.made_up import write_bundle, write_dataset
 
 SCORES = [{"label": "act", "score": 0.75}, {"label": "rest", "score": 0.25}]

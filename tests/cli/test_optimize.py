@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 
 from actspan import Bundle
 from actspan.cli import main
-from actspan.export.passes import DEFAULT, PASSES
-from tests.export.passes.nets import FLOAT, Net, old_tem
+from actspan.deploy.passes import DEFAULT, PASSES
+from tests.deploy.passes.nets import FLOAT, Net, old_tem
 from tests.made_up import CHANNELS, write_bundle, write_dataset
 
 
@@ -197,7 +197,7 @@ def test_export_fails_where_a_pass_misses_its_goal(
 ) -> None:
     bundle = write_bundle(tmp_path / "b")
     for name in ("conv2d.Conv1dToConv2d", "fold_scale.FoldScale"):
-        monkeypatch.setattr(f"actspan.export.passes.{name}.left", lambda *_: "1 of 2 left")
+        monkeypatch.setattr(f"actspan.deploy.passes.{name}.left", lambda *_: "1 of 2 left")
     result = actspan("export", bundle.path, *options)
     assert result.exit_code == code
     if code:

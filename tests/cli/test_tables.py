@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from actspan.cli.tables import print_problems, print_table, problem_table, row_table
-from actspan.data.problems import Problem
+from actspan.core.problems import Problem
 
 
 def shown(what: RenderableType, width: int = 80) -> str:

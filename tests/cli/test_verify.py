@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 
 from actspan import Bundle
 from actspan.cli import main
-from actspan.export.graph import build_pem
-from actspan.runtime import check_backend
+from actspan.model.bsn.graph import build_pem
+from actspan.runtime.opening import check_backend
 from tests.made_up import write_bundle, write_dataset
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actspan.data.annotations import canonical_id, read_annotations, write_annotations
-from actspan.errors import AnnotationError
+from actspan.core.errors import AnnotationError
+from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.saving import write_annotations
 from tests.made_up import write_dataset
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from actspan import Dataset
-from actspan.data.annotations import FORMS, Annotations, read_annotations
-from actspan.errors import ActSpanError, AnnotationError, ConfigError
+from actspan.core.errors import ActSpanError, AnnotationError, ConfigError
+from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.forms import FORMS, read_annotations
 from tests.data.annotation_files import (
     task,
     timeline_region,

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from actspan.data.annotations import Annotations, read_annotations
-from actspan.data.problems import Loss
+from actspan.core.problems import Loss
+from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.forms import read_annotations
 
 Instances = list[tuple[float, float, str]]
 JUMP = {"segment": [0.5, 2.0], "label": "Jump"}

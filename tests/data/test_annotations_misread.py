@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from actspan import Video
-from actspan.data.annotations import Annotations, read_annotations, write_annotations
-from actspan.data.problems import left_out
-from actspan.errors import AnnotationError
+from actspan.core.errors import AnnotationError
+from actspan.core.problems import left_out
+from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.saving import write_annotations
 from tests.data.annotation_files import boris_project, task, via_project, write_label_studio
 
 HEAD = "video,start,end,label\n"

@@ -14,9 +14,10 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from actspan import Video
-from actspan.data.annotations import FORMS, read_annotations, write_annotations
+from actspan.core.errors import ActSpanError, AnnotationError
+from actspan.data.annotations.forms import FORMS, read_annotations
+from actspan.data.annotations.saving import write_annotations
 from actspan.data.video_files import composed
-from actspan.errors import ActSpanError, AnnotationError
 from tests.data.annotation_files import (
     boris_project,
     task,

@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from actspan import Video
-from actspan.data.annotations import encode_annotations, read_annotations, write_annotations
-from actspan.errors import AnnotationError, ConfigError
+from actspan.core.errors import AnnotationError, ConfigError
+from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.saving import encode_annotations, write_annotations
 
 ODD = (
     "commas, \"quotes\" and 'more'",

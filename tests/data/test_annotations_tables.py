@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from actspan.data.annotations import Annotations, read_annotations
-from actspan.errors import AnnotationError, ConfigError
+from actspan.core.errors import AnnotationError, ConfigError
+from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.forms import read_annotations
 
 
 def read(folder: Path, text: str, **columns: str) -> Annotations:

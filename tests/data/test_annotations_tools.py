@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from actspan.data.annotations import FORMS, Annotations, read_annotations
-from actspan.data.problems import Loss
-from actspan.errors import AnnotationError, ConfigError
+from actspan.core.errors import AnnotationError, ConfigError
+from actspan.core.problems import Loss
+from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.forms import FORMS, read_annotations
 from tests.data.annotation_files import (
     boris_project,
     task,

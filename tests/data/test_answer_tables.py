@@ -14,10 +14,10 @@ from pyarrow.csv import read_csv
 from pyarrow.parquet import read_table
 
 from actspan import Proposals
+from actspan.core.errors import ActSpanError, ResultError
 from actspan.data import answer_tables
 from actspan.data.answer_tables import answer_writer
 from actspan.data.results import read_result
-from actspan.errors import ActSpanError, ResultError
 
 TABLES = pytest.mark.parametrize("suffix", [".csv", ".parquet", ".CSV"])
 

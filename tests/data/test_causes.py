@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from actspan import Dataset
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import AnnotationError, DataError, DatasetError, FeatureError, alike
+from actspan.core.problems import Loss, Problem, left_out, stop_on_errors
+from actspan.core.types import Video
 from actspan.data.causes import missing_features, wrong_spec
 from actspan.data.check import check_dataset
-from actspan.data.problems import Loss, Problem, left_out, stop_on_errors
 from actspan.data.videos import Videos
-from actspan.errors import AnnotationError, DataError, DatasetError, FeatureError, alike
 from actspan.evaluation.recall import evaluate_recall
-from actspan.types import Video
 from tests.made_up import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
 
 TOML = f"[features]\nstride_seconds = {STRIDE}\n"

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from actspan import Dataset
+from actspan.core.errors import AnnotationError, ConfigError, DataError, DatasetError, FeatureError
+from actspan.core.problems import Loss, Problem, left_out
 from actspan.data.check import check_dataset
-from actspan.data.problems import Loss, Problem, left_out
-from actspan.errors import AnnotationError, ConfigError, DataError, DatasetError, FeatureError
 from tests.made_up import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from actspan import Proposals
+from actspan.core.errors import ResultError, ShapeError
 from actspan.data.detections import (
     Detections,
     DetectionWriter,
@@ -16,7 +17,6 @@ from actspan.data.detections import (
     write_detections,
 )
 from actspan.data.results import read_result
-from actspan.errors import ResultError, ShapeError
 
 
 def some() -> Detections:

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from actspan import Dataset
+from actspan.core.errors import ActSpanError, DataError
 from actspan.data.elsewhere import _fetched, local_folder, source_of
 from actspan.data.store.pack import PackRequest, pack_dataset
-from actspan.errors import ActSpanError, DataError
-from actspan.proposing import Request, propose_dataset
+from actspan.jobs.proposing.job import propose_dataset
+from actspan.jobs.proposing.request import Request
 from tests.made_up import write_bundle, write_dataset
 from tests.object_store import FAULTS, Fault, Misbehaving, object_store, upload
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 @pytest.fixture(scope="module")
 def store() -> Iterator[Misbehaving]:
     with pytest.MonkeyPatch.context() as patch, object_store(patch) as store:
-        patch.setattr("actspan.objects._WAITS", (0.01, 0.02, 0.04))
+        patch.setattr("actspan.core.objects._WAITS", (0.01, 0.02, 0.04))
         yield store
 
 

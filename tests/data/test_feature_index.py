@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from actspan import Dataset
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import AnnotationError, ConfigError, DatasetError, FeatureError
+from actspan.core.types import Float32
 from actspan.data.check import check_dataset
 from actspan.data.feature_index import FeatureIndex, index_features
 from actspan.data.ignored import Ignored
 from actspan.data.readers import Entry, list_arrays, read_array
-from actspan.errors import AnnotationError, ConfigError, DatasetError, FeatureError
-from actspan.types import Float32
 from tests.made_up import write_dataset
 
 CHANNELS = 6

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from actspan.core.wording import named, suggestion
 from actspan.data.ignored import Ignored
-from actspan.wording import named, suggestion
 
 
 def test_one_line_per_kind() -> None:

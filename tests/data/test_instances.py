@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actspan.data.annotations import Unit
+from actspan.core.errors import AnnotationError
+from actspan.core.types import Video
+from actspan.data.annotations.base import Unit
 from actspan.data.instances import (
     clipped,
     faulty_segments,
@@ -22,8 +24,6 @@ from actspan.data.instances import (
 )
 from actspan.data.times import in_seconds, require_seconds, wrong_unit
 from actspan.data.videos import Videos
-from actspan.errors import AnnotationError
-from actspan.types import Video
 from tests.made_up import write_annotations
 
 

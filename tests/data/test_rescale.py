@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Features, Video, rescale_features
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import ConfigError, ShapeError
 from actspan.data.rescale import fit_to_cells, rescale_features_plain
 from actspan.data.timebase import snippet_grid
-from actspan.errors import ConfigError, ShapeError
 
 ON_A_BORDER = (2, 5, 10, 25, 50)  # snippets whose outer centres lie on borders of 100 cells
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Proposals
+from actspan.core.errors import ActSpanError, ResultError, ShapeError
 from actspan.data.result_table import ResultTable
 from actspan.data.results import ResultWriter, read_result, read_result_table, write_result
 from actspan.data.video_files import composed, file_stem
-from actspan.errors import ActSpanError, ResultError, ShapeError
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 entries = st.lists(st.tuples(finite, finite, finite), max_size=5)

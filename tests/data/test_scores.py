@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from actspan import BoundaryScores
+from actspan.core.errors import ResultError
 from actspan.data.scores import ScoreFiles, ScoreWriter
-from actspan.errors import ResultError
 
 SCORES = np.random.default_rng(0).random((3, 12), dtype=np.float32)
 

@@ -12,14 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Dataset, Video, evaluate_recall
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import ActSpanError, ConfigError, DatasetError, StoreError
 from actspan.data.check import check_dataset
-from actspan.data.store import Manifest, Packed, Places, find_manifest, open_shard
+from actspan.data.store.manifest import Manifest, find_manifest
 from actspan.data.store.pack import PackRequest, PackSummary, pack_dataset
+from actspan.data.store.places import Packed, Places
+from actspan.data.store.shards import open_shard
 from actspan.data.store.verify import verify_store
 from actspan.data.timebase import packed_grid, snippet_grid
-from actspan.errors import ActSpanError, ConfigError, DatasetError, StoreError
-from actspan.proposing import Request, propose_dataset
+from actspan.jobs.proposing.job import propose_dataset
+from actspan.jobs.proposing.request import Request
 from tests.made_up import CHANNELS, edit_annotations, write_annotations, write_bundle, write_dataset
 
 T = 20
@@ -231,7 +234,7 @@ def test_values_beyond_float32_are_a_problem_anywhere(tmp_path: Path) -> None:
 def test_a_model_that_would_see_other_cells_is_refused(
     packed: dict[str, Any], options: dict[str, Any], message: str, folder: Path, tmp_path: Path
 ) -> None:
-    from actspan.config import PipelineConfig, RescaleConfig, TemConfig
+    from actspan.config.stages import PipelineConfig, RescaleConfig, TemConfig
 
     pack(folder, tmp_path / "store", **packed)
     config = PipelineConfig(

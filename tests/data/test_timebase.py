@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Dataset
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
+from actspan.core.types import Video
 from actspan.data.annotations.convert import Conversion, convert_annotations
 from actspan.data.check import check_dataset
 from actspan.data.store.pack import PackRequest, pack_dataset
 from actspan.data.timebase import SpanRule, annotated_seconds, infer_grid, snippet_grid, span_rule
 from actspan.data.videos import Videos
-from actspan.types import Video
 
 STRIDE = FeatureSpec(stride_frames=8)
 

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from actspan import Dataset
-from actspan.data.annotations import canonical_id, read_annotations
-from actspan.data.store import Places
+from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.forms import read_annotations
+from actspan.data.store.places import Places
 from actspan.data.video_files import FileNames, file_stem
-from actspan.video.sources import find_videos
+from actspan.streams.sources import find_videos
 from tests.data.annotation_files import write_thumos
 
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from actspan import Dataset
 from actspan.cli import main
+from actspan.core.errors import DataError, DatasetError
 from actspan.data.check import check_dataset
-from actspan.errors import DataError, DatasetError
 from tests.made_up import CHANNELS, STRIDE, write_annotations, write_dataset
 
 

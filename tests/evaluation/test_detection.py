@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Proposals, Video
-from actspan.data.annotations import Annotations
+from actspan.core.errors import AnnotationError, ConfigError, ResultError
+from actspan.data.annotations.base import Annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.videos import Videos
-from actspan.errors import AnnotationError, ConfigError, ResultError
 from actspan.evaluation.detection import DetectionResult, evaluate_detection
 from actspan.evaluation.protocols import drop_duplicates, parse_thresholds
 from tests.evaluation.plain_detection import plain_average_precision, plain_detection

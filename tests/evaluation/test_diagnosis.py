@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from actspan import Bundle, Proposals, Run, Video, evaluate_recall, soft_nms
-from actspan.config import PipelineConfig, SoftNmsConfig
-from actspan.errors import ResultError
+from actspan.config.stages import PipelineConfig, SoftNmsConfig
+from actspan.core.errors import ResultError
 from actspan.evaluation.bins import bins_of
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
 from actspan.evaluation.evidence import Evidence, make_evidence, read_found
 from actspan.evaluation.stages import IDEAL, STAGES, lost_at, trace
-from actspan.proposing import Request, propose_dataset
+from actspan.jobs.proposing.job import propose_dataset
+from actspan.jobs.proposing.request import Request
 from tests.made_up import write_bundle, write_dataset
 
 FOUND = len(STAGES)
@@ -254,10 +255,10 @@ def test_bins_have_every_instance_once() -> None:
 
 def test_real_candidates_give_the_golden_answer(data: Path, golden: Path, tmp_path: Path) -> None:
     """The published TEM scores and the authors' PEM, through a run and back."""
-    from actspan.bundle import Source
-    from actspan.config import FeatureSpec, PemConfig
-    from actspan.export import export_bundle
-    from actspan.nets.foreign import read_checkpoint
+    from actspan.config.stages import FeatureSpec, PemConfig
+    from actspan.model.bsn.foreign import read_checkpoint
+    from actspan.model.manifest import Source
+    from actspan.runtime.export import export_bundle
 
     checkpoint = read_checkpoint(data / "weights" / "pem_best.pth.tar")
     bundle = Bundle.create(

@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Proposals, RecallResult, Video, evaluate_recall
-from actspan.data.detections import Detections
-from actspan.data.results import write_result
-from actspan.errors import (
+from actspan.core.errors import (
     AnnotationError,
     ConfigError,
     DataError,
     DatasetError,
     ResultError,
 )
+from actspan.data.detections import Detections
+from actspan.data.results import write_result
 from actspan.evaluation.detection import evaluate_detection
 from actspan.evaluation.plain import plain_recall
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from actspan import evaluate_recall
-from actspan.errors import ActSpanError, ResultError
+from actspan.core.errors import ActSpanError, ResultError
 from actspan.evaluation.sharded import evaluate_shards, is_sharded
-from actspan.proposing import Request, propose_dataset
-from actspan.shards import Folder, ShardStore
+from actspan.jobs.proposing.job import propose_dataset
+from actspan.jobs.proposing.request import Request
+from actspan.jobs.shards.places import Folder
+from actspan.jobs.shards.store import ShardStore
 from tests.made_up import write_bundle, write_dataset
 
 

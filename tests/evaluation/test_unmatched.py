@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from actspan import Proposals, Video
+from actspan.core.errors import AnnotationError, ResultError
 from actspan.data.detections import Detections
-from actspan.errors import AnnotationError, ResultError
 from actspan.evaluation.detection import evaluate_detection
 from actspan.evaluation.recall import evaluate_recall
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actspan.data.annotations import read_annotations, write_annotations
+from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.saving import write_annotations
 from actspan.data.store.pack import PackRequest, pack_dataset
-from actspan.proposing import Request, propose_dataset
-from actspan.staged.tem import TemRequest, write_tem_inputs
+from actspan.deploy.staged.tem import TemRequest, write_tem_inputs
+from actspan.jobs.proposing.job import propose_dataset
+from actspan.jobs.proposing.request import Request
 from tests.made_up import CHANNELS, write_bundle
 
 IDS = ["../../x", "/tmp/actspan-x", "a/b", "..", "con", "x\ny", "-rf", "\u202egpj", "%2e%2e%2fx"]

@@ -5,9 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import BoundaryScores, BspConfig, Proposals, bsp_features, generate_proposals
-from actspan.proposals import bsp_features_plain
-from actspan.proposals.bsp import sample_all
-from actspan.types import RaggedProposals
+from actspan.core.types import RaggedProposals
+from actspan.proposals.bsp import bsp_features_plain, sample_all
 from tests.strategies import boundary_scores
 
 

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import BoundaryScores, PgmConfig, Proposals, generate_proposals
-from actspan.proposals import generate_proposals_plain, match_instances
-from actspan.proposals.candidates import generate_all
+from actspan.proposals.candidates import generate_all, generate_proposals_plain, match_instances
 from tests.strategies import boundary_scores
 
 

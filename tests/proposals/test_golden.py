@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from actspan import BoundaryScores, bsp_features, generate_proposals, soft_nms
-from actspan.proposals import match_instances
+from actspan.proposals.candidates import match_instances
 
 
 @pytest.fixture(scope="module", params=["", "dense"], ids=["sparse", "dense"])

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Proposals, SoftNmsConfig, soft_nms
-from actspan.errors import ShapeError
-from actspan.proposals import soft_nms_plain
-from actspan.proposals.suppression import suppress
-from actspan.types import RaggedProposals
+from actspan.core.errors import ShapeError
+from actspan.core.types import RaggedProposals
+from actspan.proposals.suppression import soft_nms_plain, suppress
 from tests.strategies import ranked_proposals
 
 

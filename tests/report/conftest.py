@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from actspan.run import Run
+from actspan.jobs.run import Run
 from tests.report.runs import label_run, made_up_videos, write_made_up_run, write_truth
 
 

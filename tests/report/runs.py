@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video, generate_proposals
-from actspan.data.annotations import write_annotations
+from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
-from actspan.pipeline import Outcome
-from actspan.run import RunWriter, new_run_folder, write_info
+from actspan.jobs.run import RunWriter, new_run_folder, write_info
+from actspan.pipeline.jobs import Outcome
 
 CELLS = 60
 LABELS = ("jump", "throw")

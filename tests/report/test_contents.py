@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from actspan import Proposals, evaluate_recall
-from actspan.data.annotations import read_annotations, write_annotations
+from actspan.core.errors import AnnotationError, ConfigError, ResultError
+from actspan.core.files import sha256
+from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.saving import write_annotations
 from actspan.data.results import write_result
-from actspan.errors import AnnotationError, ConfigError, ResultError
-from actspan.files import sha256
+from actspan.jobs.run import CANDIDATES, RESULT, SCORES, Run, write_info
 from actspan.report.contents import Truth
 from actspan.report.gathering import gather, name_runs
 from actspan.report.videos import list_videos
-from actspan.run import CANDIDATES, RESULT, SCORES, Run, write_info
 from tests.report.conftest import Material
 
 

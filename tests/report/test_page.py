@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 
 from actspan import BoundaryScores, Proposals, Video
+from actspan.core.errors import DataError, MissingExtraError
 from actspan.data.results import write_result
-from actspan.errors import DataError, MissingExtraError
+from actspan.jobs.run import RESULT, Run
 from actspan.report.contents import Truth
 from actspan.report.gathering import gather
 from actspan.report.packed import pack
 from actspan.report.page import check_page, render, write_report
 from actspan.report.svg import Scale, add, markup, new_chart, spread
 from actspan.report.videos import list_videos
-from actspan.run import RESULT, Run
 from tests.report.conftest import Material
 from tests.report.runs import made_up_videos, write_made_up_run, write_truth
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from actspan import BoundaryScores, Proposals, RecallResult, Video, evaluate_recall
-from actspan.errors import ConfigError, DataError, MissingExtraError, ShapeError
+from actspan.core.errors import ConfigError, DataError, MissingExtraError, ShapeError
 from actspan.report.canvas import check_picture
 from actspan.report.curves import plot_recall
 from actspan.report.timeline import plot_timeline

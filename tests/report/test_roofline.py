@@ -14,7 +14,7 @@ from actspan.bench.result import (
     SamplesPerSecond,
     Stage,
 )
-from actspan.errors import BenchError, ConfigError
+from actspan.core.errors import BenchError, ConfigError
 from actspan.report.roofline import plot_roofline
 
 RESULT = BenchResult(

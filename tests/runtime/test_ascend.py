@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from actspan import Bundle
-from actspan.errors import BackendError
-from actspan.runtime import BACKENDS, check_backend, choose_backend, open_net, open_session
+from actspan.core.errors import BackendError
+from actspan.runtime.backends import BACKENDS
+from actspan.runtime.choice import choose_backend
+from actspan.runtime.opening import check_backend, open_net, open_session
 from tests.made_up import write_bundle
 from tests.runtime.fakes import InferSession, double
 

@@ -7,8 +7,9 @@ from types import MappingProxyType
 import pytest
 
 from actspan import Bundle, Pipeline
-from actspan.errors import BackendError
-from actspan.runtime import BACKENDS, Support, choose_backend
+from actspan.core.errors import BackendError
+from actspan.runtime.backends import BACKENDS, Support
+from actspan.runtime.choice import choose_backend
 from tests.made_up import write_bundle
 
 THERE = Support("1.0")

@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Bundle
-from actspan.bundle import NETS, Net
-from actspan.errors import BackendError, ShapeError
-from actspan.export.reference import pem_forward, tem_forward
-from actspan.runtime import BACKENDS, Session, check_backend, open_net, open_session
-from actspan.types import Float32
+from actspan.core.errors import BackendError, ShapeError
+from actspan.core.types import Float32
+from actspan.model.bsn.reference import pem_forward, tem_forward
+from actspan.model.weights import NETS, Net
+from actspan.runtime.backends import BACKENDS
+from actspan.runtime.opening import check_backend, open_net, open_session
+from actspan.runtime.session import Session
 from tests.made_up import CHANNELS, write_bundle
 
 EXACT = [name for name, row in BACKENDS.items() if row.verified and row.precision == "float32"]
@@ -134,7 +136,7 @@ def test_a_damaged_file_is_named(bundle: Bundle, backend: str, tmp_path: Path) -
 
 
 def test_a_bundle_without_the_file_says_how_to_write_it(bundle: Bundle) -> None:
-    from actspan.errors import BundleError
+    from actspan.core.errors import BundleError
 
     with pytest.raises(BundleError, match=r"has no tem\.x\.onnx; write it: actspan export"):
         open_net(bundle, "tem", backend="onnxruntime", variant="x")

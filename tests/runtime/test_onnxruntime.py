@@ -10,12 +10,12 @@ import onnx
 import pytest
 
 from actspan import PemConfig
-from actspan.bundle import weight_shapes
-from actspan.errors import BackendError, ShapeError
-from actspan.export.graph import build_pem
-from actspan.export.reference import pem_forward
-from actspan.runtime import check_backend, open_session
-from actspan.types import Float32
+from actspan.core.errors import BackendError, ShapeError
+from actspan.core.types import Float32
+from actspan.model.bsn.graph import build_pem
+from actspan.model.bsn.reference import pem_forward
+from actspan.model.weights import weight_shapes
+from actspan.runtime.opening import check_backend, open_session
 
 RNG = np.random.default_rng(0)
 WEIGHTS = {

@@ -11,12 +11,13 @@ import numpy as np
 import onnx
 import pytest
 
-from actspan.bundle import weight_shapes
-from actspan.config import TemConfig
-from actspan.errors import BackendError, MissingExtraError, ShapeError
-from actspan.export.graph import build_tem
-from actspan.export.reference import tem_forward
-from actspan.runtime import check_backend, find_backend, open_session
+from actspan.config.stages import TemConfig
+from actspan.core.errors import BackendError, MissingExtraError, ShapeError
+from actspan.model.bsn.graph import build_tem
+from actspan.model.bsn.reference import tem_forward
+from actspan.model.weights import weight_shapes
+from actspan.runtime.backends import find_backend
+from actspan.runtime.opening import check_backend, open_session
 from actspan.runtime.session import Resources
 
 openvino = pytest.importorskip("openvino")

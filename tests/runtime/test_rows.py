@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Bundle
-from actspan.errors import BackendError, ShapeError
-from actspan.export.graph import build_pem, build_tem
-from actspan.export.reference import pem_forward, tem_forward
-from actspan.runtime import open_net, open_session
+from actspan.core.errors import BackendError, ShapeError
+from actspan.model.bsn.graph import build_pem, build_tem
+from actspan.model.bsn.reference import pem_forward, tem_forward
+from actspan.runtime.opening import open_net, open_session
 from actspan.runtime.rows import AnyRows
 from tests.made_up import CHANNELS, write_bundle
 

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actspan.errors import BackendError, ShapeError
-from actspan.runtime import BACKENDS, find_backend, open_session
+from actspan.core.errors import BackendError, ShapeError
+from actspan.runtime.backends import BACKENDS, find_backend
+from actspan.runtime.opening import open_session
 from actspan.runtime.session import Resources, check_inputs
 
 

@@ -10,8 +10,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from actspan.errors import BackendError, ShapeError
-from actspan.runtime import BACKENDS, check_backend, open_net, open_session
+from actspan.core.errors import BackendError, ShapeError
+from actspan.runtime.backends import BACKENDS
+from actspan.runtime.opening import check_backend, open_net, open_session
 from tests.made_up import write_bundle
 from tests.runtime.fakes import Cuda, TensorRt, TensorRtEngine, double
 

@@ -13,7 +13,7 @@ pytest.importorskip("fastapi", reason="needs the extra 'server'")
 from fastapi.testclient import TestClient
 
 from actspan import Bundle, Pipeline
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
 from tests.server.services import client_of
 
 GRID = FeatureSpec(channels=CHANNELS, stride_seconds=STRIDE, length_seconds=STRIDE)

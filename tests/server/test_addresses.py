@@ -11,7 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actspan import Bundle
-from actspan.proposing import Request, propose_dataset
+from actspan.jobs.proposing.job import propose_dataset
+from actspan.jobs.proposing.request import Request
 from tests.made_up import write_bundle, write_dataset
 from tests.server.services import client_of, features
 

@@ -16,13 +16,14 @@ pytest.importorskip("fastapi", reason="needs the extra 'server'")
 pytest.importorskip("uvicorn", reason="needs the extra 'server'")
 
 from actspan import Proposals, Video
-from actspan.config import SoftNmsConfig
-from actspan.data.annotations import read_annotations
+from actspan.config.stages import SoftNmsConfig
+from actspan.core.errors import ActSpanError, ResultError
+from actspan.data.annotations.forms import read_annotations
 from actspan.data.results import write_result
-from actspan.errors import ActSpanError, ResultError
 from actspan.evaluation.recall import evaluate_recall
-from actspan.proposing import Request, propose_dataset
-from actspan.run import Run
+from actspan.jobs.proposing.job import propose_dataset
+from actspan.jobs.proposing.request import Request
+from actspan.jobs.run import Run
 from actspan.server.browse.library import Library
 from actspan.server.browse.runs import BrowsedRun
 from benchmarks.recordings import make_bundle, make_recording

@@ -18,7 +18,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
-from actspan.errors import DataError
+from actspan.core.errors import DataError
 from actspan.server.answers import Wish
 from actspan.server.database import FILE, MIGRATIONS, Database
 from actspan.server.job_store import JobStore

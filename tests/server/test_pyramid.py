@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("fastapi", reason="needs the extra 'server'")
 
-from actspan.errors import ResultError
+from actspan.core.errors import ResultError
 from actspan.server.browse.pyramid import TILE, Pyramid
 
 

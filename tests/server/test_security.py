@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 
 from actspan import Bundle
 from actspan.cli import main
-from actspan.errors import ConfigError
+from actspan.core.errors import ConfigError
 from actspan.server import ServeSettings
 from actspan.server.running import made_token
 from tests.server.bodies import npy

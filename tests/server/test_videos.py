@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from actspan import Bundle
-from actspan.moments import VideosRequest, propose_videos
+from actspan.jobs.video_inference.job import VideosRequest, propose_videos
 from actspan.server.settings import Limits
-from tests.moments.conftest import encoder, films, model  # noqa: F401  fixtures
+from tests.jobs.videos.conftest import encoder, films, model  # noqa: F401  fixtures
 from tests.server.services import client_of
 from tests.server.test_jobs import finished
 

@@ -16,7 +16,7 @@ pytest.importorskip("uvicorn", reason="needs the extra 'server'")
 
 import actspan.server
 from actspan import Video
-from actspan.demo import write_made_up_dataset
+from actspan.data.made_up import write_made_up_dataset
 from tests.conftest import ROOT
 from tests.report.runs import made_up_videos, write_made_up_run, write_truth
 from tests.server.live import Live, serving
@@ -384,7 +384,7 @@ def test_something_new_is_uploaded_and_proposed(browser: Any, tmp_path: Path) ->
     features = next((tmp_path / "set" / "features").glob("*.npy"))
     (tmp_path / "bad.npy").write_bytes(b"no features")
     with (
-        as_file(files("actspan.demo") / "bundle") as bundle,
+        as_file(files("actspan.model") / "demo") as bundle,
         serving(tmp_path / "data", model=bundle) as live,
     ):
         visit = Visit(browser, live).open(None)

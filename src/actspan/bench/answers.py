@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Self
 
 from actspan.bench.result import Accuracy
-from actspan.bundle import NETS, Bundle, Net
+from actspan.core.types import Proposals
 from actspan.data.rescale import Edge
-from actspan.pipeline import Job, Pipeline
-from actspan.runtime import Session
-from actspan.types import Proposals
-from actspan.verify.differences import compare_outputs, compare_proposals
-from actspan.verify.limits import LIMITS
-from actspan.verify.reference import Call, CheckpointSession
+from actspan.deploy.verify.differences import compare_outputs, compare_proposals
+from actspan.deploy.verify.limits import LIMITS
+from actspan.deploy.verify.reference import Call, CheckpointSession
+from actspan.model.bundle import Bundle
+from actspan.model.weights import NETS, Net
+from actspan.pipeline.core import Pipeline
+from actspan.pipeline.jobs import Job
+from actspan.runtime.session import Session
 
 __all__ = ["Checkpoint"]
 
@@ -69,7 +71,7 @@ class Checkpoint:
         proposals : mapping of video id to Proposals
             Measured proposals of at least the checkpoint's videos, seconds, best first.
         precision : str
-            A key of `actspan.verify.LIMITS`.
+            A key of `actspan.deploy.verify.LIMITS`.
         recall : mapping of str to float, optional
             Recall over all measured videos, percent.
 

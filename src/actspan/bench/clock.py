@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from actspan.bench.measure import Measured, Rule, measure
-from actspan.bench.result import BatchesPerSecond, Scope, Stage, Timing, samples_of
+from actspan.bench.result import BatchesPerSecond, Stage, Timing, samples_of
 from actspan.bench.setup import Report, Request
-from actspan.verify import Variant
+from actspan.deploy.verify.variants import Variant
+from actspan.pipeline.stages import Scope
 
 __all__ = ["Clock"]
 

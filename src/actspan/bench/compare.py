@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from actspan.bench.headline import Place, headlines, in_order, measured
-from actspan.bench.result import SamplesPerSecond, Scope
+from actspan.bench.result import SamplesPerSecond
 from actspan.bench.sides import Side
-from actspan.errors import BenchError
+from actspan.core.errors import BenchError
+from actspan.pipeline.stages import Scope
 
 __all__ = ["Comparison", "Note", "Row", "compare", "slower_rows"]
 

@@ -14,11 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from actspan.bundle import Bundle, Source
-from actspan.config import FeatureSpec, PemConfig, PipelineConfig, TemConfig
-from actspan.data.annotations import DATASET_JSON, write_annotations
-from actspan.files import atomic_file
-from actspan.types import Float32, Video
+from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
+from actspan.core.files import atomic_file
+from actspan.core.types import Float32, Video
+from actspan.data.annotations.forms import DATASET_JSON
+from actspan.data.annotations.saving import write_annotations
+from actspan.model.bundle import Bundle
+from actspan.model.manifest import Source
 
 __all__ = [
     "CHANNELS",
@@ -114,7 +116,7 @@ def make_bundle(
     MissingExtraError
         The package `onnx` is not installed.
     """
-    from actspan.export import export_bundle
+    from actspan.runtime.export import export_bundle
 
     bundle = Bundle.create(
         path,

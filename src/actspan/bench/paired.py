@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actspan.errors import BenchError
+from actspan.core.errors import BenchError
 
 __all__ = ["FEWEST_ROUNDS", "Pair", "Run", "run_command", "time_pair"]
 

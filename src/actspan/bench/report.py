@@ -12,7 +12,7 @@ from actspan.bench.claims import Claims
 from actspan.bench.compare import Comparison, Row
 from actspan.bench.paired import Pair, Run
 from actspan.bench.sides import Side
-from actspan.markdown import markdown_table
+from actspan.core.markdown import markdown_table
 
 __all__ = ["Table", "pair_table", "pair_to_dict", "tables", "to_dict", "to_markdown", "verdict"]
 

@@ -15,9 +15,10 @@ from typing import Final, Literal, NewType, Self
 import msgspec
 
 from actspan.bench.machine import Environment, Roof
+from actspan.core.errors import BenchError
+from actspan.core.files import atomic_file
 from actspan.data.decoding import NOT_JSON
-from actspan.errors import BenchError
-from actspan.files import atomic_file
+from actspan.pipeline.stages import Scope
 
 __all__ = [
     "FORMAT",
@@ -28,7 +29,6 @@ __all__ = [
     "Environment",
     "Roof",
     "SamplesPerSecond",
-    "Scope",
     "Stage",
     "Timing",
     "batches_of",
@@ -43,7 +43,6 @@ SamplesPerSecond = NewType("SamplesPerSecond", float)
 BatchesPerSecond = NewType("BatchesPerSecond", float)
 
 # interface: the runtime's call alone; end-to-end: everything, in wall time; step: any other step
-Scope = Literal["interface", "end-to-end", "step"]
 
 
 def samples_of(rate: BatchesPerSecond, batch: int) -> SamplesPerSecond:

@@ -17,9 +17,9 @@ import numpy as np
 
 from actspan.bench.measure import Measured, Rule, measure
 from actspan.bench.result import Cost, Roof, SamplesPerSecond, Stage
-from actspan.bundle import weight_shapes
-from actspan.config import PemConfig, PipelineConfig, TemConfig
-from actspan.errors import require
+from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
+from actspan.core.errors import require
+from actspan.model.weights import weight_shapes
 
 __all__ = [
     "FIXED",

@@ -20,17 +20,18 @@ from actspan.bench.measure import Measured
 from actspan.bench.result import Accuracy, BenchResult, Roof, Stage
 from actspan.bench.roofline import Workload
 from actspan.bench.setup import Report, Request, Setup, prepare
-from actspan.bench.stages import Batch, Steps, suppression_of_recordings, table
 from actspan.bench.whole import pem_half, run_all, tem_half
+from actspan.core.errors import BenchError
+from actspan.core.parallel import chunked
+from actspan.core.problems import left_out, whole_notes
+from actspan.core.types import Proposals
+from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
-from actspan.data.problems import left_out, whole_notes
 from actspan.data.results import read_result, write_result
-from actspan.errors import BenchError
 from actspan.evaluation.recall import evaluate_recall
-from actspan.parallel import chunked
-from actspan.pipeline import Piece, pieces
-from actspan.types import Proposals
-from actspan.wording import counted
+from actspan.pipeline.jobs import Piece
+from actspan.pipeline.stages import Batch, Steps, suppression_of_recordings, table
+from actspan.pipeline.steps import pieces
 
 __all__ = ["run_benchmark"]
 

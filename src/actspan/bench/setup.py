@@ -9,15 +9,19 @@ from pathlib import Path
 from typing import Literal
 
 from actspan.bench import made_up
-from actspan.bundle import NETS, Bundle, Net
+from actspan.core.errors import BackendError, BundleError
+from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
-from actspan.errors import BackendError, BundleError
-from actspan.export import export_bundle
-from actspan.pipeline import Job, Pipeline
-from actspan.proposing import jobs_from_features
-from actspan.runtime import Session, choose_backend, find_backend
-from actspan.verify import Variant, find_variants
-from actspan.wording import counted
+from actspan.deploy.verify.variants import Variant, find_variants
+from actspan.jobs.proposing.inputs import jobs_from_features
+from actspan.model.bundle import Bundle
+from actspan.model.weights import NETS, Net
+from actspan.pipeline.core import Pipeline
+from actspan.pipeline.jobs import Job
+from actspan.runtime.backends import find_backend
+from actspan.runtime.choice import choose_backend
+from actspan.runtime.export import export_bundle
+from actspan.runtime.session import Session
 
 __all__ = ["Report", "Request", "Setup", "prepare"]
 

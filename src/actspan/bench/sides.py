@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from actspan.bench.logs import Log, is_log, read_log
+from actspan.bench.logs.base import Log
+from actspan.bench.logs.forms import is_log, read_log
 from actspan.bench.result import Stage
-from actspan.errors import BenchError
-from actspan.files import described, similar_path
-from actspan.run import RUN_FILE
+from actspan.core.errors import BenchError
+from actspan.core.files import described, similar_path
+from actspan.jobs.run import RUN_FILE
 
 __all__ = ["Key", "Side", "key_of", "read_sides"]
 

@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from actspan.bench.result import BenchResult, SamplesPerSecond, Scope
-from actspan.errors import ActSpanError, BenchError
-from actspan.files import atomic_file
-from actspan.perf_lines import StepTimes, performance_lines
+from actspan.bench.result import BenchResult, SamplesPerSecond
+from actspan.core.errors import ActSpanError, BenchError
+from actspan.core.files import atomic_file
+from actspan.core.perf_lines import StepTimes, performance_lines
+from actspan.pipeline.stages import Scope
 
 __all__ = ["step_times", "write_summaries"]
 

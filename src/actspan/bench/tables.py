@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from actspan.bench.headline import combined
 from actspan.bench.report import Table
 from actspan.bench.result import Accuracy, BenchResult, Environment, SamplesPerSecond, Stage
-from actspan.markdown import markdown_table
+from actspan.core.markdown import markdown_table
 
 __all__ = ["broken", "heading", "result_tables", "sentences", "title_of", "to_csv", "to_markdown"]
 

@@ -8,10 +8,12 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from actspan.bench.stages import Batch, Steps
-from actspan.parallel import chunked, map_ordered
-from actspan.pipeline import Job, Outcome, Piece, Pipeline, Recordings
-from actspan.run import write_result_file
+from actspan.core.parallel import chunked, map_ordered
+from actspan.jobs.run import write_result_file
+from actspan.pipeline.core import Pipeline
+from actspan.pipeline.jobs import Job, Outcome, Piece
+from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.stages import Batch, Steps
 
 __all__ = ["pem_half", "run_all", "tem_half"]
 

@@ -18,10 +18,10 @@ from actspan.cli.common import (
     reports_errors,
     say_findings,
 )
-from actspan.wording import counted
+from actspan.core.wording import counted
 
 if TYPE_CHECKING:
-    from actspan.data.annotations import Unit
+    from actspan.data.annotations.base import Unit
     from actspan.data.annotations.convert import Converted
 
 _existing = ExistingPath()

@@ -16,7 +16,7 @@ from actspan.cli.common import (
     reports_errors,
     say_findings,
 )
-from actspan.wording import counted
+from actspan.core.wording import counted
 
 FORMS = ("csv", "elan", "labelstudio", "vtt")
 
@@ -92,7 +92,7 @@ def export(
           --videos '/data/local-files/?d=videos/{id}.mp4'
       actspan annotate export annotations.json captions/ --to vtt
     """
-    from actspan.exchange import Chosen, Handout, hand_out
+    from actspan.report.exchange import Chosen, Handout, hand_out
 
     request = Handout(
         source=source,

@@ -10,7 +10,7 @@ import click
 from actspan.cli.common import json_option, reports_errors
 
 if TYPE_CHECKING:
-    from actspan.runtime import Backend, Support
+    from actspan.runtime.backends import Backend, Support
 
 
 @click.command("backends")
@@ -30,7 +30,8 @@ def command(as_json: bool) -> None:
       actspan backends
       actspan propose --model bsn/ --dataset my-videos/ --backend openvino --out run/
     """
-    from actspan.runtime import BACKENDS, check_backend
+    from actspan.runtime.backends import BACKENDS
+    from actspan.runtime.opening import check_backend
 
     found = [(backend, check_backend(name)) for name, backend in BACKENDS.items()]
     if as_json:

@@ -158,7 +158,7 @@ def command(
 
 def _check_outputs(outputs: list[Path], roofline: Path | None) -> None:
     """Raise, before work starts, if a requested file cannot be written."""
-    from actspan.errors import BenchError
+    from actspan.core.errors import BenchError
 
     if roofline is not None:
         from actspan.report.canvas import check_picture
@@ -192,7 +192,7 @@ def _write(
     from actspan.bench.result import write_result
     from actspan.bench.summary import write_summaries
     from actspan.bench.tables import to_csv, to_markdown
-    from actspan.files import atomic_file
+    from actspan.core.files import atomic_file
 
     if json_file is not None:
         write_result(result, json_file)

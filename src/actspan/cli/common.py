@@ -17,14 +17,14 @@ import click
 from rich.console import Console
 
 from actspan.cli.progress_lines import ProgressLines
-from actspan.errors import ActSpanError, DatasetError
-from actspan.files import similar_path
-from actspan.wording import counted
+from actspan.core.errors import ActSpanError, DatasetError
+from actspan.core.files import similar_path
+from actspan.core.wording import counted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from actspan.data.problems import Problem
+    from actspan.core.problems import Problem
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -182,7 +182,7 @@ def say_findings(
 
 def say_left_out(problems: Iterable[Problem], named: str = "") -> None:
     """Print in one line how much was skipped, with names; print nothing if nothing was."""
-    from actspan.data.problems import left_out
+    from actspan.core.problems import left_out
 
     if what := left_out(problems):
         say(f"{what}{named}")
@@ -195,7 +195,7 @@ def say_problems(problems: Sequence[Problem], assumptions: Iterable[str] = ()) -
     if not problems:
         return
     from actspan.cli.tables import print_problems
-    from actspan.data.problems import whole_notes
+    from actspan.core.problems import whole_notes
 
     of_the_whole = whole_notes(problems)
     for note in of_the_whole:

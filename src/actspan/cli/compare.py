@@ -112,7 +112,7 @@ def command(
     from actspan.bench.compare import compare, slower_rows
     from actspan.bench.report import to_dict, to_markdown
     from actspan.bench.sides import read_sides
-    from actspan.files import atomic_file
+    from actspan.core.files import atomic_file
 
     found = compare(read_sides(sources), chips=chips)
     checked = None if claims is None else check_claims(claims, found)

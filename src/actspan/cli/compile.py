@@ -19,8 +19,9 @@ from actspan.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from actspan.bundle import Bundle
-    from actspan.export.compile import Compiled, CompileRequest, Plan
+    from actspan.deploy.compile import Compiled
+    from actspan.deploy.compile.plan import CompileRequest, Plan
+    from actspan.model.bundle import Bundle
 
 
 @click.command("compile")
@@ -94,8 +95,9 @@ def command(
         refuse_options(context, ("soc",), f"on {target}")
     if precision != "int8":
         refuse_options(context, ("calibrate",), "without --precision int8")
-    from actspan.bundle import Bundle
-    from actspan.export.compile import CompileRequest, prepare_plan
+    from actspan.deploy.compile import prepare_plan
+    from actspan.deploy.compile.plan import CompileRequest
+    from actspan.model.bundle import Bundle
 
     loaded = Bundle.load(bundle)
     request = CompileRequest(target, batches, precision or "", soc, calibrate)
@@ -116,7 +118,7 @@ def _say_notes(notes: Iterable[str]) -> None:
 
 
 def _compile(bundle: Bundle, request: CompileRequest) -> list[Compiled]:
-    from actspan.export.compile import compile_plan, find_compiler, prepare_plan
+    from actspan.deploy.compile import compile_plan, find_compiler, prepare_plan
 
     compiler = find_compiler(request)
     with step_report("compile") as report:
@@ -126,14 +128,14 @@ def _compile(bundle: Bundle, request: CompileRequest) -> list[Compiled]:
 
 
 def _record(bundle: Bundle, request: CompileRequest) -> list[Compiled]:
-    from actspan.export.compile import prepare_plan, take_outputs
+    from actspan.deploy.compile import prepare_plan, take_outputs
 
     _, done = take_outputs(prepare_plan(bundle, request))
     return done
 
 
 def _print_script(plan: Plan, as_json: bool) -> None:
-    from actspan.export.compile import write_script
+    from actspan.deploy.compile import write_script
 
     _say_notes(note for job in plan.jobs for note in job.notes)
     _, path = write_script(plan)
@@ -168,7 +170,7 @@ def _answer(bundle: Path, request: CompileRequest, done: list[Compiled]) -> dict
 
 def _print_table(request: CompileRequest, done: list[Compiled]) -> None:
     from actspan.cli.tables import print_table
-    from actspan.export.compile import TARGETS
+    from actspan.deploy.compile.plan import TARGETS
 
     rows = [
         [

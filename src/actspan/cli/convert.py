@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actspan.cli.common import PlainPath, json_option, reports_errors, say
-from actspan.wording import quoted
+from actspan.core.wording import quoted
 
 if TYPE_CHECKING:
-    from actspan.bundle import Bundle
-    from actspan.nets.foreign import Checkpoint
+    from actspan.model.bsn.foreign import Checkpoint
+    from actspan.model.bundle import Bundle
 
 
 @click.command("convert")
@@ -44,7 +44,7 @@ def command(
       actspan convert tem_best.pth.tar pem_best.pth.tar --out bsn/
       actspan convert pem_best.pth.tar --out bsn-with-a-tem/
     """
-    from actspan.nets.foreign import ORIGINS, convert_checkpoints
+    from actspan.model.bsn.foreign import ORIGINS, convert_checkpoints
 
     bundle, found = convert_checkpoints(
         list(checkpoints), out, length=length or 100, overwrite=force
@@ -76,7 +76,7 @@ def _notes(found: list[Checkpoint], length: int | None) -> Iterator[str]:
 
 
 def _sizes(bundle: Bundle, checkpoint: Checkpoint) -> dict[str, Any]:
-    from actspan.config import to_dict
+    from actspan.config.base import to_dict
 
     return to_dict(bundle.config.tem if checkpoint.kind == "tem" else bundle.config.pem)
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from actspan.cli.common import PlainPath, progress_report, refuse_options, reports_errors
-from actspan.wording import quoted
+from actspan.core.wording import quoted
 
 if TYPE_CHECKING:
-    from actspan.demo import DemoFiles
+    from actspan.cli.demo_show import DemoFiles
 
 
 @click.command()
@@ -55,7 +55,8 @@ def command(context: click.Context, out: Path, videos: int, seed: int, training_
       actspan demo
       actspan demo --training-set 400 --seed 0 --out made-up
     """
-    from actspan.demo import check_demo_folder, run_demo, write_made_up_dataset
+    from actspan.cli.demo_show import run_demo
+    from actspan.data.made_up import check_demo_folder, write_made_up_dataset
 
     if training_set:
         refuse_options(context, ("videos",), "with --training-set")

@@ -21,10 +21,11 @@ from actspan.cli.common import (
     say_left_out,
     step_report,
 )
-from actspan.wording import counted
+from actspan.core.wording import counted
 
 if TYPE_CHECKING:
-    from actspan.deploying import Deployment, DeployRequest, Evaluation
+    from actspan.deploy.deploy import Deployment, DeployRequest
+    from actspan.deploy.evaluate import Evaluation
 
 _existing = ExistingPath()
 _path = PlainPath()
@@ -131,15 +132,15 @@ def command(
     is_bundle = len(sources) == 1 and sources[0].is_dir()
     if out is None and not is_bundle:
         raise click.UsageError("checkpoints become a bundle: say which folder to write: --out")
-    from actspan.deploying import DeployRequest, deploy
-    from actspan.export.compile import CompileRequest
+    from actspan.deploy.compile.plan import CompileRequest
+    from actspan.deploy.deploy import DeployRequest, deploy
 
     _refuse_ineffective(context, is_bundle)
     chosen = None if subset == "all" else subset
     _check_datasets((dataset, evaluate), chosen)
     _check_datasets((calibrate,), None)
     if evaluate is not None:
-        from actspan.run import check_run_target
+        from actspan.jobs.run import check_run_target
 
         run = run or _run_beside(out or sources[0])
         check_run_target(run, replace=force)
@@ -201,7 +202,7 @@ def _holds(done: Deployment, print_script: bool) -> bool:
 def _evaluate(
     done: Deployment, request: DeployRequest, dataset: Path, run: Path, force: bool
 ) -> Evaluation:
-    from actspan.deploying import evaluate
+    from actspan.deploy.evaluate import evaluate
 
     try:
         with progress_report() as report:
@@ -224,7 +225,7 @@ def _evaluate(
 def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from actspan.verify.report import to_dict
+    from actspan.deploy.verify.report import to_dict
 
     steps = [asdict(step) for step in done.steps]
     for step in steps:
@@ -253,7 +254,7 @@ def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
 
 def _print(done: Deployment, found: Evaluation | None) -> None:
     from actspan.cli.tables import print_table
-    from actspan.verify.report import answer_table, output_table
+    from actspan.deploy.verify.report import answer_table, output_table
 
     rows = [
         [s.name, s.file, "" if math.isnan(s.seconds) else f"{s.seconds:.1f}", s.result]
@@ -281,7 +282,7 @@ def _print(done: Deployment, found: Evaluation | None) -> None:
 
 def _print_evaluation(found: Evaluation) -> None:
     from actspan.cli.tables import row_table
-    from actspan.perf_lines import performance_lines
+    from actspan.core.perf_lines import performance_lines
 
     click.echo(f"{counted(found.videos, 'video')} proposed on {found.backend}: {found.run}")
     from rich.console import Console

@@ -8,7 +8,7 @@ import click
 
 from actspan.cli.common import say, say_findings
 from actspan.cli.tables import name_some, print_table, row_table
-from actspan.wording import counted
+from actspan.core.wording import counted
 
 if TYPE_CHECKING:
     from actspan.evaluation.detection import DetectionResult

@@ -34,11 +34,11 @@ from actspan.cli.ground_truth import read_truth, with_set_apart
 from actspan.cli.recall_report import print_recall, recall_document, say_about_recall
 
 if TYPE_CHECKING:
-    from actspan.data.annotations import Annotations
+    from actspan.core.types import Float64
+    from actspan.data.annotations.base import Annotations
     from actspan.evaluation.diagnosis import Diagnosis
     from actspan.evaluation.mistakes import Mistakes
     from actspan.evaluation.protocols import Task
-    from actspan.types import Float64
 
 _existing = ExistingPath()
 

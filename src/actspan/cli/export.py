@@ -14,10 +14,10 @@ from actspan.cli.common import ExistingPath, json_option, refuse_options, report
 from actspan.cli.optimize import fail_if_missed, passes_answer, shortfalls, split_names
 
 if TYPE_CHECKING:
-    from actspan.bundle import Bundle
-    from actspan.export import ExportCheck
-    from actspan.export.passes.contract import PassSettings
-    from actspan.export.variants import Variants
+    from actspan.deploy.passes.contract import PassSettings
+    from actspan.deploy.variants import Variants
+    from actspan.model.bsn.checks import ExportCheck
+    from actspan.model.bundle import Bundle
 
 
 @click.command("export")
@@ -72,8 +72,8 @@ def command(
       actspan export bsn/ --passes fold-scale,conv1d-to-conv2d --passes fold-scale,fp16
       actspan export bsn/ --passes fold-scale,int8 --calibrate my-videos/
     """
-    from actspan.bundle import Bundle
-    from actspan.export import export_bundle
+    from actspan.model.bundle import Bundle
+    from actspan.runtime.export import export_bundle
 
     variants = [split_names(text) or [] for text in passes]
     if [] in variants:
@@ -94,10 +94,10 @@ def command(
     )
     done: list[Variants] = []
     if variants:
-        from actspan.errors import require
+        from actspan.core.errors import require
 
         require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
-        from actspan.export.passes.contract import PassSettings
+        from actspan.deploy.passes.contract import PassSettings
 
         settings = PassSettings(batch=batch, length=length, opset=opset, io=io)
         done = _export_variants(exported, variants, settings, calibrate)
@@ -120,7 +120,7 @@ def _export_variants(
     bundle: Bundle, variants: list[list[str]], settings: PassSettings, calibrate: Path | None
 ) -> list[Variants]:
     from actspan.cli.common import say
-    from actspan.export.variants import export_variants
+    from actspan.deploy.variants import export_variants
 
     done = []
     for names in variants:

@@ -17,11 +17,12 @@ from actspan.cli.common import (
     say,
     say_findings,
 )
-from actspan.wording import counted, quoted
+from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
-    from actspan.cluster import ClusterConfig
-    from actspan.video import Extracted, Grid
+    from actspan.jobs.cluster.settings import ClusterConfig
+    from actspan.streams.extract import Extracted
+    from actspan.streams.grid import Grid
 
 
 @click.command()
@@ -113,7 +114,7 @@ def command(
       actspan extract 'day1/*.mp4' @more.txt --out day1/ --stride 8f --stream appearance
     """
     with progress_report() as report:
-        from actspan.video import ExtractRequest, extract_videos
+        from actspan.streams.extract import ExtractRequest, extract_videos
 
         request = ExtractRequest(
             videos=videos,
@@ -131,7 +132,7 @@ def command(
         )
         engine = None
         if cluster is not None:
-            from actspan.cluster.extract import ray_extraction
+            from actspan.jobs.cluster.extract import ray_extraction
 
             engine = ray_extraction(cluster)
         done = extract_videos(request, report, engine=engine)
@@ -143,14 +144,15 @@ def command(
 
 def _grid(stride: str | None, length: str | None) -> Grid:
     """Return the requested grid; by default, neighbouring snippets overlap by half."""
-    from actspan.video import DEFAULT_GRID, Grid, Span
+    from actspan.streams.extract import DEFAULT_GRID
+    from actspan.streams.grid import Grid, Span
 
     chosen = DEFAULT_GRID.stride if stride is None else Span.parse(stride)
     return Grid(chosen, chosen.twice() if length is None else Span.parse(length))
 
 
 def _figures(done: Extracted) -> dict[str, object]:
-    from actspan.config import to_dict
+    from actspan.config.base import to_dict
 
     return {
         "out": str(done.out),

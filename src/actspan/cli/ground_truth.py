@@ -6,18 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actspan.wording import counted, named
+from actspan.core.wording import counted, named
 
 if TYPE_CHECKING:
-    from actspan.data.annotations import Annotations
+    from actspan.data.annotations.base import Annotations
     from actspan.evaluation.protocols import Protocol
 
 
 def with_set_apart(truth: Annotations, result: Path, subset: str) -> tuple[Annotations, list[str]]:
     """Return the ground truth with the validation videos that training set apart, per the run."""
+    from actspan.core.errors import AnnotationError
     from actspan.data.videos import canonical_subset
-    from actspan.errors import AnnotationError
-    from actspan.run import RUN_FILE, Run
+    from actspan.jobs.run import RUN_FILE, Run
 
     wanted = canonical_subset(subset)
     if wanted != "validation" or truth.videos.places_in(wanted):
@@ -44,7 +44,7 @@ def read_truth(
     path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str
 ) -> tuple[Annotations, list[str]]:
     """Return the ground truth, and what was assumed or skipped while reading it."""
-    from actspan.data.annotations import read_annotations
+    from actspan.data.annotations.forms import read_annotations
     from actspan.data.labels import split_patterns
     from actspan.evaluation.protocols import drop_duplicates
 
@@ -60,8 +60,8 @@ def read_truth(
 
 def _with_labels(found: Annotations, patterns: tuple[str, ...], subset: str) -> Annotations:
     """Keep instances by label; raise AnnotationError where that leaves a subset without any."""
+    from actspan.core.errors import AnnotationError
     from actspan.data.videos import canonical_subset
-    from actspan.errors import AnnotationError
 
     kept = found.with_labels(patterns)
     places = list(found.videos.places_in(canonical_subset(subset)))

@@ -18,10 +18,10 @@ from actspan.cli.common import (
     say,
     say_findings,
 )
-from actspan.wording import counted
+from actspan.core.wording import counted
 
 if TYPE_CHECKING:
-    from actspan.labelling.job import Labelled
+    from actspan.pipeline.labelling.job import Labelled
 
 _existing = ExistingPath()
 
@@ -77,8 +77,8 @@ def command(
     if (model is None) != (dataset is None):
         raise click.UsageError("--model and --dataset belong together")
     with progress_report() as report:
-        from actspan.labelling import LabelChoice
-        from actspan.labelling.job import LabelRequest, label_result
+        from actspan.pipeline.labelling.choice import LabelChoice
+        from actspan.pipeline.labelling.job import LabelRequest, label_result
 
         labels = LabelChoice(labels_from, model is not None, top_labels)
         request = LabelRequest(result, labels, out, model, dataset, on_error, force)

@@ -13,8 +13,8 @@ import click
 from actspan.cli.common import PlainPath, json_option, refuse_options, reports_errors
 
 if TYPE_CHECKING:
-    from actspan.export.optimize import Rewritten
-    from actspan.export.passes.contract import Calibration
+    from actspan.deploy.optimize import Rewritten
+    from actspan.deploy.passes.contract import Calibration
 
 FILE = PlainPath()
 
@@ -110,11 +110,11 @@ def command(
         raise click.UsageError("give SOURCE and TARGET, or --list")
     if calibrate is None:
         refuse_options(context, ("bundle", "model_kind"), "without --calibrate")
-    from actspan.errors import require
+    from actspan.core.errors import require
 
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
-    from actspan.export.optimize import optimize_file, with_implied
-    from actspan.export.passes.contract import PassSettings
+    from actspan.deploy.optimize import optimize_file, with_implied
+    from actspan.deploy.passes.contract import PassSettings
 
     settings = PassSettings(
         dims=dims,
@@ -172,7 +172,7 @@ def shortfalls(
 
 def fail_if_missed(written: Path, missed: Iterable[str]) -> None:
     """Raise ExportError if a requested pass missed its goal."""
-    from actspan.errors import ExportError
+    from actspan.core.errors import ExportError
 
     reasons = "; ".join(missed)
     if reasons:
@@ -194,8 +194,8 @@ def _calibration(
 ) -> Calibration | None:
     if dataset is None:
         return None
-    from actspan.bundle import Bundle
-    from actspan.export.passes.calibration import calibration_for
+    from actspan.deploy.passes.calibration import calibration_for
+    from actspan.model.bundle import Bundle
 
     return calibration_for(dataset, kind, bundle=None if bundle is None else Bundle.load(bundle))
 
@@ -231,7 +231,7 @@ def _print_table(target: Path, rewritten: Rewritten, noted: Iterable[str]) -> No
 
 
 def _list(as_json: bool) -> None:
-    from actspan.export.passes import DEFAULT, contracts
+    from actspan.deploy.passes import DEFAULT, contracts
 
     if as_json:
         found = [dataclasses.asdict(c) | {"default": c.name in DEFAULT} for c in contracts()]

@@ -20,7 +20,7 @@ from actspan.cli.common import (
     say,
     say_findings,
 )
-from actspan.wording import counted
+from actspan.core.wording import counted
 
 if TYPE_CHECKING:
     from actspan.data.store.manifest import DType

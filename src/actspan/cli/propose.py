@@ -21,12 +21,12 @@ from actspan.cli.common import (
     say,
     say_findings,
 )
-from actspan.wording import counted
+from actspan.core.wording import counted
 
 if TYPE_CHECKING:
-    from actspan.cluster import ClusterConfig
-    from actspan.proposing import Summary
-    from actspan.runtime import Choice
+    from actspan.jobs.cluster.settings import ClusterConfig
+    from actspan.jobs.proposing.request import Summary
+    from actspan.runtime.choice import Choice
 
 # Options that apply to only one kind of input.
 _OF_DATASETS = (
@@ -216,14 +216,16 @@ def command(
         return
     assert out is not None
     with progress_report() as report:
-        from actspan.bundle import Bundle
-        from actspan.labelling import LabelChoice
-        from actspan.proposing import EngineMaker, LocalEngine, Request, propose_dataset
-        from actspan.runtime import choose_backend
+        from actspan.jobs.proposing.engine import EngineMaker, LocalEngine
+        from actspan.jobs.proposing.job import propose_dataset
+        from actspan.jobs.proposing.request import Request
+        from actspan.model.bundle import Bundle
+        from actspan.pipeline.labelling.choice import LabelChoice
+        from actspan.runtime.choice import choose_backend
 
         engine: EngineMaker = LocalEngine
         if cluster is not None:
-            from actspan.cluster import ray_engine
+            from actspan.jobs.cluster.engine import ray_engine
 
             engine = ray_engine(cluster)
         choice = choose_backend(Bundle.load(model), backend)

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from actspan.cli.common import progress_report, say, say_findings
-from actspan.wording import counted
+from actspan.core.wording import counted
 
 if TYPE_CHECKING:
-    from actspan.moments import Clip, Found, GrowingVideo, VideoMoments
-    from actspan.types import Proposals
+    from actspan.core.types import Proposals
+    from actspan.jobs.video_inference.answers import VideoMoments
+    from actspan.jobs.video_inference.clips import Clip
+    from actspan.jobs.video_inference.job import Found
+    from actspan.jobs.video_inference.stream import GrowingVideo
 
 _FEW = 10  # segments per video that are shown in a table
 
@@ -49,14 +52,9 @@ class Wanted:
 def propose_and_print(videos: tuple[str, ...], wanted: Wanted) -> None:
     """Find the segments of videos and print or write them."""
     with progress_report() as report:
-        from actspan.moments import (
-            Selection,
-            VideosRequest,
-            check_answer_file,
-            make_clip_folder,
-            propose_videos,
-            write_answers,
-        )
+        from actspan.jobs.video_inference.answers import Selection, check_answer_file, write_answers
+        from actspan.jobs.video_inference.clips import make_clip_folder
+        from actspan.jobs.video_inference.job import VideosRequest, propose_videos
 
         if wanted.out is not None:
             check_answer_file(wanted.out, _inputs(videos), replace=wanted.force)
@@ -86,7 +84,7 @@ def propose_and_print(videos: tuple[str, ...], wanted: Wanted) -> None:
 
 def _inputs(videos: Sequence[str]) -> list[Path]:
     """Return the files that are never replaced: lists of videos, and annotations of a dataset."""
-    from actspan.data.annotations import find_annotations
+    from actspan.data.annotations.forms import find_annotations
 
     given = [Path(name.removeprefix("@")) for name in videos]
     files = [find_annotations(path) if path.is_dir() else path for path in given]
@@ -96,7 +94,7 @@ def _inputs(videos: Sequence[str]) -> list[Path]:
 def _clips(found: Found, folder: Path | None) -> Iterator[Clip]:
     """Cut clips, if a folder is given, and yield them."""
     if folder is not None:
-        from actspan.moments import cut_clips
+        from actspan.jobs.video_inference.clips import cut_clips
 
         for video in found.videos:
             yield from cut_clips(video, folder)
@@ -160,15 +158,9 @@ def _clock(seconds: float) -> str:
 
 def follow_and_print(given: str, idle: float, wanted: Wanted) -> None:
     """Print one line of JSON per segment of a video that is being recorded."""
-    from actspan.moments import (
-        FollowRequest,
-        GrowingVideo,
-        News,
-        Selection,
-        check_answer_file,
-        follow_video,
-        write_answers,
-    )
+    from actspan.jobs.video_inference.answers import Selection, check_answer_file, write_answers
+    from actspan.jobs.video_inference.follow import FollowRequest, News, follow_video
+    from actspan.jobs.video_inference.stream import GrowingVideo
 
     if wanted.out is not None:
         check_answer_file(wanted.out, replace=wanted.force)

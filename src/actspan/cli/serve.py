@@ -158,7 +158,7 @@ def command(
         )
     if model is None:
         refuse_options(context, _OF_MODELS, "without --model")
-    from actspan.errors import require
+    from actspan.core.errors import require
 
     require("fastapi", extra="server", purpose="actspan serve")
     require("uvicorn", extra="server", purpose="actspan serve")

@@ -21,7 +21,7 @@ from actspan.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from actspan.staged import Done
+    from actspan.deploy.staged.work import Done
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -100,7 +100,7 @@ def tem_inputs(
       actspan staged tem-inputs --model bsn/ --dataset my-videos/ --out stage/
     """
     with progress_report() as report:
-        from actspan.staged import TemRequest, write_tem_inputs
+        from actspan.deploy.staged.tem import TemRequest, write_tem_inputs
 
         request = TemRequest(
             model=model,
@@ -134,7 +134,8 @@ def info(stage: Path, net: Literal["tem", "pem"], out: Path | None, prefix: str 
     Example:
       actspan staged info stage/ --net tem --out tem.info --prefix /data/stage/tem/input
     """
-    from actspan.staged import Stage, write_list
+    from actspan.deploy.staged.lists import write_list
+    from actspan.deploy.staged.stage import Stage
 
     loaded = Stage.load(stage)
     path, count = write_list(loaded, net, out, prefix)
@@ -169,7 +170,9 @@ def tem_outputs(
       actspan staged tem-outputs stage/ --dumps result/tem --suffix _0.bin
     """
     with progress_report() as report:
-        from actspan.staged import Dumps, Stage, take_tem_outputs
+        from actspan.deploy.staged.dumps import Dumps
+        from actspan.deploy.staged.stage import Stage
+        from actspan.deploy.staged.tem import take_tem_outputs
 
         loaded = Stage.load(stage)
         given = Dumps(dumps or loaded.outputs("tem"), suffix)
@@ -191,7 +194,8 @@ def pem_inputs(stage: Path, lean: bool, on_error: Literal["fail", "skip"], as_js
       actspan staged pem-inputs stage/
     """
     with progress_report() as report:
-        from actspan.staged import Stage, write_pem_inputs
+        from actspan.deploy.staged.pem import write_pem_inputs
+        from actspan.deploy.staged.stage import Stage
 
         done = write_pem_inputs(Stage.load(stage), lean=lean, on_error=on_error, report=report)
     _say(done, "PEM inputs", as_json)
@@ -223,7 +227,9 @@ def pem_outputs(
       actspan staged pem-outputs stage/ --dumps result/dumpOutput_device1 --out result.json
     """
     with progress_report() as report:
-        from actspan.staged import Dumps, Stage, take_pem_outputs
+        from actspan.deploy.staged.dumps import Dumps
+        from actspan.deploy.staged.pem import take_pem_outputs
+        from actspan.deploy.staged.stage import Stage
 
         loaded = Stage.load(stage)
         given = Dumps(dumps or loaded.outputs("pem"), suffix)
@@ -275,7 +281,7 @@ def run(
       actspan staged run stage/ --net tem --model bsn/ --backend onnxruntime
     """
     with progress_report() as report:
-        from actspan.staged import RunRequest, run_net
+        from actspan.deploy.staged.runner import RunRequest, run_net
 
         request = RunRequest(
             stage=stage,
@@ -305,7 +311,7 @@ def script(out: Path) -> None:
       actspan staged script --out run_staged.py
       python3 run_staged.py --model tem.bs16.om --list tem.info --out tem-output
     """
-    from actspan.staged import write_script
+    from actspan.deploy.staged.lists import write_script
 
     write_script(out)
     say(f"runner: {out} (python3 {out} --help)")

@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from actspan.data.problems import Problem
-from actspan.errors import alike, one_text
+from actspan.core.errors import alike, one_text
+from actspan.core.problems import Problem
 
 _MOST_LINES = 8  # kinds of problems that are printed as lines; more become a table
 _MOST_ROWS = 50

@@ -23,16 +23,16 @@ from actspan.cli.common import (
     say_problems,
 )
 from actspan.cli.progress_lines import ProgressLines
-from actspan.config import DEFAULT_PRESET, PRESETS
-from actspan.errors import require
-from actspan.wording import counted, quoted
+from actspan.config.training import DEFAULT_PRESET, PRESETS
+from actspan.core.errors import require
+from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from actspan.bundle import Bundle
-    from actspan.config import ClassifierTrainConfig, TrainConfig
-    from actspan.training import Report
+    from actspan.config.training import ClassifierTrainConfig, TrainConfig
+    from actspan.model.bundle import Bundle
+    from actspan.training.report import Report
 
 
 @click.command()
@@ -125,10 +125,11 @@ def command(
       actspan train --dataset my-videos/ --out my-model/ --preset published --seed 1
     """
     require("torch", extra="train", purpose="Training")
-    from actspan.bundle import Bundle
     from actspan.data.dataset import Dataset
     from actspan.data.labels import split_patterns
-    from actspan.training import train, trainable
+    from actspan.model.bundle import Bundle
+    from actspan.training.parts import trainable
+    from actspan.training.train import train
 
     sizes = {
         "tem": {"length": length, "hidden": tem_hidden},
@@ -166,7 +167,7 @@ def command(
 
 
 def _classifier(epochs: int | None) -> ClassifierTrainConfig:
-    from actspan.config import ClassifierTrainConfig
+    from actspan.config.training import ClassifierTrainConfig
 
     return ClassifierTrainConfig() if epochs is None else ClassifierTrainConfig.of_epochs(epochs)
 
@@ -179,7 +180,8 @@ def _settings(
     **others: str | int | None,
 ) -> TrainConfig:
     """Return the preset with the changes of a file, then those of options."""
-    from actspan.config import changed, preset, read_toml
+    from actspan.config.base import changed, read_toml
+    from actspan.config.training import preset
 
     config = preset(preset_name)
     if file is not None:

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import click
 
-from actspan.wording import suggestion
+from actspan.core.wording import suggestion
 
 
 class UsageLine(click.UsageError):

@@ -18,10 +18,10 @@ from actspan.cli.common import (
     say,
     say_left_out,
 )
-from actspan.wording import counted
+from actspan.core.wording import counted
 
 if TYPE_CHECKING:
-    from actspan.verify import Verification
+    from actspan.deploy.verify.verify import Verification
 
 _existing = ExistingPath(file_okay=False)
 
@@ -73,9 +73,9 @@ def command(
         raise click.UsageError("--subset needs --dataset")
     names = None if backends is None else [n.strip() for n in backends.split(",") if n.strip()]
     with progress_report() as report:
-        from actspan.files import atomic_file
-        from actspan.verify import verify_bundle
-        from actspan.verify.report import to_dict, to_markdown
+        from actspan.core.files import atomic_file
+        from actspan.deploy.verify.report import to_dict, to_markdown
+        from actspan.deploy.verify.verify import verify_bundle
 
         found = verify_bundle(
             bundle,
@@ -98,7 +98,7 @@ def command(
 
 def _print(found: Verification) -> None:
     from actspan.cli.tables import print_table
-    from actspan.verify.report import answer_table, output_table
+    from actspan.deploy.verify.report import answer_table, output_table
 
     click.echo(
         f"{found.material}: {counted(found.videos, 'video')}, "

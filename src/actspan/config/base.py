@@ -12,9 +12,9 @@ import msgspec
 import tomli_w
 
 from actspan.config.wrong_values import explained
-from actspan.errors import ConfigError
-from actspan.files import read_text
-from actspan.limits import SETTINGS
+from actspan.core.errors import ConfigError
+from actspan.core.files import read_text
+from actspan.core.limits import SETTINGS
 
 T = TypeVar("T")
 

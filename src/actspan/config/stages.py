@@ -7,7 +7,7 @@ from typing import Literal
 from actspan.config.base import Config
 from actspan.config.base import require_setting as _require
 from actspan.config.video import ExtractionConfig
-from actspan.limits import CANDIDATES, CELLS, SIZE
+from actspan.core.limits import CANDIDATES, CELLS, SIZE
 
 
 def _within(stage: str, low: int, high: int, **settings: int) -> None:

@@ -8,8 +8,8 @@ from typing import Literal, Self
 from actspan.config.base import Config
 from actspan.config.base import require_setting as _require
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
-from actspan.errors import ConfigError
-from actspan.wording import suggestion
+from actspan.core.errors import ConfigError
+from actspan.core.wording import suggestion
 
 _STEPS = 10  # minimum number of steps of one cycle of the learning rate
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from actspan.wording import suggestion
+from actspan.core.wording import suggestion
 
 _KINDS = {
     "array": "a list",

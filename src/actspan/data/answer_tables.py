@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from actspan.core.errors import ResultError
+from actspan.core.files import atomic_file
+from actspan.core.types import Proposals
 from actspan.data.results import HEAD, ResultWriter
-from actspan.errors import ResultError
-from actspan.files import atomic_file
-from actspan.types import Proposals
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetWriter

@@ -9,13 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from actspan.config import FeatureSpec
-from actspan.data.problems import Loss, Problem
+from actspan.config.stages import FeatureSpec
+from actspan.core.problems import Loss, Problem
+from actspan.core.types import Float64
+from actspan.core.wording import counted, named, quoted
 from actspan.data.spec_file import SPEC_FILE
 from actspan.data.video_files import holds_videos
 from actspan.data.videos import Videos
-from actspan.types import Float64
-from actspan.wording import counted, named, quoted
 
 Layout = Literal["TC", "CT"]
 _AXIS: dict[str, int] = {"TC": 1, "CT": 0}  # axis of the channels

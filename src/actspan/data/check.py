@@ -9,17 +9,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
+from actspan.core.problems import Loss, Problem, stop_on_errors, stop_with_none_left
+from actspan.core.types import Float64
 from actspan.data.causes import gaps, missing_features
 from actspan.data.dataset import Dataset
 from actspan.data.examine import Examined, Progress, examine_files, examine_store
 from actspan.data.faults import annotation_faults
 from actspan.data.instances import after_features, good_segments, late_ends
-from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.timebase import other_stride
 from actspan.data.videos import Videos
 from actspan.data.witnesses import judge, require_right_times
-from actspan.types import Float64
 
 
 def check_dataset(

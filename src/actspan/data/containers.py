@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from actspan.config import FeatureSpec
-from actspan.data.annotations import canonical_id
+from actspan.config.stages import FeatureSpec
+from actspan.core.wording import named
+from actspan.data.annotations.base import canonical_id
 from actspan.data.readers import SUFFIXES, feature_shapes
-from actspan.wording import named
 
 READ = f"write {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 _NAMED = 6  # arrays of a file that a message lists

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.core.files import read_bytes
+from actspan.core.limits import DOCUMENT
+from actspan.core.wording import counted
 from actspan.data.csv_numbers import parse_table
 from actspan.data.npy import ContentError
-from actspan.files import read_bytes
-from actspan.limits import DOCUMENT
-from actspan.wording import counted
 
 _BOM = b"\xef\xbb\xbf"
 _TIMES = {"frame", "frames", "index", "seconds", "t", "time", "timestamp"}  # in lower case

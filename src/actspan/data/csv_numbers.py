@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.jit import inlined, kernel
-from actspan.types import Float32
+from actspan.core.jit import inlined, kernel
+from actspan.core.types import Float32
 
 Text = NDArray[np.uint8]
 

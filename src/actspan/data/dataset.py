@@ -7,21 +7,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from actspan.config import FeatureSpec, PipelineConfig
-from actspan.data.annotations import (
-    find_annotations,
-    read_annotations,
-)
+from actspan.config.stages import FeatureSpec, PipelineConfig
+from actspan.core.errors import AnnotationError, DataError, FeatureError
+from actspan.core.files import described
+from actspan.core.problems import Problem
+from actspan.core.types import Features, Video
+from actspan.core.wording import counted
+from actspan.data.annotations.forms import find_annotations, read_annotations
 from actspan.data.csv_features import counter
 from actspan.data.elsewhere import url_of
 from actspan.data.feature_index import FeatureIndex, index_features
 from actspan.data.labels import with_labels
-from actspan.data.problems import Problem
 from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
 from actspan.data.rescale import Edge
 from actspan.data.spec_file import read_spec
-from actspan.data.store import Manifest, Packed, find_manifest, open_remote, open_shards
+from actspan.data.store.manifest import Manifest, find_manifest
+from actspan.data.store.places import Packed
+from actspan.data.store.remote import open_remote
+from actspan.data.store.shards import open_shards
 from actspan.data.timebase import (
     SnippetGrid,
     SpanRule,
@@ -33,10 +37,6 @@ from actspan.data.timebase import (
 )
 from actspan.data.video_files import advice, holds_videos, is_video
 from actspan.data.videos import Videos, canonical_subset
-from actspan.errors import AnnotationError, DataError, FeatureError
-from actspan.files import described
-from actspan.types import Features, Video
-from actspan.wording import counted
 
 _SET_APART = "validation"  # the subset that training sets apart if the dataset has none
 

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from actspan.objects import Objects, is_url
+from actspan.core.objects import Objects, is_url
 
 _THREADS = 16  # parallel downloads, because object stores have a high latency
 _STORE = "store.toml"

@@ -12,7 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import FeatureError
+from actspan.core.parallel import map_ordered
+from actspan.core.problems import Loss, Problem
+from actspan.core.types import Float64
+from actspan.core.wording import counted
 from actspan.data.csv_features import counter
 from actspan.data.dataset import Dataset
 from actspan.data.layout import (
@@ -23,14 +28,9 @@ from actspan.data.layout import (
     snippets_of,
     without_counters,
 )
-from actspan.data.problems import Loss, Problem
 from actspan.data.readers import Entry, read_array, read_noted
-from actspan.data.store import Packed
+from actspan.data.store.places import Packed
 from actspan.data.timebase import SnippetGrid, snippet_grid
-from actspan.errors import FeatureError
-from actspan.parallel import map_ordered
-from actspan.types import Float64
-from actspan.wording import counted
 
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
 _ROWS = 4096  # rows examined at a time, so that memory does not grow with the recording

@@ -6,15 +6,16 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from actspan.data.annotations import AUTHORS_TABLE, find_annotations
+from actspan.core.errors import alike
+from actspan.core.problems import Loss, Problem
+from actspan.core.types import Float64
+from actspan.core.wording import counted
+from actspan.data.annotations.authors import AUTHORS_TABLE
+from actspan.data.annotations.forms import find_annotations
 from actspan.data.dataset import Dataset
 from actspan.data.instances import faulty_segments, lengths_of
-from actspan.data.problems import Loss, Problem
 from actspan.data.times import wrong_unit
 from actspan.data.witnesses import Verdict
-from actspan.errors import alike
-from actspan.types import Float64
-from actspan.wording import counted
 
 _UNUSED = "annotations are not used here"
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from actspan.config import FeatureSpec
-from actspan.data.annotations import canonical_id
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import FeatureError
+from actspan.core.problems import Loss, Problem
+from actspan.core.wording import counted, named
+from actspan.data.annotations.base import canonical_id
 from actspan.data.containers import READ, Refusal, channel_axis, choose, names_of
 from actspan.data.ignored import Ignored
-from actspan.data.problems import Loss, Problem
 from actspan.data.readers import (
     HDF5_SUFFIXES,
     SUFFIXES,
@@ -21,8 +23,6 @@ from actspan.data.readers import (
     list_arrays,
 )
 from actspan.data.video_files import composed, composed_note, file_stem
-from actspan.errors import FeatureError
-from actspan.wording import counted, named
 
 # Folders of features, relative to the dataset folder: ours first, then the authors' repository.
 _PLACES = (

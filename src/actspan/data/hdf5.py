@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.core.errors import require
+from actspan.core.files import check_size
 from actspan.data.ignored import Ignored
 from actspan.data.npy import ContentError, check_expansion
-from actspan.errors import require
-from actspan.files import check_size
 
 _DEEPEST = 32  # nested groups
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from actspan.wording import named
+from actspan.core.wording import named
 
 _NAMED = 12  # names in one line; the others are only counted
 

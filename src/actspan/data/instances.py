@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.data.problems import Loss, Problem
+from actspan.core.problems import Loss, Problem
+from actspan.core.types import Float64, Video
+from actspan.core.wording import counted, named, short
 from actspan.data.videos import Videos
-from actspan.types import Float64, Video
-from actspan.wording import counted, named, short
 
 Bools = NDArray[np.bool_]
 

@@ -7,10 +7,10 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from actspan.core.errors import AnnotationError, ConfigError
+from actspan.core.types import Video
+from actspan.core.wording import suggestion
 from actspan.data.videos import Videos
-from actspan.errors import AnnotationError, ConfigError
-from actspan.types import Video
-from actspan.wording import suggestion
 
 
 def split_patterns(values: Iterable[str]) -> tuple[str, ...]:

@@ -8,15 +8,15 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import FeatureError
+from actspan.core.problems import Problem
+from actspan.core.wording import counted
 from actspan.data.causes import wrong_spec
 from actspan.data.csv_features import ROW_NUMBERS, TIMES
 from actspan.data.dataset import Dataset
-from actspan.data.problems import Problem
 from actspan.data.spec_file import SPEC_FILE
 from actspan.data.timebase import infer_grid, stride_notes
-from actspan.errors import FeatureError
-from actspan.wording import counted
 
 
 class Seen(NamedTuple):

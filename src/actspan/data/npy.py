@@ -19,8 +19,8 @@ from typing import IO, Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.files import check_size
-from actspan.limits import EXPANDED, EXPANSION
+from actspan.core.files import check_size
+from actspan.core.limits import EXPANDED, EXPANSION
 
 # NumPy parses headers with `ast`, which is not thread-safe in CPython 3.11 (gh-106905).
 _HEADERS = threading.Lock()

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.core.errors import FeatureError
 from actspan.data.ignored import Ignored
 from actspan.data.npy import Archive, ContentError, map_npy
-from actspan.errors import FeatureError
 
 HDF5_SUFFIXES = (".h5", ".hdf5")
 SUFFIXES = (".npy", ".csv", ".npz", *HDF5_SUFFIXES)

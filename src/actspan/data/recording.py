@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.core.errors import FeatureError, ShapeError
+from actspan.core.types import Features
 from actspan.data.readers import Entry
-from actspan.data.store import Packed
+from actspan.data.store.places import Packed
 from actspan.data.timebase import SnippetGrid
-from actspan.errors import FeatureError, ShapeError
-from actspan.types import Features
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from actspan.errors import ConfigError, ShapeError
-from actspan.jit import kernel
-from actspan.types import Features, Float32, Float64
+from actspan.core.errors import ConfigError, ShapeError
+from actspan.core.jit import kernel
+from actspan.core.types import Features, Float32, Float64
 
 Edge = Literal["clamp", "zero"]
 Int64 = NDArray[np.int64]

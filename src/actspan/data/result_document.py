@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from actspan.core.errors import ResultError
+from actspan.core.files import read_bytes
+from actspan.core.limits import DOCUMENT
 from actspan.data.decoding import NOT_JSON
 from actspan.data.video_files import FileNames
-from actspan.errors import ResultError
-from actspan.files import read_bytes
-from actspan.limits import DOCUMENT
 
 _BLOCK = 1 << 18  # bytes at a time, which fit into the caches
 

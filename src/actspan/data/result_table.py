@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.types import Float64, Proposals
+from actspan.core.types import Float64, Proposals
 
 
 @dataclass(frozen=True, slots=True, eq=False)

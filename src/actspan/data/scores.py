@@ -10,13 +10,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.data.annotations import canonical_id
+from actspan.core.errors import ResultError, ShapeError
+from actspan.core.files import atomic_file, described, read_bytes
+from actspan.core.limits import DOCUMENT
+from actspan.core.types import BoundaryScores
+from actspan.core.wording import short
+from actspan.data.annotations.base import canonical_id
 from actspan.data.npy import Archive
-from actspan.errors import ResultError, ShapeError
-from actspan.files import atomic_file, described, read_bytes
-from actspan.limits import DOCUMENT
-from actspan.types import BoundaryScores
-from actspan.wording import short
 
 _COLUMNS = ("action", "start", "end")
 _ROUNDING = 1e-3  # rounding error of numbers written by other tools

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from actspan.config import FeatureSpec, from_dict, read_toml
-from actspan.data.store import Manifest
-from actspan.errors import DataError
+from actspan.config.base import from_dict, read_toml
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import DataError
+from actspan.data.store.manifest import Manifest
 
 SPEC_FILE = "dataset.toml"
 

@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import FeatureError
+from actspan.core.types import Video
+from actspan.core.wording import counted, named, short
 from actspan.data.videos import Videos
-from actspan.errors import FeatureError
-from actspan.types import Video
-from actspan.wording import counted, named, short
 
 _AUTHORS_STRIDE = 16  # frames; stride of the published features
 _LEAST_COVERED = 0.4  # fraction of a video; the least among the authors' 19,228 is 0.43

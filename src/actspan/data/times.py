@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from actspan.data.annotations import DATASET_JSON, Unit, find_annotations
+from actspan.core.errors import AnnotationError
+from actspan.core.types import Float64, Video
+from actspan.core.wording import counted, short
+from actspan.data.annotations.base import Unit
+from actspan.data.annotations.forms import DATASET_JSON, find_annotations
 from actspan.data.instances import ends_of, slack
 from actspan.data.videos import Videos
-from actspan.errors import AnnotationError
-from actspan.types import Float64, Video
-from actspan.wording import counted, short
 
 _SMALLEST_FACTOR = 4.0  # if times are closer to seconds, durations are wrong
 _LARGEST_FRAME_RATE = 130.0  # frames per second; larger factors are milliseconds

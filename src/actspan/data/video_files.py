@@ -10,7 +10,7 @@ import unicodedata
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from actspan.wording import named
+from actspan.core.wording import named
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".divx", ".flv", ".h264", ".h265", ".hevc", ".m1v", ".m2ts", ".m2v"),

@@ -19,9 +19,9 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.errors import AnnotationError
-from actspan.types import Float64, Video
-from actspan.wording import suggestion
+from actspan.core.errors import AnnotationError
+from actspan.core.types import Float64, Video
+from actspan.core.wording import suggestion
 
 _COUNTS = ("frames", "feature_frames")  # int or None
 _RATES = ("fps", "snippet_stride", "snippet_length")  # float or None

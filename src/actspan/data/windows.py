@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from actspan.types import Float32
+from actspan.core.types import Float32
 
 
 class Window(NamedTuple):

@@ -8,15 +8,15 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from actspan.config import FeatureSpec
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import DataError
+from actspan.core.problems import Loss, Problem
+from actspan.core.types import Float64
+from actspan.core.wording import counted, short
 from actspan.data.instances import ends_of, slack
-from actspan.data.problems import Loss, Problem
 from actspan.data.spec_file import SPEC_FILE
 from actspan.data.times import conversion, frame_rate_option, require_seconds, source_of
 from actspan.data.videos import Videos
-from actspan.errors import DataError
-from actspan.types import Float64
-from actspan.wording import counted, short
 
 _MOST = 0.9  # fraction of videos, or of instances, that have to agree
 _REACHED, _FILLED = 0.5, 0.95  # fractions of a length, at the last instance of some video

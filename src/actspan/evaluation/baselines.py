@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
+from actspan.core.types import Float64, Proposals, Video
 from actspan.evaluation.recall import evaluate_recall
-from actspan.types import Float64, Proposals, Video
 
 Guess = Callable[[float, np.random.Generator], Proposals]  # (seconds, generator)
 

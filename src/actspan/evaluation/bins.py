@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from actspan.core.types import Float64
 from actspan.evaluation.matching import Bool
-from actspan.types import Float64
 
 # Upper limits of the share of the video that an instance covers, and of instances per video, as in
 # DETAD.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actspan.segments import evaluated_tiou_matrix
-from actspan.types import Float64, Proposals
+from actspan.core.tiou import evaluated_tiou_matrix
+from actspan.core.types import Float64, Proposals
 
 BINS = 20
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.segments import evaluated_tiou
-from actspan.types import Float64
+from actspan.core.tiou import evaluated_tiou
+from actspan.core.types import Float64
 
 Int64 = NDArray[np.int64]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from actspan.core.problems import Problem
+from actspan.core.types import Float64, Video
 from actspan.data.detections import Detections
-from actspan.data.problems import Problem
 from actspan.evaluation.inputs import OnError
 from actspan.evaluation.labelled import Labelled, bring_together
 from actspan.evaluation.matching import average_precision, match_greedily
 from actspan.evaluation.protocols import check_thresholds
-from actspan.types import Float64, Video
 
 
 @dataclass(frozen=True, slots=True, eq=False)

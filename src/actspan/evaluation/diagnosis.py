@@ -13,19 +13,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.bundle import Bundle
-from actspan.config import PipelineConfig, from_dict
-from actspan.errors import ActSpanError
+from actspan.config.base import from_dict
+from actspan.config.stages import PipelineConfig
+from actspan.core.errors import ActSpanError
+from actspan.core.parallel import map_ordered
+from actspan.core.types import Float32, Float64, Proposals, Video
 from actspan.evaluation.bins import Bin, bins_of
 from actspan.evaluation.evidence import Evidence, Found, Rate, make_evidence, read_found
 from actspan.evaluation.inputs import OnError, load_blocked, load_videos
 from actspan.evaluation.matching import Int64
 from actspan.evaluation.recall import RecallResult, contributing, evaluate_recall
 from actspan.evaluation.stages import IDEAL, STAGES, Trace, lost_at, trace
-from actspan.parallel import map_ordered
-from actspan.run import RUN_FILE, Run
-from actspan.runtime import open_session
-from actspan.types import Float32, Float64, Proposals, Video
+from actspan.jobs.run import RUN_FILE, Run
+from actspan.model.bundle import Bundle
+from actspan.runtime.opening import open_session
 
 Progress = Callable[[int, int], None]  # (videos done, videos in all)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.core.types import Float64
+from actspan.core.wording import counted
 from actspan.data.result_table import ResultTable
 from actspan.data.times import far_beyond
-from actspan.types import Float64
-from actspan.wording import counted
 
 
 def doubtful(start: Float64, end: Float64, beyond: int) -> Iterator[str]:

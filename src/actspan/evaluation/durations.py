@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from actspan.data.annotations import find_annotations
+from actspan.core.errors import ActSpanError
+from actspan.core.types import Float64
+from actspan.data.annotations.forms import find_annotations
 from actspan.data.instances import ends_of, lengths_of, slack
 from actspan.data.times import require_seconds
 from actspan.data.videos import Videos
 from actspan.data.witnesses import Verdict, judge, require_right_times
-from actspan.errors import ActSpanError
-from actspan.types import Float64
 
 _LOOKED_AT = 300  # videos whose features are opened, spread over the dataset
 _FEW = 0.1  # fraction of the instances

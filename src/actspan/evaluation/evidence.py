@@ -9,13 +9,14 @@ from operator import attrgetter
 
 import numpy as np
 
-from actspan.config import PipelineConfig, TemConfig
+from actspan.config.stages import PipelineConfig, TemConfig
+from actspan.core.errors import ResultError
+from actspan.core.tiou import evaluated_tiou_matrix
+from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
 from actspan.data.windows import plan_windows
-from actspan.errors import ResultError
-from actspan.proposals import bsp_features, fuse, generate_proposals
-from actspan.run import Candidates, Run
-from actspan.segments import evaluated_tiou_matrix
-from actspan.types import BoundaryScores, Float32, Float64, Proposals, Video
+from actspan.jobs.run import Candidates, Run
+from actspan.proposals.bsp import bsp_features
+from actspan.proposals.candidates import fuse, generate_proposals
 
 Rate = Callable[[Float32], Float32]  # maps BSP features (N, 32) to PEM's scores (N,)
 

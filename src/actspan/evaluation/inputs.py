@@ -13,22 +13,19 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.data.annotations import (
-    Annotations,
-    canonical_id,
-    read_annotations,
-)
+from actspan.core.errors import AnnotationError, DataError, DatasetError, ResultError
+from actspan.core.files import read_text
+from actspan.core.limits import DOCUMENT
+from actspan.core.problems import Loss, Problem
+from actspan.core.types import Float64, Proposals, Video
+from actspan.core.wording import counted, named, suggestion, them
+from actspan.data.annotations.base import Annotations, canonical_id
+from actspan.data.annotations.forms import read_annotations
 from actspan.data.instances import videos_of, without_extent
-from actspan.data.problems import Loss, Problem
 from actspan.data.result_table import ResultTable
 from actspan.data.results import read_result_table
 from actspan.data.videos import Videos, canonical_subset
-from actspan.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.evaluation.durations import with_right_times
-from actspan.files import read_text
-from actspan.limits import DOCUMENT
-from actspan.types import Float64, Proposals, Video
-from actspan.wording import counted, named, suggestion, them
 
 OnError = Literal["fail", "skip"]
 _USUAL = "validation"  # the subset that is evaluated by default

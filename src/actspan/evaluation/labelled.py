@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from actspan.core.errors import AnnotationError, ResultError
+from actspan.core.problems import Problem
+from actspan.core.types import Float64, Proposals, Video
+from actspan.core.wording import counted, named
 from actspan.data.detections import Detections, read_detections
-from actspan.data.problems import Problem
 from actspan.data.video_files import FileNames
-from actspan.errors import AnnotationError, ResultError
 from actspan.evaluation.doubts import doubtful, repeated
 from actspan.evaluation.inputs import (
     OnError,
@@ -23,8 +25,6 @@ from actspan.evaluation.inputs import (
 )
 from actspan.evaluation.matching import Bool, Int64
 from actspan.evaluation.unmatched import unmatched
-from actspan.types import Float64, Proposals, Video
-from actspan.wording import counted, named
 
 
 @dataclass(frozen=True, slots=True, eq=False)

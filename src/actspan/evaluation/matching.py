@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.jit import kernel
-from actspan.segments.compiled import evaluated_tiou
-from actspan.types import Float64
+from actspan.core.jit import kernel
+from actspan.core.tiou_compiled import evaluated_tiou
+from actspan.core.types import Float64
 
 Int64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from actspan.core.jit import kernel
+from actspan.core.tiou_compiled import evaluated_tiou
+from actspan.core.types import Float64, Video
 from actspan.data.detections import Detections
 from actspan.evaluation.detection import match
 from actspan.evaluation.inputs import OnError
 from actspan.evaluation.labelled import Labelled, bring_together
 from actspan.evaluation.matching import Bool, Int64, average_precision
 from actspan.evaluation.protocols import check_thresholds
-from actspan.jit import kernel
-from actspan.segments.compiled import evaluated_tiou
-from actspan.types import Float64, Video
 
 KINDS = ("double", "label", "localisation", "label and localisation", "background")
 NEAR = 0.1  # tIoU below which a detection is unrelated to an instance

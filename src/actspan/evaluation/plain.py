@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from actspan.segments import evaluated_tiou_matrix
-from actspan.types import Float64, Proposals
+from actspan.core.tiou import evaluated_tiou_matrix
+from actspan.core.types import Float64, Proposals
 
 
 def plain_recall(

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.data.annotations import Annotations
+from actspan.core.errors import ConfigError
+from actspan.core.types import Float64
+from actspan.core.wording import counted
+from actspan.data.annotations.base import Annotations
 from actspan.data.videos import canonical_subset
-from actspan.errors import ConfigError
-from actspan.types import Float64
-from actspan.wording import counted
 
 _SAME = 1e-3  # seconds
 

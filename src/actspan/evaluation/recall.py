@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.data.problems import Problem
+from actspan.core.errors import ConfigError, ResultError
+from actspan.core.problems import Problem
+from actspan.core.types import Float64, Proposals, Video
+from actspan.core.wording import counted, named, short
 from actspan.data.result_table import ResultTable
-from actspan.errors import ConfigError, ResultError
 from actspan.evaluation.counting import Int64, count_matches
 from actspan.evaluation.doubts import doubtful, other_unit, repeated
 from actspan.evaluation.inputs import (
@@ -25,8 +27,6 @@ from actspan.evaluation.inputs import (
 )
 from actspan.evaluation.protocols import check_thresholds
 from actspan.evaluation.unmatched import unmatched
-from actspan.types import Float64, Proposals, Video
-from actspan.wording import counted, named, short
 
 REPORTED = (1, 5, 10, 50, 100, 200, 500, 1000)  # values of AN in published tables
 _USUAL = 100  # ActivityNet's largest AN; runs with fewer proposals per video are common

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from actspan.core.errors import ResultError
+from actspan.core.objects import is_url
+from actspan.core.types import Float64, Proposals, Video
 from actspan.data.result_table import ResultTable
-from actspan.errors import ResultError
 from actspan.evaluation.counting import Int64, count_matches
 from actspan.evaluation.inputs import OnError, known_id, load_blocked, load_truth
 from actspan.evaluation.protocols import check_thresholds
 from actspan.evaluation.recall import RecallResult, best_first, budgets, equal, unused
 from actspan.evaluation.unmatched import unmatched
-from actspan.objects import is_url
-from actspan.shards import ShardStore, open_place
-from actspan.shards.plan import PLAN_FILE
-from actspan.types import Float64, Proposals, Video
+from actspan.jobs.shards.plan import PLAN_FILE
+from actspan.jobs.shards.store import ShardStore, open_place
 
 
 def is_sharded(where: Path | str) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
+from actspan.core.types import Proposals, Video
 from actspan.evaluation.recall import evaluate_recall
-from actspan.types import Proposals, Video
 
 
 def judge_video(

@@ -8,12 +8,13 @@ from types import MappingProxyType
 
 import numpy as np
 
-from actspan.config import SoftNmsConfig
+from actspan.config.stages import SoftNmsConfig
+from actspan.core.tiou import evaluated_tiou_matrix, tiou_matrix
+from actspan.core.types import Float64, Proposals
 from actspan.evaluation.evidence import Evidence, reachable
 from actspan.evaluation.matching import Int64
-from actspan.proposals import fuse, match_instances, soft_nms
-from actspan.segments import evaluated_tiou_matrix, tiou_matrix
-from actspan.types import Float64, Proposals
+from actspan.proposals.candidates import fuse, match_instances
+from actspan.proposals.suppression import soft_nms
 
 # In the order of the pipeline. An instance is lost at the first stage that leaves nothing for it.
 STAGES = ("video", "resolution", "boundaries", "top-k", "ranking", "suppression")

@@ -9,11 +9,12 @@ from collections.abc import Collection, Iterable
 from itertools import takewhile
 from pathlib import Path
 
-from actspan.data.annotations import Annotations, read_annotations
+from actspan.core.errors import ResultError
+from actspan.core.types import Video
+from actspan.core.wording import counted, named
+from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.forms import read_annotations
 from actspan.data.videos import Videos
-from actspan.errors import ResultError
-from actspan.types import Video
-from actspan.wording import counted, named
 
 _LOOKED_AT = 200  # ids that are compared to find out how they differ
 

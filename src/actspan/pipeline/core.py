@@ -17,11 +17,13 @@ from typing import Self, overload
 
 import numpy as np
 
-from actspan.bundle import Bundle, Net
-from actspan.config import PipelineConfig
+from actspan.config.stages import PipelineConfig
+from actspan.core.errors import ActSpanError, BundleError
+from actspan.core.parallel import chunked, map_ordered
+from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
 from actspan.data.rescale import Edge, fit_to_cells
-from actspan.errors import ActSpanError, BundleError
-from actspan.parallel import chunked, map_ordered
+from actspan.model.bundle import Bundle
+from actspan.model.weights import Net
 from actspan.pipeline.jobs import Job, Lost, Outcome, Piece, ScoredVideo, StageClock
 from actspan.pipeline.recordings import answered
 from actspan.pipeline.scratch import Scratch
@@ -35,10 +37,13 @@ from actspan.pipeline.steps import (
     settled_edge,
     tem_input,
 )
-from actspan.proposals import bsp_features, generate_proposals, soft_nms
-from actspan.proposals.bsp import sample_all
-from actspan.runtime import Session, choose_backend, find_backend, open_net
-from actspan.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+from actspan.proposals.bsp import bsp_features, sample_all
+from actspan.proposals.candidates import generate_proposals
+from actspan.proposals.suppression import soft_nms
+from actspan.runtime.backends import find_backend
+from actspan.runtime.choice import choose_backend
+from actspan.runtime.opening import open_net
+from actspan.runtime.session import Session
 
 BATCH = 16  # videos per chunk: large enough for TEM's throughput, small enough for the caches
 
@@ -344,7 +349,7 @@ def with_onnx(bundle: Bundle) -> Bundle:
     nets = [net for net, there in (("tem", bundle.has_tem), ("pem", bundle.has_pem)) if there]
     if all(f"{net}.onnx" in bundle.files for net in nets):
         return bundle
-    from actspan.export import export_bundle
+    from actspan.runtime.export import export_bundle
 
     exported, _ = export_bundle(bundle, check_torch=False)
     return exported

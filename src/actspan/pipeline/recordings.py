@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from actspan.config import PipelineConfig
+from actspan.config.stages import PipelineConfig
+from actspan.core.types import Proposals
 from actspan.data.windows import Window
 from actspan.pipeline.jobs import Lost, Outcome
-from actspan.proposals import fuse, soft_nms
-from actspan.types import Proposals
+from actspan.proposals.candidates import fuse
+from actspan.proposals.suppression import soft_nms
 
 POOL = 200_000  # minimum number of candidates kept per recording; the best ones
 

@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 
-from actspan.types import Float32
+from actspan.core.types import Float32
 
 
 class Scratch(threading.local):

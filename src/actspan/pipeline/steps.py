@@ -10,16 +10,15 @@ from functools import partial
 
 import numpy as np
 
-from actspan.config import PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
+from actspan.config.stages import PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
+from actspan.core.errors import ActSpanError, ShapeError
+from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.data.windows import Window, pad_window, plan_windows
-from actspan.errors import ActSpanError, ShapeError
 from actspan.pipeline.jobs import Job, Outcome, Piece, ScoredVideo
-from actspan.proposals import fuse
-from actspan.proposals.candidates import generate_all
+from actspan.proposals.candidates import fuse, generate_all
 from actspan.proposals.suppression import suppress
-from actspan.runtime import Session
-from actspan.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+from actspan.runtime.session import Session
 
 PEM_ROWS = 4096  # rows per call
 

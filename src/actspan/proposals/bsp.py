@@ -10,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config import BspConfig
-from actspan.jit import inlined, kernel
-from actspan.types import BoundaryScores, Float32, Float64, Proposals, RaggedProposals
+from actspan.config.stages import BspConfig
+from actspan.core.jit import inlined, kernel
+from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, RaggedProposals
 
 
 def bsp_features(

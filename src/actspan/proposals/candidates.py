@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config import PgmConfig
-from actspan.errors import ShapeError
-from actspan.jit import kernel
+from actspan.config.stages import PgmConfig
+from actspan.core.errors import ShapeError
+from actspan.core.jit import kernel
+from actspan.core.tiou import ioa_matrix, tiou_matrix
+from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, RaggedProposals
 from actspan.proposals.ordering import descending
-from actspan.segments import ioa_matrix, tiou_matrix
-from actspan.types import BoundaryScores, Float32, Float64, Proposals, RaggedProposals
 
 
 def generate_proposals(

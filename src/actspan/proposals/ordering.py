@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.jit import kernel
-from actspan.types import Float64
+from actspan.core.jit import kernel
+from actspan.core.types import Float64
 
 _DIGIT = np.uint64(11)  # bits per digit
 _DIGITS = 1 << 11

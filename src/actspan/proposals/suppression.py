@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config import SoftNmsConfig
-from actspan.errors import ShapeError
-from actspan.jit import inlined, kernel
+from actspan.config.stages import SoftNmsConfig
+from actspan.core.errors import ShapeError
+from actspan.core.jit import inlined, kernel
+from actspan.core.tiou import tiou_matrix
+from actspan.core.tiou_compiled import tiou
+from actspan.core.types import Float64, Proposals, RaggedProposals
+from actspan.core.wording import counted
 from actspan.proposals.ordering import descending
-from actspan.segments import tiou_matrix
-from actspan.segments.compiled import tiou
-from actspan.types import Float64, Proposals, RaggedProposals
-from actspan.wording import counted
 
 HUGE = np.finfo(np.float64).max
 

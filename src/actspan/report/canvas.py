@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from actspan.errors import ConfigError, DataError, require
-from actspan.files import atomic_file
+from actspan.core.errors import ConfigError, DataError, require
+from actspan.core.files import atomic_file
 
 SUFFIXES = (".png", ".svg", ".pdf")
 

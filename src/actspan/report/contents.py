@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from actspan.core.problems import Problem, left_out
+from actspan.core.types import Proposals
 from actspan.data.detections import Detections
-from actspan.data.problems import Problem, left_out
 from actspan.data.videos import Videos
 from actspan.evaluation.calibration import Calibration
 from actspan.evaluation.detection import DetectionResult
@@ -16,8 +17,7 @@ from actspan.evaluation.diagnosis import Diagnosis
 from actspan.evaluation.inputs import OnError
 from actspan.evaluation.mistakes import Mistakes
 from actspan.evaluation.recall import RecallResult
-from actspan.run import Run
-from actspan.types import Proposals
+from actspan.jobs.run import Run
 
 
 @dataclass(frozen=True, slots=True)

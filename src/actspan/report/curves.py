@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from actspan.errors import ConfigError
+from actspan.core.errors import ConfigError
 from actspan.evaluation.recall import RecallResult
 from actspan.report.canvas import COLOURS, INK, check_picture, new_figure, save, tidy
 

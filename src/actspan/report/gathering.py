@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from actspan.data.annotations import Annotations, read_annotations
+from actspan.core.errors import AnnotationError, ConfigError, ResultError
+from actspan.core.problems import left_out, recorded
+from actspan.core.types import Video
+from actspan.core.wording import counted
+from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.forms import read_annotations
 from actspan.data.detections import DETECTIONS_FILE, read_detections
-from actspan.data.problems import left_out, recorded
 from actspan.data.results import read_result
 from actspan.data.videos import Videos
-from actspan.errors import AnnotationError, ConfigError, ResultError
 from actspan.evaluation.calibration import calibrate
 from actspan.evaluation.detection import evaluate_detection
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
@@ -21,10 +24,8 @@ from actspan.evaluation.mistakes import diagnose_detections
 from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.evaluation.unmatched import unmatched
+from actspan.jobs.run import CANDIDATES, RUN_FILE, SCORES, Run
 from actspan.report.contents import Contents, Side, Truth
-from actspan.run import CANDIDATES, RUN_FILE, SCORES, Run
-from actspan.types import Video
-from actspan.wording import counted
 
 Progress = Callable[[str, int, int], None]  # (text, done, in all)
 MOST_RUNS = 7  # the number of colours that stay distinct

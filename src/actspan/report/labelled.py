@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from actspan.core.types import Float64
 from actspan.evaluation.detection import DetectionResult
 from actspan.evaluation.mistakes import KINDS
 from actspan.report.contents import Contents
 from actspan.report.parts import Figure, Section, bars, side_by_side, value_table
-from actspan.types import Float64
 
 
 def detections(contents: Contents) -> Section:

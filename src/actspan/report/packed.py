@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
 from actspan.data.scores import ScoreFiles
 from actspan.report.contents import Contents, Side
 from actspan.report.videos import Listing
-from actspan.types import BoundaryScores, Float32, Float64, Proposals, Video
 
 PROPOSALS = 10  # drawn per video and run
 _FEWEST, _MOST = 50, 400  # columns of a curve

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from actspan import __version__
-from actspan.errors import DataError, require
-from actspan.files import atomic_file, similar_path
+from actspan.core.errors import DataError, require
+from actspan.core.files import atomic_file, similar_path
 from actspan.report.charts import LETTERS
 from actspan.report.contents import Contents, Truth
 from actspan.report.gathering import Progress, gather

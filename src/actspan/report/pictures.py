@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from actspan.errors import DataError, require
+from actspan.core.errors import DataError, require
+from actspan.core.types import Proposals, Video
 from actspan.report.contents import Contents, Side
 from actspan.report.curves import plot_recall
 from actspan.report.timeline import plot_timeline
 from actspan.report.videos import Listing
-from actspan.types import Proposals, Video
 
 FORMATS = (".png", ".svg")
 _EXTREMES = 3  # timelines of the worst and of the best videos

@@ -10,7 +10,7 @@ import numpy as np
 
 from actspan.bench.result import BenchResult, Cost, Roof, Stage
 from actspan.bench.tables import title_of
-from actspan.errors import BenchError
+from actspan.core.errors import BenchError
 from actspan.report.canvas import COLOURS, INK, check_picture, new_figure, save, tidy
 
 __all__ = ["plot_roofline"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from actspan.core.wording import counted
 from actspan.evaluation.diagnosis import Diagnosis
 from actspan.evaluation.recall import REPORTED, RecallResult
 from actspan.evaluation.stages import IDEAL, STAGES
@@ -17,7 +18,6 @@ from actspan.report.charts import (
 from actspan.report.contents import Contents
 from actspan.report.labelled import detections
 from actspan.report.parts import Figure, Section, Table, bars, row_name, side_by_side, title_of
-from actspan.wording import counted
 
 _KINDS_OF_BINS = {
     "length": "By length of the instance",

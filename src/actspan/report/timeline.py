@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.errors import ShapeError
+from actspan.core.errors import ShapeError
+from actspan.core.tiou import tiou_matrix
+from actspan.core.types import BoundaryScores, Float64, Proposals
 from actspan.report.canvas import COLOURS, INK, check_picture, new_figure, save, tidy
-from actspan.segments import tiou_matrix
-from actspan.types import BoundaryScores, Float64, Proposals
 
 _BLUE, _ORANGE, _GREEN = COLOURS[:3]
 _GREY = "#9A9A9A"

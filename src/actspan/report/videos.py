@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from actspan.data.annotations import canonical_id
-from actspan.errors import ConfigError
+from actspan.core.errors import ConfigError
+from actspan.core.types import Float64, Video
+from actspan.data.annotations.base import canonical_id
 from actspan.evaluation.matching import Int64
 from actspan.evaluation.single import judge_video
 from actspan.report.contents import Contents
-from actspan.types import Float64, Video
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.errors import BackendError
+from actspan.core.errors import BackendError
 from actspan.runtime.backends import Backend, Support
 from actspan.runtime.device_thread import DeviceThread
 from actspan.runtime.session import FileSession, Resources, Session, Shape, reason_of

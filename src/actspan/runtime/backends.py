@@ -12,9 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, cast
 
-from actspan.errors import BackendError
+from actspan.core.errors import BackendError
+from actspan.core.wording import suggestion
 from actspan.runtime.session import Resources, Session
-from actspan.wording import suggestion
 
 __all__ = ["BACKENDS", "Backend", "Driver", "Support", "find_backend"]
 

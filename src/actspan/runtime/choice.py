@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
-from actspan.bundle import NETS, Bundle, Net
-from actspan.errors import ActSpanError, BackendError
+from actspan.core.errors import ActSpanError, BackendError
+from actspan.model.bundle import Bundle
+from actspan.model.weights import NETS, Net
 from actspan.runtime.backends import BACKENDS, Backend, find_backend
 from actspan.runtime.opening import net_file, open_net, support_of
 

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from actspan.errors import BackendError
+from actspan.core.errors import BackendError
 from actspan.runtime.backends import Backend, Support
 from actspan.runtime.session import FileSession, Resources, Session, Shape, reason_of
 

@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from actspan.bundle import Bundle, Net
-from actspan.errors import BackendError
+from actspan.core.errors import BackendError
+from actspan.model.bundle import Bundle
+from actspan.model.weights import Net
 from actspan.runtime.backends import BACKENDS, Backend, Support, find_backend
 from actspan.runtime.rows import AnyRows
 from actspan.runtime.session import Resources, Session

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.errors import BackendError, require
+from actspan.core.errors import BackendError, require
+from actspan.core.types import Float32
 from actspan.runtime.backends import Backend, Support
 from actspan.runtime.session import (
     FileSession,
@@ -26,7 +27,6 @@ from actspan.runtime.session import (
     check_inputs,
     reason_of,
 )
-from actspan.types import Float32
 
 _PRECISION = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.errors import BackendError
+from actspan.core.errors import BackendError
+from actspan.core.types import Float32
 from actspan.runtime.session import BatchRange, Session, Shape, check_inputs
-from actspan.types import Float32
 
 __all__ = ["AnyRows"]
 

@@ -12,8 +12,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.errors import ActSpanError, BackendError, ShapeError
-from actspan.types import Float32
+from actspan.core.errors import ActSpanError, BackendError, ShapeError
+from actspan.core.types import Float32
 
 __all__ = ["FileSession", "Resources", "Session", "Shape", "check_inputs", "reason_of"]
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from actspan.bundle import members_of
-from actspan.config import PemConfig, TemConfig
-from actspan.errors import BackendError, ShapeError, require
+from actspan.config.stages import PemConfig, TemConfig
+from actspan.core.errors import BackendError, ShapeError, require
+from actspan.core.types import Float32
+from actspan.core.wording import counted
+from actspan.model.weights import members_of
 from actspan.runtime.backends import Backend, Support
 from actspan.runtime.session import FileSession, Resources, Session, Shape, reason_of
-from actspan.types import Float32
-from actspan.wording import counted
 
 if TYPE_CHECKING:
-    from actspan.nets.base import Net
+    from actspan.model.bsn.base import Net
 
 
 class TorchSession(FileSession):
@@ -98,8 +98,8 @@ def _read(path: Path) -> dict[str, Float32]:
 
 def _build(path: Path, weights: Mapping[str, Float32]) -> tuple[Net, str, Shape]:
     """Build the network of these weights; return it with its input's name and shape."""
-    from actspan.nets.pem import Pem
-    from actspan.nets.tem import Tem
+    from actspan.model.bsn.pem import Pem
+    from actspan.model.bsn.tem import Tem
 
     network: Net
     shape: Shape

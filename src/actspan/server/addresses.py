@@ -10,8 +10,8 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from actspan.core.wording import suggestion
 from actspan.server.problems import ProblemError, unknown_names
-from actspan.wording import suggestion
 
 _OF_MODELS = re.compile(r"/?(api/propos|api/job|v\d|propos|job)")
 

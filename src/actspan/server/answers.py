@@ -7,8 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from actspan.moments.answers import Selection
-from actspan.types import Proposals
+from actspan.core.types import Proposals
+from actspan.jobs.video_inference.answers import Selection
 
 JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
 State = Literal["queued", "running", "done", "failed"]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from starlette.exceptions import HTTPException
 
 from actspan import __version__
-from actspan.bundle import Bundle
+from actspan.model.bundle import Bundle
 from actspan.server import addresses, browse, inference, jobs, operations, problems
 from actspan.server.answers import JobAnswer, JobList, ProposeAnswer
 from actspan.server.browse.library import Library

@@ -10,7 +10,7 @@ from pathlib import Path
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from actspan.files import sync
+from actspan.core.files import sync
 from actspan.server.metrics import Metrics
 from actspan.server.problems import ProblemError
 from actspan.server.settings import Limits

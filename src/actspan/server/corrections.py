@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from actspan.errors import ConfigError, DataError
+from actspan.core.errors import ConfigError, DataError
 from actspan.server.database import Database
 
 MOST_SEGMENTS, LONGEST_LABEL, LATEST = 10_000, 200, 1e7  # per video; characters; seconds

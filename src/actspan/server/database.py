@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import RLock
 from typing import IO
 
-from actspan.errors import DataError
+from actspan.core.errors import DataError
 
 FILE, LOCK = "actspan.sqlite", "lock"
 

@@ -21,9 +21,9 @@ from typing import IO, Any
 import msgspec
 import numpy as np
 
-from actspan.errors import ActSpanError, DataError, FeatureError, ShapeError
+from actspan.core.errors import ActSpanError, DataError, FeatureError, ShapeError
+from actspan.core.types import Float32
 from actspan.server.formats import Kind, arrow_array, npy_array
-from actspan.types import Float32
 
 _BLOCK = 4096  # snippets to convert at a time
 
@@ -125,9 +125,9 @@ def check_table(shape: tuple[int, ...], channels: int) -> None:
 
 
 def _video(task: Task) -> Iterator[Reply]:
-    from actspan.bundle import Bundle
-    from actspan.moments.features import BundleFeatures
-    from actspan.video import VideoFile
+    from actspan.jobs.video_inference.features import BundleFeatures
+    from actspan.model.bundle import Bundle
+    from actspan.streams.decode import VideoFile
 
     source = Path(task.source)
     with VideoFile(source) as video:
@@ -161,7 +161,7 @@ class NpyWriter:
         self._path, self._channels, self._rows = path, channels, 0
 
     def __enter__(self) -> NpyWriter:
-        from actspan.files import atomic_file
+        from actspan.core.files import atomic_file
 
         self._file = atomic_file(self._path)
         self._stream: IO[bytes] = self._file.__enter__()

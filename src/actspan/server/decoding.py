@@ -11,7 +11,7 @@ from time import monotonic
 
 import msgspec
 
-from actspan.errors import DataError
+from actspan.core.errors import DataError
 from actspan.server.decode_worker import Reply, Task
 from actspan.server.settings import Limits
 

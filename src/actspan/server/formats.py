@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.core.errors import FeatureError
 from actspan.data.npy import read_header
-from actspan.errors import FeatureError
 
 Kind = Literal["npy", "arrow", "video"]
 

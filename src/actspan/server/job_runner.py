@@ -8,13 +8,15 @@ from pathlib import Path
 from threading import Condition, Event, Thread
 from time import monotonic
 
+from actspan.core.errors import ActSpanError
+from actspan.core.types import Proposals
 from actspan.data.readers import Entry, read_array
 from actspan.data.recording import Recording
 from actspan.data.timebase import SnippetGrid
 from actspan.data.windows import plan_windows
-from actspan.errors import ActSpanError
-from actspan.pipeline import BATCH, Job, pieces
-from actspan.pipeline.steps import cells
+from actspan.pipeline.core import BATCH
+from actspan.pipeline.jobs import Job
+from actspan.pipeline.steps import cells, pieces
 from actspan.server.answers import as_json
 from actspan.server.decode_worker import Task
 from actspan.server.decoding import Decoder, StoppedError
@@ -22,7 +24,6 @@ from actspan.server.job_store import Claimed, JobStore
 from actspan.server.metrics import Metrics
 from actspan.server.model import ServedModel
 from actspan.server.settings import ServeSettings
-from actspan.types import Proposals
 
 log = logging.getLogger("actspan.server")
 _TELL = 0.5  # seconds between two updates of progress

@@ -9,15 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from actspan.bundle import NETS, Bundle
-from actspan.config import PipelineConfig, TemConfig
-from actspan.errors import BundleError
-from actspan.pipeline import Job, Pipeline, open_nets
-from actspan.runtime import Session, choose_backend
+from actspan.config.stages import PipelineConfig, TemConfig
+from actspan.core.errors import BundleError
+from actspan.core.types import Features, Float32, Proposals
+from actspan.model.bundle import Bundle
+from actspan.model.weights import NETS
+from actspan.pipeline.core import Pipeline, open_nets
+from actspan.pipeline.jobs import Job
+from actspan.runtime.choice import choose_backend
+from actspan.runtime.session import Session
 from actspan.server.batching import Batcher
 from actspan.server.metrics import Metrics
 from actspan.server.settings import ServeSettings
-from actspan.types import Features, Float32, Proposals
 
 
 class ServedModel:

@@ -10,10 +10,10 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 
-from actspan.errors import DataError, ShapeError
+from actspan.core.errors import DataError, ShapeError
+from actspan.core.wording import suggestion
 from actspan.server.headers import SECURITY
 from actspan.server.openapi import Responses, failing
-from actspan.wording import suggestion
 
 MEDIA_TYPE = "application/problem+json"
 log = logging.getLogger("actspan.server")

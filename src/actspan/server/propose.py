@@ -12,6 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
+from actspan.core.types import Features, Float32
 from actspan.server.answers import ARROW, JSON, ProposeAnswer, as_arrow, as_json
 from actspan.server.bodies import Bodies
 from actspan.server.decode_worker import Task, check_table
@@ -22,7 +23,6 @@ from actspan.server.openapi import BINARY, answered, body
 from actspan.server.problems import ProblemError, may_fail
 from actspan.server.settings import Limits
 from actspan.server.wishes import Length, MinScore, Stride, Top, check_stride, wish_of
-from actspan.types import Features, Float32
 
 NPY = "application/x-npy"
 FEATURE_MEDIA = {NPY: BINARY, ARROW: BINARY, "application/octet-stream": BINARY}

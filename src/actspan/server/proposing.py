@@ -8,7 +8,8 @@ from functools import partial
 
 from fastapi import APIRouter
 
-from actspan.bundle import NETS, Bundle
+from actspan.model.bundle import Bundle
+from actspan.model.weights import NETS
 from actspan.server import inference, jobs, propose
 from actspan.server.bodies import Bodies
 from actspan.server.database import Database

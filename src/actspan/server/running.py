@@ -13,7 +13,7 @@ from threading import Thread
 import uvicorn
 from fastapi import FastAPI
 
-from actspan.errors import ActSpanError, ConfigError
+from actspan.core.errors import ActSpanError, ConfigError
 from actspan.server.app import create_app
 from actspan.server.settings import ServeSettings
 

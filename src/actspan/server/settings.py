@@ -6,8 +6,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actspan.errors import ConfigError
-from actspan.pipeline import BATCH
+from actspan.core.errors import ConfigError
+from actspan.pipeline.core import BATCH
 
 MIB, GIB, HOUR = 2**20, 2**30, 3600.0
 

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from actspan.nets.targets import tem_targets
-from actspan.segments import ioa_matrix
+from actspan.core.tiou import ioa_matrix
+from actspan.core.types import Float32
+from actspan.model.bsn.targets import tem_targets
 from actspan.training.samples import Bool, Marks, Seen
-from actspan.types import Float32
 
 _COVERED = 0.5  # a cell is ignored if more than this share of it is in an ignored stretch
 

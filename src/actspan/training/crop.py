@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from actspan.config import TemTrainConfig
-from actspan.types import Float32, Float64
+from actspan.config.training import TemTrainConfig
+from actspan.core.types import Float32, Float64
 
 
 def draw_windows(

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from actspan.nets.pem import Pem
-from actspan.nets.tem import Tem
-from actspan.types import Float32
+from actspan.core.types import Float32
+from actspan.model.bsn.pem import Pem
+from actspan.model.bsn.tem import Tem
 
 Weights = Mapping[str, Float32]
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config import ClassifierTrainConfig
+from actspan.config.training import ClassifierTrainConfig
+from actspan.core.errors import AnnotationError
+from actspan.core.tiou import tiou_matrix
+from actspan.core.types import Float32, Proposals, Video
 from actspan.data.dataset import Dataset
-from actspan.errors import AnnotationError
-from actspan.labelling.pooling import pool_features
-from actspan.segments import tiou_matrix
+from actspan.pipeline.labelling.pooling import pool_features
 from actspan.training.samples import TRAINING
-from actspan.types import Float32, Proposals, Video
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,12 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from actspan.config import ClassifierConfig, ClassifierTrainConfig
-from actspan.nets.classifier import Classifier
+from actspan.config.stages import ClassifierConfig
+from actspan.config.training import ClassifierTrainConfig
+from actspan.core.types import Float32
+from actspan.model.bsn.classifier import Classifier
 from actspan.training.examples import Examples
 from actspan.training.report import Report, Silent
 from actspan.training.state import StateFolder
-from actspan.types import Float32
 
 _STATE = "classifier"  # file in the state folder
 _WARMUP = 0.2  # share of the steps in which the learning rate rises

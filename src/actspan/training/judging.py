@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from actspan.bundle import Bundle
+from actspan.core.errors import ActSpanError
+from actspan.core.types import Float64, Proposals, Video
+from actspan.core.wording import named
 from actspan.data.dataset import Dataset
-from actspan.errors import ActSpanError
 from actspan.evaluation.baselines import judge_beside_guesses, not_beaten
-from actspan.pipeline import Job, Pipeline
+from actspan.model.bundle import Bundle
+from actspan.pipeline.core import Pipeline
+from actspan.pipeline.jobs import Job
 from actspan.training.report import Report
-from actspan.types import Float64, Proposals, Video
-from actspan.wording import named
 
 
 def judge(

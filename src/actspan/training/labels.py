@@ -14,20 +14,24 @@ from functools import partial
 import numpy as np
 import torch
 
-from actspan.bundle import Bundle, add_classifier
-from actspan.config import ClassifierConfig, ClassifierTrainConfig, to_dict
+from actspan.config.base import to_dict
+from actspan.config.stages import ClassifierConfig
+from actspan.config.training import ClassifierTrainConfig
+from actspan.core.errors import BundleError
+from actspan.core.types import Proposals
+from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
-from actspan.errors import BundleError
-from actspan.labelling.pooling import PARTS, pool_features
-from actspan.nets.classifier import Classifier
-from actspan.pipeline import Job, Pipeline
+from actspan.model.bsn.classifier import Classifier
+from actspan.model.bundle import Bundle
+from actspan.model.networks import add_classifier
+from actspan.pipeline.core import Pipeline
+from actspan.pipeline.jobs import Job
+from actspan.pipeline.labelling.pooling import PARTS, pool_features
 from actspan.training.examples import collect, labels_of, videos_of
 from actspan.training.fit_classifier import fit_classifier
 from actspan.training.report import Report, Silent
 from actspan.training.samples import TRAINING, VALIDATION
 from actspan.training.state import StateFolder
-from actspan.types import Proposals
-from actspan.wording import counted
 
 
 def train_classifier(
@@ -101,7 +105,7 @@ def train_classifier(
     if importlib.util.find_spec("onnx") is None:
         report.say("onnx is not installed, so there is no classifier.onnx yet")
         return bundle
-    from actspan.export.classifier import export_classifier
+    from actspan.runtime.export_classifier import export_classifier
 
     exported, _ = export_classifier(bundle)
     return exported

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actspan.bundle import Net as NetName
-from actspan.config import OptimConfig
-from actspan.nets.base import Net
+from actspan.config.training import OptimConfig
+from actspan.model.bsn.base import Net
+from actspan.model.weights import Net as NetName
 from actspan.training.report import Logs, Report
 from actspan.training.state import StateFolder
 

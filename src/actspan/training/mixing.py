@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from actspan.core.types import Float32
 from actspan.training.aims import Aims
 from actspan.training.samples import Bool, Int64
-from actspan.types import Float32
 
 
 def mix_backgrounds(

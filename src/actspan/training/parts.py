@@ -11,22 +11,18 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from actspan.config import (
-    PemConfig,
-    SoftNmsConfig,
-    TemConfig,
-    TrainConfig,
-)
+from actspan.config.stages import PemConfig, SoftNmsConfig, TemConfig
+from actspan.config.training import TrainConfig
+from actspan.core.errors import AnnotationError, ConfigError
+from actspan.core.problems import Loss, stop_on_errors
+from actspan.core.wording import counted, suggestion
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.problems import Loss, stop_on_errors
 from actspan.data.videos import Videos
-from actspan.errors import AnnotationError, ConfigError
 from actspan.training.report import Report
 from actspan.training.samples import TRAINING, VALIDATION, Samples, split_videos
 from actspan.training.whole import WholeVideos
 from actspan.training.windowed import Windows
-from actspan.wording import counted, suggestion
 
 TESTING = "testing"
 _WINDOW_PICKS = 1000  # proposals per recording: the largest AN that is evaluated

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from actspan.errors import require
+from actspan.core.errors import require
 
 
 class Report(Protocol):

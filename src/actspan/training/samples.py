@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from actspan.config import PipelineConfig, TemTrainConfig
+from actspan.config.stages import PipelineConfig
+from actspan.config.training import TemTrainConfig
+from actspan.core.errors import ConfigError
+from actspan.core.tiou import ioa_matrix
+from actspan.core.types import Float32, Float64, Proposals, Video
 from actspan.data.dataset import Dataset
-from actspan.errors import ConfigError
-from actspan.segments import ioa_matrix
-from actspan.types import Float32, Float64, Proposals, Video
 
 TRAINING, VALIDATION = "training", "validation"  # subsets
 

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import torch
 
-from actspan.errors import ActSpanError, ConfigError
-from actspan.files import atomic_file
+from actspan.core.errors import ActSpanError, ConfigError
+from actspan.core.files import atomic_file
 
 SETTINGS, LOGS = "settings.json", "logs"
 

@@ -10,15 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actspan.bundle import Net as NetName
-from actspan.config import PemTrainConfig, PipelineConfig, TemTrainConfig
-from actspan.nets.base import Net
-from actspan.nets.losses import TemLoss, pem_loss, tem_loss
-from actspan.nets.tem import Tem
+from actspan.config.stages import PipelineConfig
+from actspan.config.training import PemTrainConfig, TemTrainConfig
+from actspan.core.types import Float32
+from actspan.model.bsn.base import Net
+from actspan.model.bsn.losses import TemLoss, pem_loss, tem_loss
+from actspan.model.bsn.tem import Tem
+from actspan.model.weights import Net as NetName
 from actspan.training.aims import Aims, aims_of
 from actspan.training.mixing import mix_backgrounds, splice
 from actspan.training.samples import Samples, Seen
-from actspan.types import Float32
 
 _CHUNK_VIDEOS = 64  # videos scored at once, to bound memory
 _CHUNK_ROWS = 1 << 16

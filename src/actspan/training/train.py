@@ -10,20 +10,16 @@ from typing import TypeVar
 import msgspec
 import torch
 
-from actspan.bundle import Bundle, Source
-from actspan.config import (
-    PRESETS,
-    ClassifierTrainConfig,
-    OptimConfig,
-    PipelineConfig,
-    TrainConfig,
-    to_dict,
-)
+from actspan.config.base import to_dict
+from actspan.config.stages import PipelineConfig
+from actspan.config.training import PRESETS, ClassifierTrainConfig, OptimConfig, TrainConfig
+from actspan.core.errors import ConfigError
 from actspan.data.dataset import Dataset
-from actspan.errors import ConfigError
-from actspan.nets.base import Net
-from actspan.nets.pem import Pem
-from actspan.nets.tem import Tem
+from actspan.model.bsn.base import Net
+from actspan.model.bsn.pem import Pem
+from actspan.model.bsn.tem import Tem
+from actspan.model.bundle import Bundle
+from actspan.model.manifest import Source
 from actspan.training.ensemble import merge_pems, merge_tems
 from actspan.training.examples import labels_of
 from actspan.training.loop import Fit, Task, fit

@@ -8,11 +8,14 @@ from typing import Self
 import numpy as np
 import torch
 
-from actspan.config import PipelineConfig, TemTrainConfig
+from actspan.config.stages import PipelineConfig
+from actspan.config.training import TemTrainConfig
+from actspan.core.types import BoundaryScores, Float32, Video
 from actspan.data.dataset import Dataset
 from actspan.data.rescale import Edge, fit_to_cells
-from actspan.nets.targets import pem_targets
-from actspan.proposals import bsp_features, generate_proposals
+from actspan.model.bsn.targets import pem_targets
+from actspan.proposals.bsp import bsp_features
+from actspan.proposals.candidates import generate_proposals
 from actspan.training.crop import draw_windows, interpolate
 from actspan.training.samples import (
     Found,
@@ -24,7 +27,6 @@ from actspan.training.samples import (
     fingerprint_of,
     read_all,
 )
-from actspan.types import BoundaryScores, Float32, Video
 
 
 @dataclass(frozen=True, slots=True, eq=False)

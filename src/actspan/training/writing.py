@@ -12,18 +12,18 @@ import numpy as np
 import torch
 
 from actspan import __version__
-from actspan.bundle import Bundle
-from actspan.config import ClassifierTrainConfig
+from actspan.config.training import ClassifierTrainConfig
+from actspan.core.errors import BundleError
+from actspan.core.files import replace_folder, sha256
+from actspan.core.wording import quoted
 from actspan.data.dataset import Dataset
-from actspan.errors import BundleError
-from actspan.files import replace_folder, sha256
+from actspan.model.bundle import Bundle
+from actspan.streams.projection import PROJECTION
 from actspan.training.judging import judge
 from actspan.training.labels import train_classifier
 from actspan.training.report import Report
 from actspan.training.samples import VALIDATION
 from actspan.training.state import StateFolder
-from actspan.video.projection import PROJECTION
-from actspan.wording import quoted
 
 
 def complete(
@@ -94,7 +94,7 @@ def _export(bundle: Bundle, out: Path, report: Report) -> Bundle:
             f"onnx is not installed, so there are no ONNX files: actspan export {quoted(out)}"
         )
         return bundle
-    from actspan.export import export_bundle
+    from actspan.runtime.export import export_bundle
 
     exported, _ = export_bundle(bundle)
     return exported

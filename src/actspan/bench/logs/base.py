@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from actspan.bench.result import Stage
-from actspan.errors import BenchError
-from actspan.files import read_bytes
-from actspan.limits import LINE, LOG
+from actspan.core.errors import BenchError
+from actspan.core.files import read_bytes
+from actspan.core.limits import LINE, LOG
 
 __all__ = ["NUMBER", "Figure", "Log", "Text", "batch_in_name", "network_of"]
 

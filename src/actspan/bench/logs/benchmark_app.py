@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from actspan.bench.logs.base import NUMBER, Figure, Log, Text, batch_in_name, network_of
 from actspan.bench.result import BatchesPerSecond, Stage, Timing, samples_of
-from actspan.wording import counted
+from actspan.core.wording import counted
 
 TOOL = "benchmark_app"
 

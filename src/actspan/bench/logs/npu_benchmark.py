@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterator, Mapping
 
 from actspan.bench.logs.base import NUMBER, Figure, Log, Text, batch_in_name, network_of
-from actspan.bench.result import BatchesPerSecond, SamplesPerSecond, Scope, Stage, samples_of
+from actspan.bench.result import BatchesPerSecond, SamplesPerSecond, Stage, samples_of
+from actspan.pipeline.stages import Scope
 
 TOOL = "NPU benchmark"
 

@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterator
 
 from actspan.bench.logs.base import NUMBER, Figure, Log, Text, batch_in_name, network_of
-from actspan.bench.result import BatchesPerSecond, Scope, Stage, Timing, samples_of
+from actspan.bench.result import BatchesPerSecond, Stage, Timing, samples_of
+from actspan.pipeline.stages import Scope
 
 TOOL = "onnxruntime_perf_test"
 

@@ -19,6 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from actspan.core.errors import AnnotationError
+from actspan.core.types import Video
 from actspan.data.annotations.base import (
     Annotations,
     Hints,
@@ -31,8 +33,6 @@ from actspan.data.annotations.source import Source
 from actspan.data.annotations.subset_lists import with_listed_subsets
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
 from actspan.data.annotations.writing import Style
-from actspan.errors import AnnotationError
-from actspan.types import Video
 
 _HEAD = ("version", "taxonomy")  # keys that may be beside videos at the top level
 

@@ -8,16 +8,16 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from actspan.core.errors import AnnotationError
+from actspan.core.files import read_text
+from actspan.core.limits import DOCUMENT
+from actspan.core.problems import Problem
+from actspan.core.wording import counted, named
 from actspan.data.annotations.base import Annotations, Hints, canonical_id
 from actspan.data.annotations.column_names import KNOWN, plain
 from actspan.data.annotations.entries import EntryReader
 from actspan.data.annotations.repeated import repeated_keys
 from actspan.data.annotations.source import Source
-from actspan.data.problems import Problem
-from actspan.errors import AnnotationError
-from actspan.files import read_text
-from actspan.limits import DOCUMENT
-from actspan.wording import counted, named
 
 AUTHORS_JSON = "anet_anno_action.json"
 AUTHORS_TABLE = "video_info_new.csv"

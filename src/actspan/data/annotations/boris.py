@@ -18,12 +18,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
+from actspan.core.errors import AnnotationError
+from actspan.core.problems import Loss, Problem
 from actspan.data.annotations.base import Annotations, Hints, Instance, canonical_id, number
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.annotations.source import Source
 from actspan.data.ignored import Ignored
-from actspan.data.problems import Loss, Problem
-from actspan.errors import AnnotationError
 
 _FIELDS = {1: "subject", 3: "modifiers", 4: "comment"}  # of an event, beside time and behavior
 _Types = Mapping[str, str]  # types of behaviors by code, in lower case

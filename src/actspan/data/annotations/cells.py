@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from actspan.core.errors import AnnotationError
+from actspan.core.wording import counted
 from actspan.data.annotations.base import number, seconds
 from actspan.data.annotations.columns import is_blank, point
 from actspan.data.ignored import Ignored
-from actspan.errors import AnnotationError
-from actspan.wording import counted
 
 # Copied text contains zero-width spaces and direction marks, which nobody sees.
 _UNSEEN = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]")

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from actspan.core.errors import AnnotationError
+from actspan.core.wording import named, suggestion
 from actspan.data.annotations.base import Hints, Unit, seconds
 from actspan.data.annotations.column_names import (
     KNOWN,
@@ -15,8 +17,6 @@ from actspan.data.annotations.column_names import (
     find_times,
     plain,
 )
-from actspan.errors import AnnotationError
-from actspan.wording import named, suggestion
 
 Line = tuple[str, list[str]]  # place (file and line) and cells
 

@@ -11,16 +11,16 @@ from typing import Any, Literal
 
 import numpy as np
 
+from actspan.core.errors import AnnotationError, ConfigError
+from actspan.core.problems import Loss, Problem, stop_on_errors, stop_with_none_left
+from actspan.core.types import Video
+from actspan.core.wording import counted, named, quoted
 from actspan.data.annotations.base import Annotations, Unit
 from actspan.data.annotations.forms import DATASET_JSON, read_annotations
 from actspan.data.annotations.saving import form_to_write, write_annotations
 from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends
-from actspan.data.problems import Loss, Problem, stop_on_errors, stop_with_none_left
 from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset
-from actspan.errors import AnnotationError, ConfigError
-from actspan.types import Video
-from actspan.wording import counted, named, quoted
 
 _SHORTEST, _SHORTEST_VIDEO = 0.05, 1.0  # seconds; if most are shorter, the unit must be another
 # Formats whose unit of times is fixed.

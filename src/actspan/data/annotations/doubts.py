@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from actspan.core.wording import counted, named
 from actspan.data.video_files import composed
 from actspan.data.videos import Videos
-from actspan.wording import counted, named
 
 _FRAME = 0.02  # seconds; no action is shorter, but times given as fractions of a day are
 _NAMED = 12  # labels that one line lists

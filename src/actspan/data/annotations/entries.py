@@ -10,6 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from actspan.core.problems import Loss, Problem
+from actspan.core.types import Video
+from actspan.core.wording import counted, named
 from actspan.data.annotations.base import (
     Instance,
     canonical_id,
@@ -20,11 +23,8 @@ from actspan.data.annotations.base import (
 )
 from actspan.data.annotations.column_names import KNOWN, LABEL_NUMBERS, TIMES, plain
 from actspan.data.ignored import Ignored
-from actspan.data.problems import Loss, Problem
 from actspan.data.video_files import FileNames
 from actspan.data.videos import Videos, canonical_subset
-from actspan.types import Video
-from actspan.wording import counted, named
 
 # Keys of a video that are fields of Video. All others are kept unchanged.
 COUNTS = ("frames", "feature_frames")

@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from actspan.core.errors import AnnotationError, ConfigError
+from actspan.core.files import described
+from actspan.core.types import Video
 from actspan.data.annotations import (
     activitynet,
     authors,
@@ -25,9 +28,6 @@ from actspan.data.annotations.doubts import doubts
 from actspan.data.annotations.source import Source
 from actspan.data.annotations.unknown import refuse_table_of_tool, unknown
 from actspan.data.annotations.writing import Style
-from actspan.errors import AnnotationError, ConfigError
-from actspan.files import described
-from actspan.types import Video
 
 DATASET_JSON = "annotations.json"
 DATASET_TABLE = "annotations.csv"

@@ -9,13 +9,13 @@ from io import StringIO
 from itertools import islice
 from pathlib import Path
 
+from actspan.core.errors import AnnotationError
+from actspan.core.files import read_text
+from actspan.core.limits import DOCUMENT
+from actspan.core.wording import counted
 from actspan.data.annotations import events
 from actspan.data.annotations.base import Hints
 from actspan.data.annotations.columns import Columns, Line, is_header
-from actspan.errors import AnnotationError
-from actspan.files import read_text
-from actspan.limits import DOCUMENT
-from actspan.wording import counted
 
 _PREAMBLE = 100  # lines that may be above a header
 _COMMENT = "#"

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from actspan.core.errors import AnnotationError
+from actspan.core.problems import Loss
+from actspan.core.wording import named, suggestion
 from actspan.data.annotations.base import canonical_id
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.ignored import Ignored
-from actspan.data.problems import Loss
-from actspan.errors import AnnotationError
-from actspan.wording import named, suggestion
 
 SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid")  # of every format with one file per video
 

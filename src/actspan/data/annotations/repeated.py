@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from actspan.core.problems import Loss, Problem
 from actspan.data.annotations.base import canonical_id, repeated_id
-from actspan.data.problems import Loss, Problem
 
 
 def repeated_keys(

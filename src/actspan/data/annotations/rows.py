@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from actspan.core.problems import Loss, Problem
 from actspan.data.annotations.base import Instance, canonical_id, check_segment, make_video
-from actspan.data.problems import Loss, Problem
 from actspan.data.video_files import FileNames
 from actspan.data.videos import Videos
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from actspan.core.errors import ActSpanError, AnnotationError, ConfigError
+from actspan.core.files import atomic_file
+from actspan.core.types import Video
+from actspan.core.wording import them
 from actspan.data.annotations.forms import FORMS, Form, form_named
 from actspan.data.annotations.writing import FPS, Style
-from actspan.errors import ActSpanError, AnnotationError, ConfigError
-from actspan.files import atomic_file
-from actspan.types import Video
-from actspan.wording import them
 
 
 def encode_annotations(

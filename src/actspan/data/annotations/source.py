@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from actspan.core.errors import AnnotationError
+from actspan.core.files import check_size, read_bytes
+from actspan.core.limits import DOCUMENT
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
-from actspan.errors import AnnotationError
-from actspan.files import check_size, read_bytes
-from actspan.limits import DOCUMENT
 
 _OTHER_SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")  # never JSON
 _JSON_START = re.compile(rb'\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from actspan.core.problems import Problem
+from actspan.core.wording import counted, named
 from actspan.data.annotations.base import canonical_id
 from actspan.data.ignored import Ignored
-from actspan.data.problems import Problem
 from actspan.data.videos import Videos, canonical_subset
-from actspan.wording import counted, named
 
 _NAMES = frozenset({"training", "validation", "testing"})
 _USUAL = frozenset({"taxonomy", "version"})

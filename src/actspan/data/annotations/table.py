@@ -15,6 +15,9 @@ from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
+from actspan.core.errors import AnnotationError
+from actspan.core.types import Video
+from actspan.core.wording import counted, named
 from actspan.data.annotations.base import Annotations, Hints, Instance
 from actspan.data.annotations.cells import Cells, escaped_id
 from actspan.data.annotations.column_names import TIMES
@@ -27,9 +30,6 @@ from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import Style, scored_instances, written_facts
 from actspan.data.ignored import Ignored
 from actspan.data.videos import canonical_subset
-from actspan.errors import AnnotationError
-from actspan.types import Video
-from actspan.wording import counted, named
 
 _WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames", "score")
 _FACTS = frozenset(Facts._fields)

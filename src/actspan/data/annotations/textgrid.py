@@ -15,14 +15,14 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
+from actspan.core.errors import AnnotationError
+from actspan.core.files import read_bytes
+from actspan.core.limits import DOCUMENT
 from actspan.data.annotations.base import Annotations, Hints
 from actspan.data.annotations.per_file import add_video, files_of, read_each, require_tiers
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.annotations.source import Source
 from actspan.data.ignored import Ignored
-from actspan.errors import AnnotationError
-from actspan.files import read_bytes
-from actspan.limits import DOCUMENT
 
 _TOKEN = re.compile(
     r'"([^"]*(?:""[^"]*)*)"'  # a text; a quote inside is written twice

@@ -14,14 +14,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from actspan.core.errors import AnnotationError
+from actspan.core.files import read_text
+from actspan.core.limits import DOCUMENT
 from actspan.data.annotations.base import Annotations, Hints, seconds
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.annotations.source import Source
 from actspan.data.ignored import Ignored
 from actspan.data.videos import canonical_subset
-from actspan.errors import AnnotationError
-from actspan.files import read_text
-from actspan.limits import DOCUMENT
 
 _CLASS_FILE = re.compile(r"(?P<label>.+)_(?P<subset>val|test)\.txt")
 

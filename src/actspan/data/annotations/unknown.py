@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from actspan.errors import AnnotationError
-from actspan.wording import named
+from actspan.core.errors import AnnotationError
+from actspan.core.wording import named
 
 _SHEET = "a spreadsheet: save the sheet as CSV with the columns video, start, end, label"
 _PAGE = "a document: save its table as CSV with the columns video, start, end, label"

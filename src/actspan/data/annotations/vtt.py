@@ -16,6 +16,10 @@ from html import unescape
 from pathlib import Path
 from typing import NamedTuple
 
+from actspan.core.errors import AnnotationError
+from actspan.core.files import read_text
+from actspan.core.limits import DOCUMENT
+from actspan.core.types import Video
 from actspan.data.annotations.base import Annotations, Hints
 from actspan.data.annotations.per_file import add_video, files_of, read_each
 from actspan.data.annotations.rows import Rows
@@ -31,10 +35,6 @@ from actspan.data.annotations.writing import (
     written_facts,
 )
 from actspan.data.ignored import Ignored
-from actspan.errors import AnnotationError
-from actspan.files import read_text
-from actspan.limits import DOCUMENT
-from actspan.types import Video
 
 _FACTS = "NOTE actspan "  # precedes the facts about the video, as JSON
 # Times as in the standard's parser: hours are optional and may have any number of digits.

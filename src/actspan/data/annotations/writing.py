@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from actspan.core.errors import AnnotationError
+from actspan.core.types import Video
 from actspan.data.annotations.base import AMBIGUOUS, number, written_id
 from actspan.data.annotations.rows import Facts
 from actspan.data.videos import canonical_subset
-from actspan.errors import AnnotationError
-from actspan.types import Video
 
 UNLABELLED = "action"  # the label of instances without one, in formats that need a label
 FPS = 25.0  # default frames per second, for formats that count frames

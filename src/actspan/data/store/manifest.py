@@ -17,19 +17,11 @@ from typing import Literal, Self
 
 import msgspec
 
-from actspan.config import (
-    Config,
-    PipelineConfig,
-    TemConfig,
-    dump_toml,
-    from_dict,
-    read_toml,
-    require_setting,
-    to_dict,
-)
-from actspan.errors import ConfigError, StoreError
-from actspan.files import atomic_file
-from actspan.limits import CELLS, SIZE
+from actspan.config.base import Config, dump_toml, from_dict, read_toml, require_setting, to_dict
+from actspan.config.stages import PipelineConfig, TemConfig
+from actspan.core.errors import ConfigError, StoreError
+from actspan.core.files import atomic_file
+from actspan.core.limits import CELLS, SIZE
 
 MANIFEST = "store.toml"
 DType = Literal["float32", "float16"]

@@ -13,20 +13,21 @@ from typing import Literal, get_args
 
 import msgspec
 
-from actspan.config import dump_toml, to_dict
-from actspan.data.annotations import AUTHORS_TABLE, find_annotations
+from actspan.config.base import dump_toml, to_dict
+from actspan.core.errors import ConfigError, StoreError
+from actspan.core.files import atomic_file, atomic_folder, misnamed
+from actspan.core.parallel import map_ordered
+from actspan.core.problems import Loss, Problem
+from actspan.core.types import Features, Video
+from actspan.data.annotations.authors import AUTHORS_TABLE
+from actspan.data.annotations.forms import find_annotations
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.problems import Loss, Problem
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.data.spec_file import SPEC_FILE
 from actspan.data.store.manifest import MANIFEST, DType, Manifest
 from actspan.data.store.writer import Row, write_shards
 from actspan.data.timebase import SnippetGrid
-from actspan.errors import ConfigError, StoreError
-from actspan.files import atomic_file, atomic_folder, misnamed
-from actspan.parallel import map_ordered
-from actspan.types import Features, Video
 
 Report = Callable[[str, int, int], None]  # (what, videos done, videos in all)
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.core.errors import DataError
+from actspan.core.objects import Objects
 from actspan.data.store.manifest import MANIFEST, Manifest, ShardRecord, damaged, shard_path
 from actspan.data.store.places import Places
 from actspan.data.store.shards import Int64, rows_of, schema_of
 from actspan.data.timebase import SnippetGrid
-from actspan.errors import DataError
-from actspan.objects import Objects
 
 _INDEXED = 16  # shards that are opened in parallel
 _AHEAD = 2**16  # bytes: ids and times of a record batch are adjacent

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.core.files import check_size
 from actspan.data.arrow import Batches
 from actspan.data.store.manifest import Manifest, damaged
 from actspan.data.store.places import Places
 from actspan.data.timebase import SnippetGrid
-from actspan.files import check_size
 
 Int64 = NDArray[np.int64]
 

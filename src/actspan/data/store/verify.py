@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from actspan.data.problems import Problem
+from actspan.core.errors import DatasetError, StoreError
+from actspan.core.files import described, sha256
+from actspan.core.parallel import map_ordered
+from actspan.core.problems import Problem
+from actspan.core.wording import counted
 from actspan.data.store.manifest import MANIFEST, ShardRecord, find_manifest
-from actspan.errors import DatasetError, StoreError
-from actspan.files import described, sha256
-from actspan.parallel import map_ordered
-from actspan.wording import counted
 
 _REMEDY = "Copy the store again, or pack the dataset again."
 

@@ -11,10 +11,10 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.core.files import atomic_file
 from actspan.data.store.manifest import Manifest, ShardRecord, shard_path
 from actspan.data.store.shards import schema_of
 from actspan.data.timebase import SnippetGrid
-from actspan.files import atomic_file
 
 _BATCH = 2**24  # bytes of features per record batch, which are in memory before they are written
 

@@ -6,14 +6,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from actspan.data.annotations import FORMS, encode_annotations
-from actspan.errors import ConfigError, ResultError
+from actspan.core.errors import ConfigError, ResultError
+from actspan.core.types import Video
+from actspan.data.annotations.forms import FORMS
+from actspan.data.annotations.saving import encode_annotations
 from actspan.server.browse import models
 from actspan.server.browse.exporting import as_one_file, corrected_videos
 from actspan.server.browse.library import Library
 from actspan.server.corrections import Correction, Corrections, StaleCorrectionError
 from actspan.server.problems import ProblemError, may_fail
-from actspan.types import Video
 
 WRITABLE = [form for form in FORMS.values() if form.encode is not None]
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Of the video.")]

@@ -9,9 +9,9 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import numpy as np
 
+from actspan.core.types import Video
 from actspan.server.browse.library import Library
 from actspan.server.corrections import Corrections, Segment
-from actspan.types import Video
 
 
 def corrected_videos(

@@ -7,10 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 
-from actspan.errors import ActSpanError
+from actspan.core.errors import ActSpanError
+from actspan.core.types import Video
 from actspan.evaluation.single import judge_video
 from actspan.server.browse.runs import BrowsedRun
-from actspan.types import Video
 
 _PAUSE = 0.001  # seconds after each video, so that requests go first
 

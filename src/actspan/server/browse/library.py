@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 
-from actspan.data.annotations import read_annotations
-from actspan.errors import AnnotationError, ConfigError, ResultError
+from actspan.core.errors import AnnotationError, ConfigError, ResultError
+from actspan.core.types import Video
+from actspan.core.wording import counted, named
+from actspan.data.annotations.forms import read_annotations
 from actspan.report.gathering import name_runs
 from actspan.server.browse.judging import Judge
 from actspan.server.browse.runs import BrowsedRun
-from actspan.types import Video
-from actspan.video.sources import find_videos
-from actspan.wording import counted, named
+from actspan.streams.sources import find_videos
 
 
 class Library:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.errors import ResultError
-from actspan.types import Float32
-from actspan.wording import counted
+from actspan.core.errors import ResultError
+from actspan.core.types import Float32
+from actspan.core.wording import counted
 
 TILE = 1024  # columns
 

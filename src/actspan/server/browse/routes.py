@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
-from actspan.config import SoftNmsConfig
-from actspan.errors import ConfigError, ResultError
+from actspan.config.stages import SoftNmsConfig
+from actspan.core.errors import ConfigError, ResultError
 from actspan.server.browse import models
 from actspan.server.browse.corrections import WRITABLE, VideoId, known, state_of
 from actspan.server.browse.judging import Figures

@@ -11,18 +11,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from actspan.config import PipelineConfig, SoftNmsConfig, from_dict
+from actspan.config.base import from_dict
+from actspan.config.stages import PipelineConfig, SoftNmsConfig
+from actspan.core.errors import ResultError
+from actspan.core.files import described, similar_path
+from actspan.core.types import Proposals, RaggedProposals
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles
-from actspan.errors import ResultError
-from actspan.files import described, similar_path
+from actspan.jobs.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
 from actspan.pipeline.recordings import placed, suppress
 from actspan.pipeline.steps import cells, final_proposals
-from actspan.proposals import fuse
-from actspan.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlace, Candidates, Run
+from actspan.proposals.candidates import fuse
 from actspan.server.browse.pyramid import Pyramid
-from actspan.types import Proposals, RaggedProposals
 
 _RECENT = 8  # number of videos whose curves and candidates stay in memory
 

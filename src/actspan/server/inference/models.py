@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.bundle import Net
+from actspan.core.types import Features, Proposals
+from actspan.model.weights import Net
 from actspan.pipeline.steps import cells
 from actspan.server.answers import Wish
 from actspan.server.inference.tensors import Tensors, TensorSpec
 from actspan.server.model import ServedModel
 from actspan.server.problems import ProblemError, unknown_names
 from actspan.server.wishes import check_stride, wish_of
-from actspan.types import Features, Proposals
 
 _OF_PROTOCOL = ("binary_data_output",)  # parameters that the protocol itself defines
 

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi import Path as InPath
 
 from actspan import __version__
+from actspan.core.wording import suggestion
 from actspan.server.bodies import Bodies
 from actspan.server.inference.models import InferenceModel
 from actspan.server.inference.tensors import (
@@ -23,7 +24,6 @@ from actspan.server.inference.tensors import (
 )
 from actspan.server.openapi import BINARY, answered, body, json_response, reference
 from actspan.server.problems import ProblemError, may_fail
-from actspan.wording import suggestion
 
 _VERSIONED = "/models/{model}/versions/{version}"
 HEADER_LENGTH = "Inference-Header-Content-Length"

@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.core.wording import suggestion
 from actspan.data.decoding import NOT_JSON
 from actspan.server.problems import ProblemError
-from actspan.wording import suggestion
 
 Datatype = Literal["FP32", "FP64", "INT64"]
 Tensors = dict[str, NDArray[Any]]

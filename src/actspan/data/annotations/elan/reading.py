@@ -21,6 +21,11 @@ from urllib.parse import unquote
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
+from actspan.core.errors import AnnotationError
+from actspan.core.files import read_bytes
+from actspan.core.limits import DOCUMENT
+from actspan.core.problems import Loss, Problem
+from actspan.core.wording import counted, named
 from actspan.data.annotations.base import Annotations, Hints, canonical_id
 from actspan.data.annotations.elan.names import INSTANCES, PROPERTY, SCORES
 from actspan.data.annotations.elan.slots import Slots, milliseconds
@@ -29,11 +34,6 @@ from actspan.data.annotations.rows import Rows
 from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import read_facts
 from actspan.data.ignored import Ignored
-from actspan.data.problems import Loss, Problem
-from actspan.errors import AnnotationError
-from actspan.files import read_bytes
-from actspan.limits import DOCUMENT
-from actspan.wording import counted, named
 
 _DEEPEST = 32  # nested elements; ELAN needs 5
 

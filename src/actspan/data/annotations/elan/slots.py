@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from actspan.errors import AnnotationError
+from actspan.core.errors import AnnotationError
 
 _START, _END = "TIME_SLOT_REF1", "TIME_SLOT_REF2"
 _DIVIDED = "Time_Subdivision"

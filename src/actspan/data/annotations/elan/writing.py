@@ -14,6 +14,7 @@ from mimetypes import guess_type
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from actspan.core.types import Video
 from actspan.data.annotations.elan.names import INSTANCES, PROPERTY, SCORES
 from actspan.data.annotations.writing import (
     UNLABELLED,
@@ -24,7 +25,6 @@ from actspan.data.annotations.writing import (
     scored_instances,
     written_facts,
 )
-from actspan.types import Video
 
 _SCHEMA = "{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation"
 # DATE is the time at which ELAN saved the file. Ours is fixed, so that equal videos give equal

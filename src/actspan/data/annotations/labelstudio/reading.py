@@ -14,15 +14,15 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from actspan.core.errors import AnnotationError
+from actspan.core.problems import Loss
+from actspan.core.wording import counted
 from actspan.data.annotations.base import Annotations, Hints, canonical_id, number
 from actspan.data.annotations.labelstudio.regions import Taken, is_timeline, media_facts
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import read_facts
 from actspan.data.ignored import Ignored
-from actspan.data.problems import Loss
-from actspan.errors import AnnotationError
-from actspan.wording import counted
 
 # Notes about tasks, which are written behind their number.
 _SEVERAL = "have several annotations: the ground truth, or the latest, is taken"

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
+from actspan.core.errors import ConfigError
+from actspan.core.types import Video
 from actspan.data.annotations.labelstudio.reading import VIDEO_ID
 from actspan.data.annotations.writing import (
     UNLABELLED,
@@ -20,8 +22,6 @@ from actspan.data.annotations.writing import (
     scored_instances,
     written_facts,
 )
-from actspan.errors import ConfigError
-from actspan.types import Video
 
 TASKS, INTERFACE = "labelstudio.json", "labelstudio.xml"
 _CONTROL, _MEDIUM = "actions", "video"  # names of the interface's tags, to which regions refer

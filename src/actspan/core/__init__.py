@@ -1,0 +1,1 @@
+"""Errors, value types, files and small helpers that every room uses."""

@@ -1,0 +1,232 @@
+"""Files that are whole or absent: written under a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from actspan.core.errors import ActSpanError
+from actspan.core.wording import closest
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+_NEIGHBOURS = 10_000  # files compared with the name of a missing one
+_KINDS = {
+    "model.toml": "a bundle",
+    "run.toml": "a run",
+    "store.toml": "a packed dataset",
+    "stage.toml": "a stage",
+    "features": "a dataset",
+    "videos": "a folder of videos",
+}
+_FILE_SUFFIX = re.compile(
+    r"\.(jsonl?|[ct]sv|txt|log|toml|ya?ml|xml|html|md|pdf|png|svg|jpg|parquet|arrow|xlsx|np[yz]|h5|"
+    r"hdf5|mat|pkl|pth?|ckpt|safetensors|onnx|om|engine|plan|bin|zip|tar|gz|mp4|avi|mkv|mov|webm)",
+    re.IGNORECASE,
+)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)  # as open(..., "xb")
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open `path` for writing bytes; the file appears only if the block succeeds.
+
+    Raises
+    ------
+    ActSpanError
+        The folder is missing or not writable, or the disk is full; names the file.
+    """
+    if path.is_dir():
+        raise ActSpanError(f"{path}: cannot be written: is a folder; give the file a name")
+    partial = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+    try:
+        handle = os.open(partial, _NEW, 0o666)  # the kernel applies the umask
+    except OSError as error:
+        raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+        sync(path.parent)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        if error.errno in _DISK_ERRORS:
+            raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
+        raise  # an error of the block, not of writing
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove temporary files that `atomic_file` left beside `path` when its process was killed."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Make a folder to fill; if the block succeeds, it replaces `path`.
+
+    Raises
+    ------
+    ActSpanError
+        The folder cannot be made, or the disk is full; names the folder.
+    """
+    target = path.resolve()  # a link is kept, and its target is replaced
+    partial = target.parent / f".{target.name}.{os.getpid()}.partial"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial.mkdir()
+    except OSError as error:
+        raise ActSpanError(f"{path}: cannot be made: {error.strerror}") from error
+    try:
+        yield partial
+        replace_folder(partial, target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        if error.errno in _DISK_ERRORS:
+            raise ActSpanError(f"{path}: cannot be written: {error.strerror}") from error
+        raise  # an error of the block, not of writing
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """Convert disk errors of a block into an error that names the file, or `path`.
+
+    Raises
+    ------
+    ActSpanError
+        Replaces an OSError and keeps its notes.
+    """
+    try:
+        yield
+    except OSError as error:
+        named = ActSpanError(f"{error.filename or path}: {error.strerror or error}")
+        for note in getattr(error, "__notes__", ()):
+            named.add_note(note)
+        raise named from error
+
+
+def replace_folder(fresh: Path, path: Path) -> None:
+    """Move a finished folder durably to `path`, then remove the one that it replaces.
+
+    Both must be on the same file system.
+    """
+    old = path.parent / f".{path.name}.{os.getpid()}.old"
+    sync(fresh)
+    if path.exists():
+        path.rename(old)
+    try:
+        fresh.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
+    sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Flush a file's content, or a folder's entries, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def similar_path(path: Path) -> str:
+    """Return a question that suggests the existing path closest to a missing one, else "".
+
+    The first missing folder or file of the path is compared with the entries beside it.
+    """
+    rest: list[str] = []
+    while not path.parent.exists():
+        rest.insert(0, path.name)
+        path = path.parent
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in islice(entries, _NEIGHBOURS)]
+    except OSError:  # not a folder, or not readable
+        return ""
+    close = closest(path.name, names)
+    if close is None or closest(path.stem, [Path(close).stem]) is None:  # only suffixes are alike
+        return ""
+    found = path.with_name(close).joinpath(*rest)
+    return "" if not found.exists() else f" (did you mean {str(found)!r}?)"
+
+
+def misnamed(path: Path, what: str) -> str:
+    """Return an error message if the name of a new folder has the suffix of a file, else "".
+
+    Examples
+    --------
+    >>> misnamed(Path("model.onnx"), "a bundle")
+    'model.onnx: a bundle is a folder, and .onnx is the suffix of a file; leave it out'
+    >>> misnamed(Path("model.v2"), "a bundle")
+    ''
+    """
+    if not _FILE_SUFFIX.fullmatch(path.suffix) or path.exists():
+        return ""
+    return f"{path}: {what} is a folder, and {path.suffix} is the suffix of a file; leave it out"
+
+
+def described(path: Path) -> str:
+    """Return " (a run)", " (a bundle)" or similar for a folder that ActSpan wrote, else ""."""
+    kinds = (name for file, name in _KINDS.items() if (path / file).exists())
+    return next((f" ({kind})" for kind in kinds), "")
+
+
+def is_plain_name(name: str) -> bool:
+    """Check that a name read from a file can only name a file in its folder."""
+    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
+
+
+def check_size(path: Path, limit: int | None = None) -> None:
+    """Check that a path is a regular file or a folder, and has at most `limit` bytes.
+
+    Raises
+    ------
+    OSError
+        The path does not exist, is too large, or is a pipe or a device, which could block or never
+        end; `strerror` says which.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.EINVAL, "neither a file nor a folder, but a pipe or a device")
+    if limit is not None and found.st_size > limit:
+        what = f"too large: {found.st_size:,} bytes, and at most {limit:,} are taken; split it"
+        raise OSError(errno.EFBIG, what)
+
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """Read a file of at most `limit` bytes; raises OSError like `check_size`."""
+    check_size(path, limit)
+    return path.read_bytes()
+
+
+def read_text(path: Path, limit: int, encoding: str = "utf-8") -> str:
+    """Read a text file like `read_bytes`, keeping line ends; may raise UnicodeDecodeError."""
+    return read_bytes(path, limit).decode(encoding)
+
+
+def sha256(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file's content."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,133 @@
+"""Problems of a dataset: collected before work starts, and reported together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NoReturn
+
+from actspan.core.errors import DatasetError, shortened
+from actspan.core.limits import FINDING
+from actspan.core.wording import counted, named, them
+
+_SINGLE = re.compile(r"\d[\d.,]*|'[^']*'")  # parts in which problems of one kind differ
+_FIX = "Fix the cause: nothing would be left if what is bad were skipped."
+
+
+class Loss(StrEnum):
+    """Data that have to be skipped for work to continue."""
+
+    VIDEO = "video"
+    SEGMENT = "segment"
+    FILE = "file"
+    ENTRY = "entry"  # the second value of a key; the first is read
+    NOTHING = "nothing"  # a note that does not stop the work
+
+
+_THINGS = {
+    Loss.VIDEO: "video",
+    Loss.SEGMENT: "instance",
+    Loss.FILE: "file",
+    Loss.ENTRY: "repeated key",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem: the video, the file, what is wrong, and a remedy."""
+
+    video: str
+    file: str
+    problem: str
+    remedy: str
+    loss: Loss = Loss.VIDEO
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "problem", shortened(self.problem, FINDING))
+
+    @property
+    def is_error(self) -> bool:
+        """Whether work stops because of it, unless it is skipped."""
+        return self.loss is not Loss.NOTHING
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Problem and remedy without id, numbers and quotes, which are equal for one kind."""
+        return self._alike(self.problem), self._alike(self.remedy)
+
+    @property
+    def record(self) -> dict[str, str]:
+        """The problem as a record in run.toml and JSON output, for `recorded`."""
+        return {
+            "video": self.video,
+            "file": self.file,
+            "problem": self.problem,
+            "left_out": self.loss.value,
+        }
+
+    def _alike(self, text: str) -> str:
+        if len(self.video) > 1:  # shorter ids occur within words
+            text = text.replace(self.video, "#")
+        return _SINGLE.sub("#", text)
+
+
+def recorded(record: Mapping[str, str]) -> Problem:
+    """Return the problem of a `record`, without its remedy."""
+    loss = Loss(record.get("left_out", Loss.VIDEO))
+    return Problem(record.get("video", ""), record.get("file", ""), record["problem"], "", loss)
+
+
+def stop_on_errors(problems: Sequence[Problem], *, leaves_something: bool = True) -> None:
+    """Raise DatasetError with all problems that are not just notes, if there are any.
+
+    Parameters
+    ----------
+    leaves_something : bool
+        Whether anything is left after skipping: only then is skipping suggested.
+    """
+    errors = [p for p in problems if p.is_error]
+    if errors:
+        skip = f"Fix {them(len(errors))}, or leave out what is bad: --on-error skip."
+        raise DatasetError(errors, skip if leaves_something else _FIX)
+
+
+def stop_with_none_left(problems: Sequence[Problem], videos: int) -> NoReturn:
+    """Raise DatasetError with all errors, after every one of `videos` videos was skipped."""
+    errors = [p for p in problems if p.is_error]
+    after = f" after leaving out {videos} of {counted(videos, 'video')}" if videos else ""
+    raise DatasetError(errors, f"Nothing is left{after}: fix the cause.")
+
+
+def whole_notes(problems: Iterable[Problem]) -> tuple[str, ...]:
+    """Return the notes about a whole dataset as lines, for commands that print no problems.
+
+    Examples
+    --------
+    >>> whole_notes([Problem("", "set", "features are short", "check the stride", Loss.NOTHING)])
+    ('set: features are short; check the stride',)
+    """
+    notes = (p for p in problems if not (p.is_error or p.video))
+    return tuple(f"{p.file}: {p.problem}; {p.remedy}" for p in notes)
+
+
+def left_out(problems: Iterable[Problem]) -> str:
+    """Return what was skipped, counted and named; "" if nothing was.
+
+    Examples
+    --------
+    >>> left_out([Problem("a", "a.npy", "the file is empty", "replace it")])
+    'left out: 1 video (a)'
+    """
+    names: dict[Loss, list[str]] = {loss: [] for loss in _THINGS}
+    for problem in problems:
+        if problem.is_error:
+            names[problem.loss].append(problem.video or problem.file)
+    names[Loss.VIDEO] = list(dict.fromkeys(names[Loss.VIDEO]))
+    parts = [
+        f"{counted(len(found), _THINGS[loss])} ({named(dict.fromkeys(found))})"
+        for loss, found in names.items()
+        if found
+    ]
+    return f"left out: {', '.join(parts)}" if parts else ""

@@ -1,0 +1,1 @@
+"""Weights to ONNX, without torch, and rewrites of ONNX graphs."""

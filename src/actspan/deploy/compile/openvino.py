@@ -1,0 +1,124 @@
+"""CPUs: OpenVINO's intermediate representation, an `.xml` with its weights in a `.bin`.
+
+One file takes any batch. fp16 halves the size of the weights; a processor without half
+precision computes in float32. int8 is NNCF's quantisation of layers with equalised inputs, with
+ranges from real features; the last layer stays in float32 (docs/decisions.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actspan.core.errors import CompileError, require
+from actspan.deploy.compile.plan import Compilation, CompileRequest, Job, Plan, Report
+from actspan.deploy.optimize import read_model, rewrite_model
+from actspan.deploy.variants import export_variants
+from actspan.model.bundle import Bundle
+from actspan.model.weights import NETS
+from actspan.runtime.opening import INPUT
+
+__all__ = ["find_compiler", "prepare", "script_lines"]
+
+_LAYERS = ("Convolution", "GroupConvolution", "MatMul")
+
+
+def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[Job]]:
+    """Write the graphs for OpenVINO; see `actspan.deploy.compile.plan.Driver.prepare`."""
+    sources = {net: f"{net}.onnx" for net in NETS if f"{net}.onnx" in bundle.files}
+    tag = ""
+    if request.precision != "fp32":  # half precision cannot represent 0.01
+        tag = f".{request.precision}"
+        done = export_variants(bundle, ["fold-scale"])
+        bundle, sources = done.bundle, {net: done.file(net) for net in sources}
+    jobs = []
+    for net, source in sources.items():
+        sizes = read_model(bundle.file(source)).graph.input[0].type.tensor_type.shape.dim
+        shape = tuple(size.dim_value or None for size in sizes)
+        outputs = (f"{net}{tag}.bin", f"{net}{tag}.xml")
+        jobs.append(Job(net, source, outputs, INPUT[net], shape, shape))
+    return bundle, jobs
+
+
+@dataclass(frozen=True, slots=True)
+class Converter:
+    """OpenVINO's converter; see `actspan.deploy.compile.plan.Compiler`."""
+
+    openvino: Any
+    nncf: Any = None
+    key: str = ""
+
+    @property
+    def version(self) -> str:
+        """Names and versions of the packages."""
+        ours = f"OpenVINO {str(self.openvino.__version__).partition('-')[0]}"
+        return ours if self.nncf is None else f"{ours}, NNCF {self.nncf.__version__}"
+
+    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
+        """Compile a job; see `actspan.deploy.compile.plan.Compiler.compile`."""
+        source = folder / job.source
+        notes: tuple[str, ...] = ()
+        try:
+            if plan.request.precision == "int8":
+                model, notes = self._quantised(job, plan, source)
+            else:
+                model = self.openvino.Core().read_model(str(source))
+            half = plan.request.precision == "fp16"
+            self.openvino.save_model(model, str(folder / job.output), compress_to_fp16=half)
+        except RuntimeError as error:
+            raise CompileError(f"{self.version} refuses {job.source}: {error}") from error
+        return Compilation(notes=notes)
+
+    def _quantised(self, job: Job, plan: Plan, source: Path) -> tuple[Any, tuple[str, ...]]:
+        """Return the quantised model, with lines about what calibration skipped."""
+        import onnx_ir as ir
+
+        from actspan.deploy.passes.calibration import calibration_for
+        from actspan.deploy.passes.int8 import equalise_inputs, shapes_of
+
+        assert plan.request.calibrate is not None
+        calibration = calibration_for(plan.request.calibrate, job.net, bundle=plan.bundle)
+        prepared = rewrite_model(read_model(source), ["constant-fold"], where=job.source).model
+        graph = ir.from_proto(prepared)
+        sample = calibration.sample(shapes_of(graph.graph))
+        equalise_inputs(graph, sample.inputs)
+        model = self.openvino.Core().read_model(ir.to_proto(graph).SerializeToString())
+        layers = [op for op in model.get_ordered_ops() if op.get_type_name() in _LAYERS]
+        with contextlib.redirect_stdout(io.StringIO()):  # hides its progress bars
+            quantised = self.nncf.quantize(
+                model,
+                self.nncf.Dataset(sample.inputs),
+                subset_size=len(sample.inputs),
+                preset=self.nncf.QuantizationPreset.MIXED,
+                ignored_scope=self.nncf.IgnoredScope(names=[layers[-1].get_friendly_name()]),
+            )
+        return quantised, sample.notes
+
+
+def find_compiler(request: CompileRequest) -> Converter:
+    """Find OpenVINO; see `actspan.deploy.compile.plan.Driver.find_compiler`."""
+    openvino = require("openvino", extra="openvino", purpose="target openvino")
+    if request.precision != "int8":
+        return Converter(openvino)
+    os.environ.setdefault("NNCF_CI", "1")  # disables NNCF's usage statistics
+    nncf: Any = require("nncf", extra="openvino", purpose="target openvino in int8")
+    nncf.set_log_level(40)  # only errors
+    return Converter(openvino, nncf)
+
+
+def script_lines(plan: Plan) -> list[str]:
+    """Return the lines of the script; see `actspan.deploy.compile.plan.Driver`."""
+    if plan.request.precision == "int8":
+        raise CompileError(
+            "OpenVINO's converter has no command that quantises: compile here, without --print"
+        )
+    half = plan.request.precision == "fp16"
+    return [
+        shlex.join(["ovc", j.source, f"--output_model={j.output}", f"--compress_to_fp16={half}"])
+        for j in plan.jobs
+    ]

@@ -1,0 +1,296 @@
+"""Run graph passes over any ONNX model, and compare it before and after each pass."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from actspan.core.errors import ExportError, ParityError, require
+from actspan.core.files import atomic_file, check_size, described
+from actspan.core.limits import WEIGHTS
+from actspan.core.wording import named
+from actspan.deploy.passes import DEFAULT, make_passes
+from actspan.deploy.passes.interface import count_nodes, interface_change
+from actspan.deploy.passes.normal import checked, failures_named, first_line, prepared
+
+if TYPE_CHECKING:
+    import onnx
+    import onnx_ir as ir
+
+    from actspan.deploy.passes.contract import GraphPass, Inputs, PassSettings
+
+__all__ = [
+    "PASSES_KEY",
+    "PassReport",
+    "Rewritten",
+    "optimize_file",
+    "read_model",
+    "rewrite_model",
+    "with_implied",
+]
+
+PASSES_KEY = "actspan.passes"  # metadata of a rewritten model: the passes applied to it
+_NO_TRAINING = "training_info is left out: it belongs to the graph as it was"
+_REFUSED = "nothing is written: leave this pass out"
+
+
+@dataclass(frozen=True, slots=True)
+class PassReport:
+    """Report of one pass.
+
+    Attributes
+    ----------
+    name : str
+    changed : bool
+    nodes_before, nodes_after : int
+        Operators in the graph, in its branches and in its bodies.
+    difference : float
+        Difference of the whole model's outputs before and after, see `Contract.tolerance`.
+    tolerance : float
+        Allowed difference.
+    seconds : float
+        Time of the pass, with all checks.
+    left : str, optional
+        One line about nodes that the pass found but did not change: how many, which and why.
+    missed : bool
+        True if the pass therefore missed its goal, see `Contract.complete`.
+    """
+
+    name: str
+    changed: bool
+    nodes_before: int
+    nodes_after: int
+    difference: float
+    tolerance: float
+    seconds: float
+    left: str | None = None
+    missed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A model after its passes.
+
+    Attributes
+    ----------
+    model : onnx.ModelProto
+    reports : tuple of PassReport
+        One per pass, in order.
+    tags : tuple of str
+        Tags of the passes that changed something; a bundle's variant is named after them.
+    probes : tuple of Inputs
+        Real inputs from a pass for its numeric check.
+    notes : tuple of str
+        Lines about content of the file that the model no longer has, and about what passes skipped.
+    """
+
+    model: onnx.ModelProto
+    reports: tuple[PassReport, ...]
+    tags: tuple[str, ...]
+    probes: tuple[Inputs, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """True if any pass changed the model."""
+        return any(report.changed for report in self.reports)
+
+
+def with_implied(names: Sequence[str] | None, settings: PassSettings) -> list[str]:
+    """Return the requested passes, and those that only a setting implies.
+
+    None stands for `DEFAULT`. An opset and sizes come first, calibration last.
+
+    Examples
+    --------
+    >>> from actspan.deploy.passes.contract import PassSettings
+    >>> with_implied(["fp16"], PassSettings(batch=16))
+    ['fix-dims', 'fp16']
+    """
+    wanted = list(DEFAULT if names is None else names)
+    sized = settings.batch or settings.length or settings.dims
+    if sized and "fix-dims" not in wanted:
+        wanted.insert(0, "fix-dims")
+    if settings.opset and "opset" not in wanted:
+        wanted.insert(0, "opset")
+    if settings.calibration is not None and "int8" not in wanted:
+        wanted.append("int8")
+    return wanted
+
+
+def optimize_file(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    passes: Sequence[str] | None = None,
+    settings: PassSettings | None = None,
+) -> Rewritten:
+    """Rewrite an ONNX file; `target` appears if every pass keeps its contract.
+
+    Parameters
+    ----------
+    source, target : path
+        May be the same.
+    passes : sequence of str, optional
+        Names in the order in which they run, completed by `with_implied`; `DEFAULT` if not given.
+    settings : PassSettings, optional
+
+    Raises
+    ------
+    ExportError
+        The file is not an ONNX file, or a pass does not exist or cannot be applied.
+    ParityError
+        A pass changed the outputs by more than its tolerance.
+    MissingExtraError
+        The package `onnx` is not installed.
+
+    Examples
+    --------
+    >>> done = optimize_file("tem.onnx", "tem2d.onnx", ["conv1d-to-conv2d"])  # doctest: +SKIP
+    >>> done.reports[0].difference < 1e-6  # doctest: +SKIP
+    True
+    """
+    source, target = Path(source), Path(target)
+    if not target.parent.is_dir():
+        raise ExportError(f"{target}: the folder {target.parent} does not exist")
+    rewritten = rewrite_model(read_model(source), passes, settings, where=str(source))
+    with atomic_file(target) as stream:
+        stream.write(rewritten.model.SerializeToString(deterministic=True))
+    return rewritten
+
+
+def read_model(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file, with weights in separate files.
+
+    Raises
+    ------
+    ExportError
+        The file is missing, or not an ONNX file.
+    """
+    onnx = require("onnx", extra="export", purpose="rewriting ONNX graphs")
+    if path.is_dir():
+        graphs = [str(file) for file in sorted(path.glob("*.onnx"))]
+        inside = f"give a file in it: {named(graphs)}" if graphs else "no *.onnx file is in it"
+        raise ExportError(f"{path}: is a folder{described(path)}; {inside}")
+    try:
+        check_size(path, WEIGHTS)
+        model: Any = onnx.load(str(path))
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except Exception as error:  # DecodeError of any protobuf version; ValidationError
+        raise ExportError(f"{path}: not an ONNX file: {first_line(error)}") from error
+    if not model.graph.node:
+        raise ExportError(f"{path}: not an ONNX file: it holds no graph with operators")
+    return model
+
+
+def rewrite_model(
+    model: onnx.ModelProto,
+    passes: Sequence[str] | None = None,
+    settings: PassSettings | None = None,
+    *,
+    where: str = "model",
+) -> Rewritten:
+    """Run passes over a copy of a model; see `optimize_file`.
+
+    Parameters
+    ----------
+    where : str
+        Name for errors.
+    """
+    require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
+    from actspan.deploy.passes.contract import PassSettings
+
+    settings = settings or PassSettings()
+    chosen = make_passes(with_implied(passes, settings), settings)
+    current = prepared(model, where)
+    reports: list[PassReport] = []
+    tags: list[str] = []
+    probes: tuple[Inputs, ...] = ()
+    notes = [_NO_TRAINING] if model.training_info else []
+    for graph_pass in chosen:
+        current, report = _run(graph_pass, current, settings, where)
+        reports.append(report)
+        tags += [graph_pass.tag] * report.changed
+        probes = tuple(graph_pass.probes) or probes
+        notes += graph_pass.notes
+    return Rewritten(current, tuple(reports), tuple(tags), probes, tuple(notes))
+
+
+def _run(
+    graph_pass: GraphPass, before: onnx.ModelProto, settings: PassSettings, where: str
+) -> tuple[onnx.ModelProto, PassReport]:
+    """Apply one pass, repeatedly while it finds more, with all checks."""
+    import onnx_ir as ir
+
+    begin, contract = perf_counter(), graph_pass.contract
+    where = f"{where}: pass {contract.name}"
+    current = before
+    with failures_named(where):
+        model = ir.from_proto(before)
+        found = len(graph_pass.remaining(model))
+    for _ in range(graph_pass.rounds):
+        after = _apply(graph_pass, model, where)
+        if after is None or after == current:
+            break
+        current, model = after, ir.from_proto(after)
+    changed = current is not before
+    if changed:
+        _note_pass(current, contract.name)
+    with failures_named(where):
+        left = graph_pass.left(model, found)
+    apart = _compare(graph_pass, before, current, settings.probes, where) if changed else 0.0
+    report = PassReport(
+        name=contract.name,
+        changed=changed,
+        nodes_before=count_nodes(before),
+        nodes_after=count_nodes(current),
+        difference=apart,
+        tolerance=contract.tolerance,
+        seconds=perf_counter() - begin,
+        left=left,
+        missed=contract.complete and left is not None,
+    )
+    return current, report
+
+
+def _apply(graph_pass: GraphPass, model: ir.Model, where: str) -> onnx.ModelProto | None:
+    """Run a pass once with its contract; return the new model, or None if nothing changes."""
+    with failures_named(where):
+        result = graph_pass(model)
+    return checked(result.model, where) if result.modified else None
+
+
+def _note_pass(model: onnx.ModelProto, name: str) -> None:
+    """Add a pass to the metadata of a model."""
+    for entry in model.metadata_props:
+        if entry.key == PASSES_KEY:
+            entry.value = f"{entry.value}, {name}"
+            return
+    model.metadata_props.add(key=PASSES_KEY, value=name)
+
+
+def _compare(
+    graph_pass: GraphPass, before: Any, after: Any, probes: Sequence[Inputs], where: str
+) -> float:
+    """Return the largest difference of an output; raise if it, or another change, is too large."""
+    from actspan.deploy.passes.numeric import largest_difference
+
+    contract, probes = graph_pass.contract, graph_pass.probes or probes
+    change = interface_change(before, after, retyped=contract.retypes)
+    if change:
+        raise ExportError(f"{where}: {change}; {_REFUSED}")
+    with failures_named(where):
+        apart = largest_difference(before, after, probes=probes)
+        if apart <= contract.tolerance:  # NaN counts as a failure
+            return apart
+        if largest_difference(before, before, probes=probes) != 0:
+            raise ExportError(
+                "two runs of the graph before it give different outputs (random operators, or "
+                "memory that is never written), so no rewrite can be checked"
+            )
+    allowed = f"where {contract.tolerance:g} is allowed"
+    raise ParityError(f"{where}: outputs differ by {apart:.3g} {allowed}; {_REFUSED}")

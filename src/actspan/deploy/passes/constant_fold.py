@@ -1,0 +1,161 @@
+"""constant-fold: precompute constants, and remove nodes without effect at inference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx_ir as ir
+import onnx_ir.passes.common as common
+from onnxscript import optimizer
+
+from actspan.deploy.passes.contract import Contract, GraphPass
+from actspan.deploy.passes.older import write_older
+from actspan.deploy.passes.outputs import guard_outputs, release_outputs
+from actspan.deploy.passes.tools import (
+    bypass,
+    can_leave,
+    constant_of,
+    is_standard,
+    nodes_of,
+    opset_of,
+    remove_unused,
+)
+
+__all__ = ["ConstantFold"]
+
+# Nodes with larger operands or results are kept, so that the file does not grow.
+_LARGEST = 16 * 1024 * 1024  # elements
+# Not folded: quantised weights, random numbers, nodes that expand, and names of outputs.
+_KEPT = frozenset(
+    [
+        "Bernoulli",
+        "ConstantOfShape",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "Identity",
+        "Multinomial",
+        "QuantizeLinear",
+        "RandomNormalLike",
+        "RandomUniformLike",
+    ]
+)
+_HIDDEN = "actspan.hidden"  # a domain without operators
+_TRACE = "pkg.onnxscript.optimizer.folded_from"  # metadata of the folder, which grows with each run
+
+
+class ConstantFold(GraphPass):
+    """Constant folding by onnxscript's folder and onnx-ir's clean-up passes."""
+
+    contract = Contract(
+        name="constant-fold",
+        tag="fold",
+        summary="Compute what depends on constants alone; drop Identity, Dropout and unused nodes.",
+        needs="nothing",
+        ensures="no Identity between nodes, no Dropout",
+        tolerance=1e-6,
+        kind="Dropout and nodes of constants alone",
+    )
+    rounds = 10
+
+    def broken(self, model: ir.Model) -> str | None:
+        """Check that no node without effect is left; see `GraphPass.broken`."""
+        left = [n.name or n.op_type for n in nodes_of(model) if _is_idle(n)]
+        return f"nodes that do nothing are left: {', '.join(left)}" if left else None
+
+    def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
+        """Return the nodes that were not folded; see `GraphPass.remaining`."""
+        found = {}
+        for node in nodes_of(model):
+            if is_standard(node, "Dropout"):
+                found[node] = "its mask is read, or it may be in training mode"
+            elif _is_constant(node):
+                found[node] = "too large, or not known to the folder"
+        return found
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Fold, then clean up, until nothing changes."""
+        passes = ir.passes.PassManager(
+            [
+                _Fold(),
+                common.IdentityEliminationPass(),
+                common.RemoveUnusedNodesPass(),
+                common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+            ],
+            steps=10,
+        )
+        guard_outputs(model)
+        hidden = [node for node in nodes_of(model) if _is_beyond_folder(node, opset_of(model))]
+        for node in hidden:
+            node.domain = _HIDDEN
+        changed = passes(model).modified
+        for node in hidden:
+            node.domain = ""
+        changed |= release_outputs(model)
+        remove_unused(model)
+        for node in nodes_of(model):
+            for value in (*node.outputs, *node.inputs):
+                if value is not None:
+                    value.metadata_props.pop(_TRACE, None)
+        return ir.passes.PassResult(model, changed)
+
+
+class _Fold(ir.passes.InPlacePass):  # type: ignore[misc]
+    """The folder, extended by the older form of Dropout, which it does not know."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        idle = [node for node in nodes_of(model) if _is_idle_dropout(node)]
+        for node in idle:
+            bypass(node, node.inputs[0])
+        remove_unused(model)
+        result = optimizer.fold_constants(
+            model, input_size_limit=_LARGEST, output_size_limit=_LARGEST
+        )
+        _write_in_own_opset(model)
+        return ir.passes.PassResult(model, bool(idle) or result.modified)
+
+
+def _write_in_own_opset(model: ir.Model) -> None:
+    """Rewrite the folder's sequence nodes, which are always in the form of opset 18."""
+    version = opset_of(model)
+    for node in list(model.graph.all_nodes()):
+        if version < 18 and is_standard(node, "Split", "Squeeze", "Unsqueeze"):
+            write_older(node, 18, version)
+
+
+def _is_beyond_folder(node: ir.Node, opset: int) -> bool:
+    """Return whether a node splits a sequence by computed sizes, which the folder cannot do."""
+    if not is_standard(node, "SplitToSequence") or len(node.inputs) < 2:
+        return False
+    sizes = node.inputs[1]
+    listed = sizes.shape is not None and sizes.shape.rank() == 1
+    return constant_of(sizes) is None and not (listed and opset >= 13)
+
+
+def _is_idle_dropout(node: ir.Node) -> bool:
+    if not is_standard(node, "Dropout"):
+        return False
+    if any(o.uses() or o.is_graph_output() for o in node.outputs[1:]):
+        return False
+    if len(node.inputs) < 3 or node.inputs[2] is None:
+        return True
+    training = constant_of(node.inputs[2])
+    return training is not None and not training.any()
+
+
+def _is_constant(node: ir.Node) -> bool:
+    """Return whether a node computes the same tensors every time, and may be folded."""
+    if not is_standard(node) or node.op_type in _KEPT or not node.inputs:
+        return False
+    if any(attribute.type == ir.AttributeType.GRAPH for attribute in node.attributes.values()):
+        return False
+    tensors = all(isinstance(output.type, ir.TensorType) for output in node.outputs)
+    return tensors and all(value is None or constant_of(value) is not None for value in node.inputs)
+
+
+def _is_idle(node: ir.Node) -> bool:
+    """Return whether a node has no effect and can go; some Identity nodes separate two names."""
+    if _is_idle_dropout(node):
+        return True
+    if not is_standard(node, "Identity"):
+        return False
+    return not node.outputs[0].is_graph_output() or can_leave(node.inputs[0], node.graph)

@@ -1,0 +1,256 @@
+"""fold-scale: fold multiplication by constants into the weights of the layer before it.
+
+BSN multiplies the outputs of layers by 0.01 and 0.1. Scaling the weights and the bias instead
+gives the same result with one operator less per layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from actspan.deploy.passes.contract import Contract, GraphPass
+from actspan.deploy.passes.tools import (
+    add_constant,
+    bypass,
+    constant_of,
+    is_standard,
+    nodes_of,
+    only_use,
+    remove_unused,
+)
+
+__all__ = ["FoldScale"]
+
+LAYERS = ("Conv", "Gemm", "MatMul", "BatchNormalization")
+# f(s * x) = s * f(x): for every s, and for s >= 0.
+_LINEAR = ("AveragePool", "GlobalAveragePool", "Identity")
+_RELU_LIKE = ("GlobalMaxPool", "LeakyRelu", "MaxPool", "PRelu", "Relu")
+# These operators move entries, so the scale must be a scalar.
+_MOVING = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+
+
+class FoldScale(GraphPass):
+    """Folding of constant factors into weights."""
+
+    contract = Contract(
+        name="fold-scale",
+        tag="scale",
+        summary="Fold Mul or Div by a constant, or one per channel, into the weights before it.",
+        needs="nothing",
+        ensures="no such Mul or Div follows a layer with constant weights, directly or behind "
+        "operators that a positive scale passes through (Relu, MaxPool, Squeeze, ...)",
+        tolerance=1e-5,
+        kind="scales behind a layer",
+    )
+
+    def broken(self, model: ir.Model) -> str | None:
+        """Check that no foldable scale is left; see `GraphPass.broken`."""
+        left = [fold.node.name or fold.node.op_type for fold in _folds(model)]
+        return f"scales are left: {', '.join(left)}" if left else None
+
+    def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
+        """Return the scales that were left; see `GraphPass.remaining`."""
+        found = ((node, _find(node)) for node in nodes_of(model))
+        return {n: f if isinstance(f, str) else "not folded" for n, f in found if f is not None}
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Fold scales one by one, until none can be folded."""
+        changed = False
+        while (fold := next(_folds(model), None)) is not None:
+            fold.apply(model.graph)
+            remove_unused(model)
+            changed = True
+        return ir.passes.PassResult(model, changed)
+
+
+def _folds(model: ir.Model) -> Iterator[_Fold]:
+    found = map(_find, nodes_of(model))
+    return (fold for fold in found if isinstance(fold, _Fold))
+
+
+@dataclass(slots=True)
+class _Fold:
+    """A scale, and the layer that it is folded into.
+
+    Attributes
+    ----------
+    scale : () or (channels,) array
+    biases : list of (node, index of the input)
+        Constants that are added between the layer and the scale.
+    """
+
+    node: ir.Node
+    source: ir.Value
+    scale: NDArray[Any]
+    layer: ir.Node
+    biases: list[tuple[ir.Node, int]] = field(default_factory=list)
+
+    def apply(self, graph: ir.Graph) -> None:
+        """Scale weights and biases, and remove the node."""
+        weight = _weight_index(self.layer)
+        self._scale(graph, self.layer, weight, _along(self.layer, self.scale))
+        if len(self.layer.inputs) > 2 and self.layer.inputs[2] is not None:
+            self._scale(graph, self.layer, 2, self.scale)
+        for node, index in self.biases:
+            self._scale(graph, node, index, self.scale)
+        bypass(self.node, self.source)
+
+    def _scale(self, graph: ir.Graph, node: ir.Node, index: int, scale: NDArray[Any]) -> None:
+        value = node.inputs[index]
+        array = np.asarray(constant_of(value))
+        scaled = (array * scale.astype(np.float64)).astype(array.dtype)
+        node.replace_input_with(index, add_constant(graph, f"{value.name}_scaled", scaled))
+
+
+def _find(node: ir.Node) -> _Fold | str | None:
+    """Return the fold that starts at a Mul or Div behind a layer, or why there is none.
+
+    Return None if the node is not a scale, or not behind a layer with weights.
+    """
+    split = _split(node)
+    path = None if split is None else _path(node, *split)
+    if split is None or path is None:
+        return None
+    source, factor = split
+    if not np.isfinite(factor).all():
+        return "a factor is infinite, or divides by zero"
+    if isinstance(path, str):
+        return path
+    layer, biases, alone = path
+    if not alone:
+        return "what it scales is read elsewhere too"
+    scale = _scale_of(layer, factor, node)
+    if scale is None:
+        return "it is not one factor, or one per channel"
+    if not _is_scalable(layer, biases, scale):
+        return f"weights or bias of {layer.op_type} {layer.name!r} cannot be scaled"
+    return _Fold(node, source, scale, layer, biases)
+
+
+def _path(
+    node: ir.Node, value: ir.Value, factor: NDArray[Any]
+) -> tuple[ir.Node, list[tuple[ir.Node, int]], bool] | str | None:
+    """Return the layer before a scale, the biases between, and whether nothing else reads them.
+
+    Return a text that names the operator that a negative scale cannot pass. Return None if there
+    is no layer, or an operator that no scale can pass.
+    """
+    biases: list[tuple[ir.Node, int]] = []
+    reader, alone, obstacle = node, True, ""
+    while (layer := value.producer()) is not None:
+        alone &= only_use(value) is reader
+        if is_standard(layer, *LAYERS):
+            if not _has_weights(layer):
+                return None
+            return obstacle or (layer, biases, alone)
+        bias = _constant_input(layer) if is_standard(layer, "Add") else None
+        if bias is not None:
+            biases.append((layer, bias))
+            value = layer.inputs[1 - bias]
+        elif _passes(layer, factor, factor.size == 1):
+            value = layer.inputs[0]
+        elif _passes(layer, np.abs(factor), factor.size == 1):
+            obstacle = f"it is negative, and behind {layer.op_type} {layer.name!r}"
+            value = layer.inputs[0]
+        else:
+            return None
+        reader = layer
+    return None
+
+
+def _split(node: ir.Node) -> tuple[ir.Value, NDArray[Any]] | None:
+    """Return the input and the factor of a Mul or Div."""
+    if not is_standard(node, "Mul", "Div"):
+        return None
+    index = _constant_input(node)
+    if index is None or (node.op_type == "Div" and index == 0):
+        return None
+    factor = np.asarray(constant_of(node.inputs[index]), dtype=np.float64)
+    if node.op_type == "Div":
+        with np.errstate(all="ignore"):
+            factor = 1 / factor
+    return node.inputs[1 - index], factor
+
+
+def _constant_input(node: ir.Node) -> int | None:
+    """Return the index of the operand that is a constant of floats, if exactly one is."""
+    arrays = [constant_of(value) for value in node.inputs]
+    found = [i for i, array in enumerate(arrays) if array is not None and array.dtype.kind == "f"]
+    return found[0] if len(found) == 1 else None
+
+
+def _passes(node: ir.Node, factor: NDArray[Any], scalar: bool) -> bool:
+    """Return whether a scale can move from behind this node to before it."""
+    if len(node.outputs) > 1:
+        return False
+    if is_standard(node, *_RELU_LIKE):
+        return bool((factor >= 0).all())
+    return is_standard(node, *_LINEAR) or (scalar and is_standard(node, *_MOVING))
+
+
+def _has_weights(layer: ir.Node) -> bool:
+    """Return whether a layer has weights of its own, as plain numbers or in another form."""
+    if any(constant_of(value) is not None for value in layer.inputs[:2]):
+        return True
+    producers = (value.producer() for value in layer.inputs[1:2] if value is not None)
+    stored = ("Cast", "DequantizeLinear", "Identity")
+    return any(p is not None and is_standard(p, *stored) for p in producers)
+
+
+def _weight_index(layer: ir.Node) -> int:
+    """Return the index of the input with the weights; a MatMul may have them on either side."""
+    if layer.op_type == "MatMul" and constant_of(layer.inputs[1]) is None:
+        return 0
+    return 1
+
+
+def _scale_of(layer: ir.Node, factor: NDArray[Any], node: ir.Node) -> NDArray[Any] | None:
+    """Return `factor` as (), or as (channels,) if it differs between output channels."""
+    output = node.outputs[0]
+    rank = 0 if output.shape is None else output.shape.rank()
+    if factor.ndim > rank:
+        return None  # the scale may add an axis
+    if factor.size == 1:
+        return factor.reshape(())
+    weight, channels = constant_of(layer.inputs[1]), _channel_axis(layer)
+    if weight is None or channels is None:
+        return None
+    axis = rank - 1 if layer.op_type == "MatMul" else 1
+    shape = (1,) * (rank - factor.ndim) + factor.shape
+    own = shape[axis] == factor.size == weight.shape[channels]
+    return factor.reshape(-1) if own else None
+
+
+def _channel_axis(layer: ir.Node) -> int | None:
+    """Return the axis of the output channels in the weights, if there is one."""
+    if layer.op_type in ("Conv", "BatchNormalization"):
+        return 0
+    if layer.op_type == "Gemm":
+        return 0 if layer.attributes.get_int("transB", 0) else 1
+    weight = constant_of(layer.inputs[1])
+    return 1 if weight is not None and weight.ndim == 2 else None
+
+
+def _along(layer: ir.Node, scale: NDArray[Any]) -> NDArray[Any]:
+    """Return the scale in the shape that multiplies the weights of a layer."""
+    if scale.ndim == 0:
+        return scale
+    shape = [1] * np.asarray(constant_of(layer.inputs[1])).ndim
+    shape[_channel_axis(layer) or 0] = -1
+    return scale.reshape(shape)
+
+
+def _is_scalable(layer: ir.Node, biases: list[tuple[ir.Node, int]], scale: NDArray[Any]) -> bool:
+    """Return whether weights and biases are constants that the scale can multiply."""
+    if constant_of(layer.inputs[_weight_index(layer)]) is None or len(layer.outputs) > 1:
+        return False
+    own = layer.inputs[2] if len(layer.inputs) > 2 else None
+    if own is not None and constant_of(own) is None:
+        return False
+    return scale.ndim == 0 or not biases or layer.op_type in ("Gemm", "MatMul")

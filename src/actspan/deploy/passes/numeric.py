@@ -1,0 +1,216 @@
+"""Run two graphs side by side in ONNX Runtime, and compare their outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+from numpy.typing import NDArray
+
+from actspan.core.errors import ExportError
+from actspan.deploy.passes.axes import FreeAxis, advice, free_axes
+from actspan.deploy.passes.contract import Inputs
+from actspan.deploy.passes.interface import graphs_in
+
+__all__ = ["difference", "evaluate", "largest_difference", "run"]
+
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(int16)": np.int16,
+    "tensor(int8)": np.int8,
+    "tensor(uint64)": np.uint64,
+    "tensor(uint32)": np.uint32,
+    "tensor(uint16)": np.uint16,
+    "tensor(uint8)": np.uint8,
+    "tensor(bool)": np.bool_,
+}
+# Sizes to try for free axes; the longest are for audio networks.
+_BATCHES, _LENGTHS = (2, 1), (100, 128, 64, 33, 16, 1024, 16_000)
+_DRAWS = 8  # inputs to draw if there are branches: each draw takes one branch
+_LARGEST = 2**24  # maximum elements of an input
+_HALF = np.finfo(np.float16)
+_HALF_STEPS = 4  # rounding steps of float16 by which equivalent kernels differ
+
+
+def largest_difference(
+    before: onnx.ModelProto,
+    after: onnx.ModelProto,
+    *,
+    probes: Sequence[Inputs] = (),
+    seed: int = 0,
+) -> float:
+    """Return the largest difference of two graphs on seeded random inputs, or on `probes`.
+
+    Returns
+    -------
+    float
+        Largest absolute difference of an output, as a share of that output's largest magnitude
+        if it exceeds 1. NaN if one is NaN and the other is not.
+
+    Raises
+    ------
+    ExportError
+        ONNX Runtime refuses a graph, or no sizes for the free axes work.
+    """
+    old, new = _open(before, "the graph before it"), _open(after, "the rewritten graph")
+    if probes:
+        pairs = [(_run(old, inputs), _run(new, inputs)) for inputs in probes]
+    else:
+        branches = any(node.op_type == "If" for g in graphs_in(before.graph) for node in g.node)
+        draws = range(_DRAWS if branches else 1)
+        rngs = [np.random.default_rng(seed + draw) for draw in draws]
+        pairs = [_on_random_inputs(old, new, rng) for rng in rngs]
+    return _largest(
+        difference(a, b) for first, second in pairs for a, b in zip(first, second, strict=True)
+    )
+
+
+def _largest(differences: Iterable[float]) -> float:
+    """Return the largest difference, or NaN if one is NaN, which `max` may skip."""
+    return float(np.max([0.0, *differences]))
+
+
+def difference(a: Any, b: Any) -> float:
+    """Return the largest absolute difference, as a share of the largest magnitude above 1 of `a`.
+
+    Two NaN, or two equal infinities, count as equal. So do float16 numbers within four rounding
+    steps of the largest magnitude. Sequences are compared entry by entry; other types, and absent
+    values, are equal or not. The result is NaN if the two cannot be compared.
+    """
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        return _largest(difference(x, y) for x, y in zip(a, b, strict=True))
+    if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.dtype == object:
+        return 0.0 if np.array_equal(a, b) else float("nan")
+    if a.shape != b.shape:
+        return float("nan")
+    is_half = a.dtype == b.dtype == np.float16
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    largest = np.abs(a[np.isfinite(a)]).max(initial=0.0)
+    with np.errstate(invalid="ignore"):
+        apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+    if is_half:
+        apart[apart <= _HALF_STEPS * _HALF.eps * max(largest, _HALF.tiny)] = 0.0
+    return float(apart.max(initial=0.0) / max(1.0, largest))
+
+
+def run(model: onnx.ModelProto, inputs: Sequence[Inputs]) -> list[list[NDArray[Any]]]:
+    """Return all outputs for each of these inputs, which are cast to the model's types."""
+    session = _open(model, "the graph")
+    return [_run(session, item) for item in inputs]
+
+
+def evaluate(
+    model: ir.Model, names: Sequence[str], inputs: Sequence[Inputs]
+) -> Iterator[dict[str, NDArray[Any]]]:
+    """Return values inside a graph, by name, for each of these inputs."""
+    proto = ir.to_proto(model)
+    given = {value.name for value in (*proto.graph.input, *proto.graph.initializer)}
+    inner = [name for name in names if name not in given]
+    del proto.graph.output[:]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner)
+    if not inner:
+        return iter([{} for _ in inputs])
+    session = _open(proto, "the graph")
+    return (dict(zip(inner, _run(session, item), strict=True)) for item in inputs)
+
+
+def _open(model: onnx.ModelProto, which: str) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # failures are raised as exceptions
+    options.intra_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # the vendor's exceptions have no common base
+        raise ExportError(f"ONNX Runtime refuses {which}: {_reason(error)}") from error
+
+
+def _run(session: Any, inputs: Inputs) -> list[NDArray[Any]]:
+    fed = {node.name: inputs[node.name].astype(_dtype(node)) for node in session.get_inputs()}
+    try:
+        outputs: list[NDArray[Any]] = session.run(None, fed)
+    except Exception as error:
+        raise ExportError(f"ONNX Runtime fails: {_reason(error)}") from error
+    return outputs
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).rpartition(" : ")[2].strip().splitlines() or [repr(error)])[0]
+
+
+def _on_random_inputs(
+    old: Any, new: Any, rng: np.random.Generator
+) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    """Run both on the same inputs, in the first sizes that the older graph accepts."""
+    axes = free_axes({node.name: node.shape for node in old.get_inputs()})
+    fixed = _fixed_since(axes, new)
+    failure: ExportError | None = None
+    for sizes in _sizes_to_try(axes, fixed):
+        shapes = _shapes(old, axes, sizes)
+        if any(prod(shape) > _LARGEST for shape in shapes.values()):
+            continue
+        inputs = {node.name: _random(node, shapes[node.name], rng) for node in old.get_inputs()}
+        try:
+            expected = _run(old, inputs)
+        except ExportError as error:
+            failure = failure or error
+            continue
+        return expected, _run(new, inputs)
+    if not axes:
+        raise ExportError(
+            f"it does not run on random inputs, so no rewrite can be checked: {failure}"
+        )
+    raise ExportError(
+        f"none of the sizes tried runs, so no rewrite can be checked; {advice(axes)} ({failure})"
+    )
+
+
+def _fixed_since(axes: Sequence[FreeAxis], new: Any) -> dict[str, int]:
+    """Return the sizes of axes, by label, that only the older graph leaves free."""
+    shapes = {node.name: node.shape for node in new.get_inputs()}
+    found = {axis.label: shapes[axis.input][axis.index] for axis in axes}
+    return {label: size for label, size in found.items() if isinstance(size, int)}
+
+
+def _sizes_to_try(axes: Sequence[FreeAxis], fixed: dict[str, int]) -> Iterator[dict[str, int]]:
+    """Yield sizes of all axes by label, without repeating a combination."""
+    tried = []
+    for batch in _BATCHES:
+        for length in _LENGTHS:
+            roles = {axis.label: batch if axis.role == "batch" else length for axis in axes}
+            sizes = roles | fixed
+            if sizes not in tried:
+                tried.append(sizes)
+                yield sizes
+
+
+def _shapes(
+    session: Any, axes: Sequence[FreeAxis], sizes: Mapping[str, int]
+) -> dict[str, list[int]]:
+    shapes = {node.name: list(node.shape) for node in session.get_inputs()}
+    for axis in axes:
+        shapes[axis.input][axis.index] = sizes[axis.label]
+    return shapes
+
+
+def _random(node: Any, shape: Sequence[int], rng: np.random.Generator) -> NDArray[Any]:
+    dtype = _dtype(node)
+    if dtype in (np.float16, np.float32, np.float64):
+        return rng.standard_normal(shape).astype(dtype)
+    return rng.integers(0, 2, shape).astype(dtype)  # small, so that indices are valid
+
+
+def _dtype(node: Any) -> type[np.generic]:
+    if node.type not in _TYPES:
+        raise ExportError(f"input {node.name} is a {node.type}, which no check can be made of")
+    return _TYPES[node.type]

@@ -1,0 +1,19 @@
+"""The staged path: every step from features to proposals reads and writes files (docs/staged.md).
+
+A host may have only a vendor's tool that runs a compiled network over raw files. ActSpan then does
+the steps before, between and after the two networks:
+
+    stage/
+    ├── stage.toml         the model, the dataset, the settings
+    ├── tem/               input/ xmin/ xmax/, by `write_tem_inputs`
+    ├── tem-output/        <input>_1.bin, by the device
+    ├── tem-result/        <input>.csv, by `take_tem_outputs`
+    ├── pem/               input/ proposals/ bsp/ xmin/ xmax/ xmin_score/ xmax_score/,
+    │                      by `write_pem_inputs`
+    ├── pem-output/        <input>_1.bin, by the device
+    ├── pem-result/        <input>.csv, by `take_pem_outputs`
+    └── result.json
+
+An input is a video, or a window of a long recording. Each folder that ActSpan writes appears when
+it is complete, with `inputs.jsonl`, which lists its content and what it was made from.
+"""

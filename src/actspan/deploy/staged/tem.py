@@ -1,0 +1,191 @@
+"""Steps before and after TEM: features to inputs, and dumps to boundary scores."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from actspan.config.stages import PipelineConfig
+from actspan.core.errors import StageError
+from actspan.core.files import atomic_folder, misnamed
+from actspan.core.problems import Problem
+from actspan.core.types import Features, Float64
+from actspan.data.dataset import Dataset
+from actspan.data.rescale import Edge
+from actspan.deploy.staged.dumps import Dumps, check_dumps, settle
+from actspan.deploy.staged.stage import (
+    STAGE_FILE,
+    DatasetRecord,
+    Stage,
+    record_model,
+    write_stage_file,
+)
+from actspan.deploy.staged.table import LONGEST_NAME, Item, TableWriter, input_name
+from actspan.deploy.staged.work import (
+    Done,
+    OnError,
+    Report,
+    Tally,
+    in_parallel,
+    make_folders,
+    write_array,
+    write_csv,
+)
+from actspan.jobs.proposing.inputs import jobs_from_features
+from actspan.model.bundle import Bundle
+from actspan.pipeline.jobs import Piece
+from actspan.pipeline.steps import pieces, settled_edge, tem_input
+
+
+@dataclass(frozen=True, slots=True)
+class TemRequest:
+    """Settings of `write_tem_inputs`.
+
+    Attributes
+    ----------
+    model, dataset : Path
+        A bundle, and a dataset folder.
+    out : Path
+        Folder of the new stage.
+    subset : str, optional
+        Subset of the dataset. Default: all videos.
+    lean : bool
+        Leave out files that no later step reads: the anchors.
+    on_error : "fail" or "skip"
+        What to do about problems in the dataset.
+    overwrite : bool
+        Replace an existing stage, with all dumps in it.
+    """
+
+    model: Path
+    dataset: Path
+    out: Path
+    subset: str | None = None
+    lean: bool = False
+    on_error: OnError = "fail"
+    overwrite: bool = False
+
+
+def write_tem_inputs(request: TemRequest, report: Report | None = None) -> Done:
+    """Start a stage: write TEM's inputs and anchors of every video of a dataset.
+
+    Raises
+    ------
+    DatasetError
+        The dataset has problems and `on_error` is "fail".
+    StageError, BundleError, DataError
+        The target exists, or a part is missing, damaged or does not fit; nothing is written.
+    """
+    _check_target(request)
+    bundle = Bundle.load(request.model)
+    record_model(bundle)
+    dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
+    dataset = _without_long_names(dataset)
+    dataset, jobs = jobs_from_features(dataset, bundle, request.on_error, report)
+    edge = settled_edge(bundle.config, dataset.edge)
+    tally = Tally("tem-inputs", len(dataset), report)
+    with atomic_folder(request.out) as stage:
+        folder = stage / "tem"
+        make_folders(folder, "input", *(() if request.lean else ("xmin", "xmax")))
+        work = partial(_write_input, folder, bundle.config, edge, request.lean)
+        with TableWriter(folder) as table:
+            for item in in_parallel(work, pieces(jobs, bundle.config)):
+                table.add(item)
+                tally.count(item)
+        record = DatasetRecord(
+            path=str(request.dataset), videos=tally.videos, subset=request.subset
+        )
+        write_stage_file(stage, bundle, record)
+    return tally.done(request.out / "tem", dataset.problems, dataset.assumptions)
+
+
+def _check_target(request: TemRequest) -> None:
+    path = request.out
+    if fault := misnamed(path, "a stage"):
+        raise StageError(fault)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not (path / STAGE_FILE).is_file():
+        raise StageError(f"{path}: exists and is not a stage, so it is left alone: choose another")
+    if not request.overwrite:
+        raise StageError(
+            f"{path}: there is a stage already: choose another folder, or replace it and the "
+            "dumps in it: --force"
+        )
+
+
+def _without_long_names(dataset: Dataset) -> Dataset:
+    """Leave out videos whose ids are too long for file names, and add problems for them."""
+    long = {name for name in dataset.videos.ids if len(input_name(name, None)) > LONGEST_NAME}
+    what = f"its id makes a file name of more than {LONGEST_NAME} characters"
+    problems = [Problem(name, str(dataset.path), what, "shorten the id") for name in sorted(long)]
+    fit = dataset.select(video for video in dataset if video.id not in long)
+    return replace(fit, problems=(*dataset.problems, *problems))
+
+
+def _write_input(
+    folder: Path, config: PipelineConfig, edge: Edge, lean: bool, piece: Piece
+) -> Item:
+    features = piece.load()
+    assert isinstance(features, Features)
+    name = input_name(piece.id, piece.window)
+    values = tem_input(features, config, edge)
+    data = write_array(folder / "input" / f"{name}.bin", values.T)
+    rows = len(features) if config.mode == "window" else len(values)
+    if not lean:
+        for side, anchors in zip(("xmin", "xmax"), _anchors(rows), strict=True):
+            write_array(folder / side / f"{name}.bin", anchors)
+    return Item(
+        video=piece.id,
+        seconds=features.seconds,
+        rows=rows,
+        crc32=zlib.crc32(data),
+        since=time.time(),
+        window=piece.window,
+    )
+
+
+def _anchors(cells: int) -> tuple[Float64, Float64]:
+    """Return starts and ends of cells, fractions of the span: t * tgap and (t + 1) * tgap."""
+    tgap = 1.0 / cells
+    edges: Float64 = tgap * np.arange(cells + 1, dtype=np.float64)
+    return edges[:-1], edges[1:]
+
+
+def take_tem_outputs(
+    stage: Stage, dumps: Dumps, on_error: OnError = "fail", report: Report | None = None
+) -> Done:
+    """Convert TEM's dumps to boundary scores, one CSV per input.
+
+    Raises
+    ------
+    DatasetError
+        Dumps are missing, superfluous, damaged, stale or mixed up, and `on_error` is "fail", or no
+        video is left.
+    StageError
+        The stage is incomplete; nothing is written.
+    """
+    before = stage.table("tem")
+    problems = check_dumps(stage, "tem", before, dumps, report)
+    items = settle(before.items, problems, on_error)
+    tally = Tally("tem-outputs", sum(item.ends_video for item in items), report)
+    with atomic_folder(stage.path / "tem-result") as folder:
+        work = partial(_write_scores, folder, dumps)
+        with TableWriter(folder, before.sha256) as table:
+            for item in in_parallel(work, items):
+                table.add(item)
+                tally.count(item)
+    return tally.done(stage.path / "tem-result", problems)
+
+
+def _write_scores(folder: Path, dumps: Dumps, item: Item) -> Item:
+    action, start, end = dumps.read(item).reshape(3, -1)[:, : item.rows]
+    xmin, xmax = _anchors(item.rows)
+    columns = {"action": action, "start": start, "end": end, "xmin": xmin, "xmax": xmax}
+    data = write_csv(folder / f"{item.name}.csv", columns)
+    return item.with_file(data)

@@ -1,0 +1,151 @@
+"""Differences of outputs and of proposals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from actspan.core.errors import ShapeError
+from actspan.core.types import Float64, Proposals
+from actspan.deploy.verify.reference import Call
+from actspan.runtime.session import Session
+
+__all__ = ["Agreement", "Difference", "compare_outputs", "compare_proposals"]
+
+# Beyond this, a probability in float32 has too few digits for its logit: at 7, the last digit of
+# the probability (6e-8) is already 7e-5 of the logit, and the checkpoint's own outputs scatter.
+LOGIT_LIMIT = 7.0
+# Scores are products of three float32: within this relative distance, their order is undefined.
+TIE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Absolute differences of a network's outputs from the checkpoint's.
+
+    Attributes
+    ----------
+    max, mean : float
+        Difference of probabilities.
+    logit_max, logit_mean : float
+        Difference of logits, computed from the probabilities, where the checkpoint's logit is
+        within -7 ... 7; NaN if none is.
+    values : int
+        Number of compared values.
+    """
+
+    max: float
+    mean: float
+    logit_max: float
+    logit_mean: float
+    values: int
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Shares of the checkpoint's proposals that a variant finds, in [0, 1].
+
+    Attributes
+    ----------
+    same : float
+        Same segment at the same rank.
+    kept : float
+        Same segment at any rank.
+    proposals : int
+        Number of proposals of the checkpoint.
+    ties : frozenset of str
+        Videos in which two candidates of equal score (within `TIE`) are swapped: the pick of
+        Soft-NMS, and so all later ranks, depends on the last bit.
+    settled : float
+        Like `same`, without the ranks after such a tie.
+    """
+
+    same: float
+    kept: float
+    proposals: int
+    ties: frozenset[str] = frozenset()
+    settled: float = 1.0
+
+
+def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:
+    """Run a session on the checkpoint's inputs, and compare its outputs.
+
+    Raises
+    ------
+    ShapeError
+        An output has another shape than the checkpoint's.
+    BackendError
+        The runtime failed.
+    """
+    ours, theirs = [], []
+    (name,) = session.input_names
+    for call in calls:
+        output = session.run({name: call.input})["output"]
+        if output.shape != call.output.shape:
+            raise ShapeError(f"output is {output.shape}, the checkpoint's is {call.output.shape}")
+        ours.append(output.ravel())
+        theirs.append(call.output.ravel())
+    a = np.concatenate(ours).astype(np.float64)
+    b = np.concatenate(theirs).astype(np.float64)
+    gap = np.abs(a - b)
+    logits = np.abs(_logit(a) - _logit(b))[np.abs(_logit(b)) <= LOGIT_LIMIT]
+    return Difference(
+        max=float(gap.max()),
+        mean=float(gap.mean()),
+        logit_max=float(logits.max()) if logits.size else float("nan"),
+        logit_mean=float(logits.mean()) if logits.size else float("nan"),
+        values=gap.size,
+    )
+
+
+def _logit(probability: Float64) -> Float64:
+    tiny = np.finfo(np.float32).tiny
+    clipped = np.clip(probability, tiny, 1.0 - 2.0**-25)
+    logit: Float64 = np.log(clipped) - np.log1p(-clipped)
+    return logit
+
+
+def compare_proposals(
+    checkpoint: Mapping[str, Proposals], variant: Mapping[str, Proposals]
+) -> Agreement:
+    """Count the checkpoint's proposals that a variant finds too.
+
+    Segments lie on cell centres on both sides, so the same ones are equal to the last bit.
+    """
+    total = judged = same = settled = kept = 0
+    ties = set()
+    for video, ours in checkpoint.items():
+        theirs = variant.get(video, Proposals.empty())
+        equal = [a == b for a, b in zip(_segments(ours), _segments(theirs), strict=False)]
+        ranks = _ranks_before_tie(equal, ours, theirs)
+        total, judged = total + len(ours), judged + ranks
+        if ranks < len(ours):
+            ties.add(video)
+        same, settled = same + sum(equal), settled + sum(equal[:ranks])
+        kept += len(set(_segments(ours)) & set(_segments(theirs)))
+    return Agreement(
+        same=same / total if total else 1.0,
+        kept=kept / total if total else 1.0,
+        proposals=total,
+        ties=frozenset(ties),
+        settled=settled / judged if judged else 1.0,
+    )
+
+
+def _ranks_before_tie(equal: Sequence[bool], ours: Proposals, theirs: Proposals) -> int:
+    """Return the number of comparable ranks: all, or those before two swapped equal scores.
+
+    Up to the first difference both sides picked the same segments, so both saw the same scores.
+    If their different picks have equal scores, it was a tie.
+    """
+    first = equal.index(False) if False in equal else None
+    if first is None:
+        return len(ours)
+    a, b = float(ours.score[first]), float(theirs.score[first])
+    return first if abs(a - b) <= TIE * abs(a) else len(ours)
+
+
+def _segments(proposals: Proposals) -> list[tuple[float, float]]:
+    return list(zip(proposals.start.tolist(), proposals.end.tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""Jobs of any size: a source, an engine and sinks, resumable."""

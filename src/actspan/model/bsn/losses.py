@@ -1,0 +1,150 @@
+"""Losses of both networks (paper section 3.4, bsn.md sections 3 and 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from actspan.config.training import PemLoss
+
+POSITIVE = 0.5  # a cell is positive if more than this share of it is covered
+EPSILON = 1e-5  # keeps the logarithm finite, as published
+
+HIGH, LOW = 0.6, 0.2  # IoU above which a proposal is good, and below which it is bad
+MIDDLE_RATIO, LOW_RATIO = 1.0, 2.0  # samples per good proposal
+
+
+@dataclass(frozen=True, slots=True)
+class TemLoss:
+    """Loss of TEM, total and per channel; scalars."""
+
+    total: Tensor
+    action: Tensor
+    start: Tensor
+    end: Tensor
+
+
+def tem_loss(
+    probabilities: Tensor,
+    targets: Tensor,
+    *,
+    action_weight: float = 2.0,
+    real: Tensor | None = None,
+) -> TemLoss:
+    """Compute the class-balanced logistic loss: action_weight * action + start + end.
+
+    Parameters
+    ----------
+    probabilities, targets : (B, 3, T) tensors
+        In [0, 1]: action, start, end.
+    action_weight : float
+        2 as published.
+    real : (B, T) bool tensor, optional
+        False for padded cells, which are left out.
+    """
+    if real is not None:
+        probabilities, targets = (
+            x.transpose(1, 2)[real].T[None] for x in (probabilities, targets)
+        )  # (1, 3, real cells)
+    action, start, end = (
+        balanced_logistic(probabilities[:, k], targets[:, k] > POSITIVE) for k in range(3)
+    )
+    return TemLoss(action_weight * action + start + end, action, start, end)
+
+
+def balanced_logistic(probabilities: Tensor, positive: Tensor) -> Tensor:
+    """Compute the logistic loss with equal total weight for positives and negatives, a scalar.
+
+    The number of positives is clamped to [1, entries - 1], so that a batch without positives, or
+    without negatives, has a finite loss.
+
+    Parameters
+    ----------
+    probabilities : float tensor
+    positive : bool tensor of the same shape
+    """
+    entries = positive.numel()
+    ratio = entries / positive.sum().clamp(1, entries - 1)
+    negative_weight = 0.5 * ratio / (ratio - 1)
+    positive_weight = negative_weight * (ratio - 1)
+    gain = torch.where(
+        positive,
+        positive_weight * torch.log(probabilities + EPSILON),
+        negative_weight * torch.log(1 - probabilities + EPSILON),
+    )
+    return -gain.mean()
+
+
+def pem_loss(
+    predicted: Tensor, targets: Tensor, kind: PemLoss, *, generator: torch.Generator | None = None
+) -> Tensor:
+    """Compute the distance of the predicted from the true IoU, a scalar.
+
+    Parameters
+    ----------
+    predicted, targets : (N,) tensors
+        IoU in [0, 1].
+    kind : "published", "weighted" or "weighted-logistic"
+        The plain mean of smooth L1; its mean over good, and sampled middle and bad proposals (as
+        the paper intends); the same mean of the cross entropy between both IoU.
+    generator : torch.Generator, optional
+        Draws the sample; without it every proposal is weighted by its probability of being drawn.
+    """
+    each = _DISTANCES[kind](predicted, targets)  # (N,)
+    if kind == "published":
+        return each.mean()
+    weights = proposal_weights(targets, generator=generator)
+    return (each * weights).sum() / weights.sum().clamp(min=1.0)
+
+
+def _smooth_l1(predicted: Tensor, targets: Tensor) -> Tensor:
+    return functional.smooth_l1_loss(predicted, targets, reduction="none")
+
+
+def _logistic(predicted: Tensor, targets: Tensor) -> Tensor:
+    return functional.binary_cross_entropy(predicted, targets, reduction="none")
+
+
+_DISTANCES: dict[PemLoss, Callable[[Tensor, Tensor], Tensor]] = {
+    "published": _smooth_l1,
+    "weighted": _smooth_l1,
+    "weighted-logistic": _logistic,
+}
+
+
+def proposal_weights(targets: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """Compute the weight of each proposal: 1 for good ones; middle and bad ones are balanced.
+
+    Parameters
+    ----------
+    targets : (N,) tensor
+        IoU; good above 0.6, bad below 0.2.
+    generator : torch.Generator, optional
+        With it the weights are drawn, 0 or 1; without it they are probabilities, in [0, 1].
+
+    Returns
+    -------
+    (N,) float tensor
+        Selects as many middle and twice as many bad proposals as good ones (counting at least one
+        good one), or all if there are fewer.
+    """
+    good, bad = targets > HIGH, targets < LOW
+    middle = ~(good | bad)
+    wanted = good.sum().clamp(min=1)
+    chance = (
+        good.float()
+        + middle * _chance(MIDDLE_RATIO * wanted, middle)
+        + bad * _chance(LOW_RATIO * wanted, bad)
+    )  # (N,)
+    if generator is None:
+        return chance
+    drawn = torch.rand(targets.shape, generator=generator, device=targets.device)
+    return (drawn < chance).float()
+
+
+def _chance(wanted: Tensor, members: Tensor) -> Tensor:
+    return (wanted / members.sum().clamp(min=1)).clamp(max=1.0)

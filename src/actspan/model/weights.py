@@ -1,0 +1,111 @@
+"""Weights of each network: names, shapes, and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from actspan.config.stages import ClassifierConfig, PemConfig, TemConfig
+from actspan.core.errors import ShapeError
+from actspan.core.types import Float32
+
+Net = Literal["tem", "pem", "classifier"]
+NETS: tuple[Net, ...] = ("tem", "pem")  # BSN's networks; a bundle may also have a classifier
+NetConfig = TemConfig | PemConfig | ClassifierConfig
+
+ABSENT: dict[str, str] = {  # advice about a missing network
+    "tem": "start from boundary scores (actspan propose --scores), or add one: actspan convert TEM "
+    "--out BUNDLE",
+    "pem": "add one: actspan convert PEM --out BUNDLE, or actspan train",
+    "classifier": "train one on labelled data, or take labels from a score file: --labels-from",
+}
+
+# By number of axes: weights whose rank may differ in other checkpoints.
+_FORMS = {
+    "conv1.weight": "(hidden, channels, 3)",
+    "conv2.weight": "(hidden, hidden, 3)",
+    "conv3.weight": "(3, hidden, 1)",
+    "fc1.weight": "(hidden, inputs)",
+    "fc2.weight": "(outputs, hidden)",
+}
+_RANKS = {2: "two-dimensional", 3: "three-dimensional"}
+
+
+def weight_shapes(config: NetConfig) -> dict[str, tuple[int, ...]]:
+    """Return name and shape of every weight that a network must have."""
+    H = config.hidden
+    if isinstance(config, ClassifierConfig):
+        outputs = len(config.labels) + 1  # plus background
+        return {
+            "input.mean": (config.inputs,),
+            "input.scale": (config.inputs,),
+            "fc1.weight": (H, config.inputs),
+            "fc1.bias": (H,),
+            "fc2.weight": (outputs, H),
+            "fc2.bias": (outputs,),
+        }
+    if isinstance(config, PemConfig):
+        return {
+            "fc1.weight": (H, config.inputs),
+            "fc1.bias": (H,),
+            "fc2.weight": (1, H),
+            "fc2.bias": (1,),
+        }
+    return {
+        "conv1.weight": (H, config.channels, 3),
+        "conv1.bias": (H,),
+        "conv2.weight": (H, H // config.members, 3),
+        "conv2.bias": (H,),
+        "conv3.weight": (3, H, 1),
+        "conv3.bias": (3,),
+    }
+
+
+def members_of(tem: Mapping[str, Float32]) -> int:
+    """Return the number of ensemble members in the weights of a TEM (`TemConfig.members`)."""
+    weight = tem["conv2.weight"]  # (H, H / members, 3)
+    return len(weight) // int(weight.shape[1])
+
+
+def check_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> dict[str, Float32]:
+    """Return the weights of one network as contiguous float32; raise if they do not fit.
+
+    TEM may also have `input.mean` and `input.scale`, (C,); its input is then
+    `(x - mean) * scale`.
+
+    Raises
+    ------
+    ShapeError
+        A weight is missing, unknown, of another shape, or holds NaN or infinity; the message names
+        it.
+    """
+    shapes = weight_shapes(config)
+    if isinstance(config, TemConfig) and ("input.mean" in weights or "input.scale" in weights):
+        shapes |= {"input.mean": (config.channels,), "input.scale": (config.channels,)}
+    missing, unknown = sorted(shapes.keys() - weights), sorted(weights.keys() - shapes)
+    if missing or unknown:
+        raise ShapeError(
+            "; ".join(
+                f"{what} weights: {', '.join(names)}"
+                for what, names in (("missing", missing), ("unknown", unknown))
+                if names
+            )
+        )
+    arrays = {name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in shapes}
+    for name, array in arrays.items():
+        if array.shape != shapes[name]:
+            raise ShapeError(_wrong_shape(name, array.shape, shapes[name]))
+        if not np.isfinite(array).all():
+            raise ShapeError(f"{name} holds NaN or infinity")
+    return arrays
+
+
+def _wrong_shape(name: str, found: tuple[int, ...], needed: tuple[int, ...]) -> str:
+    """Describe a wrong shape: its rank, if sizes are inferred from it, or a size."""
+    form = _FORMS.get(name)
+    if form is None or len(found) == len(needed):
+        return f"{name} has shape {found}; {needed} is needed"
+    return f"{name} has shape {found}; {_RANKS[len(needed)]} weights are needed: {form}"

@@ -1,0 +1,271 @@
+"""Backbones: networks that turn pictures, or short clips, into vectors."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.config.base import from_dict, read_toml
+from actspan.config.video import PictureConfig
+from actspan.core.errors import BackendError, ConfigError, ModelError
+from actspan.core.files import atomic_file, sha256, similar_path
+from actspan.core.types import Float32
+from actspan.core.wording import suggestion
+from actspan.runtime.opening import open_session
+from actspan.runtime.rows import AnyRows
+from actspan.runtime.session import Session, Shape
+from actspan.streams import efficientnet
+from actspan.streams.pictures import Pixels, Size, normalise
+
+DEFAULT = "efficientnet-lite0"
+_SIZE = 224  # pixels, as in its training
+_PICTURES = PictureConfig(
+    mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0), range=255, size=(_SIZE, _SIZE)
+)
+_BUILD = 1  # version of the default network's graph; another number is another file in the cache
+# Axes of the three colours and of the frames of a clip.
+_AXES: dict[str, tuple[int, ...]] = {
+    "NCHW": (0, 3, 1, 2),
+    "NHWC": (0, 1, 2, 3),
+    "NCFHW": (0, 4, 1, 2, 3),
+    "NFCHW": (0, 1, 4, 2, 3),
+    "NFHWC": (0, 1, 2, 3, 4),
+}
+_EXAMPLE = """
+  mean = [0.485, 0.456, 0.406]
+  std = [0.229, 0.224, 0.225]
+  size = [224, 224]"""
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneFile:
+    """A backbone on disk.
+
+    Attributes
+    ----------
+    name : str
+        The name in a dataset's `features.backbone`.
+    path : Path
+        An ONNX file with one input and one output, one vector per picture or clip.
+    sha256 : str
+        Checksum of the weights (default backbone) or of the ONNX file (any other).
+    pictures : PictureConfig
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    pictures: PictureConfig
+
+
+class _Input(NamedTuple):
+    """Input of the network."""
+
+    layout: str
+    size: Size
+    frames: int | None  # frames per clip; None: single pictures
+
+
+def find_backbone(name: str) -> BackboneFile:
+    """Look up a backbone.
+
+    Parameters
+    ----------
+    name : str
+        "default", or "onnx:FILE" with FILE's preprocessing in a TOML file beside it.
+
+    Raises
+    ------
+    ConfigError
+        There is no such backbone, or its TOML file is missing or wrong.
+    ModelError, MissingExtraError
+        The default's weights are absent or damaged.
+    """
+    if name in ("default", DEFAULT):
+        weights = efficientnet.weights_file()
+        path = _built(weights)
+        return BackboneFile(DEFAULT, path, efficientnet.WEIGHTS_SHA256, _PICTURES)
+    kind, _, file = name.partition(":")
+    if kind != "onnx" or not file:
+        close = suggestion(name, ["default"]) or (
+            f" (did you mean 'onnx:{name}'?)" if Path(name).is_file() else ""
+        )
+        raise ConfigError(f"no backbone {name!r}{close}; there are: default, onnx:FILE")
+    path = Path(file)
+    if not path.is_file():
+        raise ConfigError(f"backbone {name}: there is no file {path}{similar_path(path)}")
+    return BackboneFile(f"onnx:{path.name}", path, sha256(path), _pictures_of(path))
+
+
+def _pictures_of(path: Path) -> PictureConfig:
+    file = path.with_suffix(".toml")
+    if not file.is_file():
+        raise ConfigError(
+            f"{file}: missing; write there what {path.name} takes for a picture, for example:"
+            f"{_EXAMPLE}"
+        )
+    return from_dict(PictureConfig, read_toml(file), where=str(file))
+
+
+def cache_folder() -> Path:
+    """Return the cache folder: `$XDG_CACHE_HOME/actspan`, or `~/.cache/actspan`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "actspan"
+
+
+def _built(weights: Path) -> Path:
+    """Build the default network as ONNX once, and keep it in the cache with its checksum."""
+    path = cache_folder() / f"{DEFAULT}-{_SIZE}-{efficientnet.WEIGHTS_SHA256[:8]}-{_BUILD}.onnx"
+    record = path.with_suffix(".sha256")
+    if path.is_file() and record.is_file() and record.read_text() == sha256(path):
+        return path
+    model = efficientnet.build(efficientnet.read_weights(weights), size=_SIZE)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"{path.parent}: cannot be made: {error.strerror}") from error
+    with atomic_file(path) as stream:
+        stream.write(model.SerializeToString())
+    with atomic_file(record) as stream:
+        stream.write(sha256(path).encode())
+    return path
+
+
+class Backbone:
+    """A backbone that is ready to run. Several threads may use it at once.
+
+    Parameters
+    ----------
+    file : BackboneFile
+    threads : int
+        Number of simultaneous calls.
+    backend : str
+        See `actspan.runtime.open_session`.
+
+    Attributes
+    ----------
+    file : BackboneFile
+    size : Size
+        Size of the pictures.
+    clip : int or None
+        Frames per clip; None if it takes single pictures.
+    channels : int
+        Length of the vector of a picture or clip.
+
+    Raises
+    ------
+    ModelError
+        Its inputs or outputs are not as expected; the message says how.
+    BackendError
+        The runtime refuses the file.
+    """
+
+    def __init__(self, file: BackboneFile, *, threads: int = 1, backend: str = "auto") -> None:
+        self.file = file
+        inner = open_session(file.path, backend=backend, streams=threads)
+        try:
+            found = _input_of(inner, file)
+            rank = len(_AXES[found.layout])
+            self._session = AnyRows.around(inner, inner.input_names[0], rank)
+            (self._input,) = self._session.input_names
+            self._axes = _AXES[found.layout]
+            self.size, self.clip = found.size, found.frames
+            self.channels = self._probe()
+        except (BackendError, ModelError) as error:
+            inner.close()
+            raise ModelError(f"{file.path}: {error}") from error
+
+    def _probe(self) -> int:
+        """Return the length of the vector of one picture, found by a trial run."""
+        frames = () if self.clip is None else (self.clip,)
+        vectors = self._run(np.zeros((1, *frames, *self.size, 3), dtype=np.uint8))
+        if vectors.ndim != 2 or len(vectors) != 1:
+            raise ModelError(
+                f"gives shape {vectors.shape} for one input; a vector (1, C) is needed: export it "
+                "with its pooling, without its classifier"
+            )
+        return int(vectors.shape[1])
+
+    def embed(self, pixels: Pixels) -> Float32:
+        """Compute the vectors (n, C) of pictures (n, H, W, 3) or of clips (n, F, H, W, 3).
+
+        Raises
+        ------
+        ModelError
+            A vector holds NaN or infinity.
+        BackendError
+            The runtime failed.
+        """
+        vectors = self._run(pixels)
+        if not np.isfinite(vectors).all():
+            raise ModelError(
+                f"{self.file.path}: computes NaN or infinity: are mean, std and range in "
+                f"{self.file.path.with_suffix('.toml').name} what it was trained with?"
+            )
+        return vectors
+
+    def _run(self, pixels: NDArray[np.uint8]) -> Float32:
+        values = normalise(pixels, self.file.pictures, self._axes)
+        vectors = next(iter(self._session.run({self._input: values}).values()))
+        while vectors.ndim > 2 and vectors.shape[-1] == 1:  # (n, C, 1, 1): pooled, not flattened
+            vectors = vectors[..., 0]
+        return vectors
+
+    def close(self) -> None:
+        """Free the session. Closing twice is allowed."""
+        self._session.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _input_of(session: Session, file: BackboneFile) -> _Input:
+    """Return layout and sizes, from the shape of the network's only input."""
+    if len(session.input_names) != 1 or len(session.output_names) != 1:
+        raise ModelError(
+            f"has inputs {', '.join(session.input_names)} and outputs "
+            f"{', '.join(session.output_names)}; a backbone has one of each"
+        )
+    shape = session.input_shapes[session.input_names[0]]
+    layout = _layout(shape)
+    sizes = dict(zip(layout, shape, strict=True))
+    wanted = file.pictures.size
+    given = Size(*wanted) if wanted else Size(sizes["H"] or 0, sizes["W"] or 0)
+    if 0 in given:
+        raise ModelError(f"leaves the picture's size free: say it in {_toml(file)}: size = [H, W]")
+    if not (sizes["H"] in (None, given.height) and sizes["W"] in (None, given.width)):
+        raise ModelError(
+            f"takes pictures of {sizes['H']} x {sizes['W']}, {_toml(file)} says "
+            f"{given.height} x {given.width}"
+        )
+    frames = sizes.get("F")
+    if "F" in layout and frames is None:
+        raise ModelError("leaves the number of frames of a clip free: export it with a fixed one")
+    return _Input(layout, given, frames)
+
+
+def _toml(file: BackboneFile) -> str:
+    return file.path.with_suffix(".toml").name
+
+
+def _layout(shape: Shape) -> str:
+    for layout in _AXES:
+        if len(layout) == len(shape) and shape[layout.index("C")] == 3:
+            return layout
+    raise ModelError(
+        f"takes {shape}; pictures are (n, 3, H, W) or (n, H, W, 3), clips (n, 3, F, H, W), "
+        "(n, F, 3, H, W) or (n, F, H, W, 3)"
+    )

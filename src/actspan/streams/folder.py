@@ -1,0 +1,260 @@
+"""Dataset folder that features are written to: finished videos, projection and annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from actspan.config.base import dump_toml, from_dict, read_toml, to_dict
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import ActSpanError, DataError
+from actspan.core.files import atomic_file, misnamed, sha256
+from actspan.core.types import Float32, Video
+from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.forms import DATASET_JSON, find_annotations, read_annotations
+from actspan.data.annotations.saving import write_annotations
+from actspan.data.readers import Entry as File
+from actspan.data.readers import read_array
+from actspan.data.spec_file import SPEC_FILE
+from actspan.data.video_files import VIDEOS
+from actspan.streams.projection import PROJECTION, Projection, fit_projection
+from actspan.streams.storage import Entry, FeatureWriter, Journal, Precision, settings_of
+
+_FEATURES = "features"
+_ROWS = 4096  # rows projected at a time
+_NAMED = 5  # videos named in a message
+
+
+def check_target(out: Path) -> None:
+    """Raise if the folder holds something else, before any work is done.
+
+    Raises
+    ------
+    DataError
+        It holds videos, or features of another origin; or it is no folder, or named as a file.
+    """
+    if fault := misnamed(out, "a dataset"):
+        raise DataError(fault)
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: exists and is no folder; a dataset folder is made there")
+    if (out / VIDEOS).is_dir():
+        raise DataError(f"{out}: holds videos; let the features go to another folder")
+    features = out / _FEATURES
+    if not Journal(out).path.exists() and features.is_dir() and any(features.iterdir()):
+        raise DataError(f"{features}: holds features that extract did not make; choose another")
+
+
+class FeatureFolder:
+    """A dataset folder during extraction; `actspan.streams.extract` describes its contents.
+
+    Parameters
+    ----------
+    out : Path
+        spec : FeatureSpec
+        Description of the extractor's output.
+    channels : int, optional
+        Number to project to; a projection in the folder is reused if it fits.
+    precision : "float16" or "float32"
+    force : bool
+        Remove features that were made with other settings.
+
+    Attributes
+    ----------
+    journal : Journal
+        Finished videos with valid settings.
+    removed : tuple of str
+        Videos whose features, made with other settings, were removed.
+
+    Raises
+    ------
+    ActSpanError
+        The folder cannot be made.
+    DataError
+        It holds features of other settings, and `force` is not set.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        spec: FeatureSpec,
+        channels: int | None,
+        precision: Precision,
+        *,
+        force: bool = False,
+    ) -> None:
+        self.out, self._channels, self._precision = out, channels, precision
+        self._unprojected = spec
+        self._projection: Projection | None = None
+        self.spec = spec
+        try:
+            (out / _FEATURES).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ActSpanError(f"{out}: cannot be made: {error.strerror}") from error
+        if channels is not None:
+            self._find_projection()
+        self.journal = Journal(out)
+        self.removed = self._others()
+        if self.removed and not force:
+            raise DataError(_mixed(out, self.removed))
+        self._forget(self.removed)
+        self._write_spec()
+
+    @property
+    def settings(self) -> str:
+        """Checksum of the settings that determine the features."""
+        return settings_of(self.spec, self._precision)
+
+    def file(self, video: str) -> Path:
+        """Return the path of a video's features."""
+        return self.out / _FEATURES / f"{video}.npy"
+
+    def is_done(self, video: str, path: Path) -> bool:
+        """Return whether a video file is finished."""
+        entry = self.journal.entries.get(video)
+        return entry is not None and self.file(video).is_file() and entry.is_of(path)
+
+    def elsewhere(self) -> Self:
+        """Return a copy with an absolute path, for writing features from another process."""
+        other = copy(self)
+        other.out = self.out.resolve()
+        return other
+
+    def writer(self, video: str) -> FeatureWriter:
+        """Return a writer for the extractor's output of a video."""
+        assert self.spec.channels is not None
+        return FeatureWriter(self.file(video), self.spec.channels, self._precision)
+
+    def rows(self, rows: Float32) -> Float32:
+        """Return the rows to write for the extractor's output, projected if needed."""
+        return rows if self._projection is None else self._projection.apply(rows)
+
+    def _others(self) -> tuple[str, ...]:
+        """Return the videos whose features were made with other settings."""
+        kept = {self.settings, settings_of(self._unprojected, self._precision)}
+        entries = self.journal.entries.items()
+        return tuple(name for name, entry in entries if entry.settings not in kept)
+
+    def _forget(self, videos: Iterable[str]) -> None:
+        for name in videos:
+            self.file(name).unlink(missing_ok=True)
+            del self.journal.entries[name]
+
+    def _write_spec(self) -> None:
+        with atomic_file(self.out / SPEC_FILE) as stream:
+            stream.write(dump_toml({"features": to_dict(self.spec)}).encode())
+
+    def _find_projection(self) -> None:
+        """Load the folder's projection if it fits these features and this number of channels."""
+        path, spec_file = self.out / PROJECTION, self.out / SPEC_FILE
+        if not (path.is_file() and spec_file.is_file()):
+            return
+        found = read_toml(spec_file).get("features", {})
+        there = from_dict(FeatureSpec, found, where=f"{spec_file} [features]")
+        wanted = self._projected(sha256(path))
+        if there == wanted:
+            self._projection, self.spec = Projection.load(path), wanted
+
+    def _projected(self, checksum: str) -> FeatureSpec:
+        extraction = self._unprojected.extraction
+        assert extraction is not None
+        return msgspec.structs.replace(
+            self._unprojected,
+            channels=self._channels,
+            extraction=msgspec.structs.replace(extraction, projection=checksum),
+        )
+
+    def project(self, training: Iterable[str]) -> None:
+        """Project the features that are not projected yet; fit the projection first if needed.
+
+        Parameters
+        ----------
+        training : iterable of str
+            Videos to fit the projection to.
+
+        Raises
+        ------
+        ConfigError
+            There are too few snippets for this number of channels.
+        """
+        if self._channels is None:
+            return
+        if self._projection is None:
+            files = [self.file(video) for video in training if video in self.journal.entries]
+            self._projection = fit_projection(files, self._channels)
+            self.spec = self._projected(self._projection.save(self.out / PROJECTION))
+            self._write_spec()
+        for entry in list(self.journal.entries.values()):
+            if entry.settings != self.settings:
+                self._project_file(entry)
+
+    def _project_file(self, entry: Entry) -> None:
+        path = self.file(entry.video)
+        if not path.is_file():
+            return
+        values = read_array(File(path), mapped=True)
+        if values.shape[1] == self._unprojected.channels:  # otherwise already projected
+            with self.writer(entry.video) as writer:
+                for begin in range(0, len(values), _ROWS):
+                    rows = values[begin : begin + _ROWS].astype("float32")
+                    writer.add(self.rows(rows))
+                writer.finish()
+        self.journal.add(msgspec.structs.replace(entry, settings=self.settings))
+
+    def write_annotations(self, source: Annotations | None, left_out: set[str]) -> bool:
+        """Write the source's annotations; otherwise add the videos to the labels that exist.
+
+        Videos whose features were removed are no longer listed, unless they have annotations.
+
+        Returns
+        -------
+        bool
+            True if there are instances to train on.
+        """
+        entries = self.journal.entries
+        there = find_annotations(self.out)
+        if source is not None:
+            known = [v for v in source if v.id in entries and v.id not in left_out]
+            videos = [self._adapted(video, entries[video.id]) for video in known]
+            document: Mapping[str, object] = source.document
+        elif there is not None and there.name != DATASET_JSON:
+            return True  # The user's own format already holds labels.
+        else:
+            kept = None if there is None else read_annotations(there)
+            gone = set(self.removed) - set(entries)
+            videos = [v for v in kept or () if v.id not in gone or len(v.segments)]
+            document = kept.document if kept else {}
+            videos += _unannotated(entries, {video.id for video in videos})
+        write_annotations(self.out / DATASET_JSON, videos, document=document)
+        return any(len(video.segments) for video in videos)
+
+    def _adapted(self, video: Video, entry: Entry) -> Video:
+        """Return the video with the fields that describe the new features, not the old ones."""
+        in_frames = self.spec.stride_frames is not None
+        return replace(
+            video,
+            duration=video.duration if video.duration == video.duration else entry.seconds,
+            fps=entry.fps if in_frames or video.fps is None else video.fps,
+            feature_frames=None,
+            snippet_stride=None,
+            snippet_length=None,
+        )
+
+
+def _mixed(out: Path, others: tuple[str, ...]) -> str:
+    named = ", ".join([*others[:_NAMED], *(["..."] if len(others) > _NAMED else [])])
+    return (
+        f"{out}: holds features that were made with other settings or another backbone, of "
+        f"{len(others)} {'video' if len(others) == 1 else 'videos'} ({named}); choose another "
+        "folder, or remove these features: --force"
+    )
+
+
+def _unannotated(entries: Mapping[str, Entry], annotated: set[str]) -> Iterator[Video]:
+    for name, entry in sorted(entries.items()):  # independent of when videos finished
+        if name not in annotated:
+            yield Video(name, duration=entry.seconds, fps=entry.fps)

@@ -1,0 +1,83 @@
+"""The staged path gives what the main job gives, byte for byte."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from actspan.deploy.staged.dumps import Dumps
+from actspan.deploy.staged.pem import take_pem_outputs, write_pem_inputs
+from actspan.deploy.staged.stage import Stage
+from actspan.deploy.staged.tem import take_tem_outputs
+from tests.deploy.staged.steps import Place, make_place
+from tests.jobs.test_main_job import authors_folder, run
+from tests.made_up import write_bundle
+
+
+@pytest.mark.parametrize("mode", ["rescale", "window"])
+def test_made_up(tmp_path: Path, mode: Literal["rescale", "window"]) -> None:
+    place = make_place(tmp_path, mode=mode)
+    staged = place.through()
+    assert staged == place.proposed(tmp_path / "x.json")
+    assert len(json.loads(staged)["results"]) == 5
+    windows = [item.window for item in Stage.load(place.stage).table("tem").items]
+    assert len(windows) > 5 if mode == "window" else windows == [None] * 5
+
+
+def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    stage = place.begin(lean=True)
+    assert sorted(p.name for p in (stage.path / "tem").iterdir()) == ["input", "inputs.jsonl"]
+    place.run("tem")
+    shutil.rmtree(stage.inputs("tem"))  # docs/staged.md says when what can go
+    take_tem_outputs(stage, Dumps(stage.outputs("tem")))
+    write_pem_inputs(stage, lean=True)
+    assert not (stage.path / "pem" / "bsp").exists()
+    shutil.rmtree(stage.outputs("tem"))
+    for file in (stage.path / "tem-result").glob("*.csv"):
+        file.unlink()
+    place.run("pem")
+    shutil.rmtree(stage.inputs("pem"))
+    take_pem_outputs(stage, Dumps(stage.outputs("pem")))
+    take_pem_outputs(stage, Dumps(stage.outputs("pem")), lean=True)
+    assert not (stage.path / "pem-result").exists()
+    assert (stage.path / "result.json").read_bytes() == place.proposed(tmp_path / "x.json")
+
+
+@pytest.fixture(scope="module")
+def bundle(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up TEM and the real PEM."""
+    pytest.importorskip("torch", reason="checkpoints are read by the extra 'train'")
+    out = tmp_path_factory.mktemp("models") / "bsn"
+    checkpoints = [data / "golden" / "tem_made_up.pth.tar", data / "weights" / "pem_best.pth.tar"]
+    run("convert", *checkpoints, "--out", out, "--json")
+    run("export", out, "--json")
+    return out
+
+
+def test_ucf_spliced_validation(bundle: Path, data: Path, tmp_path: Path) -> None:
+    place = Place(bundle, data / "ucf-spliced", tmp_path / "stage", "validation", "auto")
+    staged = place.through()
+    assert staged == place.proposed(tmp_path / "x.json")
+    assert len(json.loads(staged)["results"]) == 120
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "torch"])
+def test_the_authors_layout_with_its_second_span(
+    bundle: Path, golden: Path, tmp_path: Path, backend: str
+) -> None:
+    pytest.importorskip(backend)
+    authors_folder(tmp_path / "set", golden)
+    place = Place(bundle, tmp_path / "set", tmp_path / "stage", backend=backend)
+    assert place.through() == place.proposed(tmp_path / "x.json")
+
+
+def test_hapt_in_windows(data: Path, tmp_path: Path) -> None:
+    """Real recordings of many windows, with random networks."""
+    write_bundle(tmp_path / "b", channels=72, length=100, mode="window")
+    place = Place(tmp_path / "b", data / "hapt", tmp_path / "stage", "validation")
+    assert place.through() == place.proposed(tmp_path / "x.json")

@@ -1,0 +1,37 @@
+"""One small Ray on this machine for all tests of the session: starting it takes seconds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actspan.jobs.cluster.session import ray_session
+from actspan.jobs.cluster.settings import ClusterConfig
+from tests.conftest import ROOT
+from tests.made_up import write_bundle, write_dataset
+
+WORKERS = ClusterConfig(workers=2)
+
+
+@pytest.fixture(scope="session")
+def ray() -> Iterator[Any]:
+    pytest.importorskip("ray.data", reason="needs Ray: pip install 'actspan[cluster]'")
+    # workers are new processes: they find what the tests import
+    path = os.pathsep.join([str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        with ray_session(WORKERS) as session:
+            yield session
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle and a dataset of forty videos."""
+    folder = tmp_path_factory.mktemp("cluster")
+    write_bundle(folder / "bundle")
+    write_dataset(folder / "set", videos=40)
+    return folder

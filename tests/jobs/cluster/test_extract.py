@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("av", reason="needs the extra 'video'")
+pytest.importorskip("onnx", reason="needs the extra 'video'")
+
+from actspan.jobs.cluster.extract import ray_extraction
+from actspan.streams.extract import ExtractRequest, extract_videos
+from tests.jobs.cluster.conftest import WORKERS
+from tests.streams.encoders import write_encoder
+from tests.streams.made_videos import cut, steady, write_video
+
+# Ray warns of its own
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+
+def files(out: Path) -> dict[str, Any]:
+    """Everything that was made; the journal's lines come as videos end."""
+    made = {str(file.relative_to(out)): file for file in out.rglob("*") if file.is_file()}
+    found: dict[str, Any] = {name: file.read_bytes() for name, file in made.items()}
+    found["extracted.jsonl"] = sorted(found["extracted.jsonl"].splitlines())
+    return found
+
+
+def test_the_folder_is_the_one_that_is_made_here(ray: Any, tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for name, seconds in {"one": 1.0, "two": 2.1, "three": 0.7, "broken": 2.0}.items():
+        write_video(videos / f"{name}.mkv", steady(seconds))
+    cut(videos / "broken.mkv", 0.5)
+    encoder = write_encoder(tmp_path / "e.onnx", ["n", 3, 8, 8])
+    request = ExtractRequest(
+        (str(videos),), tmp_path / "here", f"onnx:{encoder}", on_error="skip", channels=2
+    )
+    here = extract_videos(request)
+    there = extract_videos(replace(request, out=tmp_path / "there"), engine=ray_extraction(WORKERS))
+    assert files(tmp_path / "there") == files(tmp_path / "here")
+    assert (there.videos, there.snippets, there.spec) == (here.videos, here.snippets, here.spec)
+    assert sorted(p.problem for p in there.problems) == sorted(p.problem for p in here.problems)

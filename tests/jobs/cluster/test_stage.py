@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actspan import Dataset, Pipeline
+from actspan.core.errors import ShapeError
+from actspan.jobs.cluster.stage import ProposeStage
+from tests.conftest import ROOT
+
+# Ray warns of its own
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+
+
+def rows(folder: Path, count: int = 6) -> list[dict[str, Any]]:
+    dataset = Dataset.load(folder / "set")
+    read = {video.id: dataset.read(video.id) for video in dataset.videos[:count]}
+    return [{"video": v, "features": f.values, "stride": f.stride} for v, f in read.items()]
+
+
+def columns(batch: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    return {name: np.array([row[name] for row in batch], object) for name in batch[0]}
+
+
+def test_proposals_are_the_pipelines(folder: Path) -> None:
+    found = ProposeStage(folder / "bundle")(columns(rows(folder)))
+    dataset = Dataset.load(folder / "set")
+    with Pipeline.load(folder / "bundle") as pipeline:
+        for video in dataset.videos[:6]:
+            expected, mine = pipeline.propose(dataset.read(video.id)), found["video"] == video.id
+            for name in ("start", "end", "score"):
+                np.testing.assert_array_equal(found[name][mine], getattr(expected, name))
+
+
+def test_columns_that_are_missing_are_named(folder: Path) -> None:
+    stage = ProposeStage(folder / "bundle")
+    with pytest.raises(ShapeError, match="no column stride"):
+        stage({"video": ["a"], "features": [np.ones((5, 6))]})
+
+
+def test_no_rows_give_no_rows_of_the_same_kind(folder: Path) -> None:
+    found = ProposeStage(folder / "bundle")({name: [] for name in ("video", "features", "stride")})
+    assert {name: column.dtype.kind for name, column in found.items()} == {
+        "video": "U",
+        "start": "f",
+        "end": "f",
+        "score": "f",
+    }
+
+
+def test_the_example_of_the_docs_runs(
+    ray: Any, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    code = text.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bsn").symlink_to(folder / "bundle")
+    (tmp_path / "my-videos").symlink_to(folder / "set")
+    exec(compile(code, "docs/cluster.md", "exec"), {})
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(tmp_path / "proposals")
+    assert table.column_names == ["video", "start", "end", "score"]
+    assert len(set(table["video"].to_pylist())) == 40

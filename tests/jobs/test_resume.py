@@ -1,0 +1,395 @@
+"""Runs that are killed, fail or are gone on with: the same bytes, or one clear error."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actspan import Bundle, Run
+from actspan.core.errors import ActSpanError, DataError, DatasetError, FeatureError, ResultError
+from actspan.jobs.proposing.job import propose_dataset
+from actspan.jobs.proposing.request import Request
+from actspan.jobs.shards.places import Folder
+from tests.made_up import edit_annotations, write_bundle, write_dataset
+from tests.runs import contents
+
+VIDEOS = 7
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Request:
+    folder = tmp_path_factory.mktemp("resume")
+    write_bundle(folder / "bundle")
+    write_dataset(folder / "set", videos=VIDEOS)
+    request = Request(folder / "bundle", folder / "set", folder / "unused", shard_size=2)
+    return replace(request, backend="onnxruntime", threads=2, batch=2)
+
+
+@pytest.fixture(scope="module")
+def whole(made: Request, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An undisturbed run, in one shard."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    propose_dataset(replace(made, out=out, shard_size=100, threads=1))
+    return out
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the disk does in its own time is not what is tested here."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing that comes after it reaches the disk."""
+
+
+@contextmanager
+def disk(
+    monkeypatch: pytest.MonkeyPatch, at: int, failure: Callable[[], BaseException], *, dead: bool
+) -> Iterator[list[str]]:
+    """Fail at the `at`th operation that changes the disk; if `dead`, at all after it as well.
+
+    Yields the operations that were asked for.
+    """
+    asked: list[str] = []
+
+    def watched(name: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def operation(*arguments: Any, **options: Any) -> Any:
+            asked.append(name)
+            if len(asked) == at or (dead and len(asked) > at):
+                raise failure()
+            return act(*arguments, **options)
+
+        return operation
+
+    with monkeypatch.context() as patch:
+        for name in ("open", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir"):
+            patch.setattr(os, name, watched(name, getattr(os, name)))
+        yield asked
+
+
+def operations(made: Request, out: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    with disk(monkeypatch, 0, Killed, dead=False) as asked:
+        propose_dataset(replace(made, out=out))
+    return len(asked)
+
+
+def shards_in(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.glob("*.shard"))
+
+
+@pytest.mark.parametrize("name", ["run", "alone.json"])
+def test_killed_at_every_operation_it_goes_on_to_the_same_bytes(
+    name: str,
+    made: Request,
+    whole: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    count = operations(made, tmp_path / name, monkeypatch)
+    assert count > 20
+    for at in range(1, count + 1):
+        out = tmp_path / str(at) / name
+        out.parent.mkdir()
+        with disk(monkeypatch, at, Killed, dead=True), pytest.raises(Killed):
+            propose_dataset(replace(made, out=out))
+        assert_whole_or_absent(out, whole)
+        propose_dataset(replace(made, out=out, resume=True))
+        assert_whole_or_absent(out, whole)
+        assert [file.name for file in out.parent.iterdir()] == [name], f"killed at {at}"
+        shutil.rmtree(out.parent)
+
+
+def assert_whole_or_absent(out: Path, whole: Path) -> None:
+    if out.is_dir():
+        assert contents(out) == contents(whole)
+    elif out.exists():
+        assert out.read_bytes() == (whole / "result.json").read_bytes()
+
+
+def test_a_disk_that_fails_at_any_operation_gives_one_error_and_keeps_what_was_done(
+    made: Request, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = operations(made, tmp_path / "run", monkeypatch)
+    for at in range(1, count + 1):
+        out = tmp_path / str(at) / "run"
+        out.parent.mkdir()
+        with disk(monkeypatch, at, lambda: OSError(28, "No space left on device"), dead=False):
+            try:
+                propose_dataset(replace(made, out=out))
+            except ActSpanError as error:
+                assert "No space left" in str(error)  # noqa: PT017
+        propose_dataset(replace(made, out=out, resume=True))
+        assert contents(out) == contents(whole)
+        assert [file.name for file in out.parent.iterdir()] == ["run"]
+        shutil.rmtree(out.parent)
+
+
+@settings(max_examples=15)
+@given(
+    kills=st.lists(st.integers(1, 60), max_size=4),
+    size=st.integers(1, VIDEOS + 1),
+    threads=st.integers(1, 3),
+    batch=st.integers(1, 5),
+)
+def test_the_bytes_hang_on_neither_shards_threads_nor_interruptions(
+    kills: list[int],
+    size: int,
+    threads: int,
+    batch: int,
+    made: Request,
+    whole: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    out = tmp_path_factory.mktemp("any") / "run"
+    request = replace(made, out=out, shard_size=size, threads=threads, batch=batch, resume=True)
+    for at in kills:
+        with pytest.MonkeyPatch.context() as patch, disk(patch, at, Killed, dead=True):
+            try:
+                propose_dataset(request)
+            except Killed:
+                continue
+    propose_dataset(request)
+    assert contents(out) == contents(whole)
+
+
+def interrupted(request: Request, shards: int = 2) -> Request:
+    """The request to go on with a run that stopped after so many shards."""
+
+    def report(what: str, done: int, total: int) -> None:
+        if what == "propose" and done > 2 * (shards - 1):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        propose_dataset(request, report)
+    (note,) = caught.value.__notes__
+    assert note.startswith(f"nothing lost: {shards} of 4 shards ({2 * shards} of 7 videos) are in")
+    return replace(request, resume=True)
+
+
+def test_only_what_is_missing_is_computed(made: Request, tmp_path: Path, whole: Path) -> None:
+    again = interrupted(replace(made, out=tmp_path / "run"))
+    assert shards_in(again.partial) == ["000000.shard", "000001.shard"]
+    before = {name: (again.partial / name).stat() for name in shards_in(again.partial)}
+    interrupted(again, shards=3)
+    for name, was in before.items():
+        assert (again.partial / name).stat().st_mtime_ns == was.st_mtime_ns
+    summary = propose_dataset(again)
+    assert (summary.videos, summary.kept) == (VIDEOS, 6)
+    assert contents(again.out) == contents(whole)
+
+
+def test_an_unfinished_run_is_neither_lost_nor_gone_on_with_by_accident(
+    made: Request, tmp_path: Path, whole: Path
+) -> None:
+    again = interrupted(replace(made, out=tmp_path / "run"))
+    with pytest.raises(ResultError, match=r"2 of 4 shards done: resume it with --resume, or start"):
+        propose_dataset(replace(again, resume=False))
+    assert len(shards_in(again.partial)) == 2
+    assert propose_dataset(replace(again, resume=False, overwrite=True)).kept == 0
+    assert contents(again.out) == contents(whole)
+
+
+def test_a_finished_run_is_finished(made: Request, tmp_path: Path) -> None:
+    request = replace(made, out=tmp_path / "run", resume=True)
+    first = propose_dataset(request)
+    seen = (request.out / "run.toml").stat().st_mtime_ns
+    second = propose_dataset(request)
+    assert (request.out / "run.toml").stat().st_mtime_ns == seen
+    assert (second.videos, second.proposals) == (first.videos, first.proposals)
+    assert second.kept == VIDEOS
+    other = replace(request, subset="validation")
+    with pytest.raises(ResultError, match="there is a run already"):
+        propose_dataset(other)
+
+
+def test_a_finished_run_that_is_damaged_is_named(made: Request, tmp_path: Path) -> None:
+    request = replace(made, out=tmp_path / "run", resume=True)
+    propose_dataset(request)
+    for name in ("result.json", "scores.npz", "candidates.arrow"):
+        file = request.out / name
+        good = file.read_bytes()
+        file.write_bytes(good[:-100] + bytes([good[-100] ^ 4]) + good[-99:])
+        with pytest.raises(ResultError, match=f"{name}: damaged; make the run again"):
+            propose_dataset(request)
+        file.write_bytes(good)
+
+
+@contextmanager
+def other_bundle(request: Request) -> Iterator[Request]:
+    folder = request.out.parent / "bundle"
+    write_bundle(folder, hidden=9)
+    yield replace(request, model=folder)
+
+
+@contextmanager
+def other_annotations(request: Request) -> Iterator[Request]:
+    folder = request.out.parent / "set"
+    shutil.copytree(request.dataset, folder)
+    edit_annotations(folder, "video3", duration=77.0)
+    yield replace(request, dataset=folder)
+
+
+@contextmanager
+def other_version(request: Request) -> Iterator[Request]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("actspan.jobs.proposing.origin.version", lambda name: f"{name} 99")
+        yield request
+
+
+@contextmanager
+def other_backend(request: Request) -> Iterator[Request]:
+    yield replace(request, backend="auto")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(other_bundle, r"bundle: tem.safetensors was \w+\.\.\., is", id="bundle"),
+        pytest.param(other_annotations, "dataset: annotations.json was", id="dataset"),
+        pytest.param(other_version, "versions: .*numpy was .*, is numpy 99", id="versions"),
+        pytest.param(other_backend, "settings: backend was onnxruntime, is auto", id="settings"),
+    ],
+)
+def test_another_run_is_not_gone_on_with(
+    change: Any, message: str, made: Request, tmp_path: Path, whole: Path
+) -> None:
+    again = interrupted(replace(made, out=tmp_path / "run"))
+    with change(again) as other, pytest.raises(ResultError, match=message):
+        propose_dataset(other)
+    assert propose_dataset(again).kept == 4
+    assert contents(again.out) == contents(whole)
+
+
+@pytest.mark.parametrize("place", ["head", "middle", "end", "cut", "empty", "longer"])
+def test_a_damaged_shard_is_computed_again(
+    place: str, made: Request, tmp_path: Path, whole: Path
+) -> None:
+    again = interrupted(replace(made, out=tmp_path / "run"))
+    file = again.partial / "000001.shard"
+    data = bytearray(file.read_bytes())
+    at = {"head": 3, "middle": len(data) // 2, "end": len(data) - 1}.get(place)
+    if at is not None:
+        data[at] ^= 1
+    changed = {"cut": data[:-40], "empty": b"", "longer": data + b"\0"}.get(place, data)
+    file.write_bytes(changed)
+    summary = propose_dataset(again)
+    assert summary.kept == 2
+    assert [p.problem for p in summary.problems] == ["1 damaged shard"]
+    assert contents(again.out) == contents(whole)
+
+
+def test_a_damaged_plan_is_named(made: Request, tmp_path: Path, whole: Path) -> None:
+    again = interrupted(replace(made, out=tmp_path / "run"))
+    file = again.partial / "plan.json"
+    file.write_bytes(file.read_bytes().replace(b"video3", b"video4"))
+    with pytest.raises(ResultError, match=r"plan.json: damaged; start the run again: --force"):
+        propose_dataset(again)
+    propose_dataset(replace(again, resume=False, overwrite=True))
+    assert contents(again.out) == contents(whole)
+
+
+def test_one_driver_at_a_time(made: Request, tmp_path: Path) -> None:
+    again = interrupted(replace(made, out=tmp_path / "run"))
+    held = Folder(again.partial)
+    held.acquire()
+    with pytest.raises(ResultError, match="another process is at work on this run"):
+        propose_dataset(again)
+    held.release()
+    assert propose_dataset(again).kept == 4
+
+
+def vanishing(request: Request, video: str, *, after: int) -> Callable[[str, int, int], None]:
+    """A report that removes a video's features once so many videos were checked."""
+
+    def report(what: str, done: int, total: int) -> None:
+        if what == "check" and done == after:
+            (request.dataset / "features" / f"{video}.npy").unlink()
+
+    return report
+
+
+@pytest.fixture
+def own(made: Request, tmp_path: Path) -> Request:
+    """The same with a dataset that may be spoilt."""
+    shutil.copytree(made.dataset, tmp_path / "set")
+    return replace(made, dataset=tmp_path / "set", out=tmp_path / "run")
+
+
+def test_features_that_vanish_stop_the_run_and_it_goes_on(own: Request, whole: Path) -> None:
+    features = (own.dataset / "features" / "video5.npy").read_bytes()
+    with pytest.raises(DataError, match=r"video5.npy: .*--on-error skip") as caught:
+        propose_dataset(own, vanishing(own, "video5", after=VIDEOS))
+    assert "nothing lost: 2 of 4 shards" in caught.value.__notes__[0]
+    with pytest.raises(DatasetError, match="video5: no features"):
+        propose_dataset(replace(own, resume=True))
+    (own.dataset / "features" / "video5.npy").write_bytes(features)
+    assert propose_dataset(replace(own, resume=True)).kept == 4
+    assert contents(own.out, "run.toml") == contents(whole, "run.toml")  # which names the dataset
+
+
+def test_features_that_vanish_are_listed_and_skipped(own: Request) -> None:
+    skip = replace(own, on_error="skip")
+    summary = propose_dataset(skip, vanishing(own, "video5", after=VIDEOS))
+    assert summary.videos == VIDEOS - 1
+    (skipped,) = Run.load(own.out).info["skipped"]
+    assert skipped["video"] == "video5"
+    assert skipped["file"].endswith("video5.npy")
+    assert "cannot be read" in skipped["problem"]
+    assert "video5" not in Run.load(own.out).proposals()
+
+
+def test_a_skipped_video_stays_skipped_over_an_interruption(own: Request) -> None:
+    skip = replace(own, on_error="skip")
+    remove = vanishing(own, "video1", after=VIDEOS)
+
+    def report(what: str, done: int, total: int) -> None:
+        remove(what, done, total)
+        if what == "propose" and done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        propose_dataset(skip, report)
+    assert caught.value.__notes__
+    summary = propose_dataset(replace(skip, resume=True))
+    assert (summary.videos, summary.kept) == (VIDEOS - 1, 5)
+    assert [s["video"] for s in Run.load(own.out).info["skipped"]] == ["video1"]
+
+
+def test_a_dataset_that_is_gone_is_not_taken_for_bad_videos(own: Request) -> None:
+    def report(what: str, done: int, total: int) -> None:
+        if what == "check" and done == total:
+            own.dataset.rename(own.dataset.with_name("unmounted"))
+
+    with pytest.raises(DataError, match="the dataset is gone; is its disk still there"):
+        propose_dataset(replace(own, on_error="skip"), report)
+
+
+def test_features_that_changed_since_their_result(own: Request) -> None:
+    again = interrupted(own)
+    file = own.dataset / "features" / "video0.npy"
+    os.utime(file, ns=(1, 1))
+    with pytest.raises(FeatureError, match=r"1 video changed .*'video0' first"):
+        propose_dataset(again)
+    summary = propose_dataset(replace(again, on_error="skip"))
+    assert [p.problem for p in summary.problems] == ["changed after its result"]
+
+
+def test_onnx_files_that_are_written_on_the_way_do_not_matter(
+    made: Request, tmp_path: Path, whole: Path
+) -> None:
+    bundle = tmp_path / "bundle"
+    write_bundle(bundle)
+    kept = Bundle.load(bundle)
+    again = interrupted(replace(made, model=bundle, out=tmp_path / "run"))
+    assert Bundle.load(bundle).files.keys() == kept.files.keys()
+    assert propose_dataset(again).kept == 4

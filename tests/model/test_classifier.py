@@ -1,0 +1,125 @@
+"""The classifier net: the same function in torch, NumPy and ONNX, and in a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from actspan import Bundle
+from actspan.config.stages import ClassifierConfig
+from actspan.core.errors import BundleError, ConfigError, ParityError, ShapeError
+from actspan.model.networks import add_classifier
+from actspan.model.weights import weight_shapes
+from actspan.runtime.export_classifier import classifier_forward, export_classifier
+from actspan.runtime.opening import open_session
+from tests.made_up import write_bundle
+
+torch = pytest.importorskip("torch", reason="needs the extra 'train'")
+from actspan.model.bsn.classifier import Classifier  # noqa: E402
+
+CONFIG = ClassifierConfig(labels=("jump", "run", "swim"), channels=6, hidden=5)
+
+
+@pytest.fixture
+def net() -> Classifier:
+    torch.manual_seed(0)
+    made = Classifier(CONFIG)
+    made.standardize(torch.randn(18), torch.rand(18) + 0.5)
+    return made.eval()
+
+
+def pooled(rows: int = 7) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(rows, 18)).astype(np.float32)
+
+
+def forward(net: Classifier, x: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return net(torch.from_numpy(x)).numpy()
+
+
+def test_weights_are_those_of_a_bundle(net: Classifier) -> None:
+    assert {k: v.shape for k, v in net.weights().items()} == weight_shapes(CONFIG)
+    other = Classifier(CONFIG).eval()
+    other.load_weights(net.weights())
+    np.testing.assert_array_equal(forward(other, pooled()), forward(net, pooled()))
+
+
+def test_torch_numpy_and_onnx_agree(net: Classifier, tmp_path: Path) -> None:
+    bundle = add_classifier(write_bundle(tmp_path / "b"), CONFIG, net.weights())
+    bundle, check = export_classifier(bundle)
+    assert (check.net, check.numpy_difference < 1e-5) == ("classifier", True)
+    expected = forward(net, pooled())
+    np.testing.assert_allclose(expected.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(classifier_forward(net.weights(), pooled()), expected, atol=1e-6)
+    with open_session(bundle.file("classifier.onnx"), backend="onnxruntime") as session:
+        assert session.input_names == ("pooled",)
+        for rows in (1, 7):
+            output = session.run({"pooled": pooled(rows)})["output"]
+            np.testing.assert_allclose(output, forward(net, pooled(rows)), atol=1e-6)
+    with pytest.raises(ShapeError, match=r"\(N, 18\) is needed"):
+        classifier_forward(net.weights(), np.zeros((2, 3)))
+
+
+def test_context_is_dropped_as_a_whole_and_only_while_training() -> None:
+    net = Classifier(CONFIG, context_dropout=0.5)
+    torch.manual_seed(0)
+    x = torch.ones(200, 18)
+    seen = net._without_context(x)
+    assert (seen[:, :6] == 1).all()
+    kept = seen[:, 6:].mean(dim=1)
+    assert set(kept.tolist()) == {0.0, 1.0}
+    assert 60 < kept.sum() < 140
+    assert net.eval()._without_context(x) is x
+
+
+def test_a_bundle_keeps_it_beside_its_networks(net: Classifier, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    assert not bundle.has_classifier
+    with pytest.raises(BundleError, match="this bundle has no classifier; train one"):
+        bundle.weights("classifier")
+    add_classifier(bundle, CONFIG, net.weights(), training={"seed": 3})
+    found = Bundle.load(bundle.path)
+    assert found.has_classifier
+    assert found.config.classifier == CONFIG
+    assert found.training == {"classifier": {"seed": 3}}
+    assert {"tem.onnx", "pem.safetensors"} <= found.files.keys()
+    np.testing.assert_array_equal(
+        found.weights("classifier")["fc1.weight"], net.weights()["fc1.weight"]
+    )
+
+
+def test_another_one_takes_its_place_with_nothing_left_of_the_old(
+    net: Classifier, tmp_path: Path
+) -> None:
+    bundle, _ = export_classifier(
+        add_classifier(write_bundle(tmp_path / "b"), CONFIG, net.weights())
+    )
+    other = ClassifierConfig(labels=("fly",), channels=6, hidden=3)
+    changed = add_classifier(bundle, other, Classifier(other).weights())
+    assert "classifier.onnx" not in changed.files
+    assert Bundle.load(bundle.path).config.classifier == other
+
+
+def test_what_does_not_fit_is_refused(net: Classifier, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "b")
+    fewer = ClassifierConfig(labels=("jump",), channels=6, hidden=5)
+    with pytest.raises(BundleError, match=r"fc2\.weight has shape \(4, 5\)"):
+        add_classifier(bundle, fewer, net.weights())
+    assert not Bundle.load(bundle.path).has_classifier
+    for bad in ({"labels": ()}, {"labels": ("a", "a")}, {"labels": ("a",), "channels": 0}):
+        with pytest.raises(ConfigError, match="classifier"):
+            ClassifierConfig(**{"channels": 6, **bad})
+
+
+def test_a_graph_that_differs_is_not_kept(
+    net: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = add_classifier(write_bundle(tmp_path / "b"), CONFIG, net.weights())
+    monkeypatch.setattr(
+        "actspan.runtime.export_classifier.classifier_forward", lambda w, x: np.zeros((64, 4))
+    )
+    with pytest.raises(ParityError, match="not written"):
+        export_classifier(bundle)
+    assert not (bundle.path / "classifier.onnx").exists()

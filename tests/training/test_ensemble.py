@@ -1,0 +1,88 @@
+"""Members side by side: the merged network's logits are the mean of theirs, on every path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from actspan import Dataset, Pipeline
+from actspan.config.base import from_dict
+from actspan.config.stages import PemConfig, TemConfig
+from actspan.config.training import OptimConfig
+from actspan.core.errors import ConfigError
+from actspan.model.bsn.pem import Pem
+from actspan.model.bsn.reference import tem_forward
+from actspan.model.bsn.tem import Tem
+from actspan.runtime.opening import open_net
+from actspan.training.ensemble import merge_pems, merge_tems
+from actspan.training.parts import trainable
+from actspan.training.train import train
+from tests.made_up import write_dataset
+from tests.training.test_training import TINY, Collected
+
+OPTIM = OptimConfig(batch=2, epochs=2, passes=2)
+
+
+def seeded(build: type, config: object, seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    net: torch.nn.Module = build(config).eval()
+    return net
+
+
+@torch.no_grad()
+def test_a_merged_tem_averages_logits() -> None:
+    tems = [seeded(Tem, TemConfig(channels=6, length=20, hidden=8), seed) for seed in range(3)]
+    for tem in tems:
+        tem.standardize(torch.arange(6.0), torch.full((6,), 0.5))
+    merged, video = merge_tems(tems), torch.randn(2, 6, 20)
+    assert (merged.config.hidden, merged.config.members) == (24, 3)
+    expected = torch.stack([tem.logits(video) for tem in tems]).mean(0)
+    torch.testing.assert_close(merged.logits(video), expected)
+    found = tem_forward(merged.weights(), video.numpy())
+    np.testing.assert_allclose(found, merged(video).numpy(), atol=1e-6)
+
+
+@torch.no_grad()
+def test_a_merged_pem_averages_logits() -> None:
+    pems = [seeded(Pem, PemConfig(hidden=8), seed) for seed in range(3)]
+    features = torch.rand(5, 32)
+    expected = torch.stack([pem.logits(features) for pem in pems]).mean(0)
+    torch.testing.assert_close(merge_pems(pems).logits(features), expected)
+
+
+def test_one_member_is_itself() -> None:
+    tem = Tem(TemConfig(channels=2, hidden=2))
+    assert merge_tems([tem]) is tem
+
+
+def test_hidden_units_are_shared_out_evenly() -> None:
+    with pytest.raises(ConfigError, match="not a multiple of its 3 members"):
+        from_dict(TemConfig, {"hidden": 10, "members": 3}, where="x")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino", "torch"])
+def test_an_ensemble_trains_into_one_bundle(tmp_path: Path, backend: str) -> None:
+    dataset, report = trainable(Dataset.load(write_dataset(tmp_path / "d"))), Collected()
+    tem, pem = (msgspec.structs.replace(part, optim=OPTIM) for part in (TINY.tem, TINY.pem))
+    config = msgspec.structs.replace(TINY, tem=tem, pem=pem, ensemble=2)
+    bundle = train(dataset, tmp_path / "both", config, seed=4, report=report)
+    for title in ("TEM", "TEM 2", "PEM", "PEM 2"):
+        assert any(note.startswith(f"training {title} ") for note in report.notes)
+    assert len(dict(bundle.training or {})["tem"]) == 2
+    alone = [
+        train(dataset, tmp_path / str(seed), msgspec.structs.replace(config, ensemble=1), seed=seed)
+        for seed in (4, 5)
+    ]
+    video = np.stack([dataset.read(dataset.videos[0].id).values[:20].T])
+    logits = []
+    for each in (bundle, *alone):
+        with open_net(each, "tem", backend=backend) as session:
+            output = session.run({"video": video})["output"]
+        logits.append(np.log(output / (1 - output)))
+    np.testing.assert_allclose(logits[0], (logits[1] + logits[2]) / 2, atol=1e-5)
+    with Pipeline.load(bundle, backend=backend) as pipeline:
+        assert len(pipeline.propose(dataset.read(dataset.videos[0].id)))

@@ -1,0 +1,99 @@
+"""Videos made of two, and stretches of which the annotators could not tell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actspan import Proposals
+from actspan.model.bsn.targets import tem_targets
+from actspan.training.aims import Aims, aims_of
+from actspan.training.mixing import mix_backgrounds, splice
+from actspan.training.samples import Marks, Seen, drop_ignored
+
+T = 20
+NONE = np.empty((0, 2))
+
+
+def batch(seed: int, count: int = 4) -> tuple[np.ndarray, Aims]:
+    """Videos whose features tell which video and which cell they come from."""
+    random = np.random.default_rng(seed)
+    spans = np.sort(random.random((count, 1, 2)), axis=2)
+    targets = np.stack([tem_targets(span, T) for span in spans])
+    features = np.empty((count, 2, T), dtype=np.float32)
+    features[:, 0], features[:, 1] = np.arange(count)[:, None], np.arange(T)
+    return features, Aims(targets, None)
+
+
+def draw(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@given(seed=st.integers(0, 999))
+def test_splicing_moves_features_with_their_targets_and_cuts_no_instance(seed: int) -> None:
+    features, aims = batch(seed)
+    spliced, new = splice(features, aims, 1.0, draw(seed))
+    np.testing.assert_array_equal(spliced[:, 1], features[:, 1])  # a cell stays where it is
+    source = spliced[:, 0].astype(int)
+    np.testing.assert_array_equal(
+        new.targets, np.moveaxis(aims.targets[source, :, np.arange(T)], 2, 1)
+    )
+    quiet = new.background
+    cut = np.diff(source, axis=1) != 0
+    assert (quiet[:, :-1] | quiet[:, 1:])[cut].all()
+
+
+def test_no_chance_splices_nothing() -> None:
+    features, aims = batch(1)
+    spliced, new = splice(features, aims, 0.0, draw(0))
+    np.testing.assert_array_equal(spliced, features)
+    np.testing.assert_array_equal(new.targets, aims.targets)
+
+
+@given(seed=st.integers(0, 999))
+def test_only_background_is_mixed_in_and_never_most_of_it(seed: int) -> None:
+    features, aims = batch(seed)
+    mixed = mix_backgrounds(features, aims, 0.3, draw(seed))
+    shift = np.abs(mixed[:, 0] - features[:, 0])  # (B, T): share times distance of the two numbers
+    assert (shift <= 0.3 * 3 + 1e-6).all()
+    touched = shift > 0
+    for row in touched:
+        assert any((row <= quiet).all() for quiet in aims.background)
+    np.testing.assert_allclose(mixed[:, 1], features[:, 1], rtol=1e-6)
+
+
+def test_a_video_alone_is_left_as_it_is() -> None:
+    features, aims = batch(2, count=1)
+    np.testing.assert_array_equal(mix_backgrounds(features, aims, 0.5, draw(0)), features)
+    np.testing.assert_array_equal(splice(features, aims, 1.0, draw(0))[0], features)
+
+
+@pytest.mark.parametrize(
+    ("ignored", "uncounted"),
+    [
+        pytest.param([[0.5, 0.75]], range(10, 15), id="stretch"),
+        pytest.param([[0.5, 0.52]], [], id="less-than-half-a-cell"),
+        pytest.param([[0.0, 1.0]], [*range(4), *range(8, 20)], id="an-instance-inside-counts"),
+    ],
+)
+def test_ignored_cells_do_not_count(ignored: list[list[float]], uncounted: list[int]) -> None:
+    marks = Marks(np.array([[0.2, 0.4]]), np.array(ignored))
+    counted = aims_of(Seen(np.zeros((1, 2, T), np.float32), [marks], None)).counts[0]
+    assert np.flatnonzero(~counted).tolist() == list(uncounted)
+
+
+def test_padded_and_ignored_cells_add_up() -> None:
+    marks = Marks(NONE, np.array([[0.0, 0.1]]))
+    real = np.arange(T)[None] < 18
+    counted = aims_of(Seen(np.zeros((1, 2, T), np.float32), [marks], real)).counts[0]
+    assert np.flatnonzero(~counted).tolist() == [0, 1, 18, 19]
+
+
+def test_candidates_in_ignored_stretches_are_left_out() -> None:
+    found = Proposals([0.0, 0.4, 0.1], [0.2, 0.9, 0.5], [0.9, 0.8, 0.7])
+    kept = drop_ignored(found, Marks(NONE, np.array([[0.0, 0.3]])))
+    assert kept.start.tolist() == [0.4, 0.1]
+    assert drop_ignored(found, Marks(NONE, NONE)) is found

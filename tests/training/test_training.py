@@ -1,0 +1,409 @@
+"""Training on tiny made-up data: it learns, repeats to the bit, and goes on after a kill."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+
+from actspan import (
+    Bundle,
+    Dataset,
+    Features,
+    PemConfig,
+    Pipeline,
+    PipelineConfig,
+    TemConfig,
+    TrainConfig,
+    evaluate_recall,
+)
+from actspan.config.base import changed, from_dict, to_dict
+from actspan.config.training import PRESETS, OptimConfig, PemTrainConfig, TemTrainConfig
+from actspan.core.errors import ActSpanError, AnnotationError, BundleError, ConfigError
+from actspan.model.bsn.targets import tem_targets
+from actspan.training.aims import aims_of
+from actspan.training.crop import draw_windows, interpolate
+from actspan.training.loop import Plan, learning_rate
+from actspan.training.parts import trainable
+from actspan.training.samples import Marks, split_videos
+from actspan.training.train import train
+from actspan.training.whole import WholeVideos
+from tests.made_up import edit_annotations, write_dataset
+
+OPTIM = OptimConfig(
+    method="adamw", schedule="one-cycle", rate=0.01, batch=2, epochs=3, passes=3, average=0.9
+)
+TINY = TrainConfig(
+    mode="rescale",
+    pipeline=PipelineConfig(tem=TemConfig(length=20, hidden=8), pem=PemConfig(hidden=8)),
+    tem=TemTrainConfig(optim=OPTIM, standardize=True, dropout=0.2, hidden_dropout=0.2, crop=0.7),
+    pem=PemTrainConfig(optim=OPTIM, loss="weighted", dropout=0.2),
+)
+NETS = ("tem", "pem")
+
+
+class Collected:
+    """A report that remembers, and can stop the training at a step."""
+
+    def __init__(self, stop: tuple[str, int] | None = None) -> None:
+        self.lines: list[str] = []
+        self.notes: list[str] = []
+        self._stop = stop
+
+    def progress(self, what: str, done: int, total: int, note: str = "") -> None:
+        self.notes.append(f"{what} {done}/{total} {note}")
+        if (what, done) == self._stop:
+            raise KeyboardInterrupt
+
+    def say(self, message: str) -> None:
+        self.lines.append(message)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = tmp_path_factory.mktemp("data") / "made-up"
+    return trainable(Dataset.load(write_dataset(folder, videos=8)))
+
+
+@pytest.fixture(scope="module")
+def bundle(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return train(dataset, tmp_path_factory.mktemp("model") / "bundle", TINY)
+
+
+@pytest.fixture(scope="module")
+def unsplit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight videos that name no subset."""
+    folder = write_dataset(tmp_path_factory.mktemp("data") / "unsplit", videos=8)
+    for i in range(8):
+        edit_annotations(folder, f"video{i}", subset="")
+    return folder
+
+
+def test_the_model_is_judged_beside_guesses(dataset: Dataset, bundle: Bundle) -> None:
+    judged = (bundle.training or {})["judged"]
+    videos = [video for video in dataset if video.subset == "validation"]
+    assert judged["videos"] == len(videos)
+    assert judged["instances"] == sum(len(video.segments) for video in videos)
+    assert list(judged["figures"]) == ["model", "plain windows", "training lengths"]
+    with Pipeline.load(bundle, edge=dataset.edge) as pipeline:
+        found = {video.id: pipeline.propose(dataset.read(video.id)) for video in videos}
+    expected = evaluate_recall(videos, found).summary()
+    assert judged["figures"]["model"] == pytest.approx(expected, abs=0.5)
+    assert "set_apart" not in (bundle.training or {})
+
+
+@pytest.mark.parametrize("kept", [1, 100])
+def test_a_model_that_guesses_beat_is_warned_of(
+    kept: int, dataset: Dataset, tmp_path: Path
+) -> None:
+    report = Collected()
+    config = changed(TINY, {"pipeline": {"soft_nms": {"keep": kept}}}, where="test")
+    judged = (train(dataset, tmp_path / "model", config, report=report).training or {})["judged"]
+    model, *guesses = (row["AUC"] for row in judged["figures"].values())
+    warned = [line for line in report.lines if line.startswith("warning: the model is no better")]
+    assert len(warned) == (model <= max(guesses)) == (kept == 1)
+    assert all("--tem-hidden" in line and f"AUC {model:.1f}" in line for line in warned)
+
+
+def test_judging_that_is_cut_off_is_resumed(dataset: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, out, TINY, report=Collected(stop=("judging", 1)))
+    assert not out.exists()
+    again = Collected()
+    bundle = train(dataset, out, TINY, report=again)
+    assert not any(note.startswith("training") for note in again.notes)
+    assert "judged" in (bundle.training or {})
+
+
+def test_videos_that_were_set_apart_are_found_again(unsplit: Path, tmp_path: Path) -> None:
+    dataset = trainable(Dataset.load(unsplit))
+    bundle = train(dataset, tmp_path / "model", TINY, validation_split=0.25)
+    assert len(bundle.set_apart) == 2
+    assert Bundle.load(bundle.path).set_apart == bundle.set_apart
+    found = Dataset.load(unsplit).subset("validation", bundle.set_apart)
+    assert sorted(found.videos.ids) == list(bundle.set_apart)
+    assert found.assumptions[-1] == "validation: the 2 videos that training set apart"
+    with pytest.raises(AnnotationError, match="no video in subset 'validation'"):
+        Dataset.load(unsplit).subset("validation")
+    with pytest.raises(AnnotationError, match="no video in subset 'testing'"):
+        Dataset.load(unsplit).subset("testing", bundle.set_apart)
+
+
+def test_a_subset_of_the_dataset_comes_before_what_was_set_apart(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "data", videos=8)
+    dataset = Dataset.load(folder)
+    assert dataset.subset("validation", ["video0"]).videos.ids == (
+        dataset.subset("validation").videos.ids
+    )
+
+
+def weights_of(bundle: Bundle) -> dict[str, bytes]:
+    return {net: bundle.file(f"{net}.safetensors").read_bytes() for net in NETS}
+
+
+def test_the_bundle_runs_at_once(bundle: Bundle, dataset: Dataset) -> None:
+    assert {"tem.onnx", "pem.onnx"} <= set(bundle.files)
+    features = dataset.read(dataset.videos[0].id)
+    with Pipeline.load(bundle, threads=1) as pipeline:
+        found = pipeline.propose(features)
+    assert len(found) > 0
+    assert isinstance(features, Features)
+
+
+def test_the_bundle_says_where_it_came_from(bundle: Bundle) -> None:
+    record = dict(bundle.training or {})
+    assert (record["preset"], record["seed"]) == ("custom", 0)
+    assert record["data"]["training"]["videos"] == 4
+    assert {"actspan", "torch"} <= set(record["versions"])
+    assert 1 <= record["tem"][0]["epoch"] <= record["tem"][0]["epochs"] == 3
+    assert from_dict(PemTrainConfig, record["config"]["pem"], where="record") == TINY.pem
+    assert bundle.config.rescale.edge == "clamp"
+    assert bundle.features.channels == 6
+
+
+def test_logs_are_kept_and_the_state_is_not(bundle: Bundle) -> None:
+    assert all(list((bundle.path / "logs" / net).iterdir()) for net in NETS)
+    assert [p.name for p in bundle.path.parent.iterdir()] == ["bundle"]
+
+
+def test_two_trainings_give_the_same_bytes(
+    bundle: Bundle, dataset: Dataset, tmp_path: Path
+) -> None:
+    assert weights_of(train(dataset, tmp_path / "again", TINY)) == weights_of(bundle)
+
+
+def test_the_seed_matters(bundle: Bundle, dataset: Dataset, tmp_path: Path) -> None:
+    other = weights_of(train(dataset, tmp_path / "other", TINY, seed=1))
+    assert all(other[net] != weights_of(bundle)[net] for net in NETS)
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        pytest.param(("training TEM", 1), id="first-step"),
+        pytest.param(("training TEM", 3), id="second-epoch"),
+        pytest.param(("training PEM", 5), id="last-epoch-of-pem"),
+    ],
+)
+def test_an_interrupted_training_ends_with_the_same_bytes(
+    bundle: Bundle, dataset: Dataset, tmp_path: Path, stop: tuple[str, int]
+) -> None:
+    out = tmp_path / "cut-off"
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, out, TINY, report=Collected(stop))
+    assert not out.exists()
+    report = Collected()
+    assert weights_of(train(dataset, out, TINY, report=report)) == weights_of(bundle)
+    assert any("continuing" in line for line in report.lines) == (stop[1] > 1)
+    assert [p.name for p in tmp_path.iterdir()] == ["cut-off"]
+
+
+def test_a_killed_training_ends_with_the_same_bytes(
+    bundle: Bundle, dataset: Dataset, tmp_path: Path
+) -> None:
+    settings = tmp_path / "tiny.json"
+    settings.write_bytes(msgspec.json.encode(TINY))
+    out = tmp_path / "killed"
+    code = (
+        "import sys, msgspec; from pathlib import Path; from actspan import Dataset, TrainConfig;"
+        "from actspan.training.train import train; from actspan.training.parts import trainable;"
+        "from tests.training.test_training import Collected;"
+        "report = Collected(); tell = report.progress;\n"
+        "def slow(*a):\n import time; time.sleep(0.2); tell(*a)\n"
+        "report.progress = slow;"
+        "config = msgspec.json.decode(Path(sys.argv[2]).read_bytes(), type=TrainConfig);"
+        "train(trainable(Dataset.load(sys.argv[1])), sys.argv[3], config, report=report)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(dataset.path), str(settings), str(out)], cwd=root
+    )
+    state = tmp_path / "killed.training" / "tem.pt"
+    deadline = time.monotonic() + 60
+    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    report = Collected()
+    assert weights_of(train(dataset, out, TINY, report=report)) == weights_of(bundle)
+    assert "continuing: TEM" in report.lines[0]
+
+
+def interrupted(dataset: Dataset, out: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(dataset, out, TINY, report=Collected(("training TEM", 3)))
+
+
+def test_other_settings_do_not_continue_a_training(dataset: Dataset, tmp_path: Path) -> None:
+    interrupted(dataset, tmp_path / "b")
+    with pytest.raises(ConfigError, match=r"other settings \(seed\).*--restart"):
+        train(dataset, tmp_path / "b", TINY, seed=1)
+    assert train(dataset, tmp_path / "b", TINY, seed=1, restart=True).has_pem
+
+
+def test_other_data_do_not_continue_a_training(dataset: Dataset, tmp_path: Path) -> None:
+    interrupted(dataset, tmp_path / "b")
+    fewer = dataset.select(dataset.videos[1:])
+    with pytest.raises(ConfigError, match=r"data\.training"):
+        train(fewer, tmp_path / "b", TINY)
+
+
+def test_a_damaged_state_is_named(dataset: Dataset, tmp_path: Path) -> None:
+    interrupted(dataset, tmp_path / "b")
+    (tmp_path / "b.training" / "tem.pt").write_bytes(b"half a file")
+    with pytest.raises(ActSpanError, match=r"tem\.pt: damaged.*--restart"):
+        train(dataset, tmp_path / "b", TINY)
+
+
+def test_a_bundle_that_is_there_is_refused_before_work(bundle: Bundle, dataset: Dataset) -> None:
+    report = Collected()
+    with pytest.raises(BundleError, match="there is a bundle already"):
+        train(dataset, bundle.path, TINY, report=report)
+    assert report.notes == []
+
+
+def test_training_learns(dataset: Dataset, tmp_path: Path) -> None:
+    optim = msgspec.structs.replace(OPTIM, passes=60, epochs=6)
+    config = msgspec.structs.replace(TINY, tem=TemTrainConfig(optim=optim, standardize=True))
+    record = dict(train(dataset, tmp_path / "b", config).training or {})
+    assert record["tem"][0]["training"] < 2.4  # 4 log 2 = 2.77 is knowing nothing
+    assert record["tem"][0]["validation"] < 2.7
+
+
+def test_a_share_of_the_videos_can_be_set_apart(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", videos=5, subsets=("",))
+    dataset, report = trainable(Dataset.load(folder)), Collected()
+    bundle = train(dataset, tmp_path / "b", TINY, validation_split=0.2, report=report)
+    record = dict(bundle.training or {})
+    assert [record["data"][part]["videos"] for part in ("training", "validation")] == [4, 1]
+    assert any("set apart" in line for line in report.lines)
+
+
+def test_without_validation_the_last_epoch_is_kept(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", videos=3, subsets=("training",))
+    report = Collected()
+    bundle = train(trainable(Dataset.load(folder)), tmp_path / "b", TINY, report=report)
+    record = dict(bundle.training or {})
+    assert [record[net][0]["epoch"] for net in NETS] == [3, 3]
+    assert "validation" not in record["tem"][0]
+    assert any("the last epoch is kept" in line for line in report.lines)
+
+
+def test_only_training_and_validation_videos_are_read(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", videos=6, subsets=("training", "validation", "testing"))
+    (folder / "features" / "video2.npy").unlink()
+    assert {v.subset for v in trainable(Dataset.load(folder))} == {"training", "validation"}
+
+
+def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "d", videos=2, subsets=("testing",))
+    with pytest.raises(AnnotationError, match=r"no video in subset 'training'.*'testing'"):
+        trainable(Dataset.load(folder))
+
+
+def test_splits_depend_on_seed_not_on_order(dataset: Dataset) -> None:
+    first = split_videos(dataset.videos, 0.25, seed=3)
+    assert first == split_videos(dataset.videos[::-1], 0.25, seed=3)
+    assert [len(part) for part in first] == [6, 2]
+    assert any(split_videos(dataset.videos, 0.25, seed=s) != first for s in range(5))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1])
+def test_impossible_shares_are_refused(dataset: Dataset, share: float) -> None:
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        split_videos(dataset.videos, share, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("optim", "videos", "epoch_steps", "steps"),
+    [
+        pytest.param(OptimConfig(), 480, 30, 600, id="published"),
+        pytest.param(OptimConfig(epochs=10, passes=3, steps=100), 5, 10, 100, id="small-set"),
+        pytest.param(OptimConfig(epochs=10, passes=4), 16_000, 400, 4000, id="large-set"),
+    ],
+)
+def test_plans(optim: OptimConfig, videos: int, epoch_steps: int, steps: int) -> None:
+    plan = Plan.of(optim, videos)
+    assert (plan.epoch_steps, plan.steps) == (epoch_steps, steps)
+
+
+def test_step_schedule_drops_after_seven_epochs() -> None:
+    optim, plan = OptimConfig(), Plan.of(OptimConfig(), 480)
+    rates = [learning_rate(optim, plan, step) for step in (0, 209, 210, 419, 420, 599)]
+    np.testing.assert_allclose(rates, [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
+
+
+def test_one_cycle_rises_and_falls() -> None:
+    optim = OptimConfig(schedule="one-cycle", warmup=0.2)
+    plan = Plan.of(optim, 480)
+    rates = np.array([learning_rate(optim, plan, step) for step in range(plan.steps)])
+    assert rates.argmax() == 120
+    assert rates.max() == optim.rate
+    assert (np.diff(rates[:120]) > 0).all()
+    assert (np.diff(rates[120:]) < 0).all()
+    assert 0 < rates[-1] < 1e-7
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_toml(name: str) -> None:
+    assert from_dict(TrainConfig, to_dict(PRESETS[name]), where=name) == PRESETS[name]
+
+
+def test_the_published_preset_is_the_published_training() -> None:
+    published = PRESETS["published"]
+    assert (published.tem.optim.rate, published.pem.optim.rate) == (1e-3, 0.01)
+    assert (published.tem.optim.weight_decay, published.pem.optim.weight_decay) == (1e-4, 1e-5)
+    assert (published.tem.optim.decay_epochs, published.pem.optim.decay_epochs) == (7, 10)
+    assert published.pem.loss == "published"
+    assert not published.tem.standardize
+
+
+def test_windows_lie_in_the_span_or_hold_it() -> None:
+    draw = torch.Generator().manual_seed(0)
+    offset, length = draw_windows(500, TemTrainConfig(crop=0.5), draw)
+    whole = (offset == 0) & (length == 1)
+    assert 0.4 < whole.mean() < 0.6
+    assert ((length >= 0.5) & (length <= 1.3)).all()
+    inside = length <= 1
+    assert ((offset >= 0) & (offset + length <= 1 + 1e-12))[inside].all()
+    assert ((offset <= 0) & (offset + length >= 1 - 1e-12))[~inside].all()
+
+
+def samples_of(features: np.ndarray, instances: np.ndarray) -> WholeVideos:
+    marks = Marks(instances, np.empty((0, 2)))
+    return WholeVideos(("a",), features.astype(np.float32), (marks,))
+
+
+def test_features_and_targets_move_together() -> None:
+    """Features that equal the targets still do so after a crop, away from fractions of a cell."""
+    T, instances = 20, np.array([[0.25, 0.5], [0.7, 0.9]])
+    samples = samples_of(tem_targets(instances, T)[None], instances)
+    config = TemTrainConfig(crop=1.0, crop_shortest=0.5, crop_longest=0.5)
+    seen = samples.crop(np.array([0]), config, torch.Generator().manual_seed(3))
+    (aims,), features = aims_of(seen).targets, seen.features
+    fraction = (aims[0] > 0.01) & (aims[0] < 0.99)
+    assert ((features[0, 0] > 0.5) == (aims[0] > 0.5))[~fraction].all()
+    assert aims[0].any()
+
+
+def test_the_whole_span_is_left_as_it_is() -> None:
+    features = np.random.default_rng(0).random((1, 5, 20))
+    samples = samples_of(features, np.array([[0.5, 1.2]]))
+    config = TemTrainConfig(crop=1e-9)
+    seen = samples.crop(np.array([0]), config, torch.Generator())
+    np.testing.assert_allclose(seen.features, features, atol=1e-6)
+    np.testing.assert_array_equal(seen.marks[0].instances, [[0.5, 1.0]])
+
+
+def test_cells_outside_the_span_repeat_the_outer_ones() -> None:
+    features = np.arange(4, dtype=np.float32).reshape(1, 1, 4)
+    seen = interpolate(features, np.array([-2.0]), np.array([8.0]), 4)
+    assert seen[0, 0].tolist() == pytest.approx([0.0, 0.5, 2.5, 3.0])

@@ -1,0 +1,141 @@
+"""Training on windows of long recordings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from actspan import Dataset, PemConfig, Pipeline, PipelineConfig, TemConfig
+from actspan.config.training import (
+    OptimConfig,
+    PemTrainConfig,
+    TemTrainConfig,
+    TrainConfig,
+    WindowTrainConfig,
+)
+from actspan.model.bsn.losses import tem_loss
+from actspan.model.bsn.targets import tem_targets
+from actspan.training.parts import trainable
+from actspan.training.report import Silent
+from actspan.training.train import train
+from actspan.training.windowed import Windows, choose_windows
+from tests.made_up import write_dataset
+
+T = 10
+OPTIM = OptimConfig(batch=4, epochs=2, passes=2)
+TINY = TrainConfig(
+    pipeline=PipelineConfig(tem=TemConfig(length=T, hidden=8), pem=PemConfig(hidden=8)),
+    tem=TemTrainConfig(optim=OPTIM, standardize=True, crop=0.5),
+    pem=PemTrainConfig(optim=OPTIM),
+)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    folder = write_dataset(tmp_path_factory.mktemp("data") / "recordings", videos=6)
+    return trainable(Dataset.load(folder))
+
+
+def test_long_recordings_choose_windows_by_themselves(dataset: Dataset, tmp_path: Path) -> None:
+    bundle = train(dataset, tmp_path / "bundle", TINY)
+    assert bundle.config.mode == "window"
+    assert bundle.config.soft_nms.keep == 1000
+    with Pipeline.load(bundle) as pipeline:
+        for video in dataset.subset("validation"):
+            proposals = pipeline.propose(dataset.read(video.id))
+            assert len(proposals)
+            assert proposals.end.max() <= video.duration + 1e-9
+
+
+@pytest.mark.parametrize(("mode", "lines"), [("auto", 1), ("window", 0)])
+def test_only_a_choice_of_windows_is_reported(
+    dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: Literal["auto", "window"],
+    lines: int,
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Silent, "say", lambda _, line: said.append(line))
+    train(dataset, tmp_path / "bundle", msgspec.structs.replace(TINY, mode=mode))
+    assert sum("seen in windows" in line for line in said) == lines
+
+
+def test_short_videos_choose_rescaling(dataset: Dataset, tmp_path: Path) -> None:
+    longer = replace_length(TINY, 40)
+    assert train(dataset, tmp_path / "bundle", longer).config.mode == "rescale"
+
+
+def replace_length(config: TrainConfig, length: int) -> TrainConfig:
+    pipeline = PipelineConfig(tem=TemConfig(length=length, hidden=8), pem=PemConfig(hidden=8))
+    return TrainConfig(pipeline=pipeline, tem=config.tem, pem=config.pem)
+
+
+@pytest.mark.parametrize(
+    ("share", "empty", "firsts"),
+    [
+        pytest.param(0.9, 0.0, [10], id="only-windows-that-hold-the-instance"),
+        pytest.param(0.5, 0.0, [5, 10, 15], id="half-of-it-is-enough"),
+        pytest.param(0.9, 1.0, [0, 5, 10, 15, 20, 25, 30], id="and-all-others"),
+        pytest.param(0.9, 0.5, [0, 10, 15, 25], id="and-every-other-of-the-others"),
+    ],
+)
+def test_which_windows_are_learnt_from(share: float, empty: float, firsts: list[int]) -> None:
+    config = WindowTrainConfig(instance_share=share, empty_share=empty)
+    windows = choose_windows(40, T, np.array([[12.0, 18.0]]), config)
+    assert [w.first for w in windows] == firsts
+
+
+def test_instances_move_with_their_window_and_padding_is_not_real(dataset: Dataset) -> None:
+    short = dataset.select([replace(dataset.videos[0])])
+    samples = Windows.read(short, 100, None)
+    video, snippets = short.videos[0], len(short.read(short.videos[0].id))
+    features, (marks,), real = samples.take(np.array([0]))
+    np.testing.assert_allclose(marks.instances * 100 * 0.5, video.segments)
+    assert real is not None
+    assert real.sum() == snippets
+    assert (features[0, :, snippets:] == 0).all()
+
+
+def test_random_windows_keep_features_and_instances_together(dataset: Dataset) -> None:
+    samples = Windows.read(dataset, T, None)
+    config = TemTrainConfig(crop=1.0)
+    index = np.arange(len(samples))
+    seen, marks, real = samples.crop(index, config, torch.Generator().manual_seed(0))
+    inside, outside = [], []
+    for row, mark in zip(seen, marks, strict=True):
+        action = tem_targets(mark.instances, T, clip=False)[0]
+        inside += row[0][action > 0.99].tolist()  # channel 0 carries the trace of actions
+        outside += row[0][action < 0.01].tolist()
+    assert np.mean(inside) > np.mean(outside) + 1.5
+    assert seen.shape == (len(samples), 6, T)
+    assert real is None or real.shape == (len(samples), T)
+
+
+def test_boundaries_outside_a_window_are_no_targets() -> None:
+    action, start, end = tem_targets(np.array([[-0.01, 1.3]]), T, clip=False)
+    assert action.tolist() == [1.0] * T
+    assert not start.any()
+    assert not end.any()
+
+
+def test_padded_cells_carry_no_loss() -> None:
+    generator = torch.Generator().manual_seed(0)
+    scores = torch.rand(2, 3, T, generator=generator)
+    targets = torch.rand(2, 3, T, generator=generator)
+    real = torch.ones(2, T, dtype=torch.bool)
+    real[1, 6:] = False
+    loss = tem_loss(scores, targets, real=real).total
+    scores[1, :, 6:], targets[1, :, 6:] = 0.999, 0.0
+    assert torch.equal(tem_loss(scores, targets, real=real).total, loss)
+    everything = tem_loss(scores, targets, real=torch.ones(2, T, dtype=torch.bool)).total
+    assert torch.allclose(everything, tem_loss(scores, targets).total)
