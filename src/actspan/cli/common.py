@@ -182,9 +182,9 @@ def say_findings(
 
 def say_left_out(problems: Iterable[Problem], named: str = "") -> None:
     """Print in one line how much was skipped, with names; print nothing if nothing was."""
-    from actspan.core.problems import left_out
+    from actspan.core.problems import skipped_line
 
-    if what := left_out(problems):
+    if what := skipped_line(problems):
         say(f"{what}{named}")
 
 
@@ -195,9 +195,9 @@ def say_problems(problems: Sequence[Problem], assumptions: Iterable[str] = ()) -
     if not problems:
         return
     from actspan.cli.tables import print_problems
-    from actspan.core.problems import whole_notes
+    from actspan.core.problems import dataset_notes
 
-    of_the_whole = whole_notes(problems)
+    of_the_whole = dataset_notes(problems)
     for note in of_the_whole:
         say(f"note: {note}")
     if len(of_the_whole) < len(problems):
