@@ -13,7 +13,7 @@ from actspan.core.files import described
 from actspan.core.problems import Problem
 from actspan.core.types import Features, Video
 from actspan.core.wording import counted
-from actspan.data.annotations.forms import find_annotations, read_annotations
+from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.csv_features import counter
 from actspan.data.elsewhere import url_of
 from actspan.data.feature_index import FeatureIndex, index_features
@@ -57,8 +57,8 @@ class Dataset:
         All videos of the source, in any subset.
     spec : FeatureSpec
         Spec of the features; `actspan.data.check.check_dataset` determines missing values.
-    form : str
-        Form of the annotations ("activitynet", "authors", ...); "features" is a folder without.
+    format : str
+        Format of the annotations ("activitynet", "authors", ...); "features" is a folder without.
     assumptions : tuple of str
         Assumptions, for people to read.
     problems : tuple of Problem
@@ -80,7 +80,7 @@ class Dataset:
     entries: Mapping[str, Entry | Packed]
     known: Videos
     spec: FeatureSpec
-    form: str = "activitynet"
+    format: str = "activitynet"
     assumptions: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     packing: Manifest | None = None
@@ -126,11 +126,11 @@ class Dataset:
                 raise _not_a_dataset(path, index)
             note = f"no annotations in {path}: every feature file is taken as a video"
             videos = Videos(Video(id=name, duration=float("nan")) for name in entries)
-            form = "features"
+            format = "features"
             problems: tuple[Problem, ...] = ()
             assumptions: tuple[str, ...] = (note,)
         else:
-            videos, form, assumptions = found.videos, found.form, found.assumptions
+            videos, format, assumptions = found.videos, found.format, found.assumptions
             problems = found.problems
         rule, notes = span_rule(videos, spec)
         assumptions = (*assumptions, *index.notes, *notes)
@@ -142,7 +142,7 @@ class Dataset:
             entries=entries,
             known=videos,
             spec=spec,
-            form=form,
+            format=format,
             assumptions=assumptions,
             problems=(*problems, *index.problems),
             packing=packing,
@@ -166,7 +166,7 @@ class Dataset:
         """How rescaling fills cells beyond the outer snippets, as published."""
         if self.packing is not None and self.packing.edge is not None:
             return self.packing.edge  # already done
-        return "zero" if self.form == "authors" else "clamp"
+        return "zero" if self.format == "authors" else "clamp"
 
     def subset(self, name: str | None, set_apart: Sequence[str] = ()) -> Self:
         """Return the dataset with the videos of one subset, or all for None.

@@ -23,7 +23,7 @@ from actspan.config.base import dump_toml, read_toml
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.files import atomic_file, atomic_folder, check_size, described, sha256
 from actspan.core.types import Float32, Proposals
-from actspan.data.annotations.forms import find_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.answer_tables import answer_writer
 from actspan.data.arrow import Batches
 from actspan.data.results import ResultWriter, read_result
