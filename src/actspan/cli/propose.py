@@ -189,7 +189,7 @@ def command(
       ffmpeg -i rtsp://camera -c copy -f mpegts - | actspan propose --model bsn/ --follow -
     """
     _check_usage(context, videos, follow)
-    from actspan.data.elsewhere import local_folder
+    from actspan.data.remote import local_folder
 
     model = local_folder(model)
     if dataset is None:

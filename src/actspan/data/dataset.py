@@ -15,16 +15,15 @@ from actspan.core.types import Features, Video
 from actspan.core.wording import counted
 from actspan.data.annotations.forms import find_annotations, read_annotations
 from actspan.data.csv_features import counter
-from actspan.data.elsewhere import url_of
 from actspan.data.feature_index import FeatureIndex, index_features
 from actspan.data.labels import with_labels
 from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
+from actspan.data.remote import open_remote, url_of
 from actspan.data.rescale import Edge
 from actspan.data.spec_file import read_spec
 from actspan.data.store.manifest import Manifest, find_manifest
 from actspan.data.store.places import Packed
-from actspan.data.store.remote import open_remote
 from actspan.data.store.shards import open_shards
 from actspan.data.timebase import (
     SnippetGrid,
