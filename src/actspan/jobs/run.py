@@ -29,7 +29,7 @@ from actspan.data.arrow import Batches
 from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
 from actspan.data.windows import Window, stitch
-from actspan.pipeline.jobs import Outcome
+from actspan.pipeline.outcomes import Outcome
 
 RUN_FILE, SCORES, CANDIDATES, RESULT = "run.toml", "scores.npz", "candidates.arrow", "result.json"
 _COLUMNS = {
