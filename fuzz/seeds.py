@@ -28,7 +28,7 @@ from actspan.jobs.run import _CandidateWriter, write_info
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
-from actspan.pipeline.jobs import Outcome
+from actspan.pipeline.outcomes import Outcome
 from actspan.streams.projection import Projection
 from fuzz.targets import PLAN, TARGETS, encode_frames
 from tests.data.annotation_files import (

@@ -12,7 +12,7 @@ from actspan import Video
 from actspan.core.errors import AnnotationError
 from actspan.core.problems import skipped_line
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from tests.data.annotation_files import boris_project, task, via_project, write_label_studio
 
@@ -234,8 +234,8 @@ def test_segments_before_the_video_are_kept_for_clipping(tmp_path: Path) -> None
     assert [s for v in content(found).values() for s in v] == [(-1.0, 2.0, "dig")]
 
 
-@pytest.mark.parametrize("form", ["thumos14", "textgrid", "via"])
-def test_all_forms_keep_segments_for_clipping(form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["thumos14", "textgrid", "via"])
+def test_all_forms_keep_segments_for_clipping(format: str, tmp_path: Path) -> None:
     folder = tmp_path / "x"
     folder.mkdir()
     (folder / "jump_val.txt").write_text("clip -1 2\n")
@@ -244,7 +244,7 @@ def test_all_forms_keep_segments_for_clipping(form: str, tmp_path: Path) -> None
     project = json.dumps(via_project([{"z": [-1, 2], "xy": [], "av": {"1": "0"}}]))
     (tmp_path / "via.json").write_text(project)
     found = read_annotations(
-        tmp_path / "via.json" if form == "via" else folder, form=form, will_clip=True
+        tmp_path / "via.json" if format == "via" else folder, format=format, will_clip=True
     )
     assert (content(found), found.problems) == ({"clip": [(-1.0, 2.0, "jump")]}, ())
 

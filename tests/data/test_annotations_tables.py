@@ -9,7 +9,7 @@ import pytest
 
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 
 
 def read(folder: Path, text: str, **columns: str) -> Annotations:

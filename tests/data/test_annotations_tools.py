@@ -11,7 +11,7 @@ import pytest
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Skipped
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import FORMS, read_annotations
+from actspan.data.annotations.formats import FORMATS, read_annotations
 from tests.data.annotation_files import (
     boris_project,
     task,
@@ -61,7 +61,7 @@ def instances(found: Annotations) -> dict[str, Instances]:
 )
 def test_subrip(text: str, expected: Instances, tmp_path: Path) -> None:
     found = read_annotations(write(tmp_path / "clip.srt", text))
-    assert (found.form, found.problems, found.notes) == ("srt", (), ())
+    assert (found.format, found.problems, found.notes) == ("srt", (), ())
     assert instances(found) == {"clip": expected}
 
 
@@ -110,7 +110,7 @@ def test_a_folder_of_several_forms_names_the_files_that_are_not_read(tmp_path: P
     found = read_annotations(tmp_path)
     assert list(instances(found)) == ["a"]
     (note,) = found.notes
-    assert note.startswith(f"{tmp_path}: ignored files of other forms, which --from takes: ")
+    assert note.startswith(f"{tmp_path}: ignored files of other formats, which --from takes: ")
     assert {".srt (2)", ".vtt"} == set(note.partition("takes: ")[2].split(", "))
 
 
@@ -165,7 +165,7 @@ SHORT = (
 def test_praat(content: bytes, tmp_path: Path) -> None:
     file = write(tmp_path / "clip.TextGrid", content)
     found = read_annotations(file)
-    assert (found.form, found.problems) == ("textgrid", ())
+    assert (found.format, found.problems) == ("textgrid", ())
     assert instances(found) == {"clip": [(1.5, 3.0, 'say "go"'), (3.0, 6.5, "run")]}
     assert found.videos[0].duration == 6.5
     assert found.notes == (f"{file}: ignored points, by tier: clicks",)
@@ -449,7 +449,7 @@ EVENTS = [
 def test_boris(tmp_path: Path) -> None:
     file = write(tmp_path / "p.boris", boris_project(EVENTS[:5]))
     found = read_annotations(file)
-    assert (found.form, found.problems) == ("boris", ())
+    assert (found.format, found.problems) == ("boris", ())
     assert instances(found) == {"clip": [(3.0, 4.5, "dig"), (1.5, 5.0, "dig")]}
     (video,) = found.videos
     assert (video.duration, video.fps) == (60.0, 25.0)
@@ -527,7 +527,7 @@ def test_via(tmp_path: Path) -> None:
     ]
     file = write(tmp_path / "x.json", via_project(metadata))
     found = read_annotations(file)
-    assert (found.form, found.problems) == ("via", ())
+    assert (found.format, found.problems) == ("via", ())
     assert instances(found) == {"clip": [(1.5, 3.0, "jump"), (4.0, 5.5, "a label of its own")]}
     assert found.notes == (
         f"{file}: ignored attributes: who",
@@ -596,9 +596,9 @@ def test_files_of_no_known_form_say_what_to_do(
 ) -> None:
     with pytest.raises(AnnotationError, match=remedy) as caught:
         read_annotations(write(tmp_path / name, content))
-    assert "of no known form" in str(caught.value)
-    for form in FORMS.values():
-        assert form.what in str(caught.value)
+    assert "of no known format" in str(caught.value)
+    for format in FORMATS.values():
+        assert format.what in str(caught.value)
 
 
 def test_json_need_not_be_called_so(tmp_path: Path) -> None:

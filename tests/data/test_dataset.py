@@ -266,7 +266,7 @@ def test_a_wrong_stride_is_noted(folder: Path) -> None:
 def test_features_alone_are_a_dataset(folder: Path) -> None:
     (folder / "annotations.json").unlink()
     dataset = check_dataset(Dataset.load(folder))
-    assert (dataset.form, len(dataset)) == ("features", 4)
+    assert (dataset.format, len(dataset)) == ("features", 4)
     assert "every feature file is taken as a video" in dataset.notes[0]
     assert dataset.read("video0").stride == STRIDE
 
@@ -299,7 +299,7 @@ def test_the_authors_layout_keeps_both_spans(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(100, 400)).astype(np.float32)
     np.savetxt(features / "v_x.csv", values, delimiter=",", header=header, comments="")
     dataset = check_dataset(Dataset.load(tmp_path), channels=400)
-    assert (dataset.form, dataset.edge) == ("authors", "zero")
+    assert (dataset.format, dataset.edge) == ("authors", "zero")
     assert "authors' layout" in dataset.notes[0]
     found = dataset.read("x")
     np.testing.assert_allclose(found.values, values)

@@ -167,7 +167,7 @@ def test_features_alone(folder: Path, bundles: dict[Mode, Path], tmp_path: Path)
     folder = write_dataset(tmp_path / "set")
     (folder / "annotations.json").unlink()
     pack(folder, tmp_path / "store")
-    assert Dataset.load(tmp_path / "store").form == "features"
+    assert Dataset.load(tmp_path / "store").format == "features"
     expected = proposals(bundles["rescale"], folder)
     assert proposals(bundles["rescale"], tmp_path / "store") == expected
 

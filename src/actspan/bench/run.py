@@ -29,7 +29,7 @@ from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
 from actspan.data.results import read_result, write_result
 from actspan.evaluation.recall import evaluate_recall
-from actspan.pipeline.jobs import Piece
+from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.stages import Batch, Steps, suppression_of_recordings, table
 from actspan.pipeline.steps import pieces
 

@@ -170,13 +170,13 @@ def say(message: str) -> None:
 
 
 def say_findings(
-    problems: Sequence[Problem], assumptions: Iterable[str] = (), *, named: str = ""
+    problems: Sequence[Problem], notes: Iterable[str] = (), *, named: str = ""
 ) -> None:
     """Print assumptions and problems, and last what was skipped and where all of it is listed.
 
     Commands call it at their end.
     """
-    say_problems(problems, assumptions)
+    say_problems(problems, notes)
     say_left_out(problems, named)
 
 
@@ -188,9 +188,9 @@ def say_left_out(problems: Iterable[Problem], named: str = "") -> None:
         say(f"{what}{named}")
 
 
-def say_problems(problems: Sequence[Problem], assumptions: Iterable[str] = ()) -> None:
+def say_problems(problems: Sequence[Problem], notes: Iterable[str] = ()) -> None:
     """Print the assumptions and the problems."""
-    for assumption in assumptions:
+    for assumption in notes:
         say(f"note: {assumption}")
     if not problems:
         return

@@ -44,7 +44,7 @@ def read_truth(
     path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str
 ) -> tuple[Annotations, list[str]]:
     """Return the ground truth, and what was assumed or skipped while reading it."""
-    from actspan.data.annotations.forms import read_annotations
+    from actspan.data.annotations.formats import read_annotations
     from actspan.data.labels import split_patterns
     from actspan.evaluation.protocols import drop_duplicates
 

@@ -13,7 +13,7 @@ from actspan.core.files import folder_kind
 from actspan.core.problems import Problem
 from actspan.core.types import Features, Video
 from actspan.core.wording import counted
-from actspan.data.annotations.forms import find_annotations, read_annotations
+from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.csv_features import counter
 from actspan.data.feature_index import FeatureIndex, index_features
 from actspan.data.labels import with_labels
@@ -56,8 +56,8 @@ class Dataset:
         All videos of the source, in any subset.
     spec : FeatureSpec
         Spec of the features; `actspan.data.check.check_dataset` determines missing values.
-    form : str
-        Form of the annotations ("activitynet", "authors", ...); "features" is a folder without.
+    format : str
+        Format of the annotations ("activitynet", "authors", ...); "features" is a folder without.
     notes : tuple of str
         Assumptions, for people to read.
     problems : tuple of Problem
@@ -79,7 +79,7 @@ class Dataset:
     entries: Mapping[str, Entry | Packed]
     known: Videos
     spec: FeatureSpec
-    form: str = "activitynet"
+    format: str = "activitynet"
     notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     packing: Manifest | None = None
@@ -125,11 +125,11 @@ class Dataset:
                 raise _not_a_dataset(path, index)
             note = f"no annotations in {path}: every feature file is taken as a video"
             videos = Videos(Video(id=name, duration=float("nan")) for name in entries)
-            form = "features"
+            format = "features"
             problems: tuple[Problem, ...] = ()
             notes: tuple[str, ...] = (note,)
         else:
-            videos, form, notes = found.videos, found.form, found.notes
+            videos, format, notes = found.videos, found.format, found.notes
             problems = found.problems
         rule, guesses = span_rule(videos, spec)
         notes = (*notes, *index.notes, *guesses)
@@ -141,7 +141,7 @@ class Dataset:
             entries=entries,
             known=videos,
             spec=spec,
-            form=form,
+            format=format,
             notes=notes,
             problems=(*problems, *index.problems),
             packing=packing,
@@ -165,7 +165,7 @@ class Dataset:
         """How rescaling fills cells beyond the outer snippets, as published."""
         if self.packing is not None and self.packing.edge is not None:
             return self.packing.edge  # already done
-        return "zero" if self.form == "authors" else "clamp"
+        return "zero" if self.format == "authors" else "clamp"
 
     def subset(self, name: str | None, set_apart: Sequence[str] = ()) -> Self:
         """Return the dataset with the videos of one subset, or all for None.

@@ -11,7 +11,7 @@ from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
 from actspan.core.wording import counted
 from actspan.data.annotations.authors import AUTHORS_TABLE
-from actspan.data.annotations.forms import find_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.dataset import Dataset
 from actspan.data.instances import faulty_segments, lengths_of
 from actspan.data.times import wrong_unit

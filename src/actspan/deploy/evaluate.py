@@ -17,7 +17,7 @@ from actspan.jobs.proposing.job import propose_dataset
 from actspan.jobs.proposing.request import Report, Request
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
-from actspan.pipeline.jobs import Job
+from actspan.pipeline.outcomes import Job
 
 __all__ = ["Evaluation", "evaluate"]
 

@@ -20,7 +20,7 @@ from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64, Proposals, Video
 from actspan.core.wording import counted, it_or_them, listed, suggestion
 from actspan.data.annotations.base import Annotations, canonical_id
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.instances import videos_of, without_extent
 from actspan.data.result_table import ResultTable
 from actspan.data.results import read_result_table

@@ -13,7 +13,7 @@ from actspan.core.errors import ResultError
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.videos import Videos
 
 _LOOKED_AT = 200  # ids that are compared to find out how they differ

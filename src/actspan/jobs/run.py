@@ -23,13 +23,13 @@ from actspan.config.base import dump_toml, read_toml
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.files import atomic_file, atomic_folder, check_size, folder_kind, sha256
 from actspan.core.types import Float32, Proposals
-from actspan.data.annotations.forms import find_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.answer_tables import answer_writer
 from actspan.data.arrow import Batches
 from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
 from actspan.data.windows import Window, stitch
-from actspan.pipeline.jobs import Outcome
+from actspan.pipeline.outcomes import Outcome
 
 RUN_FILE, SCORES, CANDIDATES, RESULT = "run.toml", "scores.npz", "candidates.arrow", "result.json"
 _COLUMNS = {

@@ -15,7 +15,7 @@ from actspan.core.errors import ActSpanError, ShapeError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.data.windows import Window, pad_window, plan_windows
-from actspan.pipeline.jobs import Job, Outcome, Piece, ScoredVideo
+from actspan.pipeline.outcomes import Job, Outcome, Piece, ScoredVideo
 from actspan.proposals.candidates import fuse, generate_all
 from actspan.proposals.suppression import suppress
 from actspan.runtime.session import Session

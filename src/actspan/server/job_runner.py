@@ -15,7 +15,7 @@ from actspan.data.recording import Recording
 from actspan.data.timebase import SnippetGrid
 from actspan.data.windows import plan_windows
 from actspan.pipeline.core import BATCH
-from actspan.pipeline.jobs import Job
+from actspan.pipeline.outcomes import Job
 from actspan.pipeline.steps import cells, pieces
 from actspan.server.answers import as_json
 from actspan.server.decode_worker import Task

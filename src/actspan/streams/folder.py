@@ -16,7 +16,7 @@ from actspan.core.errors import ActSpanError, DataError
 from actspan.core.files import atomic_file, folder_name_error, sha256
 from actspan.core.types import Float32, Video
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import DATASET_JSON, find_annotations, read_annotations
+from actspan.data.annotations.formats import DATASET_JSON, find_annotations, read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.readers import Entry as File
 from actspan.data.readers import read_array

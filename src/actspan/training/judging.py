@@ -16,7 +16,7 @@ from actspan.data.dataset import Dataset
 from actspan.evaluation.baselines import judge_beside_guesses, not_beaten
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.jobs import Job
+from actspan.pipeline.outcomes import Job
 from actspan.training.report import Report
 
 

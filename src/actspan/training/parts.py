@@ -40,7 +40,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
     DatasetError
         There are problems.
     """
-    if dataset.form == "features":
+    if dataset.format == "features":
         raise AnnotationError(
             f"{dataset.path}: no annotations.json in this folder, and training needs annotations; "
             "other forms and names: docs/datasets.md"

@@ -36,7 +36,7 @@ def read(source: Source, hints: Hints) -> Annotations:
     """Read the JSON, and the subsets from `video_info_new.csv` beside it."""
     if not fits(source):
         raise AnnotationError(
-            f"{source.path}: not the BSN authors' form: videos with 'duration_second' are needed"
+            f"{source.path}: not the BSN authors' format: videos with 'duration_second' are needed"
         )
     document, holders = source.json
     reader = EntryReader(source.path, _KEYS)

@@ -33,8 +33,8 @@ class Annotations:
     ----------
     path : Path
         The file or folder they were read from.
-    form : str
-        Name of its form: "activitynet", "authors", "csv", ...
+    format : str
+        Name of its format: "activitynet", "authors", "csv", ...
     videos : Videos
         In the source's order; segments as annotated.
     problems : tuple of Problem
@@ -50,7 +50,7 @@ class Annotations:
     """
 
     path: Path
-    form: str
+    format: str
     videos: Videos
     problems: tuple[Problem, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def canonical_id(name: str) -> str:
 
 
 def written_id(name: str) -> str:
-    """Return an id in the form in which reading it gives the same id."""
+    """Return an id in the format in which reading it gives the same id."""
     return f"v_{name}" if name.startswith("v_") else name
 
 

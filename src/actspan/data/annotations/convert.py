@@ -16,8 +16,8 @@ from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.base import Annotations, Unit
-from actspan.data.annotations.forms import DATASET_JSON, read_annotations
-from actspan.data.annotations.saving import form_to_write, write_annotations
+from actspan.data.annotations.formats import DATASET_JSON, read_annotations
+from actspan.data.annotations.saving import format_to_write, write_annotations
 from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends
 from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset
@@ -35,7 +35,7 @@ class Conversion:
     ----------
     source, target : Path
         `target` may be an existing folder: `annotations.json` is written into it.
-    form, target_form : str, optional
+    format, target_format : str, optional
         Format of the source, by default from its content; of the target, from its suffix.
     rename_subsets : mapping
         New names of subsets; "" names the videos that have none.
@@ -62,8 +62,8 @@ class Conversion:
 
     source: Path
     target: Path
-    form: str | None = None
-    target_form: str | None = None
+    format: str | None = None
+    target_format: str | None = None
     rename_subsets: Mapping[str, str] = field(default_factory=dict)
     subset: str | None = None
     fps: float | None = None
@@ -82,7 +82,7 @@ class Converted:
 
     Attributes
     ----------
-    form : str
+    format : str
         Format of the source.
     target : Path
         The file that was written.
@@ -93,7 +93,7 @@ class Converted:
     notes : tuple of str
     """
 
-    form: str
+    format: str
     target: Path
     videos: Videos
     problems: tuple[Problem, ...]
@@ -127,14 +127,14 @@ def convert_annotations(request: Conversion) -> Converted:
     columns, of_durations = _shared_columns(request)
     found = read_annotations(
         request.source,
-        form=request.form,
+        format=request.format,
         fps=request.fps,
         tiers=request.tiers,
         columns=columns,
         will_clip=request.clip,
     )
     target = request.target / DATASET_JSON if request.target.is_dir() else request.target
-    form = form_to_write(target, request.target_form).name
+    format = format_to_write(target, request.target_format).name
     if target.exists() and not request.overwrite:
         raise AnnotationError(f"{target}: already exists; --force replaces it{_keeping(request)}")
     videos, problems, notes = found.videos, list(found.problems), found.notes
@@ -165,9 +165,9 @@ def convert_annotations(request: Conversion) -> Converted:
         raise_errors(problems, leaves_something=bool(good.any()))
     problems += _durations_missing(videos, found.path)
     videos = videos.with_instances(good)
-    write_annotations(target, videos, form=form, document=found.document)
+    write_annotations(target, videos, format=format, document=found.document)
     notes = (*notes, *(f"{found.path}: {note}" for note in timing))
-    return Converted(found.form, target, videos, tuple(problems), notes)
+    return Converted(found.format, target, videos, tuple(problems), notes)
 
 
 def _shared_columns(request: Conversion) -> tuple[dict[str, str], dict[str, str]]:
@@ -199,8 +199,8 @@ def _timed(
     """Convert times to seconds and clip them, as requested; return the videos and notes."""
     notes: tuple[str, ...] = ()
     if request.times is not None:
-        if found.form in _TIMED:
-            raise ConfigError(f"{found.path}: {found.form} says itself what its times are")
+        if found.format in _TIMED:
+            raise ConfigError(f"{found.path}: {found.format} says itself what its times are")
         if found.unit == "seconds":
             _refuse_clocks(request.times, found)
             scaled, notes = in_seconds(

@@ -54,10 +54,10 @@ def _twice(videos: Videos, path: Path) -> Iterator[str]:
 
 
 def _nearly_same(videos: Videos, path: Path) -> Iterator[str]:
-    forms: dict[str, list[str]] = {}
+    variants: dict[str, list[str]] = {}
     for label in dict.fromkeys(videos.labels):
-        forms.setdefault(" ".join(composed(label).casefold().split()), []).append(label)
-    groups = [" and ".join(map(repr, labels)) for labels in forms.values() if len(labels) > 1]
+        variants.setdefault(" ".join(composed(label).casefold().split()), []).append(label)
+    groups = [" and ".join(map(repr, labels)) for labels in variants.values() if len(labels) > 1]
     if groups:
         yield (
             f"{path}: labels that differ only in capitals, blanks or Unicode form are "

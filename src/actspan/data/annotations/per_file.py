@@ -56,7 +56,7 @@ def read_each(
     if path.is_dir():
         for other in _visible(path):
             if other.suffix.lower() in SUFFIXES and other.suffix.lower() != suffix:
-                ignored.add("files of other forms, which --from takes", other.suffix)
+                ignored.add("files of other formats, which --from takes", other.suffix)
     return rows
 
 

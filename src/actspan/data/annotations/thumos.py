@@ -51,7 +51,7 @@ def read(source: Source, hints: Hints) -> Annotations:
 
 
 def _other_files(files: Sequence[Path]) -> Ignored:
-    """Return the files beside class files that are not of that form, as ignored."""
+    """Return the files beside class files that are not of that format, as ignored."""
     ignored, taken = Ignored(), set(files)
     for folder in sorted({file.parent for file in files}):
         for other in sorted(folder.iterdir()):

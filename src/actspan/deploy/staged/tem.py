@@ -38,7 +38,7 @@ from actspan.deploy.staged.work import (
 )
 from actspan.jobs.proposing.inputs import jobs_from_features
 from actspan.model.bundle import Bundle
-from actspan.pipeline.jobs import Piece
+from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import pieces, settled_edge, tem_input
 
 

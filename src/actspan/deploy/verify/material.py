@@ -16,7 +16,7 @@ from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.rescale import Edge
 from actspan.model.bundle import Bundle
-from actspan.pipeline.jobs import Job, ScoredVideo
+from actspan.pipeline.outcomes import Job, ScoredVideo
 
 __all__ = ["Material", "made_up", "of_dataset"]
 

@@ -22,7 +22,7 @@ from actspan.jobs.shards.compute import compute_missing
 from actspan.jobs.shards.store import ShardStore, open_place
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline, with_onnx
-from actspan.pipeline.jobs import StageClock
+from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.backends import find_backend
 from actspan.runtime.choice import choose_backend
 

@@ -18,7 +18,7 @@ from actspan.data.faults import annotation_faults
 from actspan.data.scores import ScoreFiles
 from actspan.jobs.proposing.request import Report
 from actspan.model.bundle import Bundle
-from actspan.pipeline.jobs import Job
+from actspan.pipeline.outcomes import Job
 
 
 def check_features(

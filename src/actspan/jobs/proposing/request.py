@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from actspan.core.problems import Problem
-from actspan.data.annotations.forms import find_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.answer_tables import ANSWER_SUFFIXES
 from actspan.data.video_files import VIDEOS
 from actspan.pipeline.core import BATCH
-from actspan.pipeline.jobs import Stage
 from actspan.pipeline.labelling.choice import LabelChoice
+from actspan.pipeline.outcomes import Stage
 
 Report = Callable[[str, int, int], None]  # (what, videos done, videos in all)
 

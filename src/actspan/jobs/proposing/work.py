@@ -16,7 +16,7 @@ from actspan.data.store.places import Packed
 from actspan.jobs.proposing.request import Request
 from actspan.jobs.shards.plan import Plan, Stamp
 from actspan.model.bundle import Bundle
-from actspan.pipeline.jobs import Job, Lost, ScoredVideo
+from actspan.pipeline.outcomes import Job, Lost, ScoredVideo
 
 
 @dataclass(frozen=True, slots=True)

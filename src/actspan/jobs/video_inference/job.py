@@ -16,7 +16,7 @@ from actspan.jobs.video_inference.features import BundleFeatures
 from actspan.jobs.video_inference.pieces import VideoPieces
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.jobs import Outcome
+from actspan.pipeline.outcomes import Outcome
 from actspan.streams.jobs import Progress, probe_videos
 from actspan.streams.sources import Sources, find_videos
 

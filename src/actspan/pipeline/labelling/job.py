@@ -11,7 +11,7 @@ from typing import Literal
 from actspan.core.errors import ConfigError
 from actspan.core.problems import Problem, raise_errors
 from actspan.core.types import Proposals
-from actspan.data.annotations.forms import find_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.answer_tables import check_answer_target
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
