@@ -16,12 +16,12 @@ from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemCon
 from actspan.core.types import BoundaryScores, Proposals, Video
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
+from actspan.data.recording import Window
 from actspan.data.results import write_result as write_proposals
 from actspan.data.scores import ScoreWriter
 from actspan.data.store.manifest import Manifest
 from actspan.data.store.writer import Row, write_shards
 from actspan.data.timebase import SnippetGrid
-from actspan.data.windows import Window
 from actspan.deploy.staged.stage import DatasetRecord, write_stage_file
 from actspan.deploy.staged.table import Item, TableWriter
 from actspan.jobs.run import _CandidateWriter, write_info

@@ -16,7 +16,7 @@ from actspan.core.wording import counted
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.csv_features import counter
 from actspan.data.feature_index import FeatureIndex, index_features
-from actspan.data.labels import with_labels
+from actspan.data.names import advice, holds_videos, is_video
 from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
 from actspan.data.remote import open_remote, url_of
@@ -34,8 +34,7 @@ from actspan.data.timebase import (
     span_rule,
     without_floor,
 )
-from actspan.data.video_files import advice, holds_videos, is_video
-from actspan.data.videos import Videos, canonical_subset
+from actspan.data.videos import Videos, canonical_subset, with_labels
 
 _SET_APART = "validation"  # the subset that training sets apart if the dataset has none
 

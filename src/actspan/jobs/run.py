@@ -26,9 +26,9 @@ from actspan.core.types import Float32, Proposals
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.answer_tables import answer_writer
 from actspan.data.arrow import Batches
+from actspan.data.recording import Window, stitch
 from actspan.data.results import ResultWriter, read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
-from actspan.data.windows import Window, stitch
 from actspan.pipeline.outcomes import Outcome
 
 RUN_FILE, SCORES, CANDIDATES, RESULT = "run.toml", "scores.npz", "candidates.arrow", "result.json"

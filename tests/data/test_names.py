@@ -12,8 +12,8 @@ import pytest
 from actspan import Dataset
 from actspan.data.annotations.base import canonical_id
 from actspan.data.annotations.formats import read_annotations
+from actspan.data.names import FileNames, file_stem
 from actspan.data.store.places import Places
-from actspan.data.video_files import FileNames, file_stem
 from actspan.streams.sources import find_videos
 from tests.data.annotation_files import write_thumos
 
