@@ -123,7 +123,7 @@ def test_predictions_for_label_studio(result: Path, tmp_path: Path) -> None:
         "instances": 2,
         "files": [str(tasks), str(tmp_path / "tasks.xml")],
         "problems": [],
-        "assumptions": ["frame rate unknown in 2 videos: 25 frames per second assumed (--fps)"],
+        "notes": ["frame rate unknown in 2 videos: 25 frames per second assumed (--fps)"],
     }
     given = ("--to", "labelstudio", "--videos", ADDRESS, "--fps", 30)
     assert "frame rate" not in good(result, tmp_path / "given.json", *given).stderr

@@ -7,7 +7,7 @@ import unicodedata
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from actspan.core.wording import named
+from actspan.core.wording import listed
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".divx", ".flv", ".h264", ".h265", ".hevc", ".m1v", ".m2ts", ".m2v"),
@@ -76,7 +76,7 @@ class FileNames:
         if not self._files:
             return notes
         suffixes = Counter(name[name.rindex(".") :] for name in self._files.values())
-        counts = named(f"{suffix} from {n:,}" for suffix, n in suffixes.items())
+        counts = listed(f"{suffix} from {n:,}" for suffix, n in suffixes.items())
         has_folders = any("/" in name or "\\" in name for name in self._files.values())
         what = "folder and suffix" if has_folders else "the suffix"
         return (f"{where}: ids are file names: dropped {what} {counts}", *notes)
@@ -115,7 +115,7 @@ class Ignored:
         lines = []
         for kind, counts in self._counts.items():
             names = (name if n == 1 else f"{name} ({n:,})" for name, n in counts.items())
-            lines.append(f"{where}: {self._said.format(kind)}: {named(names, _NAMED)}")
+            lines.append(f"{where}: {self._said.format(kind)}: {listed(names, _NAMED)}")
         return tuple(lines)
 
 

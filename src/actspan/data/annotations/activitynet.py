@@ -101,7 +101,7 @@ def _read_entries(
         videos,
         tuple(reader.problems),
         rest,
-        assumptions=(*reader.notes(), *notes),
+        notes=(*reader.notes(), *notes),
         clocks=frozenset(reader.clocks),
     )
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Video
 from actspan.data.names import composed, file_stem
 from actspan.data.videos import Videos, with_labels
@@ -40,7 +40,7 @@ class Annotations:
         Entries and rows that could not be read, repeated ids.
     document : mapping
         Content of a JSON document beside its videos (version, taxonomy), kept for writing.
-    assumptions : tuple of str
+    notes : tuple of str
         Assumptions, for people to read.
     unit : "seconds", "milliseconds" or "frames"
         Unit of the source's times, if the reader converted them.
@@ -53,7 +53,7 @@ class Annotations:
     videos: Videos
     problems: tuple[Problem, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
-    assumptions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     unit: Unit = "seconds"
     clocks: frozenset[str] = frozenset()
 
@@ -203,4 +203,4 @@ def written_instances(video: Video) -> Iterator[Instance]:
 def repeated_id(name: str, path: Path) -> Problem:
     """Return the problem that an id is listed twice; the first entry is kept."""
     remedy = "keep one entry per id"
-    return Problem(canonical_id(name), str(path), "id listed twice", remedy, Loss.ENTRY)
+    return Problem(canonical_id(name), str(path), "id listed twice", remedy, Skipped.ENTRY)

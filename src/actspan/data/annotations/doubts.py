@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.names import composed
 from actspan.data.videos import Videos
 
@@ -49,7 +49,7 @@ def _twice(videos: Videos, path: Path) -> Iterator[str]:
         are = "instances are" if count > 1 else "instance is"
         yield (
             f"{path}: {count:,} {are} there twice, with the same video, times and label: "
-            f"{counted(len(names), 'video')} ({named(names)})"
+            f"{counted(len(names), 'video')} ({listed(names)})"
         )
 
 
@@ -61,5 +61,5 @@ def _nearly_same(videos: Videos, path: Path) -> Iterator[str]:
     if groups:
         yield (
             f"{path}: labels that differ only in capitals, blanks or Unicode form are "
-            f"different classes: {named(groups, _NAMED)}"
+            f"different classes: {listed(groups, _NAMED)}"
         )

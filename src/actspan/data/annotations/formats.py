@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError, ConfigError
-from actspan.core.files import described
+from actspan.core.files import folder_kind
 from actspan.core.types import Video
 from actspan.data.annotations import (
     activitynet,
@@ -223,11 +223,11 @@ def read_annotations(
         raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {options}")
     read = chosen.read(source, hints)
     if not only_facts:
-        read = replace(read, assumptions=(*read.assumptions, *doubts(read.videos, source.path)))
+        read = replace(read, notes=(*read.notes, *doubts(read.videos, source.path)))
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():
         note = f"{beside}: ignored, for {found.name} is there too"
-        read = replace(read, assumptions=(note, *read.assumptions))
+        read = replace(read, notes=(note, *read.notes))
     return read
 
 
@@ -252,7 +252,7 @@ def _detect(source: Source) -> Format:
     if source.path.is_dir():
         known = ", ".join(format.in_folder for format in FORMATS.values() if format.in_folder)
         raise AnnotationError(
-            f"{source.path}{described(source.path)}: holds none of: {known}; a file "
+            f"{source.path}{folder_kind(source.path)}: holds none of: {known}; a file "
             "of another format has to be named itself"
         )
     document = source.json.document if source.may_be_json else None

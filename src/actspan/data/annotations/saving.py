@@ -9,7 +9,7 @@ from typing import Any
 from actspan.core.errors import ActSpanError, AnnotationError, ConfigError
 from actspan.core.files import atomic_file
 from actspan.core.types import Video
-from actspan.core.wording import them
+from actspan.core.wording import it_or_them
 from actspan.data.annotations.formats import FORMATS, Format, format_named
 from actspan.data.annotations.writing import FPS, Style
 
@@ -42,7 +42,7 @@ def encode_annotations(
     -------
     dict of file name to bytes
         One file of all videos, or one each (ELAN, WebVTT); for Label Studio its tasks, and the
-        labelling interface that shows them. Names have no parts that lead to another folder.
+        labelling interface that shows it_or_them. Names have no parts that lead to another folder.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def write_annotations(
     if there and not overwrite:
         more = len(there) - 1
         exist = f" and {more:,} more already exist" if more else ": already exists"
-        raise AnnotationError(f"{there[0]}{exist}; --force replaces {them(len(there))}")
+        raise AnnotationError(f"{there[0]}{exist}; --force replaces {it_or_them(len(there))}")
     for file, content in files.items():
         with atomic_file(file) as stream:
             stream.write(content)

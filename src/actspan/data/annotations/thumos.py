@@ -47,9 +47,7 @@ def read(source: Source, hints: Hints) -> Annotations:
     for file in files:
         _read_class(file, rows)
     notes = (*rows.notes(source.path), *_other_files(files).notes(source.path))
-    return Annotations(
-        source.path, "thumos14", rows.videos(), tuple(rows.problems), assumptions=notes
-    )
+    return Annotations(source.path, "thumos14", rows.videos(), tuple(rows.problems), notes=notes)
 
 
 def _other_files(files: Sequence[Path]) -> Ignored:

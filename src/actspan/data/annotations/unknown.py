@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from actspan.core.errors import AnnotationError
-from actspan.core.wording import named
+from actspan.core.wording import listed
 
 _SHEET = "a spreadsheet: save the sheet as CSV with the columns video, start, end, label"
 _PAGE = "a document: save its table as CSV with the columns video, start, end, label"
@@ -60,11 +60,11 @@ def unknown(path: Path, document: Any, formats: Iterable[str]) -> AnnotationErro
     """
     known = f"known are: {'; '.join(formats)}"
     if isinstance(document, dict):
-        keys = named(map(repr, document), most=6) or "no keys"
+        keys = listed(map(repr, document), most=6) or "no keys"
         return AnnotationError(f"{path}: JSON of no known format, an object with {keys}; {known}")
     if document is not None:
         is_list = isinstance(document, list) and document and isinstance(document[0], dict)
-        keys = named(map(repr, document[0]), most=6) if is_list else ""
+        keys = listed(map(repr, document[0]), most=6) if is_list else ""
         what = f"a list of objects with {keys}" if keys else type(document).__name__
         return AnnotationError(f"{path}: JSON of no known format, {what}; {known}")
     suffix = path.suffix

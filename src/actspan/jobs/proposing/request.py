@@ -99,7 +99,7 @@ class Summary:
         Shares of the workers' time, in [0, 1].
     problems : tuple of Problem
         Problems of skipped videos, and notes.
-    assumptions : tuple of str
+    notes : tuple of str
     kept : int
         Videos whose results were saved before an interruption.
     """
@@ -111,7 +111,7 @@ class Summary:
     seconds: float
     stages: dict[Stage, float]
     problems: tuple[Problem, ...]
-    assumptions: tuple[str, ...]
+    notes: tuple[str, ...]
     kept: int = 0
 
     @property
