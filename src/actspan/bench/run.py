@@ -27,7 +27,8 @@ from actspan.core.problems import dataset_notes, skipped_line
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
-from actspan.data.results import read_result, write_result
+from actspan.data.result_writers import write_result
+from actspan.data.results import read_result
 from actspan.evaluation.recall import evaluate_recall
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.stages import Batch, Steps, suppression_of_recordings, table
