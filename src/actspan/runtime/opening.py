@@ -111,7 +111,7 @@ def open_net(
         bundle.file(path.with_suffix(".bin").name)
     session = chosen.driver.open_file(path, chosen, Resources(threads, streams, device))
     try:
-        return AnyRows.around(session, INPUT[net], rank=3 if net == "tem" else 2)
+        return AnyRows.wrap(session, INPUT[net], rank=3 if net == "tem" else 2)
     except BackendError as error:
         session.close()
         raise BackendError(f"{path}: {error}") from error

@@ -60,7 +60,7 @@ class AnyRows:
         self._least, self._most = self._limits()
 
     @classmethod
-    def around(cls, session: Session, name: str, rank: int) -> Session:
+    def wrap(cls, session: Session, name: str, rank: int) -> Session:
         """Wrap a session, or return it if it already takes any number of rows under these names."""
         wrapped = cls(session, name, rank)
         plain = session.batch_range == (1, None) and wrapped._least == 1 and len(wrapped._lead) == 1

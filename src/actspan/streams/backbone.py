@@ -171,7 +171,7 @@ class Backbone:
         try:
             found = _input_of(inner, file)
             rank = len(_AXES[found.layout])
-            self._session = AnyRows.around(inner, inner.input_names[0], rank)
+            self._session = AnyRows.wrap(inner, inner.input_names[0], rank)
             (self._input,) = self._session.input_names
             self._axes = _AXES[found.layout]
             self.size, self.clip = found.size, found.frames
