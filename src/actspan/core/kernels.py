@@ -6,9 +6,6 @@ apart from `actspan.core.tiou` because loading the compiler takes longer than ma
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
@@ -17,24 +14,14 @@ from actspan.core.types import Float64
 
 __all__ = ["descending", "evaluated_tiou", "inlined", "kernel", "tiou"]
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
 _DIGIT = np.uint64(11)  # bits per digit of the sort
 _DIGITS = 1 << 11
 _SIGN = np.uint64(1 << 63)
 _ONE = np.uint64(1)
 
 
-class Compiler(Protocol):
-    """Decorator of functions of arrays and numbers."""
-
-    def __call__(self, function: Function, /) -> Function:
-        """Return the compiled function."""
-        ...
-
-
-kernel: Compiler = numba.njit(cache=True, nogil=True)
-inlined: Compiler = numba.njit(cache=True, nogil=True, inline="always")  # into its callers
+kernel = numba.njit(cache=True, nogil=True)
+inlined = numba.njit(cache=True, nogil=True, inline="always")  # compiled into its callers
 
 
 @inlined

@@ -24,7 +24,7 @@ from actspan.core.types import BoundaryScores, Features, Float32, Proposals, Rag
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
-from actspan.pipeline.jobs import Job, Lost, Outcome, Piece, ScoredVideo, StageClock
+from actspan.pipeline.outcomes import Job, Lost, Outcome, Piece, ScoredVideo, StageClock
 from actspan.pipeline.recordings import answered
 from actspan.pipeline.scratch import Scratch
 from actspan.pipeline.steps import (

@@ -12,7 +12,7 @@ from actspan.config.stages import PipelineConfig
 from actspan.core.types import Features, Float32, Proposals, RaggedProposals
 from actspan.data.rescale import Edge
 from actspan.model.weights import Net
-from actspan.pipeline.jobs import Outcome, Piece, ScoredVideo
+from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.steps import (
     final_proposals,

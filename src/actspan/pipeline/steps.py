@@ -13,9 +13,9 @@ import numpy as np
 from actspan.config.stages import PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.core.errors import ActSpanError, ShapeError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+from actspan.data.recording import Window, pad_window, plan_windows
 from actspan.data.rescale import Edge, fit_to_cells
-from actspan.data.windows import Window, pad_window, plan_windows
-from actspan.pipeline.jobs import Job, Outcome, Piece, ScoredVideo
+from actspan.pipeline.outcomes import Job, Outcome, Piece, ScoredVideo
 from actspan.proposals.candidates import fuse, generate_proposals_batch
 from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.session import Session
