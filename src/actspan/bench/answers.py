@@ -15,7 +15,7 @@ from actspan.deploy.verify.reference import Call, CheckpointSession
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.jobs import Job
+from actspan.pipeline.outcomes import Job
 from actspan.runtime.session import Session
 
 __all__ = ["Checkpoint"]

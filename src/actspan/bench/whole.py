@@ -11,7 +11,7 @@ from pathlib import Path
 from actspan.core.parallel import chunked, map_ordered
 from actspan.jobs.run import write_result_file
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.jobs import Job, Outcome, Piece
+from actspan.pipeline.outcomes import Job, Outcome, Piece
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.stages import Batch, Steps
 

@@ -189,7 +189,7 @@ def command(
       ffmpeg -i rtsp://camera -c copy -f mpegts - | actspan propose --model bsn/ --follow -
     """
     _check_usage(context, videos, follow)
-    from actspan.data.elsewhere import local_folder
+    from actspan.data.remote import local_folder
 
     model = local_folder(model)
     if dataset is None:
@@ -288,7 +288,7 @@ def _figures(summary: Summary, choice: Choice) -> dict[str, object]:
         "backend_reason": choice.reason,
         "skipped": [[p.video, p.problem] for p in summary.problems if p.is_error],
         "notes": [[p.video, p.problem] for p in summary.problems if not p.is_error],
-        "assumptions": summary.assumptions,
+        "assumptions": summary.notes,
     }
 
 
@@ -305,4 +305,4 @@ def _print(summary: Summary, choice: Choice) -> None:
     say(f"{counted(summary.proposals, 'proposal')}{labelled} in {summary.out}")
     say(f"backend {choice.name} ({choice.reason})")
     named = " (named in run.toml where a run is written)"
-    say_findings(summary.problems, summary.assumptions, named=named)
+    say_findings(summary.problems, summary.notes, named=named)
