@@ -19,8 +19,8 @@ from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import Job
 from actspan.runtime.backends import find_backend
-from actspan.runtime.choice import choose_backend
 from actspan.runtime.export import export_bundle
+from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 
 __all__ = ["Report", "Request", "Setup", "prepare"]
