@@ -20,7 +20,7 @@ from actspan.jobs.shards.places import Folder
 from actspan.jobs.shards.plan import Plan
 from actspan.jobs.shards.store import ShardStore
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.jobs import Outcome, StageClock
+from actspan.pipeline.outcomes import Outcome, StageClock
 from benchmarks import made_up
 from benchmarks.measure import duration, print_machine, print_table
 

@@ -16,19 +16,19 @@ from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemCon
 from actspan.core.types import BoundaryScores, Proposals, Video
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
+from actspan.data.recording import Window
 from actspan.data.results import write_result as write_proposals
 from actspan.data.scores import ScoreWriter
 from actspan.data.store.manifest import Manifest
 from actspan.data.store.writer import Row, write_shards
 from actspan.data.timebase import SnippetGrid
-from actspan.data.windows import Window
 from actspan.deploy.staged.stage import DatasetRecord, write_stage_file
 from actspan.deploy.staged.table import Item, TableWriter
 from actspan.jobs.run import _CandidateWriter, write_info
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
-from actspan.pipeline.jobs import Outcome
+from actspan.pipeline.outcomes import Outcome
 from actspan.streams.projection import Projection
 from fuzz.targets import PLAN, TARGETS, encode_frames
 from tests.data.annotation_files import (

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from actspan import Proposals
 from actspan.core.errors import ActSpanError, ResultError, ShapeError
+from actspan.data.names import composed, file_stem
 from actspan.data.result_table import ResultTable
 from actspan.data.results import ResultWriter, read_result, read_result_table, write_result
-from actspan.data.video_files import composed, file_stem
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 entries = st.lists(st.tuples(finite, finite, finite), max_size=5)

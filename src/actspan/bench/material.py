@@ -18,10 +18,10 @@ from actspan.jobs.proposing.inputs import jobs_from_features
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.jobs import Job
+from actspan.pipeline.outcomes import Job
 from actspan.runtime.backends import find_backend
-from actspan.runtime.choice import choose_backend
 from actspan.runtime.export import export_bundle
+from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 
 __all__ = ["Material", "Request", "open_material"]

@@ -15,8 +15,7 @@ from typing import Final, Literal, NewType, Self
 import msgspec
 
 from actspan.core.errors import BenchError
-from actspan.core.files import atomic_file
-from actspan.data.decoding import NOT_JSON
+from actspan.core.files import NOT_JSON, atomic_file
 from actspan.pipeline.stages import Scope
 
 __all__ = [

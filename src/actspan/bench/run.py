@@ -19,7 +19,7 @@ from actspan.bench.result import Accuracy, BenchResult, Stage
 from actspan.bench.stage_timer import StageTimer, run_pem_half, run_tem_half
 from actspan.core.errors import BenchError
 from actspan.core.parallel import chunked
-from actspan.core.problems import left_out, whole_notes
+from actspan.core.problems import dataset_notes, skipped_line
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
@@ -31,7 +31,7 @@ from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.run import write_result_file
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.jobs import Piece
+from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.stages import Batch, Steps, suppression_of_recordings, table
 from actspan.pipeline.steps import pieces
 
@@ -105,8 +105,8 @@ def run_benchmark(request: Request, progress: Progress = no_progress) -> BenchRe
 
 def _notes(request: Request, material: Material, samples: int) -> Iterator[str]:
     cores, most = environment.core_count(), max(request.batches)
-    yield from material.dataset.assumptions
-    yield from whole_notes(material.dataset.problems)
+    yield from material.dataset.notes
+    yield from dataset_notes(material.dataset.problems)
     if material.bundle.config.mode == "window":
         yield "samples are windows, not recordings"
     if samples < _FEW * most * request.streams:
@@ -120,7 +120,7 @@ def _notes(request: Request, material: Material, samples: int) -> Iterator[str]:
             f"{counted(request.streams, 'stream')} x {counted(request.threads, 'thread')} on "
             f"{cores} cores; the roof is that of all cores"
         )
-    if what := left_out(material.dataset.problems):
+    if what := skipped_line(material.dataset.problems):
         yield what
 
 

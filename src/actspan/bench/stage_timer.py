@@ -15,7 +15,7 @@ from actspan.core.parallel import chunked, map_ordered
 from actspan.core.progress import Progress
 from actspan.deploy.verify.variants import Variant
 from actspan.jobs.run import write_result_file
-from actspan.pipeline.jobs import Outcome, Piece
+from actspan.pipeline.outcomes import Outcome, Piece
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.stages import Batch, Scope, Steps
 

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import ResultError, ShapeError
+from actspan.core.files import NOT_JSON
 from actspan.core.types import Float64, Proposals
 from actspan.core.wording import quoted
-from actspan.data.decoding import NOT_JSON
+from actspan.data.names import FileNames
 from actspan.data.result_document import refuse_repeated_videos, result_bytes, result_videos
 from actspan.data.results import ResultWriter
-from actspan.data.video_files import FileNames
 
 DETECTIONS_FILE = "detections.json"  # file name in a run folder
 Labels = NDArray[np.int64]

@@ -13,10 +13,9 @@ import msgspec
 import numpy as np
 
 from actspan.core.errors import ResultError
-from actspan.core.files import read_bytes
+from actspan.core.files import NOT_JSON, read_bytes
 from actspan.core.limits import DOCUMENT
-from actspan.data.decoding import NOT_JSON
-from actspan.data.video_files import FileNames
+from actspan.data.names import FileNames
 
 _BLOCK = 1 << 18  # bytes at a time, which fit into the caches
 

@@ -18,13 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from actspan.core.errors import ResultError
-from actspan.core.files import atomic_file, described
+from actspan.core.files import NOT_JSON, atomic_file, folder_kind
 from actspan.core.parallel import chunked
 from actspan.core.types import Float64, Proposals
-from actspan.data.decoding import NOT_JSON
+from actspan.data.names import FileNames
 from actspan.data.result_document import refuse_repeated_videos, result_bytes, result_videos
 from actspan.data.result_table import ResultTable
-from actspan.data.video_files import FileNames
 
 RESULT_FILE = "result.json"  # file name in a run folder
 VERSION = "VERSION 1.3"
@@ -106,8 +105,8 @@ def _result_file(path: Path) -> Path:
         return path
     if not (path / RESULT_FILE).is_file():
         raise ResultError(
-            f"{path}{described(path)}: give a run, or a result file"
-            if described(path)
+            f"{path}{folder_kind(path)}: give a run, or a result file"
+            if folder_kind(path)
             else f"{path}: no {RESULT_FILE} in this folder; did its run finish?"
         )
     return path / RESULT_FILE

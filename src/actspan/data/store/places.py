@@ -12,9 +12,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.data.names import file_stem  # older stores have ids with a suffix
 from actspan.data.store.manifest import damaged
 from actspan.data.timebase import SnippetGrid
-from actspan.data.video_files import file_stem  # older stores have ids with a suffix
 
 
 class AnyShard(Protocol):

@@ -14,10 +14,9 @@ import msgspec
 
 from actspan.config.base import Config
 from actspan.core.errors import ConfigError, StageError
-from actspan.core.files import read_bytes
+from actspan.core.files import NOT_JSON, read_bytes
 from actspan.core.limits import DOCUMENT
-from actspan.data.decoding import NOT_JSON
-from actspan.data.windows import Window
+from actspan.data.recording import Window
 
 TABLE = "inputs.jsonl"
 LONGEST_NAME = 230  # bytes; file systems allow 255, including suffixes

@@ -16,7 +16,7 @@ from actspan.data.store.places import Packed
 from actspan.jobs.proposing.request import Request
 from actspan.jobs.shards.plan import Plan, Stamp
 from actspan.model.bundle import Bundle
-from actspan.pipeline.jobs import Job, Lost, ScoredVideo
+from actspan.pipeline.outcomes import Job, Lost, ScoredVideo
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,7 @@ class DatasetWork:
             The dataset cannot be opened.
         """
         dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
-        dataset = replace(
-            dataset, spec=plan.spec, problems=plan.problems, assumptions=plan.assumptions
-        )
+        dataset = replace(dataset, spec=plan.spec, problems=plan.problems, notes=plan.notes)
         seconds = dict(zip(plan.videos, plan.seconds, strict=False))
         mapped = bundle.config.mode == "window"
         return cls(dataset, mapped, request.on_error, scores, seconds)

@@ -1,7 +1,4 @@
-"""Video files whose names are given as ids, or that are given as a dataset.
-
-Tables and tools often contain the name of a video file instead of an id.
-"""
+"""Names in files of other tools: ids that are names of video files, and names that are ignored."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import unicodedata
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from actspan.core.wording import named
+from actspan.core.wording import listed
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".divx", ".flv", ".h264", ".h265", ".hevc", ".m1v", ".m2ts", ".m2v"),
@@ -19,6 +16,7 @@ VIDEO_SUFFIXES = (
 )
 _KNOWN = frozenset(VIDEO_SUFFIXES)
 VIDEOS = "videos"  # folder of a dataset
+_NAMED = 12  # ignored names in one line; the others are only counted
 
 
 def file_stem(name: str) -> str:
@@ -42,11 +40,16 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def composed_note(where: object, count: int) -> tuple[str, ...]:
+    """Return one line on ids that were not in Unicode NFC, or nothing."""
+    return (f"{where}: ids were brought to Unicode NFC: {count:,}",) if count else ()
+
+
 class FileNames:
     """The ids of a source that are file names, which are shortened to their stems."""
 
     def __init__(self) -> None:
-        self._files: dict[str, str] = {}
+        self._files: dict[str, str] = {}  # by stem
         self._composed: set[str] = set()  # names that were not in Unicode NFC
 
     def stem(self, name: str) -> str:
@@ -69,21 +72,51 @@ class FileNames:
 
     def notes(self, where: object) -> tuple[str, ...]:
         """Return notes about what was removed and changed."""
-        return (*self._dropped(where), *composed_note(where, len(self._composed)))
-
-    def _dropped(self, where: object) -> tuple[str, ...]:
+        notes = composed_note(where, len(self._composed))
         if not self._files:
-            return ()
+            return notes
         suffixes = Counter(name[name.rindex(".") :] for name in self._files.values())
-        counts = named(f"{suffix} from {n:,}" for suffix, n in suffixes.items())
-        folders = any("/" in name or "\\" in name for name in self._files.values())
-        what = "folder and suffix" if folders else "the suffix"
-        return (f"{where}: ids are file names: dropped {what} {counts}",)
+        counts = listed(f"{suffix} from {n:,}" for suffix, n in suffixes.items())
+        has_folders = any("/" in name or "\\" in name for name in self._files.values())
+        what = "folder and suffix" if has_folders else "the suffix"
+        return (f"{where}: ids are file names: dropped {what} {counts}", *notes)
 
 
-def composed_note(where: object, count: int) -> tuple[str, ...]:
-    """Return one line on ids that were not in Unicode NFC, or nothing."""
-    return (f"{where}: ids were brought to Unicode NFC: {count:,}",) if count else ()
+class Ignored:
+    """Names that a reader found and ignored, counted per kind.
+
+    Parameters
+    ----------
+    said : str
+        Text of a line about one kind, with `{}` for the kind.
+
+    Examples
+    --------
+    >>> ignored = Ignored()
+    >>> ignored.add("columns", "type")
+    >>> ignored.add("keys", "class", 2)
+    >>> ignored.notes("a.csv")
+    ('a.csv: ignored columns: type', 'a.csv: ignored keys: class (2)')
+    """
+
+    def __init__(self, said: str = "ignored {}") -> None:
+        self._said = said
+        self._counts: dict[str, Counter[str]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._counts)
+
+    def add(self, kind: str, name: str, count: int = 1) -> None:
+        """Count `name` among the ignored things of a kind, given in the plural ("columns")."""
+        self._counts.setdefault(kind, Counter())[name] += count
+
+    def notes(self, where: object) -> tuple[str, ...]:
+        """Return one line per kind; `where` names the file at the start of each."""
+        lines = []
+        for kind, counts in self._counts.items():
+            names = (name if n == 1 else f"{name} ({n:,})" for name, n in counts.items())
+            lines.append(f"{where}: {self._said.format(kind)}: {listed(names, _NAMED)}")
+        return tuple(lines)
 
 
 def is_video(path: Path) -> bool:

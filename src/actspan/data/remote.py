@@ -1,10 +1,18 @@
-"""Shards in an object store: ids and times are read first, features by record batch."""
+"""Datasets and bundles in an object store, each represented by a local folder.
+
+The features of a store stay in the object store: ids and times are read first, features by record
+batch. All other files are downloaded.
+"""
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from math import isnan
 from pathlib import Path
 from threading import Lock
@@ -14,16 +22,65 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import DataError
-from actspan.core.objects import Objects
+from actspan.core.storage import ObjectStorage, is_url
 from actspan.data.store.manifest import MANIFEST, Manifest, ShardRecord, damaged, shard_path
 from actspan.data.store.places import Places
 from actspan.data.store.shards import Int64, rows_of, schema_of
 from actspan.data.timebase import SnippetGrid
 
-_INDEXED = 16  # shards that are opened in parallel
+_THREADS = 16  # parallel requests, because object stores have a high latency
 _AHEAD = 2**16  # bytes: ids and times of a record batch are adjacent
 _SMALL = (0, 1, 2, 3)  # columns of ids and times
 _OPEN = 4  # shards whose features are in memory, a few record batches of 16 MB each
+
+_urls: dict[Path, str] = {}  # by the local folder that represents it
+
+
+def local_folder(where: str | Path) -> Path:
+    """Return the folder, or a temporary one that represents a folder in an object store.
+
+    Raises
+    ------
+    MissingExtraError
+        fsspec is not installed.
+    DataError
+        Nothing is found there, or the store fails.
+    """
+    if is_url(where):
+        return _downloaded(str(where))
+    return Path(str(where).removeprefix("file://"))
+
+
+def url_of(folder: Path) -> str | None:
+    """Return the URL that a folder represents, or None."""
+    return _urls.get(folder)
+
+
+def location_of(folder: Path) -> str:
+    """Return the argument for `local_folder` on other machines: a folder's URL, or its path."""
+    return url_of(folder) or str(folder.resolve())
+
+
+@cache
+def _downloaded(url: str) -> Path:
+    storage = ObjectStorage(url)
+    names = storage.tree()
+    if not names:
+        raise DataError(f"{storage.url}: nothing is there")
+    if MANIFEST in names:
+        names = [name for name in names if not name.endswith(".arrow")]
+    folder = Path(tempfile.mkdtemp(prefix="actspan-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+    def download(name: str) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        storage.download(name, path)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(download, names))
+    _urls[folder] = storage.url
+    return folder
 
 
 def open_remote(url: str, manifest: Manifest) -> Places:
@@ -36,11 +93,11 @@ def open_remote(url: str, manifest: Manifest) -> Places:
     DataError
         The store fails.
     """
-    objects, recent = Objects(url), _Recent()
-    with ThreadPoolExecutor(_INDEXED) as pool:
+    storage, recent = ObjectStorage(url), _Recent()
+    with ThreadPoolExecutor(_THREADS) as pool:
 
         def index(numbered: tuple[int, ShardRecord]) -> RemoteShard:
-            return RemoteShard(objects, *numbered, manifest, recent)
+            return RemoteShard(storage, *numbered, manifest, recent)
 
         return Places(list(pool.map(index, enumerate(manifest.shards))), url)
 
@@ -56,15 +113,15 @@ class RemoteShard:
 
     def __init__(
         self,
-        objects: Objects,
+        storage: ObjectStorage,
         number: int,
         record: ShardRecord,
         manifest: Manifest,
         recent: _Recent,
     ) -> None:
         self._file = shard_path(Path(), number).name
-        self.name = f"{objects.url}/{self._file}"
-        self._objects, self._manifest, self._recent = objects, manifest, recent
+        self.name = f"{storage.url}/{self._file}"
+        self._storage, self._manifest, self._recent = storage, manifest, recent
         self._lock = Lock()
         self._blocks: dict[int, Future[tuple[NDArray[Any], Int64]]] = {}
         self._pool = ThreadPoolExecutor(1)
@@ -143,7 +200,7 @@ class RemoteShard:
         import pyarrow as pa
 
         options = pa.ipc.IpcReadOptions(included_fields=list(columns))
-        stream = self._objects.open(self._file, ahead=_AHEAD if columns else 0)
+        stream = self._storage.open_ranges(self._file, ahead=_AHEAD if columns else 0)
         try:
             with pa.PythonFile(stream, "r") as file:
                 reader = pa.ipc.open_file(file, options=options)

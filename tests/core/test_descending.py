@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from actspan.core.kernels import descending
 from actspan.core.types import Float64
-from actspan.proposals.ordering import descending
 
 _sizes = st.integers(0, 300)
 _few = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, 0.5 + 2**-40, 5e-324, -5e-324, 1e308])

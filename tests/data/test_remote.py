@@ -11,7 +11,7 @@ import pytest
 
 from actspan import Dataset
 from actspan.core.errors import ActSpanError, DataError
-from actspan.data.elsewhere import _fetched, local_folder, source_of
+from actspan.data.remote import _downloaded, local_folder, location_of
 from actspan.data.store.pack import PackRequest, pack_dataset
 from actspan.jobs.proposing.job import propose_dataset
 from actspan.jobs.proposing.request import Request
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 def store() -> Iterator[Misbehaving]:
     with pytest.MonkeyPatch.context() as patch, object_store(patch) as store:
         patch.setattr("actspan.core.objects._WAITS", (0.01, 0.02, 0.04))
+        patch.setattr("actspan.core.storage._WAITS", (0.01, 0.02, 0.04))
         yield store
 
 
@@ -33,7 +34,7 @@ def store() -> Iterator[Misbehaving]:
 def behaves(store: Misbehaving) -> Iterator[None]:
     yield
     store.fault = "none"
-    _fetched.cache_clear()
+    _downloaded.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_a_store_that_dies_gives_one_error_and_loses_nothing(
     request = Request(
         folder / "bundle", dataset, tmp_path / "x.json", shard_size=2, threads=1, shards=shards
     )
-    with pytest.raises(ActSpanError, match=r"^s3://bucket/\S+: (cannot be read|the store fails)"):
+    with pytest.raises(ActSpanError, match=r"^s3://bucket/\S+: the (object )?store fails"):
         propose_dataset(request, die)
     store.fault = "none"
     done = propose_dataset(replace(request, resume=True))
@@ -126,4 +127,4 @@ def test_a_shard_cut_short_is_named(store: Misbehaving, folder: Path) -> None:
 
 def test_local_folders_stay_as_they_are(tmp_path: Path) -> None:
     assert local_folder(tmp_path) == local_folder(f"file://{tmp_path}") == tmp_path
-    assert source_of(tmp_path) == str(tmp_path)
+    assert location_of(tmp_path) == str(tmp_path)

@@ -1,17 +1,43 @@
-"""Order by score, for use inside kernels."""
+"""Compiled kernels: the decorators, and what kernels of several rooms call.
+
+Machine code is cached on disk between runs, and runs without the interpreter's lock. This module is
+apart from `actspan.core.tiou` because loading the compiler takes longer than many jobs.
+"""
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.core.jit import kernel
 from actspan.core.types import Float64
 
-_DIGIT = np.uint64(11)  # bits per digit
+__all__ = ["descending", "evaluated_tiou", "inlined", "kernel", "tiou"]
+
+_DIGIT = np.uint64(11)  # bits per digit of the sort
 _DIGITS = 1 << 11
 _SIGN = np.uint64(1 << 63)
 _ONE = np.uint64(1)
+
+
+kernel = numba.njit(cache=True, nogil=True)
+inlined = numba.njit(cache=True, nogil=True, inline="always")  # compiled into its callers
+
+
+@inlined
+def tiou(start_a: float, end_a: float, start_b: float, end_b: float) -> float:
+    """Compute the intersection over union of two segments, 0 if both are empty."""
+    inter = max(min(end_a, end_b) - max(start_a, start_b), 0.0)
+    union = (end_a - start_a) - inter + end_b - start_b
+    return inter / union if union > 0.0 else 0.0
+
+
+@inlined
+def evaluated_tiou(start_a: float, end_a: float, start_b: float, end_b: float) -> float:
+    """Compute the intersection over union in the evaluator's order, 0 if both are empty."""
+    inter = max(min(end_a, end_b) - max(start_a, start_b), 0.0)
+    union = ((end_b - start_b) + (end_a - start_a)) - inter
+    return inter / union if union > 0.0 else 0.0
 
 
 @kernel
@@ -40,7 +66,7 @@ def descending(score: Float64) -> NDArray[np.int32]:
         shift += _ONE
     heads = np.empty(_DIGITS, dtype=np.int32)
     while differing:
-        _by_digit(keys, shift, heads, order, other)
+        _sort_by_digit(keys, shift, heads, order, other)
         order, other = other, order
         differing >>= _DIGIT
         shift += _DIGIT
@@ -48,7 +74,7 @@ def descending(score: Float64) -> NDArray[np.int32]:
 
 
 @kernel
-def _by_digit(
+def _sort_by_digit(
     keys: NDArray[np.uint64],
     shift: np.uint64,
     heads: NDArray[np.int32],
