@@ -23,7 +23,8 @@ from actspan.core.problems import dataset_notes, skipped_line
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
-from actspan.data.results import read_result, write_result
+from actspan.data.result_writers import write_result
+from actspan.data.results import read_result
 from actspan.deploy.verify.differences import compare_outputs, compare_proposals
 from actspan.deploy.verify.limits import LIMITS
 from actspan.deploy.verify.reference import CheckpointSession

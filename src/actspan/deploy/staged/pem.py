@@ -17,7 +17,8 @@ from actspan.core.errors import StageError
 from actspan.core.files import atomic_folder
 from actspan.core.problems import Problem
 from actspan.core.types import Float64, Proposals, RaggedProposals
-from actspan.data.results import RESULT_FILE, ResultWriter
+from actspan.data.result_writers import result_writer
+from actspan.data.results import RESULT_FILE
 from actspan.data.scores import read_scores_csv
 from actspan.deploy.staged.dumps import Dumps, check_dumps, settle
 from actspan.deploy.staged.stage import Stage
@@ -159,12 +160,12 @@ def take_pem_outputs(
     target = stage.path / "pem-result"
     if lean:  # an older folder would not belong to this result
         shutil.rmtree(target, ignore_errors=True)
-    with nullcontext() if lean else atomic_folder(target) as folder, ResultWriter(out) as result:
+    with nullcontext() if lean else atomic_folder(target) as folder, result_writer(out) as result:
         answers = in_parallel(partial(_answer, stage, dumps, folder), items)
         for item, proposals in _whole_videos(answers, stage):
             tally.count(item)
             if proposals is not None:
-                result.add(item.video, proposals.start, proposals.end, proposals.score)
+                result.add(item.video, proposals)
     return tally.done(out, problems)
 
 
