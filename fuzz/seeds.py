@@ -17,7 +17,7 @@ from actspan.core.types import BoundaryScores, Proposals, Video
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.recording import Window
-from actspan.data.results import write_result as write_proposals
+from actspan.data.result_writers import write_result as write_proposals
 from actspan.data.scores import ScoreWriter
 from actspan.data.store.manifest import Manifest
 from actspan.data.store.writer import Row, write_shards

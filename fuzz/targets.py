@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from actspan.bench.logs.forms import read_log
+from actspan.bench.logs.readers import read_log
 from actspan.config.base import from_dict, read_toml
 from actspan.config.stages import FeatureSpec
 from actspan.config.video import PictureConfig

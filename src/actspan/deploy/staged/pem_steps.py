@@ -19,7 +19,8 @@ from actspan.core.files import atomic_folder
 from actspan.core.problems import Problem
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float64, Proposals, RaggedProposals
-from actspan.data.results import RESULT_FILE, ResultWriter
+from actspan.data.result_writers import result_writer
+from actspan.data.results import RESULT_FILE
 from actspan.data.scores import read_scores_csv
 from actspan.deploy.staged.dumps import Dumps, check_dumps, size_problem, without_problems
 from actspan.deploy.staged.stage import TABLE, Item, Stage, Table
@@ -159,14 +160,14 @@ def take_pem_outputs(
     target, recordings = stage.path / "pem-result", Recordings(stage.config)
     if lean:  # an older folder would not belong to this result
         shutil.rmtree(target, ignore_errors=True)
-    with nullcontext() if lean else atomic_folder(target) as folder, ResultWriter(out) as result:
+    with nullcontext() if lean else atomic_folder(target) as folder, result_writer(out) as result:
         for item, found in in_parallel(partial(_rated, stage, dumps, folder), items):
             report.count(item)
             whole: Proposals | None = found
             if item.window is not None:  # None before the last window of a recording
                 whole = recordings.take(item.window, item.seconds, found)
             if whole is not None:
-                result.add(item.video, whole.start, whole.end, whole.score)
+                result.add(item.video, whole)
     return report
 
 
