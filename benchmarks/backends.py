@@ -15,7 +15,7 @@ import click
 import numpy as np
 
 from actspan import Bundle
-from actspan.bench.roofline import matrix_products, tem_products
+from actspan.bench.roof import matrix_products, tem_products
 from actspan.deploy.variants import export_variants
 from actspan.runtime.backends import BACKENDS
 from actspan.runtime.opening import check_backend, choose_backend, open_net, open_session
