@@ -172,8 +172,8 @@ def test_bad_usage_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
 
 
 def test_the_choices_are_the_table_of_formats() -> None:
-    assert set(annotate._READ) == FORMATS.keys()
-    assert set(annotate._WRITTEN) == {f.name for f in FORMATS.values() if f.suffix}
+    assert set(annotate.READ) == FORMATS.keys()
+    assert set(annotate.WRITTEN) == {f.name for f in FORMATS.values() if f.suffix}
 
 
 def test_every_option_says_what_it_does() -> None:

@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actspan import Proposals, Video
-from actspan.cli import annotate_export, main
+from actspan.cli import annotate, main
 from actspan.core.files import sha256
 from actspan.data.annotations.formats import FORMATS, read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
-from actspan.data.results import write_result
+from actspan.data.result_writers import write_result
 from actspan.jobs.run import write_info
 from tests.data.annotation_files import write_elan
 from tests.report.runs import made_up_videos, write_made_up_run, write_truth
@@ -244,7 +244,7 @@ def test_bad_results_are_refused(content: str, what: str, tmp_path: Path) -> Non
 
 
 def test_the_choices_are_the_forms_for_tools() -> None:
-    assert set(annotate_export.FORMATS) == {
+    assert set(annotate.EXPORTED) == {
         format.name for format in FORMATS.values() if format.encode is not None
     } - {"activitynet"}
 
@@ -252,7 +252,7 @@ def test_the_choices_are_the_forms_for_tools() -> None:
 def test_every_option_says_what_it_does() -> None:
     help_text = CliRunner().invoke(main, ["annotate", "export", "--help"]).output
     assert "actspan annotate export" in help_text.partition("Example:")[2]
-    options = [p for p in annotate_export.export.params if isinstance(p, click.Option)]
+    options = [p for p in annotate.export.params if isinstance(p, click.Option)]
     assert all(option.help for option in options)
 
 

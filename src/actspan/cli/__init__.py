@@ -48,7 +48,9 @@ class LazyGroup(click.Group):
         if name not in COMMANDS:
             return None
         module = importlib.import_module(f"actspan.cli.{COMMANDS[name][0]}")
-        command: click.Command = getattr(module, f"{name}_", None) or getattr(module, name)
+        command: click.Command = (
+            getattr(module, f"{name}_", None) or getattr(module, name, None) or module.command
+        )
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -21,7 +21,8 @@ from actspan.cli.options import (
 from actspan.core.wording import counted
 
 # These repeat `FORMATS`, which is not imported so that --help stays fast. A test compares the two.
-READ = "activitynet authors csv elan vtt srt textgrid thumos14 labelstudio boris via".split()
+READ = ["activitynet", "authors", "csv", "elan", "vtt", "srt", "textgrid", "thumos14"]
+READ += ["labelstudio", "boris", "via"]
 WRITTEN = ["activitynet", "csv"]
 EXPORTED = ["csv", "elan", "labelstudio", "vtt"]
 

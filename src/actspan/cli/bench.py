@@ -90,25 +90,25 @@ def bench(
         raise click.UsageError("--snippets is of made-up videos, not of --dataset")
     outputs = (json_, csv, markdown, roofline)
     with progress_report() as report:
-        from actspan.bench import made_up
+        from actspan.bench import synthetic
         from actspan.bench.environment import core_count
+        from actspan.bench.material import Request
         from actspan.bench.run import run_benchmark
-        from actspan.bench.setup import Request
-        from actspan.bench.tables import broken
+        from actspan.bench.tables import broken_limits
 
         _check_outputs(outputs, roofline)
         request = request_from_options(
             Request,
             batches=tuple(dict.fromkeys(batch)),
             streams=streams or max(core_count() // threads, 1),
-            channels=channels or made_up.CHANNELS,
-            length=length or made_up.LENGTH,
+            channels=channels or synthetic.CHANNELS,
+            length=length or synthetic.LENGTH,
             command=command_line(),
         )
         result = run_benchmark(request, report)
     _print(result)
     _write(result, outputs, summary)
-    click.get_current_context().exit(1 if broken(result) else 0)
+    click.get_current_context().exit(1 if broken_limits(result) else 0)
 
 
 def _check_outputs(outputs: tuple[Path | None, ...], roofline: Path | None) -> None:
@@ -137,14 +137,13 @@ def _print(result: BenchResult) -> None:
 
 def _write(result: BenchResult, outputs: tuple[Path | None, ...], summary: Path | None) -> None:
     from actspan.bench.result import write_result
-    from actspan.bench.summary import write_summaries
-    from actspan.bench.tables import to_csv, to_markdown
+    from actspan.bench.tables import result_page, result_to_csv, write_summaries
     from actspan.core.files import atomic_file
 
     json_file, csv_file, markdown, roofline = outputs
     if json_file is not None:
         write_result(result, json_file)
-    for path, text in ((csv_file, to_csv), (markdown, to_markdown)):
+    for path, text in ((csv_file, result_to_csv), (markdown, result_page)):
         if path is not None:
             with atomic_file(path) as stream:
                 stream.write(text(result).encode())

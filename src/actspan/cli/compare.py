@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,9 +15,9 @@ from actspan.cli.options import ExistingFile, OutputFile, Positive, Text, comman
 from actspan.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from actspan.bench.claims import Claims
-    from actspan.bench.compare import Comparison
-    from actspan.bench.paired import Pair
+    from actspan.bench.comparison import Comparison
+    from actspan.bench.report_check import ReportCheck
+    from actspan.bench.timing import Pair
 
 
 def _limit(text: str) -> float:
@@ -78,19 +79,18 @@ def compare(
     refuse_options(["rounds"], "without --run-a and --run-b")
     if not sources:
         raise click.UsageError("give results or logs, or --run-a and --run-b")
-    from actspan.bench.claims import check_claims
-    from actspan.bench.compare import compare as compare_sides
-    from actspan.bench.compare import slower_rows
-    from actspan.bench.report import to_dict, to_markdown
-    from actspan.bench.sides import read_sides
+    from actspan.bench.comparison import compare as compare_systems
+    from actspan.bench.comparison import read_systems, slower_rows
+    from actspan.bench.comparison_tables import comparison_page, comparison_to_dict
+    from actspan.bench.report_check import check_report
     from actspan.core.files import atomic_file
 
-    found = compare_sides(read_sides(sources), chips=chips)
-    checked = None if claims is None else check_claims(claims, found)
+    found = compare_systems(read_systems(sources), chips=chips)
+    checked = None if claims is None else check_report(claims, found)
     slower = [] if fail_if is None else slower_rows(found, fail_if)
     if markdown is not None:
         with atomic_file(markdown) as stream:
-            page = to_markdown(found, checked, shlex.join(["actspan", "compare", *sources]))
+            page = comparison_page(found, checked, shlex.join(["actspan", "compare", *sources]))
             stream.write(page.encode())
         say(f"report: {markdown}")
     if json_:
@@ -104,7 +104,7 @@ def compare(
             }
             for side, row, longer in slower
         ]
-        print_json({**to_dict(found, checked), "slower": rows})
+        print_json({**comparison_to_dict(found, checked), "slower": rows})
     else:
         _print(found, checked)
     for name, row, longer in slower:
@@ -114,35 +114,34 @@ def compare(
     context.exit(1 if slower or (checked is not None and not checked.holds) else 0)
 
 
-def _print(found: Comparison, claims: Claims | None) -> None:
-    from actspan.bench.report import tables, verdict
+def _print(found: Comparison, check: ReportCheck | None) -> None:
+    from actspan.bench.comparison_tables import comparison_tables, verdict
 
-    for title, header, rows in tables(found):
+    for title, header, rows in comparison_tables(found):
         click.echo(f"{title}:")
         print_table(header, rows)
     for note in found.notes:
         click.echo(f"note: {note.about}: {note.text}")
-    if claims is not None:
+    if check is not None:
         click.echo("")
-        for finding in claims.findings:
-            click.echo(f"{claims.file.name}:{finding.line}: {finding.kind}: {finding.text}")
-        click.echo(f"{claims.file.name}: {verdict(claims)}")
+        for finding in check.findings:
+            click.echo(f"{check.file.name}:{finding.line}: {finding.kind}: {finding.text}")
+        click.echo(f"{check.file.name}: {verdict(check)}")
 
 
 def _time(run_a: str, run_b: str, rounds: int, limit: float | None, as_json: bool) -> bool:
     """Time two commands and print the result; return whether it is within the limit."""
-    from actspan.bench.paired import run_command, time_pair
-    from actspan.bench.report import pair_to_dict
+    from actspan.bench.timing import run_command, time_pair
 
     with progress_report() as report:
         pair = time_pair(
             partial(run_command, run_a),
             partial(run_command, run_b),
             rounds=rounds,
-            report=lambda done: report("rounds", done, rounds),
+            progress=report,
         )
     if as_json:
-        print_json({"run_a": run_a, "run_b": run_b, **pair_to_dict(pair)})
+        print_json({"run_a": run_a, "run_b": run_b, "rounds": rounds, **asdict(pair)})
     else:
         _print_pair(pair, run_a, run_b)
     if limit is None:
@@ -154,7 +153,7 @@ def _time(run_a: str, run_b: str, rounds: int, limit: float | None, as_json: boo
 
 
 def _print_pair(pair: Pair, run_a: str, run_b: str) -> None:
-    from actspan.bench.report import pair_table
+    from actspan.bench.comparison_tables import pair_table
 
     title, header, rows = pair_table(pair)
     click.echo(f"A: {run_a}\nB: {run_b}\n{title}:")

@@ -181,9 +181,7 @@ def progress_report(what: str = "loading", *, bar_each: bool = False) -> Iterato
             shown, at = what, now
             if key not in tasks:
                 tasks[key] = bar.add_task(what, total=total, note=note)
-            bar.update(
-                tasks[key], description=what, completed=done, total=total or None, note=note
-            )
+            bar.update(tasks[key], description=what, completed=done, total=total or None, note=note)
 
         yield update
 

@@ -199,29 +199,31 @@ def pack(
     manifest = done.manifest
     shards = len(manifest.shards)
     if json_:
-        figures = {name: getattr(done, name) for name in ("out", "videos", "rescaled")}
-        figures |= {name: getattr(manifest, name) for name in ("dtype", "channels", "length")}
-        figures |= {"shards": shards, "bytes": done.size}
+        figures = {name: getattr(done, name) for name in ("out", "rescaled")}
+        names = ("videos", "dtype", "channels", "length")
+        figures |= {name: getattr(manifest, name) for name in names}
+        figures |= {"shards": shards, "bytes": manifest.size}
         print_json({**figures, **findings(done.problems, done.notes)})
         return
     rows = "rows as they were"
     if manifest.length is not None:
         rows = f"{counted(manifest.length, 'row')} each, {done.rescaled:,} rescaled"
-    size = f"{counted(shards, 'shard')}, {_megabytes(done.size)}"
-    say(f"{counted(done.videos, 'video')}, {rows}, {manifest.dtype}: {size} in {done.out}")
+    size = f"{counted(shards, 'shard')}, {_megabytes(manifest.size)}"
+    say(f"{counted(manifest.videos, 'video')}, {rows}, {manifest.dtype}: {size} in {done.out}")
     print_findings(done.problems, done.notes)
 
 
 def _verify(store: Path, as_json: bool) -> None:
     with progress_report() as report:
-        from actspan.data.store.verify import verify_store
+        from actspan.data.store.manifest import verify_store
 
-        found = verify_store(store, lambda done, total: report("verify", done, total))
-    figures = {"videos": found.videos, "shards": found.shards, "bytes": found.size}
+        found = verify_store(store, report)
+    shards = len(found.shards)
+    figures = {"videos": found.videos, "shards": shards, "bytes": found.size}
     if as_json:
         print_json({"store": store, **figures})
     else:
-        size = f"{counted(found.shards, 'shard')}, {_megabytes(found.size)}"
+        size = f"{counted(shards, 'shard')}, {_megabytes(found.size)}"
         say(f"{store}: {found.videos} videos in {size}: every checksum is right")
 
 

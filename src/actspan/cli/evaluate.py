@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import click
-
 from actspan.cli.console import print_json, print_notes, progress_report, say, step_report
 from actspan.cli.evaluation_output import (
     detection_document,
@@ -106,7 +104,12 @@ def evaluate(
     truth = _with_set_apart(truth, result, subset)
     print_notes(truth.notes)
     thresholds = parse_thresholds(agreed.tiou(task) if tiou is None else tiou)
-    settings = {"subset": subset, "tiou": thresholds, "blocked": blocked, "on_error": on_error}
+    settings: dict[str, Any] = {
+        "subset": subset,
+        "tiou": thresholds,
+        "blocked": blocked,
+        "on_error": on_error,
+    }
     if task == "detection":
         _evaluate_detection(truth, result, settings, diagnose, json_)
     else:

@@ -73,15 +73,16 @@ def print_recall_remarks(found: RecallResult) -> None:
 def detection_document(found: DetectionResult) -> dict[str, Any]:
     """Return the result for JSON, all of it in percent."""
     means, curves = found.by_class(), (100.0 * found.average_precision.T).tolist()
-    counts = zip(found.classes, curves, found.instances.tolist(), found.detections.tolist())
+    instances, detections = found.instances.tolist(), found.detections.tolist()
+    counts = zip(found.classes, curves, instances, detections, strict=True)
     classes = {
         name: {
             "AP": means[name],
             "by_tiou": _by_tiou(found.tiou, curve),
-            "instances": instances,
-            "detections": detections,
+            "instances": annotated,
+            "detections": detected,
         }
-        for name, curve, instances, detections in counts
+        for name, curve, annotated, detected in counts
     }
     names = ("videos", "undetected", "unknown", "missing", "extra")
     return {
@@ -184,10 +185,12 @@ def _losses(found: Diagnosis) -> dict[str, dict[str, float]]:
 
 def _missed(found: Diagnosis) -> list[dict[str, Any]]:
     """Return every instance that is missed at some threshold, with the stage that loses it."""
+    import numpy as np
+
     from actspan.evaluation.stages import STAGES
 
     rows = []
-    for i in (found.lost < len(STAGES)).any(axis=0).nonzero()[0].tolist():
+    for i in np.flatnonzero(np.any(found.lost < len(STAGES), axis=0)).tolist():
         stages = _by_tiou(found.recall.tiou, found.lost[:, i].tolist())
         rows.append(
             {

@@ -64,7 +64,7 @@ def convert(
         list(checkpoints), out, length=length or 100, overwrite=force
     )
     print_notes(_conversion_notes(found, length))
-    networks = [
+    networks: list[dict[str, Any]] = [
         {
             "file": checkpoint.path,
             "kind": checkpoint.kind,

@@ -41,7 +41,7 @@ SHARED = {
 }
 
 
-class _PathType(click.Path):
+class PathType(click.Path):
     """A path to read, which has to exist, or to write, which may not be `-`."""
 
     def __init__(
@@ -81,13 +81,13 @@ class Text(click.ParamType):  # type: ignore[type-arg]
             self.fail(str(error), param, ctx)
 
 
-Existing = Annotated[Path, _PathType(exists=True)]
-ExistingFile = Annotated[Path, _PathType(exists=True, folder=False)]
-ExistingFolder = Annotated[Path, _PathType(exists=True, file=False)]
-ExistingOrUrl = Annotated[Path, _PathType(exists=True, urls=True)]
-Output = Annotated[Path, _PathType(exists=False)]
-OutputFile = Annotated[Path, _PathType(exists=False, folder=False)]
-OutputFolder = Annotated[Path, _PathType(exists=False, file=False)]
+Existing = Annotated[Path, PathType(exists=True)]
+ExistingFile = Annotated[Path, PathType(exists=True, folder=False)]
+ExistingFolder = Annotated[Path, PathType(exists=True, file=False)]
+ExistingOrUrl = Annotated[Path, PathType(exists=True, urls=True)]
+Output = Annotated[Path, PathType(exists=False)]
+OutputFile = Annotated[Path, PathType(exists=False, folder=False)]
+OutputFolder = Annotated[Path, PathType(exists=False, file=False)]
 Positive = Annotated[int, click.IntRange(1)]
 Seconds = Annotated[float, click.FloatRange(0, min_open=True)]
 OnError = Literal["fail", "skip"]
@@ -263,4 +263,6 @@ def ray_config(engine: str, cluster: T) -> T | None:
 
 def split_names(text: str | None) -> list[str] | None:
     """Return comma-separated names; None stays None, and an empty text gives no names."""
-    return text and [name.strip() for name in text.split(",") if name.strip()]
+    if text is None:
+        return None
+    return [name.strip() for name in text.split(",") if name.strip()]

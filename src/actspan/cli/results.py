@@ -133,7 +133,9 @@ def report(
                 "out": written.path,
                 "bytes": written.size,
                 "ground_truth": contents.source or None,
-                "runs": [{"name": n, **(recall.summary() if recall else {})} for n, recall in recalls],
+                "runs": [
+                    {"name": n, **(recall.summary() if recall else {})} for n, recall in recalls
+                ],
                 "videos": len(listing.videos),
                 "unlisted": listing.unlisted,
                 "pictures": drawn,

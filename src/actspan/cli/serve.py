@@ -21,8 +21,21 @@ from actspan.cli.options import (
     request_from_options,
 )
 
-_OF_MODELS = ("backend", "threads", "backbone", "upload_mib", "hours", "queue", "jobs")
-_OF_MODELS += ("batch", "delay")
+_OF_MODELS = [
+    "backend",
+    "threads",
+    "backbone",
+    "upload_mib",
+    "hours",
+    "queue",
+    "jobs",
+    "batch",
+    "delay",
+]
+_TOKEN = (
+    "Token that clients must send. [default: $ACTSPAN_TOKEN; else none on loopback, and a new one "
+    "otherwise, which is printed]"
+)
 
 
 @command(
@@ -32,8 +45,7 @@ _OF_MODELS += ("batch", "delay")
     videos="Folder of videos to play, named after their ids.",
     host="Address to listen on; anything but loopback needs a token.",
     port="Port to listen on; 0 takes any free port.",
-    token="Token that clients must send. [default: $ACTSPAN_TOKEN; else none on loopback, and a "
-    "new one otherwise, which is printed]",
+    token=_TOKEN,
     data="Folder for jobs, results and corrections.",
     backend="Inference runtime.",
     backbone="onnx:FILE, if the model needs a custom backbone for videos.",

@@ -11,8 +11,8 @@ import msgspec
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ResultError
+from actspan.core.files import NOT_JSON
 from actspan.core.problems import Problem
-from actspan.data.decoding import NOT_JSON
 
 PLAN_FILE = "plan.json"
 _FORMAT = 1
