@@ -122,7 +122,7 @@ def test_predictions_for_label_studio(result: Path, tmp_path: Path) -> None:
         "videos": 2,
         "instances": 2,
         "files": [str(tasks), str(tmp_path / "tasks.xml")],
-        "problems": [],
+        "skipped": [],
         "notes": ["frame rate unknown in 2 videos: 25 frames per second assumed (--fps)"],
     }
     given = ("--to", "labelstudio", "--videos", ADDRESS, "--fps", 30)
@@ -187,7 +187,7 @@ def test_videos_that_are_not_there(result: Path, videos: Path, tmp_path: Path) -
     arguments = (result, tmp_path / "out", "--to", "elan", "--videos", videos)
     assert "no video of this name" in bad(*arguments)
     assert not (tmp_path / "out").exists()
-    assert "left out: 1 " in good(*arguments, "--on-error", "skip").stderr
+    assert "skipped: 1 " in good(*arguments, "--on-error", "skip").stderr
     assert [f.name for f in (tmp_path / "out").iterdir()] == ["other.eaf"]
 
 

@@ -89,7 +89,7 @@ def test_a_missing_input_is_one_line_that_names_its_neighbour(
 
 def test_help_is_light() -> None:
     code = (
-        "import sys; from actspan.cli import COMMANDS, main; main(['--help'], standalone_mode=False);"
+        "import sys; from actspan.cli import main; main(['--help'], standalone_mode=False);"
         "print([m for m in ('numpy', 'numba', 'torch', 'rich') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import click
 
 from actspan.cli.console import progress_report
-from actspan.cli.options import OutputFolder, Text, command, refuse_options
+from actspan.cli.options import OutputFolder, command, refuse_options
 from actspan.cli.tables import print_figures
 from actspan.core.errors import MissingExtraError
 from actspan.core.progress import Progress, no_progress
@@ -39,7 +39,7 @@ def demo(
     out: OutputFolder = Path("demo-output"),
     videos: Annotated[int, click.IntRange(3)] = 60,
     seed: _Count = 1,
-    training_set: Annotated[int, Text("N", int)] = 0,
+    training_set: _Count = 0,
 ) -> None:
     """Run the main steps on a small made-up dataset.
 

@@ -115,7 +115,7 @@ def print_detection_remarks(found: DetectionResult) -> None:
     if found.unknown:
         names = count_and_names([name or "''" for name in found.unknown])
         what = counted(sum(found.unknown.values()), "detection")
-        say(f"{what} with labels that the ground truth lacks, left out: {names}")
+        say(f"{what} with labels that the ground truth lacks, skipped: {names}")
     if found.missing:
         say(f"videos without detections: {count_and_names(found.missing)}")
     if found.extra:

@@ -153,15 +153,11 @@ def _option(name: str, annotation: Any, default: Any, helps: dict[str, str]) -> 
     if annotation is bool:
         return click.Option([flag, name], is_flag=True, help=text)
     found, many = _click_type(annotation)
-    required = default is inspect.Parameter.empty
+    if default is inspect.Parameter.empty:
+        return click.Option([flag, name], type=found, multiple=many, required=True, help=text)
+    shown = default not in (None, "", (), {})
     return click.Option(
-        [flag, name],
-        type=found,
-        multiple=many,
-        required=required,
-        default=None if required else default,
-        show_default=not required and default not in (None, "", (), {}),
-        help=text,
+        [flag, name], type=found, multiple=many, default=default, show_default=shown, help=text
     )
 
 

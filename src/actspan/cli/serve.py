@@ -32,10 +32,6 @@ _OF_MODELS = [
     "batch",
     "delay",
 ]
-_TOKEN = (
-    "Token that clients must send. [default: $ACTSPAN_TOKEN; else none on loopback, and a new one "
-    "otherwise, which is printed]"
-)
 
 
 @command(
@@ -45,7 +41,8 @@ _TOKEN = (
     videos="Folder of videos to play, named after their ids.",
     host="Address to listen on; anything but loopback needs a token.",
     port="Port to listen on; 0 takes any free port.",
-    token=_TOKEN,
+    token="Token that clients must send. [default: $ACTSPAN_TOKEN; else none on "  # noqa: S106
+    "loopback, and a new one otherwise, which is printed]",
     data="Folder for jobs, results and corrections.",
     backend="Inference runtime.",
     backbone="onnx:FILE, if the model needs a custom backbone for videos.",

@@ -108,7 +108,7 @@ def train(
         found = trainable(
             Dataset.load(dataset).with_labels(split_patterns(labels)),
             on_error=on_error,
-            progress=lambda done, total: report.progress("checking", done, total),
+            progress=report.progress,
         )
         print_problems(found.problems, found.notes)
         try:
