@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.wording import named
-from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.readers import SUFFIXES, feature_shapes
 
 READ = f"write {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"

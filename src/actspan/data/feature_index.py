@@ -12,7 +12,7 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.errors import FeatureError
 from actspan.core.problems import Loss, Problem
 from actspan.core.wording import counted, named
-from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.containers import READ, Refusal, channel_axis, choose, names_of
 from actspan.data.ignored import Ignored
 from actspan.data.readers import (

@@ -15,7 +15,7 @@ from actspan.core.files import atomic_file, described, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import BoundaryScores
 from actspan.core.wording import short
-from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.npy import Archive
 
 _COLUMNS = ("action", "start", "end")

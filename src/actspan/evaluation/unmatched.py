@@ -12,7 +12,7 @@ from pathlib import Path
 from actspan.core.errors import ResultError
 from actspan.core.types import Video
 from actspan.core.wording import counted, named
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.videos import Videos
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.types import Float64, Proposals
 from actspan.core.wording import counted, named
-from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.decoding import NOT_JSON
 from actspan.data.detections import Detections
 from actspan.data.result_document import result_bytes
