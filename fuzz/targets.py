@@ -36,8 +36,7 @@ from actspan.data.store.manifest import Manifest
 from actspan.data.store.shards import open_shard
 from actspan.deploy.optimize import read_model
 from actspan.deploy.staged.dumps import Dumps
-from actspan.deploy.staged.stage import Stage
-from actspan.deploy.staged.table import Table
+from actspan.deploy.staged.stage import Stage, Table
 from actspan.evaluation.inputs import load_blocked
 from actspan.jobs.run import Run
 from actspan.jobs.shards.plan import Plan
@@ -107,7 +106,7 @@ def shard(path: Path) -> None:
         except ActSpanError:
             continue
         for row, _ in enumerate(found.ids()):
-            found.rows(row).sum()
+            found.features(row).sum()
             found.grid(row)
 
 
