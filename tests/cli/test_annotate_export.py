@@ -15,7 +15,7 @@ from actspan.core.files import sha256
 from actspan.data.annotations.formats import FORMATS, read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
-from actspan.data.results import write_result
+from actspan.data.result_writers import write_result
 from actspan.jobs.run import write_info
 from tests.data.annotation_files import write_elan
 from tests.report.runs import made_up_videos, write_made_up_run, write_truth
@@ -123,7 +123,7 @@ def test_predictions_for_label_studio(result: Path, tmp_path: Path) -> None:
         "instances": 2,
         "files": [str(tasks), str(tmp_path / "tasks.xml")],
         "problems": [],
-        "assumptions": ["frame rate unknown in 2 videos: 25 frames per second assumed (--fps)"],
+        "notes": ["frame rate unknown in 2 videos: 25 frames per second assumed (--fps)"],
     }
     given = ("--to", "labelstudio", "--videos", ADDRESS, "--fps", 30)
     assert "frame rate" not in good(result, tmp_path / "given.json", *given).stderr

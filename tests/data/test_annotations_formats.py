@@ -109,7 +109,7 @@ def test_thumos14_text_files(tmp_path: Path) -> None:
     found = read_annotations(folder.parent)  # the folder of the zip, as unpacked
     assert found.format == "thumos14"
     assert not found.problems
-    assert found.assumptions == (f"{folder.parent}: ignored files: detclasslist.txt",)
+    assert found.notes == (f"{folder.parent}: ignored files: detclasslist.txt",)
     diving = [(67.5, 75.9, "CliffDiving"), (67.5, 75.9, "Diving"), (80.0, 90.0, "Diving")]
     videos = {name: (subset, instances) for name, subset, instances in table(found)}
     assert videos == {
@@ -154,7 +154,7 @@ def test_tables(tmp_path: Path, text: str) -> None:
     found = read_annotations(write(tmp_path / "segments.csv", text))
     assert not found.problems
     assert table(found) == [("a", "", [(1.0, 2.5, "x"), (3.0, 4.0, "y")])]
-    assert bool(found.assumptions) == ("1,2.5,x" in text.splitlines()[0])
+    assert bool(found.notes) == ("1,2.5,x" in text.splitlines()[0])
 
 
 def test_tables_say_more_of_a_video(tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_table_may_be_the_annotations_of_a_dataset_folder(tmp_path: Path) -> N
     write(tmp_path / "annotations.csv", "a,1,2,x\n")
     dataset = Dataset.load(tmp_path, features=False)
     assert dataset.format == "csv"
-    assert "no header" in dataset.assumptions[0]
+    assert "no header" in dataset.notes[0]
     assert dataset["a"].labels == ("x",)
 
 
@@ -261,9 +261,7 @@ def test_elan_annotations_without_times_are_findings(tmp_path: Path) -> None:
     assert "ends before it starts" in backwards.problem
     assert unaligned.problem == "annotations of tier 't' without times"
     assert "--tier" in unaligned.remedy
-    assert found.assumptions == (
-        f"{file}: ignored annotations that refer to others, by tier: kind",
-    )
+    assert found.notes == (f"{file}: ignored annotations that refer to others, by tier: kind",)
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>\n'
@@ -368,7 +366,7 @@ def test_label_studio_takes_one_finished_annotation(tmp_path: Path) -> None:
         ("b", ("truth",)),
         ("d", ()),
     ]
-    assert "of 4 tasks 2 have several annotations" in found.assumptions[0]
+    assert "of 4 tasks 2 have several annotations" in found.notes[0]
 
 
 def test_label_studio_boxes_tell_the_rate_and_are_passed_over(tmp_path: Path) -> None:

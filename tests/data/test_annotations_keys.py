@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actspan.core.problems import Loss
+from actspan.core.problems import Skipped
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 
@@ -27,7 +27,7 @@ def read_video(folder: Path, **entry: Any) -> Annotations:
 
 
 def notes(found: Annotations) -> list[str]:
-    return [note.removeprefix(f"{found.path}: ") for note in found.assumptions]
+    return [note.removeprefix(f"{found.path}: ") for note in found.notes]
 
 
 def instances(found: Annotations) -> Instances:
@@ -114,7 +114,7 @@ def test_a_malformed_annotation_costs_the_instance_only(
     )
     assert [label for _, _, label in instances(found)] == ["Jump", "Run"]
     (lost,) = found.problems
-    assert (lost.video, lost.loss) == ("a", Loss.SEGMENT)
+    assert (lost.video, lost.skipped) == ("a", Skipped.SEGMENT)
     assert lost.file == f"{tmp_path / 'x.json'}: video 'a', annotation 1"
     assert problem in lost.problem
 
@@ -210,6 +210,4 @@ def test_rows_of_the_authors_table_that_are_not_in_the_json(tmp_path: Path) -> N
     table.write_text("video,subset\nv_a,training\nv_b,testing\nv_c\n")
     found = read_annotations(tmp_path)
     assert [v.subset for v in found.videos] == ["training"]
-    assert found.assumptions == (
-        f"{table}: ignored 2 rows of videos that are not in the JSON: b, c",
-    )
+    assert found.notes == (f"{table}: ignored 2 rows of videos that are not in the JSON: b, c",)

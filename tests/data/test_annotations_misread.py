@@ -10,7 +10,7 @@ import pytest
 
 from actspan import Video
 from actspan.core.errors import AnnotationError
-from actspan.core.problems import left_out
+from actspan.core.problems import skipped_line
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
@@ -32,7 +32,7 @@ def read_json(folder: Path, document: Any) -> Annotations:
 
 
 def notes(found: Annotations) -> list[str]:
-    return [note.removeprefix(f"{found.path}: ") for note in found.assumptions]
+    return [note.removeprefix(f"{found.path}: ") for note in found.notes]
 
 
 def content(found: Annotations) -> dict[str, list[tuple[float, float, str]]]:
@@ -327,7 +327,7 @@ def test_a_key_that_is_there_twice_is_named_with_its_video(tmp_path: Path) -> No
         ("", "key 'version' is there twice in the document"),
     }
     assert (found.videos.labels, found.videos.durations[0]) == (("x",), 5.0)
-    assert left_out(found.problems) == f"left out: 4 repeated keys (b, a, {found.path})"
+    assert skipped_line(found.problems) == f"left out: 4 repeated keys (b, a, {found.path})"
 
 
 @pytest.mark.parametrize("entry", [{"subset": 0}, {"subset": [0]}, {"subset": "0"}, {"split": 0}])

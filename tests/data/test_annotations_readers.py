@@ -118,7 +118,7 @@ class TestElan:
         assert (again.id, again.duration, again.subset, again.fps) == (
             "clip", 100.0, "validation", 8.0,
         )  # fmt: skip
-        assert (found.format, found.problems, found.assumptions) == ("elan", (), ())
+        assert (found.format, found.problems, found.notes) == ("elan", (), ())
 
     @pytest.mark.parametrize(
         "video", [odd_video(), odd_video(scored=False), Video("empty", 9.0)], ids=lambda v: v.id
@@ -447,7 +447,7 @@ def test_voices_are_counted(tmp_path: Path) -> None:
     cues = (f"00:0{i}.000 --> 00:0{i + 1}.000\n{text}\n" for i, text in enumerate(texts))
     file = write_vtt("\n".join(("WEBVTT\n", *cues)))(tmp_path)
     found = read_annotations(file)
-    assert found.assumptions == (f"{file}: ignored voices: Ann (2), Bob & Co",)
+    assert found.notes == (f"{file}: ignored voices: Ann (2), Bob & Co",)
     assert found.videos[0].labels == ("jump", "run stop", "", "none")
 
 

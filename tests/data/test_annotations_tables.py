@@ -19,7 +19,7 @@ def read(folder: Path, text: str, **columns: str) -> Annotations:
 
 
 def notes(found: Annotations) -> list[str]:
-    return [note.removeprefix(f"{found.path}: ") for note in found.assumptions]
+    return [note.removeprefix(f"{found.path}: ") for note in found.notes]
 
 
 # (times, labels) of every video

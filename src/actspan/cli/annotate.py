@@ -188,7 +188,7 @@ def convert(
         click.echo(json.dumps(_answer(done), indent=1, ensure_ascii=False))
     else:
         _print(done)
-    say_findings(done.problems, done.assumptions)
+    say_findings(done.problems, done.notes)
 
 
 def _print(done: Converted) -> None:
@@ -216,7 +216,7 @@ def _answer(done: Converted) -> dict[str, Any]:
         "target": str(done.target),
         **done.summary(),
         "problems": [problem.record for problem in done.problems],
-        "assumptions": list(done.assumptions),
+        "notes": list(done.notes),
     }
 
 

@@ -116,7 +116,7 @@ def export(
             **counts,
             "files": files,
             "problems": [problem.record for problem in done.problems],
-            "assumptions": list(done.assumptions),
+            "notes": list(done.notes),
         }
         click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
     else:
@@ -124,4 +124,4 @@ def export(
         click.echo(f"{format}: {found} of {counted(counts['videos'], 'video')}")
         shown = done.files if len(done.files) <= 2 else [f"{len(done.files):,} files in {target}"]
         click.echo(f"written: {', '.join(map(str, shown))}")
-    say_findings(done.problems, done.assumptions)
+    say_findings(done.problems, done.notes)

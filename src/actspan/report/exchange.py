@@ -12,7 +12,7 @@ from urllib.parse import quote
 import numpy as np
 
 from actspan.core.errors import ConfigError, DataError
-from actspan.core.problems import Problem, stop_on_errors, stop_with_none_left
+from actspan.core.problems import Problem, raise_errors, raise_nothing_left
 from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
@@ -22,8 +22,7 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.instances import faulty_segments, good_segments
-from actspan.data.result_document import is_result, result_bytes
-from actspan.data.results import RESULT_FILE, read_result
+from actspan.data.results import RESULT_FILE, is_result, read_result, result_bytes
 from actspan.data.videos import Videos
 from actspan.jobs.run import RUN_FILE, Run
 
@@ -115,7 +114,7 @@ class HandedOut:
         The videos that were exported.
     problems : tuple of Problem
         What was left out, with reasons, and notes.
-    assumptions : tuple of str
+    notes : tuple of str
         What was assumed or ignored, as text for people.
     """
 
@@ -123,7 +122,7 @@ class HandedOut:
     files: tuple[Path, ...]
     videos: Videos
     problems: tuple[Problem, ...]
-    assumptions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def hand_out(request: Handout) -> HandedOut:
@@ -141,13 +140,13 @@ def hand_out(request: Handout) -> HandedOut:
     """
     _check(request)
     what, found = _read(request)
-    videos, problems, notes = found.videos, list(found.problems), found.assumptions
+    videos, problems, notes = found.videos, list(found.problems), found.notes
     where = request.known or _recorded(request.source)
     if where is not None:
         known = read_annotations(where, only_facts=True)
         videos = with_facts(videos, known.videos)
         problems += known.problems if where == request.known else ()
-        notes += known.assumptions
+        notes += known.notes
     videos = of_subset(videos, request.subset, request.source)
     links = _links(request, videos)
     problems += [*faulty_segments(videos, request.source), *_without_video(videos, links, request)]
@@ -155,9 +154,9 @@ def hand_out(request: Handout) -> HandedOut:
     if not left and not problems:
         raise DataError(f"{request.source}: holds no videos")
     if not left:
-        stop_with_none_left(problems, len(videos))
+        raise_nothing_left(problems, len(videos))
     if request.on_error == "fail":
-        stop_on_errors(problems)
+        raise_errors(problems)
     left = left.with_instances(good_segments(left))
     if what != "annotations":
         left = Videos(map(request.chosen.of, left))

@@ -21,7 +21,7 @@ from typing import Any
 from actspan.core.errors import AnnotationError
 from actspan.core.problems import Problem
 from actspan.core.types import Video
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import (
     AMBIGUOUS,
     Annotations,
@@ -31,8 +31,8 @@ from actspan.data.annotations.annotation_set import (
 )
 from actspan.data.annotations.encoding import WriteOptions, written_id
 from actspan.data.annotations.json_entries import COUNTS, RATES, EntryReader
-from actspan.data.ignored import Ignored
 from actspan.data.json_objects import is_object, split
+from actspan.data.names import Ignored
 from actspan.data.videos import Videos, canonical_subset
 
 _HEAD = ("version", "taxonomy")  # keys that may be beside videos at the top level
@@ -86,7 +86,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         videos,
         tuple(reader.problems),
         document,
-        assumptions=notes,
+        notes=notes,
         clocks=frozenset(reader.clocks),
     )
 
@@ -129,7 +129,7 @@ class _SubsetLists:
     def notes(self, videos: Videos) -> Iterator[str]:
         """Yield notes about lists that were read, ids that are no videos, and unknown keys."""
         if self._lists:
-            yield f"{self._path}: subsets taken from the lists {named(map(repr, self._lists))}"
+            yield f"{self._path}: subsets taken from the lists {listed(map(repr, self._lists))}"
         kept = Ignored("{} not understood, which JSON keeps")
         for key, value in self.rest.items():
             if key not in _HEAD and isinstance(value, (list, dict)) and value:
@@ -138,7 +138,7 @@ class _SubsetLists:
         others = [name for name in self._subsets if name not in videos.places]
         if others:
             ids = f"{counted(len(others), 'id')} in lists of subsets that are no videos"
-            yield f"{self._path}: ignored {ids}: {named(others)}"
+            yield f"{self._path}: ignored {ids}: {listed(others)}"
 
 
 def _is_list(key: str, value: Any) -> bool:

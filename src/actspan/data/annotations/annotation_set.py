@@ -19,9 +19,8 @@ from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem
 from actspan.core.types import Video
 from actspan.data.json_objects import compacted, decode, split
-from actspan.data.labels import with_labels
-from actspan.data.video_files import composed, file_stem
-from actspan.data.videos import Videos
+from actspan.data.names import composed, file_stem
+from actspan.data.videos import Videos, with_labels
 
 # THUMOS14 uses this label for segments that its annotators could not decide. It is not a class.
 AMBIGUOUS = "Ambiguous"
@@ -49,7 +48,7 @@ class Annotations:
         Entries and rows that could not be read, repeated ids.
     document : mapping
         Content of a JSON document beside its videos (version, taxonomy), kept for writing.
-    assumptions : tuple of str
+    notes : tuple of str
         Notes about what was assumed or ignored.
     unit : "seconds", "milliseconds" or "frames"
         Unit of the source's times, if the reader converted them.
@@ -62,7 +61,7 @@ class Annotations:
     videos: Videos
     problems: tuple[Problem, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
-    assumptions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     unit: Unit = "seconds"
     clocks: frozenset[str] = frozenset()
 

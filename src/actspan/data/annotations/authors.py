@@ -11,7 +11,7 @@ from actspan.core.errors import AnnotationError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import (
     Annotations,
     ReadOptions,
@@ -54,13 +54,13 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     notes = reader.notes()
     if others:
         rows = counted(len(others), "row")
-        notes += (f"{table}: ignored {rows} of videos that are not in the JSON: {named(others)}",)
+        notes += (f"{table}: ignored {rows} of videos that are not in the JSON: {listed(others)}",)
     return Annotations(
         source.path,
         "authors",
         videos,
         tuple(reader.problems),
-        assumptions=notes,
+        notes=notes,
         clocks=frozenset(reader.clocks),
     )
 
@@ -78,7 +78,7 @@ def _read_subsets(table: Path, problems: list[Problem]) -> dict[str, str]:
     if None in columns:
         raise AnnotationError(
             f"{table}: columns 'video' and 'subset' are needed; there are: "
-            f"{named(map(repr, head), 12) or 'none'}"
+            f"{listed(map(repr, head), 12) or 'none'}"
         )
     subsets: dict[str, str] = {}
     for row in rows[1:]:

@@ -19,10 +19,10 @@ from pathlib import PureWindowsPath
 from typing import Any
 
 from actspan.core.errors import AnnotationError
-from actspan.core.problems import Loss
+from actspan.core.problems import Skipped
 from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, number
 from actspan.data.annotations.video_builder import UNUSABLE, Facts, VideoBuilder
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 _FIELDS = {1: "subject", 3: "modifiers", 4: "comment"}  # of an event, beside time and behavior
 _Event = tuple[float, tuple[str, str, str]]  # time, (behavior, subject, modifiers)
@@ -61,7 +61,7 @@ def read(source: Source, options: ReadOptions) -> Annotations:
             events = list(_events(observation, builder.ignored))
             builder.add(video, facts=facts)
         except UNUSABLE as error:
-            builder.reject(video, place, error, Loss.VIDEO)
+            builder.reject(video, place, error, Skipped.VIDEO)
             continue
         _add_states(builder, video, place, events, types)
     return builder.built("boris")

@@ -24,7 +24,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
 from actspan.data.annotations.elan_xml import TimeSlots, milliseconds_of, parse
 from actspan.data.annotations.encoding import (
@@ -42,7 +42,7 @@ from actspan.data.annotations.video_builder import (
     read_files,
     require_tiers,
 )
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 _INSTANCES = "actions"  # name of our tiers of instances, and of their type
 _SCORES = "scores"  # name of our tiers of scores, and of their type
@@ -90,7 +90,7 @@ class _Reader:
     def notes(self, path: Path) -> Iterator[str]:
         """Yield notes about times that ELAN computes, and about several tiers."""
         if self._divided:
-            tiers = named((f"{name} ({n:,})" for name, n in self._divided.items()), most=12)
+            tiers = listed((f"{name} ({n:,})" for name, n in self._divided.items()), most=12)
             yield (
                 f"{path}: annotations that are not aligned are read as equal parts of their "
                 f"parents, as ELAN shows them: {tiers}"
@@ -98,7 +98,7 @@ class _Reader:
         if len(self._used) > 1:
             yield (
                 f"{path}: instances of {len(self._used)} tiers are read alike "
-                f"({named(self._used, most=12)}); --tier takes some of them"
+                f"({listed(self._used, most=12)}); --tier takes some of them"
             )
 
     def read_file(self, file: Path, builder: VideoBuilder) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from actspan.core.errors import AnnotationError, ConfigError
-from actspan.core.files import described
+from actspan.core.files import folder_kind
 from actspan.core.types import Video
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.annotations import (
     activitynet,
     authors,
@@ -28,7 +28,7 @@ from actspan.data.annotations import (
 from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
 from actspan.data.annotations.authors import AUTHORS_JSON
 from actspan.data.annotations.encoding import WriteOptions
-from actspan.data.video_files import composed
+from actspan.data.names import composed
 from actspan.data.videos import Videos
 
 DATASET_JSON = "annotations.json"
@@ -256,13 +256,13 @@ def read_annotations(
         flags = ", ".join(f"--{role}-column" for role in options.columns)
         raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {flags}")
     read = chosen.read(source, options)
-    notes = read.assumptions
+    notes = read.notes
     if not only_facts:
         notes = (*notes, *_possible_mistakes(read.videos, source.path))
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():
         notes = (f"{beside}: ignored, for {found.name} is there too", *notes)
-    return replace(read, assumptions=notes)
+    return replace(read, notes=notes)
 
 
 def format_named(name: str) -> Format:
@@ -280,7 +280,7 @@ def _detect(source: Source) -> Format:
     if path.is_dir():
         in_folders = ", ".join(f.in_folder for f in FORMATS.values() if f.in_folder)
         raise AnnotationError(
-            f"{path}{described(path)}: holds none of: {in_folders}; a file of another format has "
+            f"{path}{folder_kind(path)}: holds none of: {in_folders}; a file of another format has "
             "to be named itself"
         )
     if not source.may_be_json:
@@ -291,9 +291,9 @@ def _detect(source: Source) -> Format:
     document = source.document[0]
     what = type(document).__name__
     if isinstance(document, dict):
-        what = f"an object with {named(map(repr, document), most=6) or 'no keys'}"
+        what = f"an object with {listed(map(repr, document), most=6) or 'no keys'}"
     elif isinstance(document, list) and document and isinstance(document[0], dict) and document[0]:
-        what = f"a list of objects with {named(map(repr, document[0]), most=6)}"
+        what = f"a list of objects with {listed(map(repr, document[0]), most=6)}"
     raise AnnotationError(f"{path}: JSON of no known format, {what}; {known}")
 
 
@@ -313,7 +313,7 @@ def _possible_mistakes(videos: Videos, path: Path) -> Iterator[str]:
         are = "instances are" if count > 1 else "instance is"
         yield (
             f"{path}: {count:,} {are} there twice, with the same video, times and label: "
-            f"{counted(len(names), 'video')} ({named(names)})"
+            f"{counted(len(names), 'video')} ({listed(names)})"
         )
     variants: dict[str, list[str]] = {}
     for label in dict.fromkeys(videos.labels):
@@ -322,5 +322,5 @@ def _possible_mistakes(videos: Videos, path: Path) -> Iterator[str]:
     if groups:
         yield (
             f"{path}: labels that differ only in capitals, blanks or Unicode form are "
-            f"different classes: {named(groups, 12)}"
+            f"different classes: {listed(groups, 12)}"
         )

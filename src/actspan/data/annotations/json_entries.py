@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Video
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import (
     Instance,
     Source,
@@ -21,8 +21,7 @@ from actspan.data.annotations.annotation_set import (
     seconds,
 )
 from actspan.data.annotations.role_names import LABEL_NUMBERS, NAMES, TIMES, normalized
-from actspan.data.ignored import Ignored
-from actspan.data.video_files import FileNames
+from actspan.data.names import FileNames, Ignored
 from actspan.data.videos import Videos, canonical_subset
 
 # Keys of a video that are fields of Video. All others are kept unchanged.
@@ -94,7 +93,7 @@ class EntryReader:
         """Return notes about keys that were used as other keys, and keys that were ignored."""
         notes = [*self._files.notes(self._path)]
         if self._taken:
-            taken = named((f"{what} ({n:,})" for what, n in self._taken.items()), 12)
+            taken = listed((f"{what} ({n:,})" for what, n in self._taken.items()), 12)
             notes.append(f"{self._path}: taken from other keys: {taken}")
         if self._unlabelled:
             notes.append(f"{self._path}: {counted(self._unlabelled, 'annotation')} without a label")
@@ -106,13 +105,13 @@ class EntryReader:
         for key in keys:
             what = f"key {key!r} is there twice in {where}"
             remedy = "keep one; the first is read"
-            self._reject(entry or "", what, remedy, Loss.ENTRY)
+            self._reject(entry or "", what, remedy, Skipped.ENTRY)
 
     def _reject_repeated(self, name: str) -> None:
-        self._reject(name, "id listed twice", "keep one entry per id", Loss.ENTRY)
+        self._reject(name, "id listed twice", "keep one entry per id", Skipped.ENTRY)
 
-    def _reject(self, name: str, what: str, remedy: str, loss: Loss = Loss.VIDEO) -> None:
-        self.problems.append(Problem(canonical_id(name), str(self._path), what, remedy, loss))
+    def _reject(self, name: str, what: str, remedy: str, skipped: Skipped = Skipped.VIDEO) -> None:
+        self.problems.append(Problem(canonical_id(name), str(self._path), what, remedy, skipped))
 
     def _each_video(
         self, entries: Mapping[str, Any], subsets: Mapping[str, str]
@@ -209,7 +208,7 @@ class EntryReader:
                 why = f"no {error}" if isinstance(error, KeyError) else str(error)
                 where = f"{self._path}: video {video!r}, annotation {i}"
                 remedy = "fix or remove the annotation"
-                self.problems.append(Problem(video, where, why, remedy, Loss.SEGMENT))
+                self.problems.append(Problem(video, where, why, remedy, Skipped.SEGMENT))
 
     def _instance(self, annotation: Any) -> Instance:
         """Return an annotation `{"segment": [start, end], "label": ...}`, or an action."""

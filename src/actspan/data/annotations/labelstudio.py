@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from actspan.core.errors import AnnotationError, ConfigError
-from actspan.core.problems import Loss
+from actspan.core.problems import Skipped
 from actspan.core.types import Video
 from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import (
@@ -159,7 +159,7 @@ def _used_tasks(
                 seen.add(video)
                 yield _Task(name, where, regions, facts)
         except (TypeError, ValueError) as error:
-            builder.reject(name, where, error, Loss.VIDEO)
+            builder.reject(name, where, error, Skipped.VIDEO)
 
 
 def _add(task: _Task, builder: VideoBuilder, reader: RegionReader, counts: Counter[str]) -> None:

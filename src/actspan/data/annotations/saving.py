@@ -9,7 +9,7 @@ from typing import Any
 from actspan.core.errors import ActSpanError, AnnotationError, ConfigError
 from actspan.core.files import atomic_file
 from actspan.core.types import Video
-from actspan.core.wording import them
+from actspan.core.wording import it_or_them
 from actspan.data.annotations.encoding import FPS, WriteOptions
 from actspan.data.annotations.formats import FORMATS, Format, format_named
 
@@ -120,7 +120,7 @@ def write_annotations(
     if existing and not overwrite:
         more = len(existing) - 1
         exist = f" and {more:,} more already exist" if more else ": already exists"
-        raise AnnotationError(f"{existing[0]}{exist}; --force replaces {them(len(existing))}")
+        raise AnnotationError(f"{existing[0]}{exist}; --force replaces {it_or_them(len(existing))}")
     for file, content in files.items():
         with atomic_file(file) as stream:
             stream.write(content)

@@ -20,7 +20,7 @@ import numpy as np
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, Source
 from actspan.data.annotations.encoding import WriteOptions, scored_instances, written_facts
 from actspan.data.annotations.role_names import TIMES
@@ -83,10 +83,10 @@ def read(source: Source, options: ReadOptions) -> Annotations:
     for name in columns.ignored():
         builder.ignored.add("columns", name)
     found = builder.built("csv", unit=columns.unit, clocks=cells.clocks)
-    notes = [*table.notes(), *reader.notes(found.assumptions)]
+    notes = [*table.notes(), *reader.notes(found.notes)]
     if columns.unit == "seconds":
         notes += _fractions_of_a_day(found.videos, source.path)
-    return replace(found, assumptions=tuple(notes))
+    return replace(found, notes=tuple(notes))
 
 
 def _require_rate(path: Path, columns: Columns, fps: float | None) -> None:
@@ -190,7 +190,7 @@ class _RowReader:
         if several:
             yield (
                 f"{path}: {counted(len(several), 'observation')} of several media files "
-                f"({named(several)}): BORIS counts their times from the start of the first file; "
+                f"({listed(several)}): BORIS counts their times from the start of the first file; "
                 "check them"
             )
         yield from (*self._short.notes(path), *self._long.notes(path), *self._cells.notes())

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError
-from actspan.core.wording import named, suggestion
+from actspan.core.wording import listed, suggestion
 from actspan.data.annotations.annotation_set import ReadOptions, Unit, seconds
 from actspan.data.annotations.role_names import (
     LABEL_NUMBERS,
@@ -188,7 +188,7 @@ def _given_place(path: Path, head: Sequence[str], name: str) -> int:
 
 
 def _listed(head: Sequence[str]) -> str:
-    return named(map(repr, head), _LISTED)
+    return listed(map(repr, head), _LISTED)
 
 
 def _is_sufficient(columns: Columns) -> bool:

@@ -18,10 +18,10 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from actspan.core.errors import AnnotationError
-from actspan.core.problems import Loss
+from actspan.core.problems import Skipped
 from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, Source
 from actspan.data.annotations.video_builder import UNUSABLE, VideoBuilder
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 _OF_SEGMENTS = "FILE1_Z2_XY0"
 _CHECKBOX = 2  # the only type of attribute with several values, joined by commas
@@ -73,7 +73,7 @@ def _add_views(document: Mapping[str, Any], builder: VideoBuilder) -> dict[str, 
             builder.add(name)
             names[view] = name
         except UNUSABLE as error:
-            builder.reject(name, f"{builder.path}: view {view}", error, Loss.VIDEO)
+            builder.reject(name, f"{builder.path}: view {view}", error, Skipped.VIDEO)
     return names
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from actspan.core.errors import AnnotationError
-from actspan.core.problems import Loss, Problem
-from actspan.core.wording import named, suggestion
+from actspan.core.problems import Problem, Skipped
+from actspan.core.wording import listed, suggestion
 from actspan.data.annotations.annotation_set import (
     Annotations,
     Instance,
@@ -19,8 +19,7 @@ from actspan.data.annotations.annotation_set import (
     canonical_id,
     make_video,
 )
-from actspan.data.ignored import Ignored
-from actspan.data.video_files import FileNames
+from actspan.data.names import FileNames, Ignored
 from actspan.data.videos import Videos
 
 _CLIP = "cut it off with actspan annotate convert --clip, or fix the row"
@@ -130,7 +129,7 @@ class VideoBuilder:
         video: str,
         place: str,
         what: object,
-        loss: Loss = Loss.SEGMENT,
+        skipped: Skipped = Skipped.SEGMENT,
         remedy: str | None = None,
     ) -> None:
         """Add the problem that a row, or a whole file, cannot be used."""
@@ -138,8 +137,12 @@ class VideoBuilder:
             remedy = what.remedy
         elif isinstance(what, KeyError):
             what = f"no {what}"
-        remedy = remedy or ("fix or remove the row" if loss is Loss.SEGMENT else "fix or remove it")
-        self.problems.append(Problem(canonical_id(video.strip()), place, str(what), remedy, loss))
+        remedy = remedy or (
+            "fix or remove the row" if skipped is Skipped.SEGMENT else "fix or remove it"
+        )
+        self.problems.append(
+            Problem(canonical_id(video.strip()), place, str(what), remedy, skipped)
+        )
 
     def add_file(self, video: str, file: Path, facts: Facts | None = None) -> None:
         """Add the video of a file; raise AnnotationError if it has no name or two files."""
@@ -173,7 +176,7 @@ class VideoBuilder:
             format,
             self.videos(),
             tuple(self.problems),
-            assumptions=(
+            notes=(
                 *self._files.notes(self.path),
                 *self.ignored.notes(self.path),
                 *notes,
@@ -213,7 +216,7 @@ def read_files(
             if not path.is_dir():
                 raise
             what = str(error).removeprefix(f"{file}: ")
-            builder.reject(file.stem, str(file), what, Loss.VIDEO)
+            builder.reject(file.stem, str(file), what, Skipped.VIDEO)
     if path.is_dir():
         for other in path.iterdir():
             is_known = other.suffix.lower() in _ONE_PER_VIDEO and not other.name.startswith(".")
@@ -234,5 +237,5 @@ def require_tiers(path: Path, patterns: Iterable[str], tiers: Iterable[str]) -> 
         if not any(fnmatchcase(name, pattern) for name in tiers):
             raise AnnotationError(
                 f"{path}: no tier matches {pattern!r}{suggestion(pattern, tiers)}; there are: "
-                f"{named(map(repr, tiers), most=12) or 'none'}"
+                f"{listed(map(repr, tiers), most=12) or 'none'}"
             )

@@ -89,7 +89,7 @@ def run_info(request: Request, bundle: Bundle, summary: Summary) -> dict[str, An
             "annotations": None if annotations is None else annotations.name,
             "annotations_sha256": None if annotations is None else sha256(annotations),
             "scores": None if request.scores is None else str(request.scores),
-            "assumptions": list(summary.assumptions),
+            "assumptions": list(summary.notes),
         },
         "backend": request.backend,
         "versions": versions(),
