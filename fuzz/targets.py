@@ -106,7 +106,7 @@ def shard(path: Path) -> None:
         except ActSpanError:
             continue
         for row, _ in enumerate(found.ids()):
-            found.rows(row).sum()
+            found.features(row).sum()
             found.grid(row)
 
 
