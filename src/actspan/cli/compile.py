@@ -62,7 +62,12 @@ def compile_(
     if print_ and record:
         raise click.UsageError("--print writes the script, --record comes after it has run")
     refuse_for_target(target, precision)
-    from actspan.deploy.compile import compile_plan, find_compiler, prepare_plan, take_outputs
+    from actspan.deploy.compile.compile import (
+        compile_plan,
+        find_compiler,
+        prepare_plan,
+        take_outputs,
+    )
     from actspan.deploy.compile.plan import TARGETS, CompileRequest
     from actspan.model.bundle import Bundle
 
@@ -119,7 +124,7 @@ def refuse_for_target(target: str, precision: str | None) -> None:
 
 
 def _write_script(bundle: Bundle, request: CompileRequest, as_json: bool) -> None:
-    from actspan.deploy.compile import prepare_plan, write_script
+    from actspan.deploy.compile.compile import prepare_plan, write_script
 
     plan = prepare_plan(bundle, request)
     print_notes(note for job in plan.jobs for note in job.notes)

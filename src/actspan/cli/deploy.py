@@ -148,7 +148,7 @@ def _evaluate(done: Deployment, request: DeployRequest, dataset: Path, run: Path
                 subset=request.subset,
                 threads=request.threads,
                 overwrite=request.overwrite,
-                report=report,
+                progress=report,
             )
     except BaseException as error:
         error.add_note(f"{done.bundle.path} is complete; only --evaluate failed")
@@ -156,7 +156,7 @@ def _evaluate(done: Deployment, request: DeployRequest, dataset: Path, run: Path
 
 
 def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
-    from actspan.deploy.verify.report import to_dict
+    from actspan.deploy.verify.accuracy_report import to_dict
 
     steps = [asdict(step) for step in done.steps]
     for step in steps:

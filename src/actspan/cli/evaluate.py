@@ -36,7 +36,7 @@ from actspan.core.errors import AnnotationError
 from actspan.core.wording import counted, listed
 
 if TYPE_CHECKING:
-    from actspan.data.annotations.base import Annotations
+    from actspan.data.annotations.annotation_set import Annotations
     from actspan.evaluation.diagnosis import Diagnosis
     from actspan.evaluation.protocols import Protocol
 
@@ -172,7 +172,7 @@ def _diagnose(truth: Annotations, result: Path, settings: dict[str, Any]) -> Dia
             result,
             truth,
             **settings,
-            progress=lambda done, total: report("diagnose", done, total),
+            progress=report,
         )
 
 

@@ -138,7 +138,7 @@ def verify(
         raise click.UsageError("--subset needs --dataset")
     with progress_report() as report:
         from actspan.core.files import atomic_file
-        from actspan.deploy.verify.report import to_dict, to_markdown
+        from actspan.deploy.verify.accuracy_report import to_dict, to_markdown
         from actspan.deploy.verify.verify import verify_bundle
 
         found = verify_bundle(
@@ -147,7 +147,7 @@ def verify(
             subset=subset,
             backends=split_names(backends),
             threads=threads,
-            report=report,
+            progress=report,
         )
     if markdown is not None:
         with atomic_file(markdown) as stream:
@@ -170,13 +170,13 @@ def verify(
 
 def print_verification(found: Verification) -> None:
     """Print the tables of a verification, and the reasons of variants that failed."""
-    from actspan.deploy.verify.report import answer_table, output_table
+    from actspan.deploy.verify.accuracy_report import answer_table, output_table
 
     if found.ran:
         for header, rows in (output_table(found), answer_table(found)):
             print_table(header, rows)
     for result in found.results:
-        for reason in filter(None, (*result.broken, result.problem)):
+        for reason in result.failures:
             say(f"{result.variant.name}: {reason}")
 
 

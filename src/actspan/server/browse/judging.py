@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 from actspan.core.errors import ActSpanError
 from actspan.core.types import Video
-from actspan.evaluation.single import judge_video
+from actspan.evaluation.recall import evaluate_video
 from actspan.server.browse.runs import BrowsedRun
 
 _PAUSE = 0.001  # seconds after each video, so that requests go first
@@ -22,7 +22,7 @@ class Figures:
     Attributes
     ----------
     auc : float
-        Percent, from `judge_video`.
+        Percent, from `evaluate_video`.
     missed : int
         Number of instances that no proposal reaches at the lowest threshold.
     """
@@ -74,4 +74,4 @@ class Judge:
                     return
                 video = self._truth.get(name)
                 if video is not None and len(video.segments):
-                    figures[name] = Figures(*judge_video(video, result[name]))
+                    figures[name] = Figures(*evaluate_video(video, result[name]))
