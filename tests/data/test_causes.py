@@ -216,7 +216,7 @@ def test_messages_are_right_in_number() -> None:
         "2 problems found. Fix them, or skip what cannot be used: --on-error skip.",
         "  one and 1 more: one is bad, for example (one.npy): replace 'one.npy', for example",
     ]
-    with pytest.raises(DatasetError, match=r"^1 problem found\. Fix it, or leave out"):
+    with pytest.raises(DatasetError, match=r"^1 problem found\. Fix it, or skip "):
         raise_errors(found[:1])
 
 
