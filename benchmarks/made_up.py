@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from actspan.bench.made_up import (
+from actspan.bench.synthetic import (
     CHANNELS,
     LENGTH,
     make_bundle,

@@ -13,7 +13,7 @@ import click
 
 from actspan import Dataset, TemConfig
 from actspan.bench.environment import core_count
-from actspan.bench.roofline import matrix_products, require_limits, tem_products
+from actspan.bench.roof import matrix_products, require_limits, tem_products
 from actspan.data.check import check_dataset
 from actspan.data.store.pack import PackRequest, pack_dataset
 from actspan.data.store.verify import verify_store

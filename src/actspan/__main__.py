@@ -14,8 +14,6 @@ from actspan.cli import main
 # Allocations between two runs of the garbage collector. Modules and columns make next to no
 # cycles; with Python's own 700, a tenth of a warm start is spent there.
 _ALLOCATIONS = 50_000
-# OpenVINO imports its converter of other frameworks' models where it can: another tenth.
-_CONVERTER = "openvino.tools.ovc"
 
 
 class _NumbaWithoutSciPy(MetaPathFinder):
@@ -36,7 +34,6 @@ class _NumbaWithoutSciPy(MetaPathFinder):
 def run() -> None:
     """Run the command of this process."""
     gc.set_threshold(_ALLOCATIONS)
-    sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # no command uses it
     sys.meta_path.insert(0, _NumbaWithoutSciPy())
     atexit.register(gc.freeze)  # nothing is collected at the end of the process
     main(prog_name="actspan")

@@ -26,7 +26,7 @@ from actspan.core.wording import counted
 if TYPE_CHECKING:
     from actspan.jobs.cluster.settings import ClusterConfig
     from actspan.jobs.proposing.request import Summary
-    from actspan.runtime.choice import Choice
+    from actspan.runtime.opening import Choice
 
 # Options that apply to only one kind of input.
 _OF_DATASETS = (
@@ -221,7 +221,7 @@ def command(
         from actspan.jobs.proposing.request import Request
         from actspan.model.bundle import Bundle
         from actspan.pipeline.labelling.choice import LabelChoice
-        from actspan.runtime.choice import choose_backend
+        from actspan.runtime.opening import choose_backend
 
         engine: EngineMaker = LocalEngine
         if cluster is not None:

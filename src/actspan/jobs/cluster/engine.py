@@ -24,7 +24,7 @@ from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline, with_onnx
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.backends import find_backend
-from actspan.runtime.choice import choose_backend
+from actspan.runtime.opening import choose_backend
 
 # A worker waits between two turns, for half a chunk to be written and for Ray, but not within a
 # turn. Several turns per worker let all workers finish at about the same time.

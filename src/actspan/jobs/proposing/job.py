@@ -12,8 +12,8 @@ from actspan.core.errors import BundleError, ResultError
 from actspan.core.files import folder_name_error, name_disk_errors
 from actspan.core.problems import Problem, raise_nothing_left
 from actspan.core.wording import quoted, suggestion
-from actspan.data.answer_tables import ANSWER_SUFFIXES, check_answer_target
 from actspan.data.dataset import Dataset
+from actspan.data.result_writers import ANSWER_SUFFIXES, check_answer_target
 from actspan.data.scores import ScoreFiles
 from actspan.jobs.proposing.engine import Engine, EngineMaker, LocalEngine
 from actspan.jobs.proposing.inputs import check_features, check_scores

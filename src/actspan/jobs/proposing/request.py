@@ -9,8 +9,8 @@ from typing import Literal
 
 from actspan.core.problems import Problem
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.answer_tables import ANSWER_SUFFIXES
 from actspan.data.names import VIDEOS
+from actspan.data.result_writers import ANSWER_SUFFIXES
 from actspan.pipeline.core import BATCH
 from actspan.pipeline.labelling.choice import LabelChoice
 from actspan.pipeline.outcomes import Stage

@@ -1,9 +1,4 @@
-"""Output of OpenVINO's benchmark_app, and its statistics report as CSV or JSON.
-
-Its throughput (FPS) is iterations per second times the batch size that it assumes. Without
-`-layout` it assumes 1, whatever the shape is: then FPS counts batches. The report states both that
-size and the command line, so samples per second are computed from the shape.
-"""
+"""Logs of the runtimes' own tools: OpenVINO's benchmark_app and onnxruntime_perf_test."""
 
 from __future__ import annotations
 
@@ -11,11 +6,24 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from actspan.bench.logs.base import NUMBER, Figure, Log, Text, batch_in_name, network_of
-from actspan.bench.result import BatchesPerSecond, Stage, Timing, samples_of
+from actspan.bench.logs.text import (
+    NUMBER,
+    Figure,
+    Log,
+    Text,
+    batch_in_name,
+    batch_stage,
+    network_of,
+)
+from actspan.bench.result import Timing
 from actspan.core.wording import counted
 
-TOOL = "benchmark_app"
+BENCHMARK_APP, PERF_TEST = "benchmark_app", "onnxruntime_perf_test"
+
+# benchmark_app prints its figures, and writes a statistics report as CSV or JSON. Its throughput
+# (FPS) is iterations per second times the batch size that it assumes. Without `-layout` it assumes
+# 1, whatever the shape is: then FPS counts batches. The report states both that size and the
+# command line, so samples per second are computed from the shape.
 
 _START = r"^\s*(?:\[ INFO \])?\s*"  # versions before 2022.2 print the report without a mark
 _TIME = rf":\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"
@@ -56,20 +64,18 @@ class _Value:
     printed: Figure
 
 
-def fits(text: Text) -> bool:
-    """Check for a statistics report or printed output of the tool."""
+def is_benchmark_app(text: Text) -> bool:
+    """Check for a statistics report or printed output of benchmark_app."""
     if text.document is not None:
         return isinstance(text.document, dict) and "execution_results" in text.document
-    begun = text.find(r"^Execution results$|^\[Step \d+/\d+\]|^Command line param")
-    return any(True for _ in begun) or any(True for _ in text.find(_PRINTED["throughput"]))
+    begun = r"^Execution results$|^\[Step \d+/\d+\]|^Command line param"
+    return text.contains(begun) or text.contains(_PRINTED["throughput"])
 
 
-def read(text: Text) -> Log:
+def read_benchmark_app(text: Text) -> Log:
     """Read the printed output or a report in CSV or JSON."""
-    if text.document is not None or any(True for _ in text.find("^[^\\[].*;")):
-        values, shape = _reported(text)
-    else:
-        values, shape = _printed(text)
+    is_report = text.document is not None or text.contains(r"^[^\[].*;")
+    values, shape = _reported(text) if is_report else _printed(text)
     if "throughput" not in values:
         raise text.cut_off("the throughput (at the end of the report)")
     if values["throughput"].value <= 0:
@@ -78,21 +84,22 @@ def read(text: Text) -> Log:
     if frames < 1:
         raise text.error("a batch size above 0 was expected", values["frames"].printed.line)
     batch = shape or batch_in_name(text.path) or frames
-    rate = BatchesPerSecond(values["throughput"].value / frames)
     times = {name: values[name].value for name in _TIMES if name in values}
-    stage = Stage(
-        name=network_of(text),
-        scope="interface",
-        batch=batch,
-        batches_per_second=rate,
-        samples_per_second=samples_of(rate, batch),
-        seconds=Timing(
-            repeats=round(values["repeats"].value) if "repeats" in values else None, **times
-        ),
-        backend="openvino",
+    repeats = round(values["repeats"].value) if "repeats" in values else None
+    stage = batch_stage(
+        network_of(text),
+        "interface",
+        batch,
+        "openvino",
+        batches=values["throughput"].value / frames,
+        seconds=Timing(repeats=repeats, **times),
+    )
+    note = (
+        f"benchmark_app counted {counted(frames, 'sample')} a batch, the shape says "
+        f"{batch}: its FPS are batches a second (give it -layout)"
     )
     figures = tuple(value.printed for value in values.values())
-    return Log(text.path, TOOL, (stage,), figures, tuple(_notes(stage, frames)))
+    return Log(text.path, BENCHMARK_APP, (stage,), figures, (note,) if batch != frames else ())
 
 
 def _printed(text: Text) -> tuple[Mapping[str, _Value], int | None]:
@@ -135,9 +142,55 @@ def _entries(text: Text) -> Iterator[tuple[str, str]]:
             yield from ((key, str(value)) for key, value in part.items())
 
 
-def _notes(stage: Stage, frames: int) -> Iterator[str]:
-    if stage.batch != frames:
-        yield (
-            f"benchmark_app counted {counted(frames, 'sample')} a batch, the shape says "
-            f"{stage.batch}: its FPS are batches a second (give it -layout)"
-        )
+# onnxruntime_perf_test prints
+#   Average inference time cost: 1.85739 ms
+#   Number of inferences per second: 538.184
+#   P99 Latency: 0.00190312 s
+# An inference is a batch. Its size is not printed, so it is read from the file's name.
+
+_AVERAGE = re.compile(
+    rf"Average (?:inference )?time cost(?: total)?:\s*(?P<value>{NUMBER}) (?P<unit>ms|s)\b"
+)
+_RATE = re.compile(rf"Number of inferences per second:\s*(?P<value>{NUMBER})\s*$")
+_LATENCY = re.compile(
+    rf"(?P<name>Min|Max|P50|P90|P99) Latency(?::| is)\s*(?P<value>{NUMBER})\s*s(?:ec)?\b"
+)
+_REPEATS = re.compile(r"Total (?:inference requests|iterations):\s*(?P<value>\d+)")
+_NAMES = {"Min": "min", "Max": "max", "P50": "median", "P90": "p90", "P99": "p99"}
+
+
+def is_perf_test(text: Text) -> bool:
+    """Check for the time of a session's creation, or an average time."""
+    return text.contains(r"Session creation time cost|Average.* time cost")
+
+
+def read_perf_test(text: Text) -> Log:
+    """Read the summary of onnxruntime_perf_test."""
+    mean = next(text.find(_AVERAGE), None)
+    if mean is None:
+        raise text.cut_off("'Average inference time cost: <number> ms'")
+    line, match = mean
+    average = float(match["value"])
+    seconds = average * (1e-3 if match["unit"] == "ms" else 1)
+    if not seconds:
+        raise text.error("a time above 0 was expected", line)
+    times, figures = {}, [Figure(average, f"average, {match['unit']}", line)]
+    for line, match in text.find(_LATENCY):
+        times[_NAMES[match["name"]]] = float(match["value"])
+        figures.append(Figure(float(match["value"]), f"{match['name']} Latency, s", line))
+    repeats = next((int(match["value"]) for _, match in text.find(_REPEATS)), None)
+    name, batch = network_of(text), batch_in_name(text.path)
+    timing = Timing(repeats=repeats, mean=seconds, **times)
+    stages = [
+        batch_stage(name, "interface", batch, "onnxruntime", batches=1 / seconds, seconds=timing)
+    ]
+    for line, match in text.find(_RATE):
+        rate = float(match["value"])
+        figures.append(Figure(rate, "inferences per second", line))
+        stages.append(batch_stage(name, "end-to-end", batch, "onnxruntime", batches=rate))
+    unknown = (
+        "onnxruntime_perf_test does not state the batch size: call the file ..._bs<b>, or only "
+        "batches a second are known"
+    )
+    notes = (unknown,) if batch is None else ()
+    return Log(text.path, PERF_TEST, tuple(stages), tuple(figures), notes)

@@ -1,14 +1,13 @@
-"""Shared parts of the steps: parallel work, files of an input, and figures."""
+"""Shared parts of the steps of a stage: figures, parallel work, and files of an input."""
 
 from __future__ import annotations
 
-import io
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from time import perf_counter
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -16,24 +15,27 @@ from numpy.typing import NDArray
 
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem
+from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float32, Float64
-from actspan.deploy.staged.table import Item
+from actspan.deploy.staged.stage import Item, table_writer
 
+OnError = Literal["fail", "skip"]
 T = TypeVar("T")
 Result = TypeVar("Result")
 
-OnError = Literal["fail", "skip"]
-Report = Callable[[str, int, int], None]  # (what, done, in all)
 
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """Figures of a finished step.
+@dataclass(slots=True)
+class StepReport:
+    """Figures of a step, counted while it runs.
 
     Attributes
     ----------
+    name : str
+        Name of the step for progress, which is counted in videos.
+    total : int
+        Videos to come.
     out : Path
-        File or folder that the step wrote.
+        File or folder that the step writes.
     inputs, videos : int
         Number of inputs of the network, and of their videos.
     seconds : float
@@ -43,33 +45,24 @@ class Done:
     notes : tuple of str
     """
 
+    name: str
+    total: int
     out: Path
-    inputs: int
-    videos: int
-    seconds: float
+    progress: Progress = no_progress
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-class Tally:
-    """A counter of the progress of a step, which reports it and returns the figures."""
-
-    def __init__(self, what: str, videos: int, report: Report | None) -> None:
-        self._what, self._total, self._report = what, videos, report
-        self._begin = perf_counter()
-        self.inputs = self.videos = 0
+    inputs: int = 0
+    videos: int = 0
+    begin: float = field(default_factory=time.perf_counter)
+    seconds: float = 0.0
 
     def count(self, item: Item) -> None:
-        """Count one more input; progress is reported in videos."""
+        """Count one more finished input."""
         self.inputs += 1
         self.videos += item.ends_video
-        if self._report and item.ends_video:
-            self._report(self._what, self.videos, self._total)
-
-    def done(self, out: Path, problems: Iterable[Problem] = (), notes: Iterable[str] = ()) -> Done:
-        """Return the figures of the step."""
-        seconds = perf_counter() - self._begin
-        return Done(out, self.inputs, self.videos, seconds, tuple(problems), tuple(notes))
+        self.seconds = time.perf_counter() - self.begin
+        if item.ends_video:
+            self.progress(self.name, self.videos, self.total)
 
 
 def in_parallel(function: Callable[[T], Result], items: Iterable[T]) -> Iterator[Result]:
@@ -77,6 +70,20 @@ def in_parallel(function: Callable[[T], Result], items: Iterable[T]) -> Iterator
     threads = os.cpu_count() or 1
     with ThreadPoolExecutor(threads, thread_name_prefix="actspan") as pool:
         yield from map_ordered(pool, function, items, ahead=8 * threads)
+
+
+def write_items(
+    folder: Path,
+    work: Callable[[Any], Item],
+    items: Iterable[Any],
+    report: StepReport,
+    made_from: str = "",
+) -> None:
+    """Write the files and the table of a folder, on all cores."""
+    with table_writer(folder, made_from) as table:
+        for item in in_parallel(work, items):
+            table.add(item)
+            report.count(item)
 
 
 def make_folders(parent: Path, *names: str) -> None:
@@ -92,22 +99,14 @@ def write_array(path: Path, array: NDArray[Any]) -> bytes:
     return data
 
 
-def write_npy(path: Path, array: NDArray[Any]) -> None:
-    """Write an array as `.npy`."""
-    stream = io.BytesIO()  # NumPy's own writing to a file hides the reason of a failure
-    np.lib.format.write_array(stream, np.ascontiguousarray(array), allow_pickle=False)
-    path.write_bytes(stream.getbuffer())
-
-
 def write_csv(path: Path, columns: Mapping[str, Float32 | Float64]) -> bytes:
     """Write columns as CSV with the shortest digits that round-trip; return the bytes."""
     import pyarrow as pa
     from pyarrow import csv
 
-    table = pa.table(dict(columns))
     sink = pa.BufferOutputStream()
     sink.write((",".join(columns) + "\n").encode())  # pyarrow would put the names in quotes
-    csv.write_csv(table, sink, csv.WriteOptions(include_header=False))
+    csv.write_csv(pa.table(dict(columns)), sink, csv.WriteOptions(include_header=False))
     data: bytes = sink.getvalue().to_pybytes()
     path.write_bytes(data)
     return data

@@ -1,4 +1,4 @@
-"""Steps before and after TEM: features to inputs, and dumps to boundary scores."""
+"""Steps of the host before and after TEM: features to inputs, and dumps to boundary scores."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from actspan.config.stages import PipelineConfig
 from actspan.core.errors import StageError
 from actspan.core.files import atomic_folder, folder_name_error
 from actspan.core.problems import Problem
+from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Features, Float64
 from actspan.data.dataset import Dataset
 from actspan.data.rescale import Edge
-from actspan.deploy.staged.dumps import Dumps, check_dumps, settle
+from actspan.deploy.staged.dumps import Dumps, check_dumps, without_problems
 from actspan.deploy.staged.stage import (
+    LONGEST_NAME,
     STAGE_FILE,
     DatasetRecord,
+    Item,
     Stage,
+    input_name,
     record_model,
     write_stage_file,
 )
-from actspan.deploy.staged.table import LONGEST_NAME, Item, TableWriter, input_name
-from actspan.deploy.staged.work import (
-    Done,
+from actspan.deploy.staged.step_files import (
     OnError,
-    Report,
-    Tally,
-    in_parallel,
+    StepReport,
     make_folders,
     write_array,
     write_csv,
+    write_items,
 )
 from actspan.jobs.proposing.inputs import jobs_from_features
 from actspan.model.bundle import Bundle
@@ -71,7 +72,7 @@ class TemRequest:
     overwrite: bool = False
 
 
-def write_tem_inputs(request: TemRequest, report: Report | None = None) -> Done:
+def write_tem_inputs(request: TemRequest, progress: Progress = no_progress) -> StepReport:
     """Start a stage: write TEM's inputs and anchors of every video of a dataset.
 
     Raises
@@ -86,22 +87,21 @@ def write_tem_inputs(request: TemRequest, report: Report | None = None) -> Done:
     record_model(bundle)
     dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
     dataset = _without_long_names(dataset)
-    dataset, jobs = jobs_from_features(dataset, bundle, request.on_error, report)
-    edge = settled_edge(bundle.config, dataset.edge)
-    tally = Tally("tem-inputs", len(dataset), report)
+    dataset, jobs = jobs_from_features(dataset, bundle, request.on_error, progress)
+    edge, out = settled_edge(bundle.config, dataset.edge), request.out / "tem"
+    report = StepReport(
+        "tem-inputs", len(dataset), out, progress, tuple(dataset.problems), tuple(dataset.notes)
+    )
     with atomic_folder(request.out) as stage:
         folder = stage / "tem"
         make_folders(folder, "input", *(() if request.lean else ("xmin", "xmax")))
-        work = partial(_write_input, folder, bundle.config, edge, request.lean)
-        with TableWriter(folder) as table:
-            for item in in_parallel(work, pieces(jobs, bundle.config)):
-                table.add(item)
-                tally.count(item)
+        work = partial(_write_tem_input, folder, bundle.config, edge, request.lean)
+        write_items(folder, work, pieces(jobs, bundle.config), report)
         record = DatasetRecord(
-            path=str(request.dataset), videos=tally.videos, subset=request.subset
+            path=str(request.dataset), videos=report.videos, subset=request.subset
         )
         write_stage_file(stage, bundle, record)
-    return tally.done(request.out / "tem", dataset.problems, dataset.notes)
+    return report
 
 
 def _check_target(request: TemRequest) -> None:
@@ -128,7 +128,7 @@ def _without_long_names(dataset: Dataset) -> Dataset:
     return replace(fit, problems=(*dataset.problems, *problems))
 
 
-def _write_input(
+def _write_tem_input(
     folder: Path, config: PipelineConfig, edge: Edge, lean: bool, piece: Piece
 ) -> Item:
     features = piece.load()
@@ -140,14 +140,7 @@ def _write_input(
     if not lean:
         for side, anchors in zip(("xmin", "xmax"), _anchors(rows), strict=True):
             write_array(folder / side / f"{name}.bin", anchors)
-    return Item(
-        video=piece.id,
-        seconds=features.seconds,
-        rows=rows,
-        crc32=zlib.crc32(data),
-        since=time.time(),
-        window=piece.window,
-    )
+    return Item(piece.id, features.seconds, rows, zlib.crc32(data), time.time(), piece.window)
 
 
 def _anchors(cells: int) -> tuple[Float64, Float64]:
@@ -158,8 +151,8 @@ def _anchors(cells: int) -> tuple[Float64, Float64]:
 
 
 def take_tem_outputs(
-    stage: Stage, dumps: Dumps, on_error: OnError = "fail", report: Report | None = None
-) -> Done:
+    stage: Stage, dumps: Dumps, on_error: OnError = "fail", progress: Progress = no_progress
+) -> StepReport:
     """Convert TEM's dumps to boundary scores, one CSV per input.
 
     Raises
@@ -171,21 +164,17 @@ def take_tem_outputs(
         The stage is incomplete; nothing is written.
     """
     before = stage.table("tem")
-    problems = check_dumps(stage, "tem", before, dumps, report)
-    items = settle(before.items, problems, on_error)
-    tally = Tally("tem-outputs", sum(item.ends_video for item in items), report)
-    with atomic_folder(stage.path / "tem-result") as folder:
-        work = partial(_write_scores, folder, dumps)
-        with TableWriter(folder, before.sha256) as table:
-            for item in in_parallel(work, items):
-                table.add(item)
-                tally.count(item)
-    return tally.done(stage.path / "tem-result", problems)
+    problems = check_dumps(stage, "tem", before, dumps, progress)
+    items = without_problems(before.items, problems, on_error)
+    out, videos = stage.path / "tem-result", sum(item.ends_video for item in items)
+    report = StepReport("tem-outputs", videos, out, progress, tuple(problems))
+    with atomic_folder(out) as folder:
+        write_items(folder, partial(_write_scores, folder, dumps), items, report, before.sha256)
+    return report
 
 
 def _write_scores(folder: Path, dumps: Dumps, item: Item) -> Item:
     action, start, end = dumps.read(item).reshape(3, -1)[:, : item.rows]
     xmin, xmax = _anchors(item.rows)
     columns = {"action": action, "start": start, "end": end, "xmin": xmin, "xmax": xmax}
-    data = write_csv(folder / f"{item.name}.csv", columns)
-    return item.with_file(data)
+    return item.with_file(write_csv(folder / f"{item.name}.csv", columns))

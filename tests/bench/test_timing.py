@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actspan.bench.measure import Rule, is_settled, measure
-from actspan.bench.memory import anonymous_memory, peak_memory
+from actspan.bench.timing import Rule, anonymous_memory, is_settled, measure, peak_memory
 
 QUICK = Rule(limit=0.02, least=5, warmup=1)
 

@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from actspan.bench.measure import Measured, Rule, measure
 from actspan.bench.result import Cost, Roof, SamplesPerSecond, Stage
+from actspan.bench.timing import Measured, Rule, measure
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import require
 from actspan.model.weights import weight_shapes
@@ -45,26 +45,13 @@ _FLOAT, _DOUBLE = 4, 8  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Average sizes of samples.
-
-    Attributes
-    ----------
-    snippets : float
-    read_bytes : float
-        Bytes on disk.
-    candidates : float
-        Candidates N that PEM scores.
-    proposals : float
-        Proposals in the answer.
-    result_bytes : float
-        Bytes in the result file.
-    """
+    """Average sizes of samples."""
 
     snippets: float
-    read_bytes: float
-    candidates: float
-    proposals: float
-    result_bytes: float
+    read_bytes: float  # on disk
+    candidates: float  # that PEM scores
+    proposals: float  # in the result
+    result_bytes: float  # in the result file
 
 
 def tem_products(config: TemConfig, videos: int) -> tuple[Shape, ...]:
@@ -98,15 +85,8 @@ def matrix_products(shapes: Sequence[Shape]) -> Callable[[int], object]:
 
 
 def measure_products(shapes: Sequence[Shape], cores: int, rule: Rule) -> Measured:
-    """Time the products on every core, with one thread of NumPy's BLAS each.
-
-    Raises
-    ------
-    MissingExtraError
-        The package `threadpoolctl` is not installed.
-    """
-    limits = require_limits()
-    with limits(limits=1, user_api="blas"):
+    """Time the products on every core, with one thread of NumPy's BLAS each."""
+    with require_limits()(limits=1, user_api="blas"):
         return measure(matrix_products(shapes), streams=cores, rule=rule)
 
 
@@ -125,22 +105,18 @@ def measure_roof(config: TemConfig, batch: int, cores: int, rule: Rule) -> Roof:
     """Measure all parts of the roof by processor time, which other programs do not lower."""
     shapes = tem_products(config, batch)
     products = measure_products(shapes, cores, rule)
+    video = _FLOAT * config.channels * config.length
     return Roof(
         gflops=flops_of(shapes) * products.undisturbed_rate / 1e9,
         gigabytes_per_second=_copy_rate(_LARGE // cores, cores, rule),
-        cache_gigabytes_per_second=_copy_rate(
-            _FLOAT * config.channels * config.length, cores, rule
-        ),
+        cache_gigabytes_per_second=_copy_rate(video, cores, rule),
     )
 
 
 def highest(*measured: Roof) -> Roof:
     """Return the highest of each part, since other programs on the same cores lower it."""
-    return Roof(
-        gflops=max(roof.gflops for roof in measured),
-        gigabytes_per_second=max(roof.gigabytes_per_second for roof in measured),
-        cache_gigabytes_per_second=max(roof.cache_gigabytes_per_second for roof in measured),
-    )
+    parts = {name: max(getattr(m, name) for m in measured) for name in Roof.__struct_fields__}
+    return Roof(**parts)
 
 
 def _copy_rate(size: int, cores: int, rule: Rule) -> float:
@@ -159,12 +135,16 @@ def sample_costs(config: PipelineConfig, work: Workload, batch: int) -> dict[str
     n, N = work.snippets, work.candidates
     T, C = tem.length, tem.channels
     interpolated = 12 * T * C if config.mode == "rescale" and n != T else 0
+    tem_size, pem_size = (
+        float(sum(np.prod(shape) for shape in weight_shapes(net).values())) for net in (tem, pem)
+    )
+    proposals = 3 * _DOUBLE * work.proposals
     costs = {
         "read": Cost(flops=0, bytes=work.read_bytes + _FLOAT * n * C),
         "rescale": Cost(flops=interpolated, bytes=_FLOAT * (n * C + T * C)),
         "tem": Cost(
             flops=flops_of(tem_products(tem, 1)),
-            bytes=_FLOAT * (T * C + 3 * T + _size(tem) / batch),
+            bytes=_FLOAT * (T * C + 3 * T + tem_size / batch),
         ),
         "candidates": Cost(
             flops=N + 16 * N * config.bsp.size,
@@ -172,26 +152,19 @@ def sample_costs(config: PipelineConfig, work: Workload, batch: int) -> dict[str
         ),
         "pem": Cost(
             flops=2 * N * pem.hidden * (pem.inputs + 1),
-            bytes=_FLOAT * (N * (pem.inputs + 1) + _size(pem) / batch),
+            bytes=_FLOAT * (N * (pem.inputs + 1) + pem_size / batch),
         ),
         "soft-nms": Cost(
             flops=2 * N + 8 * N * min(config.soft_nms.picks, N),
-            bytes=N * (5 * _DOUBLE + _FLOAT) + 3 * _DOUBLE * work.proposals,
+            bytes=N * (5 * _DOUBLE + _FLOAT) + proposals,
         ),
-        "write": Cost(flops=0, bytes=3 * _DOUBLE * work.proposals + work.result_bytes),
-        "evaluate": Cost(flops=0, bytes=work.result_bytes + 3 * _DOUBLE * work.proposals),
+        "write": Cost(flops=0, bytes=proposals + work.result_bytes),
     }
-    return costs | {"bsn": _sum(costs, without="evaluate")}
-
-
-def _size(config: TemConfig | PemConfig) -> float:
-    """Return the number of weights of a network."""
-    return float(sum(np.prod(shape) for shape in weight_shapes(config).values()))
-
-
-def _sum(costs: Mapping[str, Cost], without: str) -> Cost:
-    parts = [cost for name, cost in costs.items() if name != without]
-    return Cost(flops=sum(c.flops for c in parts), bytes=sum(c.bytes for c in parts))
+    whole = Cost(
+        flops=sum(cost.flops for cost in costs.values()),
+        bytes=sum(cost.bytes for cost in costs.values()),
+    )
+    return costs | {"bsn": whole, "evaluate": Cost(flops=0, bytes=work.result_bytes + proposals)}
 
 
 def attainable(cost: Cost, roof: Roof) -> SamplesPerSecond:

@@ -11,12 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from actspan.bench.result import Stage
+from actspan.bench.result import BatchesPerSecond, SamplesPerSecond, Stage, Timing, samples_of
 from actspan.core.errors import BenchError
 from actspan.core.files import read_bytes
 from actspan.core.limits import LINE, LOG
+from actspan.pipeline.stages import Scope
 
-__all__ = ["NUMBER", "Figure", "Log", "Text", "batch_in_name", "network_of"]
+__all__ = ["NUMBER", "Figure", "Log", "Text", "batch_in_name", "batch_stage", "network_of"]
 
 NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 
@@ -27,44 +28,22 @@ _BATCH = re.compile(r"(?<![a-z])(?:batchsize|batch|bs)[_-]?(\d+)", re.IGNORECASE
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number of a log, as printed.
-
-    Attributes
-    ----------
-    value : float
-    label : str
-        Name of the number in the log, with its unit.
-    line : int
-        Line number, from 1.
-    """
+    """A number of a log, as printed."""
 
     value: float
-    label: str
-    line: int
+    label: str  # name of the number in the log, with its unit
+    line: int  # from 1
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The content of a log.
-
-    Attributes
-    ----------
-    path : Path
-    tool : str
-        Tool that wrote the log.
-    stages : tuple of Stage
-        Measured stages.
-    figures : tuple of Figure
-        Numbers of the log with their lines.
-    notes : tuple of str
-        Remarks for readers of the figures.
-    """
+    """The content of a log."""
 
     path: Path
-    tool: str
+    tool: str  # that wrote the log
     stages: tuple[Stage, ...]
     figures: tuple[Figure, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # remarks for readers of the figures
 
 
 class Text:
@@ -102,6 +81,10 @@ class Text:
             if match := compiled.search(line):
                 yield number, match
 
+    def contains(self, pattern: str | re.Pattern[str]) -> bool:
+        """Check that a pattern occurs in a line."""
+        return any(True for _ in self.find(pattern))
+
     def line_of(self, text: str) -> int:
         """Return the number of the first line with this text, else 1."""
         return next((number for number, _ in self.find(re.escape(text))), 1)
@@ -138,3 +121,32 @@ def batch_in_name(path: Path) -> int | None:
     """Return the batch size in a file's name: `..._batchsize_16_...`, `tem_bs16.txt`."""
     found = _BATCH.search(path.stem)
     return int(found.group(1)) or None if found else None
+
+
+def batch_stage(
+    name: str,
+    scope: Scope,
+    batch: int | None,
+    backend: str,
+    *,
+    batches: float | None = None,
+    samples: float | None = None,
+    seconds: Timing | None = None,
+) -> Stage:
+    """Return a stage from batches per second, with samples per second if the batch is known.
+
+    Where a tool counts samples, `samples` is given instead of `batches`.
+    """
+    per_batch = None if batches is None else BatchesPerSecond(batches)
+    per_sample = None if samples is None else SamplesPerSecond(samples)
+    if per_batch is not None and batch is not None and per_sample is None:
+        per_sample = samples_of(per_batch, batch)
+    return Stage(
+        name=name,
+        scope=scope,
+        batch=batch,
+        samples_per_second=per_sample,
+        batches_per_second=per_batch,
+        seconds=seconds,
+        backend=backend,
+    )

@@ -5,7 +5,6 @@ import sys
 import numpy as np
 import pytest
 
-from actspan.bench.measure import Rule
 from actspan.bench.result import (
     BatchesPerSecond,
     Cost,
@@ -14,7 +13,7 @@ from actspan.bench.result import (
     Stage,
     Timing,
 )
-from actspan.bench.roofline import (
+from actspan.bench.roof import (
     Workload,
     attainable,
     flops_of,
@@ -26,6 +25,7 @@ from actspan.bench.roofline import (
     tem_products,
     with_cost,
 )
+from actspan.bench.timing import Rule
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import MissingExtraError
 from actspan.model.bsn.reference import tem_forward

@@ -1,7 +1,7 @@
-"""Made-up models and features of any size, reproducible from a seed.
+"""Synthetic models and features of any size, reproducible from a seed.
 
 The networks have random weights and, unless asked for otherwise, the published sizes. TEM's last
-layer is scaled on a few of the made-up videos so that its scores are as uneven as those of a
+layer is scaled on a few of the synthetic videos so that its scores are as uneven as those of a
 trained TEM. This gives a realistic number of candidates: most videos have more than the 1000 that
 are kept.
 """
@@ -40,17 +40,17 @@ __all__ = [
 Weights = dict[str, Float32]
 
 CHANNELS, LENGTH = 400, 100
-DEVIATION = 1.46  # standard deviation of made-up features
+DEVIATION = 1.46  # standard deviation of synthetic features
 _PATTERNS = 24  # independent curves that a video's channels are mixed from
 
 
 def name_of(number: int) -> str:
-    """Return the id of a made-up video."""
+    """Return the id of a synthetic video."""
     return f"video{number:05d}"
 
 
 def seconds_of(number: int) -> float:
-    """Return the duration of a made-up video, seconds."""
+    """Return the duration of a synthetic video, seconds."""
     return 30.0 + 7.0 * (number % 29)
 
 
@@ -70,14 +70,12 @@ def make_features(
 def _convolve(x: Float32, weight: Float32) -> Float32:
     """Apply conv1d with kernel 3 and padding 1, then ReLU: (C, T) -> (H, T)."""
     padded = np.pad(x, ((0, 0), (1, 1)))
-    length = x.shape[1]
-    y = sum(weight[:, :, k] @ padded[:, k : k + length] for k in range(3))
-    activated: Float32 = np.maximum(y, 0.0)
-    return activated
+    y = sum(weight[:, :, k] @ padded[:, k : k + x.shape[1]] for k in range(3))
+    return np.asarray(np.maximum(y, 0.0))
 
 
 def make_tem(seed: int = 0, hidden: int = 512, *, channels: int = CHANNELS) -> Weights:
-    """Make TEM weights whose logits have mean -1.5 and deviation 2 over made-up videos."""
+    """Make TEM weights whose logits have mean -1.5 and deviation 2 over synthetic videos."""
     rng = np.random.default_rng((seed, 1))
     conv1 = rng.standard_normal((hidden, channels, 3), np.float32) / np.sqrt(1.5 * channels)
     conv2 = rng.standard_normal((hidden, hidden, 3), np.float32) / np.sqrt(1.5 * hidden)
@@ -109,13 +107,7 @@ def make_pem(seed: int = 0, inputs: int = 32, hidden: int = 256) -> Weights:
 def make_bundle(
     path: Path, seed: int = 0, *, channels: int = CHANNELS, length: int = LENGTH
 ) -> Bundle:
-    """Make a bundle of made-up networks for features of `length` cells, exported to ONNX.
-
-    Raises
-    ------
-    MissingExtraError
-        The package `onnx` is not installed.
-    """
+    """Make a bundle of synthetic networks for features of `length` cells, exported to ONNX."""
     from actspan.runtime.export import export_bundle
 
     bundle = Bundle.create(
@@ -131,7 +123,7 @@ def make_bundle(
 
 
 def standardised_for(bundle: Bundle) -> Callable[[Float32], Float32]:
-    """Return a function that scales made-up features to the inputs of a bundle's TEM."""
+    """Return a function that scales synthetic features to the inputs of a bundle's TEM."""
     weights = bundle.weights("tem")
     if "input.mean" not in weights:
         return lambda values: values
@@ -153,8 +145,7 @@ def make_dataset(
     """Make a dataset folder: annotations, dataset.toml and one `.npy` (n, C) per video.
 
     After the first `distinct` videos, feature files are hard links to earlier ones to save disk
-    space.
-    `adapt` is applied to the features before they are written.
+    space. `adapt` is applied to the features before they are written.
     """
     features = path / "features"
     features.mkdir(parents=True)

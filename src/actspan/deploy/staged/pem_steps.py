@@ -1,37 +1,37 @@
-"""Steps before and after PEM: boundary scores to inputs, and dumps to the result file."""
+"""Steps of the host before and after PEM: boundary scores to inputs, and dumps to the result."""
 
 from __future__ import annotations
 
+import io
 import shutil
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
-from msgspec.structs import replace
 
 from actspan.core.errors import StageError
 from actspan.core.files import atomic_folder
 from actspan.core.problems import Problem
+from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float64, Proposals, RaggedProposals
-from actspan.data.results import RESULT_FILE, ResultWriter
+from actspan.data.result_writers import result_writer
+from actspan.data.results import RESULT_FILE
 from actspan.data.scores import read_scores_csv
-from actspan.deploy.staged.dumps import Dumps, check_dumps, settle
-from actspan.deploy.staged.stage import Stage
-from actspan.deploy.staged.table import TABLE, Item, Table, TableWriter
-from actspan.deploy.staged.work import (
-    Done,
+from actspan.deploy.staged.dumps import Dumps, check_dumps, size_problem, without_problems
+from actspan.deploy.staged.stage import TABLE, Item, Stage, Table
+from actspan.deploy.staged.step_files import (
     OnError,
-    Report,
-    Tally,
+    StepReport,
     in_parallel,
     make_folders,
     write_array,
     write_csv,
-    write_npy,
+    write_items,
 )
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.steps import final_proposals, find_candidates
@@ -42,8 +42,12 @@ _SIDES = ("xmin", "xmax", "xmin_score", "xmax_score")  # float64, N values per f
 
 
 def write_pem_inputs(
-    stage: Stage, *, lean: bool = False, on_error: OnError = "fail", report: Report | None = None
-) -> Done:
+    stage: Stage,
+    *,
+    lean: bool = False,
+    on_error: OnError = "fail",
+    progress: Progress = no_progress,
+) -> StepReport:
     """Make PEM's inputs, candidates and BSP features, from TEM's results.
 
     Parameters
@@ -59,24 +63,26 @@ def write_pem_inputs(
         The stage is incomplete; nothing is written.
     """
     before = stage.table("tem-result")
-    problems = [p for p in in_parallel(partial(_look_at_scores, stage), before.items) if p]
-    items = settle(before.items, problems, on_error)
-    tally = Tally("pem-inputs", sum(item.ends_video for item in items), report)
-    with atomic_folder(stage.path / "pem") as folder:
+    problems = [p for p in in_parallel(partial(_scores_problem, stage), before.items) if p]
+    items = without_problems(before.items, problems, on_error)
+    out, videos = stage.path / "pem", sum(item.ends_video for item in items)
+    report = StepReport("pem-inputs", videos, out, progress, tuple(problems))
+    try:  # dumps of inputs that stay the same are not stale
+        known = {item.name: item for item in Table.read(out / TABLE).items}
+    except StageError:
+        known = {}
+    with atomic_folder(out) as folder:
         make_folders(folder, "input", *_SIDES, *(() if lean else ("proposals", "bsp")))
-        work = partial(_write_input, stage, folder, lean, _items_before(stage))
-        with TableWriter(folder, before.sha256) as table:
-            for item in in_parallel(work, items):
-                table.add(item)
-                tally.count(item)
-    return tally.done(stage.path / "pem", problems)
+        work = partial(_write_pem_input, stage, folder, lean, known)
+        write_items(folder, work, items, report, before.sha256)
+    return report
 
 
 def _scores_file(stage: Stage, item: Item) -> Path:
     return stage.path / "tem-result" / f"{item.name}.csv"
 
 
-def _look_at_scores(stage: Stage, item: Item) -> Problem | None:
+def _scores_problem(stage: Stage, item: Item) -> Problem | None:
     path = _scores_file(stage, item)
     remedy = "take TEM's dumps in again: actspan staged tem-outputs"
     try:
@@ -86,15 +92,7 @@ def _look_at_scores(stage: Stage, item: Item) -> Problem | None:
     return Problem(item.video, str(path), what, remedy) if what else None
 
 
-def _items_before(stage: Stage) -> dict[str, Item]:
-    """Return the previous inputs of PEM; dumps of unchanged inputs are not stale."""
-    try:
-        return {item.name: item for item in Table.read(stage.path / "pem" / TABLE).items}
-    except StageError:
-        return {}
-
-
-def _write_input(
+def _write_pem_input(
     stage: Stage, folder: Path, lean: bool, known: Mapping[str, Item], item: Item
 ) -> Item:
     config = stage.config
@@ -108,11 +106,13 @@ def _write_input(
     for side, values in columns.items():
         write_array(folder / side / f"{item.name}.bin", values)
     if not lean:
-        write_npy(folder / "bsp" / f"{item.name}.npy", bsp)
+        stream = io.BytesIO()  # NumPy's own writing to a file hides the reason of a failure
+        np.lib.format.write_array(stream, np.ascontiguousarray(bsp), allow_pickle=False)
+        (folder / "bsp" / f"{item.name}.npy").write_bytes(stream.getbuffer())
         write_csv(folder / "proposals" / f"{item.name}.csv", {**columns, "score": found.score})
-    made = replace(item, crc32=zlib.crc32(data), rows=len(found), since=time.time())
-    was = known.get(made.name)
-    return made if was is None or was.crc32 != made.crc32 else replace(made, since=was.since)
+    crc32, was = zlib.crc32(data), known.get(item.name)
+    since = was.since if was is not None and was.crc32 == crc32 else time.time()
+    return msgspec.structs.replace(item, crc32=crc32, rows=len(found), since=since)
 
 
 def _columns(found: Proposals) -> dict[str, Float64]:
@@ -129,8 +129,8 @@ def take_pem_outputs(
     out: Path | None = None,
     lean: bool = False,
     on_error: OnError = "fail",
-    report: Report | None = None,
-) -> Done:
+    progress: Progress = no_progress,
+) -> StepReport:
     """Turn PEM's dumps into PEM results and, by Soft-NMS, into the result file.
 
     Parameters
@@ -152,40 +152,36 @@ def take_pem_outputs(
     if not out.parent.is_dir():
         raise StageError(f"{out}: the folder {out.parent} does not exist")
     before = stage.table("pem")
-    problems = [p for p in map(partial(_look_at_candidates, stage), before.items) if p]
-    problems += check_dumps(stage, "pem", before, dumps, report)
-    items = settle(before.items, problems, on_error)
-    tally = Tally("pem-outputs", sum(item.ends_video for item in items), report)
-    target = stage.path / "pem-result"
+    problems = [p for item in before.items if (p := _candidate_problem(stage, item))]
+    problems += check_dumps(stage, "pem", before, dumps, progress)
+    items = without_problems(before.items, problems, on_error)
+    videos = sum(item.ends_video for item in items)
+    report = StepReport("pem-outputs", videos, out, progress, tuple(problems))
+    target, recordings = stage.path / "pem-result", Recordings(stage.config)
     if lean:  # an older folder would not belong to this result
         shutil.rmtree(target, ignore_errors=True)
-    with nullcontext() if lean else atomic_folder(target) as folder, ResultWriter(out) as result:
-        answers = in_parallel(partial(_answer, stage, dumps, folder), items)
-        for item, proposals in _whole_videos(answers, stage):
-            tally.count(item)
-            if proposals is not None:
-                result.add(item.video, proposals.start, proposals.end, proposals.score)
-    return tally.done(out, problems)
+    with nullcontext() if lean else atomic_folder(target) as folder, result_writer(out) as result:
+        for item, found in in_parallel(partial(_rated, stage, dumps, folder), items):
+            report.count(item)
+            whole: Proposals | None = found
+            if item.window is not None:  # None before the last window of a recording
+                whole = recordings.take(item.window, item.seconds, found)
+            if whole is not None:
+                result.add(item.video, whole)
+    return report
 
 
 def _candidate_files(stage: Stage, item: Item) -> list[Path]:
     return [stage.path / "pem" / side / f"{item.name}.bin" for side in _SIDES]
 
 
-def _look_at_candidates(stage: Stage, item: Item) -> Problem | None:
+def _candidate_problem(stage: Stage, item: Item) -> Problem | None:
     remedy = "make PEM's inputs again: actspan staged pem-inputs"
-    for path in _candidate_files(stage, item):
-        try:
-            size = path.stat().st_size
-        except OSError as error:
-            return Problem(item.video, str(path), f"cannot be read: {error.strerror}", remedy)
-        if size != 8 * item.rows:
-            what = f"{size} bytes, {8 * item.rows} expected"
-            return Problem(item.video, str(path), what, remedy)
-    return None
+    found = (size_problem(item, f, 8 * item.rows, remedy) for f in _candidate_files(stage, item))
+    return next(filter(None, found), None)
 
 
-def _answer(stage: Stage, dumps: Dumps, folder: Path | None, item: Item) -> tuple[Item, Proposals]:
+def _rated(stage: Stage, dumps: Dumps, folder: Path | None, item: Item) -> tuple[Item, Proposals]:
     """Return a video's final proposals, or a window's candidates with their final scores."""
     start, end, start_score, end_score = (
         np.fromfile(path, dtype=np.float64) for path in _candidate_files(stage, item)
@@ -194,20 +190,8 @@ def _answer(stage: Stage, dumps: Dumps, folder: Path | None, item: Item) -> tupl
     confidence = dumps.read(item)[: item.rows]
     if folder is not None:
         write_csv(folder / f"{item.name}.csv", {**_columns(found), "iou_score": confidence})
-    if item.window is None:
-        alone = RaggedProposals.of([found])
-        (best,) = final_proposals(alone, confidence, [item.seconds], stage.config.soft_nms)
-        return item, best
-    return item, found.with_score(fuse(found, confidence))
-
-
-def _whole_videos(
-    answers: Iterator[tuple[Item, Proposals]], stage: Stage
-) -> Iterator[tuple[Item, Proposals | None]]:
-    """Join the windows of recordings; yield None before the last window."""
-    recordings = Recordings(stage.config)
-    for item, found in answers:
-        if item.window is None:
-            yield item, found
-        else:
-            yield item, recordings.take(item.window, item.seconds, found)
+    if item.window is not None:
+        return item, found.with_score(fuse(found, confidence))
+    alone = RaggedProposals.of([found])
+    (best,) = final_proposals(alone, confidence, [item.seconds], stage.config.soft_nms)
+    return item, best

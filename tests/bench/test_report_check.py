@@ -6,11 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actspan.bench.arithmetic import Number, find_equations
-from actspan.bench.claims import Claims, check_claims
-from actspan.bench.commands import find_shapes
-from actspan.bench.compare import compare
-from actspan.bench.sides import read_sides
+from actspan.bench.comparison import compare, read_systems
+from actspan.bench.logs.trtexec import find_shapes
+from actspan.bench.report_check import Number, ReportCheck, check_report, find_equations
 from actspan.core.errors import BenchError
 
 GUIDE = Path(__file__).parent / "guide"
@@ -38,7 +36,7 @@ GUIDE = Path(__file__).parent / "guide"
     ],
 )
 def test_finds_equations(text: str, expected: list[str]) -> None:
-    assert [equation.text for equation in find_equations([text])] == expected
+    assert [f"{e.formula} = {e.result.text}" for e in find_equations([text])] == expected
 
 
 @pytest.mark.parametrize(
@@ -71,10 +69,10 @@ def test_correct_arithmetic_follows(a: int, b: int, sign: str) -> None:
         assert equation.result.prints(value)
 
 
-def check(tmp_path: Path, text: str, *, chips: int = 4) -> Claims:
+def check(tmp_path: Path, text: str, *, chips: int = 4) -> ReportCheck:
     (tmp_path / "report.txt").write_text(text, encoding="utf-8")
-    sides = read_sides([str(GUIDE / "t4"), str(GUIDE / "ascend310")])
-    return check_claims(tmp_path / "report.txt", compare(sides, chips=chips))
+    sides = read_systems([str(GUIDE / "t4"), str(GUIDE / "ascend310")])
+    return check_report(tmp_path / "report.txt", compare(sides, chips=chips))
 
 
 def test_what_follows_is_not_flagged(tmp_path: Path) -> None:

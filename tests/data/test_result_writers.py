@@ -15,8 +15,8 @@ from pyarrow.parquet import read_table
 
 from actspan import Proposals
 from actspan.core.errors import ActSpanError, ResultError
-from actspan.data import answer_tables
-from actspan.data.answer_tables import answer_writer
+from actspan.data import result_writers
+from actspan.data.result_writers import result_writer
 from actspan.data.results import read_result
 
 TABLES = pytest.mark.parametrize("suffix", [".csv", ".parquet", ".CSV"])
@@ -31,9 +31,9 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 @TABLES
 def test_detections_have_their_labels(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"
-    with answer_writer(path, labelled=True) as writer:
-        writer.add_entries('a, "b"', Proposals([1.0], [2.5], [0.1]), ["jump, high"])
-        writer.add_entries("c", Proposals([0.0, 3.0], [1.0, 4.0], [0.5, 0.25]), ["é", "run"])
+    with result_writer(path, labelled=True) as writer:
+        writer.add('a, "b"', Proposals([1.0], [2.5], [0.1]), ["jump, high"])
+        writer.add("c", Proposals([0.0, 3.0], [1.0, 4.0], [0.5, 0.25]), ["é", "run"])
     assert [tuple(row.values()) for row in rows_of(path)] == [
         ('a, "b"', 1.0, 2.5, 0.1, "jump, high"),
         ("c", 0.0, 1.0, 0.5, "é"),
@@ -45,7 +45,7 @@ def test_detections_have_their_labels(suffix: str, tmp_path: Path) -> None:
 @TABLES
 def test_a_table_without_rows_has_its_columns(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"
-    with answer_writer(path):
+    with result_writer(path):
         pass
     read = read_csv if suffix.lower() == ".csv" else read_table
     assert read(path).column_names == ["video", "start", "end", "score"]
@@ -62,12 +62,13 @@ def test_numbers_are_exact_and_row_groups_lose_nothing(
 ) -> None:
     folder = tmp_path_factory.mktemp("tables")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answer_tables, "_GROUP", group)
+        patch.setattr(result_writers, "_GROUP", group)
         for name in ("x.json", f"x{suffix}"):
-            with answer_writer(folder / name) as writer:
+            with result_writer(folder / name) as writer:
                 for number, count in enumerate(counts):
                     starts = [i / 3 for i in range(count)]
-                    writer.add(f"v{number}", starts, [s + 1 / 7 for s in starts], [score] * count)
+                    ends = [s + 1 / 7 for s in starts]
+                    writer.add(f"v{number}", Proposals(starts, ends, [score] * count))
     expected = [
         (f"{video}", start, end, score)
         for video, found in read_result(folder / "x.json").items()
@@ -80,8 +81,8 @@ def test_numbers_are_exact_and_row_groups_lose_nothing(
 def test_a_failure_leaves_the_older_file(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"x{suffix}"
     path.write_text("old")
-    with pytest.raises(ResultError, match="NaN"), answer_writer(path) as writer:
-        writer.add("b", [1.0, 1.0], [2.0, 2.0], [0.5, float("nan")])
+    with pytest.raises(ResultError, match="NaN"), result_writer(path) as writer:
+        writer.add("b", Proposals([1.0, 1.0], [2.0, 2.0], [0.5, float("nan")]))
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [(path.name, "old")]
 
 
@@ -100,9 +101,9 @@ def test_a_full_disk_is_one_message(
     many = np.arange(20_000.0)
     with (
         pytest.raises(ActSpanError, match="cannot be written: No space left"),
-        answer_writer(tmp_path / f"x{suffix}") as writer,
+        result_writer(tmp_path / f"x{suffix}") as writer,
     ):
-        writer.add("a", many, many + 1, many)
+        writer.add("a", Proposals(many, many + 1, many))
     assert list(tmp_path.iterdir()) == []
 
 
