@@ -17,9 +17,9 @@ from actspan.core.files import atomic_folder
 from actspan.deploy.compile import compile_plan, find_compiler, prepare_plan, write_script
 from actspan.deploy.compile.plan import TARGETS, Compiler, CompileRequest, Plan
 from actspan.deploy.verify.verify import Verification, verify_bundle
-from actspan.model.bsn.foreign import convert_checkpoints
+from actspan.model.bsn.checkpoints import convert_checkpoints
 from actspan.model.bundle import Bundle
-from actspan.model.manifest import MANIFEST
+from actspan.model.manifest import MANIFEST, check_new_bundle
 from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import check_backend
 
@@ -210,7 +210,7 @@ def _open(request: DeployRequest, table: _Table) -> Bundle:
             return _copy(bundle, out, request.overwrite)
     if out is None:
         raise ConfigError("checkpoints become a bundle: say which folder to write (--out)")
-    Bundle.check_target(out, overwrite=request.overwrite)
+    check_new_bundle(out, overwrite=request.overwrite)
     with table.time("convert") as rows:
         with atomic_folder(out) as folder:
             _, found = convert_checkpoints(list(sources), folder, length=request.length)
@@ -222,7 +222,7 @@ def _open(request: DeployRequest, table: _Table) -> Bundle:
 
 
 def _copy(bundle: Bundle, out: Path, overwrite: bool) -> Bundle:
-    Bundle.check_target(out, overwrite=overwrite)
+    check_new_bundle(out, overwrite=overwrite)
     with atomic_folder(out) as folder:
         for name in bundle.files:
             shutil.copy(bundle.file(name), folder / name)

@@ -35,7 +35,7 @@ from actspan.model.manifest import (
     FileRecord,
     Manifest,
     Source,
-    check_target,
+    check_new_bundle,
     mismatch,
     read_manifest,
     remedy,
@@ -114,9 +114,7 @@ class Bundle:
             contradict each other.
         """
         read = read_manifest(Path(path))
-        return cls(
-            Path(path), read.pipeline, read.features, read.source, read.files, read.training
-        )
+        return cls(Path(path), read.pipeline, read.features, read.source, read.files, read.training)
 
     @classmethod
     def create(
@@ -148,7 +146,7 @@ class Bundle:
             `path` already exists or cannot be written, or weights do not fit `config`.
         """
         path = Path(path)
-        check_target(path, overwrite=overwrite)
+        check_new_bundle(path, overwrite=overwrite)
         bundle = cls(path, config, features, source)
         given: dict[Net, Mapping[str, ArrayLike] | None] = {"tem": tem, "pem": pem}
         contents = {

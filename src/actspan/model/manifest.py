@@ -11,7 +11,7 @@ from actspan import __version__
 from actspan.config.base import Config, from_dict, read_toml
 from actspan.config.stages import FeatureSpec, PipelineConfig
 from actspan.core.errors import BundleError, ConfigError
-from actspan.core.files import check_size, described, is_plain_name, misnamed, sha256
+from actspan.core.files import check_size, folder_kind, folder_name_error, is_plain_name, sha256
 from actspan.core.limits import WEIGHTS
 from actspan.core.wording import quoted
 
@@ -103,7 +103,7 @@ def read_manifest(path: Path) -> Manifest:
     where = path / MANIFEST
     if not where.is_file():
         raise BundleError(
-            f"{path}{described(path)} is not a bundle: there is no {where}. Make one: "
+            f"{path}{folder_kind(path)} is not a bundle: there is no {where}. Make one: "
             "actspan convert CHECKPOINT... --out BUNDLE, or actspan train"
         )
     try:
@@ -119,7 +119,7 @@ def read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{error}. Repair it, or write the bundle again") from error
 
 
-def check_target(path: Path, *, overwrite: bool = False) -> None:
+def check_new_bundle(path: Path, *, overwrite: bool = False) -> None:
     """Raise, before long work, if no bundle can be written to a path.
 
     Raises
@@ -127,7 +127,7 @@ def check_target(path: Path, *, overwrite: bool = False) -> None:
     BundleError
         The path exists and must not be replaced, or has a file's name.
     """
-    if fault := misnamed(path, "a bundle"):
+    if fault := folder_name_error(path, "a bundle"):
         raise BundleError(fault)
     if (path / MANIFEST).is_file():
         if not overwrite:

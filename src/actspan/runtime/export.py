@@ -161,9 +161,7 @@ def export_network(
     return bundle, checks[0]
 
 
-def _build(
-    net: Net, weights: Weights, batch: int | None, length: int | None
-) -> onnx.ModelProto:
+def _build(net: Net, weights: Weights, batch: int | None, length: int | None) -> onnx.ModelProto:
     if net == "tem":
         return build_tem(weights, batch=batch, length=length)
     return build_pem(weights) if net == "pem" else build_classifier(weights)

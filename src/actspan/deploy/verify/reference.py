@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.types import Float32
-from actspan.model.bsn.reference import pem_forward, tem_forward
+from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.runtime.session import FileSession

@@ -22,8 +22,8 @@ from actspan.config.stages import PemConfig, TemConfig
 from actspan.core.errors import CheckpointError, require
 from actspan.core.files import check_size, read_bytes, similar_path
 from actspan.core.limits import PICKLE, WEIGHTS
-from actspan.core.wording import named
-from actspan.data.ignored import Ignored
+from actspan.core.wording import listed
+from actspan.data.names import Ignored
 from actspan.model.weights import Net, weight_shapes
 
 EXPECTED = (
@@ -67,7 +67,7 @@ _NETS: dict[Net, frozenset[str]] = {
     "tem": frozenset(weight_shapes(TemConfig())),
     "pem": frozenset(weight_shapes(PemConfig())),
 }
-_NAMED = 8  # entries named in a message
+_NAMED = 8  # entries listed in a message
 
 
 def load_content(path: Path) -> Any:
@@ -233,7 +233,7 @@ def find_network(content: Any, path: Path, ignored: Ignored) -> Found:
     candidates = whole or networks[:1]
     if not candidates:
         inner = next((state for trail, state in levels if trail and state), content)
-        names = named(inner, _NAMED) or "nothing"
+        names = listed(inner, _NAMED) or "nothing"
         raise CheckpointError(f"{path}: holds weights of neither TEM nor PEM ({names}); {EXPECTED}")
     found = candidates[0]
     beside = [network.prefix for network in candidates if network.levels == found.levels]
@@ -241,7 +241,9 @@ def find_network(content: Any, path: Path, ignored: Ignored) -> Found:
         what = "holds weights of a TEM and of a PEM: save each to a file of its own"
         raise CheckpointError(f"{path}: {what}; {EXPECTED}")
     if len(beside) > 1:
-        what = f"holds {len(beside)} networks of one kind ({named(beside)}): save one of them alone"
+        what = (
+            f"holds {len(beside)} networks of one kind ({listed(beside)}): save one of them alone"
+        )
         raise CheckpointError(f"{path}: {what}; {EXPECTED}")
     _note_others(content, found, ignored)
     return found

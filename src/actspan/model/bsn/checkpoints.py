@@ -13,7 +13,7 @@ import numpy as np
 from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import BundleError, CheckpointError, ShapeError
 from actspan.core.types import Float32
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 from actspan.model.bsn.checkpoint_files import (
     EXPECTED,
     Found,
@@ -22,7 +22,7 @@ from actspan.model.bsn.checkpoint_files import (
     load_content,
 )
 from actspan.model.bundle import Bundle
-from actspan.model.manifest import MANIFEST, Source, check_target
+from actspan.model.manifest import MANIFEST, Source, check_new_bundle
 from actspan.model.weights import Net, check_weights
 
 Origin = Literal["bsn", "openmmlab", "pytorch", "safetensors"]
@@ -175,7 +175,7 @@ def convert_checkpoints(
     """
     is_bundle = (out / MANIFEST).is_file()
     if not is_bundle:
-        check_target(out, overwrite=overwrite)
+        check_new_bundle(out, overwrite=overwrite)
     found: dict[Net, Checkpoint] = {}
     for path in paths:
         checkpoint = read_checkpoint(path)

@@ -85,7 +85,8 @@ def pem_logits(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArra
         raise ShapeError(f"BSP features have shape {x.shape}; (..., {inputs}) is needed")
     h = x @ weights["fc1.weight"].T + weights["fc1.bias"]  # (..., H)
     h = np.maximum(0.1 * h, 0)
-    return 0.1 * (h @ weights["fc2.weight"].T + weights["fc2.bias"])
+    logits: NDArray[F] = 0.1 * (h @ weights["fc2.weight"].T + weights["fc2.bias"])
+    return logits
 
 
 def classifier_forward(weights: Mapping[str, Float32], pooled: ArrayLike) -> Float32:

@@ -106,7 +106,9 @@ class Tem(Network):
         checked = check_weights(weights, self.config)
         self.input = nn.Identity()
         if "input.mean" in checked:
-            mean, scale = (torch.from_numpy(checked[f"input.{n}"].copy()) for n in ("mean", "scale"))
+            mean, scale = (
+                torch.from_numpy(checked[f"input.{n}"].copy()) for n in ("mean", "scale")
+            )
             self.standardize(mean, scale)
         super().load_weights(checked)
 
