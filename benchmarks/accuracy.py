@@ -22,7 +22,7 @@ from actspan import Bundle, Dataset, Pipeline, evaluate_recall
 from actspan.cli.train import drawn_report
 from actspan.config.base import changed, read_toml
 from actspan.config.training import PRESETS, preset
-from actspan.pipeline.jobs import Job
+from actspan.pipeline.outcomes import Job
 from actspan.training.parts import trainable
 from actspan.training.report import Report
 from actspan.training.train import train

@@ -12,7 +12,7 @@ import click
 import numpy as np
 
 from actspan import Features, Pipeline, generate_proposals
-from actspan.pipeline.jobs import STAGES, Job, Outcome, StageClock
+from actspan.pipeline.outcomes import STAGES, Job, Outcome, StageClock
 from benchmarks import made_up
 from benchmarks.measure import duration, print_machine, print_table
 

@@ -22,7 +22,7 @@ from actspan.data.annotations.saving import write_annotations
 from actspan.jobs.proposing.job import propose_dataset
 from actspan.jobs.proposing.request import Request
 from actspan.jobs.run import RunWriter, new_run_folder, write_info
-from actspan.pipeline.jobs import Outcome
+from actspan.pipeline.outcomes import Outcome
 from benchmarks.measure import print_machine, print_table
 from benchmarks.recordings import make_bundle, make_recording
 

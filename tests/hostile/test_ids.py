@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.store.pack import PackRequest, pack_dataset
-from actspan.deploy.staged.tem import TemRequest, write_tem_inputs
+from actspan.deploy.staged.tem_steps import TemRequest, write_tem_inputs
 from actspan.jobs.proposing.job import propose_dataset
 from actspan.jobs.proposing.request import Request
 from tests.made_up import CHANNELS, write_bundle
@@ -42,7 +42,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def packed(dataset: Path, bundle: Path, out: Path) -> None:
-    assert pack_dataset(PackRequest(dataset, out)).videos == len(IDS)
+    assert pack_dataset(PackRequest(dataset, out)).manifest.videos == len(IDS)
 
 
 def proposed(dataset: Path, bundle: Path, out: Path) -> None:
@@ -55,9 +55,9 @@ def staged(dataset: Path, bundle: Path, out: Path) -> None:
     assert len(list((out / "tem" / "input").iterdir())) == len(IDS)
 
 
-def converted(form: str) -> Callable[[Path, Path, Path], None]:
+def converted(format: str) -> Callable[[Path, Path, Path], None]:
     def write(dataset: Path, bundle: Path, out: Path) -> None:
-        written = write_annotations(out, read_annotations(dataset).videos, form=form)
+        written = write_annotations(out, read_annotations(dataset).videos, format=format)
         assert all(file.parent == out for file in written)
 
     return write

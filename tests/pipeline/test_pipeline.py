@@ -8,7 +8,7 @@ import pytest
 
 from actspan import BoundaryScores, Bundle, Features, Pipeline
 from actspan.core.errors import BundleError, ShapeError
-from actspan.pipeline.jobs import Job, Outcome, ScoredVideo, StageClock
+from actspan.pipeline.outcomes import Job, Outcome, ScoredVideo, StageClock
 from tests.made_up import CHANNELS, write_bundle
 
 

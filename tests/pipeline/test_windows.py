@@ -11,7 +11,7 @@ import pytest
 from actspan import Bundle, Features, Pipeline, Run
 from actspan.jobs.proposing.job import propose_dataset
 from actspan.jobs.proposing.request import Request
-from actspan.pipeline.jobs import Job, Outcome
+from actspan.pipeline.outcomes import Job, Outcome
 from actspan.pipeline.recordings import Recordings
 from tests.made_up import CHANNELS, STRIDE, write_bundle, write_dataset
 

@@ -11,7 +11,7 @@ from actspan import BoundaryScores, Proposals, Video, generate_proposals
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.jobs.run import RunWriter, new_run_folder, write_info
-from actspan.pipeline.jobs import Outcome
+from actspan.pipeline.outcomes import Outcome
 
 CELLS = 60
 LABELS = ("jump", "throw")

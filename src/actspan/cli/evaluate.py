@@ -258,7 +258,7 @@ def _diagnose(asked: _Asked) -> Diagnosis:
             tiou=asked.tiou,
             blocked=asked.blocked,
             on_error=asked.on_error,
-            progress=lambda done, total: report("diagnose", done, total),
+            progress=report,
         )
 
 

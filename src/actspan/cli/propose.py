@@ -26,7 +26,7 @@ from actspan.core.wording import counted
 if TYPE_CHECKING:
     from actspan.jobs.cluster.settings import ClusterConfig
     from actspan.jobs.proposing.request import Summary
-    from actspan.runtime.choice import Choice
+    from actspan.runtime.opening import Choice
 
 # Options that apply to only one kind of input.
 _OF_DATASETS = (
@@ -189,7 +189,7 @@ def command(
       ffmpeg -i rtsp://camera -c copy -f mpegts - | actspan propose --model bsn/ --follow -
     """
     _check_usage(context, videos, follow)
-    from actspan.data.elsewhere import local_folder
+    from actspan.data.remote import local_folder
 
     model = local_folder(model)
     if dataset is None:
@@ -221,7 +221,7 @@ def command(
         from actspan.jobs.proposing.request import Request
         from actspan.model.bundle import Bundle
         from actspan.pipeline.labelling.choice import LabelChoice
-        from actspan.runtime.choice import choose_backend
+        from actspan.runtime.opening import choose_backend
 
         engine: EngineMaker = LocalEngine
         if cluster is not None:
@@ -288,7 +288,7 @@ def _figures(summary: Summary, choice: Choice) -> dict[str, object]:
         "backend_reason": choice.reason,
         "skipped": [[p.video, p.problem] for p in summary.problems if p.is_error],
         "notes": [[p.video, p.problem] for p in summary.problems if not p.is_error],
-        "assumptions": summary.assumptions,
+        "assumptions": summary.notes,
     }
 
 
@@ -305,4 +305,4 @@ def _print(summary: Summary, choice: Choice) -> None:
     say(f"{counted(summary.proposals, 'proposal')}{labelled} in {summary.out}")
     say(f"backend {choice.name} ({choice.reason})")
     named = " (named in run.toml where a run is written)"
-    say_findings(summary.problems, summary.assumptions, named=named)
+    say_findings(summary.problems, summary.notes, named=named)

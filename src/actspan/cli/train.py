@@ -126,7 +126,7 @@ def command(
     """
     require("torch", extra="train", purpose="Training")
     from actspan.data.dataset import Dataset
-    from actspan.data.labels import split_patterns
+    from actspan.data.videos import split_patterns
     from actspan.model.bundle import Bundle
     from actspan.training.parts import trainable
     from actspan.training.train import train
@@ -143,7 +143,7 @@ def command(
             on_error=on_error,
             progress=lambda done, total: report.progress("checking", done, total),
         )
-        say_problems(found.problems, found.assumptions)
+        say_problems(found.problems, found.notes)
         try:
             bundle = train(
                 found,

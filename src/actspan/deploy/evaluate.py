@@ -17,7 +17,7 @@ from actspan.jobs.proposing.job import propose_dataset
 from actspan.jobs.proposing.request import Report, Request
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
-from actspan.pipeline.jobs import Job
+from actspan.pipeline.outcomes import Job
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -107,4 +107,4 @@ def evaluate(
         with atomic_file(run / f"{net}_bs{batch}.txt") as stream:
             stream.write("\n".join([*performance_lines(found), ""]).encode())
     untimed = tuple(batch for batch in batches if ("tem", batch) not in times)
-    return Evaluation(run, backend, summary.videos, recall, times, untimed, summary.assumptions)
+    return Evaluation(run, backend, summary.videos, recall, times, untimed, summary.notes)

@@ -16,7 +16,7 @@ from actspan.data.rescale import Edge
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.pipeline.core import open_nets
-from actspan.pipeline.jobs import Job
+from actspan.pipeline.outcomes import Job
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.stages import Batch, Steps
 from actspan.pipeline.steps import pieces

@@ -21,15 +21,15 @@ import numpy as np
 
 from actspan.config.base import dump_toml, read_toml
 from actspan.core.errors import ConfigError, ResultError
-from actspan.core.files import atomic_file, atomic_folder, check_size, described, sha256
+from actspan.core.files import atomic_file, atomic_folder, check_size, folder_kind, sha256
 from actspan.core.types import Float32, Proposals
-from actspan.data.annotations.forms import find_annotations
-from actspan.data.answer_tables import answer_writer
-from actspan.data.arrow import Batches
-from actspan.data.results import ResultWriter, read_result
+from actspan.data.annotations.formats import find_annotations
+from actspan.data.recording import Window, stitch
+from actspan.data.result_writers import ResultWriter, result_writer
+from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
-from actspan.data.windows import Window, stitch
-from actspan.pipeline.jobs import Outcome
+from actspan.data.store.arrow_files import Batches
+from actspan.pipeline.outcomes import Outcome
 
 RUN_FILE, SCORES, CANDIDATES, RESULT = "run.toml", "scores.npz", "candidates.arrow", "result.json"
 _COLUMNS = {
@@ -67,7 +67,7 @@ class Run:
         path = Path(path)
         if not (path / RUN_FILE).is_file():
             raise ResultError(
-                f"{path}{described(path)}: not a run (no {RUN_FILE}); make one: actspan propose"
+                f"{path}{folder_kind(path)}: not a run (no {RUN_FILE}); make one: actspan propose"
             )
         try:
             return cls(path, read_toml(path / RUN_FILE))
@@ -234,7 +234,7 @@ class _CandidateWriter:
 
 def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
     """Write the result alone, as outcomes come: JSON, or a table, depending on the suffix."""
-    with answer_writer(path) as result:
+    with result_writer(path) as result:
         for outcome in outcomes:
             _add_result(result, outcome)
 
@@ -242,7 +242,7 @@ def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
 def _add_result(result: ResultWriter, outcome: Outcome) -> None:
     proposals = outcome.proposals
     if proposals is not None:  # None for a window that is not the last
-        result.add(outcome.id, proposals.start, proposals.end, proposals.score)
+        result.add(outcome.id, proposals)
 
 
 class RunWriter:
@@ -258,7 +258,7 @@ class RunWriter:
             stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
             self._candidates = _CandidateWriter(stream)
             stack.callback(self._candidates.close)
-            self._result = stack.enter_context(ResultWriter(self._folder / RESULT))
+            self._result = stack.enter_context(result_writer(self._folder / RESULT))
             self._stack = stack.pop_all()
         return self
 

@@ -24,7 +24,7 @@ from actspan.core.types import BoundaryScores, Features, Float32, Proposals, Rag
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
-from actspan.pipeline.jobs import Job, Lost, Outcome, Piece, ScoredVideo, StageClock
+from actspan.pipeline.outcomes import Job, Lost, Outcome, Piece, ScoredVideo, StageClock
 from actspan.pipeline.recordings import answered
 from actspan.pipeline.scratch import Scratch
 from actspan.pipeline.steps import (
@@ -37,12 +37,11 @@ from actspan.pipeline.steps import (
     settled_edge,
     tem_input,
 )
-from actspan.proposals.bsp import bsp_features, sample_all
+from actspan.proposals.bsp import bsp_features, bsp_features_batch
 from actspan.proposals.candidates import generate_proposals
 from actspan.proposals.suppression import soft_nms
 from actspan.runtime.backends import find_backend
-from actspan.runtime.choice import choose_backend
-from actspan.runtime.opening import open_net
+from actspan.runtime.opening import choose_backend, open_net
 from actspan.runtime.session import Session
 
 BATCH = 16  # videos per chunk: large enough for TEM's throughput, small enough for the caches
@@ -291,7 +290,7 @@ class Pipeline:
         """Compute the BSP features of all candidates of all videos, (sum N, 32)."""
         config = self.config.bsp
         rows = self._scratch.take("bsp", (len(candidates.together), config.size))
-        sample_all(rows, [video.scores for video in videos], candidates, config)
+        bsp_features_batch(rows, [video.scores for video in videos], candidates, config)
         return rows
 
     def _score(self, bsp: Float32) -> Float32:

@@ -9,8 +9,8 @@ import numpy as np
 
 from actspan.config.stages import PipelineConfig
 from actspan.core.types import Proposals
-from actspan.data.windows import Window
-from actspan.pipeline.jobs import Lost, Outcome
+from actspan.data.recording import Window
+from actspan.pipeline.outcomes import Lost, Outcome
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms
 

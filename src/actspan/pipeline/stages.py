@@ -12,7 +12,7 @@ from actspan.config.stages import PipelineConfig
 from actspan.core.types import Features, Float32, Proposals, RaggedProposals
 from actspan.data.rescale import Edge
 from actspan.model.weights import Net
-from actspan.pipeline.jobs import Outcome, Piece, ScoredVideo
+from actspan.pipeline.outcomes import Outcome, Piece, ScoredVideo
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.steps import (
     final_proposals,
@@ -23,7 +23,7 @@ from actspan.pipeline.steps import (
     settled_edge,
     tem_input,
 )
-from actspan.proposals.bsp import sample_all
+from actspan.proposals.bsp import bsp_features_batch
 from actspan.runtime.session import Session
 
 __all__ = ["Batch", "Step", "Steps", "suppression_of_recordings", "table"]
@@ -115,7 +115,7 @@ class Steps:
         scores, windows = [v.scores for v in videos], [piece.window for piece in pieces]
         found = find_candidates(scores, windows, self.config.pgm)
         rows = np.empty((len(found.together), self.config.bsp.size), dtype=np.float32)
-        sample_all(rows, scores, found, self.config.bsp)
+        bsp_features_batch(rows, scores, found, self.config.bsp)
         return videos, found, rows
 
     def pem(self, rows: Float32) -> Float32:

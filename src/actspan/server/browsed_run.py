@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from actspan.config.base import from_dict
 from actspan.config.stages import PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
-from actspan.core.files import described, similar_path
+from actspan.core.files import folder_kind, similar_path
 from actspan.core.types import Float32, Proposals, RaggedProposals
 from actspan.core.wording import counted
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
@@ -116,7 +116,7 @@ class BrowsedRun:
             raise ResultError(f"{path}: no such run or result file{similar_path(path)}")
         if path.is_dir() and not (path / RESULT).is_file():
             raise ResultError(
-                f"{path}{described(path)}: no {RESULT} in this folder, so it is no finished run; "
+                f"{path}{folder_kind(path)}: no {RESULT} in this folder, so it is no finished run; "
                 "actspan propose --out makes one"
             )
         self.info: Mapping[str, Any] = {} if self.run is None else self.run.info  # of `run.toml`

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.types import Video
-from actspan.data.annotations.forms import FORMS
+from actspan.data.annotations.formats import FORMATS
 from actspan.data.annotations.saving import encode_annotations
 from actspan.server.corrections import (
     LATEST,
@@ -28,7 +28,7 @@ from actspan.server.corrections import (
 from actspan.server.library import Library
 from actspan.server.problems import ProblemError, RequestBody, failures
 
-WRITABLE = [form for form in FORMS.values() if form.encode is not None]
+WRITABLE = [form for form in FORMATS.values() if form.encode is not None]
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Id of the video.")]
 Seconds = Annotated[float, Field(ge=0, le=LATEST, allow_inf_nan=False)]
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from actspan.core.errors import ActSpanError, AnnotationError, ConfigError, ResultError
 from actspan.core.types import Proposals, Video
-from actspan.core.wording import counted, named
-from actspan.data.annotations.forms import read_annotations
-from actspan.evaluation.single import judge_video
+from actspan.core.wording import counted, listed
+from actspan.data.annotations.formats import read_annotations
+from actspan.evaluation.recall import evaluate_video
 from actspan.report.gathering import name_runs
 from actspan.server.browsed_run import BrowsedRun
 from actspan.streams.sources import find_videos
@@ -74,7 +74,7 @@ class BackgroundEvaluation:
                 return
             video = self._truth.get(name)
             if video is not None and len(video.segments):
-                metrics[name] = VideoMetrics(*judge_video(video, proposals))
+                metrics[name] = VideoMetrics(*evaluate_video(video, proposals))
 
 
 class Library:
@@ -140,7 +140,7 @@ class Library:
             return ""
         return (
             f"no run has results of any of the {counted(len(self.media), 'video')}, so none can be "
-            f"played: they are named {named(self.media)}, and those of the runs {named(self.ids)}"
+            f"played: they are named {listed(self.media)}, and those of the runs {listed(self.ids)}"
         )
 
     def close(self) -> None:

@@ -15,8 +15,8 @@ from actspan.core.types import Features, Float32, Proposals
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
 from actspan.pipeline.core import Pipeline, open_nets
-from actspan.pipeline.jobs import Job
-from actspan.runtime.choice import choose_backend
+from actspan.pipeline.outcomes import Job
+from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 from actspan.server.batching import Batcher
 from actspan.server.operations import Metrics

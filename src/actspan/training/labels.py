@@ -25,8 +25,8 @@ from actspan.model.bsn.classifier import Classifier
 from actspan.model.bundle import Bundle
 from actspan.model.networks import add_classifier
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.jobs import Job
 from actspan.pipeline.labelling.pooling import PARTS, pool_features
+from actspan.pipeline.outcomes import Job
 from actspan.training.examples import collect, labels_of, videos_of
 from actspan.training.fit_classifier import fit_classifier
 from actspan.training.report import Report, Silent
@@ -105,7 +105,7 @@ def train_classifier(
     if importlib.util.find_spec("onnx") is None:
         report.say("onnx is not installed, so there is no classifier.onnx yet")
         return bundle
-    from actspan.runtime.export_classifier import export_classifier
+    from actspan.runtime.export import export_classifier
 
     exported, _ = export_classifier(bundle)
     return exported

@@ -15,12 +15,12 @@ import pytest
 from actspan import Bundle, PipelineConfig, Proposals, SoftNmsConfig, TemConfig
 from actspan.core.errors import BundleError, VideoError
 from actspan.core.types import BoundaryScores
-from actspan.data.windows import Window, plan_windows
+from actspan.data.recording import Window, plan_windows
 from actspan.jobs.video_inference.answers import Selection, VideoMoments
 from actspan.jobs.video_inference.follow import MARGIN, FollowRequest, News, Newsroom, follow_video
 from actspan.jobs.video_inference.job import VideosRequest, propose_videos
 from actspan.jobs.video_inference.stream import GrowingVideo
-from actspan.pipeline.jobs import Outcome
+from actspan.pipeline.outcomes import Outcome
 from tests.jobs.videos.conftest import LENGTH, STRIDE, Mode
 from tests.streams.made_videos import level, steady, write_video
 

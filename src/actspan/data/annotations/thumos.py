@@ -20,7 +20,7 @@ from actspan.core.limits import DOCUMENT
 from actspan.data.annotations.base import Annotations, Hints, seconds
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.annotations.source import Source
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 from actspan.data.videos import canonical_subset
 
 _CLASS_FILE = re.compile(r"(?P<label>.+)_(?P<subset>val|test)\.txt")
@@ -47,13 +47,11 @@ def read(source: Source, hints: Hints) -> Annotations:
     for file in files:
         _read_class(file, rows)
     notes = (*rows.notes(source.path), *_other_files(files).notes(source.path))
-    return Annotations(
-        source.path, "thumos14", rows.videos(), tuple(rows.problems), assumptions=notes
-    )
+    return Annotations(source.path, "thumos14", rows.videos(), tuple(rows.problems), notes=notes)
 
 
 def _other_files(files: Sequence[Path]) -> Ignored:
-    """Return the files beside class files that are not of that form, as ignored."""
+    """Return the files beside class files that are not of that format, as ignored."""
     ignored, taken = Ignored(), set(files)
     for folder in sorted({file.parent for file in files}):
         for other in sorted(folder.iterdir()):

@@ -26,7 +26,7 @@ from actspan.evaluation.recall import evaluate_recall
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.jobs import StageClock
+from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import check_backend
 from actspan.runtime.session import Session

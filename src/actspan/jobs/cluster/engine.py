@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from actspan.core.errors import ClusterError
-from actspan.data.elsewhere import local_folder, source_of
+from actspan.data.remote import local_folder, location_of
 from actspan.data.rescale import Edge
 from actspan.jobs.cluster.jobs import work_through
 from actspan.jobs.cluster.session import ray_session
@@ -22,9 +22,9 @@ from actspan.jobs.shards.compute import compute_missing
 from actspan.jobs.shards.store import ShardStore, open_place
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline, with_onnx
-from actspan.pipeline.jobs import StageClock
+from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.backends import find_backend
-from actspan.runtime.choice import choose_backend
+from actspan.runtime.opening import choose_backend
 
 # A worker waits between two turns, for half a chunk to be written and for Ray, but not within a
 # turn. Several turns per worker let all workers finish at about the same time.
@@ -76,8 +76,8 @@ class RayEngine:
         """
         job = ShardJob(
             request=_elsewhere(self._request),
-            model=source_of(self._request.model),
-            dataset=source_of(self._request.dataset),
+            model=location_of(self._request.model),
+            dataset=location_of(self._request.dataset),
             edge=self._edge,
             threads=self._config.worker_cpus,
         )

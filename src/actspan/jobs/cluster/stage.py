@@ -13,7 +13,7 @@ from actspan.core.errors import ShapeError
 from actspan.core.types import Features, Proposals
 from actspan.data.rescale import Edge
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.jobs import Job
+from actspan.pipeline.outcomes import Job
 
 
 class ProposeStage:

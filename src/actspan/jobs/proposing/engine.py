@@ -14,7 +14,7 @@ from actspan.jobs.shards.compute import compute_missing
 from actspan.jobs.shards.store import ShardStore
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.jobs import StageClock
+from actspan.pipeline.outcomes import StageClock
 
 
 class Engine(Protocol):

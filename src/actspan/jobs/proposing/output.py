@@ -15,9 +15,9 @@ from actspan.core.types import Proposals
 from actspan.data.detections import DETECTIONS_FILE
 from actspan.jobs.proposing.request import Request
 from actspan.jobs.run import RunWriter, write_info, write_result_file
-from actspan.pipeline.jobs import Outcome
 from actspan.pipeline.labelling.choice import write_labelled
 from actspan.pipeline.labelling.fusion import Labeller
+from actspan.pipeline.outcomes import Outcome
 
 
 class OtherResultError(ResultError):

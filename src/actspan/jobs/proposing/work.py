@@ -12,11 +12,11 @@ from actspan.core.errors import DataError
 from actspan.core.problems import Problem
 from actspan.data.dataset import Dataset
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.places import Packed
+from actspan.data.store.shards import Packed
 from actspan.jobs.proposing.request import Request
 from actspan.jobs.shards.plan import Plan, Stamp
 from actspan.model.bundle import Bundle
-from actspan.pipeline.jobs import Job, Lost, ScoredVideo
+from actspan.pipeline.outcomes import Job, Lost, ScoredVideo
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,7 @@ class DatasetWork:
             The dataset cannot be opened.
         """
         dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
-        dataset = replace(
-            dataset, spec=plan.spec, problems=plan.problems, assumptions=plan.assumptions
-        )
+        dataset = replace(dataset, spec=plan.spec, problems=plan.problems, notes=plan.notes)
         seconds = dict(zip(plan.videos, plan.seconds, strict=False))
         mapped = bundle.config.mode == "window"
         return cls(dataset, mapped, request.on_error, scores, seconds)

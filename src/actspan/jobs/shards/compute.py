@@ -11,7 +11,7 @@ from actspan.jobs.shards.plan import Plan
 from actspan.jobs.shards.records import Result, encode_shard
 from actspan.jobs.shards.store import ShardStore
 from actspan.pipeline.core import BATCH, Pipeline
-from actspan.pipeline.jobs import Job, Lost, Outcome
+from actspan.pipeline.outcomes import Job, Lost, Outcome
 
 
 class Work(Protocol):

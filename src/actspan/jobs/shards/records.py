@@ -22,9 +22,9 @@ import numpy as np
 from actspan.core.errors import ShardError
 from actspan.core.problems import Problem
 from actspan.core.types import BoundaryScores, Proposals
-from actspan.data.windows import Window
+from actspan.data.recording import Window
 from actspan.jobs.shards.plan import Plan
-from actspan.pipeline.jobs import Outcome
+from actspan.pipeline.outcomes import Outcome
 
 Result = Outcome | Problem  # of a video or window; a problem if the video could not be read
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.types import Proposals
 from actspan.core.wording import suggestion
-from actspan.data.answer_tables import ANSWER_SUFFIXES, answer_writer, check_answer_target
+from actspan.data.result_writers import ANSWER_SUFFIXES, check_answer_target, result_writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,6 @@ def write_answers(path: Path, moments: Iterable[VideoMoments]) -> None:
     ResultError
         The file cannot be written.
     """
-    with answer_writer(path) as writer:
+    with result_writer(path) as writer:
         for video in moments:
-            writer.add_entries(video.id, video.proposals)
+            writer.add(video.id, video.proposals)

@@ -16,7 +16,7 @@ from actspan.jobs.video_inference.pieces import VideoPieces
 from actspan.jobs.video_inference.stream import GrowingVideo
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.jobs import Outcome
+from actspan.pipeline.outcomes import Outcome
 from actspan.pipeline.steps import cells
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms

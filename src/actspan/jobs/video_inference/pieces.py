@@ -12,9 +12,9 @@ from actspan.config.stages import PipelineConfig
 from actspan.core.errors import VideoError
 from actspan.core.problems import Problem
 from actspan.core.types import Features, Float32
-from actspan.data.windows import Window
+from actspan.data.recording import Window
 from actspan.jobs.video_inference.windows import WindowCutter
-from actspan.pipeline.jobs import Piece
+from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import cells
 from actspan.streams.extractor import Ending, Part
 from actspan.streams.jobs import Progress, shortfall, video_problem

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from actspan.core.types import Float32
-from actspan.data.windows import Window
+from actspan.data.recording import Window
 
 
 class WindowCutter:

@@ -1,0 +1,331 @@
+"""Storage of whole files by name: a local folder, or an object store by its URL.
+
+Every file is complete or absent, since it appears only after it was written as a whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from actspan.core.errors import ActSpanError, DataError, require
+from actspan.core.files import atomic_file
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+T = TypeVar("T")
+
+_LOCK = ".lock"
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of file systems without locks
+_WAITS = (0.2, 0.8, 3.2)  # seconds between tries, since object stores fail temporarily
+# Protocols with atomic puts; for others, files are written under another name and moved.
+_ATOMIC_PUTS = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "az", "adl", "memory"})
+
+
+def is_url(where: str | Path) -> bool:
+    """Return whether it is a URL, but not one of a local file."""
+    text = str(where)
+    return "://" in text and not text.startswith("file://")
+
+
+def open_storage(where: str | Path) -> Storage:
+    """Return the storage at a path or URL (s3://bucket/folder); errors are those of the class."""
+    if is_url(where):
+        return ObjectStorage(str(where))
+    return FolderStorage(Path(str(where).removeprefix("file://")))
+
+
+class FolderStorage:
+    """Storage in a local folder.
+
+    Attributes
+    ----------
+    path : Path
+    name : str
+        The path, for messages.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = f"{path}/"
+        self._lock: BaseFileLock | None = None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder and lock it; remove incomplete files of killed processes.
+
+        One object can be locked again within the block.
+
+        Raises
+        ------
+        DataError
+            Another process has locked the folder, or it cannot be made.
+        """
+        with _named_errors(self.path, "cannot be made"):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = self._acquire()
+        try:
+            self._remove_incomplete()
+            yield
+        finally:
+            self._remove_incomplete()
+            lock.release()
+
+    def _acquire(self) -> BaseFileLock:
+        from filelock import FileLock, Timeout
+
+        if self._lock is None:
+            self._lock = FileLock(
+                self.path / _LOCK, timeout=0, thread_local=False, fallback_to_soft=False
+            )
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise DataError(
+                f"{self.name}: another process is at work on this run; wait for it, or stop it"
+            ) from error
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+        return self._lock
+
+    def _remove_incomplete(self) -> None:
+        for leftover in self.path.glob(".*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            elif leftover.name != _LOCK:
+                leftover.unlink(missing_ok=True)
+
+    def remove_if_empty(self) -> None:
+        """Remove the folder if it has no files; call it while the folder is locked."""
+        if self.path.is_dir() and not self.names():
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def names(self) -> set[str]:
+        """Return the names of all files; empty if the folder does not exist."""
+        if not self.path.is_dir():
+            return set()
+        with _named_errors(self.path, "cannot be read"):
+            return {entry.name for entry in os.scandir(self.path) if entry.name[0] != "."}
+
+    def contains(self, name: str) -> bool:
+        """Return whether a file exists."""
+        return (self.path / name).exists()
+
+    def put(self, name: str, chunks: Iterable[bytes]) -> None:
+        """Write a file and wait until it is on the disk.
+
+        Raises
+        ------
+        ActSpanError
+            The file cannot be written; no part of it is left.
+        """
+        with atomic_file(self.path / name) as stream:
+            stream.writelines(chunks)
+
+    def get(self, name: str) -> IO[bytes]:
+        """Open a file for reading; raise DataError if it cannot be read."""
+        with _named_errors(self.path / name, "cannot be read"):
+            return (self.path / name).open("rb")
+
+    def delete(self, name: str) -> None:
+        """Remove a file if it exists."""
+        with _named_errors(self.path / name, "cannot be removed"):
+            (self.path / name).unlink(missing_ok=True)
+
+
+class ObjectStorage:
+    """Storage in an object store, or in any place that fsspec reaches by a URL.
+
+    It cannot be locked: two processes that write one file write the same bytes.
+
+    Attributes
+    ----------
+    url : str
+        Without a slash at the end.
+    name : str
+        The URL, for messages.
+
+    Raises
+    ------
+    MissingExtraError
+        fsspec is not installed.
+    DataError
+        The driver of the protocol is not installed, or the URL is not valid. Every method raises
+        it if the store still fails after several tries; it names the file.
+    """
+
+    def __init__(self, url: str) -> None:
+        fsspec = require("fsspec", extra="cluster", purpose=f"reaching {url}")
+        self.url = url.rstrip("/")
+        self.name = f"{self.url}/"
+        try:
+            self._files, root = fsspec.core.url_to_fs(url)
+        except (ImportError, ValueError) as error:
+            raise DataError(f"{url}: cannot be reached: {error}") from error
+        self._root = root.rstrip("/")
+        self._has_atomic_puts = url.partition("://")[0] in _ATOMIC_PUTS
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder, if the store has folders; there are no locks."""
+        if not self._has_atomic_puts:
+            self._attempt("", self._files.makedirs, self._root, exist_ok=True)
+        yield
+
+    def names(self) -> set[str]:
+        """Return the names of all files that are not in a folder; empty if there are none."""
+        self._files.invalidate_cache()
+        try:
+            found = self._attempt("", self._files.ls, self._root, detail=False)
+        except FileNotFoundError:
+            return set()
+        names = {path.rpartition("/")[2] for path in found}
+        return {name for name in names if name and name[0] != "."}
+
+    def tree(self) -> list[str]:
+        """Return the sorted paths of all files, also in folders, relative to the URL."""
+        found = self._attempt("", self._files.find, self._root)
+        return sorted(filter(None, (p.removeprefix(self._root).lstrip("/") for p in found)))
+
+    def contains(self, name: str) -> bool:
+        """Return whether a file exists."""
+        self._files.invalidate_cache()
+        return bool(self._attempt(name, self._files.exists, self._path(name)))
+
+    def put(self, name: str, chunks: Iterable[bytes]) -> None:
+        """Write a file: in one put, or under another name first."""
+        with tempfile.NamedTemporaryFile(prefix="actspan-") as copy:
+            copy.writelines(chunks)
+            copy.flush()
+            if self._has_atomic_puts:
+                self._attempt(name, self._files.put_file, copy.name, self._path(name))
+                return
+            partial = self._path(f".{uuid.uuid4().hex[:8]}.{name}")
+            self._attempt(name, self._files.put_file, copy.name, partial)
+            self._attempt(name, self._files.mv, partial, self._path(name))
+
+    def get(self, name: str) -> IO[bytes]:
+        """Download a file and open the copy, which is removed when it is closed."""
+        handle, copy = tempfile.mkstemp(prefix="actspan-")
+        os.close(handle)
+        try:
+            self.download(name, Path(copy))
+            return open(copy, "rb")
+        finally:
+            os.unlink(copy)
+
+    def download(self, name: str, path: Path) -> None:
+        """Copy a file to a local one."""
+        self._read(name, self._files.get_file, self._path(name), str(path))
+
+    def open_ranges(self, name: str, *, ahead: int = 0) -> RangedFile:
+        """Open a file to read parts of it, at least `ahead` bytes per request."""
+        size = int(self._read(name, self._files.info, self._path(name))["size"])
+
+        def read(begin: int, end: int) -> bytes:
+            found: bytes = self._files.cat_file(self._path(name), start=begin, end=end)
+            if len(found) != end - begin:
+                raise EOFError(f"received {len(found)} of {end - begin} bytes")
+            return found
+
+        return RangedFile(partial(self._read, name, read), size, ahead)
+
+    def delete(self, name: str) -> None:
+        """Remove a file if it exists."""
+        try:
+            self._attempt(name, self._files.rm_file, self._path(name))
+        except FileNotFoundError:
+            return
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def _read(self, name: str, function: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return self._attempt(name, function, *arguments)
+        except FileNotFoundError as error:
+            raise DataError(f"{self.name}{name}: does not exist") from error
+
+    def _attempt(self, name: str, function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+        """Call a function of the store, and try again if it fails temporarily.
+
+        A missing file (FileNotFoundError) or permission is final.
+        """
+        waits = iter(_WAITS)
+        while True:
+            try:
+                return function(*arguments, **options)
+            except (ActSpanError, FileNotFoundError):
+                raise
+            except Exception as error:
+                wait = None if isinstance(error, PermissionError) else next(waits, None)
+                if wait is None:
+                    reason = str(error).partition("\n")[0] or type(error).__name__
+                    where = f"{self.name}{name}"
+                    raise DataError(f"{where}: the object store fails: {reason}") from error
+            time.sleep(wait)
+
+
+class RangedFile:
+    """A file of an object store, open for reading, with the methods that pyarrow needs.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the bytes begin <= i < end.
+    size, ahead : int
+        Bytes of the file, and the fewest bytes of a request.
+    """
+
+    closed = False
+
+    def __init__(self, read: Callable[[int, int], bytes], size: int, ahead: int) -> None:
+        self._read, self._size, self._ahead = read, size, ahead
+        self._position = 0
+        self._begin, self._content = 0, b""  # position and content of the last request
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Set and return the position."""
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = origin + offset
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def read(self, count: int = -1) -> bytes:
+        """Read the next bytes; fewer than `count` only at the end."""
+        begin = self._position
+        end = self._size if count < 0 else min(begin + count, self._size)
+        if begin < self._begin or end > self._begin + len(self._content):
+            self._content = self._read(begin, min(max(end, begin + self._ahead), self._size))
+            self._begin = begin
+        self._position = end
+        return self._content[begin - self._begin : end - self._begin]
+
+    def close(self) -> None:
+        """Close the file and free its memory."""
+        self.closed, self._content = True, b""
+
+
+Storage = FolderStorage | ObjectStorage
+
+
+@contextmanager
+def _named_errors(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: {what}: {error.strerror}") from error

@@ -1,0 +1,178 @@
+"""Datasets and bundles in an object store, each represented by a local folder.
+
+The features of a store stay in the object store: ids and times are read first, features by record
+batch. All other files are downloaded.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from collections import OrderedDict
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from actspan.core.errors import DataError
+from actspan.core.storage import ObjectStorage, is_url
+from actspan.data.store.arrow_files import Block, block_of, schema_of
+from actspan.data.store.manifest import MANIFEST, Manifest, damaged, shard_path
+from actspan.data.store.shards import PackedIndex, Shard, require_counts
+
+_THREADS = 16  # parallel requests, because object stores have a high latency
+_AHEAD = 2**16  # bytes: ids and times of a record batch are adjacent
+_SMALL = (0, 1, 2, 3)  # columns of ids and times
+_OPEN = 4  # shards whose features are in memory, a few record batches of 16 MB each
+
+_urls: dict[Path, str] = {}  # by the local folder that represents it
+
+
+def local_folder(where: str | Path) -> Path:
+    """Return the folder, or a temporary one that represents a folder in an object store.
+
+    Raises
+    ------
+    MissingExtraError
+        fsspec is not installed.
+    DataError
+        Nothing is found there, or the store fails.
+    """
+    if is_url(where):
+        return _downloaded(str(where))
+    return Path(str(where).removeprefix("file://"))
+
+
+def url_of(folder: Path) -> str | None:
+    """Return the URL that a folder represents, or None."""
+    return _urls.get(folder)
+
+
+def location_of(folder: Path) -> str:
+    """Return the argument for `local_folder` on other machines: a folder's URL, or its path."""
+    return url_of(folder) or str(folder.resolve())
+
+
+@cache
+def _downloaded(url: str) -> Path:
+    storage = ObjectStorage(url)
+    names = storage.tree()
+    if not names:
+        raise DataError(f"{storage.url}: nothing is there")
+    if MANIFEST in names:
+        names = [name for name in names if not name.endswith(".arrow")]
+    folder = Path(tempfile.mkdtemp(prefix="actspan-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+    def download(name: str) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        storage.download(name, path)
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(download, names))
+    _urls[folder] = storage.url
+    return folder
+
+
+def open_remote_shards(url: str, manifest: Manifest) -> PackedIndex:
+    """Read the ids of all shards of a store, and return the location of every video.
+
+    Raises
+    ------
+    StoreError
+        A shard is missing, truncated or damaged, or a video occurs twice; the message names it.
+    DataError
+        The store fails.
+    """
+    storage, recent = ObjectStorage(url), _Recent()
+
+    def open_shard(number: int) -> Shard:
+        blocks = _RemoteBlocks(storage, shard_path(Path(), number).name, manifest, recent)
+        try:
+            batches = blocks.read(_SMALL)
+            blocks.count = len(batches)
+            return Shard(blocks.name, batches, blocks, manifest)
+        except ValueError as error:
+            raise damaged(blocks.name, str(error)) from error
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        shards = list(pool.map(open_shard, range(len(manifest.shards))))
+    require_counts(shards, manifest)
+    return PackedIndex(shards, url)
+
+
+class _RemoteBlocks:
+    """Features of a shard by record batch: the requested one and the next are downloaded."""
+
+    count = 0  # record batches
+
+    def __init__(
+        self, storage: ObjectStorage, file: str, manifest: Manifest, recent: _Recent
+    ) -> None:
+        self.name = f"{storage.url}/{file}"
+        self._storage, self._file, self._manifest, self._recent = storage, file, manifest, recent
+        self._lock = Lock()
+        self._downloads: dict[int, Future[Block]] = {}
+        self._pool = ThreadPoolExecutor(1)
+
+    def __getitem__(self, number: int) -> Block:
+        self._recent.use(self)
+        with self._lock:
+            for old in set(self._downloads) - {number - 1, number, number + 1}:
+                del self._downloads[old]
+            for wanted in (number, number + 1):
+                if wanted not in self._downloads and wanted < self.count:
+                    self._downloads[wanted] = self._pool.submit(self._download, wanted)
+            download = self._downloads[number]
+        try:
+            return download.result()
+        except DataError:
+            with self._lock:
+                self._downloads.pop(number, None)
+            raise
+
+    def _download(self, number: int) -> Block:
+        return block_of(self.read((), [number])[0], self._manifest)
+
+    def release(self) -> None:
+        """Free the memory of the features."""
+        with self._lock:
+            self._downloads.clear()
+
+    def read(self, columns: tuple[int, ...], numbers: list[int] | None = None) -> list[Any]:
+        """Return record batches (all for None) with some columns (all for an empty tuple)."""
+        import pyarrow as pa
+
+        options = pa.ipc.IpcReadOptions(included_fields=list(columns))
+        stream = self._storage.open_ranges(self._file, ahead=_AHEAD if columns else 0)
+        try:
+            with pa.PythonFile(stream, "r") as file:
+                reader = pa.ipc.open_file(file, options=options)
+                if not columns and reader.schema != schema_of(self._manifest):
+                    raise damaged(self.name, f"its columns are not those that {MANIFEST} gives")
+                wanted = range(reader.num_record_batches) if numbers is None else numbers
+                batches = [reader.get_batch(number) for number in wanted]
+                for batch in batches:
+                    batch.validate(full=True)  # an offset may point anywhere
+                return batches
+        except (ValueError, pa.ArrowException) as error:
+            raise damaged(self.name, str(error).partition("\n")[0]) from error
+
+
+class _Recent:
+    """The shards with features in memory, few enough that memory stays constant."""
+
+    def __init__(self) -> None:
+        self._shards: OrderedDict[str, _RemoteBlocks] = OrderedDict()
+        self._lock = Lock()
+
+    def use(self, shard: _RemoteBlocks) -> None:
+        """Note that a shard is read, and release the least recently used one."""
+        with self._lock:
+            self._shards[shard.name] = shard
+            self._shards.move_to_end(shard.name)
+            if len(self._shards) > _OPEN:
+                self._shards.popitem(last=False)[1].release()
