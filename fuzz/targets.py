@@ -23,7 +23,6 @@ from actspan.config.stages import FeatureSpec
 from actspan.config.video import PictureConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
-from actspan.data.annotations.activitynet import document_of
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.dataset import Dataset
@@ -93,7 +92,6 @@ def scores(path: Path) -> None:
 def annotations(path: Path) -> None:
     """Read annotations and write them again."""
     found = read_annotations(path)
-    document_of(found.videos, document=found.document)
     write_annotations(path.with_name("written.json"), found.videos, document=found.document)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.data.annotations.base import AMBIGUOUS, number, written_id
-from actspan.data.annotations.rows import Facts
+from actspan.data.annotations.annotation_set import AMBIGUOUS, number
+from actspan.data.annotations.video_builder import Facts
 from actspan.data.videos import canonical_subset
 
 UNLABELLED = "action"  # the label of instances without one, in formats that need a label
@@ -25,9 +25,11 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
 # Characters that XML 1.0 cannot contain, not even as a character reference.
 _NOT_TEXT = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
+ScoredInstance = tuple[float, float, str, float | None]  # seconds, label, score
+
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class WriteOptions:
     """Settings for writing annotations, where a format leaves a choice.
 
     Attributes
@@ -45,8 +47,13 @@ class Style:
     fps: float = FPS
 
 
-def scored_instances(video: Video) -> Iterator[tuple[float, float, str, float | None]]:
-    """Yield (start, end, label, score) per instance, in seconds, then the ignored segments."""
+def written_id(name: str) -> str:
+    """Return an id as reading expects it, so that it gives the same id."""
+    return f"v_{name}" if name.startswith("v_") else name
+
+
+def scored_instances(video: Video) -> Iterator[ScoredInstance]:
+    """Yield instances with their scores, then the ignored segments, labelled `Ambiguous`."""
     scores = [None] * len(video.segments) if video.scores is None else video.scores.tolist()
     for (start, end, label), score in zip(video.instances(), scores, strict=True):
         yield start, end, label, score
@@ -54,20 +61,39 @@ def scored_instances(video: Video) -> Iterator[tuple[float, float, str, float | 
         yield start, end, AMBIGUOUS, None
 
 
+def labelled_instances(video: Video) -> Iterator[ScoredInstance]:
+    """Yield `scored_instances` with a label each, for tools that need one.
+
+    Raises
+    ------
+    AnnotationError
+        A control character or half a surrogate pair in an id, a subset or a label, which no text
+        file can contain.
+    """
+    texts = [("id", video.id), ("subset", video.subset), *(("label", x) for x in video.labels)]
+    for what, text in texts:
+        if bad := _NOT_TEXT.search(text):
+            raise AnnotationError(
+                f"video {video.id!r}: {what} {text!r} holds {bad.group()!r}, which this format "
+                "cannot carry: rename it"
+            )
+    for start, end, label, score in scored_instances(video):
+        yield start, end, label.strip() or UNLABELLED, score
+
+
 def written_facts(video: Video) -> dict[str, str | float]:
     """Return the facts about a video beside its instances, as `read_facts` reads them."""
-    duration = None if math.isnan(video.duration) else video.duration
     known = {
         "video": written_id(video.id),
         "subset": video.subset or None,
-        "duration": duration,
+        "duration": None if math.isnan(video.duration) else video.duration,
         "fps": video.fps,
         "frames": video.frames,
     }
     return {key: value for key, value in known.items() if value is not None}
 
 
-def read_facts(said: Mapping[str, Any]) -> Facts:
+def read_facts(facts: Mapping[str, Any]) -> Facts:
     """Return the facts that `written_facts` wrote, except the id.
 
     Raises
@@ -75,15 +101,14 @@ def read_facts(said: Mapping[str, Any]) -> Facts:
     TypeError, ValueError
         A value is not what it should be.
     """
-
-    def positive(key: str) -> float | None:
-        return number(said[key], key) if said.get(key) is not None else None
-
-    frames, subset = positive("frames"), said.get("subset")
+    duration, fps, frames = (
+        None if facts.get(key) is None else number(facts[key], key)
+        for key in ("duration", "fps", "frames")
+    )
     return Facts(
-        duration=positive("duration"),
-        subset=canonical_subset(str(subset)) if subset else None,
-        fps=positive("fps"),
+        duration=duration,
+        subset=canonical_subset(str(facts["subset"])) if facts.get("subset") else None,
+        fps=fps,
         frames=None if frames is None else int(frames),
     )
 
@@ -92,27 +117,6 @@ def milliseconds(start: float, end: float) -> tuple[int, int]:
     """Return a segment in whole milliseconds, at least one long."""
     first = round(start * 1000)
     return first, max(round(end * 1000), first + 1)
-
-
-def require_text(video: Video) -> None:
-    """Raise AnnotationError if a video has text that no text file can contain.
-
-    Raises
-    ------
-    AnnotationError
-        A control character or half a surrogate pair in an id, a subset or a label.
-    """
-    for what, text in (("id", video.id), ("subset", video.subset), *_labels(video)):
-        bad = _NOT_TEXT.search(text)
-        if bad:
-            raise AnnotationError(
-                f"video {video.id!r}: {what} {text!r} holds {bad.group()!r}, which this format "
-                "cannot carry: rename it"
-            )
-
-
-def _labels(video: Video) -> Iterator[tuple[str, str]]:
-    return (("label", label) for label in video.labels)
 
 
 def file_names(videos: Sequence[Video], suffix: str) -> list[str]:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from actspan.core.errors import AnnotationError
 from actspan.core.wording import counted
-from actspan.data.annotations.base import number, seconds
-from actspan.data.annotations.columns import is_blank, point
+from actspan.data.annotations.annotation_set import number, seconds
+from actspan.data.annotations.table_columns import is_blank, with_point
 from actspan.data.names import Ignored
 
 # Copied text contains zero-width spaces and direction marks, which nobody sees.
@@ -23,22 +23,23 @@ _TOTALS = frozenset({"total", "totals", "subtotal", "grand total", "sum", "mean"
 _THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+")
 
 
-class Cells:
+class CellReader:
     """Reader of cells, which counts what it changed or ignored.
 
     Attributes
     ----------
     clocks : set of str
         Which of "times" and "durations" a cell writes as a clock.
+    comma_separates : bool
+        Whether commas separate cells, so that a comma in a number has to be quoted.
     """
 
-    def __init__(self, path: Path, separator: str) -> None:
+    def __init__(self, path: Path, separator: str, ignored: Ignored) -> None:
         self.clocks: set[str] = set()
-        self.comma_separates = separator == ","  # then a comma in a number has to be quoted
-        self._path = path
-        self._thousands, self._decimals = 0, False
-        self._example = ""
-        self._ignored, self._unseen, self._quoted = Ignored(), 0, 0
+        self.comma_separates = separator == ","
+        self._path, self._ignored = path, ignored
+        self._thousands, self._example, self._decimals = 0, "", False
+        self._unseen = self._quoted = 0
 
     def video(self, text: str) -> str:
         """Return an id without invisible characters and without single quotes around it."""
@@ -64,22 +65,23 @@ class Cells:
             self._ignored.add("rows that are totals", video)
         return found
 
-    def time(self, text: str) -> tuple[float, bool]:
-        """Return a time, and whether it is a clock and thus in seconds; raise ValueError."""
+    def time(self, text: str, units_per_second: float) -> float:
+        """Return a time in seconds, from a number of units or a clock; raise ValueError."""
         if text.isascii() and text.replace(".", "", 1).isdigit():  # nearly all times are like this
-            return float(text), False
-        return seconds(self._point(text)), self._is_clock(text, "times")
+            return float(text) / units_per_second
+        time = seconds(self._with_point(text))
+        return time if self._is_clock(text, "times") else time / units_per_second
 
     def duration(self, text: str) -> float | None:
         """Return a duration, or None for an empty cell; raise TypeError or ValueError."""
         if is_blank(text):
             return None
         self._is_clock(text, "durations")
-        return number(seconds(self._point(text)), "duration")
+        return number(seconds(self._with_point(text)), "duration")
 
     def positive(self, text: str, role: str) -> float | None:
         """Return a positive number, or None for an empty cell; raise TypeError or ValueError."""
-        return None if is_blank(text) else number(self._point(text), role)
+        return None if is_blank(text) else number(self._with_point(text), role)
 
     def require_decimals(self) -> None:
         """Raise AnnotationError if commas within numbers may separate thousands."""
@@ -90,35 +92,31 @@ class Cells:
                 f"{self._example.replace(',', '')} or {self._example.replace(',', '.')}"
             )
 
-    def notes(self) -> tuple[str, ...]:
-        """Return notes about what was removed and what was ignored."""
-        lines = [
+    def notes(self) -> list[str]:
+        """Return notes about what was removed from ids."""
+        removed = ("zero-width characters in", self._unseen), ("single quotes around", self._quoted)
+        return [
             f"{self._path}: dropped {what} ids of {counted(count, 'row')}"
-            for count, what in (
-                (self._unseen, "zero-width characters in"),
-                (self._quoted, "single quotes around"),
-            )
+            for what, count in removed
             if count
         ]
-        return (*lines, *self._ignored.notes(self._path))
 
     def _is_clock(self, text: str, what: str) -> bool:
         if ":" in text:
             self.clocks.add(what)
-            return True
-        return False
+        return ":" in text
 
-    def _point(self, text: str) -> str:
+    def _with_point(self, text: str) -> str:
         if "," in text and self.comma_separates:
             if _THOUSANDS.fullmatch(text):
                 self._thousands += 1
                 self._example = self._example or text
             else:
                 self._decimals = True
-        return point(text)
+        return with_point(text)
 
 
 def escaped_id(name: str) -> str:
     """Return the id with `v_` before it if it would otherwise not be read back unchanged."""
-    bare = name.startswith("#") or name.lower() in _TOTALS or name[:1] in _QUOTES
-    return f"v_{name}" if bare else name
+    changes = name.startswith("#") or name.lower() in _TOTALS or name[:1] in _QUOTES
+    return f"v_{name}" if changes else name

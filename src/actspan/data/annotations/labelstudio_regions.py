@@ -13,23 +13,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from actspan.data.annotations.base import Instance, number
-from actspan.data.annotations.rows import Facts
+from actspan.data.annotations.annotation_set import Instance, number
+from actspan.data.annotations.video_builder import Facts
 
 _LABELS = ("timelinelabels", "timeserieslabels", "labels", "audiolabels")
-
 _BOX = "videorectangle"
 
 Region = Mapping[str, Any]
 
 
-class Taken:
+class RegionReader:
     """Converter of regions to instances, which counts the regions that give none.
 
     Attributes
     ----------
-    takes_boxes : bool
-        Whether boxes are instances.
     boxes : int
         Number of boxes that were read as instances.
     ignored : Counter
@@ -37,7 +34,7 @@ class Taken:
     """
 
     def __init__(self, *, takes_boxes: bool) -> None:
-        self.takes_boxes = takes_boxes
+        self._takes_boxes = takes_boxes
         self.boxes = 0
         self.ignored: Counter[str] = Counter()
 
@@ -50,22 +47,30 @@ class Taken:
             Its times are missing or bad.
         """
         value, kind = _value(region), _kind(region)
-        is_box = "sequence" in value
-        if not _has_times(value) or (is_box and not self.takes_boxes):
+        is_box, has_ranges = "sequence" in value, "ranges" in value
+        # Start and end of a text are positions in it.
+        has_times = is_box or has_ranges or ("start" in value and "text" not in value)
+        if not has_times or (is_box and not self._takes_boxes):
             self.ignored[kind] += 1
             return []
         labels = next((value[key] for key in _LABELS if isinstance(value.get(key), list)), None)
         if not labels:  # choices and texts of a region repeat its times
             self.ignored[f"{kind} without label" if kind in (*_LABELS, _BOX) else kind] += 1
             return []
-        found = [
-            (start, end, str(label)) for start, end in _times(value, facts) for label in labels
-        ]
         if is_box:
-            self.boxes += bool(found)
-            if not found:
-                self.ignored[f"{kind} on a single frame"] += 1
-        return found
+            times = list(_box_times(value["sequence"], facts))
+        elif has_ranges:
+            times = [
+                ((_float(span["start"]) - 1) / _rate(facts), _float(span["end"]) / _rate(facts))
+                for span in value["ranges"]
+            ]
+        else:
+            times = [(_float(value["start"]), _float(value["end"]))]
+        if is_box and times:
+            self.boxes += 1
+        elif is_box:
+            self.ignored[f"{kind} on a single frame"] += 1
+        return [(start, end, str(label)) for start, end in times for label in labels]
 
 
 def is_timeline(region: Region) -> bool:
@@ -73,13 +78,7 @@ def is_timeline(region: Region) -> bool:
     return "ranges" in _value(region)
 
 
-def _value(region: Region) -> Region:
-    """Return the value of a region; {} for relations between regions, which have none."""
-    value = region.get("value")
-    return value if isinstance(value, dict) else {}
-
-
-def media_facts(regions: list[dict[str, Any]], facts: Facts) -> Facts:
+def with_media_facts(regions: list[dict[str, Any]], facts: Facts) -> Facts:
     """Return the facts with those from regions: length of audio, duration and rate of boxes."""
     for region in regions:
         value = _value(region)
@@ -92,6 +91,12 @@ def media_facts(regions: list[dict[str, Any]], facts: Facts) -> Facts:
     return facts
 
 
+def _value(region: Region) -> Region:
+    """Return the value of a region; {} for relations between regions, which have none."""
+    value = region.get("value")
+    return value if isinstance(value, dict) else {}
+
+
 def _kind(region: Region) -> str:
     """Return the type of a region; flat exports do not state it, but their values show it."""
     if region.get("type"):
@@ -100,27 +105,14 @@ def _kind(region: Region) -> str:
     return _BOX if "sequence" in value else next((k for k in _LABELS if k in value), "other")
 
 
-def _has_times(value: Region) -> bool:
-    # Start and end of a text are positions in it.
-    return "ranges" in value or "sequence" in value or ("start" in value and "text" not in value)
-
-
-def _times(value: Region, facts: Facts) -> Iterator[tuple[float, float]]:
-    if "sequence" in value:
-        yield from _box_times(value["sequence"], facts)
-    elif "ranges" in value:
-        fps = _rate(facts)
-        for span in value["ranges"]:
-            yield (_plain(span["start"]) - 1) / fps, _plain(span["end"]) / fps
-    else:
-        yield _plain(value["start"]), _plain(value["end"])
-
-
 def _box_times(keyframes: Any, facts: Facts) -> Iterator[tuple[float, float]]:
     """Yield the spans in which a box is visible; a box on a single frame has none."""
     start: float | None = None
-    for keyframe in sorted(keyframes, key=lambda keyframe: _plain(keyframe["frame"])):
-        time = _keyframe_time(keyframe, facts)
+    for keyframe in sorted(keyframes, key=lambda keyframe: _float(keyframe["frame"])):
+        if keyframe.get("time") is not None:
+            time = _float(keyframe["time"])
+        else:
+            time = (_float(keyframe["frame"]) - 1) / _rate(facts)
         if keyframe.get("enabled", True):
             start = time if start is None else start
         elif start is not None:
@@ -133,19 +125,13 @@ def _box_times(keyframes: Any, facts: Facts) -> Iterator[tuple[float, float]]:
             yield start, facts.duration
 
 
-def _keyframe_time(keyframe: Region, facts: Facts) -> float:
-    if keyframe.get("time") is not None:
-        return _plain(keyframe["time"])
-    return (_plain(keyframe["frame"]) - 1) / _rate(facts)
-
-
 def _rate(facts: Facts) -> float:
     if facts.fps is None:
         raise ValueError("times are frame numbers, and nothing gives a frame rate: --fps")
     return facts.fps
 
 
-def _plain(value: Any) -> float:
+def _float(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{value!r} is not a number; dates and clocks cannot be read")
     return float(value)

@@ -18,42 +18,23 @@ from actspan.data.rescale import Edge
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Job, ScoredVideo
 
-__all__ = ["Material", "made_up", "of_dataset"]
-
 VIDEOS = 32  # number of synthetic videos
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """Videos to run variants on.
+class SampleVideos:
+    """Videos to run variants on."""
 
-    Attributes
-    ----------
-    name : str
-        Name for reports.
-    jobs : callable
-        Returns new jobs, the same ones each time.
-    videos : int
-    truth : tuple of Video, optional
-        Videos with instances, if recall can be measured.
-    edge : "clamp" or "zero"
-        How rescaling fills cells beyond the outer snippets.
-    notes : tuple of str
-        Assumptions that were made.
-    problems : tuple of Problem
-        Skipped videos, with reasons.
-    """
-
-    name: str
-    jobs: Callable[[], Iterator[Job]]
-    videos: int
-    truth: tuple[Video, ...] = ()
-    edge: Edge = "clamp"
-    notes: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    name: str  # for reports
+    jobs: Callable[[], Iterator[Job]]  # returns new jobs, the same ones each time
+    count: int
+    truth: tuple[Video, ...] = ()  # videos with instances, if recall can be measured
+    edge: Edge = "clamp"  # how rescaling fills cells beyond the outer snippets
+    notes: tuple[str, ...] = ()  # assumptions that were made
+    problems: tuple[Problem, ...] = ()  # skipped videos, with reasons
 
 
-def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
+def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> SampleVideos:
     """Return the videos of a subset that have features, and the skipped ones.
 
     Raises
@@ -73,10 +54,10 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
     name = f"{path.resolve().name}, {subset or 'all'}"
     truth = tuple(v for v in dataset.videos if len(v.segments))
     notes = (*dataset.notes, *dataset_notes(dataset.problems))
-    return Material(name, jobs, len(dataset), truth, dataset.edge, notes, dataset.problems)
+    return SampleVideos(name, jobs, len(dataset), truth, dataset.edge, notes, dataset.problems)
 
 
-def made_up(bundle: Bundle, *, videos: int = VIDEOS, seed: int = 0) -> Material:
+def synthetic_videos(bundle: Bundle, *, videos: int = VIDEOS, seed: int = 0) -> SampleVideos:
     """Create smooth random features; random boundary scores if the bundle has no TEM.
 
     Their scale is that of the network's standardisation if it has one, otherwise the deviation
@@ -87,7 +68,7 @@ def made_up(bundle: Bundle, *, videos: int = VIDEOS, seed: int = 0) -> Material:
     def jobs() -> Iterator[Job]:
         return (Job(f"made-up-{i}", partial(make, seed, i)) for i in range(videos))
 
-    return Material(f"made-up, seed {seed}", jobs, videos)
+    return SampleVideos(f"made-up, seed {seed}", jobs, videos)
 
 
 def _features(bundle: Bundle, config: TemConfig) -> Callable[[int, int], Features]:

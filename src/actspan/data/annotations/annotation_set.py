@@ -1,27 +1,35 @@
-"""Annotations as all formats return them: ids, times, instances, videos."""
+"""Annotations as all formats return them, and the file or folder that they are read from."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from sys import intern
 from typing import Any, Literal, Self
 
 import numpy as np
 
-from actspan.core.problems import Problem, Skipped
+from actspan.core.errors import AnnotationError
+from actspan.core.files import check_size, read_bytes
+from actspan.core.limits import DOCUMENT
+from actspan.core.problems import Problem
 from actspan.core.types import Video
+from actspan.data.json_objects import compacted, decode, split
 from actspan.data.names import composed, file_stem
 from actspan.data.videos import Videos, with_labels
 
 # THUMOS14 uses this label for segments that its annotators could not decide. It is not a class.
 AMBIGUOUS = "Ambiguous"
 
-
 Unit = Literal["seconds", "milliseconds", "frames"]
 Instance = tuple[float, float, str]  # start and end in seconds, label
+
+_NEVER_JSON = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")
+_JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,7 @@ class Annotations:
     path : Path
         The file or folder they were read from.
     format : str
-        Name of its format: "activitynet", "authors", "csv", ...
+        A key of `FORMATS`: "activitynet", "authors", "csv", ...
     videos : Videos
         In the source's order; segments as annotated.
     problems : tuple of Problem
@@ -41,7 +49,7 @@ class Annotations:
     document : mapping
         Content of a JSON document beside its videos (version, taxonomy), kept for writing.
     notes : tuple of str
-        Assumptions, for people to read.
+        Notes about what was assumed or ignored.
     unit : "seconds", "milliseconds" or "frames"
         Unit of the source's times, if the reader converted them.
     clocks : frozenset of str
@@ -72,7 +80,7 @@ class Annotations:
 
 
 @dataclass(frozen=True, slots=True)
-class Hints:
+class ReadOptions:
     """Facts from the user that the reader of a format may need.
 
     Attributes
@@ -84,7 +92,7 @@ class Hints:
     columns : mapping
         Names of a table's columns by role ("video", "label", ...); found by name by default.
     will_clip : bool
-        Whether segments that start before their video will be clipped, and are not refused.
+        Whether segments that start before their video will be clipped, and are not rejected.
     only_facts : bool
         Whether only durations, subsets and rates of videos are needed, and no segments.
     """
@@ -96,6 +104,77 @@ class Hints:
     only_facts: bool = False
 
 
+class Source:
+    """A file or folder of annotations, whose JSON is read only once.
+
+    Parameters
+    ----------
+    path : Path
+    format_is_given : bool
+        Whether the user gave its format, so that its name is not used to detect it.
+    """
+
+    def __init__(self, path: Path, *, format_is_given: bool = False) -> None:
+        self.path, self._format_is_given = path, format_is_given
+
+    @cached_property
+    def may_be_json(self) -> bool:
+        """Whether to read it as JSON: its format is given, or its name or start suggests JSON."""
+        suffix = self.path.suffix.lower()
+        if self.path.is_dir() or (suffix in _NEVER_JSON and not self._format_is_given):
+            return False
+        if self._format_is_given or suffix in (".json", ".boris"):
+            return True
+        try:
+            check_size(self.path)
+            with self.path.open("rb") as stream:
+                return _JSON_START.match(stream.read(64)) is not None
+        except OSError as error:
+            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
+
+    @cached_property
+    def json(self) -> bytes:
+        """The content, compact; raise AnnotationError if it cannot be read or is empty."""
+        try:
+            data = read_bytes(self.path, DOCUMENT)
+        except OSError as error:
+            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
+        if not data.strip():
+            raise AnnotationError(f"{self.path}: empty; JSON was expected")
+        return compacted(data)
+
+    @cached_property
+    def object(self) -> tuple[dict[str, Any], list[str]] | None:
+        """The parts of a JSON object and its repeated keys, as `split` returns them, or None.
+
+        Raises
+        ------
+        AnnotationError
+            It cannot be read, or is not JSON.
+        """
+        try:
+            return split(self.json)
+        except (ValueError, RecursionError) as error:
+            raise self._not_json(error) from error
+
+    @cached_property
+    def document(self) -> tuple[Any, list[str]]:
+        """The decoded JSON and all repeated keys; raise AnnotationError as `object` does."""
+        return self.decode(self.json)
+
+    def decode(self, part: Any) -> tuple[Any, list[str]]:
+        """Return a part of the JSON decoded, and its repeated keys; raise as `object` does."""
+        try:
+            return decode(part)
+        except (ValueError, RecursionError) as error:
+            raise self._not_json(error) from error
+
+    def _not_json(self, error: Exception) -> AnnotationError:
+        if isinstance(error, RecursionError):
+            return AnnotationError(f"{self.path}: JSON nested too deeply to be annotations")
+        return AnnotationError(f"{self.path}: not valid JSON: {error}")
+
+
 def canonical_id(name: str) -> str:
     """Return the id that a name stands for.
 
@@ -103,11 +182,6 @@ def canonical_id(name: str) -> str:
     the folder and suffix of a video file's name. Letters are those of Unicode NFC.
     """
     return file_stem(composed(name)).removeprefix("v_")
-
-
-def written_id(name: str) -> str:
-    """Return an id in the format in which reading it gives the same id."""
-    return f"v_{name}" if name.startswith("v_") else name
 
 
 def number(value: Any, name: str) -> float:
@@ -121,7 +195,7 @@ def number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise TypeError(f"{name!r} is {value!r}, not a number")
     try:
-        found = decimal(value) if isinstance(value, str) else float(value)
+        found = _decimal(value) if isinstance(value, str) else float(value)
     except (ValueError, OverflowError) as error:
         raise TypeError(f"{name!r} is {value!r}, not a number") from error
     if not math.isfinite(found) or found <= 0:
@@ -129,9 +203,8 @@ def number(value: Any, name: str) -> float:
     return found
 
 
-def decimal(text: str) -> float:
-    """Return the number in a text; raise ValueError for others and for Python's `1_000`."""
-    if "_" in text:
+def _decimal(text: str) -> float:
+    if "_" in text:  # Python's float reads 1_000
         raise ValueError(f"{text!r} is not a number")
     return float(text)
 
@@ -144,36 +217,19 @@ def seconds(text: str) -> float:
     ValueError
         It is neither.
     """
-    parts = text.strip().split(":")
     try:
-        values = [decimal(part) for part in parts]
+        values = [_decimal(part) for part in text.strip().split(":")]
     except ValueError:
         values = []
     if not values or len(values) > 3 or not all(math.isfinite(v) for v in values):
         raise ValueError(f"{text!r} is not a time in seconds")
-    if len(values) > 1 and not _is_clock(values):
-        raise ValueError(f"{text!r} is not a time of the form 1:02:03.5")
-    total = 0.0
-    for value in values:
-        total = total * 60 + value
-    return total
-
-
-def _is_clock(values: Sequence[float]) -> bool:
-    """Return whether hours, minutes and seconds are in range, and only the last has decimals."""
+    if len(values) == 1:
+        return values[0]
     whole = all(value.is_integer() for value in values[:-1])
-    return whole and min(values) >= 0 and max(values[1:]) < 60
-
-
-def check_segment(start: float, end: float, *, may_be_early: bool = False) -> None:
-    """Raise ValueError unless a segment starts within the video and has a positive length."""
-    if not (math.isfinite(start) and math.isfinite(end)):
-        raise ValueError(f"segment [{start:g}, {end:g}]: not finite")
-    if start < 0 and not may_be_early:
-        raise ValueError(f"segment [{start:g}, {end:g}]: starts before the video")
-    if end <= start:
-        what = "zero length" if end == start else "ends before it starts"
-        raise ValueError(f"segment [{start:g}, {end:g}]: {what}")
+    if not whole or min(values) < 0 or max(values[1:]) >= 60:
+        raise ValueError(f"{text!r} is not a time of the form 1:02:03.5")
+    hours = values[0] if len(values) == 3 else 0.0
+    return (hours * 60 + values[-2]) * 60 + values[-1]
 
 
 def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
@@ -191,16 +247,3 @@ def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
         ignored=np.array(ignored, dtype=np.float64),
         **facts,
     )
-
-
-def written_instances(video: Video) -> Iterator[Instance]:
-    """Yield instances as formats write them; ignored segments come last, labelled `Ambiguous`."""
-    yield from video.instances()
-    for start, end in video.ignored.tolist():
-        yield start, end, AMBIGUOUS
-
-
-def repeated_id(name: str, path: Path) -> Problem:
-    """Return the problem that an id is listed twice; the first entry is kept."""
-    remedy = "keep one entry per id"
-    return Problem(canonical_id(name), str(path), "id listed twice", remedy, Skipped.ENTRY)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from actspan.data.annotations.base import Unit
+from actspan.data.annotations.annotation_set import Unit
 
 # Names are in lower case and without separators. Per role, the first name that exists is used. JSON
 # documents use the same names as keys.
-KNOWN: dict[str, tuple[str, ...]] = {
+NAMES: dict[str, tuple[str, ...]] = {
     "video": (
         "video", "videoid", "videoname", "vid", "youtubeid", "ytid", "recording", "media",
         "mediafile", "mediafilename", "mediafilepath", "file", "filename", "videofile", "clip",
@@ -55,10 +55,10 @@ _UNITS: dict[Unit, tuple[str, ...]] = {
 }
 # Names by unit and role: "startms", "endframe", "frameend", ...
 _IN_UNITS: dict[Unit, dict[str, tuple[str, ...]]] = {
-    "seconds": {role: KNOWN[role] for role in TIMES},
+    "seconds": {role: NAMES[role] for role in TIMES},
     **{
         unit: {
-            role: tuple(text for n in KNOWN[role] for e in ends for text in (n + e, e + n))
+            role: tuple(text for n in NAMES[role] for e in ends for text in (n + e, e + n))
             for role in TIMES
         }
         for unit, ends in _UNITS.items()
@@ -68,7 +68,7 @@ _WORDS = re.compile("[a-z]+")
 
 
 @lru_cache(1000)
-def plain(name: str) -> str:
+def normalized(name: str) -> str:
     """Return a name in lower case, without separators."""
     return "".join(filter(str.isalnum, name.lower()))
 
@@ -83,7 +83,7 @@ def find_times(head: Sequence[str], given: Mapping[str, int]) -> tuple[Unit, dic
     given : mapping of role to int
         Columns that the user named.
     """
-    names = [plain(name) for name in head]
+    names = [normalized(name) for name in head]
     units = {role: _unit_of(head[place]) for role, place in given.items() if role in TIMES}
     for unit, known in _IN_UNITS.items():
         places = {role: given[role] for role in TIMES if units.get(role) == unit}
@@ -98,12 +98,12 @@ def find_times(head: Sequence[str], given: Mapping[str, int]) -> tuple[Unit, dic
 
 def _unit_of(name: str) -> Unit:
     """Return the unit that a name ends with, or "seconds"."""
-    if any(plain(name) in KNOWN[role] for role in TIMES):
+    if any(normalized(name) in NAMES[role] for role in TIMES):
         return "seconds"
     last = (_WORDS.findall(name.lower()) or [""])[-1]
     named = (
         unit
         for unit, ends in _UNITS.items()
-        if last in ends or any(plain(name) in _IN_UNITS[unit][role] for role in TIMES)
+        if last in ends or any(normalized(name) in _IN_UNITS[unit][role] for role in TIMES)
     )
     return next(named, "seconds")

@@ -1,25 +1,72 @@
-"""Times of time slots: those in the file, and those that ELAN computes between them.
-
-Annotations of a Time_Subdivision tier fill their parent without gaps. Annotations that nobody
-aligned have slots without a time; ELAN shows them as equal parts of the time between the
-surrounding slots.
-"""
+"""XML of .eaf files, parsed safely, and times of time slots as ELAN computes them."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree.ElementTree import Element
+from typing import NoReturn
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 
 from actspan.core.errors import AnnotationError
+from actspan.core.files import read_bytes
+from actspan.core.limits import DOCUMENT
 
+_DEEPEST = 32  # nested elements; ELAN needs 5
 _START, _END = "TIME_SLOT_REF1", "TIME_SLOT_REF2"
-_DIVIDED = "Time_Subdivision"
 
 
-class Slots:
-    """Milliseconds of the time slots of a document.
+class _Builder(TreeBuilder):
+    """Builder of trees of limited depth, without document type declarations."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        self._file, self._depth = file, 0
+
+    def start(self, tag: str, attributes: dict[str, str]) -> Element:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise AnnotationError(f"{self._file}: elements nested too deeply for ELAN")
+        return super().start(tag, attributes)
+
+    def end(self, tag: str) -> Element:
+        self._depth -= 1
+        return super().end(tag)
+
+    def doctype(self, *_: str | None) -> NoReturn:
+        raise AnnotationError(
+            f"{self._file}: has a document type declaration, which ELAN does not write; it could "
+            "make a small file expand without end, so it is refused: remove <!DOCTYPE ...>"
+        )
+
+
+def parse(file: Path) -> Element:
+    """Return the root element of the XML in a file.
+
+    Raises
+    ------
+    AnnotationError
+        Not XML, not ELAN's, nested too deeply, or with a document type declaration.
+    """
+    parser = XMLParser(target=_Builder(file))  # noqa: S314 - it refuses document types
+    try:
+        parser.feed(read_bytes(file, DOCUMENT))
+        root: Element = parser.close()
+    except OSError as error:
+        raise AnnotationError(f"{file}: cannot be read: {error.strerror}") from error
+    except (ParseError, ValueError, LookupError) as error:
+        raise AnnotationError(f"{file}: not valid XML: {error}") from error
+    if root.tag != "ANNOTATION_DOCUMENT":
+        raise AnnotationError(f"{file}: not ELAN's: <{root.tag}> instead of <ANNOTATION_DOCUMENT>")
+    return root
+
+
+class TimeSlots:
+    """Milliseconds of the time slots of a document: those in the file, and those between them.
+
+    Annotations of a Time_Subdivision tier fill their parent without gaps. Annotations that nobody
+    aligned have slots without a time; ELAN shows them as equal parts of the time between the
+    surrounding slots.
 
     Attributes
     ----------
@@ -34,12 +81,12 @@ class Slots:
             name, value = slot.get("TIME_SLOT_ID", ""), slot.get("TIME_VALUE")
             self._places[name] = place
             if value is not None:
-                self._times[name] = milliseconds(value, "TIME_VALUE", file)
+                self._times[name] = milliseconds_of(value, "TIME_VALUE", file)
         self.divided: dict[str, int] = {}
         kinds = {
             kind.get("LINGUISTIC_TYPE_ID")
             for kind in root.iter("LINGUISTIC_TYPE")
-            if kind.get("CONSTRAINTS") == _DIVIDED
+            if kind.get("CONSTRAINTS") == "Time_Subdivision"
         }
         for tier in _parents_first(root):
             if tier.get("LINGUISTIC_TYPE_REF") in kinds:
@@ -90,7 +137,7 @@ def _parents_first(root: Element) -> Iterator[Element]:
         waiting.extend(children.pop(tier.get("TIER_ID"), ()))
 
 
-def milliseconds(text: str, name: str, file: Path) -> float:
+def milliseconds_of(text: str, name: str, file: Path) -> float:
     """Return a whole number of milliseconds from a text.
 
     Raises

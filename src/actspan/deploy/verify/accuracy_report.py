@@ -5,19 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from actspan.core.markdown import markdown_table
 from actspan.core.problems import skipped_line
 from actspan.core.wording import counted
-from actspan.deploy.verify.differences import Agreement
-from actspan.deploy.verify.limits import LIMITS
+from actspan.deploy.verify.variants import LIMITS
 from actspan.deploy.verify.verify import VariantResult, Verification
 from actspan.model.bundle import Bundle
-
-__all__ = ["answer_table", "library_versions", "output_table", "to_dict", "to_markdown"]
 
 Table = tuple[list[str], list[list[str]]]  # header, rows
 
@@ -51,7 +48,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
 
 
 def _variant(result: VariantResult, found: Verification) -> dict[str, Any]:
-    recall, base = result.recall, found.recall
+    recall, base, agreement = result.recall, found.recall, result.agreement
     change = {k: recall[k] - base[k] for k in recall} if recall and base else None
     return {
         "variant": result.variant.name,
@@ -65,14 +62,10 @@ def _variant(result: VariantResult, found: Verification) -> dict[str, Any]:
             net: {k: None if math.isnan(v) else v for k, v in dataclasses.asdict(d).items()}
             for net, d in result.outputs.items()
         },
-        "proposals": None if result.agreement is None else _agreement(result.agreement),
+        "proposals": agreement and {**dataclasses.asdict(agreement), "ties": len(agreement.ties)},
         "recall": None if recall is None else dict(recall),
         "recall_change": change,
     }
-
-
-def _agreement(found: Agreement) -> dict[str, Any]:
-    return {**dataclasses.asdict(found), "ties": len(found.ties)}
 
 
 def output_table(found: Verification) -> Table:
@@ -137,7 +130,8 @@ def to_markdown(found: Verification, command: str) -> str:
         "",
         *markdown_table(*output_table(found)),
         "",
-        *_failures(found),
+        *(f"* **{r.variant.name}**: {why}" for r in found.results for why in r.failures),
+        *([] if found.holds else [""]),
         *_LEGEND,
         "",
         "What a variant must keep:",
@@ -157,14 +151,6 @@ def _source(bundle: Bundle) -> str:
     if bundle.source.note:  # It names the files already if they were checkpoints.
         return f"{name}, {bundle.source.note}"
     return ", from ".join(filter(None, [name, ", ".join(f"`{file.name}`" for file in files)]))
-
-
-def _failures(found: Verification) -> Iterator[str]:
-    for result in found.results:
-        for reason in [*result.broken, *([result.problem] if result.problem else [])]:
-            yield f"* **{result.variant.name}**: {reason}"
-    if not found.holds:
-        yield ""
 
 
 def _limits_table() -> list[str]:
