@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from actspan import Dataset
-from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.names import FileNames, file_stem
-from actspan.data.store.places import Places
+from actspan.data.store.shards import PackedIndex
 from actspan.streams.sources import find_videos
 from tests.data.annotation_files import write_thumos
 
@@ -153,7 +153,7 @@ class Shard:
 
 
 def test_stores_that_have_ids_with_suffix_fit(tmp_path: Path) -> None:
-    places = Places([Shard()], tmp_path)  # type: ignore[list-item]
+    places = PackedIndex([Shard()], tmp_path)  # type: ignore[list-item]
     assert list(places) == ["clip", "other"]
     assert [places[name].id for name in places] == ["clip", "other"]
 

@@ -20,7 +20,7 @@ import torch
 
 from actspan import PemConfig
 from actspan.model.bsn.networks import Pem
-from actspan.server.inference.tensors import TensorSpec, read_request
+from actspan.server.inference_tensors import TensorSpec, read_request
 from actspan.server.problems import ProblemError
 from fuzz.seeds import write_seeds
 from tests.data.annotation_files import write_elan
@@ -221,6 +221,14 @@ def wide_lists(path: Path) -> None:
     path.write_bytes(good.replace(bounds, struct.pack("<ii", 0, 2**30)))
 
 
+def long_message(path: Path) -> None:
+    """A record batch whose description is longer than the file."""
+    good = bytearray(_good_candidates(path))
+    offset = good.index(b"\xff\xff\xff\xff", 16)  # of the message behind the schema
+    good[offset + 4 : offset + 8] = struct.pack("<i", 2**30)
+    path.write_bytes(good)
+
+
 def block_elsewhere(path: Path) -> None:
     """A footer that says that the first record batch begins before the file."""
     good = _good_candidates(path)
@@ -341,7 +349,7 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("checkpoint", "x.pth.tar", "one tensor, many names", shared, "more than the file"),
     ("store", "candidates.arrow", "fewer columns", fewer_columns, "its columns are not those"),
     ("store", "candidates.arrow", "offsets", wide_lists, "cannot be read"),
-    ("store", "candidates.arrow", "block elsewhere", block_elsewhere, "out of the file"),
+    ("store", "candidates.arrow", "size beyond the file", long_message, "cannot be read"),
     ("store", "candidates.arrow", "zstd", candidates(compression="zstd"), "compressed"),
     ("bundle", "store.toml", "huge channels", manifest(channels=HUGE), "channels"),
     ("bundle", "store.toml", "huge length", manifest(length=HUGE), "length"),
@@ -361,7 +369,7 @@ CASES: list[tuple[str, str, str, Write, str]] = [
 
 
 def test_a_size_of_bytes_that_is_no_integer_is_refused() -> None:
-    specs = [TensorSpec("x", "FP32", [-1])]
+    specs = [TensorSpec(name="x", datatype="FP32", shape=[-1])]
     head = {"name": "x", "shape": [2], "datatype": "FP32", "parameters": {"binary_data_size": 8.0}}
     body = json.dumps({"inputs": [head]}).encode()
     with pytest.raises(ProblemError) as refused:
@@ -383,3 +391,10 @@ def test_refused_by_name(
     assert answer.ours, f"{answer.error}: {answer.message}"
     assert message in answer.message
     assert str(path.parent) in answer.message
+
+
+def test_a_footer_that_leads_out_of_the_file_is_not_followed(guard: Guard, tmp_path: Path) -> None:
+    path = tmp_path / "in" / "candidates.arrow"
+    path.parent.mkdir()
+    block_elsewhere(path)
+    assert guard.read("store", path.name, path).ours

@@ -42,7 +42,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def packed(dataset: Path, bundle: Path, out: Path) -> None:
-    assert pack_dataset(PackRequest(dataset, out)).videos == len(IDS)
+    assert pack_dataset(PackRequest(dataset, out)).manifest.videos == len(IDS)
 
 
 def proposed(dataset: Path, bundle: Path, out: Path) -> None:

@@ -19,12 +19,11 @@ from actspan.data.feature_index import FeatureIndex, index_features
 from actspan.data.names import advice, holds_videos, is_video
 from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
-from actspan.data.remote import open_remote, url_of
+from actspan.data.remote import open_remote_shards, url_of
 from actspan.data.rescale import Edge
 from actspan.data.spec_file import read_spec
 from actspan.data.store.manifest import Manifest, find_manifest
-from actspan.data.store.places import Packed
-from actspan.data.store.shards import open_shards
+from actspan.data.store.shards import Packed, open_shards
 from actspan.data.timebase import (
     SnippetGrid,
     SpanRule,
@@ -248,7 +247,7 @@ class Dataset:
         array = read_array(entry, mapped=mapped)
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
-        if entry.suffix == ".csv" and values.shape[1] - 1 == channels and counter(values):
+        if entry.is_csv and values.shape[1] - 1 == channels and counter(values):
             values = values[:, 1:]  # see `layout.without_counters`
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
@@ -292,4 +291,4 @@ def _reasons(index: FeatureIndex) -> str:
 
 def _packed(path: Path, packing: Manifest) -> Mapping[str, Packed]:
     url = url_of(path)
-    return open_shards(path, packing) if url is None else open_remote(url, packing)
+    return open_shards(path, packing) if url is None else open_remote_shards(url, packing)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from actspan.core.errors import DatasetError, FeatureError, ResultError
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
+from actspan.core.progress import no_progress
 from actspan.core.wording import counted
 from actspan.data.causes import missing_features
 from actspan.data.check import check_dataset
@@ -35,13 +36,12 @@ def check_features(
     """
     dataset.require_fit(bundle.config)
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
-    progress = partial(report, "check") if report else None
     return check_dataset(
         dataset,
         channels=channels,
         on_error=on_error,
         trained_on=bundle.features,
-        progress=progress,
+        progress=report or no_progress,
     )
 
 

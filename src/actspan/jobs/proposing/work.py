@@ -12,7 +12,7 @@ from actspan.core.errors import DataError
 from actspan.core.problems import Problem
 from actspan.data.dataset import Dataset
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.places import Packed
+from actspan.data.store.shards import Packed
 from actspan.jobs.proposing.request import Request
 from actspan.jobs.shards.plan import Plan, Stamp
 from actspan.model.bundle import Bundle
