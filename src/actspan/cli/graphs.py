@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from actspan.deploy.optimize import Rewritten
     from actspan.deploy.passes.contract import Calibration, PassSettings
     from actspan.deploy.variants import Variants
-    from actspan.model.bsn.checks import ExportCheck
     from actspan.model.bundle import Bundle
+    from actspan.runtime.export import ExportCheck
 
 
 @command(

@@ -29,7 +29,7 @@ from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
     from actspan.deploy.verify.verify import Verification
-    from actspan.model.bsn.foreign import Checkpoint
+    from actspan.model.bsn.checkpoints import Checkpoint
     from actspan.model.bundle import Bundle
 
 
@@ -58,7 +58,7 @@ def convert(
       actspan convert pem_best.pth.tar --out bsn-with-a-tem/
     """
     from actspan.config.base import to_dict
-    from actspan.model.bsn.foreign import ORIGINS, convert_checkpoints
+    from actspan.model.bsn.checkpoints import ORIGINS, convert_checkpoints
 
     bundle, found = convert_checkpoints(
         list(checkpoints), out, length=length or 100, overwrite=force

@@ -98,8 +98,8 @@ def serve(
 
     require("fastapi", extra="server", purpose="actspan serve")
     require("uvicorn", extra="server", purpose="actspan serve")
-    from actspan.server.running import made_token
-    from actspan.server.running import serve as run_service
+    from actspan.server.app import make_token
+    from actspan.server.app import serve as run_service
     from actspan.server.settings import HOUR, MIB, Batching, Limits, ServeSettings
 
     limits = Limits(
@@ -112,7 +112,7 @@ def serve(
     )
     settings = request_from_options(
         ServeSettings,
-        token=made_token(host, token or os.environ.get("ACTSPAN_TOKEN")),
+        token=make_token(host, token or os.environ.get("ACTSPAN_TOKEN")),
         hosts=allow_host,
         limits=limits,
         batching=Batching(batch, delay / 1000),

@@ -95,7 +95,7 @@ def train(
     from actspan.config.training import ClassifierTrainConfig
     from actspan.data.dataset import Dataset
     from actspan.data.videos import split_patterns
-    from actspan.model.bundle import Bundle
+    from actspan.model.manifest import check_new_bundle
     from actspan.training.parts import trainable
     from actspan.training.train import train as train_bundle
 
@@ -103,7 +103,7 @@ def train(
     classified = None
     if classifier:
         classified = ClassifierTrainConfig.of_epochs(epochs) if epochs else ClassifierTrainConfig()
-    Bundle.check_target(out, overwrite=force)
+    check_new_bundle(out, overwrite=force)
     with training_report() as report:
         found = trainable(
             Dataset.load(dataset).with_labels(split_patterns(labels)),

@@ -23,7 +23,7 @@ from actspan.deploy.compile.compile import (
 from actspan.deploy.compile.plan import CompileRequest
 from actspan.deploy.verify.variants import find_variants
 from actspan.deploy.verify.verify import verify_bundle
-from actspan.model.bsn.reference import tem_forward
+from actspan.model.bsn.forward import tem_forward
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import net_file, open_net, open_session
 from tests.made_up import CHANNELS, write_bundle, write_dataset

@@ -1,4 +1,4 @@
-"""One finished run, read lazily."""
+"""One finished run, read lazily, and its curves at every zoom level."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from actspan.config.base import from_dict
 from actspan.config.stages import PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
 from actspan.core.files import folder_kind, similar_path
-from actspan.core.types import Proposals, RaggedProposals
+from actspan.core.types import Float32, Proposals, RaggedProposals
+from actspan.core.wording import counted
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles
@@ -23,12 +25,67 @@ from actspan.jobs.run import CANDIDATES, RESULT, RUN_FILE, SCORES, CandidatePlac
 from actspan.pipeline.recordings import placed, suppress
 from actspan.pipeline.steps import cells, final_proposals
 from actspan.proposals.candidates import fuse
-from actspan.server.browse.pyramid import Pyramid
 
+TILE = 1024  # columns
 _RECENT = 8  # number of videos whose curves and candidates stay in memory
 
 
-class Found(NamedTuple):
+class ZoomLevels:
+    """Three curves, halved until they fit one tile.
+
+    Minimum and maximum are kept, so that peaks stay visible at every zoom level.
+
+    Parameters
+    ----------
+    curves : (3, T) array_like
+        Action, start, end.
+
+    Examples
+    --------
+    >>> levels = ZoomLevels(np.eye(3, 5000))
+    >>> len(levels), levels.tile(2, 1).shape
+    (4, (2, 3, 226))
+    """
+
+    def __init__(self, curves: ArrayLike) -> None:
+        level: Float32 = np.stack([np.asarray(curves, np.float32)] * 2)  # (2, 3, T)
+        self._levels = [level]
+        while (columns := level.shape[2]) > TILE:
+            if columns % 2:
+                level = np.pad(level, ((0, 0), (0, 0), (0, 1)), mode="edge")
+            low, high = level.reshape(2, 3, -1, 2)  # (3, ceil(n / 2), 2) each
+            level = np.stack([low.min(axis=-1), high.max(axis=-1)])
+            self._levels.append(level)
+
+    def __len__(self) -> int:
+        """Return the number of levels; a column of level k stands for 2^k cells."""
+        return len(self._levels)
+
+    @property
+    def cells(self) -> int:
+        """T, the number of cells."""
+        return int(self._levels[0].shape[2])
+
+    def tile(self, level: int, index: int) -> Float32:
+        """Return columns from index * TILE on, (2, 3, <= TILE) float32: minimum, maximum.
+
+        Raises
+        ------
+        ResultError
+            The tile does not exist.
+        """
+        if not 0 <= level < len(self._levels):
+            raise ResultError(f"no level {level}: {counted(len(self), 'level')}, counted from 0")
+        columns = self._levels[level]
+        tiles = -(-columns.shape[2] // TILE)
+        if not 0 <= index < tiles:
+            raise ResultError(
+                f"no tile {index} of level {level}: {counted(tiles, 'tile')}, counted from 0"
+            )
+        return columns[:, :, index * TILE : (index + 1) * TILE]
+
+
+class ShownProposals(NamedTuple):
     """Proposals of a video, seconds, best first, with a label each if the run has labels."""
 
     proposals: Proposals
@@ -62,17 +119,13 @@ class BrowsedRun:
                 f"{path}{folder_kind(path)}: no {RESULT} in this folder, so it is no finished run; "
                 "actspan propose --out makes one"
             )
+        self.info: Mapping[str, Any] = {} if self.run is None else self.run.info  # of `run.toml`
         pipeline = self.info.get("pipeline", {})
         self.config = from_dict(PipelineConfig, pipeline, where=f"{path}: [pipeline]")
         self._reading = Lock()  # large files are read only once, even for concurrent requests
-        self._closing = ExitStack()
-        self.pyramid = lru_cache(_RECENT)(self._read_pyramid)
+        self._opened = ExitStack()
+        self.curves = lru_cache(_RECENT)(self._read_curves)
         self._candidates = lru_cache(_RECENT)(self._read_candidates)
-
-    @property
-    def info(self) -> Mapping[str, Any]:
-        """Content of `run.toml`; empty for a result file alone."""
-        return {} if self.run is None else self.run.info
 
     @property
     def has_curves(self) -> bool:
@@ -88,11 +141,7 @@ class BrowsedRun:
         """Read what the first request for a video needs."""
         for video in list(self.result)[:1]:
             self.span(video)
-            self.pyramid(video)
-
-    @cached_property
-    def _result(self) -> dict[str, Proposals]:
-        return read_result(self.path)
+            self.curves(video)
 
     @property
     def result(self) -> dict[str, Proposals]:
@@ -101,9 +150,13 @@ class BrowsedRun:
             return self._result
 
     @cached_property
+    def _result(self) -> dict[str, Proposals]:
+        return read_result(self.path)
+
+    @cached_property
     def _detections(self) -> dict[str, Detections]:
-        there = self.path.is_dir() and (self.path / DETECTIONS_FILE).is_file()
-        return read_detections(self.path) if there else {}
+        exists = self.path.is_dir() and (self.path / DETECTIONS_FILE).is_file()
+        return read_detections(self.path) if exists else {}
 
     @cached_property
     def _places(self) -> dict[str, CandidatePlace]:
@@ -111,13 +164,11 @@ class BrowsedRun:
 
     @cached_property
     def _scores(self) -> ScoreFiles:
-        scores = ScoreFiles(self.path / SCORES)
-        self._closing.callback(scores.close)
-        return scores
+        return self._opened.enter_context(ScoreFiles(self.path / SCORES))
 
     def close(self) -> None:
         """Close the open files."""
-        self._closing.close()
+        self._opened.close()
 
     def span(self, video: str) -> float | None:
         """Return the seconds that the cells of a video's curves cover, or None if unknown."""
@@ -125,12 +176,12 @@ class BrowsedRun:
             place = self._places.get(video)
         return None if place is None else place.span
 
-    def _read_pyramid(self, video: str) -> Pyramid | None:
+    def _read_curves(self, video: str) -> ZoomLevels | None:
         if not self.has_curves:
             return None
         with self._reading:
             scores = self._scores
-            return Pyramid(np.asarray(scores.read(video))) if video in scores else None
+            return ZoomLevels(np.asarray(scores.read(video))) if video in scores else None
 
     def _read_candidates(self, video: str) -> tuple[Candidates, ...]:
         with self._reading:
@@ -139,12 +190,12 @@ class BrowsedRun:
             raise ResultError(f"{self.name}: no candidates of video {video!r} to suppress again")
         return tuple(self.run.candidates(place.batches))
 
-    def found(self, video: str) -> Found:
+    def proposals(self, video: str) -> ShownProposals:
         """Return the run's proposals for a video, best first."""
         proposals = self.result.get(video, Proposals.empty())
         return self._labelled(video, proposals[np.argsort(-proposals.score, kind="stable")])
 
-    def suppressed(self, video: str, config: SoftNmsConfig) -> Found:
+    def suppressed(self, video: str, config: SoftNmsConfig) -> ShownProposals:
         """Suppress again with other settings of Soft-NMS, by the pipeline's own code.
 
         Raises
@@ -156,30 +207,30 @@ class BrowsedRun:
         if self.config.mode == "window":
             return self._labelled(video, self._suppress_recording(video, windows, config))
         (only,) = windows
-        alone = RaggedProposals.of([only.proposals])
-        (best,) = final_proposals(alone, only.confidence, [only.seconds], config)
+        ragged = RaggedProposals.of([only.proposals])
+        (best,) = final_proposals(ragged, only.confidence, [only.seconds], config)
         return self._labelled(video, best)
 
     def _suppress_recording(
         self, video: str, windows: tuple[Candidates, ...], config: SoftNmsConfig
     ) -> Proposals:
-        pyramid = self.pyramid(video)
+        curves = self.curves(video)
         length = cells(self.config)
-        shown = length if pyramid is None else min(length, pyramid.cells)  # a short recording
+        shown = length if curves is None else min(length, curves.cells)  # a short recording
         fused = [w.proposals.with_score(fuse(w.proposals, w.confidence)) for w in windows]
         parts = [placed(p, w.offset, w.seconds) for p, w in zip(fused, windows, strict=True)]
         settings = PipelineConfig(mode="window", tem=self.config.tem, soft_nms=config)
         return suppress(Proposals.concat(parts), windows[-1].seconds / shown, shown, settings)
 
-    def _labelled(self, video: str, proposals: Proposals) -> Found:
+    def _labelled(self, video: str, proposals: Proposals) -> ShownProposals:
         with self._reading:
             detections = self._detections.get(video)
         if detections is None:
-            return Found(proposals, None)
+            return ShownProposals(proposals, None)
         ranked = detections.ranked()
-        names: dict[tuple[float, float], str] = {}  # the best label of each segment
+        labels: dict[tuple[float, float], str] = {}  # the best label of each segment
         ends = zip(ranked.segments.start.tolist(), ranked.segments.end.tolist(), strict=True)
-        for place, label in zip(ends, ranked.labels, strict=True):
-            names.setdefault(place, label)
-        places = zip(proposals.start.tolist(), proposals.end.tolist(), strict=True)
-        return Found(proposals, [names.get(place, "") for place in places])
+        for segment, label in zip(ends, ranked.labels, strict=True):
+            labels.setdefault(segment, label)
+        segments = zip(proposals.start.tolist(), proposals.end.tolist(), strict=True)
+        return ShownProposals(proposals, [labels.get(segment, "") for segment in segments])

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.core.errors import FeatureError
+from actspan.core.errors import FeatureError, ShapeError
 from actspan.data.npy import read_header
 
 Kind = Literal["npy", "arrow", "video"]
@@ -65,6 +65,14 @@ def npy_array(data: bytes | bytearray | mmap.mmap) -> NDArray[Any]:
     return flat.reshape(header.shape, order=order)
 
 
+def check_features(shape: tuple[int, ...], channels: int) -> None:
+    """Raise ShapeError unless an array of features, (n, C), is not empty and has these channels."""
+    if len(shape) != 2 or 0 in shape:
+        raise ShapeError(f"features have shape {shape}; (n, C) with n, C >= 1 is needed")
+    if shape[1] != channels:
+        raise ShapeError(f"features have {shape[1]} channels, the model expects {channels}")
+
+
 def arrow_array(path: Path) -> NDArray[Any]:
     """Return the array of an Arrow IPC file or stream, with a row per snippet.
 
@@ -79,20 +87,14 @@ def arrow_array(path: Path) -> NDArray[Any]:
 
     try:
         with pa.memory_map(str(path)) as source:
-            table = _arrow_table(source)
+            is_file = source.read(6) == b"ARROW1"
+            source.seek(0)
+            with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source) as reader:
+                table = reader.read_all()
             table.validate(full=True)
             return _arrow_values(table)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         raise FeatureError(f"Arrow: damaged or truncated: {error}") from error
-
-
-def _arrow_table(source: Any) -> Any:
-    import pyarrow as pa
-
-    is_file = source.read(6) == b"ARROW1"
-    source.seek(0)
-    with (pa.ipc.open_file if is_file else pa.ipc.open_stream)(source) as reader:
-        return reader.read_all()
 
 
 def _arrow_values(table: Any) -> NDArray[Any]:
@@ -103,13 +105,13 @@ def _arrow_values(table: Any) -> NDArray[Any]:
         (kind,) = types
         values = table.column(0).combine_chunks()
         if values.null_count or not _is_number(kind.value_type):
-            raise FeatureError("Arrow: the lists must hold numbers, and none be missing")
+            raise FeatureError("Arrow: the lists must hold numbers, without missing values")
         flat = values.flatten().to_numpy(zero_copy_only=False)
         rows: NDArray[Any] = flat.reshape(-1, kind.list_size)
         return rows
     if not types or not all(map(_is_number, types)):
         raise FeatureError(
-            "Arrow: numeric columns are needed, one a channel, or one column of fixed-size lists"
+            "Arrow: numeric columns are needed, one per channel, or one column of fixed-size lists"
         )
     columns = [column.to_numpy() for column in table.columns]
     return np.stack(columns, axis=1)

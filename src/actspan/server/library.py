@@ -3,18 +3,78 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from threading import Event, Thread
+from typing import NamedTuple
 
-from actspan.core.errors import AnnotationError, ConfigError, ResultError
-from actspan.core.types import Video
+from actspan.core.errors import ActSpanError, AnnotationError, ConfigError, ResultError
+from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import read_annotations
+from actspan.evaluation.recall import evaluate_video
 from actspan.report.gathering import name_runs
-from actspan.server.browse.judging import Judge
-from actspan.server.browse.runs import BrowsedRun
+from actspan.server.browsed_run import BrowsedRun
 from actspan.streams.sources import find_videos
+
+_PAUSE = 0.001  # seconds after each evaluation, so that requests go first
+
+
+class VideoMetrics(NamedTuple):
+    """Evaluation of a run on one video: AUC in percent, and the number of missed instances.
+
+    An instance is missed if no proposal reaches it at the lowest tIoU threshold.
+    """
+
+    auc: float
+    missed: int
+
+
+class BackgroundEvaluation:
+    """Thread that reads all runs, then evaluates all their videos once."""
+
+    def __init__(self, runs: Sequence[BrowsedRun], truth: Mapping[str, Video]) -> None:
+        self._runs, self._truth = runs, truth
+        self._metrics: list[dict[str, VideoMetrics]] = [{} for _ in runs]
+        self._stop = Event()
+        self._thread = Thread(target=self._work, name="evaluation", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread; a second call does nothing."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop before all videos are evaluated."""
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether some videos are still to be evaluated."""
+        return self._thread.is_alive()
+
+    def metrics(self, run: int, video: str) -> VideoMetrics | None:
+        """Return the metrics of one video, or None without instances or before its evaluation."""
+        return self._metrics[run].get(video)
+
+    def _work(self) -> None:
+        with suppress(ActSpanError):  # a request for damaged data reports the error
+            for run in self._runs:
+                run.warm()
+            for run, metrics in zip(self._runs, self._metrics, strict=True):
+                self._evaluate(run.result, metrics)
+
+    def _evaluate(self, result: Mapping[str, Proposals], metrics: dict[str, VideoMetrics]) -> None:
+        for name, proposals in result.items():
+            if self._stop.wait(_PAUSE):
+                return
+            video = self._truth.get(name)
+            if video is not None and len(video.segments):
+                metrics[name] = VideoMetrics(*evaluate_video(video, proposals))
 
 
 class Library:
@@ -51,7 +111,7 @@ class Library:
         self.source = ""  # origin of the ground truth, for display
         self.truth: dict[str, Video] = {}
         self._read_truth(ground_truth)
-        self.judge = Judge(self.runs, self.truth)
+        self.evaluation = BackgroundEvaluation(self.runs, self.truth)
 
     def _read_truth(self, given: Path | None) -> None:
         recorded = (browsed.run.recorded_annotations() for browsed in self.runs if browsed.run)
@@ -69,49 +129,40 @@ class Library:
 
     def warm(self) -> None:
         """Start to read and evaluate in the background what the list of videos needs."""
-        self.judge.start()
+        self.evaluation.start()
 
     def unplayable(self) -> str:
-        """Return a line if videos are given but none is of a run, or else "". Reads results.
+        """Return a line if videos are given but no run has one of them, or else "".
 
-        Raises
-        ------
-        ResultError
-            A result is damaged.
+        Reads the results; a damaged one raises ResultError.
         """
         if not (self.runs and self.media) or not self._known.isdisjoint(self.media):
             return ""
         return (
-            f"none of the {counted(len(self.media), 'video')} is of a run, so none is played: "
-            f"they are named {listed(self.media)}, and those of the runs {listed(self.ids)}"
+            f"no run has results of any of the {counted(len(self.media), 'video')}, so none can be "
+            f"played: they are named {listed(self.media)}, and those of the runs {listed(self.ids)}"
         )
 
     def close(self) -> None:
         """Stop the evaluation, and close the runs."""
-        self.judge.stop()
+        self.evaluation.stop()
         for run in self.runs:
             run.close()
 
     @cached_property
     def ids(self) -> tuple[str, ...]:
         """Ids of the videos that a run has results of; without runs, of all known videos."""
-        named: Iterable[str] = (video for run in self.runs for video in run.result)
+        names: Iterable[str] = (video for run in self.runs for video in run.result)
         if not self.runs:
-            named = [*self.truth, *self.media]
-        return tuple(dict.fromkeys(named))
+            names = [*self.truth, *self.media]
+        return tuple(dict.fromkeys(names))
 
     @cached_property
     def _known(self) -> frozenset[str]:
         return frozenset(self.ids)
 
     def video(self, name: str) -> Video:
-        """Return the known facts of a video; its duration may be NaN.
-
-        Raises
-        ------
-        ResultError
-            There is no video with this id.
-        """
+        """Return the known facts of a video, or raise ResultError; its duration may be NaN."""
         if name not in self._known:
             raise ResultError(f"no video {name!r} in what is served")
         return self.truth.get(name) or Video(name, math.nan)
@@ -119,20 +170,14 @@ class Library:
     def seconds(self, name: str) -> float:
         """Return a video's duration, or the end of its curves or proposals; NaN if unknown."""
         known = [self.video(name).duration, *(run.span(name) or math.nan for run in self.runs)]
-        lasts = [x for x in known if not math.isnan(x)]
-        if lasts:
-            return max(lasts)
-        ends = [run.found(name).proposals.end for run in self.runs]
+        durations = [x for x in known if not math.isnan(x)]
+        if durations:
+            return max(durations)
+        ends = [run.proposals(name).proposals.end for run in self.runs]
         return max((float(end.max()) for end in ends if len(end)), default=math.nan)
 
     def run(self, number: int) -> BrowsedRun:
-        """Return a run by its index.
-
-        Raises
-        ------
-        ConfigError
-            There is no run with this index.
-        """
+        """Return a run by its index, or raise ConfigError."""
         if not 0 <= number < len(self.runs):
             raise ConfigError(
                 f"no run {number}: {counted(len(self.runs), 'run')} served, counted from 0"
