@@ -130,7 +130,7 @@ def to_markdown(found: Verification, command: str) -> str:
         f"Written by `{command}`; do not edit it.",
         "",
         f"Model: {_source(bundle)}. Run on: {found.material}: {counted(found.videos, 'video')}, "
-        f"{counted(found.proposals, 'proposal')} of the checkpoint. Verdict: "
+        f"{counted(found.proposals, 'proposal')} of the checkpoint. TimeConflict: "
         f"**{'all variants hold' if found.holds else 'not all variants hold'}**.",
         "",
         *markdown_table(*answer_table(found)),

@@ -166,7 +166,7 @@ def verify_bundle(
         if problem and variant.backend not in named:
             skipped.append(f"{variant.name} left out: {problem}")
             continue
-        results.append(job.judge(variant))
+        results.append(job.find_conflict(variant))
     tell("done", len(variants) + 1, len(variants) + 1)
     return Verification(
         bundle=bundle,
@@ -213,7 +213,7 @@ class _Job:
         self.recall = self._recall(self.proposals)
         self._calls = {net: session.calls for net, session in sessions.items()}
 
-    def judge(self, variant: Variant) -> VariantResult:
+    def find_conflict(self, variant: Variant) -> VariantResult:
         """Run a variant and compare it; errors become part of the result."""
         try:
             with ExitStack() as stack:
