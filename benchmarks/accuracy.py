@@ -1,4 +1,4 @@
-"""AR@AN and AUC of a preset: train on the training part, find_conflict on the validation part.
+"""AR@AN and AUC of a preset: train on the training part, judge on the validation part.
 
     python -m benchmarks.accuracy --dataset DIR --preset published --seeds 0 1 2
 
@@ -42,8 +42,8 @@ def main() -> None:
             begin = perf_counter()
             part = reduced(dataset, options.share, seed)
             bundle = trained(part, folder / f"{options.preset}-{seed}", options, seed, report)
-            rows.append(find_conflict(bundle, dataset, pem=True))
-            rows_without.append(find_conflict(bundle, dataset, pem=False))
+            rows.append(judge(bundle, dataset, pem=True))
+            rows_without.append(judge(bundle, dataset, pem=False))
             gain = rows[-1]["AUC"] - rows_without[-1]["AUC"]
             seconds = perf_counter() - begin
             print_row(f"seed {seed}", rows[-1], f"{seconds:.0f} s")
@@ -89,7 +89,7 @@ def reduced(dataset: Dataset, share: float, seed: int) -> Dataset:
     return dataset.select([video for video in dataset if video.id not in dropped])
 
 
-def find_conflict(bundle: Bundle, dataset: Dataset, *, pem: bool) -> dict[str, float]:
+def judge(bundle: Bundle, dataset: Dataset, *, pem: bool) -> dict[str, float]:
     judged = dataset.subset("validation")
     jobs = (Job(video.id, lambda name=video.id: judged.read(name)) for video in judged)
     with Pipeline.load(bundle, pem=pem, edge=dataset.edge) as pipeline:

@@ -44,8 +44,8 @@ def main() -> None:
         for seed, model in zip(options.seeds, models, strict=True):
             folder = Path(temporary) / str(seed)
             detections = detect(dataset, model, folder, seed, report)
-            rows.append(find_conflict(dataset, detections))
-            annotated.append(find_conflict(dataset, with_annotated_labels(dataset, folder / "run")))
+            rows.append(judge(dataset, detections))
+            annotated.append(judge(dataset, with_annotated_labels(dataset, folder / "run")))
             print_row(f"seed {seed}", rows[-1])
             print_row("  annotated labels", annotated[-1])
     for what, found in (("classifier", rows), ("annotated labels", annotated)):
@@ -95,7 +95,7 @@ def with_annotated_labels(dataset: Dataset, run: Path) -> dict[str, Detections]:
     return found
 
 
-def find_conflict(dataset: Dataset, detections: dict[str, Detections]) -> dict[str, float]:
+def judge(dataset: Dataset, detections: dict[str, Detections]) -> dict[str, float]:
     summary = evaluate_detection(dataset, detections).summary()
     return {name: summary[name] for name in COLUMNS}
 

@@ -51,7 +51,7 @@ class Work:
             return Bundle.load(out)
         return train(reduced(self.features(streams), share, seed), out, seed=seed, report=report)
 
-    def find_conflict(self, bundle: Bundle) -> tuple[dict[str, float], str]:
+    def judge(self, bundle: Bundle) -> tuple[dict[str, float], str]:
         """Return AR@AN and AUC of proposals from the video files, and the speed."""
         request = VideosRequest(bundle.path, (str(self.source),), subset=JUDGED)
         found = propose_videos(request)
@@ -63,14 +63,14 @@ class Work:
 
 
 def run(work: Work, streams: str, share: float, seeds: tuple[int, ...], report: Report) -> None:
-    """Train and find_conflict with each seed; print one line per seed, then mean and spread."""
+    """Train and judge with each seed; print one line per seed, then mean and spread."""
     name = streams if share == 1 else f"{streams}, {share:g} of the videos"
     rows = []
     for seed in seeds:
         begin = perf_counter()
         bundle = work.model(streams, share, seed, report)
         seconds = perf_counter() - begin
-        row, pace = work.find_conflict(bundle)
+        row, pace = work.judge(bundle)
         rows.append(row)
         print_row(f"{name}, seed {seed}", row, f"{seconds:.0f} s, then {pace}")
     if len(rows) > 1:

@@ -21,7 +21,7 @@ from benchmarks.faults.kinds import KINDS, Kind
 from benchmarks.faults.world import BrokenError, Case, World
 
 
-class TimeConflict(NamedTuple):
+class Verdict(NamedTuple):
     """Outcome of one fault."""
 
     kind: str
@@ -30,16 +30,16 @@ class TimeConflict(NamedTuple):
     broken: str
 
 
-def inject(world: World, kind: Kind, seed: int) -> TimeConflict:
+def inject(world: World, kind: Kind, seed: int) -> Verdict:
     """Inject one fault; keep its folder if something went wrong."""
     folder = world.folder / f"{kind.__name__}-{seed}"
     folder.mkdir()
     try:
         ended, broken = kind(Case(world, folder, random.Random(f"{kind.__name__}-{seed}"))), ""
     except BrokenError as error:
-        return TimeConflict(kind.__name__, seed, "BROKEN", str(error))
+        return Verdict(kind.__name__, seed, "BROKEN", str(error))
     shutil.rmtree(folder)
-    return TimeConflict(kind.__name__, seed, ended, broken)
+    return Verdict(kind.__name__, seed, ended, broken)
 
 
 def ready() -> None:
@@ -59,7 +59,7 @@ def ready() -> None:
     _load_kernels()
 
 
-def table(verdicts: list[TimeConflict]) -> list[str]:
+def table(verdicts: list[Verdict]) -> list[str]:
     """Return a Markdown table with one row per kind: number of faults, seeds and outcomes."""
     lines = ["| fault | injected | seeds | ended |", "|---|---|---|---|"]
     for kind in KINDS:
@@ -112,7 +112,7 @@ def main(seed: int, share: float, only: str | None, jobs: int) -> None:
     shutil.rmtree(folder)
 
 
-def _inject(world: World, task: tuple[Kind, int]) -> TimeConflict:
+def _inject(world: World, task: tuple[Kind, int]) -> Verdict:
     return inject(world, *task)
 
 

@@ -13,7 +13,7 @@ from actspan.cli.common import PlainPath, json_option, reports_errors, say
 from actspan.core.wording import quoted
 
 if TYPE_CHECKING:
-    from actspan.model.bsn.foreign import Checkpoint
+    from actspan.model.bsn.checkpoints import Checkpoint
     from actspan.model.bundle import Bundle
 
 
@@ -44,7 +44,7 @@ def command(
       actspan convert tem_best.pth.tar pem_best.pth.tar --out bsn/
       actspan convert pem_best.pth.tar --out bsn-with-a-tem/
     """
-    from actspan.model.bsn.foreign import ORIGINS, convert_checkpoints
+    from actspan.model.bsn.checkpoints import ORIGINS, convert_checkpoints
 
     bundle, found = convert_checkpoints(
         list(checkpoints), out, length=length or 100, overwrite=force

@@ -35,7 +35,7 @@ from actspan.cli.recall_report import print_recall, recall_document, say_about_r
 
 if TYPE_CHECKING:
     from actspan.core.types import Float64
-    from actspan.data.annotations.base import Annotations
+    from actspan.data.annotations.annotation_set import Annotations
     from actspan.evaluation.diagnosis import Diagnosis
     from actspan.evaluation.mistakes import Mistakes
     from actspan.evaluation.protocols import Task

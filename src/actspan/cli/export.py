@@ -16,8 +16,8 @@ from actspan.cli.optimize import fail_if_missed, passes_answer, shortfalls, spli
 if TYPE_CHECKING:
     from actspan.deploy.passes.contract import PassSettings
     from actspan.deploy.variants import Variants
-    from actspan.model.bsn.checks import ExportCheck
     from actspan.model.bundle import Bundle
+    from actspan.runtime.export import ExportCheck
 
 
 @click.command("export")

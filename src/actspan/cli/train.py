@@ -127,7 +127,7 @@ def command(
     require("torch", extra="train", purpose="Training")
     from actspan.data.dataset import Dataset
     from actspan.data.videos import split_patterns
-    from actspan.model.bundle import Bundle
+    from actspan.model.manifest import check_new_bundle
     from actspan.training.parts import trainable
     from actspan.training.train import train
 
@@ -136,7 +136,7 @@ def command(
         "pem": {"hidden": pem_hidden},
     }
     config = _settings(preset, config_file, epochs, sizes, mode=mode, ensemble=ensemble)
-    Bundle.check_target(out, overwrite=force)
+    check_new_bundle(out, overwrite=force)
     with drawn_report() as report:
         found = trainable(
             Dataset.load(dataset).with_labels(split_patterns(labels)),

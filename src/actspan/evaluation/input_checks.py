@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from actspan.core.errors import ActSpanError, ResultError
 from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.instances import ends_of, lengths_of, slack
 from actspan.data.results import ResultTable

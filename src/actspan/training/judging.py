@@ -20,7 +20,7 @@ from actspan.pipeline.outcomes import Job
 from actspan.training.report import Report
 
 
-def find_conflict(
+def judge(
     bundle: Bundle, dataset: Dataset, validation: Iterable[str], *, seed: int, report: Report
 ) -> dict[str, Any] | None:
     """Propose on the validation videos and evaluate; warn if guesses are as good.

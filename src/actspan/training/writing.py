@@ -19,7 +19,7 @@ from actspan.core.wording import quoted
 from actspan.data.dataset import Dataset
 from actspan.model.bundle import Bundle
 from actspan.streams.projection import PROJECTION
-from actspan.training.judging import find_conflict
+from actspan.training.judging import judge
 from actspan.training.labels import train_classifier
 from actspan.training.report import Report
 from actspan.training.samples import VALIDATION
@@ -49,7 +49,7 @@ def complete(
     """
     validation = [video.id for video in dataset if video.subset == VALIDATION]
     if validation:
-        judged = find_conflict(bundle, dataset, validation, seed=seed, report=report)
+        judged = judge(bundle, dataset, validation, seed=seed, report=report)
         bundle = bundle if judged is None else bundle.with_training(judged=judged)
     bundle = _export(_with_projection(bundle, dataset, out, report), out, report)
     if classifier is not None:

@@ -13,12 +13,17 @@ import pytest
 
 from actspan import Bundle
 from actspan.core.errors import BundleError, CompileError
-from actspan.deploy.compile import compile_plan, find_compiler, prepare_plan, write_script
+from actspan.deploy.compile.compile import (
+    compile_plan,
+    find_compiler,
+    prepare_plan,
+    read_records,
+    write_script,
+)
 from actspan.deploy.compile.plan import CompileRequest
-from actspan.deploy.compile.record import read_records
 from actspan.deploy.verify.variants import find_variants
 from actspan.deploy.verify.verify import verify_bundle
-from actspan.model.bsn.reference import tem_forward
+from actspan.model.bsn.forward import tem_forward
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import net_file, open_net, open_session
 from tests.made_up import CHANNELS, write_bundle, write_dataset
