@@ -15,8 +15,9 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.errors import AnnotationError, DataError, DatasetError, FeatureError, by_kind
 from actspan.core.problems import Problem, Skipped, raise_errors, skipped_line
 from actspan.core.types import Video
-from actspan.data.causes import missing_features, wrong_spec
 from actspan.data.check import check_dataset
+from actspan.data.faults import missing_features
+from actspan.data.layout import spec_error
 from actspan.data.videos import Videos
 from actspan.evaluation.recall import evaluate_recall
 from tests.made_up import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
@@ -78,8 +79,8 @@ def test_a_wrong_dataset_toml_is_named_before_the_model(folder: Path) -> None:
 
 def test_few_wrong_files_are_no_wrong_dataset_toml() -> None:
     shapes = [(50, 6)] * 5 + [(6, 50)] * 5
-    assert wrong_spec(shapes, "TC", 6, None, FeatureSpec(channels=6)) == ""
-    assert wrong_spec(shapes, "TC", 6, None, FeatureSpec()) == ""
+    assert spec_error(shapes, "TC", 6, None, FeatureSpec(channels=6)) == ""
+    assert spec_error(shapes, "TC", 6, None, FeatureSpec()) == ""
 
 
 RENAMED = [
