@@ -11,7 +11,7 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.errors import FeatureError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.names import Ignored, composed, composed_note, file_stem
 from actspan.data.readers import SUFFIXES, Entry, feature_shapes, list_arrays
 

@@ -11,7 +11,7 @@ from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.problems import problem_of_record, skipped_line
 from actspan.core.types import Video
 from actspan.core.wording import counted
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.results import read_result

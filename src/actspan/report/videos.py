@@ -9,7 +9,7 @@ import numpy as np
 
 from actspan.core.errors import ConfigError
 from actspan.core.types import Float64, Video
-from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.annotation_set import canonical_id
 from actspan.evaluation.counting import Int64
 from actspan.evaluation.recall import evaluate_video
 from actspan.report.contents import Contents

@@ -9,7 +9,7 @@ from pathlib import Path
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import BundleError
 from actspan.core.types import Proposals
-from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.annotation_set import canonical_id
 from actspan.jobs.video_inference.answers import Selection, VideoMoments
 from actspan.jobs.video_inference.features import BundleFeatures
 from actspan.jobs.video_inference.pieces import VideoPieces
