@@ -31,7 +31,7 @@ from actspan.data.results import read_result, write_result
 from actspan.evaluation.recall import evaluate_recall
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.stages import Batch, Steps, suppression_of_recordings, table
-from actspan.pipeline.steps import pieces
+from actspan.pipeline.steps import pieces_of
 
 __all__ = ["run_benchmark"]
 
@@ -134,7 +134,7 @@ class _Bench:
         self._request, self._setup, self._clock, self._pool = request, setup, clock, pool
         self._result, self._scratch = folder / "result.json", folder / "scratch.json"
         self._steps = Steps(setup.bundle.config, setup.sessions, setup.dataset.edge)
-        self._pieces = list(pieces(setup.jobs, setup.bundle.config))
+        self._pieces = list(pieces_of(setup.jobs, setup.bundle.config))
         self.samples = len(self._pieces)
         if self.samples < max(request.batches):
             raise BenchError(

@@ -19,7 +19,7 @@ from actspan.pipeline.core import open_nets
 from actspan.pipeline.outcomes import Job
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.stages import Batch, Steps
-from actspan.pipeline.steps import pieces
+from actspan.pipeline.steps import pieces_of
 from actspan.runtime.session import Session
 
 __all__ = ["measure"]
@@ -93,7 +93,7 @@ def measure(
     with sessions["tem"], sessions["pem"]:
         _warm_up(bundle, sessions, batch)
         steps = Steps(bundle.config, sessions, edge)
-        for chunk in chunked(pieces(jobs, bundle.config), batch):
+        for chunk in chunked(pieces_of(jobs, bundle.config), batch):
             if len(chunk) < batch:
                 break  # only the last batch is incomplete
             with tem.time("read"):

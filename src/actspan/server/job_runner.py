@@ -16,7 +16,7 @@ from actspan.data.timebase import SnippetGrid
 from actspan.data.windows import plan_windows
 from actspan.pipeline.core import BATCH
 from actspan.pipeline.outcomes import Job
-from actspan.pipeline.steps import cells, pieces
+from actspan.pipeline.steps import cells, pieces_of
 from actspan.server.answers import as_json
 from actspan.server.decode_worker import Task
 from actspan.server.decoding import Decoder, StoppedError
@@ -138,7 +138,7 @@ class JobRunner:
         parts = 1
         if config.mode == "window":
             parts = sum(1 for _ in plan_windows(len(recording), cells(config)))
-        work = pieces([Job("", lambda: recording)], config)
+        work = pieces_of([Job("", lambda: recording)], config)
         # Few chunks are submitted ahead, so that new requests do not wait for the whole recording.
         outcomes = self._model.pipeline.run_pieces(work, batch=BATCH, ahead=1)
         found = None

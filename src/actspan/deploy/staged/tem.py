@@ -39,7 +39,7 @@ from actspan.deploy.staged.work import (
 from actspan.jobs.proposing.inputs import jobs_from_features
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
-from actspan.pipeline.steps import pieces, settled_edge, tem_input
+from actspan.pipeline.steps import pieces_of, settled_edge, tem_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def write_tem_inputs(request: TemRequest, report: Report | None = None) -> Done:
         make_folders(folder, "input", *(() if request.lean else ("xmin", "xmax")))
         work = partial(_write_input, folder, bundle.config, edge, request.lean)
         with TableWriter(folder) as table:
-            for item in in_parallel(work, pieces(jobs, bundle.config)):
+            for item in in_parallel(work, pieces_of(jobs, bundle.config)):
                 table.add(item)
                 tally.count(item)
         record = DatasetRecord(
