@@ -18,7 +18,7 @@ import click
 import numpy as np
 
 from actspan import Video
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.baselines import (
     Guess,
     judge_guess,

@@ -17,7 +17,7 @@ import click
 
 from actspan import Bundle, Dataset, evaluate_recall
 from actspan.cli.train import drawn_report
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.jobs.video_inference.job import VideosRequest, propose_videos
 from actspan.streams.extract import ExtractRequest, extract_videos
 from actspan.training.parts import trainable

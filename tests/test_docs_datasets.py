@@ -1,4 +1,4 @@
-"""The commands of docs/datasets.md, run on small made-up data of the same form."""
+"""The commands of docs/datasets.md, run on small made-up data of the same format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from actspan import Video
 from actspan.cli import main
-from actspan.data.annotations.forms import FORMS, read_annotations
+from actspan.data.annotations.formats import FORMATS, read_annotations
 from actspan.data.annotations.saving import write_annotations
 from tests.conftest import ROOT
 from tests.data.annotation_files import (
@@ -206,6 +206,6 @@ def test_commands_of_the_page(name: str, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_every_form_is_in_the_table() -> None:
-    for form in FORMS.values():
-        (row,) = re.findall(rf"^\| `{form.name}` \|.*$", PAGE, flags=re.MULTILINE)
-        assert row.split("|")[4].strip() == ("yes" if form.encode is not None else "")
+    for format in FORMATS.values():
+        (row,) = re.findall(rf"^\| `{format.name}` \|.*$", PAGE, flags=re.MULTILINE)
+        assert row.split("|")[4].strip() == ("yes" if format.encode is not None else "")

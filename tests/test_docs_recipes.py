@@ -16,7 +16,7 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from actspan import Proposals
 from actspan.cli import main
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.results import write_result
 from actspan.jobs.video_inference.clips import cut
 from benchmarks.extract import concatenate

@@ -1,4 +1,4 @@
-"""`actspan annotate convert`: from any form to those that can be written."""
+"""`actspan annotate convert`: from any format to those that can be written."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from actspan import Video
 from actspan.cli import annotate, main
-from actspan.data.annotations.forms import FORMS, read_annotations
+from actspan.data.annotations.formats import FORMATS, read_annotations
 from actspan.data.annotations.saving import write_annotations
 from tests.data.annotation_files import task, timeline_region, write_label_studio, write_thumos
 
@@ -60,7 +60,7 @@ def test_durations_that_are_missing_are_a_note(thumos: Path, tmp_path: Path) -> 
     answer = json.loads(done.stdout)
     assert answer["problems"][0]["problem"].startswith("2 videos without duration")
     assert answer["problems"][0]["left_out"] == "nothing"
-    assert (answer["form"], answer["videos"], answer["instances"], answer["ignored"]) == (
+    assert (answer["format"], answer["videos"], answer["instances"], answer["ignored"]) == (
         "thumos14", 2, 3, 1,
     )  # fmt: skip
     assert answer["labels"] == {"Diving": 3}
@@ -171,9 +171,9 @@ def test_bad_usage_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
     assert convert(tmp_path / "a.csv", tmp_path / "out.json", *arguments).exit_code == 2
 
 
-def test_the_choices_are_the_table_of_forms() -> None:
-    assert set(annotate._READ) == FORMS.keys()
-    assert set(annotate._WRITTEN) == {f.name for f in FORMS.values() if f.suffix}
+def test_the_choices_are_the_table_of_formats() -> None:
+    assert set(annotate._READ) == FORMATS.keys()
+    assert set(annotate._WRITTEN) == {f.name for f in FORMATS.values() if f.suffix}
 
 
 def test_every_option_says_what_it_does() -> None:
@@ -336,14 +336,16 @@ def test_a_source_without_instances_is_a_note_beside_what_was_ignored(tmp_path: 
     [
         pytest.param("out.xyz", "suffix '.xyz'", id="unknown"),
         pytest.param("out", "a name without a suffix", id="none"),
-        pytest.param("out.vtt", "suffix '.vtt'", id="of a form for players"),
+        pytest.param("out.vtt", "suffix '.vtt'", id="of a format for players"),
     ],
 )
 def test_targets_of_unknown_suffixes_are_refused(name: str, what: str, tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("video,start,end\na,1,2\n")
     done = convert(tmp_path / "x.csv", tmp_path / name)
     assert done.exit_code == 1
-    assert f"{what} is of no form that is written: .json or .csv is needed (or --to)" in done.stderr
+    assert (
+        f"{what} is of no format that is written: .json or .csv is needed (or --to)" in done.stderr
+    )
     assert not (tmp_path / name).exists()
     good(tmp_path / "x.csv", tmp_path / name, "--to", "csv")
     assert (tmp_path / name).read_text().startswith("video,start,end")

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from actspan import Proposals, Video
 from actspan.cli import annotate_export, main
 from actspan.core.files import sha256
-from actspan.data.annotations.forms import FORMS, read_annotations
+from actspan.data.annotations.formats import FORMATS, read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.results import write_result
@@ -123,7 +123,7 @@ def test_predictions_for_label_studio(result: Path, tmp_path: Path) -> None:
         "instances": 2,
         "files": [str(tasks), str(tmp_path / "tasks.xml")],
         "problems": [],
-        "assumptions": ["frame rate unknown in 2 videos: 25 frames per second assumed (--fps)"],
+        "notes": ["frame rate unknown in 2 videos: 25 frames per second assumed (--fps)"],
     }
     given = ("--to", "labelstudio", "--videos", ADDRESS, "--fps", 30)
     assert "frame rate" not in good(result, tmp_path / "given.json", *given).stderr
@@ -161,7 +161,7 @@ def test_detections_come_with_their_labels(result: Path, tmp_path: Path) -> None
     assert list(other.instances()) == [(0.0, 2.0, "jump")]
 
 
-def test_annotations_of_any_form(tmp_path: Path) -> None:
+def test_annotations_of_any_format(tmp_path: Path) -> None:
     write_elan(tmp_path / "clip.eaf", {"t": [(1.0, 2.0, "jump")]}, media="clip.mp4")
     good(tmp_path / "clip.eaf", tmp_path / "out.csv", "--to", "csv")
     assert (tmp_path / "out.csv").read_text() == (
@@ -244,8 +244,8 @@ def test_bad_results_are_refused(content: str, what: str, tmp_path: Path) -> Non
 
 
 def test_the_choices_are_the_forms_for_tools() -> None:
-    assert set(annotate_export.FORMS) == {
-        form.name for form in FORMS.values() if form.encode is not None
+    assert set(annotate_export.FORMATS) == {
+        format.name for format in FORMATS.values() if format.encode is not None
     } - {"activitynet"}
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from actspan.core.errors import ActSpanError
-from actspan.core.files import atomic_file, described, remove_leftovers, similar_path
+from actspan.core.files import atomic_file, folder_kind, remove_leftovers, similar_path
 
 
 @pytest.fixture(params=[0o022, 0o027, 0o077])
@@ -120,4 +120,4 @@ def test_the_nearest_path(
 )
 def test_kinds_of_folders(file: str, kind: str, tmp_path: Path) -> None:
     (tmp_path / file).touch()
-    assert described(tmp_path) == kind
+    assert folder_kind(tmp_path) == kind

@@ -1,4 +1,4 @@
-"""Small made-up annotations in every form, for tests and for the commands of the docs."""
+"""Small made-up annotations in every format, for tests and for the commands of the docs."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 
 from actspan.core.errors import AnnotationError
 from actspan.data.annotations.base import canonical_id
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from tests.made_up import write_dataset
 
@@ -32,7 +32,7 @@ def test_activitynet_form_and_back_with_extra_keys(tmp_path: Path) -> None:
 
 def test_the_published_pair_of_files(data: Path) -> None:
     found = read_annotations(data / "activitynet")
-    assert found.form == "authors"
+    assert found.format == "authors"
     assert len(found.videos) == 19228
     validation = [v for v in found.videos if v.subset == "validation"]
     assert (len(validation), sum(len(v.segments) for v in validation)) == (4728, 7293)
@@ -58,10 +58,10 @@ def test_ids_lose_one_literal_prefix() -> None:
     ("text", "message"),
     [
         pytest.param("", "annotations.json: empty", id="empty"),
-        pytest.param("[1]", "JSON of no known form, list; known are", id="a-list"),
+        pytest.param("[1]", "JSON of no known format, list; known are", id="a-list"),
         pytest.param(
             '{"a": 1}',
-            "of no known form, an object with 'a'; known are: JSON with a 'database'",
+            "of no known format, an object with 'a'; known are: JSON with a 'database'",
             id="something-else",
         ),
         pytest.param('{"database": ' + "[" * 100000, "nested too deeply", id="deep"),
@@ -106,4 +106,4 @@ def test_a_folder_without_annotations_is_named(tmp_path: Path) -> None:
         match=r"holds none of: annotations.json, anet_anno_action.json, .*\.srt files",
     ):
         read_annotations(tmp_path)
-    assert read_annotations(write_dataset(tmp_path / "set")).form == "activitynet"
+    assert read_annotations(write_dataset(tmp_path / "set")).format == "activitynet"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from actspan.core.problems import Loss
+from actspan.core.problems import Skipped
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 
 Instances = list[tuple[float, float, str]]
 JUMP = {"segment": [0.5, 2.0], "label": "Jump"}
@@ -27,7 +27,7 @@ def read_video(folder: Path, **entry: Any) -> Annotations:
 
 
 def notes(found: Annotations) -> list[str]:
-    return [note.removeprefix(f"{found.path}: ") for note in found.assumptions]
+    return [note.removeprefix(f"{found.path}: ") for note in found.notes]
 
 
 def instances(found: Annotations) -> Instances:
@@ -114,7 +114,7 @@ def test_a_malformed_annotation_costs_the_instance_only(
     )
     assert [label for _, _, label in instances(found)] == ["Jump", "Run"]
     (lost,) = found.problems
-    assert (lost.video, lost.loss) == ("a", Loss.SEGMENT)
+    assert (lost.video, lost.skipped) == ("a", Skipped.SEGMENT)
     assert lost.file == f"{tmp_path / 'x.json'}: video 'a', annotation 1"
     assert problem in lost.problem
 
@@ -164,13 +164,13 @@ def test_keys_that_may_matter_are_named_and_kept(tmp_path: Path) -> None:
     }
 
 
-# ---------------------------------------------------------------- near forms
+# ---------------------------------------------------------------- near formats
 
 
 def test_videos_without_a_database(tmp_path: Path) -> None:
     entry = {"duration": 20.0, "subset": "val", "annotations": [JUMP]}
     found = read(tmp_path, {"version": "1", "empty": {"duration": 5.0}, "v_a": entry, "bad": 7})
-    assert (found.form, found.document) == ("activitynet", {"version": "1"})
+    assert (found.format, found.document) == ("activitynet", {"version": "1"})
     assert [(v.id, v.subset) for v in found.videos] == [("empty", ""), ("a", "validation")]
     assert [p.video for p in found.problems] == ["bad"]
 
@@ -197,7 +197,7 @@ def test_the_authors_form_without_frames_of_features(tmp_path: Path) -> None:
     entry = {"duration_second": 20.0, "duration_frame": 600, "fps": 30, "annotations": [annotation]}
     found = read(tmp_path, {"a": entry, "b": {"duration_second": "long"}})
     (video,) = found.videos
-    assert (found.form, video.duration, video.frames, video.fps) == ("authors", 20.0, 600, 30.0)
+    assert (found.format, video.duration, video.frames, video.fps) == ("authors", 20.0, 600, 30.0)
     assert (video.feature_frames, instances(found)) == (None, [(0.5, 2.0, "Jump")])
     assert notes(found) == ["taken from other keys: label from 'class' (1)"]
     assert [p.video for p in found.problems] == ["b"]
@@ -210,6 +210,4 @@ def test_rows_of_the_authors_table_that_are_not_in_the_json(tmp_path: Path) -> N
     table.write_text("video,subset\nv_a,training\nv_b,testing\nv_c\n")
     found = read_annotations(tmp_path)
     assert [v.subset for v in found.videos] == ["training"]
-    assert found.assumptions == (
-        f"{table}: ignored 2 rows of videos that are not in the JSON: b, c",
-    )
+    assert found.notes == (f"{table}: ignored 2 rows of videos that are not in the JSON: b, c",)

@@ -10,9 +10,9 @@ import pytest
 
 from actspan import Video
 from actspan.core.errors import AnnotationError
-from actspan.core.problems import left_out
+from actspan.core.problems import skipped_line
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from tests.data.annotation_files import boris_project, task, via_project, write_label_studio
 
@@ -32,7 +32,7 @@ def read_json(folder: Path, document: Any) -> Annotations:
 
 
 def notes(found: Annotations) -> list[str]:
-    return [note.removeprefix(f"{found.path}: ") for note in found.assumptions]
+    return [note.removeprefix(f"{found.path}: ") for note in found.notes]
 
 
 def content(found: Annotations) -> dict[str, list[tuple[float, float, str]]]:
@@ -234,8 +234,8 @@ def test_segments_before_the_video_are_kept_for_clipping(tmp_path: Path) -> None
     assert [s for v in content(found).values() for s in v] == [(-1.0, 2.0, "dig")]
 
 
-@pytest.mark.parametrize("form", ["thumos14", "textgrid", "via"])
-def test_all_forms_keep_segments_for_clipping(form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["thumos14", "textgrid", "via"])
+def test_all_forms_keep_segments_for_clipping(format: str, tmp_path: Path) -> None:
     folder = tmp_path / "x"
     folder.mkdir()
     (folder / "jump_val.txt").write_text("clip -1 2\n")
@@ -244,7 +244,7 @@ def test_all_forms_keep_segments_for_clipping(form: str, tmp_path: Path) -> None
     project = json.dumps(via_project([{"z": [-1, 2], "xy": [], "av": {"1": "0"}}]))
     (tmp_path / "via.json").write_text(project)
     found = read_annotations(
-        tmp_path / "via.json" if form == "via" else folder, form=form, will_clip=True
+        tmp_path / "via.json" if format == "via" else folder, format=format, will_clip=True
     )
     assert (content(found), found.problems) == ({"clip": [(-1.0, 2.0, "jump")]}, ())
 
@@ -327,7 +327,7 @@ def test_a_key_that_is_there_twice_is_named_with_its_video(tmp_path: Path) -> No
         ("", "key 'version' is there twice in the document"),
     }
     assert (found.videos.labels, found.videos.durations[0]) == (("x",), 5.0)
-    assert left_out(found.problems) == f"left out: 4 repeated keys (b, a, {found.path})"
+    assert skipped_line(found.problems) == f"left out: 4 repeated keys (b, a, {found.path})"
 
 
 @pytest.mark.parametrize("entry", [{"subset": 0}, {"subset": [0]}, {"subset": "0"}, {"split": 0}])

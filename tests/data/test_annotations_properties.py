@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from actspan import Video
 from actspan.core.errors import ActSpanError, AnnotationError
-from actspan.data.annotations.forms import FORMS, read_annotations
+from actspan.data.annotations.formats import FORMATS, read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.video_files import composed
 from tests.data.annotation_files import (
@@ -96,37 +96,39 @@ KEPT = {
 
 
 def test_every_form_that_is_written_is_read_back_here() -> None:
-    assert {form.name for form in FORMS.values() if form.encode is not None} == KEPT.keys()
+    assert {format.name for format in FORMATS.values() if format.encode is not None} == KEPT.keys()
 
 
-@pytest.mark.parametrize("form", KEPT)
+@pytest.mark.parametrize("format", KEPT)
 @settings(max_examples=50)
 @given(written=videos())
 @example(written=[Video("v_twice", 5.0)])
-def test_what_is_written_reads_back(form: str, written: list[Video]) -> None:
-    assume(written or FORMS[form].suffix)  # tools are not given nothing
+def test_what_is_written_reads_back(format: str, written: list[Video]) -> None:
+    assume(written or FORMATS[format].suffix)  # tools are not given nothing
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"x{FORMS[form].suffix}"
+        path = Path(folder) / f"x{FORMATS[format].suffix}"
         try:
-            files = write_annotations(path, written, form=form, media=lambda _: "other name.mp4")
+            files = write_annotations(
+                path, written, format=format, media=lambda _: "other name.mp4"
+            )
         except AnnotationError as error:  # of a file a video
             assume("would both be written to" not in str(error))
             raise
         assert all(path in (file, file.parent) or len(files) == 2 for file in files)
-        found = read_annotations(path, form=form)
+        found = read_annotations(path, format=format)
     assert not found.problems
     by_id = {video.id: video for video in found.videos}
     assert by_id.keys() == {video.id for video in written}
     for video in written:
-        check_same(by_id[video.id], video, form)
+        check_same(by_id[video.id], video, format)
 
 
-def check_same(video: Video, written: Video, form: str) -> None:
-    fps = 25.0 if form == "labelstudio" and written.fps is None else written.fps
+def check_same(video: Video, written: Video, format: str) -> None:
+    fps = 25.0 if format == "labelstudio" and written.fps is None else written.fps
     assert (video.subset, video.frames, video.fps) == (written.subset, written.frames, fps)
     assert video.duration == written.duration or math.isnan(video.duration + written.duration)
-    assert sorted(as_it_is(video)) == sorted(KEPT[form](written))
-    if form in ("activitynet", "csv"):
+    assert sorted(as_it_is(video)) == sorted(KEPT[format](written))
+    if format in ("activitynet", "csv"):
         assert video.labels == written.labels  # in their order
 
 

@@ -1,4 +1,4 @@
-"""What is written is what the tools read: each form through a reader that is not ours."""
+"""What is written is what the tools read: each format through a reader that is not ours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 
 from actspan import Video
 from actspan.core.errors import AnnotationError, ConfigError
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import encode_annotations, write_annotations
 
 ODD = (
@@ -52,8 +52,10 @@ def marks(video: Video) -> list[tuple[float, float, str]]:
     return sorted(video.instances())
 
 
-def encoded(form: str, *videos: Video) -> dict[str, bytes]:
-    return encode_annotations(videos, form, media=lambda video: f"https://host/{len(video.id)}.mp4")
+def encoded(format: str, *videos: Video) -> dict[str, bytes]:
+    return encode_annotations(
+        videos, format, media=lambda video: f"https://host/{len(video.id)}.mp4"
+    )
 
 
 class TestTable:
@@ -85,7 +87,7 @@ class TestElan:
     def test_pympi_reads_it(self, pympi: Any, tmp_path: Path) -> None:
         video = odd_video()
         (file,) = write_annotations(
-            tmp_path, [video], form="elan", media=lambda _: "../videos/x.mp4"
+            tmp_path, [video], format="elan", media=lambda _: "../videos/x.mp4"
         )
         document = pympi.Eaf(str(file))
         found = [
@@ -106,7 +108,7 @@ class TestElan:
 
     def test_pympi_saves_it_and_nothing_is_lost(self, pympi: Any, tmp_path: Path) -> None:
         video = odd_video("clip")
-        (file,) = write_annotations(tmp_path, [video], form="elan")
+        (file,) = write_annotations(tmp_path, [video], format="elan")
         pympi.Eaf(str(file)).to_file(str(file), pretty=False)
         file.with_suffix(".eaf.001").unlink(missing_ok=True)
         found = read_annotations(tmp_path)
@@ -116,7 +118,7 @@ class TestElan:
         assert (again.id, again.duration, again.subset, again.fps) == (
             "clip", 100.0, "validation", 8.0,
         )  # fmt: skip
-        assert (found.form, found.problems, found.assumptions) == ("elan", (), ())
+        assert (found.format, found.problems, found.notes) == ("elan", (), ())
 
     @pytest.mark.parametrize(
         "video", [odd_video(), odd_video(scored=False), Video("empty", 9.0)], ids=lambda v: v.id
@@ -204,14 +206,14 @@ class TestVtt:
             "a", 9e4, segments=[[3.0, 4.0], [0.0015, 36000.5]], labels=("jump", "a & b"),
             scores=[0.5, 0.25],
         )  # fmt: skip
-        (file,) = write_annotations(tmp_path, [video], form="vtt")
+        (file,) = write_annotations(tmp_path, [video], format="vtt")
         cues = list(webvtt.read(str(file)))
         assert [(c.start, c.end, c.text) for c in cues] == [
             ("00:00:00.002", "10:00:00.500", "a &amp; b"),
             ("00:00:03.000", "00:00:04.000", "jump"),
         ]
         assert [c.identifier for c in cues] == ["1 0.25", "2 0.5"]
-        (file,) = write_annotations(tmp_path, [Video("empty", 9.0)], form="vtt")
+        (file,) = write_annotations(tmp_path, [Video("empty", 9.0)], format="vtt")
         assert list(webvtt.read(str(file))) == []
 
     def test_chromium_reads_it(self, page: Any) -> None:
@@ -327,7 +329,7 @@ class TestLabelStudio:
 
     def test_predictions_are_nobodys_annotations(self, tmp_path: Path) -> None:
         file, _ = write_annotations(
-            tmp_path / "x.json", [odd_video("a")], form="labelstudio", media=lambda _: "a.mp4"
+            tmp_path / "x.json", [odd_video("a")], format="labelstudio", media=lambda _: "a.mp4"
         )
         with pytest.raises(AnnotationError, match="predictions are not annotations"):
             read_annotations(file)
@@ -367,11 +369,11 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("name", "stem"), HOSTILE)
-@pytest.mark.parametrize("form", ["elan", "vtt"])
-def test_ids_never_become_paths(form: str, name: str, stem: str, tmp_path: Path) -> None:
-    suffix = {"elan": ".eaf", "vtt": ".vtt"}[form]
+@pytest.mark.parametrize("format", ["elan", "vtt"])
+def test_ids_never_become_paths(format: str, name: str, stem: str, tmp_path: Path) -> None:
+    suffix = {"elan": ".eaf", "vtt": ".vtt"}[format]
     folder = tmp_path / "out"
-    (file,) = write_annotations(folder, [Video(name, 9.0)], form=form)
+    (file,) = write_annotations(folder, [Video(name, 9.0)], format=format)
     assert file == folder / (stem + suffix)
     assert list(folder.iterdir()) == [file]
     (again,) = read_annotations(folder).videos
@@ -385,18 +387,18 @@ def test_ids_never_become_paths(form: str, name: str, stem: str, tmp_path: Path)
 )
 def test_files_of_two_videos_never_collide(one: str, other: str, tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match="would both be written to"):
-        write_annotations(tmp_path / "out", [Video(one, 9.0), Video(other, 9.0)], form="vtt")
+        write_annotations(tmp_path / "out", [Video(one, 9.0), Video(other, 9.0)], format="vtt")
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("form", ["elan", "vtt", "labelstudio"])
+@pytest.mark.parametrize("format", ["elan", "vtt", "labelstudio"])
 @pytest.mark.parametrize("bad", ["a\x00b", "a\x08", "\ud800", "\ufffe"], ids=ascii)
-def test_what_no_text_can_carry_is_refused(form: str, bad: str) -> None:
+def test_what_no_text_can_carry_is_refused(format: str, bad: str) -> None:
     video = Video("clip", 9.0, segments=[[1, 2]], labels=(bad,))
     with pytest.raises(AnnotationError, match=r"video 'clip': label .* rename it"):
-        encoded(form, video)
+        encoded(format, video)
     with pytest.raises(AnnotationError, match=r"id .* rename it"):
-        encoded(form, Video(bad, 9.0))
+        encoded(format, Video(bad, 9.0))
 
 
 def write_vtt(text: str) -> Callable[[Path], Path]:
@@ -436,7 +438,7 @@ def test_other_peoples_captions(
     text: str, instances: list[tuple[float, float, str]], tmp_path: Path
 ) -> None:
     found = read_annotations(write_vtt(text)(tmp_path))
-    assert (found.form, found.problems) == ("vtt", ())
+    assert (found.format, found.problems) == ("vtt", ())
     assert [(v.id, list(v.instances())) for v in found.videos] == [("clip", instances)]
 
 
@@ -445,7 +447,7 @@ def test_voices_are_counted(tmp_path: Path) -> None:
     cues = (f"00:0{i}.000 --> 00:0{i + 1}.000\n{text}\n" for i, text in enumerate(texts))
     file = write_vtt("\n".join(("WEBVTT\n", *cues)))(tmp_path)
     found = read_annotations(file)
-    assert found.assumptions == (f"{file}: ignored voices: Ann (2), Bob & Co",)
+    assert found.notes == (f"{file}: ignored voices: Ann (2), Bob & Co",)
     assert found.videos[0].labels == ("jump", "run stop", "", "none")
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 
 
 def read(folder: Path, text: str, **columns: str) -> Annotations:
@@ -19,7 +19,7 @@ def read(folder: Path, text: str, **columns: str) -> Annotations:
 
 
 def notes(found: Annotations) -> list[str]:
-    return [note.removeprefix(f"{found.path}: ") for note in found.assumptions]
+    return [note.removeprefix(f"{found.path}: ") for note in found.notes]
 
 
 # (times, labels) of every video

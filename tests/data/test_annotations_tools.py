@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from actspan.core.errors import AnnotationError, ConfigError
-from actspan.core.problems import Loss
+from actspan.core.problems import Skipped
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import FORMS, read_annotations
+from actspan.data.annotations.formats import FORMATS, read_annotations
 from tests.data.annotation_files import (
     boris_project,
     task,
@@ -61,7 +61,7 @@ def instances(found: Annotations) -> dict[str, Instances]:
 )
 def test_subrip(text: str, expected: Instances, tmp_path: Path) -> None:
     found = read_annotations(write(tmp_path / "clip.srt", text))
-    assert (found.form, found.problems, found.assumptions) == ("srt", (), ())
+    assert (found.format, found.problems, found.notes) == ("srt", (), ())
     assert instances(found) == {"clip": expected}
 
 
@@ -72,11 +72,11 @@ def test_subrip_names_what_it_cannot_use(tmp_path: Path) -> None:
     write(tmp_path / "good.SRT", "1\n00:00:01,000 --> 00:00:02,000\nx\n")
     found = read_annotations(tmp_path)
     assert instances(found) == {"clip": [], "good": [(1.0, 2.0, "x")]}
-    said = {Path(p.file).name: (p.problem, p.loss) for p in found.problems}
-    assert said["clip.srt:2"] == ("segment [5, 3]: ends before it starts", Loss.SEGMENT)
+    said = {Path(p.file).name: (p.problem, p.skipped) for p in found.problems}
+    assert said["clip.srt:2"] == ("segment [5, 3]: ends before it starts", Skipped.SEGMENT)
     assert "not of the form 00:01:02,345 --> 00:01:07,890" in said["clip.srt:8"][0]
-    assert said["text.srt"][1] is Loss.VIDEO
-    assert found.assumptions == (f"{tmp_path}: ignored lines outside cues: clip.srt:5",)
+    assert said["text.srt"][1] is Skipped.VIDEO
+    assert found.notes == (f"{tmp_path}: ignored lines outside cues: clip.srt:5",)
 
 
 def test_captions_that_are_not_utf8_say_so(tmp_path: Path) -> None:
@@ -109,8 +109,8 @@ def test_a_folder_of_several_forms_names_the_files_that_are_not_read(tmp_path: P
         write(tmp_path / name, "")
     found = read_annotations(tmp_path)
     assert list(instances(found)) == ["a"]
-    (note,) = found.assumptions
-    assert note.startswith(f"{tmp_path}: ignored files of other forms, which --from takes: ")
+    (note,) = found.notes
+    assert note.startswith(f"{tmp_path}: ignored files of other formats, which --from takes: ")
     assert {".srt (2)", ".vtt"} == set(note.partition("takes: ")[2].split(", "))
 
 
@@ -165,12 +165,12 @@ SHORT = (
 def test_praat(content: bytes, tmp_path: Path) -> None:
     file = write(tmp_path / "clip.TextGrid", content)
     found = read_annotations(file)
-    assert (found.form, found.problems) == ("textgrid", ())
+    assert (found.format, found.problems) == ("textgrid", ())
     assert instances(found) == {"clip": [(1.5, 3.0, 'say "go"'), (3.0, 6.5, "run")]}
     assert found.videos[0].duration == 6.5
-    assert found.assumptions == (f"{file}: ignored points, by tier: clicks",)
+    assert found.notes == (f"{file}: ignored points, by tier: clicks",)
     chosen = read_annotations(file, tiers=["act*"])
-    assert (instances(chosen), chosen.assumptions) == (instances(found), ())
+    assert (instances(chosen), chosen.notes) == (instances(found), ())
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_unaligned_subdivisions_are_equal_parts(
     found = read_annotations(file, tiers=["parts"])
     assert not found.problems
     assert instances(found) == {"x": parts}
-    (note,) = found.assumptions
+    (note,) = found.notes
     unaligned = sum(1 for part in parts if part != (1.0, 4.0, "c"))
     assert f"equal parts of their parents, as ELAN shows them: parts ({unaligned})" in note
 
@@ -297,7 +297,7 @@ def test_tiers_whose_parents_form_a_ring_end(tmp_path: Path) -> None:
 
 def test_tiers_that_are_read_alike_are_named(tmp_path: Path) -> None:
     file = write_elan(tmp_path / "x.eaf", {"a": [(1, 2, "x")], "b": [(1, 2, "y")], "c": []})
-    (note,) = read_annotations(file).assumptions
+    (note,) = read_annotations(file).notes
     assert "instances of 2 tiers are read alike (a, b); --tier" in note
 
 
@@ -308,7 +308,7 @@ def test_further_videos_of_elan_are_named(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace("</HEADER>", f"{more}</HEADER>"))
     found = read_annotations(file)
     assert list(instances(found)) == ["left"]
-    assert found.assumptions == (f"{file}: ignored further videos: right",)
+    assert found.notes == (f"{file}: ignored further videos: right",)
 
 
 @pytest.mark.parametrize("name", ["x.eaf", "x.TextGrid"])
@@ -359,7 +359,7 @@ def test_boxes_are_spans_between_enabled_and_disabled_keyframes(
     found = read_annotations(write_label_studio(tmp_path / "x.json", tasks))
     assert not found.problems
     assert instances(found) == {"a": [(*span, "Person") for span in spans]}
-    boxes, ignored = found.assumptions
+    boxes, ignored = found.notes
     assert boxes.endswith("1 videorectangle read as instances, from enabled to disabled keyframes")
     assert ignored.endswith("x.json: ignored regions: choices 1")
 
@@ -371,7 +371,7 @@ def test_boxes_beside_timelines_are_objects(tmp_path: Path) -> None:
     ]
     found = read_annotations(write_label_studio(tmp_path / "x.json", tasks))
     assert instances(found) == {"a": [(0.0, 1.0, "jump")]}
-    (note,) = found.assumptions
+    (note,) = found.notes
     assert note.endswith(
         "of 2 tasks 1 have no regions with times (videorectangle 3 ignored); their videos are left "
         "out"
@@ -404,14 +404,14 @@ def test_tasks_without_times_are_no_background(
     ]
     found = read_annotations(write_label_studio(tmp_path / "x.json", tasks))
     assert instances(found) == {"b": [(1.0, 2.0, "x")]}
-    assert f"of 2 tasks 1 have no regions with times ({ignored} ignored)" in found.assumptions[0]
+    assert f"of 2 tasks 1 have no regions with times ({ignored} ignored)" in found.notes[0]
 
 
 def test_an_annotation_without_regions_is_background_and_said(tmp_path: Path) -> None:
     tasks = [task("a.mp4"), task("b.mp4", timeline_region(1, 25, "x"))]
     found = read_annotations(write_label_studio(tmp_path / "x.json", tasks), fps=25)
     assert instances(found) == {"a": [], "b": [(0.0, 1.0, "x")]}
-    assert "of 2 tasks 1 have an annotation without regions" in found.assumptions[0]
+    assert "of 2 tasks 1 have an annotation without regions" in found.notes[0]
 
 
 def test_a_medium_without_a_name_is_a_problem(tmp_path: Path) -> None:
@@ -449,11 +449,11 @@ EVENTS = [
 def test_boris(tmp_path: Path) -> None:
     file = write(tmp_path / "p.boris", boris_project(EVENTS[:5]))
     found = read_annotations(file)
-    assert (found.form, found.problems) == ("boris", ())
+    assert (found.format, found.problems) == ("boris", ())
     assert instances(found) == {"clip": [(3.0, 4.5, "dig"), (1.5, 5.0, "dig")]}
     (video,) = found.videos
     assert (video.duration, video.fps) == (60.0, 25.0)
-    fields, points = sorted(found.assumptions)
+    fields, points = sorted(found.notes)
     assert fields == f"{file}: ignored fields of events: subject (5), modifiers (2), comment"
     assert points == f"{file}: ignored point events: bark"
 
@@ -478,7 +478,7 @@ def test_events_of_boris_that_cannot_be_used(tmp_path: Path) -> None:
         "behavior 'swim' is not in the ethogram",
         "state 'dig' starts at 1.5 s and does not stop",
     ]
-    assert {p.loss for p in found.problems} == {Loss.SEGMENT}
+    assert {p.skipped for p in found.problems} == {Skipped.SEGMENT}
 
 
 @pytest.mark.parametrize(
@@ -504,7 +504,7 @@ def test_observations_of_boris_that_cannot_be_used(
     assert list(instances(found)) == ["good"]
     (said,) = found.problems
     assert problem in said.problem
-    assert said.loss is Loss.VIDEO
+    assert said.skipped is Skipped.VIDEO
 
 
 def test_two_observations_of_a_video_are_not_merged(tmp_path: Path) -> None:
@@ -527,9 +527,9 @@ def test_via(tmp_path: Path) -> None:
     ]
     file = write(tmp_path / "x.json", via_project(metadata))
     found = read_annotations(file)
-    assert (found.form, found.problems) == ("via", ())
+    assert (found.format, found.problems) == ("via", ())
     assert instances(found) == {"clip": [(1.5, 3.0, "jump"), (4.0, 5.5, "a label of its own")]}
-    assert found.assumptions == (
+    assert found.notes == (
         f"{file}: ignored attributes: who",
         f"{file}: ignored entries: regions, attributes of files, segments without a label",
     )
@@ -596,9 +596,9 @@ def test_files_of_no_known_form_say_what_to_do(
 ) -> None:
     with pytest.raises(AnnotationError, match=remedy) as caught:
         read_annotations(write(tmp_path / name, content))
-    assert "of no known form" in str(caught.value)
-    for form in FORMS.values():
-        assert form.what in str(caught.value)
+    assert "of no known format" in str(caught.value)
+    for format in FORMATS.values():
+        assert format.what in str(caught.value)
 
 
 def test_json_need_not_be_called_so(tmp_path: Path) -> None:
@@ -625,14 +625,12 @@ def test_a_table_beside_annotations_json_is_named(tmp_path: Path) -> None:
     write(tmp_path / "annotations.csv", "video,start,end\nb,1,2\n")
     found = read_annotations(tmp_path)
     assert list(instances(found)) == ["a"]
-    assert found.assumptions[0].endswith(
-        "annotations.csv: ignored, for annotations.json is there too"
-    )
+    assert found.notes[0].endswith("annotations.csv: ignored, for annotations.json is there too")
 
 
 def test_keys_that_are_there_twice_are_named(tmp_path: Path) -> None:
     text = json.dumps(boris_project([])).replace(
         '"observations": {', '"observations": {"first": 1, '
     )
-    (note,) = read_annotations(write(tmp_path / "p.boris", text)).assumptions
+    (note,) = read_annotations(write(tmp_path / "p.boris", text)).notes
     assert note.endswith("ignored keys that are there twice: first")

@@ -12,8 +12,8 @@ import pytest
 
 from actspan import Dataset
 from actspan.config.stages import FeatureSpec
-from actspan.core.errors import AnnotationError, DataError, DatasetError, FeatureError, alike
-from actspan.core.problems import Loss, Problem, left_out, stop_on_errors
+from actspan.core.errors import AnnotationError, DataError, DatasetError, FeatureError, by_kind
+from actspan.core.problems import Problem, Skipped, raise_errors, skipped_line
 from actspan.core.types import Video
 from actspan.data.causes import missing_features, wrong_spec
 from actspan.data.check import check_dataset
@@ -99,7 +99,7 @@ def test_features_of_other_names_are_one_finding(
     each_file(folder, lambda file: file.rename(file.with_stem(rename(file.stem))))
     with pytest.raises(DatasetError) as caught:
         check_dataset(Dataset.load(folder))
-    ((first, *others),) = alike(caught.value.problems)
+    ((first, *others),) = by_kind(caught.value.problems)
     assert len(others) == 7
     assert remedy in first.remedy
     assert "--on-error" not in str(caught.value)
@@ -111,7 +111,7 @@ def test_features_of_one_subset_suggest_the_subset(folder: Path) -> None:
         (folder / "features" / f"video{i}.npy").unlink()
     with pytest.raises(DatasetError) as caught:
         check_dataset(Dataset.load(folder))
-    (kind,) = alike(caught.value.problems)
+    (kind,) = by_kind(caught.value.problems)
     assert kind[0].problem == "no features for any video of subset 'training'"
     assert "pass --subset validation" in kind[0].remedy
     assert len(check_dataset(Dataset.load(folder).subset("validation"))) == 4
@@ -133,7 +133,7 @@ def test_many_gaps_that_differ_are_a_note_per_video_and_one_row(folder: Path) ->
         edit_annotations(folder, f"video{i}", duration=100.0 + 30 * i)
     dataset = check_dataset(Dataset.load(folder))
     assert len(dataset.problems) == 8
-    assert len(alike(dataset.problems)) == 1
+    assert len(by_kind(dataset.problems)) == 1
     assert not any(p.is_error for p in dataset.problems)
 
 
@@ -153,7 +153,7 @@ def test_faults_of_annotations_never_stop_what_does_not_use_them(folder: Path) -
     )
     checked = check_dataset(Dataset.load(folder))
     assert len(checked) == 8
-    assert {p.loss for p in checked.problems} == {Loss.NOTHING}
+    assert {p.skipped for p in checked.problems} == {Skipped.NOTHING}
     assert {p.remedy for p in checked.problems} == {"annotations are not used here"}
     with pytest.raises(DatasetError, match="listed twice"):
         check_dataset(Dataset.load(folder), learns=True)
@@ -188,36 +188,36 @@ def test_a_dataset_of_videos_alone_says_extract(tmp_path: Path) -> None:
 def test_findings_that_differ_in_numbers_are_of_one_kind() -> None:
     first, second = (Problem("a", "f", f"segment [{i}, 2.5]: zero", "fix it") for i in (1, 27))
     other = Problem("a", "f", "segment [1, 2]: ends", "fix it")
-    assert [len(kind) for kind in alike([first, other, second])] == [2, 1]
+    assert [len(kind) for kind in by_kind([first, other, second])] == [2, 1]
     beside = [Problem(v, "f", f"second features, beside {v}.npy", "fix") for v in ("one", "other")]
     quoted = [Problem("a", "f", f"{text!r} is no time", "fix") for text in ("soon", "1:x")]
-    assert [len(kind) for kind in alike([*beside, *quoted])] == [2, 2]
+    assert [len(kind) for kind in by_kind([*beside, *quoted])] == [2, 2]
 
 
 def test_what_is_left_out_is_counted_and_named() -> None:
-    def problem(video: str, loss: Loss) -> Problem:
+    def problem(video: str, loss: Skipped) -> Problem:
         return Problem(video, "file.csv", "x", "y", loss)
 
-    assert left_out([problem("a", Loss.NOTHING)]) == ""
-    found = [problem(v, Loss.VIDEO) for v in "abcda"] + [problem("e", Loss.SEGMENT)] * 2
-    found.append(problem("", Loss.FILE))
-    assert left_out(found) == (
+    assert skipped_line([problem("a", Skipped.NOTHING)]) == ""
+    found = [problem(v, Skipped.VIDEO) for v in "abcda"] + [problem("e", Skipped.SEGMENT)] * 2
+    found.append(problem("", Skipped.FILE))
+    assert skipped_line(found) == (
         "left out: 4 videos (a, b, c and 1 more), 2 instances (e), 1 file (file.csv)"
     )
     with pytest.raises(DatasetError, match="nothing would be left"):
-        stop_on_errors(found, leaves_something=False)
+        raise_errors(found, leaves_something=False)
 
 
 def test_messages_are_right_in_number() -> None:
     found = [Problem(v, f"{v}.npy", f"{v} is bad", f"replace '{v}.npy'") for v in ("one", "two")]
     with pytest.raises(DatasetError) as caught:
-        stop_on_errors(found)
+        raise_errors(found)
     assert str(caught.value).splitlines() == [
         "2 problems found. Fix them, or leave out what is bad: --on-error skip.",
         "  one and 1 more: one is bad, for example (one.npy): replace 'one.npy', for example",
     ]
     with pytest.raises(DatasetError, match=r"^1 problem found\. Fix it, or leave out"):
-        stop_on_errors(found[:1])
+        raise_errors(found[:1])
 
 
 def test_training_stops_where_most_instances_are_bad(folder: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from actspan import Dataset
 from actspan.core.errors import AnnotationError, ConfigError, DataError, DatasetError, FeatureError
-from actspan.core.problems import Loss, Problem, left_out
+from actspan.core.problems import Problem, Skipped, skipped_line
 from actspan.data.check import check_dataset
 from tests.made_up import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
 
@@ -34,7 +34,7 @@ def findings(folder: Path, **options: object) -> list[tuple[str, str]]:
 def test_a_good_folder_has_no_problems_and_knows_its_grid(folder: Path) -> None:
     dataset = check_dataset(Dataset.load(folder))
     assert not dataset.problems
-    assert not dataset.assumptions
+    assert not dataset.notes
     features = dataset.read("video1")
     assert (features.stride, features.length) == (STRIDE, STRIDE)
     assert features.span == pytest.approx(dataset["video1"].duration)
@@ -101,15 +101,15 @@ def test_bad_instances_are_left_out_of_training_and_noted_elsewhere(folder: Path
     edit_annotations(folder, "video3", duration=10.0, annotations=annotations)
     trained = check_dataset(Dataset.load(folder), learns=True)
     assert trained["video3"].segments.tolist() == [[1, 2], [9.5, 10.5]]
-    assert [p.problem for p in trained.problems if p.loss is Loss.SEGMENT] == [
+    assert [p.problem for p in trained.problems if p.skipped is Skipped.SEGMENT] == [
         "segment [2, 2]: zero length",
         "segment [5, 4]: ends before it starts",
         "segment [3, 99]: ends 89 s after the video, which lasts 10 s",
         "segment [12, 13]: starts 2 s after the end of the video, 10 s",
         "segment [-1, 2]: starts 1 s before the video",
     ]
-    assert left_out(trained.problems) == "left out: 5 instances (video3)"
-    assert any("1 instance ends up to 0.5 s after" in note for note in trained.assumptions)
+    assert skipped_line(trained.problems) == "left out: 5 instances (video3)"
+    assert any("1 instance ends up to 0.5 s after" in note for note in trained.notes)
     noted = check_dataset(Dataset.load(folder))
     assert not any(p.is_error for p in noted.problems)
     about = [p.problem for p in noted.problems if "fault" in p.problem]
@@ -180,7 +180,7 @@ def test_unknown_channels_and_layout_is_an_error_that_says_so(folder: Path) -> N
     with pytest.raises(FeatureError, match=r"cannot tell whether .* dataset\.toml"):
         check_dataset(Dataset.load(folder))
     dataset = check_dataset(Dataset.load(folder), channels=CHANNELS)
-    assert dataset.assumptions == ("features taken as spread evenly over each video's duration",)
+    assert dataset.notes == ("features taken as spread evenly over each video's duration",)
     (folder / "dataset.toml").write_text("[features]\nchannels = 6\n")
     with pytest.raises(FeatureError, match="6 channels, but the model expects 7"):
         check_dataset(Dataset.load(folder), channels=7)
@@ -240,7 +240,7 @@ def test_a_stride_in_frames_is_inferred_and_said(folder: Path) -> None:
         rows = len(np.load(features_of(folder, f"video{i}")))
         edit_annotations(folder, f"video{i}", frames=rows * 8 + 3, fps=16.0)
     dataset = check_dataset(Dataset.load(folder))
-    assert dataset.assumptions == ("snippets of 8 frames, from the number of rows and frames",)
+    assert dataset.notes == ("snippets of 8 frames, from the number of rows and frames",)
     assert dataset.read("video0").stride == 0.5
 
 
@@ -266,8 +266,8 @@ def test_a_wrong_stride_is_noted(folder: Path) -> None:
 def test_features_alone_are_a_dataset(folder: Path) -> None:
     (folder / "annotations.json").unlink()
     dataset = check_dataset(Dataset.load(folder))
-    assert (dataset.form, len(dataset)) == ("features", 4)
-    assert "every feature file is taken as a video" in dataset.assumptions[0]
+    assert (dataset.format, len(dataset)) == ("features", 4)
+    assert "every feature file is taken as a video" in dataset.notes[0]
     assert dataset.read("video0").stride == STRIDE
 
 
@@ -299,8 +299,8 @@ def test_the_authors_layout_keeps_both_spans(tmp_path: Path) -> None:
     values = np.random.default_rng(0).normal(size=(100, 400)).astype(np.float32)
     np.savetxt(features / "v_x.csv", values, delimiter=",", header=header, comments="")
     dataset = check_dataset(Dataset.load(tmp_path), channels=400)
-    assert (dataset.form, dataset.edge) == ("authors", "zero")
-    assert "authors' layout" in dataset.assumptions[0]
+    assert (dataset.format, dataset.edge) == ("authors", "zero")
+    assert "authors' layout" in dataset.notes[0]
     found = dataset.read("x")
     np.testing.assert_allclose(found.values, values)
     assert found.span == pytest.approx(304 / 310 * 10)

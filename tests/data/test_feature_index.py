@@ -382,7 +382,7 @@ def test_tables_of_pandas_and_numpy(
     (folder / "features").mkdir(parents=True)
     (tmp_path / "a.csv").rename(folder / "features/a.csv")
     (folder / "dataset.toml").write_text("[features]\nstride_seconds = 1\n")
-    notes = check_dataset(Dataset.load(folder)).assumptions[1:]
+    notes = check_dataset(Dataset.load(folder)).notes[1:]
     assert notes == ((f"dropped from 1 CSV file: {dropped}",) if dropped else ())
 
 
@@ -405,7 +405,7 @@ def test_row_numbers_of_all_files_are_no_channel(
 ) -> None:
     path = written(tmp_path, lambda rows: list(range(begin, begin + rows)), toml)
     dataset = check_dataset(Dataset.load(path), channels=expected)
-    assert "dropped from 2 CSV files: a first column of row numbers" in dataset.assumptions
+    assert "dropped from 2 CSV files: a first column of row numbers" in dataset.notes
     assert dataset.spec.channels == CHANNELS
     np.testing.assert_array_equal(dataset.read("a").values, A)
     np.testing.assert_array_equal(dataset.read("b").values, B)
@@ -424,7 +424,7 @@ def test_times_of_all_files_are_no_channel(
     first: Callable[[int], list[float]], toml: str, expected: int | None, tmp_path: Path
 ) -> None:
     dataset = check_dataset(Dataset.load(written(tmp_path, first, toml)), channels=expected)
-    assert "dropped from 2 CSV files: a first column of times" in dataset.assumptions
+    assert "dropped from 2 CSV files: a first column of times" in dataset.notes
     np.testing.assert_array_equal(dataset.read("a").values, A)
     np.testing.assert_array_equal(dataset.read("b").values, B)
 
@@ -445,7 +445,7 @@ def test_ids_of_any_unicode_form_are_one(tmp_path: Path) -> None:
     )
     dataset = check_dataset(Dataset.load(tmp_path), channels=CHANNELS)
     np.testing.assert_array_equal(dataset.read("caf\u00e9").values, A)
-    assert any("ids were brought to Unicode NFC: 1" in note for note in dataset.assumptions)
+    assert any("ids were brought to Unicode NFC: 1" in note for note in dataset.notes)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".csv", ".npz"])
@@ -492,7 +492,7 @@ def test_row_numbers_of_some_files_are_dropped_where_channels_are_known(tmp_path
     path = written(tmp_path, lambda rows: list(range(rows)), "channels = 6\n")
     np.savetxt(path / "features/b.csv", B, "%.9g", ",")
     dataset = check_dataset(Dataset.load(path))
-    assert "dropped from 1 CSV file: a first column of row numbers" in dataset.assumptions
+    assert "dropped from 1 CSV file: a first column of row numbers" in dataset.notes
     np.testing.assert_array_equal(dataset.read("a").values, A)
     np.testing.assert_array_equal(dataset.read("b").values, B)
 
@@ -550,7 +550,7 @@ def test_features_without_any_content_are_noted(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path)
     (path, *_) = files = sorted((folder / "features").iterdir())
     np.save(path, np.zeros_like(np.load(path)))
-    notes = check_dataset(Dataset.load(folder)).assumptions
+    notes = check_dataset(Dataset.load(folder)).notes
     assert f"all values are the same in 1 of {len(files)} files" in notes
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from actspan.core.wording import named, suggestion
+from actspan.core.wording import listed, suggestion
 from actspan.data.ignored import Ignored
 
 
@@ -24,7 +24,7 @@ def test_long_lists_are_cut_and_counted() -> None:
     for place in range(40):
         ignored.add("columns", f"c{place}")
     assert ignored.notes("a.csv")[0].endswith("c11 and 28 more")
-    assert named(["a", "b"]) == "a, b"
+    assert listed(["a", "b"]) == "a, b"
 
 
 def test_a_suggestion_is_close_or_absent() -> None:

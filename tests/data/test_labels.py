@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from actspan import Dataset, Proposals, Video, evaluate_recall
 from actspan.cli import main
 from actspan.core.errors import AnnotationError, ConfigError, DatasetError
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.labels import split_patterns, with_labels
 from actspan.data.results import write_result

@@ -107,7 +107,7 @@ def test_the_authors_spans_and_edges_stay(bundles: dict[Mode, Path], tmp_path: P
 
     done = pack(folder, tmp_path / "store", length=T)
     assert (done.rescaled, done.manifest.edge) == (2, "zero")
-    assert "authors' layout" in done.assumptions[0]
+    assert "authors' layout" in done.notes[0]
     source, store = (check_dataset(Dataset.load(p)) for p in (folder, tmp_path / "store"))
     assert store.edge == "zero"
     assert [v.subset for v in store] == [v.subset for v in source]
@@ -152,7 +152,7 @@ def test_it_is_ground_truth_and_keeps_what_was_said(folder: Path, tmp_path: Path
         evaluate_recall(path, tmp_path / "x.json") for path in (tmp_path / "store", folder)
     )
     np.testing.assert_array_equal(ours.recall, theirs.recall)
-    assert Dataset.load(tmp_path / "store").assumptions == (
+    assert Dataset.load(tmp_path / "store").notes == (
         "features taken as spread evenly over each video's duration",
         "features were rescaled to 20 cells when they were packed",
     )
@@ -160,14 +160,14 @@ def test_it_is_ground_truth_and_keeps_what_was_said(folder: Path, tmp_path: Path
     assert (again.videos, again.rescaled) == (2, 0)
     assert again.manifest.edge == "clamp"
     assert Dataset.load(tmp_path / "again").packing == again.manifest
-    assert again.assumptions == Dataset.load(tmp_path / "store").assumptions
+    assert again.notes == Dataset.load(tmp_path / "store").notes
 
 
 def test_features_alone(folder: Path, bundles: dict[Mode, Path], tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "set")
     (folder / "annotations.json").unlink()
     pack(folder, tmp_path / "store")
-    assert Dataset.load(tmp_path / "store").form == "features"
+    assert Dataset.load(tmp_path / "store").format == "features"
     expected = proposals(bundles["rescale"], folder)
     assert proposals(bundles["rescale"], tmp_path / "store") == expected
 

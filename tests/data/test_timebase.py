@@ -74,13 +74,13 @@ def test_what_position_one_stands_for(
 def test_a_stride_of_the_dataset_rules_the_floor_out(tmp_path: Path) -> None:
     folder = authors(tmp_path, (10.0, 310, 288), spec="channels = 4\nstride_frames = 8")
     assert seconds_of(folder) == pytest.approx([288 / 310 * 10])
-    (note,) = Dataset.load(folder, features=False).assumptions
+    (note,) = Dataset.load(folder, features=False).notes
     assert note.endswith("(dataset.toml gives the stride)")
 
 
 def test_the_rule_is_said_and_is_the_same_for_each_subset(tmp_path: Path) -> None:
     dataset = Dataset.load(authors(tmp_path, (9.0, 90, 90), (10.0, 310, 304)), features=False)
-    (note,) = dataset.assumptions
+    (note,) = dataset.notes
     assert note == (
         "results are scaled by feature_frame / duration_frame of each duration "
         "(16 does not divide every feature_frame)"
@@ -91,7 +91,7 @@ def test_the_rule_is_said_and_is_the_same_for_each_subset(tmp_path: Path) -> Non
 
 def test_rows_counted_as_frames_are_named(tmp_path: Path) -> None:
     folder = authors(tmp_path, (40.0, 1000, 100), (40.0, 1000, 1000))
-    notes = Dataset.load(folder, features=False).assumptions
+    notes = Dataset.load(folder, features=False).notes
     assert notes[1].startswith(
         "feature_frame is less than 40% of duration_frame in 1 video (w0): it counts frames"
     )
@@ -160,7 +160,7 @@ def test_a_stride_that_feature_frame_overrules_is_named(
     tmp_path: Path, spec: str, names: str
 ) -> None:
     folder = authors(tmp_path, (10.0, 300, 300), (20.0, 300, 300), spec=f"channels = 4\n{spec}")
-    notes = check_dataset(Dataset.load(with_features(folder))).assumptions[1:]
+    notes = check_dataset(Dataset.load(with_features(folder))).notes[1:]
     assert [note.rpartition(": ")[2] for note in notes] == ([names] if names else [])
 
 

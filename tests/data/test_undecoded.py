@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
 
 VIDEO = '{"duration": 9.0, "annotations": [{"segment": [1, 2], "label": "a"}]}'

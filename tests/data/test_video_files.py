@@ -11,7 +11,7 @@ import pytest
 
 from actspan import Dataset
 from actspan.data.annotations.base import canonical_id
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.store.places import Places
 from actspan.data.video_files import FileNames, file_stem
 from actspan.streams.sources import find_videos
@@ -82,7 +82,7 @@ def test_readers_drop_suffixes_with_a_note(write: object, tmp_path: Path) -> Non
     (video,) = found.videos
     assert (video.id, list(video.instances())) == ("clip", [(1.0, 2.0, "jump")])
     note = f"{path}: ids are file names: dropped folder and suffix .mp4 from 1"
-    assert found.assumptions == (note,)
+    assert found.notes == (note,)
 
 
 EAF = """<ANNOTATION_DOCUMENT><TIME_ORDER>
@@ -115,7 +115,7 @@ def test_readers_of_tools_drop_suffixes_with_a_note(name: str, text: str, tmp_pa
     found = read_annotations(path)
     (video,) = found.videos
     assert (video.id, list(video.instances())) == ("clip", [(1.0, 2.0, "jump")])
-    assert f"{path}: ids are file names: dropped the suffix .mp4 from 1" in found.assumptions
+    assert f"{path}: ids are file names: dropped the suffix .mp4 from 1" in found.notes
 
 
 def test_one_id_of_two_files_is_a_problem(tmp_path: Path) -> None:

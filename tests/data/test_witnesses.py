@@ -188,8 +188,8 @@ def test_instances_after_the_features_are_noted_where_the_video_is_longer(folder
     document["video2"]["annotations"].append(last)
     write_annotations(folder, document)
     note = "nothing is learned from 1 instance after the end of the features (video2)"
-    assert note in check_dataset(Dataset.load(folder), learns=True).assumptions
-    assert note not in check_dataset(Dataset.load(folder)).assumptions
+    assert note in check_dataset(Dataset.load(folder), learns=True).notes
+    assert note not in check_dataset(Dataset.load(folder)).notes
 
 
 def test_times_in_frames_are_one_note_where_instances_are_not_used(folder: Path) -> None:

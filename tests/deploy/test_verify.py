@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from actspan import Bundle, Proposals
 from actspan.core.errors import BackendError, ShapeError
-from actspan.core.problems import left_out
+from actspan.core.problems import skipped_line
 from actspan.deploy.verify.differences import compare_outputs, compare_proposals
 from actspan.deploy.verify.limits import LIMITS, precision_of
 from actspan.deploy.verify.material import made_up
@@ -113,7 +113,7 @@ def test_videos_that_cannot_be_used_are_one_line(bundle: Bundle, tmp_path: Path)
     found = verify_bundle(bundle, dataset=dataset, backends=["onnxruntime"])
     assert found.videos == 4
     what = "left out: 4 videos (video0, video2, video4 and 1 more)"
-    assert left_out(found.problems) == what
+    assert skipped_line(found.problems) == what
     assert to_dict(found)["left_out"] == what
     assert f"* {what}" in to_markdown(found, "x").splitlines()
 

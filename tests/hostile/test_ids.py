@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.store.pack import PackRequest, pack_dataset
 from actspan.deploy.staged.tem import TemRequest, write_tem_inputs
@@ -55,9 +55,9 @@ def staged(dataset: Path, bundle: Path, out: Path) -> None:
     assert len(list((out / "tem" / "input").iterdir())) == len(IDS)
 
 
-def converted(form: str) -> Callable[[Path, Path, Path], None]:
+def converted(format: str) -> Callable[[Path, Path, Path], None]:
     def write(dataset: Path, bundle: Path, out: Path) -> None:
-        written = write_annotations(out, read_annotations(dataset).videos, form=form)
+        written = write_annotations(out, read_annotations(dataset).videos, format=format)
         assert all(file.parent == out for file in written)
 
     return write

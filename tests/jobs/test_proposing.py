@@ -13,7 +13,7 @@ from pyarrow.parquet import read_table
 
 from actspan import Run
 from actspan.config.stages import FeatureSpec
-from actspan.core.errors import ActSpanError, BundleError, DatasetError, ResultError, alike
+from actspan.core.errors import ActSpanError, BundleError, DatasetError, ResultError, by_kind
 from actspan.data.results import read_result
 from actspan.deploy.verify.verify import verify_bundle
 from actspan.jobs.proposing.job import propose_dataset
@@ -56,10 +56,10 @@ def test_flat_scores_are_warned_of(request_: Request, out: str, tmp_path: Path) 
     for file in (tmp_path / "set" / "features").iterdir():
         np.save(file, np.zeros_like(np.load(file)))
     summary = propose_dataset(replace(request_, dataset=tmp_path / "set", out=tmp_path / out))
-    assert summary.assumptions[-1].startswith("scores are flat in 4 of 4 videos")
+    assert summary.notes[-1].startswith("scores are flat in 4 of 4 videos")
     assert not any(
         "flat" in line
-        for line in propose_dataset(replace(request_, out=tmp_path / f"other-{out}")).assumptions
+        for line in propose_dataset(replace(request_, out=tmp_path / f"other-{out}")).notes
     )
 
 
@@ -97,7 +97,7 @@ def test_scores_need_neither_tem_nor_features(request_: Request, tmp_path: Path)
         )
     )
     assert summary.videos == 6
-    assert summary.assumptions == ("positions are scaled by the videos' annotated durations",)
+    assert summary.notes == ("positions are scaled by the videos' annotated durations",)
 
 
 def test_scores_that_are_missing_are_named_or_skipped(request_: Request, tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_scores_of_other_names_are_one_finding(request_: Request, tmp_path: Path
     )
     with pytest.raises(DatasetError) as caught:
         propose_dataset(request)
-    (kind,) = alike(caught.value.problems)
+    (kind,) = by_kind(caught.value.problems)
     assert len(kind) == 4
     assert kind[0].problem.startswith("boundary scores are named otherwise than videos")
 
@@ -264,7 +264,7 @@ def test_scores_of_another_range_or_grid_are_one_finding(
         return
     with pytest.raises(DatasetError) as caught:
         propose_dataset(request)
-    (kind,) = alike(caught.value.problems)
+    (kind,) = by_kind(caught.value.problems)
     assert len(kind) == 6
     assert kind[0].problem.startswith(expected)
     given["video0"] = np.full((3, 20), 0.5)
@@ -309,9 +309,9 @@ def test_a_stride_that_is_not_the_models_is_noted(
     note = (
         f"the model was trained on a snippet every {trained} s; these features have one every 0.5 s"
     )
-    assert [line for line in summary.assumptions if "was trained" in line] == [note] * noted
+    assert [line for line in summary.notes if "was trained" in line] == [note] * noted
     found = verify_bundle(bundle.path, dataset=folder, backends=["onnxruntime"])
     assert (note in found.notes) == noted
     (folder / "dataset.toml").write_text(f"[features]\nchannels = {CHANNELS}\n")
     summary = propose_dataset(Request(bundle.path, folder, tmp_path / "other.json"))
-    assert not any("was trained" in line for line in summary.assumptions)
+    assert not any("was trained" in line for line in summary.notes)

@@ -18,7 +18,7 @@ pytest.importorskip("uvicorn", reason="needs the extra 'server'")
 from actspan import Proposals, Video
 from actspan.config.stages import SoftNmsConfig
 from actspan.core.errors import ActSpanError, ResultError
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.results import write_result
 from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.proposing.job import propose_dataset

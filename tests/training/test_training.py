@@ -130,7 +130,7 @@ def test_videos_that_were_set_apart_are_found_again(unsplit: Path, tmp_path: Pat
     assert Bundle.load(bundle.path).set_apart == bundle.set_apart
     found = Dataset.load(unsplit).subset("validation", bundle.set_apart)
     assert sorted(found.videos.ids) == list(bundle.set_apart)
-    assert found.assumptions[-1] == "validation: the 2 videos that training set apart"
+    assert found.notes[-1] == "validation: the 2 videos that training set apart"
     with pytest.raises(AnnotationError, match="no video in subset 'validation'"):
         Dataset.load(unsplit).subset("validation")
     with pytest.raises(AnnotationError, match="no video in subset 'testing'"):

@@ -23,7 +23,7 @@ from actspan.bench.setup import Report, Request, Setup, prepare
 from actspan.bench.whole import pem_half, run_all, tem_half
 from actspan.core.errors import BenchError
 from actspan.core.parallel import chunked
-from actspan.core.problems import left_out, whole_notes
+from actspan.core.problems import dataset_notes, skipped_line
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
@@ -106,8 +106,8 @@ def _batches(clock: Clock) -> set[int]:
 
 def _notes(request: Request, setup: Setup, samples: int) -> Iterator[str]:
     cores, most = environment.core_count(), max(request.batches)
-    yield from setup.dataset.assumptions
-    yield from whole_notes(setup.dataset.problems)
+    yield from setup.dataset.notes
+    yield from dataset_notes(setup.dataset.problems)
     if setup.bundle.config.mode == "window":
         yield "samples are windows, not recordings"
     if samples < _FEW * most * request.streams:
@@ -121,7 +121,7 @@ def _notes(request: Request, setup: Setup, samples: int) -> Iterator[str]:
             f"{counted(request.streams, 'stream')} x {counted(request.threads, 'thread')} on "
             f"{cores} cores; the roof is that of all cores"
         )
-    if what := left_out(setup.dataset.problems):
+    if what := skipped_line(setup.dataset.problems):
         yield what
 
 

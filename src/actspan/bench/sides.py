@@ -10,7 +10,7 @@ from actspan.bench.logs.base import Log
 from actspan.bench.logs.forms import is_log, read_log
 from actspan.bench.result import Stage
 from actspan.core.errors import BenchError
-from actspan.core.files import described, similar_path
+from actspan.core.files import folder_kind, similar_path
 from actspan.jobs.run import RUN_FILE
 
 __all__ = ["Key", "Side", "key_of", "read_sides"]
@@ -114,7 +114,7 @@ def _read_side(name: str, paths: Iterable[Path]) -> Side:
             raise BenchError(f"{path} (a run): runs are compared by actspan report A B --out FILE")
         if not found:
             raise BenchError(
-                f"{path}{described(path)}: no log of a known tool in this folder or below"
+                f"{path}{folder_kind(path)}: no log of a known tool in this folder or below"
             )
         logs += [read_log(file) for file in found]
         left_out += [file for file in files if file not in found]

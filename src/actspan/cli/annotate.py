@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from actspan.data.annotations.convert import Converted
 
 _existing = ExistingPath()
-# These repeat `FORMS`, which is not imported so that --help stays fast. A test compares the two.
+# These repeat `FORMATS`, which is not imported so that --help stays fast. A test compares the two.
 _READ = (
     "activitynet",
     "authors",
@@ -87,13 +87,13 @@ def _column_options(function: Callable[..., None]) -> Callable[..., None]:
 @click.argument("target", type=PlainPath())
 @click.option(
     "--from",
-    "source_form",
+    "source_format",
     type=click.Choice(_READ),
     help="Format of SOURCE. [default: detected from its names and content]",
 )
 @click.option(
     "--to",
-    "target_form",
+    "target_format",
     type=click.Choice(_WRITTEN),
     help="Format of TARGET. [default: by its suffix]",
 )
@@ -137,8 +137,8 @@ def _column_options(function: Callable[..., None]) -> Callable[..., None]:
 def convert(
     source: Path,
     target: Path,
-    source_form: str | None,
-    target_form: str | None,
+    source_format: str | None,
+    target_format: str | None,
     rename_subsets: dict[str, str],
     subset: str | None,
     fps: float | None,
@@ -170,8 +170,8 @@ def convert(
     request = Conversion(
         source=source,
         target=target,
-        form=source_form,
-        target_form=target_form,
+        format=source_format,
+        target_format=target_format,
         rename_subsets=rename_subsets,
         subset=subset,
         fps=fps,
@@ -188,7 +188,7 @@ def convert(
         click.echo(json.dumps(_answer(done), indent=1, ensure_ascii=False))
     else:
         _print(done)
-    say_findings(done.problems, done.assumptions)
+    say_findings(done.problems, done.notes)
 
 
 def _print(done: Converted) -> None:
@@ -204,7 +204,7 @@ def _print(done: Converted) -> None:
         line += f", {counts['unlabelled']:,} without a label"
     if counts["ignored"]:
         line += f", {counted(counts['ignored'], 'ambiguous segment')}"
-    click.echo(f"{done.form}: {line}")
+    click.echo(f"{done.format}: {line}")
     subsets = (f"{name or 'none'} {count:,}" for name, count in counts["subsets"].items())
     click.echo(f"subsets: {', '.join(subsets)}")
     click.echo(f"written: {done.target}")
@@ -212,11 +212,11 @@ def _print(done: Converted) -> None:
 
 def _answer(done: Converted) -> dict[str, Any]:
     return {
-        "form": done.form,
+        "format": done.format,
         "target": str(done.target),
         **done.summary(),
         "problems": [problem.record for problem in done.problems],
-        "assumptions": list(done.assumptions),
+        "notes": list(done.notes),
     }
 
 

@@ -18,7 +18,7 @@ from actspan.cli.common import (
 )
 from actspan.core.wording import counted
 
-FORMS = ("csv", "elan", "labelstudio", "vtt")
+FORMATS = ("csv", "elan", "labelstudio", "vtt")
 
 
 @click.command()
@@ -26,8 +26,8 @@ FORMS = ("csv", "elan", "labelstudio", "vtt")
 @click.argument("target", type=PlainPath())
 @click.option(
     "--to",
-    "form",
-    type=click.Choice(FORMS),
+    "format",
+    type=click.Choice(FORMATS),
     required=True,
     help="Format to write: the tool that TARGET is for.",
 )
@@ -65,7 +65,7 @@ FORMS = ("csv", "elan", "labelstudio", "vtt")
 def export(
     source: Path,
     target: Path,
-    form: str,
+    format: str,
     top: int | None,
     min_score: float | None,
     label: str,
@@ -97,7 +97,7 @@ def export(
     request = Handout(
         source=source,
         target=target,
-        form=form,
+        format=format,
         chosen=Chosen(top, min_score),
         label=label,
         videos=videos,
@@ -116,12 +116,12 @@ def export(
             **counts,
             "files": files,
             "problems": [problem.record for problem in done.problems],
-            "assumptions": list(done.assumptions),
+            "notes": list(done.notes),
         }
         click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
     else:
         found = counted(counts["instances"], done.what.removesuffix("s"))
-        click.echo(f"{form}: {found} of {counted(counts['videos'], 'video')}")
+        click.echo(f"{format}: {found} of {counted(counts['videos'], 'video')}")
         shown = done.files if len(done.files) <= 2 else [f"{len(done.files):,} files in {target}"]
         click.echo(f"written: {', '.join(map(str, shown))}")
-    say_findings(done.problems, done.assumptions)
+    say_findings(done.problems, done.notes)

@@ -170,34 +170,34 @@ def say(message: str) -> None:
 
 
 def say_findings(
-    problems: Sequence[Problem], assumptions: Iterable[str] = (), *, named: str = ""
+    problems: Sequence[Problem], notes: Iterable[str] = (), *, named: str = ""
 ) -> None:
     """Print assumptions and problems, and last what was skipped and where all of it is listed.
 
     Commands call it at their end.
     """
-    say_problems(problems, assumptions)
+    say_problems(problems, notes)
     say_left_out(problems, named)
 
 
 def say_left_out(problems: Iterable[Problem], named: str = "") -> None:
     """Print in one line how much was skipped, with names; print nothing if nothing was."""
-    from actspan.core.problems import left_out
+    from actspan.core.problems import skipped_line
 
-    if what := left_out(problems):
+    if what := skipped_line(problems):
         say(f"{what}{named}")
 
 
-def say_problems(problems: Sequence[Problem], assumptions: Iterable[str] = ()) -> None:
+def say_problems(problems: Sequence[Problem], notes: Iterable[str] = ()) -> None:
     """Print the assumptions and the problems."""
-    for assumption in assumptions:
+    for assumption in notes:
         say(f"note: {assumption}")
     if not problems:
         return
     from actspan.cli.tables import print_problems
-    from actspan.core.problems import whole_notes
+    from actspan.core.problems import dataset_notes
 
-    of_the_whole = whole_notes(problems)
+    of_the_whole = dataset_notes(problems)
     for note in of_the_whole:
         say(f"note: {note}")
     if len(of_the_whole) < len(problems):

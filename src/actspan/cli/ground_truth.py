@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 
 if TYPE_CHECKING:
     from actspan.data.annotations.base import Annotations
@@ -44,12 +44,12 @@ def read_truth(
     path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str
 ) -> tuple[Annotations, list[str]]:
     """Return the ground truth, and what was assumed or skipped while reading it."""
-    from actspan.data.annotations.forms import read_annotations
+    from actspan.data.annotations.formats import read_annotations
     from actspan.data.labels import split_patterns
     from actspan.evaluation.protocols import drop_duplicates
 
     found = read_annotations(path)
-    notes = [*found.assumptions]
+    notes = [*found.notes]
     if labels:
         found = _with_labels(found, split_patterns(labels), subset)
     if protocol.drops_duplicates:
@@ -70,5 +70,5 @@ def _with_labels(found: Annotations, patterns: tuple[str, ...], subset: str) -> 
     there = {label for place in places for label in found.videos[place].labels}
     raise AnnotationError(
         f"{found.path}: no instance in subset {subset!r} has a label that --labels "
-        f"{','.join(patterns)} takes; labels there: {named(sorted(there), 10)}"
+        f"{','.join(patterns)} takes; labels there: {listed(sorted(there), 10)}"
     )

@@ -158,7 +158,7 @@ def _figures(summary: PackSummary) -> dict[str, object]:
         "rescaled": summary.rescaled,
         "skipped": [[p.video, p.problem] for p in summary.problems if p.is_error],
         "notes": [[p.video, p.problem] for p in summary.problems if not p.is_error],
-        "assumptions": summary.assumptions,
+        "assumptions": summary.notes,
     }
 
 
@@ -171,7 +171,7 @@ def _print(summary: PackSummary) -> None:
         f"{counted(summary.videos, 'video')}, {rows}, {manifest.dtype}: "
         f"{counted(len(manifest.shards), 'shard')}, {_megabytes(summary.size)} in {summary.out}"
     )
-    say_findings(summary.problems, summary.assumptions)
+    say_findings(summary.problems, summary.notes)
 
 
 def _megabytes(size: int) -> str:

@@ -288,7 +288,7 @@ def _figures(summary: Summary, choice: Choice) -> dict[str, object]:
         "backend_reason": choice.reason,
         "skipped": [[p.video, p.problem] for p in summary.problems if p.is_error],
         "notes": [[p.video, p.problem] for p in summary.problems if not p.is_error],
-        "assumptions": summary.assumptions,
+        "assumptions": summary.notes,
     }
 
 
@@ -305,4 +305,4 @@ def _print(summary: Summary, choice: Choice) -> None:
     say(f"{counted(summary.proposals, 'proposal')}{labelled} in {summary.out}")
     say(f"backend {choice.name} ({choice.reason})")
     named = " (named in run.toml where a run is written)"
-    say_findings(summary.problems, summary.assumptions, named=named)
+    say_findings(summary.problems, summary.notes, named=named)

@@ -84,7 +84,7 @@ def propose_and_print(videos: tuple[str, ...], wanted: Wanted) -> None:
 
 def _inputs(videos: Sequence[str]) -> list[Path]:
     """Return the files that are never replaced: lists of videos, and annotations of a dataset."""
-    from actspan.data.annotations.forms import find_annotations
+    from actspan.data.annotations.formats import find_annotations
 
     given = [Path(name.removeprefix("@")) for name in videos]
     files = [find_annotations(path) if path.is_dir() else path for path in given]

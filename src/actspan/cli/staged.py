@@ -324,7 +324,7 @@ def _say(done: Done, what: str, as_json: bool) -> None:
     rate = done.inputs / done.seconds
     of = "" if done.inputs == done.videos else f" of {done.videos} recordings"
     say(f"{done.inputs} {what}{of} in {done.seconds:.2f} s ({rate:.0f}/s): {done.out}")
-    say_findings(done.problems, done.assumptions)
+    say_findings(done.problems, done.notes)
 
 
 def _figures(done: Done) -> dict[str, object]:
@@ -335,5 +335,5 @@ def _figures(done: Done) -> dict[str, object]:
         "seconds": done.seconds,
         "skipped": [[p.video, p.problem] for p in done.problems if p.is_error],
         "notes": [[p.video, p.problem] for p in done.problems if not p.is_error],
-        "assumptions": done.assumptions,
+        "assumptions": done.notes,
     }

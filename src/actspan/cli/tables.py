@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from actspan.core.errors import alike, one_text
+from actspan.core.errors import by_kind, common_text
 from actspan.core.problems import Problem
 
 _MOST_LINES = 8  # kinds of problems that are printed as lines; more become a table
@@ -24,7 +24,7 @@ _NAMED = 5  # videos or labels named in one line; --json names all
 
 def print_problems(console: Console, problems: Sequence[Problem]) -> None:
     """Print problems: each kind as a line, or many kinds as a table."""
-    kinds = alike(problems)
+    kinds = by_kind(problems)
     if len(kinds) > _MOST_LINES:
         console.print(problem_table(problems))
         return
@@ -48,7 +48,7 @@ def problem_table(problems: Sequence[Problem]) -> Table:
     table = Table(title="Problems")
     for heading in ("video", "file", "problem", "what to do"):
         table.add_column(heading, overflow="fold")
-    rows = [_problem_row(kind) for kind in alike(problems)]
+    rows = [_problem_row(kind) for kind in by_kind(problems)]
     for row in rows[:_MOST_ROWS]:
         table.add_row(*(escape(cell) for cell in row))
     if len(rows) > _MOST_ROWS:
@@ -62,8 +62,8 @@ def _problem_row(kind: list[Problem]) -> tuple[str, ...]:
     return (
         _videos_of(kind),
         file,
-        one_text(p.problem for p in kind),
-        one_text(p.remedy for p in kind),
+        common_text(p.problem for p in kind),
+        common_text(p.remedy for p in kind),
     )
 
 

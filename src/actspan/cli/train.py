@@ -143,7 +143,7 @@ def command(
             on_error=on_error,
             progress=lambda done, total: report.progress("checking", done, total),
         )
-        say_problems(found.problems, found.assumptions)
+        say_problems(found.problems, found.notes)
         try:
             bundle = train(
                 found,

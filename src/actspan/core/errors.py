@@ -104,18 +104,18 @@ class DatasetError(DataError):
     def __init__(self, problems: Sequence[Problem], remedy: str) -> None:
         self.problems = tuple(problems)
         self.remedy = remedy
-        kinds = alike(self.problems)
+        kinds = by_kind(self.problems)
         lines = [f"{counted(len(self.problems), 'problem')} found. {remedy}"]
         for kind in kinds[:20]:
             more = f" and {len(kind) - 1:,} more" if len(kind) > 1 else ""
-            what, how = one_text(p.problem for p in kind), one_text(p.remedy for p in kind)
+            what, how = common_text(p.problem for p in kind), common_text(p.remedy for p in kind)
             lines.append(f"  {kind[0].video or '-'}{more}: {what} ({kind[0].file}): {how}")
         if len(kinds) > 20:
             lines.append(f"  ... and {len(kinds) - 20} more kinds of problem")
         super().__init__("\n".join(lines))
 
 
-def alike(problems: Iterable[Problem]) -> list[list[Problem]]:
+def by_kind(problems: Iterable[Problem]) -> list[list[Problem]]:
     """Group problems by kind: those of one kind differ only in names and numbers."""
     kinds: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
@@ -123,7 +123,7 @@ def alike(problems: Iterable[Problem]) -> list[list[Problem]]:
     return list(kinds.values())
 
 
-def one_text(texts: Iterable[str]) -> str:
+def common_text(texts: Iterable[str]) -> str:
     """Return the text if all are the same, else the first as an example."""
     first, *others = dict.fromkeys(texts)
     return f"{first}, for example" if others else first

@@ -106,7 +106,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def named_errors(path: Path) -> Iterator[None]:
+def name_disk_errors(path: Path) -> Iterator[None]:
     """Convert disk errors of a block into an error that names the file, or `path`.
 
     Raises
@@ -172,14 +172,14 @@ def similar_path(path: Path) -> str:
     return "" if not found.exists() else f" (did you mean {str(found)!r}?)"
 
 
-def misnamed(path: Path, what: str) -> str:
+def folder_name_error(path: Path, what: str) -> str:
     """Return an error message if the name of a new folder has the suffix of a file, else "".
 
     Examples
     --------
-    >>> misnamed(Path("model.onnx"), "a bundle")
+    >>> folder_name_error(Path("model.onnx"), "a bundle")
     'model.onnx: a bundle is a folder, and .onnx is the suffix of a file; leave it out'
-    >>> misnamed(Path("model.v2"), "a bundle")
+    >>> folder_name_error(Path("model.v2"), "a bundle")
     ''
     """
     if not _FILE_SUFFIX.fullmatch(path.suffix) or path.exists():
@@ -187,7 +187,7 @@ def misnamed(path: Path, what: str) -> str:
     return f"{path}: {what} is a folder, and {path.suffix} is the suffix of a file; leave it out"
 
 
-def described(path: Path) -> str:
+def folder_kind(path: Path) -> str:
     """Return " (a run)", " (a bundle)" or similar for a folder that ActSpan wrote, else ""."""
     kinds = (name for file, name in _KINDS.items() if (path / file).exists())
     return next((f" ({kind})" for kind in kinds), "")

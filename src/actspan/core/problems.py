@@ -10,13 +10,13 @@ from typing import NoReturn
 
 from actspan.core.errors import DatasetError, shortened
 from actspan.core.limits import FINDING
-from actspan.core.wording import counted, named, them
+from actspan.core.wording import counted, it_or_them, listed
 
 _SINGLE = re.compile(r"\d[\d.,]*|'[^']*'")  # parts in which problems of one kind differ
 _FIX = "Fix the cause: nothing would be left if what is bad were skipped."
 
 
-class Loss(StrEnum):
+class Skipped(StrEnum):
     """Data that have to be skipped for work to continue."""
 
     VIDEO = "video"
@@ -27,10 +27,10 @@ class Loss(StrEnum):
 
 
 _THINGS = {
-    Loss.VIDEO: "video",
-    Loss.SEGMENT: "instance",
-    Loss.FILE: "file",
-    Loss.ENTRY: "repeated key",
+    Skipped.VIDEO: "video",
+    Skipped.SEGMENT: "instance",
+    Skipped.FILE: "file",
+    Skipped.ENTRY: "repeated key",
 }
 
 
@@ -42,7 +42,7 @@ class Problem:
     file: str
     problem: str
     remedy: str
-    loss: Loss = Loss.VIDEO
+    skipped: Skipped = Skipped.VIDEO
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "problem", shortened(self.problem, FINDING))
@@ -50,7 +50,7 @@ class Problem:
     @property
     def is_error(self) -> bool:
         """Whether work stops because of it, unless it is skipped."""
-        return self.loss is not Loss.NOTHING
+        return self.skipped is not Skipped.NOTHING
 
     @property
     def kind(self) -> tuple[str, str]:
@@ -59,12 +59,12 @@ class Problem:
 
     @property
     def record(self) -> dict[str, str]:
-        """The problem as a record in run.toml and JSON output, for `recorded`."""
+        """The problem as a record in run.toml and JSON output, for `problem_of_record`."""
         return {
             "video": self.video,
             "file": self.file,
             "problem": self.problem,
-            "left_out": self.loss.value,
+            "left_out": self.skipped.value,
         }
 
     def _alike(self, text: str) -> str:
@@ -73,13 +73,13 @@ class Problem:
         return _SINGLE.sub("#", text)
 
 
-def recorded(record: Mapping[str, str]) -> Problem:
+def problem_of_record(record: Mapping[str, str]) -> Problem:
     """Return the problem of a `record`, without its remedy."""
-    loss = Loss(record.get("left_out", Loss.VIDEO))
-    return Problem(record.get("video", ""), record.get("file", ""), record["problem"], "", loss)
+    skipped = Skipped(record.get("left_out", Skipped.VIDEO))
+    return Problem(record.get("video", ""), record.get("file", ""), record["problem"], "", skipped)
 
 
-def stop_on_errors(problems: Sequence[Problem], *, leaves_something: bool = True) -> None:
+def raise_errors(problems: Sequence[Problem], *, leaves_something: bool = True) -> None:
     """Raise DatasetError with all problems that are not just notes, if there are any.
 
     Parameters
@@ -89,45 +89,45 @@ def stop_on_errors(problems: Sequence[Problem], *, leaves_something: bool = True
     """
     errors = [p for p in problems if p.is_error]
     if errors:
-        skip = f"Fix {them(len(errors))}, or leave out what is bad: --on-error skip."
+        skip = f"Fix {it_or_them(len(errors))}, or leave out what is bad: --on-error skip."
         raise DatasetError(errors, skip if leaves_something else _FIX)
 
 
-def stop_with_none_left(problems: Sequence[Problem], videos: int) -> NoReturn:
+def raise_nothing_left(problems: Sequence[Problem], videos: int) -> NoReturn:
     """Raise DatasetError with all errors, after every one of `videos` videos was skipped."""
     errors = [p for p in problems if p.is_error]
     after = f" after leaving out {videos} of {counted(videos, 'video')}" if videos else ""
     raise DatasetError(errors, f"Nothing is left{after}: fix the cause.")
 
 
-def whole_notes(problems: Iterable[Problem]) -> tuple[str, ...]:
+def dataset_notes(problems: Iterable[Problem]) -> tuple[str, ...]:
     """Return the notes about a whole dataset as lines, for commands that print no problems.
 
     Examples
     --------
-    >>> whole_notes([Problem("", "set", "features are short", "check the stride", Loss.NOTHING)])
-    ('set: features are short; check the stride',)
+    >>> dataset_notes([Problem("", "set", "features are short", "check it", Skipped.NOTHING)])
+    ('set: features are short; check it',)
     """
     notes = (p for p in problems if not (p.is_error or p.video))
     return tuple(f"{p.file}: {p.problem}; {p.remedy}" for p in notes)
 
 
-def left_out(problems: Iterable[Problem]) -> str:
+def skipped_line(problems: Iterable[Problem]) -> str:
     """Return what was skipped, counted and named; "" if nothing was.
 
     Examples
     --------
-    >>> left_out([Problem("a", "a.npy", "the file is empty", "replace it")])
+    >>> skipped_line([Problem("a", "a.npy", "the file is empty", "replace it")])
     'left out: 1 video (a)'
     """
-    names: dict[Loss, list[str]] = {loss: [] for loss in _THINGS}
+    names: dict[Skipped, list[str]] = {skipped: [] for skipped in _THINGS}
     for problem in problems:
         if problem.is_error:
-            names[problem.loss].append(problem.video or problem.file)
-    names[Loss.VIDEO] = list(dict.fromkeys(names[Loss.VIDEO]))
+            names[problem.skipped].append(problem.video or problem.file)
+    names[Skipped.VIDEO] = list(dict.fromkeys(names[Skipped.VIDEO]))
     parts = [
-        f"{counted(len(found), _THINGS[loss])} ({named(dict.fromkeys(found))})"
-        for loss, found in names.items()
+        f"{counted(len(found), _THINGS[skipped])} ({listed(dict.fromkeys(found))})"
+        for skipped, found in names.items()
         if found
     ]
     return f"left out: {', '.join(parts)}" if parts else ""

@@ -29,23 +29,23 @@ def quoted(path: object) -> str:
     return shlex.quote(str(path))
 
 
-def them(number: int) -> str:
+def it_or_them(number: int) -> str:
     """Return the pronoun for a number of things: "it" or "them".
 
     Examples
     --------
-    >>> them(1), them(2)
+    >>> it_or_them(1), it_or_them(2)
     ('it', 'them')
     """
     return "it" if number == 1 else "them"
 
 
-def named(names: Iterable[str], most: int = 3) -> str:
+def listed(names: Iterable[str], most: int = 3) -> str:
     """Return the first names, and the number of the others.
 
     Examples
     --------
-    >>> named(["a", "b", "c", "d"])
+    >>> listed(["a", "b", "c", "d"])
     'a, b, c and 1 more'
     """
     names = list(names)
@@ -53,12 +53,12 @@ def named(names: Iterable[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def short(value: float) -> str:
+def rounded(value: float) -> str:
     """Return a number with the fewest digits that are within one percent, without an exponent.
 
     Examples
     --------
-    >>> short(0.000998), short(0.3333), short(25.03), short(84650.0)
+    >>> rounded(0.000998), rounded(0.3333), rounded(25.03), rounded(84650.0)
     ('0.001', '0.33', '25', '85,000')
     """
     texts = (float(f"{value:.{digits}g}") for digits in (1, 2, 3))

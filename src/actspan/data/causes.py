@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 
 from actspan.config.stages import FeatureSpec
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
-from actspan.core.wording import counted, named, quoted
+from actspan.core.wording import counted, listed, quoted
 from actspan.data.spec_file import SPEC_FILE
 from actspan.data.video_files import holds_videos
 from actspan.data.videos import Videos
@@ -143,7 +143,7 @@ def _of_subsets(videos: Videos, entries: Collection[str], what: str) -> tuple[st
     whole = [subset for subset, found in has.items() if found == {True}]
     lacking = [repr(subset) for subset, found in has.items() if found == {False}]
     if whole and len(whole) + len(lacking) == len(has):
-        cause = f"no {what} for any video of subset {named(lacking)}"
+        cause = f"no {what} for any video of subset {listed(lacking)}"
         return cause, f"pass --subset {whole[0]}, or compute the other {what}"
     return "", ""
 
@@ -161,4 +161,4 @@ def gaps(videos: Videos, spans: Float64, steps: Float64, path: Path) -> Iterator
     for place in np.flatnonzero(apart).tolist():
         what = f"features cover {spans[place]:,.1f} s of {durations[place]:,.1f} s"
         remedy = f"check the stride in {SPEC_FILE}, and the duration"
-        yield Problem(videos.ids[place], str(path), what, remedy, Loss.NOTHING)
+        yield Problem(videos.ids[place], str(path), what, remedy, Skipped.NOTHING)

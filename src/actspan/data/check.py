@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from actspan.config.stages import FeatureSpec
-from actspan.core.problems import Loss, Problem, stop_on_errors, stop_with_none_left
+from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.types import Float64
 from actspan.data.causes import gaps, missing_features
 from actspan.data.dataset import Dataset
@@ -59,8 +59,7 @@ def check_dataset(
     Returns
     -------
     Dataset
-        The usable part; `problems` lists skipped data and notes,
-        `assumptions` lists the assumptions.
+        The usable part; `problems` lists skipped data, `notes` what was assumed.
 
     Raises
     ------
@@ -86,16 +85,16 @@ def check_dataset(
             else gaps(dataset.videos, spans, steps, dataset.path)
         ),
     ]
-    lost = {p.video for p in problems if p.loss is Loss.VIDEO}
+    lost = {p.video for p in problems if p.skipped is Skipped.VIDEO}
     ids = dataset.videos.ids
     places = [place for place in found.usable.places if ids[place] not in lost]
     videos, kept = dataset.videos.select(places), spans[places]
     if on_error == "fail":
         good = int(good_segments(videos, kept).sum())
         leaves_something = bool(videos) and (good > 0 or not learns)
-        stop_on_errors(_stopping(problems, good), leaves_something=leaves_something)
+        raise_errors(_stopping(problems, good), leaves_something=leaves_something)
     if not videos:
-        stop_with_none_left(problems or [_nothing(dataset)], len(dataset))
+        raise_nothing_left(problems or [_nothing(dataset)], len(dataset))
     notes = [*found.notes]
     if learns:
         late = late_ends(videos)
@@ -107,15 +106,15 @@ def check_dataset(
         dataset,
         videos=_without_bad_segments(videos, kept),
         spec=found.spec,
-        assumptions=(*dataset.assumptions, *notes),
+        notes=(*dataset.notes, *notes),
         problems=tuple(problems),
     )
 
 
 def _stopping(problems: list[Problem], good: int) -> list[Problem]:
     """Return the problems that stop the work: bad instances only if they are the majority."""
-    bad = sum(problem.loss is Loss.SEGMENT for problem in problems)
-    return [p for p in problems if bad > good or p.loss is not Loss.SEGMENT]
+    bad = sum(problem.skipped is Skipped.SEGMENT for problem in problems)
+    return [p for p in problems if bad > good or p.skipped is not Skipped.SEGMENT]
 
 
 def _nothing(dataset: Dataset) -> Problem:
@@ -145,7 +144,7 @@ def _feature_faults(dataset: Dataset, found: Examined) -> list[Problem]:
 
 def _reported(dataset: Dataset) -> set[str]:
     """Return the videos that were already skipped: a bad entry, or a file that is not read."""
-    return {p.video for p in dataset.problems if p.loss is Loss.VIDEO}
+    return {p.video for p in dataset.problems if p.skipped is Skipped.VIDEO}
 
 
 def _orphans(dataset: Dataset) -> Iterator[Problem]:
@@ -153,4 +152,4 @@ def _orphans(dataset: Dataset) -> Iterator[Problem]:
     for name in sorted(dataset.entries.keys() - set(dataset.known.ids) - _reported(dataset)):
         remedy = "add annotations, or remove the features"
         file = str(dataset.entries[name])
-        yield Problem(name, file, "features without annotation", remedy, Loss.FILE)
+        yield Problem(name, file, "features without annotation", remedy, Skipped.FILE)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from actspan.config.stages import FeatureSpec
-from actspan.core.wording import named
+from actspan.core.wording import listed
 from actspan.data.annotations.base import canonical_id
 from actspan.data.readers import SUFFIXES, feature_shapes
 
@@ -75,7 +75,7 @@ def _joined(names: Mapping[str, str], join: Iterable[str]) -> list[str] | Refusa
     missing = [name for name in join if name not in places]
     if missing:
         return Refusal(
-            f"holds no array {', '.join(missing)}, only {named(sorted(places), _NAMED)}",
+            f"holds no array {', '.join(missing)}, only {listed(sorted(places), _NAMED)}",
             "correct join in dataset.toml, or write the file again",
         )
     return [places[name] for name in join]
@@ -90,6 +90,6 @@ def _one_of(shapes: Mapping[str, tuple[int, ...]], axis: int) -> Refusal:
         held = [f"{name} {shape}" for name, shape in shapes.items()]
         join = f"choose it: [features] join = [{first}]"
     return Refusal(
-        f"holds {len(names)} arrays ({named(held, _NAMED)}), one per video is needed",
+        f"holds {len(names)} arrays ({listed(held, _NAMED)}), one per video is needed",
         f"keep one, or {join} in dataset.toml",
     )

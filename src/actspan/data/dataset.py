@@ -9,11 +9,11 @@ from typing import Self
 
 from actspan.config.stages import FeatureSpec, PipelineConfig
 from actspan.core.errors import AnnotationError, DataError, FeatureError
-from actspan.core.files import described
+from actspan.core.files import folder_kind
 from actspan.core.problems import Problem
 from actspan.core.types import Features, Video
 from actspan.core.wording import counted
-from actspan.data.annotations.forms import find_annotations, read_annotations
+from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.csv_features import counter
 from actspan.data.feature_index import FeatureIndex, index_features
 from actspan.data.labels import with_labels
@@ -56,9 +56,9 @@ class Dataset:
         All videos of the source, in any subset.
     spec : FeatureSpec
         Spec of the features; `actspan.data.check.check_dataset` determines missing values.
-    form : str
-        Form of the annotations ("activitynet", "authors", ...); "features" is a folder without.
-    assumptions : tuple of str
+    format : str
+        Format of the annotations ("activitynet", "authors", ...); "features" is a folder without.
+    notes : tuple of str
         Assumptions, for people to read.
     problems : tuple of Problem
         Problems found so far.
@@ -79,8 +79,8 @@ class Dataset:
     entries: Mapping[str, Entry | Packed]
     known: Videos
     spec: FeatureSpec
-    form: str = "activitynet"
-    assumptions: tuple[str, ...] = ()
+    format: str = "activitynet"
+    notes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
     packing: Manifest | None = None
     span_rule: SpanRule = SpanRule.COVERED
@@ -125,24 +125,24 @@ class Dataset:
                 raise _not_a_dataset(path, index)
             note = f"no annotations in {path}: every feature file is taken as a video"
             videos = Videos(Video(id=name, duration=float("nan")) for name in entries)
-            form = "features"
+            format = "features"
             problems: tuple[Problem, ...] = ()
-            assumptions: tuple[str, ...] = (note,)
+            notes: tuple[str, ...] = (note,)
         else:
-            videos, form, assumptions = found.videos, found.form, found.assumptions
+            videos, format, notes = found.videos, found.format, found.notes
             problems = found.problems
-        rule, notes = span_rule(videos, spec)
-        assumptions = (*assumptions, *index.notes, *notes)
+        rule, guesses = span_rule(videos, spec)
+        notes = (*notes, *index.notes, *guesses)
         if packing is not None and features:
-            assumptions = (*assumptions, *packing.assumptions)
+            notes = (*notes, *packing.all_notes)
         return cls(
             path=path,
             videos=videos,
             entries=entries,
             known=videos,
             spec=spec,
-            form=form,
-            assumptions=assumptions,
+            format=format,
+            notes=notes,
             problems=(*problems, *index.problems),
             packing=packing,
             span_rule=rule,
@@ -165,7 +165,7 @@ class Dataset:
         """How rescaling fills cells beyond the outer snippets, as published."""
         if self.packing is not None and self.packing.edge is not None:
             return self.packing.edge  # already done
-        return "zero" if self.form == "authors" else "clamp"
+        return "zero" if self.format == "authors" else "clamp"
 
     def subset(self, name: str | None, set_apart: Sequence[str] = ()) -> Self:
         """Return the dataset with the videos of one subset, or all for None.
@@ -182,15 +182,15 @@ class Dataset:
         """
         if name is None:
             return self
-        videos, assumptions = self.videos, self.assumptions
+        videos, notes = self.videos, self.notes
         if set_apart and canonical_subset(name) == _SET_APART:
             videos = videos.with_set_apart(set_apart, _SET_APART)
         chosen = videos.subset(name, self.path, [_SET_APART] if set_apart else [])
         if videos is not self.videos:
             note = f"{_SET_APART}: the {counted(len(chosen), 'video')} that training set apart"
             gone = len(set_apart) - len(chosen)
-            assumptions = (*assumptions, f"{note}; {gone} more are not here" if gone else note)
-        return replace(self, videos=chosen, assumptions=assumptions)
+            notes = (*notes, f"{note}; {gone} more are not here" if gone else note)
+        return replace(self, videos=chosen, notes=notes)
 
     def with_labels(self, patterns: Sequence[str]) -> Self:
         """Return the dataset with the instances whose labels match a pattern.
@@ -271,7 +271,7 @@ def _not_a_dataset(path: Path, index: FeatureIndex) -> DataError:
     """Return an error that says what a folder without annotations and features is."""
     if holds_videos(path):
         return DataError(f"{path}: holds videos and no features; {advice(path)}")
-    kind = described(path)
+    kind = folder_kind(path)
     if kind and not (index.problems or index.notes):  # those say more
         return DataError(f"{path}{kind} is not a dataset: it holds no annotations and no features")
     if any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):

@@ -15,7 +15,7 @@ import numpy as np
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import FeatureError
 from actspan.core.parallel import map_ordered
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
 from actspan.core.wording import counted
 from actspan.data.csv_features import counter
@@ -221,7 +221,7 @@ def _no_features(dataset: Dataset, name: str) -> Problem:
     if why is not None:
         what = f"left out when the dataset was packed: {why}"
         return Problem(
-            name, str(dataset.path), what, "pack it again without the fault", Loss.NOTHING
+            name, str(dataset.path), what, "pack it again without the fault", Skipped.NOTHING
         )
     remedy = "extract the features, or remove the annotations"
     return Problem(name, str(dataset.path), "no features", remedy)

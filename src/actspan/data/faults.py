@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from actspan.core.errors import alike
-from actspan.core.problems import Loss, Problem
+from actspan.core.errors import by_kind
+from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
 from actspan.core.wording import counted
 from actspan.data.annotations.authors import AUTHORS_TABLE
-from actspan.data.annotations.forms import find_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.dataset import Dataset
 from actspan.data.instances import faulty_segments, lengths_of
 from actspan.data.times import wrong_unit
@@ -48,7 +48,7 @@ def annotation_faults(
     unit = wrong_unit(dataset.videos, lengths_of(dataset.videos, spans))
     if unit is not None:
         remedy = f"{_UNUSED}; train and evaluate refuse them"
-        note = Problem("", str(dataset.path), unit.what, remedy, Loss.NOTHING)
+        note = Problem("", str(dataset.path), unit.what, remedy, Skipped.NOTHING)
         return [*stopping, *_notes(harmless), note]
     bad = faulty_segments(dataset.videos, dataset.path, spans)
     return [*stopping, *_notes([*harmless, *bad])]
@@ -57,11 +57,11 @@ def annotation_faults(
 def _unless_packed_without(dataset: Dataset, problem: Problem) -> Problem:
     """Return a finding, as a note where the store was packed without its video."""
     left_out = {} if dataset.packing is None else dataset.packing.left_out
-    if problem.loss is not Loss.VIDEO or problem.video not in left_out:
+    if problem.skipped is not Skipped.VIDEO or problem.video not in left_out:
         return problem
     what = f"left out when the dataset was packed: {left_out[problem.video]}"
     remedy = "pack it again without the fault"
-    return Problem(problem.video, problem.file, what, remedy, Loss.NOTHING)
+    return Problem(problem.video, problem.file, what, remedy, Skipped.NOTHING)
 
 
 def _harmless_and_stopping(dataset: Dataset) -> tuple[list[Problem], list[Problem]]:
@@ -86,14 +86,14 @@ def _is_about(problem: Problem, annotations: Path) -> bool:
 
 def _loses_a_video(problem: Problem, dataset: Dataset) -> bool:
     """Return whether a video with features is skipped; for a store, packing reported it."""
-    if dataset.packing is not None or problem.loss is not Loss.VIDEO:
+    if dataset.packing is not None or problem.skipped is not Skipped.VIDEO:
         return False
     return problem.video in dataset.entries and problem.video not in dataset.known.places
 
 
 def _notes(faults: Sequence[Problem]) -> Iterator[Problem]:
     """Yield one note per kind of fault."""
-    for kind in alike(faults):
+    for kind in by_kind(faults):
         first = kind[0]
         what = f"{counted(len(kind), 'annotation fault')}: video {first.video}: {first.problem}"
-        yield Problem("", first.file, what, _UNUSED, Loss.NOTHING)
+        yield Problem("", first.file, what, _UNUSED, Skipped.NOTHING)

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import FeatureError
-from actspan.core.problems import Loss, Problem
-from actspan.core.wording import counted, named
+from actspan.core.problems import Problem, Skipped
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.base import canonical_id
 from actspan.data.containers import READ, Refusal, channel_axis, choose, names_of
 from actspan.data.ignored import Ignored
@@ -153,7 +153,7 @@ class _Finder:
 
     def _notes(self) -> Iterator[str]:
         if self._renamed:
-            files = f"{counted(len(self._renamed), 'file name')} ({named(self._renamed)})"
+            files = f"{counted(len(self._renamed), 'file name')} ({listed(self._renamed)})"
             yield f"{self._place}: the suffix of a video was dropped from {files}"
         yield from composed_note(self._place, self._composed)
         if self._spec.join and all(entry.key is None for entry in self._entries.values()):
@@ -244,7 +244,7 @@ class _Finder:
         first = self._entries.setdefault(video, entry)
         if first is not entry:
             what, remedy = f"second features for this video, beside {first}", "keep one of the two"
-            self._problems.append(Problem(video, str(entry), what, remedy, Loss.FILE))
+            self._problems.append(Problem(video, str(entry), what, remedy, Skipped.FILE))
 
     def _add_one_of(self, video: str, file: Path, arrays: list[str]) -> None:
         """Add the only array of a video that can be features, or those that are joined."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from actspan.core.wording import named
+from actspan.core.wording import listed
 
 _NAMED = 12  # names in one line; the others are only counted
 
@@ -40,7 +40,7 @@ class Ignored:
     def notes(self, where: object) -> tuple[str, ...]:
         """Return one line per kind; `where` names the file at the start of each."""
         return tuple(
-            f"{where}: {self._said.format(kind)}: {named(map(_counted, counts.items()), _NAMED)}"
+            f"{where}: {self._said.format(kind)}: {listed(map(_counted, counts.items()), _NAMED)}"
             for kind, counts in self._counts.items()
         )
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64, Video
-from actspan.core.wording import counted, named, short
+from actspan.core.wording import counted, listed, rounded
 from actspan.data.videos import Videos
 
 Bools = NDArray[np.bool_]
@@ -52,7 +52,7 @@ def faulty_segments(videos: Videos, path: Path, spans: Float64 | None = None) ->
     bad, lengths = ~good_segments(videos, spans), lengths_of(videos, spans)
     late = bad & _late(videos)
     over = _overshoot(videos)[late & ~without_extent(videos)]
-    summary = f"; {len(over):,} instances pass the end, by up to {short(over.max(initial=0))} s"
+    summary = f"; {len(over):,} instances pass the end, by up to {rounded(over.max(initial=0))} s"
     clip = _CLIP + (summary if len(over) > 1 else "")
     is_common = int(late.sum()) >= _MANY and 2 * late.sum() > len(late)
     for place, (start, end) in _located(videos, np.flatnonzero(bad)):
@@ -63,7 +63,7 @@ def faulty_segments(videos: Videos, path: Path, spans: Float64 | None = None) ->
         elif remedy is _CLIP:
             remedy = clip
         problem = f"segment [{start:g}, {end:g}]: {what}"
-        yield Problem(videos.ids[place], str(path), problem, remedy, Loss.SEGMENT)
+        yield Problem(videos.ids[place], str(path), problem, remedy, Skipped.SEGMENT)
 
 
 def _fault(start: float, end: float, latest: float, of: str) -> tuple[str, str]:
@@ -73,10 +73,13 @@ def _fault(start: float, end: float, latest: float, of: str) -> tuple[str, str]:
     if end <= start:
         return ("zero length" if start == end else "ends before it starts"), _FIX
     if start < 0:
-        return f"starts {short(-start)} s before the video", _CLIP
+        return f"starts {rounded(-start)} s before the video", _CLIP
     if start >= latest:
-        return f"starts {short(start - latest)} s after the end of the {of}, {latest:g} s", _FIX
-    late = short(end - latest)
+        return (
+            f"starts {rounded(start - latest)} s after the end of the {of}, {latest:g} s",
+            _FIX,
+        )
+    late = rounded(end - latest)
     if of == "features":
         return f"ends {late} s after the features, which cover {latest:g} s", _SHORT_FEATURES
     return f"ends {late} s after the video, which lasts {latest:g} s", _CLIP
@@ -111,7 +114,7 @@ def after_features(videos: Videos, spans: Float64) -> str:
     after = good_segments(videos, spans) & (videos.segments[:, 0] >= ends_of(videos, spans))
     if not after.any():
         return ""
-    count, names = counted(int(after.sum()), "instance"), named(videos_of(videos, after))
+    count, names = counted(int(after.sum()), "instance"), listed(videos_of(videos, after))
     return f"nothing is learned from {count} after the end of the features ({names})"
 
 
@@ -167,7 +170,10 @@ def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
             f"preceded by up to {-start[early].min():.3g} s"
         )
     if outside.any():
-        count, names = counted(int(outside.sum()), "instance"), named(videos_of(videos, outside))
+        count, names = (
+            counted(int(outside.sum()), "instance"),
+            listed(videos_of(videos, outside)),
+        )
         notes.append(f"{count} left out: after the end of the video, or before its start ({names})")
     if not notes:
         return videos, ()

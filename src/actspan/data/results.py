@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from actspan.core.errors import ResultError
-from actspan.core.files import atomic_file, described
+from actspan.core.files import atomic_file, folder_kind
 from actspan.core.parallel import chunked
 from actspan.core.types import Float64, Proposals
 from actspan.data.decoding import NOT_JSON
@@ -106,8 +106,8 @@ def _result_file(path: Path) -> Path:
         return path
     if not (path / RESULT_FILE).is_file():
         raise ResultError(
-            f"{path}{described(path)}: give a run, or a result file"
-            if described(path)
+            f"{path}{folder_kind(path)}: give a run, or a result file"
+            if folder_kind(path)
             else f"{path}: no {RESULT_FILE} in this folder; did its run finish?"
         )
     return path / RESULT_FILE

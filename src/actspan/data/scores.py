@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import ResultError, ShapeError
-from actspan.core.files import atomic_file, described, read_bytes
+from actspan.core.files import atomic_file, folder_kind, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import BoundaryScores
-from actspan.core.wording import short
+from actspan.core.wording import rounded
 from actspan.data.annotations.base import canonical_id
 from actspan.data.npy import Archive
 
@@ -48,7 +48,7 @@ class ScoreFiles:
             self._names = {canonical_id(name): name for name in self._archive.names}
         if not self._names:
             raise ResultError(
-                f"{path}{described(path)}: holds no boundary scores (no CSV files, or an empty npz)"
+                f"{path}{folder_kind(path)}: holds no boundary scores: no CSV, or an empty npz"
             )
 
     def __enter__(self) -> Self:
@@ -96,7 +96,7 @@ def _in_range(scores: BoundaryScores) -> BoundaryScores:
     values = np.asarray(scores)
     low, high = float(values.min()), float(values.max())
     if low < -_ROUNDING or high > 1 + _ROUNDING:
-        raise ValueError(f"values from {short(low)} to {short(high)}, not in [0, 1]")
+        raise ValueError(f"values from {rounded(low)} to {rounded(high)}, not in [0, 1]")
     return scores
 
 

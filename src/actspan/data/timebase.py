@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import FeatureError
 from actspan.core.types import Video
-from actspan.core.wording import counted, named, short
+from actspan.core.wording import counted, listed, rounded
 from actspan.data.videos import Videos
 
 _AUTHORS_STRIDE = 16  # frames; stride of the published features
@@ -92,7 +92,7 @@ def _with_both(videos: Videos) -> NDArray[np.bool_]:
 
 def _short_notes(videos: Videos, places: NDArray[np.intp]) -> Iterator[str]:
     if len(places):
-        what = f"{counted(len(places), 'video')} ({named(videos.ids[i] for i in places.tolist())})"
+        what = f"{counted(len(places), 'video')} ({listed(videos.ids[i] for i in places.tolist())})"
         yield (
             f"feature_frame is less than {_LEAST_COVERED:.0%} of duration_frame in {what}: "
             "it counts frames, not rows of features; proposals end where it says"
@@ -216,8 +216,8 @@ def other_stride(trained_on: FeatureSpec, spec: FeatureSpec, videos: Videos) -> 
     if expected is None or found is None or 1 / _SAME_STRIDE <= found / expected <= _SAME_STRIDE:
         return ""
     return (
-        f"the model was trained on a snippet every {short(expected)} s; these features have one "
-        f"every {short(found)} s"
+        f"the model was trained on a snippet every {rounded(expected)} s; these features have one "
+        f"every {rounded(found)} s"
     )
 
 
@@ -249,7 +249,7 @@ def stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) -> 
     off = np.abs(stride * np.asarray(snippets) - covered) > np.maximum(0.1 * covered, 2 * stride)
     if not off.any():
         return []
-    names = named(videos.ids[place] for place in np.flatnonzero(off).tolist())
+    names = listed(videos.ids[place] for place in np.flatnonzero(off).tolist())
     return [
         "feature_frame is used, and not the stride of dataset.toml, where rows * stride is "
         f"another time: {counted(int(off.sum()), 'video')} ({names})"

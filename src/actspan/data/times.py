@@ -11,9 +11,9 @@ import numpy as np
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Float64, Video
-from actspan.core.wording import counted, short
+from actspan.core.wording import counted, rounded
 from actspan.data.annotations.base import Unit
-from actspan.data.annotations.forms import DATASET_JSON, find_annotations
+from actspan.data.annotations.formats import DATASET_JSON, find_annotations
 from actspan.data.instances import ends_of, slack
 from actspan.data.videos import Videos
 
@@ -62,7 +62,7 @@ def wrong_unit(
     name = "frames" if factor < _LARGEST_FRAME_RATE else "milliseconds"
     what = (
         f"times look like {name}: {beyond:,} of {counted(len(end), 'instance')} end after their "
-        f"{of}, at up to {short(factor)} times their length"
+        f"{of}, at up to {rounded(factor)} times their length"
     )
     if name == "milliseconds":
         return WrongUnit(what, "--times milliseconds")

@@ -10,7 +10,7 @@ import unicodedata
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
-from actspan.core.wording import named
+from actspan.core.wording import listed
 
 VIDEO_SUFFIXES = (
     *(".3gp", ".asf", ".avi", ".divx", ".flv", ".h264", ".h265", ".hevc", ".m1v", ".m2ts", ".m2v"),
@@ -75,7 +75,7 @@ class FileNames:
         if not self._files:
             return ()
         suffixes = Counter(name[name.rindex(".") :] for name in self._files.values())
-        counts = named(f"{suffix} from {n:,}" for suffix, n in suffixes.items())
+        counts = listed(f"{suffix} from {n:,}" for suffix, n in suffixes.items())
         folders = any("/" in name or "\\" in name for name in self._files.values())
         what = "folder and suffix" if folders else "the suffix"
         return (f"{where}: ids are file names: dropped {what} {counts}",)

@@ -10,9 +10,9 @@ import numpy as np
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import DataError
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
-from actspan.core.wording import counted, short
+from actspan.core.wording import counted, rounded
 from actspan.data.instances import ends_of, slack
 from actspan.data.spec_file import SPEC_FILE
 from actspan.data.times import conversion, frame_rate_option, require_seconds, source_of
@@ -49,7 +49,7 @@ class Verdict:
 
     def note(self, path: Path) -> Problem:
         """Return the verdict as a note about the whole dataset."""
-        return Problem("", str(path), self.what, self.remedy, Loss.NOTHING)
+        return Problem("", str(path), self.what, self.remedy, Skipped.NOTHING)
 
 
 class _Fit(NamedTuple):
@@ -80,7 +80,7 @@ def judge(
     is_far = not 1 / _HARMFUL < factor < _HARMFUL
     if witness == "durations":
         return _of_durations(factor, of, path, is_far or not by_durations.within)
-    what = f"features cover {short(1 / factor)} times the length of the video, {of}"
+    what = f"features cover {rounded(1 / factor)} times the length of the video, {of}"
     if witness == "features" and (unit := _unit(videos, spec, factor)):
         name, options = unit
         what = f"times and durations look like {name}: {what}"
@@ -156,7 +156,7 @@ def _odd_one(factor: float, durations: _Fit, features: _Fit) -> Witness:
 
 
 def _of_durations(factor: float, of: str, path: Path, is_harmful: bool) -> Verdict:
-    times = f"{short(factor)} times what the features cover, {of}; the instances fit the features"
+    times = f"{rounded(factor)} times what the features cover, {of}; the instances fit the features"
     file = source_of(path)
     if abs(factor / _MILLISECONDS - 1) < _TOLERANCE:
         what = f"durations look like milliseconds ({times})"
@@ -188,7 +188,7 @@ def _remedy(spec: FeatureSpec, factor: float, path: Path) -> str:
 def _other_stride(spec: FeatureSpec, factor: float) -> str:
     for name in ("stride_seconds", "stride_frames"):
         if (stride := getattr(spec, name)) is not None:
-            return f"{name} = {short(stride * factor).replace(',', '')} in {SPEC_FILE} would fit"
+            return f"{name} = {rounded(stride * factor).replace(',', '')} in {SPEC_FILE} would fit"
     return "check the durations, and the stride of the features"
 
 

@@ -107,4 +107,4 @@ def evaluate(
         with atomic_file(run / f"{net}_bs{batch}.txt") as stream:
             stream.write("\n".join([*performance_lines(found), ""]).encode())
     untimed = tuple(batch for batch in batches if ("tem", batch) not in times)
-    return Evaluation(run, backend, summary.videos, recall, times, untimed, summary.assumptions)
+    return Evaluation(run, backend, summary.videos, recall, times, untimed, summary.notes)

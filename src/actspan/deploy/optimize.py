@@ -10,9 +10,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from actspan.core.errors import ExportError, ParityError, require
-from actspan.core.files import atomic_file, check_size, described
+from actspan.core.files import atomic_file, check_size, folder_kind
 from actspan.core.limits import WEIGHTS
-from actspan.core.wording import named
+from actspan.core.wording import listed
 from actspan.deploy.passes import DEFAULT, make_passes
 from actspan.deploy.passes.interface import count_nodes, interface_change
 from actspan.deploy.passes.normal import checked, failures_named, first_line, prepared
@@ -173,8 +173,8 @@ def read_model(path: Path) -> onnx.ModelProto:
     onnx = require("onnx", extra="export", purpose="rewriting ONNX graphs")
     if path.is_dir():
         graphs = [str(file) for file in sorted(path.glob("*.onnx"))]
-        inside = f"give a file in it: {named(graphs)}" if graphs else "no *.onnx file is in it"
-        raise ExportError(f"{path}: is a folder{described(path)}; {inside}")
+        inside = f"give a file in it: {listed(graphs)}" if graphs else "no *.onnx file is in it"
+        raise ExportError(f"{path}: is a folder{folder_kind(path)}; {inside}")
     try:
         check_size(path, WEIGHTS)
         model: Any = onnx.load(str(path))

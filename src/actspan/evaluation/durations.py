@@ -10,7 +10,7 @@ import numpy as np
 
 from actspan.core.errors import ActSpanError
 from actspan.core.types import Float64
-from actspan.data.annotations.forms import find_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.instances import ends_of, lengths_of, slack
 from actspan.data.times import require_seconds
 from actspan.data.videos import Videos

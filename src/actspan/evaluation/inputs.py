@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from actspan.core.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64, Proposals, Video
-from actspan.core.wording import counted, named, suggestion, them
+from actspan.core.wording import counted, it_or_them, listed, suggestion
 from actspan.data.annotations.base import Annotations, canonical_id
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.instances import videos_of, without_extent
 from actspan.data.result_table import ResultTable
 from actspan.data.results import read_result_table
@@ -100,7 +100,7 @@ def load_videos(
     chosen = videos.select(p for p in places if not _is_blocked(videos.ids[p], blocked))
     problems = tuple(p for p in problems if p.is_error and not _is_of_others(p, videos, chosen))
     if problems and on_error == "fail":
-        it = them(len(problems))
+        it = it_or_them(len(problems))
         raise DatasetError(
             problems,
             f"Fix {it}: results without {it} are not comparable; or leave {it} out all the same: "
@@ -148,12 +148,14 @@ def _nothing_in(videos: Videos, subset: str | None) -> str:
 def _is_of_others(problem: Problem, videos: Videos, chosen: Videos) -> bool:
     """Return whether a problem concerns an instance of a video that is not evaluated."""
     name = problem.video
-    return problem.loss is Loss.SEGMENT and name in videos.places and name not in chosen.places
+    return (
+        problem.skipped is Skipped.SEGMENT and name in videos.places and name not in chosen.places
+    )
 
 
 def _lost(videos: Videos, lost: NDArray[np.bool_]) -> str:
     """Return the number of instances that no proposal can find, with their videos."""
-    count, names = counted(int(lost.sum()), "instance"), named(videos_of(videos, lost))
+    count, names = counted(int(lost.sum()), "instance"), listed(videos_of(videos, lost))
     return f"{count} without length or outside the video ({names})"
 
 
@@ -167,7 +169,7 @@ def _unknown_blocked(videos: Iterable[str], blocked: frozenset[str]) -> Iterator
     unknown = blocked.difference(videos).difference(map(canonical_id, videos))
     if unknown:
         count = f"{len(unknown)} of {counted(len(blocked), 'blocked video')}"
-        yield f"{count} not in the ground truth: {named(sorted(unknown))}"
+        yield f"{count} not in the ground truth: {listed(sorted(unknown))}"
 
 
 def load_truth(
@@ -206,7 +208,7 @@ def known_ids(names: Iterable[str], known: Container[str]) -> list[str]:
     ids = [known_id(name, known) for name in names]
     if len(set(ids)) != len(ids):
         twice = sorted(name for name, count in Counter(ids).items() if count > 1)
-        raise ResultError(f"results with and without 'v_' for {named(twice)}: keep one of the two")
+        raise ResultError(f"results with and without 'v_' for {listed(twice)}: keep one of the two")
     return ids
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from actspan.core.errors import AnnotationError, ResultError
 from actspan.core.problems import Problem
 from actspan.core.types import Float64, Proposals, Video
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.detections import Detections, read_detections
 from actspan.data.video_files import FileNames
 from actspan.evaluation.doubts import doubtful, repeated
@@ -218,7 +218,7 @@ def _detections(
     if not len(key):
         raise ResultError(
             f"no detections of a known class in any of the {len(videos)} evaluated videos: they "
-            f"have {named(unknown) or 'no labels'}; the ground truth {named(classes)}"
+            f"have {listed(unknown) or 'no labels'}; the ground truth {listed(classes)}"
         )
     order = np.lexsort((-segments.score, key // len(videos)))
     return key[order], segments[order], dict(unknown)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.problems import Problem
 from actspan.core.types import Float64, Proposals, Video
-from actspan.core.wording import counted, named, short
+from actspan.core.wording import counted, listed, rounded
 from actspan.data.result_table import ResultTable
 from actspan.evaluation.counting import Int64, count_matches
 from actspan.evaluation.doubts import doubtful, other_unit, repeated
@@ -270,8 +270,10 @@ def equal(counts: Int64, max_proposals: int) -> tuple[str, ...]:
         return ()
     first, *others = spent
     equal = "equals" if len(others) == 1 else "equal"
-    each = short(total / len(counts))
-    return (f"{each} proposals per video on average: {named(others, len(others))} {equal} {first}",)
+    each = rounded(total / len(counts))
+    return (
+        f"{each} proposals per video on average: {listed(others, len(others))} {equal} {first}",
+    )
 
 
 def budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:

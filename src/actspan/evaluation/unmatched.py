@@ -11,9 +11,9 @@ from pathlib import Path
 
 from actspan.core.errors import ResultError
 from actspan.core.types import Video
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.videos import Videos
 
 _LOOKED_AT = 200  # ids that are compared to find out how they differ
@@ -67,7 +67,7 @@ def _differences(found: list[str], known: list[str]) -> str:
     difference = _ends(found, known) or _capitals(found, known) or _starts(found, known)
     if difference:
         return f"{difference}; rename them in one of the two"
-    return f"ids of the results are {named(found)}; of the ground truth {named(known)}"
+    return f"ids of the results are {listed(found)}; of the ground truth {listed(known)}"
 
 
 def _ends(found: list[str], known: list[str]) -> str:

@@ -21,9 +21,9 @@ import numpy as np
 
 from actspan.config.base import dump_toml, read_toml
 from actspan.core.errors import ConfigError, ResultError
-from actspan.core.files import atomic_file, atomic_folder, check_size, described, sha256
+from actspan.core.files import atomic_file, atomic_folder, check_size, folder_kind, sha256
 from actspan.core.types import Float32, Proposals
-from actspan.data.annotations.forms import find_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.answer_tables import answer_writer
 from actspan.data.arrow import Batches
 from actspan.data.results import ResultWriter, read_result
@@ -67,7 +67,7 @@ class Run:
         path = Path(path)
         if not (path / RUN_FILE).is_file():
             raise ResultError(
-                f"{path}{described(path)}: not a run (no {RUN_FILE}); make one: actspan propose"
+                f"{path}{folder_kind(path)}: not a run (no {RUN_FILE}); make one: actspan propose"
             )
         try:
             return cls(path, read_toml(path / RUN_FILE))

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from actspan.config.base import dump_toml, to_dict
 from actspan.config.stages import FeatureSpec, PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError, ShapeError
-from actspan.core.files import atomic_file, is_plain_name, misnamed, read_bytes
+from actspan.core.files import atomic_file, folder_name_error, is_plain_name, read_bytes
 from actspan.core.limits import WEIGHTS
 from actspan.core.types import Float32
 from actspan.model.files import (
@@ -184,7 +184,7 @@ class Bundle:
             The path exists and must not be replaced, or has a file's name.
         """
         path = Path(path)
-        if fault := misnamed(path, "a bundle"):
+        if fault := folder_name_error(path, "a bundle"):
             raise BundleError(fault)
         if (path / MANIFEST).is_file():
             if not overwrite:

@@ -10,7 +10,7 @@ from actspan import __version__
 from actspan.config.base import Config, from_dict, read_toml
 from actspan.config.stages import FeatureSpec, PipelineConfig
 from actspan.core.errors import BundleError, ConfigError
-from actspan.core.files import described, is_plain_name
+from actspan.core.files import folder_kind, is_plain_name
 from actspan.model.files import FileRecord, measure
 
 __all__ = ["FORMAT_VERSION", "MANIFEST", "FileRecord", "Manifest", "Source", "SourceFile"]
@@ -62,7 +62,7 @@ def read_manifest(path: Path) -> Manifest:
     where = path / MANIFEST
     if not where.is_file():
         raise BundleError(
-            f"{path}{described(path)} is not a bundle: there is no {where}. Make one: "
+            f"{path}{folder_kind(path)} is not a bundle: there is no {where}. Make one: "
             "actspan convert CHECKPOINT... --out BUNDLE, or actspan train"
         )
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from actspan.core.problems import Problem, left_out
+from actspan.core.problems import Problem, skipped_line
 from actspan.core.types import Proposals
 from actspan.data.detections import Detections
 from actspan.data.videos import Videos
@@ -108,7 +108,7 @@ class Contents:
     @property
     def left_out(self) -> str:
         """Number and names of what was left out; "" if nothing was."""
-        return left_out(self.problems)
+        return skipped_line(self.problems)
 
     @property
     def has_truth(self) -> bool:

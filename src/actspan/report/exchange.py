@@ -12,12 +12,12 @@ from urllib.parse import quote
 import numpy as np
 
 from actspan.core.errors import ConfigError, DataError
-from actspan.core.problems import Problem, stop_on_errors, stop_with_none_left
+from actspan.core.problems import Problem, raise_errors, raise_nothing_left
 from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted
 from actspan.data.annotations.base import Annotations
 from actspan.data.annotations.convert import of_subset, with_facts
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.annotations.writing import FPS, UNLABELLED
 from actspan.data.detections import DETECTIONS_FILE, read_detections
@@ -28,8 +28,8 @@ from actspan.data.videos import Videos
 from actspan.jobs.run import RUN_FILE, Run
 
 ID = "{id}"  # placeholder of a video's id in an address
-_COUNTS_FRAMES = "labelstudio"  # the form whose times are frame numbers
-_PLAYED = ("elan", "labelstudio")  # forms that record where a video is
+_COUNTS_FRAMES = "labelstudio"  # the format whose times are frame numbers
+_PLAYED = ("elan", "labelstudio")  # formats that record where a video is
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +63,11 @@ class Handout:
     Attributes
     ----------
     source : Path
-        A run (its detections, if it has any), a result file, or annotations of any form.
+        A run (its detections, if it has any), a result file, or annotations of any format.
     target : Path
-        A file, or a folder for forms with one file per video.
-    form : str
-        A key of `FORMS` that can be written.
+        A file, or a folder for formats with one file per video.
+    format : str
+        A key of `FORMATS` that can be written.
     chosen : Chosen
         Choice of proposals or detections; annotations have no scores to choose by.
     label : str
@@ -90,7 +90,7 @@ class Handout:
 
     source: Path
     target: Path
-    form: str
+    format: str
     chosen: Chosen = field(default_factory=Chosen)
     label: str = UNLABELLED
     videos: str | None = None
@@ -115,7 +115,7 @@ class HandedOut:
         The videos that were exported.
     problems : tuple of Problem
         What was left out, with reasons, and notes.
-    assumptions : tuple of str
+    notes : tuple of str
         What was assumed or ignored, as text for people.
     """
 
@@ -123,31 +123,31 @@ class HandedOut:
     files: tuple[Path, ...]
     videos: Videos
     problems: tuple[Problem, ...]
-    assumptions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def hand_out(request: Handout) -> HandedOut:
-    """Write the instances of a source in a tool's form.
+    """Write the instances of a source in a tool's format.
 
     Raises
     ------
     DatasetError
         There are problems and `on_error` is "fail"; nothing is written.
     ConfigError
-        The form cannot be written, or an option does not fit the form or the source.
+        The format cannot be written, or an option does not fit the format or the source.
     DataError
         The source cannot be read, no videos are left, two videos would be written to the same file,
         or a file already exists.
     """
     _check(request)
     what, found = _read(request)
-    videos, problems, notes = found.videos, list(found.problems), found.assumptions
+    videos, problems, notes = found.videos, list(found.problems), found.notes
     where = request.known or _recorded(request.source)
     if where is not None:
         known = read_annotations(where, only_facts=True)
         videos = with_facts(videos, known.videos)
         problems += known.problems if where == request.known else ()
-        notes += known.assumptions
+        notes += known.notes
     videos = of_subset(videos, request.subset, request.source)
     links = _links(request, videos)
     problems += [*faulty_segments(videos, request.source), *_without_video(videos, links, request)]
@@ -155,9 +155,9 @@ def hand_out(request: Handout) -> HandedOut:
     if not left and not problems:
         raise DataError(f"{request.source}: holds no videos")
     if not left:
-        stop_with_none_left(problems, len(videos))
+        raise_nothing_left(problems, len(videos))
     if request.on_error == "fail":
-        stop_on_errors(problems)
+        raise_errors(problems)
     left = left.with_instances(good_segments(left))
     if what != "annotations":
         left = Videos(map(request.chosen.of, left))
@@ -165,7 +165,7 @@ def hand_out(request: Handout) -> HandedOut:
     files = write_annotations(
         request.target,
         left,
-        form=request.form,
+        format=request.format,
         media=None if links is None else lambda video: links[video.id],
         fps=request.fps or FPS,
         overwrite=request.overwrite,
@@ -176,17 +176,17 @@ def hand_out(request: Handout) -> HandedOut:
 def _rate_assumed(videos: Videos, request: Handout) -> tuple[str, ...]:
     """Return a line about videos of unknown frame rate, where their frames are counted."""
     unknown = sum(video.fps is None for video in videos)
-    if request.fps is not None or request.form != _COUNTS_FRAMES or not unknown:
+    if request.fps is not None or request.format != _COUNTS_FRAMES or not unknown:
         return ()
     where = counted(unknown, "video")
     return (f"frame rate unknown in {where}: {FPS:g} frames per second assumed (--fps)",)
 
 
 def _check(request: Handout) -> None:
-    if request.videos is None or request.form in _PLAYED:
+    if request.videos is None or request.format in _PLAYED:
         return
     raise ConfigError(
-        f"{request.form} does not say where videos are; --videos is for {' and '.join(_PLAYED)}"
+        f"{request.format} does not say where videos are; --videos is for {' and '.join(_PLAYED)}"
     )
 
 
@@ -230,7 +230,7 @@ def _links(request: Handout, videos: Iterable[Video]) -> dict[str, str] | None:
         return None
     if ID in where:
         return {v.id: where.replace(ID, quote(v.id, safe="")) for v in videos}
-    if request.form == "labelstudio":
+    if request.format == "labelstudio":
         raise ConfigError(
             f"--videos {where}: Label Studio opens an address, not a folder: "
             f"'/data/local-files/?d=videos/{ID}.mp4', or 'https://host/{ID}.mp4'"

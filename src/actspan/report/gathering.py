@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError, ConfigError, ResultError
-from actspan.core.problems import left_out, recorded
+from actspan.core.problems import problem_of_record, skipped_line
 from actspan.core.types import Video
 from actspan.core.wording import counted
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import read_annotations
+from actspan.data.annotations.formats import read_annotations
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.results import read_result
 from actspan.data.videos import Videos
@@ -241,6 +241,6 @@ def _not_evaluated(side: Side) -> Iterable[str]:
         found = counted(len(recall.extra), "video")
         yield f"{side.name}: {found} with proposals not evaluated (other subset, no instances)."
     if skipped := side.info.get("skipped"):
-        yield f"{side.name}: {left_out(map(recorded, skipped))} when it was made."
+        yield f"{side.name}: {skipped_line(map(problem_of_record, skipped))} when it was made."
     if diagnosis is not None:
         yield from (f"{side.name}: {note}." for note in diagnosis.notes)

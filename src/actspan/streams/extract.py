@@ -21,7 +21,7 @@ import numpy as np
 from actspan.config.stages import FeatureSpec
 from actspan.config.video import Streams
 from actspan.core.errors import DatasetError, VideoError
-from actspan.core.problems import Loss, Problem, stop_on_errors, stop_with_none_left
+from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.wording import counted
 from actspan.data.annotations.base import Annotations
 from actspan.data.times import require_seconds
@@ -122,7 +122,7 @@ class _Tally:
     @property
     def lost(self) -> set[str]:
         """Videos that cannot be used."""
-        return {p.video for p in self.problems if p.loss is Loss.VIDEO}
+        return {p.video for p in self.problems if p.skipped is Skipped.VIDEO}
 
 
 def extract_videos(
@@ -152,9 +152,9 @@ def extract_videos(
     lengths, problems = probe_videos(sources.paths, report)
     tally = _Tally([*sources.problems, *problems])
     if not lengths:
-        stop_with_none_left(tally.problems, len(sources.paths))
+        raise_nothing_left(tally.problems, len(sources.paths))
     if request.on_error == "fail":
-        stop_on_errors(tally.problems)
+        raise_errors(tally.problems)
     if sources.annotations is not None:
         tally.problems += _check_times(sources.annotations, lengths)
     begin = perf_counter()
@@ -178,7 +178,7 @@ def extract_videos(
     tally.problems += [shortfall(e.video, e.source, e.note) for e in entries if e.note]
     errors = [problem for problem in tally.problems if problem.is_error]
     if not kept:
-        stop_with_none_left(errors, len(sources.paths))
+        raise_nothing_left(errors, len(sources.paths))
     if errors and request.on_error == "fail":
         remedy = "Fix these, or leave them out: --on-error skip."
         raise DatasetError(errors, f"{counted(len(kept), 'video')} done. {remedy}")

@@ -13,10 +13,10 @@ import msgspec
 from actspan.config.base import dump_toml, from_dict, read_toml, to_dict
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, DataError
-from actspan.core.files import atomic_file, misnamed, sha256
+from actspan.core.files import atomic_file, folder_name_error, sha256
 from actspan.core.types import Float32, Video
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import DATASET_JSON, find_annotations, read_annotations
+from actspan.data.annotations.formats import DATASET_JSON, find_annotations, read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.readers import Entry as File
 from actspan.data.readers import read_array
@@ -38,7 +38,7 @@ def check_target(out: Path) -> None:
     DataError
         It holds videos, or features of another origin; or it is no folder, or named as a file.
     """
-    if fault := misnamed(out, "a dataset"):
+    if fault := folder_name_error(out, "a dataset"):
         raise DataError(fault)
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: exists and is no folder; a dataset folder is made there")

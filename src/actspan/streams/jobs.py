@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from actspan.core.errors import VideoError
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.streams.decode import VideoFile
 from actspan.streams.extractor import Part
 
@@ -65,4 +65,4 @@ class Progress:
 
 def shortfall(name: str, path: str, note: str) -> Problem:
     """Return the problem of a video that is partly missing or damaged."""
-    return Problem(name, path, note, "none needed, if what is left will do", Loss.NOTHING)
+    return Problem(name, path, note, "none needed, if what is left will do", Skipped.NOTHING)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actspan.core.errors import VideoError
-from actspan.core.files import described, read_text, similar_path
+from actspan.core.files import folder_kind, read_text, similar_path
 from actspan.core.limits import DOCUMENT
-from actspan.core.problems import Loss, Problem
-from actspan.core.wording import counted, named, quoted
+from actspan.core.problems import Problem, Skipped
+from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.base import Annotations, canonical_id
-from actspan.data.annotations.forms import find_annotations, read_annotations
+from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.video_files import VIDEO_SUFFIXES, VIDEOS, is_video
 
 _BY_NAME = "name those that are videos on the command line, or give them a usual suffix (.mp4)"
@@ -94,23 +94,23 @@ def _in_folder(folder: Path, notes: list[Problem], *, may_be_empty: bool = False
     found = list(filter(is_video, files))
     others = Counter(path.suffix.lower() or "none" for path in files if not is_video(path))
     if not (found or may_be_empty):
-        if described(folder) in (" (a dataset)", " (a packed dataset)"):
+        if folder_kind(folder) in (" (a dataset)", " (a packed dataset)"):
             raise VideoError(
                 f"{folder}: this is a dataset of features, not of videos: "
                 f"actspan propose --dataset {quoted(folder)}"
             )
-        if kind := described(folder):
+        if kind := folder_kind(folder):
             raise VideoError(f"{folder}{kind}: holds no videos")
         there = f"; {_ignored(others)}; {_BY_NAME}" if others else ""
         raise VideoError(f"{folder}: no videos in this folder ({', '.join(VIDEO_SUFFIXES)}){there}")
     if others:
-        notes.append(Problem("", str(folder), _ignored(others), _BY_NAME, Loss.NOTHING))
+        notes.append(Problem("", str(folder), _ignored(others), _BY_NAME, Skipped.NOTHING))
     return found
 
 
 def _ignored(others: Counter[str]) -> str:
     count = others.total()
-    suffixes = named((s if n == 1 else f"{s} ({n:,})" for s, n in others.most_common()), _NAMED)
+    suffixes = listed((s if n == 1 else f"{s} ({n:,})" for s, n in others.most_common()), _NAMED)
     of = "of another suffix" if count == 1 else "of other suffixes"
     return f"{counted(count, 'file')} {of} ignored: {suffixes}"
 
@@ -141,7 +141,7 @@ def _by_id(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
         first = found.setdefault(name, path)
         if first.resolve() != path.resolve():
             what = f"a second video of this name, beside {first}"
-            problems.append(Problem(name, str(path), what, "rename one of the two", Loss.FILE))
+            problems.append(Problem(name, str(path), what, "rename one of the two", Skipped.FILE))
     return found, problems
 
 
@@ -159,7 +159,7 @@ def _of_dataset(folder: Path) -> Sources:
         problems.append(Problem(name, str(folder / VIDEOS), "no such video", remedy))
     for name in sorted(paths.keys() - annotated):
         what = "not in the annotations, so left alone"
-        problems.append(Problem(name, str(paths[name]), what, "annotate it", Loss.NOTHING))
+        problems.append(Problem(name, str(paths[name]), what, "annotate it", Skipped.NOTHING))
     kept = {name: path for name, path in paths.items() if name in annotated}
     return Sources(kept, annotations, (*_of_videos(annotations.problems), *problems))
 
@@ -167,4 +167,4 @@ def _of_dataset(folder: Path) -> Sources:
 def _of_videos(faults: Iterable[Problem]) -> Iterator[Problem]:
     """Yield faults of annotations; only missing whole videos count as failures."""
     for fault in faults:
-        yield fault if fault.loss is Loss.VIDEO else replace(fault, loss=Loss.NOTHING)
+        yield fault if fault.skipped is Skipped.VIDEO else replace(fault, skipped=Skipped.NOTHING)

@@ -11,7 +11,7 @@ import numpy as np
 
 from actspan.core.errors import ActSpanError
 from actspan.core.types import Float64, Proposals, Video
-from actspan.core.wording import named
+from actspan.core.wording import listed
 from actspan.data.dataset import Dataset
 from actspan.evaluation.baselines import judge_beside_guesses, not_beaten
 from actspan.model.bundle import Bundle
@@ -62,7 +62,7 @@ def _warning(figures: Mapping[str, Mapping[str, float]]) -> str:
     guesses = not_beaten(figures)
     if not guesses:
         return ""
-    rivals = named(f"{name} {figures[name]['AUC']:.1f}" for name in guesses)
+    rivals = listed(f"{name} {figures[name]['AUC']:.1f}" for name in guesses)
     return (
         f"warning: the model is no better than guessing: AUC {figures['model']['AUC']:.1f} on the "
         f"validation videos, {rivals}; try longer training (--epochs), more hidden units "

@@ -14,7 +14,7 @@ import numpy as np
 from actspan.config.stages import PemConfig, SoftNmsConfig, TemConfig
 from actspan.config.training import TrainConfig
 from actspan.core.errors import AnnotationError, ConfigError
-from actspan.core.problems import Loss, stop_on_errors
+from actspan.core.problems import Skipped, raise_errors
 from actspan.core.wording import counted, suggestion
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
@@ -40,7 +40,7 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
     DatasetError
         There are problems.
     """
-    if dataset.form == "features":
+    if dataset.format == "features":
         raise AnnotationError(
             f"{dataset.path}: no annotations.json in this folder, and training needs annotations; "
             "other forms and names: docs/datasets.md"
@@ -56,10 +56,10 @@ def trainable(dataset: Dataset, **checks: Any) -> Dataset:
             "subset of each video to the annotations"
         )
     checked = check_dataset(dataset.select(chosen), learns=True, **checks)
-    checked = replace(checked, assumptions=(*checked.assumptions, *_unused(videos)))
+    checked = replace(checked, notes=(*checked.notes, *_unused(videos)))
     if not any(v.subset == TRAINING and len(v.segments) for v in checked):
-        bad = [problem for problem in checked.problems if problem.loss is Loss.SEGMENT]
-        stop_on_errors(bad, leaves_something=False)
+        bad = [problem for problem in checked.problems if problem.skipped is Skipped.SEGMENT]
+        raise_errors(bad, leaves_something=False)
         raise AnnotationError(
             f"{dataset.path}: no training video holds an instance to learn from. Annotate the "
             "actions of the training videos (segment and label), for example with ELAN or Label "

@@ -1,1 +1,1 @@
-"""Annotations in many formats: one file per format, and one table of formats (`FORMS`)."""
+"""Annotations in many formats: one file per format, and one table of formats (`FORMATS`)."""

@@ -64,7 +64,7 @@ def read(source: Source, hints: Hints) -> Annotations:
     """Read a JSON document of videos."""
     if not fits(source):
         raise AnnotationError(
-            f"{source.path}: not ActivityNet's form: an object 'database' of videos is needed"
+            f"{source.path}: not ActivityNet's format: an object 'database' of videos is needed"
         )
     if source.undecoded is not None:
         with suppress(NotPlainError):
@@ -101,7 +101,7 @@ def _read_entries(
         videos,
         tuple(reader.problems),
         rest,
-        assumptions=(*reader.notes(), *notes),
+        notes=(*reader.notes(), *notes),
         clocks=frozenset(reader.clocks),
     )
 

@@ -12,7 +12,7 @@ from actspan.core.errors import AnnotationError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.base import Annotations, Hints, canonical_id
 from actspan.data.annotations.column_names import KNOWN, plain
 from actspan.data.annotations.entries import EntryReader
@@ -36,7 +36,7 @@ def read(source: Source, hints: Hints) -> Annotations:
     """Read the JSON, and the subsets from `video_info_new.csv` beside it."""
     if not fits(source):
         raise AnnotationError(
-            f"{source.path}: not the BSN authors' form: videos with 'duration_second' are needed"
+            f"{source.path}: not the BSN authors' format: videos with 'duration_second' are needed"
         )
     document, holders = source.json
     reader = EntryReader(source.path, _KEYS)
@@ -49,13 +49,13 @@ def read(source: Source, hints: Hints) -> Annotations:
     notes = reader.notes()
     if others:
         rows = counted(len(others), "row")
-        notes += (f"{table}: ignored {rows} of videos that are not in the JSON: {named(others)}",)
+        notes += (f"{table}: ignored {rows} of videos that are not in the JSON: {listed(others)}",)
     return Annotations(
         source.path,
         "authors",
         videos,
         tuple(reader.problems),
-        assumptions=notes,
+        notes=notes,
         clocks=frozenset(reader.clocks),
     )
 
@@ -103,6 +103,6 @@ def _columns(table: Path, head: list[str]) -> tuple[int, int]:
     if video is None or subset is None:
         raise AnnotationError(
             f"{table}: columns 'video' and 'subset' are needed; there are: "
-            f"{named(map(repr, head), 12) or 'none'}"
+            f"{listed(map(repr, head), 12) or 'none'}"
         )
     return video, subset

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Video
 from actspan.data.labels import with_labels
 from actspan.data.video_files import composed, file_stem
@@ -33,15 +33,15 @@ class Annotations:
     ----------
     path : Path
         The file or folder they were read from.
-    form : str
-        Name of its form: "activitynet", "authors", "csv", ...
+    format : str
+        Name of its format: "activitynet", "authors", "csv", ...
     videos : Videos
         In the source's order; segments as annotated.
     problems : tuple of Problem
         Entries and rows that could not be read, repeated ids.
     document : mapping
         Content of a JSON document beside its videos (version, taxonomy), kept for writing.
-    assumptions : tuple of str
+    notes : tuple of str
         Assumptions, for people to read.
     unit : "seconds", "milliseconds" or "frames"
         Unit of the source's times, if the reader converted them.
@@ -50,11 +50,11 @@ class Annotations:
     """
 
     path: Path
-    form: str
+    format: str
     videos: Videos
     problems: tuple[Problem, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
-    assumptions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     unit: Unit = "seconds"
     clocks: frozenset[str] = frozenset()
 
@@ -107,7 +107,7 @@ def canonical_id(name: str) -> str:
 
 
 def written_id(name: str) -> str:
-    """Return an id in the form in which reading it gives the same id."""
+    """Return an id in the format in which reading it gives the same id."""
     return f"v_{name}" if name.startswith("v_") else name
 
 
@@ -204,4 +204,4 @@ def written_instances(video: Video) -> Iterator[Instance]:
 def repeated_id(name: str, path: Path) -> Problem:
     """Return the problem that an id is listed twice; the first entry is kept."""
     remedy = "keep one entry per id"
-    return Problem(canonical_id(name), str(path), "id listed twice", remedy, Loss.ENTRY)
+    return Problem(canonical_id(name), str(path), "id listed twice", remedy, Skipped.ENTRY)

@@ -19,7 +19,7 @@ from pathlib import PureWindowsPath
 from typing import Any
 
 from actspan.core.errors import AnnotationError
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.data.annotations.base import Annotations, Hints, Instance, canonical_id, number
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.annotations.source import Source
@@ -68,11 +68,11 @@ def read(source: Source, hints: Hints) -> Annotations:
             rows.add(video, facts=facts)
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else error
-            rows.refuse(video, place, what, Loss.VIDEO)
+            rows.refuse(video, place, what, Skipped.VIDEO)
             continue
         _add_states(rows, video, place, events, types, ignored)
     notes = (*rows.notes(source.path), *ignored.notes(source.path))
-    return Annotations(source.path, "boris", rows.videos(), tuple(rows.problems), assumptions=notes)
+    return Annotations(source.path, "boris", rows.videos(), tuple(rows.problems), notes=notes)
 
 
 def _media(name: str, observation: Mapping[str, Any], ignored: Ignored) -> tuple[str, Facts]:
@@ -142,11 +142,11 @@ def _add_states(
     for code in unknown:
         remedy = "add it to the ethogram in BORIS, or remove its events"
         what = f"behavior {code!r} is not in the ethogram"
-        rows.problems.append(Problem(canonical_id(video), place, what, remedy, Loss.SEGMENT))
+        rows.problems.append(Problem(canonical_id(video), place, what, remedy, Skipped.SEGMENT))
     for (code, *_), time in started.items():
         remedy = "stop it in BORIS, which can find unpaired events"
         what = f"state {code!r} starts at {time:g} s and does not stop"
-        rows.problems.append(Problem(canonical_id(video), place, what, remedy, Loss.SEGMENT))
+        rows.problems.append(Problem(canonical_id(video), place, what, remedy, Skipped.SEGMENT))
 
 
 def _add(rows: Rows, video: str, place: str, instance: Instance) -> None:

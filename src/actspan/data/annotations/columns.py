@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError
-from actspan.core.wording import named, suggestion
+from actspan.core.wording import listed, suggestion
 from actspan.data.annotations.base import Hints, Unit, seconds
 from actspan.data.annotations.column_names import (
     KNOWN,
@@ -185,7 +185,7 @@ def _given_place(path: Path, head: Sequence[str], name: str) -> int:
 
 
 def _names(head: Sequence[str]) -> str:
-    return named(map(repr, head), _NAMES)
+    return listed(map(repr, head), _NAMES)
 
 
 def _is_enough(columns: Columns) -> bool:

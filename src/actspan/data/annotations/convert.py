@@ -12,12 +12,12 @@ from typing import Any, Literal
 import numpy as np
 
 from actspan.core.errors import AnnotationError, ConfigError
-from actspan.core.problems import Loss, Problem, stop_on_errors, stop_with_none_left
+from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.types import Video
-from actspan.core.wording import counted, named, quoted
+from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.base import Annotations, Unit
-from actspan.data.annotations.forms import DATASET_JSON, read_annotations
-from actspan.data.annotations.saving import form_to_write, write_annotations
+from actspan.data.annotations.formats import DATASET_JSON, read_annotations
+from actspan.data.annotations.saving import format_to_write, write_annotations
 from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends
 from actspan.data.times import in_seconds, wrong_unit
 from actspan.data.videos import Videos, canonical_subset
@@ -35,7 +35,7 @@ class Conversion:
     ----------
     source, target : Path
         `target` may be an existing folder: `annotations.json` is written into it.
-    form, target_form : str, optional
+    format, target_format : str, optional
         Format of the source, by default from its content; of the target, from its suffix.
     rename_subsets : mapping
         New names of subsets; "" names the videos that have none.
@@ -62,8 +62,8 @@ class Conversion:
 
     source: Path
     target: Path
-    form: str | None = None
-    target_form: str | None = None
+    format: str | None = None
+    target_format: str | None = None
     rename_subsets: Mapping[str, str] = field(default_factory=dict)
     subset: str | None = None
     fps: float | None = None
@@ -82,7 +82,7 @@ class Converted:
 
     Attributes
     ----------
-    form : str
+    format : str
         Format of the source.
     target : Path
         The file that was written.
@@ -90,14 +90,14 @@ class Converted:
         The written videos.
     problems : tuple of Problem
         Skipped data, and notes.
-    assumptions : tuple of str
+    notes : tuple of str
     """
 
-    form: str
+    format: str
     target: Path
     videos: Videos
     problems: tuple[Problem, ...]
-    assumptions: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def summary(self) -> dict[str, Any]:
         """Return counts: videos, instances with and without label, ignored segments, ..."""
@@ -127,24 +127,24 @@ def convert_annotations(request: Conversion) -> Converted:
     columns, of_durations = _shared_columns(request)
     found = read_annotations(
         request.source,
-        form=request.form,
+        format=request.format,
         fps=request.fps,
         tiers=request.tiers,
         columns=columns,
         will_clip=request.clip,
     )
     target = request.target / DATASET_JSON if request.target.is_dir() else request.target
-    form = form_to_write(target, request.target_form).name
+    format = format_to_write(target, request.target_format).name
     if target.exists() and not request.overwrite:
         raise AnnotationError(f"{target}: already exists; --force replaces it{_keeping(request)}")
-    videos, problems, notes = found.videos, list(found.problems), found.assumptions
+    videos, problems, notes = found.videos, list(found.problems), found.notes
     if request.durations is not None:
         known = read_annotations(request.durations, columns=of_durations, only_facts=True)
         require_common_ids(found, known)
         notes += tuple(_disagreeing(found, known))
         videos = with_facts(videos, known.videos)
         problems += known.problems
-        notes += known.assumptions
+        notes += known.notes
     if request.fps is not None:
         if request.times != "frames" and found.unit != "frames":
             notes += (_unused_rate(videos, request.fps, found.path),)
@@ -159,15 +159,15 @@ def convert_annotations(request: Conversion) -> Converted:
     if not videos and not problems:
         raise AnnotationError(f"{found.path}: holds no videos")
     if not videos:
-        stop_with_none_left(problems, 0)
+        raise_nothing_left(problems, 0)
     good = good_segments(videos)
     if request.on_error == "fail":
-        stop_on_errors(problems, leaves_something=bool(good.any()))
+        raise_errors(problems, leaves_something=bool(good.any()))
     problems += _durations_missing(videos, found.path)
     videos = videos.with_instances(good)
-    write_annotations(target, videos, form=form, document=found.document)
+    write_annotations(target, videos, format=format, document=found.document)
     notes = (*notes, *(f"{found.path}: {note}" for note in timing))
-    return Converted(found.form, target, videos, tuple(problems), notes)
+    return Converted(found.format, target, videos, tuple(problems), notes)
 
 
 def _shared_columns(request: Conversion) -> tuple[dict[str, str], dict[str, str]]:
@@ -199,8 +199,8 @@ def _timed(
     """Convert times to seconds and clip them, as requested; return the videos and notes."""
     notes: tuple[str, ...] = ()
     if request.times is not None:
-        if found.form in _TIMED:
-            raise ConfigError(f"{found.path}: {found.form} says itself what its times are")
+        if found.format in _TIMED:
+            raise ConfigError(f"{found.path}: {found.format} says itself what its times are")
         if found.unit == "seconds":
             _refuse_clocks(request.times, found)
             scaled, notes = in_seconds(
@@ -269,7 +269,7 @@ def require_common_ids(annotations: Annotations, known: Annotations) -> None:
     if ours and not set(ours).intersection(theirs):
         raise AnnotationError(
             f"{known.path}: has none of the {counted(len(ours), 'video')} of {annotations.path}; "
-            f"ids there: {named(map(repr, theirs)) or 'none'}; here: {named(map(repr, ours))}"
+            f"ids there: {listed(map(repr, theirs)) or 'none'}; here: {listed(map(repr, ours))}"
         )
 
 
@@ -282,7 +282,7 @@ def _disagreeing(annotations: Annotations, known: Annotations) -> Iterator[str]:
     for what, ids in (("duration", lengths), ("subset", subsets)):
         if ids:
             yield (
-                f"{known.path}: another {what} for {counted(len(ids), 'video')} ({named(ids)}); "
+                f"{known.path}: another {what} for {counted(len(ids), 'video')} ({listed(ids)}); "
                 f"that of {annotations.path} is kept"
             )
 
@@ -320,4 +320,4 @@ def _durations_missing(videos: Sequence[Video], path: Path) -> Iterator[Problem]
         names = ", ".join(without[:3]) + (", ..." if len(without) > 3 else "")
         remedy = "pass --durations, unless features give the length of the videos"
         what = f"{counted(len(without), 'video')} without duration ({names})"
-        yield Problem("", str(path), what, remedy, Loss.NOTHING)
+        yield Problem("", str(path), what, remedy, Skipped.NOTHING)

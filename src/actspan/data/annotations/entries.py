@@ -10,9 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Video
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.base import (
     Instance,
     canonical_id,
@@ -74,7 +74,7 @@ class EntryReader:
         """Return notes about keys that were used as other keys, and keys that were ignored."""
         notes = [*self._files.notes(self._path)]
         if self._taken:
-            taken = named((f"{what} ({n:,})" for what, n in self._taken.items()), 12)
+            taken = listed((f"{what} ({n:,})" for what, n in self._taken.items()), 12)
             notes.append(f"{self._path}: taken from other keys: {taken}")
         if self._unlabelled:
             notes.append(f"{self._path}: {counted(self._unlabelled, 'annotation')} without a label")
@@ -163,7 +163,7 @@ class EntryReader:
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 why = f"no {error}" if isinstance(error, KeyError) else str(error)
                 where, remedy = f"{self._path}: video {video!r}, annotation {i}", _FIX
-                self.problems.append(Problem(video, where, why, remedy, Loss.SEGMENT))
+                self.problems.append(Problem(video, where, why, remedy, Skipped.SEGMENT))
 
     def _instance(self, annotation: Any) -> Instance:
         """Return an annotation of the form `{"segment": [start, end], "label": ...}` or an action.

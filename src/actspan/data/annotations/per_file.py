@@ -7,8 +7,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError
-from actspan.core.problems import Loss
-from actspan.core.wording import named, suggestion
+from actspan.core.problems import Skipped
+from actspan.core.wording import listed, suggestion
 from actspan.data.annotations.base import canonical_id
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.ignored import Ignored
@@ -52,11 +52,11 @@ def read_each(
             if not path.is_dir():
                 raise
             what = str(error).removeprefix(f"{file}: ")
-            rows.refuse(file.stem, str(file), what, Loss.VIDEO)
+            rows.refuse(file.stem, str(file), what, Skipped.VIDEO)
     if path.is_dir():
         for other in _visible(path):
             if other.suffix.lower() in SUFFIXES and other.suffix.lower() != suffix:
-                ignored.add("files of other forms, which --from takes", other.suffix)
+                ignored.add("files of other formats, which --from takes", other.suffix)
     return rows
 
 
@@ -84,5 +84,5 @@ def require_tiers(path: Path, patterns: Iterable[str], tiers: Sequence[str]) -> 
         if not any(fnmatchcase(name, pattern) for name in tiers):
             raise AnnotationError(
                 f"{path}: no tier matches {pattern!r}{suggestion(pattern, tiers)}; there are: "
-                f"{named(map(repr, tiers), most=12) or 'none'}"
+                f"{listed(map(repr, tiers), most=12) or 'none'}"
             )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.data.annotations.base import canonical_id, repeated_id
 
 
@@ -38,7 +38,7 @@ def repeated_keys(
         where = "the document" if name is None else f"video {name!r}"
         what = f"key {key!r} is there twice in {where}"
         remedy = "keep one; the first is read"
-        yield Problem(canonical_id(name or ""), str(path), what, remedy, Loss.ENTRY)
+        yield Problem(canonical_id(name or ""), str(path), what, remedy, Skipped.ENTRY)
 
 
 def _objects(value: Any, wanted: set[int]) -> Iterator[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.data.annotations.base import Instance, canonical_id, check_segment, make_video
 from actspan.data.video_files import FileNames
 from actspan.data.videos import Videos
@@ -88,11 +88,15 @@ class Rows:
         self._ids[name] = found
         return found
 
-    def refuse(self, video: str, where: str, what: object, loss: Loss = Loss.SEGMENT) -> None:
+    def refuse(
+        self, video: str, where: str, what: object, skipped: Skipped = Skipped.SEGMENT
+    ) -> None:
         """Add the problem that a row, or a whole file, cannot be used."""
-        remedy = "fix or remove the row" if loss is Loss.SEGMENT else "fix or remove it"
+        remedy = "fix or remove the row" if skipped is Skipped.SEGMENT else "fix or remove it"
         remedy = what.remedy if isinstance(what, RefusedError) else remedy
-        self.problems.append(Problem(canonical_id(video.strip()), where, str(what), remedy, loss))
+        self.problems.append(
+            Problem(canonical_id(video.strip()), where, str(what), remedy, skipped)
+        )
 
     def notes(self, where: object) -> tuple[str, ...]:
         """Return notes about ids that were shortened."""

@@ -9,14 +9,14 @@ from typing import Any
 from actspan.core.errors import ActSpanError, AnnotationError, ConfigError
 from actspan.core.files import atomic_file
 from actspan.core.types import Video
-from actspan.core.wording import them
-from actspan.data.annotations.forms import FORMS, Form, form_named
+from actspan.core.wording import it_or_them
+from actspan.data.annotations.formats import FORMATS, Format, format_named
 from actspan.data.annotations.writing import FPS, Style
 
 
 def encode_annotations(
     videos: Iterable[Video],
-    form: str,
+    format: str,
     *,
     media: Callable[[Video], str] | None = None,
     fps: float = FPS,
@@ -28,8 +28,8 @@ def encode_annotations(
     ----------
     videos : iterable of Video
         With `scores` where their instances are proposals that a person is to correct.
-    form : str
-        A key of `FORMS`.
+    format : str
+        A key of `FORMATS`.
     media : callable, optional
         The link to a video: an address, or a path as seen from the files. ELAN and Label Studio
         open it; Label Studio needs it.
@@ -42,7 +42,7 @@ def encode_annotations(
     -------
     dict of file name to bytes
         One file of all videos, or one each (ELAN, WebVTT); for Label Studio its tasks, and the
-        labelling interface that shows them. Names have no parts that lead to another folder.
+        labelling interface that shows it_or_them. Names have no parts that lead to another folder.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def encode_annotations(
     clip,1.5,4.0,jump,,60.0
     <BLANKLINE>
     """
-    encode = writable_form(form).encode
+    encode = writable_format(format).encode
     assert encode is not None
     return dict(encode(tuple(videos), Style(document or {}, media, fps)))
 
@@ -68,7 +68,7 @@ def write_annotations(
     path: Path | str,
     videos: Iterable[Video],
     *,
-    form: str | None = None,
+    format: str | None = None,
     media: Callable[[Video], str] | None = None,
     fps: float = FPS,
     document: Mapping[str, Any] | None = None,
@@ -79,9 +79,9 @@ def write_annotations(
     Parameters
     ----------
     path : Path or str
-        A file, or an existing folder; for forms with a file per video a folder, which is made.
-    form : str, optional
-        A key of `FORMS`; from the suffix by default, or ActivityNet's in a folder.
+        A file, or an existing folder; for formats with a file per video a folder, which is made.
+    format : str, optional
+        A key of `FORMATS`; from the suffix by default, or ActivityNet's in a folder.
     media, fps, document
         The same as for `encode_annotations`.
     overwrite : bool
@@ -101,16 +101,16 @@ def write_annotations(
         A file cannot be written.
     """
     path = Path(path)
-    chosen = form_to_write(path, form).name
-    if FORMS[chosen].file_a_video and path.is_file():
+    chosen = format_to_write(path, format).name
+    if FORMATS[chosen].file_a_video and path.is_file():
         raise AnnotationError(f"{path}: is a file; {chosen} has a file a video, in a folder")
     encoded = encode_annotations(videos, chosen, media=media, fps=fps, document=document)
-    files = _placed(path, encoded, FORMS[chosen].file_a_video)
+    files = _placed(path, encoded, FORMATS[chosen].file_a_video)
     there = [str(file) for file in files if file.exists()]
     if there and not overwrite:
         more = len(there) - 1
         exist = f" and {more:,} more already exist" if more else ": already exists"
-        raise AnnotationError(f"{there[0]}{exist}; --force replaces {them(len(there))}")
+        raise AnnotationError(f"{there[0]}{exist}; --force replaces {it_or_them(len(there))}")
     for file, content in files.items():
         with atomic_file(file) as stream:
             stream.write(content)
@@ -130,7 +130,7 @@ def _placed(path: Path, encoded: Mapping[str, bytes], in_folder: bool) -> dict[P
     return {path / name: content for name, content in encoded.items()}
 
 
-def writable_form(name: str) -> Form:
+def writable_format(name: str) -> Format:
     """Return the format with this name, which must be writable.
 
     Raises
@@ -138,28 +138,30 @@ def writable_form(name: str) -> Form:
     ConfigError
         There is none of that name, or it can only be read.
     """
-    form = form_named(name)
-    if form.encode is None:
-        there = ", ".join(f.name for f in FORMS.values() if f.encode is not None)
+    format = format_named(name)
+    if format.encode is None:
+        there = ", ".join(f.name for f in FORMATS.values() if f.encode is not None)
         raise ConfigError(f"{name} can only be read; these can be written: {there}")
-    return form
+    return format
 
 
-def form_to_write(path: Path, name: str | None = None) -> Form:
+def format_to_write(path: Path, name: str | None = None) -> Format:
     """Return the format with this name, or the one that belongs to a file's suffix.
 
     Raises
     ------
     ConfigError
-        The same as for `writable_form`, or the suffix belongs to no format.
+        The same as for `writable_format`, or the suffix belongs to no format.
     """
     if name is not None:
-        return writable_form(name)
+        return writable_format(name)
     if path.is_dir():
-        return FORMS["activitynet"]
-    by_suffix = {form.suffix: form for form in FORMS.values() if form.suffix}
+        return FORMATS["activitynet"]
+    by_suffix = {format.suffix: format for format in FORMATS.values() if format.suffix}
     if path.suffix.lower() not in by_suffix:
         what = f"suffix {path.suffix!r} is" if path.suffix else "a name without a suffix is"
         known = " or ".join(by_suffix)
-        raise ConfigError(f"{path}: {what} of no form that is written: {known} is needed (or --to)")
+        raise ConfigError(
+            f"{path}: {what} of no format that is written: {known} is needed (or --to)"
+        )
     return by_suffix[path.suffix.lower()]

@@ -35,12 +35,12 @@ class Source:
     Parameters
     ----------
     path : Path
-    form_is_given : bool
+    format_is_given : bool
         Whether the user gave its format, so that its name is not used to detect it.
     """
 
-    def __init__(self, path: Path, *, form_is_given: bool = False) -> None:
-        self.path, self._form_is_given = path, form_is_given
+    def __init__(self, path: Path, *, format_is_given: bool = False) -> None:
+        self.path, self._format_is_given = path, format_is_given
 
     @cached_property
     def json(self) -> Parsed:
@@ -88,9 +88,9 @@ class Source:
     def may_be_json(self) -> bool:
         """Whether to read it as JSON: its format is given, or its name or start suggests JSON."""
         suffix = self.path.suffix.lower()
-        if self.path.is_dir() or (suffix in _OTHER_SUFFIXES and not self._form_is_given):
+        if self.path.is_dir() or (suffix in _OTHER_SUFFIXES and not self._format_is_given):
             return False
-        return self._form_is_given or suffix in (".json", ".boris") or self._starts_as_json
+        return self._format_is_given or suffix in (".json", ".boris") or self._starts_as_json
 
 
 def _parse_json(path: Path, data: bytes) -> Parsed:

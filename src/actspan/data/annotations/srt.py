@@ -36,7 +36,7 @@ def read(source: Source, hints: Hints) -> Annotations:
     ignored = Ignored()
     rows = read_each(source.path, ".srt", partial(_read_file, ignored=ignored), ignored)
     notes = (*rows.notes(source.path), *ignored.notes(source.path))
-    return Annotations(source.path, "srt", rows.videos(), tuple(rows.problems), assumptions=notes)
+    return Annotations(source.path, "srt", rows.videos(), tuple(rows.problems), notes=notes)
 
 
 def _read_file(file: Path, rows: Rows, ignored: Ignored) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from actspan.core.problems import Problem
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.base import canonical_id
 from actspan.data.ignored import Ignored
 from actspan.data.videos import Videos, canonical_subset
@@ -49,11 +49,13 @@ def with_listed_subsets(
         if subset and said.get(name, subset) != subset:
             problems.append(_contradiction(name, path, subset, said[name], "a list"))
     made = Videos(replace(v, subset=v.subset or said.get(v.id, "")) for v in videos)
-    notes = (f"{path}: subsets taken from the lists {named(map(repr, lists))}", *notes)
+    notes = (f"{path}: subsets taken from the lists {listed(map(repr, lists))}", *notes)
     others = [name for name in said if name not in videos.places]
     if others:
         ids = counted(len(others), "id")
-        notes += (f"{path}: ignored {ids} in lists of subsets that are no videos: {named(others)}",)
+        notes += (
+            f"{path}: ignored {ids} in lists of subsets that are no videos: {listed(others)}",
+        )
     return made, rest, notes
 
 

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.base import Annotations, Hints, Instance
 from actspan.data.annotations.cells import Cells, escaped_id
 from actspan.data.annotations.column_names import TIMES
@@ -63,7 +63,7 @@ def read(source: Source, hints: Hints) -> Annotations:
         "csv",
         videos,
         tuple(reader.rows.problems),
-        assumptions=notes,
+        notes=notes,
         unit=columns.unit,
         clocks=frozenset(taken.clocks),
     )
@@ -157,7 +157,7 @@ class _Reader:
         if several:
             notes.append(
                 f"{self._path}: {counted(len(several), 'observation')} of several media files "
-                f"({named(several)}): BORIS counts their times from the start of the first file; "
+                f"({listed(several)}): BORIS counts their times from the start of the first file; "
                 "check them"
             )
         notes += [line for places in (self._short, self._long) for line in places.notes(self._path)]

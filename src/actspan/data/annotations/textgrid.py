@@ -62,7 +62,7 @@ def read(source: Source, hints: Hints) -> Annotations:
         "textgrid",
         rows.videos(),
         tuple(rows.problems),
-        assumptions=(*rows.notes(source.path), *reading.ignored.notes(source.path)),
+        notes=(*rows.notes(source.path), *reading.ignored.notes(source.path)),
     )
 
 

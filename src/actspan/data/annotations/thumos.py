@@ -47,13 +47,11 @@ def read(source: Source, hints: Hints) -> Annotations:
     for file in files:
         _read_class(file, rows)
     notes = (*rows.notes(source.path), *_other_files(files).notes(source.path))
-    return Annotations(
-        source.path, "thumos14", rows.videos(), tuple(rows.problems), assumptions=notes
-    )
+    return Annotations(source.path, "thumos14", rows.videos(), tuple(rows.problems), notes=notes)
 
 
 def _other_files(files: Sequence[Path]) -> Ignored:
-    """Return the files beside class files that are not of that form, as ignored."""
+    """Return the files beside class files that are not of that format, as ignored."""
     ignored, taken = Ignored(), set(files)
     for folder in sorted({file.parent for file in files}):
         for other in sorted(folder.iterdir()):

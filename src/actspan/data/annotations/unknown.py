@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from actspan.core.errors import AnnotationError
-from actspan.core.wording import named
+from actspan.core.wording import listed
 
 _SHEET = "a spreadsheet: save the sheet as CSV with the columns video, start, end, label"
 _PAGE = "a document: save its table as CSV with the columns video, start, end, label"
@@ -48,26 +48,26 @@ def refuse_table_of_tool(path: Path) -> None:
         )
 
 
-def unknown(path: Path, document: Any, forms: Iterable[str]) -> AnnotationError:
+def unknown(path: Path, document: Any, formats: Iterable[str]) -> AnnotationError:
     """Return the error about a file in no known format.
 
     Parameters
     ----------
     document : Any
         Its content as JSON; None if it is not JSON.
-    forms : iterable of str
+    formats : iterable of str
         Descriptions of the known formats.
     """
-    known = f"known are: {'; '.join(forms)}"
+    known = f"known are: {'; '.join(formats)}"
     if isinstance(document, dict):
-        keys = named(map(repr, document), most=6) or "no keys"
-        return AnnotationError(f"{path}: JSON of no known form, an object with {keys}; {known}")
+        keys = listed(map(repr, document), most=6) or "no keys"
+        return AnnotationError(f"{path}: JSON of no known format, an object with {keys}; {known}")
     if document is not None:
         is_list = isinstance(document, list) and document and isinstance(document[0], dict)
-        keys = named(map(repr, document[0]), most=6) if is_list else ""
+        keys = listed(map(repr, document[0]), most=6) if is_list else ""
         what = f"a list of objects with {keys}" if keys else type(document).__name__
-        return AnnotationError(f"{path}: JSON of no known form, {what}; {known}")
+        return AnnotationError(f"{path}: JSON of no known format, {what}; {known}")
     suffix = path.suffix
     remedy = _REMEDIES.get(suffix.lower(), _OTHER)
     what = f"{suffix} is not read: {remedy}" if suffix else remedy
-    return AnnotationError(f"{path}: of no known form; {what}; {known}")
+    return AnnotationError(f"{path}: of no known format; {what}; {known}")

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from actspan.core.errors import AnnotationError
-from actspan.core.problems import Loss
+from actspan.core.problems import Skipped
 from actspan.data.annotations.base import Annotations, Hints, Instance
 from actspan.data.annotations.rows import Rows
 from actspan.data.annotations.source import Source
@@ -66,7 +66,7 @@ def read(source: Source, hints: Hints) -> Annotations:
             what = f"no {error}" if isinstance(error, KeyError) else error
             rows.refuse(video, f"{source.path}: metadata {key}", what)
     notes = (*rows.notes(source.path), *ignored.notes(source.path))
-    return Annotations(source.path, "via", rows.videos(), tuple(rows.problems), assumptions=notes)
+    return Annotations(source.path, "via", rows.videos(), tuple(rows.problems), notes=notes)
 
 
 def _names(document: Mapping[str, Any], path: Path, rows: Rows) -> dict[str, str]:
@@ -82,7 +82,7 @@ def _names(document: Mapping[str, Any], path: Path, rows: Rows) -> dict[str, str
             names[view] = name
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else error
-            rows.refuse(name, f"{path}: view {view}", what, Loss.VIDEO)
+            rows.refuse(name, f"{path}: view {view}", what, Skipped.VIDEO)
             names[view] = ""
     return names
 

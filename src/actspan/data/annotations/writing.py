@@ -106,7 +106,7 @@ def require_text(video: Video) -> None:
         bad = _NOT_TEXT.search(text)
         if bad:
             raise AnnotationError(
-                f"video {video.id!r}: {what} {text!r} holds {bad.group()!r}, which this form "
+                f"video {video.id!r}: {what} {text!r} holds {bad.group()!r}, which this format "
                 "cannot carry: rename it"
             )
 

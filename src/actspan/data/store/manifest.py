@@ -98,7 +98,7 @@ class Manifest(Config, frozen=True, kw_only=True):
             stream.write(dump_toml(to_dict(self)).encode())
 
     @property
-    def assumptions(self) -> tuple[str, ...]:
+    def all_notes(self) -> tuple[str, ...]:
         """Notes for people about these features."""
         if self.edge is None:
             return self.notes

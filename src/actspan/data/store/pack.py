@@ -15,12 +15,12 @@ import msgspec
 
 from actspan.config.base import dump_toml, to_dict
 from actspan.core.errors import ConfigError, StoreError
-from actspan.core.files import atomic_file, atomic_folder, misnamed
+from actspan.core.files import atomic_file, atomic_folder, folder_name_error
 from actspan.core.parallel import map_ordered
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Features, Video
 from actspan.data.annotations.authors import AUTHORS_TABLE
-from actspan.data.annotations.forms import find_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.rescale import Edge, fit_to_cells
@@ -80,7 +80,7 @@ class PackSummary:
         Videos, those that were rescaled, and bytes.
     problems : tuple of Problem
         Skipped data, and notes.
-    assumptions : tuple of str
+    notes : tuple of str
     """
 
     out: Path
@@ -89,7 +89,7 @@ class PackSummary:
     rescaled: int
     size: int
     problems: tuple[Problem, ...]
-    assumptions: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def pack_dataset(request: PackRequest, report: Report | None = None) -> PackSummary:
@@ -136,7 +136,7 @@ def pack_dataset(request: PackRequest, report: Report | None = None) -> PackSumm
         rescaled=rows.rescaled,
         size=sum(shard.size for shard in shards),
         problems=dataset.problems,
-        assumptions=dataset.assumptions,
+        notes=dataset.notes,
     )
 
 
@@ -148,7 +148,7 @@ def _check_request(request: PackRequest) -> None:
     if request.edge is not None and request.length is None:
         raise ConfigError("edge says how videos are rescaled: give the length in cells with it")
     out = request.out
-    if fault := misnamed(out, "a store"):
+    if fault := folder_name_error(out, "a store"):
         raise StoreError(fault)
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
@@ -192,16 +192,16 @@ def _is_text(name: str) -> bool:
 
 
 def _notes(found: Dataset, dataset: Dataset) -> tuple[str, ...]:
-    """Return the check's assumptions, without notes that reading annotations gives again."""
+    """Return the notes of the check, without those that reading annotations gives again."""
     before = () if found.packing is None else found.packing.notes
-    return (*before, *dataset.assumptions[len(found.assumptions) :])
+    return (*before, *dataset.notes[len(found.notes) :])
 
 
 def _left_out(dataset: Dataset) -> dict[str, str]:
     return {
         problem.video: problem.problem
         for problem in dataset.problems
-        if problem.loss is Loss.VIDEO and _is_text(problem.video)
+        if problem.skipped is Skipped.VIDEO and _is_text(problem.video)
     }
 
 

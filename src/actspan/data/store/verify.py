@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actspan.core.errors import DatasetError, StoreError
-from actspan.core.files import described, sha256
+from actspan.core.files import folder_kind, sha256
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem
 from actspan.core.wording import counted
@@ -49,7 +49,7 @@ def verify_store(
     manifest = find_manifest(folder)
     if manifest is None:
         raise StoreError(
-            f"{folder}{described(folder)}: not a store (no {MANIFEST}); make one: actspan pack"
+            f"{folder}{folder_kind(folder)}: not a store (no {MANIFEST}); make one: actspan pack"
         )
     shards = list(zip(manifest.shard_paths(folder), manifest.shards, strict=True))
     problems = []

@@ -11,9 +11,9 @@ import numpy as np
 
 from actspan.config.stages import PipelineConfig, TemConfig
 from actspan.core.errors import ExportError
-from actspan.core.problems import Loss, left_out
+from actspan.core.problems import Skipped, skipped_line
 from actspan.core.types import BoundaryScores, Float32
-from actspan.core.wording import named
+from actspan.core.wording import listed
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.rescale import fit_to_cells
@@ -162,9 +162,9 @@ def _some_videos(
         dataset = dataset.subset("training")
     dataset = dataset.select(_spread(dataset.videos, videos))
     dataset = check_dataset(dataset, channels=channels, on_error="skip")
-    found = [problem for problem in dataset.problems if problem.loss is Loss.VIDEO]
-    reasons = named(dict.fromkeys(problem.problem for problem in found))
-    return dataset, (f"{path}: {left_out(found)}: {reasons}",) if found else ()
+    found = [problem for problem in dataset.problems if problem.skipped is Skipped.VIDEO]
+    reasons = listed(dict.fromkeys(problem.problem for problem in found))
+    return dataset, (f"{path}: {skipped_line(found)}: {reasons}",) if found else ()
 
 
 def _cells(

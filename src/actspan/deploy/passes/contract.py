@@ -10,7 +10,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from actspan.core.errors import ConfigError
-from actspan.core.wording import named
+from actspan.core.wording import listed
 from actspan.deploy.passes.tools import nodes_of
 
 __all__ = ["Calibration", "Contract", "GraphPass", "Inputs", "PassSettings", "Sample", "Shapes"]
@@ -166,7 +166,7 @@ class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]
         for node, reason in remaining.items():
             group = owners.get(node.graph, ""), reason
             groups.setdefault(group, []).append(f"{node.op_type} {node.name!r}")
-        parts = [f"{where}{named(names)} ({why})" for (where, why), names in groups.items()]
+        parts = [f"{where}{listed(names)} ({why})" for (where, why), names in groups.items()]
         count = f"{len(remaining):,} of {max(total, len(remaining)):,} {self.contract.kind} left"
         return f"{count}: {'; '.join(parts)}" if remaining else None
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from actspan.core.wording import named
+from actspan.core.wording import listed
 from actspan.deploy.passes.contract import (
     Calibration,
     Contract,
@@ -130,7 +130,7 @@ class Int8(GraphPass):
         line = super().left(model, total)
         if line or any(map(_is_dequantised, layers)):
             return line
-        names = named(f"{node.op_type} {node.name!r}" for node in layers)
+        names = listed(f"{node.op_type} {node.name!r}" for node in layers)
         why = f"the last layers stay in float32 ({names})" if layers else _NO_LAYER
         return f"nothing is quantised: {why}"
 

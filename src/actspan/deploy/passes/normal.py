@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from actspan.core.errors import ActSpanError, ExportError
-from actspan.core.wording import named
+from actspan.core.wording import listed
 from actspan.deploy.passes.interface import graphs_in
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _refuse_sparse(model: Any, where: str) -> None:
             sparse += [node.output[0] for a in node.attribute if a.HasField("sparse_tensor")]
         if sparse:
             fault = "sparse tensors cannot be rewritten; store them as dense ones first"
-            raise ExportError(f"{where}: {named(sparse)}: {fault}")
+            raise ExportError(f"{where}: {listed(sparse)}: {fault}")
 
 
 def checked(model: Any, where: str) -> onnx.ModelProto:

@@ -14,7 +14,7 @@ import numpy as np
 from actspan.core.errors import StageError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
-from actspan.core.problems import Loss, Problem, stop_on_errors, stop_with_none_left
+from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.types import Float32
 from actspan.core.wording import counted
 from actspan.deploy.staged.stage import STAGED_NETS, Stage, StagedNet
@@ -119,12 +119,12 @@ def settle(items: Sequence[Item], problems: Sequence[Problem], on_error: OnError
     DatasetError
         There are problems and `on_error` is "fail", or nothing is left.
     """
-    lost = {p.video for p in problems if p.loss is Loss.VIDEO}
+    lost = {p.video for p in problems if p.skipped is Skipped.VIDEO}
     left = [item for item in items if item.video not in lost]
     if on_error == "fail":
-        stop_on_errors(problems, leaves_something=bool(left))
+        raise_errors(problems, leaves_something=bool(left))
     if not left:
-        stop_with_none_left(problems, len({item.video for item in items}))
+        raise_nothing_left(problems, len({item.video for item in items}))
     return left
 
 
@@ -132,7 +132,7 @@ def _strangers(names: set[str], table: Table, dumps: Dumps) -> Iterator[Problem]
     for name in sorted(names - {item.name for item in table.items}):
         remedy = "remove it; or it is of another stage: give the folder of this one's (--dumps)"
         file = str(dumps.folder / f"{name}{dumps.suffix}")
-        yield Problem(name, file, "dump of no input of this stage", remedy, Loss.FILE)
+        yield Problem(name, file, "dump of no input of this stage", remedy, Skipped.FILE)
 
 
 @dataclass(frozen=True, slots=True)

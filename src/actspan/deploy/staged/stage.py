@@ -13,7 +13,7 @@ from actspan import __version__
 from actspan.config.base import Config, dump_toml, from_dict, read_toml, to_dict
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import BundleError, ConfigError, StageError
-from actspan.core.files import described
+from actspan.core.files import folder_kind
 from actspan.deploy.staged.table import TABLE, Table
 from actspan.model.bundle import Bundle
 
@@ -85,7 +85,7 @@ class Stage:
         file = path / STAGE_FILE
         if not file.is_file():
             raise StageError(
-                f"{path}{described(path)}: not a stage (no {STAGE_FILE}); make one: "
+                f"{path}{folder_kind(path)}: not a stage (no {STAGE_FILE}); make one: "
                 "actspan staged tem-inputs"
             )
         try:

@@ -12,7 +12,7 @@ import numpy as np
 
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import StageError
-from actspan.core.files import atomic_folder, misnamed
+from actspan.core.files import atomic_folder, folder_name_error
 from actspan.core.problems import Problem
 from actspan.core.types import Features, Float64
 from actspan.data.dataset import Dataset
@@ -101,12 +101,12 @@ def write_tem_inputs(request: TemRequest, report: Report | None = None) -> Done:
             path=str(request.dataset), videos=tally.videos, subset=request.subset
         )
         write_stage_file(stage, bundle, record)
-    return tally.done(request.out / "tem", dataset.problems, dataset.assumptions)
+    return tally.done(request.out / "tem", dataset.problems, dataset.notes)
 
 
 def _check_target(request: TemRequest) -> None:
     path = request.out
-    if fault := misnamed(path, "a stage"):
+    if fault := folder_name_error(path, "a stage"):
         raise StageError(fault)
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return

@@ -40,7 +40,7 @@ class Done:
         Wall time of the work, after the check.
     problems : tuple of Problem
         Problems of skipped videos, and notes.
-    assumptions : tuple of str
+    notes : tuple of str
     """
 
     out: Path
@@ -48,7 +48,7 @@ class Done:
     videos: int
     seconds: float
     problems: tuple[Problem, ...] = ()
-    assumptions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Tally:
@@ -66,12 +66,10 @@ class Tally:
         if self._report and item.ends_video:
             self._report(self._what, self.videos, self._total)
 
-    def done(
-        self, out: Path, problems: Iterable[Problem] = (), assumptions: Iterable[str] = ()
-    ) -> Done:
+    def done(self, out: Path, problems: Iterable[Problem] = (), notes: Iterable[str] = ()) -> Done:
         """Return the figures of the step."""
         seconds = perf_counter() - self._begin
-        return Done(out, self.inputs, self.videos, seconds, tuple(problems), tuple(assumptions))
+        return Done(out, self.inputs, self.videos, seconds, tuple(problems), tuple(notes))
 
 
 def in_parallel(function: Callable[[T], Result], items: Iterable[T]) -> Iterator[Result]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from actspan.config.stages import TemConfig
-from actspan.core.problems import Problem, whole_notes
+from actspan.core.problems import Problem, dataset_notes
 from actspan.core.types import BoundaryScores, Features, Float32, Video
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
@@ -72,7 +72,7 @@ def of_dataset(path: Path, subset: str | None, bundle: Bundle) -> Material:
 
     name = f"{path.resolve().name}, {subset or 'all'}"
     truth = tuple(v for v in dataset.videos if len(v.segments))
-    notes = (*dataset.assumptions, *whole_notes(dataset.problems))
+    notes = (*dataset.notes, *dataset_notes(dataset.problems))
     return Material(name, jobs, len(dataset), truth, dataset.edge, notes, dataset.problems)
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from actspan.core.markdown import markdown_table
-from actspan.core.problems import left_out
+from actspan.core.problems import skipped_line
 from actspan.core.wording import counted
 from actspan.deploy.verify.differences import Agreement
 from actspan.deploy.verify.limits import LIMITS
@@ -46,7 +46,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
         "limits": {name: dataclasses.asdict(limits) for name, limits in LIMITS.items()},
         "versions": library_versions(),
         "notes": list(found.notes),
-        "left_out": left_out(found.problems),
+        "left_out": skipped_line(found.problems),
     }
 
 
@@ -148,7 +148,7 @@ def to_markdown(found: Verification, command: str) -> str:
         + ", ".join(f"{name} {number}" for name, number in library_versions().items())
         + ".",
     ]
-    notes = [f"* {note}" for note in (*found.notes, left_out(found.problems)) if note]
+    notes = [f"* {note}" for note in (*found.notes, skipped_line(found.problems)) if note]
     return "\n".join([*lines, *(["", *notes] if notes else []), ""])
 
 

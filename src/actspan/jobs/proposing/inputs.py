@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal
 
 from actspan.core.errors import DatasetError, FeatureError, ResultError
-from actspan.core.problems import Loss, Problem, stop_on_errors, stop_with_none_left
+from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.wording import counted
 from actspan.data.causes import missing_features
 from actspan.data.check import check_dataset
@@ -70,17 +70,17 @@ def check_scores(
         *_annotation_faults(dataset, checked),
         *_score_problems(dataset, scores, seconds, _cells_of(dataset, bundle, checked)),
     ]
-    lost = {p.video for p in problems if p.loss is Loss.VIDEO}
+    lost = {p.video for p in problems if p.skipped is Skipped.VIDEO}
     places = [place for place, name in enumerate(dataset.videos.ids) if name not in lost]
     if on_error == "fail":
-        stop_on_errors(problems, leaves_something=bool(places))
+        raise_errors(problems, leaves_something=bool(places))
     if not places:
-        stop_with_none_left(problems, len(dataset))
+        raise_nothing_left(problems, len(dataset))
     checked = replace(
         dataset,
         videos=dataset.videos.select(places),
         problems=tuple(problems),
-        assumptions=(*dataset.assumptions, note),
+        notes=(*dataset.notes, note),
     )
     return checked, seconds
 
@@ -105,7 +105,7 @@ def _score_problems(
         elif what := _unusable(scores, video.id, cells.get(video.id)):
             yield Problem(video.id, file, what, "compute them again, or leave it out")
     for name in () if cause else strangers:
-        yield Problem(name, file, "scores without annotation", "check it", Loss.NOTHING)
+        yield Problem(name, file, "scores without annotation", "check it", Skipped.NOTHING)
 
 
 def _unusable(scores: ScoreFiles, name: str, cells: int | None) -> str:

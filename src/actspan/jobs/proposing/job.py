@@ -9,8 +9,8 @@ from functools import partial
 from time import perf_counter
 
 from actspan.core.errors import BundleError, ResultError
-from actspan.core.files import misnamed, named_errors
-from actspan.core.problems import Problem, stop_with_none_left
+from actspan.core.files import folder_name_error, name_disk_errors
+from actspan.core.problems import Problem, raise_nothing_left
 from actspan.core.wording import quoted, suggestion
 from actspan.data.answer_tables import ANSWER_SUFFIXES, check_answer_target
 from actspan.data.dataset import Dataset
@@ -62,7 +62,7 @@ def propose_dataset(
         A part is missing, damaged, or does not fit. Finished shards stay, and a note on the
         exception says so.
     """
-    with named_errors(request.out):
+    with name_disk_errors(request.out):
         return _propose(request, report, engine)
 
 
@@ -108,7 +108,7 @@ def _check_target(request: Request) -> None:
     out = request.out
     if request.writes_run:
         meant = suggestion(out.suffix, ANSWER_SUFFIXES) if out.suffix else ""
-        fault = misnamed(out, "a run") or (f"{out}: a run is a folder" if meant else "")
+        fault = folder_name_error(out, "a run") or (f"{out}: a run is a folder" if meant else "")
         if fault:
             files = ", ".join(ANSWER_SUFFIXES)
             raise ResultError(f"{fault}; the result alone is a file in {files}{meant}")
@@ -141,7 +141,7 @@ def _plan(
         seconds=tuple(seconds[video] for video in videos) if seconds else (),
         spec=dataset.spec,
         problems=dataset.problems,
-        assumptions=dataset.assumptions,
+        notes=dataset.notes,
     )
     return plan, DatasetWork(dataset, mode == "window", request.on_error, scores, seconds)
 
@@ -187,7 +187,7 @@ class _Making:
             if self._report:
                 self._report("propose", self._videos, len(self._store.plan.videos))
         if not self._videos:
-            stop_with_none_left(self._problems(), len(self._store.plan.videos))
+            raise_nothing_left(self._problems(), len(self._store.plan.videos))
 
     def _results(self) -> Iterator[Result]:
         plan, done = self._store.plan, self._survey.done
@@ -210,8 +210,8 @@ class _Making:
             seconds=perf_counter() - self._begin,
             stages=self._workers.clock.shares(),
             problems=self._problems(),
-            assumptions=(
-                *self._work.dataset.assumptions,
+            notes=(
+                *self._work.dataset.notes,
                 *self._workers.clock.warnings(self._bundle.config.mode),
             ),
             kept=kept - len(self._survey.lost),

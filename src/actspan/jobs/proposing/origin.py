@@ -13,7 +13,7 @@ import msgspec
 
 from actspan.config.base import to_dict
 from actspan.core.files import sha256
-from actspan.data.annotations.forms import find_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.remote import url_of
 from actspan.data.spec_file import SPEC_FILE
 from actspan.data.store.manifest import MANIFEST
@@ -89,7 +89,7 @@ def run_info(request: Request, bundle: Bundle, summary: Summary) -> dict[str, An
             "annotations": None if annotations is None else annotations.name,
             "annotations_sha256": None if annotations is None else sha256(annotations),
             "scores": None if request.scores is None else str(request.scores),
-            "assumptions": list(summary.assumptions),
+            "assumptions": list(summary.notes),
         },
         "backend": request.backend,
         "versions": versions(),

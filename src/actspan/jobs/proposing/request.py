@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from actspan.core.problems import Problem
-from actspan.data.annotations.forms import find_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.answer_tables import ANSWER_SUFFIXES
 from actspan.data.video_files import VIDEOS
 from actspan.pipeline.core import BATCH
@@ -99,7 +99,7 @@ class Summary:
         Shares of the workers' time, in [0, 1].
     problems : tuple of Problem
         Problems of skipped videos, and notes.
-    assumptions : tuple of str
+    notes : tuple of str
     kept : int
         Videos whose results were saved before an interruption.
     """
@@ -111,7 +111,7 @@ class Summary:
     seconds: float
     stages: dict[Stage, float]
     problems: tuple[Problem, ...]
-    assumptions: tuple[str, ...]
+    notes: tuple[str, ...]
     kept: int = 0
 
     @property

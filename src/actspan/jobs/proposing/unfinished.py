@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from actspan.core.errors import ActSpanError, FeatureError, ResultError
 from actspan.core.files import sha256
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
 from actspan.data.scores import ScoreFiles
@@ -129,12 +129,12 @@ def _with_notes(dataset: Dataset, plan: Plan, survey: Survey, request: Request) 
         )
     remedy = "start again if the new ones are right: --force"
     notes = [
-        Problem(v, str(dataset.entries[v]), "changed after its result", remedy, Loss.NOTHING)
+        Problem(v, str(dataset.entries[v]), "changed after its result", remedy, Skipped.NOTHING)
         for v in changed
     ]
     if survey.damaged:
         what = counted(survey.damaged, "damaged shard")
-        notes.append(Problem("", str(request.partial), what, "computed again", Loss.NOTHING))
+        notes.append(Problem("", str(request.partial), what, "computed again", Skipped.NOTHING))
     return replace(dataset, problems=(*dataset.problems, *notes))
 
 

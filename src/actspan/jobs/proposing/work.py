@@ -53,9 +53,7 @@ class DatasetWork:
             The dataset cannot be opened.
         """
         dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
-        dataset = replace(
-            dataset, spec=plan.spec, problems=plan.problems, assumptions=plan.assumptions
-        )
+        dataset = replace(dataset, spec=plan.spec, problems=plan.problems, notes=plan.notes)
         seconds = dict(zip(plan.videos, plan.seconds, strict=False))
         mapped = bundle.config.mode == "window"
         return cls(dataset, mapped, request.on_error, scores, seconds)

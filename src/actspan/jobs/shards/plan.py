@@ -44,7 +44,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         Description of the features, from the check.
     problems : tuple of Problem
         Problems of videos that the check left out, and notes.
-    assumptions : tuple of str
+    notes : tuple of str
     """
 
     made_from: dict[str, dict[str, str]]
@@ -55,7 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     seconds: tuple[float, ...] = ()
     spec: FeatureSpec = FeatureSpec()
     problems: tuple[Problem, ...] = ()
-    assumptions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = msgspec.field(default=(), name="assumptions")
     format: int = _FORMAT
 
     def __len__(self) -> int:

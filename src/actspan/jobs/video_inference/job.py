@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Literal
 
 from actspan.core.errors import AnnotationError
-from actspan.core.problems import Problem, stop_on_errors, stop_with_none_left
+from actspan.core.problems import Problem, raise_errors, raise_nothing_left
 from actspan.data.videos import canonical_subset
 from actspan.jobs.video_inference.answers import Selection, VideoMoments
 from actspan.jobs.video_inference.features import BundleFeatures
@@ -103,9 +103,9 @@ def propose_videos(request: VideosRequest, report: Report | None = None) -> Foun
         lengths, problems = probe_videos(sources.paths, report)
         problems = [*sources.problems, *problems]
         if not lengths:
-            stop_with_none_left(problems, len(sources.paths))
+            raise_nothing_left(problems, len(sources.paths))
         if request.on_error == "fail":
-            stop_on_errors(problems)
+            raise_errors(problems)
         names = {sources.paths[name]: name for name in lengths}
         made = VideoPieces(names, bundle.config, Progress(report, sum(lengths.values())))
         begin = perf_counter()
@@ -115,9 +115,9 @@ def propose_videos(request: VideosRequest, report: Report | None = None) -> Foun
         seconds = perf_counter() - begin
     problems += made.problems
     if not found:
-        stop_with_none_left(problems, len(sources.paths))
+        raise_nothing_left(problems, len(sources.paths))
     if request.on_error == "fail":
-        stop_on_errors(problems)
+        raise_errors(problems)
     return Found(found, seconds, tuple(problems), pipeline.clock.warnings(bundle.config.mode))
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from actspan.config.stages import PemConfig, TemConfig
 from actspan.core.errors import CheckpointError
-from actspan.core.wording import named
+from actspan.core.wording import listed
 from actspan.data.ignored import Ignored
 from actspan.model.bsn.checkpoint_files import EXPECTED
 from actspan.model.weights import Net, weight_shapes
@@ -72,7 +72,7 @@ def find_network(content: Any, path: Path, ignored: Ignored) -> Found:
     found = _only(whole or networks[:1], path)
     if found is None:
         inner = next((state for trail, state in levels if trail and state), content)
-        names = named(inner, _NAMED) or "nothing"
+        names = listed(inner, _NAMED) or "nothing"
         raise CheckpointError(f"{path}: holds weights of neither TEM nor PEM ({names}); {EXPECTED}")
     _note_others(content, found, ignored)
     return found
@@ -122,8 +122,8 @@ def _only(networks: list[Found], path: Path) -> Found | None:
     beside = [network.prefix for network in networks if network.levels == first.levels]
     if len(beside) > 1:
         raise CheckpointError(
-            f"{path}: holds {len(beside)} networks of one kind ({named(beside)}): save one of them "
-            f"alone; {EXPECTED}"
+            f"{path}: holds {len(beside)} networks of one kind ({listed(beside)}): save one of "
+            f"them alone; {EXPECTED}"
         )
     return first
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actspan.core.errors import ConfigError
-from actspan.core.problems import Loss, Problem
+from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Proposals
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.answer_tables import answer_writer
 from actspan.model.bundle import Bundle
 from actspan.pipeline.labelling.classifier import ProposalClassifier
@@ -70,7 +70,7 @@ class LabelChoice:
         if self.file is None:
             return None, ()
         labels, videos = LabelFile.read(self.file, top=self.top), list(videos)
-        loss = Loss.VIDEO if on_error == "fail" else Loss.NOTHING
+        loss = Skipped.VIDEO if on_error == "fail" else Skipped.NOTHING
         remedy = "score it, or leave the video out"
         lacking = [
             Problem(name, str(self.file), "no label scores", remedy, loss)
@@ -78,13 +78,13 @@ class LabelChoice:
         ]
         others = sorted(labels.videos.keys() - set(videos))
         if others:
-            what = f"{counted(len(others), 'video')} without proposals ({named(others)})"
+            what = f"{counted(len(others), 'video')} without proposals ({listed(others)})"
             lacking.append(self._note(what, "their labels are not used"))
         lacking += [self._note(*note.split(": ", 1)) for note in labels.notes]
         return labels, tuple(lacking)
 
     def _note(self, what: str, consequence: str) -> Problem:
-        return Problem("", str(self.file), what, consequence, Loss.NOTHING)
+        return Problem("", str(self.file), what, consequence, Skipped.NOTHING)
 
     def open_classifier(
         self, bundle: Bundle, *, features: bool = True

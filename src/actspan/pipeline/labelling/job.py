@@ -9,9 +9,9 @@ from time import perf_counter
 from typing import Literal
 
 from actspan.core.errors import ConfigError
-from actspan.core.problems import Problem, stop_on_errors
+from actspan.core.problems import Problem, raise_errors
 from actspan.core.types import Proposals
-from actspan.data.annotations.forms import find_annotations
+from actspan.data.annotations.formats import find_annotations
 from actspan.data.answer_tables import check_answer_target
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
@@ -130,7 +130,7 @@ def _by_classifier(
 def _stop_unless_skipped(request: LabelRequest, lacking: Sequence[Problem], videos: int) -> None:
     if request.on_error == "fail":
         errors = sum(problem.is_error for problem in lacking)
-        stop_on_errors(lacking, leaves_something=errors < videos)
+        raise_errors(lacking, leaves_something=errors < videos)
 
 
 def _without_features(dataset: Dataset, results: dict[str, Proposals]) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.types import Float64, Proposals
-from actspan.core.wording import counted, named
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.base import canonical_id
 from actspan.data.decoding import NOT_JSON
 from actspan.data.detections import Detections
@@ -268,7 +268,7 @@ def _best_of_each(found: ScoredLabels, kept: NDArray[np.intp]) -> NDArray[np.int
 
 
 def _videos(names: Sequence[str]) -> str:
-    return f"{counted(len(names), 'video')} ({named(names)})"
+    return f"{counted(len(names), 'video')} ({listed(names)})"
 
 
 def _text(value: Any) -> str:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from actspan.core.errors import ConfigError, ResultError
 from actspan.core.types import Video
-from actspan.data.annotations.forms import FORMS
+from actspan.data.annotations.formats import FORMATS
 from actspan.data.annotations.saving import encode_annotations
 from actspan.server.browse import models
 from actspan.server.browse.exporting import as_one_file, corrected_videos
@@ -16,7 +16,7 @@ from actspan.server.browse.library import Library
 from actspan.server.corrections import Correction, Corrections, StaleCorrectionError
 from actspan.server.problems import ProblemError, may_fail
 
-WRITABLE = [form for form in FORMS.values() if form.encode is not None]
+WRITABLE = [form for form in FORMATS.values() if form.encode is not None]
 VideoId = Annotated[str, Query(alias="id", max_length=1000, description="Of the video.")]
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.types import Video
-from actspan.core.wording import counted, named
-from actspan.data.annotations.forms import read_annotations
+from actspan.core.wording import counted, listed
+from actspan.data.annotations.formats import read_annotations
 from actspan.report.gathering import name_runs
 from actspan.server.browse.judging import Judge
 from actspan.server.browse.runs import BrowsedRun
@@ -83,7 +83,7 @@ class Library:
             return ""
         return (
             f"none of the {counted(len(self.media), 'video')} is of a run, so none is played: "
-            f"they are named {named(self.media)}, and those of the runs {named(self.ids)}"
+            f"they are named {listed(self.media)}, and those of the runs {listed(self.ids)}"
         )
 
     def close(self) -> None:

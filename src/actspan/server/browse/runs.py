@@ -14,7 +14,7 @@ import numpy as np
 from actspan.config.base import from_dict
 from actspan.config.stages import PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
-from actspan.core.files import described, similar_path
+from actspan.core.files import folder_kind, similar_path
 from actspan.core.types import Proposals, RaggedProposals
 from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
 from actspan.data.results import read_result
@@ -59,7 +59,7 @@ class BrowsedRun:
             raise ResultError(f"{path}: no such run or result file{similar_path(path)}")
         if path.is_dir() and not (path / RESULT).is_file():
             raise ResultError(
-                f"{path}{described(path)}: no {RESULT} in this folder, so it is no finished run; "
+                f"{path}{folder_kind(path)}: no {RESULT} in this folder, so it is no finished run; "
                 "actspan propose --out makes one"
             )
         pipeline = self.info.get("pipeline", {})

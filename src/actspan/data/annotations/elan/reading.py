@@ -24,8 +24,8 @@ from xml.parsers import expat
 from actspan.core.errors import AnnotationError
 from actspan.core.files import read_bytes
 from actspan.core.limits import DOCUMENT
-from actspan.core.problems import Loss, Problem
-from actspan.core.wording import counted, named
+from actspan.core.problems import Problem, Skipped
+from actspan.core.wording import counted, listed
 from actspan.data.annotations.base import Annotations, Hints, canonical_id
 from actspan.data.annotations.elan.names import INSTANCES, PROPERTY, SCORES
 from actspan.data.annotations.elan.slots import Slots, milliseconds
@@ -70,12 +70,12 @@ def read(source: Source, hints: Hints) -> Annotations:
         *reading.ignored.notes(source.path),
         *_notes(source.path, reading),
     )
-    return Annotations(source.path, "elan", rows.videos(), tuple(rows.problems), assumptions=notes)
+    return Annotations(source.path, "elan", rows.videos(), tuple(rows.problems), notes=notes)
 
 
 def _notes(path: Path, reading: _Reading) -> Iterator[str]:
     if reading.divided:
-        tiers = named((f"{name} ({n:,})" for name, n in reading.divided.items()), most=12)
+        tiers = listed((f"{name} ({n:,})" for name, n in reading.divided.items()), most=12)
         yield (
             f"{path}: annotations that are not aligned are read as equal parts of their parents, "
             f"as ELAN shows them: {tiers}"
@@ -83,7 +83,7 @@ def _notes(path: Path, reading: _Reading) -> Iterator[str]:
     if len(reading.used) > 1:
         yield (
             f"{path}: instances of {len(reading.used)} tiers are read alike "
-            f"({named(reading.used, most=12)}); --tier takes some of them"
+            f"({listed(reading.used, most=12)}); --tier takes some of them"
         )
 
 
@@ -158,7 +158,7 @@ def _read_tier(
         where = f"{file}: {counted(unaligned, 'annotation')}"
         what = f"annotations of tier {name!r} without times"
         remedy = "align them in ELAN, or choose other tiers: --tier"
-        rows.problems.append(Problem(canonical_id(video), where, what, remedy, Loss.SEGMENT))
+        rows.problems.append(Problem(canonical_id(video), where, what, remedy, Skipped.SEGMENT))
     return added
 
 

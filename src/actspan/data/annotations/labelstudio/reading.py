@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from actspan.core.errors import AnnotationError
-from actspan.core.problems import Loss
+from actspan.core.problems import Skipped
 from actspan.core.wording import counted
 from actspan.data.annotations.base import Annotations, Hints, canonical_id, number
 from actspan.data.annotations.labelstudio.regions import Taken, is_timeline, media_facts
@@ -96,7 +96,7 @@ def read(source: Source, hints: Hints) -> Annotations:
         "labelstudio",
         rows.videos(),
         tuple(rows.problems),
-        assumptions=notes,
+        notes=notes,
         unit="frames" if timelines or taken.boxes else "seconds",
     )
 
@@ -130,7 +130,7 @@ def _chosen_annotations(
                 seen.add(canonical_id(name))
                 yield _Task(name, where, regions, facts)
         except (TypeError, ValueError) as error:
-            rows.refuse(name, where, error, Loss.VIDEO)
+            rows.refuse(name, where, error, Skipped.VIDEO)
 
 
 def _add(task: _Task, rows: Rows, taken: Taken, counts: Counter[str]) -> None:

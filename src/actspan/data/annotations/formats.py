@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError, ConfigError
-from actspan.core.files import described
+from actspan.core.files import folder_kind
 from actspan.core.types import Video
 from actspan.data.annotations import (
     activitynet,
@@ -38,7 +38,7 @@ Encoder = Callable[[Sequence[Video], Style], Iterator[tuple[str, bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class Format:
     """One format of annotations.
 
     Attributes
@@ -74,10 +74,10 @@ class Form:
 
 
 # The first format that fits is used.
-FORMS = {
-    form.name: form
-    for form in (
-        Form(
+FORMATS = {
+    format.name: format
+    for format in (
+        Format(
             "activitynet",
             "JSON with a 'database' of videos (ActivityNet, HACS Segments, THUMOS14, ...)",
             activitynet.fits,
@@ -86,14 +86,14 @@ FORMS = {
             ".json",
             DATASET_JSON,
         ),
-        Form(
+        Format(
             "authors",
             f"{AUTHORS_JSON} of the BSN authors",
             authors.fits,
             authors.read,
             in_folder=AUTHORS_JSON,
         ),
-        Form(
+        Format(
             "csv",
             "a table: video,start,end,label",
             table.fits,
@@ -102,7 +102,7 @@ FORMS = {
             ".csv",
             DATASET_TABLE,
         ),
-        Form(
+        Format(
             "elan",
             "ELAN's .eaf file, or a folder of them",
             elan.fits,
@@ -112,7 +112,7 @@ FORMS = {
             file_a_video=True,
             has_tiers=True,
         ),
-        Form(
+        Format(
             "vtt",
             "WebVTT, as players read it: a .vtt file, or a folder of them",
             vtt.fits,
@@ -121,14 +121,14 @@ FORMS = {
             in_folder=".vtt files",
             file_a_video=True,
         ),
-        Form(
+        Format(
             "srt",
             "SubRip subtitles: an .srt file, or a folder of them",
             srt.fits,
             srt.read,
             in_folder=".srt files",
         ),
-        Form(
+        Format(
             "textgrid",
             "Praat's .TextGrid file, or a folder of them",
             textgrid.fits,
@@ -136,22 +136,22 @@ FORMS = {
             in_folder=".TextGrid files",
             has_tiers=True,
         ),
-        Form(
+        Format(
             "thumos14",
             "a folder of <Class>_val.txt and <Class>_test.txt",
             thumos.fits,
             thumos.read,
             in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14",
         ),
-        Form(
+        Format(
             "labelstudio",
             "Label Studio's export: JSON or JSON-MIN",
             labelstudio.fits,
             labelstudio.read,
             labelstudio.encode,
         ),
-        Form("boris", "a project of BORIS (.boris, JSON)", boris.fits, boris.read),
-        Form("via", "a project of VGG Image Annotator 3 (JSON)", via.fits, via.read),
+        Format("boris", "a project of BORIS (.boris, JSON)", boris.fits, boris.read),
+        Format("via", "a project of VGG Image Annotator 3 (JSON)", via.fits, via.read),
     )
 }
 
@@ -165,7 +165,7 @@ def find_annotations(folder: Path) -> Path | None:
 def read_annotations(
     path: Path | str,
     *,
-    form: str | None = None,
+    format: str | None = None,
     fps: float | None = None,
     tiers: Iterable[str] = (),
     columns: Mapping[str, str] | None = None,
@@ -178,8 +178,8 @@ def read_annotations(
     ----------
     path : Path or str
         A file, a dataset folder with one, or a folder of THUMOS14's or ELAN's files.
-    form : str, optional
-        A key of `FORMS`; detected from the content by default.
+    format : str, optional
+        A key of `FORMATS`; detected from the content by default.
     fps : float, optional
         Frames per second of videos that do not give their own, if times are frame numbers.
     tiers : iterable of str
@@ -201,20 +201,20 @@ def read_annotations(
     AnnotationError
         Missing, damaged, or in no known format; the message names the file and the place.
     ConfigError
-        There is no such form, or tiers or columns are given and it has none.
+        There is no such format, or tiers or columns are given and it has none.
 
     Examples
     --------
     >>> found = read_annotations("TH14_annotations/")  # doctest: +SKIP
-    >>> found.form, len(found.videos)  # doctest: +SKIP
+    >>> found.format, len(found.videos)  # doctest: +SKIP
     ('thumos14', 413)
     """
     path = Path(path)
     if not path.exists():
         raise AnnotationError(f"{path}: cannot be read: no such file or folder")
     found = find_annotations(path) if path.is_dir() else None
-    source = Source(found or path, form_is_given=form is not None)
-    chosen = _detect(source) if form is None else form_named(form)
+    source = Source(found or path, format_is_given=format is not None)
+    chosen = _detect(source) if format is None else format_named(format)
     hints = Hints(fps, tuple(tiers), columns or {}, will_clip, only_facts)
     if hints.tiers and not chosen.has_tiers:
         raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
@@ -223,15 +223,15 @@ def read_annotations(
         raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {options}")
     read = chosen.read(source, hints)
     if not only_facts:
-        read = replace(read, assumptions=(*read.assumptions, *doubts(read.videos, source.path)))
+        read = replace(read, notes=(*read.notes, *doubts(read.videos, source.path)))
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():
         note = f"{beside}: ignored, for {found.name} is there too"
-        read = replace(read, assumptions=(note, *read.assumptions))
+        read = replace(read, notes=(note, *read.notes))
     return read
 
 
-def form_named(name: str) -> Form:
+def format_named(name: str) -> Format:
     """Return the format with this name.
 
     Raises
@@ -239,21 +239,21 @@ def form_named(name: str) -> Form:
     ConfigError
         There is no such format; the message lists the known ones.
     """
-    if name not in FORMS:
-        raise ConfigError(f"no form {name!r} of annotations; there are: {', '.join(FORMS)}")
-    return FORMS[name]
+    if name not in FORMATS:
+        raise ConfigError(f"no format {name!r} of annotations; there are: {', '.join(FORMATS)}")
+    return FORMATS[name]
 
 
-def _detect(source: Source) -> Form:
+def _detect(source: Source) -> Format:
     refuse_table_of_tool(source.path)
-    for form in FORMS.values():
-        if form.fits(source):
-            return form
+    for format in FORMATS.values():
+        if format.fits(source):
+            return format
     if source.path.is_dir():
+        known = ", ".join(format.in_folder for format in FORMATS.values() if format.in_folder)
         raise AnnotationError(
-            f"{source.path}{described(source.path)}: holds none of: "
-            f"{', '.join(form.in_folder for form in FORMS.values() if form.in_folder)}; a file "
-            "of another form has to be named itself"
+            f"{source.path}{folder_kind(source.path)}: holds none of: {known}; a file "
+            "of another format has to be named itself"
         )
     document = source.json.document if source.may_be_json else None
-    raise unknown(source.path, document, (form.what for form in FORMS.values()))
+    raise unknown(source.path, document, (format.what for format in FORMATS.values()))

@@ -1,4 +1,4 @@
-"""Every form of annotations: what it gives, and that a bad row is a finding with its place."""
+"""Every format of annotations: what it gives, and that a bad row is a finding with its place."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from actspan import Dataset
 from actspan.core.errors import ActSpanError, AnnotationError, ConfigError
 from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import FORMS, read_annotations
+from actspan.data.annotations.formats import FORMATS, read_annotations
 from tests.data.annotation_files import (
     task,
     timeline_region,
@@ -35,7 +35,7 @@ def write(file: Path, text: str) -> Path:
     return file
 
 
-# ---------------------------------------------------------------- ActivityNet's form and its kin
+# ---------------------------------------------------------------- ActivityNet's format and its kin
 
 
 def test_thumos14_in_activitynets_form(tmp_path: Path) -> None:
@@ -107,9 +107,9 @@ def test_thumos14_text_files(tmp_path: Path) -> None:
     )
     write(folder / "detclasslist.txt", "7 BaseballPitch\n")
     found = read_annotations(folder.parent)  # the folder of the zip, as unpacked
-    assert found.form == "thumos14"
+    assert found.format == "thumos14"
     assert not found.problems
-    assert found.assumptions == (f"{folder.parent}: ignored files: detclasslist.txt",)
+    assert found.notes == (f"{folder.parent}: ignored files: detclasslist.txt",)
     diving = [(67.5, 75.9, "CliffDiving"), (67.5, 75.9, "Diving"), (80.0, 90.0, "Diving")]
     videos = {name: (subset, instances) for name, subset, instances in table(found)}
     assert videos == {
@@ -154,7 +154,7 @@ def test_tables(tmp_path: Path, text: str) -> None:
     found = read_annotations(write(tmp_path / "segments.csv", text))
     assert not found.problems
     assert table(found) == [("a", "", [(1.0, 2.5, "x"), (3.0, 4.0, "y")])]
-    assert bool(found.assumptions) == ("1,2.5,x" in text.splitlines()[0])
+    assert bool(found.notes) == ("1,2.5,x" in text.splitlines()[0])
 
 
 def test_tables_say_more_of_a_video(tmp_path: Path) -> None:
@@ -214,8 +214,8 @@ def test_files_that_are_no_tables(tmp_path: Path, content: bytes, message: str) 
 def test_a_table_may_be_the_annotations_of_a_dataset_folder(tmp_path: Path) -> None:
     write(tmp_path / "annotations.csv", "a,1,2,x\n")
     dataset = Dataset.load(tmp_path, features=False)
-    assert dataset.form == "csv"
-    assert "no header" in dataset.assumptions[0]
+    assert dataset.format == "csv"
+    assert "no header" in dataset.notes[0]
     assert dataset["a"].labels == ("x",)
 
 
@@ -243,7 +243,7 @@ def test_a_folder_of_elan_files(tmp_path: Path) -> None:
     write_elan(tmp_path / "two-again.eaf", {"t": [(1, 2, "a")]}, media="two.mp4")
     write(tmp_path / "broken.eaf", "<ANNOTATION_DOCUMENT>")
     found = read_annotations(tmp_path)
-    assert found.form == "elan"
+    assert found.format == "elan"
     assert [name for name, _, _ in table(found)] == ["one", "two"]
     said = {Path(p.file).name: p.problem for p in found.problems}
     assert said.keys() == {"broken.eaf", "two.eaf"}
@@ -261,9 +261,7 @@ def test_elan_annotations_without_times_are_findings(tmp_path: Path) -> None:
     assert "ends before it starts" in backwards.problem
     assert unaligned.problem == "annotations of tier 't' without times"
     assert "--tier" in unaligned.remedy
-    assert found.assumptions == (
-        f"{file}: ignored annotations that refer to others, by tier: kind",
-    )
+    assert found.notes == (f"{file}: ignored annotations that refer to others, by tier: kind",)
 
 
 BOMB = '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]>\n'
@@ -307,7 +305,7 @@ def test_label_studio_timeline(tmp_path: Path) -> None:
     )
     local = task("/data/local-files/?d=films/two.mp4", timeline_region(1, 30, "run"), fps=30)
     found = read_annotations(write_label_studio(tmp_path / "x.json", [upload, local]), fps=25)
-    assert found.form == "labelstudio"
+    assert found.format == "labelstudio"
     assert not found.problems
     assert table(found) == [
         ("clip one", "", [(0.0, 1.0, "jump"), (0.0, 1.0, "fast")]),
@@ -368,7 +366,7 @@ def test_label_studio_takes_one_finished_annotation(tmp_path: Path) -> None:
         ("b", ("truth",)),
         ("d", ()),
     ]
-    assert "of 4 tasks 2 have several annotations" in found.assumptions[0]
+    assert "of 4 tasks 2 have several annotations" in found.notes[0]
 
 
 def test_label_studio_boxes_tell_the_rate_and_are_passed_over(tmp_path: Path) -> None:
@@ -410,18 +408,18 @@ def test_frame_numbers_need_a_rate(tmp_path: Path) -> None:
     assert "--fps" in read_annotations(file).problems[0].problem
 
 
-# ---------------------------------------------------------------- the table of forms
+# ---------------------------------------------------------------- the table of formats
 
 
-@pytest.mark.parametrize("form", [*FORMS, "ladybird"])
-def test_a_form_may_be_said(tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("format", [*FORMATS, "ladybird"])
+def test_a_form_may_be_said(tmp_path: Path, format: str) -> None:
     file = write(tmp_path / "odd.name", "video,start,end\na,1,2\n")
-    if form == "csv":
-        assert len(read_annotations(file, form=form).videos) == 1
+    if format == "csv":
+        assert len(read_annotations(file, format=format).videos) == 1
         return
     with pytest.raises(ActSpanError) as caught:
-        read_annotations(file, form=form)
-    assert isinstance(caught.value, ConfigError) == (form == "ladybird")
+        read_annotations(file, format=format)
+    assert isinstance(caught.value, ConfigError) == (format == "ladybird")
 
 
 def test_what_cannot_be_told_is_a_named_error(tmp_path: Path) -> None:
