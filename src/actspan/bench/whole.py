@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from actspan.core.parallel import chunked, map_ordered
-from actspan.jobs.run import write_result_file
+from actspan.data.answer_tables import answer_writer
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import Job, Outcome, Piece
 from actspan.pipeline.recordings import Recordings
@@ -20,7 +20,7 @@ __all__ = ["pem_half", "run_all", "tem_half"]
 
 def run_all(pipeline: Pipeline, jobs: Iterable[Job], batch: int, path: Path) -> None:
     """Run from features on disk to a result file, like `actspan propose`."""
-    write_result_file(pipeline.run(jobs, batch=batch), path)
+    _write(pipeline.run(jobs, batch=batch), path)
 
 
 def tem_half(
@@ -51,7 +51,14 @@ def pem_half(
 
     tasks = ((number, batch) for number in range(rounds) for batch in batches)
     done = chain.from_iterable(map_ordered(pool, work, tasks, ahead=2 * streams))
-    write_result_file(_finished(done, steps), path)
+    _write(_finished(done, steps), path)
+
+
+def _write(outcomes: Iterable[Outcome], path: Path) -> None:
+    with answer_writer(path) as writer:
+        for outcome in outcomes:
+            if outcome.proposals is not None:
+                writer.add_entries(outcome.id, outcome.proposals)
 
 
 def _finished(outcomes: Iterator[Outcome], steps: Steps) -> Iterator[Outcome]:

@@ -20,7 +20,7 @@ from actspan.cli.common import (
 from actspan.core.wording import counted, quoted
 
 if TYPE_CHECKING:
-    from actspan.jobs.cluster.settings import ClusterConfig
+    from actspan.jobs.ray_pool import ClusterConfig
     from actspan.streams.extract import Extracted
     from actspan.streams.grid import Grid
 
@@ -132,7 +132,7 @@ def command(
         )
         engine = None
         if cluster is not None:
-            from actspan.jobs.cluster.extract import ray_extraction
+            from actspan.jobs.ray_engine import ray_extraction
 
             engine = ray_extraction(cluster)
         done = extract_videos(request, report, engine=engine)

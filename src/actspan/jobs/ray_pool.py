@@ -1,24 +1,162 @@
-"""Numbered pieces of work on a pool of workers. Inputs and answers are small."""
+"""Workers on Ray: their number, the connection to a cluster, and numbered work on them."""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from math import ceil
+from contextlib import contextmanager
+from math import ceil, floor
 from typing import Any, Protocol
 
 import msgspec
 
-from actspan.core import errors
-from actspan.core.errors import ActSpanError, ClusterError
+from actspan.config.base import Config, require_setting
+from actspan.core.errors import ActSpanError, ClusterError, require
 from actspan.core.wording import counted
-from actspan.jobs.cluster.settings import ClusterConfig
 
+READER_CPUS = 1  # CPUs for the reader that feeds the workers; without them the job would hang
+_OBJECT_STORE = 100_000_000  # bytes; small, since only shard numbers pass through it
 _COLUMNS = ("number", "answer", "kind", "message")
 _PASSES = 3  # passes without any progress before the job fails
+
+
+class ClusterConfig(Config, frozen=True, kw_only=True):
+    """Workers of a job on Ray.
+
+    Attributes
+    ----------
+    address : str, optional
+        Address of a running cluster: "auto", "host:port" or "ray://host:port". Unless given, one is
+        started on this machine and stopped afterwards.
+    workers : int
+        Processes; each loads the model once.
+    worker_cpus : int
+        CPUs per worker, and threads.
+    worker_gpus : float
+        GPUs per worker; workers may share one.
+    worker_resources : mapping of str to float
+        Further resources per worker, by Ray's names: {"NPU": 1}.
+    """
+
+    address: str | None = None
+    workers: int = 1
+    worker_cpus: int = 1
+    worker_gpus: float = 0.0
+    worker_resources: dict[str, float] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_setting(self.workers >= 1, f"workers is {self.workers}; at least 1 is needed")
+        require_setting(
+            self.worker_cpus >= 1, f"worker_cpus is {self.worker_cpus}; at least 1 is needed"
+        )
+        require_setting(self.worker_gpus >= 0, f"worker_gpus is {self.worker_gpus}, below 0")
+        for name, amount in self.worker_resources.items():
+            known = name in ("CPU", "GPU")
+            require_setting(not known, f"worker_resources: {name} has an option of its own")
+            require_setting(amount > 0, f"worker_resources: {name} is {amount}, not above 0")
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """Resources that a worker needs, by Ray's names."""
+        needs = {"CPU": float(self.worker_cpus), **self.worker_resources}
+        return needs | {"GPU": self.worker_gpus} if self.worker_gpus else needs
+
+    def capacity(self, node: Mapping[str, float]) -> int:
+        """Return the number of workers that a node with these resources has room for."""
+        return min(floor(node.get(name, 0.0) / need) for name, need in self.needs.items())
+
+
+@contextmanager
+def ray_session(config: ClusterConfig) -> Iterator[Any]:
+    """Connect to a cluster that has room for the workers, and yield the `ray` module.
+
+    A session that already exists is used as it is, and is not closed.
+
+    Raises
+    ------
+    MissingExtraError
+        Ray is not installed.
+    ClusterError
+        No cluster answers at the address, or it has too few resources.
+    """
+    ray = require("ray", extra="cluster", purpose="working on Ray")
+    require("ray.data", extra="cluster", purpose="working on Ray")
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(ray, config)
+    try:
+        check_room([node["Resources"] for node in ray.nodes() if node["Alive"]], config)
+        yield ray
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _connect(ray: Any, config: ClusterConfig) -> None:
+    # Ray warns about every lost worker; users get one error of ours instead.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if config.address is None:
+        check_cores(config)
+    try:
+        if config.address is None:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            ray.init(
+                address="local",
+                num_cpus=config.workers * config.worker_cpus + READER_CPUS,
+                object_store_memory=_OBJECT_STORE,
+                include_dashboard=False,
+                **quiet,
+            )
+        else:
+            ray.init(address=config.address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = config.address or "this machine"
+        what = str(error).strip().partition("\n")[0]
+        raise ClusterError(f"Ray at {where}: {what}; is the cluster up (ray status)?") from error
+
+
+def check_cores(config: ClusterConfig) -> None:
+    """Raise if this machine has fewer cores than the workers need; their reader needs few."""
+    cores, wanted = os.cpu_count() or 1, config.workers * config.worker_cpus
+    if wanted > cores:
+        raise ClusterError(
+            f"{counted(config.workers, 'worker')} of {counted(config.worker_cpus, 'CPU')} on a "
+            f"machine of {counted(cores, 'core')}: they would only wait for each other; lower "
+            "--workers or --worker-cpus, or name a cluster: --address"
+        )
+
+
+def check_room(nodes: Sequence[Mapping[str, float]], config: ClusterConfig) -> None:
+    """Raise if a cluster can never hold the workers and the reader that feeds them.
+
+    Parameters
+    ----------
+    nodes : sequence of mapping of resource to amount
+        Resources of each node.
+
+    Raises
+    ------
+    ClusterError
+        States the resources that are needed and those that exist.
+    """
+    room = sum(config.capacity(node) for node in nodes)
+    cpus = sum(node.get("CPU", 0.0) for node in nodes)
+    left = cpus - config.workers * config.worker_cpus
+    if room >= config.workers and left >= READER_CPUS:
+        return
+    needs = ", ".join(f"{amount:g} {name}" for name, amount in config.needs.items())
+    exists = f"{counted(len(nodes), 'node')} with {cpus:g} CPU in all, room for {room}"
+    if room >= config.workers:
+        exists = f"{cpus:g} CPU in all leave {left:g} to what feeds them, which needs {READER_CPUS}"
+    raise ClusterError(
+        f"{counted(config.workers, 'worker')} of {needs}: {exists}; ask for fewer (--workers) or "
+        "smaller ones (--worker-cpus), or for more nodes"
+    )
 
 
 class Worker(Protocol):
