@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from actspan.bench.made_up import (
+from actspan.bench.synthetic import (
     CHANNELS,
     LENGTH,
     make_bundle,
@@ -28,9 +28,9 @@ from actspan.bench.made_up import (
 from actspan.config.base import dump_toml, to_dict
 from actspan.config.stages import FeatureSpec
 from actspan.data.annotations import saving
+from actspan.data.store.arrow_files import Row, write_shards
 from actspan.data.store.manifest import Manifest
 from actspan.data.store.pack import SHARD_SIZE
-from actspan.data.store.writer import Row, write_shards
 from actspan.data.timebase import SnippetGrid
 
 __all__ = [

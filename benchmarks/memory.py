@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from actspan.bench.memory import anonymous_memory
+from actspan.bench.timing import anonymous_memory
 from actspan.data.store.pack import PackRequest, pack_dataset
 from benchmarks import made_up
 from benchmarks.measure import print_machine, print_table

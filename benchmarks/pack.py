@@ -13,10 +13,10 @@ import click
 
 from actspan import Dataset, TemConfig
 from actspan.bench.environment import core_count
-from actspan.bench.roofline import matrix_products, require_limits, tem_products
+from actspan.bench.roof import matrix_products, require_limits, tem_products
 from actspan.data.check import check_dataset
+from actspan.data.store.manifest import verify_store
 from actspan.data.store.pack import PackRequest, pack_dataset
-from actspan.data.store.verify import verify_store
 from benchmarks import made_up
 from benchmarks.measure import duration, interleave, print_machine, print_table
 from benchmarks.propose import baseline, propose

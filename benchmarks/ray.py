@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from actspan.bench.memory import anonymous_memory
+from actspan.bench.timing import anonymous_memory
 from actspan.jobs.cluster.engine import ray_engine
 from actspan.jobs.cluster.settings import ClusterConfig
 from actspan.jobs.proposing.engine import EngineMaker, LocalEngine

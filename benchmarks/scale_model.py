@@ -13,7 +13,7 @@ import click
 import numpy as np
 
 from actspan import Dataset
-from actspan.data.results import ResultWriter
+from actspan.data.result_writers import result_writer
 from actspan.jobs.proposing.work import DatasetWork
 from actspan.jobs.shards.compute import compute_missing
 from actspan.jobs.shards.places import Folder
@@ -105,11 +105,11 @@ def measure(folder: Path, videos: int, seed: int) -> Costs:
         each = 1e3 * (time.process_time() - began) / (videos - plan.shard_size)
         stages = {str(stage): each * share for stage, share in pipeline.clock.shares().items()}
     began = time.process_time()
-    with ResultWriter(folder / "result.json") as writer:
+    with result_writer(folder / "result.json") as writer:
         for number in range(len(plan)):
             for result in store.read(number):
                 if isinstance(result, Outcome) and result.proposals is not None:
-                    writer.add_entries(result.id, result.proposals)
+                    writer.add(result.id, result.proposals)
     assembling = time.process_time() - began
     return Costs(stages, 1e3 * opening / videos, 1e3 * assembling / videos)
 

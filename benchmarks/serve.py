@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from actspan import Bundle, Features, Pipeline, Proposals
-from actspan.bench.memory import anonymous_memory
+from actspan.bench.timing import anonymous_memory
 from benchmarks import made_up
 from benchmarks.http_client import Ask, Taken, processor_seconds, running_service, send_all
 from benchmarks.measure import print_machine, print_table
@@ -245,7 +245,7 @@ def main(
 
 def made_up_video(number: int, seed: int, channels: int) -> np.ndarray:
     """Make features of 60 to 140 snippets."""
-    from actspan.bench.made_up import make_features
+    from actspan.bench.synthetic import make_features
 
     return make_features(number, seed, snippets=60 + number % 81, channels=channels)
 

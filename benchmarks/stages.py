@@ -14,8 +14,7 @@ import numpy as np
 from actspan import BoundaryScores, Bundle, Pipeline, Proposals
 from actspan.pipeline.core import BATCH
 from actspan.pipeline.outcomes import Job, ScoredVideo, StageClock
-from actspan.runtime.choice import choose_backend
-from actspan.runtime.opening import open_net
+from actspan.runtime.opening import choose_backend, open_net
 from benchmarks import made_up
 from benchmarks.agreement import compare, read_result
 from benchmarks.measure import Row, duration, interleave, print_comparison, print_machine

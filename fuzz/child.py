@@ -25,7 +25,7 @@ _ROOM = 1 << 30  # bytes
 
 def compiled_modules() -> list[str]:
     """Return the modules that numba compiles: their bytecode must not be instrumented."""
-    mark = "from actspan.core.jit import"
+    mark = "from actspan.core.kernels import"
     files = (f for f in sorted(_SOURCE.rglob("*.py")) if mark in f.read_text(encoding="utf-8"))
     return [".".join(f.relative_to(_SOURCE).with_suffix("").parts) for f in files]
 

@@ -16,14 +16,13 @@ from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemCon
 from actspan.core.types import BoundaryScores, Proposals, Video
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
-from actspan.data.results import write_result as write_proposals
+from actspan.data.recording import Window
+from actspan.data.result_writers import write_result as write_proposals
 from actspan.data.scores import ScoreWriter
+from actspan.data.store.arrow_files import Row, write_shards
 from actspan.data.store.manifest import Manifest
-from actspan.data.store.writer import Row, write_shards
 from actspan.data.timebase import SnippetGrid
-from actspan.data.windows import Window
-from actspan.deploy.staged.stage import DatasetRecord, write_stage_file
-from actspan.deploy.staged.table import Item, TableWriter
+from actspan.deploy.staged.stage import DatasetRecord, Item, table_writer, write_stage_file
 from actspan.jobs.run import _CandidateWriter, write_info
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bundle import Bundle
@@ -274,7 +273,7 @@ def _bench(path: Path) -> None:
 
 
 def _table(path: Path) -> None:
-    with TableWriter(path.parent, "ab" * 32) as writer:
+    with table_writer(path.parent, "ab" * 32) as writer:
         writer.add(Item(video="a", seconds=9.0, rows=4, crc32=7, since=1.5))
         writer.add(Item("b", 9.0, 4, 7, 1.5, Window(0, 100, 150)))
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from actspan.bench.logs.forms import read_log
+from actspan.bench.logs.readers import read_log
 from actspan.config.base import from_dict, read_toml
 from actspan.config.stages import FeatureSpec
 from actspan.config.video import PictureConfig
@@ -28,7 +28,7 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.dataset import Dataset
 from actspan.data.detections import read_detections
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 from actspan.data.readers import Entry, feature_shapes, list_arrays, read_array
 from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles
@@ -36,8 +36,7 @@ from actspan.data.store.manifest import Manifest
 from actspan.data.store.shards import open_shard
 from actspan.deploy.optimize import read_model
 from actspan.deploy.staged.dumps import Dumps
-from actspan.deploy.staged.stage import Stage
-from actspan.deploy.staged.table import Table
+from actspan.deploy.staged.stage import Stage, Table
 from actspan.evaluation.inputs import load_blocked
 from actspan.jobs.run import Run
 from actspan.jobs.shards.plan import Plan
@@ -107,7 +106,7 @@ def shard(path: Path) -> None:
         except ActSpanError:
             continue
         for row, _ in enumerate(found.ids()):
-            found.rows(row).sum()
+            found.features(row).sum()
             found.grid(row)
 
 

@@ -17,7 +17,7 @@ pytest.importorskip("torch", reason="needs the extra 'train'")
 from actspan import Proposals
 from actspan.cli import main
 from actspan.data.annotations.formats import read_annotations
-from actspan.data.results import write_result
+from actspan.data.result_writers import write_result
 from actspan.jobs.video_inference.clips import cut
 from benchmarks.extract import concatenate
 from tests.conftest import DATA, ROOT

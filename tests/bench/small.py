@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from actspan.bench import roofline
+from actspan.bench import roof
+from actspan.bench.material import Request
 from actspan.bench.result import BenchResult, Stage
-from actspan.bench.setup import Request
 
 SMALL = Request(
     videos=8, batches=(1, 4), streams=2, seconds=0.01, channels=8, length=20, snippets=30
@@ -17,8 +17,8 @@ SMALL = Request(
 
 def lower_the_roof(patch: pytest.MonkeyPatch) -> None:
     """What measures the machine does as little as it can."""
-    patch.setattr(roofline, "FIXED", ((1, 32, 32, 32),))
-    patch.setattr(roofline, "_LARGE", 2**20)
+    patch.setattr(roof, "FIXED", ((1, 32, 32, 32),))
+    patch.setattr(roof, "_LARGE", 2**20)
 
 
 def stage_of(result: BenchResult, name: str, scope: str, batch: int) -> Stage:

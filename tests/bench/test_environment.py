@@ -9,8 +9,8 @@ from actspan.bench.environment import (
     noise_notes,
     processor_name,
 )
-from actspan.bench.measure import Measured
 from actspan.bench.result import Environment
+from actspan.bench.timing import Measured
 
 QUIET = Environment(
     cpu="x", cores=4, system="Linux", sgemm_gflops=100.0, sgemm_spread=0.01, sgemm_after_gflops=99.0

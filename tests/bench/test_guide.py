@@ -11,21 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from actspan.bench.claims import Claims, check_claims
-from actspan.bench.compare import Comparison, Row, compare
-from actspan.bench.sides import read_sides
+from actspan.bench.comparison import Comparison, Row, compare, read_systems
+from actspan.bench.report_check import ReportCheck, check_report
 
 GUIDE = Path(__file__).parent / "guide"
 
 
 @pytest.fixture(scope="module")
 def found() -> Comparison:
-    return compare(read_sides([str(GUIDE / "t4"), str(GUIDE / "ascend310")]), chips=4)
+    return compare(read_systems([str(GUIDE / "t4"), str(GUIDE / "ascend310")]), chips=4)
 
 
 @pytest.fixture(scope="module")
-def claims(found: Comparison) -> Claims:
-    return check_claims(GUIDE / "report.md", found)
+def claims(found: Comparison) -> ReportCheck:
+    return check_report(GUIDE / "report.md", found)
 
 
 def row(rows: tuple[Row, ...], name: str, batch: int) -> Row:
@@ -118,14 +117,14 @@ def test_postprocess_counts_batches(found: Comparison) -> None:
         ),
     ],
 )
-def test_slips_are_named(claims: Claims, line: int, kind: str, parts: list[str]) -> None:
+def test_slips_are_named(claims: ReportCheck, line: int, kind: str, parts: list[str]) -> None:
     (finding,) = (finding for finding in claims.findings if finding.line == line)
     assert finding.kind == kind
     for part in parts:
         assert part in finding.text
 
 
-def test_nothing_else_is_flagged(claims: Claims) -> None:
+def test_nothing_else_is_flagged(claims: ReportCheck) -> None:
     assert [finding.line for finding in claims.findings] == [6, 10, 12, 13, 14, 16, 18, 19, 22]
     assert (claims.equations, claims.commands) == (14, 4)
     assert not claims.holds

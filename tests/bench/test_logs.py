@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import actspan
-from actspan.bench.logs.base import Log, Text
-from actspan.bench.logs.forms import is_log, read_log, read_text
+from actspan.bench.logs.readers import is_log, read_log, read_text
+from actspan.bench.logs.text import Log, Text
 from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
 from actspan.core.errors import BenchError
 

@@ -7,7 +7,7 @@ from shlex import quote
 import numpy as np
 import pytest
 
-from actspan.bench.paired import Run, run_command, time_pair
+from actspan.bench.timing import Run, run_command, time_pair
 from actspan.core.errors import BenchError
 
 PYTHON = quote(sys.executable)

@@ -16,7 +16,6 @@ from actspan.bench.result import (
     SamplesPerSecond,
     Stage,
     Timing,
-    batches_of,
     decode_result,
     samples_of,
     write_result,
@@ -74,7 +73,6 @@ def test_timings_are_in_order(seconds: list[float]) -> None:
 
 def test_samples_and_batches_are_one_batch_apart() -> None:
     assert samples_of(BatchesPerSecond(9.0), 16) == 144.0
-    assert batches_of(SamplesPerSecond(144.0), 16) == 9.0
 
 
 @pytest.mark.parametrize(

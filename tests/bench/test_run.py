@@ -7,13 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from actspan.bench.compare import compare
-from actspan.bench.logs.forms import read_log
+from actspan.bench.comparison import compare, read_systems
+from actspan.bench.logs.readers import read_log
 from actspan.bench.result import BenchResult, decode_result, write_result
 from actspan.bench.run import run_benchmark
-from actspan.bench.sides import read_sides
-from actspan.bench.summary import write_summaries
-from actspan.bench.tables import broken, result_tables, sentences, to_csv, to_markdown
+from actspan.bench.tables import (
+    broken_limits,
+    result_page,
+    result_tables,
+    result_to_csv,
+    sentences,
+    write_summaries,
+)
 from actspan.core.errors import BackendError, BenchError, BundleError
 from tests.bench.small import SMALL, lower_the_roof, stage_of, with_wrong_graph
 from tests.made_up import write_bundle, write_dataset
@@ -72,7 +77,7 @@ def test_answers_stand_beside_speed(result: BenchResult) -> None:
     assert whole.max_difference < 1e-5
     assert whole.same == 1
     assert whole.recall is None  # nothing is to be found in made-up features
-    assert broken(result) == []
+    assert broken_limits(result) == []
 
 
 def test_what_is_made_up_is_called_so(result: BenchResult) -> None:
@@ -97,7 +102,7 @@ def test_written_read_and_compared(result: BenchResult, tmp_path: Path) -> None:
     for path in paths:
         write_result(result, path)
     assert decode_result(paths[0].read_text(), where="x") == result
-    found = compare(read_sides([str(path) for path in paths]))
+    found = compare(read_systems([str(path) for path in paths]))
     assert {row.name for row in found.headlines} == {"tem", "pem", "bsn"}
     assert {row.name for row in found.steps} == {*STEPS, "latency", "write", "evaluate"}
     assert all(row.ratios == (1.0,) for row in (*found.headlines, *found.measured, *found.steps))
@@ -131,10 +136,10 @@ def test_tables_page_and_rows(result: BenchResult) -> None:
     assert [row[0] for row in whole[2]] == ["1", "4"]
     assert len(rates[2]) == len(times[2]) == len(result.stages)
     assert {row[-1] for row in answers[2]} == {"ok"}
-    page = to_markdown(result)
+    page = result_page(result)
     assert "| TEM, the runtime's call | 4 |" in page
     assert "p99 / median" in page
-    rows = list(csv.DictReader(io.StringIO(to_csv(result))))
+    rows = list(csv.DictReader(io.StringIO(result_to_csv(result))))
     assert len(rows) == len(result.stages)
     assert float(rows[2]["samples_per_second"]) == result.stages[2].samples_per_second
     assert "roof of all cores" in "\n".join(sentences(result))
@@ -167,11 +172,11 @@ def test_recordings_in_windows(tmp_path: Path) -> None:
 def test_a_wrong_answer_is_called_wrong(tmp_path: Path) -> None:
     path = with_wrong_graph(tmp_path / "b")
     result = run_benchmark(replace(ONE_SIZE, model=path, backend="onnxruntime", variant="wrong"))
-    told = broken(result)
+    told = broken_limits(result)
     assert any("PEM, the runtime's call, batch 2: PEM differs by" in line for line in told)
     assert any(line.startswith("all, end to end") for line in told)
     assert not any(line.startswith("TEM") for line in told)
-    assert "WRONG" in to_markdown(result)
+    assert "WRONG" in result_page(result)
 
 
 @pytest.mark.parametrize(

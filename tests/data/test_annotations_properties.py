@@ -17,7 +17,7 @@ from actspan import Video
 from actspan.core.errors import ActSpanError, AnnotationError
 from actspan.data.annotations.formats import FORMATS, read_annotations
 from actspan.data.annotations.saving import write_annotations
-from actspan.data.video_files import composed
+from actspan.data.names import composed
 from tests.data.annotation_files import (
     boris_project,
     task,

@@ -12,7 +12,6 @@ from actspan import Proposals
 from actspan.core.errors import ResultError, ShapeError
 from actspan.data.detections import (
     Detections,
-    DetectionWriter,
     read_detections,
     write_detections,
 )
@@ -88,9 +87,6 @@ def test_a_run_without_detections_says_how_to_get_them(tmp_path: Path) -> None:
 
 def test_nothing_is_left_behind_on_failure(tmp_path: Path) -> None:
     bad = Detections.of(Proposals([0], [1], [np.nan]), ["x"])
-    with (
-        pytest.raises(ResultError, match="NaN"),
-        DetectionWriter(tmp_path / "detections.json") as writer,
-    ):
-        writer.add_detections("a", bad)
+    with pytest.raises(ResultError, match="NaN"):
+        write_detections(tmp_path / "detections.json", {"a": bad})
     assert not list(tmp_path.iterdir())

@@ -17,7 +17,7 @@ from actspan.core.errors import AnnotationError, ConfigError, DatasetError, Feat
 from actspan.core.types import Float32
 from actspan.data.check import check_dataset
 from actspan.data.feature_index import FeatureIndex, index_features
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 from actspan.data.readers import Entry, list_arrays, read_array
 from tests.made_up import write_dataset
 

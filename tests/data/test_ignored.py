@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actspan.core.wording import listed, suggestion
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 
 def test_one_line_per_kind() -> None:

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Proposals
-from actspan.core.errors import ActSpanError, ResultError, ShapeError
-from actspan.data.result_table import ResultTable
-from actspan.data.results import ResultWriter, read_result, read_result_table, write_result
-from actspan.data.video_files import composed, file_stem
+from actspan.core.errors import ActSpanError, ResultError
+from actspan.data.names import composed, file_stem
+from actspan.data.result_writers import result_writer, write_result
+from actspan.data.results import ResultTable, read_result, read_result_table
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 entries = st.lists(st.tuples(finite, finite, finite), max_size=5)
@@ -55,10 +55,10 @@ def test_floats_and_names_survive_a_round_trip(
     tmp_path_factory: pytest.TempPathFactory, videos: dict[str, list[tuple[float, float, float]]]
 ) -> None:
     path = tmp_path_factory.mktemp("result") / "result.json"
-    with ResultWriter(path) as writer:
+    with result_writer(path) as writer:
         for video, rows in videos.items():
             columns = np.array(rows).reshape(-1, 3).T
-            writer.add(f"x{video}", *columns)
+            writer.add(f"x{video}", Proposals(*columns))
     raw = json.loads(path.read_text(encoding="utf-8"))
     assert list(raw) == ["version", "results", "external_data"]
     assert (raw["version"], raw["external_data"]) == ("VERSION 1.3", {})
@@ -159,8 +159,8 @@ def test_writes_whole_or_not_at_all(tmp_path: Path) -> None:
     path = write(tmp_path, "the old one")
 
     def fail_half_way() -> None:
-        with ResultWriter(path) as writer:
-            writer.add("a", [1.0], [2.0], [0.5])
+        with result_writer(path) as writer:
+            writer.add("a", Proposals([1.0], [2.0], [0.5]))
             raise FileNotFoundError("a feature file")
 
     with pytest.raises(FileNotFoundError, match="a feature file"):
@@ -180,21 +180,17 @@ def test_writer_refuses_what_is_not_finite(tmp_path: Path, bad: float, column: i
     columns[column] = [bad]
     with (
         pytest.raises(ResultError, match="'a': NaN or infinity"),
-        ResultWriter(tmp_path / "r.json") as writer,
+        result_writer(tmp_path / "r.json") as writer,
     ):
-        writer.add("a", *columns)
+        writer.add("a", Proposals(*columns))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_writer_refuses_a_video_twice_and_ragged_columns(tmp_path: Path) -> None:
-    with ResultWriter(tmp_path / "r.json") as writer:
-        writer.add("a", [], [], [])
+def test_writer_refuses_a_video_twice(tmp_path: Path) -> None:
+    with result_writer(tmp_path / "r.json") as writer:
+        writer.add("a", Proposals([], [], []))
         with pytest.raises(ResultError, match="'a' is written twice"):
-            writer.add("a", [], [], [])
-        with pytest.raises(ShapeError):
-            writer.add("b", [1.0], [], [])
-    with pytest.raises(ResultError, match="open it first"):
-        writer.add("c", [], [], [])
+            writer.add("a", Proposals([], [], []))
     assert list(read_result(tmp_path / "r.json")) == ["a"]
 
 

@@ -15,11 +15,9 @@ from actspan import Dataset, Video, evaluate_recall
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, ConfigError, DatasetError, StoreError
 from actspan.data.check import check_dataset
-from actspan.data.store.manifest import Manifest, find_manifest
+from actspan.data.store.manifest import Manifest, find_manifest, verify_store
 from actspan.data.store.pack import PackRequest, PackSummary, pack_dataset
-from actspan.data.store.places import Packed, Places
-from actspan.data.store.shards import open_shard
-from actspan.data.store.verify import verify_store
+from actspan.data.store.shards import Packed, PackedIndex, open_shard
 from actspan.data.timebase import packed_grid, snippet_grid
 from actspan.jobs.proposing.job import propose_dataset
 from actspan.jobs.proposing.request import Request
@@ -45,7 +43,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[Mode, Path]:
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Record batches of two or three videos."""
-    monkeypatch.setattr("actspan.data.store.writer._BATCH", 1000)
+    monkeypatch.setattr("actspan.data.store.arrow_files._BATCH", 1000)
 
 
 def pack(dataset: Path, out: Path, **options: Any) -> PackSummary:
@@ -82,7 +80,7 @@ def test_propose_gives_the_same_bytes(
     mode: Mode, options: dict[str, Any], folder: Path, bundles: dict[Mode, Path], tmp_path: Path
 ) -> None:
     done = pack(folder, tmp_path / "store", shard_size=2000, **options)
-    assert (done.videos, len(shards(tmp_path / "store"))) == (6, len(done.manifest.shards))
+    assert (done.manifest.videos, len(shards(tmp_path / "store"))) == (6, len(done.manifest.shards))
     assert len(done.manifest.shards) > 1
     for subset in (None, "validation"):
         expected = proposals(bundles[mode], folder, subset=subset)
@@ -157,7 +155,7 @@ def test_it_is_ground_truth_and_keeps_what_was_said(folder: Path, tmp_path: Path
         "features were rescaled to 20 cells when they were packed",
     )
     again = pack(tmp_path / "store", tmp_path / "again", dtype="float16", subset="training")
-    assert (again.videos, again.rescaled) == (2, 0)
+    assert (again.manifest.videos, again.rescaled) == (2, 0)
     assert again.manifest.edge == "clamp"
     assert Dataset.load(tmp_path / "again").packing == again.manifest
     assert again.notes == Dataset.load(tmp_path / "store").notes
@@ -175,7 +173,7 @@ def test_features_alone(folder: Path, bundles: dict[Mode, Path], tmp_path: Path)
 def test_float16_rounds_and_halves(folder: Path, tmp_path: Path) -> None:
     whole = pack(folder, tmp_path / "whole")
     half = pack(folder, tmp_path / "half", dtype="float16")
-    assert half.size < 0.7 * whole.size
+    assert half.manifest.size < 0.7 * whole.manifest.size
     read = Dataset.load(tmp_path / "half").read("video2").values
     assert read.dtype == np.float32
     exact = np.load(folder / "features" / "video2.npy")
@@ -192,12 +190,12 @@ def test_values_beyond_float16_are_named_before_writing(tmp_path: Path) -> None:
         pack(folder, tmp_path / "store", dtype="float16")
     assert not (tmp_path / "store").exists()
     done = pack(folder, tmp_path / "store", dtype="float16", on_error="skip")
-    assert done.videos == 3
+    assert done.manifest.videos == 3
     checked = check_dataset(Dataset.load(tmp_path / "store"))
     assert len(checked) == 3
     note = "left out when the dataset was packed: 2 values beyond 65504, too large for float16"
     assert [(p.video, p.problem, p.is_error) for p in checked.problems] == [("video1", note, False)]
-    assert pack(folder, tmp_path / "whole").videos == 4
+    assert pack(folder, tmp_path / "whole").manifest.videos == 4
 
 
 def test_an_entry_that_packing_left_out_does_not_stop_training(tmp_path: Path) -> None:
@@ -288,7 +286,7 @@ def test_sizes_are_checked_when_it_is_opened(
 def test_flipped_bits_are_found_by_verify(folder: Path, tmp_path: Path) -> None:
     pack(folder, tmp_path / "store", shard_size=2000)
     done = verify_store(tmp_path / "store")
-    assert (done.videos, done.shards) == (6, len(shards(tmp_path / "store")))
+    assert (done.videos, len(done.shards)) == (6, len(shards(tmp_path / "store")))
     for file in shards(tmp_path / "store")[1:3]:
         flip_byte(file, file.stat().st_size // 2)
     with pytest.raises(DatasetError, match="SHA-256") as caught:
@@ -319,7 +317,7 @@ def test_a_damaged_shard_never_crashes(shard: tuple[Path, Manifest], data: st.Da
     bad.write_bytes(clean)
     flip_byte(bad, place)
     with suppress(StoreError):
-        for entry in Places([open_shard(bad, manifest)], bad).values():
+        for entry in PackedIndex([open_shard(bad, manifest)], bad).values():
             assert entry.values.sum() is not None  # every byte can be touched
 
 
@@ -358,7 +356,7 @@ def test_a_full_disk_leaves_nothing_behind(
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("actspan.data.store.writer._Measured.write", disk_full)
+    monkeypatch.setattr("actspan.data.store.arrow_files._Measured.write", disk_full)
     with pytest.raises(ActSpanError, match="cannot be written: No space left"):
         pack(folder, tmp_path / "store")
     assert not list(tmp_path.iterdir())
@@ -373,7 +371,7 @@ def test_problems_stop_it_before_anything_is_written(folder: Path, tmp_path: Pat
     assert [p.video for p in caught.value.problems] == ["video0"]
     assert not (tmp_path / "store").exists()
     done = pack(folder, tmp_path / "store", on_error="skip")
-    assert (done.videos, list(done.manifest.left_out)) == (3, ["video0"])
+    assert (done.manifest.videos, list(done.manifest.left_out)) == (3, ["video0"])
 
 
 def test_ids_are_data(tmp_path: Path, bundles: dict[Mode, Path]) -> None:
@@ -386,7 +384,7 @@ def test_ids_are_data(tmp_path: Path, bundles: dict[Mode, Path]) -> None:
     write_annotations(folder, {name: {"duration": 15.0} for name in names})
     (folder / "dataset.toml").write_text(f"[features]\nchannels = {CHANNELS}\n")
     done = pack(folder, tmp_path / "store")
-    assert done.videos == len(names)
+    assert done.manifest.videos == len(names)
     assert {f.name for f in tmp_path.iterdir()} == {"set", "store"}
     dataset = Dataset.load(tmp_path / "store")
     for name in names:
@@ -401,7 +399,7 @@ def test_an_id_that_is_no_text_is_a_problem(tmp_path: Path) -> None:
     write_annotations(folder, {"vid\udce9o": {"duration": 15.0}, "video1": {"duration": 15.0}})
     with pytest.raises(DatasetError, match="its id is no valid text"):
         pack(folder, tmp_path / "store")
-    assert pack(folder, tmp_path / "store", on_error="skip").videos == 1
+    assert pack(folder, tmp_path / "store", on_error="skip").manifest.videos == 1
 
 
 @pytest.mark.parametrize(
@@ -424,7 +422,7 @@ def test_one_shard_is_read_without_the_others(folder: Path, tmp_path: Path) -> N
         file.unlink()
     opened = open_shard(second, manifest)
     assert len(opened) == manifest.shards[1].videos
-    for name, entry in Places([opened], second).items():
+    for name, entry in PackedIndex([opened], second).items():
         expected = np.load(folder / "features" / f"{name}.npy")
         np.testing.assert_array_equal(entry.values, expected)
 
@@ -439,7 +437,7 @@ def test_places_are_found_by_id_whatever_the_hashes(
     opened = [open_shard(p, manifest) for p in manifest.shard_paths(tmp_path / "store")]
     if colliding:
         monkeypatch.setattr("actspan.data.store.shards.hash", lambda name: 7, raising=False)
-    places = Places(opened, tmp_path)
+    places = PackedIndex(opened, tmp_path)
     assert list(places) == [name for shard in opened for name in shard.ids()]
     assert [entry.id for entry in places.values()] == list(places)
     assert "nowhere" not in places
@@ -451,4 +449,4 @@ def test_a_video_that_is_in_a_store_twice_is_named(folder: Path, tmp_path: Path)
     assert manifest is not None
     opened = [open_shard(p, manifest) for p in manifest.shard_paths(tmp_path / "store")]
     with pytest.raises(StoreError, match=r"store: damaged: video '\S+' is in it twice"):
-        Places([*opened, opened[0]], tmp_path / "store")
+        PackedIndex([*opened, opened[0]], tmp_path / "store")

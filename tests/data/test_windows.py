@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actspan.data.windows import pad_window, plan_windows, stitch
+from actspan.data.recording import pad_window, plan_windows, stitch
 
 
 @given(snippets=st.integers(1, 500), length=st.integers(2, 60))

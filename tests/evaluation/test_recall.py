@@ -23,7 +23,7 @@ from actspan.core.errors import (
     ResultError,
 )
 from actspan.data.detections import Detections
-from actspan.data.results import write_result
+from actspan.data.result_writers import write_result
 from actspan.evaluation.detection import evaluate_detection
 from actspan.evaluation.plain import plain_recall
 

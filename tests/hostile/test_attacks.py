@@ -221,6 +221,14 @@ def wide_lists(path: Path) -> None:
     path.write_bytes(good.replace(bounds, struct.pack("<ii", 0, 2**30)))
 
 
+def long_message(path: Path) -> None:
+    """A record batch whose description is longer than the file."""
+    good = bytearray(_good_candidates(path))
+    offset = good.index(b"\xff\xff\xff\xff", 16)  # of the message behind the schema
+    good[offset + 4 : offset + 8] = struct.pack("<i", 2**30)
+    path.write_bytes(good)
+
+
 def block_elsewhere(path: Path) -> None:
     """A footer that says that the first record batch begins before the file."""
     good = _good_candidates(path)
@@ -341,7 +349,7 @@ CASES: list[tuple[str, str, str, Write, str]] = [
     ("checkpoint", "x.pth.tar", "one tensor, many names", shared, "more than the file"),
     ("store", "candidates.arrow", "fewer columns", fewer_columns, "its columns are not those"),
     ("store", "candidates.arrow", "offsets", wide_lists, "cannot be read"),
-    ("store", "candidates.arrow", "block elsewhere", block_elsewhere, "out of the file"),
+    ("store", "candidates.arrow", "size beyond the file", long_message, "cannot be read"),
     ("store", "candidates.arrow", "zstd", candidates(compression="zstd"), "compressed"),
     ("bundle", "store.toml", "huge channels", manifest(channels=HUGE), "channels"),
     ("bundle", "store.toml", "huge length", manifest(length=HUGE), "length"),
@@ -383,3 +391,10 @@ def test_refused_by_name(
     assert answer.ours, f"{answer.error}: {answer.message}"
     assert message in answer.message
     assert str(path.parent) in answer.message
+
+
+def test_a_footer_that_leads_out_of_the_file_is_not_followed(guard: Guard, tmp_path: Path) -> None:
+    path = tmp_path / "in" / "candidates.arrow"
+    path.parent.mkdir()
+    block_elsewhere(path)
+    assert guard.read("store", path.name, path).ours

@@ -12,7 +12,7 @@ import pytest
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.store.pack import PackRequest, pack_dataset
-from actspan.deploy.staged.tem import TemRequest, write_tem_inputs
+from actspan.deploy.staged.tem_steps import TemRequest, write_tem_inputs
 from actspan.jobs.proposing.job import propose_dataset
 from actspan.jobs.proposing.request import Request
 from tests.made_up import CHANNELS, write_bundle
@@ -42,7 +42,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def packed(dataset: Path, bundle: Path, out: Path) -> None:
-    assert pack_dataset(PackRequest(dataset, out)).videos == len(IDS)
+    assert pack_dataset(PackRequest(dataset, out)).manifest.videos == len(IDS)
 
 
 def proposed(dataset: Path, bundle: Path, out: Path) -> None:

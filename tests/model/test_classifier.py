@@ -12,7 +12,7 @@ from actspan.config.stages import ClassifierConfig
 from actspan.core.errors import BundleError, ConfigError, ParityError, ShapeError
 from actspan.model.networks import add_classifier
 from actspan.model.weights import weight_shapes
-from actspan.runtime.export_classifier import classifier_forward, export_classifier
+from actspan.runtime.export import classifier_forward, export_classifier
 from actspan.runtime.opening import open_session
 from tests.made_up import write_bundle
 
@@ -117,9 +117,7 @@ def test_a_graph_that_differs_is_not_kept(
     net: Classifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = add_classifier(write_bundle(tmp_path / "b"), CONFIG, net.weights())
-    monkeypatch.setattr(
-        "actspan.runtime.export_classifier.classifier_forward", lambda w, x: np.zeros((64, 4))
-    )
+    monkeypatch.setattr("actspan.runtime.export.classifier_forward", lambda w, x: np.zeros((64, 4)))
     with pytest.raises(ParityError, match="not written"):
         export_classifier(bundle)
     assert not (bundle.path / "classifier.onnx").exists()

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actspan import BoundaryScores, BspConfig, Proposals, bsp_features, generate_proposals
 from actspan.core.types import RaggedProposals
-from actspan.proposals.bsp import bsp_features_plain, sample_all
+from actspan.proposals.bsp import bsp_features_batch, bsp_features_plain
 from tests.strategies import boundary_scores
 
 
@@ -49,6 +49,6 @@ def test_features_are_linear_in_actionness() -> None:
 def test_many_at_once_are_as_one_by_one(videos: list[BoundaryScores]) -> None:
     found = [generate_proposals(scores) for scores in videos]
     rows = np.empty((sum(map(len, found)), 32), dtype=np.float32)
-    sample_all(rows, videos, RaggedProposals.of(found), BspConfig())
+    bsp_features_batch(rows, videos, RaggedProposals.of(found), BspConfig())
     alone = [bsp_features(scores, part) for scores, part in zip(videos, found, strict=True)]
     np.testing.assert_array_equal(rows, np.concatenate(alone))

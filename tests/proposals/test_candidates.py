@@ -6,7 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import BoundaryScores, PgmConfig, Proposals, generate_proposals
-from actspan.proposals.candidates import generate_all, generate_proposals_plain, match_instances
+from actspan.proposals.candidates import (
+    generate_proposals_batch,
+    generate_proposals_plain,
+    match_instances,
+)
 from tests.strategies import boundary_scores
 
 
@@ -71,7 +75,7 @@ def test_nothing_starts_or_ends_where_a_neighbouring_window_sees_better(
 
 @given(videos=st.lists(boundary_scores(), min_size=1, max_size=5), keep=st.integers(1, 50))
 def test_many_at_once_are_as_one_by_one_cut(videos: list[BoundaryScores], keep: int) -> None:
-    together = generate_all(videos, PgmConfig(), [(False, False)] * len(videos), keep)
+    together = generate_proposals_batch(videos, PgmConfig(), [(False, False)] * len(videos), keep)
     for found, scores in zip(together, videos, strict=True):
         alone = generate_proposals(scores)[:keep]
         for name in ("start", "end", "score", "start_score", "end_score"):

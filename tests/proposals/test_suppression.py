@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from actspan import Proposals, SoftNmsConfig, soft_nms
 from actspan.core.errors import ShapeError
 from actspan.core.types import RaggedProposals
-from actspan.proposals.suppression import soft_nms_plain, suppress
+from actspan.proposals.suppression import soft_nms_batch, soft_nms_plain
 from tests.strategies import ranked_proposals
 
 
@@ -58,7 +58,7 @@ def test_twins_agree_on_negative_scores_which_rise(proposals: Proposals, shift: 
 def test_many_at_once_are_as_one_by_one(videos: list[Proposals]) -> None:
     config = SoftNmsConfig(picks=11, keep=10)
     together = RaggedProposals.of(videos)
-    kept = suppress(together, together.together.score, config)
+    kept = soft_nms_batch(together, together.together.score, config)
     assert len(kept.ends) == len(videos)
     begin = 0
     for proposals, end in zip(videos, kept.ends.tolist(), strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from actspan import Proposals, Video
-from actspan.data.results import write_result
+from actspan.data.result_writers import write_result
 from actspan.report.contents import Truth
 from actspan.report.page import write_report
 from tests.report.conftest import Material

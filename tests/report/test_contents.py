@@ -15,7 +15,7 @@ from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.files import sha256
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
-from actspan.data.results import write_result
+from actspan.data.result_writers import write_result
 from actspan.jobs.run import CANDIDATES, RESULT, SCORES, Run, write_info
 from actspan.report.contents import Truth
 from actspan.report.gathering import gather, name_runs

@@ -16,7 +16,7 @@ import pytest
 
 from actspan import BoundaryScores, Proposals, Video
 from actspan.core.errors import DataError, MissingExtraError
-from actspan.data.results import write_result
+from actspan.data.result_writers import write_result
 from actspan.jobs.run import RESULT, Run
 from actspan.report.contents import Truth
 from actspan.report.gathering import gather

@@ -9,7 +9,7 @@ import pytest
 from actspan import Bundle, Pipeline
 from actspan.core.errors import BackendError
 from actspan.runtime.backends import BACKENDS, Support
-from actspan.runtime.choice import choose_backend
+from actspan.runtime.opening import choose_backend
 from tests.made_up import write_bundle
 
 THERE = Support("1.0")
@@ -23,7 +23,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *usable: str) -> None:
     monkeypatch.setattr(
-        "actspan.runtime.choice.support_of",
+        "actspan.runtime.backends.Backend.check",
         lambda backend, device=0: THERE if backend.name in usable else ABSENT,
     )
 

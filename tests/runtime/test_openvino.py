@@ -12,13 +12,13 @@ import onnx
 import pytest
 
 from actspan.config.stages import TemConfig
-from actspan.core.errors import BackendError, MissingExtraError, ShapeError
+from actspan.core.errors import BackendError, MissingExtraError
 from actspan.model.bsn.graph import build_tem
 from actspan.model.bsn.reference import tem_forward
 from actspan.model.weights import weight_shapes
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import check_backend, open_session
-from actspan.runtime.session import Resources
+from actspan.runtime.session import SessionOptions
 
 openvino = pytest.importorskip("openvino")
 
@@ -42,7 +42,7 @@ def model(tmp_path: Path) -> Path:
 def opened(
     model: Path, backend: str = "openvino", *, threads: int = 1, streams: int = 1
 ) -> OpenVinoSession:
-    return OpenVinoSession(model, find_backend(backend)[0], Resources(threads, streams))
+    return OpenVinoSession(model, find_backend(backend)[0], SessionOptions(threads, streams))
 
 
 @pytest.mark.parametrize(("threads", "streams"), [(1, 1), (1, 2), (2, 2)])
@@ -50,7 +50,7 @@ def test_a_call_has_a_model_of_one_stream_and_precision_is_pinned(
     model: Path, threads: int, streams: int
 ) -> None:
     with opened(model, threads=threads, streams=streams) as session:
-        settings = session._compiled
+        settings = session._idle.queue[-1].get_compiled_model()
         precision = settings.get_property("INFERENCE_PRECISION_HINT")
         assert precision.to_dtype() == np.float32
         assert settings.get_property("NUM_STREAMS") == 1
@@ -89,21 +89,6 @@ def test_bfloat16_only_when_asked(model: Path) -> None:
         near = np.abs(exact.run({"video": VIDEO})["output"] - expected).max()
         far = np.abs(rough.run({"video": VIDEO})["output"] - expected).max()
     assert near < 1e-6 < far < 0.1
-
-
-@pytest.mark.parametrize("streams", [1, 2])
-def test_the_queue_gives_results_in_order(model: Path, streams: int) -> None:
-    batches = [{"video": VIDEO[: 1 + i % 4] * (1 + i)} for i in range(20)]
-    with opened(model, streams=streams) as session:
-        outputs = session.run_queue(iter(batches))
-        one_by_one = [session.run(batch) for batch in batches]
-        assert session.run_queue([]) == []
-        with pytest.raises(ShapeError, match="the network takes video"):
-            session.run_queue([{"x": VIDEO}])
-    for ours, theirs in zip(outputs, one_by_one, strict=True):
-        np.testing.assert_array_equal(ours["output"], theirs["output"])
-    with pytest.raises(BackendError, match="is closed"):
-        session.run_queue(batches)
 
 
 @pytest.mark.parametrize("backend", ["openvino:gpu", "openvino:npu", "openvino:1"])

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from actspan import Bundle
 from actspan.core.errors import BackendError, ShapeError
+from actspan.core.types import Float32
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bsn.reference import pem_forward, tem_forward
 from actspan.runtime.opening import open_net, open_session
-from actspan.runtime.rows import AnyRows
+from actspan.runtime.session import BatchedSession
 from tests.made_up import CHANNELS, write_bundle
 
 
@@ -58,17 +59,26 @@ def test_proposals_over_one_or_two_axes(bundle: Bundle, variant: str, count: int
     np.testing.assert_allclose(output, pem_forward(bundle.weights("pem"), x), rtol=0, atol=1e-6)
 
 
-def test_openvino_sees_few_shapes(bundle: Bundle) -> None:
+def test_openvino_sees_few_shapes(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps something for every shape; memory would grow with the number of videos."""
     pytest.importorskip("openvino")
     with open_net(bundle, "pem", backend="openvino") as session:
-        assert isinstance(session, AnyRows)
-        assert {session._padded(count) % 128 for count in range(1, 2049)} == {0}
+        assert isinstance(session, BatchedSession)
+        seen, run = [], session._inner.run
+
+        def spy(inputs: dict[str, Float32]) -> dict[str, Float32]:
+            seen.append(len(inputs["video_feature"]))
+            return run(inputs)
+
+        monkeypatch.setattr(session._inner, "run", spy)
+        for count in (1, 127, 128, 129, 2047):
+            session.run({"video_feature": np.zeros((count, 32), np.float32)})
+        assert seen == [128, 128, 128, 256, 2048]
 
 
 def test_a_free_session_is_not_wrapped(bundle: Bundle) -> None:
     with open_net(bundle, "tem", backend="onnxruntime") as session:
-        assert not isinstance(session, AnyRows)
+        assert not isinstance(session, BatchedSession)
 
 
 def test_a_file_alone_is_opened_as_it_is(bundle: Bundle) -> None:

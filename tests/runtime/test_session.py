@@ -9,7 +9,7 @@ import pytest
 from actspan.core.errors import BackendError, ShapeError
 from actspan.runtime.backends import BACKENDS, find_backend
 from actspan.runtime.opening import open_session
-from actspan.runtime.session import Resources, check_inputs
+from actspan.runtime.session import SessionOptions, check_inputs
 
 
 @pytest.mark.parametrize("name", ["cuda", "", ":", "onnxruntime:", "openvino:tpu", "torch:1:1"])
@@ -63,7 +63,7 @@ def test_no_threads_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="threads must be at least 1, not 0"):
         open_session(tmp_path / "x.onnx", threads=0)
     with pytest.raises(BackendError, match="streams must be at least 1, not 0"):
-        Resources(streams=0)
+        SessionOptions(streams=0)
 
 
 def test_inputs_become_contiguous_float32() -> None:

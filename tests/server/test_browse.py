@@ -19,7 +19,7 @@ from actspan import Proposals, Video
 from actspan.config.stages import SoftNmsConfig
 from actspan.core.errors import ActSpanError, ResultError
 from actspan.data.annotations.formats import read_annotations
-from actspan.data.results import write_result
+from actspan.data.result_writers import write_result
 from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.proposing.job import propose_dataset
 from actspan.jobs.proposing.request import Request

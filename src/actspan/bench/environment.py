@@ -8,13 +8,13 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
-from actspan.bench.measure import Measured
 from actspan.bench.result import Environment
+from actspan.bench.timing import Measured
 from actspan.deploy.verify.report import library_versions
 
 __all__ = ["capture_environment", "core_count", "load_average", "noise_notes", "processor_name"]
 
-LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "openvino", "torch", "pyarrow")
+_LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "openvino", "torch", "pyarrow")
 _VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -39,22 +39,18 @@ def capture_environment(
 ) -> Environment:
     """Return the environment of a measurement.
 
-    Parameters
-    ----------
-    before, after : Measured
-        A fixed matrix product, before and after everything else.
-    flops : float
-        Floating-point operations of that product.
-    load : float, optional
-        `load_average` before the measurements.
+    `before` and `after` are times of a fixed matrix product of `flops` operations, before and
+    after everything else; `load` is the `load_average` before the measurements.
     """
+    flags = _cpuinfo("flags") or _cpuinfo("Features") or [""]
+    known = {f for f in flags[0].split() if f in _FLAGS or f.startswith(_FLAG_FAMILIES)}
     return Environment(
         cpu=processor_name(),
         cores=core_count(),
         system=f"{platform.system()} {platform.machine()}",
-        cpu_flags=tuple(_flags()),
+        cpu_flags=tuple(sorted(known)),
         variables={name: os.environ[name] for name in _VARIABLES if name in os.environ},
-        versions=library_versions(LIBRARIES),
+        versions=library_versions(_LIBRARIES),
         load_average=load,
         sgemm_gflops=flops * before.rate / 1e9,
         sgemm_spread=statistics.pstdev(before.seconds) / statistics.fmean(before.seconds),
@@ -91,13 +87,6 @@ def core_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _flags() -> list[str]:
-    """Return the available instruction sets that matter for speed."""
-    lines = _cpuinfo("flags") or _cpuinfo("Features")
-    there = set(lines[0].split()) if lines else set()
-    return sorted(flag for flag in there if flag in _FLAGS or flag.startswith(_FLAG_FAMILIES))
 
 
 def _cpuinfo(key: str) -> list[str]:

@@ -14,10 +14,8 @@ from typing import Final, Literal, NewType, Self
 
 import msgspec
 
-from actspan.bench.machine import Environment, Roof
 from actspan.core.errors import BenchError
-from actspan.core.files import atomic_file
-from actspan.data.decoding import NOT_JSON
+from actspan.core.files import NOT_JSON, atomic_file
 from actspan.pipeline.stages import Scope
 
 __all__ = [
@@ -31,7 +29,6 @@ __all__ = [
     "SamplesPerSecond",
     "Stage",
     "Timing",
-    "batches_of",
     "decode_result",
     "samples_of",
     "write_result",
@@ -42,29 +39,37 @@ FORMAT: Final = "actspan-bench-1"
 SamplesPerSecond = NewType("SamplesPerSecond", float)
 BatchesPerSecond = NewType("BatchesPerSecond", float)
 
-# interface: the runtime's call alone; end-to-end: everything, in wall time; step: any other step
-
 
 def samples_of(rate: BatchesPerSecond, batch: int) -> SamplesPerSecond:
     """Convert batches per second to samples per second."""
     return SamplesPerSecond(rate * batch)
 
 
-def batches_of(rate: SamplesPerSecond, batch: int) -> BatchesPerSecond:
-    """Convert samples per second to batches per second."""
-    return BatchesPerSecond(rate / batch)
+class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Machine and software of a measurement."""
+
+    cpu: str
+    cores: int  # that the process may use
+    system: str
+    cpu_flags: tuple[str, ...] = ()  # instruction sets that matter for speed: avx2, amx_tile, ...
+    variables: Mapping[str, str] = msgspec.field(default_factory=dict)  # OMP_NUM_THREADS, ...
+    versions: Mapping[str, str] = msgspec.field(default_factory=dict)  # of Python and libraries
+    load_average: float | None = None  # of the last minute before the start
+    sgemm_gflops: float | None = None  # rate of a fixed matrix product before all measurements
+    sgemm_spread: float | None = None  # standard deviation of its times over their mean
+    sgemm_after_gflops: float | None = None
+
+
+class Roof(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Highest rates of the machine, measured on all cores."""
+
+    gflops: float  # matrix products of TEM's sizes in single precision
+    gigabytes_per_second: float  # read and written by copies of large arrays
+    cache_gigabytes_per_second: float  # by repeated copies of the size of a video's features
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Seconds per batch over repeats; None where a tool does not report a value.
-
-    Attributes
-    ----------
-    repeats : int, optional
-        Number of timed batches.
-    min, mean, median, p90, p99, max : float, optional
-        Seconds.
-    """
+    """Seconds per batch over repeats; None where a tool does not report a value."""
 
     repeats: int | None = None
     min: float | None = None
@@ -84,108 +89,60 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def of(cls, seconds: Sequence[float]) -> Self:
         """Compute statistics of seconds, at least one; percentiles are measured values."""
         ordered = sorted(seconds)
+
+        def percentile(percent: int) -> float:
+            return ordered[math.ceil(len(ordered) * percent / 100) - 1]
+
         return cls(
             repeats=len(ordered),
             min=ordered[0],
             mean=statistics.fmean(ordered),
             median=statistics.median(ordered),
-            p90=_percentile(ordered, 90),
-            p99=_percentile(ordered, 99),
+            p90=percentile(90),
+            p99=percentile(99),
             max=ordered[-1],
         )
 
 
-def _percentile(ordered: Sequence[float], percent: int) -> float:
-    """Return the smallest value that at least `percent` of all values do not exceed."""
-    return ordered[math.ceil(len(ordered) * percent / 100) - 1]
-
-
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Accuracy of the answers of a timed run.
+    """Accuracy of the output of a timed run."""
 
-    Attributes
-    ----------
-    recall : mapping of str to float, optional
-        AR@AN and AUC in percent.
-    max_difference : float, optional
-        Largest absolute difference of an output from the checkpoint's.
-    same : float, optional
-        Share of the checkpoint's proposals with the same segment at the same rank, in [0, 1].
-    of : str
-        Description of the data, for people.
-    broken : tuple of str
-        Limits of the precision that are exceeded; if there are any, the speed is void.
-    """
-
-    recall: Mapping[str, float] | None = None
-    max_difference: float | None = None
-    same: float | None = None
-    of: str = ""
-    broken: tuple[str, ...] = ()
+    recall: Mapping[str, float] | None = None  # AR@AN and AUC, percent
+    max_difference: float | None = None  # largest, of an output from the checkpoint's
+    same: float | None = None  # share of the checkpoint's proposals found at the same rank, [0, 1]
+    of: str = ""  # description of the data, for people
+    broken: tuple[str, ...] = ()  # exceeded limits of the precision; if any, the speed is void
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Lowest cost of a sample, and the share of the possible rate that was reached.
+    """Lowest cost of a sample, and the share of the possible rate that was reached."""
 
-    Attributes
-    ----------
-    flops : float
-        Floating-point operations per sample.
-    bytes : float
-        Bytes per sample moved to or from memory if nothing is moved twice.
-    share : float, optional
-        Measured rate divided by the rate that the machine's roof allows.
-    """
-
-    flops: float
-    bytes: float
-    share: float | None = None
+    flops: float  # floating-point operations per sample
+    bytes: float  # moved per sample, if nothing is moved twice
+    share: float | None = None  # measured rate over the rate that the machine's roof allows
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A timed stage at one batch size.
 
-    Attributes
-    ----------
-    name : str
-        `tem`, `pem`, `bsn` (all of it), or a step: `read`, `rescale`, `candidates` (with BSP
-        features), `soft-nms`, `write`, `evaluate`, `latency`.
-    scope : Scope
-        Work that the figures include.
-    batch : int, optional
-        Samples (videos) per batch; None where a log does not state it.
-    samples_per_second, batches_per_second : float, optional
-        If both are given, they differ by the factor `batch`. In results of ActSpan: streams x
-        batch / median seconds.
-    seconds : Timing, optional
-        Seconds per batch.
-    settled : bool, optional
-        True if the median had settled at the end of the measurement.
-    backend, precision : str
-        Names from `actspan backends`; empty if not known.
-    threads, streams : int, optional
-        Threads that share a call, and calls at the same time.
-    cpu_seconds : float, optional
-        Processor time of all threads in all repeats.
-    peak_memory_bytes : int, optional
-        Peak anonymous memory of the process.
-    accuracy : Accuracy, optional
-    cost : Cost, optional
+    The name is `tem`, `pem`, `bsn` (all of it), or a step: `read`, `rescale`, `candidates` (with
+    BSP features), `soft-nms`, `write`, `evaluate`, `latency`. The scope says what the figures
+    include: the runtime's call alone (interface), everything in wall time (end-to-end), or a step.
     """
 
     name: str
     scope: Scope
-    batch: int | None = None
-    samples_per_second: SamplesPerSecond | None = None
+    batch: int | None = None  # samples (videos) per batch; None where a log does not state it
+    samples_per_second: SamplesPerSecond | None = None  # of ours: streams x batch / median seconds
     batches_per_second: BatchesPerSecond | None = None
-    seconds: Timing | None = None
-    settled: bool | None = None
-    backend: str = ""
+    seconds: Timing | None = None  # per batch
+    settled: bool | None = None  # the median had settled at the end of the measurement
+    backend: str = ""  # a name from `actspan backends`; empty if not known
     precision: str = ""
-    threads: int | None = None
-    streams: int | None = None
-    cpu_seconds: float | None = None
-    peak_memory_bytes: int | None = None
+    threads: int | None = None  # that share a call
+    streams: int | None = None  # calls at the same time
+    cpu_seconds: float | None = None  # processor time of all threads in all repeats
+    peak_memory_bytes: int | None = None  # anonymous memory of the process
     accuracy: Accuracy | None = None
     cost: Cost | None = None
 
@@ -207,43 +164,20 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class BenchResult(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A benchmark's result on disk.
-
-    Attributes
-    ----------
-    stages : tuple of Stage
-    environment : Environment, optional
-    roof : Roof, optional
-    material : str
-        Description of the model and the videos, which says what is made up.
-    command : str
-        Command line that repeats the benchmark.
-    created : str
-        Date and time, ISO 8601.
-    notes : tuple of str
-        Remarks on measurements that did not settle, and on noise.
-    format : str
-        Always `FORMAT`.
-    """
+    """A benchmark's result on disk."""
 
     stages: tuple[Stage, ...]
     environment: Environment | None = None
     roof: Roof | None = None
-    material: str = ""
-    command: str = ""
-    created: str = ""
+    material: str = ""  # description of the model and the videos, which says what is made up
+    command: str = ""  # command line that repeats the benchmark
+    created: str = ""  # date and time, ISO 8601
     notes: tuple[str, ...] = ()
     format: Literal["actspan-bench-1"] = FORMAT
 
 
 def decode_result(content: str, *, where: str) -> BenchResult:
-    """Decode a result from JSON.
-
-    Raises
-    ------
-    BenchError
-        The content is not a valid result; names `where` and the key.
-    """
+    """Decode a result from JSON; a `BenchError` names `where` and the key."""
     try:
         return msgspec.json.decode(content, type=BenchResult)
     except NOT_JSON as error:  # ValidationError is one

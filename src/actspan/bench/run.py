@@ -1,4 +1,4 @@
-"""`actspan bench`: time a model on videos, end to end and stage by stage, and check its answers."""
+"""`actspan bench`: time a model on videos, end to end and stage by stage, and check its output."""
 
 from __future__ import annotations
 
@@ -13,29 +13,33 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from actspan.bench import environment, roofline
-from actspan.bench.answers import Checkpoint
-from actspan.bench.clock import Clock
-from actspan.bench.measure import Measured
-from actspan.bench.result import Accuracy, BenchResult, Roof, Stage
-from actspan.bench.roofline import Workload
-from actspan.bench.setup import Report, Request, Setup, prepare
-from actspan.bench.whole import pem_half, run_all, tem_half
+from actspan.bench import environment, roof
+from actspan.bench.material import Material, Request, open_material
+from actspan.bench.result import Accuracy, BenchResult, Stage
+from actspan.bench.stage_timer import StageTimer, run_pem_half, run_tem_half
 from actspan.core.errors import BenchError
 from actspan.core.parallel import chunked
 from actspan.core.problems import dataset_notes, skipped_line
+from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
-from actspan.data.dataset import Dataset
-from actspan.data.results import read_result, write_result
+from actspan.data.result_writers import write_result
+from actspan.data.results import read_result
+from actspan.deploy.verify.differences import compare_outputs, compare_proposals
+from actspan.deploy.verify.limits import LIMITS
+from actspan.deploy.verify.reference import CheckpointSession
 from actspan.evaluation.recall import evaluate_recall
+from actspan.jobs.run import write_result_file
+from actspan.model.weights import NETS, Net
+from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.stages import Batch, Steps, suppression_of_recordings, table
 from actspan.pipeline.steps import pieces_of
 
 __all__ = ["run_benchmark"]
 
-JUDGED = 16  # videos whose answers are compared with the checkpoint's
+_CHECKED = 16  # videos whose output is compared with the checkpoint's
+_CHECKED_ROWS: Mapping[Net, int] = {"tem": 512, "pem": 100_000}  # outputs compared one by one
 _HELD = 64  # least number of videos or windows whose intermediate data stay in memory
 _LONGEST = 512  # ... and the largest, where a recording has more windows
 _WHOLE = 3  # least repeats of the whole set
@@ -43,7 +47,7 @@ _LATENCY = 200  # repeats, enough for a 99th percentile
 _FEW = 4  # batches per stream; with fewer, streams idle at the end
 
 
-def run_benchmark(request: Request, report: Report | None = None) -> BenchResult:
+def run_benchmark(request: Request, progress: Progress = no_progress) -> BenchResult:
     """Measure a model on videos: end to end, every stage, latency, and accuracy.
 
     Raises
@@ -55,60 +59,56 @@ def run_benchmark(request: Request, report: Report | None = None) -> BenchResult
     MissingExtraError
         The packages of the extra `bench` are not installed.
     """
-    roofline.require_limits()
+    roof.require_limits()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="actspan-bench-")))
-        setup = stack.enter_context(prepare(request, folder, report))
+        material = stack.enter_context(open_material(request, folder, progress))
         pool = stack.enter_context(ThreadPoolExecutor(request.streams))
-        clock = Clock(request, setup.variant, report, total=9 * len(request.batches) + 8)
-        bench = _Bench(request, setup, clock, pool, folder)
-        load = environment.load_average()
-        before, lower = _noise(clock), _roof(clock, setup, request)
-        work = bench.run()
-        roof = roofline.highest(lower, _roof(clock, setup, request))
-        measured_on = environment.capture_environment(
-            before, _noise(clock), roofline.flops_of(roofline.FIXED), load
+        config = material.bundle.config
+        assert config.tem is not None
+        timer = StageTimer(request, material.variant, progress)
+        bench = _Bench(request, material, timer, pool, folder)
+        load, cores = environment.load_average(), environment.core_count()
+        product = partial(roof.measure_products, roof.FIXED, cores, timer.rule())
+        limits = partial(
+            roof.measure_roof, config.tem, max(request.batches), cores, timer.rule(least=10)
         )
-        clock.tell("done")
-    notes = (
-        *_notes(request, setup, bench.samples),
-        *clock.notes(),
-        *environment.noise_notes(measured_on),
-    )
-    costs = {b: roofline.sample_costs(setup.bundle.config, work, b) for b in _batches(clock)}
+        timer.announce("noise")
+        before = product()
+        timer.announce("roof")
+        lower = limits()
+        workload = bench.run()
+        timer.announce("roof")
+        highest = roof.highest(lower, limits())
+        timer.announce("noise")
+        measured_on = environment.capture_environment(
+            before, product(), roof.flops_of(roof.FIXED), load
+        )
+        timer.announce("done")
+    stages = [
+        roof.with_cost(stage, roof.sample_costs(config, workload, stage.batch or 1), highest)
+        for stage in timer.stages
+    ]
     return BenchResult(
-        stages=tuple(roofline.with_cost(s, costs[s.batch or 1], roof) for s in clock.stages),
+        stages=tuple(stages),
         environment=measured_on,
-        roof=roof,
-        material=setup.material,
+        roof=highest,
+        material=material.description,
         command=request.command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        notes=notes,
+        notes=(
+            *_notes(request, material, bench.samples),
+            *timer.notes(),
+            *environment.noise_notes(measured_on),
+        ),
     )
 
 
-def _noise(clock: Clock) -> Measured:
-    """Time the fixed product, which shows noise and drift of the machine."""
-    clock.tell("noise")
-    return roofline.measure_products(roofline.FIXED, environment.core_count(), clock.rule())
-
-
-def _roof(clock: Clock, setup: Setup, request: Request) -> Roof:
-    clock.tell("roof")
-    assert setup.bundle.config.tem is not None
-    batch, cores = max(request.batches), environment.core_count()
-    return roofline.measure_roof(setup.bundle.config.tem, batch, cores, clock.rule(least=10))
-
-
-def _batches(clock: Clock) -> set[int]:
-    return {stage.batch or 1 for stage in clock.stages}
-
-
-def _notes(request: Request, setup: Setup, samples: int) -> Iterator[str]:
+def _notes(request: Request, material: Material, samples: int) -> Iterator[str]:
     cores, most = environment.core_count(), max(request.batches)
-    yield from setup.dataset.notes
-    yield from dataset_notes(setup.dataset.problems)
-    if setup.bundle.config.mode == "window":
+    yield from material.dataset.notes
+    yield from dataset_notes(material.dataset.problems)
+    if material.bundle.config.mode == "window":
         yield "samples are windows, not recordings"
     if samples < _FEW * most * request.streams:
         yield (
@@ -121,7 +121,7 @@ def _notes(request: Request, setup: Setup, samples: int) -> Iterator[str]:
             f"{counted(request.streams, 'stream')} x {counted(request.threads, 'thread')} on "
             f"{cores} cores; the roof is that of all cores"
         )
-    if what := skipped_line(setup.dataset.problems):
+    if what := skipped_line(material.dataset.problems):
         yield what
 
 
@@ -129,111 +129,151 @@ class _Bench:
     """Measurements of a model on videos."""
 
     def __init__(
-        self, request: Request, setup: Setup, clock: Clock, pool: ThreadPoolExecutor, folder: Path
+        self,
+        request: Request,
+        material: Material,
+        timer: StageTimer,
+        pool: ThreadPoolExecutor,
+        folder: Path,
     ) -> None:
-        self._request, self._setup, self._clock, self._pool = request, setup, clock, pool
+        self._request, self._material, self._timer, self._pool = request, material, timer, pool
+        self._config = material.bundle.config
         self._result, self._scratch = folder / "result.json", folder / "scratch.json"
-        self._steps = Steps(setup.bundle.config, setup.sessions, setup.dataset.edge)
-        self._pieces = list(pieces_of(setup.jobs, setup.bundle.config))
+        self._steps = Steps(self._config, material.sessions, material.dataset.edge)
+        self._pieces = list(pieces_of(material.jobs, self._config))
+        self._truth = [video for video in material.dataset.videos if len(video.segments)]
         self.samples = len(self._pieces)
         if self.samples < max(request.batches):
             raise BenchError(
                 f"a batch of {max(request.batches)} needs as many videos or windows, and there are "
                 f"only {self.samples}: take a smaller --batch, or more --videos"
             )
-        self._held = _held(self._pieces, max(_HELD, 2 * max(request.batches)))
+        self._held = _first_pieces(self._pieces, max(_HELD, 2 * max(request.batches)))
 
-    def run(self) -> Workload:
+    def run(self) -> roof.Workload:
         """Measure everything and return the average sizes of samples."""
-        request, setup = self._request, self._setup
-        self._clock.tell("checkpoint")
-        checkpoint = Checkpoint.ask(
-            setup.bundle,
-            setup.jobs[:JUDGED],
-            edge=setup.dataset.edge,
-            threads=request.streams,
-        )
-        outputs = checkpoint.compare_networks(setup.sessions)
-        for size in request.batches:
+        self._timer.announce("checkpoint")
+        differences, reference = self._run_checkpoint()
+        for size in self._request.batches:
             held = [self._steps.walk(part) for part in chunked(self._held, size)]
-            self._time_steps(held, size)
+            full = [batch for batch in held if len(batch.pieces) == size]
+            for step in table(self._steps, full):
+                self._timer.time(step.name, step.scope, size, step.work)
             self._time_whole(held, size)
             found = read_result(self._result)
-            judged = checkpoint.judge(outputs, found, setup.variant.precision, self._recall(found))
-            self._clock.stages = [_with_accuracy(s, size, judged) for s in self._clock.stages]
+            accuracy = self._accuracy(differences, reference, found)
+            self._timer.stages = [_with_accuracy(s, size, accuracy) for s in self._timer.stages]
         self._time_latency(held)
         self._time_files(found)
         return self._workload(held, found)
 
-    def _time_steps(self, held: Sequence[Batch], size: int) -> None:
-        full = [batch for batch in held if len(batch.pieces) == size]
-        for step in table(self._steps, full):
-            self._clock.time(step.name, step.scope, size, step.work)
+    def _run_checkpoint(self) -> tuple[dict[str, float], dict[str, Proposals]]:
+        """Compute the weights in double precision on the first videos.
+
+        Return the largest difference of each session's outputs from them, and the proposals.
+        """
+        material = self._material
+        exact = {
+            net: CheckpointSession(material.bundle, net, remember=_CHECKED_ROWS[net])
+            for net in NETS
+        }
+        pipeline = Pipeline(
+            exact["tem"],
+            exact["pem"],
+            self._config,
+            threads=self._request.streams,
+            edge=material.dataset.edge,
+        )
+        with pipeline:
+            outcomes = pipeline.run(material.jobs[:_CHECKED])
+            proposals = {o.id: o.proposals for o in outcomes if o.proposals is not None}
+        differences: dict[str, float] = {
+            net: compare_outputs(exact[net].calls, session).max
+            for net, session in material.sessions.items()
+        }
+        return differences, proposals
+
+    def _accuracy(
+        self,
+        differences: Mapping[str, float],
+        reference: Mapping[str, Proposals],
+        found: Mapping[str, Proposals],
+    ) -> dict[str, Accuracy]:
+        """Compare outputs and proposals with the limits of the precision."""
+        limits, of = LIMITS[self._material.variant.precision], f"{len(reference)} videos"
+        same = compare_proposals(reference, found)
+        recall = None
+        if self._request.dataset is not None and self._truth:  # synthetic videos have no actions
+            recall = evaluate_recall(self._truth, found, subset=None).summary()
+        accuracy: dict[str, Accuracy] = {
+            net: Accuracy(
+                max_difference=difference,
+                of=of,
+                broken=tuple(limits.broken({net: difference}, same=1.0)),
+            )
+            for net, difference in differences.items()
+        }
+        accuracy["bsn"] = Accuracy(
+            recall=recall,
+            max_difference=max(differences.values()),
+            same=same.same,
+            of=of,
+            broken=tuple(limits.broken(differences, same.settled)),
+        )
+        return accuracy
 
     def _time_whole(self, held: Sequence[Batch], size: int) -> None:
         """Time the pipeline end to end, then its halves, each with its own threads."""
-        streams, time = self._request.streams, partial(self._clock.time, at_once=1, least=_WHOLE)
+        pool, streams, steps = self._pool, self._request.streams, self._steps
+        pipeline, jobs = self._material.pipeline, self._material.jobs
         rounds = -(-self.samples // len(self._held))
-        time(
-            "bsn",
-            "end-to-end",
-            size,
-            lambda _: run_all(self._setup.pipeline, self._setup.jobs, size, self._result),
-            samples=self.samples,
-        )
-        time(
-            "tem",
-            "end-to-end",
-            size,
-            lambda _: tem_half(self._pool, streams, self._steps, self._pieces, size),
-            samples=self.samples,
-        )
-        time(
-            "pem",
-            "end-to-end",
-            size,
-            lambda _: pem_half(self._pool, streams, self._steps, held, rounds, self._scratch),
-            samples=rounds * len(self._held),
-        )
+
+        def whole(number: int) -> None:
+            write_result_file(pipeline.run(jobs, batch=size), self._result)
+
+        def tem_half(number: int) -> None:
+            run_tem_half(pool, streams, steps, self._pieces, size)
+
+        def pem_half(number: int) -> None:
+            run_pem_half(pool, streams, steps, held, rounds, self._scratch)
+
+        for name, work, samples in (
+            ("bsn", whole, self.samples),
+            ("tem", tem_half, self.samples),
+            ("pem", pem_half, rounds * len(self._held)),
+        ):
+            self._timer.time(
+                name, "end-to-end", size, work, samples=samples, streams=1, least=_WHOLE
+            )
 
     def _time_latency(self, held: Sequence[Batch]) -> None:
         """Time one video at a time, from features in memory to proposals."""
         features = [item for batch in held for item in batch.features]
-        propose = self._setup.pipeline.propose
-        self._clock.time(
-            "latency",
-            "step",
-            1,
-            lambda n: propose(features[n % len(features)]),
-            at_once=1,
-            least=_LATENCY,
-        )
+        propose = self._material.pipeline.propose
+
+        def work(number: int) -> object:
+            return propose(features[number % len(features)])
+
+        self._timer.time("latency", "step", 1, work, streams=1, least=_LATENCY)
 
     def _time_files(self, found: Mapping[str, Proposals]) -> None:
         """Time the work that is done once for all videos; a batch is the whole set."""
-        whole, time = self.samples, partial(self._clock.time, at_once=1, least=_WHOLE)
-        if self._setup.bundle.config.mode == "window":
+        time = partial(self._timer.time, scope="step", streams=1, least=_WHOLE)
+        if self._config.mode == "window":
             held = [self._steps.walk(part) for part in chunked(self._held, _HELD)]
-            work = suppression_of_recordings(self._setup.bundle.config, held)
-            time("soft-nms", "step", len(self._held), work)
-        time("write", "step", whole, lambda _: write_result(self._scratch, found))
-        truth = [video for video in self._setup.dataset.videos if len(video.segments)]
-        if truth:
-            judge = partial(evaluate_recall, truth, self._result, subset=None)
-            time("evaluate", "step", whole, lambda _: judge())
+            suppress = suppression_of_recordings(self._config, held)
+            time("soft-nms", batch=len(self._held), work=suppress)
+        time("write", batch=self.samples, work=lambda _: write_result(self._scratch, found))
+        if self._truth:
+            evaluate = partial(evaluate_recall, self._truth, self._result, subset=None)
+            time("evaluate", batch=self.samples, work=lambda _: evaluate())
 
-    def _recall(self, found: Mapping[str, Proposals]) -> Mapping[str, float] | None:
-        """Return the recall on a dataset with ground truth; None for made-up features."""
-        truth = [video for video in self._setup.dataset.videos if len(video.segments)]
-        if self._request.dataset is None or not truth:
-            return None
-        return evaluate_recall(truth, found, subset=None).summary()
-
-    def _workload(self, held: Sequence[Batch], found: Mapping[str, Proposals]) -> Workload:
-        return Workload(
+    def _workload(self, held: Sequence[Batch], found: Mapping[str, Proposals]) -> roof.Workload:
+        opened = self._material.dataset.open
+        return roof.Workload(
             snippets=fmean(len(item) for batch in held for item in batch.features),
             read_bytes=fmean(
-                _itemsize(self._setup.dataset, piece) * item.values.size
+                opened(piece.id).values.dtype.itemsize * item.values.size
                 for batch in held
                 for piece, item in zip(batch.pieces, batch.features, strict=True)
             ),
@@ -243,7 +283,7 @@ class _Bench:
         )
 
 
-def _held(pieces: Sequence[Piece], count: int) -> list[Piece]:
+def _first_pieces(pieces: Sequence[Piece], count: int) -> list[Piece]:
     """Return the first pieces, at least `count` if available, up to the end of a recording."""
     for number, piece in enumerate(pieces[:_LONGEST], start=1):
         if number >= count and (piece.window is None or piece.window.is_final):
@@ -251,14 +291,9 @@ def _held(pieces: Sequence[Piece], count: int) -> list[Piece]:
     return list(pieces[:_LONGEST])
 
 
-def _itemsize(dataset: Dataset, piece: Piece) -> int:
-    """Return the bytes of a stored value."""
-    return dataset.open(piece.id).values.dtype.itemsize
-
-
-def _with_accuracy(stage: Stage, batch: int, judged: Mapping[str, Accuracy]) -> Stage:
-    """Add the accuracy of its outputs to a network, or of the answers to the whole."""
+def _with_accuracy(stage: Stage, batch: int, accuracy: Mapping[str, Accuracy]) -> Stage:
+    """Add the accuracy of its outputs to a network, or of the proposals to the whole."""
     scope = "end-to-end" if stage.name == "bsn" else "interface"
-    if stage.name not in judged or (stage.scope, stage.batch) != (scope, batch):
+    if stage.name not in accuracy or (stage.scope, stage.batch) != (scope, batch):
         return stage
-    return msgspec.structs.replace(stage, accuracy=judged[stage.name])
+    return msgspec.structs.replace(stage, accuracy=accuracy[stage.name])

@@ -1,17 +1,34 @@
-"""Results of `actspan bench` as tables, as CSV, and as a Markdown page."""
+"""Results of `actspan bench` as tables, CSV, a Markdown page and the NPU tool's summaries."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
-from actspan.bench.headline import combined
-from actspan.bench.report import Table
+from actspan.bench.comparison import combined
 from actspan.bench.result import Accuracy, BenchResult, Environment, SamplesPerSecond, Stage
+from actspan.core.errors import ActSpanError, BenchError
+from actspan.core.files import atomic_file
 from actspan.core.markdown import markdown_table
+from actspan.core.perf_lines import StepTimes, performance_lines
+from actspan.pipeline.stages import Scope
 
-__all__ = ["broken", "heading", "result_tables", "sentences", "title_of", "to_csv", "to_markdown"]
+__all__ = [
+    "Table",
+    "broken_limits",
+    "heading",
+    "result_page",
+    "result_tables",
+    "result_to_csv",
+    "sentences",
+    "title_of",
+    "write_summaries",
+]
+
+Table = tuple[str, list[str], list[list[str]]]  # title, header, rows
 
 _TITLES = {
     ("bsn", "end-to-end"): "all, end to end",
@@ -29,6 +46,8 @@ _TITLES = {
 }
 _IN_TURN = ("read", "rescale", "tem", "candidates", "pem", "soft-nms", "write")
 _RECALL = ("AR@1", "AR@10", "AR@100", "AUC")
+_IDENTITY = ("name", "scope", "batch", "samples_per_second", "batches_per_second")
+_SETTINGS = ("backend", "precision", "threads", "streams", "cpu_seconds", "peak_memory_bytes")
 _TIMES = ("min", "mean", "median", "p90", "p99", "max")
 
 
@@ -37,8 +56,8 @@ def title_of(stage: Stage) -> str:
     return _TITLES.get((stage.name, stage.scope), f"{stage.name}, {stage.scope}")
 
 
-def broken(result: BenchResult) -> list[str]:
-    """Return the stages whose answers differ from the checkpoint's, with the limits they exceed."""
+def broken_limits(result: BenchResult) -> list[str]:
+    """Return the stages whose output differs from the checkpoint's, with the exceeded limits."""
     return [
         f"{title_of(stage)}, batch {stage.batch}: {reason}"
         for stage in result.stages
@@ -56,35 +75,37 @@ def heading(result: BenchResult) -> str:
     return result.material
 
 
+def _batches(result: BenchResult) -> list[int]:
+    return sorted({s.batch for s in result.stages if s.name == "bsn" and s.batch})
+
+
 def result_tables(result: BenchResult) -> Iterator[Table]:
-    """Yield the tables: the whole, rates, times, answers."""
-    yield "Samples/s: networks, all stages one after the other, and together", *_whole(result)
+    """Yield the tables: the whole, rates, times, accuracy."""
+    header = ["batch", "1/(1/TEM + 1/PEM)", "stages in turn", "end to end", "overlap"]
+    title = "Samples/s: networks, all stages one after the other, and together"
+    yield title, header, [_whole(result, batch) for batch in _batches(result)]
     header = ["what", "batch", "samples/s", "batches/s", "CPU ms", "MB", "of roof", "repeats"]
     title = "Rates by the median; CPU time is of a sample, MB the peak of the process"
     yield title, header, [_rates(stage) for stage in result.stages]
-    header = ["what", "batch", *_TIMES]
-    yield "Milliseconds a batch", header, [_times(stage) for stage in result.stages]
-    judged = [(s, s.accuracy) for s in result.stages if s.accuracy is not None]
-    recall = _RECALL if any(accuracy.recall for _, accuracy in judged) else ()
+    yield "Milliseconds a batch", ["what", "batch", *_TIMES], [_times(s) for s in result.stages]
+    checked = [(s, s.accuracy) for s in result.stages if s.accuracy is not None]
+    recall = _RECALL if any(accuracy.recall for _, accuracy in checked) else ()
     header = ["what", "batch", "outputs within", "same proposals", *recall, "verdict"]
-    rows = [_answers(stage, accuracy, recall) for stage, accuracy in judged]
+    rows = [_accuracy(stage, accuracy, recall) for stage, accuracy in checked]
     yield "Answers, against the checkpoint's", header, rows
 
 
-def _whole(result: BenchResult) -> tuple[list[str], list[list[str]]]:
-    header = ["batch", "1/(1/TEM + 1/PEM)", "stages in turn", "end to end", "overlap"]
-    rows = []
-    for batch in sorted({s.batch for s in result.stages if s.name == "bsn" and s.batch}):
-        interface = [_rate_of(result, net, batch) for net in ("tem", "pem")]
-        parts = [_rate_of(result, name, batch) for name in _IN_TURN]
-        in_turn = combined(*(rate for rate in parts if rate is not None))
-        together = _rate_of(result, "bsn", batch)
-        nets = combined(*(rate for rate in interface if rate is not None))
-        rates = [f"{rate:,.0f}" for rate in (nets, in_turn, together or 0.0)]
-        overlap = (together or 0.0) / in_turn
-        change = "gained" if overlap >= 1.0 else "lost"
-        rows.append([str(batch), *rates, f"{overlap:.2f}x of in turn: {change}"])
-    return header, rows
+def _whole(result: BenchResult, batch: int) -> list[str]:
+    def combine(*names: str) -> SamplesPerSecond:
+        rates = [_rate_of(result, name, batch) for name in names]
+        return combined(*(rate for rate in rates if rate is not None))
+
+    in_turn = combine(*_IN_TURN)
+    together = _rate_of(result, "bsn", batch) or 0.0
+    rates = [f"{rate:,.0f}" for rate in (combine("tem", "pem"), in_turn, together)]
+    overlap = together / in_turn
+    change = "gained" if overlap >= 1.0 else "lost"
+    return [str(batch), *rates, f"{overlap:.2f}x of in turn: {change}"]
 
 
 def _rate_of(result: BenchResult, name: str, batch: int) -> SamplesPerSecond | None:
@@ -124,7 +145,7 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
 
 
-def _answers(stage: Stage, found: Accuracy, budgets: Sequence[str]) -> list[str]:
+def _accuracy(stage: Stage, found: Accuracy, budgets: Sequence[str]) -> list[str]:
     recall = found.recall or {}
     return [
         title_of(stage),
@@ -158,7 +179,7 @@ def sentences(result: BenchResult) -> Iterator[str]:
     yield from (f"note: {note}" for note in result.notes)
     if any(stage.settled is False for stage in result.stages):
         yield "(*) the median had not settled when time was up"
-    yield from (f"WRONG: {reason}" for reason in broken(result))
+    yield from (f"WRONG: {reason}" for reason in broken_limits(result))
 
 
 def _machine(found: Environment) -> Iterator[str]:
@@ -173,55 +194,89 @@ def _machine(found: Environment) -> Iterator[str]:
         )
 
 
-_COLUMNS: dict[str, Callable[[Stage], object]] = {
-    "name": lambda s: s.name,
-    "scope": lambda s: s.scope,
-    "batch": lambda s: s.batch,
-    "samples_per_second": lambda s: s.samples_per_second,
-    "batches_per_second": lambda s: s.batches_per_second,
-    "repeats": lambda s: s.seconds and s.seconds.repeats,
-    "settled": lambda s: s.settled,
-    **{f"{name}_seconds": lambda s, n=name: s.seconds and getattr(s.seconds, n) for name in _TIMES},  # type: ignore[misc]
-    "backend": lambda s: s.backend,
-    "precision": lambda s: s.precision,
-    "threads": lambda s: s.threads,
-    "streams": lambda s: s.streams,
-    "cpu_seconds": lambda s: s.cpu_seconds,
-    "peak_memory_bytes": lambda s: s.peak_memory_bytes,
-    "flops": lambda s: s.cost and s.cost.flops,
-    "bytes": lambda s: s.cost and s.cost.bytes,
-    "share_of_roof": lambda s: s.cost and s.cost.share,
-    "max_difference": lambda s: s.accuracy and s.accuracy.max_difference,
-    "same": lambda s: s.accuracy and s.accuracy.same,
-    **{n: lambda s, n=n: s.accuracy and (s.accuracy.recall or {}).get(n) for n in _RECALL},  # type: ignore[misc]
-    "broken": lambda s: s.accuracy and "; ".join(s.accuracy.broken),
-}
-
-
-def to_csv(result: BenchResult) -> str:
+def result_to_csv(result: BenchResult) -> str:
     """Return the result as CSV, one row per stage."""
+    rows = [_csv_row(stage) for stage in result.stages]
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for stage in result.stages:
-        writer.writerow(["" if v is None else v for v in _values(stage)])
+    writer.writerow(rows[0] if rows else [])
+    writer.writerows(["" if value is None else value for value in row.values()] for row in rows)
     return stream.getvalue()
 
 
-def _values(stage: Stage) -> list[object]:
-    return [column(stage) for column in _COLUMNS.values()]
+def _csv_row(stage: Stage) -> dict[str, object]:
+    seconds, cost, accuracy = stage.seconds, stage.cost, stage.accuracy
+    recall = (accuracy and accuracy.recall) or {}
+    return {
+        **{name: getattr(stage, name) for name in _IDENTITY},
+        "repeats": seconds and seconds.repeats,
+        "settled": stage.settled,
+        **{f"{name}_seconds": seconds and getattr(seconds, name) for name in _TIMES},
+        **{name: getattr(stage, name) for name in _SETTINGS},
+        "flops": cost and cost.flops,
+        "bytes": cost and cost.bytes,
+        "share_of_roof": cost and cost.share,
+        "max_difference": accuracy and accuracy.max_difference,
+        "same": accuracy and accuracy.same,
+        **{name: recall.get(name) for name in _RECALL},
+        "broken": accuracy and "; ".join(accuracy.broken),
+    }
 
 
-def to_markdown(result: BenchResult) -> str:
+def result_page(result: BenchResult) -> str:
     """Return the Markdown page: tables and notes."""
-    lines = [
-        "# Speed",
-        "",
-        f"Written by `{result.command}`; do not edit it.",
-        "",
-        f"{heading(result)}.",
-        "",
-    ]
+    lines = ["# Speed", "", f"Written by `{result.command}`; do not edit it.", ""]
+    lines += [f"{heading(result)}.", ""]
     for title, header, rows in result_tables(result):
         lines += [f"{title}:", "", *markdown_table(header, rows), ""]
     return "\n".join([*lines, *(f"- {text}" for text in sentences(result)), ""])
+
+
+def write_summaries(result: BenchResult, folder: Path) -> list[Path]:
+    """Write `tem/` and `pem/perf_vision_batchsize_<b>_device_0.txt`, named as by the NPU tool."""
+    written = []
+    for batch in _batches(result):
+        for net, times in _step_times(result, batch).items():
+            path = folder / net / f"perf_vision_batchsize_{batch}_device_0.txt"
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ActSpanError(f"{path.parent}: cannot be made: {error.strerror}") from error
+            with atomic_file(path) as stream:
+                stream.write("\n".join([*performance_lines(times), ""]).encode())
+            written.append(path)
+    return written
+
+
+def _step_times(result: BenchResult, batch: int) -> dict[str, StepTimes]:
+    """Return the time of each network's steps over all samples, at the measured rates.
+
+    The summary of TEM includes reading, rescaling, candidates and BSP features. That of PEM starts
+    with these in memory and includes Soft-NMS and the result file.
+    """
+    samples = next(s.batch for s in result.stages if s.name == "write" and s.batch)
+
+    def seconds(name: str, scope: Scope = "step") -> float:
+        own = [s for s in result.stages if (s.name, s.scope) == (name, scope)]
+        for stage in sorted(own, key=lambda s: s.batch != batch):  # else the one for all videos
+            if stage.samples_per_second is not None:
+                return samples / stage.samples_per_second
+        raise BenchError(f"the result has no {name}, {scope}, at batch {batch}")
+
+    def times(net: str, read: float, preprocess: float, postprocess: float) -> StepTimes:
+        return StepTimes(
+            samples=samples,
+            total=seconds(net, "end-to-end"),
+            read=read,
+            preprocess=preprocess,
+            inference=seconds(net, "interface"),
+            interface=seconds(net, "interface"),
+            postprocess=postprocess,
+            calls=math.ceil(samples / batch),
+            batch=batch,
+        )
+
+    return {
+        "tem": times("tem", seconds("read"), seconds("rescale"), seconds("candidates")),
+        "pem": times("pem", 0.0, 0.0, seconds("soft-nms") + seconds("write")),
+    }

@@ -125,10 +125,10 @@ def command(
         raise click.UsageError("--snippets is of made-up videos, not of --dataset")
     outputs = [path for path in (json_file, csv_file, markdown, roofline) if path is not None]
     with progress_report() as report:
-        from actspan.bench import made_up
+        from actspan.bench import synthetic
         from actspan.bench.environment import core_count
+        from actspan.bench.material import Request
         from actspan.bench.run import run_benchmark
-        from actspan.bench.setup import Request
 
         _check_outputs(outputs, roofline)
         request = Request(
@@ -142,8 +142,8 @@ def command(
             threads=threads,
             streams=streams or max(core_count() // threads, 1),
             seconds=seconds,
-            channels=channels or made_up.CHANNELS,
-            length=length or made_up.LENGTH,
+            channels=channels or synthetic.CHANNELS,
+            length=length or synthetic.LENGTH,
             snippets=snippets,
             on_error=on_error,
             command=repeated(context),
@@ -151,9 +151,9 @@ def command(
         result = run_benchmark(request, report)
     _print(result)
     _write(result, json_file, csv_file, markdown, summary, roofline)
-    from actspan.bench.tables import broken
+    from actspan.bench.tables import broken_limits
 
-    context.exit(1 if broken(result) else 0)
+    context.exit(1 if broken_limits(result) else 0)
 
 
 def _check_outputs(outputs: list[Path], roofline: Path | None) -> None:
@@ -190,13 +190,12 @@ def _write(
     roofline: Path | None,
 ) -> None:
     from actspan.bench.result import write_result
-    from actspan.bench.summary import write_summaries
-    from actspan.bench.tables import to_csv, to_markdown
+    from actspan.bench.tables import result_page, result_to_csv, write_summaries
     from actspan.core.files import atomic_file
 
     if json_file is not None:
         write_result(result, json_file)
-    for path, text in ((csv_file, to_csv), (markdown, to_markdown)):
+    for path, text in ((csv_file, result_to_csv), (markdown, result_page)):
         if path is not None:
             with atomic_file(path) as stream:
                 stream.write(text(result).encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -21,9 +22,9 @@ from actspan.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from actspan.bench.claims import Claims
-    from actspan.bench.compare import Comparison, Row
-    from actspan.bench.paired import Pair
+    from actspan.bench.comparison import Comparison, Row
+    from actspan.bench.report_check import ReportCheck
+    from actspan.bench.timing import Pair
 
 
 def _limit(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
@@ -108,22 +109,21 @@ def command(
     if run_a is not None and run_b is not None:
         _time(context, run_a, run_b, rounds, fail_if, as_json)
         return
-    from actspan.bench.claims import check_claims
-    from actspan.bench.compare import compare, slower_rows
-    from actspan.bench.report import to_dict, to_markdown
-    from actspan.bench.sides import read_sides
+    from actspan.bench.comparison import compare, read_systems, slower_rows
+    from actspan.bench.comparison_tables import comparison_page, comparison_to_dict
+    from actspan.bench.report_check import check_report
     from actspan.core.files import atomic_file
 
-    found = compare(read_sides(sources), chips=chips)
-    checked = None if claims is None else check_claims(claims, found)
+    found = compare(read_systems(sources), chips=chips)
+    checked = None if claims is None else check_report(claims, found)
     slower = [] if fail_if is None else slower_rows(found, fail_if)
     if markdown is not None:
         with atomic_file(markdown) as stream:
-            page = to_markdown(found, checked, shlex.join(["actspan", "compare", *sources]))
+            page = comparison_page(found, checked, shlex.join(["actspan", "compare", *sources]))
             stream.write(page.encode())
         say(f"report: {markdown}")
     if as_json:
-        answer = {**to_dict(found, checked), "slower": [_plain(*row) for row in slower]}
+        answer = {**comparison_to_dict(found, checked), "slower": [_plain(*row) for row in slower]}
         click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
     else:
         _print(found, checked)
@@ -163,20 +163,20 @@ def _check_usage(
         raise click.UsageError("give results or logs, or --run-a and --run-b", context)
 
 
-def _print(found: Comparison, claims: Claims | None) -> None:
-    from actspan.bench.report import tables, verdict
+def _print(found: Comparison, check: ReportCheck | None) -> None:
+    from actspan.bench.comparison_tables import comparison_tables, verdict
     from actspan.cli.tables import print_table
 
-    for title, header, rows in tables(found):
+    for title, header, rows in comparison_tables(found):
         click.echo(f"{title}:")
         print_table(header, rows)
     for note in found.notes:
         click.echo(f"note: {note.about}: {note.text}")
-    if claims is not None:
+    if check is not None:
         click.echo("")
-        for finding in claims.findings:
-            click.echo(f"{claims.file.name}:{finding.line}: {finding.kind}: {finding.text}")
-        click.echo(f"{claims.file.name}: {verdict(claims)}")
+        for finding in check.findings:
+            click.echo(f"{check.file.name}:{finding.line}: {finding.kind}: {finding.text}")
+        click.echo(f"{check.file.name}: {verdict(check)}")
 
 
 def _time(
@@ -189,18 +189,18 @@ def _time(
 ) -> None:
     from functools import partial
 
-    from actspan.bench.paired import run_command, time_pair
-    from actspan.bench.report import pair_to_dict
+    from actspan.bench.timing import run_command, time_pair
 
     with progress_report() as report:
         pair = time_pair(
             partial(run_command, run_a),
             partial(run_command, run_b),
             rounds=rounds,
-            report=lambda done: report("rounds", done, rounds),
+            progress=report,
         )
     if as_json:
-        answer = {"run_a": run_a, "run_b": run_b, **pair_to_dict(pair)}
+        plain = dataclasses.asdict(pair)
+        answer = {"run_a": run_a, "run_b": run_b, "rounds": rounds, **plain}
         click.echo(json.dumps(answer, indent=1))
     else:
         _print_pair(pair, run_a, run_b)
@@ -214,7 +214,7 @@ def _time(
 
 
 def _print_pair(pair: Pair, run_a: str, run_b: str) -> None:
-    from actspan.bench.report import pair_table
+    from actspan.bench.comparison_tables import pair_table
     from actspan.cli.tables import print_table
 
     title, header, rows = pair_table(pair)

@@ -45,7 +45,7 @@ def read_truth(
 ) -> tuple[Annotations, list[str]]:
     """Return the ground truth, and what was assumed or skipped while reading it."""
     from actspan.data.annotations.formats import read_annotations
-    from actspan.data.labels import split_patterns
+    from actspan.data.videos import split_patterns
     from actspan.evaluation.protocols import drop_duplicates
 
     found = read_annotations(path)

@@ -132,15 +132,15 @@ def command(
 
 def _verify(store: Path, as_json: bool) -> None:
     with progress_report() as report:
-        from actspan.data.store.verify import verify_store
+        from actspan.data.store.manifest import verify_store
 
-        found = verify_store(store, lambda done, total: report("verify", done, total))
+        found = verify_store(store, report)
     if as_json:
-        figures = {"videos": found.videos, "shards": found.shards, "bytes": found.size}
+        figures = {"videos": found.videos, "shards": len(found.shards), "bytes": found.size}
         click.echo(json.dumps({"store": str(store), **figures}))
     else:
         say(
-            f"{store}: {found.videos} videos in {counted(found.shards, 'shard')}, "
+            f"{store}: {found.videos} videos in {counted(len(found.shards), 'shard')}, "
             f"{_megabytes(found.size)}: every checksum is right"
         )
 
@@ -149,9 +149,9 @@ def _figures(summary: PackSummary) -> dict[str, object]:
     manifest = summary.manifest
     return {
         "out": str(summary.out),
-        "videos": summary.videos,
+        "videos": summary.manifest.videos,
         "shards": len(manifest.shards),
-        "bytes": summary.size,
+        "bytes": summary.manifest.size,
         "dtype": manifest.dtype,
         "channels": manifest.channels,
         "length": manifest.length,
@@ -164,12 +164,12 @@ def _figures(summary: PackSummary) -> dict[str, object]:
 
 def _print(summary: PackSummary) -> None:
     manifest = summary.manifest
-    rows = "rows as they were"
+    size, rows = _megabytes(manifest.size), "rows as they were"
     if manifest.length is not None:
         rows = f"{counted(manifest.length, 'row')} each, {summary.rescaled:,} rescaled"
     say(
-        f"{counted(summary.videos, 'video')}, {rows}, {manifest.dtype}: "
-        f"{counted(len(manifest.shards), 'shard')}, {_megabytes(summary.size)} in {summary.out}"
+        f"{counted(manifest.videos, 'video')}, {rows}, {manifest.dtype}: "
+        f"{counted(len(manifest.shards), 'shard')}, {size} in {summary.out}"
     )
     say_findings(summary.problems, summary.notes)
 

@@ -196,7 +196,7 @@ def command(
         from actspan.jobs.sinks import ClipSink, SegmentList, Sink
         from actspan.model.bundle import Bundle
         from actspan.pipeline.labelling.choice import LabelChoice
-        from actspan.runtime.choice import choose_backend
+        from actspan.runtime.opening import choose_backend
 
         model = local_folder(model)
         choice = choose_backend(Bundle.load(model), backend) if dataset else None

@@ -21,7 +21,7 @@ from actspan.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from actspan.deploy.staged.work import Done
+    from actspan.deploy.staged.step_files import StepReport
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -100,7 +100,7 @@ def tem_inputs(
       actspan staged tem-inputs --model bsn/ --dataset my-videos/ --out stage/
     """
     with progress_report() as report:
-        from actspan.deploy.staged.tem import TemRequest, write_tem_inputs
+        from actspan.deploy.staged.tem_steps import TemRequest, write_tem_inputs
 
         request = TemRequest(
             model=model,
@@ -134,7 +134,7 @@ def info(stage: Path, net: Literal["tem", "pem"], out: Path | None, prefix: str 
     Example:
       actspan staged info stage/ --net tem --out tem.info --prefix /data/stage/tem/input
     """
-    from actspan.deploy.staged.lists import write_list
+    from actspan.deploy.staged.runner import write_list
     from actspan.deploy.staged.stage import Stage
 
     loaded = Stage.load(stage)
@@ -172,11 +172,11 @@ def tem_outputs(
     with progress_report() as report:
         from actspan.deploy.staged.dumps import Dumps
         from actspan.deploy.staged.stage import Stage
-        from actspan.deploy.staged.tem import take_tem_outputs
+        from actspan.deploy.staged.tem_steps import take_tem_outputs
 
         loaded = Stage.load(stage)
         given = Dumps(dumps or loaded.outputs("tem"), suffix)
-        done = take_tem_outputs(loaded, given, on_error=on_error, report=report)
+        done = take_tem_outputs(loaded, given, on_error=on_error, progress=report)
     _say(done, "TEM results", as_json)
 
 
@@ -194,10 +194,10 @@ def pem_inputs(stage: Path, lean: bool, on_error: Literal["fail", "skip"], as_js
       actspan staged pem-inputs stage/
     """
     with progress_report() as report:
-        from actspan.deploy.staged.pem import write_pem_inputs
+        from actspan.deploy.staged.pem_steps import write_pem_inputs
         from actspan.deploy.staged.stage import Stage
 
-        done = write_pem_inputs(Stage.load(stage), lean=lean, on_error=on_error, report=report)
+        done = write_pem_inputs(Stage.load(stage), lean=lean, on_error=on_error, progress=report)
     _say(done, "PEM inputs", as_json)
 
 
@@ -228,12 +228,14 @@ def pem_outputs(
     """
     with progress_report() as report:
         from actspan.deploy.staged.dumps import Dumps
-        from actspan.deploy.staged.pem import take_pem_outputs
+        from actspan.deploy.staged.pem_steps import take_pem_outputs
         from actspan.deploy.staged.stage import Stage
 
         loaded = Stage.load(stage)
         given = Dumps(dumps or loaded.outputs("pem"), suffix)
-        done = take_pem_outputs(loaded, given, out=out, lean=lean, on_error=on_error, report=report)
+        done = take_pem_outputs(
+            loaded, given, out=out, lean=lean, on_error=on_error, progress=report
+        )
     _say(done, "PEM results", as_json)
 
 
@@ -311,13 +313,13 @@ def script(out: Path) -> None:
       actspan staged script --out run_staged.py
       python3 run_staged.py --model tem.bs16.om --list tem.info --out tem-output
     """
-    from actspan.deploy.staged.lists import write_script
+    from actspan.deploy.staged.runner import write_script
 
     write_script(out)
     say(f"runner: {out} (python3 {out} --help)")
 
 
-def _say(done: Done, what: str, as_json: bool) -> None:
+def _say(done: StepReport, what: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(_figures(done)))
         return
@@ -327,7 +329,7 @@ def _say(done: Done, what: str, as_json: bool) -> None:
     say_findings(done.problems, done.notes)
 
 
-def _figures(done: Done) -> dict[str, object]:
+def _figures(done: StepReport) -> dict[str, object]:
     return {
         "out": str(done.out),
         "inputs": done.inputs,

@@ -126,7 +126,7 @@ def command(
     """
     require("torch", extra="train", purpose="Training")
     from actspan.data.dataset import Dataset
-    from actspan.data.labels import split_patterns
+    from actspan.data.videos import split_patterns
     from actspan.model.bundle import Bundle
     from actspan.training.parts import trainable
     from actspan.training.train import train

@@ -13,8 +13,8 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
 from actspan.core.wording import counted, listed, quoted
+from actspan.data.names import holds_videos
 from actspan.data.spec_file import SPEC_FILE
-from actspan.data.video_files import holds_videos
 from actspan.data.videos import Videos
 
 Layout = Literal["TC", "CT"]

@@ -11,10 +11,11 @@ from numpy.typing import DTypeLike
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
+from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float64
 from actspan.data.causes import gaps, missing_features
 from actspan.data.dataset import Dataset
-from actspan.data.examine import Examined, Progress, examine_files, examine_store
+from actspan.data.examine import Examined, examine_files, examine_store
 from actspan.data.faults import annotation_faults
 from actspan.data.instances import after_features, good_segments, late_ends
 from actspan.data.timebase import other_stride
@@ -30,7 +31,7 @@ def check_dataset(
     on_error: Literal["fail", "skip"] = "fail",
     learns: bool = False,
     trained_on: FeatureSpec | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Dataset:
     """Check annotations and every feature file; determine layout, channels and snippet grid.
 
@@ -53,8 +54,8 @@ def check_dataset(
         bad instance is a problem; otherwise faults of annotations are notes, one per kind.
     trained_on : FeatureSpec, optional
         Spec of the model's training features; a clearly different stride is noted.
-    progress : callable, optional
-        Called with (videos checked, videos in all).
+    progress : Progress
+        Called with ("check", videos checked, videos in all).
 
     Returns
     -------

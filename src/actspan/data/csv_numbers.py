@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.core.jit import inlined, kernel
+from actspan.core.kernels import inlined, kernel
 from actspan.core.types import Float32
 
 Text = NDArray[np.uint8]

@@ -16,15 +16,14 @@ from actspan.core.wording import counted
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.csv_features import counter
 from actspan.data.feature_index import FeatureIndex, index_features
-from actspan.data.labels import with_labels
+from actspan.data.names import advice, holds_videos, is_video
 from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
-from actspan.data.remote import open_remote, url_of
+from actspan.data.remote import open_remote_shards, url_of
 from actspan.data.rescale import Edge
 from actspan.data.spec_file import read_spec
 from actspan.data.store.manifest import Manifest, find_manifest
-from actspan.data.store.places import Packed
-from actspan.data.store.shards import open_shards
+from actspan.data.store.shards import Packed, open_shards
 from actspan.data.timebase import (
     SnippetGrid,
     SpanRule,
@@ -34,8 +33,7 @@ from actspan.data.timebase import (
     span_rule,
     without_floor,
 )
-from actspan.data.video_files import advice, holds_videos, is_video
-from actspan.data.videos import Videos, canonical_subset
+from actspan.data.videos import Videos, canonical_subset, with_labels
 
 _SET_APART = "validation"  # the subset that training sets apart if the dataset has none
 
@@ -293,4 +291,4 @@ def _reasons(index: FeatureIndex) -> str:
 
 def _packed(path: Path, packing: Manifest) -> Mapping[str, Packed]:
     url = url_of(path)
-    return open_shards(path, packing) if url is None else open_remote(url, packing)
+    return open_shards(path, packing) if url is None else open_remote_shards(url, packing)

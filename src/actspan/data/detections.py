@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,10 +14,9 @@ from numpy.typing import NDArray
 from actspan.core.errors import ResultError, ShapeError
 from actspan.core.types import Float64, Proposals
 from actspan.core.wording import quoted
-from actspan.data.decoding import NOT_JSON
-from actspan.data.result_document import refuse_repeated_videos, result_bytes, result_videos
-from actspan.data.results import ResultWriter
-from actspan.data.video_files import FileNames
+from actspan.data.names import FileNames
+from actspan.data.result_writers import result_writer
+from actspan.data.results import read_entries
 
 DETECTIONS_FILE = "detections.json"  # file name in a run folder
 Labels = NDArray[np.int64]
@@ -90,10 +88,6 @@ class _Entry(msgspec.Struct, gc=False):
     label: str
 
 
-_decode_entries = msgspec.json.Decoder(list[_Entry]).decode
-_score, _segment, _label = attrgetter("score"), attrgetter("segment"), attrgetter("label")
-
-
 def read_detections(path: Path | str, files: FileNames | None = None) -> dict[str, Detections]:
     """Read a detections file, or that of a run folder (`detections.json`).
 
@@ -114,21 +108,15 @@ def read_detections(path: Path | str, files: FileNames | None = None) -> dict[st
     ResultError
         Missing, damaged, with NaN, or an entry is without a label.
     """
-    path = _detections_file(Path(path))
     columns: dict[str, tuple[Float64, list[float], list[str]]] = {}
     codes: dict[str, int] = {}
-    data = result_bytes(path)
-    for video, raw in result_videos(path, data, files or FileNames()):
-        try:
-            entries = _decode_entries(raw)
-        except NOT_JSON as error:
-            raise ResultError(f"{path}: video {video!r}: {error}; {_needed(error)}") from error
-        segments = np.array(list(map(_segment, entries)), np.float64).reshape(-1, 2)
-        labels = list(map(_label, entries))
+    entries_of = read_entries(_detections_file(Path(path)), _Entry, files or FileNames())
+    for video, entries in entries_of:
+        segments = np.array([entry.segment for entry in entries], np.float64).reshape(-1, 2)
+        labels = [entry.label for entry in entries]
         for name in labels:
             codes.setdefault(name, len(codes))
-        columns[video] = (segments, list(map(_score, entries)), labels)
-    refuse_repeated_videos(path, data, [len(scores) for _, scores, _ in columns.values()])
+        columns[video] = (segments, [entry.score for entry in entries], labels)
     names = tuple(codes)
     return {
         video: Detections(
@@ -138,12 +126,6 @@ def read_detections(path: Path | str, files: FileNames | None = None) -> dict[st
         )
         for video, (segments, score, labels) in columns.items()
     }
-
-
-def _needed(error: Exception) -> str:
-    if "`label`" in str(error):
-        return "these are proposals, not detections; label them: actspan label"
-    return "every entry needs a score, a label and a segment of two numbers, in seconds"
 
 
 def _detections_file(path: Path) -> Path:
@@ -157,34 +139,8 @@ def _detections_file(path: Path) -> Path:
     return path / DETECTIONS_FILE
 
 
-class DetectionWriter(ResultWriter):
-    """Writer of a detections file, video by video, like `ResultWriter`.
-
-    Examples
-    --------
-    >>> with DetectionWriter("detections.json") as writer:  # doctest: +SKIP
-    ...     writer.add_detections("video_1", detections)
-    """
-
-    def add_detections(self, video_id: str, found: Detections) -> None:
-        """Write one video's detections, seconds.
-
-        Raises
-        ------
-        ResultError
-            The video was added before, or a value is NaN or infinite.
-        """
-        self.add_entries(video_id, found.segments, found.labels)
-
-
 def write_detections(path: Path | str, detections: Mapping[str, Detections]) -> None:
-    """Write the detections of many videos, seconds.
-
-    Raises
-    ------
-    ResultError
-        The same as for `DetectionWriter`.
-    """
-    with DetectionWriter(path) as writer:
+    """Write the detections of many videos, in seconds; raise as `result_writer` and `add` do."""
+    with result_writer(path, labelled=True) as writer:
         for video, found in detections.items():
-            writer.add_detections(video, found)
+            writer.add(video, found.segments, found.labels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.errors import FeatureError
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem, Skipped
+from actspan.core.progress import Progress
 from actspan.core.types import Float64
 from actspan.core.wording import counted
 from actspan.data.csv_features import counter
@@ -29,10 +30,9 @@ from actspan.data.layout import (
     without_counters,
 )
 from actspan.data.readers import Entry, read_array, read_noted
-from actspan.data.store.places import Packed
+from actspan.data.store.shards import Packed
 from actspan.data.timebase import SnippetGrid, snippet_grid
 
-Progress = Callable[[int, int], None]  # (videos done, videos in all)
 _ROWS = 4096  # rows examined at a time, so that memory does not grow with the recording
 
 _REMEDIES = {
@@ -80,7 +80,7 @@ class Usable:
 
 
 def examine_files(
-    dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress | None
+    dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress
 ) -> Examined:
     """Read the features of all videos, and determine their spec."""
     seen = list(_look_at_all(dataset, dtype, progress))
@@ -110,7 +110,7 @@ def examine_files(
 
 
 def examine_store(
-    dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress | None
+    dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress
 ) -> Examined:
     """Return the results for a store; values are read only if they must fit a smaller type."""
     assert dataset.packing is not None
@@ -129,8 +129,7 @@ def examine_store(
                 usable.add(place, None, 0)
             else:
                 usable.add(place, entry.grid, shape[0])
-        if progress:
-            progress(place + 1, len(dataset))
+        progress("check", place + 1, len(dataset))
     if usable.places:
         require_channels(dataset, dataset.spec.channels, channels)
     return Examined(dataset.spec, [], problems, usable)
@@ -166,15 +165,12 @@ def measure(dataset: Dataset) -> tuple[Float64, Float64]:
     return usable.by_place(len(dataset))
 
 
-def _look_at_all(
-    dataset: Dataset, dtype: np.dtype[Any], progress: Progress | None
-) -> Iterator[Seen]:
+def _look_at_all(dataset: Dataset, dtype: np.dtype[Any], progress: Progress) -> Iterator[Seen]:
     look_at = partial(_look_at, dataset, dtype)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         looks = map_ordered(pool, look_at, range(len(dataset)), ahead=64)
         for done, look in enumerate(looks, start=1):
-            if progress:
-                progress(done, len(dataset))
+            progress("check", done, len(dataset))
             yield look
 
 

@@ -14,7 +14,7 @@ from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.base import canonical_id
 from actspan.data.containers import READ, Refusal, channel_axis, choose, names_of
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored, composed, composed_note, file_stem
 from actspan.data.readers import (
     HDF5_SUFFIXES,
     SUFFIXES,
@@ -22,7 +22,6 @@ from actspan.data.readers import (
     feature_shapes,
     list_arrays,
 )
-from actspan.data.video_files import composed, composed_note, file_stem
 
 # Folders of features, relative to the dataset folder: ours first, then the authors' repository.
 _PLACES = (

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from actspan.core.errors import require
 from actspan.core.files import check_size
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 from actspan.data.npy import ContentError, check_expansion
 
 _DEEPEST = 32  # nested groups

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import FeatureError
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 from actspan.data.npy import Archive, ContentError, map_npy
 
 HDF5_SUFFIXES = (".h5", ".hdf5")

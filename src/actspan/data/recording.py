@@ -1,17 +1,18 @@
-"""One video's features on disk, read in parts."""
+"""Long recordings: features that are read in parts, and windows of them (bsn.md section 11)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import FeatureError, ShapeError
-from actspan.core.types import Features
+from actspan.core.types import Features, Float32
 from actspan.data.readers import Entry
-from actspan.data.store.places import Packed
+from actspan.data.store.shards import Packed
 from actspan.data.timebase import SnippetGrid
 
 
@@ -58,3 +59,83 @@ class Recording:
             return Features(values, stride, length, output_span, covered if share == 1 else None)
         except ShapeError as error:
             raise FeatureError(f"{self.entry}: {error}") from error
+
+
+class Window(NamedTuple):
+    """A part of a recording, in snippets.
+
+    Attributes
+    ----------
+    first, last : int
+        It has the snippets first <= i < last; fewer than T only if the recording is shorter.
+    snippets : int
+        Number of snippets of the whole recording.
+    """
+
+    first: int
+    last: int
+    snippets: int
+
+    def __len__(self) -> int:
+        return self.last - self.first
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the window is the last one of the recording."""
+        return self.last == self.snippets
+
+    def offset(self, seconds: float) -> float:
+        """Return the second at which the window starts, if it lasts `seconds`."""
+        return self.first * (seconds / len(self))
+
+    def inner_edges(self) -> tuple[bool, bool]:
+        """Return whether the recording continues before the first, and after the last snippet."""
+        return self.first > 0, not self.is_final
+
+
+def plan_windows(snippets: int, length: int) -> Iterator[Window]:
+    """Yield windows of `length` snippets, each half a window after the previous one.
+
+    The last one is aligned to the end. A recording of at most `length` snippets is one window.
+
+    Examples
+    --------
+    >>> [(w.first, w.last) for w in plan_windows(23, 10)]
+    [(0, 10), (5, 15), (10, 20), (13, 23)]
+    """
+    if snippets <= length:
+        yield Window(0, snippets, snippets)
+        return
+    step = max(length // 2, 1)
+    for first in range(0, snippets - length, step):
+        yield Window(first, first + length, snippets)
+    yield Window(snippets - length, snippets, snippets)
+
+
+def pad_window(values: Float32, length: int) -> Float32:
+    """Return a window padded with snippets of zeros: (n, C) -> (length, C)."""
+    if len(values) == length:
+        return values
+    padded = np.zeros((length, values.shape[1]), dtype=np.float32)
+    padded[: len(values)] = values
+    return padded
+
+
+def stitch(parts: list[tuple[Window, Float32]]) -> Float32:
+    """Return one curve per channel for all windows; each snippet is taken where it is most central.
+
+    Parameters
+    ----------
+    parts : list of (Window, (3, cells) float32)
+        In order.
+
+    Returns
+    -------
+    (3, n) float32
+    """
+    snippets = parts[0][0].snippets
+    whole = np.empty((3, snippets), dtype=np.float32)
+    for k, (window, scores) in enumerate(parts):
+        before = 0 if k == 0 else (parts[k - 1][0].last - window.first) // 2
+        whole[:, window.first + before : window.last] = scores[:, before:]
+    return whole

@@ -10,23 +10,17 @@ import atexit
 import shutil
 import tempfile
 from collections import OrderedDict
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
-from math import isnan
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from actspan.core.errors import DataError
 from actspan.core.storage import ObjectStorage, is_url
-from actspan.data.store.manifest import MANIFEST, Manifest, ShardRecord, damaged, shard_path
-from actspan.data.store.places import Places
-from actspan.data.store.shards import Int64, rows_of, schema_of
-from actspan.data.timebase import SnippetGrid
+from actspan.data.store.arrow_files import Block, block_of, schema_of
+from actspan.data.store.manifest import MANIFEST, Manifest, damaged, shard_path
+from actspan.data.store.shards import PackedIndex, Shard, require_counts
 
 _THREADS = 16  # parallel requests, because object stores have a high latency
 _AHEAD = 2**16  # bytes: ids and times of a record batch are adjacent
@@ -83,7 +77,7 @@ def _downloaded(url: str) -> Path:
     return folder
 
 
-def open_remote(url: str, manifest: Manifest) -> Places:
+def open_remote_shards(url: str, manifest: Manifest) -> PackedIndex:
     """Read the ids of all shards of a store, and return the location of every video.
 
     Raises
@@ -94,108 +88,61 @@ def open_remote(url: str, manifest: Manifest) -> Places:
         The store fails.
     """
     storage, recent = ObjectStorage(url), _Recent()
+
+    def open_shard(number: int) -> Shard:
+        blocks = _RemoteBlocks(storage, shard_path(Path(), number).name, manifest, recent)
+        try:
+            batches = blocks.read(_SMALL)
+            blocks.count = len(batches)
+            return Shard(blocks.name, batches, blocks, manifest)
+        except ValueError as error:
+            raise damaged(blocks.name, str(error)) from error
+
     with ThreadPoolExecutor(_THREADS) as pool:
-
-        def index(numbered: tuple[int, ShardRecord]) -> RemoteShard:
-            return RemoteShard(storage, *numbered, manifest, recent)
-
-        return Places(list(pool.map(index, enumerate(manifest.shards))), url)
+        shards = list(pool.map(open_shard, range(len(manifest.shards))))
+    require_counts(shards, manifest)
+    return PackedIndex(shards, url)
 
 
-class RemoteShard:
-    """One shard, of which only requested features and the batch after them are downloaded.
+class _RemoteBlocks:
+    """Features of a shard by record batch: the requested one and the next are downloaded."""
 
-    Attributes
-    ----------
-    name : str
-        Its URL.
-    """
+    count = 0  # record batches
 
     def __init__(
-        self,
-        storage: ObjectStorage,
-        number: int,
-        record: ShardRecord,
-        manifest: Manifest,
-        recent: _Recent,
+        self, storage: ObjectStorage, file: str, manifest: Manifest, recent: _Recent
     ) -> None:
-        self._file = shard_path(Path(), number).name
-        self.name = f"{storage.url}/{self._file}"
-        self._storage, self._manifest, self._recent = storage, manifest, recent
+        self.name = f"{storage.url}/{file}"
+        self._storage, self._file, self._manifest, self._recent = storage, file, manifest, recent
         self._lock = Lock()
-        self._blocks: dict[int, Future[tuple[NDArray[Any], Int64]]] = {}
+        self._downloads: dict[int, Future[Block]] = {}
         self._pool = ThreadPoolExecutor(1)
-        self._index(record)
 
-    def __len__(self) -> int:
-        return len(self._block_of)
-
-    def ids(self) -> Iterator[str]:
-        """Return the ids of the videos, in order."""
-        return (name.as_py() for names in self._names for name in names)
-
-    def id(self, row: int) -> str:
-        """Return the id of a video."""
-        batch = int(self._block_of[row])
-        name: str = self._names[batch][row - int(self._starts[batch])].as_py()
-        return name
-
-    def shape(self, row: int) -> tuple[int, int] | None:
-        """Return the shape (n, C) of a video's features, or None if lengths vary."""
-        length = self._manifest.length
-        return None if length is None else (length, self._manifest.channels)
-
-    def rows(self, row: int) -> NDArray[Any]:
-        """Return a video's features, (n, C)."""
+    def __getitem__(self, number: int) -> Block:
         self._recent.use(self)
-        values, bounds = self._block(int(self._block_of[row]))
-        at = row - int(self._starts[self._block_of[row]])
-        return values[bounds[at] : bounds[at + 1]]
-
-    def grid(self, row: int) -> SnippetGrid:
-        """Return the snippet grid of a video."""
-        stride, length, span = (float(column[row]) for column in self._seconds)
-        return SnippetGrid(stride, length, None if isnan(span) else span)
-
-    def close(self) -> None:
-        """Release the features in memory."""
         with self._lock:
-            self._blocks.clear()
-
-    def _index(self, record: ShardRecord) -> None:
-        batches = self._read(_SMALL, None)
-        counts = [batch.num_rows for batch in batches]
-        if sum(counts) != record.videos:
-            what = f"{sum(counts)} videos where {record.videos} were written"
-            raise damaged(self.name, what)
-        self._names = [batch["video"] for batch in batches]
-        self._starts = np.cumsum([0, *counts])
-        self._block_of = np.repeat(np.arange(len(counts)), counts)
-        self._seconds = [
-            np.concatenate([np.from_dlpack(batch[name]) for batch in batches])
-            for name in ("stride", "length", "span")
-        ]
-
-    def _block(self, number: int) -> tuple[NDArray[Any], Int64]:
-        """Return the features of a record batch, and start to download the next one."""
-        with self._lock:
-            for old in set(self._blocks) - {number - 1, number, number + 1}:
-                del self._blocks[old]
+            for old in set(self._downloads) - {number - 1, number, number + 1}:
+                del self._downloads[old]
             for wanted in (number, number + 1):
-                if wanted not in self._blocks and wanted < len(self._starts) - 1:
-                    self._blocks[wanted] = self._pool.submit(self._fetch, wanted)
-            future = self._blocks[number]
+                if wanted not in self._downloads and wanted < self.count:
+                    self._downloads[wanted] = self._pool.submit(self._download, wanted)
+            download = self._downloads[number]
         try:
-            return future.result()
+            return download.result()
         except DataError:
             with self._lock:
-                self._blocks.pop(number, None)
+                self._downloads.pop(number, None)
             raise
 
-    def _fetch(self, number: int) -> tuple[NDArray[Any], Int64]:
-        return rows_of(self._read((), [number])[0], self._manifest)
+    def _download(self, number: int) -> Block:
+        return block_of(self.read((), [number])[0], self._manifest)
 
-    def _read(self, columns: tuple[int, ...], numbers: list[int] | None) -> list[Any]:
+    def release(self) -> None:
+        """Free the memory of the features."""
+        with self._lock:
+            self._downloads.clear()
+
+    def read(self, columns: tuple[int, ...], numbers: list[int] | None = None) -> list[Any]:
         """Return record batches (all for None) with some columns (all for an empty tuple)."""
         import pyarrow as pa
 
@@ -219,13 +166,13 @@ class _Recent:
     """The shards with features in memory, few enough that memory stays constant."""
 
     def __init__(self) -> None:
-        self._shards: OrderedDict[str, RemoteShard] = OrderedDict()
+        self._shards: OrderedDict[str, _RemoteBlocks] = OrderedDict()
         self._lock = Lock()
 
-    def use(self, shard: RemoteShard) -> None:
+    def use(self, shard: _RemoteBlocks) -> None:
         """Note that a shard is read, and release the least recently used one."""
         with self._lock:
             self._shards[shard.name] = shard
             self._shards.move_to_end(shard.name)
             if len(self._shards) > _OPEN:
-                self._shards.popitem(last=False)[1].close()
+                self._shards.popitem(last=False)[1].release()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from actspan.core.errors import ConfigError, ShapeError
-from actspan.core.jit import kernel
+from actspan.core.kernels import kernel
 from actspan.core.types import Features, Float32, Float64
 
 Edge = Literal["clamp", "zero"]

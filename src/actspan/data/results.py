@@ -1,4 +1,4 @@
-"""The result file (bsn.md section 8): proposals in seconds, read fast and written atomically.
+"""Result files (bsn.md section 8): the proposals of many videos, in seconds.
 
 {"version": "VERSION 1.3",
  "results": {id: [{"score": 0.9, "segment": [12.5, 60.0]}, ...]},
@@ -7,30 +7,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self, TypeVar
 
 import msgspec
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from actspan.core.errors import ResultError
-from actspan.core.files import atomic_file, folder_kind
+from actspan.core.files import NOT_JSON, folder_kind, read_bytes
+from actspan.core.limits import DOCUMENT
 from actspan.core.parallel import chunked
 from actspan.core.types import Float64, Proposals
-from actspan.data.decoding import NOT_JSON
-from actspan.data.result_document import refuse_repeated_videos, result_bytes, result_videos
-from actspan.data.result_table import ResultTable
-from actspan.data.video_files import FileNames
+from actspan.data.names import FileNames
 
 RESULT_FILE = "result.json"  # file name in a run folder
 VERSION = "VERSION 1.3"
-HEAD = b'{"version": "%s", "results": {' % VERSION.encode()  # start of a written file
 
 _VIDEOS = 16  # videos decoded at a time, whose entries fit into the caches
+_BLOCK = 1 << 18  # bytes, which fit into the caches
+
+T = TypeVar("T")
+
+
+class _Document(msgspec.Struct):
+    # Raw: decoded a few videos at a time, so that only their small objects exist at once.
+    results: dict[str, msgspec.Raw]
 
 
 class _Entry(msgspec.Struct, gc=False):
@@ -38,7 +45,7 @@ class _Entry(msgspec.Struct, gc=False):
     segment: tuple[float, float]
 
 
-_decode_entries = msgspec.json.Decoder(list[_Entry]).decode
+_decode_document = msgspec.json.Decoder(_Document).decode
 _encode_entries = msgspec.msgpack.Encoder().encode
 
 # An entry in MessagePack has a fixed width, because every float takes one byte for its type and
@@ -53,12 +60,54 @@ _ROW = np.dtype(
 )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ResultTable:
+    """Proposals of V videos as parallel arrays, in seconds.
+
+    Attributes
+    ----------
+    ids : tuple of str
+        Without `v_`.
+    counts : (V,) int64
+        Number of proposals per video; they are stored in the order of `ids`.
+    start, end, score : (P,) float64
+    notes : tuple of str
+        Notes about what was dropped from the ids of a file.
+    """
+
+    ids: tuple[str, ...]
+    counts: NDArray[np.int64]
+    start: Float64
+    end: Float64
+    score: Float64
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, proposals: Mapping[str, Proposals]) -> Self:
+        """Return a table with the proposals of videos one after the other."""
+        parts = proposals.values()
+        columns = ([p.start for p in parts], [p.end for p in parts], [p.score for p in parts])
+        start, end, score = (np.concatenate([np.empty(0), *column]) for column in columns)
+        counts = np.fromiter(map(len, parts), np.int64, len(parts))
+        return cls(tuple(proposals), counts, start, end, score)
+
+    @property
+    def first(self) -> NDArray[np.int64]:
+        """Index of the first proposal of each video, (V,)."""
+        first: NDArray[np.int64] = np.cumsum(self.counts) - self.counts
+        return first
+
+    def by_video(self) -> dict[str, Proposals]:
+        """Return the proposals of each video, as views of the table's arrays."""
+        ends = (self.first + self.counts).tolist()
+        return {
+            video: Proposals(self.start[a:b], self.end[a:b], self.score[a:b])
+            for video, a, b in zip(self.ids, self.first.tolist(), ends, strict=True)
+        }
+
+
 def read_result(path: Path | str) -> dict[str, Proposals]:
     """Read the proposals of a result file, or of a run folder with a `result.json`.
-
-    Parameters
-    ----------
-    path : Path or str
 
     Returns
     -------
@@ -84,17 +133,14 @@ def read_result(path: Path | str) -> dict[str, Proposals]:
 def read_result_table(path: Path | str) -> ResultTable:
     """Return a result as parallel arrays over all videos; raise as `read_result` does."""
     path = _result_file(Path(path))
-    data = result_bytes(path)
     ids: list[str] = []
     counts: list[int] = []
     files = FileNames()
     columns = [np.empty((3, 0))]
-    for chunk in chunked(result_videos(path, data, files), _VIDEOS):
-        entries = [_decode(path, video, raw) for video, raw in chunk]
+    for chunk in chunked(read_entries(path, _Entry, files), _VIDEOS):
         ids += [video for video, _ in chunk]
-        counts += map(len, entries)
-        columns.append(_columns(entries))
-    refuse_repeated_videos(path, data, counts)
+        counts += [len(entries) for _, entries in chunk]
+        columns.append(_columns([entries for _, entries in chunk]))
     start, end, score = np.concatenate(columns, axis=1)
     return ResultTable(tuple(ids), np.array(counts, np.int64), start, end, score, files.notes(path))
 
@@ -105,22 +151,13 @@ def _result_file(path: Path) -> Path:
     if not path.is_dir():
         return path
     if not (path / RESULT_FILE).is_file():
+        kind = folder_kind(path)
         raise ResultError(
-            f"{path}{folder_kind(path)}: give a run, or a result file"
-            if folder_kind(path)
+            f"{path}{kind}: give a run, or a result file"
+            if kind
             else f"{path}: no {RESULT_FILE} in this folder; did its run finish?"
         )
     return path / RESULT_FILE
-
-
-def _decode(path: Path, video: str, raw: msgspec.Raw) -> list[_Entry]:
-    try:
-        return _decode_entries(raw)
-    except NOT_JSON as error:
-        raise ResultError(
-            f"{path}: video {video!r}: {error}; every entry needs a score and a segment of two "
-            "numbers, in seconds"
-        ) from error
 
 
 def _columns(videos: list[list[_Entry]]) -> Float64:
@@ -133,124 +170,110 @@ def _columns(videos: list[list[_Entry]]) -> Float64:
     return np.array([rows["start"], rows["end"], rows["score"]], np.float64)
 
 
-class ResultWriter:
-    """Writer of a result file, video by video; the file appears only when it is complete.
+def read_entries(path: Path, kind: type[T], files: FileNames) -> Iterator[tuple[str, list[T]]]:
+    """Yield per video of a result file its id, without `v_`, and its decoded entries.
 
-    Memory does not grow with the number of proposals. Leaving the `with` block normally puts the
-    file in place in one step; leaving it by an exception leaves an older file unchanged.
-
-    Raises
-    ------
-    ResultError
-        The file cannot be written; a video is added twice; a value is NaN or infinite.
-
-    Examples
-    --------
-    >>> with ResultWriter("result.json") as writer:  # doctest: +SKIP
-    ...     writer.add("video_1", [12.5], [60.0], [0.9])
-    """
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self._file = _document_file(self.path)
-        self._stream: IO[bytes] | None = None
-        self._written: set[str] = set()
-
-    def __enter__(self) -> Self:
-        self._stream = self._file.__enter__()
-        return self
-
-    def _put(self, text: bytes) -> None:
-        if self._stream is None:
-            raise ResultError(f"{self.path}: open it first: with ResultWriter(...) as writer")
-        try:
-            self._stream.write(text)
-        except OSError as error:
-            raise ResultError(f"{self.path}: cannot be written: {error.strerror}") from error
-
-    def add(self, video_id: str, start: ArrayLike, end: ArrayLike, score: ArrayLike) -> None:
-        """Write one video's proposals.
-
-        Parameters
-        ----------
-        video_id : str
-        start, end : (N,) float64
-            Seconds.
-        score : (N,) float64
-
-        Raises
-        ------
-        ResultError
-            The video was added before, or a value is NaN or infinite.
-        ShapeError
-            The arrays differ in length.
-        """
-        proposals = Proposals(
-            np.asarray(start, np.float64), np.asarray(end, np.float64), np.asarray(score, float)
-        )
-        self.add_entries(video_id, proposals)
-
-    def add_entries(
-        self, video_id: str, proposals: Proposals, labels: Sequence[str] | None = None
-    ) -> None:
-        """Write one video's proposals in seconds, with one label each if `labels` are given.
-
-        Raises
-        ------
-        ResultError
-            The video was added before, or a value is NaN or infinite.
-        """
-        if video_id in self._written:
-            raise ResultError(f"{self.path}: video {video_id!r} is written twice")
-        columns = (proposals.start, proposals.end, proposals.score)
-        if not all(np.isfinite(column).all() for column in columns):
-            raise ResultError(f"{self.path}: video {video_id!r}: NaN or infinity in its proposals")
-        self._write(video_id, proposals, labels)
-        self._written.add(video_id)
-
-    def _write(self, video_id: str, proposals: Proposals, labels: Sequence[str] | None) -> None:
-        columns = (proposals.start, proposals.end, proposals.score)
-        entries: list[dict[str, Any]] = [
-            {"score": c, "segment": (s, e)}
-            for s, e, c in zip(*(column.tolist() for column in columns), strict=True)
-        ]
-        if labels is not None:
-            for entry, label in zip(entries, labels, strict=True):
-                entry["label"] = label
-        separator = b", " if self._written else b""
-        key = msgspec.json.encode(video_id)
-        self._put(b"%s%s: %s" % (separator, key, msgspec.json.encode(entries)))
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stream = None
-        try:
-            self._file.__exit__(kind, error, trace)
-        except OSError as failure:  # from closing; one from within the block is passed on
-            raise ResultError(f"{self.path}: cannot be written: {failure.strerror}") from failure
-
-
-@contextmanager
-def _document_file(path: Path) -> Iterator[IO[bytes]]:
-    """Yield the file's stream; write the text before and after the videos."""
-    with atomic_file(path) as stream:
-        stream.write(HEAD)
-        yield stream
-        stream.write(b'}, "external_data": {}}\n')
-
-
-def write_result(path: Path | str, proposals: Mapping[str, Proposals]) -> None:
-    """Write the proposals of many videos, `start` and `end` in seconds.
+    Parameters
+    ----------
+    kind : type
+        A `msgspec.Struct` for an entry.
+    files : FileNames
+        Collects the ids that are names of video files, whose suffix is dropped.
 
     Raises
     ------
     ResultError
-        The same as for `ResultWriter`.
+        The file is damaged, has other entries, or a video occurs twice.
     """
-    with ResultWriter(path) as writer:
-        for video, found in proposals.items():
-            writer.add(video, found.start, found.end, found.score)
+    data = result_bytes(path)
+    decode = msgspec.json.Decoder(list[kind]).decode  # type: ignore[valid-type]
+    seen = set()
+    lists = 0
+    for name, raw in _decode_results(path, data).items():
+        try:
+            video = files.stem(name).removeprefix("v_")
+        except ValueError as error:
+            raise ResultError(f"{path}: {error}") from error
+        if video in seen:
+            raise ResultError(
+                f"{path}: video {video!r} is there with and without 'v_', a file's suffix, or in "
+                "two Unicode forms: keep one"
+            )
+        seen.add(video)
+        try:
+            entries = decode(raw)
+        except NOT_JSON as error:
+            needed = "every entry needs a score and a segment of two numbers, in seconds"
+            if "`label`" in str(error):
+                needed = "these are proposals, not detections; label them: actspan label"
+            raise ResultError(f"{path}: video {video!r}: {error}; {needed}") from error
+        lists += 1 + len(entries)
+        yield video, entries
+    # A repeated key overwrites silently, but the overwritten value is still in the text. Every
+    # video opens a list, and every entry one; if there are others, a slower check decides.
+    text = np.frombuffer(data, np.uint8)
+    blocks = (text[i : i + _BLOCK] for i in range(0, len(text), _BLOCK))
+    if sum(int(np.count_nonzero(block == ord("["))) for block in blocks) != lists:
+        _refuse_repeated_keys(path, data)
+
+
+def result_bytes(path: Path) -> bytes:
+    """Return the content of a file; raise ResultError if it cannot be read."""
+    try:
+        return read_bytes(path, DOCUMENT)
+    except OSError as error:
+        raise ResultError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def is_result(path: Path) -> bool:
+    """Return whether a file looks like a result file, damaged or not; raise as `result_bytes`."""
+    data = result_bytes(path)
+    return data[:_BLOCK].lstrip()[:1] == b"{" and b'"results"' in data and b'"database"' not in data
+
+
+def _decode_results(path: Path, data: bytes) -> dict[str, msgspec.Raw]:
+    try:
+        return _decode_document(data).results
+    except msgspec.ValidationError as error:
+        raise ResultError(
+            f'{path}: not a result file: {error}; {{"results": {{id: [...]}}}} is needed'
+        ) from error
+    except NOT_JSON as error:
+        raise _explain_malformed(path, data, error) from error
+
+
+def _explain_malformed(path: Path, data: bytes, error: Exception) -> ResultError:
+    """Return the error for NaN, which Python writes although JSON has none, or for invalid JSON."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return ResultError(f"{path}: not valid JSON: {error}; was it cut off?")
+    results = document.get("results") if isinstance(document, dict) else None
+    for video, entries in results.items() if isinstance(results, dict) else ():
+        for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+            if _has_non_finite(entry):
+                return ResultError(
+                    f"{path}: video {video!r}, entry {number}: NaN or infinity in {entry}; "
+                    "scores and segments must be finite"
+                )
+    return ResultError(f"{path}: not valid JSON: {error}")
+
+
+def _has_non_finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_non_finite, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_non_finite, value))
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _refuse_repeated_keys(path: Path, data: bytes) -> None:
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        name, times = Counter(key for key, _ in pairs).most_common(1)[0] if pairs else ("", 0)
+        if times > 1:
+            raise ResultError(f"{path}: {name!r} is there {times} times: keep one of them")
+
+    try:
+        json.loads(data, object_pairs_hook=check)
+    except (ValueError, RecursionError) as error:
+        raise ResultError(f"{path}: not valid JSON: {error}") from error

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from actspan.core.types import Float64
 from actspan.core.wording import counted
-from actspan.data.result_table import ResultTable
+from actspan.data.results import ResultTable
 from actspan.data.times import far_beyond
 
 

@@ -13,7 +13,7 @@ from actspan.config.stages import PipelineConfig, TemConfig
 from actspan.core.errors import ResultError
 from actspan.core.tiou import evaluated_tiou_matrix
 from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, Video
-from actspan.data.windows import plan_windows
+from actspan.data.recording import plan_windows
 from actspan.jobs.run import Candidates, Run
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import fuse, generate_proposals

@@ -22,8 +22,7 @@ from actspan.core.wording import counted, it_or_them, listed, suggestion
 from actspan.data.annotations.base import Annotations, canonical_id
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.instances import videos_of, without_extent
-from actspan.data.result_table import ResultTable
-from actspan.data.results import read_result_table
+from actspan.data.results import ResultTable, read_result_table
 from actspan.data.videos import Videos, canonical_subset
 from actspan.evaluation.durations import with_right_times
 

@@ -15,7 +15,7 @@ from actspan.core.problems import Problem
 from actspan.core.types import Float64, Proposals, Video
 from actspan.core.wording import counted, listed
 from actspan.data.detections import Detections, read_detections
-from actspan.data.video_files import FileNames
+from actspan.data.names import FileNames
 from actspan.evaluation.doubts import doubtful, repeated
 from actspan.evaluation.inputs import (
     OnError,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.core.jit import kernel
-from actspan.core.tiou_compiled import evaluated_tiou
+from actspan.core.kernels import evaluated_tiou, kernel
 from actspan.core.types import Float64
 
 Int64 = NDArray[np.int64]

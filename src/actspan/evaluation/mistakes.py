@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.core.jit import kernel
-from actspan.core.tiou_compiled import evaluated_tiou
+from actspan.core.kernels import evaluated_tiou, kernel
 from actspan.core.types import Float64, Video
 from actspan.data.detections import Detections
 from actspan.evaluation.detection import match

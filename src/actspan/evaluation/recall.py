@@ -16,7 +16,7 @@ from actspan.core.errors import ConfigError, ResultError
 from actspan.core.problems import Problem
 from actspan.core.types import Float64, Proposals, Video
 from actspan.core.wording import counted, listed, rounded
-from actspan.data.result_table import ResultTable
+from actspan.data.results import ResultTable
 from actspan.evaluation.counting import Int64, count_matches
 from actspan.evaluation.doubts import doubtful, other_unit, repeated
 from actspan.evaluation.inputs import (

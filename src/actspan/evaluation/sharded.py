@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from actspan.core.errors import ResultError
 from actspan.core.objects import is_url
 from actspan.core.types import Float64, Proposals, Video
-from actspan.data.result_table import ResultTable
+from actspan.data.results import ResultTable
 from actspan.evaluation.counting import Int64, count_matches
 from actspan.evaluation.inputs import OnError, known_id, load_blocked, load_truth
 from actspan.evaluation.protocols import check_thresholds

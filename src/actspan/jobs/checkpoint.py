@@ -18,7 +18,7 @@ from actspan.core.errors import ActSpanError, ResultError, ShardError
 from actspan.core.problems import Problem
 from actspan.core.storage import FolderStorage, Storage, open_storage
 from actspan.core.wording import counted
-from actspan.data.decoding import NOT_JSON
+from actspan.core.files import NOT_JSON
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.shard_format import Content, Result, ShardEncoder, decode_shard
 

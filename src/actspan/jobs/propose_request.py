@@ -11,7 +11,7 @@ from actspan.core.files import folder_name_error
 from actspan.core.problems import Problem
 from actspan.core.types import Proposals
 from actspan.core.wording import suggestion
-from actspan.data.answer_tables import ANSWER_SUFFIXES, check_answer_target
+from actspan.data.result_writers import ANSWER_SUFFIXES, check_answer_target
 from actspan.jobs.run import check_run_target
 from actspan.pipeline.core import BATCH
 from actspan.pipeline.labelling.choice import LabelChoice

@@ -32,7 +32,7 @@ from actspan.model.bundle import Bundle
 from actspan.pipeline.core import with_onnx
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.backends import find_backend
-from actspan.runtime.choice import choose_backend
+from actspan.runtime.opening import choose_backend
 from actspan.streams.extract import Done, ExtractEngine, ExtractRequest, open_extractor, written
 from actspan.streams.extractor import Ending, Extractor
 from actspan.streams.folder import FeatureFolder

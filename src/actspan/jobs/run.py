@@ -24,10 +24,11 @@ from actspan.core.errors import ConfigError, ResultError
 from actspan.core.files import atomic_file, check_size, folder_kind, sha256
 from actspan.core.types import Float32, Proposals
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.arrow import Batches
-from actspan.data.results import ResultWriter, read_result
+from actspan.data.store.arrow_files import Batches
+from actspan.data.result_writers import result_writer
+from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
-from actspan.data.windows import Window, stitch
+from actspan.data.recording import Window, stitch
 from actspan.pipeline.outcomes import Outcome
 
 RUN_FILE, SCORES, CANDIDATES, RESULT = "run.toml", "scores.npz", "candidates.arrow", "result.json"
@@ -230,6 +231,14 @@ class CandidateWriter:
         self._writer.close()
 
 
+def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
+    """Write the result alone, as outcomes come: JSON, or a table, depending on the suffix."""
+    with result_writer(path) as writer:
+        for outcome in outcomes:
+            if outcome.proposals is not None:  # None for a window that is not the last
+                writer.add(outcome.id, outcome.proposals)
+
+
 class RunWriter:
     """Writer of a run as outcomes come; `write_info` adds `run.toml`."""
 
@@ -243,7 +252,7 @@ class RunWriter:
             stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
             self._candidates = CandidateWriter(stream)
             stack.callback(self._candidates.close)
-            self._result = stack.enter_context(ResultWriter(self._folder / RESULT))
+            self._result = stack.enter_context(result_writer(self._folder / RESULT))
             self._stack = stack.pop_all()
         return self
 
@@ -254,7 +263,7 @@ class RunWriter:
         """Append one video, or the next window of a recording."""
         self._candidates.add(outcome)
         if outcome.proposals is not None:  # None for a window that is not the last
-            self._result.add_entries(outcome.id, outcome.proposals)
+            self._result.add(outcome.id, outcome.proposals)
         if outcome.window is None:
             self._scores.add(outcome.id, np.asarray(outcome.scores))
             return

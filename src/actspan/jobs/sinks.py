@@ -14,7 +14,7 @@ from typing import Any, Self
 from actspan.core.errors import ActSpanError, ConfigError
 from actspan.core.files import replace_folder, sha256, sync
 from actspan.core.types import Proposals
-from actspan.data.answer_tables import answer_writer
+from actspan.data.result_writers import result_writer
 from actspan.data.detections import DETECTIONS_FILE, Detections
 from actspan.jobs.checkpoint import OtherResultError
 from actspan.jobs.clips import Clip, cut_clips
@@ -141,7 +141,7 @@ class ResultSink(Sink):
     def start(self, source: Source) -> None:
         """Open the file, under a hidden name."""
         if self._labels is None:
-            self._write = self._stack.enter_context(answer_writer(self._file)).add_entries
+            self._write = self._stack.enter_context(result_writer(self._file)).add
         else:
             writer = DetectionWriter(self._file, self._labels)
             self._detections = self._stack.enter_context(writer)
@@ -263,7 +263,7 @@ class DetectionWriter:
         self._waiting: deque[tuple[str, Future[Detections]]] = deque()
 
     def __enter__(self) -> Self:
-        self._writer = answer_writer(self._path, labelled=True)
+        self._writer = result_writer(self._path, labelled=True)
         self._writer.__enter__()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="label")
         return self
@@ -277,7 +277,7 @@ class DetectionWriter:
     def _write(self) -> None:
         video, future = self._waiting.popleft()
         found = future.result()
-        self._writer.add_entries(video, found.segments, found.labels)
+        self._writer.add(video, found.segments, found.labels)
         self.count += len(found)
 
     def finish(self) -> None:

@@ -17,7 +17,7 @@ from actspan.core.types import Features, Float32
 from actspan.data.annotations.base import canonical_id
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.videos import canonical_subset
-from actspan.data.windows import Window
+from actspan.data.recording import Window
 from actspan.jobs.bundle_features import BundleFeatures
 from actspan.jobs.checkpoint import Plan, digest
 from actspan.jobs.contracts import Source

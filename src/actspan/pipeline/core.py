@@ -37,11 +37,11 @@ from actspan.pipeline.steps import (
     settled_edge,
     tem_input,
 )
-from actspan.proposals.bsp import bsp_features, sample_all
+from actspan.proposals.bsp import bsp_features, bsp_features_batch
 from actspan.proposals.candidates import generate_proposals
 from actspan.proposals.suppression import soft_nms
 from actspan.runtime.backends import find_backend
-from actspan.runtime.choice import choose_backend
+from actspan.runtime.opening import choose_backend
 from actspan.runtime.opening import open_net
 from actspan.runtime.session import Session
 
@@ -258,7 +258,7 @@ class Pipeline:
         with clock.time("candidates"):
             found = find_candidates(scores, [piece.window for piece in pieces], config.pgm)
             rows = self._reused("bsp", (len(found.together), config.bsp.size))  # (sum N, 32)
-            sample_all(rows, scores, found, config.bsp)
+            bsp_features_batch(rows, scores, found, config.bsp)
         with clock.time("pem"):
             if self._pem is None:
                 confidence = np.ones(len(rows), dtype=np.float32)

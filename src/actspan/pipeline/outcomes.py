@@ -13,7 +13,7 @@ import numpy as np
 from actspan.core.errors import ActSpanError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals
 from actspan.core.wording import counted
-from actspan.data.windows import Window
+from actspan.data.recording import Window
 
 Stage = Literal["read", "tem", "candidates", "pem", "soft-nms"]
 FLAT = 0.05  # scores of a cell are in [0, 1]; trained models vary by 0.5 and more in a video

@@ -9,7 +9,7 @@ import numpy as np
 
 from actspan.config.stages import PipelineConfig
 from actspan.core.types import Proposals
-from actspan.data.windows import Window
+from actspan.data.recording import Window
 from actspan.pipeline.outcomes import Failure, Outcome
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms

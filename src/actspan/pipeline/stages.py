@@ -23,7 +23,7 @@ from actspan.pipeline.steps import (
     settled_edge,
     tem_input,
 )
-from actspan.proposals.bsp import sample_all
+from actspan.proposals.bsp import bsp_features_batch
 from actspan.runtime.session import Session
 
 __all__ = ["Batch", "Step", "Steps", "suppression_of_recordings", "table"]
@@ -115,7 +115,7 @@ class Steps:
         scores, windows = [v.scores for v in videos], [piece.window for piece in pieces]
         found = find_candidates(scores, windows, self.config.pgm)
         rows = np.empty((len(found.together), self.config.bsp.size), dtype=np.float32)
-        sample_all(rows, scores, found, self.config.bsp)
+        bsp_features_batch(rows, scores, found, self.config.bsp)
         return videos, found, rows
 
     def pem(self, rows: Float32) -> Float32:

@@ -13,11 +13,11 @@ import numpy as np
 from actspan.config.stages import PgmConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.core.errors import ActSpanError, ShapeError
 from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+from actspan.data.recording import Window, pad_window, plan_windows
 from actspan.data.rescale import Edge, fit_to_cells
-from actspan.data.windows import Window, pad_window, plan_windows
 from actspan.pipeline.outcomes import Job, Outcome, Piece, ScoredVideo
-from actspan.proposals.candidates import fuse, generate_all
-from actspan.proposals.suppression import suppress
+from actspan.proposals.candidates import fuse, generate_proposals_batch
+from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.session import Session
 
 PEM_ROWS = 4096  # rows per call
@@ -101,7 +101,7 @@ def find_candidates(
 ) -> RaggedProposals:
     """Find the candidates of each video or window that PEM scores: at most `config.keep`."""
     edges = [(False, False) if w is None else w.inner_edges() for w in windows]
-    return generate_all(scores, config, edges, config.keep)
+    return generate_proposals_batch(scores, config, edges, config.keep)
 
 
 def rate_candidates(pem: Session, rows: Float32) -> Float32:
@@ -138,7 +138,7 @@ def final_proposals(
         Seconds that position 1.0 stands for in each video.
     """
     found = candidates.together
-    best, score, ends = suppress(candidates, fuse(found, confidence), config)
+    best, score, ends = soft_nms_batch(candidates, fuse(found, confidence), config)
     unit = np.repeat(seconds, np.diff(ends, prepend=0))
     start = found.start[best].clip(min=0) * unit
     end = found.end[best].clip(max=1) * unit

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.config.stages import BspConfig
-from actspan.core.jit import inlined, kernel
+from actspan.core.kernels import inlined, kernel
 from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, RaggedProposals
 
 
@@ -44,11 +44,11 @@ def bsp_features(
     """
     config = config or BspConfig()
     out = np.empty((len(proposals), config.size), dtype=np.float32)
-    sample_all(out, [scores], RaggedProposals.of([proposals]), config)
+    bsp_features_batch(out, [scores], RaggedProposals.of([proposals]), config)
     return out
 
 
-def sample_all(
+def bsp_features_batch(
     out: Float32,
     scores: Sequence[BoundaryScores],
     proposals: RaggedProposals,

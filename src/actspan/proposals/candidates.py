@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 
 from actspan.config.stages import PgmConfig
 from actspan.core.errors import ShapeError
-from actspan.core.jit import kernel
+from actspan.core.kernels import descending, kernel
 from actspan.core.tiou import ioa_matrix, tiou_matrix
 from actspan.core.types import BoundaryScores, Float32, Float64, Proposals, RaggedProposals
-from actspan.proposals.ordering import descending
 
 
 def generate_proposals(
@@ -48,10 +47,10 @@ def generate_proposals(
     >>> p.start[0], p.end[0], round(p.score[0], 2)
     (np.float64(0.125), np.float64(0.875), np.float64(0.72))
     """
-    return generate_all([scores], config or PgmConfig(), [inner_edges]).together
+    return generate_proposals_batch([scores], config or PgmConfig(), [inner_edges]).together
 
 
-def generate_all(
+def generate_proposals_batch(
     scores: Sequence[BoundaryScores],
     config: PgmConfig,
     inner_edges: Sequence[tuple[bool, bool]],

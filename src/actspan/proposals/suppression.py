@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from actspan.config.stages import SoftNmsConfig
 from actspan.core.errors import ShapeError
-from actspan.core.jit import inlined, kernel
+from actspan.core.kernels import descending, inlined, kernel, tiou
 from actspan.core.tiou import tiou_matrix
-from actspan.core.tiou_compiled import tiou
 from actspan.core.types import Float64, Proposals, RaggedProposals
 from actspan.core.wording import counted
-from actspan.proposals.ordering import descending
 
 HUGE = np.finfo(np.float64).max
 
@@ -57,7 +55,7 @@ def soft_nms(
     """
     _check(proposals)
     whole = RaggedProposals.of([proposals])
-    kept = suppress(whole, proposals.score, config or SoftNmsConfig(), span)
+    kept = soft_nms_batch(whole, proposals.score, config or SoftNmsConfig(), span)
     return proposals[kept.chosen].with_score(kept.score)
 
 
@@ -79,7 +77,7 @@ class Kept(NamedTuple):
     ends: NDArray[np.int64]
 
 
-def suppress(
+def soft_nms_batch(
     proposals: RaggedProposals, score: Float64, config: SoftNmsConfig, span: float = 1.0
 ) -> Kept:
     """Run `soft_nms` on many videos at once, ranked by another `score`, (sum N,).

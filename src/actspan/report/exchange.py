@@ -22,8 +22,7 @@ from actspan.data.annotations.saving import write_annotations
 from actspan.data.annotations.writing import FPS, UNLABELLED
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.instances import faulty_segments, good_segments
-from actspan.data.result_document import is_result, result_bytes
-from actspan.data.results import RESULT_FILE, read_result
+from actspan.data.results import RESULT_FILE, is_result, read_result, result_bytes
 from actspan.data.videos import Videos
 from actspan.jobs.run import RUN_FILE, Run
 

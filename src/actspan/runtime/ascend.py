@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,7 @@ from numpy.typing import NDArray
 
 from actspan.core.errors import BackendError
 from actspan.runtime.backends import Backend, Support
-from actspan.runtime.device_thread import DeviceThread
-from actspan.runtime.session import FileSession, Resources, Session, Shape, reason_of
+from actspan.runtime.session import FileSession, SessionOptions, Shape, reason_of
 
 _MODULE = "ais_bench.infer.interface"
 
@@ -29,19 +29,17 @@ _MODULE = "ais_bench.infer.interface"
 class AscendSession(FileSession):
     """Session of an NPU; every call runs in the one thread that owns the context."""
 
-    def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
+    def __init__(self, path: Path, backend: Backend, options: SessionOptions) -> None:
         interface = _interface(backend)
-        self._thread = DeviceThread("ascend")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ascend")
         try:
-            self._session: Any = self._thread.call(
-                interface.InferSession, resources.device, str(path)
-            )
-            inputs = self._thread.call(self._session.get_inputs)
-            outputs = self._thread.call(self._session.get_outputs)
+            self._session: Any = self._call(interface.InferSession, options.device, str(path))
+            inputs = self._call(self._session.get_inputs)
+            outputs = self._call(self._session.get_outputs)
         except Exception as error:  # mostly a RuntimeError with the driver's code
-            self._thread.stop()
+            self._thread.shutdown()
             raise BackendError(
-                f"{path}: NPU {resources.device} refuses it: {reason_of(error)}. Is the device "
+                f"{path}: NPU {options.device} refuses it: {reason_of(error)}. Is the device "
                 "there (npu-smi info), and was the file compiled for it (atc --soc_version)?"
             ) from error
         shapes: dict[str, Shape] = {desc.name: tuple(desc.shape) for desc in inputs}
@@ -61,15 +59,21 @@ class AscendSession(FileSession):
             output_names=[desc.name for desc in outputs],
         )
 
+    def _call(self, function: Any, *args: Any, **kwargs: Any) -> Any:
+        return self._thread.submit(function, *args, **kwargs).result()
+
     def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
         feeds = list(inputs.values())  # in the order of get_inputs
-        outputs = self._thread.call(self._session.infer, feeds, mode="static")
+        outputs = self._call(self._session.infer, feeds, mode="static")
         pairs = zip(outputs, self._output_shapes, strict=True)
         return [np.asarray(output).reshape(shape) for output, shape in pairs]
 
     def _release(self) -> None:
-        self._thread.call(self._session.free_resource)
-        self._thread.stop()
+        self._call(self._session.free_resource)
+        self._thread.shutdown()
+
+
+open_file = AscendSession  # see `actspan.runtime.backends.BackendModule`
 
 
 def check(backend: Backend, device: int = 0) -> Support:
@@ -84,31 +88,18 @@ def check(backend: Backend, device: int = 0) -> Support:
         return Support("unknown version")
 
 
-def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
-    """Open an `.om` file; see `actspan.runtime.backends.Driver`."""
-    return AscendSession(path, backend, resources)
-
-
 def _interface(backend: Backend) -> Any:
     try:
         interface = importlib.import_module(_MODULE)
     except ImportError as error:
-        other = _has_namesake()
+        namesake = str(error.name).startswith("ais_bench.")  # the package is there, its part not
+        other = "; the ais_bench that is installed is another program" if namesake else ""
         raise BackendError(
-            f"backend {backend.name}: {_MODULE} cannot be imported ({error})"
-            + ("; the ais_bench that is installed is another program" if other else "")
-            + f": {backend.install}"
+            f"backend {backend.name}: {_MODULE} cannot be imported ({error}){other}: "
+            f"{backend.install}"
         ) from error
     if not hasattr(interface, "InferSession"):
         raise BackendError(
             f"backend {backend.name}: {_MODULE} has no InferSession: {backend.install}"
         )
     return interface
-
-
-def _has_namesake() -> bool:
-    try:
-        importlib.import_module("ais_bench")
-    except ImportError:
-        return False
-    return True

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, cast
 
 from actspan.core.errors import BackendError
 from actspan.core.wording import suggestion
-from actspan.runtime.session import Resources, Session
-
-__all__ = ["BACKENDS", "Backend", "Driver", "Support", "find_backend"]
+from actspan.runtime.session import Session, SessionOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +43,13 @@ class Support:
         return self.installed and not self.problem
 
 
-class Driver(Protocol):
+class BackendModule(Protocol):
     """Functions that the module of a backend defines."""
 
     def check(self, backend: Backend, device: int = 0) -> Support:
         """Check that the runtime and its device are available; never raises."""
-        ...
 
-    def open_file(self, path: Path, backend: Backend, resources: Resources) -> Session:
+    def open_file(self, path: Path, backend: Backend, options: SessionOptions) -> Session:
         """Open an existing file.
 
         Raises
@@ -60,7 +57,6 @@ class Driver(Protocol):
         BackendError
             The runtime or the device is missing, or refuses the file.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +68,19 @@ class Backend:
     name : str
         Name for `--backend`.
     module : str
-        Module of `actspan.runtime` with its driver.
+        Name of its module in `actspan.runtime`.
     device : str
         Name of the device, for people.
     suffix : str
         Suffix of the files that it opens.
-    compiled : str
-        Suffix of the files that it opens instead if a bundle has them.
-    graph : str
-        Variant of the files, if there are several: "fp16" for `tem.fp16.xml`.
     install : str
         What to do if it is not installed.
     variant : str
         Setting for the module: an execution provider, or a device.
+    compiled : str
+        Suffix of the files that it opens instead if a bundle has them.
+    graph : str
+        Variant of the files, if there are several: "fp16" for `tem.fp16.xml`.
     precision : "float32" or other
         Requested precision, which selects the limits of `actspan verify`.
     verified : bool
@@ -110,141 +106,62 @@ class Backend:
     auto: bool = False
 
     @property
-    def driver(self) -> Driver:
-        """Module of the backend, imported on access."""
-        return cast(Driver, importlib.import_module(f"actspan.runtime.{self.module}"))
+    def suffixes(self) -> list[str]:
+        """Suffixes of all files that it opens."""
+        return [suffix for suffix in (self.suffix, self.compiled) if suffix]
+
+    def load_module(self) -> BackendModule:
+        """Import the module of the backend."""
+        return cast(BackendModule, importlib.import_module(f"actspan.runtime.{self.module}"))
+
+    def check(self, device: int = 0) -> Support:
+        """Check that the backend can be used here, even if its module cannot be imported."""
+        try:
+            module = self.load_module()
+        except ImportError as error:
+            return Support("", f"{error}: {self.install}")
+        return module.check(self, device)
 
 
-_ORT = "onnxruntime"
-_OV = "pip install 'actspan[openvino]'"
-_TORCH = "pip install torch"
+_ORT, _OV, _TORCH = "onnxruntime", "openvino", "torch"
+_PIP_ORT = "pip install onnxruntime"
+_PIP_OV = "pip install 'actspan[openvino]'"
+_PIP_TORCH = "pip install torch"
+_PIP_TRT = "pip install tensorrt cuda-python"
+_GET_CANN = (
+    "install CANN, then the wheels ais_bench and aclruntime of Ascend's tools repository "
+    "(PyPI's ais-bench-benchmark is another program)"
+)
+_ORT_CANN = f"install CANN, then {_PIP_ORT}-cann"
 
 # The order is that of "auto": files compiled for the machine, accelerators, then processors from
 # fast to slow as `python -m benchmarks.backends` measures them.
 _TABLE = (
+    Backend("tensorrt", "tensorrt", "NVIDIA GPU", ".engine", _PIP_TRT, auto=True),
+    Backend("ascend", "ascend", "Ascend NPU", ".om", _GET_CANN, auto=True),
+    Backend("onnxruntime:cuda", _ORT, "NVIDIA GPU", ".onnx", f"{_PIP_ORT}-gpu", "CUDA", auto=True),
+    Backend("openvino", _OV, "CPU", ".onnx", _PIP_OV, "CPU", ".xml", verified=True, auto=True),
+    Backend("onnxruntime", _ORT, "CPU", ".onnx", _PIP_ORT, "CPU", verified=True, auto=True),
+    Backend("torch", _TORCH, "CPU", ".safetensors", _PIP_TORCH, "cpu", verified=True, auto=True),
     Backend(
-        "tensorrt",
-        "tensorrt",
-        "NVIDIA GPU",
-        ".engine",
-        "pip install tensorrt cuda-python",
-        auto=True,
+        "openvino:bf16", _OV, "CPU", ".onnx", _PIP_OV, "CPU", ".xml", "", "bfloat16", alters=True
     ),
     Backend(
-        "ascend",
-        "ascend",
-        "Ascend NPU",
-        ".om",
-        "install CANN, then the wheels ais_bench and aclruntime of Ascend's tools repository "
-        "(PyPI's ais-bench-benchmark is another program)",
-        auto=True,
+        "openvino:fp16", _OV, "CPU", ".xml", _PIP_OV, "CPU", "", "fp16", "float16", verified=True
     ),
+    Backend("openvino:int8", _OV, "CPU", ".xml", _PIP_OV, "CPU", "", "int8", "int8", verified=True),
+    Backend("openvino:gpu", _OV, "Intel GPU", ".onnx", _PIP_OV, "GPU", ".xml"),
+    Backend("openvino:npu", _OV, "Intel NPU", ".onnx", _PIP_OV, "NPU", ".xml", "", "float16"),
+    Backend("torch:cuda", _TORCH, "NVIDIA GPU", ".safetensors", _PIP_TORCH, "cuda"),
     Backend(
-        "onnxruntime:cuda",
-        _ORT,
-        "NVIDIA GPU",
-        ".onnx",
-        "pip install onnxruntime-gpu",
-        variant="CUDA",
-        auto=True,
+        "onnxruntime:tensorrt", _ORT, "NVIDIA GPU", ".onnx", f"{_PIP_ORT}-gpu tensorrt", "Tensorrt"
     ),
-    Backend(
-        "openvino",
-        "openvino",
-        "CPU",
-        ".onnx",
-        _OV,
-        variant="CPU",
-        compiled=".xml",
-        verified=True,
-        auto=True,
-    ),
-    Backend(
-        "onnxruntime",
-        _ORT,
-        "CPU",
-        ".onnx",
-        "pip install onnxruntime",
-        variant="CPU",
-        verified=True,
-        auto=True,
-    ),
-    Backend("torch", "torch", "CPU", ".safetensors", _TORCH, "cpu", verified=True, auto=True),
-    Backend(
-        "openvino:bf16",
-        "openvino",
-        "CPU",
-        ".onnx",
-        _OV,
-        variant="CPU",
-        compiled=".xml",
-        precision="bfloat16",
-        alters=True,
-    ),
-    Backend(
-        "openvino:fp16",
-        "openvino",
-        "CPU",
-        ".xml",
-        _OV,
-        variant="CPU",
-        graph="fp16",
-        precision="float16",
-        verified=True,
-    ),
-    Backend(
-        "openvino:int8",
-        "openvino",
-        "CPU",
-        ".xml",
-        _OV,
-        variant="CPU",
-        graph="int8",
-        precision="int8",
-        verified=True,
-    ),
-    Backend("openvino:gpu", "openvino", "Intel GPU", ".onnx", _OV, "GPU", ".xml"),
-    Backend("openvino:npu", "openvino", "Intel NPU", ".onnx", _OV, "NPU", ".xml", "", "float16"),
-    Backend("torch:cuda", "torch", "NVIDIA GPU", ".safetensors", _TORCH, "cuda"),
-    Backend(
-        "onnxruntime:tensorrt",
-        _ORT,
-        "NVIDIA GPU",
-        ".onnx",
-        "pip install onnxruntime-gpu tensorrt",
-        "Tensorrt",
-    ),
-    Backend(
-        "onnxruntime:cann",
-        _ORT,
-        "Ascend NPU",
-        ".onnx",
-        "install CANN, then pip install onnxruntime-cann",
-        "CANN",
-    ),
-    Backend(
-        "onnxruntime:openvino", _ORT, "CPU", ".onnx", "pip install onnxruntime-openvino", "OpenVINO"
-    ),
-    Backend(
-        "onnxruntime:directml",
-        _ORT,
-        "GPU, Windows",
-        ".onnx",
-        "pip install onnxruntime-directml",
-        "Dml",
-    ),
-    Backend(
-        "onnxruntime:migraphx",
-        _ORT,
-        "AMD GPU",
-        ".onnx",
-        "pip install onnxruntime-migraphx",
-        "MIGraphX",
-    ),
-    Backend(
-        "onnxruntime:coreml", _ORT, "Apple", ".onnx", "pip install onnxruntime, on macOS", "CoreML"
-    ),
-    Backend("onnxruntime:qnn", _ORT, "Qualcomm NPU", ".onnx", "pip install onnxruntime-qnn", "QNN"),
+    Backend("onnxruntime:cann", _ORT, "Ascend NPU", ".onnx", _ORT_CANN, "CANN"),
+    Backend("onnxruntime:openvino", _ORT, "CPU", ".onnx", f"{_PIP_ORT}-openvino", "OpenVINO"),
+    Backend("onnxruntime:directml", _ORT, "GPU, Windows", ".onnx", f"{_PIP_ORT}-directml", "Dml"),
+    Backend("onnxruntime:migraphx", _ORT, "AMD GPU", ".onnx", f"{_PIP_ORT}-migraphx", "MIGraphX"),
+    Backend("onnxruntime:coreml", _ORT, "Apple", ".onnx", f"{_PIP_ORT}, on macOS", "CoreML"),
+    Backend("onnxruntime:qnn", _ORT, "Qualcomm NPU", ".onnx", f"{_PIP_ORT}-qnn", "QNN"),
 )
 
 BACKENDS: Mapping[str, Backend] = MappingProxyType({row.name: row for row in _TABLE})
@@ -269,17 +186,8 @@ def find_backend(name: str) -> tuple[Backend, int]:
     module, _, provider = base.partition(":")
     if module == _ORT and provider:
         _check_provider(base, provider)
-        generic = BACKENDS[_ORT]
         install = f"install an ONNX Runtime that is built with the {provider} execution provider"
-        return replace(
-            generic,
-            name=base,
-            device=provider,
-            install=install,
-            variant=provider,
-            verified=False,
-            auto=False,
-        ), device
+        return Backend(base, _ORT, provider, ".onnx", install, provider), device
     known = ["auto", *BACKENDS]
     raise BackendError(
         f"backend {name!r} is not known{suggestion(name, known)}; choose one of: {', '.join(known)}"
@@ -293,8 +201,8 @@ def _check_provider(name: str, provider: str) -> None:
     full = [*onnxruntime.get_all_providers(), *onnxruntime.get_available_providers()]
     known = {text.removesuffix("ExecutionProvider").lower() for text in full}
     if provider.lower() not in known:
-        listed = {row.name.partition(":")[2] for row in _TABLE if row.module == _ORT} - {""}
+        names = {row.removeprefix("onnxruntime:") for row in BACKENDS if "onnxruntime:" in row}
         raise BackendError(
             f"backend {name!r}: ONNX Runtime knows no such execution provider; choose one of: "
-            f"{', '.join(f'{_ORT}:{text}' for text in sorted(known | listed))}"
+            f"{', '.join(f'onnxruntime:{text}' for text in sorted(known | names))}"
         )

@@ -10,9 +10,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from actspan.core.errors import BackendError
+from actspan.core.errors import BackendError, MissingExtraError
+from actspan.model.bsn.graph import GraphBuilder
 from actspan.runtime.backends import Backend, Support
-from actspan.runtime.session import FileSession, Resources, Session, Shape, reason_of
+from actspan.runtime.session import FileSession, SessionOptions, reason_of
 
 _CPU = "CPUExecutionProvider"
 
@@ -35,10 +36,10 @@ _TYPES = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
 class OnnxRuntimeSession(FileSession):
     """Session of ONNX Runtime."""
 
-    def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
+    def __init__(self, path: Path, backend: Backend, options: SessionOptions) -> None:
         provider = _provider(backend)
         try:
-            session = _open(str(path), provider, resources)
+            session = _open(str(path), provider, options)
         except Exception as error:  # the vendor's exceptions have no common base
             raise BackendError(
                 f"{path}: ONNX Runtime {onnxruntime.__version__} refuses it: {reason_of(error)}; "
@@ -50,7 +51,7 @@ class OnnxRuntimeSession(FileSession):
                 f"and its driver? ({backend.name})"
             )
         try:
-            inputs = [(node.name, node.type, _shape(node)) for node in session.get_inputs()]
+            inputs = [(node.name, node.type, node.shape) for node in session.get_inputs()]
             outputs = [node.name for node in session.get_outputs()]
         except UnicodeDecodeError as error:
             raise BackendError(
@@ -60,7 +61,10 @@ class OnnxRuntimeSession(FileSession):
             backend.name,
             "ONNX Runtime",
             path,
-            input_shapes={name: shape for name, _, shape in inputs},
+            input_shapes={
+                name: tuple(size if isinstance(size, int) else None for size in shape)
+                for name, _, shape in inputs
+            },
             output_names=outputs,
             input_types={name: _TYPES.get(kind, np.float32) for name, kind, _ in inputs},
         )
@@ -75,25 +79,33 @@ class OnnxRuntimeSession(FileSession):
         self._session = None
 
 
+open_file = OnnxRuntimeSession  # see `actspan.runtime.backends.BackendModule`
+
+
 def check(backend: Backend, device: int = 0) -> Support:
-    """Check that the provider starts; see `actspan.runtime.backends.Driver`."""
+    """Check that the provider starts; see `actspan.runtime.backends.BackendModule`."""
     version = str(onnxruntime.__version__)
     try:
         provider = _provider(backend)
         if provider != _CPU:
-            started = _open(_IDENTITY, provider, Resources(device=device)).get_providers()[0]
+            started = _open(_probe(), provider, SessionOptions(device=device)).get_providers()[0]
             if started != provider:
                 return Support(version, f"{provider} does not start: is its device there?")
     except BackendError as error:
         return Support("", str(error))
+    except MissingExtraError:  # without onnx there is no probe; opening a file will show it
+        return Support(version)
     except Exception as error:  # noqa: BLE001  vendors' exceptions have no common base
         return Support(version, f"{provider} does not start: {reason_of(error)}")
     return Support(version)
 
 
-def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
-    """Open an ONNX file; see `actspan.runtime.backends.Driver`."""
-    return OnnxRuntimeSession(path, backend, resources)
+def _probe() -> bytes:
+    """Return the smallest model, which shows whether a provider starts."""
+    graph = GraphBuilder({})
+    graph.add("Identity", "x", output="output")
+    model: bytes = graph.model("probe", ("x", (1,)), (1,)).SerializeToString()
+    return model
 
 
 def _provider(backend: Backend) -> str:
@@ -108,35 +120,18 @@ def _provider(backend: Backend) -> str:
     return there[wanted.lower()]
 
 
-def _open(model: str | bytes, provider: str, resources: Resources) -> Any:
-    settings = _EXACT.get(provider, {})
-    chosen = {key: text.format(device=resources.device) for key, text in settings.items()}
-    providers = [_CPU] if provider == _CPU else [(provider, chosen), _CPU]
-    # Without fallback, a failure is raised here; else it is printed and another provider is used.
-    return onnxruntime.InferenceSession(
-        model, _options(resources.threads), providers=providers, enable_fallback=0
-    )
-
-
-def _options(threads: int) -> onnxruntime.SessionOptions:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads  # 1: no pool, the calling thread computes
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # failures are raised as exceptions, not also logged
+def _open(model: str | bytes, provider: str, options: SessionOptions) -> Any:
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = options.threads  # 1: no pool, the calling thread computes
+    settings.inter_op_num_threads = 1
+    settings.log_severity_level = 4  # failures are raised as exceptions, not also logged
     # A memory plan is kept for every input shape, and PEM sees a new number of proposals in each
     # call, so memory would grow without bound. The arena grows to the largest call and halves the
     # time of large calls, which would otherwise get fresh pages from the system.
-    options.enable_mem_pattern = False
-    options.enable_cpu_mem_arena = True
-    return options
-
-
-def _shape(node: Any) -> Shape:
-    return tuple(size if isinstance(size, int) else None for size in node.shape)
-
-
-# ONNX, IR version 8, opset 17: one Identity of a float, to see whether a provider starts
-_IDENTITY = bytes.fromhex(
-    "08083a370a100a017812017922084964656e746974791201695a0f0a0178120a0a08080112040a020801620f"
-    "0a0179120a0a08080112040a02080142040a001011"
-)
+    settings.enable_mem_pattern = False
+    settings.enable_cpu_mem_arena = True
+    exact = _EXACT.get(provider, {})
+    chosen = {key: text.format(device=options.device) for key, text in exact.items()}
+    providers = [_CPU] if provider == _CPU else [(provider, chosen), _CPU]
+    # Without fallback, a failure is raised here; else it is printed and another provider is used.
+    return onnxruntime.InferenceSession(model, settings, providers=providers, enable_fallback=0)

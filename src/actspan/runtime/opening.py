@@ -1,24 +1,96 @@
-"""Opening of networks: by file, or the right file of a bundle for a backend."""
+"""Choice of a backend for a bundle, and opening of networks."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from actspan.core.errors import BackendError
+from actspan.core.errors import ActSpanError, BackendError
 from actspan.model.bundle import Bundle
-from actspan.model.weights import Net
+from actspan.model.weights import NETS, Net
 from actspan.runtime.backends import BACKENDS, Backend, Support, find_backend
-from actspan.runtime.rows import AnyRows
-from actspan.runtime.session import Resources, Session
-
-__all__ = ["check_backend", "net_file", "open_net", "open_session"]
+from actspan.runtime.session import Session, SessionOptions, with_any_batch
 
 _BATCH = re.compile(r"\.bs(\d+)\.")  # in the file name of an engine
 
 INPUT: dict[Net, str] = {"tem": "video", "pem": "video_feature"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A chosen backend, with the reason in a few words."""
+
+    name: str
+    reason: str
+
+
+def choose_backend(bundle: Bundle, wanted: str = "auto") -> Choice:
+    """Choose a backend for a bundle.
+
+    "auto" takes the first of the table that is installed and for which the bundle has files:
+    files compiled for this machine, then accelerators, then processors from fast to slow in the
+    order that `python -m benchmarks.backends` measures. The order is fixed and not measured at run
+    time, so two runs on a machine give the same bytes. A backend that is not verified must also
+    open the bundle's networks.
+
+    Raises
+    ------
+    BackendError
+        The backend is not known, or no backend works; gives the reason for each.
+
+    Examples
+    --------
+    >>> choose_backend(Bundle.load("bsn/")).name  # doctest: +SKIP
+    'openvino'
+    """
+    if wanted != "auto":
+        find_backend(wanted)
+        return Choice(wanted, "as asked")
+    passed: dict[str, str] = {}
+    for backend in BACKENDS.values():
+        if not backend.auto:
+            continue
+        problem = _problem(bundle, backend)
+        if not problem:
+            return Choice(backend.name, _reason(backend, passed))
+        passed[backend.name] = problem
+    reasons = "; ".join(f"{name}: {why}" for name, why in passed.items())
+    raise BackendError(f"{bundle.path}: no backend can run it here: {reasons}")
+
+
+def _problem(bundle: Bundle, backend: Backend) -> str:
+    nets = [net for net in NETS if (bundle.has_tem if net == "tem" else bundle.has_pem)]
+    exportable = backend.suffix == ".onnx" and importlib.util.find_spec("onnx") is not None
+    try:
+        missing = [net for net in nets if net_file(bundle, net, backend) not in bundle.files]
+        if missing and not exportable:
+            return f"the bundle has no {backend.suffix} of {', '.join(missing)}"
+        support = backend.check()
+        if not support.usable:
+            return support.problem
+        if not backend.verified:
+            for net in nets:
+                open_net(bundle, net, backend=backend.name).close()
+    except ActSpanError as error:
+        return str(error)
+    return ""
+
+
+def _reason(backend: Backend, passed: dict[str, str]) -> str:
+    reason = "the first in auto's order, fastest first, that is installed and fits this bundle"
+    if not backend.verified:
+        reason += "; nobody has verified it: run actspan verify"
+    notable = [name for name in passed if BACKENDS[name].check().installed]
+    return reason + "".join(f"; {name} passed over: {passed[name]}" for name in notable)
+
+
+def check_backend(name: str) -> Support:
+    """Check that a backend can be used here; raise BackendError if no backend has this name."""
+    backend, device = find_backend(name)
+    return backend.check(device)
 
 
 def open_session(
@@ -33,10 +105,8 @@ def open_session(
     backend : str
         One of `BACKENDS`, with `:<number>` for a device other than the first; or "auto" for the
         first of the table that opens such files and is usable.
-    threads : int
-        CPU threads per call; with 1, the calling thread computes alone.
-    streams : int
-        Number of concurrent calls, from as many threads of the caller.
+    threads, streams : int
+        See `SessionOptions`.
 
     Raises
     ------
@@ -49,20 +119,34 @@ def open_session(
     mappingproxy({'video': (None, 400, None)})
     """
     path = Path(path)
-    resources = Resources(threads, streams)
+    device = 0
     if backend != "auto":
         chosen, device = find_backend(backend)
-        resources = Resources(threads, streams, device)
+    options = SessionOptions(threads, streams, device)
     if not path.is_file():
         raise BackendError(f"{path}: there is no such file; write it: actspan export BUNDLE")
     if backend == "auto":
         chosen = _first_for(path)
-    elif path.suffix not in _suffixes(chosen):
-        opened = " and ".join(_suffixes(chosen))
+    elif path.suffix not in chosen.suffixes:
+        opened = " and ".join(chosen.suffixes)
         raise BackendError(
             f"{path}: backend {backend} opens {opened} files, not {path.suffix or 'this'}"
         )
-    return chosen.driver.open_file(path, chosen, resources)
+    return chosen.load_module().open_file(path, chosen, options)
+
+
+def _first_for(path: Path) -> Backend:
+    takers = [b for b in BACKENDS.values() if b.auto and path.suffix in b.suffixes]
+    reasons = []
+    for backend in takers:
+        support = backend.check()
+        if support.usable:
+            return backend
+        reasons.append(f"{backend.name}: {support.problem}")
+    if takers:
+        raise BackendError(f"{path}: no backend for it is usable here: {'; '.join(reasons)}")
+    kinds = sorted({suffix for b in BACKENDS.values() for suffix in b.suffixes})
+    raise BackendError(f"{path}: no backend opens such a file; they open: {', '.join(kinds)}")
 
 
 def open_net(
@@ -81,14 +165,12 @@ def open_net(
 
     Parameters
     ----------
-    bundle : Bundle
-    net : "tem" or "pem"
     backend : str
         The same as for `open_session`, but not "auto"; see `choose_backend`.
     variant : str
         Variant of the file, if there are several: "fp16" is `tem.fp16.onnx`.
     threads, streams : int
-        The same as for `open_session`.
+        See `SessionOptions`.
 
     Raises
     ------
@@ -104,14 +186,15 @@ def open_net(
     """
     chosen, device = find_backend(backend)
     name = net_file(bundle, net, chosen, variant)
-    if name not in bundle.files and not support_of(chosen, device).installed:
+    if name not in bundle.files and not chosen.check(device).installed:
         raise BackendError(f"backend {backend} is not installed: {chosen.install}")
     path = bundle.file(name)
     if path.suffix == ".xml":  # the weights are in a second file
         bundle.file(path.with_suffix(".bin").name)
-    session = chosen.driver.open_file(path, chosen, Resources(threads, streams, device))
+    options = SessionOptions(threads, streams, device)
+    session = chosen.load_module().open_file(path, chosen, options)
     try:
-        return AnyRows.around(session, INPUT[net], rank=3 if net == "tem" else 2)
+        return with_any_batch(session, INPUT[net], rank=3 if net == "tem" else 2)
     except BackendError as error:
         session.close()
         raise BackendError(f"{path}: {error}") from error
@@ -139,8 +222,11 @@ def net_file(bundle: Bundle, net: Net, backend: Backend, variant: str = "") -> s
     found = sorted(
         f for f in bundle.files if f.startswith(f"{net}.") and f.endswith(backend.suffix)
     )
-    if backend.module == "tensorrt":
-        found = _built_here(found)
+    if backend.module == "tensorrt" and found:
+        from actspan.runtime.tensorrt import this_gpu
+
+        key = this_gpu()
+        found = [name for name in found if key and f".{key}." in name] or found
     if len({_BATCH.sub(".", name) for name in found}) > 1:
         raise BackendError(
             f"{bundle.path}: there are {', '.join(found)}; keep the one that {backend.name} "
@@ -149,56 +235,7 @@ def net_file(bundle: Bundle, net: Net, backend: Backend, variant: str = "") -> s
     return max(found, key=_batch_of, default=plain)
 
 
-def check_backend(name: str) -> Support:
-    """Check that a backend can be used on this machine; never raises if it is not installed.
-
-    Raises
-    ------
-    BackendError
-        No backend has this name.
-    """
-    backend, device = find_backend(name)
-    return support_of(backend, device)
-
-
-def support_of(backend: Backend, device: int = 0) -> Support:
-    """Check that a backend can be used, even if its driver cannot be imported."""
-    try:
-        driver = backend.driver
-    except ImportError as error:
-        return Support("", f"{error}: {backend.install}")
-    return driver.check(backend, device)
-
-
 def _batch_of(name: str) -> int:
     """Return the batch size in an engine's name (`tem.fp16.bs16.om`), or 0."""
     found = _BATCH.search(name)
     return int(found[1]) if found else 0
-
-
-def _built_here(engines: list[str]) -> list[str]:
-    """Return the TensorRT engines named after this GPU and version, or all if there are none."""
-    from actspan.runtime.tensorrt import this_gpu
-
-    key = this_gpu()
-    return [name for name in engines if key and f".{key}." in name] or engines
-
-
-def _suffixes(backend: Backend) -> list[str]:
-    return [suffix for suffix in (backend.suffix, backend.compiled) if suffix]
-
-
-def _first_for(path: Path) -> Backend:
-    takers = [b for b in BACKENDS.values() if b.auto and path.suffix in _suffixes(b)]
-    for backend in takers:
-        if support_of(backend).usable:
-            return backend
-    raise BackendError(f"{path}: {_why_none(takers)}")
-
-
-def _why_none(takers: Sequence[Backend]) -> str:
-    if not takers:
-        kinds = sorted({suffix for b in BACKENDS.values() for suffix in _suffixes(b)})
-        return f"no backend opens such a file; they open: {', '.join(kinds)}"
-    reasons = (f"{backend.name}: {support_of(backend).problem}" for backend in takers)
-    return "no backend for it is usable here: " + "; ".join(reasons)

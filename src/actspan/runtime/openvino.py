@@ -7,8 +7,8 @@ them, and the answers would differ from the checkpoint's.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache, cached_property
+from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 from queue import LifoQueue
 from typing import Any
@@ -17,16 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import BackendError, require
-from actspan.core.types import Float32
 from actspan.runtime.backends import Backend, Support
-from actspan.runtime.session import (
-    FileSession,
-    Resources,
-    Session,
-    Shape,
-    check_inputs,
-    reason_of,
-)
+from actspan.runtime.session import FileSession, SessionOptions, Shape, reason_of
 
 _PRECISION = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 
@@ -40,17 +32,15 @@ class OpenVinoSession(FileSession):
     a model, and each has its own request (buffers).
     """
 
-    def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
+    def __init__(self, path: Path, backend: Backend, options: SessionOptions) -> None:
         core = _core(backend)
-        device = _device(backend, resources.device)
-        self._streams = resources.streams
-        shared = 1 if backend.variant == "CPU" else self._streams  # calls that share a model
+        device = _device(backend, options.device)
+        shared = 1 if backend.variant == "CPU" else options.streams  # calls that share a model
         try:
             model = core.read_model(str(path))
-            self._compile: Callable[[int], Any] = lambda streams: core.compile_model(
-                model, device, _settings(backend, resources.threads, streams)
-            )
-            self._compiled: Any = self._compile(shared)
+            settings = _settings(backend, options.threads, shared)
+            self._compile: Any = partial(core.compile_model, model, device, settings)
+            compiled = self._compile()
         except Exception as error:
             raise BackendError(
                 f"{path}: OpenVINO {_version()} refuses it: {reason_of(error)}; "
@@ -60,69 +50,35 @@ class OpenVinoSession(FileSession):
             backend.name,
             "OpenVINO",
             path,
-            input_shapes={port.any_name: _shape(port) for port in self._compiled.inputs},
-            output_names=[port.any_name for port in self._compiled.outputs],
-            input_types={p.any_name: p.element_type.to_dtype() for p in self._compiled.inputs},
+            input_shapes={port.any_name: _shape(port) for port in compiled.inputs},
+            output_names=[port.any_name for port in compiled.outputs],
+            input_types={p.any_name: p.element_type.to_dtype() for p in compiled.inputs},
         )
         self._idle: LifoQueue[Any] = LifoQueue()  # the last one used is in the cache
-        for _ in range(self._streams - shared):
+        for _ in range(options.streams - shared):
             self._idle.put(None)  # compiled when there are this many concurrent calls
         for _ in range(shared):
-            self._idle.put(self._compiled.create_infer_request())
+            self._idle.put(compiled.create_infer_request())
 
     def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
         request = self._idle.get()
         try:
             if request is None:
-                request = self._compile(1).create_infer_request()
+                request = self._compile().create_infer_request()
             outputs = request.infer(inputs, share_inputs=True, share_outputs=True)
             return [np.array(outputs[i]) for i in range(len(self.output_names))]
         finally:
             self._idle.put(request)
 
-    def run_queue(self, batches: Iterable[Mapping[str, NDArray[Any]]]) -> list[dict[str, Float32]]:
-        """Run all batches through OpenVINO's own queue, from one thread; return results in order.
-
-        This is for callers without their own threads; the pipeline's workers call `run`.
-
-        Raises
-        ------
-        ShapeError, BackendError
-            The same as `run`.
-        """
-        import openvino
-
-        if self._closed:
-            raise BackendError(f"{self._path}: the session is closed; open it again")
-        results: dict[int, dict[str, Float32]] = {}
-
-        def keep(request: Any, number: int) -> None:
-            outputs = (np.array(tensor.data) for tensor in request.output_tensors)
-            results[number] = dict(zip(self.output_names, outputs, strict=True))
-
-        queue = openvino.AsyncInferQueue(self._of_all_streams, self._streams)
-        queue.set_callback(keep)
-        try:
-            for number, batch in enumerate(batches):
-                queue.start_async(check_inputs(batch, self.input_shapes), userdata=number)
-            queue.wait_all()
-        except RuntimeError as error:
-            raise BackendError(f"{self._path}: OpenVINO failed: {reason_of(error)}") from error
-        return [results[number] for number in range(len(results))]
-
-    @cached_property
-    def _of_all_streams(self) -> Any:
-        """Compiled model with all streams, for OpenVINO's own threads."""
-        return self._compile(self._streams)
-
     def _release(self) -> None:
-        self._idle = LifoQueue()
-        for held in ("_compiled", "_compile", "_of_all_streams"):  # they hold the network
-            vars(self).pop(held, None)
+        self._idle, self._compile = LifoQueue(), None  # they hold the network
+
+
+open_file = OpenVinoSession  # see `actspan.runtime.backends.BackendModule`
 
 
 def check(backend: Backend, device: int = 0) -> Support:
-    """Check that the device exists; see `actspan.runtime.backends.Driver`."""
+    """Check that the device exists; see `actspan.runtime.backends.BackendModule`."""
     try:
         core = _core(backend)
     except ImportError as error:
@@ -134,15 +90,10 @@ def check(backend: Backend, device: int = 0) -> Support:
     except BackendError as error:
         return Support(_version(), str(error))
     if backend.variant == "CPU" and backend.precision == "bfloat16":
-        capable = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        if "BF16" not in capable:
-            return Support(_version(), "this processor has no bfloat16 arithmetic")
+        capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        problem = "" if capable else "this processor has no bfloat16 arithmetic"
+        return Support(_version(), problem)
     return Support(_version())
-
-
-def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
-    """Open an ONNX or `.xml` file; see `actspan.runtime.backends.Driver`."""
-    return OpenVinoSession(path, backend, resources)
 
 
 @cache

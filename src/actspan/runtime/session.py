@@ -1,4 +1,4 @@
-"""Interface of inference runtimes, and the shared part of their implementations."""
+"""The interface of inference runtimes, and the shared parts of their implementations."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from numpy.typing import NDArray
 from actspan.core.errors import ActSpanError, BackendError, ShapeError
 from actspan.core.types import Float32
 
-__all__ = ["FileSession", "Resources", "Session", "Shape", "check_inputs", "reason_of"]
-
 Shape = tuple[int | None, ...]  # None: any size
 BatchRange = tuple[int, int | None]  # smallest and largest size of the first axis; None: any
 
 
 @dataclass(frozen=True, slots=True)
-class Resources:
-    """Resources of a session.
+class SessionOptions:
+    """Resources that a session may use.
 
     Attributes
     ----------
@@ -57,43 +55,34 @@ class Session(Protocol):
     @property
     def backend(self) -> str:
         """Name of the backend for `open_session`."""
-        ...
 
     @property
     def input_shapes(self) -> Mapping[str, Shape]:
         """Name and shape of every input; None stands for any size."""
-        ...
 
     @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the inputs."""
-        ...
 
     @property
     def output_names(self) -> tuple[str, ...]:
         """Names of the outputs."""
-        ...
 
     @property
     def batch_range(self) -> BatchRange:
         """Smallest and largest size of the first axis per call; None if there is no limit."""
-        ...
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
-        """Compute all outputs from all inputs; both are mappings by name.
+        """Compute all outputs from all inputs, by name.
 
         Raises
         ------
-        ShapeError
-            An input is missing, unknown or of a shape that the network does not take.
-        BackendError
-            The runtime failed, or the session is closed.
+        ShapeError, BackendError
+            An input does not fit the network; the runtime failed, or the session is closed.
         """
-        ...
 
     def close(self) -> None:
         """Free the resources of the session; closing twice has no effect."""
-        ...
 
     def __enter__(self) -> Self: ...
 
@@ -105,17 +94,33 @@ class Session(Protocol):
     ) -> None: ...
 
 
-class FileSession(ABC):
+class _Closing(ABC):
+    """A session that is closed at the end of a `with` block."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the session; see `Session.close`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class FileSession(_Closing):
     """Base of sessions over a file; a backend adds `_compute` and `_release`.
 
     Parameters
     ----------
-    backend : str
-        Name of the backend for `open_session`.
-    vendor : str
-        Name of the runtime in errors.
+    backend, vendor : str
+        Name of the backend for `open_session`, and of the runtime in errors.
     path : Path
-        The opened file.
     input_shapes : mapping of str to Shape
     output_names : sequence of str
     batch_range : (int, int or None), optional
@@ -139,7 +144,8 @@ class FileSession(ABC):
         self.input_shapes: Mapping[str, Shape] = MappingProxyType(dict(input_shapes))
         self.input_names = tuple(self.input_shapes)
         self.output_names = tuple(output_names)
-        self.batch_range = batch_range or _batch_range(self.input_shapes)
+        fixed = [shape[0] for shape in input_shapes.values() if shape and shape[0] is not None]
+        self.batch_range = batch_range or ((fixed[0], fixed[0]) if fixed else (1, None))
         self._vendor, self._path = vendor, path
         self._types = dict(input_types or {})
         self._closed = False
@@ -165,9 +171,8 @@ class FileSession(ABC):
         except ActSpanError:
             raise
         except Exception as error:  # vendors' exceptions have no common base
-            raise BackendError(
-                f"{self._path}: {self._vendor} failed: {reason_of(error)}"
-            ) from error
+            reason = reason_of(error)
+            raise BackendError(f"{self._path}: {self._vendor} failed: {reason}") from error
         arrays = (np.asarray(output, dtype=np.float32) for output in outputs)
         return dict(zip(self.output_names, arrays, strict=True))
 
@@ -177,33 +182,11 @@ class FileSession(ABC):
             self._closed = True
             self._release()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-
-def _batch_range(shapes: Mapping[str, Shape]) -> BatchRange:
-    fixed = [shape[0] for shape in shapes.values() if shape and shape[0] is not None]
-    return (fixed[0], fixed[0]) if fixed else (1, None)
-
 
 def check_inputs(
     inputs: Mapping[str, NDArray[Any]], shapes: Mapping[str, Shape]
 ) -> dict[str, Float32]:
-    """Return the inputs as contiguous float32, or raise if they do not fit the network.
-
-    Raises
-    ------
-    ShapeError
-        An input is missing, unknown, or of another shape; names it.
-    """
+    """Return the inputs as contiguous float32, or raise ShapeError if the network takes others."""
     if inputs.keys() != shapes.keys():
         raise ShapeError(
             f"inputs are {', '.join(inputs) or 'none'}; the network takes {', '.join(shapes)}"
@@ -213,8 +196,7 @@ def check_inputs(
         array = np.ascontiguousarray(inputs[name], dtype=np.float32)
         sizes = zip(array.shape, shape, strict=False)
         if array.ndim != len(shape) or any(want not in (None, have) for have, want in sizes):
-            needed = ", ".join("any" if size is None else str(size) for size in shape)
-            raise ShapeError(f"{name} has shape {array.shape}; the network takes ({needed})")
+            raise ShapeError(f"{name} has shape {array.shape}; the network takes {_text(shape)}")
         checked[name] = array
     return checked
 
@@ -226,3 +208,98 @@ def reason_of(error: BaseException) -> str:
     if not lines:
         return repr(error)
     return lines[-1] if text.startswith("Exception from") else lines[0]
+
+
+# OpenVINO keeps kernels and buffers for every input shape. PEM sees a new number of proposals in
+# each call; rounding it up gives few shapes, so memory stays bounded.
+_ROUNDED = {("openvino", 2): 128}
+
+
+def with_any_batch(inner: Session, name: str, rank: int) -> Session:
+    """Return a session that takes any number of rows, named like the bundle's ONNX files.
+
+    Parameters
+    ----------
+    inner : Session
+        Session with one input and one output; returned itself if it takes any number already.
+    name : str
+        Name of the input; the output is named "output".
+    rank : int
+        Number of axes of the input; the first axis counts rows.
+
+    Raises
+    ------
+    BackendError
+        The inner session has more inputs or outputs, or an input of another rank.
+    """
+    if len(inner.input_names) != 1 or len(inner.output_names) != 1:
+        raise BackendError(
+            f"it has {len(inner.input_names)} inputs and {len(inner.output_names)} outputs; "
+            "a network of BSN has one of each"
+        )
+    shape = inner.input_shapes[inner.input_names[0]]
+    if len(shape) not in (rank, rank + 1):
+        raise BackendError(f"its input has shape {_text(shape)}; {rank} axes are needed")
+    named = inner.input_names == (name,) and inner.output_names == ("output",)
+    rounded = _ROUNDED.get((inner.backend.partition(":")[0], len(shape)), 1)
+    if named and len(shape) == rank and rounded == 1 and inner.batch_range == (1, None):
+        return inner
+    return BatchedSession(inner, name, shape[: 1 + len(shape) - rank], rounded)
+
+
+class BatchedSession(_Closing):
+    """A session for any number of rows, over one with limits; see `with_any_batch`.
+
+    The rows of a network are independent. A call is split into calls that the inner session
+    takes, the last one padded with zeros, and the outputs of the padding are dropped. An inner
+    session with one more axis takes its rows over two axes, like PEM for NPUs: (1, 1000, 32).
+    """
+
+    output_names = ("output",)
+    batch_range: BatchRange = (1, None)
+
+    def __init__(self, inner: Session, name: str, lead: Shape, rounded: int) -> None:
+        self._inner, self._lead = inner, lead  # the leading axes count rows
+        self.backend = inner.backend
+        self.input_names = (name,)
+        rest = inner.input_shapes[inner.input_names[0]][len(lead) :]
+        self.input_shapes: Mapping[str, Shape] = MappingProxyType({name: (None, *rest)})
+        self._unit, self._most = 1, inner.batch_range[1]  # rows: a multiple of unit, at most most
+        if len(lead) == 2:
+            self._unit = (lead[0] or 1) * (lead[1] or 1)
+            self._most = None if None in lead else self._unit
+        elif self._most is None:
+            self._unit = max(inner.batch_range[0], rounded)
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, Float32]:
+        """Run the network on any number of rows; see `Session.run`."""
+        (rows,) = check_inputs(inputs, self.input_shapes).values()
+        count = max(len(rows), 1)
+        step = self._most or count
+        parts = [self._run_part(rows[i : i + step]) for i in range(0, count, step)]
+        return {"output": parts[0] if len(parts) == 1 else np.concatenate(parts)}
+
+    def _run_part(self, rows: Float32) -> Float32:
+        count = len(rows)
+        size = max(-(-count // self._unit) * self._unit, self._unit)
+        if len(self._lead) == 1:
+            size = max(size, self._inner.batch_range[0])
+        if size != count:
+            padded = np.zeros((size, *rows.shape[1:]), dtype=np.float32)
+            padded[:count] = rows
+            rows = padded
+        if len(self._lead) == 2:
+            batch, length = self._lead
+            batch = size // length if length else batch or 1
+            rows = rows.reshape(batch, size // batch, *rows.shape[1:])
+        (name,) = self._inner.input_names
+        output = self._inner.run({name: rows})[self._inner.output_names[0]]
+        return output.reshape(size, *output.shape[len(self._lead) :])[:count]
+
+    def close(self) -> None:
+        """Close the inner session."""
+        self._inner.close()
+
+
+def _text(shape: Shape) -> str:
+    return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"

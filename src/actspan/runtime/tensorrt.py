@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +18,22 @@ from numpy.typing import NDArray
 
 from actspan.core.errors import BackendError
 from actspan.runtime.backends import Backend, Support, find_backend
-from actspan.runtime.device_thread import DeviceThread
-from actspan.runtime.session import BatchRange, FileSession, Resources, Session, Shape, reason_of
+from actspan.runtime.session import BatchRange, FileSession, SessionOptions, Shape, reason_of
 
 
 class TensorRtSession(FileSession):
     """Session of TensorRT; every call runs in the one thread that owns the context."""
 
-    def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
+    def __init__(self, path: Path, backend: Backend, options: SessionOptions) -> None:
         trt, cuda = _modules(backend)
-        self._thread = DeviceThread("tensorrt")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tensorrt")
         try:
-            self._engine = self._thread.call(_Engine, trt, cuda, path, resources.device)
+            self._engine = self._thread.submit(_Engine, trt, cuda, path, options.device).result()
         except BackendError:
-            self._thread.stop()
+            self._thread.shutdown()
             raise
         except Exception as error:
-            self._thread.stop()
+            self._thread.shutdown()
             raise BackendError(
                 f"{path}: TensorRT {trt.__version__} refuses it: {reason_of(error)}"
             ) from error
@@ -47,11 +47,14 @@ class TensorRtSession(FileSession):
         )
 
     def _compute(self, inputs: dict[str, NDArray[Any]]) -> Sequence[NDArray[Any]]:
-        return self._thread.call(self._engine.run, inputs)
+        return self._thread.submit(self._engine.run, inputs).result()
 
     def _release(self) -> None:
-        self._thread.call(self._engine.free)
-        self._thread.stop()
+        self._thread.submit(self._engine.free).result()
+        self._thread.shutdown()
+
+
+open_file = TensorRtSession  # see `actspan.runtime.backends.BackendModule`
 
 
 class _Engine:
@@ -75,13 +78,11 @@ class _Engine:
         is_input = trt.TensorIOMode.INPUT
         inputs = [name for name in names if self._engine.get_tensor_mode(name) == is_input]
         self.output_names = [name for name in names if name not in inputs]
-        self.input_shapes: dict[str, Shape] = {name: self._shape(name) for name in inputs}
+        self.input_shapes: dict[str, Shape] = {
+            name: tuple(None if n < 0 else int(n) for n in self._engine.get_tensor_shape(name))
+            for name in inputs
+        }
         self.batch_range = self._batch_range(inputs[0])
-
-    def _shape(self, name: str) -> Shape:
-        return tuple(
-            None if size < 0 else int(size) for size in self._engine.get_tensor_shape(name)
-        )
 
     def _batch_range(self, name: str) -> BatchRange:
         """Return the limits of the first optimisation profile, or a fixed size."""
@@ -154,7 +155,7 @@ class _Engine:
 
 
 def check(backend: Backend, device: int = 0) -> Support:
-    """Check that TensorRT and the GPU are here; see `actspan.runtime.backends.Driver`."""
+    """Check that TensorRT and the GPU are here; see `actspan.runtime.backends.BackendModule`."""
     try:
         trt, cuda = _modules(backend)
     except BackendError as error:
@@ -192,11 +193,6 @@ def this_gpu(device: int = 0) -> str:
         return ""
     name = properties.name
     return gpu_key(name.decode() if isinstance(name, bytes) else str(name), str(trt.__version__))
-
-
-def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
-    """Open an engine; see `actspan.runtime.backends.Driver`."""
-    return TensorRtSession(path, backend, resources)
 
 
 def _modules(backend: Backend) -> tuple[Any, Any]:

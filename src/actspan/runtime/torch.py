@@ -15,7 +15,7 @@ from actspan.core.types import Float32
 from actspan.core.wording import counted
 from actspan.model.weights import members_of
 from actspan.runtime.backends import Backend, Support
-from actspan.runtime.session import FileSession, Resources, Session, Shape, reason_of
+from actspan.runtime.session import FileSession, SessionOptions, Shape, reason_of
 
 if TYPE_CHECKING:
     from actspan.model.bsn.base import Net
@@ -24,11 +24,18 @@ if TYPE_CHECKING:
 class TorchSession(FileSession):
     """Session of PyTorch."""
 
-    def __init__(self, path: Path, backend: Backend, resources: Resources) -> None:
+    def __init__(self, path: Path, backend: Backend, options: SessionOptions) -> None:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
         torch = _torch(backend)
-        self._device = _device(backend, resources.device)
-        self._threads = resources.threads
-        network, name, shape = _build(path, _read(path))
+        self._device = _device(backend, options.device)
+        self._threads = options.threads
+        try:
+            weights: dict[str, Float32] = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise BackendError(f"{path}: not a file of weights: {reason_of(error)}") from error
+        network, name, shape = _build(path, weights)
         if backend.variant == "cuda":  # full precision, like all backends
             torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.allow_tf32 = False
@@ -51,8 +58,11 @@ class TorchSession(FileSession):
         self._network = None
 
 
+open_file = TorchSession  # see `actspan.runtime.backends.BackendModule`
+
+
 def check(backend: Backend, device: int = 0) -> Support:
-    """Check that the device exists; see `actspan.runtime.backends.Driver`."""
+    """Check that the device exists; see `actspan.runtime.backends.BackendModule`."""
     try:
         version = str(_torch(backend).__version__)
     except ImportError:
@@ -62,11 +72,6 @@ def check(backend: Backend, device: int = 0) -> Support:
     except BackendError as error:
         return Support(version, str(error))
     return Support(version)
-
-
-def open_file(path: Path, backend: Backend, resources: Resources) -> Session:
-    """Open a file of weights; see `actspan.runtime.backends.Driver`."""
-    return TorchSession(path, backend, resources)
 
 
 def _torch(backend: Backend) -> Any:
@@ -83,17 +88,6 @@ def _device(backend: Backend, number: int) -> str:
             f"number {number}: is this a build with CUDA, and the driver installed?"
         )
     return f"cuda:{number}"
-
-
-def _read(path: Path) -> dict[str, Float32]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        weights: dict[str, Float32] = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise BackendError(f"{path}: not a file of weights: {reason_of(error)}") from error
-    return weights
 
 
 def _build(path: Path, weights: Mapping[str, Float32]) -> tuple[Net, str, Shape]:

@@ -11,9 +11,8 @@ from time import monotonic
 from actspan.core.errors import ActSpanError
 from actspan.core.types import Proposals
 from actspan.data.readers import Entry, read_array
-from actspan.data.recording import Recording
+from actspan.data.recording import Recording, plan_windows
 from actspan.data.timebase import SnippetGrid
-from actspan.data.windows import plan_windows
 from actspan.pipeline.core import BATCH
 from actspan.pipeline.outcomes import Job
 from actspan.pipeline.steps import cells, pieces_of

@@ -16,7 +16,7 @@ from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
 from actspan.pipeline.core import Pipeline, open_nets
 from actspan.pipeline.outcomes import Job
-from actspan.runtime.choice import choose_backend
+from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 from actspan.server.batching import Batcher
 from actspan.server.metrics import Metrics

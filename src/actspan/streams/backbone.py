@@ -18,8 +18,7 @@ from actspan.core.files import atomic_file, sha256, similar_path
 from actspan.core.types import Float32
 from actspan.core.wording import suggestion
 from actspan.runtime.opening import open_session
-from actspan.runtime.rows import AnyRows
-from actspan.runtime.session import Session, Shape
+from actspan.runtime.session import Session, Shape, with_any_batch
 from actspan.streams import efficientnet
 from actspan.streams.pictures import Pixels, Size, normalise
 
@@ -171,7 +170,7 @@ class Backbone:
         try:
             found = _input_of(inner, file)
             rank = len(_AXES[found.layout])
-            self._session = AnyRows.around(inner, inner.input_names[0], rank)
+            self._session = with_any_batch(inner, inner.input_names[0], rank)
             (self._input,) = self._session.input_names
             self._axes = _AXES[found.layout]
             self.size, self.clip = found.size, found.frames

@@ -15,7 +15,7 @@ from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.base import Annotations, canonical_id
 from actspan.data.annotations.formats import find_annotations, read_annotations
-from actspan.data.video_files import VIDEO_SUFFIXES, VIDEOS, is_video
+from actspan.data.names import VIDEO_SUFFIXES, VIDEOS, is_video
 
 _BY_NAME = "name those that are videos on the command line, or give them a usual suffix (.mp4)"
 _TEXTS = (".csv", ".json", ".list", ".lst", ".tsv", ".txt")

@@ -13,10 +13,9 @@ import numpy as np
 from actspan.config.base import to_dict
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, DataError
-from actspan.core.files import atomic_file, is_plain_name, read_bytes, remove_leftovers
+from actspan.core.files import NOT_JSON, atomic_file, is_plain_name, read_bytes, remove_leftovers
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import Float32
-from actspan.data.decoding import NOT_JSON
 
 JOURNAL = "extracted.jsonl"
 Precision = Literal["float16", "float32"]

@@ -105,7 +105,7 @@ def train_classifier(
     if importlib.util.find_spec("onnx") is None:
         report.say("onnx is not installed, so there is no classifier.onnx yet")
         return bundle
-    from actspan.runtime.export_classifier import export_classifier
+    from actspan.runtime.export import export_classifier
 
     exported, _ = export_classifier(bundle)
     return exported

@@ -12,7 +12,7 @@ from actspan.config.stages import PipelineConfig
 from actspan.config.training import TemTrainConfig, WindowTrainConfig
 from actspan.core.types import BoundaryScores, Float32, Float64, Video
 from actspan.data.dataset import Dataset
-from actspan.data.windows import Window, pad_window, plan_windows
+from actspan.data.recording import Window, pad_window, plan_windows
 from actspan.model.bsn.targets import pem_targets
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actspan.deploy.staged.dumps import Dumps
-from actspan.deploy.staged.pem import take_pem_outputs, write_pem_inputs
+from actspan.deploy.staged.pem_steps import take_pem_outputs, write_pem_inputs
 from actspan.deploy.staged.runner import RunRequest, run_net
 from actspan.deploy.staged.stage import Stage
-from actspan.deploy.staged.tem import TemRequest, take_tem_outputs, write_tem_inputs
+from actspan.deploy.staged.tem_steps import TemRequest, take_tem_outputs, write_tem_inputs
 from actspan.jobs.proposing.job import propose_dataset
 from actspan.jobs.proposing.request import Request
 from tests.made_up import write_bundle, write_dataset

@@ -10,9 +10,9 @@ from typing import Literal
 import pytest
 
 from actspan.deploy.staged.dumps import Dumps
-from actspan.deploy.staged.pem import take_pem_outputs, write_pem_inputs
+from actspan.deploy.staged.pem_steps import take_pem_outputs, write_pem_inputs
 from actspan.deploy.staged.stage import Stage
-from actspan.deploy.staged.tem import take_tem_outputs
+from actspan.deploy.staged.tem_steps import take_tem_outputs
 from tests.deploy.staged.steps import Place, make_place
 from tests.jobs.test_main_job import authors_folder, run
 from tests.made_up import write_bundle
@@ -33,7 +33,7 @@ def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
     stage = place.begin(lean=True)
     assert sorted(p.name for p in (stage.path / "tem").iterdir()) == ["input", "inputs.jsonl"]
     place.run("tem")
-    shutil.rmtree(stage.inputs("tem"))  # docs/staged.md says when what can go
+    shutil.rmtree(stage.path / "tem" / "input")  # docs/staged.md says when what can go
     take_tem_outputs(stage, Dumps(stage.outputs("tem")))
     write_pem_inputs(stage, lean=True)
     assert not (stage.path / "pem" / "bsp").exists()
@@ -41,7 +41,7 @@ def test_lean_changes_only_what_is_left_out(tmp_path: Path) -> None:
     for file in (stage.path / "tem-result").glob("*.csv"):
         file.unlink()
     place.run("pem")
-    shutil.rmtree(stage.inputs("pem"))
+    shutil.rmtree(stage.path / "pem" / "input")
     take_pem_outputs(stage, Dumps(stage.outputs("pem")))
     take_pem_outputs(stage, Dumps(stage.outputs("pem")), lean=True)
     assert not (stage.path / "pem-result").exists()

@@ -15,7 +15,7 @@ import pytest
 from actspan import Bundle, PipelineConfig, Proposals, SoftNmsConfig, TemConfig
 from actspan.core.errors import BundleError, VideoError
 from actspan.core.types import BoundaryScores
-from actspan.data.windows import Window, plan_windows
+from actspan.data.recording import Window, plan_windows
 from actspan.jobs.video_inference.answers import Selection, VideoMoments
 from actspan.jobs.video_inference.follow import MARGIN, FollowRequest, News, Newsroom, follow_video
 from actspan.jobs.video_inference.job import VideosRequest, propose_videos

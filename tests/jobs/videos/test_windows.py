@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actspan.data.windows import plan_windows
+from actspan.data.recording import plan_windows
 from actspan.jobs.video_inference.windows import WindowCutter
 
 

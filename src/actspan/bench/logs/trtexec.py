@@ -1,4 +1,4 @@
-"""Output of trtexec, in the layout of TensorRT 7 or the newer one.
+"""Output of trtexec, in the layout of TensorRT 7 or the newer one, and its command lines.
 
 [I] GPU Compute                     [I] === Performance summary ===
 [I] min: 0.045166 ms                [I] Throughput: 716.632 qps
@@ -11,18 +11,22 @@ Times are per batch. A query (qps) is a batch too, except with implicit batches 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from actspan.bench.commands import find_shapes
-from actspan.bench.logs.base import NUMBER, Figure, Log, Text, batch_in_name, network_of
-from actspan.bench.result import (
-    BatchesPerSecond,
-    SamplesPerSecond,
-    Stage,
-    Timing,
-    batches_of,
-    samples_of,
+from actspan.bench.logs.text import (
+    NUMBER,
+    Figure,
+    Log,
+    Text,
+    batch_in_name,
+    batch_stage,
+    network_of,
 )
+from actspan.bench.result import Timing
+
+__all__ = ["TOOL", "Shapes", "find_shapes", "is_trtexec", "read_trtexec"]
 
 TOOL = "trtexec"
 
@@ -43,41 +47,52 @@ _TOTAL = re.compile(rf"(?:Total GPU Compute Time|total compute time):\s*(?P<valu
 _IMPLICIT = re.compile(r"trtexec\b.*--batch=(\d+)")
 _SHAPE = re.compile(r"Input inference shape\s*:\s*\S+?=(\d+)x")
 
+_OPTION = re.compile(r"--(shapes|optShapes)=(\S+)")
+_MODEL = re.compile(r"--(?:onnx|loadEngine)=(\S+)")
+_INPUT = re.compile(r"^['\"]?(?P<name>[^:]+):(?P<sizes>\d+(?:\D\d+)*)['\"]?$")
+_INPUT_NAMES = {"tem": "video", "pem": "video_feature"}  # of the published export, and of ours
+
 _Times = Mapping[str, tuple[int, float]]  # name: line number, milliseconds
 
 
-def fits(text: Text) -> bool:
+def is_trtexec(text: Text) -> bool:
     """Check for trtexec's first line, or a heading of its summary."""
-    return any(True for _ in text.find(_BEGIN))
+    return text.contains(_BEGIN)
 
 
-def read(text: Text) -> Log:
+def read_trtexec(text: Text) -> Log:
     """Read either layout."""
     times = _times(text)
-    name, batch = network_of(text), _batch(text)
+    name = network_of(text)
+    # qps of a network with implicit batches counts samples
+    implicit = next((int(match[1]) for _, match in text.find(_IMPLICIT)), None)
+    stated = [shapes.batch for shapes in find_shapes(text.lines)]
+    stated += [int(match[1]) for _, match in text.find(_SHAPE)]
+    stated += [] if implicit is None else [implicit]
+    batch = stated[0] if stated else batch_in_name(text.path)
     seconds = {key: value / 1000 for key, (_, value) in times.items() if key in _KEPT}
     timing = Timing(repeats=None, **seconds)
     if not timing.mean:
         raise text.error("a mean above 0 ms was expected", times["mean"][0])
-    rate = BatchesPerSecond(1 / timing.mean)
     stages = [
-        Stage(
-            name=name,
-            scope="interface",
-            batch=batch,
-            batches_per_second=rate,
-            samples_per_second=None if batch is None else samples_of(rate, batch),
-            seconds=timing,
-            backend="tensorrt",
-        )
+        batch_stage(name, "interface", batch, "tensorrt", batches=1 / timing.mean, seconds=timing)
     ]
     figures = [Figure(v, f"GPU Compute {key}, ms", line) for key, (line, v) in times.items()]
     for line, match in text.find(_THROUGHPUT):
-        figures.append(Figure(float(match["value"]), "Throughput, qps", line))
-        if float(match["value"]) > 0:  # TensorRT 7 prints 0 for an explicit batch
-            stages.append(_host(name, batch, float(match["value"]), _implicit(text)))
+        qps = float(match["value"])
+        figures.append(Figure(qps, "Throughput, qps", line))
+        if qps > 0:  # by the host's clock, with copies; TensorRT 7 prints 0 for an explicit batch
+            batches, samples = (qps, None) if implicit is None else (qps / implicit, qps)
+            stages.append(
+                batch_stage(name, "end-to-end", batch, "tensorrt", batches=batches, samples=samples)
+            )
     figures += [Figure(float(m["value"]), "total compute, s", n) for n, m in text.find(_TOTAL)]
-    return Log(text.path, TOOL, tuple(stages), tuple(figures), tuple(_notes(batch)))
+    unknown = (
+        "the batch size is neither in a --shapes nor in the file's name: call it ..._bs<b>, "
+        "or only batches a second are known"
+    )
+    notes = (unknown,) if batch is None else ()
+    return Log(text.path, TOOL, tuple(stages), tuple(figures), notes)
 
 
 def _times(text: Text) -> _Times:
@@ -122,40 +137,38 @@ def _name(match: re.Match[str]) -> str:
     return match["name"] if match["percent"] is None else f"p{match['percent']}"
 
 
-def _implicit(text: Text) -> int | None:
-    """Return the batch size of a network with implicit batches, for which qps counts samples."""
-    return next((int(match[1]) for _, match in text.find(_IMPLICIT)), None)
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """`--shapes=video:16x400x100` of a command line."""
+
+    line: int
+    batch: int  # the first size of the first input
+    problem: str  # mistake in the option; empty if there is none
 
 
-def _batch(text: Text) -> int | None:
-    stated = [shapes.batch for shapes in find_shapes(text.lines)]
-    stated += [int(match[1]) for _, match in text.find(_SHAPE)]
-    implicit = _implicit(text)
-    if implicit is not None:
-        stated.append(implicit)
-    return stated[0] if stated else batch_in_name(text.path)
+def find_shapes(lines: Sequence[str]) -> Iterator[Shapes]:
+    """Yield every `--shapes` or `--optShapes` of trtexec in these lines."""
+    for number, line in enumerate(lines, 1):
+        for option in _OPTION.finditer(line) if "trtexec" in line else ():
+            inputs = [_INPUT.match(part) for part in option[2].split(",")]
+            sizes = {match["name"]: re.findall(r"\d+", match["sizes"]) for match in inputs if match}
+            if len(sizes) == len(inputs):
+                batch = int(next(iter(sizes.values()))[0])
+                problem = "; ".join(_problems(line, option[1], option[2], sizes))
+                yield Shapes(number, batch, problem)
 
 
-def _host(name: str, batch: int | None, qps: float, implicit: int | None) -> Stage:
-    """Return the rate by the host's clock, including copies to and from the device."""
-    batches = BatchesPerSecond(qps)
-    samples = None if batch is None else samples_of(batches, batch)
-    if implicit is not None:
-        samples = SamplesPerSecond(qps)
-        batches = batches_of(samples, implicit)
-    return Stage(
-        name=name,
-        scope="end-to-end",
-        batch=batch,
-        batches_per_second=batches,
-        samples_per_second=samples,
-        backend="tensorrt",
-    )
-
-
-def _notes(batch: int | None) -> Iterator[str]:
-    if batch is None:
+def _problems(
+    line: str, option: str, written: str, sizes: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
+    right = ",".join(f"{name}:{'x'.join(size)}" for name, size in sizes.items())
+    if right != written.strip("'\""):
         yield (
-            "the batch size is neither in a --shapes nor in the file's name: call it ..._bs<b>, "
-            "or only batches a second are known"
+            f"--{option}={written} is not trtexec's syntax, which joins sizes by x: "
+            f"--{option}={right}"
         )
+    model = _MODEL.search(line)
+    words = re.split(r"[^a-z]+", Path(model[1]).stem.lower()) if model else []
+    for net, name in _INPUT_NAMES.items():
+        if net in words and len(sizes) == 1 and name not in sizes:
+            yield f"the input of {net.upper()} is named {name}, not {next(iter(sizes))}"

@@ -13,9 +13,8 @@ import numpy as np
 
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Video
-from actspan.data.labels import with_labels
-from actspan.data.video_files import composed, file_stem
-from actspan.data.videos import Videos
+from actspan.data.names import composed, file_stem
+from actspan.data.videos import Videos, with_labels
 
 # THUMOS14 uses this label for segments that its annotators could not decide. It is not a class.
 AMBIGUOUS = "Ambiguous"

@@ -23,7 +23,7 @@ from actspan.core.problems import Problem, Skipped
 from actspan.data.annotations.base import Annotations, Hints, Instance, canonical_id, number
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.annotations.source import Source
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 _FIELDS = {1: "subject", 3: "modifiers", 4: "comment"}  # of an event, beside time and behavior
 _Types = Mapping[str, str]  # types of behaviors by code, in lower case

@@ -13,7 +13,7 @@ from actspan.core.errors import AnnotationError
 from actspan.core.wording import counted
 from actspan.data.annotations.base import number, seconds
 from actspan.data.annotations.columns import is_blank, point
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 # Copied text contains zero-width spaces and direction marks, which nobody sees.
 _UNSEEN = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\ufeff]")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from actspan.core.wording import counted, listed
-from actspan.data.video_files import composed
+from actspan.data.names import composed
 from actspan.data.videos import Videos
 
 _FRAME = 0.02  # seconds; no action is shorter, but times given as fractions of a day are

@@ -22,8 +22,7 @@ from actspan.data.annotations.base import (
     seconds,
 )
 from actspan.data.annotations.column_names import KNOWN, LABEL_NUMBERS, TIMES, plain
-from actspan.data.ignored import Ignored
-from actspan.data.video_files import FileNames
+from actspan.data.names import FileNames, Ignored
 from actspan.data.videos import Videos, canonical_subset
 
 # Keys of a video that are fields of Video. All others are kept unchanged.

@@ -11,7 +11,7 @@ from actspan.core.problems import Skipped
 from actspan.core.wording import listed, suggestion
 from actspan.data.annotations.base import canonical_id
 from actspan.data.annotations.rows import Facts, Rows
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 SUFFIXES = (".eaf", ".vtt", ".srt", ".textgrid")  # of every format with one file per video
 

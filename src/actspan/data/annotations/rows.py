@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from actspan.core.problems import Problem, Skipped
 from actspan.data.annotations.base import Instance, canonical_id, check_segment, make_video
-from actspan.data.video_files import FileNames
+from actspan.data.names import FileNames
 from actspan.data.videos import Videos
 
 _CLIP = "cut it off with actspan annotate convert --clip, or fix the row"

@@ -19,7 +19,7 @@ from actspan.data.annotations.per_file import add_video, files_of, read_each
 from actspan.data.annotations.rows import Rows
 from actspan.data.annotations.source import Source
 from actspan.data.annotations.vtt import Clock, add_cues, cues_of, read_lines
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 _TIME = r"(\d{1,9}):([0-5]?\d):([0-5]?\d)[,.](\d{3})(?!\d)"
 _CLOCK = Clock(re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}"), "00:01:02,345 --> 00:01:07,890")

@@ -10,7 +10,7 @@ from typing import Any
 from actspan.core.problems import Problem
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.base import canonical_id
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 from actspan.data.videos import Videos, canonical_subset
 
 _NAMES = frozenset({"training", "validation", "testing"})

@@ -28,7 +28,7 @@ from actspan.data.annotations.rows import Facts, RefusedError, Rows
 from actspan.data.annotations.settling import settle
 from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import Style, scored_instances, written_facts
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 from actspan.data.videos import canonical_subset
 
 _WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames", "score")

@@ -22,7 +22,7 @@ from actspan.data.annotations.base import Annotations, Hints
 from actspan.data.annotations.per_file import add_video, files_of, read_each, require_tiers
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.annotations.source import Source
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 _TOKEN = re.compile(
     r'"([^"]*(?:""[^"]*)*)"'  # a text; a quote inside is written twice

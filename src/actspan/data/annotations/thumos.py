@@ -20,7 +20,7 @@ from actspan.core.limits import DOCUMENT
 from actspan.data.annotations.base import Annotations, Hints, seconds
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.annotations.source import Source
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 from actspan.data.videos import canonical_subset
 
 _CLASS_FILE = re.compile(r"(?P<label>.+)_(?P<subset>val|test)\.txt")

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from actspan.data.decoding import NOT_JSON
+from actspan.core.files import NOT_JSON
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _KEY_END = re.compile(rb'"\s*:')  # follows every key; strings may contain it, but rarely do

@@ -22,7 +22,7 @@ from actspan.core.problems import Skipped
 from actspan.data.annotations.base import Annotations, Hints, Instance
 from actspan.data.annotations.rows import Rows
 from actspan.data.annotations.source import Source
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 _OF_SEGMENTS = "FILE1_Z2_XY0"
 _CHECKBOX = 2  # the only type of attribute with several values, joined by commas

@@ -34,7 +34,7 @@ from actspan.data.annotations.writing import (
     scored_instances,
     written_facts,
 )
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 _FACTS = "NOTE actspan "  # precedes the facts about the video, as JSON
 # Times as in the standard's parser: hours are optional and may have any number of digits.

@@ -1,9 +1,9 @@
-"""The manifest of a store: `store.toml`.
+"""The manifest of a store, `store.toml`, and verification of a store against it.
 
     store/
     ├── store.toml         what is in the shards: type, channels, cells, checksums
     ├── dataset.toml       what the features are, settled when they were packed
-    ├── annotations.json   as they were, whatever their form
+    ├── annotations.json   as they were, in any format
     ├── 00000.arrow        shards: features of whole videos, see `shards.py`
     └── 00001.arrow
 
@@ -12,6 +12,8 @@ Shards are named by their number, so that no name in a file decides what is open
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Self
 
@@ -19,9 +21,13 @@ import msgspec
 
 from actspan.config.base import Config, dump_toml, from_dict, read_toml, require_setting, to_dict
 from actspan.config.stages import PipelineConfig, TemConfig
-from actspan.core.errors import ConfigError, StoreError
-from actspan.core.files import atomic_file
+from actspan.core.errors import ConfigError, DatasetError, StoreError
+from actspan.core.files import atomic_file, folder_kind, sha256
 from actspan.core.limits import CELLS, SIZE
+from actspan.core.parallel import map_ordered
+from actspan.core.problems import Problem
+from actspan.core.progress import Progress, no_progress
+from actspan.core.wording import counted
 
 MANIFEST = "store.toml"
 DType = Literal["float32", "float16"]
@@ -98,6 +104,16 @@ class Manifest(Config, frozen=True, kw_only=True):
             stream.write(dump_toml(to_dict(self)).encode())
 
     @property
+    def videos(self) -> int:
+        """Number of videos in all shards."""
+        return sum(shard.videos for shard in self.shards)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all shards."""
+        return sum(shard.size for shard in self.shards)
+
+    @property
     def all_notes(self) -> tuple[str, ...]:
         """Notes for people about these features."""
         if self.edge is None:
@@ -147,3 +163,45 @@ def find_manifest(folder: Path) -> Manifest | None:
 def damaged(path: Path | str, what: str) -> StoreError:
     """Return the error about a shard that differs from what was written."""
     return StoreError(f"{path}: damaged: {what}; copy the store again, or pack the dataset again")
+
+
+def verify_store(folder: Path | str, progress: Progress = no_progress) -> Manifest:
+    """Compare sizes and SHA-256 of all shards with the recorded ones, and return the manifest.
+
+    Raises
+    ------
+    StoreError
+        It is not a store, or its manifest is damaged.
+    DatasetError
+        Shards are missing or damaged; the message names all of them.
+    """
+    folder = Path(folder)
+    manifest = find_manifest(folder)
+    if manifest is None:
+        raise StoreError(
+            f"{folder}{folder_kind(folder)}: not a store (no {MANIFEST}); make one: actspan pack"
+        )
+    shards = list(zip(manifest.shard_paths(folder), manifest.shards, strict=True))
+    problems = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, damage in enumerate(map_ordered(pool, _damage, shards, ahead=8), start=1):
+            if damage:
+                path, record = shards[done - 1]
+                remedy = f"it holds {counted(record.videos, 'video')}"
+                problems.append(Problem("", str(path), damage, remedy))
+            progress("verify", done, len(shards))
+    if problems:
+        raise DatasetError(problems, "Copy the store again, or pack the dataset again.")
+    return manifest
+
+
+def _damage(shard: tuple[Path, ShardRecord]) -> str:
+    """Return what is wrong with a shard, or ""."""
+    path, record = shard
+    try:
+        size = path.stat().st_size
+        if size != record.size:
+            return f"{size} bytes where {record.size} were written"
+        return "" if sha256(path) == record.sha256 else "its SHA-256 is not the recorded one"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"

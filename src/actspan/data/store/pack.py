@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal, get_args
@@ -18,6 +17,7 @@ from actspan.core.errors import ConfigError, StoreError
 from actspan.core.files import atomic_file, atomic_folder, folder_name_error
 from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem, Skipped
+from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Features, Video
 from actspan.data.annotations.authors import AUTHORS_TABLE
 from actspan.data.annotations.formats import find_annotations
@@ -25,11 +25,9 @@ from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.data.spec_file import SPEC_FILE
+from actspan.data.store.arrow_files import Row, write_shards
 from actspan.data.store.manifest import MANIFEST, DType, Manifest
-from actspan.data.store.writer import Row, write_shards
 from actspan.data.timebase import SnippetGrid
-
-Report = Callable[[str, int, int], None]  # (what, videos done, videos in all)
 
 SHARD_SIZE = 256_000_000  # bytes
 
@@ -71,28 +69,16 @@ class PackRequest:
 
 @dataclass(frozen=True, slots=True)
 class PackSummary:
-    """Results of packing, in figures.
-
-    Attributes
-    ----------
-    manifest : Manifest
-    videos, rescaled, size : int
-        Videos, those that were rescaled, and bytes.
-    problems : tuple of Problem
-        Skipped data, and notes.
-    notes : tuple of str
-    """
+    """Results of packing: the manifest, rescaled videos, skipped data, and notes."""
 
     out: Path
     manifest: Manifest
-    videos: int
     rescaled: int
-    size: int
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
 
 
-def pack_dataset(request: PackRequest, report: Report | None = None) -> PackSummary:
+def pack_dataset(request: PackRequest, progress: Progress = no_progress) -> PackSummary:
     """Write a store, which is itself a dataset; it appears only when it is complete.
 
     Raises
@@ -104,8 +90,8 @@ def pack_dataset(request: PackRequest, report: Report | None = None) -> PackSumm
     """
     _check_request(request)
     found = _with_bad_ids(Dataset.load(request.dataset).subset(request.subset))
+    before = found.packing
     length, edge = _cells(request, found)
-    progress = partial(report, "check") if report else None
     dataset = check_dataset(
         found, dtype=request.dtype, on_error=request.on_error, progress=progress
     )
@@ -114,30 +100,27 @@ def pack_dataset(request: PackRequest, report: Report | None = None) -> PackSumm
         dtype=request.dtype,
         channels=dataset.spec.channels,
         length=length,
-        notes=_notes(found, dataset),
-        left_out=_left_out(dataset),
+        # Without the notes that reading annotations gives again.
+        notes=(*(before.notes if before else ()), *dataset.notes[len(found.notes) :]),
+        left_out={
+            problem.video: problem.problem
+            for problem in dataset.problems
+            if problem.skipped is Skipped.VIDEO and _is_text(problem.video)
+        },
     )
     with atomic_folder(request.out) as folder:
         _copy_annotations(request.dataset, folder)
         spec = msgspec.structs.replace(dataset.spec, layout="TC", join=None)
         with atomic_file(folder / SPEC_FILE) as stream:
             stream.write(dump_toml({"features": to_dict(spec)}).encode())
-        rows = _Rows(dataset, manifest, edge, report)
+        rows = _Rows(dataset, manifest, edge, progress)
         shards = write_shards(folder, manifest, rows, shard_size=request.shard_size)
-        is_rescaled = rows.rescaled or _is_rescaled(found)
+        is_rescaled = rows.rescaled or (before is not None and before.edge is not None)
         manifest = msgspec.structs.replace(
             manifest, edge=edge if is_rescaled else None, shards=shards
         )
         manifest.save(folder)
-    return PackSummary(
-        out=request.out,
-        manifest=manifest,
-        videos=len(dataset),
-        rescaled=rows.rescaled,
-        size=sum(shard.size for shard in shards),
-        problems=dataset.problems,
-        notes=dataset.notes,
-    )
+    return PackSummary(request.out, manifest, rows.rescaled, dataset.problems, dataset.notes)
 
 
 def _check_request(request: PackRequest) -> None:
@@ -156,10 +139,6 @@ def _check_request(request: PackRequest) -> None:
         raise StoreError(f"{out}: exists and is not a store, so it is left alone: choose another")
     if not request.overwrite:
         raise StoreError(f"{out}: there is a store already: choose another folder, or use --force")
-
-
-def _is_rescaled(dataset: Dataset) -> bool:
-    return dataset.packing is not None and dataset.packing.edge is not None
 
 
 def _cells(request: PackRequest, dataset: Dataset) -> tuple[int | None, Edge]:
@@ -191,20 +170,6 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _notes(found: Dataset, dataset: Dataset) -> tuple[str, ...]:
-    """Return the notes of the check, without those that reading annotations gives again."""
-    before = () if found.packing is None else found.packing.notes
-    return (*before, *dataset.notes[len(found.notes) :])
-
-
-def _left_out(dataset: Dataset) -> dict[str, str]:
-    return {
-        problem.video: problem.problem
-        for problem in dataset.problems
-        if problem.skipped is Skipped.VIDEO and _is_text(problem.video)
-    }
-
-
 def _copy_annotations(source: Path, folder: Path) -> None:
     """Copy annotations unchanged, so that evaluation gives the same results."""
     annotations = find_annotations(source)
@@ -220,9 +185,10 @@ class _Rows:
     """Rows to write, iterated once: videos are read, and rescaled if requested."""
 
     def __init__(
-        self, dataset: Dataset, manifest: Manifest, edge: Edge, report: Report | None
+        self, dataset: Dataset, manifest: Manifest, edge: Edge, progress: Progress
     ) -> None:
-        self._dataset, self._manifest, self._edge, self._report = dataset, manifest, edge, report
+        self._dataset, self._manifest, self._edge = dataset, manifest, edge
+        self._progress = progress
         self.rescaled = 0  # number of videos
 
     def __iter__(self) -> Iterator[Row]:
@@ -234,20 +200,15 @@ class _Rows:
             for done, (row, is_rescaled) in enumerate(rows, start=1):
                 yield row
                 self.rescaled += is_rescaled
-                if self._report:
-                    self._report("pack", done, len(videos))
+                self._progress("pack", done, len(videos))
 
     def _row(self, video: Video) -> tuple[Row, bool]:
         features, length = self._dataset.read(video.id), self._manifest.length
         is_rescaled = length is not None and length != len(features)
         if length is not None and is_rescaled:
-            features = _rescaled(features, length, self._edge)
+            # The cells that the pipeline would compute, with the same seconds at position 1.0.
+            cells, stride = fit_to_cells(features, length, self._edge), features.span / length
+            features = Features(cells, stride, stride, features.seconds)
         values = features.values.astype(self._manifest.dtype, copy=False)
         grid = SnippetGrid(features.stride, features.length, features.output_span)
         return Row(video.id, values, grid), is_rescaled
-
-
-def _rescaled(features: Features, length: int, edge: Edge) -> Features:
-    """Return the cells that the pipeline would compute, with the same seconds at position 1.0."""
-    cells, stride = fit_to_cells(features, length, edge), features.span / length
-    return Features(cells, stride, stride, features.seconds)

@@ -1,96 +1,186 @@
-"""The shards of a store: Arrow IPC files of whole videos, which are mapped into memory.
-
-One row per video, in record batches of a few megabytes:
-
-    video            string
-    stride, length   float64, seconds
-    span             float64, seconds at position 1.0 in results; NaN: rows * stride
-    features         fixed_shape_tensor[T, C], or list<fixed_size_list[C]> where lengths vary
-"""
+"""The shards of a store, which are mapped into memory, and the location of every video."""
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
-from dataclasses import dataclass
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from math import isnan
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.files import check_size
-from actspan.data.arrow import Batches
+from actspan.data.names import file_stem  # older stores have ids with a suffix
+from actspan.data.store.arrow_files import Batches, Block, block_of, schema_of
 from actspan.data.store.manifest import Manifest, damaged
-from actspan.data.store.places import Places
 from actspan.data.timebase import SnippetGrid
 
-Int64 = NDArray[np.int64]
+
+class Blocks(Protocol):
+    """The blocks of a shard by number: a list of views, or downloaded on request."""
+
+    def __getitem__(self, number: int, /) -> Block: ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Shard:
-    """One mapped shard; features are read from disk only on access.
+    """The videos of one shard; ids and times are in memory, features are read on request.
 
-    Attributes
+    Parameters
     ----------
-    path : Path
-    names : tuple of Arrow string array
-        Ids of its N videos, a record batch each: views of the file.
-    blocks : tuple of (n, C) array
-        The rows of each record batch: views of the file.
-    block, first, last : (N,) int64
-        Rows of each video: first <= i < last of a block.
-    stride, length, span : (N,) float64
-        Seconds; a span of NaN means rows * stride.
+    name : str
+        Path or URL of the shard, for messages.
+    batches : sequence of pyarrow.RecordBatch
+        With all columns but the features.
+    blocks : Blocks
+    manifest : Manifest
+
+    Raises
+    ------
+    ValueError
+        A stride or length in seconds is not positive.
     """
 
-    path: Path
-    names: tuple[Any, ...]
-    blocks: tuple[NDArray[Any], ...]
-    block: Int64
-    first: Int64
-    last: Int64
-    stride: NDArray[np.float64]
-    length: NDArray[np.float64]
-    span: NDArray[np.float64]
+    def __init__(
+        self, name: str, batches: Sequence[Any], blocks: Blocks, manifest: Manifest
+    ) -> None:
+        self.name = name
+        self._blocks, self._manifest = blocks, manifest
+        self._ids = [batch["video"] for batch in batches]
+        counts: list[int] = [batch.num_rows for batch in batches]
+        self._first = [0, *accumulate(counts)]  # video of each batch
+        self._seconds = [
+            np.concatenate([np.from_dlpack(batch[column]) for batch in batches])
+            for column in ("stride", "length", "span")
+        ]
+        if not all((column > 0).all() for column in self._seconds[:2]):
+            raise ValueError("a stride or length in seconds that is not positive")
 
     def __len__(self) -> int:
-        return len(self.block)
-
-    @property
-    def name(self) -> str:
-        """Path of the shard, for messages."""
-        return str(self.path)
+        return self._first[-1]
 
     def ids(self) -> Iterator[str]:
-        """Return the ids of the videos, in order."""
-        return (name.as_py() for names in self.names for name in names)
+        """Yield the ids of the videos, in order."""
+        return (name.as_py() for names in self._ids for name in names)
 
     def id(self, row: int) -> str:
         """Return the id of a video."""
-        batch = self.block[row]
-        name: str = self.names[batch][row - int(np.searchsorted(self.block, batch))].as_py()
+        batch, place = self._find(row)
+        name: str = self._ids[batch][place].as_py()
         return name
 
-    def rows(self, row: int) -> NDArray[Any]:
-        """Return a video's features, (n, C), float32 or float16, as a view of the file."""
-        block: NDArray[Any] = self.blocks[self.block[row]]
-        return block[self.first[row] : self.last[row]]
+    def features(self, row: int) -> NDArray[Any]:
+        """Return a video's features, (n, C), float32 or float16; a view if the file is local."""
+        batch, place = self._find(row)
+        rows, bounds = self._blocks[batch]
+        return rows[bounds[place] : bounds[place + 1]]
 
-    def shape(self, row: int) -> tuple[int, int]:
-        """Return the shape (n, C) of a video's features."""
-        return int(self.last[row] - self.first[row]), self.blocks[0].shape[1]
+    def shape(self, row: int) -> tuple[int, int] | None:
+        """Return the shape (n, C) of a video's features; None if it is unknown before download."""
+        if self._manifest.length is not None:
+            return self._manifest.length, self._manifest.channels
+        if not isinstance(self._blocks, list):
+            return None
+        rows, channels = self.features(row).shape
+        return rows, channels
 
     def grid(self, row: int) -> SnippetGrid:
         """Return the snippet grid of a video, as determined when it was packed."""
-        span = float(self.span[row])
-        seconds = float(self.stride[row]), float(self.length[row])
-        return SnippetGrid(*seconds, None if isnan(span) else span)
+        stride, length, span = (column.item(row) for column in self._seconds)
+        return SnippetGrid(stride, length, None if isnan(span) else span)
+
+    def _find(self, row: int) -> tuple[int, int]:
+        """Return the number of a video's record batch, and its place there."""
+        batch = bisect_right(self._first, row) - 1
+        return batch, row - self._first[batch]
 
 
-def open_shards(folder: Path, manifest: Manifest) -> Places:
+class Packed(NamedTuple):
+    """The location of one video's features in a store."""
+
+    shard: Shard
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.shard.name}[{self.id}]"
+
+    @property
+    def id(self) -> str:
+        """Id of the video."""
+        return file_stem(self.shard.id(self.row))
+
+    @property
+    def path(self) -> Path:
+        """The shard's file."""
+        return Path(self.shard.name)
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """The features, (n, C), float32 or float16."""
+        return self.shard.features(self.row)
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """The shape (n, C), or None if it is unknown before download."""
+        return self.shard.shape(self.row)
+
+    @property
+    def grid(self) -> SnippetGrid:
+        """The snippet grid, as determined when the features were packed."""
+        return self.shard.grid(self.row)
+
+
+class PackedIndex(Mapping[str, Packed]):
+    """Locations of the videos' features by id; each `Packed` is created on request.
+
+    Ids stay in the shards. This class has their sorted hashes, which take a tenth of a dictionary's
+    memory.
+
+    Raises
+    ------
+    StoreError
+        A video occurs twice; the message names the store.
+    """
+
+    def __init__(self, shards: Sequence[Shard], store: Path | str) -> None:
+        self._shards = tuple(shards)
+        self._first = [0, *accumulate(map(len, shards))]  # video of each shard
+        hashes = np.fromiter(map(hash, self), np.int64, count=len(self))
+        order = np.argsort(hashes, kind="stable")
+        hashes = hashes[order]
+        self._hashes = array("q", hashes.tobytes())
+        self._numbers = array("i", order.astype(np.int32).tobytes())
+        for place in np.flatnonzero(hashes[1:] == hashes[:-1]).tolist():
+            one, other = (self._packed(number) for number in self._numbers[place : place + 2])
+            if one.id == other.id:
+                raise damaged(store, f"video {one.id!r} is in it twice")
+
+    def __getitem__(self, name: str) -> Packed:
+        wanted = hash(name)
+        place = bisect_left(self._hashes, wanted)
+        while place < len(self) and self._hashes[place] == wanted:
+            found = self._packed(self._numbers[place])
+            if found.id == name:
+                return found
+            place += 1
+        raise KeyError(name)
+
+    def _packed(self, number: int) -> Packed:
+        shard = bisect_right(self._first, number) - 1
+        return Packed(self._shards[shard], number - self._first[shard])
+
+    def __iter__(self) -> Iterator[str]:
+        return (file_stem(name) for shard in self._shards for name in shard.ids())
+
+    def __len__(self) -> int:
+        return self._first[-1]
+
+
+def open_shards(folder: Path, manifest: Manifest) -> PackedIndex:
     """Map all shards of a store, and return the location of every video.
 
     Raises
@@ -101,24 +191,19 @@ def open_shards(folder: Path, manifest: Manifest) -> Places:
     """
     paths = manifest.shard_paths(folder)
     for path, record in zip(paths, manifest.shards, strict=True):
-        _check_size(path, record.size)
-    shards = []
-    for path, record in zip(paths, manifest.shards, strict=True):
-        shards.append(open_shard(path, manifest))
-        if len(shards[-1]) != record.videos:
-            what = f"{len(shards[-1])} videos where {record.videos} were written"
-            raise damaged(path, what)
-    return Places(shards, folder)
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            raise damaged(path, error.strerror or str(error)) from error
+        if size != record.size:
+            raise damaged(path, f"{size} bytes where {record.size} were written")
+    shards = [open_shard(path, manifest) for path in paths]
+    require_counts(shards, manifest)
+    return PackedIndex(shards, folder)
 
 
 def open_shard(path: Path, manifest: Manifest) -> Shard:
-    """Map one shard, without reading the others.
-
-    Raises
-    ------
-    StoreError
-        It is missing or damaged.
-    """
+    """Map one shard, without reading the others; raise StoreError if it is missing or damaged."""
     import pyarrow as pa
 
     try:
@@ -126,58 +211,15 @@ def open_shard(path: Path, manifest: Manifest) -> Shard:
         with path.open("rb") as stream:
             mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         # pa.memory_map would ask the system to load the whole file.
-        return _shard(path, manifest, list(Batches(pa.py_buffer(mapped), schema_of(manifest))))
+        batches = list(Batches(pa.py_buffer(mapped), schema_of(manifest)))
+        return Shard(str(path), batches, [block_of(b, manifest) for b in batches], manifest)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise damaged(path, str(error).partition("\n")[0]) from error
 
 
-def schema_of(manifest: Manifest) -> Any:
-    """Return the columns of a shard, as a `pyarrow.Schema`."""
-    import pyarrow as pa
-
-    number = pa.float32() if manifest.dtype == "float32" else pa.float16()
-    if manifest.length is None:
-        features = pa.list_(pa.list_(number, manifest.channels))
-    else:
-        features = pa.fixed_shape_tensor(number, (manifest.length, manifest.channels))
-    seconds = [(name, pa.float64()) for name in ("stride", "length", "span")]
-    return pa.schema([("video", pa.string()), *seconds, ("features", features)])
-
-
-def _shard(path: Path, manifest: Manifest, batches: list[Any]) -> Shard:
-    rows = [rows_of(batch, manifest) for batch in batches]
-    seconds = {
-        name: np.concatenate([np.from_dlpack(batch[name]) for batch in batches])
-        for name in ("stride", "length", "span")
-    }
-    if not all((seconds[name] > 0).all() for name in ("stride", "length")):
-        raise ValueError("a stride or length in seconds that is not positive")
-    return Shard(
-        path=path,
-        names=tuple(batch["video"] for batch in batches),
-        blocks=tuple(values for values, _ in rows),
-        block=np.repeat(np.arange(len(batches)), [batch.num_rows for batch in batches]),
-        first=np.concatenate([bounds[:-1] for _, bounds in rows]),
-        last=np.concatenate([bounds[1:] for _, bounds in rows]),
-        **seconds,
-    )
-
-
-def rows_of(batch: Any, manifest: Manifest) -> tuple[NDArray[Any], Int64]:
-    """Return a view of all rows of a batch, (n, C), and each video's first row, with the end."""
-    column = batch["features"]
-    if manifest.length is None:
-        values, bounds = column.values, np.from_dlpack(column.offsets).astype(np.int64)
-    else:
-        values, bounds = column.storage, np.arange(len(column) + 1) * manifest.length
-    # flatten() and to_numpy() do the same, but import pyarrow.compute and pandas.
-    return np.from_dlpack(values.values).reshape(-1, manifest.channels), bounds
-
-
-def _check_size(path: Path, size: int) -> None:
-    try:
-        found = path.stat().st_size
-    except OSError as error:
-        raise damaged(path, error.strerror or str(error)) from error
-    if found != size:
-        raise damaged(path, f"{found} bytes where {size} were written")
+def require_counts(shards: Sequence[Shard], manifest: Manifest) -> None:
+    """Raise StoreError if a shard has another number of videos than recorded."""
+    for shard, record in zip(shards, manifest.shards, strict=True):
+        if len(shard) != record.videos:
+            what = f"{len(shard)} videos where {record.videos} were written"
+            raise damaged(shard.name, what)

@@ -16,8 +16,8 @@ from actspan.core.types import BoundaryScores, Float32
 from actspan.core.wording import listed
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.data.recording import pad_window, plan_windows
 from actspan.data.rescale import fit_to_cells
-from actspan.data.windows import pad_window, plan_windows
 from actspan.deploy.passes.contract import Calibration, Sample, Shapes
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net

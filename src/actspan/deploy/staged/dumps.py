@@ -1,9 +1,9 @@
-"""Outputs that a device's runner wrote (dumps), and checks of them."""
+"""Outputs that a device's runner wrote (dumps), and checks of files before a step uses them."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import StringIO
@@ -15,11 +15,11 @@ from actspan.core.errors import StageError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
+from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float32
 from actspan.core.wording import counted
-from actspan.deploy.staged.stage import STAGED_NETS, Stage, StagedNet
-from actspan.deploy.staged.table import Item, Table
-from actspan.deploy.staged.work import OnError, Report, in_parallel
+from actspan.deploy.staged.stage import STAGED_NETS, Item, Stage, StagedNet, Table
+from actspan.deploy.staged.step_files import OnError, in_parallel
 
 RECORD = "inputs.csv"  # lists the inputs of the dumps; written by `staged run` and by the script
 SUFFIX = "_1.bin"  # of the guide's benchmark tool; ais_bench counts outputs from 0: _0.bin
@@ -45,13 +45,7 @@ class Dumps:
         return values
 
     def names(self) -> set[str]:
-        """Return the names of the inputs that have dumps.
-
-        Raises
-        ------
-        StageError
-            The folder does not exist, or has no dumps.
-        """
+        """Return the names of the inputs that have dumps; raise StageError if there are none."""
         if not self.folder.is_dir():
             raise StageError(
                 f"{self.folder}: there is no such folder: run the network over the inputs first, "
@@ -69,13 +63,7 @@ class Dumps:
         return names
 
     def record(self) -> dict[str, int]:
-        """Read the CRC-32 of the input of each dump, if the runner recorded it.
-
-        Raises
-        ------
-        StageError
-            The record is damaged.
-        """
+        """Read the CRC-32 of each dump's input, if recorded; raise StageError if damaged."""
         path = self.folder / RECORD
         if not path.is_file():
             return {}
@@ -88,8 +76,19 @@ class Dumps:
             ) from error
 
 
+def size_problem(item: Item, path: Path, expected: int, remedy: str) -> Problem | None:
+    """Return the problem of a file that should have `expected` bytes; None if it has."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        return Problem(item.video, str(path), f"cannot be read: {error.strerror}", remedy)
+    if size == expected:
+        return None
+    return Problem(item.video, str(path), f"{size} bytes, {expected} expected", remedy)
+
+
 def check_dumps(
-    stage: Stage, net: StagedNet, table: Table, dumps: Dumps, report: Report | None
+    stage: Stage, net: StagedNet, table: Table, dumps: Dumps, progress: Progress = no_progress
 ) -> list[Problem]:
     """Check all dumps before they are used, and return their problems.
 
@@ -101,17 +100,23 @@ def check_dumps(
     StageError
         There are no dumps.
     """
-    names, checker = dumps.names(), _Checker(stage, net, dumps, dumps.record())
-    problems = []
-    for done, found in enumerate(in_parallel(partial(checker.look, names), table.items), start=1):
+    names, problems = dumps.names(), []
+    look = partial(_dump_problem, stage, net, dumps, names, dumps.record())
+    for done, found in enumerate(in_parallel(look, table.items), start=1):
         if found is not None:
             problems.append(found)
-        if report:
-            report("check", done, len(table.items))
-    return [*problems, *_strangers(names, table, dumps)]
+        progress("check", done, len(table.items))
+    for name in sorted(names - {item.name for item in table.items}):
+        remedy = "remove it; or it is of another stage: give the folder of this one's (--dumps)"
+        file = str(dumps.folder / f"{name}{dumps.suffix}")
+        what = "dump of no input of this stage"
+        problems.append(Problem(name, file, what, remedy, Skipped.FILE))
+    return problems
 
 
-def settle(items: Sequence[Item], problems: Sequence[Problem], on_error: OnError) -> list[Item]:
+def without_problems(
+    items: Sequence[Item], problems: Sequence[Problem], on_error: OnError
+) -> list[Item]:
     """Return the items of videos without problems; one bad window excludes its recording.
 
     Raises
@@ -119,8 +124,8 @@ def settle(items: Sequence[Item], problems: Sequence[Problem], on_error: OnError
     DatasetError
         There are problems and `on_error` is "fail", or nothing is left.
     """
-    lost = {p.video for p in problems if p.skipped is Skipped.VIDEO}
-    left = [item for item in items if item.video not in lost]
+    bad = {p.video for p in problems if p.skipped is Skipped.VIDEO}
+    left = [item for item in items if item.video not in bad]
     if on_error == "fail":
         raise_errors(problems, leaves_something=bool(left))
     if not left:
@@ -128,68 +133,52 @@ def settle(items: Sequence[Item], problems: Sequence[Problem], on_error: OnError
     return left
 
 
-def _strangers(names: set[str], table: Table, dumps: Dumps) -> Iterator[Problem]:
-    for name in sorted(names - {item.name for item in table.items}):
-        remedy = "remove it; or it is of another stage: give the folder of this one's (--dumps)"
-        file = str(dumps.folder / f"{name}{dumps.suffix}")
-        yield Problem(name, file, "dump of no input of this stage", remedy, Skipped.FILE)
+def _dump_problem(
+    stage: Stage, net: StagedNet, dumps: Dumps, names: set[str], record: dict[str, int], item: Item
+) -> Problem | None:
+    path, remedy = dumps.path(item), "run the network on its input again"
+    if item.name not in names:
+        return Problem(item.video, str(path), "missing", "run the network on its input")
+    try:
+        info = path.stat()
+        what = _stale(item, info.st_mtime, record)
+        if info.st_size != 4 * stage.values(net):
+            what, remedy = _wrong_size(stage, net, info.st_size)
+        elif not what:
+            what = _bad_values(net, dumps.read(item), item)
+    except OSError as error:
+        what, remedy = f"cannot be read: {error.strerror}", "look at its permissions"
+    return Problem(item.video, str(path), what, remedy) if what else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Checker:
-    stage: Stage
-    net: StagedNet
-    dumps: Dumps
-    record: dict[str, int]
+def _wrong_size(stage: Stage, net: StagedNet, size: int) -> tuple[str, str]:
+    """Return the problem of a wrong size in bytes, and its remedy."""
+    expected = 4 * stage.values(net)
+    what = f"{size} bytes, {expected} expected"
+    for other in STAGED_NETS:
+        if other != net and size == 4 * stage.values(other):
+            remedy = f"give the folder of {net.upper()}'s dumps (--dumps)"
+            return f"{what}: a dump of {other.upper()}?", remedy
+    if 2 * size == expected:
+        return f"{what}: float16?", "have the network compiled with float32 outputs"
+    return what, "run the network on its input again"
 
-    def look(self, names: set[str], item: Item) -> Problem | None:
-        """Return the problem of one dump, if any."""
-        path = self.dumps.path(item)
-        if item.name not in names:
-            return Problem(item.video, str(path), "missing", "run the network on its input")
-        try:
-            what, remedy = self._content(path, item)
-        except OSError as error:
-            what, remedy = f"cannot be read: {error.strerror}", "look at its permissions"
-        return Problem(item.video, str(path), what, remedy) if what else None
 
-    def _content(self, path: Path, item: Item) -> tuple[str, str]:
-        what, remedy = self._size(path.stat().st_size)
-        if what:
-            return what, remedy
-        what = self._age(path, item) or self._values(self.dumps.read(item), item)
-        return what, "run the network on its input again"
+def _stale(item: Item, changed: float, record: dict[str, int]) -> str:
+    made_from = record.get(item.name)
+    if made_from is not None:
+        return "" if made_from == item.crc32 else "stale: made from another input than is there"
+    return "stale: older than its input" if changed < item.since - _CLOCK else ""
 
-    def _size(self, size: int) -> tuple[str, str]:
-        """Return the problem of a size in bytes, and its remedy; empty if there is none."""
-        expected = 4 * self.stage.values(self.net)
-        if size == expected:
-            return "", ""
-        what = f"{size} bytes, {expected} expected"
-        for other in STAGED_NETS:
-            if other != self.net and size == 4 * self.stage.values(other):
-                remedy = f"give the folder of {self.net.upper()}'s dumps (--dumps)"
-                return f"{what}: a dump of {other.upper()}?", remedy
-        if 2 * size == expected:
-            return f"{what}: float16?", "have the network compiled with float32 outputs"
-        return what, "run the network on its input again"
 
-    def _values(self, values: Float32, item: Item) -> str:
-        real = values if self.net == "tem" else values[: item.rows]
-        bad = np.count_nonzero(~np.isfinite(real))
-        if bad:
-            return f"{counted(int(bad), 'value')} NaN or infinite"
-        if real.size and not (real.min() >= 0 and real.max() <= 1):
-            return f"values from {real.min():.4g} to {real.max():.4g}: no probabilities"
-        padding = values[item.rows :] if self.net == "pem" else values[:0]
-        if padding.size and not np.ptp(padding) <= _ALIKE:  # padding gives equal outputs
-            return f"rows after the {item.rows} real ones differ: made from another input?"
-        return ""
-
-    def _age(self, path: Path, item: Item) -> str:
-        made_from = self.record.get(item.name)
-        if made_from is not None:
-            return "" if made_from == item.crc32 else "stale: made from another input than is there"
-        if path.stat().st_mtime < item.since - _CLOCK:
-            return "stale: older than its input"
-        return ""
+def _bad_values(net: StagedNet, values: Float32, item: Item) -> str:
+    real = values if net == "tem" else values[: item.rows]
+    bad = np.count_nonzero(~np.isfinite(real))
+    if bad:
+        return f"{counted(int(bad), 'value')} NaN or infinite"
+    if real.size and not (real.min() >= 0 and real.max() <= 1):
+        return f"values from {real.min():.4g} to {real.max():.4g}: no probabilities"
+    padding = values[item.rows :] if net == "pem" else values[:0]
+    if padding.size and not np.ptp(padding) <= _ALIKE:  # padding gives equal outputs
+        return f"rows after the {item.rows} real ones differ: made from another input?"
+    return ""

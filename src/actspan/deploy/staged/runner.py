@@ -1,10 +1,11 @@
-"""Runs of a network over a stage's inputs, in place of a vendor's tool."""
+"""Runs of a network over a stage's inputs: here, or by a list and a script on a device's host."""
 
 from __future__ import annotations
 
 import csv
 import math
 import os
+import re
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,16 +16,18 @@ from pathlib import Path
 import numpy as np
 
 from actspan.core.errors import DatasetError, StageError
-from actspan.core.files import atomic_folder
+from actspan.core.files import atomic_file, atomic_folder
 from actspan.core.parallel import chunked, map_ordered
-from actspan.core.problems import Problem
-from actspan.deploy.staged.dumps import RECORD, SUFFIX, Dumps
-from actspan.deploy.staged.stage import Stage, StagedNet
-from actspan.deploy.staged.table import Item
-from actspan.deploy.staged.work import Done, Report, Tally, write_array
+from actspan.core.progress import Progress, no_progress
+from actspan.deploy.staged.dumps import RECORD, SUFFIX, Dumps, size_problem
+from actspan.deploy.staged.stage import Item, Stage, StagedNet
+from actspan.deploy.staged.step_files import StepReport, write_array
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import BATCH, open_nets
+from actspan.runtime.opening import INPUT
 from actspan.runtime.session import Session
+
+_SCRIPT = Path(__file__).with_name("standalone.py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ class RunRequest:
     overwrite: bool = False
 
 
-def run_net(request: RunRequest, report: Report | None = None) -> Done:
+def run_net(request: RunRequest, progress: Progress = no_progress) -> StepReport:
     """Run TEM or PEM over its inputs; dumps are `<input>_1.bin`, float32.
 
     Raises
@@ -70,18 +73,21 @@ def run_net(request: RunRequest, report: Report | None = None) -> Done:
     BundleError, BackendError
         The model cannot be opened.
     """
-    stage = Stage.load(request.stage)
-    out = request.out or stage.outputs(request.net)
+    stage, net = Stage.load(request.stage), request.net
+    out = request.out or stage.outputs(net)
     _check_target(out, request.overwrite)
     bundle = Bundle.load(request.model)
     stage.check_model(bundle)
-    items = stage.table(request.net).items
-    _check_inputs(stage, request.net, items)
+    items = stage.table(net).items
+    size, remedy = 4 * math.prod(stage.shape(net)), f"make it again: actspan staged {net}-inputs"
+    checked = (size_problem(item, stage.input_file(net, item), size, remedy) for item in items)
+    if problems := [problem for problem in checked if problem]:
+        raise DatasetError(problems, "Fix them.")
     threads = request.threads or os.cpu_count() or 1
-    (session,) = open_nets(bundle, [request.net], request.backend, threads).values()
+    (session,) = open_nets(bundle, [net], request.backend, threads).values()
     with session, ThreadPoolExecutor(threads) as pool, atomic_folder(out) as folder:
-        tally = Tally(f"run {request.net}", sum(item.ends_video for item in items), report)
-        work = partial(_run_batch, stage, request.net, session, Dumps(folder))
+        report = StepReport(f"run {net}", sum(item.ends_video for item in items), out, progress)
+        work = partial(_run_batch, stage, net, session, Dumps(folder))
         batches = chunked(items, request.batch)  # in the dataset's order, like `propose`
         with (folder / RECORD).open("w", newline="", encoding="utf-8") as stream:
             record = csv.writer(stream)
@@ -89,8 +95,8 @@ def run_net(request: RunRequest, report: Report | None = None) -> Done:
             for answered in map_ordered(pool, work, batches, ahead=2 * threads):
                 for item, crc32 in answered:
                     record.writerow([item.name, crc32])
-                    tally.count(item)
-    return tally.done(out)
+                    report.count(item)
+    return report
 
 
 def _check_target(out: Path, overwrite: bool) -> None:
@@ -102,35 +108,60 @@ def _check_target(out: Path, overwrite: bool) -> None:
         raise StageError(f"{out}: there are dumps already: choose another folder, or use --force")
 
 
-def _check_inputs(stage: Stage, net: StagedNet, items: Sequence[Item]) -> None:
-    expected = 4 * math.prod(stage.shape(net))
-    remedy = f"make it again: actspan staged {net}-inputs"
-    problems = []
-    for item in items:
-        path = stage.inputs(net) / f"{item.name}.bin"
-        try:
-            size = path.stat().st_size
-            what = "" if size == expected else f"{size} bytes, {expected} expected"
-        except OSError as error:
-            what = f"cannot be read: {error.strerror}"
-        if what:
-            problems.append(Problem(item.video, str(path), what, remedy))
-    if problems:
-        raise DatasetError(problems, "Fix them.")
-
-
 def _run_batch(
     stage: Stage, net: StagedNet, session: Session, dumps: Dumps, items: Sequence[Item]
 ) -> list[tuple[Item, int]]:
     """Write the dumps of a batch; return its items with the CRC-32 of their inputs."""
-    data = [(stage.inputs(net) / f"{item.name}.bin").read_bytes() for item in items]
+    data = [stage.input_file(net, item).read_bytes() for item in items]
     joined = bytearray().join(data)  # torch needs writable memory
-    rows = np.frombuffer(joined, dtype=np.float32).reshape(-1, *stage.shape(net))
-    if net == "tem":
-        answers = session.run({"video": rows})["output"]  # (B, 3, T)
-    else:
-        flat = session.run({"video_feature": rows.reshape(-1, rows.shape[2])})["output"]
-        answers = flat.reshape(len(items), -1)  # (B, candidates)
-    for item, answer in zip(items, answers, strict=True):
-        write_array(dumps.path(item), answer)
+    height, width = stage.shape(net)
+    shape = (len(items), height, width) if net == "tem" else (len(items) * height, width)
+    rows = np.frombuffer(joined, dtype=np.float32).reshape(shape)
+    output = session.run({INPUT[net]: rows})["output"]
+    for item, values in zip(items, output.reshape(len(items), -1), strict=True):
+        write_array(dumps.path(item), values)
     return [(item, zlib.crc32(content)) for item, content in zip(items, data, strict=True)]
+
+
+def write_list(
+    stage: Stage, net: StagedNet, out: Path | None = None, prefix: str | None = None
+) -> tuple[Path, int]:
+    """Write the `.info` list of a network's inputs, with lines `index path height width`.
+
+    Parameters
+    ----------
+    out : Path, optional
+        File to write. Default: `<net>.info` in the stage.
+    prefix : str, optional
+        Folder of the inputs on the device's host, as the runner opens it. Default: their present
+        folder.
+
+    Returns
+    -------
+    Path, int
+        The list, and its number of inputs.
+
+    Raises
+    ------
+    StageError
+        The inputs do not exist yet, or the folder's name contains blanks.
+    """
+    out = stage.path / f"{net}.info" if out is None else out
+    folder = str(stage.path / net / "input") if prefix is None else prefix
+    if re.search(r"\s", folder):
+        raise StageError(
+            f"{folder}: a list is split at blanks, so its folder can have none: rename it, or say "
+            "where the inputs will lie (--prefix)"
+        )
+    names = sorted(f"{item.name}.bin" for item in stage.table(net).items)
+    height, width = stage.shape(net)
+    with atomic_file(out) as stream:
+        for index, name in enumerate(names):
+            stream.write(f"{index} {folder.rstrip('/')}/{name} {height} {width}\n".encode())
+    return out, len(names)
+
+
+def write_script(out: Path) -> None:
+    """Write the runner for hosts without ActSpan: one file that needs Python 3.7 and numpy."""
+    with atomic_file(out) as stream:
+        stream.write(_SCRIPT.read_bytes())

@@ -1,34 +1,154 @@
-"""Stages on disk: folders, and `stage.toml`."""
+"""Stages on disk: `stage.toml`, folders, and the table of each folder's inputs."""
 
 from __future__ import annotations
 
+import hashlib
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import BinaryIO, Literal, Self
+from urllib.parse import quote
 
-from msgspec.structs import replace
+import msgspec
 
 from actspan import __version__
 from actspan.config.base import Config, dump_toml, from_dict, read_toml, to_dict
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import BundleError, ConfigError, StageError
-from actspan.core.files import folder_kind
-from actspan.deploy.staged.table import TABLE, Table
+from actspan.core.files import NOT_JSON, folder_kind, read_bytes
+from actspan.core.limits import DOCUMENT
+from actspan.data.recording import Window
 from actspan.model.bundle import Bundle
 
 STAGE_FILE = "stage.toml"
+TABLE = "inputs.jsonl"  # one line per input of a folder
+LONGEST_NAME = 230  # bytes; file systems allow 255, including suffixes
 STAGED_NETS: tuple[StagedNet, ...] = ("tem", "pem")
 
 StagedNet = Literal["tem", "pem"]
 Step = Literal["tem", "tem-result", "pem"]
 
-_BEFORE: dict[Step, Step] = {"tem-result": "tem", "pem": "tem-result"}
-_COMMAND: dict[Step, str] = {
-    "tem": "tem-inputs",
-    "tem-result": "tem-outputs",
-    "pem": "pem-inputs",
+# The step before, and the command that makes a step's folder.
+_STEPS: dict[Step, tuple[Step | None, str]] = {
+    "tem": (None, "tem-inputs"),
+    "tem-result": ("tem", "tem-outputs"),
+    "pem": ("tem-result", "pem-inputs"),
 }
+
+
+class Item(Config, frozen=True):
+    """One input of a network: a video, or a window of a recording.
+
+    Attributes
+    ----------
+    video : str
+    seconds : float
+        Seconds at position 1.0.
+    rows : int
+        Cells in TEM's input, or candidates in PEM's, without padding.
+    crc32 : int
+        CRC-32 of the file that the next step reads.
+    since : float
+        Time of the last change of the network's input, seconds since 1970.
+    window : Window, optional
+        Window of the recording; None for a whole video.
+    """
+
+    video: str
+    seconds: float
+    rows: int
+    crc32: int
+    since: float
+    window: Window | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of its files, without suffix."""
+        return input_name(self.video, self.window)
+
+    def with_file(self, data: bytes) -> Item:
+        """Return the item with the CRC-32 of the file that a step wrote for it."""
+        return msgspec.structs.replace(self, crc32=zlib.crc32(data))
+
+    @property
+    def ends_video(self) -> bool:
+        """True for a whole video, and for the last window of a recording."""
+        return self.window is None or self.window.is_final
+
+
+def input_name(video: str, window: Window | None) -> str:
+    """Return the name of the files of an input, safe for any id.
+
+    Characters of the id other than letters, digits and `-._~` are written as %XX, so that no id
+    leads out of the folder or adds blanks to a list. So is a dot at the start. A window adds `@`
+    and its first snippet.
+
+    Examples
+    --------
+    >>> input_name("--1DO2V4K74", None), input_name("../../x y", None)
+    ('--1DO2V4K74', '%2E.%2F..%2Fx%20y')
+    >>> input_name("a", Window(50, 150, 400))
+    'a@50'
+    """
+    name = quote(video, safe="")
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"
+    return name if window is None else f"{name}@{window.first}"
+
+
+class _Head(Config, frozen=True):
+    """The first line of a table."""
+
+    format: int
+    made_from: str  # SHA-256 of the table of the step before; empty for the first step
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The content of a table: items in the order of the dataset, and SHA-256 checksums.
+
+    `made_from` is the checksum of the table of the step before, `sha256` that of this table.
+    """
+
+    items: tuple[Item, ...]
+    made_from: str
+    sha256: str
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read an existing table; raise StageError if it is damaged."""
+        try:
+            data = read_bytes(path, DOCUMENT)
+            first, *lines = data.splitlines()
+            head = msgspec.json.decode(first, type=_Head)
+            decode = msgspec.json.Decoder(Item).decode
+            items = tuple(map(decode, lines))
+        except (OSError, ValueError, *NOT_JSON, ConfigError) as error:
+            raise StageError(f"{path}: damaged: {error}; make this folder again") from error
+        return cls(items, head.made_from, hashlib.sha256(data).hexdigest())
+
+
+@contextmanager
+def table_writer(folder: Path, made_from: str = "") -> Iterator[TableWriter]:
+    """Write the table of a folder that is not yet in its place."""
+    with (folder / TABLE).open("wb") as stream:
+        table = TableWriter(stream)
+        table.add(_Head(format=1, made_from=made_from))
+        yield table
+
+
+@dataclass(frozen=True, slots=True)
+class TableWriter:
+    """Writer of a table, as inputs come; see `table_writer`."""
+
+    stream: BinaryIO
+
+    def add(self, row: Item | _Head) -> None:
+        """Append a row."""
+        self.stream.write(msgspec.json.encode(row) + b"\n")
 
 
 class ModelRecord(Config, frozen=True):
@@ -74,13 +194,7 @@ class Stage:
 
     @classmethod
     def load(cls, path: Path | str) -> Self:
-        """Open a stage.
-
-        Raises
-        ------
-        StageError
-            The folder is not a stage, has another format version, or `stage.toml` is damaged.
-        """
+        """Open a stage; raise StageError if the folder is none, or `stage.toml` is damaged."""
         path = Path(path)
         file = path / STAGE_FILE
         if not file.is_file():
@@ -115,28 +229,28 @@ class Stage:
         height, width = self.shape(net)
         return height if net == "pem" else 3 * width
 
-    def inputs(self, net: StagedNet) -> Path:
-        """Return the folder of a network's inputs."""
-        return self.path / net / "input"
+    def input_file(self, net: StagedNet, item: Item) -> Path:
+        """Return the path of an input of a network."""
+        return self.path / net / "input" / f"{item.name}.bin"
 
     def outputs(self, net: StagedNet) -> Path:
         """Return the default folder of a network's dumps."""
         return self.path / f"{net}-output"
 
     def table(self, step: Step) -> Table:
-        """Read the table of a step, and check that it is up to date with earlier steps.
+        """Read the table of a step.
 
         Raises
         ------
         StageError
-            The step is not done yet or must be repeated, or its table is damaged.
+            The step is not done yet, its table is damaged, or older than the step before.
         """
         file = self.path / step / TABLE
-        command = f"actspan staged {_COMMAND[step]}"
+        before, name = _STEPS[step]
+        command = f"actspan staged {name}"
         if not file.is_file():
             raise StageError(f"{self.path}: there is no {step}/{TABLE} yet: {command} makes it")
         table = Table.read(file)
-        before = _BEFORE.get(step)
         if before is not None and self.table(before).sha256 != table.made_from:
             raise StageError(
                 f"{self.path / step}: stale: made from another {before}/ than the one that is "
@@ -145,14 +259,8 @@ class Stage:
         return table
 
     def check_model(self, bundle: Bundle) -> None:
-        """Check that the model is the one that the stage was made with.
-
-        Raises
-        ------
-        StageError
-            The weights differ.
-        """
-        if record_model(bundle) != replace(self.info.model, path=str(bundle.path)):
+        """Raise StageError if the weights are not those that the stage was made with."""
+        if record_model(bundle) != msgspec.structs.replace(self.info.model, path=str(bundle.path)):
             raise StageError(
                 f"{bundle.path}: its weights are not those that {self.path} was made with "
                 f"({self.info.model.path}); give that model, or make the stage again"
@@ -160,13 +268,7 @@ class Stage:
 
 
 def record_model(bundle: Bundle) -> ModelRecord:
-    """Return the record of a model for a stage.
-
-    Raises
-    ------
-    BundleError
-        The bundle lacks one of the two networks.
-    """
+    """Return the record of a model for a stage; raise BundleError if it lacks a network."""
     for net, there in (("tem", bundle.has_tem), ("pem", bundle.has_pem)):
         if not there:
             raise BundleError(

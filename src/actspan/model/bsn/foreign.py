@@ -13,7 +13,7 @@ import numpy as np
 from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import BundleError, CheckpointError, ShapeError
 from actspan.core.types import Float32
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 from actspan.model.bsn.checkpoint_files import EXPECTED, is_safetensors, load_content
 from actspan.model.bsn.state_dicts import Found, find_network
 from actspan.model.bundle import Bundle

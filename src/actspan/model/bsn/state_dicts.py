@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from actspan.config.stages import PemConfig, TemConfig
 from actspan.core.errors import CheckpointError
 from actspan.core.wording import listed
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 from actspan.model.bsn.checkpoint_files import EXPECTED
 from actspan.model.weights import Net, weight_shapes
 

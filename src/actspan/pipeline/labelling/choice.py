@@ -12,7 +12,7 @@ from actspan.core.errors import ConfigError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Proposals
 from actspan.core.wording import counted, listed
-from actspan.data.answer_tables import answer_writer
+from actspan.data.result_writers import result_writer
 from actspan.model.bundle import Bundle
 from actspan.pipeline.labelling.classifier import ProposalClassifier
 from actspan.pipeline.labelling.fusion import Labeller, label_all
@@ -113,9 +113,9 @@ def write_labelled(
 ) -> tuple[int, int]:
     """Label results (seconds), write them, and return the numbers of videos and detections."""
     videos = detections = 0
-    with answer_writer(path, labelled=True) as writer:
+    with result_writer(path, labelled=True) as writer:
         for video, found in label_all(labels, results):
-            writer.add_entries(video, found.segments, found.labels)
+            writer.add(video, found.segments, found.labels)
             videos += 1
             detections += len(found)
     return videos, detections

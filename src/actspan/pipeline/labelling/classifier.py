@@ -15,7 +15,7 @@ from actspan.data.dataset import Dataset
 from actspan.data.detections import Detections
 from actspan.model.bundle import Bundle
 from actspan.pipeline.labelling.pooling import PARTS, Snippets, pool_features
-from actspan.runtime.export_classifier import export_classifier
+from actspan.runtime.export import export_classifier
 from actspan.runtime.opening import open_session
 from actspan.runtime.session import Session
 

@@ -12,10 +12,10 @@ from actspan.core.errors import ConfigError
 from actspan.core.problems import Problem, raise_errors
 from actspan.core.types import Proposals
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.answer_tables import check_answer_target
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.detections import DETECTIONS_FILE
+from actspan.data.result_writers import check_answer_target
 from actspan.data.results import read_result
 from actspan.model.bundle import Bundle
 from actspan.pipeline.labelling.choice import LabelChoice, write_labelled

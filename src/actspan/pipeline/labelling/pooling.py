@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.core.jit import kernel
+from actspan.core.kernels import kernel
 from actspan.core.types import Features, Float32, Float64, Proposals
 
 PARTS = 3  # mean inside, mean of the context before, mean of the context after

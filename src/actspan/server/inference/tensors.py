@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.core.files import NOT_JSON
 from actspan.core.wording import suggestion
-from actspan.data.decoding import NOT_JSON
 from actspan.server.problems import ProblemError
 
 Datatype = Literal["FP32", "FP64", "INT64"]

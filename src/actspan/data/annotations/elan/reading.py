@@ -33,7 +33,7 @@ from actspan.data.annotations.per_file import add_video, files_of, read_each, re
 from actspan.data.annotations.rows import Rows
 from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import read_facts
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 _DEEPEST = 32  # nested elements; ELAN needs 5
 

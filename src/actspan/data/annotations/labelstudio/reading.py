@@ -22,7 +22,7 @@ from actspan.data.annotations.labelstudio.regions import Taken, is_timeline, med
 from actspan.data.annotations.rows import Facts, Rows
 from actspan.data.annotations.source import Source
 from actspan.data.annotations.writing import read_facts
-from actspan.data.ignored import Ignored
+from actspan.data.names import Ignored
 
 # Notes about tasks, which are written behind their number.
 _SEVERAL = "have several annotations: the ground truth, or the latest, is taken"

@@ -1,0 +1,261 @@
+"""Comparison of measured systems: headlines, end-to-end rates, steps, and a limit on slowdown.
+
+A system is a result of `actspan bench` or the logs of one tool. The headline rate of a card is the
+interface rate of one chip (the runtime's call alone) times its chips. TEM and PEM run in sequence,
+so BSN = 1 / (1 / TEM + 1 / PEM).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from actspan.bench.logs.readers import is_log, read_log
+from actspan.bench.logs.text import Log
+from actspan.bench.result import SamplesPerSecond, Stage
+from actspan.core.errors import BenchError
+from actspan.core.files import folder_kind, similar_path
+from actspan.jobs.run import RUN_FILE
+from actspan.pipeline.stages import Scope
+
+__all__ = [
+    "Comparison",
+    "Note",
+    "Row",
+    "System",
+    "combined",
+    "compare",
+    "read_systems",
+    "slower_rows",
+]
+
+_SUFFIXES = (".txt", ".log", ".json", ".csv", ".out")
+_NETS = ("tem", "pem")
+_ORDER = (*_NETS, "bsn")
+
+Key = tuple[str, str, int | None]  # name, scope and batch of a stage
+Rates = dict[tuple[str, int | None], SamplesPerSecond]  # by name and batch
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The logs of one system, of which no two measure the same stage."""
+
+    name: str
+    logs: tuple[Log, ...]
+    left_out: tuple[Path, ...] = ()  # files of a folder that are not logs
+
+    def __post_init__(self) -> None:
+        first: dict[Key, Log] = {}
+        for log in self.logs:
+            for stage in log.stages:
+                other = first.setdefault((stage.name, stage.scope, stage.batch), log)
+                if other is not log:
+                    raise BenchError(
+                        f"{log.path} and {other.path} both measure {stage.name}, batch "
+                        f"{stage.batch or 'unknown'}: compare them as two, NAME=FILE each"
+                    )
+
+    @property
+    def stages(self) -> list[Stage]:
+        """All measured stages."""
+        return [stage for log in self.logs for stage in log.stages]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One rate of every system; None where it was not measured."""
+
+    name: str  # tem, pem, bsn, or a step
+    scope: Scope
+    batch: int | None
+    rates: tuple[SamplesPerSecond | None, ...]
+
+    @property
+    def ratios(self) -> tuple[float | None, ...]:
+        """Rate of each later system divided by that of the first: 2 is twice as fast."""
+        first = self.rates[0]
+        return tuple(
+            None if rate is None or first is None else rate / first for rate in self.rates[1:]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A remark about a system or a file."""
+
+    about: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Compared systems."""
+
+    systems: tuple[System, ...]
+    chips: int  # per NPU card
+    headlines: tuple[Row, ...]  # interface rates of a card
+    interface: tuple[Row, ...]  # of one chip or process, like the following
+    measured: tuple[Row, ...]  # end-to-end rates
+    steps: tuple[Row, ...]
+    notes: tuple[Note, ...]
+
+
+def read_systems(sources: Sequence[str]) -> tuple[System, ...]:
+    """Read systems from `PATH` or `NAME=PATH`; paths with the same NAME make one system.
+
+    A folder is a system of all logs in it and below it; other files are left out.
+
+    Raises
+    ------
+    BenchError
+        A file cannot be read, a folder holds no logs, or a system measures something twice.
+    """
+    plain = [Path(source) for source in sources]
+    named: dict[str, list[Path]] = {}
+    for source, path in zip(sources, plain, strict=True):
+        name, mark, rest = source.partition("=")
+        if mark and name and not path.exists():
+            named.setdefault(name, []).append(Path(rest))
+        else:
+            named.setdefault(_short_name(path, plain), []).append(path)
+    return tuple(_read_system(name, paths) for name, paths in named.items())
+
+
+def _short_name(path: Path, among: Iterable[Path]) -> str:
+    """Return a file's stem or a folder's name, with parents where needed to make it unique."""
+    whole = _parts(path)
+    others = {_parts(other) for other in among} - {whole}
+    for count in range(1, len(whole)):
+        if all(other[-count:] != whole[-count:] for other in others):
+            return "/".join(whole[-count:])
+    return str(path)
+
+
+def _parts(path: Path) -> tuple[str, ...]:
+    whole = path.resolve()
+    return whole.parts if whole.is_dir() else whole.with_suffix("").parts
+
+
+def _read_system(name: str, paths: Iterable[Path]) -> System:
+    logs, left_out = [], []
+    for path in paths:
+        if not path.exists():
+            raise BenchError(f"{path}: does not exist{similar_path(path)}")
+        if not path.is_dir():
+            logs.append(read_log(path))
+            continue
+        files = sorted(f for f in path.rglob("*") if f.suffix in _SUFFIXES and f.is_file())
+        found = [file for file in files if is_log(file)]
+        if not found and (path / RUN_FILE).exists():
+            raise BenchError(f"{path} (a run): runs are compared by actspan report A B --out FILE")
+        if not found:
+            raise BenchError(
+                f"{path}{folder_kind(path)}: no log of a known tool in this folder or below"
+            )
+        logs += [read_log(file) for file in found]
+        left_out += [file for file in files if file not in found]
+    return System(name, tuple(logs), tuple(left_out))
+
+
+def compare(systems: Sequence[System], *, chips: int = 1) -> Comparison:
+    """Compare systems, at least one; the rates of the others are divided by those of the first.
+
+    `chips` are those of a card, for NPUs whose logs are of one chip (backend `ascend`).
+    """
+    interface = [_with_bsn(_rates(system, "interface")) for system in systems]
+    measured = [_with_bsn(_rates(system, "end-to-end")) for system in systems]
+    notes: list[Note] = []
+    for system, calls, whole in zip(systems, interface, measured, strict=True):
+        notes += _notes(system, calls, whole)
+    return Comparison(
+        systems=tuple(systems),
+        chips=chips,
+        headlines=_rows("interface", [_with_bsn(_rates(s, "interface", chips)) for s in systems]),
+        interface=_rows("interface", interface),
+        measured=_rows("end-to-end", measured),
+        steps=_rows("step", [_rates(system, "step") for system in systems]),
+        notes=tuple(notes),
+    )
+
+
+def _rates(system: System, scope: Scope, chips: int = 1) -> Rates:
+    return {
+        (stage.name, stage.batch): SamplesPerSecond(
+            stage.samples_per_second * (chips if stage.backend == "ascend" else 1)
+        )
+        for stage in system.stages
+        if stage.scope == scope and stage.samples_per_second is not None
+    }
+
+
+def combined(*rates: SamplesPerSecond) -> SamplesPerSecond:
+    """Return the rate of work that is done in sequence."""
+    return SamplesPerSecond(1 / sum(1 / rate for rate in rates))
+
+
+def _with_bsn(rates: Rates) -> Rates:
+    """Add the rate of BSN where it was not measured itself; sort."""
+    whole = {
+        ("bsn", batch): combined(*(rates[net, batch] for net in _NETS))
+        for _, batch in rates
+        if all((net, batch) in rates for net in _NETS)
+    }
+    rates = whole | rates
+    return {place: rates[place] for place in _in_order(rates)}
+
+
+def _in_order(places: Iterable[tuple[str, int | None]]) -> list[tuple[str, int | None]]:
+    """Sort by batch, then TEM, PEM, BSN, and the others in given order; drop duplicates."""
+    rank = {name: i for i, name in enumerate(_ORDER)}
+    return sorted(
+        dict.fromkeys(places), key=lambda place: (place[1] or 0, rank.get(place[0], len(rank)))
+    )
+
+
+def _rows(scope: Scope, columns: Sequence[Rates]) -> tuple[Row, ...]:
+    """Return a row for every figure that any system has."""
+    return tuple(
+        Row(name, scope, batch, tuple(column.get((name, batch)) for column in columns))
+        for name, batch in _in_order(place for column in columns for place in column)
+    )
+
+
+def _notes(system: System, interface: Rates, measured: Rates) -> Iterator[Note]:
+    lower = [
+        f"{name.upper()} {measured[name, batch]:,.1f} at batch {batch or 'unknown'}"
+        for (name, batch), rate in interface.items()
+        if (name, batch) in measured and measured[name, batch] < rate
+    ]
+    if lower:
+        text = "headlines count the runtime's call alone; measured end to end, in samples/s: "
+        yield Note(system.name, text + ", ".join(lower))
+    for log in system.logs:
+        yield from (Note(str(log.path), text) for text in log.notes)
+    for file in system.left_out:
+        yield Note(str(file), "left out: not a log of a known tool")
+
+
+def slower_rows(found: Comparison, limit: float) -> list[tuple[str, Row, float]]:
+    """Return the rows in which a system takes longer than the first by more than `limit`.
+
+    A row comes with the name of the system and the relative extra time: 0.05 is 5 %.
+
+    Raises
+    ------
+    BenchError
+        No row has figures of two systems. A check that compares nothing must not pass.
+    """
+    shared = [
+        (system.name, row, 1 / ratio - 1)
+        for row in (*found.headlines, *found.measured, *found.steps)
+        for system, ratio in zip(found.systems[1:], row.ratios, strict=True)
+        if ratio is not None
+    ]
+    if not shared:
+        raise BenchError(
+            "nothing to judge: no two sides measure the same network or step at the same batch "
+            "size (write tem or pem, and bs<b>, into the names of logs that do not say)"
+        )
+    return [(name, row, longer) for name, row, longer in shared if longer > limit]

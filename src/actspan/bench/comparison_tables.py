@@ -1,0 +1,185 @@
+"""A comparison as tables, as plain values for JSON, and as a Markdown page."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from actspan.bench.comparison import Comparison, Row
+from actspan.bench.report_check import ReportCheck
+from actspan.bench.result import Stage
+from actspan.bench.tables import Table
+from actspan.bench.timing import Pair
+from actspan.core.markdown import markdown_table
+
+__all__ = ["comparison_page", "comparison_tables", "comparison_to_dict", "pair_table", "verdict"]
+
+
+def comparison_tables(found: Comparison) -> Iterator[Table]:
+    """Yield the tables that have rows: headlines, interface and measured rates, steps, accuracy.
+
+    Steps are shown if there is only one system, or if two systems have them.
+    """
+    if found.headlines:
+        chips = f" x {found.chips} chips of an NPU card" if found.chips > 1 else ""
+        title = f"Headlines, samples/s: interface rate{chips}; BSN = 1 / (1/TEM + 1/PEM)"
+        yield title, *_side_by_side(found, found.headlines)
+    if found.measured:
+        title = "Samples/s of one chip or process: the runtime's call alone, and end to end"
+        header = ["side", "what", "batch", "interface", "end to end", "share"]
+        yield title, header, list(_interface_and_measured(found))
+    alone = len(found.systems) == 1
+    steps = [row for row in found.steps if alone or sum(r is not None for r in row.rates) > 1]
+    if steps:
+        yield "Samples/s of the steps", *_side_by_side(found, steps)
+    stages = [(system.name, stage) for system in found.systems for stage in system.stages]
+    unknown = [
+        [name, _title(stage.name), stage.scope, _rate(stage.batches_per_second)]
+        for name, stage in stages
+        if stage.samples_per_second is None and stage.batches_per_second is not None
+    ]
+    if unknown:
+        header = ["side", "what", "scope", "batches/s"]
+        yield "Batches/s, where the batch size is not known", header, unknown
+    answers = [
+        [name, _title(stage.name), _batch(stage.batch), _accuracy(stage)]
+        for name, stage in stages
+        if stage.accuracy is not None
+    ]
+    if answers:
+        header = ["side", "what", "batch", "answers"]
+        yield "What was answered while the clock ran", header, answers
+
+
+def _side_by_side(found: Comparison, rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    first, *others = [system.name for system in found.systems]
+    header = ["what", "batch", first, *others, *(f"{name} / {first}" for name in others)]
+    return header, [
+        [
+            _title(row.name),
+            _batch(row.batch),
+            *map(_rate, row.rates),
+            *("-" if ratio is None else f"{ratio:.3f}" for ratio in row.ratios),
+        ]
+        for row in rows
+    ]
+
+
+def _interface_and_measured(found: Comparison) -> Iterator[list[str]]:
+    calls = {(row.name, row.batch): row.rates for row in found.interface}
+    for number, system in enumerate(found.systems):
+        for row in found.measured:
+            whole = row.rates[number]
+            if whole is not None:
+                rates = calls.get((row.name, row.batch))
+                call = rates[number] if rates else None
+                share = "-" if call is None else f"{100 * whole / call:.1f} %"
+                figures = [_rate(call), _rate(whole), share]
+                yield [system.name, _title(row.name), _batch(row.batch), *figures]
+
+
+def _accuracy(stage: Stage) -> str:
+    """Return the recall and the difference from the checkpoint that a stage states."""
+    assert stage.accuracy is not None
+    parts = [f"{name} {value:.2f}" for name, value in (stage.accuracy.recall or {}).items()]
+    if stage.accuracy.max_difference is not None:
+        parts.append(f"outputs within {stage.accuracy.max_difference:.1e} of the checkpoint's")
+    parts += [f"({stage.accuracy.of})"] if stage.accuracy.of else []
+    return " ".join(parts)
+
+
+def _title(name: str) -> str:
+    """Return the name of a stage with networks in capitals: `TEM data read`."""
+    head, _, rest = name.partition(" ")
+    return " ".join([head.upper() if head in ("tem", "pem", "bsn") else head, *rest.split()])
+
+
+def _batch(batch: int | None) -> str:
+    return "?" if batch is None else str(batch)
+
+
+def _rate(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate:,.2f}"
+
+
+def pair_table(pair: Pair) -> Table:
+    """Return the table of both commands' times."""
+    rows = []
+    for name, runs in (("A", pair.a), ("B", pair.b)):
+        seconds = [run.seconds for run in runs]
+        cpu = statistics.median(run.cpu_seconds for run in runs)
+        figures = (min(seconds), statistics.median(seconds), max(seconds), cpu)
+        rows.append([name, *(f"{value:.4f}" for value in figures)])
+    title = f"Seconds a run, {pair.rounds} rounds of A B B A"
+    return title, ["command", "min", "median", "max", "median CPU"], rows
+
+
+def comparison_to_dict(found: Comparison, check: ReportCheck | None) -> dict[str, Any]:
+    """Convert a comparison to plain values for JSON: all that was read, and the results."""
+    return {
+        "chips": found.chips,
+        "sides": [
+            {
+                "name": system.name,
+                "logs": [
+                    {
+                        "file": str(log.path),
+                        "tool": log.tool,
+                        "stages": msgspec.to_builtins(log.stages),
+                        "figures": msgspec.to_builtins(log.figures),
+                    }
+                    for log in system.logs
+                ],
+            }
+            for system in found.systems
+        ],
+        "headlines": list(map(_row, found.headlines)),
+        "interface": list(map(_row, found.interface)),
+        "end_to_end": list(map(_row, found.measured)),
+        "steps": list(map(_row, found.steps)),
+        "notes": msgspec.to_builtins(found.notes),
+        "claims": None if check is None else _check(check),
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "scope": row.scope,
+        "batch": row.batch,
+        "samples_per_second": list(row.rates),
+        "ratios": list(row.ratios),
+    }
+
+
+def _check(check: ReportCheck) -> dict[str, Any]:
+    return {
+        "file": str(check.file),
+        "holds": check.holds,
+        "equations": check.equations,
+        "commands": check.commands,
+        "findings": [{"kind": f.kind, "line": f.line, "text": f.text} for f in check.findings],
+    }
+
+
+def comparison_page(found: Comparison, check: ReportCheck | None, command: str) -> str:
+    """Return the Markdown page: tables, notes, and findings about the checked report."""
+    lines = ["# Speed, compared", "", f"Written by `{command}`; do not edit it.", ""]
+    for title, header, rows in comparison_tables(found):
+        lines += [f"{title}:", "", *markdown_table(header, rows), ""]
+    lines += [f"* {note.about}: {note.text}" for note in found.notes]
+    if check is not None:
+        lines += ["", f"Arithmetic in {check.file.name}:", ""]
+        lines += [f"* line {f.line}, {f.kind}: {f.text}" for f in check.findings]
+        lines.append(f"* {verdict(check)}")
+    return "\n".join([*lines, ""])
+
+
+def verdict(check: ReportCheck) -> str:
+    """Return one line: how many equations and commands were checked, and how many are wrong."""
+    wrong = sum(finding.kind != "rounded" for finding in check.findings)
+    checked = f"{check.equations} equations and {check.commands} trtexec commands checked"
+    return f"{checked}: {f'{wrong} do not follow' if wrong else 'all follow'}"

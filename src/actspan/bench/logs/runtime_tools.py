@@ -1,0 +1,196 @@
+"""Logs of the runtimes' own tools: OpenVINO's benchmark_app and onnxruntime_perf_test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from actspan.bench.logs.text import (
+    NUMBER,
+    Figure,
+    Log,
+    Text,
+    batch_in_name,
+    batch_stage,
+    network_of,
+)
+from actspan.bench.result import Timing
+from actspan.core.wording import counted
+
+BENCHMARK_APP, PERF_TEST = "benchmark_app", "onnxruntime_perf_test"
+
+# benchmark_app prints its figures, and writes a statistics report as CSV or JSON. Its throughput
+# (FPS) is iterations per second times the batch size that it assumes. Without `-layout` it assumes
+# 1, whatever the shape is: then FPS counts batches. The report states both that size and the
+# command line, so samples per second are computed from the shape.
+
+_START = r"^\s*(?:\[ INFO \])?\s*"  # versions before 2022.2 print the report without a mark
+_TIME = rf":\s+(?P<value>{NUMBER}) (?P<unit>ms|us|ns)"
+_PRINTED = {
+    "throughput": re.compile(rf"{_START}Throughput:\s+(?P<value>{NUMBER}) FPS"),
+    # Versions before 2022.1 print the median as "Latency".
+    "median": re.compile(rf"{_START}(?:Median|Latency){_TIME}"),
+    "mean": re.compile(rf"{_START}(?:Average|AVG){_TIME}"),
+    "min": re.compile(rf"{_START}(?:Min|MIN){_TIME}"),
+    "max": re.compile(rf"{_START}(?:Max|MAX){_TIME}"),
+    "p99": re.compile(rf"{_START}99 percentile{_TIME}"),
+    "p90": re.compile(rf"{_START}90 percentile{_TIME}"),
+    "repeats": re.compile(rf"{_START}Count:\s+(?P<value>\d+) iterations"),
+    "frames": re.compile(rf"{_START}(?:Model|Network) batch size: (?P<value>\d+)"),
+}
+# Inputs are listed before outputs, each with type, layout and shape.
+_SHAPE = re.compile(r"\(node: [^)]*\) : \S+ / \[[^\]]*\] / \[(?P<batch>\d+),")
+_SECONDS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_REPORTED = {  # key of the report: name in `Timing` or here
+    "throughput": "throughput",
+    "latency (ms)": "median",
+    "avg latency": "mean",
+    "min latency": "min",
+    "max latency": "max",
+    "latency (99 percentile) (ms)": "p99",
+    "latency (90 percentile) (ms)": "p90",
+    "total number of iterations": "repeats",
+    "batch size": "frames",
+}
+_TIMES = ("min", "mean", "median", "p90", "p99", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """A number of the log; times are converted to seconds."""
+
+    value: float
+    printed: Figure
+
+
+def is_benchmark_app(text: Text) -> bool:
+    """Check for a statistics report or printed output of benchmark_app."""
+    if text.document is not None:
+        return isinstance(text.document, dict) and "execution_results" in text.document
+    begun = r"^Execution results$|^\[Step \d+/\d+\]|^Command line param"
+    return text.contains(begun) or text.contains(_PRINTED["throughput"])
+
+
+def read_benchmark_app(text: Text) -> Log:
+    """Read the printed output or a report in CSV or JSON."""
+    is_report = text.document is not None or text.contains(r"^[^\[].*;")
+    values, shape = _reported(text) if is_report else _printed(text)
+    if "throughput" not in values:
+        raise text.cut_off("the throughput (at the end of the report)")
+    if values["throughput"].value <= 0:
+        raise text.error("a throughput above 0 was expected", values["throughput"].printed.line)
+    frames = round(values["frames"].value) if "frames" in values else 1
+    if frames < 1:
+        raise text.error("a batch size above 0 was expected", values["frames"].printed.line)
+    batch = shape or batch_in_name(text.path) or frames
+    times = {name: values[name].value for name in _TIMES if name in values}
+    repeats = round(values["repeats"].value) if "repeats" in values else None
+    stage = batch_stage(
+        network_of(text),
+        "interface",
+        batch,
+        "openvino",
+        batches=values["throughput"].value / frames,
+        seconds=Timing(repeats=repeats, **times),
+    )
+    note = (
+        f"benchmark_app counted {counted(frames, 'sample')} a batch, the shape says "
+        f"{batch}: its FPS are batches a second (give it -layout)"
+    )
+    figures = tuple(value.printed for value in values.values())
+    return Log(text.path, BENCHMARK_APP, (stage,), figures, (note,) if batch != frames else ())
+
+
+def _printed(text: Text) -> tuple[Mapping[str, _Value], int | None]:
+    values = {}
+    for name, pattern in _PRINTED.items():
+        for line, match in text.find(pattern):
+            unit = match.groupdict().get("unit")
+            figure = Figure(float(match["value"]), f"{name}, {unit}" if unit else name, line)
+            values[name] = _Value(figure.value * (_SECONDS[unit] if unit else 1), figure)
+    configured = next((line for line, _ in text.find(r"^\[Step 6/11\]")), 1)
+    shapes = [int(match["batch"]) for line, match in text.find(_SHAPE) if line > configured]
+    return values, shapes[0] if shapes else None
+
+
+def _reported(text: Text) -> tuple[Mapping[str, _Value], int | None]:
+    values, shape = {}, None
+    for key, written in _entries(text):
+        if key == "-shape" and (found := re.search(r"\[(\d+),", written)):
+            shape = int(found[1])
+        if key not in _REPORTED:
+            continue
+        name, line = _REPORTED[key], text.line_of(key)
+        if not re.fullmatch(NUMBER, written):
+            raise text.error(f"{key}: a number was expected, found {written!r}", line)
+        unit = 1e-3 if name in _TIMES else 1.0
+        values[name] = _Value(float(written) * unit, Figure(float(written), key, line))
+    return values, shape
+
+
+def _entries(text: Text) -> Iterator[tuple[str, str]]:
+    """Yield keys and values of all parts of a report."""
+    if text.document is None:
+        for line in text.lines:
+            key, mark, value = line.partition(";")
+            if mark:
+                yield key, value
+        return
+    for part in text.document.values():
+        if isinstance(part, dict):
+            yield from ((key, str(value)) for key, value in part.items())
+
+
+# onnxruntime_perf_test prints
+#   Average inference time cost: 1.85739 ms
+#   Number of inferences per second: 538.184
+#   P99 Latency: 0.00190312 s
+# An inference is a batch. Its size is not printed, so it is read from the file's name.
+
+_AVERAGE = re.compile(
+    rf"Average (?:inference )?time cost(?: total)?:\s*(?P<value>{NUMBER}) (?P<unit>ms|s)\b"
+)
+_RATE = re.compile(rf"Number of inferences per second:\s*(?P<value>{NUMBER})\s*$")
+_LATENCY = re.compile(
+    rf"(?P<name>Min|Max|P50|P90|P99) Latency(?::| is)\s*(?P<value>{NUMBER})\s*s(?:ec)?\b"
+)
+_REPEATS = re.compile(r"Total (?:inference requests|iterations):\s*(?P<value>\d+)")
+_NAMES = {"Min": "min", "Max": "max", "P50": "median", "P90": "p90", "P99": "p99"}
+
+
+def is_perf_test(text: Text) -> bool:
+    """Check for the time of a session's creation, or an average time."""
+    return text.contains(r"Session creation time cost|Average.* time cost")
+
+
+def read_perf_test(text: Text) -> Log:
+    """Read the summary of onnxruntime_perf_test."""
+    mean = next(text.find(_AVERAGE), None)
+    if mean is None:
+        raise text.cut_off("'Average inference time cost: <number> ms'")
+    line, match = mean
+    average = float(match["value"])
+    seconds = average * (1e-3 if match["unit"] == "ms" else 1)
+    if not seconds:
+        raise text.error("a time above 0 was expected", line)
+    times, figures = {}, [Figure(average, f"average, {match['unit']}", line)]
+    for line, match in text.find(_LATENCY):
+        times[_NAMES[match["name"]]] = float(match["value"])
+        figures.append(Figure(float(match["value"]), f"{match['name']} Latency, s", line))
+    repeats = next((int(match["value"]) for _, match in text.find(_REPEATS)), None)
+    name, batch = network_of(text), batch_in_name(text.path)
+    timing = Timing(repeats=repeats, mean=seconds, **times)
+    stages = [
+        batch_stage(name, "interface", batch, "onnxruntime", batches=1 / seconds, seconds=timing)
+    ]
+    for line, match in text.find(_RATE):
+        rate = float(match["value"])
+        figures.append(Figure(rate, "inferences per second", line))
+        stages.append(batch_stage(name, "end-to-end", batch, "onnxruntime", batches=rate))
+    unknown = (
+        "onnxruntime_perf_test does not state the batch size: call the file ..._bs<b>, or only "
+        "batches a second are known"
+    )
+    notes = (unknown,) if batch is None else ()
+    return Log(text.path, PERF_TEST, tuple(stages), tuple(figures), notes)

@@ -1,0 +1,152 @@
+"""Text of a log with line numbers, and the content that a reader extracts."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from actspan.bench.result import BatchesPerSecond, SamplesPerSecond, Stage, Timing, samples_of
+from actspan.core.errors import BenchError
+from actspan.core.files import read_bytes
+from actspan.core.limits import LINE, LOG
+from actspan.pipeline.stages import Scope
+
+__all__ = ["NUMBER", "Figure", "Log", "Text", "batch_in_name", "batch_stage", "network_of"]
+
+NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+
+_NETWORK = re.compile(r"(?<![a-z])(tem|pem)(?![a-z])", re.IGNORECASE)
+_MODEL_FILE = re.compile(r"(?<![^\s=:\"',;])[^\s=:\"',;]+\.(?:onnx|om|engine|plan|trt|xml)\b")
+_BATCH = re.compile(r"(?<![a-z])(?:batchsize|batch|bs)[_-]?(\d+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number of a log, as printed."""
+
+    value: float
+    label: str  # name of the number in the log, with its unit
+    line: int  # from 1
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The content of a log."""
+
+    path: Path
+    tool: str  # that wrote the log
+    stages: tuple[Stage, ...]
+    figures: tuple[Figure, ...] = ()
+    notes: tuple[str, ...] = ()  # remarks for readers of the figures
+
+
+class Text:
+    """A file's lines, numbered from 1, and its JSON document if it is one.
+
+    Raises
+    ------
+    BenchError
+        The file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            content = read_bytes(path, LOG)
+        except OSError as error:
+            raise BenchError(f"{path}: cannot be read: {error.strerror}") from error
+        # A redirected PowerShell command writes UTF-16.
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        self.content = content.decode("utf-16" if wide else "utf-8-sig", errors="replace")
+        self.lines = [line[:LINE] for line in self.content.splitlines()]
+
+    @cached_property
+    def document(self) -> Any:
+        """The JSON document; None if the file is not JSON."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            return None
+
+    def find(self, pattern: str | re.Pattern[str]) -> Iterator[tuple[int, re.Match[str]]]:
+        """Yield the lines in which a pattern occurs: number and match."""
+        compiled = re.compile(pattern)
+        for number, line in enumerate(self.lines, 1):
+            if match := compiled.search(line):
+                yield number, match
+
+    def contains(self, pattern: str | re.Pattern[str]) -> bool:
+        """Check that a pattern occurs in a line."""
+        return any(True for _ in self.find(pattern))
+
+    def line_of(self, text: str) -> int:
+        """Return the number of the first line with this text, else 1."""
+        return next((number for number, _ in self.find(re.escape(text))), 1)
+
+    def error(self, message: str, line: int | None = None) -> BenchError:
+        """Return an error that names the file and the line."""
+        place = str(self.path) if line is None else f"{self.path}, line {line}"
+        return BenchError(f"{place}: {message}")
+
+    def cut_off(self, expected: str) -> BenchError:
+        """Return an error about a log that ends before a required part."""
+        what = "the log is cut off, or of a version of the tool that is not read"
+        return self.error(f"{expected} was expected before the end: {what}", self.last)
+
+    @property
+    def last(self) -> int:
+        """Number of the last line that is not empty."""
+        return max((i for i, line in enumerate(self.lines, 1) if line.strip()), default=1)
+
+
+def network_of(text: Text) -> str:
+    """Return `tem` or `pem`, found in the log's model, the file's name or its folder's name.
+
+    Return the name of any other model, or `network` if no name is found.
+    """
+    models = [Path(m.group()).stem for _, m in text.find(_MODEL_FILE)]
+    for name in (*models, text.path.stem, text.path.absolute().parent.name):
+        if found := _NETWORK.search(name):
+            return found.group(1).lower()
+    return models[0] if models else "network"
+
+
+def batch_in_name(path: Path) -> int | None:
+    """Return the batch size in a file's name: `..._batchsize_16_...`, `tem_bs16.txt`."""
+    found = _BATCH.search(path.stem)
+    return int(found.group(1)) or None if found else None
+
+
+def batch_stage(
+    name: str,
+    scope: Scope,
+    batch: int | None,
+    backend: str,
+    *,
+    batches: float | None = None,
+    samples: float | None = None,
+    seconds: Timing | None = None,
+) -> Stage:
+    """Return a stage from batches per second, with samples per second if the batch is known.
+
+    Where a tool counts samples, `samples` is given instead of `batches`.
+    """
+    per_batch = None if batches is None else BatchesPerSecond(batches)
+    per_sample = None if samples is None else SamplesPerSecond(samples)
+    if per_batch is not None and batch is not None and per_sample is None:
+        per_sample = samples_of(per_batch, batch)
+    return Stage(
+        name=name,
+        scope=scope,
+        batch=batch,
+        samples_per_second=per_sample,
+        batches_per_second=per_batch,
+        seconds=seconds,
+        backend=backend,
+    )

@@ -1,0 +1,161 @@
+"""Material of `actspan bench`: a model and videos, given or synthetic, opened and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from actspan.bench import synthetic
+from actspan.core.errors import BackendError, BundleError
+from actspan.core.progress import Progress
+from actspan.core.wording import counted
+from actspan.data.dataset import Dataset
+from actspan.deploy.verify.variants import Variant, find_variants
+from actspan.jobs.proposing.inputs import jobs_from_features
+from actspan.model.bundle import Bundle
+from actspan.model.weights import NETS, Net
+from actspan.pipeline.core import Pipeline
+from actspan.pipeline.outcomes import Job
+from actspan.runtime.backends import find_backend
+from actspan.runtime.export import export_bundle
+from actspan.runtime.opening import choose_backend
+from actspan.runtime.session import Session
+
+__all__ = ["Material", "Request", "open_material"]
+
+VIDEOS = 128  # number of synthetic videos
+_DISTINCT = 600  # further synthetic videos share files with these
+_WINDOWS = 5  # duration of a synthetic recording, in windows
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Settings of `run_benchmark`."""
+
+    model: Path | None = None  # a bundle; None for synthetic networks of the published sizes
+    dataset: Path | None = None  # a dataset folder; None for synthetic features
+    subset: str | None = None  # of the dataset; None for all videos
+    videos: int | None = None  # largest number of the dataset's videos; number of synthetic ones
+    batches: tuple[int, ...] = (1, 16)
+    backend: str = "auto"
+    variant: str = ""  # of the graphs in the bundle: "fp16" for `tem.fp16.onnx`
+    threads: int = 1  # that share a call of the runtime
+    streams: int = 1  # concurrent calls
+    seconds: float = 3.0  # longest time of each measurement, unless its median settles before
+    channels: int = synthetic.CHANNELS  # of synthetic networks
+    length: int = synthetic.LENGTH  # cells per video of synthetic networks
+    snippets: int | None = None  # per synthetic video; None for the number of cells
+    on_error: Literal["fail", "skip"] = "fail"  # about problems in the dataset
+    command: str = ""  # command line that repeats the benchmark
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """A model and videos, ready to run."""
+
+    bundle: Bundle
+    variant: Variant  # backend, graph and precision
+    sessions: dict[Net, Session]
+    pipeline: Pipeline  # with these sessions
+    dataset: Dataset  # checked
+    jobs: tuple[Job, ...]  # one per video
+    description: str
+
+
+@contextmanager
+def open_material(request: Request, folder: Path, progress: Progress) -> Iterator[Material]:
+    """Make missing material in `folder`, check the rest, and open the networks.
+
+    Raises
+    ------
+    BundleError, DataError, BackendError
+        A part is missing, damaged, or does not fit.
+    """
+    bundle = _bundle(request, folder)
+    variant = _variant(bundle, request)
+    has_onnx = all(f"{net}.onnx" in bundle.files for net in NETS)
+    if find_backend(variant.backend)[0].suffix == ".onnx" and not has_onnx:
+        bundle, _ = export_bundle(bundle, check_torch=False)
+    dataset, videos_name = _dataset(request, bundle, folder)
+    dataset, jobs = jobs_from_features(dataset, bundle, request.on_error, progress)
+    with ExitStack() as stack:
+        sessions: dict[Net, Session] = {}
+        for net in NETS:
+            session = variant.open(bundle, net, threads=request.threads, streams=request.streams)
+            sessions[net] = stack.enter_context(session)
+        pipeline = Pipeline(
+            sessions["tem"],
+            sessions["pem"],
+            bundle.config,
+            threads=request.streams,
+            edge=dataset.edge,
+        )
+        stack.enter_context(pipeline)
+        name = f"{_model_name(request)}; {counted(len(dataset), 'video')} of {videos_name}"
+        yield Material(bundle, variant, sessions, pipeline, dataset, tuple(jobs), name)
+
+
+def _bundle(request: Request, folder: Path) -> Bundle:
+    if request.model is None:
+        path = folder / "made-up"
+        return synthetic.make_bundle(path, channels=request.channels, length=request.length)
+    bundle = Bundle.load(request.model)
+    if not (bundle.has_tem and bundle.has_pem):
+        lacking = "PEM" if bundle.has_tem else "TEM"
+        raise BundleError(
+            f"{bundle.path}: holds no {lacking}; a benchmark runs both networks: "
+            "actspan convert TEM PEM --out BUNDLE"
+        )
+    return bundle
+
+
+def _variant(bundle: Bundle, request: Request) -> Variant:
+    backend = choose_backend(bundle, request.backend).name
+    found = find_variants(bundle, [backend])
+    for variant in found:
+        if variant.graph == request.variant:
+            return variant
+    if not request.variant and found:  # for example only compiled for a batch: the runtime chooses
+        return Variant(backend, "", found[0].precision)
+    there = ", ".join(variant.graph for variant in found if variant.graph) or "none"
+    raise BackendError(
+        f"{bundle.path}: no variant {request.variant!r} for {backend}; there are: {there}; "
+        "actspan export --passes writes more"
+    )
+
+
+def _dataset(request: Request, bundle: Bundle, folder: Path) -> tuple[Dataset, str]:
+    """Open or make the dataset; return it with its name."""
+    if request.dataset is not None:
+        dataset = Dataset.load(request.dataset).subset(request.subset, bundle.set_apart)
+        subset = f", {request.subset}" if request.subset else ""
+        name = f"{request.dataset.resolve().name}{subset}"
+        return dataset.select(dataset.videos[: request.videos]), name
+    tem = bundle.config.tem
+    assert tem is not None
+    windows = _WINDOWS if bundle.config.mode == "window" else 1
+    snippets = request.snippets or windows * tem.length
+    synthetic.make_dataset(
+        folder / "videos",
+        request.videos or VIDEOS,
+        distinct=_DISTINCT,
+        snippets=snippets,
+        channels=tem.channels,
+        adapt=synthetic.standardised_for(bundle),
+    )
+    name = f"MADE-UP features, {snippets} snippets x {tem.channels} channels"
+    return Dataset.load(folder / "videos"), name
+
+
+def _model_name(request: Request) -> str:
+    if request.model is not None:
+        return f"model {request.model.resolve().name}"
+    size = (request.channels, request.length)
+    published = size == (synthetic.CHANNELS, synthetic.LENGTH)
+    return (
+        f"MADE-UP networks, TEM for {size[0]} channels x {size[1]} cells"
+        f"{' (the published sizes)' if published else ''}"
+    )

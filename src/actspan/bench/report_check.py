@@ -1,0 +1,265 @@
+"""Check of the arithmetic in a report against the logs that the report is based on.
+
+Equations such as `3275.55x4=13102.2` are found in any text. Every number of a formula must stand in
+a log, be the result of an earlier line, or be a plain constant (1, 1000, a batch size, the chips of
+a card); and the result must follow. Where it does not, one number at a time is replaced by a figure
+of the logs. A figure that makes the result true is probably the one that the author meant.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from actspan.bench.comparison import Comparison
+from actspan.bench.logs.text import Text
+from actspan.bench.logs.trtexec import find_shapes
+
+__all__ = ["Equation", "Finding", "Number", "ReportCheck", "check_report", "find_equations"]
+
+_SIGNS = str.maketrans("（）：＝／＋－＊，×✕÷≈", "():=/+-*,**/=")
+_GROUPED = re.compile(r"(?<![\d.])\d{1,3}(?:,\d{3})+(?![\d,])")
+_TIMES = re.compile(r"(?<=[\d)])\s*[xX]\s*(?=[\d(])")
+_LONGEST = 300  # characters of a formula; no person writes more
+_EQUATION = re.compile(
+    rf"(?P<formula>[\d(][\d.()+\-*/eE\s]{{0,{_LONGEST}}}?)\s*="
+    r"\s*(?P<result>\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)"
+)
+# a name (`ResNet-50-5 = 93`) or a formula (`rate + 2*3 = 7`) that continues in the equation
+_CONTINUED = re.compile(r"[A-Za-z\d_.\-]$|[+*/(]\s*$")
+_OPERATORS: Mapping[type, Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+_DIGITS = 3  # numbers with fewer digits are too common to match by rounding
+_ROUNDED = 1e-4  # relative error of a result whose author rounded intermediate values
+
+Kind = Literal["slip", "unfounded", "rounded"]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number as printed."""
+
+    value: float
+    text: str
+
+    @property
+    def places(self) -> int:
+        """Printed decimal places: 2 for 3275.55, -2 for 5e2."""
+        mantissa, _, exponent = self.text.lower().partition("e")
+        return len(mantissa.partition(".")[2]) - int(exponent or 0)
+
+    @property
+    def digits(self) -> int:
+        """Number of printed significant digits."""
+        return len(re.sub(r"\D", "", self.text.lower().partition("e")[0]).lstrip("0"))
+
+    def prints(self, value: float) -> bool:
+        """Check that `value` may be printed as this number: rounded or truncated."""
+        return abs(value - self.value) < float(f"1e{-self.places}") * (1 + 1e-9)
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """A formula, and the result that is printed for it."""
+
+    line: int  # from 1
+    formula: str
+    inputs: tuple[Number, ...]  # in the order of the formula
+    result: Number
+    tree: ast.expr
+
+    def value(self, changed: Mapping[int, float] | None = None) -> float | None:
+        """Compute the formula with some inputs changed, by position; None if it divides by zero."""
+        values = iter((changed or {}).get(i, number.value) for i, number in enumerate(self.inputs))
+
+        def compute(node: ast.expr) -> float:
+            if isinstance(node, ast.BinOp):
+                left, right = compute(node.left), compute(node.right)
+                return _OPERATORS[type(node.op)](left, right)
+            if isinstance(node, ast.UnaryOp):
+                value = compute(node.operand)
+                return -value if isinstance(node.op, ast.USub) else value
+            return next(values)
+
+        try:
+            return compute(self.tree)
+        except ZeroDivisionError:
+            return None
+
+
+def find_equations(lines: Sequence[str]) -> Iterator[Equation]:
+    """Yield every `formula = number` whose formula has at least two numbers.
+
+    Full-width signs and ×, x, ÷ are accepted. Only numbers, + - * / and brackets are computed.
+    """
+    for number, line in enumerate(lines, 1):
+        plain = _GROUPED.sub(lambda m: m.group().replace(",", ""), line.translate(_SIGNS))
+        plain = _TIMES.sub("*", plain)
+        position = 0
+        while found := _EQUATION.search(plain, position):
+            # In `a = b*c = d`, the text after an equals sign may be the next formula.
+            position = found.start("result")
+            if not _CONTINUED.search(plain[: found.start()]):
+                yield from _parse(number, found["formula"].strip(), found["result"])
+
+
+def _parse(line: int, written: str, result: str) -> Iterator[Equation]:
+    """Yield the equation with the longest end of the text that is a formula, if any is."""
+    for begin in (0, *(space.end() for space in re.finditer(r"\s+", written))):
+        formula = written[begin:]  # `batch 16 3275.55*4`: the 16 does not belong to the formula
+        try:
+            tree = ast.parse(formula, mode="eval").body
+            inputs = tuple(_numbers(tree, formula))
+        except (SyntaxError, ValueError):
+            continue
+        if len(inputs) >= 2 and all(math.isfinite(number.value) for number in inputs):
+            yield Equation(line, formula, inputs, Number(float(result), result), tree)
+        return
+
+
+def _numbers(node: ast.expr, formula: str) -> Iterator[Number]:
+    """Yield the numbers from left to right; raise ValueError at anything else."""
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        yield from _numbers(node.left, formula)
+        yield from _numbers(node.right, formula)
+    elif isinstance(node, ast.UnaryOp):
+        yield from _numbers(node.operand, formula)
+    elif isinstance(node, ast.Constant):
+        text = formula[node.col_offset : node.end_col_offset]
+        yield Number(float(text), text)
+    else:
+        raise ValueError(f"not a number: {formula}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A statement of a report that does not follow.
+
+    It is wrong (slip), correct with a number that is in no log (unfounded), or correct except for
+    rounding (rounded).
+    """
+
+    kind: Kind
+    line: int
+    text: str  # what is printed, and what was expected
+
+
+@dataclass(frozen=True, slots=True)
+class ReportCheck:
+    """Result of checking a report."""
+
+    file: Path
+    equations: int  # checked
+    commands: int
+    findings: tuple[Finding, ...]  # by line
+
+    @property
+    def holds(self) -> bool:
+        """True if nothing is wrong or unfounded."""
+        return all(finding.kind == "rounded" for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A number that a formula may use, and its source."""
+
+    value: float
+    source: str
+    exact: bool = False
+
+    def is_meant_by(self, number: Number) -> bool:
+        if self.exact or number.digits < _DIGITS:
+            return number.value == self.value
+        return number.prints(self.value)
+
+
+def check_report(path: Path, found: Comparison) -> ReportCheck:
+    """Check every equation and every trtexec command that a text prints.
+
+    Raises
+    ------
+    BenchError
+        The file cannot be read, or prints no arithmetic and no commands.
+    """
+    text = Text(path)
+    equations, shapes = list(find_equations(text.lines)), list(find_shapes(text.lines))
+    if not equations and not shapes:
+        raise text.error("no arithmetic in it: lines such as '3275.55 x 4 = 13102.2' are checked")
+    figures = [
+        _Known(figure.value, f"{system.name}, {log.path.name} line {figure.line}: {figure.label}")
+        for system in found.systems
+        for log in system.logs
+        for figure in log.figures
+    ]
+    known = [*_constants(found), *figures]
+    findings = [Finding("slip", s.line, s.problem) for s in shapes if s.problem]
+    for equation in equations:
+        findings += _check(equation, known, figures)
+        known.append(_Known(equation.result.value, f"line {equation.line}"))
+    findings.sort(key=lambda finding: finding.line)
+    return ReportCheck(path, len(equations), len(shapes), tuple(findings))
+
+
+def _constants(found: Comparison) -> Iterator[_Known]:
+    """Yield plain constants, and the rates that a report may use without deriving them."""
+    batches = {row.batch for row in (*found.headlines, *found.measured) if row.batch}
+    for value in (1, 1000, found.chips, *batches):
+        yield _Known(value, "constant", exact=True)
+    for row in (*found.headlines, *found.interface, *found.measured):
+        yield from (_Known(rate, "headline") for rate in row.rates if rate is not None)
+
+
+def _check(
+    equation: Equation, known: Sequence[_Known], figures: Sequence[_Known]
+) -> Iterator[Finding]:
+    strange = [i for i, n in enumerate(equation.inputs) if not any(k.is_meant_by(n) for k in known)]
+    in_no_log = _in_no_log([equation.inputs[i] for i in strange])
+    value, result = equation.value(), equation.result
+    is_ = "divides by zero" if value is None else f"is {value:.{max(0, result.places)}f}"
+    wrong = f"{equation.formula} {is_}, not {result.text}"
+    exactly = value is not None and result.prints(value)
+    if exactly or (value is not None and math.isclose(value, result.value, rel_tol=_ROUNDED)):
+        if strange:
+            text = f"{equation.formula} = {result.text}: {in_no_log}"
+            yield Finding("unfounded", equation.line, text)
+        elif not exactly:
+            yield Finding("rounded", equation.line, wrong)
+        return
+    meant = _meant(equation, strange or range(len(equation.inputs)), figures)
+    yield Finding("slip", equation.line, "; ".join(filter(None, (wrong, in_no_log, meant))))
+
+
+def _in_no_log(numbers: Sequence[Number]) -> str:
+    if not numbers:
+        return ""
+    verb = "is" if len(numbers) == 1 else "are"
+    counts = [n.text for n in numbers if n.text.isdigit() and n.digits < _DIGITS]
+    hint = "".join(f" (if a card has {text} chips: --chips {text})" for text in counts)
+    return f"{' and '.join(number.text for number in numbers)} {verb} in no log{hint}"
+
+
+def _meant(equation: Equation, positions: Sequence[int], figures: Sequence[_Known]) -> str:
+    """Name the figure of a log that makes the result follow if it replaces one number."""
+    candidates = []
+    for position in positions:
+        for figure in figures:
+            value = equation.value({position: figure.value})
+            if value is not None and equation.result.prints(value):
+                candidates.append((abs(value - equation.result.value), position, figure))
+    if not candidates:
+        return ""
+    _, position, figure = min(candidates, key=lambda candidate: candidate[:2])
+    return (
+        f"{equation.result.text} follows with {figure.value:.10g} in place of "
+        f"{equation.inputs[position].text} ({figure.source})"
+    )

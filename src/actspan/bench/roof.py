@@ -1,0 +1,183 @@
+"""Roofline: highest rates of the machine, lowest costs of a sample, and the share reached.
+
+The roof has two parts: arithmetic (matrix products of TEM's sizes in single precision, one on every
+core) and memory (copies on every core: of large arrays, and of a video's features in the caches). A
+stage that needs F operations and moves B bytes per sample reaches at most
+min(arithmetic / F, caches / B) samples per second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from actspan.bench.result import Cost, Roof, SamplesPerSecond, Stage
+from actspan.bench.timing import Measured, Rule, measure
+from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
+from actspan.core.errors import require
+from actspan.model.weights import weight_shapes
+
+__all__ = [
+    "FIXED",
+    "Workload",
+    "attainable",
+    "flops_of",
+    "highest",
+    "matrix_products",
+    "measure_products",
+    "measure_roof",
+    "require_limits",
+    "sample_costs",
+    "tem_products",
+    "with_cost",
+]
+
+Shape = tuple[int, int, int, int]  # (g, m, k, n): g products of (m, k) @ (k, n)
+
+FIXED: tuple[Shape, ...] = ((1, 512, 1536, 1600),)  # TEM's second layer, 16 videos, as published
+_LARGE = 2**27  # bytes per copy; more than the caches of a core hold
+_FLOAT, _DOUBLE = 4, 8  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """Average sizes of samples."""
+
+    snippets: float
+    read_bytes: float  # on disk
+    candidates: float  # that PEM scores
+    proposals: float  # in the result
+    result_bytes: float  # in the result file
+
+
+def tem_products(config: TemConfig, videos: int) -> tuple[Shape, ...]:
+    """Return TEM's layers as matrix products over columns that are already unrolled."""
+    inputs = {"conv1": config.channels, "conv2": config.hidden, "conv3": config.hidden}
+    shapes = []
+    for name, channels in inputs.items():
+        out, taken, taps = weight_shapes(config)[f"{name}.weight"]
+        groups = channels // taken
+        shapes.append((groups, out // groups, taken * taps, videos * config.length))
+    return tuple(shapes)
+
+
+def flops_of(shapes: Sequence[Shape]) -> float:
+    """Count the multiplications and additions of the products."""
+    return float(sum(2 * g * m * k * n for g, m, k, n in shapes))
+
+
+def matrix_products(shapes: Sequence[Shape]) -> Callable[[int], object]:
+    """Return a function that computes these products in float32; it ignores its argument."""
+    rng = np.random.default_rng(0)
+    pairs = [
+        (rng.random((g, m, k), dtype=np.float32), rng.random((g, k, n), dtype=np.float32))
+        for g, m, k, n in shapes
+    ]
+
+    def run(number: int) -> object:
+        return [np.matmul(a, b) for a, b in pairs]
+
+    return run
+
+
+def measure_products(shapes: Sequence[Shape], cores: int, rule: Rule) -> Measured:
+    """Time the products on every core, with one thread of NumPy's BLAS each."""
+    with require_limits()(limits=1, user_api="blas"):
+        return measure(matrix_products(shapes), streams=cores, rule=rule)
+
+
+def require_limits() -> Any:
+    """Load the function that keeps BLAS from starting threads, which would wait for each other.
+
+    Raises
+    ------
+    MissingExtraError
+        The package `threadpoolctl` is not installed.
+    """
+    return require("threadpoolctl", extra="bench", purpose="actspan bench").threadpool_limits
+
+
+def measure_roof(config: TemConfig, batch: int, cores: int, rule: Rule) -> Roof:
+    """Measure all parts of the roof by processor time, which other programs do not lower."""
+    shapes = tem_products(config, batch)
+    products = measure_products(shapes, cores, rule)
+    video = _FLOAT * config.channels * config.length
+    return Roof(
+        gflops=flops_of(shapes) * products.undisturbed_rate / 1e9,
+        gigabytes_per_second=_copy_rate(_LARGE // cores, cores, rule),
+        cache_gigabytes_per_second=_copy_rate(video, cores, rule),
+    )
+
+
+def highest(*measured: Roof) -> Roof:
+    """Return the highest of each part, since other programs on the same cores lower it."""
+    parts = {name: max(getattr(m, name) for m in measured) for name in Roof.__struct_fields__}
+    return Roof(**parts)
+
+
+def _copy_rate(size: int, cores: int, rule: Rule) -> float:
+    """Measure GB/s, read and written, when each core copies `size` bytes at a time."""
+    sources = [np.ones(size, np.uint8) for _ in range(cores)]
+    targets = [np.zeros(size, np.uint8) for _ in range(cores)]
+    copies = measure(
+        lambda n: np.copyto(targets[n % cores], sources[n % cores]), streams=cores, rule=rule
+    )
+    return 2 * size * copies.undisturbed_rate / 1e9
+
+
+def sample_costs(config: PipelineConfig, work: Workload, batch: int) -> dict[str, Cost]:
+    """Return the lowest cost of a sample in each stage, counted as in docs/performance.md."""
+    tem, pem = config.tem or TemConfig(), config.pem or PemConfig()
+    n, N = work.snippets, work.candidates
+    T, C = tem.length, tem.channels
+    interpolated = 12 * T * C if config.mode == "rescale" and n != T else 0
+    tem_size, pem_size = (
+        float(sum(np.prod(shape) for shape in weight_shapes(net).values())) for net in (tem, pem)
+    )
+    proposals = 3 * _DOUBLE * work.proposals
+    costs = {
+        "read": Cost(flops=0, bytes=work.read_bytes + _FLOAT * n * C),
+        "rescale": Cost(flops=interpolated, bytes=_FLOAT * (n * C + T * C)),
+        "tem": Cost(
+            flops=flops_of(tem_products(tem, 1)),
+            bytes=_FLOAT * (T * C + 3 * T + tem_size / batch),
+        ),
+        "candidates": Cost(
+            flops=N + 16 * N * config.bsp.size,
+            bytes=_FLOAT * 3 * T + N * (5 * _DOUBLE + _FLOAT * config.bsp.size),
+        ),
+        "pem": Cost(
+            flops=2 * N * pem.hidden * (pem.inputs + 1),
+            bytes=_FLOAT * (N * (pem.inputs + 1) + pem_size / batch),
+        ),
+        "soft-nms": Cost(
+            flops=2 * N + 8 * N * min(config.soft_nms.picks, N),
+            bytes=N * (5 * _DOUBLE + _FLOAT) + proposals,
+        ),
+        "write": Cost(flops=0, bytes=proposals + work.result_bytes),
+    }
+    whole = Cost(
+        flops=sum(cost.flops for cost in costs.values()),
+        bytes=sum(cost.bytes for cost in costs.values()),
+    )
+    return costs | {"bsn": whole, "evaluate": Cost(flops=0, bytes=work.result_bytes + proposals)}
+
+
+def attainable(cost: Cost, roof: Roof) -> SamplesPerSecond:
+    """Return the samples per second that the roof allows, with all data in the caches."""
+    seconds = max(cost.flops / roof.gflops, cost.bytes / roof.cache_gigabytes_per_second) / 1e9
+    return SamplesPerSecond(1 / seconds)
+
+
+def with_cost(stage: Stage, costs: Mapping[str, Cost], roof: Roof) -> Stage:
+    """Return the stage with its cost and share, or unchanged if its cost is not known."""
+    known = stage.scope == "end-to-end" if stage.name == "bsn" else stage.scope != "end-to-end"
+    if not known or stage.name not in costs or stage.samples_per_second is None:
+        return stage
+    cost = costs[stage.name]
+    share = stage.samples_per_second / attainable(cost, roof)
+    return msgspec.structs.replace(stage, cost=msgspec.structs.replace(cost, share=share))

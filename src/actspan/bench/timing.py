@@ -1,0 +1,284 @@
+"""Timing: of work until its median settles, and of two commands in turn; memory of a process.
+
+The speed of a machine drifts during a measurement. `time_pair` therefore runs two commands in
+rounds of A B B A, so that a linear drift within a round affects both equally. A round gives one
+ratio, (B + B) / (A + A); the result is the median of the rounds' ratios, with a bootstrap interval
+over rounds.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import statistics
+import subprocess
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Barrier, Event, Thread
+from time import perf_counter, process_time
+
+import numpy as np
+
+from actspan.core.errors import BenchError
+from actspan.core.progress import Progress, no_progress
+
+__all__ = [
+    "FEWEST_ROUNDS",
+    "Measured",
+    "Pair",
+    "Rule",
+    "Run",
+    "anonymous_memory",
+    "is_settled",
+    "measure",
+    "peak_memory",
+    "run_command",
+    "time_pair",
+]
+
+FEWEST_ROUNDS = 5  # with fewer, the interval is meaningless
+_CONFIDENCE = 0.95
+_RESAMPLES = 10_000
+_LAST_LINES = 5  # of the error output of a failed command
+_BLOCKS = 40  # checks of the clock until the limit
+_SAMPLING = 0.005  # seconds between two samples of the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Rule that stops a measurement: the median has settled, or time is up.
+
+    The median has settled when the medians of all repeats and of the first half of them differ
+    by at most `tolerance`, after at least `least` repeats and a tenth of the limit.
+    """
+
+    limit: float = 3.0  # seconds after which the measurement stops, settled or not
+    least: int = 20  # repeats
+    tolerance: float = 0.02  # share of the median
+    warmup: int = 2  # runs of each thread that do not count
+
+    def is_over(self, seconds: Sequence[float], spent: float) -> bool:
+        """Check whether to stop, given the seconds of the repeats and the wall time spent."""
+        if len(seconds) < self.least:
+            return False
+        early = spent < self.limit / 10
+        return spent >= self.limit or (not early and is_settled(seconds, self.tolerance))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Times of repeats, in seconds."""
+
+    seconds: tuple[float, ...]  # wall time of every repeat, in order
+    settled: bool
+    cpu_seconds: float  # of all repeats
+    peak_memory: int | None  # bytes, from a separate run; None if not known
+    streams: int  # repeats that ran at the same time
+
+    @property
+    def median(self) -> float:
+        """Median of the seconds."""
+        return statistics.median(self.seconds)
+
+    @property
+    def rate(self) -> float:
+        """Repeats per second, over all streams."""
+        return self.streams / self.median
+
+    @property
+    def undisturbed_rate(self) -> float:
+        """Repeats per second of processor time, which other programs do not lower."""
+        return self.streams * len(self.seconds) / self.cpu_seconds
+
+
+def is_settled(seconds: Sequence[float], tolerance: float) -> bool:
+    """Check that the medians of the first half and of all differ by at most `tolerance`."""
+    if len(seconds) < 2:
+        return False
+    whole = statistics.median(seconds)
+    return abs(statistics.median(seconds[: len(seconds) // 2]) - whole) <= tolerance * whole
+
+
+def measure(
+    work: Callable[[int], object], *, streams: int = 1, rule: Rule | None = None
+) -> Measured:
+    """Time `work` in a loop on each of `streams` threads.
+
+    `work` is called with the number of the repeat, from 0, so that it can vary its input.
+    """
+    rule = rule or Rule()
+    barrier = Barrier(streams)  # No thread may run alone, so they start together.
+
+    def loop(stream: int, first: int, calls: int) -> list[float]:
+        taken = []
+        barrier.wait()
+        for number in range(first + stream, first + stream + calls * streams, streams):
+            began = perf_counter()
+            work(number)
+            taken.append(perf_counter() - began)
+        return taken
+
+    with ThreadPoolExecutor(streams) as pool:
+
+        def block(first: int, calls: int) -> list[float]:
+            tasks = [pool.submit(loop, stream, first, calls) for stream in range(streams)]
+            columns = [task.result() for task in tasks]
+            return [seconds for row in zip(*columns, strict=True) for seconds in row]
+
+        block(0, rule.warmup)
+        seconds: list[float] = []
+        spent = cpu = 0.0
+        calls = 1
+        while not rule.is_over(seconds, spent):
+            began, used = perf_counter(), process_time()
+            seconds += block(len(seconds), calls)
+            spent += perf_counter() - began
+            cpu += process_time() - used
+            calls = max(1, int(rule.limit / _BLOCKS / max(statistics.median(seconds), 1e-9)))
+        peak = peak_memory(lambda: block(0, 1))
+    return Measured(tuple(seconds), is_settled(seconds, rule.tolerance), cpu, peak, streams)
+
+
+def anonymous_memory(process: int) -> int:
+    """Return RssAnon + RssShmem of a process and its children, bytes; 0 if not known (Linux)."""
+    total = 0
+    try:
+        for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith(("RssAnon:", "RssShmem:")):
+                total += 1024 * int(line.split()[1])
+        children = [
+            p.read_text(encoding="utf-8") for p in Path(f"/proc/{process}/task").glob("*/children")
+        ]
+    except (FileNotFoundError, ProcessLookupError):
+        return total
+    return total + sum(anonymous_memory(int(child)) for line in children for child in line.split())
+
+
+def peak_memory(work: Callable[[], object], process: int | None = None) -> int | None:
+    """Return the peak memory of a process (this one) while `work` ran, bytes, sampled every 5 ms.
+
+    Sampling costs time, so do not time the same run. None where the system does not report
+    memory.
+    """
+    process = process or os.getpid()
+    seen = [anonymous_memory(process)]
+    done = Event()
+
+    def watch() -> None:
+        while not done.wait(_SAMPLING):
+            seen.append(anonymous_memory(process))
+
+    watcher = Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        work()
+    finally:
+        done.set()
+        watcher.join()
+    seen.append(anonymous_memory(process))
+    return max(seen) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Times of one run, seconds: wall time and processor time."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two commands, timed in rounds of A B B A."""
+
+    a: tuple[Run, ...]  # two per round, in order
+    b: tuple[Run, ...]
+    ratio: float  # time of B / time of A: 1.05 is 5 % slower
+    low: float  # bootstrap interval of the ratio
+    high: float
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds."""
+        return len(self.a) // 2
+
+    def is_slower(self, limit: float) -> bool:
+        """Check that the whole interval says that B is slower than A by more than `limit`."""
+        return self.low > 1 + limit
+
+
+def run_command(command: str | Sequence[str]) -> Run:
+    """Run a command without a shell and discard its output.
+
+    Raises
+    ------
+    BenchError
+        The command cannot be parsed or started, or exits with an error; quotes its last output.
+    """
+    try:
+        words = shlex.split(command) if isinstance(command, str) else list(command)
+    except ValueError as error:
+        raise BenchError(f"command {command!r}: {error}") from error
+    if not words:
+        raise BenchError("an empty command cannot be timed")
+    before, began = _children_cpu_seconds(), perf_counter()
+    try:
+        done = subprocess.run(  # noqa: S603 the user's own command, and no shell
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False
+        )
+    except OSError as error:
+        raise BenchError(f"command {command!r} does not start: {error.strerror}") from error
+    run = Run(perf_counter() - began, _children_cpu_seconds() - before)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
+        raise BenchError("\n".join([f"command {command!r} ended with {done.returncode}:", *said]))
+    return run
+
+
+def _children_cpu_seconds() -> float:
+    """Return the processor time of all children that have ended."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        times = os.times()
+        return times.children_user + times.children_system
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # finer than os.times, which counts ticks
+    return used.ru_utime + used.ru_stime
+
+
+def time_pair(
+    run_a: Callable[[], Run],
+    run_b: Callable[[], Run],
+    *,
+    rounds: int,
+    warmup: int = 1,
+    progress: Progress = no_progress,
+) -> Pair:
+    """Time two callables in rounds of A B B A, after `warmup` runs of each that do not count.
+
+    Raises
+    ------
+    BenchError
+        There are fewer than `FEWEST_ROUNDS` rounds, or a run fails.
+    """
+    if rounds < FEWEST_ROUNDS:
+        raise BenchError(f"{rounds} rounds are too few: at least {FEWEST_ROUNDS}")
+    for _ in range(warmup):
+        run_a()
+        run_b()
+    a: list[Run] = []
+    b: list[Run] = []
+    ratios = []
+    for done in range(1, rounds + 1):
+        first, second, third, fourth = run_a(), run_b(), run_b(), run_a()
+        a += [first, fourth]
+        b += [second, third]
+        ratios.append((second.seconds + third.seconds) / (first.seconds + fourth.seconds))
+        progress("rounds", done, rounds)
+    # Percentile bootstrap of the median; the same ratios give the same interval.
+    drawn = np.random.default_rng(0).choice(np.asarray(ratios), size=(_RESAMPLES, rounds))
+    edges = [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2]
+    low, high = np.quantile(np.median(drawn, axis=1), edges)
+    return Pair(tuple(a), tuple(b), statistics.median(ratios), float(low), float(high))

@@ -1,0 +1,197 @@
+"""Steps of the host before and after PEM: boundary scores to inputs, and dumps to the result."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import time
+import zlib
+from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from actspan.core.errors import StageError
+from actspan.core.files import atomic_folder
+from actspan.core.problems import Problem
+from actspan.core.progress import Progress, no_progress
+from actspan.core.types import Float64, Proposals, RaggedProposals
+from actspan.data.result_writers import result_writer
+from actspan.data.results import RESULT_FILE
+from actspan.data.scores import read_scores_csv
+from actspan.deploy.staged.dumps import Dumps, check_dumps, size_problem, without_problems
+from actspan.deploy.staged.stage import TABLE, Item, Stage, Table
+from actspan.deploy.staged.step_files import (
+    OnError,
+    StepReport,
+    in_parallel,
+    make_folders,
+    write_array,
+    write_csv,
+    write_items,
+)
+from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.steps import final_proposals, find_candidates
+from actspan.proposals.bsp import bsp_features
+from actspan.proposals.candidates import fuse
+
+_SIDES = ("xmin", "xmax", "xmin_score", "xmax_score")  # float64, N values per file
+
+
+def write_pem_inputs(
+    stage: Stage,
+    *,
+    lean: bool = False,
+    on_error: OnError = "fail",
+    progress: Progress = no_progress,
+) -> StepReport:
+    """Make PEM's inputs, candidates and BSP features, from TEM's results.
+
+    Parameters
+    ----------
+    lean : bool
+        Leave out files that no later step reads: `proposals/` and `bsp/`.
+
+    Raises
+    ------
+    DatasetError
+        TEM results are missing or damaged and `on_error` is "fail", or no video is left.
+    StageError
+        The stage is incomplete; nothing is written.
+    """
+    before = stage.table("tem-result")
+    problems = [p for p in in_parallel(partial(_scores_problem, stage), before.items) if p]
+    items = without_problems(before.items, problems, on_error)
+    out, videos = stage.path / "pem", sum(item.ends_video for item in items)
+    report = StepReport("pem-inputs", videos, out, progress, tuple(problems))
+    try:  # dumps of inputs that stay the same are not stale
+        known = {item.name: item for item in Table.read(out / TABLE).items}
+    except StageError:
+        known = {}
+    with atomic_folder(out) as folder:
+        make_folders(folder, "input", *_SIDES, *(() if lean else ("proposals", "bsp")))
+        work = partial(_write_pem_input, stage, folder, lean, known)
+        write_items(folder, work, items, report, before.sha256)
+    return report
+
+
+def _scores_file(stage: Stage, item: Item) -> Path:
+    return stage.path / "tem-result" / f"{item.name}.csv"
+
+
+def _scores_problem(stage: Stage, item: Item) -> Problem | None:
+    path = _scores_file(stage, item)
+    remedy = "take TEM's dumps in again: actspan staged tem-outputs"
+    try:
+        what = "" if zlib.crc32(path.read_bytes()) == item.crc32 else "changed since it was written"
+    except OSError as error:
+        what = f"cannot be read: {error.strerror}"
+    return Problem(item.video, str(path), what, remedy) if what else None
+
+
+def _write_pem_input(
+    stage: Stage, folder: Path, lean: bool, known: Mapping[str, Item], item: Item
+) -> Item:
+    config = stage.config
+    scores = read_scores_csv(_scores_file(stage, item))
+    (found,) = find_candidates([scores], [item.window], config.pgm)
+    bsp = bsp_features(scores, found, config.bsp)  # (N, 32)
+    padded = np.zeros(stage.shape("pem"), dtype=np.float32)
+    padded[: len(found)] = bsp
+    data = write_array(folder / "input" / f"{item.name}.bin", padded)
+    columns = _columns(found)
+    for side, values in columns.items():
+        write_array(folder / side / f"{item.name}.bin", values)
+    if not lean:
+        stream = io.BytesIO()  # NumPy's own writing to a file hides the reason of a failure
+        np.lib.format.write_array(stream, np.ascontiguousarray(bsp), allow_pickle=False)
+        (folder / "bsp" / f"{item.name}.npy").write_bytes(stream.getbuffer())
+        write_csv(folder / "proposals" / f"{item.name}.csv", {**columns, "score": found.score})
+    crc32, was = zlib.crc32(data), known.get(item.name)
+    since = was.since if was is not None and was.crc32 == crc32 else time.time()
+    return msgspec.structs.replace(item, crc32=crc32, rows=len(found), since=since)
+
+
+def _columns(found: Proposals) -> dict[str, Float64]:
+    assert found.start_score is not None
+    assert found.end_score is not None
+    values = (found.start, found.end, found.start_score, found.end_score)
+    return dict(zip(_SIDES, values, strict=True))
+
+
+def take_pem_outputs(
+    stage: Stage,
+    dumps: Dumps,
+    *,
+    out: Path | None = None,
+    lean: bool = False,
+    on_error: OnError = "fail",
+    progress: Progress = no_progress,
+) -> StepReport:
+    """Turn PEM's dumps into PEM results and, by Soft-NMS, into the result file.
+
+    Parameters
+    ----------
+    out : Path, optional
+        The result file. Default: `result.json` in the stage.
+    lean : bool
+        Leave out `pem-result/`.
+
+    Raises
+    ------
+    DatasetError
+        Dumps are missing, superfluous, damaged, stale or mixed up, or candidates are missing, and
+        `on_error` is "fail", or no video is left.
+    StageError
+        The stage is incomplete, or the result file's folder does not exist; nothing is written.
+    """
+    out = stage.path / RESULT_FILE if out is None else out
+    if not out.parent.is_dir():
+        raise StageError(f"{out}: the folder {out.parent} does not exist")
+    before = stage.table("pem")
+    problems = [p for item in before.items if (p := _candidate_problem(stage, item))]
+    problems += check_dumps(stage, "pem", before, dumps, progress)
+    items = without_problems(before.items, problems, on_error)
+    videos = sum(item.ends_video for item in items)
+    report = StepReport("pem-outputs", videos, out, progress, tuple(problems))
+    target, recordings = stage.path / "pem-result", Recordings(stage.config)
+    if lean:  # an older folder would not belong to this result
+        shutil.rmtree(target, ignore_errors=True)
+    with nullcontext() if lean else atomic_folder(target) as folder, result_writer(out) as result:
+        for item, found in in_parallel(partial(_rated, stage, dumps, folder), items):
+            report.count(item)
+            whole: Proposals | None = found
+            if item.window is not None:  # None before the last window of a recording
+                whole = recordings.take(item.window, item.seconds, found)
+            if whole is not None:
+                result.add(item.video, whole)
+    return report
+
+
+def _candidate_files(stage: Stage, item: Item) -> list[Path]:
+    return [stage.path / "pem" / side / f"{item.name}.bin" for side in _SIDES]
+
+
+def _candidate_problem(stage: Stage, item: Item) -> Problem | None:
+    remedy = "make PEM's inputs again: actspan staged pem-inputs"
+    found = (size_problem(item, f, 8 * item.rows, remedy) for f in _candidate_files(stage, item))
+    return next(filter(None, found), None)
+
+
+def _rated(stage: Stage, dumps: Dumps, folder: Path | None, item: Item) -> tuple[Item, Proposals]:
+    """Return a video's final proposals, or a window's candidates with their final scores."""
+    start, end, start_score, end_score = (
+        np.fromfile(path, dtype=np.float64) for path in _candidate_files(stage, item)
+    )
+    found = Proposals(start, end, start_score * end_score, start_score, end_score)
+    confidence = dumps.read(item)[: item.rows]
+    if folder is not None:
+        write_csv(folder / f"{item.name}.csv", {**_columns(found), "iou_score": confidence})
+    if item.window is not None:
+        return item, found.with_score(fuse(found, confidence))
+    alone = RaggedProposals.of([found])
+    (best,) = final_proposals(alone, confidence, [item.seconds], stage.config.soft_nms)
+    return item, best

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from actspan.bench.result import (
+    BatchesPerSecond,
+    Cost,
+    Roof,
+    SamplesPerSecond,
+    Stage,
+    Timing,
+)
+from actspan.bench.roof import (
+    Workload,
+    attainable,
+    flops_of,
+    highest,
+    matrix_products,
+    measure_roof,
+    require_limits,
+    sample_costs,
+    tem_products,
+    with_cost,
+)
+from actspan.bench.timing import Rule
+from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
+from actspan.core.errors import MissingExtraError
+from actspan.model.bsn.reference import tem_forward
+from tests.bench.small import lower_the_roof
+
+CONFIG = PipelineConfig(tem=TemConfig(), pem=PemConfig())
+WORK = Workload(snippets=100, read_bytes=160_000, candidates=1000, proposals=100, result_bytes=6000)
+ROOF = Roof(gflops=100.0, gigabytes_per_second=10.0, cache_gigabytes_per_second=50.0)
+
+
+def test_tem_takes_280_million_operations_a_video() -> None:
+    assert flops_of(tem_products(TemConfig(), 1)) == pytest.approx(280.5e6, rel=1e-3)
+    assert flops_of(tem_products(TemConfig(), 16)) == 16 * flops_of(tem_products(TemConfig(), 1))
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_products_are_those_of_the_network(members: int) -> None:
+    config = TemConfig(channels=6, length=20, hidden=8, members=members)
+    shapes = tem_products(config, 3)
+    assert [np.prod(y.shape) for y in matrix_products(shapes)(0)] == [8 * 60, 8 * 60, 3 * 60]  # type: ignore[attr-defined]
+    # the forward pass takes weights of these shapes
+    rng = np.random.default_rng(0)
+    weights = {}
+    for name, (groups, out, inputs, _) in zip(("conv1", "conv2", "conv3"), shapes, strict=True):
+        taps = 1 if name == "conv3" else 3
+        shape = (groups * out, inputs // taps, taps)
+        weights[f"{name}.weight"] = rng.normal(size=shape).astype(np.float32)
+        weights[f"{name}.bias"] = np.zeros(groups * out, np.float32)
+    assert tem_forward(weights, np.zeros((3, 6, 20))).shape == (3, 3, 20)
+
+
+def test_costs_are_those_of_the_arithmetic() -> None:
+    costs = sample_costs(CONFIG, WORK, batch=16)
+    assert costs["pem"].flops == 1000 * (2 * 32 * 256 + 2 * 256)
+    assert costs["rescale"].flops == 0  # as many snippets as cells: a copy
+    assert costs["read"].bytes == 160_000 + 4 * 100 * 400
+    parts = [cost for name, cost in costs.items() if name not in ("bsn", "evaluate")]
+    assert costs["bsn"].flops == sum(cost.flops for cost in parts)
+    assert costs["tem"].bytes < sample_costs(CONFIG, WORK, batch=1)["tem"].bytes  # weights, once
+
+
+def test_the_lower_part_of_the_roof_counts() -> None:
+    assert attainable(Cost(flops=1e9, bytes=1.0), ROOF) == pytest.approx(100)
+    assert attainable(Cost(flops=1.0, bytes=1e9), ROOF) == pytest.approx(50)
+
+
+@pytest.mark.parametrize(
+    ("name", "scope", "known"),
+    [
+        pytest.param("tem", "interface", True, id="network"),
+        pytest.param("tem", "end-to-end", False, id="its-half"),
+        pytest.param("bsn", "end-to-end", True, id="whole"),
+        pytest.param("latency", "step", False, id="latency"),
+    ],
+)
+def test_shares_of_the_roof(name: str, scope: str, known: bool) -> None:
+    stage = Stage(
+        name=name,
+        scope=scope,  # type: ignore[arg-type]
+        batch=1,
+        samples_per_second=SamplesPerSecond(100.0),
+        batches_per_second=BatchesPerSecond(100.0),
+        seconds=Timing.of([0.01]),
+    )
+    costs = sample_costs(CONFIG, WORK, batch=1)
+    found = with_cost(stage, costs, ROOF).cost
+    assert (found is not None) is known
+    if found is not None:
+        assert found.share == pytest.approx(100 / attainable(costs[name], ROOF))
+
+
+def test_the_roof_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    lower_the_roof(monkeypatch)
+    roof = measure_roof(TemConfig(channels=8, length=20, hidden=16), 4, 2, Rule(limit=0.02))
+    assert min(roof.gflops, roof.gigabytes_per_second, roof.cache_gigabytes_per_second) > 0
+
+
+def test_the_roof_is_the_highest_that_was_seen() -> None:
+    one = Roof(gflops=1.0, gigabytes_per_second=5.0, cache_gigabytes_per_second=9.0)
+    other = Roof(gflops=2.0, gigabytes_per_second=4.0, cache_gigabytes_per_second=9.5)
+    best = Roof(gflops=2.0, gigabytes_per_second=5.0, cache_gigabytes_per_second=9.5)
+    assert highest(one, other) == best
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'actspan\[bench\]'"):
+        require_limits()

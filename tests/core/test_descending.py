@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from actspan.core.kernels import descending
+from actspan.core.types import Float64
+
+_sizes = st.integers(0, 300)
+_few = st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5, 0.5 + 2**-40, 5e-324, -5e-324, 1e308])
+
+
+@given(hnp.arrays(np.float64, _sizes, elements=st.floats(allow_nan=False) | _few))
+def test_order_is_that_of_a_stable_sort(score: Float64) -> None:
+    np.testing.assert_array_equal(descending(score), np.argsort(-score, kind="stable"))
+
+
+def test_products_of_probabilities() -> None:
+    score = np.multiply(*np.random.default_rng(0).random((2, 5000), dtype=np.float32), dtype=float)
+    score[::3] = score[1000]
+    np.testing.assert_array_equal(descending(score), np.argsort(-score, kind="stable"))
