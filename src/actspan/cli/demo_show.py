@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from actspan.core.errors import MissingExtraError
+from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Proposals
 from actspan.data.dataset import Dataset
 from actspan.data.made_up import check_demo_folder, write_made_up_dataset
 from actspan.evaluation.recall import RecallResult, evaluate_recall
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Report, Request, Summary
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest, Summary
 from actspan.jobs.run import Run
 from actspan.report.contents import Truth
 from actspan.report.page import write_report
@@ -50,7 +51,7 @@ class DemoFiles:
 
 
 def run_demo(
-    out: Path, *, videos: int = 60, seed: int = 1, report: Report | None = None
+    out: Path, *, videos: int = 60, seed: int = 1, report: Progress = no_progress
 ) -> DemoFiles:
     """Make a dataset, propose with the networks that ship with the package, evaluate, draw.
 
@@ -70,10 +71,10 @@ def run_demo(
     check_demo_folder(out, dataset)
     write_made_up_dataset(dataset, validation=videos, seed=seed)
     with as_file(files("actspan.model") / "demo") as bundle:
-        request = Request(
+        request = ProposeRequest(
             model=bundle, dataset=dataset, out=run, subset="validation", overwrite=True
         )
-        summary = propose_dataset(request, report)
+        summary = propose(request, report)
     recall = evaluate_recall(dataset, run)
     pictures: tuple[Path, ...] = ()
     page = None

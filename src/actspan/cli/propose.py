@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.cluster_options import CLUSTER_OPTIONS, cluster_options
+from actspan.cli.cluster_options import cluster_options
 from actspan.cli.common import (
     ExistingPath,
     PlainPath,
@@ -34,8 +34,10 @@ _APPLIES = {
     "backbone": {"videos", "follow"},
     "clips": {"videos"},
     "idle": {"follow"},
-    **dict.fromkeys(("resume", "shard_size", "shards"), {"videos", "dataset"}),
-    **dict.fromkeys(("engine", *CLUSTER_OPTIONS), {"videos", "dataset"}),
+    "resume": {"videos", "dataset"},
+    "shard_size": {"videos", "dataset"},
+    "shards": {"videos", "dataset"},
+    "engine": {"videos", "dataset"},
 }
 _FEW = 10  # segments per video in a table, or as clips
 _NEED_OUT = ("force", "resume", "shard_size", "shards", "engine", "labels_from", "detections")
@@ -190,9 +192,9 @@ def command(
         progress = no_progress if follow else stack.enter_context(progress_report())
         from actspan.cli.propose_output import open_live, print_new_segments, print_result
         from actspan.data.remote import local_folder
+        from actspan.jobs.clips import Clip
         from actspan.jobs.driver import propose
         from actspan.jobs.propose_request import ProposeRequest, Selection
-        from actspan.jobs.clips import Clip
         from actspan.jobs.sinks import ClipSink, SegmentList, Sink
         from actspan.model.bundle import Bundle
         from actspan.pipeline.labelling.choice import LabelChoice

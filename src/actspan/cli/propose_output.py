@@ -17,7 +17,7 @@ from actspan.jobs.clips import Clip
 from actspan.jobs.live import GrowingVideo, NewSegments
 from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
 from actspan.jobs.sinks import SegmentList
-from actspan.runtime.choice import Choice
+from actspan.runtime.opening import Choice
 
 
 def print_result(

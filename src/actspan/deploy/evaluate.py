@@ -9,12 +9,13 @@ from pathlib import Path
 
 from actspan.core.files import atomic_file
 from actspan.core.perf_lines import StepTimes, performance_lines
+from actspan.core.progress import Progress, no_progress
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.deploy.measure import measure
 from actspan.evaluation.recall import evaluate_recall
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Report, Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.pipeline.outcomes import Job
@@ -60,7 +61,7 @@ def evaluate(
     subset: str | None = "validation",
     threads: int | None = None,
     overwrite: bool = False,
-    report: Report | None = None,
+    report: Progress = no_progress,
 ) -> Evaluation:
     """Propose with a bundle on a backend, evaluate the proposals, and time the steps.
 
@@ -80,7 +81,7 @@ def evaluate(
     DataError, BundleError, BackendError
         A part is missing, damaged, or does not fit.
     """
-    request = Request(
+    request = ProposeRequest(
         model=bundle.path,
         dataset=dataset,
         out=run,
@@ -89,7 +90,7 @@ def evaluate(
         threads=threads,
         overwrite=overwrite,
     )
-    summary = propose_dataset(request, report)
+    summary = propose(request, report)
     videos = Dataset.load(dataset).subset(subset, bundle.set_apart)
     recall = evaluate_recall(videos.videos, run, subset=None).summary()
     channels = None if bundle.config.tem is None else bundle.config.tem.channels

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from actspan.core.errors import ResultError
-from actspan.core.objects import is_url
+from actspan.core.storage import is_url, open_storage
 from actspan.core.types import Float64, Proposals, Video
 from actspan.data.results import ResultTable
 from actspan.evaluation.counting import Int64, count_matches
@@ -17,8 +17,7 @@ from actspan.evaluation.inputs import OnError, known_id, load_blocked, load_trut
 from actspan.evaluation.protocols import check_thresholds
 from actspan.evaluation.recall import RecallResult, best_first, budgets, equal, unused
 from actspan.evaluation.unmatched import unmatched
-from actspan.jobs.shards.plan import PLAN_FILE
-from actspan.jobs.shards.store import ShardStore, open_place
+from actspan.jobs.checkpoint import PLAN_FILE, Checkpoint
 
 
 def is_sharded(where: Path | str) -> bool:
@@ -53,13 +52,13 @@ def evaluate_shards(
         There is no such run, or a shard is damaged; or an error of `evaluate_recall`.
     """
     thresholds, left_out = check_thresholds(tiou), load_blocked(blocked)
-    store = ShardStore.find(open_place(where))
-    if store is None:
+    checkpoint = Checkpoint.find(open_storage(where))
+    if checkpoint is None:
         raise ResultError(f"{where}: no unfinished run is there (no {PLAN_FILE})")
     truth = load_truth(ground_truth, subset, left_out, on_error)
     rows = {video: row for row, video in enumerate(truth.segments)}
     counts, extra = np.zeros(len(rows), np.int64), []
-    for table in _tables(store, rows):
+    for table in _tables(checkpoint, rows):
         for video, count in zip(table.ids, table.counts.tolist(), strict=True):
             if video in rows:
                 counts[rows[video]] = count
@@ -70,7 +69,7 @@ def evaluate_shards(
     kept, share, total = budgets(counts, max_proposals)
     instances = sum(map(len, truth.segments.values()))
     matches = np.zeros((len(thresholds), len(share)), np.int64)
-    for table in _tables(store, rows):
+    for table in _tables(checkpoint, rows):
         matches += _matches(table, truth.segments, kept, rows, share, thresholds)
     recall = matches / instances
     return RecallResult(
@@ -86,26 +85,26 @@ def evaluate_shards(
         problems=truth.problems,
         notes=(
             *truth.notes,
-            *_unfinished(store),
+            *_unfinished(checkpoint),
             *unused(counts, max_proposals),
             *equal(counts, max_proposals),
         ),
     )
 
 
-def _unfinished(store: ShardStore) -> tuple[str, ...]:
+def _unfinished(checkpoint: Checkpoint) -> tuple[str, ...]:
     """Return a line about shards that are not computed yet, if there are any."""
-    done, planned = len(store.committed()), len(store.plan)
+    done, planned = len(checkpoint.committed()), len(checkpoint.plan)
     if done == planned:
         return ()
     return (f"unfinished: {done:,} of {planned:,} shards; complete it with propose --resume",)
 
 
-def _tables(store: ShardStore, known: Container[str]) -> Iterator[ResultTable]:
+def _tables(checkpoint: Checkpoint, known: Container[str]) -> Iterator[ResultTable]:
     """Yield the proposals of each shard, without videos that could not be read."""
-    for number in sorted(store.committed()):
+    for number in sorted(checkpoint.committed()):
         found: dict[str, Proposals] = {}
-        for result in store.read(number):
+        for result in checkpoint.read(number):
             proposals = getattr(result, "proposals", None)
             if proposals is not None:
                 found[known_id(result.id, known)] = proposals  # type: ignore[union-attr]

@@ -15,12 +15,13 @@ import msgspec
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, ResultError, ShardError
+from actspan.core.files import NOT_JSON
 from actspan.core.problems import Problem
 from actspan.core.storage import FolderStorage, Storage, open_storage
 from actspan.core.wording import counted
-from actspan.core.files import NOT_JSON
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.shard_format import Content, Result, ShardEncoder, decode_shard
+from actspan.pipeline.outcomes import Outcome
 
 PLAN_FILE = "plan.json"
 _FORMAT = 1
@@ -235,6 +236,8 @@ class Checkpoint:
         with ShardEncoder(self.plan.fingerprint, number, self.plan.keeps) as encoder:
             for result in results:
                 encoder.add(result)
+                if isinstance(result, Problem) and result.is_error:
+                    _drop_windows(held)
                 size += 1 if isinstance(result, Problem) else len(result.candidates)
                 if size <= _IN_MEMORY:
                     held.append(result)
@@ -323,6 +326,12 @@ def remove_shards(storage: Storage) -> None:
     for name in sorted(storage.names(), key=lambda name: name != PLAN_FILE):
         if name == PLAN_FILE or _SHARD.fullmatch(name):
             storage.delete(name)
+
+
+def _drop_windows(held: list[Result]) -> None:
+    """Remove the windows of a recording that failed."""
+    while held and isinstance(held[-1], Outcome) and held[-1].proposals is None:
+        held.pop()
 
 
 def digest(value: Sequence[Any]) -> str:

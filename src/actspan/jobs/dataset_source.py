@@ -19,12 +19,12 @@ from actspan.data.causes import missing_features
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.faults import annotation_faults
+from actspan.data.names import VIDEOS
 from actspan.data.remote import url_of
 from actspan.data.scores import ScoreFiles
 from actspan.data.spec_file import SPEC_FILE
 from actspan.data.store.manifest import MANIFEST
 from actspan.data.store.shards import Packed
-from actspan.data.names import VIDEOS
 from actspan.jobs.checkpoint import Plan, Stamp
 from actspan.jobs.contracts import Source, stamps_of
 from actspan.jobs.origin import checksum
@@ -146,7 +146,7 @@ def check_features(
         channels=None if bundle.config.tem is None else bundle.config.tem.channels,
         on_error=on_error,
         trained_on=bundle.features,
-        progress=partial(progress, "check"),
+        progress=progress,
     )
 
 

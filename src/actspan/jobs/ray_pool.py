@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from actspan.config.base import Config, require_setting
+from actspan.core import errors
 from actspan.core.errors import ActSpanError, ClusterError, require
 from actspan.core.wording import counted
 

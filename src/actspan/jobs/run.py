@@ -24,11 +24,11 @@ from actspan.core.errors import ConfigError, ResultError
 from actspan.core.files import atomic_file, check_size, folder_kind, sha256
 from actspan.core.types import Float32, Proposals
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.store.arrow_files import Batches
+from actspan.data.recording import Window, stitch
 from actspan.data.result_writers import result_writer
 from actspan.data.results import read_result
 from actspan.data.scores import ScoreFiles, ScoreWriter
-from actspan.data.recording import Window, stitch
+from actspan.data.store.arrow_files import Batches
 from actspan.pipeline.outcomes import Outcome
 
 RUN_FILE, SCORES, CANDIDATES, RESULT = "run.toml", "scores.npz", "candidates.arrow", "result.json"

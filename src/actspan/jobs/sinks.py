@@ -14,8 +14,8 @@ from typing import Any, Self
 from actspan.core.errors import ActSpanError, ConfigError
 from actspan.core.files import replace_folder, sha256, sync
 from actspan.core.types import Proposals
-from actspan.data.result_writers import result_writer
 from actspan.data.detections import DETECTIONS_FILE, Detections
+from actspan.data.result_writers import result_writer
 from actspan.jobs.checkpoint import OtherResultError
 from actspan.jobs.clips import Clip, cut_clips
 from actspan.jobs.contracts import Source
@@ -263,8 +263,8 @@ class DetectionWriter:
         self._waiting: deque[tuple[str, Future[Detections]]] = deque()
 
     def __enter__(self) -> Self:
-        self._writer = result_writer(self._path, labelled=True)
-        self._writer.__enter__()
+        self._file = result_writer(self._path, labelled=True)
+        self._writer = self._file.__enter__()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="label")
         return self
 
@@ -287,4 +287,4 @@ class DetectionWriter:
 
     def __exit__(self, *details: Any) -> None:
         self._pool.shutdown(cancel_futures=True)
-        self._writer.__exit__(*details)
+        self._file.__exit__(*details)

@@ -16,8 +16,8 @@ from actspan.core.progress import Progress
 from actspan.core.types import Features, Float32
 from actspan.data.annotations.base import canonical_id
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.videos import canonical_subset
 from actspan.data.recording import Window
+from actspan.data.videos import canonical_subset
 from actspan.jobs.bundle_features import BundleFeatures
 from actspan.jobs.checkpoint import Plan, digest
 from actspan.jobs.contracts import Source

@@ -41,8 +41,7 @@ from actspan.proposals.bsp import bsp_features, bsp_features_batch
 from actspan.proposals.candidates import generate_proposals
 from actspan.proposals.suppression import soft_nms
 from actspan.runtime.backends import find_backend
-from actspan.runtime.opening import choose_backend
-from actspan.runtime.opening import open_net
+from actspan.runtime.opening import choose_backend, open_net
 from actspan.runtime.session import Session
 
 BATCH = 16  # videos per chunk: large enough for TEM's throughput, small enough for the caches

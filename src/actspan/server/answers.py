@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from actspan.core.types import Proposals
-from actspan.jobs.video_inference.answers import Selection
+from actspan.jobs.propose_request import Selection
 
 JSON, ARROW = "application/json", "application/vnd.apache.arrow.stream"
 State = Literal["queued", "running", "done", "failed"]

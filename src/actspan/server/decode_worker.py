@@ -125,7 +125,7 @@ def check_table(shape: tuple[int, ...], channels: int) -> None:
 
 
 def _video(task: Task) -> Iterator[Reply]:
-    from actspan.jobs.video_inference.features import BundleFeatures
+    from actspan.jobs.bundle_features import BundleFeatures
     from actspan.model.bundle import Bundle
     from actspan.streams.decode import VideoFile
 

@@ -37,7 +37,7 @@ from actspan.deploy.staged.step_files import (
     write_csv,
     write_items,
 )
-from actspan.jobs.proposing.inputs import jobs_from_features
+from actspan.jobs.dataset_source import jobs_from_features
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import pieces_of, settled_edge, tem_input
