@@ -21,7 +21,7 @@ from actspan import Video
 from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.baselines import (
     Guess,
-    judge_guess,
+    evaluate_guess,
     of_lengths,
     plain_windows,
     uniform_random,
@@ -43,7 +43,7 @@ def print_guesses(videos: Sequence[Video], subset: str, draws: int) -> None:
     """Print a line per guess."""
     judged = [video for video in videos if video.subset == subset and len(video.segments)]
     for name, guess in guesses_of(videos).items():
-        print_row(name, judge_guess(guess, judged, draws=draws), f"{draws} draws")
+        print_row(name, evaluate_guess(guess, judged, draws=draws), f"{draws} draws")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from actspan.bench.environment import core_count, load_average, processor_name
-from actspan.deploy.verify.report import library_versions
+from actspan.deploy.verify.accuracy_report import library_versions
 
 _LIBRARIES = ("actspan", "numpy", "numba", "onnxruntime", "pyarrow", "pandas", "scipy")
 

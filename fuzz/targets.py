@@ -24,7 +24,6 @@ from actspan.config.stages import FeatureSpec
 from actspan.config.video import PictureConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
-from actspan.data.annotations.activitynet import document_of
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.dataset import Dataset
@@ -47,15 +46,15 @@ from actspan.model.bundle import Bundle
 from actspan.model.files import measure, record_of
 from actspan.pipeline.labelling.scores import LabelFile
 from actspan.runtime.opening import open_session
-from actspan.server.browse.models import NewCorrections
-from actspan.server.formats import HEAD, kind_of, npy_array
-from actspan.server.inference.tensors import (
+from actspan.server.correction_routes import NewCorrections
+from actspan.server.inference_tensors import (
     TensorSpec,
     check_outputs,
     read_request,
     write_answer,
 )
 from actspan.server.problems import ProblemError
+from actspan.server.uploads import HEAD, kind_of, npy_array
 from actspan.streams.projection import Projection
 from actspan.streams.storage import Journal
 
@@ -94,7 +93,6 @@ def scores(path: Path) -> None:
 def annotations(path: Path) -> None:
     """Read annotations and write them again."""
     found = read_annotations(path)
-    document_of(found.videos, document=found.document)
     write_annotations(path.with_name("written.json"), found.videos, document=found.document)
 
 
@@ -225,15 +223,15 @@ def corrections(path: Path) -> None:
 def _infer(body: bytes, header: int | None) -> None:
     request, tensors = read_request(body, header, _SPECS)
     given = {"output": next(iter(tensors.values()), np.zeros(3))}
-    outputs = [TensorSpec("output", "FP32", [-1])]
+    outputs = [TensorSpec(name="output", datatype="FP32", shape=[-1])]
     check_outputs(request, outputs)
     write_answer("m", request, given, outputs)
 
 
 _SPECS = (
-    TensorSpec("features", "FP32", [-1, 2]),
-    TensorSpec("lengths", "INT64", [-1]),
-    TensorSpec("stride", "FP64", [-1]),
+    TensorSpec(name="features", datatype="FP32", shape=[-1, 2]),
+    TensorSpec(name="lengths", datatype="INT64", shape=[-1]),
+    TensorSpec(name="stride", datatype="FP64", shape=[-1]),
 )
 
 # what a reader may raise beside an ActSpanError: the service answers with a status

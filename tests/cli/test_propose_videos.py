@@ -16,9 +16,8 @@ from click.testing import CliRunner
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
-from actspan.cli.propose_output import _clock
-
 from actspan.cli import main
+from actspan.cli.propose_output import _clock
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extractor import Extractor
 from actspan.streams.grid import Grid, Span

@@ -11,8 +11,8 @@ from actspan import Proposals, Video
 from actspan.evaluation.baselines import (
     COUNT,
     Guess,
-    judge_beside_guesses,
-    judge_guess,
+    compare_with_guesses,
+    evaluate_guess,
     not_beaten,
     of_lengths,
     plain_windows,
@@ -37,10 +37,10 @@ def test_guesses_lie_in_the_video_and_find_a_little(guess: Guess) -> None:
     assert (found.start >= 0).all()
     assert (found.end <= 30).all()
     assert (found.end > found.start).all()
-    row = judge_guess(guess, [VIDEO], draws=2)
+    row = evaluate_guess(guess, [VIDEO], draws=2)
     assert 0 < row["AR@100"] < 100
-    assert row == judge_guess(guess, [VIDEO], draws=2)
-    assert row != judge_guess(guess, [VIDEO], seed=5, draws=2)
+    assert row == evaluate_guess(guess, [VIDEO], draws=2)
+    assert row != evaluate_guess(guess, [VIDEO], seed=5, draws=2)
 
 
 def test_plain_windows_are_a_grid() -> None:
@@ -71,7 +71,7 @@ def test_a_model_is_judged_beside_guesses(
     rows: list[tuple[float, float, float]], expected: list[str]
 ) -> None:
     proposals = {"v": Proposals(*np.array(rows).T)}
-    figures = judge_beside_guesses([VIDEO], proposals, LENGTHS)
+    figures = compare_with_guesses([VIDEO], proposals, LENGTHS)
     assert list(figures) == ["model", "plain windows", "training lengths"]
     assert not_beaten(figures) == expected
-    assert figures == judge_beside_guesses([VIDEO], proposals, LENGTHS)
+    assert figures == compare_with_guesses([VIDEO], proposals, LENGTHS)

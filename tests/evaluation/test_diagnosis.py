@@ -13,8 +13,15 @@ from actspan.config.stages import PipelineConfig, SoftNmsConfig
 from actspan.core.errors import ResultError
 from actspan.evaluation.bins import bins_of
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
-from actspan.evaluation.evidence import Evidence, make_evidence, read_found
-from actspan.evaluation.stages import IDEAL, STAGES, lost_at, trace
+from actspan.evaluation.stages import (
+    IDEAL,
+    STAGES,
+    Evidence,
+    lost_at,
+    make_evidence,
+    read_run_videos,
+    trace,
+)
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import write_bundle, write_dataset
@@ -59,7 +66,7 @@ def test_evidence_gives_the_answer_of_the_run(tmp_path: Path, mode: str) -> None
     videos = {v.id: v for v in diagnose_videos(dataset)}
     answers = run.proposals()
     config = Bundle.load(tmp_path / "bundle").config
-    for item in read_found(run, videos):
+    for item in read_run_videos(run, videos):
         evidence = make_evidence(item, config, None)
         again = soft_nms(evidence.candidates, config.soft_nms, span=evidence.span)
         answer = answers[item.video.id]

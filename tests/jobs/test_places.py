@@ -41,7 +41,7 @@ def bucket() -> str:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actspan.core.objects._WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("actspan.core.storage._WAITS", (0.0, 0.0, 0.0))
 
 
 def objects(bucket: str) -> list[str]:

@@ -25,9 +25,8 @@ from actspan.core.types import Proposals
 from actspan.core.wording import counted
 from actspan.data.result_writers import write_result
 from actspan.data.results import read_result
-from actspan.deploy.verify.differences import compare_outputs, compare_proposals
-from actspan.deploy.verify.limits import LIMITS
-from actspan.deploy.verify.reference import CheckpointSession
+from actspan.deploy.verify.differences import CheckpointSession, compare_outputs, compare_proposals
+from actspan.deploy.verify.variants import LIMITS
 from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.run import write_result_file
 from actspan.model.weights import NETS, Net

@@ -21,7 +21,7 @@ from actspan.cli.common import (
 from actspan.core.wording import counted
 
 if TYPE_CHECKING:
-    from actspan.data.annotations.base import Unit
+    from actspan.data.annotations.annotation_set import Unit
     from actspan.data.annotations.convert import Converted
 
 _existing = ExistingPath()

@@ -19,8 +19,8 @@ from actspan.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from actspan.deploy.compile import Compiled
-    from actspan.deploy.compile.plan import CompileRequest, Plan
+    from actspan.deploy.compile.compile import Compiled
+    from actspan.deploy.compile.plan import CompilePlan, CompileRequest
     from actspan.model.bundle import Bundle
 
 
@@ -95,7 +95,7 @@ def command(
         refuse_options(context, ("soc",), f"on {target}")
     if precision != "int8":
         refuse_options(context, ("calibrate",), "without --precision int8")
-    from actspan.deploy.compile import prepare_plan
+    from actspan.deploy.compile.compile import prepare_plan
     from actspan.deploy.compile.plan import CompileRequest
     from actspan.model.bundle import Bundle
 
@@ -118,7 +118,7 @@ def _say_notes(notes: Iterable[str]) -> None:
 
 
 def _compile(bundle: Bundle, request: CompileRequest) -> list[Compiled]:
-    from actspan.deploy.compile import compile_plan, find_compiler, prepare_plan
+    from actspan.deploy.compile.compile import compile_plan, find_compiler, prepare_plan
 
     compiler = find_compiler(request)
     with step_report("compile") as report:
@@ -128,14 +128,14 @@ def _compile(bundle: Bundle, request: CompileRequest) -> list[Compiled]:
 
 
 def _record(bundle: Bundle, request: CompileRequest) -> list[Compiled]:
-    from actspan.deploy.compile import prepare_plan, take_outputs
+    from actspan.deploy.compile.compile import prepare_plan, take_outputs
 
     _, done = take_outputs(prepare_plan(bundle, request))
     return done
 
 
-def _print_script(plan: Plan, as_json: bool) -> None:
-    from actspan.deploy.compile import write_script
+def _print_script(plan: CompilePlan, as_json: bool) -> None:
+    from actspan.deploy.compile.compile import write_script
 
     _say_notes(note for job in plan.jobs for note in job.notes)
     _, path = write_script(plan)

@@ -215,7 +215,7 @@ def _evaluate(
                 subset=request.subset,
                 threads=request.threads,
                 overwrite=force,
-                report=report,
+                progress=report,
             )
     except BaseException as error:
         error.add_note(f"{done.bundle.path} is complete; only --evaluate failed")
@@ -225,7 +225,7 @@ def _evaluate(
 def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from actspan.deploy.verify.report import to_dict
+    from actspan.deploy.verify.accuracy_report import to_dict
 
     steps = [asdict(step) for step in done.steps]
     for step in steps:
@@ -254,7 +254,7 @@ def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
 
 def _print(done: Deployment, found: Evaluation | None) -> None:
     from actspan.cli.tables import print_table
-    from actspan.deploy.verify.report import answer_table, output_table
+    from actspan.deploy.verify.accuracy_report import answer_table, output_table
 
     rows = [
         [s.name, s.file, "" if math.isnan(s.seconds) else f"{s.seconds:.1f}", s.result]
@@ -266,7 +266,7 @@ def _print(done: Deployment, found: Evaluation | None) -> None:
     for header, lines in (output_table(checked), answer_table(checked)):
         print_table(header, lines)
     for result in checked.results:
-        for reason in [*result.broken, *([result.problem] if result.problem else [])]:
+        for reason in result.failures:
             say(f"{result.variant.name}: {reason}")
     for note in dict.fromkeys((*checked.notes, *(found.notes if found else ()))):
         say(f"note: {note}")

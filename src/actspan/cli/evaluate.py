@@ -35,7 +35,7 @@ from actspan.cli.recall_report import print_recall, recall_document, say_about_r
 
 if TYPE_CHECKING:
     from actspan.core.types import Float64
-    from actspan.data.annotations.base import Annotations
+    from actspan.data.annotations.annotation_set import Annotations
     from actspan.evaluation.diagnosis import Diagnosis
     from actspan.evaluation.mistakes import Mistakes
     from actspan.evaluation.protocols import Task
@@ -258,7 +258,7 @@ def _diagnose(asked: _Asked) -> Diagnosis:
             tiou=asked.tiou,
             blocked=asked.blocked,
             on_error=asked.on_error,
-            progress=lambda done, total: report("diagnose", done, total),
+            progress=report,
         )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from actspan.core.wording import counted, listed
 
 if TYPE_CHECKING:
-    from actspan.data.annotations.base import Annotations
+    from actspan.data.annotations.annotation_set import Annotations
     from actspan.evaluation.protocols import Protocol
 
 

@@ -162,7 +162,7 @@ def command(
 
     require("fastapi", extra="server", purpose="actspan serve")
     require("uvicorn", extra="server", purpose="actspan serve")
-    from actspan.server.running import made_token, serve
+    from actspan.server.app import make_token, serve
     from actspan.server.settings import HOUR, MIB, Batching, Limits, ServeSettings
 
     settings = ServeSettings(
@@ -172,7 +172,7 @@ def command(
         videos=videos,
         host=host,
         port=port,
-        token=made_token(host, token),
+        token=make_token(host, token),
         data=data,
         backend=backend,
         threads=threads,

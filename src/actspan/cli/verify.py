@@ -74,7 +74,7 @@ def command(
     names = None if backends is None else [n.strip() for n in backends.split(",") if n.strip()]
     with progress_report() as report:
         from actspan.core.files import atomic_file
-        from actspan.deploy.verify.report import to_dict, to_markdown
+        from actspan.deploy.verify.accuracy_report import to_dict, to_markdown
         from actspan.deploy.verify.verify import verify_bundle
 
         found = verify_bundle(
@@ -83,7 +83,7 @@ def command(
             subset=subset,
             backends=names,
             threads=threads,
-            report=report,
+            progress=report,
         )
     if markdown is not None:
         with atomic_file(markdown) as stream:
@@ -98,7 +98,7 @@ def command(
 
 def _print(found: Verification) -> None:
     from actspan.cli.tables import print_table
-    from actspan.deploy.verify.report import answer_table, output_table
+    from actspan.deploy.verify.accuracy_report import answer_table, output_table
 
     click.echo(
         f"{found.material}: {counted(found.videos, 'video')}, "
@@ -108,7 +108,7 @@ def _print(found: Verification) -> None:
         for header, rows in (output_table(found), answer_table(found)):
             print_table(header, rows)
     for result in found.results:
-        for reason in [*result.broken, *([result.problem] if result.problem else [])]:
+        for reason in result.failures:
             say(f"{result.variant.name}: {reason}")
     for note in found.notes:
         say(f"note: {note}")

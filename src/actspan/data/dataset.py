@@ -247,7 +247,7 @@ class Dataset:
         array = read_array(entry, mapped=mapped)
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
-        if entry.suffix == ".csv" and values.shape[1] - 1 == channels and counter(values):
+        if entry.is_csv and values.shape[1] - 1 == channels and counter(values):
             values = values[:, 1:]  # see `layout.without_counters`
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")

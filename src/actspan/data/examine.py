@@ -150,7 +150,7 @@ def measure(dataset: Dataset) -> tuple[Float64, Float64]:
             if (shape := entry.shape) is not None:
                 usable.add(place, entry.grid, shape[0])
         elif entry is not None:
-            array, is_csv = read_array(entry, mapped=True), entry.suffix == ".csv"
+            array, is_csv = read_array(entry, mapped=True), entry.is_csv
             counts = counter(array) if is_csv else ""
             seen.append(Seen(place, array.shape, header=is_csv, counter=counts))
     if seen:
@@ -181,8 +181,8 @@ def _look_at(dataset: Dataset, dtype: np.dtype[Any], place: int) -> Seen:
         return Seen(place, problem=_no_features(dataset, name))
     assert isinstance(entry, Entry)
     try:
-        values, dropped = read_noted(entry)
-        is_csv = entry.suffix == ".csv"
+        values, dropped = read_noted(entry, mapped=True)
+        is_csv = entry.is_csv
         what = _bad_values(values, dtype)
     except FeatureError as error:
         what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")

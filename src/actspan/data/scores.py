@@ -15,7 +15,8 @@ from actspan.core.files import atomic_file, folder_kind, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import BoundaryScores
 from actspan.core.wording import rounded
-from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.annotation_set import canonical_id
+from actspan.data.names import Ignored
 from actspan.data.npy import Archive
 
 _COLUMNS = ("action", "start", "end")
@@ -45,7 +46,7 @@ class ScoreFiles:
             self._names = {canonical_id(f.stem): f.name for f in sorted(archive.glob("*.csv"))}
         else:
             self._archive = _open(archive)
-            self._names = {canonical_id(name): name for name in self._archive.names}
+            self._names = {canonical_id(name): name for name in self._archive.names(Ignored())}
         if not self._names:
             raise ResultError(
                 f"{path}{folder_kind(path)}: holds no boundary scores: no CSV, or an empty npz"

@@ -41,17 +41,13 @@ def of_lengths(lengths: Float64, seconds: float, draw: np.random.Generator) -> P
     return Proposals(start, end, draw.uniform(size=COUNT))
 
 
-def judge_guess(
+def evaluate_guess(
     guess: Guess, videos: Sequence[Video], *, seed: int = 0, draws: int = 1
 ) -> dict[str, float]:
     """Return AR@AN and AUC of a guess in percent, as the mean of several draws.
 
-    Parameters
-    ----------
-    videos : sequence of Video
-        With instances and durations; their subsets do not matter.
-    seed : int
-        Draws have this seed and the ones that follow it.
+    The videos, of any subset, have instances and durations. Draws have the seed and the ones that
+    follow it.
     """
     rows = []
     for number in range(seed, seed + draws):
@@ -61,7 +57,7 @@ def judge_guess(
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
-def judge_beside_guesses(
+def compare_with_guesses(
     videos: Sequence[Video],
     proposals: Mapping[str, Proposals],
     lengths: Float64,
@@ -70,26 +66,14 @@ def judge_beside_guesses(
 ) -> dict[str, dict[str, float]]:
     """Return AR@AN and AUC of a model's proposals, and of two guesses on the same videos.
 
-    Parameters
-    ----------
-    videos : sequence of Video
-        With instances and durations.
-    proposals : mapping of video id to Proposals
-        Seconds.
-    lengths : (M,) float64
-        Lengths of the instances that the model learned from, in seconds.
-    seed : int
-        Seed of the guesses.
-
-    Returns
-    -------
-    dict of str to dict of str to float
-        `model`, `plain windows` and `training lengths`; in percent.
+    The videos have instances and durations; proposals and the `lengths` (M,) of the instances that
+    the model learned from are in seconds. Figures in percent are returned for `model`,
+    `plain windows` and `training lengths`.
 
     Examples
     --------
     >>> video = Video("a", 60.0, "", [[10, 20]], ("run",))
-    >>> found = judge_beside_guesses([video], {"a": Proposals([10], [20], [1])}, np.array([9.0]))
+    >>> found = compare_with_guesses([video], {"a": Proposals([10], [20], [1])}, np.array([9.0]))
     >>> found["model"]["AUC"], found["training lengths"]["AUC"] < 90
     (100.0, True)
     """
@@ -98,11 +82,11 @@ def judge_beside_guesses(
         "training lengths": partial(of_lengths, lengths),
     }
     model = evaluate_recall(videos, proposals, subset=None).summary()
-    rows = {name: judge_guess(g, videos, seed=seed, draws=DRAWS) for name, g in guesses.items()}
+    rows = {name: evaluate_guess(g, videos, seed=seed, draws=DRAWS) for name, g in guesses.items()}
     return {"model": model, **rows}
 
 
 def not_beaten(figures: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """Return the guesses of `judge_beside_guesses` whose AUC is as high as the model's."""
+    """Return the guesses of `compare_with_guesses` whose AUC is as high as the model's."""
     auc = {name: row["AUC"] for name, row in figures.items()}
     return [name for name in auc if name != "model" and auc[name] >= auc["model"]]

@@ -1,23 +1,110 @@
-"""Counting of matches with NumPy alone, as loading a compiler would take longer."""
+"""Budgets of proposals and matches within them, with NumPy alone: a compiler loads too slowly.
+
+The protocol is that of bsn.md section 9. `plain_recall` follows it line by line, as the reference.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.core.tiou import evaluated_tiou
-from actspan.core.types import Float64
+from actspan.core.errors import ConfigError, ResultError
+from actspan.core.tiou import evaluated_tiou, evaluated_tiou_matrix
+from actspan.core.types import Float64, Proposals
+from actspan.core.wording import counted, listed, rounded
+from actspan.data.results import ResultTable
 
 Int64 = NDArray[np.int64]
 
+REPORTED = (1, 5, 10, 50, 100, 200, 500, 1000)  # values of AN in published tables
+_USUAL = 100  # ActivityNet's largest AN; runs with fewer proposals per video are common
 _PAIRS = 1 << 15  # pairs of instance and proposal per step, so that the arrays fit into the caches
 
 
+class Budgets(NamedTuple):
+    """Numbers of proposals that V videos may use at A budgets.
+
+    At budget k, video v contributes its first min(int(kept[v] * share[k]), kept[v]).
+    """
+
+    kept: Int64  # (V,)
+    share: Float64  # (A,), ascending
+    total: int  # of kept
+
+    @classmethod
+    def of(cls, counts: Int64, max_proposals: int) -> Budgets:
+        """Return the budgets of videos with `counts` (V,) proposals.
+
+        Raises
+        ------
+        ResultError, ConfigError
+            There are no proposals, or the largest budget leaves none.
+        """
+        videos = len(counts)
+        offered = int(counts.sum())
+        if offered == 0:
+            raise ResultError(
+                f"no proposals for any of the {videos} evaluated videos: the results name them, "
+                "and list none"
+            )
+        # The order of these float operations, and their truncation, is part of the published
+        # number.
+        ratio = max_proposals * float(videos) / offered
+        kept = np.minimum((counts * ratio).astype(np.int64), counts)
+        total = int(kept.sum())
+        if total == 0:
+            raise ConfigError(f"max_proposals {max_proposals} leaves no proposal to any video")
+        share = np.arange(1, max_proposals + 1) / float(max_proposals)
+        return cls(kept, share * (max_proposals * float(videos) / total), total)
+
+    @property
+    def per_video(self) -> Float64:
+        """Average number of proposals per video at each budget, (A,)."""
+        average: Float64 = self.share * (float(self.total) / len(self.kept))
+        return average
+
+    def contributed(self, budget: int = -1) -> Int64:
+        """Return how many proposals each video contributes at a budget, the largest by default."""
+        taken: Int64 = np.minimum((self.kept * self.share[budget]).astype(np.int64), self.kept)
+        return taken
+
+    def notes(self, counts: Int64) -> Iterator[str]:
+        """Yield notes about unused proposals, and about reported budgets beyond all proposals."""
+        largest, offered = len(self.share), int(counts.sum())
+        if over := offered - int(self.contributed().sum()):
+            yield (
+                f"{over:,} of {counted(offered, 'proposal')} not used: at most {largest} per video "
+                "on average are (--max-proposals)"
+            )
+        if largest <= _USUAL:
+            return
+        reported = [n for n in REPORTED if n <= largest]
+        spent = [f"AR@{n}" for n in reported if (self.contributed(n - 1) >= self.kept).all()]
+        if len(spent) > 1:
+            first, *others = spent
+            equal = "equals" if len(others) == 1 else "equal"
+            each = rounded(self.total / len(counts))
+            yield (
+                f"{each} proposals per video on average: "
+                f"{listed(others, len(others))} {equal} {first}"
+            )
+
+
+def best_first(found: ResultTable) -> tuple[Float64, Float64]:
+    """Return starts and ends by falling score within each video; ties keep their order."""
+    video = np.repeat(np.arange(len(found.ids)), found.counts)
+    rising = found.score[1:] > found.score[:-1]
+    if not (rising & (video[1:] == video[:-1])).any():  # most files are sorted
+        return found.start, found.end
+    order = np.lexsort((-found.score, video))
+    return found.start[order], found.end[order]
+
+
 def count_matches(
-    truth: Float64,
-    video_of: Int64,
+    segments: list[Float64],
     start: Float64,
     end: Float64,
     first: Int64,
@@ -32,16 +119,14 @@ def count_matches(
 
     Parameters
     ----------
-    truth : (M, 2) float64
-        Instances of all videos.
-    video_of : (M,) int64
-        The video of each, 0 <= v < V.
+    segments : list of (M, 2) float64
+        Instances of each of the V videos.
     start, end : (P,) float64
         Proposals.
     first, kept : (V,) int64
         Video v may use the proposals first[v] <= j < first[v] + kept[v], best first.
     share : (A,) float64
-        Ascending; video v contributes its first min(int(kept[v] * share[k]), kept[v]).
+        Like `Budgets.share`.
     thresholds : (K,) float64
         tIoU.
 
@@ -49,6 +134,9 @@ def count_matches(
     -------
     (K, A) int64
     """
+    truth = np.concatenate(segments)
+    instances_of = np.fromiter(map(len, segments), np.int64, len(segments))
+    video_of = np.repeat(np.arange(len(segments)), instances_of)
     matches = np.zeros((len(thresholds), len(share) + 1), np.int64)
     for size, instances in _alike(kept[video_of]):
         contributing = np.minimum((size * share).astype(np.int64), size)  # (A,)
@@ -73,3 +161,41 @@ def _alike(sizes: Int64) -> Iterator[tuple[int, Int64]]:
         step = max(1, _PAIRS // max(1, size))
         for begin in range(0, len(alike) if size else 0, step):
             yield size, alike[begin : begin + step]
+
+
+def plain_recall(
+    truth: Mapping[str, Float64],
+    proposals: Mapping[str, Proposals],
+    *,
+    max_proposals: int,
+    tiou: Float64,
+) -> tuple[Float64, Float64, Float64]:
+    """Compute recall (K, A), average recall (A,) and proposals per video (A,), slowly.
+
+    `truth` has the instances (M, 2) of each evaluated video; both are in seconds.
+    """
+    videos = len(truth)
+    offered = sum(len(proposals[v]) for v in truth if v in proposals)
+    ratio = max_proposals * float(videos) / offered
+
+    overlaps = []  # one (instances, kept) matrix per video
+    for video, segments in truth.items():
+        found = proposals.get(video, Proposals.empty())
+        kept = min(int(len(found) * ratio), len(found))
+        best = found[np.argsort(-found.score, kind="stable")][:kept]
+        overlaps.append(evaluated_tiou_matrix(segments[:, 0], segments[:, 1], best.start, best.end))
+
+    total = sum(matrix.shape[1] for matrix in overlaps)
+    instances = sum(matrix.shape[0] for matrix in overlaps)
+    share = np.arange(1, max_proposals + 1) / float(max_proposals)
+    share = share * (max_proposals * float(videos) / total)
+    recall = np.empty((len(tiou), max_proposals))
+    for t, threshold in enumerate(tiou):
+        for k in range(max_proposals):
+            matched = 0
+            for matrix in overlaps:
+                kept = matrix.shape[1]
+                contributing = min(int(kept * share[k]), kept)
+                matched += int((matrix[:, :contributing] >= threshold).any(axis=1).sum())
+            recall[t, k] = matched / instances
+    return recall, recall.mean(axis=0), share * (float(total) / videos)

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from actspan.core.kernels import evaluated_tiou, kernel
 from actspan.core.problems import Problem
 from actspan.core.types import Float64, Video
 from actspan.data.detections import Detections
+from actspan.evaluation.counting import Int64
 from actspan.evaluation.inputs import OnError
-from actspan.evaluation.labelled import Labelled, bring_together
-from actspan.evaluation.matching import average_precision, match_greedily
+from actspan.evaluation.labelled import Bool, Labelled, load_labelled
 from actspan.evaluation.protocols import check_thresholds
 
 
@@ -25,15 +26,11 @@ class DetectionResult:
     Attributes
     ----------
     average_precision : (K, L) float64
-        AP of class `classes[l]` at tIoU `tiou[k]`; in [0, 1].
+        AP of class `classes[l]` at tIoU threshold `tiou[k]`; in [0, 1].
     classes : tuple of str
         Classes of the ground truth, sorted.
-    tiou : (K,) float64
-        Thresholds.
     instances, detections : (L,) int64
         Numbers per class.
-    videos : int
-        Number of evaluated videos.
     undetected : tuple of str
         Classes without any detection; they count with AP 0.
     unknown : mapping of str to int
@@ -51,8 +48,8 @@ class DetectionResult:
     average_precision: Float64
     classes: tuple[str, ...]
     tiou: Float64
-    instances: np.ndarray
-    detections: np.ndarray
+    instances: Int64
+    detections: Int64
     videos: int
     undetected: tuple[str, ...] = ()
     unknown: Mapping[str, int] = ()  # type: ignore[assignment]
@@ -103,33 +100,14 @@ def evaluate_detection(
 
     Parameters
     ----------
-    ground_truth : Path, str, Dataset or iterable of Video
-        Annotations in any format of `read_annotations`, a folder with annotations, or
-        loaded videos. Detections in videos of `subset` without instances count as wrong.
     detections : Path, str or mapping of video id to Detections
         A detections file, a run folder, or detections in seconds.
-    subset : str, optional
-        None takes the videos of all subsets.
     tiou : (K,) array_like, optional
         Thresholds in (0, 1], ascending; 0.5, 0.55, ... 0.95 by default. THUMOS14 uses
         0.3, 0.4, ... 0.7.
-    blocked : Path, str or iterable of str, optional
-        Videos to leave out: ids, or a file of them (a JSON list, or one id per line).
-    on_error : "fail" or "skip"
-        Raise if ground truth entries cannot be read, or skip them.
-
-    Returns
-    -------
-    DetectionResult
-
-    Raises
-    ------
-    AnnotationError, DatasetError
-        Ground truth cannot be read, or has no instances in the subset.
-    ResultError
-        Detections cannot be read, have a NaN score, or none is for an evaluated video.
-    ConfigError
-        `tiou` is out of range.
+    ground_truth, subset, blocked, on_error
+        The same as for `evaluate_recall`, which raises the same errors. Detections in videos of
+        `subset` without instances count as wrong.
 
     Examples
     --------
@@ -139,11 +117,12 @@ def evaluate_detection(
     {'mAP@0.50': 50.0, 'average_mAP': 50.0}
     """
     thresholds = check_thresholds(tiou)
-    labelled = bring_together(ground_truth, detections, subset, blocked, on_error)
+    labelled = load_labelled(ground_truth, detections, subset, blocked, on_error)
     hit = match(labelled, thresholds)
-    counted = ~labelled.ignored(hit)
     return DetectionResult(
-        average_precision=average_precision(hit, counted, labelled.offsets, labelled.instances),
+        average_precision=average_precision(
+            hit, labelled.counted(hit), labelled.offsets, labelled.instances
+        ),
         classes=labelled.classes,
         tiou=thresholds,
         instances=labelled.instances,
@@ -158,9 +137,9 @@ def evaluate_detection(
     )
 
 
-def match(labelled: Labelled, thresholds: Float64) -> np.ndarray:
+def match(labelled: Labelled, thresholds: Float64) -> Bool:
     """Return which detections take an instance at which threshold, (K, D) bool."""
-    hit: np.ndarray = match_greedily(
+    hit: Bool = match_greedily(
         labelled.start,
         labelled.end,
         labelled.first,
@@ -170,3 +149,86 @@ def match(labelled: Labelled, thresholds: Float64) -> np.ndarray:
         thresholds,
     )
     return hit
+
+
+@kernel
+def match_greedily(
+    start: Float64,
+    end: Float64,
+    first: Int64,
+    last: Int64,
+    truth_start: Float64,
+    truth_end: Float64,
+    thresholds: Float64,
+) -> Bool:
+    """Match each detection, best first, with the free instance that it overlaps most.
+
+    An instance is taken once per threshold. Of two with equal overlap the later is taken, because
+    the published evaluator walks through the instances in reversed ascending order of overlap.
+    Arrays are those of `Labelled`; thresholds (K,) are positive and ascending.
+    """
+    hit = np.zeros((len(thresholds), len(start)), np.bool_)
+    taken = np.zeros((len(thresholds), len(truth_start)), np.bool_)
+    most = 0
+    for d in range(len(start)):
+        most = max(most, last[d] - first[d])
+    overlap = np.empty(most)
+    for d in range(len(start)):
+        count = last[d] - first[d]
+        best = 0.0
+        for i in range(count):
+            j = first[d] + i
+            overlap[i] = evaluated_tiou(start[d], end[d], truth_start[j], truth_end[j])
+            best = max(best, overlap[i])
+        for t in range(len(thresholds)):
+            if best < thresholds[t]:
+                break
+            chosen = -1
+            for i in range(count):
+                if overlap[i] < thresholds[t] or taken[t, first[d] + i]:
+                    continue
+                if chosen < 0 or overlap[i] >= overlap[chosen]:
+                    chosen = i
+            if chosen >= 0:
+                taken[t, first[d] + chosen] = True
+                hit[t, d] = True
+    return hit
+
+
+@kernel
+def average_precision(hit: Bool, counted: Bool, offsets: Int64, instances: Int64) -> Float64:
+    """Compute the area under each class's interpolated precision over recall.
+
+    Precision at a recall is the highest precision at that recall or a higher one.
+
+    Parameters
+    ----------
+    hit, counted : (K, D) bool
+        Detections that took an instance, and those that count, by class, best first.
+    offsets : (L + 1,) int64
+        Class l has the detections offsets[l] <= d < offsets[l + 1].
+    instances : (L,) int64
+        At least one per class.
+
+    Returns
+    -------
+    (K, L) float64
+    """
+    out = np.zeros((hit.shape[0], len(instances)))
+    for t in range(hit.shape[0]):
+        for label in range(len(instances)):
+            hits, seen = 0, 0
+            for d in range(offsets[label], offsets[label + 1]):
+                hits += hit[t, d]
+                seen += counted[t, d]
+            best = 0.0
+            for d in range(offsets[label + 1] - 1, offsets[label] - 1, -1):
+                if not counted[t, d]:
+                    continue
+                if hit[t, d]:  # from the end: the precision here, and the best one from here on
+                    best = max(best, hits / seen)
+                    out[t, label] += best
+                    hits -= 1
+                seen -= 1
+            out[t, label] /= instances[label]
+    return out

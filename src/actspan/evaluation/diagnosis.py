@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,18 +17,26 @@ from actspan.config.base import from_dict
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.parallel import map_ordered
+from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float32, Float64, Proposals, Video
 from actspan.evaluation.bins import Bin, bins_of
-from actspan.evaluation.evidence import Evidence, Found, Rate, make_evidence, read_found
+from actspan.evaluation.counting import Budgets, Int64
 from actspan.evaluation.inputs import OnError, load_blocked, load_videos
-from actspan.evaluation.matching import Int64
-from actspan.evaluation.recall import RecallResult, contributing, evaluate_recall
-from actspan.evaluation.stages import IDEAL, STAGES, Trace, lost_at, trace
+from actspan.evaluation.recall import RecallResult, evaluate_recall
+from actspan.evaluation.stages import (
+    IDEAL,
+    STAGES,
+    Rate,
+    RunVideo,
+    Trace,
+    lost_at,
+    make_evidence,
+    read_run_videos,
+    trace,
+)
 from actspan.jobs.run import RUN_FILE, Run
 from actspan.model.bundle import Bundle
 from actspan.runtime.opening import open_session
-
-Progress = Callable[[int, int], None]  # (videos done, videos in all)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,20 +47,19 @@ class Diagnosis:
     ----------
     recall : RecallResult
         Recall of the run.
-    videos : tuple of str
-        The video of each of the M instances.
+    videos, labels : tuple of str
+        The video and the label of each of the M instances.
     segments : (M, 2) float64
         Seconds.
-    labels : tuple of str
     best : (M, 6) float64
         Largest tIoU left after each stage, see `actspan.evaluation.stages.Trace`; the last column
-        is that of the answer.
+        is that of the result.
     lost : (K, M) int64
         Position in `STAGES` of the stage that loses it at each threshold, len(STAGES) if found.
     bins : mapping of str to tuple of Bin
         Recall by "length", "coverage" and "instances" (per video).
     ideal : mapping of stage to RecallResult
-        Result of the run if this stage were perfect. A stage whose gain cannot be computed is
+        Recall of the run if this stage were perfect. A stage whose gain cannot be computed is
         missing.
     notes : tuple of str
         What could not be computed, and why.
@@ -92,7 +99,7 @@ def diagnose(
     blocked: Path | str | Iterable[str] | None = None,
     on_error: OnError = "fail",
     model: Bundle | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Diagnosis:
     """Trace every instance through the stages of a run.
 
@@ -101,18 +108,14 @@ def diagnose(
     run : Run or path
         A run folder with boundary scores, candidates and result.
     ground_truth, subset, max_proposals, tiou, blocked, on_error
-        The same as for `evaluate_recall`, which computes the numbers.
+        The same as for `evaluate_recall`, which computes the numbers and raises the same errors.
     model : Bundle, optional
         Bundle that rates candidates removed by the top-K cut; the run's bundle by default.
-    progress : callable, optional
-        Called with (videos done, videos in all).
 
     Raises
     ------
     ResultError
         `run` is not a run, or is damaged.
-    AnnotationError, DatasetError, ConfigError
-        The same as for `evaluate_recall`.
 
     Examples
     --------
@@ -124,24 +127,48 @@ def diagnose(
     config = from_dict(PipelineConfig, run.info.get("pipeline", {}), where=str(run.path / RUN_FILE))
     chosen = load_videos(ground_truth, subset, load_blocked(blocked), on_error)
     videos = {v.id: v for v in chosen.videos if len(v.segments)}
-    answers = run.proposals()
-    judge = partial(
+    proposals = run.proposals()
+    evaluate = partial(
         evaluate_recall, videos.values(), subset=None, max_proposals=max_proposals, tiou=tiou
     )
-    recall = judge(answers)
+    recall = evaluate(proposals)
+    counts = np.array([len(proposals.get(name, ())) for name in videos], np.int64)
+    taken = Budgets.of(counts, max_proposals).contributed()
+    contributing = dict(zip(videos, taken.tolist(), strict=True))
+    traces: dict[str, Trace] = {}
+    cut = 0
     with ExitStack() as stack:
         rate, note = _rater(run, model, stack)
-        traces = _Tracing(config, rate, answers, _contributing(recall, videos, answers))
-        collected = dict(traces.run(read_found(run, videos), len(videos), progress))
-    notes = (note,) if note and traces.cut else ()
-    return _diagnosis(recall, videos, collected, judge, notes)
+
+        def trace_video(found: RunVideo) -> tuple[str, int, Trace]:
+            name = found.video.id
+            evidence = make_evidence(found, config, rate)
+            own = proposals.get(name, Proposals.empty())
+            own = own[np.argsort(-own.score, kind="stable")]
+            traced = trace(evidence, own, contributing[name], config.soft_nms)
+            return name, len(evidence.cut), traced
+
+        workers = os.cpu_count() or 1
+        pool = stack.enter_context(ThreadPoolExecutor(workers))
+        traced = map_ordered(pool, trace_video, read_run_videos(run, videos), ahead=4 * workers)
+        for done, (name, removed, found) in enumerate(traced, start=1):
+            cut += removed
+            traces[name] = found
+            progress("diagnose", done, len(videos))
+    notes = (note,) if note and cut else ()
+    ideal = {
+        stage: evaluate({name: found.ideal[stage] for name, found in traces.items()})
+        for stage in IDEAL
+        if not (notes and stage == "top-k")
+    }
+    return _diagnosis(recall, videos, traces, ideal, notes)
 
 
 def _diagnosis(
     recall: RecallResult,
     videos: Mapping[str, Video],
     traces: Mapping[str, Trace],
-    judge: Callable[[Mapping[str, Proposals]], RecallResult],
+    ideal: Mapping[str, RecallResult],
     notes: tuple[str, ...],
 ) -> Diagnosis:
     nothing = {name: np.zeros((len(v.segments), len(STAGES))) for name, v in videos.items()}
@@ -153,7 +180,6 @@ def _diagnosis(
     counts = [len(video.segments) for video in videos.values()]
     durations = np.repeat([video.duration for video in videos.values()], counts)
     seconds = segments[:, 1] - segments[:, 0]
-    told = [stage for stage in IDEAL if not (notes and stage == "top-k")]
     return Diagnosis(
         recall=recall,
         videos=tuple(np.repeat(list(videos), counts).tolist()),
@@ -162,21 +188,9 @@ def _diagnosis(
         best=best,
         lost=lost,
         bins=bins_of(seconds, seconds / durations, np.repeat(counts, counts), lost == len(STAGES)),
-        ideal={
-            stage: judge({name: found.ideal[stage] for name, found in traces.items()})
-            for stage in told
-        },
+        ideal=ideal,
         notes=notes,
     )
-
-
-def _contributing(
-    recall: RecallResult, videos: Mapping[str, Video], answers: Mapping[str, Proposals]
-) -> dict[str, int]:
-    """Return how many proposals of each video the largest budget takes (bsn.md section 9)."""
-    counts = np.array([len(answers.get(name, ())) for name in videos], np.int64)
-    taken = contributing(counts, recall.max_proposals)
-    return dict(zip(videos, taken.tolist(), strict=True))
 
 
 def _rater(run: Run, model: Bundle | None, stack: ExitStack) -> tuple[Rate | None, str | None]:
@@ -196,39 +210,3 @@ def _rater(run: Run, model: Bundle | None, stack: ExitStack) -> tuple[Rate | Non
         return scored
 
     return rate, None
-
-
-class _Tracing:
-    """Tracing of videos on all cores, which counts pairs that the top-K cut removed."""
-
-    def __init__(
-        self,
-        config: PipelineConfig,
-        rate: Rate | None,
-        answers: Mapping[str, Proposals],
-        contributing: Mapping[str, int],
-    ) -> None:
-        self._config, self._rate = config, rate
-        self._answers, self._contributing = answers, contributing
-        self.cut = 0
-
-    def run(
-        self, found: Iterable[Found], total: int, progress: Progress | None
-    ) -> Iterator[tuple[str, Trace]]:
-        """Yield (video id, trace) per video."""
-        workers = os.cpu_count() or 1
-        with ThreadPoolExecutor(workers) as pool:
-            traced = map_ordered(pool, self._trace, found, ahead=4 * workers)
-            for done, (name, cut, result) in enumerate(traced, start=1):
-                self.cut += cut
-                if progress:
-                    progress(done, total)
-                yield name, result
-
-    def _trace(self, found: Found) -> tuple[str, int, Trace]:
-        name = found.video.id
-        evidence: Evidence = make_evidence(found, self._config, self._rate)
-        answer = self._answers.get(name, Proposals.empty())
-        answer = answer[np.argsort(-answer.score, kind="stable")]
-        count = self._contributing[name]
-        return name, len(evidence.cut), trace(evidence, answer, count, self._config.soft_nms)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from actspan.core.errors import AnnotationError, DataError, DatasetError, ResultError
 from actspan.core.files import read_text
@@ -19,12 +18,12 @@ from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64, Proposals, Video
 from actspan.core.wording import counted, it_or_them, listed, suggestion
-from actspan.data.annotations.base import Annotations, canonical_id
+from actspan.data.annotations.annotation_set import Annotations, canonical_id
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.instances import videos_of, without_extent
 from actspan.data.results import ResultTable, read_result_table
 from actspan.data.videos import Videos, canonical_subset
-from actspan.evaluation.durations import with_right_times
+from actspan.evaluation.input_checks import check_times
 
 OnError = Literal["fail", "skip"]
 _USUAL = "validation"  # the subset that is evaluated by default
@@ -32,46 +31,22 @@ _USUAL = "validation"  # the subset that is evaluated by default
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The videos to evaluate: those of a subset with instances.
+    """The videos to evaluate: those of a subset with instances."""
 
-    Attributes
-    ----------
-    segments : dict of video id to (M, 2) float64
-        Seconds, M >= 1, in the source's order.
-    durations : dict of video id to float
-        Seconds; NaN if unknown.
-    problems : tuple of Problem
-        Entries and instances that were skipped, because they could not be read.
-    notes : tuple of str
-        Counts of what is not evaluated.
-    """
-
-    segments: dict[str, Float64]
-    durations: dict[str, float] = field(default_factory=dict)
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
+    segments: dict[str, Float64]  # (M, 2) per video, seconds, M >= 1, in the source's order
+    durations: dict[str, float] = field(default_factory=dict)  # seconds; NaN if unknown
+    problems: tuple[Problem, ...] = ()  # entries and instances that were skipped
+    notes: tuple[str, ...] = ()  # counts of what is not evaluated
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The videos of a subset, with or without instances.
+    """The videos of a subset, with or without instances."""
 
-    Attributes
-    ----------
-    videos : Videos
-        In the source's order; at least one has instances.
-    where : str
-        `file: ` for messages, or nothing.
-    problems : tuple of Problem
-        Entries and instances that were skipped, because they could not be read.
-    notes : tuple of str
-        Requests that have no effect.
-    """
-
-    videos: Videos
-    where: str
-    problems: tuple[Problem, ...] = ()
-    notes: tuple[str, ...] = ()
+    videos: Videos  # in the source's order; at least one has instances
+    where: str  # `file: ` for messages, or nothing
+    problems: tuple[Problem, ...] = ()  # entries and instances that were skipped
+    notes: tuple[str, ...] = ()  # requests that have no effect
 
 
 def load_videos(
@@ -96,7 +71,10 @@ def load_videos(
     else:
         videos, problems, where = Videos.of(source), (), ""
     places, all_noted = _places(videos, subset)
-    chosen = videos.select(p for p in places if not _is_blocked(videos.ids[p], blocked))
+    if blocked:
+        ids = videos.ids
+        places = [p for p in places if not blocked & {ids[p], canonical_id(ids[p])}]
+    chosen = videos.select(places)
     problems = tuple(p for p in problems if p.is_error and not _is_of_others(p, videos, chosen))
     if problems and on_error == "fail":
         it = it_or_them(len(problems))
@@ -109,16 +87,18 @@ def load_videos(
         raise AnnotationError(f"{where}{_nothing_in(videos, subset)}")
     if len(chosen.places) != len(chosen):
         raise AnnotationError(f"{where}a video is there twice; keep one of the two")
-    doubts: tuple[str, ...] = ()
+    time_notes: tuple[str, ...] = ()
     if isinstance(source, Annotations):
-        chosen, doubts = with_right_times(chosen, source.path)
-    lost = without_extent(chosen)
-    if isinstance(source, Annotations) and 2 * lost.sum() > len(lost):
-        raise AnnotationError(
-            f"{where}{_lost(chosen, lost)} of {len(lost):,}: check the order of times"
-        )
-    missed = (f"{_lost(chosen, lost)}; counted as missed",) if lost.any() else ()
-    notes = (*all_noted, *doubts, *_unknown_blocked(videos.ids, blocked), *missed)
+        chosen, time_notes = check_times(chosen, source.path)
+    empty = without_extent(chosen)
+    missed: tuple[str, ...] = ()
+    if empty.any():
+        count, names = counted(int(empty.sum()), "instance"), listed(videos_of(chosen, empty))
+        what = f"{count} without length or outside the video ({names})"
+        if isinstance(source, Annotations) and 2 * empty.sum() > len(empty):
+            raise AnnotationError(f"{where}{what} of {len(empty):,}: check the order of times")
+        missed = (f"{what}; counted as missed",)
+    notes = (*all_noted, *time_notes, *_unknown_blocked(videos.ids, blocked), *missed)
     return Chosen(chosen, where, problems, notes)
 
 
@@ -150,16 +130,6 @@ def _is_of_others(problem: Problem, videos: Videos, chosen: Videos) -> bool:
     return (
         problem.skipped is Skipped.SEGMENT and name in videos.places and name not in chosen.places
     )
-
-
-def _lost(videos: Videos, lost: NDArray[np.bool_]) -> str:
-    """Return the number of instances that no proposal can find, with their videos."""
-    count, names = counted(int(lost.sum()), "instance"), listed(videos_of(videos, lost))
-    return f"{count} without length or outside the video ({names})"
-
-
-def _is_blocked(video: str, blocked: frozenset[str]) -> bool:
-    return video in blocked or canonical_id(video) in blocked
 
 
 def _unknown_blocked(videos: Iterable[str], blocked: frozenset[str]) -> Iterator[str]:
@@ -214,12 +184,9 @@ def known_ids(names: Iterable[str], known: Container[str]) -> list[str]:
 def load_proposals(
     source: Path | str | Mapping[str, Proposals], known: Container[str]
 ) -> ResultTable:
-    """Return the proposals of all videos in seconds, under the ids of the ground truth.
+    """Return the proposals of all videos in seconds, under the known ids of the ground truth.
 
-    Parameters
-    ----------
-    known : container of str
-        Ids of the ground truth. A literal `v_` makes no difference on either side.
+    A literal `v_` makes no difference on either side.
 
     Raises
     ------
@@ -237,13 +204,7 @@ def load_proposals(
 
 
 def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:
-    """Return ids of videos to leave out, as given or from a file (JSON list, or an id per line).
-
-    Raises
-    ------
-    DataError
-        The file cannot be read.
-    """
+    """Return ids of videos to leave out, as given or from a file (JSON list, or an id per line)."""
     if source is None:
         return frozenset()
     if not isinstance(source, (str, os.PathLike)):
@@ -252,18 +213,12 @@ def load_blocked(source: Path | str | Iterable[str] | None) -> frozenset[str]:
         text = read_text(Path(source), DOCUMENT)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{source}: the list of blocked videos cannot be read: {error}") from error
-    names = _parse_names(text)
-    if names is None:
+    names: object = [line.strip() for line in text.splitlines() if line.strip()]
+    if text.lstrip().startswith(("[", "{")):
+        try:
+            names = json.loads(text)
+        except (ValueError, RecursionError):
+            names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise DataError(f"{source}: a JSON list of video ids, or one id a line, is needed")
     return frozenset(map(canonical_id, names))
-
-
-def _parse_names(text: str) -> list[str] | None:
-    if not text.lstrip().startswith(("[", "{")):
-        return [line.strip() for line in text.splitlines() if line.strip()]
-    try:
-        names = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return names if is_list else None

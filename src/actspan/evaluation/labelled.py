@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actspan.core.errors import AnnotationError, ResultError
 from actspan.core.problems import Problem
@@ -16,58 +17,33 @@ from actspan.core.types import Float64, Proposals, Video
 from actspan.core.wording import counted, listed
 from actspan.data.detections import Detections, read_detections
 from actspan.data.names import FileNames
-from actspan.evaluation.doubts import doubtful, repeated
-from actspan.evaluation.inputs import (
-    OnError,
-    known_ids,
-    load_blocked,
-    load_videos,
-)
-from actspan.evaluation.matching import Bool, Int64
-from actspan.evaluation.unmatched import unmatched
+from actspan.evaluation.counting import Int64
+from actspan.evaluation.input_checks import impossible_results, no_match_error, repeated_results
+from actspan.evaluation.inputs import OnError, known_ids, load_blocked, load_videos
+
+Bool = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
     """Inputs of a detection task: L classes, M instances, D detections, V videos.
 
-    Attributes
-    ----------
-    classes : tuple of str
-        Sorted.
-    truth_start, truth_end : (M,) float64
-        Instances by class, then by video.
-    truth_of : (M,) int64
-        Their videos.
-    truth_offsets, offsets : (L + 1,) int64
-        Class l has the instances, and the detections, from entry l up to entry l + 1 of these.
-    start, end, score : (D,) float64
-        Detections by class, best first.
-    video : (D,) int64
-        Their videos.
-    first, last : (D,) int64
-        Detection d meets the instances first[d] <= i < last[d], of its class and video.
-    unsure : (D,) bool
-        Whether it touches an ambiguous segment (`Video.ignored`).
-    videos : int
-        V, how many are evaluated.
-    unknown, missing, extra, problems, notes
-        See `DetectionResult`.
+    `problems` and the fields from `unknown` to `notes` are those of `DetectionResult`.
     """
 
-    classes: tuple[str, ...]
-    truth_start: Float64
-    truth_end: Float64
-    truth_of: Int64
-    truth_offsets: Int64
-    offsets: Int64
-    start: Float64
-    end: Float64
-    score: Float64
-    video: Int64
-    first: Int64
-    last: Int64
-    unsure: Bool
+    classes: tuple[str, ...]  # sorted
+    truth_start: Float64  # (M,), by class, then by video
+    truth_end: Float64  # (M,)
+    truth_of: Int64  # (M,), their videos
+    truth_offsets: Int64  # (L + 1,), class l has the instances offsets[l] <= i < offsets[l + 1]
+    offsets: Int64  # (L + 1,), the same for detections
+    start: Float64  # (D,), by class, best first
+    end: Float64  # (D,)
+    score: Float64  # (D,)
+    video: Int64  # (D,), their videos
+    first: Int64  # (D,), detection d meets the instances first[d] <= i < last[d] of its class
+    last: Int64  # (D,), and video
+    unsure: Bool  # (D,), whether it touches an ambiguous segment (`Video.ignored`)
     videos: int
     unknown: Mapping[str, int]
     missing: tuple[str, ...]
@@ -86,13 +62,13 @@ class Labelled:
         counts = np.diff(self.offsets).tolist()
         return tuple(name for name, count in zip(self.classes, counts, strict=True) if not count)
 
-    def ignored(self, hit: Bool) -> Bool:
-        """Return detections that are neither right nor wrong at a threshold, (K, D) bool."""
-        ignored: Bool = ~hit & self.unsure
-        return ignored
+    def counted(self, hit: Bool) -> Bool:
+        """Return which detections are right or wrong at each threshold, (K, D) bool."""
+        counted: Bool = hit | ~self.unsure
+        return counted
 
 
-def bring_together(
+def load_labelled(
     ground_truth: Path | str | Iterable[Video],
     detections: Path | str | Mapping[str, Detections],
     subset: str | None,
@@ -105,7 +81,7 @@ def bring_together(
     videos = sorted(chosen.videos, key=lambda video: video.id)
     known = {video.id for video in videos}
     files = FileNames()
-    found = load_detections(detections, known, files)
+    found = _load_detections(detections, known, files)
     classes = tuple(sorted({name for video in videos for name in video.labels} - {""}))
     if not classes:
         raise AnnotationError(
@@ -114,7 +90,7 @@ def bring_together(
         )
     if not any(video.id in found for video in videos):
         ids = [video.id for video in videos]
-        raise unmatched("detections", ground_truth, subset, ids, found)
+        raise no_match_error("detections", ground_truth, subset, ids, found)
     truth_key, truth = _instances(videos, classes)
     key, segments, unknown = _detections(videos, found, classes)
     with_instances = (video.id for video in videos if len(video.segments))
@@ -126,8 +102,8 @@ def bring_together(
         truth_start=np.ascontiguousarray(truth[:, 0]),
         truth_end=np.ascontiguousarray(truth[:, 1]),
         truth_of=truth_key % count,
-        truth_offsets=_class_offsets(truth_key, len(classes), count),
-        offsets=_class_offsets(key, len(classes), count),
+        truth_offsets=np.searchsorted(truth_key // count, np.arange(len(classes) + 1)),
+        offsets=np.searchsorted(key // count, np.arange(len(classes) + 1)),
         start=segments.start,
         end=segments.end,
         score=segments.score,
@@ -144,8 +120,10 @@ def bring_together(
             *chosen.notes,
             *files.notes(detections),
             *_unlabelled(videos),
-            *repeated("detection", segments.start, segments.end, np.flatnonzero(np.diff(key)) + 1),
-            *doubtful(segments.start, segments.end, beyond),
+            *repeated_results(
+                "detection", segments.start, segments.end, np.flatnonzero(np.diff(key)) + 1
+            ),
+            *impossible_results(segments.start, segments.end, beyond),
         ),
     )
 
@@ -158,18 +136,10 @@ def _unlabelled(videos: Sequence[Video]) -> Iterator[str]:
         yield f"{of} without a label: they are of no class, and not evaluated"
 
 
-def load_detections(
-    source: Path | str | Mapping[str, Detections],
-    known: Container[str],
-    files: FileNames | None = None,
+def _load_detections(
+    source: Path | str | Mapping[str, Detections], known: Container[str], files: FileNames
 ) -> dict[str, Detections]:
-    """Return the detections of each video in seconds, under the ids of the ground truth.
-
-    Raises
-    ------
-    ResultError
-        They cannot be read, a score is NaN, or a video is given with and without `v_`.
-    """
+    """Return the detections of each video in seconds, under the ids of the ground truth."""
     given = read_detections(source, files) if isinstance(source, (str, os.PathLike)) else source
     found = dict(zip(known_ids(given, known), given.values(), strict=True))
     for video, detections in found.items():
@@ -184,10 +154,9 @@ def _instances(videos: Sequence[Video], classes: tuple[str, ...]) -> tuple[Int64
     keys, segments = [], []
     for number, video in enumerate(videos):
         for start, end, label in video.instances():
-            if not label:
-                continue
-            keys.append(code[label] * len(videos) + number)
-            segments.append((start, end))
+            if label:
+                keys.append(code[label] * len(videos) + number)
+                segments.append((start, end))
     key = np.array(keys, np.int64)
     order = np.argsort(key, kind="stable")
     return key[order], np.array(segments, np.float64).reshape(-1, 2)[order]
@@ -222,10 +191,6 @@ def _detections(
         )
     order = np.lexsort((-segments.score, key // len(videos)))
     return key[order], segments[order], dict(unknown)
-
-
-def _class_offsets(key: Int64, classes: int, videos: int) -> Int64:
-    return np.searchsorted(key // videos, np.arange(classes + 1), "left")
 
 
 def _unsure(videos: Sequence[Video], video: Int64, segments: Proposals) -> Bool:

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike
 from actspan.core.kernels import evaluated_tiou, kernel
 from actspan.core.types import Float64, Video
 from actspan.data.detections import Detections
-from actspan.evaluation.detection import match
+from actspan.evaluation.counting import Int64
+from actspan.evaluation.detection import average_precision, match
 from actspan.evaluation.inputs import OnError
-from actspan.evaluation.labelled import Labelled, bring_together
-from actspan.evaluation.matching import Bool, Int64, average_precision
+from actspan.evaluation.labelled import Bool, Labelled, load_labelled
 from actspan.evaluation.protocols import check_thresholds
 
 KINDS = ("double", "label", "localisation", "label and localisation", "background")
@@ -59,6 +59,12 @@ def diagnose_detections(
 ) -> Mistakes:
     """Count wrong detections by kind; parameters and errors are those of `evaluate_detection`.
 
+    A wrong detection has the first of these kinds that applies: `double` (it overlaps an instance
+    of its class by at least the threshold, but a better detection has taken it), `label` (it
+    overlaps one of another class that much), `localisation` (it overlaps one of its class by at
+    least 0.1), `label and localisation` (it overlaps one of another class by at least 0.1),
+    `background`.
+
     Examples
     --------
     >>> video = Video("a", 60.0, "validation", [[10, 20], [30, 50]], ("run", "jump"))
@@ -66,21 +72,10 @@ def diagnose_detections(
     >>> dict(zip(KINDS, diagnose_detections([video], found).share.mean(axis=0), strict=True))
     {'double': 0.0, 'label': 0.5, ...}
     """
-    labelled = bring_together(ground_truth, detections, subset, blocked, on_error)
-    return find_mistakes(labelled, check_thresholds(tiou))
-
-
-def find_mistakes(labelled: Labelled, thresholds: Float64) -> Mistakes:
-    """Classify the wrong detections at every threshold.
-
-    A wrong detection has the first of these kinds that applies: `double` (it overlaps an instance
-    of its class by at least the threshold, but a better detection has taken it), `label` (it
-    overlaps one of another class that much), `localisation` (it overlaps one of its class by at
-    least 0.1), `label and localisation` (it overlaps one of another class by at least 0.1),
-    `background`.
-    """
+    thresholds = check_thresholds(tiou)
+    labelled = load_labelled(ground_truth, detections, subset, blocked, on_error)
     hit = match(labelled, thresholds)
-    counted = ~labelled.ignored(hit)
+    counted = labelled.counted(hit)
     kind = _kinds(labelled, hit, thresholds)
     of_kind = [(kind == number) & counted for number in range(len(KINDS))]
     listed = counted & _best_of_class(labelled)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from actspan.core.errors import ConfigError
 from actspan.core.types import Float64
 from actspan.core.wording import counted
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.videos import canonical_subset
 
 _SAME = 1e-3  # seconds
@@ -23,22 +23,12 @@ Task = Literal["proposal", "detection"]
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """Thresholds and budgets of a benchmark.
+    """Thresholds and budgets of a benchmark."""
 
-    Attributes
-    ----------
-    proposal_tiou, detection_tiou : str
-        Thresholds, as `parse_thresholds` reads them.
-    max_proposals : int
-        Largest average number of proposals per video.
-    drops_duplicates : bool
-        Whether instances that are annotated twice count once.
-    """
-
-    proposal_tiou: str
+    proposal_tiou: str  # as `parse_thresholds` reads it
     detection_tiou: str
-    max_proposals: int
-    drops_duplicates: bool = False
+    max_proposals: int  # largest average number per video
+    drops_duplicates: bool = False  # instances that are annotated twice count once
 
     def tiou(self, task: Task) -> str:
         """Return the thresholds of a task."""
@@ -57,14 +47,8 @@ def drop_duplicates(annotations: Annotations, subset: str | None) -> tuple[Annot
     """Return annotations without duplicates: equal labels, and ends within a millisecond.
 
     The first of each group is kept, as in the evaluators of ActionFormer and OpenTAD. THUMOS14 has
-    a few duplicates.
-
-    Returns
-    -------
-    Annotations
-        Without the others.
-    str
-        A line that counts those in the subset (in all videos for None); empty without any.
+    a few duplicates. With the annotations comes a line that counts those dropped in the subset (in
+    all videos for None), empty without any.
     """
     videos = annotations.videos
     kept = np.ones(len(videos.segments), dtype=bool)
@@ -89,11 +73,6 @@ def drop_duplicates(annotations: Annotations, subset: str | None) -> tuple[Annot
 def parse_thresholds(text: str) -> Float64:
     """Return tIoU thresholds from `0.5:0.05:0.95` (first:step:last) or `0.5,0.75`.
 
-    Raises
-    ------
-    ConfigError
-        It has another form, or a threshold is not in (0, 1].
-
     Examples
     --------
     >>> parse_thresholds("0.3:0.1:0.7")
@@ -115,13 +94,7 @@ def parse_thresholds(text: str) -> Float64:
 
 
 def check_thresholds(tiou: ArrayLike | None) -> Float64:
-    """Return thresholds as (K,) float64; 0.5, 0.55, ... 0.95 for None.
-
-    Raises
-    ------
-    ConfigError
-        They are not in (0, 1], ascending.
-    """
+    """Return thresholds as (K,) float64, ascending in (0, 1]; 0.5, 0.55, ... 0.95 for None."""
     values = np.linspace(0.5, 0.95, 10) if tiou is None else np.array(tiou, np.float64, ndmin=1)
     fits = values.ndim == 1 and len(values) > 0 and (values > 0).all() and (values <= 1).all()
     if not (fits and (np.diff(values) > 0).all()):

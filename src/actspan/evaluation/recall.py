@@ -12,24 +12,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from actspan.core.errors import ConfigError, ResultError
+from actspan.core.errors import ConfigError
 from actspan.core.problems import Problem
 from actspan.core.types import Float64, Proposals, Video
-from actspan.core.wording import counted, listed, rounded
 from actspan.data.results import ResultTable
-from actspan.evaluation.counting import Int64, count_matches
-from actspan.evaluation.doubts import doubtful, other_unit, repeated
-from actspan.evaluation.inputs import (
-    OnError,
-    load_blocked,
-    load_proposals,
-    load_truth,
+from actspan.evaluation.counting import REPORTED, Budgets, Int64, best_first, count_matches
+from actspan.evaluation.input_checks import (
+    impossible_results,
+    no_match_error,
+    other_unit,
+    repeated_results,
 )
+from actspan.evaluation.inputs import OnError, Truth, load_blocked, load_proposals, load_truth
 from actspan.evaluation.protocols import check_thresholds
-from actspan.evaluation.unmatched import unmatched
-
-REPORTED = (1, 5, 10, 50, 100, 200, 500, 1000)  # values of AN in published tables
-_USUAL = 100  # ActivityNet's largest AN; runs with fewer proposals per video are common
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,10 +41,8 @@ class RecallResult:
         Average number of proposals per video at each budget.
     tiou : (K,) float64
         Thresholds.
-    videos, instances : int
-        Number of evaluated videos and instances.
-    proposals : int
-        Number of proposals of those videos, of which the best were used.
+    videos, instances, proposals : int
+        Numbers of evaluated videos, their instances and their proposals.
     missing : tuple of str
         Evaluated videos without proposals; their instances count as missed.
     extra : tuple of str
@@ -72,6 +65,34 @@ class RecallResult:
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        truth: Truth,
+        matches: Int64,
+        counts: Int64,
+        budgets: Budgets,
+        thresholds: Float64,
+        extra: Iterable[str],
+        notes: Iterable[str],
+    ) -> RecallResult:
+        """Return the result of matches (K, A) and of the number of proposals per video (V,)."""
+        instances = sum(map(len, truth.segments.values()))
+        recall = matches / instances
+        return cls(
+            recall=recall,
+            average_recall=recall.mean(axis=0),
+            proposals_per_video=budgets.per_video,
+            tiou=thresholds,
+            videos=len(counts),
+            instances=instances,
+            proposals=int(counts.sum()),
+            missing=tuple(v for v, n in zip(truth.segments, counts.tolist(), strict=True) if not n),
+            extra=tuple(extra),
+            problems=truth.problems,
+            notes=(*truth.notes, *notes),
+        )
+
     @property
     def auc(self) -> float:
         """Area under average recall over proposals per video, as a share of the axis; in [0, 1]."""
@@ -89,13 +110,7 @@ class RecallResult:
         return len(self.average_recall)
 
     def at(self, proposals: int) -> float:
-        """Return AR@AN in percent.
-
-        Raises
-        ------
-        ConfigError
-            The budget is not in 1 ... A.
-        """
+        """Return AR@AN in percent; a budget that is not in 1 ... A is a `ConfigError`."""
         if not 1 <= proposals <= self.max_proposals:
             raise ConfigError(
                 f"AR@{proposals}: evaluated for 1 to {self.max_proposals} proposals; "
@@ -139,12 +154,6 @@ def evaluate_recall(
     on_error : "fail" or "skip"
         Raise if ground truth entries cannot be read, or skip them.
 
-    Returns
-    -------
-    RecallResult
-        With the videos that lack proposals (counted as missed) and those with proposals that
-        were not evaluated.
-
     Raises
     ------
     AnnotationError, DatasetError
@@ -167,36 +176,23 @@ def evaluate_recall(
     left_out = load_blocked(blocked)
     truth = load_truth(ground_truth, subset, left_out, on_error)
     found = load_proposals(proposals, truth.segments)
+    if truth.segments.keys().isdisjoint(found.ids):
+        raise no_match_error("proposals", ground_truth, subset, truth.segments, found.ids)
     segments = list(truth.segments.values())
     first, counts = _where(found, truth.segments)
-    if truth.segments.keys().isdisjoint(found.ids):
-        raise unmatched("proposals", ground_truth, subset, truth.segments, found.ids)
     mismatch = other_unit(segments, found, first, counts)
     ranked = best_first(found)
-    recall, proposals_per_video = _recall(
-        segments, ranked, first, counts, max_proposals, thresholds
+    budgets = Budgets.of(counts, max_proposals)
+    matches = count_matches(segments, *ranked, first, budgets.kept, budgets.share, thresholds)
+    extra = (v for v in found.ids if v not in truth.segments and v not in left_out)
+    notes = (
+        *found.notes,
+        *mismatch,
+        *budgets.notes(counts),
+        *repeated_results("proposal", *ranked, found.first),
+        *impossible_results(found.start, found.end, _beyond(found, truth.durations)),
     )
-    return RecallResult(
-        recall=recall,
-        average_recall=recall.mean(axis=0),
-        proposals_per_video=proposals_per_video,
-        tiou=thresholds,
-        videos=len(segments),
-        instances=sum(map(len, segments)),
-        proposals=int(counts.sum()),
-        missing=tuple(v for v, n in zip(truth.segments, counts.tolist(), strict=True) if not n),
-        extra=tuple(v for v in found.ids if v not in truth.segments and v not in left_out),
-        problems=truth.problems,
-        notes=(
-            *truth.notes,
-            *found.notes,
-            *mismatch,
-            *unused(counts, max_proposals),
-            *equal(counts, max_proposals),
-            *repeated("proposal", *ranked, found.first),
-            *doubtful(found.start, found.end, _beyond(found, truth.durations)),
-        ),
-    )
+    return RecallResult.of(truth, matches, counts, budgets, thresholds, extra, notes)
 
 
 def _beyond(found: ResultTable, durations: Mapping[str, float]) -> int:
@@ -217,89 +213,22 @@ def _where(found: ResultTable, videos: Iterable[str]) -> tuple[Int64, Int64]:
     return np.append(found.first, 0)[row], np.append(found.counts, 0)[row]
 
 
-def _recall(
-    segments: list[Float64],
-    ranked: tuple[Float64, Float64],
-    first: Int64,
-    counts: Int64,
-    max_proposals: int,
-    thresholds: Float64,
-) -> tuple[Float64, Float64]:
-    """Return recall (K, A) and proposals per video (A,), of V videos."""
-    kept, share, total = budgets(counts, max_proposals)
-    truth = np.concatenate(segments)
-    instances = np.fromiter(map(len, segments), np.int64, len(segments))
-    video_of = np.repeat(np.arange(len(segments)), instances)
-    matches = count_matches(truth, video_of, *ranked, first, kept, share, thresholds)
-    return matches / len(truth), share * (float(total) / len(segments))
+def evaluate_video(
+    video: Video,
+    proposals: Proposals | None,
+    *,
+    max_proposals: int = 100,
+    tiou: ArrayLike | None = None,
+) -> tuple[float, int]:
+    """Return the AUC of a video alone, percent, and the number of instances that are missed.
 
-
-def contributing(counts: Int64, max_proposals: int) -> Int64:
-    """Return how many of its `counts` proposals each video contributes at the largest budget.
-
-    Raises
-    ------
-    ResultError, ConfigError
-        The same as for `evaluate_recall`.
+    An instance is missed if no proposal (seconds; None if there are none) reaches the lowest
+    threshold. The video has instances; options are those of `evaluate_recall`.
     """
-    kept, share, _ = budgets(counts, max_proposals)
-    taken: Int64 = np.minimum((kept * share[-1]).astype(np.int64), kept)
-    return taken
-
-
-def unused(counts: Int64, max_proposals: int) -> tuple[str, ...]:
-    """Return a note about proposals that no budget reaches, if there are any."""
-    offered = int(counts.sum())
-    over = offered - int(contributing(counts, max_proposals).sum())
-    if not over:
-        return ()
-    return (
-        f"{over:,} of {counted(offered, 'proposal')} not used: at most {max_proposals} per video "
-        "on average are (--max-proposals)",
+    instances = len(video.segments)
+    if proposals is None or not len(proposals):
+        return 0.0, instances
+    found = evaluate_recall(
+        [video], {video.id: proposals}, subset=None, max_proposals=max_proposals, tiou=tiou
     )
-
-
-def equal(counts: Int64, max_proposals: int) -> tuple[str, ...]:
-    """Return a line about reported budgets beyond all proposals, where more than usual is asked."""
-    if max_proposals <= _USUAL:
-        return ()
-    kept, share, total = budgets(counts, max_proposals)
-    asked = [n for n in REPORTED if n <= max_proposals]
-    spent = [f"AR@{n}" for n in asked if ((kept * share[n - 1]).astype(np.int64) >= kept).all()]
-    if len(spent) < 2:
-        return ()
-    first, *others = spent
-    equal = "equals" if len(others) == 1 else "equal"
-    each = rounded(total / len(counts))
-    return (
-        f"{each} proposals per video on average: {listed(others, len(others))} {equal} {first}",
-    )
-
-
-def budgets(counts: Int64, max_proposals: int) -> tuple[Int64, Float64, int]:
-    """Return how many proposals each video may use, their share at each budget, and the total."""
-    videos = len(counts)
-    offered = int(counts.sum())
-    if offered == 0:
-        raise ResultError(
-            f"no proposals for any of the {videos} evaluated videos: the results name them, and "
-            "list none"
-        )
-    # The order of these float operations, and their truncation, is part of the published number.
-    ratio = max_proposals * float(videos) / offered
-    kept = np.minimum((counts * ratio).astype(np.int64), counts)
-    total = int(kept.sum())
-    if total == 0:
-        raise ConfigError(f"max_proposals {max_proposals} leaves no proposal to any video")
-    share = np.arange(1, max_proposals + 1) / float(max_proposals)
-    return kept, share * (max_proposals * float(videos) / total), total
-
-
-def best_first(found: ResultTable) -> tuple[Float64, Float64]:
-    """Return starts and ends by falling score within each video; ties keep their order."""
-    video = np.repeat(np.arange(len(found.ids)), found.counts)
-    rising = found.score[1:] > found.score[:-1]
-    if not (rising & (video[1:] == video[:-1])).any():  # most files are sorted
-        return found.start, found.end
-    order = np.lexsort((-found.score, video))
-    return found.start[order], found.end[order]
+    return found.auc_percent, round(instances * (1.0 - found.recall[0, -1]))

@@ -10,13 +10,13 @@ from numpy.typing import ArrayLike
 
 from actspan.core.errors import ResultError
 from actspan.core.storage import is_url, open_storage
-from actspan.core.types import Float64, Proposals, Video
+from actspan.core.types import Proposals, Video
 from actspan.data.results import ResultTable
-from actspan.evaluation.counting import Int64, count_matches
+from actspan.evaluation.counting import Budgets, best_first, count_matches
+from actspan.evaluation.input_checks import no_match_error
 from actspan.evaluation.inputs import OnError, known_id, load_blocked, load_truth
 from actspan.evaluation.protocols import check_thresholds
-from actspan.evaluation.recall import RecallResult, best_first, budgets, equal, unused
-from actspan.evaluation.unmatched import unmatched
+from actspan.evaluation.recall import RecallResult
 from actspan.jobs.checkpoint import PLAN_FILE, Checkpoint
 
 
@@ -65,39 +65,27 @@ def evaluate_shards(
             elif video not in left_out:
                 extra.append(video)
     if extra and not counts.any():
-        raise unmatched("proposals", ground_truth, subset, rows, extra)
-    kept, share, total = budgets(counts, max_proposals)
-    instances = sum(map(len, truth.segments.values()))
-    matches = np.zeros((len(thresholds), len(share)), np.int64)
+        raise no_match_error("proposals", ground_truth, subset, rows, extra)
+    budgets = Budgets.of(counts, max_proposals)
+    matches = np.zeros((len(thresholds), max_proposals), np.int64)
     for table in _tables(checkpoint, rows):
-        matches += _matches(table, truth.segments, kept, rows, share, thresholds)
-    recall = matches / instances
-    return RecallResult(
-        recall=recall,
-        average_recall=recall.mean(axis=0),
-        proposals_per_video=share * (float(total) / len(rows)),
-        tiou=thresholds,
-        videos=len(rows),
-        instances=instances,
-        proposals=int(counts.sum()),
-        missing=tuple(v for v, n in zip(rows, counts.tolist(), strict=True) if not n),
-        extra=tuple(extra),
-        problems=truth.problems,
-        notes=(
-            *truth.notes,
-            *_unfinished(checkpoint),
-            *unused(counts, max_proposals),
-            *equal(counts, max_proposals),
-        ),
-    )
-
-
-def _unfinished(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """Return a line about shards that are not computed yet, if there are any."""
+        chosen = [at for at, video in enumerate(table.ids) if video in rows]
+        if chosen:
+            matches += count_matches(
+                [truth.segments[table.ids[at]] for at in chosen],
+                *best_first(table),
+                table.first[chosen],
+                budgets.kept[[rows[table.ids[at]] for at in chosen]],
+                budgets.share,
+                thresholds,
+            )
+    notes = list(budgets.notes(counts))
     done, planned = len(checkpoint.committed()), len(checkpoint.plan)
-    if done == planned:
-        return ()
-    return (f"unfinished: {done:,} of {planned:,} shards; complete it with propose --resume",)
+    if done < planned:
+        notes.insert(
+            0, f"unfinished: {done:,} of {planned:,} shards; complete it with propose --resume"
+        )
+    return RecallResult.of(truth, matches, counts, budgets, thresholds, extra, notes)
 
 
 def _tables(checkpoint: Checkpoint, known: Container[str]) -> Iterator[ResultTable]:
@@ -109,24 +97,3 @@ def _tables(checkpoint: Checkpoint, known: Container[str]) -> Iterator[ResultTab
             if proposals is not None:
                 found[known_id(result.id, known)] = proposals  # type: ignore[union-attr]
         yield ResultTable.of(found)
-
-
-def _matches(
-    table: ResultTable,
-    segments: dict[str, Float64],
-    kept: Int64,
-    rows: dict[str, int],
-    share: Float64,
-    thresholds: Float64,
-) -> Int64:
-    """Count the matches of a shard's proposals, (K, A)."""
-    chosen = [at for at, video in enumerate(table.ids) if video in rows]
-    if not chosen:
-        return np.zeros((len(thresholds), len(share)), np.int64)
-    truth = [segments[table.ids[at]] for at in chosen]
-    video_of = np.repeat(np.arange(len(chosen)), [len(instances) for instances in truth])
-    allowed = kept[[rows[table.ids[at]] for at in chosen]]
-    first = table.first[chosen]
-    return count_matches(
-        np.concatenate(truth), video_of, *best_first(table), first, allowed, share, thresholds
-    )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from actspan.evaluation.calibration import Calibration
+from actspan.evaluation.bins import Calibration
 from actspan.evaluation.diagnosis import Diagnosis
 from actspan.evaluation.recall import RecallResult
 from actspan.evaluation.stages import STAGES

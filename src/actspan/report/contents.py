@@ -11,7 +11,7 @@ from actspan.core.problems import Problem, skipped_line
 from actspan.core.types import Proposals
 from actspan.data.detections import Detections
 from actspan.data.videos import Videos
-from actspan.evaluation.calibration import Calibration
+from actspan.evaluation.bins import Calibration
 from actspan.evaluation.detection import DetectionResult
 from actspan.evaluation.diagnosis import Diagnosis
 from actspan.evaluation.inputs import OnError

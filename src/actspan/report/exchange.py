@@ -15,11 +15,11 @@ from actspan.core.errors import ConfigError, DataError
 from actspan.core.problems import Problem, raise_errors, raise_nothing_left
 from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.convert import of_subset, with_facts
+from actspan.data.annotations.encoding import FPS, UNLABELLED
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
-from actspan.data.annotations.writing import FPS, UNLABELLED
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.instances import faulty_segments, good_segments
 from actspan.data.results import RESULT_FILE, is_result, read_result, result_bytes

@@ -11,19 +11,19 @@ from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.problems import problem_of_record, skipped_line
 from actspan.core.types import Video
 from actspan.core.wording import counted
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.detections import DETECTIONS_FILE, read_detections
 from actspan.data.results import read_result
 from actspan.data.videos import Videos
-from actspan.evaluation.calibration import calibrate
+from actspan.evaluation.bins import calibrate
 from actspan.evaluation.detection import evaluate_detection
 from actspan.evaluation.diagnosis import Diagnosis, diagnose
+from actspan.evaluation.input_checks import no_match_error
 from actspan.evaluation.inputs import Chosen, load_videos
 from actspan.evaluation.mistakes import diagnose_detections
 from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
 from actspan.evaluation.recall import RecallResult, evaluate_recall
-from actspan.evaluation.unmatched import unmatched
 from actspan.jobs.run import CANDIDATES, RUN_FILE, SCORES, Run
 from actspan.report.contents import Contents, Side, Truth
 
@@ -143,7 +143,7 @@ def _find_truth(sides: Sequence[Side], truth: Truth) -> tuple[Chosen, str] | str
     for side in sides:
         if evaluated.keys().isdisjoint(side.proposals):
             _require_common_videos(sides, annotations)
-            raise unmatched("proposals", annotations, truth.subset, evaluated, side.proposals)
+            raise no_match_error("proposals", annotations, truth.subset, evaluated, side.proposals)
     source = "/".join(annotations.path.resolve().parts[-2:])  # full paths differ between machines
     return chosen, source if truth.path else f"{source} (which the run was made from)"
 
@@ -218,9 +218,9 @@ def _diagnose(
     if side.run is None or not side.spans:
         return None
 
-    def report(done: int, total: int) -> None:
+    def report(what: str, done: int, total: int) -> None:
         if progress:
-            progress(f"diagnose {side.name}", done, total)
+            progress(f"{what} {side.name}", done, total)
 
     return diagnose(
         side.run,

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actspan.core.wording import counted
+from actspan.evaluation.counting import REPORTED
 from actspan.evaluation.diagnosis import Diagnosis
-from actspan.evaluation.recall import REPORTED, RecallResult
+from actspan.evaluation.recall import RecallResult
 from actspan.evaluation.stages import IDEAL, STAGES
 from actspan.report.charts import (
     calibration_chart,

@@ -9,9 +9,9 @@ import numpy as np
 
 from actspan.core.errors import ConfigError
 from actspan.core.types import Float64, Video
-from actspan.data.annotations.base import canonical_id
-from actspan.evaluation.matching import Int64
-from actspan.evaluation.single import judge_video
+from actspan.data.annotations.annotation_set import canonical_id
+from actspan.evaluation.counting import Int64
+from actspan.evaluation.recall import evaluate_video
 from actspan.report.contents import Contents
 
 
@@ -56,7 +56,7 @@ def list_videos(contents: Contents, wanted: Sequence[str] = ()) -> Listing:
     ConfigError
         An id is not among the videos.
     """
-    auc, missed = _judge_videos(contents)
+    auc, missed = _evaluate_videos(contents)
     order = _worst_first(auc)
     kept = order[_choose(contents.videos, order, wanted, int(np.isfinite(auc[0]).sum()))]
     return Listing(
@@ -90,13 +90,13 @@ def _choose(videos: Sequence[Video], order: Int64, wanted: Sequence[str], judged
     return np.array(sorted({places[name] for name in ids}))
 
 
-def _judge_videos(contents: Contents) -> tuple[Float64, Float64]:
+def _evaluate_videos(contents: Contents) -> tuple[Float64, Float64]:
     shape = (len(contents.sides), len(contents.videos))
     auc, missed = np.full(shape, np.nan), np.full(shape, np.nan)
     for r, side in enumerate(contents.sides):
         for v, video in enumerate(contents.videos):
             if side.recall is not None and len(video.segments):
-                auc[r, v], missed[r, v] = judge_video(
+                auc[r, v], missed[r, v] = evaluate_video(
                     video,
                     side.proposals.get(video.id),
                     max_proposals=side.recall.max_proposals,

@@ -23,7 +23,7 @@ from actspan.config.video import Streams
 from actspan.core.errors import DatasetError, VideoError
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.wording import counted
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.times import require_seconds
 from actspan.data.witnesses import judge
 from actspan.runtime.backends import find_backend

@@ -15,7 +15,7 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, DataError
 from actspan.core.files import atomic_file, folder_name_error, sha256
 from actspan.core.types import Float32, Video
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import DATASET_JSON, find_annotations, read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.names import VIDEOS

@@ -13,7 +13,7 @@ from actspan.core.files import folder_kind, read_text, similar_path
 from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import counted, listed, quoted
-from actspan.data.annotations.base import Annotations, canonical_id
+from actspan.data.annotations.annotation_set import Annotations, canonical_id
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.names import VIDEO_SUFFIXES, VIDEOS, is_video
 

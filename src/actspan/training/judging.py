@@ -13,7 +13,7 @@ from actspan.core.errors import ActSpanError
 from actspan.core.types import Float64, Proposals, Video
 from actspan.core.wording import listed
 from actspan.data.dataset import Dataset
-from actspan.evaluation.baselines import judge_beside_guesses, not_beaten
+from actspan.evaluation.baselines import compare_with_guesses, not_beaten
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import Job
@@ -37,7 +37,7 @@ def judge(
     Returns
     -------
     dict or None
-        `videos`, `instances`, and `figures` as `judge_beside_guesses` returns them; None, with
+        `videos`, `instances`, and `figures` as `compare_with_guesses` returns them; None, with
         a report, if the videos cannot be evaluated.
     """
     apart = set(validation)
@@ -48,7 +48,7 @@ def judge(
     lengths = _lengths(video for video in dataset if video.id not in apart)
     try:
         proposals = dict(_propose(bundle, dataset, judged, report))
-        figures = judge_beside_guesses(judged, proposals, lengths, seed=seed)
+        figures = compare_with_guesses(judged, proposals, lengths, seed=seed)
     except ActSpanError as error:  # must not discard the trained networks
         report.say(f"the model is not judged: {error}")
         return None

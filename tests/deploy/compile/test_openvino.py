@@ -13,9 +13,14 @@ import pytest
 
 from actspan import Bundle
 from actspan.core.errors import BundleError, CompileError
-from actspan.deploy.compile import compile_plan, find_compiler, prepare_plan, write_script
+from actspan.deploy.compile.compile import (
+    compile_plan,
+    find_compiler,
+    prepare_plan,
+    read_records,
+    write_script,
+)
 from actspan.deploy.compile.plan import CompileRequest
-from actspan.deploy.compile.record import read_records
 from actspan.deploy.verify.variants import find_variants
 from actspan.deploy.verify.verify import verify_bundle
 from actspan.model.bsn.reference import tem_forward

@@ -16,7 +16,7 @@ from actspan.core.errors import ConfigError, ResultError
 from actspan.core.files import NOT_JSON
 from actspan.core.types import Float64, Proposals
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.detections import Detections
 from actspan.data.results import result_bytes
 

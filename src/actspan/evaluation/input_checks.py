@@ -1,0 +1,237 @@
+"""Checks of ground truth and results against each other: times, duplicates, ids."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from math import nan
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.core.errors import ActSpanError, ResultError
+from actspan.core.types import Float64, Video
+from actspan.core.wording import counted, listed
+from actspan.data.annotations.annotation_set import Annotations
+from actspan.data.annotations.formats import find_annotations, read_annotations
+from actspan.data.instances import ends_of, lengths_of, slack
+from actspan.data.results import ResultTable
+from actspan.data.times import far_beyond, require_seconds
+from actspan.data.videos import Videos
+from actspan.data.witnesses import Verdict, judge, require_right_times
+
+_OPENED = 300  # videos whose features are opened, spread over the dataset
+_FEW = 0.1  # fraction of the instances
+_COMPARED = 200  # ids that are compared to find out how they differ
+
+
+def check_times(videos: Videos, path: Path) -> tuple[Videos, tuple[str, ...]]:
+    """Raise if times are not seconds; drop durations that contradict instances and features.
+
+    Features beside the annotations `path` are opened only if durations are missing or instances
+    pass them. Dropped durations affect only notes; a note says so.
+
+    Raises
+    ------
+    DataError
+        Most instances are far beyond their video or its features, or the stride is wrong.
+    """
+    latest: Float64 = ends_of(videos, videos.durations)
+    late = float(np.mean(videos.segments[:, 1] > latest + slack(latest)))
+    if late > _FEW or np.isnan(videos.durations).any():
+        videos, verdict = _compare_with_features(videos, path)
+        if verdict is not None and verdict.witness == "durations":
+            return _with_durations(videos, nan), (f"{verdict.what}: {verdict.remedy}",)
+    require_seconds(videos, path, otherwise="correct the durations")
+    if late <= 0.5:
+        return videos, ()
+    what = "most instances end after their video: its duration is not used; correct the durations"
+    return _with_durations(videos, nan), (what,)
+
+
+def _with_durations(videos: Videos, durations: float | Float64) -> Videos:
+    lengths = np.broadcast_to(durations, len(videos)).tolist()
+    pairs = zip(videos, lengths, strict=True)
+    return Videos(replace(video, duration=length) for video, length in pairs)
+
+
+def _compare_with_features(videos: Videos, path: Path) -> tuple[Videos, Verdict | None]:
+    """Return the videos with a verdict on durations; raise as `require_right_times`.
+
+    The verdict is None without features. Videos of unknown duration end with their features.
+    """
+    if find_annotations(path.parent) != path:
+        return videos, None
+    from actspan.data.dataset import Dataset  # takes longer to load than most evaluations
+    from actspan.data.examine import measure
+
+    places = np.flatnonzero(videos.counts)
+    spread = np.linspace(0, len(places) - 1, min(_OPENED, len(places)))
+    chosen = places[spread.astype(np.intp)]
+    some = videos.select(chosen.tolist())
+    try:
+        dataset = Dataset.load(path.parent).select(some)
+        spans, steps = measure(dataset)
+    except ActSpanError:
+        return videos, None  # evaluation does not need features, so their faults do not matter
+    verdict = judge(some, spans, steps, dataset.spec, path.parent)
+    if verdict is None or verdict.witness != "durations":
+        require_right_times(some, spans, dataset.spec, path.parent, verdict)
+    if not np.isnan(some.durations).any():
+        return videos, verdict
+    durations = videos.durations.copy()
+    durations[chosen] = lengths_of(some, spans)
+    return _with_durations(videos, durations), verdict
+
+
+def impossible_results(start: Float64, end: Float64, beyond: int) -> Iterator[str]:
+    """Yield notes about results (P,), seconds, that cannot match anything.
+
+    `beyond` of them start after the end of their video.
+    """
+    of = f"of {counted(len(start), 'result')}"
+    if turned := int(np.count_nonzero(end < start)):
+        yield f"{turned:,} {of} end before they start: they match nothing"
+    if beyond:
+        unit = "; are their times frames?" if 2 * beyond > len(start) else ""
+        yield f"{beyond:,} {of} start after the end of their video: they match nothing{unit}"
+
+
+def repeated_results(
+    thing: str, start: Float64, end: Float64, first: NDArray[np.int64]
+) -> Iterator[str]:
+    """Yield a note about results that repeat the previous one.
+
+    Results (P,) are sorted by falling score within each video or class, so that duplicates are
+    adjacent; `first` has the index of the first result of each.
+    """
+    again = np.flatnonzero(start[1:] == start[:-1]) + 1
+    again = np.setdiff1d(again[end[again] == end[again - 1]], first)
+    if len(again):
+        of = f"{len(again):,} of {counted(len(start), thing)}"
+        yield f"{of} are there twice: same segment, one after the other by score"
+
+
+def other_unit(
+    segments: Sequence[Float64],
+    found: ResultTable,
+    first: NDArray[np.int64],
+    counts: NDArray[np.int64],
+) -> tuple[str, ...]:
+    """Return a note if times of ground truth and proposals seem to have different units.
+
+    `first` and `counts` (V,) have the index of each video's first proposal in `found`, and the
+    number of its proposals.
+    """
+    if not counts.any():
+        return ()
+    last = np.maximum.reduceat(np.append(found.end, 0.0), found.first)  # wrong where there are none
+    row = np.searchsorted(found.first, first, side="right") - 1
+    latest = np.where(counts > 0, last[row], np.nan)
+    ends = np.concatenate(segments)[:, 1]
+    if far_beyond(ends, np.repeat(latest, list(map(len, segments)))) is None:
+        return ()
+    return (
+        "most instances end after all proposals of their video, and far: times of the ground truth "
+        "or of the result may not be seconds (actspan annotate convert --times)",
+    )
+
+
+def no_match_error(
+    what: str,
+    ground_truth: Path | str | Iterable[Video],
+    subset: str | None,
+    evaluated: Collection[str],
+    found: Collection[str],
+) -> ResultError:
+    """Return the error about results that are for none of the evaluated videos.
+
+    `what` is "proposals" or "detections"; `evaluated` and `found` are the ids of the evaluated
+    videos and of those with results. The reason is another subset, or ids that differ.
+    """
+    head = f"no {what} for any of the {counted(len(evaluated), 'evaluated video')}"
+    if isinstance(ground_truth, (str, os.PathLike)):
+        ground_truth = read_annotations(Path(ground_truth))
+    if isinstance(ground_truth, Annotations):
+        ground_truth = ground_truth.videos
+    videos = Videos.of(ground_truth)
+    subsets = dict(zip(videos.ids, videos.subsets, strict=True))
+    known = Counter(subsets[video] for video in found if video in subsets)
+    if not known:
+        return ResultError(f"{head}: {_id_difference(sorted(found), sorted(evaluated))}")
+    there, count = known.most_common(1)[0]
+    if subset is None or there == subset:
+        return ResultError(f"{head}: they are for {counted(count, 'video')} without instances")
+    return ResultError(
+        f"{head} of subset {subset!r}; they are for {counted(count, 'video')} of subset "
+        f"{there!r}: pass --subset {there or repr(there)}"
+    )
+
+
+def _id_difference(found: list[str], known: list[str]) -> str:
+    """Return the way in which ids of results and of the ground truth differ."""
+    if not found:
+        return "the results have no videos"
+    difference = (
+        _added_ends("results have", found, "ground truth", known)
+        or _added_ends("ground truth has", known, "results", found)
+        or _capitals(found, known)
+        or _other_prefixes(found, known)
+    )
+    if difference:
+        return f"{difference}; rename them in one of the two"
+    return f"ids of the results are {listed(found)}; of the ground truth {listed(known)}"
+
+
+def _added_ends(owner: str, whole: list[str], other: str, bare: list[str]) -> str:
+    """Return a text about the most common prefix and suffix of `whole` around a bare id, or ""."""
+    whole, cores = whole[:_COMPARED], set(bare)
+    lengths = {len(name) for name in bare}
+    examples: dict[tuple[str, str], tuple[str, str]] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+    for name in whole:
+        for first in range(len(name)):
+            for last in (first + length for length in lengths if first + length <= len(name)):
+                if (core := name[first:last]) in cores:
+                    ends = name[:first], name[last:]
+                    counts[ends] += 1
+                    examples.setdefault(ends, (name, core))
+    if not counts:
+        return ""
+    (before, after), count = counts.most_common(1)[0]
+    if 2 * count <= min(len(whole), len(bare)):
+        return ""
+    name, core = examples[before, after]
+    places = {"in front": before, "at the end": after}
+    ends_text = " and ".join(f"{end!r} {place}" for place, end in places.items() if end)
+    return f"the {owner} {ends_text} of ids: {name}, and the {other} {core}"
+
+
+def _capitals(found: list[str], known: list[str]) -> str:
+    small = {name.lower(): name for name in known}
+    pairs = [(name, small[name.lower()]) for name in found if name.lower() in small]
+    if 2 * len(pairs) <= min(len(found), len(known)):
+        return ""
+    return f"only capitals differ: {pairs[0][0]} in the results, {pairs[0][1]} in the ground truth"
+
+
+def _other_prefixes(found: list[str], known: list[str]) -> str:
+    """Return a text about different prefixes, if names are equal without them, or ""."""
+    ours, theirs = _prefix(found), _prefix(known)
+    cores = {name.removeprefix(theirs) for name in known}
+    fitting = sum(name.removeprefix(ours) in cores for name in found)
+    if not (ours and theirs) or 2 * fitting <= min(len(found), len(known)):
+        return ""
+    return f"ids start with {ours!r} in the results, with {theirs!r} in the ground truth"
+
+
+def _prefix(ids: list[str]) -> str:
+    """Return the common prefix of all ids, up to a separator."""
+    first, last = min(ids), max(ids)
+    ends = [match.end() for match in re.finditer(r"[\W_]", first)]
+    shared = [first[:end] for end in ends if last.startswith(first[:end])]
+    return max(shared, key=len, default="")
