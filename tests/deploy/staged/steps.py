@@ -51,7 +51,9 @@ class Place:
 
     def proposed(self, out: Path) -> bytes:
         """The result of the main job."""
-        propose(ProposeRequest(self.model, self.dataset, out, self.subset, backend=self.backend))
+        propose(
+            ProposeRequest(self.model, self.dataset, out, subset=self.subset, backend=self.backend)
+        )
         return out.read_bytes()
 
 
