@@ -41,9 +41,9 @@ from actspan.evaluation.inputs import load_blocked
 from actspan.jobs.checkpoint import Plan
 from actspan.jobs.run import Run
 from actspan.jobs.shard_format import ShardEncoder, decode_shard
-from actspan.model.bsn.foreign import read_checkpoint
+from actspan.model.bsn.checkpoints import read_checkpoint
 from actspan.model.bundle import Bundle
-from actspan.model.files import measure, record_of
+from actspan.model.manifest import FileRecord
 from actspan.pipeline.labelling.scores import LabelFile
 from actspan.runtime.opening import open_session
 from actspan.server.correction_routes import NewCorrections
@@ -166,9 +166,9 @@ def _bundle_around(path: Path) -> Bundle:
     from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 
     try:
-        record = measure(path)
+        record = FileRecord.of_file(path)
     except OSError:
-        record = record_of(b"")
+        record = FileRecord.of_data(b"")
     return Bundle(
         path=path.parent,
         config=PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2)),

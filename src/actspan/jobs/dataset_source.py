@@ -15,14 +15,13 @@ from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_
 from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import counted, quoted
 from actspan.data.annotations.formats import find_annotations
-from actspan.data.causes import missing_features
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.faults import annotation_faults
+from actspan.data.faults import annotation_faults, missing_features
+from actspan.data.layout import SPEC_FILE
 from actspan.data.names import VIDEOS
 from actspan.data.remote import url_of
 from actspan.data.scores import ScoreFiles
-from actspan.data.spec_file import SPEC_FILE
 from actspan.data.store.manifest import MANIFEST
 from actspan.data.store.shards import Packed
 from actspan.jobs.checkpoint import Plan, Stamp
