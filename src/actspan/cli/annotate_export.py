@@ -92,13 +92,14 @@ def export(
           --videos '/data/local-files/?d=videos/{id}.mp4'
       actspan annotate export annotations.json captions/ --to vtt
     """
-    from actspan.report.exchange import Chosen, Handout, hand_out
+    from actspan.report.tool_export import ExportRequest, export_to_tool
 
-    request = Handout(
+    request = ExportRequest(
         source=source,
         target=target,
         format=format,
-        chosen=Chosen(top, min_score),
+        top=top,
+        min_score=min_score,
         label=label,
         videos=videos,
         known=durations,
@@ -107,7 +108,7 @@ def export(
         on_error=on_error,
         overwrite=force,
     )
-    done = hand_out(request)
+    done = export_to_tool(request)
     counts = {"videos": len(done.videos), "instances": sum(len(v.segments) for v in done.videos)}
     if as_json:
         files = [str(file) for file in done.files]

@@ -161,7 +161,7 @@ def _check_outputs(outputs: list[Path], roofline: Path | None) -> None:
     from actspan.core.errors import BenchError
 
     if roofline is not None:
-        from actspan.report.canvas import check_picture
+        from actspan.report.figures import check_picture
 
         check_picture(roofline)
     for path in outputs:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from actspan.core.errors import MissingExtraError
+from actspan.core.progress import no_progress
 from actspan.core.types import Proposals
 from actspan.data.dataset import Dataset
 from actspan.data.made_up import check_demo_folder, write_made_up_dataset
@@ -17,7 +18,7 @@ from actspan.evaluation.recall import RecallResult, evaluate_recall
 from actspan.jobs.proposing.job import propose_dataset
 from actspan.jobs.proposing.request import Report, Request, Summary
 from actspan.jobs.run import Run
-from actspan.report.contents import Truth
+from actspan.report.contents import GroundTruth
 from actspan.report.page import write_report
 
 _TIMELINES = 3
@@ -80,7 +81,12 @@ def run_demo(
     with suppress(MissingExtraError):
         pictures = _draw(out, Dataset.load(dataset), Run.load(run), recall)
     with suppress(MissingExtraError):
-        page = write_report([run], out / "report.html", truth=Truth(dataset), progress=report).path
+        page = write_report(
+            [run],
+            out / "report.html",
+            truth=GroundTruth(dataset),
+            progress=report or no_progress,
+        ).path
     return DemoFiles(dataset, run, pictures, page, summary, recall)
 
 

@@ -184,7 +184,7 @@ def _evaluate_recall(asked: _Asked, plot: Path | None, diagnose: bool, as_json: 
     from actspan.evaluation.sharded import evaluate_shards, is_sharded
 
     if plot is not None:
-        from actspan.report.canvas import check_picture
+        from actspan.report.figures import check_picture
 
         check_picture(plot)
     evaluate = evaluate_shards if is_sharded(asked.result) else evaluate_recall

@@ -21,7 +21,7 @@ from actspan.cli.common import (
 from actspan.core.wording import counted
 
 if TYPE_CHECKING:
-    from actspan.report.page import Written
+    from actspan.report.page import WrittenReport
 
 _existing = ExistingPath()
 _LARGE = 15_000_000  # bytes; larger pages are slow to open
@@ -90,14 +90,14 @@ def command(
       actspan report old-run/ new-run/ --out report.html --ground-truth my-videos/
       actspan report run/ --out report.html --videos 40 --pictures figures/
     """
-    from actspan.report.contents import Truth
+    from actspan.report.contents import GroundTruth
     from actspan.report.page import write_report
     from actspan.report.pictures import check_pictures, write_pictures
 
     if pictures is not None:
         check_pictures(pictures)
     wanted = [name for name in (videos or "").split(",") if name.strip()]
-    truth = Truth(ground_truth, subset, protocol, on_error)
+    truth = GroundTruth(ground_truth, subset, protocol, on_error)
     with progress_report() as report:
         written = write_report(runs, out, truth=truth, videos=wanted, progress=report)
     drawn = write_pictures(written.contents, written.listing, pictures) if pictures else ()
@@ -107,7 +107,7 @@ def command(
     for note in written.contents.notes:
         say(f"note: {note}")
     listed = counted(len(written.listing.videos), "video")
-    count = f"{counted(len(written.contents.sides), 'run')}, {listed}"
+    count = f"{counted(len(written.contents.runs), 'run')}, {listed}"
     click.echo(f"{out}: {count}, {written.size / 1e6:.1f} MB; open it in a browser")
     if drawn:
         click.echo(f"{counted(len(drawn), 'picture')} in {pictures}")
@@ -116,14 +116,14 @@ def command(
     say_findings(written.contents.problems)
 
 
-def _document(written: Written, drawn: tuple[Path, ...]) -> dict[str, object]:
+def _document(written: WrittenReport, drawn: tuple[Path, ...]) -> dict[str, object]:
     return {
         "out": str(written.path),
         "bytes": written.size,
         "ground_truth": written.contents.source or None,
         "runs": [
-            {"name": side.name, **(side.recall.summary() if side.recall else {})}
-            for side in written.contents.sides
+            {"name": run.name, **(run.recall.summary() if run.recall else {})}
+            for run in written.contents.runs
         ],
         "videos": len(written.listing.videos),
         "unlisted": written.listing.unlisted,

@@ -11,7 +11,7 @@ from actspan.core.errors import AnnotationError, ConfigError, ResultError
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import read_annotations
-from actspan.report.gathering import name_runs
+from actspan.report.contents import name_runs
 from actspan.server.browse.judging import Judge
 from actspan.server.browse.runs import BrowsedRun
 from actspan.streams.sources import find_videos
