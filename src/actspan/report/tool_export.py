@@ -51,7 +51,7 @@ class ExportRequest:
         Label of proposals, which have none of their own.
     videos : str, optional
         Where the tool finds the videos: a folder, or an address with `{id}`.
-    known : Path, optional
+    durations : Path, optional
         Annotations, a table or a dataset folder with the facts that the source lacks: durations,
         subsets, frame rates. For a run, the annotations that it was made from unless given.
     subset : str, optional
@@ -72,7 +72,7 @@ class ExportRequest:
     min_score: float | None = None
     label: str = UNLABELLED
     videos: str | None = None
-    known: Path | None = None
+    durations: Path | None = None
     subset: str | None = None
     fps: float | None = None
     on_error: Literal["fail", "skip"] = "fail"
@@ -114,13 +114,13 @@ def export_to_tool(request: ExportRequest) -> Exported:
         )
     what, found = _read(request)
     videos, problems, notes = found.videos, list(found.problems), found.notes
-    where = request.known
+    where = request.durations
     if where is None and (request.source / RUN_FILE).is_file():
         where = Run.load(request.source).recorded_annotations()
     if where is not None:
         known = read_annotations(where, only_facts=True)
         videos = with_facts(videos, known.videos)
-        problems += known.problems if where == request.known else ()
+        problems += known.problems if where == request.durations else ()
         notes += known.notes
     videos = of_subset(videos, request.subset, request.source)
     links = _links(request, videos)
