@@ -43,7 +43,7 @@ from actspan.jobs.shards.records import decode_shard, encode_shard
 from actspan.model.bsn.foreign import read_checkpoint
 from actspan.model.bundle import Bundle
 from actspan.model.files import measure, record_of
-from actspan.pipeline.labelling.scores import LabelFile
+from actspan.pipeline.label_file import LabelFile
 from actspan.runtime.opening import open_session
 from actspan.server.correction_routes import NewCorrections
 from actspan.server.inference_tensors import (

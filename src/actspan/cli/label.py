@@ -21,7 +21,7 @@ from actspan.cli.common import (
 from actspan.core.wording import counted
 
 if TYPE_CHECKING:
-    from actspan.pipeline.labelling.job import Labelled
+    from actspan.pipeline.labels import LabelSummary
 
 _existing = ExistingPath()
 
@@ -77,8 +77,7 @@ def command(
     if (model is None) != (dataset is None):
         raise click.UsageError("--model and --dataset belong together")
     with progress_report() as report:
-        from actspan.pipeline.labelling.choice import LabelChoice
-        from actspan.pipeline.labelling.job import LabelRequest, label_result
+        from actspan.pipeline.labels import LabelChoice, LabelRequest, label_result
 
         labels = LabelChoice(labels_from, model is not None, top_labels)
         request = LabelRequest(result, labels, out, model, dataset, on_error, force)
@@ -89,7 +88,7 @@ def command(
         _print(done)
 
 
-def _figures(done: Labelled) -> dict[str, object]:
+def _figures(done: LabelSummary) -> dict[str, object]:
     return {
         "out": str(done.out),
         "videos": done.videos,
@@ -99,7 +98,7 @@ def _figures(done: Labelled) -> dict[str, object]:
     }
 
 
-def _print(done: Labelled) -> None:
+def _print(done: LabelSummary) -> None:
     detections, videos = counted(done.detections, "detection"), counted(done.videos, "video")
     say(f"{detections} in {videos} in {done.out}")
     say_findings(done.problems)

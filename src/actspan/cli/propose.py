@@ -220,7 +220,7 @@ def command(
         from actspan.jobs.proposing.job import propose_dataset
         from actspan.jobs.proposing.request import Request
         from actspan.model.bundle import Bundle
-        from actspan.pipeline.labelling.choice import LabelChoice
+        from actspan.pipeline.labels import LabelChoice
         from actspan.runtime.opening import choose_backend
 
         engine: EngineMaker = LocalEngine

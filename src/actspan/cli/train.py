@@ -141,7 +141,7 @@ def command(
         found = trainable(
             Dataset.load(dataset).with_labels(split_patterns(labels)),
             on_error=on_error,
-            progress=lambda done, total: report.progress("checking", done, total),
+            progress=report.progress,
         )
         say_problems(found.problems, found.notes)
         try:

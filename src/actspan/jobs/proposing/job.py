@@ -34,8 +34,8 @@ from actspan.jobs.shards.plan import SHARD_SIZES, Plan
 from actspan.jobs.shards.records import Result
 from actspan.jobs.shards.store import ShardStore, Survey
 from actspan.model.bundle import Bundle
-from actspan.pipeline.labelling.classifier import ClassifiedLabels
-from actspan.pipeline.labelling.fusion import Labeller
+from actspan.pipeline.classifier import ClassifiedLabels
+from actspan.pipeline.labels import Labeller
 from actspan.pipeline.outcomes import Outcome
 
 

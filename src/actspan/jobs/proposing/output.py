@@ -15,8 +15,7 @@ from actspan.core.types import Proposals
 from actspan.data.detections import DETECTIONS_FILE
 from actspan.jobs.proposing.request import Request
 from actspan.jobs.run import RunWriter, write_info, write_result_file
-from actspan.pipeline.labelling.choice import write_labelled
-from actspan.pipeline.labelling.fusion import Labeller
+from actspan.pipeline.labels import Labeller, write_labelled
 from actspan.pipeline.outcomes import Outcome
 
 

@@ -12,7 +12,7 @@ from actspan.data.annotations.formats import find_annotations
 from actspan.data.names import VIDEOS
 from actspan.data.result_writers import ANSWER_SUFFIXES
 from actspan.pipeline.core import BATCH
-from actspan.pipeline.labelling.choice import LabelChoice
+from actspan.pipeline.labels import LabelChoice
 from actspan.pipeline.outcomes import Stage
 
 Report = Callable[[str, int, int], None]  # (what, videos done, videos in all)
