@@ -150,8 +150,7 @@ def _checkpoint(kind: str, *, legacy: bool, wrap: bool) -> Write:
     def write(path: Path) -> None:
         import torch
 
-        from actspan.model.bsn.pem import Pem
-        from actspan.model.bsn.tem import Tem
+        from actspan.model.bsn.networks import Pem, Tem
 
         net: Any = (
             Tem(TemConfig(channels=2, hidden=2)) if kind == "tem" else Pem(PemConfig(hidden=2))

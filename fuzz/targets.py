@@ -40,9 +40,9 @@ from actspan.evaluation.inputs import load_blocked
 from actspan.jobs.run import Run
 from actspan.jobs.shards.plan import Plan
 from actspan.jobs.shards.records import decode_shard, encode_shard
-from actspan.model.bsn.foreign import read_checkpoint
+from actspan.model.bsn.checkpoints import read_checkpoint
 from actspan.model.bundle import Bundle
-from actspan.model.files import measure, record_of
+from actspan.model.manifest import FileRecord
 from actspan.pipeline.label_file import LabelFile
 from actspan.runtime.opening import open_session
 from actspan.server.correction_routes import NewCorrections
@@ -158,9 +158,9 @@ def _bundle_around(path: Path) -> Bundle:
     from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 
     try:
-        record = measure(path)
+        record = FileRecord.of_file(path)
     except OSError:
-        record = record_of(b"")
+        record = FileRecord.of_data(b"")
     return Bundle(
         path=path.parent,
         config=PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2)),

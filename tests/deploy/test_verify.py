@@ -25,9 +25,8 @@ from actspan.deploy.verify.differences import (
 from actspan.deploy.verify.sample_videos import synthetic_videos
 from actspan.deploy.verify.variants import LIMITS, Variant, find_variants, precision_of
 from actspan.deploy.verify.verify import verify_bundle
+from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.graph import build_pem, build_tem
-from actspan.model.bsn.reference import pem_forward, tem_forward
-from actspan.model.networks import add_networks
 from actspan.model.weights import NETS
 from actspan.runtime.opening import open_net
 from tests.made_up import CHANNELS, write_bundle, write_dataset
@@ -115,9 +114,9 @@ def test_videos_that_cannot_be_used_are_one_line(bundle: Bundle, tmp_path: Path)
         (dataset / "features" / f"{name}.npy").write_bytes(b"cut")
     found = verify_bundle(bundle, dataset=dataset, backends=["onnxruntime"])
     assert found.videos == 4
-    what = "left out: 4 videos (video0, video2, video4 and 1 more)"
+    what = "skipped: 4 videos (video0, video2, video4 and 1 more)"
     assert skipped_line(found.problems) == what
-    assert to_dict(found)["left_out"] == what
+    assert len(to_dict(found)["skipped"]) == 4
     assert f"* {what}" in to_markdown(found, "x").splitlines()
 
 
@@ -326,7 +325,7 @@ def test_ties_cost_no_recall(
 def test_flat_scores_are_noted(dataset: Path, tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b")
     tem = bundle.weights("tem")
-    flat = add_networks(bundle, {"tem": tem | {"conv3.weight": 0 * tem["conv3.weight"]}})
+    flat = bundle.add_networks({"tem": tem | {"conv3.weight": 0 * tem["conv3.weight"]}})
     found = verify_bundle(flat, dataset=dataset, backends=["onnxruntime"])
     assert any(note.startswith("scores are flat in 8 of 8 videos") for note in found.notes)
     assert found.holds

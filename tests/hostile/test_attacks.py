@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from actspan import PemConfig
-from actspan.model.bsn.pem import Pem
+from actspan.model.bsn.networks import Pem
 from actspan.server.inference_tensors import TensorSpec, read_request
 from actspan.server.problems import ProblemError
 from fuzz.seeds import write_seeds

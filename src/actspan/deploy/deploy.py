@@ -17,9 +17,9 @@ from actspan.core.files import atomic_folder
 from actspan.deploy.compile.compile import compile_plan, find_compiler, prepare_plan, write_script
 from actspan.deploy.compile.plan import TARGETS, CompilePlan, Compiler, CompileRequest, Log, no_log
 from actspan.deploy.verify.verify import Verification, verify_bundle
-from actspan.model.bsn.foreign import convert_checkpoints
+from actspan.model.bsn.checkpoints import convert_checkpoints
 from actspan.model.bundle import Bundle
-from actspan.model.manifest import MANIFEST
+from actspan.model.manifest import MANIFEST, check_new_bundle
 from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import check_backend
 
@@ -168,7 +168,7 @@ def _open(request: DeployRequest, summary: _Summary) -> Bundle:
             return bundle
         with summary.time("copy") as rows:
             rows.append((str(out), f"of {sources[0]}"))
-            Bundle.check_target(out, overwrite=request.overwrite)
+            check_new_bundle(out, overwrite=request.overwrite)
             with atomic_folder(out) as folder:
                 for name in bundle.files:
                     shutil.copy(bundle.file(name), folder / name)
@@ -176,7 +176,7 @@ def _open(request: DeployRequest, summary: _Summary) -> Bundle:
         return Bundle.load(out)
     if out is None:
         raise ConfigError("checkpoints become a bundle: say which folder to write (--out)")
-    Bundle.check_target(out, overwrite=request.overwrite)
+    check_new_bundle(out, overwrite=request.overwrite)
     with summary.time("convert") as rows:
         with atomic_folder(out) as folder:
             _, found = convert_checkpoints(list(sources), folder, length=request.length)

@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING
 
 from actspan.core.wording import quoted
 from actspan.deploy.optimize import Rewritten, read_model, rewrite_model, with_implied
-from actspan.model.bsn.checks import ExportCheck, check_probabilities
-from actspan.model.bsn.reference import sigmoid
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
-from actspan.runtime.export import numpy_logits, sample_inputs
+from actspan.runtime.export import ExportCheck, check_probabilities, numpy_outputs, sample_inputs
 
 if TYPE_CHECKING:
     from actspan.deploy.passes.contract import PassSettings
@@ -193,16 +191,14 @@ def _difference(bundle: Bundle, net: Net, file: str, rewritten: Rewritten) -> fl
     inputs = [probe[name] for probe in rewritten.probes] or list(
         sample_inputs(bundle, net, weights, fixed[0], fixed[-1] if net == "tem" else None)
     )
-    logits = [numpy_logits(net, weights)(x) for x in inputs]
     outputs = run(rewritten.model, [{name: x} for x in inputs])
     return max(
         check_probabilities(
             y,
-            sigmoid(z),
-            z,
+            *numpy_outputs(net, weights, x),
             where=f"{file}: not written: it differs from the NumPy network",
             remedy=f"leave a pass out: actspan export {quoted(bundle.path)} --passes ...",
             slack=sum(report.tolerance for report in rewritten.reports if report.changed),
         )
-        for z, (y,) in zip(logits, outputs, strict=True)
+        for x, (y,) in zip(inputs, outputs, strict=True)
     )

@@ -19,7 +19,7 @@ from actspan.core.types import Features, Float32, Float64, Proposals
 from actspan.data.dataset import Dataset
 from actspan.data.detections import Detections
 from actspan.model.bundle import Bundle
-from actspan.runtime.export import export_classifier
+from actspan.runtime.export import export_network
 from actspan.runtime.opening import open_session
 from actspan.runtime.session import Session
 
@@ -193,7 +193,7 @@ class ProposalClassifier:
                 "from a file: --labels-from"
             )
         if "classifier.onnx" not in bundle.files:
-            bundle, _ = export_classifier(bundle)
+            bundle, _ = export_network(bundle, "classifier")
         # The reference backend gives the same labels everywhere, and the network is small.
         session = open_session(bundle.file("classifier.onnx"), backend="onnxruntime")
         return cls(session, config)

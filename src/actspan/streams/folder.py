@@ -18,10 +18,10 @@ from actspan.core.types import Float32, Video
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import DATASET_JSON, find_annotations, read_annotations
 from actspan.data.annotations.saving import write_annotations
+from actspan.data.layout import SPEC_FILE
 from actspan.data.names import VIDEOS
 from actspan.data.readers import Entry as File
 from actspan.data.readers import read_array
-from actspan.data.spec_file import SPEC_FILE
 from actspan.streams.projection import PROJECTION, Projection, fit_projection
 from actspan.streams.storage import Entry, FeatureWriter, Journal, Precision, settings_of
 

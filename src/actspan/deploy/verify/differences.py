@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from actspan.core.errors import ShapeError
 from actspan.core.types import Float32, Float64, Proposals
-from actspan.model.bsn.reference import pem_forward, tem_forward
+from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.runtime.opening import INPUT

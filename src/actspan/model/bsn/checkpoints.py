@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,14 +14,16 @@ from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemCon
 from actspan.core.errors import BundleError, CheckpointError, ShapeError
 from actspan.core.types import Float32
 from actspan.data.names import Ignored
-from actspan.model.bsn.checkpoint_files import EXPECTED, is_safetensors, load_content
-from actspan.model.bsn.state_dicts import Found, find_network
+from actspan.model.bsn.checkpoint_files import (
+    EXPECTED,
+    Found,
+    find_network,
+    is_safetensors,
+    load_content,
+)
 from actspan.model.bundle import Bundle
-from actspan.model.manifest import MANIFEST, Source
-from actspan.model.networks import add_networks
+from actspan.model.manifest import MANIFEST, Source, check_new_bundle
 from actspan.model.weights import Net, check_weights
-
-__all__ = ["ORIGINS", "Checkpoint", "Origin", "convert_checkpoints", "read_checkpoint"]
 
 Origin = Literal["bsn", "openmmlab", "pytorch", "safetensors"]
 
@@ -73,7 +75,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     CheckpointError
         The file is not a checkpoint, damaged, not safe to open, or not one of BSN's networks.
     MissingExtraError
-        PyTorch is not installed.
+        PyTorch is not installed; every form but safetensors needs it.
 
     Examples
     --------
@@ -83,20 +85,17 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     path, ignored = Path(path), Ignored()
     content = load_content(path)
     found = find_network(content, path, ignored)
-    _check_tensors(path, found.state)
-    arrays = {name: _array(tensor) for name, tensor in found.state.items()}
-    config = _config(found.net, arrays)
+    arrays = _arrays(path, found.state)
+    config = _config(found.net, {name: array.shape for name, array in arrays.items()})
     try:
         weights = check_weights(arrays, config)
     except ShapeError as error:
-        raise CheckpointError(
-            f"{path}: not a whole {found.net.upper()}: {error}; {EXPECTED}"
-        ) from error
+        what = f"not a whole {found.net.upper()}: {error}; {EXPECTED}"
+        raise CheckpointError(f"{path}: {what}") from error
     origin, notes = _origin(path, content, found), ignored.notes(path.name)
     if origin == "safetensors" and (path.parent / MANIFEST).is_file():
-        notes += (
-            f"{path.name}: settings are the published ones, not those of {MANIFEST} beside it",
-        )
+        what = f"settings are the published ones, not those of {MANIFEST} beside it"
+        notes += (f"{path.name}: {what}",)
     return Checkpoint(path, found.net, origin, config, weights, notes)
 
 
@@ -107,6 +106,50 @@ def _origin(path: Path, content: Any, found: Found) -> Origin:
         return "openmmlab"
     is_plain = found.levels in ((), ("state_dict",)) and found.prefix in ("", "module.")
     return "bsn" if is_plain else "pytorch"
+
+
+def _arrays(path: Path, state: Mapping[str, Any]) -> dict[str, Float32]:
+    """Return tensors as float32; raise if one is not plain, or if they exceed the file's size."""
+    for name, tensor in state.items():
+        if not isinstance(tensor, np.ndarray) and not _is_plain(tensor):
+            raise CheckpointError(f"{path}: {name} is not a plain tensor of floats; {EXPECTED}")
+    size = sum(tensor.nbytes for tensor in state.values())
+    if size > path.stat().st_size:  # several tensors share their memory
+        what = f"its weights would take {size:,} bytes, more than the file"
+        raise CheckpointError(f"{path}: {what}; {EXPECTED}")
+    return {
+        name: np.array(t if isinstance(t, np.ndarray) else t.detach().float().numpy(), np.float32)
+        for name, t in state.items()
+    }
+
+
+def _is_plain(tensor: Any) -> bool:
+    if isinstance(tensor, str):
+        return False
+    import torch
+
+    return (
+        isinstance(tensor, torch.Tensor)
+        and tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and tensor.is_floating_point()
+        # Strides can make a huge tensor from a few bytes.
+        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    )
+
+
+def _config(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> TemConfig | PemConfig:
+    """Infer the sizes from the shapes; return the defaults if these are invalid."""
+    if net == "pem":
+        fc1 = shapes.get("fc1.weight", ())
+        is_valid = len(fc1) == 2 and 0 not in fc1
+        return PemConfig(hidden=fc1[0], inputs=fc1[1]) if is_valid else PemConfig()
+    conv1, conv2 = shapes.get("conv1.weight", ()), shapes.get("conv2.weight", ())
+    if len(conv1) != 3 or 0 in conv1:
+        return TemConfig()
+    inputs = conv2[1] if len(conv2) == 3 else 0
+    members = conv1[0] // inputs if inputs and conv1[0] % inputs == 0 else 1
+    return TemConfig(hidden=conv1[0], channels=conv1[1], members=members)
 
 
 def convert_checkpoints(
@@ -132,41 +175,28 @@ def convert_checkpoints(
     """
     is_bundle = (out / MANIFEST).is_file()
     if not is_bundle:
-        Bundle.check_target(out, overwrite=overwrite)
+        check_new_bundle(out, overwrite=overwrite)
     found: dict[Net, Checkpoint] = {}
     for path in paths:
         checkpoint = read_checkpoint(path)
         if checkpoint.kind in found:
-            raise CheckpointError(
-                f"{path}: is a {checkpoint.kind.upper()}, and so is "
-                f"{found[checkpoint.kind].path}; give at most one of each"
-            )
+            other = found[checkpoint.kind].path
+            what = f"is a {checkpoint.kind.upper()}, and so is {other}; give at most one of each"
+            raise CheckpointError(f"{path}: {what}")
         found[checkpoint.kind] = checkpoint
-    source = Source.of(paths, note=_note(found.values()))
+    notes = (f"{c.kind.upper()}: {c.path.name}, from {ORIGINS[c.origin]}" for c in found.values())
+    source = Source.of(paths, note="; ".join(notes))
     bundle = Bundle.load(out) if is_bundle else None
-    if bundle is not None:
-        _require_room(bundle, found, overwrite=overwrite)
-    if bundle is None or bundle.nets <= found.keys():
-        made = _create(out, found, length, source, overwrite=overwrite)
-    else:
-        made = _add(bundle, found, length, source)
-    return made, list(found.values())
-
-
-def _require_room(bundle: Bundle, found: Mapping[Net, Checkpoint], *, overwrite: bool) -> None:
-    taken = [net.upper() for net in found if net in bundle.nets]
+    taken = [net.upper() for net in found if bundle is not None and net in bundle.nets]
     if taken and not overwrite:
         raise BundleError(
-            f"{bundle.path}: there is a bundle already, with a {' and a '.join(taken)}; choose "
-            "another folder, or ask to replace it: --force"
+            f"{out}: there is a bundle already, with a {' and a '.join(taken)}; choose another "
+            "folder, or ask to replace it: --force"
         )
-
-
-def _create(
-    out: Path, found: Mapping[Net, Checkpoint], length: int, source: Source, *, overwrite: bool
-) -> Bundle:
+    if bundle is not None and not bundle.nets <= found.keys():
+        return _add(bundle, found, length, source), list(found.values())
     config = _settings(PipelineConfig(), found, length)
-    return Bundle.create(
+    made = Bundle.create(
         out,
         config=config,
         features=FeatureSpec(channels=None if config.tem is None else config.tem.channels),
@@ -175,6 +205,7 @@ def _create(
         pem=found["pem"].weights if "pem" in found else None,
         overwrite=overwrite,
     )
+    return made, list(found.values())
 
 
 def _add(bundle: Bundle, found: Mapping[Net, Checkpoint], length: int, source: Source) -> Bundle:
@@ -189,7 +220,7 @@ def _add(bundle: Bundle, found: Mapping[Net, Checkpoint], length: int, source: S
         files=(*before.files, *source.files),
     )
     fitted = replace(bundle, config=config, features=features, source=both)
-    return add_networks(fitted, {net: checkpoint.weights for net, checkpoint in found.items()})
+    return fitted.add_networks({net: checkpoint.weights for net, checkpoint in found.items()})
 
 
 def _settings(
@@ -202,66 +233,3 @@ def _settings(
             sizes = msgspec.structs.replace(sizes, length=length)
         config = msgspec.structs.replace(config, **{net: sizes})
     return config
-
-
-def _note(checkpoints: Iterable[Checkpoint]) -> str:
-    return "; ".join(
-        f"{c.kind.upper()}: {c.path.name}, from {ORIGINS[c.origin]}" for c in checkpoints
-    )
-
-
-def _check_tensors(path: Path, state: Mapping[str, Any]) -> None:
-    """Raise if a tensor is not a plain tensor of floats, or if they exceed the file's size."""
-    for name, tensor in state.items():
-        if not _is_plain(tensor):
-            raise CheckpointError(f"{path}: {name} is not a plain tensor of floats; {EXPECTED}")
-    size = sum(tensor.nbytes for tensor in state.values())
-    if size > path.stat().st_size:  # several tensors share their memory
-        raise CheckpointError(
-            f"{path}: its weights would take {size:,} bytes, more than the file; {EXPECTED}"
-        )
-
-
-def _is_plain(tensor: Any) -> bool:
-    if isinstance(tensor, np.ndarray):
-        return True  # it was read as floats
-    if isinstance(tensor, str):
-        return False
-    import torch
-
-    return (
-        isinstance(tensor, torch.Tensor)
-        and tensor.layout == torch.strided
-        and tensor.device.type == "cpu"
-        and tensor.is_floating_point()
-        # Strides can make a huge tensor from a few bytes.
-        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
-    )
-
-
-def _array(tensor: Any) -> Float32:
-    if isinstance(tensor, np.ndarray):
-        return tensor.astype(np.float32)
-    import torch
-
-    return np.array(tensor.detach().to(torch.float32).numpy())
-
-
-def _config(kind: Net, arrays: Mapping[str, Float32]) -> TemConfig | PemConfig:
-    """Infer the sizes from the first layer; return the defaults if its shape is invalid."""
-    if kind == "tem":
-        shape = arrays["conv1.weight"].shape if "conv1.weight" in arrays else ()
-        if len(shape) == 3 and min(shape) >= 1:
-            return TemConfig(hidden=shape[0], channels=shape[1], members=_members(shape[0], arrays))
-        return TemConfig()
-    shape = arrays["fc1.weight"].shape if "fc1.weight" in arrays else ()
-    if len(shape) == 2 and min(shape) >= 1:
-        return PemConfig(hidden=shape[0], inputs=shape[1])
-    return PemConfig()
-
-
-def _members(hidden: int, arrays: Mapping[str, Float32]) -> int:
-    """Return the number of an ensemble's members in the weights; 1 if the shapes do not fit."""
-    shape = arrays["conv2.weight"].shape if "conv2.weight" in arrays else ()
-    inputs = shape[1] if len(shape) == 3 else 0
-    return hidden // inputs if inputs and hidden % inputs == 0 else 1

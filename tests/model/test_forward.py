@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from actspan import PemConfig, TemConfig
 from actspan.core.errors import ShapeError
-from actspan.model.bsn.foreign import read_checkpoint
-from actspan.model.bsn.pem import Pem
-from actspan.model.bsn.reference import pem_forward, tem_forward
-from actspan.model.bsn.tem import Tem
+from actspan.model.bsn.checkpoints import read_checkpoint
+from actspan.model.bsn.forward import pem_forward, tem_forward
+from actspan.model.bsn.networks import Pem, Tem
 
 
 @given(

@@ -1,6 +1,6 @@
-"""Both networks in plain NumPy: the reference for every exported graph and every backend.
+"""All networks in plain NumPy: the reference for every exported graph and every backend.
 
-The code favours readability. Weights have the bundle's names (see `actspan.model`). They also
+The code favours readability. Weights have the bundle's names (see `weight_shapes`). They also
 define the precision: float64 weights compute in float64.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from actspan.core.errors import ShapeError
+from actspan.core.types import Float32
 
 F = TypeVar("F", np.float32, np.float64)
 
@@ -48,8 +49,8 @@ def tem_logits(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F
         raise ShapeError(f"video has shape {x.shape}; (B, {channels}, T) is needed")
     if "input.mean" in weights:
         x = (x - weights["input.mean"][:, None]) * weights["input.scale"][:, None]
-    x = _relu(_conv1d(x, weights["conv1.weight"], weights["conv1.bias"]))  # (B, H, T)
-    x = _relu(_conv1d(x, weights["conv2.weight"], weights["conv2.bias"]))  # (B, H, T)
+    x = np.maximum(_conv1d(x, weights["conv1.weight"], weights["conv1.bias"]), 0)  # (B, H, T)
+    x = np.maximum(_conv1d(x, weights["conv2.weight"], weights["conv2.bias"]), 0)  # (B, H, T)
     x = _conv1d(x, weights["conv3.weight"], weights["conv3.bias"])  # (B, 3, T)
     return 0.01 * x
 
@@ -83,8 +84,44 @@ def pem_logits(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArra
     if x.ndim < 1 or x.shape[-1] != inputs:
         raise ShapeError(f"BSP features have shape {x.shape}; (..., {inputs}) is needed")
     h = x @ weights["fc1.weight"].T + weights["fc1.bias"]  # (..., H)
-    h = _relu(0.1 * h)
-    return 0.1 * (h @ weights["fc2.weight"].T + weights["fc2.bias"])
+    h = np.maximum(0.1 * h, 0)
+    logits: NDArray[F] = 0.1 * (h @ weights["fc2.weight"].T + weights["fc2.bias"])
+    return logits
+
+
+def classifier_forward(weights: Mapping[str, Float32], pooled: ArrayLike) -> Float32:
+    """Compute the probabilities of every label and of background.
+
+    Parameters
+    ----------
+    weights : mapping of str to float32 array
+    pooled : (N, inputs) float32
+
+    Returns
+    -------
+    (N, labels + 1) float32
+
+    Raises
+    ------
+    ShapeError
+        The last axis does not match the weights.
+    """
+    logits = classifier_logits(weights, pooled)
+    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+    out: Float32 = grown / grown.sum(axis=1, keepdims=True)
+    return out
+
+
+def classifier_logits(weights: Mapping[str, Float32], pooled: ArrayLike) -> Float32:
+    """Compute the output of the last layer, before the softmax; see `classifier_forward`."""
+    x = np.asarray(pooled, dtype=np.float32)
+    inputs = weights["fc1.weight"].shape[1]
+    if x.ndim != 2 or x.shape[1] != inputs:
+        raise ShapeError(f"pooled features have shape {x.shape}; (N, {inputs}) is needed")
+    x = (x - weights["input.mean"]) * weights["input.scale"]
+    h = np.maximum(x @ weights["fc1.weight"].T + weights["fc1.bias"], np.float32(0))  # (N, H)
+    logits: Float32 = h @ weights["fc2.weight"].T + weights["fc2.bias"]
+    return logits
 
 
 def _conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
@@ -102,10 +139,6 @@ def _conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
     for tap in range(taps):
         out += weight[:, :, tap] @ padded[:, :, tap : tap + T]
     return out
-
-
-def _relu(x: NDArray[F]) -> NDArray[F]:
-    return np.maximum(x, 0)
 
 
 def sigmoid(x: NDArray[F]) -> NDArray[F]:

@@ -20,9 +20,8 @@ from safetensors.torch import save_file
 
 from actspan import Bundle, PemConfig, TemConfig
 from actspan.core.errors import BundleError, CheckpointError
-from actspan.model.bsn.foreign import convert_checkpoints, read_checkpoint
-from actspan.model.bsn.pem import Pem
-from actspan.model.bsn.tem import Tem
+from actspan.model.bsn.checkpoints import convert_checkpoints, read_checkpoint
+from actspan.model.bsn.networks import Pem, Tem
 
 TEM, PEM = TemConfig(channels=5, hidden=4), PemConfig(hidden=6)
 State = dict[str, Any]
@@ -282,7 +281,7 @@ def test_what_a_refused_file_names_is_said(tmp_path: Path) -> None:
     ):
         read_checkpoint(path)
     path = save(tmp_path / "y.pth", Pem(PEM))
-    with pytest.raises(CheckpointError, match=r"it names actspan\.model\.bsn\.pem\.Pem"):
+    with pytest.raises(CheckpointError, match=r"it names actspan\.model\.bsn\.networks\.Pem"):
         read_checkpoint(path)
 
 
