@@ -23,7 +23,7 @@ from actspan.data.store.arrow_files import Row, write_shards
 from actspan.data.store.manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.deploy.staged.stage import DatasetRecord, Item, table_writer, write_stage_file
-from actspan.jobs.run import _CandidateWriter, write_info
+from actspan.jobs.run import CandidateWriter, write_info
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
@@ -212,7 +212,7 @@ def _candidates(path: Path) -> None:
         id="a", offset=0.0, seconds=10.0, candidates=found, confidence=side
     )
     with path.open("wb") as stream:
-        writer = _CandidateWriter(stream)
+        writer = CandidateWriter(stream)
         writer.add(outcome)
         writer.close()
 

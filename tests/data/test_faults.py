@@ -203,7 +203,7 @@ def test_what_is_left_out_is_counted_and_named() -> None:
     found = [problem(v, Skipped.VIDEO) for v in "abcda"] + [problem("e", Skipped.SEGMENT)] * 2
     found.append(problem("", Skipped.FILE))
     assert skipped_line(found) == (
-        "left out: 4 videos (a, b, c and 1 more), 2 instances (e), 1 file (file.csv)"
+        "skipped: 4 videos (a, b, c and 1 more), 2 instances (e), 1 file (file.csv)"
     )
     with pytest.raises(DatasetError, match="nothing would be left"):
         raise_errors(found, leaves_something=False)
@@ -214,10 +214,10 @@ def test_messages_are_right_in_number() -> None:
     with pytest.raises(DatasetError) as caught:
         raise_errors(found)
     assert str(caught.value).splitlines() == [
-        "2 problems found. Fix them, or leave out what is bad: --on-error skip.",
+        "2 problems found. Fix them, or skip what cannot be used: --on-error skip.",
         "  one and 1 more: one is bad, for example (one.npy): replace 'one.npy', for example",
     ]
-    with pytest.raises(DatasetError, match=r"^1 problem found\. Fix it, or leave out"):
+    with pytest.raises(DatasetError, match=r"^1 problem found\. Fix it, or skip "):
         raise_errors(found[:1])
 
 

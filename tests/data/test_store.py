@@ -19,8 +19,8 @@ from actspan.data.store.manifest import Manifest, find_manifest, verify_store
 from actspan.data.store.pack import PackRequest, PackSummary, pack_dataset
 from actspan.data.store.shards import Packed, PackedIndex, open_shard
 from actspan.data.timebase import SpanRule, packed_grid, snippet_grid
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import CHANNELS, edit_annotations, write_annotations, write_bundle, write_dataset
 
 T = 20
@@ -52,8 +52,10 @@ def pack(dataset: Path, out: Path, **options: Any) -> PackSummary:
 
 def proposals(bundle: Path, dataset: Path, **options: Any) -> bytes:
     out = dataset.parent / f"{dataset.name}.json"
-    request = Request(model=bundle, dataset=dataset, out=out, backend="onnxruntime", **options)
-    propose_dataset(request)
+    request = ProposeRequest(
+        model=bundle, dataset=dataset, out=out, backend="onnxruntime", **options
+    )
+    propose(request)
     return out.read_bytes()
 
 
