@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    from actspan.jobs.cluster.settings import ClusterConfig
+    from actspan.jobs.ray_pool import ClusterConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,7 +79,7 @@ def cluster_options(function: F) -> F:
 
 def _config(engine: str, chosen: dict[str, Any]) -> ClusterConfig | None:
     if engine == "ray":
-        from actspan.jobs.cluster.settings import ClusterConfig
+        from actspan.jobs.ray_pool import ClusterConfig
 
         return ClusterConfig(**chosen)
     context = click.get_current_context()

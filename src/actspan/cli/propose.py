@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.cluster_options import CLUSTER_OPTIONS, cluster_options
+from actspan.cli.cluster_options import cluster_options
 from actspan.cli.common import (
     ExistingPath,
     PlainPath,
@@ -18,30 +18,29 @@ from actspan.cli.common import (
     progress_report,
     refuse_options,
     reports_errors,
-    say,
-    say_findings,
 )
-from actspan.core.wording import counted
+from actspan.core.progress import no_progress
 
 if TYPE_CHECKING:
-    from actspan.jobs.cluster.settings import ClusterConfig
-    from actspan.jobs.proposing.request import Summary
-    from actspan.runtime.opening import Choice
+    from actspan.jobs.ray_pool import ClusterConfig
 
-# Options that apply to only one kind of input.
-_OF_DATASETS = (
-    "scores",
-    "labels_from",
-    "detections",
-    "top_labels",
-    "batch",
-    "resume",
-    "shard_size",
-    "shards",
-    "engine",
-    *CLUSTER_OPTIONS,
-)
-_OF_VIDEOS = ("top", "min_score", "backbone", "clips", "idle")
+_SOURCES = {"videos": "VIDEOS", "dataset": "--dataset", "follow": "--follow"}
+# Sources that an option applies to, if not to all.
+_APPLIES = {
+    "subset": {"videos", "dataset"},
+    "scores": {"dataset"},
+    "detections": {"dataset"},
+    "batch": {"dataset"},
+    "backbone": {"videos", "follow"},
+    "clips": {"videos"},
+    "idle": {"follow"},
+    "resume": {"videos", "dataset"},
+    "shard_size": {"videos", "dataset"},
+    "shards": {"videos", "dataset"},
+    "engine": {"videos", "dataset"},
+}
+_FEW = 10  # segments per video in a table, or as clips
+_NEED_OUT = ("force", "resume", "shard_size", "shards", "engine", "labels_from", "detections")
 
 
 _place = ExistingPath(urls=True)
@@ -58,18 +57,18 @@ _place = ExistingPath(urls=True)
     "--out",
     type=PlainPath(),
     help="A run folder to write (no suffix), or FILE.json, FILE.csv or FILE.parquet for the "
-    "result alone; with VIDEOS always a file.",
+    "result alone.",
 )
 @click.option(
     "--top",
     type=click.IntRange(1),
-    help="Videos: keep the N best per video. [default: 10 in a table or with --clips, else all]",
+    help="Keep the N best proposals per video. [default: 10 in a table or with --clips, else all]",
 )
 @click.option(
     "--min-score",
     type=float,
     default=0.0,
-    help="Videos: leave out segments that score less than this.",
+    help="Leave out segments that score less than this.",
 )
 @click.option(
     "--clips",
@@ -126,7 +125,7 @@ _place = ExistingPath(urls=True)
 @click.option(
     "--shard-size",
     type=click.IntRange(1),
-    help="Videos that are saved together during the run. [default: 256, recordings 8]",
+    help="Videos that are saved together during the run. [default: 256, recordings 8, VIDEOS 1]",
 )
 @click.option(
     "--shards",
@@ -188,55 +187,44 @@ def command(
       actspan propose --model bsn/ video.mp4 --top 5 --clips best/
       ffmpeg -i rtsp://camera -c copy -f mpegts - | actspan propose --model bsn/ --follow -
     """
-    _check_usage(context, videos, follow)
-    from actspan.data.remote import local_folder
-
-    model = local_folder(model)
-    if dataset is None:
-        from actspan.cli.propose_videos import Wanted, follow_and_print, propose_and_print
-
-        wanted = Wanted(
-            model=model,
-            out=out,
-            subset=subset,
-            top=top,
-            min_score=min_score,
-            clips=clips,
-            backbone=backbone,
-            backend=backend,
-            threads=threads,
-            on_error=on_error,
-            force=force,
-            as_json=as_json,
-        )
-        if follow is None:
-            propose_and_print(videos, wanted)
-        else:
-            follow_and_print(follow, idle, wanted)
-        return
-    assert out is not None
-    with progress_report() as report:
-        from actspan.jobs.proposing.engine import EngineMaker, LocalEngine
-        from actspan.jobs.proposing.job import propose_dataset
-        from actspan.jobs.proposing.request import Request
+    _check_usage(context)
+    with ExitStack() as stack:
+        progress = no_progress if follow else stack.enter_context(progress_report())
+        from actspan.cli.propose_output import open_live, print_new_segments, print_result
+        from actspan.data.remote import local_folder
+        from actspan.jobs.clips import Clip
+        from actspan.jobs.driver import propose
+        from actspan.jobs.propose_request import ProposeRequest, Selection
+        from actspan.jobs.sinks import ClipSink, SegmentList, Sink
         from actspan.model.bundle import Bundle
         from actspan.pipeline.labels import LabelChoice
         from actspan.runtime.opening import choose_backend
 
-        engine: EngineMaker = LocalEngine
-        if cluster is not None:
-            from actspan.jobs.cluster.engine import ray_engine
-
-            engine = ray_engine(cluster)
-        choice = choose_backend(Bundle.load(model), backend)
-        request = Request(
+        model = local_folder(model)
+        choice = choose_backend(Bundle.load(model), backend) if dataset else None
+        is_table = bool(videos) and out is None and not as_json
+        selection = Selection(top or (_FEW if clips or is_table else None), min_score)
+        segments, cut, sinks = SegmentList(), list[Clip](), list[Sink]()
+        if dataset is None and (out is None or as_json or follow):
+            sinks.append(segments)
+        if clips is not None:
+            sinks.append(ClipSink(clips, cut.append))
+        live = None
+        if follow is not None:
+            live = stack.enter_context(open_live(follow, idle))
+            sinks.append(print_new_segments(Selection(top, min_score)))
+        request = ProposeRequest(
             model=model,
-            dataset=local_folder(dataset),
+            dataset=local_folder(dataset) if dataset else None,
             out=out,
+            videos=videos,
+            live=live,
             subset=subset,
             scores=scores,
+            selection=selection,
             labels=LabelChoice(labels_from, detections, top_labels),
-            backend=choice.name,
+            backbone=backbone,
+            backend=choice.name if choice else backend,
             threads=threads,
             batch=batch,
             on_error=on_error,
@@ -245,64 +233,29 @@ def command(
             shard_size=shard_size,
             shards=shards,
         )
-        summary = propose_dataset(request, report, engine=engine)
-    if as_json:
-        click.echo(json.dumps(_figures(summary, choice)))
-    else:
-        _print(summary, choice)
+        if cluster is None:
+            summary = propose(request, progress, sinks=sinks)
+        else:
+            from actspan.jobs.ray_engine import ray_engine
+
+            summary = propose(request, progress, engine=ray_engine(cluster), sinks=sinks)
+    print_result(request, summary, choice, segments, cut, as_json=as_json)
 
 
-def _check_usage(context: click.Context, videos: tuple[str, ...], follow: str | None) -> None:
-    """Raise unless there is exactly one input and every option applies to it."""
+def _check_usage(context: click.Context) -> None:
+    """Raise unless there is exactly one source, and every option applies to it."""
     given = given_options(context)
-    kinds = {"videos", "dataset", "follow"} & given
-    if len(kinds) != 1:
+    sources = _SOURCES.keys() & given
+    if len(sources) != 1:
         raise click.UsageError("give one of VIDEOS, --dataset and --follow")
-    if "dataset" in given:
-        if "out" not in given:
-            raise click.UsageError(
-                "--dataset needs --out: a run folder, or FILE.json, .csv or .parquet"
-            )
-        refuse_options(context, _OF_VIDEOS, "with --dataset")
-        if not {"labels_from", "detections"} & given:
-            refuse_options(context, ("top_labels",), "without --labels-from or --detections")
-    else:
-        kind = "--follow" if videos == () else "VIDEOS"
-        also = ("clips", "subset") if follow is not None else ("idle",)
-        refuse_options(context, (*_OF_DATASETS, *also), f"with {kind}")
-        if "out" not in given:
-            refuse_options(context, ("force",), "without --out")
-
-
-def _figures(summary: Summary, choice: Choice) -> dict[str, object]:
-    return {
-        "out": str(summary.out),
-        "videos": summary.videos,
-        "proposals": summary.proposals,
-        "detections": summary.detections,
-        "kept": summary.kept,
-        "seconds": summary.seconds,
-        "videos_per_second": summary.rate,
-        "stages": summary.stages,
-        "backend": choice.name,
-        "backend_reason": choice.reason,
-        "skipped": [[p.video, p.problem] for p in summary.problems if p.is_error],
-        "notes": [[p.video, p.problem] for p in summary.problems if not p.is_error],
-        "assumptions": summary.notes,
-    }
-
-
-def _print(summary: Summary, choice: Choice) -> None:
-    shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.stages.items())
-    computed = summary.videos - summary.kept
-    if summary.kept:
-        was = "was" if summary.kept == 1 else "were"
-        say(f"{summary.kept:,} of {counted(summary.videos, 'video')} {was} done before")
-    if computed:
-        pace = f"{summary.seconds:.2f} s ({summary.rate:.0f}/s)"
-        say(f"{counted(computed, 'video')} in {pace}: {shares}")
-    labelled = f", {counted(summary.detections, 'detection')}" if summary.detections else ""
-    say(f"{counted(summary.proposals, 'proposal')}{labelled} in {summary.out}")
-    say(f"backend {choice.name} ({choice.reason})")
-    named = " (named in run.toml where a run is written)"
-    say_findings(summary.problems, summary.notes, named=named)
+    (source,) = sources
+    if "dataset" in given and "out" not in given:
+        raise click.UsageError(
+            "--dataset needs --out: a run folder, or FILE.json, .csv or .parquet"
+        )
+    others = [name for name, applies in _APPLIES.items() if source not in applies]
+    refuse_options(context, others, f"with {_SOURCES[source]}")
+    if "out" not in given:
+        refuse_options(context, _NEED_OUT, "without --out")
+    if not {"labels_from", "detections"} & given:
+        refuse_options(context, ("top_labels",), "without --labels-from or --detections")

@@ -1,10 +1,10 @@
-"""Encoding of shards: one record per video or window, each with a checksum.
+"""Format of a shard: one record per video or window, each with a checksum.
 
 b"actspan shard 1\n"                       16 bytes
 frame: length, CRC-32, MessagePack          two uint32, little-endian, then `length` bytes
 _Head    fingerprint of the plan, number of the shard
 _Done    a video, or a window of one; any number
-_Gone    a video that could not be read
+_Gone    a video that could not be read, or a note about one that was
 _Tail    number of records
 """
 
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from tempfile import SpooledTemporaryFile
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import msgspec
 import numpy as np
@@ -23,15 +23,15 @@ from actspan.core.errors import ShardError
 from actspan.core.problems import Problem
 from actspan.core.types import BoundaryScores, Proposals
 from actspan.data.recording import Window
-from actspan.jobs.shards.plan import Plan
 from actspan.pipeline.outcomes import Outcome
 
 Result = Outcome | Problem  # of a video or window; a problem if the video could not be read
+Content = Literal["run", "result"]  # everything that was computed, or proposals alone
 
 _MAGIC = b"actspan shard 1\n"
 _FRAME = struct.Struct("<II")
-_HELD = 16 << 20  # bytes of a recording held in memory; more go to the disk
-_PIECE = 1 << 20
+_IN_MEMORY = 64 << 20  # bytes of a shard that are held in memory; larger ones use the disk
+_CHUNK = 1 << 20
 
 
 class _Head(msgspec.Struct, tag="head", array_like=True):
@@ -61,53 +61,67 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Frame).decode
 
 
-def encode_shard(plan: Plan, number: int, results: Iterable[Result]) -> Iterator[bytes]:
-    """Encode a shard, in pieces; the same results give the same bytes.
+class ShardEncoder:
+    """Encoder of one shard, result by result; the same results give the same bytes.
 
-    Windows of a recording are written once it is complete. If it fails half-way, none is written.
+    Parameters
+    ----------
+    fingerprint : str
+        Fingerprint of the plan.
+    number : int
+        Number of the shard.
+    keeps : "run" or "result"
+
+    Examples
+    --------
+    >>> with ShardEncoder(plan.fingerprint, 0, "run") as encoder:  # doctest: +SKIP
+    ...     for result in results:
+    ...         encoder.add(result)
+    ...     data = b"".join(encoder.chunks())
     """
-    yield _MAGIC
-    yield _frame(_Head(plan.fingerprint, number))
-    records = 0
-    with SpooledTemporaryFile(_HELD) as held:
-        waiting = 0
-        for result in results:
-            if isinstance(result, Problem):
-                waiting = _forget(held)
-                yield _frame(_Gone(result))
-                records += 1
-                continue
-            if (record := _record(plan, result)) is not None:
-                held.write(_frame(record))
-                waiting += 1
-            if result.proposals is not None:
-                yield from _release(held)
-                records, waiting = records + waiting, _forget(held)
-    yield _frame(_Tail(records))
+
+    def __init__(self, fingerprint: str, number: int, keeps: Content) -> None:
+        self._keeps = keeps
+        self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by __exit__
+        self._file.write(_MAGIC + _framed(_Head(fingerprint, number)))
+        self._records = 0
+        self._complete = self._file.tell(), 0  # position and records before the current recording
+
+    def __enter__(self) -> ShardEncoder:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._file.close()
+
+    def add(self, result: Result) -> None:
+        """Append a result; a recording that fails takes its earlier windows with it."""
+        if isinstance(result, Problem):
+            if result.is_error:
+                position, self._records = self._complete
+                self._file.seek(position)
+                self._file.truncate()
+            self._append(_Gone(result))
+        elif self._keeps == "run":
+            self._append(_whole(result))
+        elif result.proposals is not None:
+            self._append(_Done(result.id, result.seconds, None, _answer(result), None, None))
+        ends = result.is_error if isinstance(result, Problem) else result.proposals is not None
+        if ends:
+            self._complete = self._file.tell(), self._records
+
+    def _append(self, record: _Frame) -> None:
+        self._file.write(_framed(record))
+        self._records += 1
+
+    def chunks(self) -> Iterator[bytes]:
+        """Complete the shard, and yield its bytes."""
+        self._file.write(_framed(_Tail(self._records)))
+        self._file.seek(0)
+        while chunk := self._file.read(_CHUNK):
+            yield chunk
 
 
-def _record(plan: Plan, outcome: Outcome) -> _Done | None:
-    """Return the record of an outcome, or None if nothing is stored."""
-    if plan.keeps == "run":
-        return _whole(outcome)
-    if outcome.proposals is None:
-        return None  # a window that is not the last
-    return _Done(outcome.id, outcome.seconds, None, _answer(outcome), None, None)
-
-
-def _release(held: SpooledTemporaryFile[bytes]) -> Iterator[bytes]:
-    held.seek(0)
-    while data := held.read(_PIECE):
-        yield data
-
-
-def _forget(held: SpooledTemporaryFile[bytes]) -> int:
-    held.seek(0)
-    held.truncate()
-    return 0
-
-
-def _frame(record: _Frame) -> bytes:
+def _framed(record: _Frame) -> bytes:
     data = _encode(record)
     return _FRAME.pack(len(data), zlib.crc32(data)) + data
 
@@ -141,10 +155,12 @@ def _bytes(values: Any, kind: str) -> bytes:
     return np.asarray(values, kind).tobytes()
 
 
-def decode_shard(plan: Plan, number: int, stream: IO[bytes], *, where: str) -> Iterator[Result]:
+def decode_shard(
+    fingerprint: str, number: int, stream: IO[bytes], *, ids: Sequence[str], where: str
+) -> Iterator[Result]:
     """Yield the results of a shard in order, in bounded memory.
 
-    If the plan keeps only proposals, outcomes have no scores and no candidates.
+    If proposals alone were kept, outcomes have no scores and no candidates.
 
     Raises
     ------
@@ -154,9 +170,9 @@ def decode_shard(plan: Plan, number: int, stream: IO[bytes], *, where: str) -> I
     """
     frames = _frames(stream, where)
     head = next(frames, None)
-    if head != _Head(plan.fingerprint, number):
+    if head != _Head(fingerprint, number):
         raise ShardError(f"{where}: not shard {number} of this run")
-    known = {video: video for video in plan.ids(number)}  # ids are shared to save memory
+    known = {video: video for video in ids}  # equal ids share their memory
     for records, frame in enumerate(frames):
         if isinstance(frame, _Tail) and frame.records == records and not stream.read(1):
             return

@@ -1,4 +1,4 @@
-"""Bytes of a video that is still being recorded: a growing file, or a pipe."""
+"""A video that is still being recorded: its bytes, and reports of its new segments."""
 
 from __future__ import annotations
 
@@ -7,11 +7,24 @@ import select
 import stat
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from actspan.core.errors import VideoError
+from actspan.core.types import Proposals
+from actspan.jobs.contracts import Source
+from actspan.jobs.propose_request import Selection
+from actspan.jobs.sinks import Sink
+from actspan.pipeline.outcomes import Outcome
+from actspan.pipeline.recordings import placed
+from actspan.pipeline.steps import cells
+from actspan.proposals.candidates import fuse
+from actspan.proposals.suppression import soft_nms
+
+REPORTED = 10  # segments per half window, unless given
+MARGIN = 0.1  # of a window; context needed after a segment's end before it is reported
 
 _POLL = 0.1  # seconds between two checks for new bytes
 _STANDARD_INPUT = "-"
@@ -107,12 +120,7 @@ class GrowingVideo:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         self.close()
 
 
@@ -130,3 +138,47 @@ def _refuse_late_index(path: Path, head: bytes) -> None:
         if kind == b"moov" or size < 8:
             return
         place += size
+
+
+class NewSegments(Sink):
+    """Reporter of the segments of a live video, each soon after it ends.
+
+    A segment is reported once, when a tenth of a window after its end is known. This is at most 0.6
+    windows after it ended, or a whole window at the start. Its score may still fall if better
+    segments follow. Candidates of two windows are kept.
+
+    Parameters
+    ----------
+    selection : Selection
+        Choice of the segments; `top` is the limit per half window, 10 by default.
+    report : callable
+        Called after every window with the seconds of video that the model has seen, and the new
+        segments: seconds, sorted by end.
+    """
+
+    def __init__(self, selection: Selection, report: Callable[[float, Proposals], None]) -> None:
+        super().__init__()
+        self._selection = replace(selection, top=selection.top or REPORTED)
+        self._report = report
+        self._before = Proposals.empty()
+        self._reported = 0.0  # seconds; segments that end before this have been reported
+
+    def start(self, source: Source) -> None:
+        """Take the settings of the model."""
+        self._config = source.config
+
+    def add(self, outcome: Outcome) -> None:
+        """Report the segments that end in the part that this window settles."""
+        window, config = outcome.window, self._config
+        assert window is not None
+        snippet = outcome.seconds / len(window)
+        fused = outcome.candidates.with_score(fuse(outcome.candidates, outcome.confidence))
+        here = placed(fused, outcome.offset, outcome.seconds)
+        known = Proposals.concat([self._before, here])
+        length = cells(config) * snippet
+        best = soft_nms(known, config.soft_nms, span=length)
+        end = window.last * snippet
+        until = end if window.is_final else end - MARGIN * length
+        new = self._selection.of(best[(best.end > self._reported) & (best.end <= until)])
+        self._before, self._reported = here, until
+        self._report(end, new[new.end.argsort(kind="stable")])
