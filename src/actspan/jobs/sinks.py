@@ -270,7 +270,7 @@ class DetectionWriter:
 
     def add(self, video: str, proposals: Proposals) -> None:
         """Label the proposals of a video, seconds, and write those of earlier videos."""
-        self._waiting.append((video, self._pool.submit(self._labels.fuse, video, proposals)))
+        self._waiting.append((video, self._pool.submit(self._labels.label, video, proposals)))
         while len(self._waiting) > 2 * self._threads:
             self._write()
 
