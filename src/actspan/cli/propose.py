@@ -197,7 +197,7 @@ def command(
         from actspan.jobs.propose_request import ProposeRequest, Selection
         from actspan.jobs.sinks import ClipSink, SegmentList, Sink
         from actspan.model.bundle import Bundle
-        from actspan.pipeline.labelling.choice import LabelChoice
+        from actspan.pipeline.labels import LabelChoice
         from actspan.runtime.opening import choose_backend
 
         model = local_folder(model)

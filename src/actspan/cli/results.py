@@ -66,8 +66,7 @@ def label(
     if (model is None) != (dataset is None):
         raise click.UsageError("--model and --dataset belong together")
     with progress_report() as report:
-        from actspan.pipeline.labelling.choice import LabelChoice
-        from actspan.pipeline.labelling.job import LabelRequest, label_result
+        from actspan.pipeline.labels import LabelChoice, LabelRequest, label_result
 
         labels = LabelChoice(labels_from, model is not None, top_labels)
         done = label_result(request_from_options(LabelRequest, labels=labels), report)
