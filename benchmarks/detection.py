@@ -26,7 +26,7 @@ from actspan.data.results import read_result
 from actspan.evaluation.detection import evaluate_detection
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
-from actspan.pipeline.labelling.choice import LabelChoice
+from actspan.pipeline.labels import LabelChoice
 from actspan.training.labels import train_classifier
 from actspan.training.parts import trainable
 from actspan.training.report import Report

@@ -44,7 +44,7 @@ from actspan.jobs.shard_format import ShardEncoder, decode_shard
 from actspan.model.bsn.checkpoints import read_checkpoint
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import FileRecord
-from actspan.pipeline.labelling.scores import LabelFile
+from actspan.pipeline.label_file import LabelFile
 from actspan.runtime.opening import open_session
 from actspan.server.correction_routes import NewCorrections
 from actspan.server.inference_tensors import (

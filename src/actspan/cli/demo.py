@@ -122,7 +122,7 @@ def run_demo(
     from actspan.jobs.driver import propose
     from actspan.jobs.propose_request import ProposeRequest
     from actspan.jobs.run import Run
-    from actspan.report.contents import Truth
+    from actspan.report.contents import GroundTruth
     from actspan.report.page import write_report
 
     dataset, run = out / "dataset", out / "run"
@@ -139,7 +139,7 @@ def run_demo(
     with suppress(MissingExtraError):
         pictures = _draw(out, Dataset.load(dataset), Run.load(run), recall)
     with suppress(MissingExtraError):
-        truth = Truth(dataset)
+        truth = GroundTruth(dataset)
         page = write_report([run], out / "report.html", truth=truth, progress=progress).path
     return DemoFiles(dataset, run, pictures, page, summary, recall)
 

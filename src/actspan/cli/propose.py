@@ -131,7 +131,7 @@ def propose(
         from actspan.jobs import driver
         from actspan.jobs.propose_request import ProposeRequest, Selection
         from actspan.model.bundle import Bundle
-        from actspan.pipeline.labelling.choice import LabelChoice
+        from actspan.pipeline.labels import LabelChoice
         from actspan.runtime.opening import choose_backend
 
         folder = local_folder(model)

@@ -35,8 +35,8 @@ from actspan.jobs.propose_request import ProposeRequest, Summary
 from actspan.jobs.shard_format import Result
 from actspan.jobs.sinks import ResultSink, RunSink, Sink
 from actspan.model.bundle import Bundle
-from actspan.pipeline.labelling.classifier import ClassifiedLabels, ProposalClassifier
-from actspan.pipeline.labelling.fusion import Labeller
+from actspan.pipeline.classifier import ClassifiedLabels, ProposalClassifier
+from actspan.pipeline.labels import Labeller
 
 
 def propose(

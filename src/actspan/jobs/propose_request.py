@@ -14,7 +14,7 @@ from actspan.core.wording import suggestion
 from actspan.data.result_writers import ANSWER_SUFFIXES, check_answer_target
 from actspan.jobs.run import check_run_target
 from actspan.pipeline.core import BATCH
-from actspan.pipeline.labelling.choice import LabelChoice
+from actspan.pipeline.labels import LabelChoice
 from actspan.pipeline.outcomes import Outcome, Stage
 
 if TYPE_CHECKING:

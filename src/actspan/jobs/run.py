@@ -27,7 +27,7 @@ from actspan.data.annotations.formats import find_annotations
 from actspan.data.recording import Window, stitch
 from actspan.data.result_writers import result_writer
 from actspan.data.results import read_result
-from actspan.data.scores import ScoreFiles, ScoreWriter
+from actspan.data.scores import ScoreFiles, score_writer
 from actspan.data.store.arrow_files import Batches
 from actspan.pipeline.outcomes import Outcome
 
@@ -248,7 +248,7 @@ class RunWriter:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:  # If one cannot be opened, those before it are closed.
-            self._scores = stack.enter_context(ScoreWriter(self._folder / SCORES))
+            self._scores = stack.enter_context(score_writer(self._folder / SCORES))
             stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
             self._candidates = CandidateWriter(stream)
             stack.callback(self._candidates.close)

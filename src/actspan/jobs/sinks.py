@@ -21,7 +21,7 @@ from actspan.jobs.clips import Clip, cut_clips
 from actspan.jobs.contracts import Source
 from actspan.jobs.propose_request import ProposeRequest, Summary
 from actspan.jobs.run import RunWriter, write_info
-from actspan.pipeline.labelling.fusion import Labeller
+from actspan.pipeline.labels import Labeller
 from actspan.pipeline.outcomes import Outcome
 
 
@@ -270,7 +270,7 @@ class DetectionWriter:
 
     def add(self, video: str, proposals: Proposals) -> None:
         """Label the proposals of a video, seconds, and write those of earlier videos."""
-        self._waiting.append((video, self._pool.submit(self._labels.fuse, video, proposals)))
+        self._waiting.append((video, self._pool.submit(self._labels.label, video, proposals)))
         while len(self._waiting) > 2 * self._threads:
             self._write()
 

@@ -30,7 +30,7 @@ from actspan.data.results import read_result
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest, Selection
 from actspan.jobs.sinks import Sink
-from actspan.pipeline.labelling.choice import LabelChoice
+from actspan.pipeline.labels import LabelChoice
 from actspan.pipeline.outcomes import Outcome
 from actspan.streams.extract import ExtractRequest, extract_videos
 from actspan.streams.grid import Grid, Span

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from actspan.data.results import result_bytes
 
 _SLACK = 0.01  # seconds by which the file's segments may differ from the proposals'
 _FORMS = (
-    "{video: [{label, score}, ...]}, the same under 'results', 'results' with a list of scores a "
-    "video beside a list 'class' of names, or entries with a segment each"
+    "{video: [{label, score}, ...]}, the same under 'results', 'results' with a list of scores "
+    "per video beside a list 'class' of names, or entries with a segment each"
 )
 
 
@@ -63,7 +64,7 @@ class LabelFile:
     Examples
     --------
     >>> labels = LabelFile.read("scores.json", top=2)  # doctest: +SKIP
-    >>> labels.fuse("video_1", proposals).labels[:2]  # doctest: +SKIP
+    >>> labels.label("video_1", proposals).labels[:2]  # doctest: +SKIP
     ['Archery', 'Archery']
     """
 
@@ -119,27 +120,13 @@ class LabelFile:
         if not any(len(found.label) for found in videos.values()):
             raise ResultError(f"{path}: no labels for any of its {counted(len(videos), 'video')}")
         names = tuple(codes)
-        tidied = _Tidied(names)
-        videos = {video: tidied.take(video, found) for video, found in videos.items()}
-        return cls(path, names, videos, top, tuple(tidied.notes()))
+        videos, notes = _tidy(videos, names)
+        return cls(path, names, videos, top, tuple(notes))
 
-    def missing(self, videos: Iterable[str]) -> tuple[str, ...]:
-        """Return those of `videos` for which the file has no entry."""
-        return tuple(name for name in videos if name not in self.videos)
+    def label(self, video: str, proposals: Proposals) -> Detections:
+        """Label every proposal (seconds); multiply its score by the score of the label.
 
-    def fuse(self, video: str, proposals: Proposals) -> Detections:
-        """Label every proposal; multiply its score by the score of the label.
-
-        Parameters
-        ----------
-        video : str
-        proposals : Proposals
-            N proposals, seconds.
-
-        Returns
-        -------
-        Detections
-            Best first. Without labels for this video there are none.
+        Detections are best first; without labels for this video there are none.
 
         Raises
         ------
@@ -169,11 +156,11 @@ class LabelFile:
         same = gaps <= _SLACK
         same &= gaps == gaps.min(axis=1, keepdims=True)
         if not same.any(axis=1).all():
-            lost = int(np.argmin(same.any(axis=1)))
+            absent = int(np.argmin(same.any(axis=1)))
             raise ResultError(
                 f"{self.path}: video {video!r}: no label for the proposal from "
-                f"{proposals.start[lost]:.3f} to {proposals.end[lost]:.3f} s; label the proposals "
-                "of this very result"
+                f"{proposals.start[absent]:.3f} to {proposals.end[absent]:.3f} s; label the "
+                "proposals of this very result"
             )
         row, chosen = np.nonzero(same)
         return row, chosen
@@ -217,44 +204,39 @@ def _parse_vector(scores: list[Any], classes: Any) -> ScoredLabels:
     return ScoredLabels(np.arange(len(values)), values)
 
 
-class _Tidied:
-    """Labels of all videos without duplicates and empty ones, with notes about what was dropped."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._empty = names.index("") if "" in names else -1
-        self._unnamed = self._total = self._high = 0
-        self._bare: list[str] = []  # videos without labels
-        self._twice: list[str] = []
-
-    def take(self, video: str, found: ScoredLabels) -> ScoredLabels:
-        """Return a video's labels without empty ones; of duplicates keep the best."""
-        self._total += len(found.score)
-        self._high += int(np.count_nonzero(found.score > 1))
-        kept = np.flatnonzero(found.label != self._empty)
-        self._unnamed += len(found.label) - len(kept)
+def _tidy(
+    videos: Mapping[str, ScoredLabels], names: Sequence[str]
+) -> tuple[dict[str, ScoredLabels], list[str]]:
+    """Drop empty labels and duplicates except the best; return a note per kind of bad entry."""
+    empty = names.index("") if "" in names else -1
+    unnamed, bare, twice, tidied = 0, [], [], {}
+    for video, found in videos.items():
+        kept = np.flatnonzero(found.label != empty)
+        unnamed += len(found.label) - len(kept)
         if not len(kept):
-            self._bare.append(video)
+            bare.append(video)
         if len(np.unique(found.label[kept])) < len(kept):  # otherwise there is no duplicate
             best = _best_of_each(found, kept)
             if len(best) < len(kept):
-                self._twice.append(video)
+                twice.append(video)
             kept = best
-        if len(kept) == len(found.label):
-            return found
-        segments = None if found.segments is None else found.segments[kept]
-        return ScoredLabels(found.label[kept], found.score[kept], segments)
-
-    def notes(self) -> Iterator[str]:
-        """Yield one line per kind of entry that was dropped or seems wrong."""
-        if self._bare:
-            yield f"no labels for {_videos(self._bare)}: their proposals become no detections"
-        if self._unnamed:
-            yield f"{self._unnamed:,} of {counted(self._total, 'label')} empty: left out"
-        if self._twice:
-            yield f"a label twice for {_videos(self._twice)}: its best score counts"
-        if self._high:
-            of = f"{self._high:,} of {counted(self._total, 'score')}"
-            yield f"{of} above 1: probabilities are expected"
+        if len(kept) < len(found.label):
+            segments = None if found.segments is None else found.segments[kept]
+            found = ScoredLabels(found.label[kept], found.score[kept], segments)
+        tidied[video] = found
+    total = sum(len(found.score) for found in videos.values())
+    high = sum(int(np.count_nonzero(found.score > 1)) for found in videos.values())
+    notes = []
+    if bare:
+        notes.append(f"no labels for {_videos(bare)}: their proposals become no detections")
+    if unnamed:
+        notes.append(f"{unnamed:,} of {counted(total, 'label')} empty: left out")
+    if twice:
+        notes.append(f"a label twice for {_videos(twice)}: its best score counts")
+    if high:
+        of = f"{high:,} of {counted(total, 'score')}"
+        notes.append(f"{of} above 1: probabilities are expected")
+    return tidied, notes
 
 
 def _best_of_each(found: ScoredLabels, kept: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -283,16 +265,10 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _parsed(value: Any) -> Any:
-    """Return the number that a text holds; anything else as it is."""
-    try:
-        return float(value) if isinstance(value, str) else value
-    except ValueError:
-        return value
-
-
 def _score(value: Any) -> float:
-    score = _number(_parsed(value))
+    with suppress(ValueError):  # of a text that is no number
+        value = float(value) if isinstance(value, str) else value
+    score = _number(value)
     if score < 0:
         raise ValueError(f"score {score:g} is negative: probabilities are needed, not logits")
     return score

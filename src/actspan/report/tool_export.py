@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -32,32 +32,8 @@ _PLAYED = ("elan", "labelstudio")  # formats that record where a video is
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """Choice of the scored instances of each video to export.
-
-    Attributes
-    ----------
-    top : int, optional
-        Number of best instances; all unless given.
-    min_score : float, optional
-        Leave out instances that score less than this.
-    """
-
-    top: int | None = None
-    min_score: float | None = None
-
-    def of(self, video: Video) -> Video:
-        """Return a scored video with only the chosen instances, best first."""
-        assert video.scores is not None
-        order = np.argsort(-video.scores, kind="stable")
-        if self.min_score is not None:
-            order = order[video.scores[order] >= self.min_score]
-        return video.with_instances(order[: self.top])
-
-
-@dataclass(frozen=True, slots=True)
-class Handout:
-    """Settings of `hand_out`.
+class ExportRequest:
+    """Request to export to a tool.
 
     Attributes
     ----------
@@ -67,13 +43,15 @@ class Handout:
         A file, or a folder for formats with one file per video.
     format : str
         A key of `FORMATS` that can be written.
-    chosen : Chosen
-        Choice of proposals or detections; annotations have no scores to choose by.
+    top : int, optional
+        Keep only the best instances of each video; annotations have no scores to choose by.
+    min_score : float, optional
+        Leave out instances that score less than this.
     label : str
         Label of proposals, which have none of their own.
     videos : str, optional
         Where the tool finds the videos: a folder, or an address with `{id}`.
-    known : Path, optional
+    durations : Path, optional
         Annotations, a table or a dataset folder with the facts that the source lacks: durations,
         subsets, frame rates. For a run, the annotations that it was made from unless given.
     subset : str, optional
@@ -90,10 +68,11 @@ class Handout:
     source: Path
     target: Path
     format: str
-    chosen: Chosen = field(default_factory=Chosen)
+    top: int | None = None
+    min_score: float | None = None
     label: str = UNLABELLED
     videos: str | None = None
-    known: Path | None = None
+    durations: Path | None = None
     subset: str | None = None
     fps: float | None = None
     on_error: Literal["fail", "skip"] = "fail"
@@ -101,21 +80,11 @@ class Handout:
 
 
 @dataclass(frozen=True, slots=True)
-class HandedOut:
-    """Result of an export.
+class Exported:
+    """Result of `export_to_tool`.
 
-    Attributes
-    ----------
-    what : str
-        Content of the source: "proposals", "detections" or "annotations".
-    files : tuple of Path
-        The files that were written.
-    videos : Videos
-        The videos that were exported.
-    problems : tuple of Problem
-        What was left out, with reasons, and notes.
-    notes : tuple of str
-        What was assumed or ignored, as text for people.
+    `what` is "proposals", "detections" or "annotations". `problems` are about what was left out,
+    with reasons, `notes` about what was assumed or ignored.
     """
 
     what: str
@@ -125,7 +94,7 @@ class HandedOut:
     notes: tuple[str, ...] = ()
 
 
-def hand_out(request: Handout) -> HandedOut:
+def export_to_tool(request: ExportRequest) -> Exported:
     """Write the instances of a source in a tool's format.
 
     Raises
@@ -138,19 +107,30 @@ def hand_out(request: Handout) -> HandedOut:
         The source cannot be read, no videos are left, two videos would be written to the same file,
         or a file already exists.
     """
-    _check(request)
+    if request.videos is not None and request.format not in _PLAYED:
+        played = " and ".join(_PLAYED)
+        raise ConfigError(
+            f"{request.format} does not say where videos are; --videos is for {played}"
+        )
     what, found = _read(request)
     videos, problems, notes = found.videos, list(found.problems), found.notes
-    where = request.known or _recorded(request.source)
+    where = request.durations
+    if where is None and (request.source / RUN_FILE).is_file():
+        where = Run.load(request.source).recorded_annotations()
     if where is not None:
         known = read_annotations(where, only_facts=True)
         videos = with_facts(videos, known.videos)
-        problems += known.problems if where == request.known else ()
+        problems += known.problems if where == request.durations else ()
         notes += known.notes
     videos = of_subset(videos, request.subset, request.source)
     links = _links(request, videos)
-    problems += [*faulty_segments(videos, request.source), *_without_video(videos, links, request)]
-    left = videos if links is None else Videos(v for v in videos if v.id in links)
+    problems += faulty_segments(videos, request.source)
+    left = videos
+    if links is not None:
+        remedy, place = "put it there, or name the folder that it is in", str(request.videos)
+        missing = (v.id for v in videos if v.id not in links)
+        problems += [Problem(name, place, "no video of this name", remedy) for name in missing]
+        left = Videos(v for v in videos if v.id in links)
     if not left and not problems:
         raise DataError(f"{request.source}: holds no videos")
     if not left:
@@ -159,7 +139,7 @@ def hand_out(request: Handout) -> HandedOut:
         raise_errors(problems)
     left = left.with_instances(good_segments(left))
     if what != "annotations":
-        left = Videos(map(request.chosen.of, left))
+        left = Videos(_best(video, request) for video in left)
     notes += _rate_assumed(left, request)
     files = write_annotations(
         request.target,
@@ -169,10 +149,19 @@ def hand_out(request: Handout) -> HandedOut:
         fps=request.fps or FPS,
         overwrite=request.overwrite,
     )
-    return HandedOut(what, files, left, tuple(problems), notes)
+    return Exported(what, files, left, tuple(problems), notes)
 
 
-def _rate_assumed(videos: Videos, request: Handout) -> tuple[str, ...]:
+def _best(video: Video, request: ExportRequest) -> Video:
+    """Return a scored video with only the instances to export, best first."""
+    assert video.scores is not None
+    order = np.argsort(-video.scores, kind="stable")
+    if request.min_score is not None:
+        order = order[video.scores[order] >= request.min_score]
+    return video.with_instances(order[: request.top])
+
+
+def _rate_assumed(videos: Videos, request: ExportRequest) -> tuple[str, ...]:
     """Return a line about videos of unknown frame rate, where their frames are counted."""
     unknown = sum(video.fps is None for video in videos)
     if request.fps is not None or request.format != _COUNTS_FRAMES or not unknown:
@@ -181,19 +170,11 @@ def _rate_assumed(videos: Videos, request: Handout) -> tuple[str, ...]:
     return (f"frame rate unknown in {where}: {FPS:g} frames per second assumed (--fps)",)
 
 
-def _check(request: Handout) -> None:
-    if request.videos is None or request.format in _PLAYED:
-        return
-    raise ConfigError(
-        f"{request.format} does not say where videos are; --videos is for {' and '.join(_PLAYED)}"
-    )
-
-
-def _read(request: Handout) -> tuple[str, Annotations]:
+def _read(request: ExportRequest) -> tuple[str, Annotations]:
     """Return the name of what the source holds, and its videos."""
     source = _result_of(request.source)
     if source is None:
-        if request.chosen != Chosen():
+        if request.top is not None or request.min_score is not None:
             raise ConfigError(f"{request.source}: annotations have no scores to choose by")
         return "annotations", read_annotations(request.source)
     if b'"label"' in result_bytes(source):
@@ -212,17 +193,12 @@ def _result_of(path: Path) -> Path | None:
     return next((file for file in files if file.is_file() and is_result(file)), None)
 
 
-def _recorded(source: Path) -> Path | None:
-    """Return the annotations that a run was made from, if they still exist."""
-    return Run.load(source).recorded_annotations() if (source / RUN_FILE).is_file() else None
-
-
 def _scored(name: str, found: Proposals, labels: Iterable[str]) -> Video:
     segments = np.stack([found.start, found.end], axis=1)
     return Video(name, np.nan, segments=segments, labels=tuple(labels), scores=found.score)
 
 
-def _links(request: Handout, videos: Iterable[Video]) -> dict[str, str] | None:
+def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | None:
     """Return the link to every video that exists, or None if their place is not given."""
     where = request.videos
     if where is None:
@@ -237,19 +213,8 @@ def _links(request: Handout, videos: Iterable[Video]) -> dict[str, str] | None:
     from actspan.streams.sources import find_videos
 
     home = request.target.resolve()
-    paths = find_videos([where]).paths
-    return {v.id: _relative(paths[v.id], home) for v in videos if v.id in paths}
-
-
-def _relative(path: Path, home: Path) -> str:
-    link = Path(os.path.relpath(path.resolve(), home)).as_posix()
-    return link if link.startswith("../") else f"./{link}"
-
-
-def _without_video(
-    videos: Iterable[Video], links: dict[str, str] | None, request: Handout
-) -> Iterator[Problem]:
-    for video in videos:
-        if links is not None and video.id not in links:
-            remedy = "put it there, or name the folder that it is in"
-            yield Problem(video.id, str(request.videos), "no video of this name", remedy)
+    links = {}
+    for name, path in find_videos([where]).paths.items():
+        link = Path(os.path.relpath(path.resolve(), home)).as_posix()
+        links[name] = link if link.startswith("../") else f"./{link}"
+    return {v.id: links[v.id] for v in videos if v.id in links}
