@@ -24,7 +24,7 @@ from actspan.config.base import changed, read_toml
 from actspan.config.training import PRESETS, preset
 from actspan.pipeline.outcomes import Job
 from actspan.training.parts import trainable
-from actspan.training.report import Report
+from actspan.training.state import Report
 from actspan.training.train import train
 
 COLUMNS = ("AR@1", "AR@5", "AR@10", "AR@50", "AR@100", "AUC")

@@ -23,7 +23,7 @@ from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.sinks import SegmentList
 from actspan.streams.extract import ExtractRequest, extract_videos
 from actspan.training.parts import trainable
-from actspan.training.report import Report
+from actspan.training.state import Report
 from actspan.training.train import train
 from benchmarks.accuracy import mean, print_row, reduced, spread
 from benchmarks.guesses import print_guesses
