@@ -7,19 +7,18 @@ from collections.abc import Iterable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from actspan.core.limits import MESSAGE
 from actspan.core.wording import counted
 
 if TYPE_CHECKING:
     from actspan.core.problems import Problem
-
-_LONGEST = 10_000  # characters of an error, which may quote a file
 
 
 class ActSpanError(Exception):
     """Base of all errors of ActSpan."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(shortened(message, _LONGEST))
+        super().__init__(shortened(message, MESSAGE))
 
 
 class ConfigError(ActSpanError):
@@ -91,7 +90,7 @@ class DatasetError(DataError):
 
 def by_kind(problems: Iterable[Problem]) -> list[list[Problem]]:
     """Group problems by kind: those of one kind differ only in names and numbers."""
-    kinds: dict[tuple[str, str], list[Problem]] = {}
+    kinds: dict[tuple[str, ...], list[Problem]] = {}
     for problem in problems:
         kinds.setdefault(problem.kind, []).append(problem)
     return list(kinds.values())
@@ -148,7 +147,7 @@ def shortened(text: str, limit: int) -> str:
 
 
 def require(module: str, *, extra: str, purpose: str) -> ModuleType:
-    """Import an optional module; raise MissingExtraError, which names its extra, if it is missing."""
+    """Import an optional module; raise MissingExtraError, which names its extra, without it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

@@ -79,7 +79,7 @@ class Proposals:
         if isinstance(index, (int, np.integer)):
             raise ShapeError(f"index proposals by slice, mask or array: use [{index}:{index + 1}]")
         columns = {name: getattr(self, name) for name in _COLUMNS}
-        chosen = {name: None if v is None else v[index] for name, v in columns.items()}
+        chosen: dict[str, Any] = {k: None if v is None else v[index] for k, v in columns.items()}
         if not (isinstance(index, slice) and index.step is None):
             return type(self)(**chosen)
         view = object.__new__(type(self))  # of columns that are valid, so that it is not checked
