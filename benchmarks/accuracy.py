@@ -19,7 +19,7 @@ from time import perf_counter
 import numpy as np
 
 from actspan import Bundle, Dataset, Pipeline, evaluate_recall
-from actspan.cli.train import drawn_report
+from actspan.cli.train import training_report
 from actspan.config.base import changed, read_toml
 from actspan.config.training import PRESETS, preset
 from actspan.pipeline.outcomes import Job
@@ -35,7 +35,7 @@ def main() -> None:
     dataset = trainable(Dataset.load(options.dataset).with_labels(options.labels))
     rows: list[dict[str, float]] = []
     rows_without: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory() as temporary, drawn_report() as report:
+    with tempfile.TemporaryDirectory() as temporary, training_report() as report:
         folder = options.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         for seed in options.seeds:

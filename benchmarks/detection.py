@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from actspan import Bundle, Dataset
-from actspan.cli.train import drawn_report
+from actspan.cli.train import training_report
 from actspan.core.tiou import tiou_matrix
 from actspan.data.detections import Detections, read_detections
 from actspan.data.results import read_result
@@ -40,7 +40,7 @@ def main() -> None:
     dataset = trainable(Dataset.load(options.dataset))
     rows, annotated = [], []
     print_row("", dict.fromkeys(COLUMNS))
-    with tempfile.TemporaryDirectory() as temporary, drawn_report() as report:
+    with tempfile.TemporaryDirectory() as temporary, training_report() as report:
         for seed, model in zip(options.seeds, models, strict=True):
             folder = Path(temporary) / str(seed)
             detections = detect(dataset, model, folder, seed, report)

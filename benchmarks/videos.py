@@ -16,10 +16,10 @@ from time import perf_counter
 import click
 
 from actspan import Bundle, Dataset, evaluate_recall
-from actspan.cli.train import drawn_report
+from actspan.cli.train import training_report
 from actspan.data.annotations.formats import read_annotations
 from actspan.jobs.video_inference.job import VideosRequest, propose_videos
-from actspan.streams.extract import ExtractRequest, extract_videos
+from actspan.streams.extraction import ExtractRequest, extract_videos
 from actspan.training.parts import trainable
 from actspan.training.report import Report
 from actspan.training.train import train
@@ -99,7 +99,7 @@ def main(
     """
     print_machine()
     print_guesses(read_annotations(videos).videos, JUDGED, draws=10)
-    with drawn_report() as report:
+    with training_report() as report:
         for kind, part in product(streams, share):
             run(Work(videos, keep), kind, part, seeds, report)
 

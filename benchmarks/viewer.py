@@ -17,7 +17,7 @@ import click
 import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video
-from actspan.cli.demo_show import run_demo
+from actspan.cli.demo import run_demo
 from actspan.data.annotations.saving import write_annotations
 from actspan.jobs.proposing.job import propose_dataset
 from actspan.jobs.proposing.request import Request

@@ -50,7 +50,7 @@ def ready() -> None:
     import rich.progress
     import rich.traceback  # noqa: F401
 
-    import actspan.cli.pack
+    import actspan.cli.datasets
     import actspan.cli.propose
     import actspan.cli.tables
     import actspan.jobs.proposing  # noqa: F401

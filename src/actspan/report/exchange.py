@@ -234,7 +234,7 @@ def _links(request: Handout, videos: Iterable[Video]) -> dict[str, str] | None:
             f"--videos {where}: Label Studio opens an address, not a folder: "
             f"'/data/local-files/?d=videos/{ID}.mp4', or 'https://host/{ID}.mp4'"
         )
-    from actspan.streams.sources import find_videos
+    from actspan.streams.video_lists import find_videos
 
     home = request.target.resolve()
     paths = find_videos([where]).paths

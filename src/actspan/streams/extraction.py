@@ -24,9 +24,9 @@ from actspan.core.errors import DatasetError, VideoError
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import counted
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
+from actspan.data.time_conflicts import find_conflict
 from actspan.data.times import require_seconds
-from actspan.data.witnesses import judge
 from actspan.runtime.backends import find_backend
 from actspan.streams.backbone import find_backbone
 from actspan.streams.feature_files import JournalEntry, Precision
@@ -112,7 +112,6 @@ class Extracted:
     problems: tuple[Problem, ...]
     removed: tuple[str, ...] = ()
     labelled: bool = False
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +236,9 @@ def _check_times(annotations: Annotations, lengths: Mapping[str, float]) -> Iter
     videos, path = annotations.videos, annotations.path
     found = np.array([lengths.get(name, np.nan) for name in videos.ids])
     require_seconds(videos, path, np.where(np.isnan(found), videos.durations, found))
-    verdict = judge(videos, found, np.zeros(len(videos)), FeatureSpec(), path)
-    if verdict is not None:
-        yield verdict.note(path)
+    conflict = find_conflict(videos, found, np.zeros(len(videos)), FeatureSpec(), path)
+    if conflict is not None:
+        yield conflict.note(path)
 
 
 def open_extractor(request: ExtractRequest) -> Extractor:

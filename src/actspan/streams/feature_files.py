@@ -12,10 +12,9 @@ import msgspec
 import numpy as np
 
 from actspan.core.errors import ActSpanError, DataError
-from actspan.core.files import is_plain_name, read_bytes
+from actspan.core.files import NOT_JSON, is_plain_name, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import Float32
-from actspan.data.decoding import NOT_JSON
 
 JOURNAL = "extracted.jsonl"
 Precision = Literal["float16", "float32"]

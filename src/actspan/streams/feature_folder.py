@@ -16,13 +16,13 @@ from actspan.core.errors import ActSpanError, DataError
 from actspan.core.files import atomic_file, folder_name_error, remove_leftovers, sha256
 from actspan.core.types import Float32, Video
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.base import Annotations
-from actspan.data.annotations.forms import DATASET_JSON, find_annotations, read_annotations
+from actspan.data.annotations.annotation_set import Annotations
+from actspan.data.annotations.formats import DATASET_JSON, find_annotations, read_annotations
 from actspan.data.annotations.saving import write_annotations
+from actspan.data.layout import SPEC_FILE
+from actspan.data.names import VIDEOS
 from actspan.data.readers import Entry as File
 from actspan.data.readers import read_array
-from actspan.data.spec_file import SPEC_FILE
-from actspan.data.video_files import VIDEOS
 from actspan.streams.feature_files import (
     JOURNAL,
     FeatureWriter,

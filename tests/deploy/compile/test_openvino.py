@@ -87,7 +87,7 @@ def test_videos_that_int8_skips_are_noted(tmp_path: Path) -> None:
     compiler = find_compiler(request)
     plan = prepare_plan(write_bundle(tmp_path / "b"), request, compiler)
     _, done = compile_plan(plan, compiler)
-    line = f"{dataset}: left out: 1 video (video2): the file is empty"
+    line = f"{dataset}: skipped: 1 video (video2): the file is empty"
     assert [one.notes for one in done] == [(line,), (line,)]
 
 

@@ -147,7 +147,7 @@ def test_videos_that_int8_skips_are_noted(tmp_path: Path) -> None:
     (dataset / "features" / "video2.npy").write_bytes(b"")
     request = CompileRequest("tensorrt", precision="int8", calibrate=dataset)
     notes = [job.notes for job in prepare_plan(write_bundle(tmp_path / "b"), request).jobs]
-    line = f"{dataset}: left out: 1 video (video2): the file is empty"
+    line = f"{dataset}: skipped: 1 video (video2): the file is empty"
     assert notes == [(line,), (line,)]
 
 

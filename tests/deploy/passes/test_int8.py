@@ -187,7 +187,7 @@ def test_videos_that_cannot_be_used_are_named(dataset: Path, bundle: Bundle, net
     calibration = calibration_for(dataset, net, bundle=bundle)
     model = read_model(bundle.file(f"{net}.onnx"))
     done = rewrite_model(model, ["int8"], PassSettings(calibration=calibration))
-    assert done.notes == (f"{dataset}: left out: 2 videos (video0, video2): the file is empty",)
+    assert done.notes == (f"{dataset}: skipped: 2 videos (video0, video2): the file is empty",)
 
 
 def test_pem_learns_from_proposals(dataset: Path, bundle: Bundle) -> None:

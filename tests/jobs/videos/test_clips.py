@@ -12,7 +12,7 @@ from actspan import Proposals
 from actspan.core.errors import ActSpanError, VideoError
 from actspan.jobs.video_inference.answers import VideoMoments
 from actspan.jobs.video_inference.clips import Way, cut, cut_clips, make_clip_folder
-from actspan.streams.decode import VideoFile
+from actspan.streams.video_decoding import VideoFile
 from tests.streams.made_videos import level, turn, write_video
 
 FPS = 25

@@ -33,10 +33,10 @@ from actspan.jobs.video_inference.answers import (
     write_answers,
 )
 from actspan.jobs.video_inference.job import VideosRequest, propose_videos
-from actspan.streams.extract import ExtractRequest, extract_videos
-from actspan.streams.grid import Grid, Span
+from actspan.streams.extraction import ExtractRequest, extract_videos
+from actspan.streams.feature_files import Precision
 from actspan.streams.projection import PROJECTION
-from actspan.streams.storage import Precision
+from actspan.streams.snippet_grid import Grid, Span
 from tests.jobs.videos.conftest import LENGTH, STRIDE, Mode
 from tests.made_up import write_annotations, write_bundle
 from tests.streams.made_videos import steady, write_audio, write_video

@@ -43,7 +43,7 @@ def to_dict(found: Verification) -> dict[str, Any]:
         "limits": {name: dataclasses.asdict(limits) for name, limits in LIMITS.items()},
         "versions": library_versions(),
         "notes": list(found.notes),
-        "left_out": skipped_line(found.problems),
+        "skipped": [problem.record for problem in found.problems if problem.is_error],
     }
 
 

@@ -10,13 +10,20 @@ from typing import Any
 import msgspec
 
 from actspan.core.errors import VideoError
+from actspan.core.progress import no_progress
 from actspan.jobs.cluster.jobs import work_through
 from actspan.jobs.cluster.session import ray_session
 from actspan.jobs.cluster.settings import ClusterConfig
-from actspan.streams.extract import Done, ExtractEngine, ExtractRequest, open_extractor, written
-from actspan.streams.extractor import Ending, Extractor
-from actspan.streams.folder import FeatureFolder
-from actspan.streams.jobs import Progress
+from actspan.streams.extraction import (
+    ExtractedVideo,
+    ExtractEngine,
+    ExtractRequest,
+    VideoProgress,
+    open_extractor,
+    write_features,
+)
+from actspan.streams.feature_folder import FeatureFolder
+from actspan.streams.snippet_features import Ending, Extractor
 
 
 def ray_extraction(config: ClusterConfig) -> ExtractEngine:
@@ -36,14 +43,14 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
         _: Extractor,
         todo: Mapping[Path, str],
         folder: FeatureFolder,
-        progress: Progress,
-    ) -> Iterator[Done]:
+        progress: VideoProgress,
+    ) -> Iterator[ExtractedVideo]:
         if not todo:
             return
         paths = tuple(path.resolve() for path in todo)
         job = ExtractJob(
             request=replace(request, backbone=_anywhere(request), threads=config.worker_cpus),
-            folder=folder.elsewhere(),
+            folder=folder,
             paths=paths,
             names=tuple(todo.values()),
         )
@@ -64,10 +71,10 @@ def _anywhere(request: ExtractRequest) -> str:
     return f"{kind}:{Path(file).resolve()}" if colon else kind
 
 
-def _done(path: Path, name: str, answer: Mapping[str, Any]) -> Done:
+def _done(path: Path, name: str, answer: Mapping[str, Any]) -> ExtractedVideo:
     if "error" in answer:
-        return Done(name, path, 0, VideoError(answer["error"]))
-    return Done(name, path, answer["rows"], msgspec.convert(answer["ending"], Ending))
+        return ExtractedVideo(name, path, 0, VideoError(answer["error"]))
+    return ExtractedVideo(name, path, answer["rows"], msgspec.convert(answer["ending"], Ending))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +103,8 @@ class ExtractWorker:
 
     def _extract(self, number: int) -> dict[str, Any]:
         todo = {self._job.paths[number]: self._job.names[number]}
-        nobody = Progress(None, 0.0)
-        (done,) = written(self._extractor, todo, self._job.folder, nobody)
+        nobody = VideoProgress(no_progress, 0.0)
+        (done,) = write_features(self._extractor, todo, self._job.folder, nobody)
         if isinstance(done.ending, VideoError):
             return {"error": str(done.ending)}
         return {"rows": done.rows, "ending": msgspec.to_builtins(done.ending)}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import floor
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from actspan.config.base import Config, require_setting
 
@@ -13,28 +15,22 @@ READER_CPUS = 1  # CPUs for the reader that feeds the workers; without them the 
 
 
 class ClusterConfig(Config, frozen=True, kw_only=True):
-    """Workers of a job on Ray.
+    """Workers of a job on Ray. `worker_resources` are by Ray's names: {"NPU": 1}."""
 
-    Attributes
-    ----------
-    address : str, optional
-        Address of a running cluster: "auto", "host:port" or "ray://host:port". Unless given, one is
-        started on this machine and stopped afterwards.
-    workers : int
-        Processes; each loads the model once.
-    worker_cpus : int
-        CPUs per worker, and threads.
-    worker_gpus : float
-        GPUs per worker; workers may share one.
-    worker_resources : mapping of str to float
-        Further resources per worker, by Ray's names: {"NPU": 1}.
-    """
-
-    address: str | None = None
-    workers: int = 1
-    worker_cpus: int = 1
-    worker_gpus: float = 0.0
-    worker_resources: dict[str, float] = msgspec.field(default_factory=dict)
+    address: Annotated[
+        str | None,
+        Meta(
+            description="Ray: a running cluster: auto, host:port. [default: start one on this "
+            "machine]"
+        ),
+    ] = None
+    workers: Annotated[int, Meta(ge=1, description="Ray: number of worker processes.")] = 1
+    worker_cpus: Annotated[int, Meta(ge=1, description="Ray: CPUs, and threads, per worker.")] = 1
+    worker_gpus: Annotated[float, Meta(ge=0, description="Ray: GPUs per worker.")] = 0.0
+    worker_resources: Annotated[
+        dict[str, float],
+        Meta(description="Ray: other resources per worker: '{\"NPU\": 1}'."),
+    ] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         require_setting(self.workers >= 1, f"workers is {self.workers}; at least 1 is needed")

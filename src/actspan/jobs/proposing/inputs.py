@@ -12,10 +12,9 @@ from actspan.core.errors import DatasetError, FeatureError, ResultError
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.progress import no_progress
 from actspan.core.wording import counted
-from actspan.data.causes import missing_features
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.data.faults import annotation_faults
+from actspan.data.faults import annotation_faults, missing_features
 from actspan.data.scores import ScoreFiles
 from actspan.jobs.proposing.request import Report
 from actspan.model.bundle import Bundle

@@ -14,8 +14,8 @@ import msgspec
 from actspan.config.base import to_dict
 from actspan.core.files import sha256
 from actspan.data.annotations.formats import find_annotations
+from actspan.data.layout import SPEC_FILE
 from actspan.data.remote import url_of
-from actspan.data.spec_file import SPEC_FILE
 from actspan.data.store.manifest import MANIFEST
 from actspan.jobs.proposing.request import Request, Summary
 from actspan.jobs.shards.plan import origin_of

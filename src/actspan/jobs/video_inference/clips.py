@@ -17,7 +17,7 @@ from actspan.core.errors import ActSpanError, VideoError, require
 from actspan.core.files import atomic_file
 from actspan.jobs.video_inference.answers import VideoMoments
 from actspan.jobs.video_inference.cutting import Cutter, Stretch
-from actspan.streams.decode import Frame, VideoFile
+from actspan.streams.video_decoding import Frame, VideoFile
 
 Way = Literal["copied", "encoded"]
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from actspan.core.errors import VideoError
-from actspan.streams.decode import VideoFile
+from actspan.streams.video_decoding import VideoFile
 
 _TICKS = 90_000  # ticks per second of encoded pictures
 _QUALITY = "18"  # crf; visually close to lossless

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import BundleError
+from actspan.core.progress import no_progress
 from actspan.core.types import Proposals
 from actspan.data.annotations.annotation_set import canonical_id
 from actspan.jobs.video_inference.answers import Selection, VideoMoments
@@ -20,8 +21,8 @@ from actspan.pipeline.outcomes import Outcome
 from actspan.pipeline.steps import cells
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms
-from actspan.streams.decode import VideoFile
-from actspan.streams.jobs import Progress
+from actspan.streams.extraction import VideoProgress
+from actspan.streams.video_decoding import VideoFile
 
 TOLD = 10  # segments per half window, unless given
 MARGIN = 0.1  # of a window; context needed after a segment's end before it is reported
@@ -94,7 +95,7 @@ def follow_video(request: FollowRequest, stream: GrowingVideo) -> Iterator[News 
         VideoFile(stream.path, stream) as video,
     ):
         name = canonical_id(stream.path.stem)
-        made = VideoPieces({stream.path: name}, bundle.config, Progress(None, 0.0))
+        made = VideoPieces({stream.path: name}, bundle.config, VideoProgress(no_progress, 0.0))
         told = replace(request.selection, top=request.selection.top or TOLD)
         news = Newsroom(bundle.config, told)
         pieces = made.of(features.follow(video))

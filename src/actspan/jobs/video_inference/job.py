@@ -10,6 +10,7 @@ from typing import Literal
 
 from actspan.core.errors import AnnotationError
 from actspan.core.problems import Problem, raise_errors, raise_nothing_left
+from actspan.core.progress import no_progress
 from actspan.data.videos import canonical_subset
 from actspan.jobs.video_inference.answers import Selection, VideoMoments
 from actspan.jobs.video_inference.features import BundleFeatures
@@ -17,8 +18,8 @@ from actspan.jobs.video_inference.pieces import VideoPieces
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import Outcome
-from actspan.streams.jobs import Progress, probe_videos
-from actspan.streams.sources import Sources, find_videos
+from actspan.streams.extraction import VideoProgress
+from actspan.streams.video_lists import VideoList, find_videos, probe_videos
 
 Report = Callable[[str, int, int], None]  # (text, seconds of video done, seconds in all)
 
@@ -100,14 +101,16 @@ def propose_videos(request: VideosRequest, report: Report | None = None) -> Foun
         ) as features,
         Pipeline.load(bundle, backend=request.backend, threads=1) as pipeline,
     ):
-        lengths, problems = probe_videos(sources.paths, report)
+        lengths, problems = probe_videos(sources.paths, report or no_progress)
         problems = [*sources.problems, *problems]
         if not lengths:
             raise_nothing_left(problems, len(sources.paths))
         if request.on_error == "fail":
             raise_errors(problems)
         names = {sources.paths[name]: name for name in lengths}
-        made = VideoPieces(names, bundle.config, Progress(report, sum(lengths.values())))
+        made = VideoPieces(
+            names, bundle.config, VideoProgress(report or no_progress, sum(lengths.values()))
+        )
         begin = perf_counter()
         # The backbone takes most of the time, so batching the networks would save nothing.
         outcomes = pipeline.run_pieces(made.of(features.run(names)), batch=1, ahead=0)
@@ -122,7 +125,7 @@ def propose_videos(request: VideosRequest, report: Report | None = None) -> Foun
 
 
 def _moments(
-    outcomes: Iterable[Outcome], made: VideoPieces, sources: Sources, selection: Selection
+    outcomes: Iterable[Outcome], made: VideoPieces, sources: VideoList, selection: Selection
 ) -> Iterator[VideoMoments]:
     for outcome in outcomes:
         if outcome.proposals is not None:
@@ -131,7 +134,7 @@ def _moments(
             yield VideoMoments(name, sources.paths[name], made.endings[name].seconds, chosen)
 
 
-def _subset(sources: Sources, subset: str | None, set_apart: tuple[str, ...]) -> Sources:
+def _subset(sources: VideoList, subset: str | None, set_apart: tuple[str, ...]) -> VideoList:
     """Keep the videos of one subset, by the annotations beside them or by the bundle's split."""
     if subset is None:
         return sources
@@ -146,4 +149,4 @@ def _subset(sources: Sources, subset: str | None, set_apart: tuple[str, ...]) ->
     chosen = set(videos.subset(subset, annotations.path).ids)
     paths = {video: path for video, path in sources.paths.items() if video in chosen}
     problems = tuple(p for p in sources.problems if p.video in chosen or not p.video)
-    return Sources(paths, annotations, problems)
+    return VideoList(paths, annotations, problems)

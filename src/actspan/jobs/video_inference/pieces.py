@@ -16,8 +16,9 @@ from actspan.data.recording import Window
 from actspan.jobs.video_inference.windows import WindowCutter
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import cells
-from actspan.streams.extractor import Ending, Part
-from actspan.streams.jobs import Progress, shortfall, video_problem
+from actspan.streams.extraction import VideoProgress
+from actspan.streams.snippet_features import Ending, Part
+from actspan.streams.video_lists import shortfall_note, video_problem
 
 
 class VideoPieces:
@@ -28,7 +29,7 @@ class VideoPieces:
     names : mapping of Path to str
         The videos and their ids.
     config : PipelineConfig
-    progress : Progress
+    progress : VideoProgress
 
     Attributes
     ----------
@@ -39,7 +40,7 @@ class VideoPieces:
     """
 
     def __init__(
-        self, names: Mapping[Path, str], config: PipelineConfig, progress: Progress
+        self, names: Mapping[Path, str], config: PipelineConfig, progress: VideoProgress
     ) -> None:
         self._names, self._progress = names, progress
         self._cut = _windows if config.mode == "window" else _whole
@@ -63,7 +64,7 @@ class VideoPieces:
         elif part.ending is not None:
             self.endings[name] = part.ending
             if part.ending.note:
-                self.problems.append(shortfall(name, str(path), part.ending.note))
+                self.problems.append(shortfall_note(name, str(path), part.ending.note))
         return part
 
 

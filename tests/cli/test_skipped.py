@@ -1,4 +1,4 @@
-"""Every command that leaves something out says so in its last line, in the same words."""
+"""Every command that skips something says so in its last line, in the same words."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_last_line_counts_and_names_it(
     skip = () if words[0] in ("verify", "deploy") else ("--on-error", "skip")
     done = actspan(*words, *skip)
     assert done.exit_code == 0, done.output
-    assert done.stderr.splitlines()[-1].startswith(f"left out: {what}"), done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"skipped: {what}"), done.stderr
 
 
 def test_a_run_says_what_was_left_out_when_it_was_made(place: Path, tmp_path: Path) -> None:
@@ -81,5 +81,5 @@ def test_a_run_says_what_was_left_out_when_it_was_made(place: Path, tmp_path: Pa
     done = actspan("propose", *propose, "--out", str(run), "--on-error", "skip")
     assert done.exit_code == 0, done.output
     done = actspan("report", str(run), "--out", str(page))
-    assert "note: run: left out: 2 videos (video2, video3) when it was made." in done.stderr
-    assert "left out: 2 videos (video2, video3) when it was made." in page.read_text()
+    assert "note: run: skipped: 2 videos (video2, video3) when it was made." in done.stderr
+    assert "skipped: 2 videos (video2, video3) when it was made." in page.read_text()

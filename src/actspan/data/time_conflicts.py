@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,9 +13,9 @@ from actspan.core.errors import DataError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
 from actspan.core.wording import counted, rounded
-from actspan.data.instances import ends_of, slack
-from actspan.data.spec_file import SPEC_FILE
-from actspan.data.times import conversion, frame_rate_option, require_seconds, source_of
+from actspan.data.instances import Bools, ends_of, slack
+from actspan.data.layout import SPEC_FILE
+from actspan.data.times import annotation_file, conversion, frame_rate_option, require_seconds
 from actspan.data.videos import Videos
 
 _MOST = 0.9  # fraction of videos, or of instances, that have to agree
@@ -24,16 +24,15 @@ _MILLISECONDS, _TOLERANCE = 1000.0, 0.03
 _FRAME_RATES = (24.0, 25.0, 30.0, 50.0, 60.0, 100.0, 120.0)  # of times given in frames
 _HARMFUL = 2.0  # factor from which training stops even if instances fit
 
-Witness = Literal["durations", "features", "annotations", ""]
+Wrong = Literal["durations", "features", "annotations", ""]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The source of times that disagrees with the other two.
+class TimeConflict(NamedTuple):
+    """Durations and features of most videos that differ by one factor.
 
     Attributes
     ----------
-    witness : str
+    wrong : str
         "durations"; "features", whose stride is wrong; "annotations" where durations and instances
         are wrong alike; "" where it is not clear.
     what, remedy : str
@@ -42,13 +41,13 @@ class Verdict:
         Whether training on these times would be wrong.
     """
 
-    witness: Witness
+    wrong: Wrong
     what: str
     remedy: str
     is_harmful: bool
 
     def note(self, path: Path) -> Problem:
-        """Return the verdict as a note about the whole dataset."""
+        """Return the conflict as a note about the whole dataset."""
         return Problem("", str(path), self.what, self.remedy, Skipped.NOTHING)
 
 
@@ -59,10 +58,10 @@ class _Fit(NamedTuple):
     reach: float  # the largest fraction of its video at which one ends
 
 
-def judge(
+def find_conflict(
     videos: Videos, spans: Float64, steps: Float64, spec: FeatureSpec, path: Path
-) -> Verdict | None:
-    """Return a verdict if durations and features of most videos differ by one factor.
+) -> TimeConflict | None:
+    """Return the conflict if durations and features of most videos differ by one factor.
 
     Parameters
     ----------
@@ -71,27 +70,45 @@ def judge(
     path : Path
         The dataset folder.
     """
-    factor, count = _shared_factor(videos.durations, spans, steps)
-    if not count:
+    apart = _apart(videos, spans, steps)
+    ratio, count = videos.durations[apart] / spans[apart], int(apart.sum())
+    if count < 2 or 2 * count <= len(videos):
+        return None
+    factor = float(np.median(ratio))
+    rounding = 2 * steps[apart] / spans[apart]
+    alike = np.abs(ratio / factor - 1) <= 0.1 * np.sqrt(1 + rounding)
+    if not factor > 0 or alike.mean() < _MOST:
         return None
     of = f"in {count:,} of {counted(len(videos), 'video')}"
     by_durations, by_spans = _fit(videos, videos.durations), _fit(videos, spans)
-    witness = _odd_one(factor, by_durations, by_spans)
+    wrong = _odd_one(factor, by_durations, by_spans)
     is_far = not 1 / _HARMFUL < factor < _HARMFUL
-    if witness == "durations":
+    if wrong == "durations":
         return _of_durations(factor, of, path, is_far or not by_durations.within)
     what = f"features cover {rounded(1 / factor)} times the length of the video, {of}"
-    if witness == "features" and (unit := _unit(videos, spec, factor)):
+    if not wrong:
+        return TimeConflict("", what, _unclear(spec, factor), is_harmful=False)
+    if unit := _unit(videos, spec, factor):
         name, options = unit
         what = f"times and durations look like {name}: {what}"
-        return Verdict("annotations", what, conversion(path, options), is_harmful=True)
-    remedy = _remedy(spec, factor, path) if witness else _unclear(spec, factor)
-    is_harmful = bool(witness) and (is_far or not by_spans.within)
-    return Verdict(witness, what, remedy, is_harmful)
+        return TimeConflict("annotations", what, conversion(path, options), is_harmful=True)
+    remedy = _other_stride(spec, factor)
+    if any(abs(factor / rate - 1) < _TOLERANCE for rate in _FRAME_RATES):
+        convert = conversion(path, "--times frames --fps RATE")
+        remedy += f"; or, if times and durations are frames: {convert}"
+    return TimeConflict("features", what, remedy, is_far or not by_spans.within)
+
+
+def gaps(videos: Videos, spans: Float64, steps: Float64, path: Path) -> Iterator[Problem]:
+    """Yield a note per video whose features do not cover its duration; parameters as above."""
+    for place in np.flatnonzero(_apart(videos, spans, steps)).tolist():
+        what = f"features cover {spans[place]:,.1f} s of {videos.durations[place]:,.1f} s"
+        remedy = f"check the stride in {SPEC_FILE}, and the duration"
+        yield Problem(videos.ids[place], str(path), what, remedy, Skipped.NOTHING)
 
 
 def require_right_times(
-    videos: Videos, spans: Float64, spec: FeatureSpec, path: Path, verdict: Verdict | None
+    videos: Videos, spans: Float64, spec: FeatureSpec, path: Path, conflict: TimeConflict | None
 ) -> None:
     """Raise if durations, instances or the stride cannot be right.
 
@@ -101,17 +118,17 @@ def require_right_times(
         Seconds that features cover; NaN if unknown.
     path : Path
         The dataset folder.
-    verdict : Verdict, optional
-        Result of `judge`.
+    conflict : TimeConflict, optional
+        Result of `find_conflict`.
 
     Raises
     ------
     DataError
         One of the three disagrees with the others by so much that work on it would be wrong.
     """
-    if verdict is not None:
-        if verdict.is_harmful:
-            raise DataError(f"{path}: {verdict.what}: {verdict.remedy}")
+    if conflict is not None:
+        if conflict.is_harmful:
+            raise DataError(f"{path}: {conflict.what}: {conflict.remedy}")
         return
     is_alone = np.isnan(videos.durations).any()
     stride = f"correct the stride in {SPEC_FILE}" if is_alone else ""
@@ -119,16 +136,11 @@ def require_right_times(
     require_seconds(videos, path, fps=spec.fps, otherwise="correct the durations")
 
 
-def _shared_factor(durations: Float64, spans: Float64, steps: Float64) -> tuple[float, int]:
-    """Return durations / spans, and the number of videos; (1, 0) unless most share one factor."""
-    apart = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)  # NaN is not apart
-    ratio = durations[apart] / spans[apart]
-    if len(ratio) < 2 or 2 * len(ratio) <= len(durations):
-        return 1.0, 0
-    factor = float(np.median(ratio))
-    rounding = 2 * steps[apart] / spans[apart]
-    alike = np.abs(ratio / factor - 1) <= 0.1 * np.sqrt(1 + rounding)
-    return (factor, len(ratio)) if factor > 0 and alike.mean() >= _MOST else (1.0, 0)
+def _apart(videos: Videos, spans: Float64, steps: Float64) -> Bools:
+    """Return the videos whose features cover clearly another time than their duration, (V,)."""
+    durations = videos.durations
+    apart: Bools = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)
+    return apart  # NaN is not apart
 
 
 def _fit(videos: Videos, lengths: Float64) -> _Fit:
@@ -140,7 +152,9 @@ def _fit(videos: Videos, lengths: Float64) -> _Fit:
     return _Fit(bool(np.mean(end <= latest + slack(latest)) >= _MOST), float((end / latest).max()))
 
 
-def _odd_one(factor: float, durations: _Fit, features: _Fit) -> Witness:
+def _odd_one(
+    factor: float, durations: _Fit, features: _Fit
+) -> Literal["durations", "features", ""]:
     """Return whether durations or features disagree with the instances; "" if it is unclear.
 
     Instances within both show that the shorter one is right if they fill it, or if they reach far
@@ -155,14 +169,15 @@ def _odd_one(factor: float, durations: _Fit, features: _Fit) -> Witness:
     return "durations" if factor > 1 else "features"
 
 
-def _of_durations(factor: float, of: str, path: Path, is_harmful: bool) -> Verdict:
-    times = f"{rounded(factor)} times what the features cover, {of}; the instances fit the features"
-    file = source_of(path)
+def _of_durations(factor: float, of: str, path: Path, is_harmful: bool) -> TimeConflict:
+    name, remedy = "wrong", "correct the durations in"
     if abs(factor / _MILLISECONDS - 1) < _TOLERANCE:
-        what = f"durations look like milliseconds ({times})"
-        return Verdict("durations", what, f"divide them by 1,000 in {file}", is_harmful)
-    what = f"durations look wrong ({times})"
-    return Verdict("durations", what, f"correct the durations in {file}", is_harmful)
+        name, remedy = "like milliseconds", "divide them by 1,000 in"
+    what = (
+        f"durations look {name} ({rounded(factor)} times what the features cover, {of}; the "
+        "instances fit the features)"
+    )
+    return TimeConflict("durations", what, f"{remedy} {annotation_file(path)}", is_harmful)
 
 
 def _unit(videos: Videos, spec: FeatureSpec, factor: float) -> tuple[str, str] | None:
@@ -174,15 +189,6 @@ def _unit(videos: Videos, spec: FeatureSpec, factor: float) -> tuple[str, str] |
     if rate is not None and abs(factor / rate - 1) < _TOLERANCE:
         return "frames", f"--times frames{frame_rate_option(videos, spec.fps)}"
     return None
-
-
-def _remedy(spec: FeatureSpec, factor: float, path: Path) -> str:
-    """Return the stride that would fit, and an alternative at usual frame rates."""
-    stride = _other_stride(spec, factor)
-    if any(abs(factor / rate - 1) < _TOLERANCE for rate in _FRAME_RATES):
-        convert = conversion(path, "--times frames --fps RATE")
-        return f"{stride}; or, if times and durations are frames: {convert}"
-    return stride
 
 
 def _other_stride(spec: FeatureSpec, factor: float) -> str:

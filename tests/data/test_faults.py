@@ -15,8 +15,9 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.errors import AnnotationError, DataError, DatasetError, FeatureError, by_kind
 from actspan.core.problems import Problem, Skipped, raise_errors, skipped_line
 from actspan.core.types import Video
-from actspan.data.causes import missing_features, wrong_spec
 from actspan.data.check import check_dataset
+from actspan.data.faults import missing_features
+from actspan.data.layout import spec_error
 from actspan.data.videos import Videos
 from actspan.evaluation.recall import evaluate_recall
 from tests.made_up import CHANNELS, STRIDE, edit_annotations, write_annotations, write_dataset
@@ -78,8 +79,8 @@ def test_a_wrong_dataset_toml_is_named_before_the_model(folder: Path) -> None:
 
 def test_few_wrong_files_are_no_wrong_dataset_toml() -> None:
     shapes = [(50, 6)] * 5 + [(6, 50)] * 5
-    assert wrong_spec(shapes, "TC", 6, None, FeatureSpec(channels=6)) == ""
-    assert wrong_spec(shapes, "TC", 6, None, FeatureSpec()) == ""
+    assert spec_error(shapes, "TC", 6, None, FeatureSpec(channels=6)) == ""
+    assert spec_error(shapes, "TC", 6, None, FeatureSpec()) == ""
 
 
 RENAMED = [
@@ -202,7 +203,7 @@ def test_what_is_left_out_is_counted_and_named() -> None:
     found = [problem(v, Skipped.VIDEO) for v in "abcda"] + [problem("e", Skipped.SEGMENT)] * 2
     found.append(problem("", Skipped.FILE))
     assert skipped_line(found) == (
-        "left out: 4 videos (a, b, c and 1 more), 2 instances (e), 1 file (file.csv)"
+        "skipped: 4 videos (a, b, c and 1 more), 2 instances (e), 1 file (file.csv)"
     )
     with pytest.raises(DatasetError, match="nothing would be left"):
         raise_errors(found, leaves_something=False)
@@ -213,10 +214,10 @@ def test_messages_are_right_in_number() -> None:
     with pytest.raises(DatasetError) as caught:
         raise_errors(found)
     assert str(caught.value).splitlines() == [
-        "2 problems found. Fix them, or leave out what is bad: --on-error skip.",
+        "2 problems found. Fix them, or skip what cannot be used: --on-error skip.",
         "  one and 1 more: one is bad, for example (one.npy): replace 'one.npy', for example",
     ]
-    with pytest.raises(DatasetError, match=r"^1 problem found\. Fix it, or leave out"):
+    with pytest.raises(DatasetError, match=r"^1 problem found\. Fix it, or skip "):
         raise_errors(found[:1])
 
 

@@ -32,7 +32,7 @@ def change(
     toml: str = "",
     **facts: float,
 ) -> Path:
-    """Give one of the three witnesses another scale; no duration for None."""
+    """Give durations, instances or features another scale; no duration for None."""
     document = json.loads((folder / "annotations.json").read_text())["database"]
     for entry in document.values():
         entry["duration"] *= durations or 1
@@ -104,7 +104,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("changes", "expected"), CASES)
-def test_the_witness_that_disagrees_is_named(
+def test_the_one_that_disagrees_is_named(
     folder: Path, changes: dict[str, float], expected: str
 ) -> None:
     change(folder, **changes)
