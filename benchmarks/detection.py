@@ -24,9 +24,9 @@ from actspan.core.tiou import tiou_matrix
 from actspan.data.detections import Detections, read_detections
 from actspan.data.results import read_result
 from actspan.evaluation.detection import evaluate_detection
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
-from actspan.pipeline.labelling.choice import LabelChoice
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.pipeline.labels import LabelChoice
 from actspan.training.labels import train_classifier
 from actspan.training.parts import trainable
 from actspan.training.report import Report
@@ -71,8 +71,8 @@ def detect(
     """Train the classifier into a copy of the model, and run it as a user would."""
     shutil.copytree(model, folder / "model")
     train_classifier(dataset, Bundle.load(folder / "model"), seed=seed, report=report)
-    propose_dataset(
-        Request(
+    propose(
+        ProposeRequest(
             model=folder / "model",
             dataset=dataset.path,
             out=folder / "run",

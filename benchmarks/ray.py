@@ -15,12 +15,13 @@ from typing import Any
 import click
 
 from actspan.bench.timing import anonymous_memory
-from actspan.jobs.cluster.engine import ray_engine
-from actspan.jobs.cluster.settings import ClusterConfig
-from actspan.jobs.proposing.engine import EngineMaker, LocalEngine
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
-from actspan.jobs.shards.store import ShardStore
+from actspan.jobs.checkpoint import Checkpoint
+from actspan.jobs.contracts import EngineMaker
+from actspan.jobs.driver import propose
+from actspan.jobs.local_engine import LocalEngine
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.ray_engine import ray_engine
+from actspan.jobs.ray_pool import ClusterConfig
 from benchmarks import made_up
 from benchmarks.measure import duration, print_machine, print_table
 
@@ -94,22 +95,23 @@ class _Watching:
     ) -> None:
         self._inner.__exit__(kind, error, trace)
 
-    def run(self, store: ShardStore, *arguments: Any) -> Iterator[int]:
+    def run(self, checkpoint: Checkpoint, *arguments: Any) -> Iterator[Any]:
         over = Event()
-        counting = Thread(target=self._count, args=(store, over), daemon=True)
+        counting = Thread(target=self._count, args=(checkpoint, over), daemon=True)
         counting.start()
         try:
-            yield from self._engine.run(store, *arguments)
+            yield from self._engine.run(checkpoint, *arguments)
         finally:
             over.set()
             counting.join()
 
-    def _count(self, store: ShardStore, over: Event) -> None:
+    def _count(self, checkpoint: Checkpoint, over: Event) -> None:
         while not over.wait(_EVERY):
-            self._seen.done.append((time.perf_counter(), len(store.committed())))
+            self._seen.done.append((time.perf_counter(), len(checkpoint.committed())))
 
-    def shares(self) -> Any:
-        return self._engine.shares()
+    @property
+    def clock(self) -> Any:
+        return self._engine.clock
 
 
 def worker_memory() -> int:
@@ -124,7 +126,7 @@ def worker_memory() -> int:
     return largest
 
 
-def run(request: Request, workers: int) -> Watched:
+def run(request: ProposeRequest, workers: int) -> Watched:
     """Run once on Ray workers, or on threads of this process if there are none."""
     seen, done = Watched(), Event()
     maker: EngineMaker = ray_engine(ClusterConfig(workers=workers)) if workers else LocalEngine
@@ -137,7 +139,7 @@ def run(request: Request, workers: int) -> Watched:
     if workers:
         watcher.start()
     began = time.perf_counter()
-    summary = propose_dataset(request, engine=lambda *made: _Watching(maker(*made), seen))
+    summary = propose(request, engine=lambda *made: _Watching(maker(*made), seen))
     seen.total = time.perf_counter() - began
     done.set()
     seen.stages = dict(summary.stages)
@@ -162,7 +164,7 @@ def measure(
     for number in range(rounds):
         for workers in order if number % 2 == 0 else order[::-1]:
             out = folder / "result.json"
-            request = Request(bundle.path, store, out, threads=1, shard_size=shard)
+            request = ProposeRequest(bundle.path, store, out, threads=1, shard_size=shard)
             runs[workers].append(run(request, workers))
             results.add(out.read_bytes() if videos < 2000 else hash(out.read_bytes()))
             out.unlink()
@@ -214,7 +216,7 @@ def print_runs(runs: dict[int, list[Watched]], videos: int, shard: int) -> None:
 def main(videos: int, shard: int, rounds: int, seed: int) -> None:
     """Compare `propose` by Ray workers of one thread with the local engine of one thread.
 
-    "whole" is all of `propose_dataset`: for Ray that includes starting a cluster on this machine
+    "whole" is all of `propose`: for Ray that includes starting a cluster on this machine
     and stopping it. "steady" is while the shards from a tenth to nine tenths are committed;
     "besides" is what the whole takes longer than all shards at that rate.
 

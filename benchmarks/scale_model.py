@@ -5,7 +5,6 @@ from __future__ import annotations
 import heapq
 import tempfile
 import time
-from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import click
 import numpy as np
 
 from actspan import Dataset
+from actspan.core.progress import no_progress
+from actspan.core.storage import FolderStorage
 from actspan.data.result_writers import result_writer
-from actspan.jobs.proposing.work import DatasetWork
-from actspan.jobs.shards.compute import compute_missing
-from actspan.jobs.shards.places import Folder
-from actspan.jobs.shards.plan import Plan
-from actspan.jobs.shards.store import ShardStore
-from actspan.pipeline.core import Pipeline
+from actspan.jobs.checkpoint import Checkpoint, Plan
+from actspan.jobs.dataset_source import FeatureSource
+from actspan.jobs.local_engine import LocalEngine
+from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.outcomes import Outcome, StageClock
 from benchmarks import made_up
 from benchmarks.measure import duration, print_machine, print_table
@@ -93,21 +92,28 @@ def measure(folder: Path, videos: int, seed: int) -> Costs:
     opening = time.process_time() - began
     ids = tuple(video.id for video in dataset)
     plan = Plan(made_from={}, keeps="result", videos=ids, shard_size=64, spec=dataset.spec)
-    place = Folder(folder / "shards")
-    place.acquire()
-    store = ShardStore.start(place, plan)
-    work = DatasetWork(dataset, False, "fail", None, {})
-    with Pipeline.load(bundle, threads=1) as pipeline:
-        deque(compute_missing(store, range(1), pipeline, work), maxlen=0)  # kernels are loaded
-        pipeline.clock = StageClock()
-        began = time.process_time()
-        deque(compute_missing(store, range(1, len(plan)), pipeline, work), maxlen=0)
+    (folder / "shards").mkdir()
+    checkpoint = Checkpoint.start(FolderStorage(folder / "shards"), plan)
+    request = ProposeRequest(bundle.path, path, folder / "result.json", threads=1)
+    source = FeatureSource(request, bundle)
+    source.restore(plan, (), no_progress)
+    with LocalEngine(request, bundle, source) as engine:
+
+        def compute(first: int, last: int) -> None:
+            for number, results in engine.run(checkpoint, range(first, last), no_progress):
+                checkpoint.commit(number, results)
+
+        compute(0, 1)  # kernels are loaded
+        before, began = engine.clock.numbers(), time.process_time()
+        compute(1, len(plan))
         each = 1e3 * (time.process_time() - began) / (videos - plan.shard_size)
-        stages = {str(stage): each * share for stage, share in pipeline.clock.shares().items()}
+        spent = [b - a for a, b in zip(before, engine.clock.numbers(), strict=True)]
+        shares = StageClock.of(spent).shares()
+        stages = {str(stage): each * share for stage, share in shares.items()}
     began = time.process_time()
     with result_writer(folder / "result.json") as writer:
         for number in range(len(plan)):
-            for result in store.read(number):
+            for result in checkpoint.read(number):
                 if isinstance(result, Outcome) and result.proposals is not None:
                     writer.add(result.id, result.proposals)
     assembling = time.process_time() - began

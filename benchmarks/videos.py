@@ -18,7 +18,9 @@ import click
 from actspan import Bundle, Dataset, evaluate_recall
 from actspan.cli.train import training_report
 from actspan.data.annotations.formats import read_annotations
-from actspan.jobs.video_inference.job import VideosRequest, propose_videos
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.sinks import SegmentList
 from actspan.streams.extraction import ExtractRequest, extract_videos
 from actspan.training.parts import trainable
 from actspan.training.report import Report
@@ -53,13 +55,12 @@ class Work:
 
     def judge(self, bundle: Bundle) -> tuple[dict[str, float], str]:
         """Return AR@AN and AUC of proposals from the video files, and the speed."""
-        request = VideosRequest(bundle.path, (str(self.source),), subset=JUDGED)
-        found = propose_videos(request)
-        proposals = {video.id: video.proposals for video in found.videos}
+        segments = SegmentList()
+        request = ProposeRequest(bundle.path, videos=(str(self.source),), subset=JUDGED)
+        summary = propose(request, sinks=[segments])
         videos = read_annotations(self.source).videos
-        film = sum(video.seconds for video in found.videos)
-        pace = f"{film / found.seconds:.1f}x real time"
-        return evaluate_recall(videos, proposals, subset=JUDGED).summary(), pace
+        pace = f"{summary.video_seconds / summary.seconds:.1f}x real time"
+        return evaluate_recall(videos, segments.proposals, subset=JUDGED).summary(), pace
 
 
 def run(work: Work, streams: str, share: float, seeds: tuple[int, ...], report: Report) -> None:

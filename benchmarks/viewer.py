@@ -18,10 +18,11 @@ import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video
 from actspan.cli.demo import run_demo
+from actspan.core.files import atomic_folder
 from actspan.data.annotations.saving import write_annotations
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
-from actspan.jobs.run import RunWriter, new_run_folder, write_info
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.run import RunWriter, write_info
 from actspan.pipeline.outcomes import Outcome
 from benchmarks.measure import print_machine, print_table
 from benchmarks.recordings import make_bundle, make_recording
@@ -48,7 +49,7 @@ def make_large_run(folder: Path, videos: int, seed: int) -> Path:
     """Write a random run and its ground truth; 5,000 videos give a result of 39 MB."""
     rng = np.random.default_rng(seed)
     annotated = []
-    with new_run_folder(folder / "run") as partial:
+    with atomic_folder(folder / "run") as partial:
         with RunWriter(partial) as writer:
             for number in range(videos):
                 video, outcome = _random_video(f"video_{number:05d}", rng)
@@ -141,7 +142,7 @@ def measure(folder: Path, videos: int, hours: float, rounds: int, seed: int) -> 
     large = make_large_run(folder, videos, seed)
     bundle = make_bundle(folder / "bundle", seed)
     dataset = make_recording(folder / "recording", hours, seed)
-    propose_dataset(Request(model=bundle.path, dataset=dataset, out=folder / "long"))
+    propose(ProposeRequest(model=bundle.path, dataset=dataset, out=folder / "long"))
     with chromium() as browser:
         with served(
             folder / "a", "--results", large / "run", "--ground-truth", large / "set"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import struct
 import zlib
 from collections.abc import Callable, Mapping
@@ -19,8 +20,7 @@ from pydantic import ValidationError
 
 from actspan.bench.logs.readers import read_log
 from actspan.config.base import from_dict, read_toml
-from actspan.config.stages import FeatureSpec
-from actspan.config.video import PictureConfig
+from actspan.config.stages import FeatureSpec, PictureConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
 from actspan.data.annotations.formats import read_annotations
@@ -37,13 +37,13 @@ from actspan.deploy.optimize import read_model
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.stage import Stage, Table
 from actspan.evaluation.inputs import load_blocked
+from actspan.jobs.checkpoint import Plan
 from actspan.jobs.run import Run
-from actspan.jobs.shards.plan import Plan
-from actspan.jobs.shards.records import decode_shard, encode_shard
+from actspan.jobs.shard_format import ShardEncoder, decode_shard
 from actspan.model.bsn.checkpoints import read_checkpoint
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import FileRecord
-from actspan.pipeline.labelling.scores import LabelFile
+from actspan.pipeline.label_file import LabelFile
 from actspan.runtime.opening import open_session
 from actspan.server.correction_routes import NewCorrections
 from actspan.server.inference_tensors import (
@@ -135,13 +135,20 @@ def computed(path: Path) -> None:
     first, _, last = encode_frames([Problem("a", "f", "p", "r")])
     frame = struct.pack("<II", len(record), zlib.crc32(record)) + record
     stream = io.BytesIO(first + frame + last)
-    list(decode_shard(PLAN, 0, stream, where=str(path)))
+    list(decode_shard(PLAN.fingerprint, 0, stream, ids=PLAN.ids(0), where=str(path)))
 
 
 def encode_frames(results: list[Any]) -> list[bytes]:
     """Return the header of a shard, one frame per result, and its end."""
-    magic, head, *frames, tail = encode_shard(PLAN, 0, results)
-    return [magic + head, *frames, tail]
+    with ShardEncoder(PLAN.fingerprint, 0, PLAN.keeps) as encoder:
+        for result in results:
+            encoder.add(result)
+        data = b"".join(encoder.chunks())
+    cuts, at = [0], 16  # the first piece is the magic number and the head
+    while at < len(data):
+        at += 8 + struct.unpack_from("<I", data, at)[0]
+        cuts.append(at)
+    return [data[begin:end] for begin, end in itertools.pairwise(cuts)]
 
 
 def weights(path: Path) -> None:

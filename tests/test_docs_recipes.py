@@ -17,7 +17,7 @@ from actspan import Proposals
 from actspan.cli import main
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.result_writers import write_result
-from actspan.jobs.video_inference.clips import cut
+from actspan.jobs.clips import cut
 from benchmarks.extract import concatenate
 from tests.conftest import DATA, ROOT
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio

@@ -21,8 +21,8 @@ from actspan.core.errors import ActSpanError, ResultError
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.result_writers import write_result
 from actspan.evaluation.recall import evaluate_recall
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.run import Run
 from actspan.server.browsed_run import BrowsedRun
 from actspan.server.library import Library
@@ -192,7 +192,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = make_bundle(folder / "bundle", seed=0)
     for name, hours in (("long", 0.1), ("short", 0.01)):
         dataset = make_recording(folder / name, hours, seed=0)
-        propose_dataset(Request(model=bundle.path, dataset=dataset, out=folder / f"run-{name}"))
+        propose(ProposeRequest(model=bundle.path, dataset=dataset, out=folder / f"run-{name}"))
     return folder
 
 

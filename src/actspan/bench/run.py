@@ -33,7 +33,7 @@ from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.stages import Batch, Steps, suppression_of_recordings, table
-from actspan.pipeline.steps import pieces
+from actspan.pipeline.steps import pieces_of
 
 __all__ = ["run_benchmark"]
 
@@ -139,7 +139,7 @@ class _Bench:
         self._config = material.bundle.config
         self._result, self._scratch = folder / "result.json", folder / "scratch.json"
         self._steps = Steps(self._config, material.sessions, material.dataset.edge)
-        self._pieces = list(pieces(material.jobs, self._config))
+        self._pieces = list(pieces_of(material.jobs, self._config))
         self._truth = [video for video in material.dataset.videos if len(video.segments)]
         self.samples = len(self._pieces)
         if self.samples < max(request.batches):

@@ -192,10 +192,9 @@ def export(
           --videos '/data/local-files/?d=videos/{id}.mp4'
       actspan annotate export annotations.json captions/ --to vtt
     """
-    from actspan.report.exchange import Chosen, Handout, hand_out
+    from actspan.report.tool_export import ExportRequest, export_to_tool
 
-    chosen = Chosen(top, min_score)
-    done = hand_out(request_from_options(Handout, format=to, chosen=chosen, known=durations))
+    done = export_to_tool(request_from_options(ExportRequest, format=to))
     videos_, instances = len(done.videos), sum(len(video.segments) for video in done.videos)
     if json_:
         figures = {"what": done.what, "videos": videos_, "instances": instances}

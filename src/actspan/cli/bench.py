@@ -116,7 +116,7 @@ def _check_outputs(outputs: tuple[Path | None, ...], roofline: Path | None) -> N
     from actspan.core.errors import BenchError
 
     if roofline is not None:
-        from actspan.report.canvas import check_picture
+        from actspan.report.figures import check_picture
 
         check_picture(roofline)
     for path in filter(None, outputs):

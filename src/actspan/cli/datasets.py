@@ -21,7 +21,7 @@ from actspan.cli.options import (
 )
 from actspan.cli.tables import count_and_names
 from actspan.core.wording import counted, quoted
-from actspan.jobs.cluster.settings import ClusterConfig
+from actspan.jobs.ray_pool import ClusterConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,7 +90,7 @@ def extract(
         request = request_from_options(ExtractRequest, grid=grid, streams=stream)
         extraction = None
         if ray is not None:
-            from actspan.jobs.cluster.extract import ray_extraction
+            from actspan.jobs.ray_engine import ray_extraction
 
             extraction = ray_extraction(ray)
         done = extract_videos(request, report, engine=extraction)

@@ -22,7 +22,7 @@ from actspan.core.wording import quoted
 if TYPE_CHECKING:
     from actspan.data.dataset import Dataset
     from actspan.evaluation.recall import RecallResult
-    from actspan.jobs.proposing.request import Summary
+    from actspan.jobs.propose_request import Summary
     from actspan.jobs.run import Run
 
 _TIMELINES = 3
@@ -119,27 +119,27 @@ def run_demo(
     from actspan.data.dataset import Dataset
     from actspan.data.made_up import check_demo_folder, write_made_up_dataset
     from actspan.evaluation.recall import evaluate_recall
-    from actspan.jobs.proposing.job import propose_dataset
-    from actspan.jobs.proposing.request import Request
+    from actspan.jobs.driver import propose
+    from actspan.jobs.propose_request import ProposeRequest
     from actspan.jobs.run import Run
-    from actspan.report.contents import Truth
+    from actspan.report.contents import GroundTruth
     from actspan.report.page import write_report
 
     dataset, run = out / "dataset", out / "run"
     check_demo_folder(out, dataset)
     write_made_up_dataset(dataset, validation=videos, seed=seed)
     with as_file(files("actspan.model") / "demo") as bundle:
-        request = Request(
+        request = ProposeRequest(
             model=bundle, dataset=dataset, out=run, subset="validation", overwrite=True
         )
-        summary = propose_dataset(request, progress)
+        summary = propose(request, progress)
     recall = evaluate_recall(dataset, run)
     pictures: tuple[Path, ...] = ()
     page = None
     with suppress(MissingExtraError):
         pictures = _draw(out, Dataset.load(dataset), Run.load(run), recall)
     with suppress(MissingExtraError):
-        truth = Truth(dataset)
+        truth = GroundTruth(dataset)
         page = write_report([run], out / "report.html", truth=truth, progress=progress).path
     return DemoFiles(dataset, run, pictures, page, summary, recall)
 

@@ -131,7 +131,7 @@ def _evaluate_recall(
     from actspan.evaluation.sharded import evaluate_shards, is_sharded
 
     if plot is not None:
-        from actspan.report.canvas import check_picture
+        from actspan.report.figures import check_picture
 
         check_picture(plot)
     with step_report("evaluate"):

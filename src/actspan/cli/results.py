@@ -66,8 +66,7 @@ def label(
     if (model is None) != (dataset is None):
         raise click.UsageError("--model and --dataset belong together")
     with progress_report() as report:
-        from actspan.pipeline.labelling.choice import LabelChoice
-        from actspan.pipeline.labelling.job import LabelRequest, label_result
+        from actspan.pipeline.labels import LabelChoice, LabelRequest, label_result
 
         labels = LabelChoice(labels_from, model is not None, top_labels)
         done = label_result(request_from_options(LabelRequest, labels=labels), report)
@@ -114,20 +113,20 @@ def report(
       actspan report old-run/ new-run/ --out report.html --ground-truth my-videos/
       actspan report run/ --out report.html --videos 40 --pictures figures/
     """
-    from actspan.report.contents import Truth
+    from actspan.report.contents import GroundTruth
     from actspan.report.page import write_report
     from actspan.report.pictures import check_pictures, write_pictures
 
     if pictures is not None:
         check_pictures(pictures)
     wanted = [name for name in (videos or "").split(",") if name.strip()]
-    truth = Truth(ground_truth, subset, protocol, on_error)
+    truth = GroundTruth(ground_truth, subset, protocol, on_error)
     with progress_report() as progress:
         written = write_report(run, out, truth=truth, videos=wanted, progress=progress)
     contents, listing = written.contents, written.listing
     drawn = write_pictures(contents, listing, pictures) if pictures else ()
     if json_:
-        recalls = [(run.name, run.recall) for run in contents.sides]
+        recalls = [(run.name, run.recall) for run in contents.runs]
         print_json(
             {
                 "out": written.path,
@@ -144,7 +143,7 @@ def report(
         )
         return
     print_notes(contents.notes)
-    count = f"{counted(len(contents.sides), 'run')}, {counted(len(listing.videos), 'video')}"
+    count = f"{counted(len(contents.runs), 'run')}, {counted(len(listing.videos), 'video')}"
     click.echo(f"{out}: {count}, {written.size / 1e6:.1f} MB; open it in a browser")
     if drawn:
         click.echo(f"{counted(len(drawn), 'picture')} in {pictures}")

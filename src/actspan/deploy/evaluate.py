@@ -23,15 +23,15 @@ from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.rescale import Edge
 from actspan.evaluation.recall import evaluate_recall
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.pipeline.core import open_nets
 from actspan.pipeline.outcomes import Job
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.stages import Batch, Steps
-from actspan.pipeline.steps import pieces
+from actspan.pipeline.steps import pieces_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def evaluate(
     DataError, BundleError, BackendError
         A part is missing, damaged, or does not fit.
     """
-    request = Request(
+    request = ProposeRequest(
         model=bundle.path,
         dataset=dataset,
         out=run,
@@ -86,7 +86,7 @@ def evaluate(
         threads=threads,
         overwrite=overwrite,
     )
-    summary = propose_dataset(request, progress)
+    summary = propose(request, progress)
     videos = Dataset.load(dataset).subset(subset, bundle.set_apart)
     recall = evaluate_recall(videos.videos, run, subset=None).summary()
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
@@ -147,7 +147,7 @@ def _time_steps(
         # The first call of a runtime is slower.
         steps.tem(np.zeros((batch, config.tem.channels, config.tem.length), np.float32))
         steps.pem(np.zeros((batch * config.pgm.keep, config.bsp.size), np.float32))
-        for chunk in chunked(pieces(jobs, config), batch):
+        for chunk in chunked(pieces_of(jobs, config), batch):
             if len(chunk) < batch:
                 break
             with tem.time("read"):

@@ -15,7 +15,7 @@ from actspan.core.types import Proposals, Video
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.formats import read_annotations
 from actspan.evaluation.recall import evaluate_video
-from actspan.report.gathering import name_runs
+from actspan.report.contents import name_runs
 from actspan.server.browsed_run import BrowsedRun
 from actspan.streams.video_lists import find_videos
 

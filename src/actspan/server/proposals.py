@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 
 from actspan.core.types import Features, Float32, Proposals
-from actspan.jobs.video_inference.answers import Selection
+from actspan.jobs.propose_request import Selection
 from actspan.server.bodies import BodyReader
 from actspan.server.decoding import Decoder, Task
 from actspan.server.model import ServedModel

@@ -23,8 +23,8 @@ from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
 from actspan.model.bsn.networks import Classifier
 from actspan.model.bundle import Bundle
+from actspan.pipeline.classifier import PARTS, pool_features
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.labelling.pooling import PARTS, pool_features
 from actspan.pipeline.outcomes import Job
 from actspan.training.examples import collect, labels_of, videos_of
 from actspan.training.fit_classifier import fit_classifier

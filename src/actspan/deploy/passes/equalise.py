@@ -16,11 +16,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from actspan.deploy.passes.contract import Inputs
+from actspan.deploy.passes.contract import Inputs, add_constant, constant_of, unique_name
 from actspan.deploy.passes.numeric import evaluate
-from actspan.deploy.passes.tools import add_constant, constant_of, unique_name
-
-__all__ = ["equalise"]
 
 EXPONENT = 0.85  # 1 makes the ranges of x equal, whatever the effect on W
 

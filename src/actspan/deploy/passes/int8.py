@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,24 +17,18 @@ import onnx_ir as ir
 
 from actspan.core.wording import listed
 from actspan.deploy.passes.contract import (
-    Calibration,
     Contract,
     GraphPass,
     Inputs,
     PassSettings,
-    Sample,
     Shapes,
-)
-from actspan.deploy.passes.equalise import equalise
-from actspan.deploy.passes.tools import (
     constant_of,
     is_standard,
     nodes_of,
     opset_of,
     remove_unused,
 )
-
-__all__ = ["Int8", "equalise_inputs", "shapes_of"]
+from actspan.deploy.passes.equalise import equalise
 
 LAYERS = ("Conv", "Gemm", "MatMul")
 _NO_LAYER = "there is no Conv, Gemm or MatMul"
@@ -43,22 +37,13 @@ _BETWEEN = (
     *("Add", "AveragePool", "Clip", "Concat", "Flatten", "GlobalAveragePool", "MaxPool", "Relu"),
     *("Reshape", "Squeeze", "Transpose", "Unsqueeze"),
 )
-_DONE = {
-    "onnx.quant.pre_process": "onnxruntime.quant"
-}  # stops the quantiser's advice about preparation
+# Stops the quantiser's advice about preparation.
+_DONE = {"onnx.quant.pre_process": "onnxruntime.quant"}
 _PROBES = 4  # number of calls in the numeric check
 
 
 class Int8(GraphPass):
-    """Static quantisation to 8 bits.
-
-    Parameters
-    ----------
-    calibration : Calibration, optional
-        Real inputs; needed to run the pass, not to list it.
-    symmetric : bool
-        Symmetric int8 activations instead of uint8.
-    """
+    """Static quantisation to 8 bits."""
 
     contract = Contract(
         name="int8",
@@ -73,30 +58,14 @@ class Int8(GraphPass):
         complete=True,
     )
 
-    def __init__(self, calibration: Calibration | None = None, *, symmetric: bool = False) -> None:
-        self._calibration, self._symmetric = calibration, symmetric
-        self._sample = Sample(())
-
-    @classmethod
-    def of(cls, settings: PassSettings) -> Self:
-        """Create the pass with its settings; see `GraphPass.of`."""
-        return cls(settings.calibration, symmetric=settings.symmetric)
+    def __init__(self, settings: PassSettings) -> None:
+        super().__init__(settings)
+        self._calibration, self._symmetric = settings.calibration, settings.symmetric
 
     @property
     def tag(self) -> str:
         """Tag `int8`, or `int8-sym`."""
         return "int8-sym" if self._symmetric else "int8"
-
-    @property
-    def probes(self) -> Sequence[Inputs]:
-        """Real inputs: random ones lie outside the calibrated ranges."""
-        inputs = self._sample.inputs
-        return inputs[:: max(1, len(inputs) // _PROBES)][:_PROBES]
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """Lines about skipped inputs; see `GraphPass.notes`."""
-        return self._sample.notes
 
     def missing(self, model: ir.Model) -> str | None:
         """Check that the model can be quantised; see `GraphPass.missing`."""
@@ -139,8 +108,10 @@ class Int8(GraphPass):
         targets = _targets(model.graph)
         if self._calibration is None or not targets or _is_quantised(model.graph):
             return ir.passes.PassResult(model, False)
-        self._sample = self._calibration.sample(shapes_of(model.graph))
-        inputs = self._sample.inputs
+        sample = self._calibration.sample(shapes_of(model.graph))
+        inputs, self.notes = sample.inputs, sample.notes
+        # Random probes would lie outside the calibrated ranges.
+        self.probes = inputs[:: max(1, len(inputs) // _PROBES)][:_PROBES]
         equalise_inputs(model, inputs)
         tail = [n for n in model.graph if n.op_type in (*LAYERS, *_BETWEEN) and not _feeds(n)]
         leave = [str(node.name) for node in tail]

@@ -37,10 +37,10 @@ from actspan.deploy.staged.step_files import (
     write_csv,
     write_items,
 )
-from actspan.jobs.proposing.inputs import jobs_from_features
+from actspan.jobs.dataset_source import jobs_from_features
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
-from actspan.pipeline.steps import pieces, settled_edge, tem_input
+from actspan.pipeline.steps import pieces_of, settled_edge, tem_input
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def write_tem_inputs(request: TemRequest, progress: Progress = no_progress) -> S
         folder = stage / "tem"
         make_folders(folder, "input", *(() if request.lean else ("xmin", "xmax")))
         work = partial(_write_tem_input, folder, bundle.config, edge, request.lean)
-        write_items(folder, work, pieces(jobs, bundle.config), report)
+        write_items(folder, work, pieces_of(jobs, bundle.config), report)
         record = DatasetRecord(
             path=str(request.dataset), videos=report.videos, subset=request.subset
         )
