@@ -20,8 +20,7 @@ from pydantic import ValidationError
 
 from actspan.bench.logs.readers import read_log
 from actspan.config.base import from_dict, read_toml
-from actspan.config.stages import FeatureSpec
-from actspan.config.video import PictureConfig
+from actspan.config.stages import FeatureSpec, PictureConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
 from actspan.data.annotations.formats import read_annotations

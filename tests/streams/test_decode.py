@@ -12,7 +12,7 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 
 import av
 
-from actspan.config.video import PictureConfig
+from actspan.config.stages import PictureConfig
 from actspan.core.errors import VideoError
 from actspan.streams.decode import VideoFile, _seconds
 from actspan.streams.pictures import Painter, Size, normalise

@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from actspan.config.stages import FeatureSpec
-from actspan.config.video import ExtractionConfig
+from actspan.config.stages import ExtractionConfig, FeatureSpec
 from actspan.core.errors import BundleError
 from actspan.core.files import sha256
 from actspan.model.bundle import Bundle

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.config.base import from_dict, read_toml
-from actspan.config.video import PictureConfig
+from actspan.config.stages import PictureConfig
 from actspan.core.errors import BackendError, ConfigError, ModelError
 from actspan.core.files import atomic_file, sha256, similar_path
 from actspan.core.types import Float32

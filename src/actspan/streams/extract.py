@@ -18,8 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from actspan.config.stages import FeatureSpec
-from actspan.config.video import Streams
+from actspan.config.stages import FeatureSpec, Streams
 from actspan.core.errors import DatasetError, VideoError
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.wording import counted

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from actspan.config.stages import FeatureSpec
-from actspan.config.video import ExtractionConfig, Streams
+from actspan.config.stages import ExtractionConfig, FeatureSpec, Streams
 from actspan.core.errors import ConfigError, VideoError
 from actspan.core.parallel import map_ordered
 from actspan.core.types import Float32

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from actspan.config.video import Streams
+from actspan.config.stages import Streams
 from actspan.core.types import Float32
 
 
