@@ -230,10 +230,10 @@ def _calibration(
 ) -> Calibration | None:
     if dataset is None:
         return None
-    from actspan.deploy.passes.calibration import calibration_for
+    from actspan.deploy.passes.calibration import DatasetCalibration
     from actspan.model.bundle import Bundle
 
-    return calibration_for(dataset, kind, bundle=None if bundle is None else Bundle.load(bundle))
+    return DatasetCalibration(dataset, kind, None if bundle is None else Bundle.load(bundle))
 
 
 def _goals(

@@ -3,166 +3,101 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Annotated, Literal
 
 import click
 
-from actspan.cli.cluster_options import cluster_options
-from actspan.cli.common import (
-    ExistingPath,
-    PlainPath,
+from actspan.cli.console import progress_report
+from actspan.cli.options import (
+    Existing,
+    ExistingFile,
+    ExistingOrUrl,
+    OnError,
+    Output,
+    OutputFolder,
+    Positive,
+    Text,
+    command,
     given_options,
-    json_option,
-    on_error_option,
-    progress_report,
+    ray_config,
     refuse_options,
-    reports_errors,
+    request_from_options,
 )
 from actspan.core.progress import no_progress
-
-if TYPE_CHECKING:
-    from actspan.jobs.ray_pool import ClusterConfig
+from actspan.jobs.ray_pool import ClusterConfig
 
 _SOURCES = {"videos": "VIDEOS", "dataset": "--dataset", "follow": "--follow"}
 # Sources that an option applies to, if not to all.
 _APPLIES = {
-    "subset": {"videos", "dataset"},
-    "scores": {"dataset"},
-    "detections": {"dataset"},
-    "batch": {"dataset"},
-    "backbone": {"videos", "follow"},
-    "clips": {"videos"},
-    "idle": {"follow"},
-    "resume": {"videos", "dataset"},
-    "shard_size": {"videos", "dataset"},
-    "shards": {"videos", "dataset"},
-    "engine": {"videos", "dataset"},
+    "subset": ("videos", "dataset"),
+    "resume": ("videos", "dataset"),
+    "shard_size": ("videos", "dataset"),
+    "shards": ("videos", "dataset"),
+    "engine": ("videos", "dataset"),
+    "scores": ("dataset",),
+    "detections": ("dataset",),
+    "batch": ("dataset",),
+    "backbone": ("videos", "follow"),
+    "clips": ("videos",),
+    "idle": ("follow",),
 }
-_FEW = 10  # segments per video in a table, or as clips
 _NEED_OUT = ("force", "resume", "shard_size", "shards", "engine", "labels_from", "detections")
+_FEW = 10  # segments per video in a table, or as clips
 
 
-_place = ExistingPath(urls=True)
-
-
-@click.command()
-@click.argument("videos", nargs=-1)
-@click.option("--model", required=True, type=_place, help="Bundle: a folder or URL.")
-@click.option("--dataset", type=_place, help="A dataset of features: a folder or URL (s3://...).")
-@click.option(
-    "--follow", metavar="FILE", help="A video that is still being recorded; - is standard input."
+@command(
+    model="Bundle: a folder or URL.",
+    dataset="A dataset of features: a folder or URL (s3://...).",
+    follow="A video that is still being recorded; - is standard input.",
+    out="A run folder to write (no suffix), or FILE.json, FILE.csv or FILE.parquet for the result "
+    "alone.",
+    top="Keep the N best proposals per video. [default: 10 in a table or with --clips, else all]",
+    min_score="Leave out proposals that score less than this.",
+    clips="Videos: cut the segments into files in this folder.",
+    backbone="Videos: onnx:FILE, if the model needs a custom backbone.",
+    idle="--follow: seconds after which a file that no longer grows is complete.",
+    subset="Process only the videos of this subset: training, validation, ... [default: all]",
+    scores="Start from boundary scores: scores.npz, a run, or a folder of TEM CSVs.",
+    labels_from="Label the proposals from a score file: {video: [{label, score}, ...]}.",
+    detections="Label the proposals with the model's classifier.",
+    top_labels="Labels per proposal.",
+    backend="Inference runtime; see actspan backends.",
+    batch="--dataset: videos per batch.",
+    on_error="Stop at problems in the dataset, or skip what cannot be used.",
+    force="Replace an existing or unfinished run, or a FILE that is not a result.",
+    resume="Resume a run that was interrupted.",
+    shard_size="Videos that are saved together during the run. [default: 256, recordings 8, "
+    "VIDEOS 1]",
+    shards="Folder or URL (s3://...) for these shards. [default: OUT.partial]",
 )
-@click.option(
-    "--out",
-    type=PlainPath(),
-    help="A run folder to write (no suffix), or FILE.json, FILE.csv or FILE.parquet for the "
-    "result alone.",
-)
-@click.option(
-    "--top",
-    type=click.IntRange(1),
-    help="Keep the N best proposals per video. [default: 10 in a table or with --clips, else all]",
-)
-@click.option(
-    "--min-score",
-    type=float,
-    default=0.0,
-    help="Leave out segments that score less than this.",
-)
-@click.option(
-    "--clips",
-    type=PlainPath(file_okay=False),
-    help="Videos: cut the segments into files in this folder.",
-)
-@click.option("--backbone", help="Videos: onnx:FILE, if the model needs a custom backbone.")
-@click.option(
-    "--idle",
-    type=click.FloatRange(0),
-    default=10.0,
-    show_default=True,
-    help="--follow: seconds after which a file that no longer grows is complete.",
-)
-@click.option(
-    "--subset",
-    help="Process only the videos of this subset: training, validation, ... [default: all]",
-)
-@click.option(
-    "--scores",
-    type=ExistingPath(),
-    help="Start from boundary scores: scores.npz, a run, or a folder of TEM CSVs.",
-)
-@click.option(
-    "--labels-from",
-    type=ExistingPath(dir_okay=False),
-    help="Label the proposals from a score file: {video: [{label, score}, ...]}.",
-)
-@click.option("--detections", is_flag=True, help="Label the proposals with the model's classifier.")
-@click.option(
-    "--top-labels",
-    type=click.IntRange(1),
-    default=2,
-    show_default=True,
-    help="Labels per proposal.",
-)
-@click.option(
-    "--backend",
-    default="auto",
-    show_default=True,
-    help="Inference runtime; see actspan backends.",
-)
-@click.option("--threads", type=click.IntRange(1), help="Number of threads. [default: all cores]")
-@click.option(
-    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos per batch."
-)
-@on_error_option("Stop at problems in the dataset, or skip what cannot be used.")
-@click.option(
-    "--force",
-    is_flag=True,
-    help="Replace an existing or unfinished run, or a FILE that is not a result.",
-)
-@click.option("--resume", is_flag=True, help="Resume a run that was interrupted.")
-@click.option(
-    "--shard-size",
-    type=click.IntRange(1),
-    help="Videos that are saved together during the run. [default: 256, recordings 8, VIDEOS 1]",
-)
-@click.option(
-    "--shards",
-    metavar="PLACE",
-    help="Folder or URL (s3://...) for these shards. [default: OUT.partial]",
-)
-@json_option
-@click.pass_context
-@reports_errors
-@cluster_options
-def command(
-    context: click.Context,
-    videos: tuple[str, ...],
-    model: Path | str,
-    dataset: Path | str | None,
-    follow: str | None,
-    out: Path | None,
-    top: int | None,
-    min_score: float,
-    clips: Path | None,
-    backbone: str | None,
-    idle: float,
-    subset: str | None,
-    scores: Path | None,
-    labels_from: Path | None,
-    detections: bool,
-    top_labels: int,
-    backend: str,
-    threads: int | None,
-    batch: int,
-    on_error: Literal["fail", "skip"],
-    force: bool,
-    resume: bool,
-    shard_size: int | None,
-    shards: str | None,
-    as_json: bool,
-    cluster: ClusterConfig | None,
+def propose(
+    videos: tuple[str, ...] = (),
+    *,
+    model: ExistingOrUrl,
+    dataset: ExistingOrUrl | None = None,
+    follow: Annotated[str, Text("FILE")] | None = None,
+    out: Output | None = None,
+    top: Positive | None = None,
+    min_score: float = 0.0,
+    clips: OutputFolder | None = None,
+    backbone: str | None = None,
+    idle: Annotated[float, click.FloatRange(0)] = 10.0,
+    subset: str | None = None,
+    scores: Existing | None = None,
+    labels_from: ExistingFile | None = None,
+    detections: bool = False,
+    top_labels: Positive = 2,
+    backend: str = "auto",
+    threads: Positive | None = None,
+    batch: Positive = 16,
+    on_error: OnError = "fail",
+    force: bool = False,
+    resume: bool = False,
+    shard_size: Positive | None = None,
+    shards: Annotated[str, Text("PLACE")] | None = None,
+    json_: bool = False,
+    engine: Literal["local", "ray"] = "local",
+    cluster: ClusterConfig,
 ) -> None:
     """Find scored segments in VIDEOS, in a dataset of features, or in a video being recorded.
 
@@ -187,64 +122,44 @@ def command(
       actspan propose --model bsn/ video.mp4 --top 5 --clips best/
       ffmpeg -i rtsp://camera -c copy -f mpegts - | actspan propose --model bsn/ --follow -
     """
-    _check_usage(context)
+    _check_usage()
+    ray = ray_config(engine, cluster)
     with ExitStack() as stack:
         progress = no_progress if follow else stack.enter_context(progress_report())
-        from actspan.cli.propose_output import open_live, print_new_segments, print_result
+        from actspan.cli.propose_output import ProposeOutput, open_live
         from actspan.data.remote import local_folder
-        from actspan.jobs.clips import Clip
-        from actspan.jobs.driver import propose
+        from actspan.jobs import driver
         from actspan.jobs.propose_request import ProposeRequest, Selection
-        from actspan.jobs.sinks import ClipSink, SegmentList, Sink
         from actspan.model.bundle import Bundle
         from actspan.pipeline.labels import LabelChoice
         from actspan.runtime.opening import choose_backend
 
-        model = local_folder(model)
-        choice = choose_backend(Bundle.load(model), backend) if dataset else None
-        is_table = bool(videos) and out is None and not as_json
-        selection = Selection(top or (_FEW if clips or is_table else None), min_score)
-        segments, cut, sinks = SegmentList(), list[Clip](), list[Sink]()
-        if dataset is None and (out is None or as_json or follow):
-            sinks.append(segments)
-        if clips is not None:
-            sinks.append(ClipSink(clips, cut.append))
-        live = None
-        if follow is not None:
-            live = stack.enter_context(open_live(follow, idle))
-            sinks.append(print_new_segments(Selection(top, min_score)))
-        request = ProposeRequest(
-            model=model,
+        folder = local_folder(model)
+        choice = choose_backend(Bundle.load(folder), backend) if dataset else None
+        few = clips or not (dataset or follow or out or json_)
+        request = request_from_options(
+            ProposeRequest,
+            model=folder,
             dataset=local_folder(dataset) if dataset else None,
-            out=out,
-            videos=videos,
-            live=live,
-            subset=subset,
-            scores=scores,
-            selection=selection,
+            live=stack.enter_context(open_live(follow, idle)) if follow else None,
+            selection=Selection(top or (_FEW if few else None), min_score),
             labels=LabelChoice(labels_from, detections, top_labels),
-            backbone=backbone,
             backend=choice.name if choice else backend,
-            threads=threads,
-            batch=batch,
-            on_error=on_error,
-            overwrite=force,
-            resume=resume,
-            shard_size=shard_size,
-            shards=shards,
         )
-        if cluster is None:
-            summary = propose(request, progress, sinks=sinks)
+        output = ProposeOutput(request, choice, clips, as_json=json_)
+        if ray is None:
+            summary = driver.propose(request, progress, sinks=output.sinks)
         else:
             from actspan.jobs.ray_engine import ray_engine
 
-            summary = propose(request, progress, engine=ray_engine(cluster), sinks=sinks)
-    print_result(request, summary, choice, segments, cut, as_json=as_json)
+            workers = ray_engine(ray)
+            summary = driver.propose(request, progress, engine=workers, sinks=output.sinks)
+    output.print(summary)
 
 
-def _check_usage(context: click.Context) -> None:
+def _check_usage() -> None:
     """Raise unless there is exactly one source, and every option applies to it."""
-    given = given_options(context)
+    given = given_options()
     sources = _SOURCES.keys() & given
     if len(sources) != 1:
         raise click.UsageError("give one of VIDEOS, --dataset and --follow")
@@ -254,8 +169,8 @@ def _check_usage(context: click.Context) -> None:
             "--dataset needs --out: a run folder, or FILE.json, .csv or .parquet"
         )
     others = [name for name, applies in _APPLIES.items() if source not in applies]
-    refuse_options(context, others, f"with {_SOURCES[source]}")
+    refuse_options(others, f"with {_SOURCES[source]}")
     if "out" not in given:
-        refuse_options(context, _NEED_OUT, "without --out")
+        refuse_options(_NEED_OUT, "without --out")
     if not {"labels_from", "detections"} & given:
-        refuse_options(context, ("top_labels",), "without --labels-from or --detections")
+        refuse_options(("top_labels",), "without --labels-from or --detections")

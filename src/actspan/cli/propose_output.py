@@ -4,114 +4,107 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
-from actspan.cli.common import say, say_findings
+from actspan.cli.console import findings, print_findings, print_json, say
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
 from actspan.jobs.clips import Clip
 from actspan.jobs.live import GrowingVideo, NewSegments
-from actspan.jobs.propose_request import ProposeRequest, Selection, Summary
-from actspan.jobs.sinks import SegmentList
+from actspan.jobs.propose_request import ProposeRequest, Summary
+from actspan.jobs.sinks import ClipSink, SegmentList, Sink
 from actspan.runtime.opening import Choice
 
 
-def print_result(
-    request: ProposeRequest,
-    summary: Summary,
-    choice: Choice | None,
-    segments: SegmentList,
-    clips: Sequence[Clip],
-    *,
-    as_json: bool,
-) -> None:
-    """Print the result of the command: of a live video the answer, else JSON or a report."""
-    if request.live is not None:
-        (found,) = segments.proposals.values()
-        _print_line({"final": _entries(found), "seconds": summary.video_seconds})
-    elif as_json:
-        figures = _figures(summary, choice)
-        if request.videos:
-            figures |= _video_figures(summary, segments, clips)
-        click.echo(json.dumps(figures))
-    else:
-        _print_report(request, summary, choice, segments, clips)
+class ProposeOutput:
+    """What the command prints, and the sinks that collect it.
 
+    Attributes
+    ----------
+    sinks : list of Sink
+    """
 
-def _figures(summary: Summary, choice: Choice | None) -> dict[str, Any]:
-    return {
-        "out": None if summary.out is None else str(summary.out),
-        "videos": summary.videos,
-        "proposals": summary.proposals,
-        "detections": summary.detections,
-        "kept": summary.kept,
-        "seconds": summary.seconds,
-        "videos_per_second": summary.rate,
-        "stages": summary.stages,
-        "backend": choice and choice.name,
-        "backend_reason": choice and choice.reason,
-        "skipped": [[p.video, p.problem] for p in summary.problems if p.is_error],
-        "notes": [[p.video, p.problem] for p in summary.problems if not p.is_error],
-        "assumptions": summary.notes,
-    }
+    def __init__(
+        self, request: ProposeRequest, choice: Choice | None, clips: Path | None, *, as_json: bool
+    ) -> None:
+        self._request, self._choice, self._as_json = request, choice, as_json
+        self._segments: SegmentList | None = None
+        self._clips: list[Clip] = []
+        self.sinks: list[Sink] = []
+        if request.dataset is None and (request.out is None or request.live or as_json):
+            self._segments = SegmentList()
+            self.sinks.append(self._segments)
+        if clips is not None:
+            self.sinks.append(ClipSink(clips, self._clips.append))
+        if request.live is not None:
+            self.sinks.append(NewSegments(request.selection, _print_new))
 
+    def print(self, summary: Summary) -> None:
+        """Print the result: of a live video the answer, else JSON or a report."""
+        if self._segments is not None and self._request.live is not None:
+            (found,) = self._segments.proposals.values()
+            _print_line({"final": _entries(found), "seconds": summary.video_seconds})
+        elif self._as_json:
+            print_json(self._figures(summary))
+        else:
+            self._print_report(summary)
 
-def _video_figures(
-    summary: Summary, segments: SegmentList, clips: Sequence[Clip]
-) -> dict[str, Any]:
-    return {
-        "results": {video: _entries(found) for video, found in segments.proposals.items()},
-        "videos": {video: str(segments.paths[video]) for video in segments.proposals},
-        "video_seconds": summary.video_seconds,
-        "clips": [
-            {
-                "path": str(clip.path),
-                "segment": [clip.start, clip.end],
-                "way": clip.way,
-                "seconds": clip.seconds,
-            }
-            for clip in clips
-        ],
-    }
+    def _figures(self, summary: Summary) -> dict[str, Any]:
+        names = ("videos", "proposals", "detections", "kept", "seconds", "stages")
+        figures = {
+            "out": None if summary.out is None else str(summary.out),
+            **{name: getattr(summary, name) for name in names},
+            "videos_per_second": summary.rate,
+            "backend": self._choice and self._choice.name,
+            "backend_reason": self._choice and self._choice.reason,
+            **findings(summary.problems, summary.notes),
+        }
+        if self._segments is None:
+            return figures
+        found, paths = self._segments.proposals, self._segments.paths
+        return {
+            **figures,
+            "results": {video: _entries(proposals) for video, proposals in found.items()},
+            "videos": {video: str(paths[video]) for video in found},
+            "video_seconds": summary.video_seconds,
+            "clips": [
+                {
+                    "path": str(clip.path),
+                    "segment": [clip.start, clip.end],
+                    "way": clip.way,
+                    "seconds": clip.seconds,
+                }
+                for clip in self._clips
+            ],
+        }
 
-
-def _entries(proposals: Proposals) -> list[dict[str, Any]]:
-    columns = (proposals.score.tolist(), proposals.start.tolist(), proposals.end.tolist())
-    return [{"score": c, "segment": [s, e]} for c, s, e in zip(*columns, strict=True)]
-
-
-def _print_report(
-    request: ProposeRequest,
-    summary: Summary,
-    choice: Choice | None,
-    segments: SegmentList,
-    clips: Sequence[Clip],
-) -> None:
-    if summary.out is None:
-        _print_table(segments)
-    if summary.kept:
-        was = "was" if summary.kept == 1 else "were"
-        say(f"{summary.kept:,} of {counted(summary.videos, 'video')} {was} done before")
-    computed = counted(summary.videos - summary.kept, "video")
-    if request.videos:
-        length, pace = summary.video_seconds / 60, summary.video_seconds / summary.seconds
-        say(f"{computed}, {length:.1f} min, in {summary.seconds:.1f} s ({pace:.1f}x real time)")
-    elif summary.videos > summary.kept:
-        shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.stages.items())
-        say(f"{computed} in {summary.seconds:.2f} s ({summary.rate:.0f}/s): {shares}")
-    if summary.out is not None:
-        labelled = f", {counted(summary.detections, 'detection')}" if summary.detections else ""
-        say(f"{counted(summary.proposals, 'proposal')}{labelled} in {summary.out}")
-    if choice is not None:
-        say(f"backend {choice.name} ({choice.reason})")
-    for clip in clips:
-        say(f"{clip.path}: {clip.seconds:.2f} s, {clip.way}")
-    named = "" if summary.out is None else " (named in run.toml where a run is written)"
-    say_findings(summary.problems, summary.notes, named=named)
+    def _print_report(self, summary: Summary) -> None:
+        if self._segments is not None:
+            _print_table(self._segments)
+        if summary.kept:
+            was = "was" if summary.kept == 1 else "were"
+            say(f"{summary.kept:,} of {counted(summary.videos, 'video')} {was} done before")
+        computed = counted(summary.videos - summary.kept, "video")
+        if self._request.videos:
+            length, pace = summary.video_seconds / 60, summary.video_seconds / summary.seconds
+            say(f"{computed}, {length:.1f} min, in {summary.seconds:.1f} s ({pace:.1f}x real time)")
+        elif summary.videos > summary.kept:
+            shares = ", ".join(f"{stage} {share:.0%}" for stage, share in summary.stages.items())
+            say(f"{computed} in {summary.seconds:.2f} s ({summary.rate:.0f}/s): {shares}")
+        if summary.out is not None:
+            labelled = f", {counted(summary.detections, 'detection')}" * bool(summary.detections)
+            say(f"{counted(summary.proposals, 'proposal')}{labelled} in {summary.out}")
+        if self._choice is not None:
+            say(f"backend {self._choice.name} ({self._choice.reason})")
+        for clip in self._clips:
+            say(f"{clip.path}: {clip.seconds:.2f} s, {clip.way}")
+        where = " (named in run.toml where a run is written)" if summary.out else ""
+        print_findings(summary.problems, summary.notes, where)
 
 
 def _print_table(segments: SegmentList) -> None:
@@ -129,6 +122,11 @@ def _print_table(segments: SegmentList) -> None:
         say("no segment scores as much as --min-score; lower it to see more")
 
 
+def _entries(proposals: Proposals) -> list[dict[str, Any]]:
+    columns = (proposals.score.tolist(), proposals.start.tolist(), proposals.end.tolist())
+    return [{"score": c, "segment": [s, e]} for c, s, e in zip(*columns, strict=True)]
+
+
 def _clock(seconds: float) -> str:
     """Return the time as `1:02:03.45`: hours, minutes, seconds."""
     hundredths = round(100 * seconds)
@@ -136,14 +134,9 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest / 100:05.2f}"
 
 
-def print_new_segments(selection: Selection) -> NewSegments:
-    """Return the sink that prints one line of JSON per new segment of a live video."""
-
-    def report(seconds: float, proposals: Proposals) -> None:
-        for entry in _entries(proposals):
-            _print_line({**entry, "seen": seconds})
-
-    return NewSegments(selection, report)
+def _print_new(seconds: float, proposals: Proposals) -> None:
+    for entry in _entries(proposals):
+        _print_line({**entry, "seen": seconds})
 
 
 def _print_line(values: dict[str, Any]) -> None:

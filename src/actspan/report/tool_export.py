@@ -182,7 +182,7 @@ def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | 
             f"--videos {where}: Label Studio opens an address, not a folder: "
             f"'/data/local-files/?d=videos/{ID}.mp4', or 'https://host/{ID}.mp4'"
         )
-    from actspan.streams.sources import find_videos
+    from actspan.streams.video_lists import find_videos
 
     home = request.target.resolve()
     links = {}

@@ -1,8 +1,8 @@
 """Write a node as in an older version of the standard.
 
 A newer attribute is dropped if it has its default value, which matches the older behaviour. The
-table at the end lists the exceptions, and operators whose inputs were attributes in older
-versions. It covers all changes between opsets 11 and 28.
+table at the end lists the exceptions, and operators whose inputs were attributes in older versions.
+It covers all changes between opsets 11 and 28.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ import onnx_ir as ir
 
 from actspan.core.errors import ExportError
 from actspan.core.wording import counted
-from actspan.deploy.passes.tools import add_constant, constant_of, unique_name
-
-__all__ = ["write_older"]
+from actspan.deploy.passes.contract import add_constant, constant_of, unique_name
 
 # An adapter rewrites a node for the older version, or returns why it cannot.
 Adapter = Callable[[ir.Node], str | None]
@@ -55,21 +53,15 @@ def write_older(node: ir.Node, current: int, target: int) -> None:
 def _drop_defaults(node: ir.Node, schema: Any, current: int) -> None:
     """Drop newer attributes whose values match the older version's behaviour."""
     newer = onnx.defs.get_schema(node.op_type, current, "").attributes
-    for name in [name for name in node.attributes if name not in schema.attributes]:
-        default = newer[name].default_value if name in newer else None
-        if _is_default(node.attributes[name], default) or _is_neutral(node, name):
+    for name, attribute in list(node.attributes.items()):
+        if name in schema.attributes:
+            continue
+        default = newer[name].default_value if name in newer else onnx.AttributeProto()
+        has_default = default.type != onnx.AttributeProto.UNDEFINED
+        is_default = has_default and attribute.value == ir.from_proto(default).value
+        # Older pooling has no dilations, which have no default.
+        if is_default or (name == "dilations" and set(attribute.as_ints()) == {1}):
             node.attributes.pop(name)
-
-
-def _is_default(attribute: ir.Attr, default: Any) -> bool:
-    if default is None or default.type == onnx.AttributeProto.UNDEFINED:
-        return False
-    return bool(attribute.value == ir.from_proto(default).value)
-
-
-def _is_neutral(node: ir.Node, name: str) -> bool:
-    """Return whether dilations are 1: older pooling has none, and they have no default."""
-    return name == "dilations" and all(n == 1 for n in node.attributes[name].as_ints())
 
 
 def _not_constant(name: str, value: ir.Value) -> str:
@@ -101,17 +93,6 @@ def _input_to_attribute(name: str) -> Adapter:
     return adapt
 
 
-def _without(name: str, default: str, older: str) -> Adapter:
-    """Return an adapter that drops an attribute if it has the older version's value."""
-
-    def adapt(node: ir.Node) -> str | None:
-        value = node.attributes.get_string(name, default)
-        node.attributes.pop(name, None)
-        return None if value == older else f"its {name} is {value}, not {older}"
-
-    return adapt
-
-
 def _not_with(name: str, *values: str) -> Adapter:
     """Return an adapter that refuses values which an older attribute does not have."""
 
@@ -124,6 +105,13 @@ def _not_with(name: str, *values: str) -> Adapter:
 
 def _group_normalization(node: ir.Node) -> str | None:
     return "it had one scale per group, not one per channel"
+
+
+def _roi_align(node: ir.Node) -> str | None:
+    """Drop the mode for versions that have only one."""
+    mode = node.attributes.get_string("coordinate_transformation_mode", "half_pixel")
+    node.attributes.pop("coordinate_transformation_mode", None)
+    return None if mode == "output_half_pixel" else f"its mode is {mode}, not output_half_pixel"
 
 
 def _softmax(node: ir.Node) -> str | None:
@@ -258,7 +246,7 @@ _ADAPTERS: dict[tuple[str, int], Adapter] = {
     ("ScatterND", 18): _not_with("reduction", "max", "min"),
     ("Split", 18): _equal_parts,
     **{(f"Reduce{kind}", 18): _input_to_attribute("axes") for kind in _REDUCTIONS},
-    ("RoiAlign", 16): _without("coordinate_transformation_mode", "half_pixel", "output_half_pixel"),
+    ("RoiAlign", 16): _roi_align,
     ("CastLike", 15): _cast_like,
     ("Shape", 15): _shape,
     ("Reshape", 14): _reshape,
