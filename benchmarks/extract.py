@@ -19,9 +19,9 @@ import numpy as np
 
 from actspan.core.parallel import map_ordered
 from actspan.streams.backbone import find_backbone
-from actspan.streams.extract import DEFAULT_GRID
-from actspan.streams.extractor import BATCH, Extractor
-from actspan.streams.sources import find_videos
+from actspan.streams.extraction import DEFAULT_GRID
+from actspan.streams.snippet_features import BATCH, Extractor
+from actspan.streams.video_lists import find_videos
 from benchmarks.measure import interleave, print_machine, print_table
 from benchmarks.memory import peak_memory
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from actspan.streams.sources import find_videos
+from actspan.streams.video_lists import find_videos
 from benchmarks.extract import concatenate
 from benchmarks.measure import print_machine, print_table
 from benchmarks.memory import peak_memory

@@ -21,7 +21,7 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.sinks import SegmentList
-from actspan.streams.extract import ExtractRequest, extract_videos
+from actspan.streams.extraction import ExtractRequest, extract_videos
 from actspan.training.parts import trainable
 from actspan.training.report import Report
 from actspan.training.train import train

@@ -26,8 +26,8 @@ from actspan.jobs.ray_pool import ClusterConfig
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from actspan.streams.extract import Extracted
-    from actspan.streams.grid import Grid
+    from actspan.streams.extraction import Extracted
+    from actspan.streams.snippet_grid import Grid
 
 _Time = Annotated[str, Text("TIME")]
 
@@ -84,7 +84,7 @@ def extract(
     """
     ray = ray_config(engine, cluster)
     with progress_report() as report:
-        from actspan.streams.extract import ExtractRequest, extract_videos
+        from actspan.streams.extraction import ExtractRequest, extract_videos
 
         grid = _grid(stride, length)
         request = request_from_options(ExtractRequest, grid=grid, streams=stream)
@@ -106,8 +106,8 @@ def extract(
 
 def _grid(stride: str | None, length: str | None) -> Grid:
     """Return the requested grid; by default, neighbouring snippets overlap by half."""
-    from actspan.streams.extract import DEFAULT_GRID
-    from actspan.streams.grid import Grid, Span
+    from actspan.streams.extraction import DEFAULT_GRID
+    from actspan.streams.snippet_grid import Grid, Span
 
     chosen = DEFAULT_GRID.stride if stride is None else Span.parse(stride)
     return Grid(chosen, chosen.twice() if length is None else Span.parse(length))

@@ -17,7 +17,7 @@ from actspan.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from actspan.deploy.staged.step_files import StepReport
+    from actspan.deploy.staged.dumps import StepReport
 
 _Net = Literal["tem", "pem"]
 _NET = "Network to use."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
@@ -84,8 +83,7 @@ class VideoFile:
         self.path = path
         self._is_streamed = stream is not None
         self._av = require("av", extra="video", purpose="reading video")
-        self._stack = ExitStack()
-        self.container = self._stack.enter_context(self._open(stream))
+        self.container = self._open(stream)
         try:
             self.stream = self._picture_stream()
         except VideoError:
@@ -149,7 +147,7 @@ class VideoFile:
         if self.stream.duration and self._tick:
             return float((self.stream.start_time or 0) + self.stream.duration) * self._tick
         tags = (text for key, text in self.stream.metadata.items() if key.startswith("DURATION"))
-        return _seconds(next(tags, ""))
+        return parse_duration(next(tags, ""))
 
     @property
     def pixel_aspect(self) -> float:
@@ -232,7 +230,7 @@ class VideoFile:
 
     def close(self) -> None:
         """Close the file. Closing twice is allowed."""
-        self._stack.close()
+        self.container.close()
 
     def __enter__(self) -> Self:
         return self
@@ -241,7 +239,7 @@ class VideoFile:
         self.close()
 
 
-def _seconds(text: str) -> float | None:
+def parse_duration(text: str) -> float | None:
     """Parse a time such as 00:00:10.023000000 to seconds; return None if invalid or zero."""
     found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
     if found is None:

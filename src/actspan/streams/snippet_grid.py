@@ -1,14 +1,19 @@
-"""Snippet grid: distance and length of snippets, and the times at which they are sampled."""
+"""Snippet grid: distance and length of snippets, and the frames that each takes."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ConfigError
+from actspan.streams.video_decoding import Frame
+
+P = TypeVar("P")
 
 _ROUNDING = 1e-3  # seconds: some containers have timestamps in whole milliseconds
 
@@ -58,12 +63,7 @@ class Grid:
     Attributes
     ----------
     stride, length : Span
-        Both in the same unit.
-
-    Raises
-    ------
-    ConfigError
-        Units differ.
+        Both in the same unit; otherwise ConfigError is raised.
     """
 
     stride: Span
@@ -78,13 +78,7 @@ class Grid:
 
     @classmethod
     def of(cls, spec: FeatureSpec) -> Self:
-        """Return the grid of existing features.
-
-        Raises
-        ------
-        ConfigError
-            The features have no grid.
-        """
+        """Return the grid of existing features; raise ConfigError if they have none."""
         if spec.stride_seconds is not None:
             stride, unit, length = spec.stride_seconds, "s", spec.length_seconds
         elif spec.stride_frames is not None:
@@ -127,3 +121,59 @@ class Sampling:
     def count(self, end: float) -> int:
         """Return the number of snippets whose middle lies in `end` seconds; at least one."""
         return max(1, math.ceil(end / self.stride - 0.5 - 1e-6))
+
+
+class Picture(NamedTuple, Generic[P]):
+    """A picture of a video, and its number among the drawn ones."""
+
+    number: int
+    content: P
+
+
+Snippet = tuple[Picture[P], ...]
+
+
+class SnippetSampler(Generic[P]):
+    """Sampler of frames, which returns each snippet as soon as its last picture is known.
+
+    A sample is the frame that a player shows at that time; before the first frame, the first one.
+    Snippets share pictures: `draw` is called once for each frame that is sampled.
+    """
+
+    def __init__(self, sampling: Sampling, draw: Callable[[Frame], P]) -> None:
+        self._sampling, self._draw = sampling, draw
+        self._open: deque[list[Picture[P]]] = deque()
+        self._first = 0  # number of the first open snippet
+        self._drawn = 0
+        self._shown: Frame | None = None  # frame that a player shows now
+        self._picture: Picture[P] | None = None  # its picture, if it was sampled
+
+    def feed(self, frame: Frame) -> list[Snippet[P]]:
+        """Add the next frame; return the snippets that it completes."""
+        self._sample(frame.time)
+        self._shown, self._picture = frame, None
+        whole = []
+        while self._open and len(self._open[0]) == self._sampling.frames:
+            whole.append(tuple(self._open.popleft()))
+            self._first += 1
+        return whole
+
+    def finish(self, end: float) -> list[Snippet[P]]:
+        """Return the snippets that were still open when the video ended after `end` seconds."""
+        count = self._sampling.count(end)
+        self._sample(math.inf, last=count)
+        return [tuple(taken) for taken in self._open][: max(count - self._first, 0)]
+
+    def _sample(self, until: float, last: float = math.inf) -> None:
+        """Add the shown picture to every sample before `until`, in snippets before `last`."""
+        time, frames = self._sampling.time, self._sampling.frames
+        if self._shown is None:
+            return
+        while (number := self._first + len(self._open)) < last and time(number, 0) < until:
+            self._open.append([])
+        for number, taken in enumerate(self._open, self._first):
+            while len(taken) < frames and time(number, len(taken)) < until:
+                if self._picture is None:
+                    self._picture = Picture(self._drawn, self._draw(self._shown))
+                    self._drawn += 1
+                taken.append(self._picture)
