@@ -53,7 +53,7 @@ def ready() -> None:
     import actspan.cli.pack
     import actspan.cli.propose
     import actspan.cli.tables
-    import actspan.jobs.proposing  # noqa: F401
+    import actspan.jobs.proposing.job  # noqa: F401
     from actspan.pipeline.core import _load_kernels
 
     _load_kernels()
