@@ -8,6 +8,7 @@
     extract      videos to features                       viewer       the viewer, and its pictures
     accuracy     AR@AN of presets and guesses             videos       AR@AN from video files
     detection    mAP with the small classifier            faults       faults put into runs
+    path         functions that `propose` enters
 
 Data are synthetic, made from a seed in a temporary folder, unless a dataset is given. The baseline
 is the published steps (`published_steps`, `published_evaluation`), measured in the same run.

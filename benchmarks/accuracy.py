@@ -22,7 +22,7 @@ import numpy as np
 
 from actspan import Bundle, Dataset, Pipeline, Video, evaluate_recall
 from actspan.bench.timing import timed
-from actspan.cli.train import drawn_report
+from actspan.cli.train import training_report
 from actspan.config.base import changed, read_toml
 from actspan.config.training import PRESETS, preset
 from actspan.evaluation.baselines import (
@@ -128,7 +128,7 @@ def main(
     without: list[Figures] = []
     folder = keep or folder
     folder.mkdir(parents=True, exist_ok=True)
-    with drawn_report() as report:
+    with training_report() as report:
         for seed in seeds:
             path = folder / f"{name}-{seed}"
 

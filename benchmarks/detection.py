@@ -15,14 +15,14 @@ from pathlib import Path
 import click
 
 from actspan import Bundle, Dataset
-from actspan.cli.train import drawn_report
+from actspan.cli.train import training_report
 from actspan.core.tiou import tiou_matrix
 from actspan.data.detections import Detections, read_detections
 from actspan.data.results import read_result
 from actspan.evaluation.detection import evaluate_detection
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
-from actspan.pipeline.labelling.choice import LabelChoice
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.pipeline.labels import LabelChoice
 from actspan.training.labels import train_classifier
 from actspan.training.parts import trainable
 from actspan.training.report import Report
@@ -38,8 +38,8 @@ def detect(
     """Train the classifier into a copy of the model, and run it as a user would."""
     shutil.copytree(model, folder / "model")
     train_classifier(dataset, Bundle.load(folder / "model"), seed=seed, report=report)
-    propose_dataset(
-        Request(
+    propose(
+        ProposeRequest(
             model=folder / "model",
             dataset=dataset.path,
             out=folder / "run",
@@ -79,7 +79,7 @@ def main(
     """
     data = trainable(Dataset.load(dataset))
     rows, annotated = [], []
-    with drawn_report() as report:
+    with training_report() as report:
         for seed, model in zip(seeds, models * (len(seeds) // len(models)), strict=True):
             work = folder / str(seed)
             detections = detect(data, model, work, seed, report)

@@ -15,9 +15,9 @@ import numpy as np
 
 from actspan.core.parallel import map_ordered
 from actspan.streams.backbone import find_backbone
-from actspan.streams.extract import DEFAULT_GRID
-from actspan.streams.extractor import BATCH, Extractor
-from actspan.streams.sources import find_videos
+from actspan.streams.extraction import DEFAULT_GRID
+from actspan.streams.snippet_features import BATCH, Extractor
+from actspan.streams.video_lists import find_videos
 from benchmarks.harness import (
     benchmark,
     peak_of_command,

@@ -14,12 +14,13 @@ from typing import Any
 import click
 
 from actspan.bench.timing import anonymous_memory
-from actspan.jobs.cluster.engine import ray_engine
-from actspan.jobs.cluster.settings import ClusterConfig
-from actspan.jobs.proposing.engine import EngineMaker, LocalEngine
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
-from actspan.jobs.shards.store import ShardStore
+from actspan.jobs.checkpoint import Checkpoint
+from actspan.jobs.contracts import EngineMaker
+from actspan.jobs.driver import propose
+from actspan.jobs.local_engine import LocalEngine
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.ray_engine import ray_engine
+from actspan.jobs.ray_pool import ClusterConfig
 from benchmarks import data
 from benchmarks.harness import benchmark, duration, print_table, rounds_option, seed_option
 
@@ -99,12 +100,12 @@ class CountingEngine:
     ) -> None:
         self._inner.__exit__(kind, error, trace)
 
-    def run(self, store: ShardStore, *arguments: Any) -> Iterator[int]:
+    def run(self, checkpoint: Checkpoint, *arguments: Any) -> Iterator[Any]:
         """Run the engine."""
         done = self._measured.done
-        stop = sampled(lambda: done.append((time.perf_counter(), len(store.committed()))))
+        stop = sampled(lambda: done.append((time.perf_counter(), len(checkpoint.committed()))))
         try:
-            yield from self._engine.run(store, *arguments)
+            yield from self._engine.run(checkpoint, *arguments)
         finally:
             stop()
 
@@ -124,13 +125,13 @@ def worker_memory() -> int:
     return largest
 
 
-def run(request: Request, workers: int) -> Measured:
+def run(request: ProposeRequest, workers: int) -> Measured:
     """Run once on Ray workers, or on threads of this process if there are none."""
     measured = Measured()
     maker: EngineMaker = ray_engine(ClusterConfig(workers=workers)) if workers else LocalEngine
     stop = sampled(lambda: measured.memory.append((time.perf_counter(), worker_memory())))
     began = time.perf_counter()
-    summary = propose_dataset(request, engine=lambda *made: CountingEngine(maker(*made), measured))
+    summary = propose(request, engine=lambda *made: CountingEngine(maker(*made), measured))
     measured.total = time.perf_counter() - began
     stop()
     measured.stages = dict(summary.stages)
@@ -154,7 +155,7 @@ def measure(
     for number in range(rounds):
         for workers in list(ENGINES)[:: -1 if number % 2 else 1]:
             out = folder / "result.json"
-            request = Request(bundle.path, store, out, threads=1, shard_size=shard)
+            request = ProposeRequest(bundle.path, store, out, threads=1, shard_size=shard)
             runs[workers].append(run(request, workers))
             results.add(hash(out.read_bytes()))
             out.unlink()
@@ -171,7 +172,7 @@ def measure(
 def main(folder: Path, videos: int, shard: int, rounds: int, seed: int) -> None:
     """Compare `propose` by Ray workers of one thread with the local engine of one thread.
 
-    "whole" is all of `propose_dataset`: for Ray that includes starting a cluster on this machine
+    "whole" is all of `propose`: for Ray that includes starting a cluster on this machine
     and stopping it. "steady" is while the shards from a tenth to nine tenths are committed;
     "besides" is what the whole takes longer than all shards at that rate.
 

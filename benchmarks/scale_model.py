@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,13 +11,13 @@ import numpy as np
 
 from actspan import Dataset
 from actspan.bench.timing import timed
+from actspan.core.progress import no_progress
+from actspan.core.storage import FolderStorage
 from actspan.data.result_writers import result_writer
-from actspan.jobs.proposing.work import DatasetWork
-from actspan.jobs.shards.compute import compute_missing
-from actspan.jobs.shards.places import Folder
-from actspan.jobs.shards.plan import Plan
-from actspan.jobs.shards.store import ShardStore
-from actspan.pipeline.core import Pipeline
+from actspan.jobs.checkpoint import Checkpoint, Plan
+from actspan.jobs.dataset_source import FeatureSource
+from actspan.jobs.local_engine import LocalEngine
+from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.outcomes import Outcome, StageClock
 from benchmarks import data
 from benchmarks.harness import benchmark, duration, print_table
@@ -65,27 +64,31 @@ def measure(folder: Path, videos: int, seed: int) -> Costs:
     dataset = Dataset.load(path)
     ids = tuple(video.id for video in dataset)
     plan = Plan(made_from={}, keeps="result", videos=ids, shard_size=64, spec=dataset.spec)
-    place = Folder(folder / "shards")
-    place.acquire()
-    store = ShardStore.start(place, plan)
-    work = DatasetWork(dataset, False, "fail", None, {})
+    (folder / "shards").mkdir()
+    checkpoint = Checkpoint.start(FolderStorage(folder / "shards"), plan)
+    request = ProposeRequest(bundle.path, path, folder / "result.json", threads=1)
+    source = FeatureSource(request, bundle)
+    source.restore(plan, (), no_progress)
 
-    def compute(shards: range) -> None:
-        deque(compute_missing(store, shards, pipeline, work), maxlen=0)
+    def compute(first: int, last: int) -> None:
+        for number, results in engine.run(checkpoint, range(first, last), no_progress):
+            checkpoint.commit(number, results)
 
     def assemble() -> None:
         with result_writer(folder / "result.json") as writer:
             for number in range(len(plan)):
-                for result in store.read(number):
+                for result in checkpoint.read(number):
                     if isinstance(result, Outcome) and result.proposals is not None:
                         writer.add(result.id, result.proposals)
 
-    with Pipeline.load(bundle, threads=1) as pipeline:
-        compute(range(1))  # kernels are loaded
-        pipeline.clock = StageClock()
-        computing = timed(lambda: compute(range(1, len(plan)))).cpu_seconds
+    with LocalEngine(request, bundle, source) as engine:
+        compute(0, 1)  # kernels are loaded
+        before = engine.clock.numbers()
+        computing = timed(lambda: compute(1, len(plan))).cpu_seconds
         each = 1e3 * computing / (videos - plan.shard_size)
-        stages = {str(stage): each * share for stage, share in pipeline.clock.shares().items()}
+        spent = [b - a for a, b in zip(before, engine.clock.numbers(), strict=True)]
+        shares = StageClock.of(spent).shares()
+        stages = {str(stage): each * share for stage, share in shares.items()}
     assembling = timed(assemble).cpu_seconds
     return Costs(stages, 1e3 * opening / videos, 1e3 * assembling / videos)
 

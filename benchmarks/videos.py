@@ -13,10 +13,12 @@ from time import perf_counter
 import click
 
 from actspan import Bundle, Dataset, evaluate_recall
-from actspan.cli.train import drawn_report
+from actspan.cli.train import training_report
 from actspan.data.annotations.formats import read_annotations
-from actspan.jobs.video_inference.job import VideosRequest, propose_videos
-from actspan.streams.extract import ExtractRequest, extract_videos
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.sinks import SegmentList
+from actspan.streams.extraction import ExtractRequest, extract_videos
 from actspan.training.parts import trainable
 from actspan.training.report import Report
 from actspan.training.train import train
@@ -42,12 +44,12 @@ def load_model(
 
 def evaluate(bundle: Bundle, source: Path) -> tuple[Figures, str]:
     """Return AR@AN and AUC of proposals from the video files, and the speed."""
-    found = propose_videos(VideosRequest(bundle.path, (str(source),), subset=SUBSET))
-    proposals = {video.id: video.proposals for video in found.videos}
+    segments = SegmentList()
+    request = ProposeRequest(bundle.path, videos=(str(source),), subset=SUBSET)
+    summary = propose(request, sinks=[segments])
     videos = read_annotations(source).videos
-    pace = sum(video.seconds for video in found.videos) / found.seconds
-    figures = evaluate_recall(videos, proposals, subset=SUBSET).summary()
-    return figures, f"{pace:.1f}x real time"
+    figures = evaluate_recall(videos, segments.proposals, subset=SUBSET).summary()
+    return figures, f"{summary.video_seconds / summary.seconds:.1f}x real time"
 
 
 @benchmark
@@ -71,7 +73,7 @@ def main(
       python -m benchmarks.videos jhmdb-spliced/ --keep work/ --streams both --streams motion
     """
     print_guesses(read_annotations(videos).videos, SUBSET, draws=10)
-    with drawn_report() as report:
+    with training_report() as report:
         for kind, part in product(streams, share):
             name = kind if part == 1 else f"{kind}, {part:g} of the videos"
             rows = []

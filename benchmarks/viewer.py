@@ -12,11 +12,12 @@ import click
 import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video
-from actspan.cli.demo_show import run_demo
+from actspan.cli.demo import run_demo
+from actspan.core.files import atomic_folder
 from actspan.data.annotations.saving import write_annotations
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
-from actspan.jobs.run import RunWriter, new_run_folder, write_info
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.run import RunWriter, write_info
 from actspan.pipeline.outcomes import Outcome
 from benchmarks.data import make_recording, make_window_bundle
 from benchmarks.harness import benchmark, print_table, seed_option
@@ -45,7 +46,7 @@ def make_large_run(folder: Path, videos: int, seed: int) -> None:
     """Write a random run and its ground truth; 5,000 videos give a result of 39 MB."""
     rng = np.random.default_rng(seed)
     annotated = []
-    with new_run_folder(folder / "run") as partial:
+    with atomic_folder(folder / "run") as partial:
         with RunWriter(partial) as writer:
             for number in range(videos):
                 name, seconds = f"video_{number:05d}", float(rng.uniform(20, 200))
@@ -118,7 +119,7 @@ def measure(
     make_large_run(folder, videos, seed)
     bundle = make_window_bundle(folder / "bundle", seed)
     dataset = make_recording(folder / "recording", hours, seed)
-    propose_dataset(Request(model=bundle.path, dataset=dataset, out=folder / "long"))
+    propose(ProposeRequest(model=bundle.path, dataset=dataset, out=folder / "long"))
     large = ("--results", folder / "run", "--ground-truth", folder / "set")
     found = {}
     with chromium() as browser:

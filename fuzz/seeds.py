@@ -18,12 +18,12 @@ from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.recording import Window
 from actspan.data.result_writers import write_result as write_proposals
-from actspan.data.scores import ScoreWriter
+from actspan.data.scores import score_writer
 from actspan.data.store.arrow_files import Row, write_shards
 from actspan.data.store.manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.deploy.staged.stage import DatasetRecord, Item, table_writer, write_stage_file
-from actspan.jobs.run import _CandidateWriter, write_info
+from actspan.jobs.run import CandidateWriter, write_info
 from actspan.model.bsn.graph import build_pem, build_tem
 from actspan.model.bundle import Bundle
 from actspan.model.manifest import Source
@@ -129,7 +129,7 @@ def _compressed(path: Path) -> None:
 
 
 def _score_archive(path: Path) -> None:
-    with ScoreWriter(path) as writer:
+    with score_writer(path) as writer:
         writer.add("a", np.full((3, 5), 0.25, np.float32))
         writer.add("b", np.full((3, 2), 0.75, np.float32))
 
@@ -150,8 +150,7 @@ def _checkpoint(kind: str, *, legacy: bool, wrap: bool) -> Write:
     def write(path: Path) -> None:
         import torch
 
-        from actspan.model.bsn.pem import Pem
-        from actspan.model.bsn.tem import Tem
+        from actspan.model.bsn.networks import Pem, Tem
 
         net: Any = (
             Tem(TemConfig(channels=2, hidden=2)) if kind == "tem" else Pem(PemConfig(hidden=2))
@@ -213,7 +212,7 @@ def _candidates(path: Path) -> None:
         id="a", offset=0.0, seconds=10.0, candidates=found, confidence=side
     )
     with path.open("wb") as stream:
-        writer = _CandidateWriter(stream)
+        writer = CandidateWriter(stream)
         writer.add(outcome)
         writer.close()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import struct
 import zlib
 from collections.abc import Callable, Mapping
@@ -19,11 +20,9 @@ from pydantic import ValidationError
 
 from actspan.bench.logs.readers import read_log
 from actspan.config.base import from_dict, read_toml
-from actspan.config.stages import FeatureSpec
-from actspan.config.video import PictureConfig
+from actspan.config.stages import FeatureSpec, PictureConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
-from actspan.data.annotations.activitynet import document_of
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.dataset import Dataset
@@ -38,25 +37,25 @@ from actspan.deploy.optimize import read_model
 from actspan.deploy.staged.dumps import Dumps
 from actspan.deploy.staged.stage import Stage, Table
 from actspan.evaluation.inputs import load_blocked
+from actspan.jobs.checkpoint import Plan
 from actspan.jobs.run import Run
-from actspan.jobs.shards.plan import Plan
-from actspan.jobs.shards.records import decode_shard, encode_shard
-from actspan.model.bsn.foreign import read_checkpoint
+from actspan.jobs.shard_format import ShardEncoder, decode_shard
+from actspan.model.bsn.checkpoints import read_checkpoint
 from actspan.model.bundle import Bundle
-from actspan.model.files import measure, record_of
-from actspan.pipeline.labelling.scores import LabelFile
+from actspan.model.manifest import FileRecord
+from actspan.pipeline.label_file import LabelFile
 from actspan.runtime.opening import open_session
-from actspan.server.browse.models import NewCorrections
-from actspan.server.formats import HEAD, kind_of, npy_array
-from actspan.server.inference.tensors import (
+from actspan.server.correction_routes import NewCorrections
+from actspan.server.inference_tensors import (
     TensorSpec,
     check_outputs,
     read_request,
     write_answer,
 )
 from actspan.server.problems import ProblemError
+from actspan.server.uploads import HEAD, kind_of, npy_array
+from actspan.streams.feature_files import Journal
 from actspan.streams.projection import Projection
-from actspan.streams.storage import Journal
 
 Read = Callable[[Path], object]
 
@@ -93,7 +92,6 @@ def scores(path: Path) -> None:
 def annotations(path: Path) -> None:
     """Read annotations and write them again."""
     found = read_annotations(path)
-    document_of(found.videos, document=found.document)
     write_annotations(path.with_name("written.json"), found.videos, document=found.document)
 
 
@@ -137,13 +135,20 @@ def computed(path: Path) -> None:
     first, _, last = encode_frames([Problem("a", "f", "p", "r")])
     frame = struct.pack("<II", len(record), zlib.crc32(record)) + record
     stream = io.BytesIO(first + frame + last)
-    list(decode_shard(PLAN, 0, stream, where=str(path)))
+    list(decode_shard(PLAN.fingerprint, 0, stream, ids=PLAN.ids(0), where=str(path)))
 
 
 def encode_frames(results: list[Any]) -> list[bytes]:
     """Return the header of a shard, one frame per result, and its end."""
-    magic, head, *frames, tail = encode_shard(PLAN, 0, results)
-    return [magic + head, *frames, tail]
+    with ShardEncoder(PLAN.fingerprint, 0, PLAN.keeps) as encoder:
+        for result in results:
+            encoder.add(result)
+        data = b"".join(encoder.chunks())
+    cuts, at = [0], 16  # the first piece is the magic number and the head
+    while at < len(data):
+        at += 8 + struct.unpack_from("<I", data, at)[0]
+        cuts.append(at)
+    return [data[begin:end] for begin, end in itertools.pairwise(cuts)]
 
 
 def weights(path: Path) -> None:
@@ -160,9 +165,9 @@ def _bundle_around(path: Path) -> Bundle:
     from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 
     try:
-        record = measure(path)
+        record = FileRecord.of_file(path)
     except OSError:
-        record = record_of(b"")
+        record = FileRecord.of_data(b"")
     return Bundle(
         path=path.parent,
         config=PipelineConfig(tem=TemConfig(channels=2, hidden=2), pem=PemConfig(hidden=2)),
@@ -217,15 +222,15 @@ def corrections(path: Path) -> None:
 def _infer(body: bytes, header: int | None) -> None:
     request, tensors = read_request(body, header, _SPECS)
     given = {"output": next(iter(tensors.values()), np.zeros(3))}
-    outputs = [TensorSpec("output", "FP32", [-1])]
+    outputs = [TensorSpec(name="output", datatype="FP32", shape=[-1])]
     check_outputs(request, outputs)
     write_answer("m", request, given, outputs)
 
 
 _SPECS = (
-    TensorSpec("features", "FP32", [-1, 2]),
-    TensorSpec("lengths", "INT64", [-1]),
-    TensorSpec("stride", "FP64", [-1]),
+    TensorSpec(name="features", datatype="FP32", shape=[-1, 2]),
+    TensorSpec(name="lengths", datatype="INT64", shape=[-1]),
+    TensorSpec(name="stride", datatype="FP64", shape=[-1]),
 )
 
 # what a reader may raise beside an ActSpanError: the service answers with a status

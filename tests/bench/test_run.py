@@ -207,4 +207,4 @@ def test_skipped_videos_are_counted_and_named(tmp_path: Path) -> None:
         SMALL, model=bundle.path, dataset=dataset, snippets=None, backend="onnxruntime"
     )
     found = run_benchmark(replace(request, on_error="skip"))
-    assert "left out: 2 videos (video1, video3)" in found.notes
+    assert "skipped: 2 videos (video1, video3)" in found.notes

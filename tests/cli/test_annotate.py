@@ -58,8 +58,8 @@ def test_thumos14_with_the_names_that_training_uses(thumos: Path, tmp_path: Path
 def test_durations_that_are_missing_are_a_note(thumos: Path, tmp_path: Path) -> None:
     done = good(thumos, tmp_path / "out.csv", "--json")
     answer = json.loads(done.stdout)
-    assert answer["problems"][0]["problem"].startswith("2 videos without duration")
-    assert answer["problems"][0]["left_out"] == "nothing"
+    assert answer["skipped"] == []
+    assert answer["notes"][-1].split(": ")[1].startswith("2 videos without duration")
     assert (answer["format"], answer["videos"], answer["instances"], answer["ignored"]) == (
         "thumos14", 2, 3, 1,
     )  # fmt: skip
@@ -95,7 +95,7 @@ def test_the_authors_files_keep_their_time_base(data: Path, tmp_path: Path) -> N
     done = good(
         source, tmp_path / "out.json", "--subset", "validation", "--on-error", "skip", "--json"
     )
-    assert len(json.loads(done.stdout)["problems"]) == 3  # segments without length
+    assert len(json.loads(done.stdout)["skipped"]) == 3  # segments without length
     written = {v.id: v for v in read_annotations(tmp_path / "out.json").videos}
     assert len(written) == 4728
     for video in read_annotations(source).videos:
@@ -121,7 +121,7 @@ def test_problems_come_together_and_nothing_is_written(tmp_path: Path) -> None:
     assert "2 problems found" in done.stderr
     assert not target.exists()
     done = good(source, target, "--on-error", "skip")
-    assert "left out: 2 instances (a)" in done.stderr
+    assert "skipped: 2 instances (a)" in done.stderr
     assert read_annotations(target).videos[0].segments.tolist() == [[1.0, 2.0]]
 
 
@@ -172,8 +172,8 @@ def test_bad_usage_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
 
 
 def test_the_choices_are_the_table_of_formats() -> None:
-    assert set(annotate._READ) == FORMATS.keys()
-    assert set(annotate._WRITTEN) == {f.name for f in FORMATS.values() if f.suffix}
+    assert set(annotate.READ) == FORMATS.keys()
+    assert set(annotate.WRITTEN) == {f.name for f in FORMATS.values() if f.suffix}
 
 
 def test_every_option_says_what_it_does() -> None:
@@ -203,7 +203,7 @@ def test_instances_past_the_end_are_clipped_on_request(tmp_path: Path) -> None:
     assert "1 instance left out: after the end of the video, or before its start (a)" in done.stderr
     done = good(source, target, "--force", "--on-error", "skip")
     assert "1 instance ends up to 0.4 s after the video" in done.stderr
-    assert "left out: 2 instances (a)" in done.stderr
+    assert "skipped: 2 instances (a)" in done.stderr
     source.write_text("".join(source.read_text().splitlines(keepends=True)[:2]))
     done = convert(source, target, "--force")
     assert done.stderr.startswith(
@@ -266,7 +266,7 @@ def test_what_is_ignored_is_a_note(tmp_path: Path) -> None:
     )  # fmt: skip
     assert f"note: {tmp_path / 'a.csv'}: ignored columns: colour" in done.stderr
     assert f"note: {tmp_path / 'd.csv'}: ignored columns: weight" in done.stderr
-    assert "left out: 1 instance (b)" in done.stderr  # the row of video b
+    assert "skipped: 1 instance (b)" in done.stderr  # the row of video b
 
 
 def test_facts_that_two_sources_say_otherwise_are_named(tmp_path: Path) -> None:
@@ -393,7 +393,7 @@ def test_a_malformed_annotation_costs_the_instance_only(tmp_path: Path) -> None:
     assert (done.exit_code, done.stderr.count("segment 7")) == (1, 1)  # of one kind: one line
     assert f"({source}: video 'one', annotation 1 and 1 more)" in done.stderr
     done = good(source, tmp_path / "out.json", "--on-error", "skip")
-    assert "left out: 2 instances (one, two)" in done.stderr
+    assert "skipped: 2 instances (one, two)" in done.stderr
     written = read_annotations(tmp_path / "out.json").videos
     assert [list(video.instances()) for video in written] == [[(1.0, 2.0, "x")]] * 2
 

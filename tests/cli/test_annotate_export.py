@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from actspan import Proposals, Video
-from actspan.cli import annotate_export, main
+from actspan.cli import annotate, main
 from actspan.core.files import sha256
 from actspan.data.annotations.formats import FORMATS, read_annotations
 from actspan.data.annotations.saving import write_annotations
@@ -122,7 +122,7 @@ def test_predictions_for_label_studio(result: Path, tmp_path: Path) -> None:
         "videos": 2,
         "instances": 2,
         "files": [str(tasks), str(tmp_path / "tasks.xml")],
-        "problems": [],
+        "skipped": [],
         "notes": ["frame rate unknown in 2 videos: 25 frames per second assumed (--fps)"],
     }
     given = ("--to", "labelstudio", "--videos", ADDRESS, "--fps", 30)
@@ -187,7 +187,7 @@ def test_videos_that_are_not_there(result: Path, videos: Path, tmp_path: Path) -
     arguments = (result, tmp_path / "out", "--to", "elan", "--videos", videos)
     assert "no video of this name" in bad(*arguments)
     assert not (tmp_path / "out").exists()
-    assert "left out: 1 " in good(*arguments, "--on-error", "skip").stderr
+    assert "skipped: 1 " in good(*arguments, "--on-error", "skip").stderr
     assert [f.name for f in (tmp_path / "out").iterdir()] == ["other.eaf"]
 
 
@@ -244,7 +244,7 @@ def test_bad_results_are_refused(content: str, what: str, tmp_path: Path) -> Non
 
 
 def test_the_choices_are_the_forms_for_tools() -> None:
-    assert set(annotate_export.FORMATS) == {
+    assert set(annotate.EXPORTED) == {
         format.name for format in FORMATS.values() if format.encode is not None
     } - {"activitynet"}
 
@@ -252,7 +252,7 @@ def test_the_choices_are_the_forms_for_tools() -> None:
 def test_every_option_says_what_it_does() -> None:
     help_text = CliRunner().invoke(main, ["annotate", "export", "--help"]).output
     assert "actspan annotate export" in help_text.partition("Example:")[2]
-    options = [p for p in annotate_export.export.params if isinstance(p, click.Option)]
+    options = [p for p in annotate.export.params if isinstance(p, click.Option)]
     assert all(option.help for option in options)
 
 

@@ -11,11 +11,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from actspan.cli import main
+from actspan.cli import COMMANDS, main
 from tests.conftest import ROOT
 from tests.made_up import write_bundle, write_dataset
-
-COMMANDS = list(main.table)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

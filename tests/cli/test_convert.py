@@ -11,8 +11,7 @@ from click.testing import CliRunner, Result
 
 from actspan import Bundle, PemConfig, TemConfig
 from actspan.cli import main
-from actspan.model.bsn.pem import Pem
-from actspan.model.bsn.tem import Tem
+from actspan.model.bsn.networks import Pem, Tem
 
 
 def actspan(*arguments: object) -> Result:

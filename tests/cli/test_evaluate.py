@@ -106,7 +106,7 @@ def test_unreadable_annotations_stop_it_unless_told_to_skip(folder: Path) -> Non
     done = run(folder, "--ground-truth", folder, "--on-error", "skip", "--json")
     assert done.exit_code == 0
     assert json.loads(done.stdout)["videos"] == 7
-    assert json.loads(done.stdout)["problems"][0]["video"] == "video_7"
+    assert json.loads(done.stdout)["skipped"][0]["video"] == "video_7"
 
 
 def test_failures_are_one_line_and_exit_code_1(folder: Path) -> None:

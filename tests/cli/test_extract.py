@@ -12,7 +12,7 @@ from click.testing import CliRunner
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
-from actspan.cli import main, progress_lines
+from actspan.cli import console, main
 from tests.streams.encoders import write_encoder
 from tests.streams.made_videos import steady, write_audio, write_video
 
@@ -56,7 +56,7 @@ def test_progress_is_in_lines_beside_the_json(
     line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_video(tmp_path / "videos" / "b.mkv", steady(6.0))
-    monkeypatch.setattr(progress_lines, "EVERY", 0.0005)
+    monkeypatch.setattr(console, "LINE_EVERY", 0.0005)
     done = CliRunner().invoke(main, [*line, "--out", str(tmp_path / "out"), "--json"])
     assert json.loads(done.stdout)["videos"] == 2
     lines = done.stderr.splitlines()
@@ -109,7 +109,7 @@ def test_bad_videos_are_a_line_per_cause(line: list[str], tmp_path: Path) -> Non
     (text,) = [line for line in lines if line.startswith("not a video")]
     assert text.endswith(f"({videos / 'x.mp4'} and 2 more): {again}; videos: 3 (x, y, z)")
     assert len(lines) == 4
-    assert lines[-1].startswith("error: 5 problems found. Fix them, or leave out")
+    assert lines[-1].startswith("error: 5 problems found. Fix them, or skip ")
 
 
 def test_the_next_command_can_be_copied(line: list[str], tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_labelling_a_run_later_gives_the_same(folder: Path, tmp_path: Path) -> N
         run("label", folder / "run", "--labels-from", folder / "scores.json", "--json", "--out",
             tmp_path / "again.json")
     )  # fmt: skip
-    assert (figures["videos"], figures["problems"]) == (4, [])
+    assert (figures["videos"], figures["skipped"]) == (4, [])
     again = (tmp_path / "again.json").read_bytes()
     assert again == (folder / "run" / "detections.json").read_bytes()
     # detections say which proposals they are, so they can serve as labels of single proposals too
@@ -152,7 +152,7 @@ def test_detections_as_tables_and_json(folder: Path) -> None:
     done = evaluate(folder, "--task", "detection")
     assert "1 class; in percent" in done.stdout
     assert f"{found['average_mAP']:.2f}" in done.stdout
-    assert "labels that the ground truth lacks, left out: 1 (rest)" in done.stderr
+    assert "labels that the ground truth lacks, skipped: 1 (rest)" in done.stderr
 
 
 def test_thumos_thresholds_and_others(folder: Path) -> None:

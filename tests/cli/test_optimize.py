@@ -172,7 +172,7 @@ def test_videos_without_use_for_calibration_are_named(tmp_path: Path) -> None:
     bundle, dataset = write_bundle(tmp_path / "b"), write_dataset(tmp_path / "data", videos=6)
     broken = min((dataset / "features").iterdir())
     broken.write_bytes(b"")
-    note = f"note: {dataset}: left out: 1 video ({broken.stem}): the file is empty"
+    note = f"note: {dataset}: skipped: 1 video ({broken.stem}): the file is empty"
     shared = ["--passes", "int8", "--calibrate", dataset]
     result = actspan("optimize", bundle.path / "tem.onnx", tmp_path / "out.onnx", *shared)
     assert result.exit_code == 0

@@ -97,7 +97,7 @@ def test_what_packing_left_out_stops_nothing_later(folder: Path, tmp_path: Path)
     model = write_bundle(tmp_path / "model").path
     packed = actspan("pack", folder, "--out", tmp_path / "store", "--on-error", "skip")
     assert packed.exit_code == 0, packed.output
-    assert "left out: 2 videos (video0, video1)" in packed.stderr
+    assert "skipped: 2 videos (video0, video1)" in packed.stderr
     run = ("--model", model, "--dataset", tmp_path / "store", "--out", tmp_path / "run")
     done = actspan("propose", *run, "--json")
     assert done.exit_code == 0, done.output

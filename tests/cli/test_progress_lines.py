@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from actspan.cli import main, progress_lines
-from actspan.cli.progress_lines import ProgressLines, progress_line
+from actspan.cli import console, main
+from actspan.cli.console import progress_line, progress_lines
 from tests.made_up import write_bundle, write_dataset
 
 
@@ -41,10 +42,10 @@ def wait_for(lines: list[str], start: str) -> None:
 
 def test_lines_come_without_reports_and_give_the_last_one() -> None:
     lines: list[str] = []
-    with ProgressLines(lines.append, every=0.01) as progress:
+    with progress_lines(print_line=lines.append, every=0.01) as report:
         wait_for(lines, "loading: 0:00 passed")
-        progress.report("pack", 1, 24)
-        progress.report("pack", 2, 24)
+        report("pack", 1, 24)
+        report("pack", 2, 24)
         wait_for(lines, "pack: 2 of 24, 0:0")
     count = len(lines)
     time.sleep(0.05)
@@ -53,15 +54,15 @@ def test_lines_come_without_reports_and_give_the_last_one() -> None:
 
 def test_a_short_command_prints_none() -> None:
     lines: list[str] = []
-    with ProgressLines(lines.append) as progress:
-        progress.report("pack", 1, 24)
+    with progress_lines(print_line=lines.append) as report:
+        report("pack", 1, 24)
     assert lines == []
 
 
 def test_lines_end_with_a_block_that_fails() -> None:
-    with pytest.raises(ZeroDivisionError), ProgressLines(print) as progress:
-        progress.report("pack", 1 // 0, 24)
-    assert not progress._thread.is_alive()
+    with pytest.raises(ZeroDivisionError), progress_lines() as report:
+        report("pack", 1 // 0, 24)
+    assert not [thread for thread in threading.enumerate() if thread.name == "progress"]
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_commands_print_lines(
     if "RUN" in words:
         made = ["propose", "--model", bundle, "--dataset", dataset, "--out", run]
         assert CliRunner().invoke(main, [str(word) for word in made]).exit_code == 0
-    monkeypatch.setattr(progress_lines, "EVERY", 0 if "RUN" in words else 0.0005)
+    monkeypatch.setattr(console, "LINE_EVERY", 0 if "RUN" in words else 0.0005)
     line_words = [*(str(places.get(word, word)) for word in words.split()), "--json"]
     done = CliRunner().invoke(main, line_words)
     assert done.exit_code == 0, done.output

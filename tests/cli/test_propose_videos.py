@@ -17,10 +17,10 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
 from actspan.cli import main
-from actspan.cli.propose_videos import _clock
+from actspan.cli.propose_output import _clock
 from actspan.streams.backbone import find_backbone
-from actspan.streams.extractor import Extractor
-from actspan.streams.grid import Grid, Span
+from actspan.streams.snippet_features import Extractor
+from actspan.streams.snippet_grid import Grid, Span
 from tests.made_up import write_bundle
 from tests.streams.encoders import write_encoder
 from tests.streams.made_videos import steady, write_video
@@ -142,14 +142,22 @@ def test_standard_input_and_interrupt(line: list[str], place: Path) -> None:
         pytest.param(["a.mp4", "--follow", "-"], "give one of", id="videos-and-follow"),
         pytest.param(["--dataset", "."], "--dataset needs --out", id="dataset-without-out"),
         pytest.param(["a.mp4", "--force"], "--force: no effect without --out", id="force"),
+        pytest.param(["a.mp4", "--resume"], "--resume: no effect without --out", id="resume"),
+        pytest.param(["--follow", "-", "--resume"], "--resume: no effect with --follow", id="live"),
+        pytest.param(
+            ["--follow", "-", "--engine", "ray"], "--engine: no effect with --follow", id="ray"
+        ),
+        pytest.param(
+            ["a.mp4", "--detections", "--out", "y"], "--detections: no effect with VIDEOS", id="cls"
+        ),
         pytest.param(["a.mp4", "--idle", "3"], "--idle: no effect with VIDEOS", id="idle"),
         pytest.param(
             ["--follow", "-", "--clips", "d"], "--clips: no effect with --follow", id="clips"
         ),
         pytest.param(
-            ["--dataset", ".", "--out", "y", "--top", "3"],
-            "--top: no effect with --dataset",
-            id="top",
+            ["--dataset", ".", "--out", "y", "--clips", "d"],
+            "--clips: no effect with --dataset",
+            id="clips-of-features",
         ),
     ],
 )

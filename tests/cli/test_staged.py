@@ -65,7 +65,7 @@ def test_what_people_read(folder: Path) -> None:
         assert part in done.output
     done = staged("tem-outputs", "stage", "--on-error", "skip")
     assert done.exit_code == 0
-    assert "left out: 1 " in done.output
+    assert "skipped: 1 " in done.output
     assert "3 TEM results in " in done.output
 
 

@@ -1,25 +1,20 @@
 from __future__ import annotations
 
-import io
-
 import pytest
-from rich.console import Console, RenderableType
 
-from actspan.cli.tables import print_problems, print_table, problem_table, row_table
+from actspan.cli.tables import print_figures, print_problem_table, print_table
 from actspan.core.problems import Problem
 
 
-def shown(what: RenderableType, width: int = 80) -> str:
-    stream = io.StringIO()
-    Console(file=stream, width=width).print(what)
-    return stream.getvalue()
-
-
 @pytest.mark.parametrize("width", [40, 80])
-def test_figures_are_never_cut(width: int) -> None:
+def test_figures_are_never_cut(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
     values = {f"{tiou / 100:.2f}": 100.0 - tiou / 7 for tiou in range(50, 100, 5)}
     values["average"] = 33.21
-    text = shown(row_table(values, digits=2), width)
+    print_figures(values, digits=2)
+    text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= width
     assert {*values, *(f"{value:.2f}" for value in values.values())} == set(text.split())
 
@@ -38,13 +33,18 @@ def test_wide_tables_become_blocks(
     assert {*header, *figures} <= set(words)
 
 
-def test_many_alike_are_one_row_and_names_are_folded() -> None:
-    alike = [Problem(f"v{i}", f"set/v{i}.npy", "the file is empty", "mend") for i in range(8)]
+def test_many_kinds_are_a_table_and_names_are_folded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    alike = [Problem(f"v{i}", f"set/v{i}.npy", "the file is empty", "fix") for i in range(8)]
     name = "a-file-with-a-long-name" * 4
-    text = shown(problem_table([*alike, Problem("other", name, "no features", "mend")]))
+    others = [Problem("other", name, "no features" + "!" * i, "fix") for i in range(9)]
+    print_problem_table([*alike, *others])
+    text = capsys.readouterr().err
     assert "8 (v0, v1" in text
     assert text.count("set/v") == 1
-    assert text.count("mend") == 2
+    assert text.count(" fix ") == 10
     assert "\u2026" not in text
 
 
@@ -73,9 +73,8 @@ def test_many_alike_are_one_row_and_names_are_folded() -> None:
         ),
     ],
 )
-def test_one_kind_is_one_line(problems: list[Problem], wanted: str) -> None:
-    stream = io.StringIO()
-    print_problems(Console(file=stream, width=200), problems)
-    assert stream.getvalue() == wanted + "\n"
-    table = shown(problem_table([*problems, Problem("other", "x.npy", "bad", "replace it")]), 200)
-    assert table.count("│") == 2 * 5  # two rows of four columns
+def test_one_kind_is_one_line(
+    problems: list[Problem], wanted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_problem_table(problems)
+    assert capsys.readouterr().err == wanted + "\n"

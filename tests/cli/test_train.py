@@ -111,14 +111,14 @@ def test_bad_data_stop_it_or_are_left_out(dataset: Path, tmp_path: Path) -> None
     assert "no features" in done.output
     done = run(*arguments, "--on-error", "skip")
     assert done.exit_code == 0, done.output
-    assert "left out: 1 video (video1)" in done.stderr
+    assert "skipped: 1 video (video1)" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         pytest.param("[tem]\ndropuot = 0.1\n", "dropuot", id="unknown-key"),
-        pytest.param("[tem]\ndropout = 1.5\n", "dropout 1.5", id="out-of-range"),
+        pytest.param("[tem]\ndropout = 1.5\n", "dropout must be in [0, 1)", id="out-of-range"),
         pytest.param("[tem\n", "not valid TOML", id="not-toml"),
     ],
 )
@@ -195,7 +195,7 @@ def test_bad_instances_are_left_out_and_counted_at_the_end(dataset: Path, tmp_pa
     assert done.exit_code == 0, done.output
     lines = done.stderr.splitlines()
     assert any("segment [2, 2]: zero length" in line for line in lines)
-    assert lines[-1] == "left out: 2 instances (video0)"
+    assert lines[-1] == "skipped: 2 instances (video0)"
     assert "note: videos that are not used in training: 1 of subset 'testing'" in lines
 
 

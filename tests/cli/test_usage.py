@@ -5,12 +5,11 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 
-from actspan.cli import main
-from actspan.cli.common import reports_errors
+from actspan.cli import COMMANDS, main
+from actspan.cli.options import command as make_command
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def test_one_line(words: str, line: str, place: Path) -> None:
     assert done.stdout == ""
     message, _, help_command = done.stderr.removesuffix("\n").rpartition("; see ")
     assert message == f"error: {line}"
-    command = words.split()[0] if words.split()[0] in main.table else ""
+    command = words.split()[0] if words.split()[0] in COMMANDS else ""
     assert help_command.startswith(f"actspan {command}".rstrip())
     assert help_command.endswith(" --help")
 
@@ -172,8 +171,7 @@ def test_a_dash_is_no_path(words: str, place: Path) -> None:
 
 
 def test_a_thread_that_cannot_start_is_one_line() -> None:
-    @click.command()
-    @reports_errors
+    @make_command()
     def command() -> None:
         raise RuntimeError("can't start new thread")
 

@@ -11,7 +11,7 @@ import pytest
 
 from actspan import Dataset
 from actspan.core.errors import ActSpanError, AnnotationError, ConfigError
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import FORMATS, read_annotations
 from tests.data.annotation_files import (
     task,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actspan.core.problems import Skipped
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 
 Instances = list[tuple[float, float, str]]

@@ -11,7 +11,7 @@ import pytest
 from actspan import Video
 from actspan.core.errors import AnnotationError
 from actspan.core.problems import skipped_line
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from tests.data.annotation_files import boris_project, task, via_project, write_label_studio
@@ -327,7 +327,7 @@ def test_a_key_that_is_there_twice_is_named_with_its_video(tmp_path: Path) -> No
         ("", "key 'version' is there twice in the document"),
     }
     assert (found.videos.labels, found.videos.durations[0]) == (("x",), 5.0)
-    assert skipped_line(found.problems) == f"left out: 4 repeated keys (b, a, {found.path})"
+    assert skipped_line(found.problems) == f"skipped: 4 repeated keys (b, a, {found.path})"
 
 
 @pytest.mark.parametrize("entry", [{"subset": 0}, {"subset": [0]}, {"subset": "0"}, {"split": 0}])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from actspan.core.errors import AnnotationError, ConfigError
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import read_annotations
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Skipped
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import FORMATS, read_annotations
 from tests.data.annotation_files import (
     boris_project,

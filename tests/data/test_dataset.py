@@ -108,7 +108,7 @@ def test_bad_instances_are_left_out_of_training_and_noted_elsewhere(folder: Path
         "segment [12, 13]: starts 2 s after the end of the video, 10 s",
         "segment [-1, 2]: starts 1 s before the video",
     ]
-    assert skipped_line(trained.problems) == "left out: 5 instances (video3)"
+    assert skipped_line(trained.problems) == "skipped: 5 instances (video3)"
     assert any("1 instance ends up to 0.5 s after" in note for note in trained.notes)
     noted = check_dataset(Dataset.load(folder))
     assert not any(p.is_error for p in noted.problems)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
-from actspan.data.annotations.base import Unit
+from actspan.data.annotations.annotation_set import Unit
 from actspan.data.instances import (
     clipped,
     faulty_segments,

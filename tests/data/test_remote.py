@@ -13,8 +13,8 @@ from actspan import Dataset
 from actspan.core.errors import ActSpanError, DataError
 from actspan.data.remote import _downloaded, local_folder, location_of
 from actspan.data.store.pack import PackRequest, pack_dataset
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import write_bundle, write_dataset
 from tests.object_store import FAULTS, Fault, Misbehaving, object_store, upload
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 @pytest.fixture(scope="module")
 def store() -> Iterator[Misbehaving]:
     with pytest.MonkeyPatch.context() as patch, object_store(patch) as store:
-        patch.setattr("actspan.core.objects._WAITS", (0.01, 0.02, 0.04))
+        patch.setattr("actspan.core.storage._WAITS", (0.01, 0.02, 0.04))
         patch.setattr("actspan.core.storage._WAITS", (0.01, 0.02, 0.04))
         yield store
 
@@ -64,9 +64,9 @@ def test_features_are_those_that_lie_here(store: Misbehaving, folder: Path, name
         )
 
 
-def propose(folder: Path, dataset: Path, out: Path, **changes: object) -> bytes:
-    request = Request(folder / "bundle", dataset, out, shard_size=5, threads=2)
-    propose_dataset(replace(request, **changes))  # type: ignore[arg-type]
+def proposed(folder: Path, dataset: Path, out: Path, **changes: object) -> bytes:
+    request = ProposeRequest(folder / "bundle", dataset, out, shard_size=5, threads=2)
+    propose(replace(request, **changes))  # type: ignore[arg-type]
     return out.read_bytes()
 
 
@@ -77,8 +77,8 @@ def test_a_store_that_misbehaves_gives_the_same_bytes(
     url = upload(folder / "cells", "cells")
     store.fault = fault
     shards = f"s3://bucket/{fault}.partial"
-    found = propose(folder, local_folder(url), tmp_path / "there.json", shards=shards)
-    assert found == propose(folder, folder / "cells", tmp_path / "here.json")
+    found = proposed(folder, local_folder(url), tmp_path / "there.json", shards=shards)
+    assert found == proposed(folder, folder / "cells", tmp_path / "here.json")
 
 
 def test_a_store_that_dies_gives_one_error_and_loses_nothing(
@@ -90,15 +90,15 @@ def test_a_store_that_dies_gives_one_error_and_loses_nothing(
         if what == "propose":
             store.fault = "dead"
 
-    request = Request(
+    request = ProposeRequest(
         folder / "bundle", dataset, tmp_path / "x.json", shard_size=2, threads=1, shards=shards
     )
     with pytest.raises(ActSpanError, match=r"^s3://bucket/\S+: the (object )?store fails"):
-        propose_dataset(request, die)
+        propose(request, die)
     store.fault = "none"
-    done = propose_dataset(replace(request, resume=True))
+    done = propose(replace(request, resume=True))
     assert done.kept >= 2
-    here = propose(folder, folder / "cells", tmp_path / "here.json")
+    here = proposed(folder, folder / "cells", tmp_path / "here.json")
     assert request.out.read_bytes() == here
 
 

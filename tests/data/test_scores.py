@@ -7,14 +7,14 @@ import pytest
 
 from actspan import BoundaryScores
 from actspan.core.errors import ResultError
-from actspan.data.scores import ScoreFiles, ScoreWriter
+from actspan.data.scores import ScoreFiles, score_writer
 
 SCORES = np.random.default_rng(0).random((3, 12), dtype=np.float32)
 
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    with ScoreWriter(tmp_path / "scores.npz") as writer:
+    with score_writer(tmp_path / "scores.npz") as writer:
         writer.add("a", SCORES)
         writer.add("b", SCORES[:, :5])
     return tmp_path / "scores.npz"
@@ -30,7 +30,7 @@ def test_written_scores_come_back(archive: Path) -> None:
 
 
 def test_same_scores_same_bytes(archive: Path, tmp_path: Path) -> None:
-    with ScoreWriter(tmp_path / "again.npz") as writer:
+    with score_writer(tmp_path / "again.npz") as writer:
         writer.add("a", SCORES)
         writer.add("b", SCORES[:, :5])
     assert (tmp_path / "again.npz").read_bytes() == archive.read_bytes()
@@ -38,7 +38,7 @@ def test_same_scores_same_bytes(archive: Path, tmp_path: Path) -> None:
 
 def test_nothing_is_left_of_a_writer_that_failed(tmp_path: Path) -> None:
     pickled = np.array([{}], dtype=object)
-    with pytest.raises(ValueError, match="pickle"), ScoreWriter(tmp_path / "s.npz") as writer:
+    with pytest.raises(ValueError, match="pickle"), score_writer(tmp_path / "s.npz") as writer:
         writer.add("a", pickled)
     assert not list(tmp_path.iterdir())
 

@@ -18,9 +18,9 @@ from actspan.data.check import check_dataset
 from actspan.data.store.manifest import Manifest, find_manifest, verify_store
 from actspan.data.store.pack import PackRequest, PackSummary, pack_dataset
 from actspan.data.store.shards import Packed, PackedIndex, open_shard
-from actspan.data.timebase import packed_grid, snippet_grid
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.data.timebase import SpanRule, packed_grid, snippet_grid
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import CHANNELS, edit_annotations, write_annotations, write_bundle, write_dataset
 
 T = 20
@@ -52,8 +52,10 @@ def pack(dataset: Path, out: Path, **options: Any) -> PackSummary:
 
 def proposals(bundle: Path, dataset: Path, **options: Any) -> bytes:
     out = dataset.parent / f"{dataset.name}.json"
-    request = Request(model=bundle, dataset=dataset, out=out, backend="onnxruntime", **options)
-    propose_dataset(request)
+    request = ProposeRequest(
+        model=bundle, dataset=dataset, out=out, backend="onnxruntime", **options
+    )
+    propose(request)
     return out.read_bytes()
 
 
@@ -125,7 +127,7 @@ def test_rows_as_they_were_cover_what_the_authors_layout_says(
     packed = Video("a", 10.0, frames=166, feature_frames=160)
     grid = snippet_grid(packed, FeatureSpec(), 10)
     said = Video("a", seconds, frames=166, feature_frames=160)
-    found = packed_grid(grid._replace(covered=None), said, 10)
+    found = packed_grid(grid._replace(covered=None), said, 10, SpanRule.FLOOR, rescaled=False)
     assert found.covered == (160 / 166 * 10.0 if seconds == 10.0 else None)
 
 

@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 from actspan import Bundle, Proposals
 from actspan.core.errors import BackendError, ShapeError
 from actspan.core.problems import skipped_line
-from actspan.deploy.verify.differences import compare_outputs, compare_proposals
-from actspan.deploy.verify.limits import LIMITS, precision_of
-from actspan.deploy.verify.material import made_up
-from actspan.deploy.verify.reference import Call, CheckpointSession
-from actspan.deploy.verify.report import to_dict, to_markdown
-from actspan.deploy.verify.variants import Variant, find_variants
+from actspan.deploy.verify.accuracy_report import to_dict, to_markdown
+from actspan.deploy.verify.differences import (
+    Call,
+    CheckpointSession,
+    compare_outputs,
+    compare_proposals,
+)
+from actspan.deploy.verify.sample_videos import synthetic_videos
+from actspan.deploy.verify.variants import LIMITS, Variant, find_variants, precision_of
 from actspan.deploy.verify.verify import verify_bundle
+from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.graph import build_pem, build_tem
-from actspan.model.bsn.reference import pem_forward, tem_forward
-from actspan.model.networks import add_networks
 from actspan.model.weights import NETS
 from actspan.runtime.opening import open_net
 from tests.made_up import CHANNELS, write_bundle, write_dataset
@@ -88,7 +90,7 @@ def test_the_checkpoint_standardises_its_input(tmp_path: Path) -> None:
     x = np.random.default_rng(0).standard_normal((2, CHANNELS, 20), dtype=np.float32)
     output = CheckpointSession(scaled, "tem").run({"video": x})["output"]
     np.testing.assert_allclose(output, tem_forward(weights, x), rtol=0, atol=1e-6)
-    features = next(made_up(scaled).jobs()).open()
+    features = next(synthetic_videos(scaled).jobs()).open()
     assert abs(float(np.mean(features.values)) - 2) < 1  # type: ignore[union-attr]
 
 
@@ -112,9 +114,9 @@ def test_videos_that_cannot_be_used_are_one_line(bundle: Bundle, tmp_path: Path)
         (dataset / "features" / f"{name}.npy").write_bytes(b"cut")
     found = verify_bundle(bundle, dataset=dataset, backends=["onnxruntime"])
     assert found.videos == 4
-    what = "left out: 4 videos (video0, video2, video4 and 1 more)"
+    what = "skipped: 4 videos (video0, video2, video4 and 1 more)"
     assert skipped_line(found.problems) == what
-    assert to_dict(found)["left_out"] == what
+    assert len(to_dict(found)["skipped"]) == 4
     assert f"* {what}" in to_markdown(found, "x").splitlines()
 
 
@@ -264,7 +266,7 @@ def test_same_never_exceeds_kept(order: list[int]) -> None:
 
 
 def test_made_up_features_are_the_same_every_time(bundle: Bundle) -> None:
-    material = made_up(bundle, videos=2)
+    material = synthetic_videos(bundle, videos=2)
     first, again = ([job.open() for job in material.jobs()] for _ in range(2))
     for a, b in zip(first, again, strict=True):
         np.testing.assert_array_equal(a.values, b.values)  # type: ignore[union-attr]
@@ -303,16 +305,16 @@ def test_variants_have_names() -> None:
 def test_ties_cost_no_recall(
     bundle: Bundle, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = import_module("actspan.deploy.verify.verify")._Job
-    propose = job._propose
+    module = import_module("actspan.deploy.verify.verify")
+    propose = module._propose
     steps = iter([1, -1])  # of equal scores either order is right
 
-    def tied(self: Any, sessions: Any) -> Any:
-        found, clock = propose(self, sessions)
+    def tied(*args: Any) -> Any:
+        found, clock = propose(*args)
         step = next(steps)
         return {n: p.with_score(np.full(len(p), 0.5))[::step] for n, p in found.items()}, clock
 
-    monkeypatch.setattr(job, "_propose", tied)
+    monkeypatch.setattr(module, "_propose", tied)
     found = verify_bundle(bundle, dataset=dataset, backends=["onnxruntime"])
     (result,) = found.results
     assert result.recall != found.recall
@@ -323,7 +325,7 @@ def test_ties_cost_no_recall(
 def test_flat_scores_are_noted(dataset: Path, tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "b")
     tem = bundle.weights("tem")
-    flat = add_networks(bundle, {"tem": tem | {"conv3.weight": 0 * tem["conv3.weight"]}})
+    flat = bundle.add_networks({"tem": tem | {"conv3.weight": 0 * tem["conv3.weight"]}})
     found = verify_bundle(flat, dataset=dataset, backends=["onnxruntime"])
     assert any(note.startswith("scores are flat in 8 of 8 videos") for note in found.notes)
     assert found.holds

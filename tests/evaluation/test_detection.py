@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from actspan import Proposals, Video
 from actspan.core.errors import AnnotationError, ConfigError, ResultError
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.detections import Detections, write_detections
 from actspan.data.videos import Videos
 from actspan.evaluation.detection import DetectionResult, evaluate_detection

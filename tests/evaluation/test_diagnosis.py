@@ -22,14 +22,14 @@ from actspan.evaluation.stages import (
     read_run_videos,
     trace,
 )
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import write_bundle, write_dataset
 
 FOUND = len(STAGES)
 
 
-def propose(folder: Path, mode: str = "rescale", keep: int = 1000) -> tuple[Path, Path]:
+def made_run(folder: Path, mode: str = "rescale", keep: int = 1000) -> tuple[Path, Path]:
     """A run on made-up videos, and its dataset."""
     write_bundle(folder / "bundle", mode=mode)  # type: ignore[arg-type]
     manifest = folder / "bundle" / "model.toml"
@@ -37,13 +37,13 @@ def propose(folder: Path, mode: str = "rescale", keep: int = 1000) -> tuple[Path
     assert "keep = 1000" in text
     manifest.write_text(text.replace("keep = 1000", f"keep = {keep}"))
     write_dataset(folder / "set", videos=6, subsets=("validation",))
-    propose_dataset(Request(model=folder / "bundle", dataset=folder / "set", out=folder / "run"))
+    propose(ProposeRequest(model=folder / "bundle", dataset=folder / "set", out=folder / "run"))
     return folder / "run", folder / "set"
 
 
 @pytest.mark.parametrize("mode", ["rescale", "window"])
 def test_the_account_adds_up_to_recall(tmp_path: Path, mode: str) -> None:
-    run, dataset = propose(tmp_path, mode)
+    run, dataset = made_run(tmp_path, mode)
     for budget in (100, 7):
         found = diagnose(run, dataset, max_proposals=budget)
         recall = evaluate_recall(dataset, run, max_proposals=budget)
@@ -61,7 +61,7 @@ def test_the_account_adds_up_to_recall(tmp_path: Path, mode: str) -> None:
 
 @pytest.mark.parametrize("mode", ["rescale", "window"])
 def test_evidence_gives_the_answer_of_the_run(tmp_path: Path, mode: str) -> None:
-    run_path, dataset = propose(tmp_path, mode)
+    run_path, dataset = made_run(tmp_path, mode)
     run = Run.load(run_path)
     videos = {v.id: v for v in diagnose_videos(dataset)}
     answers = run.proposals()
@@ -81,7 +81,7 @@ def diagnose_videos(dataset: Path) -> list[Video]:
 
 
 def test_what_the_top_k_cut_costs_needs_the_bundle(tmp_path: Path) -> None:
-    run, dataset = propose(tmp_path, keep=4)
+    run, dataset = made_run(tmp_path, keep=4)
     found = diagnose(run, dataset)
     cut = STAGES.index("top-k")
     assert (found.lost == cut).any()
@@ -101,8 +101,8 @@ def test_a_video_without_an_answer_is_lost_at_once(tmp_path: Path) -> None:
     write_bundle(tmp_path / "bundle")
     folder = write_dataset(tmp_path / "set", videos=4, subsets=("validation",))
     (folder / "features" / "video2.npy").unlink()
-    propose_dataset(
-        Request(tmp_path / "bundle", folder, tmp_path / "run", on_error="skip", threads=1)
+    propose(
+        ProposeRequest(tmp_path / "bundle", folder, tmp_path / "run", on_error="skip", threads=1)
     )
     found = diagnose(tmp_path / "run", folder)
     lost = np.array(found.videos) == "video2"
@@ -240,7 +240,7 @@ def test_videos_without_candidates_break_nothing() -> None:
 def test_perfect_stages_never_cost_recall_at_the_end(tmp_path: Path, seed: int) -> None:
     write_bundle(tmp_path / "bundle", length=40)
     folder = write_dataset(tmp_path / "set", videos=8, subsets=("validation",), seed=seed)
-    propose_dataset(Request(tmp_path / "bundle", folder, tmp_path / "run", threads=1))
+    propose(ProposeRequest(tmp_path / "bundle", folder, tmp_path / "run", threads=1))
     found: Diagnosis = diagnose(tmp_path / "run", folder)
     assert set(found.ideal) == set(IDEAL)
     for gains in found.gains().values():
@@ -263,7 +263,7 @@ def test_bins_have_every_instance_once() -> None:
 def test_real_candidates_give_the_golden_answer(data: Path, golden: Path, tmp_path: Path) -> None:
     """The published TEM scores and the authors' PEM, through a run and back."""
     from actspan.config.stages import FeatureSpec, PemConfig
-    from actspan.model.bsn.foreign import read_checkpoint
+    from actspan.model.bsn.checkpoints import read_checkpoint
     from actspan.model.manifest import Source
     from actspan.runtime.export import export_bundle
 
@@ -283,10 +283,10 @@ def test_real_candidates_give_the_golden_answer(data: Path, golden: Path, tmp_pa
     (tmp_path / "set").mkdir()
     truth = golden / "dense" / "ground_truth.json"
     (tmp_path / "set" / "annotations.json").write_bytes(truth.read_bytes())
-    request = Request(
+    request = ProposeRequest(
         bundle.path, tmp_path / "set", tmp_path / "run", scores=tmp_path / "scores.npz"
     )
-    propose_dataset(replace(request, subset="validation"))
+    propose(replace(request, subset="validation"))
     found = diagnose(tmp_path / "run", tmp_path / "set")
     assert found.notes == ()
     assert (found.lost == STAGES.index("suppression")).any()

@@ -7,11 +7,11 @@ import pytest
 
 from actspan import evaluate_recall
 from actspan.core.errors import ActSpanError, ResultError
+from actspan.core.storage import FolderStorage
 from actspan.evaluation.sharded import evaluate_shards, is_sharded
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
-from actspan.jobs.shards.places import Folder
-from actspan.jobs.shards.store import ShardStore
+from actspan.jobs.checkpoint import Checkpoint
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import write_bundle, write_dataset
 
 
@@ -21,15 +21,15 @@ def partial(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sharded")
     write_bundle(folder / "bundle")
     write_dataset(folder / "set", videos=20)
-    request = Request(folder / "bundle", folder / "set", folder / "run.json", shard_size=3)
+    request = ProposeRequest(folder / "bundle", folder / "set", folder / "run.json", shard_size=3)
 
     def fail(what: str, done: int, total: int) -> None:
         if (what, done) == ("propose", total):
             raise ActSpanError("full disk")
 
     with pytest.raises(ActSpanError, match="full disk"):
-        propose_dataset(request, fail)
-    propose_dataset(Request(request.model, request.dataset, folder / "whole.json"))
+        propose(request, fail)
+    propose(ProposeRequest(request.model, request.dataset, folder / "whole.json"))
     return folder
 
 
@@ -53,8 +53,8 @@ def test_shards_count_like_the_whole(partial: Path, subset: str | None, budget: 
 
 
 def test_videos_of_shards_that_are_missing_are_named(partial: Path) -> None:
-    folder = Folder(partial / "run.json.partial")
-    store = ShardStore.find(folder)
+    folder = FolderStorage(partial / "run.json.partial")
+    store = Checkpoint.find(folder)
     assert store is not None
     name = next(n for n in sorted(folder.names()) if n.endswith(".shard"))
     data = (folder.path / name).read_bytes()

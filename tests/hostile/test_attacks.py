@@ -19,8 +19,8 @@ import pytest
 import torch
 
 from actspan import PemConfig
-from actspan.model.bsn.pem import Pem
-from actspan.server.inference.tensors import TensorSpec, read_request
+from actspan.model.bsn.networks import Pem
+from actspan.server.inference_tensors import TensorSpec, read_request
 from actspan.server.problems import ProblemError
 from fuzz.seeds import write_seeds
 from tests.data.annotation_files import write_elan
@@ -369,7 +369,7 @@ CASES: list[tuple[str, str, str, Write, str]] = [
 
 
 def test_a_size_of_bytes_that_is_no_integer_is_refused() -> None:
-    specs = [TensorSpec("x", "FP32", [-1])]
+    specs = [TensorSpec(name="x", datatype="FP32", shape=[-1])]
     head = {"name": "x", "shape": [2], "datatype": "FP32", "parameters": {"binary_data_size": 8.0}}
     body = json.dumps({"inputs": [head]}).encode()
     with pytest.raises(ProblemError) as refused:

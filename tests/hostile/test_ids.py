@@ -13,8 +13,8 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.store.pack import PackRequest, pack_dataset
 from actspan.deploy.staged.tem_steps import TemRequest, write_tem_inputs
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import CHANNELS, write_bundle
 
 IDS = ["../../x", "/tmp/actspan-x", "a/b", "..", "con", "x\ny", "-rf", "\u202egpj", "%2e%2e%2fx"]
@@ -46,7 +46,7 @@ def packed(dataset: Path, bundle: Path, out: Path) -> None:
 
 
 def proposed(dataset: Path, bundle: Path, out: Path) -> None:
-    propose_dataset(Request(model=bundle, dataset=dataset, out=out, backend="onnxruntime"))
+    propose(ProposeRequest(model=bundle, dataset=dataset, out=out, backend="onnxruntime"))
     assert (out / "result.json").is_file()
 
 

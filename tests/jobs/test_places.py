@@ -14,9 +14,9 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from actspan import Run
-from actspan.core.errors import ActSpanError, ResultError
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.core.errors import ActSpanError, DataError
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import write_bundle, write_dataset
 from tests.runs import contents
 
@@ -24,13 +24,13 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Request:
+def made(tmp_path_factory: pytest.TempPathFactory) -> ProposeRequest:
     folder = tmp_path_factory.mktemp("places")
     write_bundle(folder / "bundle")
     write_dataset(folder / "set", videos=5)
-    request = Request(folder / "bundle", folder / "set", folder / "run", shard_size=2)
+    request = ProposeRequest(folder / "bundle", folder / "set", folder / "run", shard_size=2)
     request = replace(request, backend="onnxruntime", threads=2)
-    propose_dataset(request)
+    propose(request)
     return request
 
 
@@ -41,7 +41,7 @@ def bucket() -> str:
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actspan.core.objects._WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("actspan.core.storage._WAITS", (0.0, 0.0, 0.0))
 
 
 def objects(bucket: str) -> list[str]:
@@ -49,17 +49,17 @@ def objects(bucket: str) -> list[str]:
     return sorted(Path(path).name for path in files.find(root))
 
 
-def test_a_bucket_is_as_good_as_a_folder(made: Request, bucket: str, tmp_path: Path) -> None:
+def test_a_bucket_is_as_good_as_a_folder(made: ProposeRequest, bucket: str, tmp_path: Path) -> None:
     def report(what: str, done: int, total: int) -> None:
         if what == "propose" and done == 3:
             raise KeyboardInterrupt
 
     request = replace(made, out=tmp_path / "run", shards=bucket)
     with pytest.raises(KeyboardInterrupt) as caught:
-        propose_dataset(request, report)
+        propose(request, report)
     assert f"are in {bucket}/; the same command with --resume" in caught.value.__notes__[0]
     assert objects(bucket) == ["000000.shard", "000001.shard", "plan.json"]
-    assert propose_dataset(replace(request, resume=True)).kept == 4
+    assert propose(replace(request, resume=True)).kept == 4
     assert contents(request.out) == contents(made.out)
     assert objects(bucket) == []
 
@@ -83,7 +83,7 @@ def failing(act: Callable[..., Any], times: int, *, done: bool) -> Callable[...,
 def test_a_store_with_bad_moments(
     name: str,
     done: bool,
-    made: Request,
+    made: ProposeRequest,
     bucket: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -91,12 +91,12 @@ def test_a_store_with_bad_moments(
     act = failing(getattr(MemoryFileSystem, name), 2, done=done)
     monkeypatch.setattr(MemoryFileSystem, name, lambda *a, **o: act(*a, **o))
     request = replace(made, out=tmp_path / "run", shards=bucket)
-    propose_dataset(request)
+    propose(request)
     assert contents(request.out) == contents(made.out)
 
 
 def test_a_store_that_is_gone_is_one_error_and_nothing_is_lost(
-    made: Request, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: ProposeRequest, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = replace(made, out=tmp_path / "run", shards=bucket)
     put, calls = MemoryFileSystem.put_file, itertools.count()
@@ -108,42 +108,42 @@ def test_a_store_that_is_gone_is_one_error_and_nothing_is_lost(
 
     with monkeypatch.context() as patch:
         patch.setattr(MemoryFileSystem, "put_file", fails)
-        with pytest.raises(ResultError, match=r"000001.shard: the store fails: timed out"):
-            propose_dataset(request)
-    assert propose_dataset(replace(request, resume=True)).kept == 2
+        with pytest.raises(DataError, match=r"000001.shard: the object store fails: timed out"):
+            propose(request)
+    assert propose(replace(request, resume=True)).kept == 2
     assert contents(request.out) == contents(made.out)
 
 
 @pytest.mark.parametrize("url", ["nonsense://bucket/x", "s3:/" + "/"], ids=["protocol", "bucket"])
-def test_urls_that_make_no_sense(url: str, made: Request, tmp_path: Path) -> None:
+def test_urls_that_make_no_sense(url: str, made: ProposeRequest, tmp_path: Path) -> None:
     with pytest.raises(ActSpanError):
-        propose_dataset(replace(made, out=tmp_path / "run", shards=url))
+        propose(replace(made, out=tmp_path / "run", shards=url))
 
 
 @pytest.fixture
-def recordings(tmp_path: Path) -> Request:
+def recordings(tmp_path: Path) -> ProposeRequest:
     """Recordings of one to three windows, for a model that works in windows."""
     write_bundle(tmp_path / "bundle", mode="window")
     write_dataset(tmp_path / "set", videos=5)
-    request = Request(tmp_path / "bundle", tmp_path / "set", tmp_path / "run", shard_size=2)
+    request = ProposeRequest(tmp_path / "bundle", tmp_path / "set", tmp_path / "run", shard_size=2)
     return replace(request, backend="onnxruntime", threads=2, batch=2)
 
 
-def test_recordings_go_on_too(recordings: Request, tmp_path: Path) -> None:
-    propose_dataset(replace(recordings, out=tmp_path / "whole", shard_size=1))
+def test_recordings_go_on_too(recordings: ProposeRequest, tmp_path: Path) -> None:
+    propose(replace(recordings, out=tmp_path / "whole", shard_size=1))
 
     def report(what: str, done: int, total: int) -> None:
         if what == "propose" and done == 3:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        propose_dataset(recordings, report)
-    assert propose_dataset(replace(recordings, resume=True)).kept == 4
+        propose(recordings, report)
+    assert propose(replace(recordings, resume=True)).kept == 4
     assert contents(recordings.out) == contents(tmp_path / "whole")
 
 
 def test_a_recording_that_turns_bad_in_its_last_window_leaves_nothing_of_itself(
-    recordings: Request,
+    recordings: ProposeRequest,
 ) -> None:
     file = recordings.dataset / "features" / "video2.npy"
 
@@ -153,7 +153,7 @@ def test_a_recording_that_turns_bad_in_its_last_window_leaves_nothing_of_itself(
             values[-1] = np.nan
             np.save(file, values)
 
-    summary = propose_dataset(replace(recordings, on_error="skip"), report)
+    summary = propose(replace(recordings, on_error="skip"), report)
     assert (summary.videos, [p.video for p in summary.problems]) == (4, ["video2"])
     run = Run.load(recordings.out)
     rest = {"video0", "video1", "video3", "video4"}

@@ -16,24 +16,22 @@ from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, BundleError, DatasetError, ResultError, by_kind
 from actspan.data.results import read_result
 from actspan.deploy.verify.verify import verify_bundle
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import CHANNELS, write_bundle, write_dataset
 
 
 @pytest.fixture(scope="module")
-def request_(tmp_path_factory: pytest.TempPathFactory) -> Request:
+def request_(tmp_path_factory: pytest.TempPathFactory) -> ProposeRequest:
     folder = tmp_path_factory.mktemp("main")
     write_bundle(folder / "bundle")
     write_dataset(folder / "set", videos=6)
-    return Request(model=folder / "bundle", dataset=folder / "set", out=folder / "unused")
+    return ProposeRequest(model=folder / "bundle", dataset=folder / "set", out=folder / "unused")
 
 
-def test_a_run_holds_everything(request_: Request, tmp_path: Path) -> None:
+def test_a_run_holds_everything(request_: ProposeRequest, tmp_path: Path) -> None:
     seen = []
-    summary = propose_dataset(
-        replace(request_, out=tmp_path / "run"), lambda *step: seen.append(step)
-    )
+    summary = propose(replace(request_, out=tmp_path / "run"), lambda *step: seen.append(step))
     assert (summary.videos, len(summary.problems)) == (6, 0)
     assert seen[-1] == ("propose", 6, 6)
     run = Run.load(tmp_path / "run")
@@ -51,45 +49,44 @@ def test_a_run_holds_everything(request_: Request, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("out", ["run", "alone.json"])
-def test_flat_scores_are_warned_of(request_: Request, out: str, tmp_path: Path) -> None:
+def test_flat_scores_are_warned_of(request_: ProposeRequest, out: str, tmp_path: Path) -> None:
     write_dataset(tmp_path / "set", videos=4)
     for file in (tmp_path / "set" / "features").iterdir():
         np.save(file, np.zeros_like(np.load(file)))
-    summary = propose_dataset(replace(request_, dataset=tmp_path / "set", out=tmp_path / out))
+    summary = propose(replace(request_, dataset=tmp_path / "set", out=tmp_path / out))
     assert summary.notes[-1].startswith("scores are flat in 4 of 4 videos")
     assert not any(
-        "flat" in line
-        for line in propose_dataset(replace(request_, out=tmp_path / f"other-{out}")).notes
+        "flat" in line for line in propose(replace(request_, out=tmp_path / f"other-{out}")).notes
     )
 
 
-def test_result_alone_equals_the_runs(request_: Request, tmp_path: Path) -> None:
-    propose_dataset(replace(request_, out=tmp_path / "run"))
-    propose_dataset(replace(request_, out=tmp_path / "alone.json", threads=1, batch=1))
+def test_result_alone_equals_the_runs(request_: ProposeRequest, tmp_path: Path) -> None:
+    propose(replace(request_, out=tmp_path / "run"))
+    propose(replace(request_, out=tmp_path / "alone.json", threads=1, batch=1))
     alone = (tmp_path / "alone.json").read_bytes()
     assert alone == (tmp_path / "run" / "result.json").read_bytes()
     assert set(json.loads(alone)) == {"version", "results", "external_data"}
 
 
 def test_starting_from_the_scores_of_a_run_gives_the_same(
-    request_: Request, tmp_path: Path
+    request_: ProposeRequest, tmp_path: Path
 ) -> None:
     first = replace(request_, out=tmp_path / "run")
-    propose_dataset(first)
+    propose(first)
     scores = tmp_path / "run" / "scores.npz"
-    propose_dataset(replace(first, out=tmp_path / "again.json", scores=scores))
+    propose(replace(first, out=tmp_path / "again.json", scores=scores))
     again = (tmp_path / "again.json").read_bytes()
     assert again == (tmp_path / "run" / "result.json").read_bytes()
 
 
-def test_scores_need_neither_tem_nor_features(request_: Request, tmp_path: Path) -> None:
-    propose_dataset(replace(request_, out=tmp_path / "run"))
+def test_scores_need_neither_tem_nor_features(request_: ProposeRequest, tmp_path: Path) -> None:
+    propose(replace(request_, out=tmp_path / "run"))
     bare = tmp_path / "bare"
     bare.mkdir()
     (bare / "annotations.json").write_bytes((request_.dataset / "annotations.json").read_bytes())
     write_bundle(tmp_path / "pem-only", tem=False)
-    summary = propose_dataset(
-        Request(
+    summary = propose(
+        ProposeRequest(
             model=tmp_path / "pem-only",
             dataset=bare,
             out=tmp_path / "out.json",
@@ -100,21 +97,23 @@ def test_scores_need_neither_tem_nor_features(request_: Request, tmp_path: Path)
     assert summary.notes == ("positions are scaled by the videos' annotated durations",)
 
 
-def test_scores_that_are_missing_are_named_or_skipped(request_: Request, tmp_path: Path) -> None:
+def test_scores_that_are_missing_are_named_or_skipped(
+    request_: ProposeRequest, tmp_path: Path
+) -> None:
     values = np.full((3, 20), 0.5, dtype=np.float32)
     np.savez(tmp_path / "scores.npz", video0=values, stranger=values)
     request = replace(request_, out=tmp_path / "x.json", scores=tmp_path / "scores.npz")
     with pytest.raises(DatasetError) as caught:
-        propose_dataset(request)
+        propose(request)
     assert {p.video for p in caught.value.problems} == {f"video{i}" for i in range(1, 6)}
     assert not (tmp_path / "x.json").exists()
-    summary = propose_dataset(replace(request, on_error="skip"))
+    summary = propose(replace(request, on_error="skip"))
     assert summary.videos == 1
     notes = [p.video for p in summary.problems if not p.is_error]
     assert notes == ["stranger"]
 
 
-def test_scores_of_other_names_are_one_finding(request_: Request, tmp_path: Path) -> None:
+def test_scores_of_other_names_are_one_finding(request_: ProposeRequest, tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "set", videos=4)
     scores = {f"video{i}_x": np.full((3, 20), 0.5, np.float32) for i in range(4)}
     np.savez(tmp_path / "scores.npz", **scores)  # type: ignore[arg-type]
@@ -122,71 +121,71 @@ def test_scores_of_other_names_are_one_finding(request_: Request, tmp_path: Path
         request_, dataset=folder, scores=tmp_path / "scores.npz", out=tmp_path / "out.json"
     )
     with pytest.raises(DatasetError) as caught:
-        propose_dataset(request)
+        propose(request)
     (kind,) = by_kind(caught.value.problems)
     assert len(kind) == 4
     assert kind[0].problem.startswith("boundary scores are named otherwise than videos")
 
 
-def test_bad_scores_are_all_named_before_work(request_: Request, tmp_path: Path) -> None:
+def test_bad_scores_are_all_named_before_work(request_: ProposeRequest, tmp_path: Path) -> None:
     good = np.full((3, 20), 0.5, dtype=np.float32)
     bad = {"video1": good * np.nan, "video3": good[:2]}
     given = {f"video{i}": good for i in range(6)} | bad
     np.savez(tmp_path / "scores.npz", **given)  # type: ignore[arg-type]
     request = replace(request_, out=tmp_path / "x.json", scores=tmp_path / "scores.npz")
     with pytest.raises(DatasetError) as caught:
-        propose_dataset(request)
+        propose(request)
     assert [p.video for p in caught.value.problems] == ["video1", "video3"]
-    assert propose_dataset(replace(request, on_error="skip")).videos == 4
+    assert propose(replace(request, on_error="skip")).videos == 4
     np.savez(tmp_path / "scores.npz", **dict.fromkeys(given, good[:2]))  # type: ignore[arg-type]
     with pytest.raises(DatasetError, match="after leaving out 6 of 6 videos"):
-        propose_dataset(replace(request, on_error="skip"))
+        propose(replace(request, on_error="skip"))
 
 
-def test_skipped_videos_stand_in_the_run(request_: Request, tmp_path: Path) -> None:
+def test_skipped_videos_stand_in_the_run(request_: ProposeRequest, tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "set", videos=3)
     (folder / "features" / "video1.npy").write_bytes(b"")
     request = replace(request_, dataset=folder, out=tmp_path / "run")
     with pytest.raises(DatasetError, match="video1: the file is empty"):
-        propose_dataset(request)
+        propose(request)
     assert not (tmp_path / "run").exists()
-    propose_dataset(replace(request, on_error="skip"))
+    propose(replace(request, on_error="skip"))
     (skipped,) = Run.load(tmp_path / "run").info["skipped"]
     assert (skipped["video"], skipped["left_out"]) == ("video1", "video")
 
 
-def test_nothing_is_overwritten_by_accident(request_: Request, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_by_accident(request_: ProposeRequest, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
     with pytest.raises(ResultError, match="is not a run, so it is left alone"):
-        propose_dataset(replace(request_, out=tmp_path / "mine", overwrite=True))
+        propose(replace(request_, out=tmp_path / "mine", overwrite=True))
     request = replace(request_, out=tmp_path / "run")
-    propose_dataset(request)
+    propose(request)
     with pytest.raises(ResultError, match="there is a run already"):
-        propose_dataset(request)
-    propose_dataset(replace(request, overwrite=True))
+        propose(request)
+    propose(replace(request, overwrite=True))
     with pytest.raises(ResultError, match="does not exist"):
-        propose_dataset(replace(request_, out=tmp_path / "nowhere" / "x.json"))
+        propose(replace(request_, out=tmp_path / "nowhere" / "x.json"))
 
 
 def test_a_failure_half_way_leaves_what_was_done_and_nothing_else(
-    request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request_: ProposeRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("actspan.jobs.run.ScoreWriter.add", disk_full)
+    monkeypatch.setattr("actspan.data.scores.ScoreWriter.add", disk_full)
     with pytest.raises(ActSpanError, match="cannot be written: No space left"):
-        propose_dataset(replace(request_, out=tmp_path / "run"))
+        propose(replace(request_, out=tmp_path / "run"))
     assert [f.name for f in tmp_path.iterdir()] == ["run.partial"]
     left = sorted(f.name for f in (tmp_path / "run.partial").iterdir())
     assert left == [".lock", "000000.shard", "plan.json"]
 
 
-def test_features_need_a_tem(request_: Request, tmp_path: Path) -> None:
+def test_features_need_a_tem(request_: ProposeRequest, tmp_path: Path) -> None:
     write_bundle(tmp_path / "pem-only", tem=False)
     with pytest.raises(BundleError, match="holds no TEM, which features need"):
-        propose_dataset(replace(request_, model=tmp_path / "pem-only", out=tmp_path / "run"))
+        propose(replace(request_, model=tmp_path / "pem-only", out=tmp_path / "run"))
 
 
 def test_a_run_that_is_none(tmp_path: Path) -> None:
@@ -202,10 +201,10 @@ def rows_of(table: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_a_table_holds_what_the_result_holds(
-    suffix: str, request_: Request, tmp_path: Path
+    suffix: str, request_: ProposeRequest, tmp_path: Path
 ) -> None:
-    propose_dataset(replace(request_, out=tmp_path / "x.json"))
-    propose_dataset(replace(request_, out=tmp_path / f"x{suffix}"))
+    propose(replace(request_, out=tmp_path / "x.json"))
+    propose(replace(request_, out=tmp_path / f"x{suffix}"))
     expected = [
         {"video": video, "start": start, "end": end, "score": score}
         for video, found in read_result(tmp_path / "x.json").items()
@@ -226,16 +225,18 @@ def test_a_table_holds_what_the_result_holds(
     ],
 )
 def test_names_that_are_neither_a_run_nor_a_result_are_refused(
-    name: str, message: str, request_: Request, tmp_path: Path
+    name: str, message: str, request_: ProposeRequest, tmp_path: Path
 ) -> None:
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(ResultError, match=message):
-        propose_dataset(replace(request_, out=tmp_path / name, overwrite=True))
+        propose(replace(request_, out=tmp_path / name, overwrite=True))
     assert [path.name for path in tmp_path.iterdir()] == ["folder.csv"]
 
 
-def test_a_run_folder_may_have_a_version_in_its_name(request_: Request, tmp_path: Path) -> None:
-    propose_dataset(replace(request_, out=tmp_path / "bsn-v1.2"))
+def test_a_run_folder_may_have_a_version_in_its_name(
+    request_: ProposeRequest, tmp_path: Path
+) -> None:
+    propose(replace(request_, out=tmp_path / "bsn-v1.2"))
     assert (tmp_path / "bsn-v1.2" / "run.toml").is_file()
 
 
@@ -254,37 +255,40 @@ def test_a_run_folder_may_have_a_version_in_its_name(request_: Request, tmp_path
     ],
 )
 def test_scores_of_another_range_or_grid_are_one_finding(
-    request_: Request, tmp_path: Path, change: Callable[[np.ndarray], np.ndarray], expected: str
+    request_: ProposeRequest,
+    tmp_path: Path,
+    change: Callable[[np.ndarray], np.ndarray],
+    expected: str,
 ) -> None:
     given = {f"video{i}": change(np.full((3, 20), 0.5)) for i in range(6)}
     np.savez(tmp_path / "scores.npz", **given)  # type: ignore[arg-type]
     request = replace(request_, out=tmp_path / "x.json", scores=tmp_path / "scores.npz")
     if expected is None:
-        assert propose_dataset(request).videos == 6
+        assert propose(request).videos == 6
         return
     with pytest.raises(DatasetError) as caught:
-        propose_dataset(request)
+        propose(request)
     (kind,) = by_kind(caught.value.problems)
     assert len(kind) == 6
     assert kind[0].problem.startswith(expected)
     given["video0"] = np.full((3, 20), 0.5)
     np.savez(tmp_path / "scores.npz", **given)  # type: ignore[arg-type]
-    assert propose_dataset(replace(request, on_error="skip")).videos == 1
+    assert propose(replace(request, on_error="skip")).videos == 1
 
 
 def test_scores_of_windows_have_a_cell_a_row_of_features(tmp_path: Path) -> None:
     write_bundle(tmp_path / "bundle", mode="window")
     folder = write_dataset(tmp_path / "set", videos=3)
     rows = {f.stem: len(np.load(f)) for f in (folder / "features").iterdir()}
-    request = Request(model=tmp_path / "bundle", dataset=folder, out=tmp_path / "x.json",
+    request = ProposeRequest(model=tmp_path / "bundle", dataset=folder, out=tmp_path / "x.json",
                       scores=tmp_path / "scores.npz")  # fmt: skip
     scores = {name: np.full((3, count), 0.5) for name, count in rows.items()}
     np.savez(tmp_path / "scores.npz", **scores)  # type: ignore[arg-type]
-    assert propose_dataset(request).videos == 3
+    assert propose(request).videos == 3
     scores["video1"] = np.full((3, 5), 0.5)
     np.savez(tmp_path / "scores.npz", **scores)  # type: ignore[arg-type]
     with pytest.raises(DatasetError, match=f"scores of 5 cells, {rows['video1']} expected"):
-        propose_dataset(replace(request, out=tmp_path / "y.json"))
+        propose(replace(request, out=tmp_path / "y.json"))
 
 
 @pytest.mark.parametrize("mode", ["rescale", "window"])
@@ -304,7 +308,7 @@ def test_a_stride_that_is_not_the_models_is_noted(
     spec = FeatureSpec(channels=CHANNELS, **grid)  # type: ignore[arg-type]
     bundle = write_bundle(tmp_path / "bundle", mode=mode, features=spec)
     folder = write_dataset(tmp_path / "set")
-    summary = propose_dataset(Request(bundle.path, folder, tmp_path / "out.json"))
+    summary = propose(ProposeRequest(bundle.path, folder, tmp_path / "out.json"))
     trained = {0.125: "0.125", 0.55: "0.55"}.get(grid.get("stride_seconds", 0), "2")
     note = (
         f"the model was trained on a snippet every {trained} s; these features have one every 0.5 s"
@@ -313,5 +317,5 @@ def test_a_stride_that_is_not_the_models_is_noted(
     found = verify_bundle(bundle.path, dataset=folder, backends=["onnxruntime"])
     assert (note in found.notes) == noted
     (folder / "dataset.toml").write_text(f"[features]\nchannels = {CHANNELS}\n")
-    summary = propose_dataset(Request(bundle.path, folder, tmp_path / "other.json"))
+    summary = propose(ProposeRequest(bundle.path, folder, tmp_path / "other.json"))
     assert not any("was trained" in line for line in summary.notes)

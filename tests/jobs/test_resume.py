@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from actspan import Bundle, Run
 from actspan.core.errors import ActSpanError, DataError, DatasetError, FeatureError, ResultError
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
-from actspan.jobs.shards.places import Folder
+from actspan.core.storage import FolderStorage
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import edit_annotations, write_bundle, write_dataset
 from tests.runs import contents
 
@@ -26,19 +26,19 @@ VIDEOS = 7
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Request:
+def made(tmp_path_factory: pytest.TempPathFactory) -> ProposeRequest:
     folder = tmp_path_factory.mktemp("resume")
     write_bundle(folder / "bundle")
     write_dataset(folder / "set", videos=VIDEOS)
-    request = Request(folder / "bundle", folder / "set", folder / "unused", shard_size=2)
+    request = ProposeRequest(folder / "bundle", folder / "set", folder / "unused", shard_size=2)
     return replace(request, backend="onnxruntime", threads=2, batch=2)
 
 
 @pytest.fixture(scope="module")
-def whole(made: Request, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(made: ProposeRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An undisturbed run, in one shard."""
     out = tmp_path_factory.mktemp("whole") / "run"
-    propose_dataset(replace(made, out=out, shard_size=100, threads=1))
+    propose(replace(made, out=out, shard_size=100, threads=1))
     return out
 
 
@@ -77,9 +77,9 @@ def disk(
         yield asked
 
 
-def operations(made: Request, out: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+def operations(made: ProposeRequest, out: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     with disk(monkeypatch, 0, Killed, dead=False) as asked:
-        propose_dataset(replace(made, out=out))
+        propose(replace(made, out=out))
     return len(asked)
 
 
@@ -90,7 +90,7 @@ def shards_in(folder: Path) -> list[str]:
 @pytest.mark.parametrize("name", ["run", "alone.json"])
 def test_killed_at_every_operation_it_goes_on_to_the_same_bytes(
     name: str,
-    made: Request,
+    made: ProposeRequest,
     whole: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -101,9 +101,9 @@ def test_killed_at_every_operation_it_goes_on_to_the_same_bytes(
         out = tmp_path / str(at) / name
         out.parent.mkdir()
         with disk(monkeypatch, at, Killed, dead=True), pytest.raises(Killed):
-            propose_dataset(replace(made, out=out))
+            propose(replace(made, out=out))
         assert_whole_or_absent(out, whole)
-        propose_dataset(replace(made, out=out, resume=True))
+        propose(replace(made, out=out, resume=True))
         assert_whole_or_absent(out, whole)
         assert [file.name for file in out.parent.iterdir()] == [name], f"killed at {at}"
         shutil.rmtree(out.parent)
@@ -117,7 +117,7 @@ def assert_whole_or_absent(out: Path, whole: Path) -> None:
 
 
 def test_a_disk_that_fails_at_any_operation_gives_one_error_and_keeps_what_was_done(
-    made: Request, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: ProposeRequest, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = operations(made, tmp_path / "run", monkeypatch)
     for at in range(1, count + 1):
@@ -125,10 +125,10 @@ def test_a_disk_that_fails_at_any_operation_gives_one_error_and_keeps_what_was_d
         out.parent.mkdir()
         with disk(monkeypatch, at, lambda: OSError(28, "No space left on device"), dead=False):
             try:
-                propose_dataset(replace(made, out=out))
+                propose(replace(made, out=out))
             except ActSpanError as error:
                 assert "No space left" in str(error)  # noqa: PT017
-        propose_dataset(replace(made, out=out, resume=True))
+        propose(replace(made, out=out, resume=True))
         assert contents(out) == contents(whole)
         assert [file.name for file in out.parent.iterdir()] == ["run"]
         shutil.rmtree(out.parent)
@@ -146,7 +146,7 @@ def test_the_bytes_hang_on_neither_shards_threads_nor_interruptions(
     size: int,
     threads: int,
     batch: int,
-    made: Request,
+    made: ProposeRequest,
     whole: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
@@ -155,14 +155,14 @@ def test_the_bytes_hang_on_neither_shards_threads_nor_interruptions(
     for at in kills:
         with pytest.MonkeyPatch.context() as patch, disk(patch, at, Killed, dead=True):
             try:
-                propose_dataset(request)
+                propose(request)
             except Killed:
                 continue
-    propose_dataset(request)
+    propose(request)
     assert contents(out) == contents(whole)
 
 
-def interrupted(request: Request, shards: int = 2) -> Request:
+def interrupted(request: ProposeRequest, shards: int = 2) -> ProposeRequest:
     """The request to go on with a run that stopped after so many shards."""
 
     def report(what: str, done: int, total: int) -> None:
@@ -170,69 +170,71 @@ def interrupted(request: Request, shards: int = 2) -> Request:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        propose_dataset(request, report)
+        propose(request, report)
     (note,) = caught.value.__notes__
     assert note.startswith(f"nothing lost: {shards} of 4 shards ({2 * shards} of 7 videos) are in")
     return replace(request, resume=True)
 
 
-def test_only_what_is_missing_is_computed(made: Request, tmp_path: Path, whole: Path) -> None:
+def test_only_what_is_missing_is_computed(
+    made: ProposeRequest, tmp_path: Path, whole: Path
+) -> None:
     again = interrupted(replace(made, out=tmp_path / "run"))
     assert shards_in(again.partial) == ["000000.shard", "000001.shard"]
     before = {name: (again.partial / name).stat() for name in shards_in(again.partial)}
     interrupted(again, shards=3)
     for name, was in before.items():
         assert (again.partial / name).stat().st_mtime_ns == was.st_mtime_ns
-    summary = propose_dataset(again)
+    summary = propose(again)
     assert (summary.videos, summary.kept) == (VIDEOS, 6)
     assert contents(again.out) == contents(whole)
 
 
 def test_an_unfinished_run_is_neither_lost_nor_gone_on_with_by_accident(
-    made: Request, tmp_path: Path, whole: Path
+    made: ProposeRequest, tmp_path: Path, whole: Path
 ) -> None:
     again = interrupted(replace(made, out=tmp_path / "run"))
     with pytest.raises(ResultError, match=r"2 of 4 shards done: resume it with --resume, or start"):
-        propose_dataset(replace(again, resume=False))
+        propose(replace(again, resume=False))
     assert len(shards_in(again.partial)) == 2
-    assert propose_dataset(replace(again, resume=False, overwrite=True)).kept == 0
+    assert propose(replace(again, resume=False, overwrite=True)).kept == 0
     assert contents(again.out) == contents(whole)
 
 
-def test_a_finished_run_is_finished(made: Request, tmp_path: Path) -> None:
+def test_a_finished_run_is_finished(made: ProposeRequest, tmp_path: Path) -> None:
     request = replace(made, out=tmp_path / "run", resume=True)
-    first = propose_dataset(request)
+    first = propose(request)
     seen = (request.out / "run.toml").stat().st_mtime_ns
-    second = propose_dataset(request)
+    second = propose(request)
     assert (request.out / "run.toml").stat().st_mtime_ns == seen
     assert (second.videos, second.proposals) == (first.videos, first.proposals)
     assert second.kept == VIDEOS
     other = replace(request, subset="validation")
     with pytest.raises(ResultError, match="there is a run already"):
-        propose_dataset(other)
+        propose(other)
 
 
-def test_a_finished_run_that_is_damaged_is_named(made: Request, tmp_path: Path) -> None:
+def test_a_finished_run_that_is_damaged_is_named(made: ProposeRequest, tmp_path: Path) -> None:
     request = replace(made, out=tmp_path / "run", resume=True)
-    propose_dataset(request)
+    propose(request)
     for name in ("result.json", "scores.npz", "candidates.arrow"):
         file = request.out / name
         good = file.read_bytes()
         file.write_bytes(good[:-100] + bytes([good[-100] ^ 4]) + good[-99:])
         with pytest.raises(ResultError, match=f"{name}: damaged; make the run again"):
-            propose_dataset(request)
+            propose(request)
         file.write_bytes(good)
 
 
 @contextmanager
-def other_bundle(request: Request) -> Iterator[Request]:
+def other_bundle(request: ProposeRequest) -> Iterator[ProposeRequest]:
     folder = request.out.parent / "bundle"
     write_bundle(folder, hidden=9)
     yield replace(request, model=folder)
 
 
 @contextmanager
-def other_annotations(request: Request) -> Iterator[Request]:
+def other_annotations(request: ProposeRequest) -> Iterator[ProposeRequest]:
     folder = request.out.parent / "set"
     shutil.copytree(request.dataset, folder)
     edit_annotations(folder, "video3", duration=77.0)
@@ -240,14 +242,14 @@ def other_annotations(request: Request) -> Iterator[Request]:
 
 
 @contextmanager
-def other_version(request: Request) -> Iterator[Request]:
+def other_version(request: ProposeRequest) -> Iterator[ProposeRequest]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("actspan.jobs.proposing.origin.version", lambda name: f"{name} 99")
+        patch.setattr("actspan.jobs.origin.version", lambda name: f"{name} 99")
         yield request
 
 
 @contextmanager
-def other_backend(request: Request) -> Iterator[Request]:
+def other_backend(request: ProposeRequest) -> Iterator[ProposeRequest]:
     yield replace(request, backend="auto")
 
 
@@ -261,18 +263,18 @@ def other_backend(request: Request) -> Iterator[Request]:
     ],
 )
 def test_another_run_is_not_gone_on_with(
-    change: Any, message: str, made: Request, tmp_path: Path, whole: Path
+    change: Any, message: str, made: ProposeRequest, tmp_path: Path, whole: Path
 ) -> None:
     again = interrupted(replace(made, out=tmp_path / "run"))
     with change(again) as other, pytest.raises(ResultError, match=message):
-        propose_dataset(other)
-    assert propose_dataset(again).kept == 4
+        propose(other)
+    assert propose(again).kept == 4
     assert contents(again.out) == contents(whole)
 
 
 @pytest.mark.parametrize("place", ["head", "middle", "end", "cut", "empty", "longer"])
 def test_a_damaged_shard_is_computed_again(
-    place: str, made: Request, tmp_path: Path, whole: Path
+    place: str, made: ProposeRequest, tmp_path: Path, whole: Path
 ) -> None:
     again = interrupted(replace(made, out=tmp_path / "run"))
     file = again.partial / "000001.shard"
@@ -282,33 +284,35 @@ def test_a_damaged_shard_is_computed_again(
         data[at] ^= 1
     changed = {"cut": data[:-40], "empty": b"", "longer": data + b"\0"}.get(place, data)
     file.write_bytes(changed)
-    summary = propose_dataset(again)
+    summary = propose(again)
     assert summary.kept == 2
     assert [p.problem for p in summary.problems] == ["1 damaged shard"]
     assert contents(again.out) == contents(whole)
 
 
-def test_a_damaged_plan_is_named(made: Request, tmp_path: Path, whole: Path) -> None:
+def test_a_damaged_plan_is_named(made: ProposeRequest, tmp_path: Path, whole: Path) -> None:
     again = interrupted(replace(made, out=tmp_path / "run"))
     file = again.partial / "plan.json"
     file.write_bytes(file.read_bytes().replace(b"video3", b"video4"))
     with pytest.raises(ResultError, match=r"plan.json: damaged; start the run again: --force"):
-        propose_dataset(again)
-    propose_dataset(replace(again, resume=False, overwrite=True))
+        propose(again)
+    propose(replace(again, resume=False, overwrite=True))
     assert contents(again.out) == contents(whole)
 
 
-def test_one_driver_at_a_time(made: Request, tmp_path: Path) -> None:
+def test_one_driver_at_a_time(made: ProposeRequest, tmp_path: Path) -> None:
     again = interrupted(replace(made, out=tmp_path / "run"))
-    held = Folder(again.partial)
-    held.acquire()
-    with pytest.raises(ResultError, match="another process is at work on this run"):
-        propose_dataset(again)
-    held.release()
-    assert propose_dataset(again).kept == 4
+    with (
+        FolderStorage(again.partial).locked(),
+        pytest.raises(DataError, match="another process is at work on this run"),
+    ):
+        propose(again)
+    assert propose(again).kept == 4
 
 
-def vanishing(request: Request, video: str, *, after: int) -> Callable[[str, int, int], None]:
+def vanishing(
+    request: ProposeRequest, video: str, *, after: int
+) -> Callable[[str, int, int], None]:
     """A report that removes a video's features once so many videos were checked."""
 
     def report(what: str, done: int, total: int) -> None:
@@ -319,27 +323,27 @@ def vanishing(request: Request, video: str, *, after: int) -> Callable[[str, int
 
 
 @pytest.fixture
-def own(made: Request, tmp_path: Path) -> Request:
+def own(made: ProposeRequest, tmp_path: Path) -> ProposeRequest:
     """The same with a dataset that may be spoilt."""
     shutil.copytree(made.dataset, tmp_path / "set")
     return replace(made, dataset=tmp_path / "set", out=tmp_path / "run")
 
 
-def test_features_that_vanish_stop_the_run_and_it_goes_on(own: Request, whole: Path) -> None:
+def test_features_that_vanish_stop_the_run_and_it_goes_on(own: ProposeRequest, whole: Path) -> None:
     features = (own.dataset / "features" / "video5.npy").read_bytes()
     with pytest.raises(DataError, match=r"video5.npy: .*--on-error skip") as caught:
-        propose_dataset(own, vanishing(own, "video5", after=VIDEOS))
+        propose(own, vanishing(own, "video5", after=VIDEOS))
     assert "nothing lost: 2 of 4 shards" in caught.value.__notes__[0]
     with pytest.raises(DatasetError, match="video5: no features"):
-        propose_dataset(replace(own, resume=True))
+        propose(replace(own, resume=True))
     (own.dataset / "features" / "video5.npy").write_bytes(features)
-    assert propose_dataset(replace(own, resume=True)).kept == 4
+    assert propose(replace(own, resume=True)).kept == 4
     assert contents(own.out, "run.toml") == contents(whole, "run.toml")  # which names the dataset
 
 
-def test_features_that_vanish_are_listed_and_skipped(own: Request) -> None:
+def test_features_that_vanish_are_listed_and_skipped(own: ProposeRequest) -> None:
     skip = replace(own, on_error="skip")
-    summary = propose_dataset(skip, vanishing(own, "video5", after=VIDEOS))
+    summary = propose(skip, vanishing(own, "video5", after=VIDEOS))
     assert summary.videos == VIDEOS - 1
     (skipped,) = Run.load(own.out).info["skipped"]
     assert skipped["video"] == "video5"
@@ -348,7 +352,7 @@ def test_features_that_vanish_are_listed_and_skipped(own: Request) -> None:
     assert "video5" not in Run.load(own.out).proposals()
 
 
-def test_a_skipped_video_stays_skipped_over_an_interruption(own: Request) -> None:
+def test_a_skipped_video_stays_skipped_over_an_interruption(own: ProposeRequest) -> None:
     skip = replace(own, on_error="skip")
     remove = vanishing(own, "video1", after=VIDEOS)
 
@@ -358,38 +362,38 @@ def test_a_skipped_video_stays_skipped_over_an_interruption(own: Request) -> Non
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        propose_dataset(skip, report)
+        propose(skip, report)
     assert caught.value.__notes__
-    summary = propose_dataset(replace(skip, resume=True))
+    summary = propose(replace(skip, resume=True))
     assert (summary.videos, summary.kept) == (VIDEOS - 1, 5)
     assert [s["video"] for s in Run.load(own.out).info["skipped"]] == ["video1"]
 
 
-def test_a_dataset_that_is_gone_is_not_taken_for_bad_videos(own: Request) -> None:
+def test_a_dataset_that_is_gone_is_not_taken_for_bad_videos(own: ProposeRequest) -> None:
     def report(what: str, done: int, total: int) -> None:
         if what == "check" and done == total:
             own.dataset.rename(own.dataset.with_name("unmounted"))
 
     with pytest.raises(DataError, match="the dataset is gone; is its disk still there"):
-        propose_dataset(replace(own, on_error="skip"), report)
+        propose(replace(own, on_error="skip"), report)
 
 
-def test_features_that_changed_since_their_result(own: Request) -> None:
+def test_features_that_changed_since_their_result(own: ProposeRequest) -> None:
     again = interrupted(own)
     file = own.dataset / "features" / "video0.npy"
     os.utime(file, ns=(1, 1))
     with pytest.raises(FeatureError, match=r"1 video changed .*'video0' first"):
-        propose_dataset(again)
-    summary = propose_dataset(replace(again, on_error="skip"))
+        propose(again)
+    summary = propose(replace(again, on_error="skip"))
     assert [p.problem for p in summary.problems] == ["changed after its result"]
 
 
 def test_onnx_files_that_are_written_on_the_way_do_not_matter(
-    made: Request, tmp_path: Path, whole: Path
+    made: ProposeRequest, tmp_path: Path, whole: Path
 ) -> None:
     bundle = tmp_path / "bundle"
     write_bundle(bundle)
     kept = Bundle.load(bundle)
     again = interrupted(replace(made, model=bundle, out=tmp_path / "run"))
     assert Bundle.load(bundle).files.keys() == kept.files.keys()
-    assert propose_dataset(again).kept == 4
+    assert propose(again).kept == 4

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from actspan import ActSpanError, Bundle, PemConfig, PipelineConfig, TemConfig
 from actspan.config.stages import BspConfig, FeatureSpec
 from actspan.core.errors import BundleError, ShapeError
-from actspan.model.files import writer
-from actspan.model.manifest import Source
+from actspan.model.manifest import Source, writing_command
 from actspan.model.weights import check_weights, weight_shapes
 
 TEM = TemConfig(channels=5, hidden=4, length=20)
@@ -106,7 +105,7 @@ def test_a_missing_network_is_named(tmp_path: Path, net: str, remedy: str) -> No
     ],
 )
 def test_the_command_that_writes_a_file(name: str, command: str) -> None:
-    assert writer(Path("b") / name) == f"actspan {command}"
+    assert writing_command(Path("b") / name) == f"actspan {command}"
 
 
 def test_a_network_that_is_not_exported_says_so(bundle: Bundle) -> None:
@@ -254,7 +253,7 @@ def test_stopping_between_file_and_record_leaves_a_whole_bundle(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("actspan.model.bundle.place", stop)
+    monkeypatch.setattr("actspan.model.bundle.sync", stop)
     with pytest.raises(KeyboardInterrupt):
         bundle.add_file("tem.onnx", lambda path: path.write_bytes(b"new") and None)
     assert "tem.onnx" not in Bundle.load(bundle.path).files
@@ -313,7 +312,12 @@ def test_weights_and_settings_must_agree(bundle: Bundle) -> None:
         pytest.param(
             "hidden = 4", "hiden = 4", "unknown key 'hiden' in pipeline.tem", id="unknown-key"
         ),
-        pytest.param("hidden = 4", "hidden = 0", "hidden 0 is not in 1 to", id="out-of-range"),
+        pytest.param(
+            "hidden = 4",
+            "hidden = 0",
+            r"hidden must be in \[1, 1,000,000\], not 0",
+            id="out-of-range",
+        ),
         pytest.param("[pipeline.tem]", "[training.tem]", r"no \[pipeline.tem\]", id="no-config"),
         pytest.param('"tem.saf', '"../tem.saf', "not a plain file name", id="outside"),
     ],

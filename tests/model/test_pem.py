@@ -5,7 +5,7 @@ import torch
 
 from actspan import PemConfig
 from actspan.core.errors import ShapeError
-from actspan.model.bsn.pem import Pem
+from actspan.model.bsn.networks import Pem
 from actspan.model.weights import weight_shapes
 
 CONFIG = PemConfig(hidden=8)

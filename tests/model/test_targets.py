@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Proposals
-from actspan.model.bsn.targets import pem_targets, tem_targets
+from actspan.model.bsn.losses import pem_targets, tem_targets
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 
 from actspan import TemConfig
 from actspan.core.errors import ShapeError
-from actspan.model.bsn.tem import Tem
+from actspan.model.bsn.networks import Tem
 from actspan.model.weights import weight_shapes
 
 CONFIG = TemConfig(channels=5, hidden=8, length=20)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Features, Proposals
-from actspan.pipeline.labelling import pooling
-from actspan.pipeline.labelling.pooling import PARTS, pool_features, pool_features_plain
+from actspan.pipeline import classifier
+from actspan.pipeline.classifier import PARTS, pool_features, pool_features_plain
 
 STEPS = Features(np.arange(10.0)[:, None], stride=2.0, length=2.0)  # centres at 1, 3, ... 19
 
@@ -43,7 +43,7 @@ def test_equals_its_plain_twin_however_much_is_read_at_a_time(data: st.DataObjec
     found = Proposals(start, start + rng.exponential(source.span / 4, 20), np.ones(20))
     expected = pool_features_plain(source, found)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pooling, "_ROWS", data.draw(st.sampled_from([1, 7, 4096])))
+        patch.setattr(classifier, "_ROWS", data.draw(st.sampled_from([1, 7, 4096])))
         np.testing.assert_allclose(pool_features(source, found), expected, atol=1e-5)
 
 

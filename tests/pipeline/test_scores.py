@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from actspan import Proposals
 from actspan.core.errors import ConfigError, ResultError
-from actspan.pipeline.labelling.choice import LabelChoice
-from actspan.pipeline.labelling.fusion import label_all
-from actspan.pipeline.labelling.scores import LabelFile, ScoredLabels
+from actspan.pipeline.label_file import LabelFile, ScoredLabels
+from actspan.pipeline.labels import LabelChoice, label_all
 
 PROPOSALS = Proposals([0, 5], [4, 9], [0.8, 0.5])
 
@@ -44,7 +43,7 @@ SCORES = [
     ],
 )
 def test_every_proposal_takes_the_best_labels(tmp_path: Path, document: Any) -> None:
-    found = read(tmp_path, document).fuse("a", PROPOSALS)
+    found = read(tmp_path, document).label("a", PROPOSALS)
     assert found.labels == ["jump", "jump", "swim", "swim"]
     assert found.segments.score.tolist() == [0.8 * 0.7, 0.5 * 0.7, 0.8 * 0.2, 0.5 * 0.2]
     assert found.segments.start.tolist() == [0, 5, 0, 5]
@@ -52,14 +51,14 @@ def test_every_proposal_takes_the_best_labels(tmp_path: Path, document: Any) -> 
 
 def test_fewer_labels_than_asked_and_none_at_all(tmp_path: Path) -> None:
     labels = read(tmp_path, {"a": SCORES[:1], "b": []}, top=5)
-    assert labels.fuse("a", PROPOSALS).labels == ["run", "run"]
-    assert len(labels.fuse("b", PROPOSALS)) == len(labels.fuse("stranger", PROPOSALS)) == 0
-    assert labels.missing(["a", "stranger"]) == ("stranger",)
+    assert labels.label("a", PROPOSALS).labels == ["run", "run"]
+    assert len(labels.label("b", PROPOSALS)) == len(labels.label("stranger", PROPOSALS)) == 0
+    assert "stranger" not in labels.videos
 
 
 def test_numbers_name_labels_and_texts_hold_scores(tmp_path: Path) -> None:
     rows = [{"label": 3, "score": "0.5"}, {"label": "4", "score": 0.25}]
-    found = read(tmp_path, {"a": rows}).fuse("a", PROPOSALS)
+    found = read(tmp_path, {"a": rows}).label("a", PROPOSALS)
     assert found.labels == ["3", "3", "4", "4"]
     assert found.segments.score.tolist() == [0.4, 0.25, 0.2, 0.125]
 
@@ -71,12 +70,12 @@ def test_labels_of_single_proposals(tmp_path: Path) -> None:
         {"segment": [0, 3.999], "label": "swim", "score": 0.25},
         {"segment": [50, 60], "label": "swim"},
     ]
-    found = read(tmp_path, {"a": rows}).fuse("a", PROPOSALS)
+    found = read(tmp_path, {"a": rows}).label("a", PROPOSALS)
     assert found.labels == ["jump", "run", "swim"]
     assert found.segments.score.tolist() == [0.5, 0.4, 0.2]
     assert found.segments.end.tolist() == [9, 4, 4]
     with pytest.raises(ResultError, match=r"no label for the proposal from 5\.000 to 9\.000 s"):
-        read(tmp_path, {"a": rows[1:]}).fuse("a", PROPOSALS)
+        read(tmp_path, {"a": rows[1:]}).label("a", PROPOSALS)
 
 
 @pytest.mark.parametrize(
@@ -103,14 +102,14 @@ def test_labels_that_are_left_out_or_seem_wrong_are_counted(
     found = read(tmp_path, {"a": entries, "b": SCORES[:1]})
     assert found.notes == (note,)
     if "above" not in note:
-        assert found.fuse("a", PROPOSALS).labels == ["jump", "jump", "swim", "swim"]
+        assert found.label("a", PROPOSALS).labels == ["jump", "jump", "swim", "swim"]
 
 
 def test_a_label_twice_for_a_segment_counts_once(tmp_path: Path) -> None:
     rows = [{"segment": [0, 4], "label": "run", "score": score} for score in (0.25, 0.5)]
     rows += [{"segment": [5, 9], "label": "run"}]
     found = read(tmp_path, {"a": rows})
-    assert found.fuse("a", PROPOSALS).segments.score.tolist() == [0.5, 0.4]
+    assert found.label("a", PROPOSALS).segments.score.tolist() == [0.5, 0.4]
     assert found.notes == ("a label twice for 1 video (a): its best score counts",)
 
 
@@ -128,7 +127,7 @@ def test_videos_without_labels_and_labels_without_videos_are_notes(tmp_path: Pat
 def test_scores_never_rise_and_come_best_first(scores: list[float], top: int) -> None:
     labels = ScoredLabels(np.arange(len(scores)), np.array(scores))
     names = tuple(map(str, range(len(scores))))
-    found = LabelFile(Path("x"), names, {"a": labels}, top).fuse("a", PROPOSALS)
+    found = LabelFile(Path("x"), names, {"a": labels}, top).label("a", PROPOSALS)
     assert len(found) == 2 * min(top, len(scores))
     assert (np.diff(found.segments.score) <= 0).all()
     assert found.segments.score.max() <= 0.8

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from actspan import Bundle, Features, Pipeline, Run
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from actspan.pipeline.outcomes import Job, Outcome
 from actspan.pipeline.recordings import Recordings
 from tests.made_up import CHANNELS, STRIDE, write_bundle, write_dataset
@@ -89,7 +89,7 @@ def test_a_bounded_pool_changes_nothing_that_is_picked(bundle: Bundle) -> None:
 def test_a_run_holds_the_windows_and_one_curve_a_recording(bundle: Bundle, tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "set", videos=3)
     out = tmp_path / "run"
-    summary = propose_dataset(Request(model=bundle.path, dataset=folder, out=out))
+    summary = propose(ProposeRequest(model=bundle.path, dataset=folder, out=out))
     assert summary.videos == 3
     run = Run.load(out)
     rows = list(run.candidates())
@@ -101,5 +101,5 @@ def test_a_run_holds_the_windows_and_one_curve_a_recording(bundle: Bundle, tmp_p
             assert len(scores.read(name)) == snippets
             assert proposals.end.max() <= snippets * STRIDE
     again = tmp_path / "again.json"
-    request = Request(model=bundle.path, dataset=folder, out=again, scores=out)
-    assert propose_dataset(request).videos == 3
+    request = ProposeRequest(model=bundle.path, dataset=folder, out=again, scores=out)
+    assert propose(request).videos == 3

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from actspan import BoundaryScores, Proposals, Video, generate_proposals
+from actspan.core.files import atomic_folder
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import Detections, write_detections
-from actspan.jobs.run import RunWriter, new_run_folder, write_info
+from actspan.jobs.run import RunWriter, write_info
 from actspan.pipeline.outcomes import Outcome
 
 CELLS = 60
@@ -33,7 +34,7 @@ def made_up_videos(count: int, seed: int = 0) -> list[Video]:
 def write_made_up_run(folder: Path, videos: Sequence[Video], *, seed: int = 0) -> Path:
     """A run folder of `videos`, without a model."""
     rng = np.random.default_rng(seed)
-    with new_run_folder(folder) as partial:
+    with atomic_folder(folder) as partial:
         with RunWriter(partial) as writer:
             for video in videos:
                 writer.add(_outcome(video, rng))

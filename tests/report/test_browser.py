@@ -11,7 +11,7 @@ import pytest
 
 from actspan import Proposals, Video
 from actspan.data.result_writers import write_result
-from actspan.report.contents import Truth
+from actspan.report.contents import GroundTruth
 from actspan.report.page import write_report
 from tests.report.conftest import Material
 from tests.report.runs import write_truth
@@ -47,7 +47,7 @@ class Visit:
 @pytest.fixture(scope="module")
 def report(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("page") / "report.html"
-    write_report([material.first, material.second], out, truth=Truth(material.truth))
+    write_report([material.first, material.second], out, truth=GroundTruth(material.truth))
     return out
 
 
@@ -129,7 +129,9 @@ def test_axe_finds_nothing(
 ) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe (dev)")
     out, runs = tmp_path / "report.html", [material.first, material.second]
-    write_report(runs, out, truth=Truth(material.truth), videos=["2"])  # axe reads every element
+    write_report(
+        runs, out, truth=GroundTruth(material.truth), videos=["2"]
+    )  # axe reads every element
     visit = Visit(browser, out, width, color_scheme=scheme)
     visit.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     visit.page.locator("#list .card").first.scroll_into_view_if_needed()
@@ -157,7 +159,7 @@ def test_names_cannot_break_out(browser: Any, tmp_path: Path) -> None:
     video = Video(NASTY, 60.0, "validation", np.array([[0.0, 40.0]]), (NASTY,))
     result, out = tmp_path / "result.json", tmp_path / "report.html"
     write_result(result, {NASTY: Proposals([0.0], [9.0], [0.5])})
-    write_report([result], out, truth=Truth(write_truth(tmp_path / "set", [video])))
+    write_report([result], out, truth=GroundTruth(write_truth(tmp_path / "set", [video])))
     visit = Visit(browser, out)
     visit.page.locator("#list .card").scroll_into_view_if_needed()
     visit.page.wait_for_selector("#list svg.timeline")

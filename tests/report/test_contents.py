@@ -17,9 +17,8 @@ from actspan.data.annotations.formats import read_annotations
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.result_writers import write_result
 from actspan.jobs.run import CANDIDATES, RESULT, SCORES, Run, write_info
-from actspan.report.contents import Truth
-from actspan.report.gathering import gather, name_runs
-from actspan.report.videos import list_videos
+from actspan.report.contents import GroundTruth, gather, name_runs
+from actspan.report.video_list import list_videos
 from tests.report.conftest import Material
 
 
@@ -51,8 +50,8 @@ def test_a_run_twice(tmp_path: Path) -> None:
 
 
 def test_two_runs_with_everything(material: Material) -> None:
-    contents = gather([material.first, material.second], Truth(material.truth))
-    first, second = contents.sides
+    contents = gather([material.first, material.second], GroundTruth(material.truth))
+    first, second = contents.runs
     assert contents.has_truth
     assert len(contents.videos) == 30
     expected = evaluate_recall(material.truth, material.first)
@@ -67,8 +66,8 @@ def test_two_runs_with_everything(material: Material) -> None:
 
 
 def test_a_result_alone_says_what_is_missing(material: Material) -> None:
-    contents = gather([material.first / RESULT], Truth(material.truth))
-    (side,) = contents.sides
+    contents = gather([material.first / RESULT], GroundTruth(material.truth))
+    (side,) = contents.runs
     assert side.recall is not None
     assert side.diagnosis is None
     assert "no curves and no diagnosis" in contents.notes[0]
@@ -78,15 +77,15 @@ def test_a_result_alone_says_what_is_missing(material: Material) -> None:
 def test_a_run_with_a_file_missing(material: Material, tmp_path: Path, name: str) -> None:
     run = shutil.copytree(material.first, tmp_path / "run")
     (run / name).unlink()
-    contents = gather([run], Truth(material.truth))
-    assert contents.sides[0].diagnosis is None
+    contents = gather([run], GroundTruth(material.truth))
+    assert contents.runs[0].diagnosis is None
     assert any(f"{name} missing" in note for note in contents.notes)
 
 
 def test_without_ground_truth(material: Material) -> None:
     contents = gather([material.first])
     assert not contents.has_truth
-    assert contents.sides[0].recall is None
+    assert contents.runs[0].recall is None
     assert "--ground-truth" in contents.notes[-1]
     assert len(list_videos(contents).videos) == 30
 
@@ -102,7 +101,7 @@ def test_the_ground_truth_that_a_run_was_made_from(material: Material, tmp_path:
     write_info(run, {"dataset": made_from})
     for path in (None, material.truth):
         with pytest.raises(AnnotationError, match="subsets with instances: 'validation'"):
-            gather([run], Truth(path, subset="testing"))
+            gather([run], GroundTruth(path, subset="testing"))
 
 
 def test_a_run_of_videos_that_are_not_annotated_is_shown_without_ground_truth(
@@ -126,7 +125,7 @@ def test_a_run_of_another_subset_says_which(material: Material, tmp_path: Path) 
     write_annotations(tmp_path / "annotations.json", [replace(annotated, subset="training"), other])
     write_result(tmp_path / "result.json", {annotated.id: Proposals([1.0], [2.0], [0.5])})
     with pytest.raises(ResultError, match="pass --subset training"):
-        gather([tmp_path / "result.json"], Truth(tmp_path))
+        gather([tmp_path / "result.json"], GroundTruth(tmp_path))
 
 
 @pytest.mark.parametrize("subset", ["training", "validation", "testing"])
@@ -143,7 +142,7 @@ def test_runs_of_different_subsets_have_nothing_in_common(
         write_result(file, {video.id: Proposals([1.0], [2.0], [0.5])})
     message = "^a.json is of training, b.json is of validation: no videos in common; report each"
     with pytest.raises(ResultError, match=message):
-        gather(files, Truth(tmp_path, subset=subset))
+        gather(files, GroundTruth(tmp_path, subset=subset))
 
 
 def test_neither_a_run_nor_a_result(tmp_path: Path) -> None:
@@ -152,7 +151,7 @@ def test_neither_a_run_nor_a_result(tmp_path: Path) -> None:
 
 
 def test_videos_are_listed_worst_first(material: Material) -> None:
-    contents = gather([material.first, material.second], Truth(material.truth))
+    contents = gather([material.first, material.second], GroundTruth(material.truth))
     listing = list_videos(contents)
     mean = listing.auc.mean(axis=0)
     assert (np.diff(mean[:-1]) >= 0).all()
@@ -166,7 +165,7 @@ def test_videos_are_listed_worst_first(material: Material) -> None:
 
 
 def test_a_choice_of_videos(material: Material) -> None:
-    contents = gather([material.first], Truth(material.truth))
+    contents = gather([material.first], GroundTruth(material.truth))
     everything = [video.id for video in list_videos(contents).videos]
     some = list_videos(contents, ["5"])
     assert [v.id for v in some.videos] == [*everything[:3], *everything[27:29]]
@@ -184,7 +183,7 @@ def test_videos_without_proposals_are_missed_entirely(material: Material, tmp_pa
     document = json.loads((material.first / RESULT).read_text())
     del document["results"]["video3"]
     (tmp_path / "result.json").write_text(json.dumps(document))
-    contents = gather([tmp_path / "result.json"], Truth(material.truth))
+    contents = gather([tmp_path / "result.json"], GroundTruth(material.truth))
     listing = list_videos(contents, ["video3"])
     assert listing.auc[0, 0] == 0
     assert listing.missed[0, 0] == len(listing.videos[0].segments)

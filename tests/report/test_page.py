@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,12 +19,10 @@ from actspan import BoundaryScores, Proposals, Video
 from actspan.core.errors import DataError, MissingExtraError
 from actspan.data.result_writers import write_result
 from actspan.jobs.run import RESULT, Run
-from actspan.report.contents import Truth
-from actspan.report.gathering import gather
-from actspan.report.packed import pack
+from actspan.report.contents import GroundTruth, gather
+from actspan.report.figures import inline_svg, new_figure, set_tip
 from actspan.report.page import check_page, render, write_report
-from actspan.report.svg import Scale, add, markup, new_chart, spread
-from actspan.report.videos import list_videos
+from actspan.report.video_list import list_videos, pack
 from tests.report.conftest import Material
 from tests.report.runs import made_up_videos, write_made_up_run, write_truth
 
@@ -53,7 +52,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(material: Material) -> str:
-    contents = gather([material.first, material.second], Truth(material.truth))
+    contents = gather([material.first, material.second], GroundTruth(material.truth))
     return render(contents, list_videos(contents)).decode()
 
 
@@ -71,7 +70,7 @@ def test_the_page_has_every_chapter(page: str) -> None:
 
 
 def test_the_same_contents_give_the_same_bytes(material: Material) -> None:
-    contents = gather([material.first], Truth(material.truth))
+    contents = gather([material.first], GroundTruth(material.truth))
     listing = list_videos(contents)
     assert render(contents, listing) == render(contents, listing)
 
@@ -105,7 +104,7 @@ def test_names_cannot_break_out(tmp_path: Path) -> None:
     folder.mkdir()
     write_result(folder / RESULT, {v.id: Proposals([0.0], [9.0], [0.5]) for v in (video, other)})
     out = tmp_path / "report.html"
-    write_report([folder], out, truth=Truth(write_truth(tmp_path / "set", [video, other])))
+    write_report([folder], out, truth=GroundTruth(write_truth(tmp_path / "set", [video, other])))
     page = out.read_text()
     parsed = Page(page)
     assert "img" not in [tag for tag, _ in parsed.elements]
@@ -138,7 +137,7 @@ def test_long_curves_keep_their_peaks(material: Material, monkeypatch: pytest.Mo
     scores = BoundaryScores(action, action, action)
     monkeypatch.setattr("actspan.data.scores.ScoreFiles.read", lambda *_: scores)
     contents = gather([material.first / RESULT])
-    side = gather([material.first], Truth(material.truth)).sides[0]
+    side = gather([material.first], GroundTruth(material.truth)).runs[0]
     contents = type(contents)((side,), contents.videos, "", "", ())
     packed = pack(contents, list_videos(contents, ["video1"]))
     cells = np.frombuffer(base64.b64decode(packed["videos"][0]["runs"][0]["curves"]), np.uint8)
@@ -154,7 +153,7 @@ def test_two_runs_of_5000_videos_fit_into_15_megabytes(tmp_path: Path) -> None:
         folder = tmp_path / str(len(videos))
         folder.mkdir()
         runs = [write_made_up_run(folder / name, videos) for name in ("a", "b")]
-        truth = Truth(write_truth(folder / "set", videos))
+        truth = GroundTruth(write_truth(folder / "set", videos))
         sizes.append(write_report(runs, folder / "report.html", truth=truth).size)
     each = (sizes[1] - sizes[0]) / 100 + 2 * 4 * (100 - 60)  # 100 cells a curve, not 60
     assert sizes[0] + 5000 * each < 15e6
@@ -179,32 +178,27 @@ def test_places_are_checked_before_work(tmp_path: Path, monkeypatch: pytest.Monk
         check_page(tmp_path / "a.html")
 
 
-@pytest.mark.parametrize(
-    ("places", "moved"),
-    [
-        pytest.param([10.0, 12.0, 40.0], [10.0, 15.0, 40.0], id="down"),
-        pytest.param([48.0, 49.0], [45.0, 50.0], id="not-below-the-end"),
-        pytest.param([12.0, 10.0], [15.0, 10.0], id="any-order"),
-    ],
-)
-def test_labels_are_spread(places: list[float], moved: list[float]) -> None:
-    assert spread(places, 5.0, 0.0, 50.0) == moved
+def test_figures_in_a_page_escape_what_they_are_told(tmp_path: Path) -> None:
+    figure = new_figure(3, 2)
+    axes = figure.subplots()
+    (line,) = axes.plot([1, 2], label="x")
+    axes.set_title(NASTY)
+    set_tip(line, NASTY)
+    chart = inline_svg(figure, NASTY)
+    assert "<img" not in chart
+    assert "style=" not in chart
+    assert "http" not in chart
+    parsed = Page(chart)
+    assert NASTY in parsed.texts
+    assert NASTY in [attributes.get("aria-label") for _, attributes in parsed.elements]
+    assert [tag for tag, _ in parsed.elements].count("title") == 1
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [
-        pytest.param(0, 100, [0, 20, 40, 60, 80, 100], id="percent"),
-        pytest.param(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1], id="share"),
-        pytest.param(-0.7, 9.5, [0, 5], id="below-zero"),
-        pytest.param(0, 0.1, [0, 0.02, 0.04, 0.06, 0.08, 0.1], id="small"),
-    ],
-)
-def test_ticks_are_round(low: float, high: float, ticks: list[float]) -> None:
-    assert Scale(low, high, 0, 400).ticks() == pytest.approx(ticks)
-
-
-def test_charts_escape_what_they_are_told() -> None:
-    chart = new_chart(10, NASTY)
-    add(chart, "text", text=NASTY)
-    assert "<img" not in markup(chart)
+@pytest.mark.parametrize("name", ["a$b", "$\\nothing$", "片", "_x", "a\x01b"], ids=ascii)
+def test_names_of_any_letters_are_drawn(name: str, material: Material, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    shutil.copytree(material.first, folder)
+    written = write_report(
+        [folder, material.second], tmp_path / "x.html", truth=GroundTruth(material.truth)
+    )
+    assert written.size > 0

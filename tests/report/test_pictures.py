@@ -11,8 +11,8 @@ import pytest
 
 from actspan import BoundaryScores, Proposals, RecallResult, Video, evaluate_recall
 from actspan.core.errors import ConfigError, DataError, MissingExtraError, ShapeError
-from actspan.report.canvas import check_picture
 from actspan.report.curves import plot_recall
+from actspan.report.figures import check_picture
 from actspan.report.timeline import plot_timeline
 
 PNG = b"\x89PNG\r\n"

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from actspan import Bundle, PemConfig, PipelineConfig, TemConfig
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import BundleError, ParityError
-from actspan.model.bsn.checks import TOLERANCE, check_probabilities
-from actspan.model.bsn.foreign import convert_checkpoints
-from actspan.model.bsn.reference import sigmoid
+from actspan.model.bsn.checkpoints import convert_checkpoints
+from actspan.model.bsn.forward import sigmoid
 from actspan.model.manifest import Source
 from actspan.model.weights import weight_shapes
-from actspan.runtime.export import export_bundle
+from actspan.runtime.export import TOLERANCE, check_probabilities, export_bundle
 from actspan.runtime.opening import open_session
 
 TEM, PEM = TemConfig(channels=5, hidden=4, length=20), PemConfig(hidden=6)

@@ -12,8 +12,8 @@ import pytest
 from actspan import PemConfig
 from actspan.core.errors import BackendError, ShapeError
 from actspan.core.types import Float32
+from actspan.model.bsn.forward import pem_forward
 from actspan.model.bsn.graph import build_pem
-from actspan.model.bsn.reference import pem_forward
 from actspan.model.weights import weight_shapes
 from actspan.runtime.opening import check_backend, open_session
 

@@ -13,8 +13,8 @@ import pytest
 
 from actspan.config.stages import TemConfig
 from actspan.core.errors import BackendError, MissingExtraError
+from actspan.model.bsn.forward import tem_forward
 from actspan.model.bsn.graph import build_tem
-from actspan.model.bsn.reference import tem_forward
 from actspan.model.weights import weight_shapes
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import check_backend, open_session

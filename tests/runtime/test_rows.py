@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from actspan import Bundle
 from actspan.core.errors import BackendError, ShapeError
 from actspan.core.types import Float32
+from actspan.model.bsn.forward import pem_forward, tem_forward
 from actspan.model.bsn.graph import build_pem, build_tem
-from actspan.model.bsn.reference import pem_forward, tem_forward
 from actspan.runtime.opening import open_net, open_session
 from actspan.runtime.session import BatchedSession
 from tests.made_up import CHANNELS, write_bundle

@@ -56,7 +56,8 @@ def serving(data: Path, **settings: Any) -> Iterator[Live]:
     """Serve with these settings; the service has ended when the block has."""
     import uvicorn
 
-    from actspan.server import ServeSettings, create_app
+    from actspan.server.app import create_app
+    from actspan.server.settings import ServeSettings
 
     app = create_app(ServeSettings(data=data, **settings))
     listening = socket()

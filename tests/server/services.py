@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from fastapi.testclient import TestClient
 
-from actspan.server import ServeSettings, create_app
+from actspan.server.app import create_app
+from actspan.server.settings import ServeSettings
 from tests.made_up import CHANNELS
 from tests.server.live import Live
 

@@ -11,8 +11,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from actspan import Bundle
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import write_bundle, write_dataset
 from tests.server.services import client_of, features
 
@@ -26,7 +26,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("addresses")
     write_bundle(folder / "bundle")
     write_dataset(folder / "set", videos=2)
-    propose_dataset(Request(folder / "bundle", folder / "set", folder / "run"))
+    propose(ProposeRequest(folder / "bundle", folder / "set", folder / "run"))
     return folder / "run"
 
 

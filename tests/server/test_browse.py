@@ -21,11 +21,11 @@ from actspan.core.errors import ActSpanError, ResultError
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.result_writers import write_result
 from actspan.evaluation.recall import evaluate_recall
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.run import Run
-from actspan.server.browse.library import Library
-from actspan.server.browse.runs import BrowsedRun
+from actspan.server.browsed_run import BrowsedRun
+from actspan.server.library import Library
 from benchmarks.data import make_recording, make_window_bundle
 from tests.report.runs import label_run, made_up_videos, write_made_up_run, write_truth
 from tests.server.live import Answer, Live, serving
@@ -192,7 +192,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bundle = make_window_bundle(folder / "bundle", seed=0)
     for name, hours in (("long", 0.1), ("short", 0.01)):
         dataset = make_recording(folder / name, hours, seed=0)
-        propose_dataset(Request(model=bundle.path, dataset=dataset, out=folder / f"run-{name}"))
+        propose(ProposeRequest(model=bundle.path, dataset=dataset, out=folder / f"run-{name}"))
     return folder
 
 
@@ -200,7 +200,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_suppressing_as_the_run_did_gives_the_run(recording: Path, name: str) -> None:
     with closing(BrowsedRun(name, recording / f"run-{name}")) as run:
         found = run.suppressed("recording", run.config.soft_nms).proposals
-        stored = run.found("recording").proposals
+        stored = run.proposals("recording").proposals
     assert len(stored) > 10
     for column in ("start", "end", "score"):
         np.testing.assert_array_equal(getattr(found, column), getattr(stored, column))
@@ -361,7 +361,8 @@ def test_videos_that_are_of_no_run_are_reported(folder: Path, tmp_path: Path, na
     assert line == (
         ""
         if "video3" in name
-        else "none of the 1 video is of a run, so none is played: they are named other, and those "
+        else "no run has results of any of the 1 video, so none can be played: "
+        "they are named other, and those "
         "of the runs video0, video1, video2 and 27 more"
     )
     assert not Library([folder / "first"]).unplayable()

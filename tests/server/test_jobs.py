@@ -19,9 +19,9 @@ from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
 from actspan.core.errors import DataError
-from actspan.server.answers import Wish
 from actspan.server.database import FILE, MIGRATIONS, Database
 from actspan.server.job_store import JobStore
+from actspan.server.proposals import ProposalOptions
 from actspan.server.settings import Limits
 from tests.made_up import STRIDE
 from tests.server.bodies import arrow, list_table, npy
@@ -146,7 +146,7 @@ def test_what_is_no_id_of_a_job_is_one_line(
     with client_of(tmp_path, model=window_bundle.path, threads=1) as client:
         answer = client.get(f"/api/{path}")
     assert answer.status_code == 422
-    line = "'7' is no job's id: 32 hexadecimal digits, as POST /api/jobs answers"
+    line = "'7' is no job id: 32 hexadecimal digits, as POST /api/jobs answers"
     assert answer.json()["detail"] == f"path.job_id: {line}"
 
 
@@ -217,7 +217,7 @@ def test_a_job_that_brings_the_service_down_is_given_up(tmp_path: Path) -> None:
     store = JobStore(database, tmp_path, kept=10)
     job = store.new_id()
     store.upload(job).write_bytes(b"x")
-    store.add(job, "", "npy", Wish(1.0, 1.0), 1)
+    store.add(job, "", "npy", ProposalOptions(1.0, 1.0), 1)
     for _ in range(3):
         store.recover()
         claimed = store.claim()
@@ -238,7 +238,7 @@ def test_only_so_many_finished_jobs_are_kept_and_unaccepted_uploads_removed(tmp_
     jobs = [store.new_id() for _ in range(4)]
     for job in jobs:
         store.upload(job).write_bytes(b"x")
-        store.add(job, "", "npy", Wish(1.0, 1.0), 1)
+        store.add(job, "", "npy", ProposalOptions(1.0, 1.0), 1)
     for _ in range(3):
         claimed = store.claim()
         assert claimed is not None

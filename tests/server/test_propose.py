@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 
 from actspan import Bundle, Features, Pipeline
 from actspan.server.batching import Batcher
-from actspan.server.metrics import Metrics
+from actspan.server.operations import Metrics
 from actspan.server.settings import Batching, Limits
 from tests.made_up import CHANNELS, STRIDE
 from tests.server.bodies import arrow, column_table, list_table, npy

@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from actspan import Bundle
 from actspan.cli import main
 from actspan.core.errors import ConfigError
-from actspan.server import ServeSettings
-from actspan.server.running import made_token
+from actspan.server.app import make_token
+from actspan.server.settings import ServeSettings
 from tests.server.bodies import npy
 from tests.server.services import client_of, features
 
@@ -163,7 +163,7 @@ def test_open_doors_are_refused(settings: dict, said: str) -> None:
     ],
 )
 def test_a_token_is_made_where_others_can_reach_it(host: str, given: str, made: bool) -> None:
-    token = made_token(host, given)
+    token = make_token(host, given)
     assert (token != given) == made
     assert ServeSettings(host=host, token=token).token == token
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from actspan import Bundle
-from actspan.jobs.video_inference.job import VideosRequest, propose_videos
+from actspan.jobs.propose_request import ProposeRequest
 from actspan.server.settings import Limits
 from tests.jobs.videos.conftest import encoder, films, model  # noqa: F401  fixtures
+from tests.runs import found_in
 from tests.server.services import client_of
 from tests.server.test_jobs import finished
 
@@ -35,9 +36,10 @@ def test_the_answer_is_that_of_the_command(
         done = finished(client, job["id"])
         assert done["error"] is None
         result = client.get(f"/api/jobs/{job['id']}/result").json()
-    request = VideosRequest(made.path, (str(path),), backbone=encoder, backend="onnxruntime")
-    (found,) = propose_videos(request).videos
-    proposals = found.proposals[:20]
+    request = ProposeRequest(
+        made.path, videos=(str(path),), backbone=encoder, backend="onnxruntime"
+    )
+    (proposals,) = (found[:20] for found in found_in(request)[1].values())
     assert [p["score"] for p in result["proposals"]] == proposals.score.tolist()
     assert [p["segment"][0] for p in result["proposals"]] == proposals.start.tolist()
 

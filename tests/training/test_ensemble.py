@@ -14,9 +14,8 @@ from actspan.config.base import from_dict
 from actspan.config.stages import PemConfig, TemConfig
 from actspan.config.training import OptimConfig
 from actspan.core.errors import ConfigError
-from actspan.model.bsn.pem import Pem
-from actspan.model.bsn.reference import tem_forward
-from actspan.model.bsn.tem import Tem
+from actspan.model.bsn.forward import tem_forward
+from actspan.model.bsn.networks import Pem, Tem
 from actspan.runtime.opening import open_net
 from actspan.training.ensemble import merge_pems, merge_tems
 from actspan.training.parts import trainable

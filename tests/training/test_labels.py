@@ -17,10 +17,10 @@ from actspan.core.types import Features
 from actspan.data.annotations.saving import write_annotations
 from actspan.data.detections import read_detections
 from actspan.evaluation.detection import evaluate_detection
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
-from actspan.pipeline.labelling.choice import LabelChoice
-from actspan.pipeline.labelling.classifier import ProposalClassifier
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.pipeline.classifier import ProposalClassifier
+from actspan.pipeline.labels import LabelChoice
 from tests.made_up import write_bundle
 
 pytest.importorskip("torch", reason="needs the extra 'train'")
@@ -134,7 +134,7 @@ def test_a_few_steps_are_enough_to_run(folder: Path, tmp_path: Path) -> None:
     few = ClassifierTrainConfig(hidden=4, steps=10, least_steps=10)
     bundle = write_bundle(tmp_path / "b", length=30)
     assert train_classifier(trainable(Dataset.load(folder)), bundle, few).has_classifier
-    with pytest.raises(ConfigError, match="steps must be >= 10"):
+    with pytest.raises(ConfigError, match="steps must be at least 10"):
         ClassifierTrainConfig(steps=9)
 
 
@@ -168,14 +168,14 @@ def test_videos_that_were_set_apart_are_not_learned_from(folder: Path, tmp_path:
 
 @pytest.mark.parametrize("out", ["run", "detections.json"])
 def test_proposing_with_it(folder: Path, trained: Bundle, tmp_path: Path, out: str) -> None:
-    request = Request(
+    request = ProposeRequest(
         trained.path,
         folder,
         tmp_path / out,
         subset="validation",
         labels=LabelChoice(classify=True),
     )
-    summary = propose_dataset(request)
+    summary = propose(request)
     found = read_detections(tmp_path / out)
     assert summary.detections == sum(map(len, found.values())) == 2 * summary.proposals
     assert set(found) == {f"v{i}" for i in range(8, 12)}
@@ -202,10 +202,10 @@ def test_labels_are_right(folder: Path, trained: Bundle) -> None:
 def test_no_torch_is_needed_to_apply_it(folder: Path, trained: Bundle, tmp_path: Path) -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from actspan.pipeline.labelling.choice import LabelChoice\n"
-        "from actspan.jobs.proposing.job import propose_dataset\n"
-        "from actspan.jobs.proposing.request import Request\n"
-        f"propose_dataset(Request(Path({str(trained.path)!r}), Path({str(folder)!r}), "
+        "from actspan.pipeline.labels import LabelChoice\n"
+        "from actspan.jobs.driver import propose\n"
+        "from actspan.jobs.propose_request import ProposeRequest\n"
+        f"propose(ProposeRequest(Path({str(trained.path)!r}), Path({str(folder)!r}), "
         f"Path({str(tmp_path / 'x.json')!r}), backend='onnxruntime', "
         "labels=LabelChoice(classify=True)))\n"
         "print('torch' in sys.modules)"
@@ -244,10 +244,12 @@ def test_what_it_needs_is_named(folder: Path, tmp_path: Path) -> None:
     half = write_bundle(tmp_path / "half", tem=False)
     with pytest.raises(BundleError, match="need a TEM and a PEM"):
         train_classifier(dataset, half, QUICK)
-    request = Request(half.path, folder, tmp_path / "x.json", labels=LabelChoice(classify=True))
+    request = ProposeRequest(
+        half.path, folder, tmp_path / "x.json", labels=LabelChoice(classify=True)
+    )
     whole = replace(request, model=write_bundle(tmp_path / "whole").path)
     with pytest.raises(BundleError, match="has no classifier of proposals"):
-        propose_dataset(whole)
+        propose(whole)
     assert not (tmp_path / "x.json").exists()
 
 

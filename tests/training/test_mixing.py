@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan import Proposals
-from actspan.model.bsn.targets import tem_targets
+from actspan.model.bsn.losses import tem_targets
 from actspan.training.aims import Aims, aims_of
 from actspan.training.mixing import mix_backgrounds, splice
 from actspan.training.samples import Marks, Seen, drop_ignored

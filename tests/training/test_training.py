@@ -27,7 +27,7 @@ from actspan import (
 from actspan.config.base import changed, from_dict, to_dict
 from actspan.config.training import PRESETS, OptimConfig, PemTrainConfig, TemTrainConfig
 from actspan.core.errors import ActSpanError, AnnotationError, BundleError, ConfigError
-from actspan.model.bsn.targets import tem_targets
+from actspan.model.bsn.losses import tem_targets
 from actspan.training.aims import aims_of
 from actspan.training.crop import draw_windows, interpolate
 from actspan.training.loop import Plan, learning_rate

@@ -22,8 +22,7 @@ from actspan.config.training import (
     TrainConfig,
     WindowTrainConfig,
 )
-from actspan.model.bsn.losses import tem_loss
-from actspan.model.bsn.targets import tem_targets
+from actspan.model.bsn.losses import tem_loss, tem_targets
 from actspan.training.parts import trainable
 from actspan.training.report import Silent
 from actspan.training.train import train

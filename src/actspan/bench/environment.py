@@ -10,7 +10,7 @@ from pathlib import Path
 
 from actspan.bench.result import Environment
 from actspan.bench.timing import Measured
-from actspan.deploy.verify.report import library_versions
+from actspan.deploy.verify.accuracy_report import library_versions
 
 __all__ = ["capture_environment", "core_count", "load_average", "noise_notes", "processor_name"]
 

@@ -25,16 +25,15 @@ from actspan.core.types import Proposals
 from actspan.core.wording import counted
 from actspan.data.result_writers import write_result
 from actspan.data.results import read_result
-from actspan.deploy.verify.differences import compare_outputs, compare_proposals
-from actspan.deploy.verify.limits import LIMITS
-from actspan.deploy.verify.reference import CheckpointSession
+from actspan.deploy.verify.differences import CheckpointSession, compare_outputs, compare_proposals
+from actspan.deploy.verify.variants import LIMITS
 from actspan.evaluation.recall import evaluate_recall
 from actspan.jobs.run import write_result_file
 from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.stages import Batch, Steps, suppression_of_recordings, table
-from actspan.pipeline.steps import pieces
+from actspan.pipeline.steps import pieces_of
 
 __all__ = ["run_benchmark"]
 
@@ -140,7 +139,7 @@ class _Bench:
         self._config = material.bundle.config
         self._result, self._scratch = folder / "result.json", folder / "scratch.json"
         self._steps = Steps(self._config, material.sessions, material.dataset.edge)
-        self._pieces = list(pieces(material.jobs, self._config))
+        self._pieces = list(pieces_of(material.jobs, self._config))
         self._truth = [video for video in material.dataset.videos if len(video.segments)]
         self.samples = len(self._pieces)
         if self.samples < max(request.batches):

@@ -3,65 +3,54 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, ClassVar
+import re
+from typing import IO, Any
 
 import click
 
 from actspan import __version__
-from actspan.cli.usage import one_line
+from actspan.core.wording import suggestion
+
+# The module of each command, and its line in --help, in the order in which a user meets them.
+COMMANDS = {
+    "demo": ("demo", "Run the main steps on a small made-up dataset."),
+    "extract": ("datasets", "Extract snippet features from videos into a dataset."),
+    "train": ("train", "Train TEM and PEM on a dataset folder into a bundle."),
+    "convert": ("models", "Convert published checkpoints into a bundle."),
+    "export": ("graphs", "Write a bundle's networks as ONNX files, and check them."),
+    "optimize": ("graphs", "Rewrite any ONNX file with graph passes, and check it."),
+    "compile": ("compile", "Compile a bundle's networks for a device."),
+    "verify": ("models", "Compare every variant of a model with its checkpoint."),
+    "deploy": ("deploy", "Convert, compile and verify a model for a device."),
+    "backends": ("models", "List the inference runtimes, and which are usable here."),
+    "pack": ("datasets", "Pack a dataset's features for fast reading."),
+    "propose": ("propose", "Find scored segments in videos or in a dataset."),
+    "staged": ("staged", "Propose step by step through files, for a device's tool."),
+    "label": ("results", "Label proposals, which makes them detections."),
+    "annotate": ("annotate", "Convert annotations, and exchange them with tools."),
+    "evaluate": ("evaluate", "Compute average recall of proposals, or mAP of detections."),
+    "report": ("results", "Write a page about one or more runs."),
+    "serve": ("serve", "Serve proposals over HTTP, with a viewer of runs."),
+    "bench": ("bench", "Measure how fast a model runs here, and check its output."),
+    "compare": ("compare", "Compare speeds from results, logs or two commands."),
+}
 
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are used, so that `--help` stays fast."""
 
-    # Maps each command to its module and its line in --help.
-    table: ClassVar[dict[str, tuple[str, str]]] = {
-        "demo": ("actspan.cli.demo", "Run the main steps on a small made-up dataset."),
-        "extract": ("actspan.cli.extract", "Extract snippet features from videos into a dataset."),
-        "train": ("actspan.cli.train", "Train TEM and PEM on a dataset folder into a bundle."),
-        "convert": ("actspan.cli.convert", "Convert published checkpoints into a bundle."),
-        "export": (
-            "actspan.cli.export",
-            "Write a bundle's networks as ONNX files, and check them.",
-        ),
-        "optimize": (
-            "actspan.cli.optimize",
-            "Rewrite any ONNX file with graph passes, and check it.",
-        ),
-        "compile": ("actspan.cli.compile", "Compile a bundle's networks for a device."),
-        "verify": ("actspan.cli.verify", "Compare every variant of a model with its checkpoint."),
-        "deploy": ("actspan.cli.deploy", "Convert, compile and verify a model for a device."),
-        "backends": (
-            "actspan.cli.backends",
-            "List the inference runtimes, and which are usable here.",
-        ),
-        "pack": ("actspan.cli.pack", "Pack a dataset's features for fast reading."),
-        "propose": ("actspan.cli.propose", "Find scored segments in videos or in a dataset."),
-        "staged": (
-            "actspan.cli.staged",
-            "Propose step by step through files, for a device's tool.",
-        ),
-        "label": ("actspan.cli.label", "Label proposals, which makes them detections."),
-        "annotate": ("actspan.cli.annotate", "Convert annotations, and exchange them with tools."),
-        "evaluate": (
-            "actspan.cli.evaluate",
-            "Compute average recall of proposals, or mAP of detections.",
-        ),
-        "report": ("actspan.cli.report", "Write a page about one or more runs."),
-        "serve": ("actspan.cli.serve", "Serve proposals over HTTP, with a viewer of runs."),
-        "bench": ("actspan.cli.bench", "Measure how fast a model runs here, and check its output."),
-        "compare": ("actspan.cli.compare", "Compare speeds from results, logs or two commands."),
-    }
-
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands in the order in which a user meets them."""
-        return list(self.table)
+        """Return the commands in the order of the table."""
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Import and return the command with this name."""
-        if name not in self.table:
+        if name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(self.table[name][0]).command
+        module = importlib.import_module(f"actspan.cli.{COMMANDS[name][0]}")
+        command: click.Command = (
+            getattr(module, f"{name}_", None) or getattr(module, name, None) or module.command
+        )
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -71,12 +60,40 @@ class LazyGroup(click.Group):
         except click.exceptions.NoArgsIsHelpError:
             raise
         except click.UsageError as error:
-            raise one_line(error, ctx, self.table) from None
+            raise one_line(error, ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in self.table.items()])
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+class UsageLine(click.UsageError):
+    """A usage error that is shown in one line."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line on the standard error stream."""
+        click.echo(f"error: {self.message}", file=file, err=file is None)
+
+
+def one_line(error: click.UsageError, group: click.Context) -> UsageLine:
+    """Return a usage error of click as one line: what is wrong, the nearest name, the help command.
+
+    Parameters
+    ----------
+    group : click.Context
+        Context of the group that ran the command.
+    """
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    choice = re.search(r"'([^']*)' is not (?:one of )?('.*')$", message)
+    command = re.fullmatch(r"No such command '(.*)'", message)
+    if choice:
+        message += suggestion(choice[1], re.findall(r"'([^']*)'", choice[2]))
+    elif command:
+        message += suggestion(command[1], COMMANDS)
+    words = [group.command_path, group.invoked_subcommand or ""]
+    command_path = error.ctx.command_path if error.ctx else " ".join(filter(None, words))
+    return UsageLine(f"{message[:1].lower()}{message[1:]}; see {command_path} --help", error.ctx)
 
 
 @click.group("actspan", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,57 +2,37 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import click
 
-from actspan.cli.annotate_export import export
-from actspan.cli.common import (
-    ExistingPath,
-    PlainPath,
-    json_option,
-    on_error_option,
-    reports_errors,
-    say_findings,
+from actspan.cli.console import findings, print_findings, print_json
+from actspan.cli.options import (
+    Existing,
+    OnError,
+    Output,
+    Positive,
+    Seconds,
+    Text,
+    command,
+    request_from_options,
 )
 from actspan.core.wording import counted
 
-if TYPE_CHECKING:
-    from actspan.data.annotations.base import Unit
-    from actspan.data.annotations.convert import Converted
-
-_existing = ExistingPath()
 # These repeat `FORMATS`, which is not imported so that --help stays fast. A test compares the two.
-_READ = (
-    "activitynet",
-    "authors",
-    "csv",
-    "elan",
-    "vtt",
-    "srt",
-    "textgrid",
-    "thumos14",
-    "labelstudio",
-    "boris",
-    "via",
-)
-_WRITTEN = ("activitynet", "csv")
-_COLUMNS = {
-    "video": "video ids or file names",
-    "label": "labels",
-    "start": "start times",
-    "end": "end times",
-    "subset": "subsets",
-    "duration": "durations of videos (in the table of --durations, if given)",
-}
+READ = ["activitynet", "authors", "csv", "elan", "vtt", "srt", "textgrid", "thumos14"]
+READ += ["labelstudio", "boris", "via"]
+WRITTEN = ["activitynet", "csv"]
+EXPORTED = ["csv", "elan", "labelstudio", "vtt"]
+
+_Name = Annotated[str, Text("NAME")]
+_ROLES = ("video", "label", "start", "end", "subset", "duration")  # of a table's columns
 
 
 @click.group()
-def command() -> None:
-    """Read, check and convert annotations; hand proposals to annotation tools.
+def annotate() -> None:
+    """Read, check and convert annotations; export proposals to annotation tools.
 
     \b
     Example:
@@ -62,94 +42,50 @@ def command() -> None:
     """
 
 
-def _pairs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> Any:
-    pairs = [value.partition("=") for value in values]
-    if not all(sign and new for _, sign, new in pairs):
-        raise click.BadParameter("OLD=NEW is needed, as in validation=training")
-    made: dict[str, str] = {}
-    for old, _, new in pairs:
-        if made.setdefault(old, new) != new:
-            raise click.BadParameter(f"{old!r} gets two names, {made[old]!r} and {new!r}: give one")
-    return made
-
-
-def _column_options(function: Callable[..., None]) -> Callable[..., None]:
-    for role, what in reversed(_COLUMNS.items()):
-        option = click.option(
-            f"--{role}-column", metavar="NAME", help=f"Tables: name of the column of {what}."
-        )
-        function = option(function)
-    return function
-
-
-@command.command()
-@click.argument("source", type=_existing)
-@click.argument("target", type=PlainPath())
-@click.option(
-    "--from",
-    "source_format",
-    type=click.Choice(_READ),
-    help="Format of SOURCE. [default: detected from its names and content]",
-)
-@click.option(
-    "--to",
-    "target_format",
-    type=click.Choice(_WRITTEN),
-    help="Format of TARGET. [default: by its suffix]",
-)
-@click.option(
-    "--rename-subset",
-    "rename_subsets",
-    multiple=True,
-    metavar="OLD=NEW",
-    callback=_pairs,
-    help="Rename a subset: validation=training. '=training' names the subset of videos that "
-    "have none.",
-)
-@click.option(
-    "--subset", help="Convert only the videos of this subset (its new name). [default: all]"
-)
-@click.option(
-    "--fps",
-    type=click.FloatRange(0, min_open=True),
-    help="Frame rate of videos that do not give their own, where times are frames.",
-)
-@click.option(
-    "--times",
-    type=click.Choice(["seconds", "frames", "milliseconds"]),
-    help="Unit of SOURCE's times; frames need a rate (--fps). [default: seconds, if they can be]",
-)
-@click.option("--clip", is_flag=True, help="Clip instances to the duration of their video.")
-@click.option(
-    "--durations",
-    type=_existing,
-    help="Read durations, subsets and frame rates from here: a table (video, duration), "
+@command(
+    annotate,
+    from_="Format of SOURCE. [default: detected from its names and content]",
+    to="Format of TARGET. [default: by its suffix]",
+    rename_subset="Rename a subset: validation=training. '=training' names the subset of videos "
+    "that have none.",
+    subset="Convert only the videos of this subset (its new name). [default: all]",
+    fps="Frame rate of videos that do not give their own, where times are frames.",
+    times="Unit of SOURCE's times; frames need a rate (--fps). [default: seconds, if they can be]",
+    clip="Clip instances to the duration of their video.",
+    durations="Read durations, subsets and frame rates from here: a table (video, duration), "
     "annotations or a dataset folder.",
+    tier="ELAN, Praat: read only tiers that match this pattern.",
+    video_column="Tables: name of the column of video ids or file names.",
+    label_column="Tables: name of the column of labels.",
+    start_column="Tables: name of the column of start times.",
+    end_column="Tables: name of the column of end times.",
+    subset_column="Tables: name of the column of subsets.",
+    duration_column="Tables: name of the column of durations of videos (in the table of "
+    "--durations, if given).",
+    force="Replace TARGET if it exists.",
 )
-@click.option(
-    "--tier", "tiers", multiple=True, help="ELAN, Praat: read only tiers that match this pattern."
-)
-@_column_options
-@on_error_option("Stop at problems, or skip what cannot be used.")
-@click.option("--force", is_flag=True, help="Replace TARGET if it exists.")
-@json_option
-@reports_errors
 def convert(
-    source: Path,
-    target: Path,
-    source_format: str | None,
-    target_format: str | None,
-    rename_subsets: dict[str, str],
-    subset: str | None,
-    fps: float | None,
-    times: Unit | None,
-    clip: bool,
-    durations: Path | None,
-    tiers: tuple[str, ...],
-    on_error: Literal["fail", "skip"],
-    force: bool,
-    as_json: bool,
-    **columns: str | None,
+    source: Existing,
+    target: Output,
+    *,
+    from_: Annotated[str, click.Choice(READ)] | None = None,
+    to: Annotated[str, click.Choice(WRITTEN)] | None = None,
+    rename_subset: tuple[Annotated[str, Text("OLD=NEW")], ...] = (),
+    subset: str | None = None,
+    fps: Seconds | None = None,
+    times: Literal["seconds", "frames", "milliseconds"] | None = None,
+    clip: bool = False,
+    durations: Existing | None = None,
+    tier: tuple[str, ...] = (),
+    video_column: _Name | None = None,
+    label_column: _Name | None = None,
+    start_column: _Name | None = None,
+    end_column: _Name | None = None,
+    subset_column: _Name | None = None,
+    duration_column: _Name | None = None,
+    on_error: OnError = "fail",
+    force: bool = False,
+    json_: bool = False,
 ) -> None:
     """Convert annotations from SOURCE to TARGET.
 
@@ -165,59 +101,107 @@ def convert(
       actspan annotate convert TH14_annotations/ thumos14/annotations.json \\
           --rename-subset validation=training --rename-subset test=validation
     """
+    renamed = _new_names(rename_subset)
     from actspan.data.annotations.convert import Conversion, convert_annotations
 
-    request = Conversion(
-        source=source,
-        target=target,
-        format=source_format,
-        target_format=target_format,
-        rename_subsets=rename_subsets,
-        subset=subset,
-        fps=fps,
-        times=times,
-        clip=clip,
-        durations=durations,
-        tiers=tiers,
-        columns={role.removesuffix("_column"): name for role, name in columns.items() if name},
-        on_error=on_error,
-        overwrite=force,
+    given = click.get_current_context().params
+    columns = {role: given[f"{role}_column"] for role in _ROLES if given[f"{role}_column"]}
+    request = request_from_options(
+        Conversion,
+        format=from_,
+        target_format=to,
+        rename_subsets=renamed,
+        tiers=tier,
+        columns=columns,
     )
     done = convert_annotations(request)
-    if as_json:
-        click.echo(json.dumps(_answer(done), indent=1, ensure_ascii=False))
-    else:
-        _print(done)
-    say_findings(done.problems, done.notes)
-
-
-def _print(done: Converted) -> None:
     counts = done.summary()
-    line = ", ".join(
-        (
-            counted(counts["videos"], "video"),
-            counted(counts["instances"], "instance"),
-            counted(len(counts["labels"]), "label"),
-        )
-    )
-    if counts["unlabelled"]:
-        line += f", {counts['unlabelled']:,} without a label"
-    if counts["ignored"]:
-        line += f", {counted(counts['ignored'], 'ambiguous segment')}"
-    click.echo(f"{done.format}: {line}")
-    subsets = (f"{name or 'none'} {count:,}" for name, count in counts["subsets"].items())
-    click.echo(f"subsets: {', '.join(subsets)}")
-    click.echo(f"written: {done.target}")
+    if json_:
+        found = findings(done.problems, done.notes)
+        print_json({"format": done.format, "target": done.target, **counts, **found})
+    else:
+        line = ", ".join(counted(counts[thing + "s"], thing) for thing in ("video", "instance"))
+        line += f", {counted(len(counts['labels']), 'label')}"
+        if counts["unlabelled"]:
+            line += f", {counts['unlabelled']:,} without a label"
+        if counts["ignored"]:
+            line += f", {counted(counts['ignored'], 'ambiguous segment')}"
+        click.echo(f"{done.format}: {line}")
+        subsets = (f"{name or 'none'} {count:,}" for name, count in counts["subsets"].items())
+        click.echo(f"subsets: {', '.join(subsets)}")
+        click.echo(f"written: {done.target}")
+    print_findings(done.problems, done.notes)
 
 
-def _answer(done: Converted) -> dict[str, Any]:
-    return {
-        "format": done.format,
-        "target": str(done.target),
-        **done.summary(),
-        "problems": [problem.record for problem in done.problems],
-        "notes": list(done.notes),
-    }
+def _new_names(pairs: Sequence[str]) -> dict[str, str]:
+    """Return new names of subsets by their old ones, of all `--rename-subset OLD=NEW`."""
+    names: dict[str, str] = {}
+    for pair in pairs:
+        old, _, new = pair.partition("=")
+        if not new:
+            what = "OLD=NEW is needed, as in validation=training"
+            raise click.BadParameter(what, param_hint="'--rename-subset'")
+        if names.setdefault(old, new) != new:
+            what = f"{old!r} gets two names, {names[old]!r} and {new!r}: give one"
+            raise click.BadParameter(what, param_hint="'--rename-subset'")
+    return names
 
 
-command.add_command(export)
+@command(
+    annotate,
+    to="Format to write: the tool that TARGET is for.",
+    top="Export only the N best per video. [default: all]",
+    min_score="Leave out segments that score less than this. [default: none]",
+    label="Label that proposals get in the tool.",
+    videos="Where the tool finds the videos: a folder, or an address with {id} (ELAN, Label "
+    "Studio).",
+    durations="Read durations, subsets and frame rates from here: annotations, a table or a "
+    "dataset folder. [default: for a run, the dataset it was made from]",
+    subset="Export only the videos of this subset. [default: all]",
+    fps="Frames per second of videos that do not give their own (Label Studio counts frames). "
+    "[default: 25, with a note]",
+)
+def export(
+    source: Existing,
+    target: Output,
+    *,
+    to: Annotated[str, click.Choice(EXPORTED)],
+    top: Positive | None = None,
+    min_score: float | None = None,
+    label: str = "action",
+    videos: Annotated[str, Text("WHERE")] | None = None,
+    durations: Existing | None = None,
+    subset: str | None = None,
+    fps: Seconds | None = None,
+    on_error: OnError = "fail",
+    force: bool = False,
+    json_: bool = False,
+) -> None:
+    """Export SOURCE to an annotation tool or a player.
+
+    SOURCE is a run (its detections, if it has any), a result or detections file, or annotations in
+    any format. TARGET is a folder for ELAN and WebVTT, which have one file per video, else a file.
+    Label Studio gets proposals as predictions, and the labelling interface is written beside them
+    (.xml). ELAN gets them with their scores on separate tiers. Read corrections back with annotate
+    convert.
+
+    \b
+    Example:
+      actspan annotate export run/ sessions/ --to elan --top 10 --videos videos/
+      actspan annotate export result.json tasks.json --to labelstudio --min-score 0.5 \\
+          --videos '/data/local-files/?d=videos/{id}.mp4'
+      actspan annotate export annotations.json captions/ --to vtt
+    """
+    from actspan.report.tool_export import ExportRequest, export_to_tool
+
+    done = export_to_tool(request_from_options(ExportRequest, format=to))
+    videos_, instances = len(done.videos), sum(len(video.segments) for video in done.videos)
+    if json_:
+        figures = {"what": done.what, "videos": videos_, "instances": instances}
+        print_json({**figures, "files": done.files, **findings(done.problems, done.notes)})
+    else:
+        found = counted(instances, done.what.removesuffix("s"))
+        click.echo(f"{to}: {found} of {counted(videos_, 'video')}")
+        shown = done.files if len(done.files) <= 2 else [f"{len(done.files):,} files in {target}"]
+        click.echo(f"written: {', '.join(map(str, shown))}")
+    print_findings(done.problems, done.notes)

@@ -2,89 +2,52 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import re
 import shlex
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import click
 
-from actspan.cli.common import (
-    ExistingPath,
-    PlainPath,
-    json_option,
-    progress_report,
-    refuse_options,
-    reports_errors,
-    say,
-)
+from actspan.cli.console import print_json, progress_report, say
+from actspan.cli.options import ExistingFile, OutputFile, Positive, Text, command, refuse_options
+from actspan.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from actspan.bench.comparison import Comparison, Row
+    from actspan.bench.comparison import Comparison
     from actspan.bench.report_check import ReportCheck
     from actspan.bench.timing import Pair
 
 
-def _limit(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+def _limit(text: str) -> float:
     """Return the limit `slower:5%` as the fraction 0.05."""
-    if value is None:
-        return None
-    found = re.fullmatch(r"slower:(\d+(?:\.\d+)?)%", value)
+    found = re.fullmatch(r"slower:(\d+(?:\.\d+)?)%", text)
     if found is None:
-        raise click.BadParameter(f"{value!r} is not a limit such as slower:5%", context, option)
+        raise ValueError(f"{text!r} is not a limit such as slower:5%")
     return float(found[1]) / 100
 
 
-@click.command("compare")
-@click.argument("sources", nargs=-1, metavar="[PATH | NAME=PATH]...")
-@click.option(
-    "--chips",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Chips per NPU card; the logs of NPUs are of one chip.",
+@command(
+    chips="Chips per NPU card; the logs of NPUs are of one chip.",
+    claims="A report whose arithmetic and trtexec commands are checked against the logs.",
+    fail_if="Exit with code 1 if another side takes N % longer than the first.",
+    run_a="Time this command ...",
+    run_b="... against this one, in turn: A B B A.",
+    rounds="Number of rounds A B B A.",
+    markdown="Write the comparison as a Markdown page.",
 )
-@click.option(
-    "--claims",
-    type=ExistingPath(dir_okay=False),
-    help="A report whose arithmetic and trtexec commands are checked against the logs.",
-)
-@click.option(
-    "--fail-if",
-    callback=_limit,
-    metavar="slower:N%",
-    help="Exit with code 1 if another side takes N % longer than the first.",
-)
-@click.option("--run-a", metavar="COMMAND", help="Time this command ...")
-@click.option("--run-b", metavar="COMMAND", help="... against this one, in turn: A B B A.")
-@click.option(
-    "--rounds",
-    type=click.IntRange(5),
-    default=10,
-    show_default=True,
-    help="Number of rounds A B B A.",
-)
-@click.option(
-    "--markdown",
-    type=PlainPath(dir_okay=False),
-    help="Write the comparison as a Markdown page.",
-)
-@json_option
-@click.pass_context
-@reports_errors
-def command(
-    context: click.Context,
-    sources: tuple[str, ...],
-    chips: int,
-    claims: Path | None,
-    fail_if: float | None,
-    run_a: str | None,
-    run_b: str | None,
-    rounds: int,
-    markdown: Path | None,
-    as_json: bool,
+def compare(
+    sources: tuple[Annotated[str, Text("[PATH | NAME=PATH]")], ...] = (),
+    *,
+    chips: Positive = 1,
+    claims: ExistingFile | None = None,
+    fail_if: Annotated[float, Text("slower:N%", _limit)] | None = None,
+    run_a: Annotated[str, Text("COMMAND")] | None = None,
+    run_b: Annotated[str, Text("COMMAND")] | None = None,
+    rounds: Annotated[int, click.IntRange(5)] = 10,
+    markdown: OutputFile | None = None,
+    json_: bool = False,
 ) -> None:
     """Compare speeds: results of `actspan bench`, and logs of other tools.
 
@@ -105,16 +68,24 @@ def command(
       actspan compare t4/ ascend310/ --chips 4 --claims report.md
       actspan compare --run-a 'actspan --version' --run-b 'python -c pass'
     """
-    _check_usage(context, sources, (run_a, run_b), claims or markdown)
+    context = click.get_current_context()
+    if (run_a is None) != (run_b is None):
+        raise click.UsageError("--run-a and --run-b belong together")
     if run_a is not None and run_b is not None:
-        _time(context, run_a, run_b, rounds, fail_if, as_json)
-        return
-    from actspan.bench.comparison import compare, read_systems, slower_rows
+        if sources or claims or markdown:
+            raise click.UsageError("compare either files or two commands, not both")
+        refuse_options(["chips"], "with --run-a and --run-b")
+        context.exit(0 if _time(run_a, run_b, rounds, fail_if, json_) else 1)
+    refuse_options(["rounds"], "without --run-a and --run-b")
+    if not sources:
+        raise click.UsageError("give results or logs, or --run-a and --run-b")
+    from actspan.bench.comparison import compare as compare_systems
+    from actspan.bench.comparison import read_systems, slower_rows
     from actspan.bench.comparison_tables import comparison_page, comparison_to_dict
     from actspan.bench.report_check import check_report
     from actspan.core.files import atomic_file
 
-    found = compare(read_systems(sources), chips=chips)
+    found = compare_systems(read_systems(sources), chips=chips)
     checked = None if claims is None else check_report(claims, found)
     slower = [] if fail_if is None else slower_rows(found, fail_if)
     if markdown is not None:
@@ -122,9 +93,18 @@ def command(
             page = comparison_page(found, checked, shlex.join(["actspan", "compare", *sources]))
             stream.write(page.encode())
         say(f"report: {markdown}")
-    if as_json:
-        answer = {**comparison_to_dict(found, checked), "slower": [_plain(*row) for row in slower]}
-        click.echo(json.dumps(answer, indent=1, ensure_ascii=False))
+    if json_:
+        rows = [
+            {
+                "side": side,
+                "name": row.name,
+                "scope": row.scope,
+                "batch": row.batch,
+                "longer": longer,
+            }
+            for side, row, longer in slower
+        ]
+        print_json({**comparison_to_dict(found, checked), "slower": rows})
     else:
         _print(found, checked)
     for name, row, longer in slower:
@@ -134,38 +114,8 @@ def command(
     context.exit(1 if slower or (checked is not None and not checked.holds) else 0)
 
 
-def _plain(side: str, row: Row, longer: float) -> dict[str, object]:
-    return {
-        "side": side,
-        "name": row.name,
-        "scope": row.scope,
-        "batch": row.batch,
-        "longer": longer,
-    }
-
-
-def _check_usage(
-    context: click.Context,
-    sources: tuple[str, ...],
-    commands: tuple[str | None, str | None],
-    of_files: Path | None,
-) -> None:
-    given = sum(command is not None for command in commands)
-    if given == 1:
-        raise click.UsageError("--run-a and --run-b belong together", context)
-    if given and (sources or of_files):
-        raise click.UsageError("compare either files or two commands, not both", context)
-    if given:
-        refuse_options(context, ("chips",), "with --run-a and --run-b")
-    else:
-        refuse_options(context, ("rounds",), "without --run-a and --run-b")
-    if not given and not sources:
-        raise click.UsageError("give results or logs, or --run-a and --run-b", context)
-
-
 def _print(found: Comparison, check: ReportCheck | None) -> None:
     from actspan.bench.comparison_tables import comparison_tables, verdict
-    from actspan.cli.tables import print_table
 
     for title, header, rows in comparison_tables(found):
         click.echo(f"{title}:")
@@ -179,16 +129,8 @@ def _print(found: Comparison, check: ReportCheck | None) -> None:
         click.echo(f"{check.file.name}: {verdict(check)}")
 
 
-def _time(
-    context: click.Context,
-    run_a: str,
-    run_b: str,
-    rounds: int,
-    limit: float | None,
-    as_json: bool,
-) -> None:
-    from functools import partial
-
+def _time(run_a: str, run_b: str, rounds: int, limit: float | None, as_json: bool) -> bool:
+    """Time two commands and print the result; return whether it is within the limit."""
     from actspan.bench.timing import run_command, time_pair
 
     with progress_report() as report:
@@ -199,23 +141,19 @@ def _time(
             progress=report,
         )
     if as_json:
-        plain = dataclasses.asdict(pair)
-        answer = {"run_a": run_a, "run_b": run_b, "rounds": rounds, **plain}
-        click.echo(json.dumps(answer, indent=1))
+        print_json({"run_a": run_a, "run_b": run_b, "rounds": rounds, **asdict(pair)})
     else:
         _print_pair(pair, run_a, run_b)
-    slower = limit is not None and pair.is_slower(limit)
-    if limit is not None:
-        verdict = "B takes" if slower else "B is not shown to take"
-        say(
-            f"{'FAIL' if slower else 'passes'}: {verdict} more than {100 * limit:g} % longer than A"
-        )
-    context.exit(1 if slower else 0)
+    if limit is None:
+        return True
+    slower = pair.is_slower(limit)
+    verdict = "FAIL: B takes" if slower else "passes: B is not shown to take"
+    say(f"{verdict} more than {100 * limit:g} % longer than A")
+    return not slower
 
 
 def _print_pair(pair: Pair, run_a: str, run_b: str) -> None:
     from actspan.bench.comparison_tables import pair_table
-    from actspan.cli.tables import print_table
 
     title, header, rows = pair_table(pair)
     click.echo(f"A: {run_a}\nB: {run_b}\n{title}:")

@@ -2,119 +2,74 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
-from actspan.cli.common import (
-    ExistingPath,
-    PlainPath,
-    json_option,
+from actspan.cli.compile import Precision, Target, refuse_for_target
+from actspan.cli.console import (
+    print_json,
+    print_notes,
+    print_skipped,
     progress_report,
-    refuse_options,
-    reports_errors,
     say,
-    say_left_out,
     step_report,
 )
+from actspan.cli.models import print_verification
+from actspan.cli.options import (
+    Existing,
+    Output,
+    Positive,
+    command,
+    refuse_options,
+    request_from_options,
+)
+from actspan.cli.tables import print_figures, print_table
 from actspan.core.wording import counted
 
 if TYPE_CHECKING:
     from actspan.deploy.deploy import Deployment, DeployRequest
     from actspan.deploy.evaluate import Evaluation
 
-_existing = ExistingPath()
-_path = PlainPath()
 
-
-@click.command("deploy")
-@click.argument("sources", nargs=-1, required=True, type=_existing)
-@click.option(
-    "--target",
-    required=True,
-    type=click.Choice(["ascend", "tensorrt", "openvino"]),
-    help="Vendor's compiler to use.",
+@command(
+    target="Vendor's compiler to use.",
+    out="Bundle to write. [default for a bundle: change it in place]",
+    dataset="Verify on this dataset. [default: made-up features]",
+    evaluate="Also propose on this dataset, and report recall and speed.",
+    subset="Subset of these datasets; all: all videos.",
+    run="Run folder of --evaluate. [default: NAME-run, beside the bundle]",
+    batch="Videos per call; may be repeated.",
+    precision="Precision of the compiled networks. [default: fp16; fp32 for openvino]",
+    soc="ascend: the chip.",
+    calibrate="Dataset from which int8 takes its value ranges. [default: --dataset]",
+    length="Temporal scale T of a checkpoint's TEM.",
+    threads="Number of threads.",
+    print_="Write a script that compiles, instead of compiling here.",
+    force="Replace an existing bundle or run.",
 )
-@click.option(
-    "--out", type=_path, help="Bundle to write. [default for a bundle: change it in place]"
-)
-@click.option(
-    "--dataset", type=_existing, help="Verify on this dataset. [default: made-up features]"
-)
-@click.option(
-    "--evaluate", type=_existing, help="Also propose on this dataset, and report recall and speed."
-)
-@click.option(
-    "--subset",
-    default="validation",
-    show_default=True,
-    help="Subset of these datasets; all: all videos.",
-)
-@click.option(
-    "--run", type=_path, help="Run folder of --evaluate. [default: NAME-run, beside the bundle]"
-)
-@click.option(
-    "--batch",
-    "batches",
-    multiple=True,
-    type=click.IntRange(min=1),
-    default=(1, 16),
-    show_default=True,
-    help="Videos per call; may be repeated.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(["fp32", "fp16", "int8"]),
-    help="Precision of the compiled networks. [default: fp16; fp32 for openvino]",
-)
-@click.option("--soc", default="Ascend310", show_default=True, help="ascend: the chip.")
-@click.option(
-    "--calibrate",
-    type=_existing,
-    help="Dataset from which int8 takes its value ranges. [default: --dataset]",
-)
-@click.option(
-    "--length",
-    type=click.IntRange(min=2),
-    default=100,
-    show_default=True,
-    help="Temporal scale T of a checkpoint's TEM.",
-)
-@click.option(
-    "--threads", type=click.IntRange(1), default=2, show_default=True, help="Number of threads."
-)
-@click.option(
-    "--print",
-    "print_script",
-    is_flag=True,
-    help="Write a script that compiles, instead of compiling here.",
-)
-@click.option("--force", is_flag=True, help="Replace an existing bundle or run.")
-@json_option
-@click.pass_context
-@reports_errors
-def command(
-    context: click.Context,
-    sources: tuple[Path, ...],
-    target: str,
-    out: Path | None,
-    dataset: Path | None,
-    evaluate: Path | None,
-    subset: str,
-    run: Path | None,
-    batches: tuple[int, ...],
-    precision: str | None,
-    soc: str,
-    calibrate: Path | None,
-    length: int,
-    threads: int,
-    print_script: bool,
-    force: bool,
-    as_json: bool,
+def deploy(
+    sources: tuple[Existing, ...],
+    *,
+    target: Target,
+    out: Output | None = None,
+    dataset: Existing | None = None,
+    evaluate: Existing | None = None,
+    subset: str = "validation",
+    run: Output | None = None,
+    batch: tuple[Positive, ...] = (1, 16),
+    precision: Precision | None = None,
+    soc: str = "Ascend310",
+    calibrate: Existing | None = None,
+    length: Annotated[int, click.IntRange(2)] = 100,
+    threads: Positive = 2,
+    print_: bool = False,
+    force: bool = False,
+    json_: bool = False,
 ) -> None:
     """Deploy checkpoints, or a bundle, to a device: convert, export, rewrite, compile, verify.
 
@@ -133,54 +88,42 @@ def command(
     if out is None and not is_bundle:
         raise click.UsageError("checkpoints become a bundle: say which folder to write: --out")
     from actspan.deploy.compile.plan import CompileRequest
-    from actspan.deploy.deploy import DeployRequest, deploy
+    from actspan.deploy.deploy import DeployRequest
+    from actspan.deploy.deploy import deploy as deploy_sources
 
-    _refuse_ineffective(context, is_bundle)
+    if is_bundle:
+        refuse_options(["length"], "on a bundle, whose TEM has a length")
+    refuse_for_target(target, precision)
+    if evaluate is None:
+        refuse_options(["run"], "without --evaluate")
+        if dataset is None:
+            refuse_options(["subset"], "without --dataset or --evaluate")
     chosen = None if subset == "all" else subset
     _check_datasets((dataset, evaluate), chosen)
     _check_datasets((calibrate,), None)
     if evaluate is not None:
         from actspan.jobs.run import check_run_target
 
-        run = run or _run_beside(out or sources[0])
+        bundle = out or sources[0]
+        run = run or bundle.with_name(f"{bundle.resolve().name}-run")
         check_run_target(run, replace=force)
-    request = DeployRequest(
-        sources=sources,
-        out=out,
-        compile=CompileRequest(target, batches, precision or "", soc, calibrate or dataset),
-        dataset=dataset,
-        subset=chosen,
-        length=length,
-        threads=threads,
-        script_only=print_script,
-        overwrite=force,
+    compiling = CompileRequest(target, batch, precision or "", soc, calibrate or dataset)
+    request = request_from_options(
+        DeployRequest, compile=compiling, subset=chosen, script_only=print_
     )
     with step_report("deploy") as report:
-        done = deploy(request, report)
+        done = deploy_sources(request, report)
     found = None
     if evaluate is not None and run is not None and not done.unverified:
-        found = _evaluate(done, request, evaluate, run, force)
+        found = _evaluate(done, request, evaluate, run)
     elif evaluate is not None:
         say("not evaluated: what is compiled does not run here (actspan backends)")
-    if as_json:
-        click.echo(json.dumps(_answer(done, found), indent=1))
+    if json_:
+        print_json(_answer(done, found))
     else:
         _print(done, found)
-    context.exit(0 if _holds(done, print_script) else 1)
-
-
-def _refuse_ineffective(context: click.Context, is_bundle: bool) -> None:
-    given = context.params
-    if is_bundle:
-        refuse_options(context, ("length",), "on a bundle, whose TEM has a length")
-    if given["target"] != "ascend":
-        refuse_options(context, ("soc",), f"on {given['target']}")
-    if given["precision"] != "int8":
-        refuse_options(context, ("calibrate",), "without --precision int8")
-    if given["evaluate"] is None:
-        refuse_options(context, ("run",), "without --evaluate")
-        if given["dataset"] is None:
-            refuse_options(context, ("subset",), "without --dataset or --evaluate")
+    ok = done.verification.holds and (print_ or not done.left)
+    click.get_current_context().exit(0 if ok else 1)
 
 
 def _check_datasets(folders: Iterable[Path | None], subset: str | None) -> None:
@@ -191,17 +134,7 @@ def _check_datasets(folders: Iterable[Path | None], subset: str | None) -> None:
         Dataset.load(folder).subset(subset)
 
 
-def _run_beside(bundle: Path) -> Path:
-    return bundle.with_name(f"{bundle.resolve().name}-run")
-
-
-def _holds(done: Deployment, print_script: bool) -> bool:
-    return done.verification.holds and (print_script or not done.left)
-
-
-def _evaluate(
-    done: Deployment, request: DeployRequest, dataset: Path, run: Path, force: bool
-) -> Evaluation:
+def _evaluate(done: Deployment, request: DeployRequest, dataset: Path, run: Path) -> Evaluation:
     from actspan.deploy.evaluate import evaluate
 
     try:
@@ -214,8 +147,8 @@ def _evaluate(
                 batches=request.compile.batches,
                 subset=request.subset,
                 threads=request.threads,
-                overwrite=force,
-                report=report,
+                overwrite=request.overwrite,
+                progress=report,
             )
     except BaseException as error:
         error.add_note(f"{done.bundle.path} is complete; only --evaluate failed")
@@ -223,29 +156,20 @@ def _evaluate(
 
 
 def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from actspan.deploy.verify.report import to_dict
+    from actspan.deploy.verify.accuracy_report import to_dict
 
     steps = [asdict(step) for step in done.steps]
     for step in steps:
         step["seconds"] = None if math.isnan(step["seconds"]) else step["seconds"]
-    evaluation = found and {
-        "run": str(found.run),
-        "backend": found.backend,
-        "videos": found.videos,
-        "recall": dict(found.recall),
-        "times": [
-            {"net": net, "batch": batch} | asdict(times)
-            for (net, batch), times in found.times.items()
-        ],
-        "untimed": list(found.untimed),
-        "notes": list(found.notes),
-    }
+    evaluation = None
+    if found is not None:
+        names = ("run", "backend", "videos", "recall", "untimed", "notes")
+        times = [{"net": net, "batch": n} | asdict(t) for (net, n), t in found.times.items()]
+        evaluation = {name: getattr(found, name) for name in names} | {"times": times}
     return {
-        "bundle": str(done.bundle.path),
+        "bundle": done.bundle.path,
         "steps": steps,
-        "left": list(done.left),
+        "left": done.left,
         "unverified": done.unverified or None,
         "verification": to_dict(done.verification),
         "evaluation": evaluation,
@@ -253,23 +177,15 @@ def _answer(done: Deployment, found: Evaluation | None) -> dict[str, Any]:
 
 
 def _print(done: Deployment, found: Evaluation | None) -> None:
-    from actspan.cli.tables import print_table
-    from actspan.deploy.verify.report import answer_table, output_table
-
     rows = [
-        [s.name, s.file, "" if math.isnan(s.seconds) else f"{s.seconds:.1f}", s.result]
+        (s.name, s.file, "" if math.isnan(s.seconds) else f"{s.seconds:.1f}", s.result)
         for s in done.steps
     ]
-    print_table(["step", "file", "seconds", "result"], rows)
+    print_table(("step", "file", "seconds", "result"), rows)
     checked = done.verification
     click.echo(f"parity on {checked.material}: {counted(checked.videos, 'video')}")
-    for header, lines in (output_table(checked), answer_table(checked)):
-        print_table(header, lines)
-    for result in checked.results:
-        for reason in [*result.broken, *([result.problem] if result.problem else [])]:
-            say(f"{result.variant.name}: {reason}")
-    for note in dict.fromkeys((*checked.notes, *(found.notes if found else ()))):
-        say(f"note: {note}")
+    print_verification(checked)
+    print_notes((*checked.notes, *(found.notes if found else ())))
     if found is not None:
         _print_evaluation(found)
     click.echo(f"bundle: {done.bundle.path}")
@@ -277,17 +193,14 @@ def _print(done: Deployment, found: Evaluation | None) -> None:
         say(f"note: {done.unverified}")
     for line in done.left:
         say(f"left: {line}")
-    say_left_out(checked.problems)
+    print_skipped(checked.problems)
 
 
 def _print_evaluation(found: Evaluation) -> None:
-    from actspan.cli.tables import row_table
     from actspan.core.perf_lines import performance_lines
 
     click.echo(f"{counted(found.videos, 'video')} proposed on {found.backend}: {found.run}")
-    from rich.console import Console
-
-    Console(highlight=False).print(row_table(found.recall, digits=2))
+    print_figures(found.recall, digits=2)
     for (net, batch), times in found.times.items():
         click.echo(f"{net} bs{batch}, one thread:")
         for line in performance_lines(times):

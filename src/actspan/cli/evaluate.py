@@ -2,123 +2,77 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import click
-
-from actspan.cli.common import (
-    ExistingPath,
-    PlainPath,
-    json_option,
-    on_error_option,
-    progress_report,
-    refuse_options,
-    reports_errors,
-    say,
-    step_report,
-)
-from actspan.cli.detection_report import (
+from actspan.cli.console import print_json, print_notes, progress_report, say, step_report
+from actspan.cli.evaluation_output import (
     detection_document,
+    diagnosis_document,
     mistakes_document,
     print_detection,
+    print_detection_remarks,
+    print_diagnosis,
     print_mistakes,
-    say_about_detection,
+    print_recall,
+    print_recall_remarks,
+    recall_document,
 )
-from actspan.cli.diagnosis_report import diagnosis_document, print_diagnosis
-from actspan.cli.ground_truth import read_truth, with_set_apart
-from actspan.cli.recall_report import print_recall, recall_document, say_about_recall
+from actspan.cli.options import (
+    Existing,
+    ExistingFile,
+    ExistingOrUrl,
+    OnError,
+    OutputFile,
+    Positive,
+    Text,
+    command,
+    refuse_options,
+)
+from actspan.core.errors import AnnotationError
+from actspan.core.wording import counted, listed
 
 if TYPE_CHECKING:
-    from actspan.core.types import Float64
-    from actspan.data.annotations.base import Annotations
+    from actspan.data.annotations.annotation_set import Annotations
     from actspan.evaluation.diagnosis import Diagnosis
-    from actspan.evaluation.mistakes import Mistakes
-    from actspan.evaluation.protocols import Task
-
-_existing = ExistingPath()
+    from actspan.evaluation.protocols import Protocol
 
 
-@click.command()
-@click.argument("result", type=ExistingPath(urls=True))
-@click.option(
-    "--ground-truth",
-    type=_existing,
-    required=True,
-    help="Annotations in any format that `actspan annotate convert` reads, or a dataset folder.",
-)
-@click.option(
-    "--subset", default="validation", show_default=True, help="Evaluate the videos of this subset."
-)
-@click.option(
-    "--labels",
-    multiple=True,
-    metavar="PATTERN",
-    help="Evaluate only instances whose label matches, as in '*_TO_*'; may be repeated. "
+@command(
+    ground_truth="Annotations in any format that `actspan annotate convert` reads, or a dataset "
+    "folder.",
+    subset="Evaluate the videos of this subset.",
+    labels="Evaluate only instances whose label matches, as in '*_TO_*'; may be repeated. "
     "[default: all]",
-)
-@click.option(
-    "--task",
-    type=click.Choice(["proposal", "detection"]),
-    default="proposal",
-    show_default=True,
-    help="Compute average recall of proposals, or average mAP of detections.",
-)
-@click.option(
-    "--protocol",
-    type=click.Choice(["activitynet", "thumos14"]),
-    default="activitynet",
-    show_default=True,
-    help="Thresholds and budgets: thumos14 uses mAP at 0.3:0.1:0.7 and AR up to 1000 "
+    task="Compute average recall of proposals, or average mAP of detections.",
+    protocol="Thresholds and budgets: thumos14 uses mAP at 0.3:0.1:0.7 and AR up to 1000 "
     "proposals, and counts instances that are annotated twice once.",
-)
-@click.option(
-    "--tiou", help="Thresholds to use instead: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75."
-)
-@click.option(
-    "--max-proposals",
-    type=click.IntRange(min=1),
-    help="Largest average number of proposals per video. [default: the protocol's]",
-)
-@click.option(
-    "--blocked",
-    type=ExistingPath(dir_okay=False),
-    help="File of videos to leave out: a JSON list of ids, or one id per line.",
-)
-@on_error_option("Stop at annotations that cannot be read, or skip them.")
-@click.option(
-    "--plot",
-    type=PlainPath(dir_okay=False),
-    help="Write the AR-AN plot: .png, .svg or .pdf.",
-)
-@click.option(
-    "--diagnose",
-    is_flag=True,
-    help="Also report which stage of a run loses each missed instance, and the errors of "
+    tiou="Thresholds to use instead: 0.5:0.05:0.95 (first:step:last), or 0.5,0.75.",
+    max_proposals="Largest average number of proposals per video. [default: the protocol's]",
+    blocked="File of videos to leave out: a JSON list of ids, or one id per line.",
+    on_error="Stop at annotations that cannot be read, or skip them.",
+    plot="Write the AR-AN plot: .png, .svg or .pdf.",
+    diagnose="Also report which stage of a run loses each missed instance, and the errors of "
     "detections.",
 )
-@json_option
-@click.pass_context
-@reports_errors
-def command(
-    context: click.Context,
-    result: Path,
-    ground_truth: Path,
-    subset: str,
-    labels: tuple[str, ...],
-    task: Task,
-    protocol: str,
-    tiou: str | None,
-    max_proposals: int | None,
-    blocked: Path | None,
-    on_error: Literal["fail", "skip"],
-    plot: Path | None,
-    diagnose: bool,
-    as_json: bool,
+def evaluate(
+    result: ExistingOrUrl,
+    *,
+    ground_truth: Existing,
+    subset: str = "validation",
+    labels: tuple[Annotated[str, Text("PATTERN")], ...] = (),
+    task: Literal["proposal", "detection"] = "proposal",
+    protocol: Literal["activitynet", "thumos14"] = "activitynet",
+    tiou: str | None = None,
+    max_proposals: Positive | None = None,
+    blocked: ExistingFile | None = None,
+    on_error: OnError = "fail",
+    plot: OutputFile | None = None,
+    diagnose: bool = False,
+    json_: bool = False,
 ) -> None:
     """Compute average recall of RESULT (a result.json or a run folder), or mAP of detections.
 
@@ -138,7 +92,7 @@ def command(
       actspan evaluate run/ --ground-truth thumos14/ --task detection --protocol thumos14
     """
     if task == "detection":
-        refuse_options(context, ("plot", "max_proposals"), "with --task detection")
+        refuse_options(["plot", "max_proposals"], "with --task detection")
     if "numpy" not in sys.modules:
         # No matrices are multiplied here, and starting one thread per core for that would take
         # longer than loading everything else.
@@ -146,69 +100,58 @@ def command(
     from actspan.evaluation.protocols import PROTOCOLS, parse_thresholds
 
     agreed = PROTOCOLS[protocol]
-    truth, notes = read_truth(ground_truth, labels, agreed, subset)
-    truth, more = with_set_apart(truth, result, subset)
-    notes += more
-    for note in notes:
-        say(f"note: {note}")
-    asked = _Asked(
-        result=result,
-        truth=truth,
-        subset=subset,
-        tiou=parse_thresholds(agreed.tiou(task) if tiou is None else tiou),
-        max_proposals=max_proposals or agreed.max_proposals,
-        blocked=blocked,
-        on_error=on_error,
-    )
+    truth = _read_truth(ground_truth, labels, agreed, subset)
+    truth = _with_set_apart(truth, result, subset)
+    print_notes(truth.notes)
+    thresholds = parse_thresholds(agreed.tiou(task) if tiou is None else tiou)
+    settings: dict[str, Any] = {
+        "subset": subset,
+        "tiou": thresholds,
+        "blocked": blocked,
+        "on_error": on_error,
+    }
     if task == "detection":
-        _evaluate_detection(asked, diagnose, as_json)
+        _evaluate_detection(truth, result, settings, diagnose, json_)
     else:
-        _evaluate_recall(asked, plot, diagnose, as_json)
+        settings["max_proposals"] = max_proposals or agreed.max_proposals
+        _evaluate_recall(truth, result, settings, plot, diagnose, json_)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """Inputs and settings that both tasks share."""
-
-    result: Path
-    truth: Annotations
-    subset: str
-    tiou: Float64
-    max_proposals: int
-    blocked: Path | None
-    on_error: Literal["fail", "skip"]
-
-
-def _evaluate_recall(asked: _Asked, plot: Path | None, diagnose: bool, as_json: bool) -> None:
+def _evaluate_recall(
+    truth: Annotations,
+    result: Path,
+    settings: dict[str, Any],
+    plot: Path | None,
+    diagnose: bool,
+    as_json: bool,
+) -> None:
+    from actspan.data.detections import DETECTIONS_FILE
+    from actspan.evaluation.mistakes import diagnose_detections
     from actspan.evaluation.recall import evaluate_recall
     from actspan.evaluation.sharded import evaluate_shards, is_sharded
 
     if plot is not None:
-        from actspan.report.canvas import check_picture
+        from actspan.report.figures import check_picture
 
         check_picture(plot)
-    evaluate = evaluate_shards if is_sharded(asked.result) else evaluate_recall
     with step_report("evaluate"):
-        found = evaluate(
-            asked.truth,
-            asked.result,
-            subset=asked.subset,
-            max_proposals=asked.max_proposals,
-            tiou=asked.tiou,
-            blocked=asked.blocked,
-            on_error=asked.on_error,
-        )
-    diagnosis = _diagnose(asked) if diagnose else None
-    mistakes = _mistakes(asked) if diagnose and _has_detections(asked.result) else None
+        compute = evaluate_shards if is_sharded(result) else evaluate_recall
+        found = compute(truth, result, **settings)
+    diagnosis = mistakes = None
+    if diagnose:
+        diagnosis = _diagnose(truth, result, settings)
+        if (result / DETECTIONS_FILE).is_file():
+            of_detections = {k: v for k, v in settings.items() if k != "max_proposals"}
+            mistakes = diagnose_detections(truth, result, **of_detections)
     if as_json:
-        document = recall_document(found, asked.subset)
+        document = recall_document(found, settings["subset"])
         if diagnosis is not None:
             document["diagnosis"] = diagnosis_document(diagnosis)
         if mistakes is not None:
             document["diagnosis"]["detections"] = mistakes_document(mistakes)
-        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+        print_json(document)
     else:
-        print_recall(found, asked.subset)
+        print_recall(found, settings["subset"])
         if diagnosis is not None:
             print_diagnosis(diagnosis)
         if mistakes is not None:
@@ -218,64 +161,88 @@ def _evaluate_recall(asked: _Asked, plot: Path | None, diagnose: bool, as_json: 
 
         plot_recall(found, plot)
         say(f"picture: {plot}")
-    say_about_recall(found)
+    print_recall_remarks(found)
 
 
-def _evaluate_detection(asked: _Asked, diagnose: bool, as_json: bool) -> None:
-    from actspan.evaluation.detection import evaluate_detection
-
-    with step_report("evaluate"):
-        found = evaluate_detection(
-            asked.truth,
-            asked.result,
-            subset=asked.subset,
-            tiou=asked.tiou,
-            blocked=asked.blocked,
-            on_error=asked.on_error,
-        )
-        mistakes = _mistakes(asked) if diagnose else None
-    if as_json:
-        document = {**detection_document(found), "subset": asked.subset}
-        if mistakes is not None:
-            document["diagnosis"] = {"detections": mistakes_document(mistakes)}
-        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
-    else:
-        print_detection(found, asked.subset)
-        if mistakes is not None:
-            print_mistakes(mistakes)
-    say_about_detection(found)
-
-
-def _diagnose(asked: _Asked) -> Diagnosis:
+def _diagnose(truth: Annotations, result: Path, settings: dict[str, Any]) -> Diagnosis:
     from actspan.evaluation.diagnosis import diagnose
 
     with progress_report() as report:
         return diagnose(
-            asked.result,
-            asked.truth,
-            subset=asked.subset,
-            max_proposals=asked.max_proposals,
-            tiou=asked.tiou,
-            blocked=asked.blocked,
-            on_error=asked.on_error,
+            result,
+            truth,
+            **settings,
             progress=report,
         )
 
 
-def _mistakes(asked: _Asked) -> Mistakes:
+def _evaluate_detection(
+    truth: Annotations, result: Path, settings: dict[str, Any], diagnose: bool, as_json: bool
+) -> None:
+    from actspan.evaluation.detection import evaluate_detection
     from actspan.evaluation.mistakes import diagnose_detections
 
-    return diagnose_detections(
-        asked.truth,
-        asked.result,
-        subset=asked.subset,
-        tiou=asked.tiou,
-        blocked=asked.blocked,
-        on_error=asked.on_error,
-    )
+    with step_report("evaluate"):
+        found = evaluate_detection(truth, result, **settings)
+        mistakes = diagnose_detections(truth, result, **settings) if diagnose else None
+    if as_json:
+        document = {**detection_document(found), "subset": settings["subset"]}
+        if mistakes is not None:
+            document["diagnosis"] = {"detections": mistakes_document(mistakes)}
+        print_json(document)
+    else:
+        print_detection(found, settings["subset"])
+        if mistakes is not None:
+            print_mistakes(mistakes)
+    print_detection_remarks(found)
 
 
-def _has_detections(result: Path) -> bool:
-    from actspan.data.detections import DETECTIONS_FILE
+def _read_truth(
+    path: Path, labels: tuple[str, ...], protocol: Protocol, subset: str
+) -> Annotations:
+    """Return the ground truth, with notes about what was assumed while reading it."""
+    from actspan.data.annotations.formats import read_annotations
+    from actspan.data.videos import canonical_subset, split_patterns
+    from actspan.evaluation.protocols import drop_duplicates
 
-    return (result / DETECTIONS_FILE).is_file()
+    found = read_annotations(path)
+    if labels:
+        patterns = split_patterns(labels)
+        kept = found.with_labels(patterns)
+        places = list(found.videos.places_in(canonical_subset(subset)))
+        if found.videos.counts[places].any() and not kept.videos.counts[places].any():
+            known = {label for place in places for label in found.videos[place].labels}
+            raise AnnotationError(
+                f"{found.path}: no instance in subset {subset!r} has a label that --labels "
+                f"{','.join(patterns)} takes; labels there: {listed(sorted(known), 10)}"
+            )
+        found = kept
+    if protocol.drops_duplicates:
+        found, dropped = drop_duplicates(found, subset)
+        found = replace(found, notes=(*found.notes, dropped)) if dropped else found
+    return found
+
+
+def _with_set_apart(truth: Annotations, result: Path, subset: str) -> Annotations:
+    """Return the ground truth with the validation videos that training set apart, per the run."""
+    from actspan.data.videos import canonical_subset
+    from actspan.jobs.run import RUN_FILE, Run
+
+    wanted = canonical_subset(subset)
+    if wanted != "validation" or truth.videos.places_in(wanted):
+        return truth
+    if not (isinstance(result, Path) and (result / RUN_FILE).is_file()):
+        if not any(truth.videos.subsets):
+            return truth
+        subsets = ", ".join(sorted(map(repr, set(truth.videos.subsets)))) or "none"
+        raise AnnotationError(
+            f"{truth.path}: no video with instances in subset {subset!r}; subsets: {subsets}. "
+            "Choose one with --subset; or, if training set videos apart, evaluate the run folder, "
+            f"which has their ids, not {result}"
+        )
+    videos = truth.videos.with_set_apart(Run.load(result).set_apart, wanted)
+    if videos is truth.videos:
+        return truth
+    count = counted(videos.subsets.count(wanted), "video")
+    note = f"{wanted}: the {count} that training set apart"
+    return replace(truth, videos=videos, notes=(*truth.notes, note))

@@ -2,147 +2,83 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Annotated
 
 import click
 
-from actspan.cli.common import ExistingPath, PlainPath, refuse_options, reports_errors, say
+from actspan.cli.console import say
+from actspan.cli.options import (
+    Existing,
+    ExistingFolder,
+    OutputFolder,
+    Positive,
+    Seconds,
+    Text,
+    command,
+    refuse_options,
+    request_from_options,
+)
 
-_OF_MODELS = (
-    *("backend", "threads", "backbone"),
-    *("upload_mib", "hours", "queue", "jobs", "batch", "delay"),
-)
-_folder = ExistingPath(file_okay=False)
+_OF_MODELS = [
+    "backend",
+    "threads",
+    "backbone",
+    "upload_mib",
+    "hours",
+    "queue",
+    "jobs",
+    "batch",
+    "delay",
+]
 
 
-@click.command()
-@click.option("--model", type=_folder, help="Bundle to propose with.")
-@click.option(
-    "--results",
-    type=ExistingPath(),
-    multiple=True,
-    metavar="RUN",
-    help="Run folder to show in the viewer; may be repeated, to compare runs.",
+@command(
+    model="Bundle to propose with.",
+    results="Run folder to show in the viewer; may be repeated, to compare runs.",
+    ground_truth="Ground truth to show. [default: the datasets of the runs]",
+    videos="Folder of videos to play, named after their ids.",
+    host="Address to listen on; anything but loopback needs a token.",
+    port="Port to listen on; 0 takes any free port.",
+    token="Token that clients must send. [default: $ACTSPAN_TOKEN; else none on "  # noqa: S106
+    "loopback, and a new one otherwise, which is printed]",
+    data="Folder for jobs, results and corrections.",
+    backend="Inference runtime.",
+    backbone="onnx:FILE, if the model needs a custom backbone for videos.",
+    request_mib="Largest request body that is answered directly, in MiB.",
+    upload_mib="Largest upload of a job, in MiB.",
+    hours="Longest recording, in hours.",
+    timeout="Seconds within which a request must be answered.",
+    queue="Largest number of waiting videos; further ones get status 429.",
+    jobs="Largest number of waiting jobs; further ones get status 429.",
+    batch="Videos per batch.",
+    delay="Milliseconds that the first video of a batch waits for others.",
+    allow_host="Another host name accepted by a loopback service, as when a proxy is in front of "
+    "it.",
 )
-@click.option(
-    "--ground-truth",
-    type=ExistingPath(),
-    metavar="ANNOTATIONS",
-    help="Ground truth to show. [default: the datasets of the runs]",
-)
-@click.option(
-    "--videos", type=_folder, metavar="DIR", help="Folder of videos to play, named after their ids."
-)
-@click.option(
-    "--host",
-    default="127.0.0.1",
-    show_default=True,
-    help="Address to listen on; anything but loopback needs a token.",
-)
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="Port to listen on; 0 takes any free port.",
-)
-@click.option(
-    "--token",
-    envvar="ACTSPAN_TOKEN",
-    help="Token that clients must send. [default: none on loopback, else generated and printed]",
-)
-@click.option(
-    "--data",
-    type=PlainPath(file_okay=False),
-    default=Path("actspan-serve"),
-    show_default=True,
-    help="Folder for jobs, results and corrections.",
-)
-@click.option("--backend", default="auto", show_default=True, help="Inference runtime.")
-@click.option("--threads", type=click.IntRange(1), help="Number of threads. [default: all cores]")
-@click.option("--backbone", help="onnx:FILE, if the model needs a custom backbone for videos.")
-@click.option(
-    "--request-mib",
-    type=click.IntRange(1),
-    default=64,
-    show_default=True,
-    help="Largest request body that is answered directly, in MiB.",
-)
-@click.option(
-    "--upload-mib",
-    type=click.IntRange(1),
-    default=4096,
-    show_default=True,
-    help="Largest upload of a job, in MiB.",
-)
-@click.option(
-    "--hours",
-    type=click.FloatRange(0, min_open=True),
-    default=24.0,
-    show_default=True,
-    help="Longest recording, in hours.",
-)
-@click.option(
-    "--timeout",
-    type=click.FloatRange(0, min_open=True),
-    default=60.0,
-    show_default=True,
-    help="Seconds within which a request must be answered.",
-)
-@click.option(
-    "--queue",
-    type=click.IntRange(1),
-    default=1024,
-    show_default=True,
-    help="Largest number of waiting videos; further ones get status 429.",
-)
-@click.option(
-    "--jobs",
-    type=click.IntRange(1),
-    default=100,
-    show_default=True,
-    help="Largest number of waiting jobs; further ones get status 429.",
-)
-@click.option(
-    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Videos per batch."
-)
-@click.option(
-    "--delay",
-    type=click.FloatRange(0, 1000),
-    default=2.0,
-    show_default=True,
-    help="Milliseconds that the first video of a batch waits for others.",
-)
-@click.option(
-    "--allow-host",
-    multiple=True,
-    metavar="NAME",
-    help="Another host name accepted by a loopback service, as when a proxy is in front of it.",
-)
-@click.pass_context
-@reports_errors
-def command(
-    context: click.Context,
-    model: Path | None,
-    results: tuple[Path, ...],
-    ground_truth: Path | None,
-    videos: Path | None,
-    host: str,
-    port: int,
-    token: str | None,
-    data: Path,
-    backend: str,
-    threads: int | None,
-    backbone: str | None,
-    request_mib: int,
-    upload_mib: int,
-    hours: float,
-    timeout: float,
-    queue: int,
-    jobs: int,
-    batch: int,
-    delay: float,
-    allow_host: tuple[str, ...],
+def serve(
+    *,
+    model: ExistingFolder | None = None,
+    results: tuple[Existing, ...] = (),
+    ground_truth: Existing | None = None,
+    videos: ExistingFolder | None = None,
+    host: str = "127.0.0.1",
+    port: Annotated[int, click.IntRange(0, 65535)] = 8000,
+    token: str | None = None,
+    data: OutputFolder = Path("actspan-serve"),
+    backend: str = "auto",
+    threads: Positive | None = None,
+    backbone: str | None = None,
+    request_mib: Positive = 64,
+    upload_mib: Positive = 4096,
+    hours: Seconds = 24.0,
+    timeout: Seconds = 60.0,
+    queue: Positive = 1024,
+    jobs: Positive = 100,
+    batch: Positive = 16,
+    delay: Annotated[float, click.FloatRange(0, 1000)] = 2.0,
+    allow_host: tuple[Annotated[str, Text("NAME")], ...] = (),
 ) -> None:
     """Serve proposals over HTTP, with a viewer of runs at /.
 
@@ -157,35 +93,28 @@ def command(
             "there is nothing to serve: give --model, --results, --ground-truth or --videos"
         )
     if model is None:
-        refuse_options(context, _OF_MODELS, "without --model")
+        refuse_options(_OF_MODELS, "without --model")
     from actspan.core.errors import require
 
     require("fastapi", extra="server", purpose="actspan serve")
     require("uvicorn", extra="server", purpose="actspan serve")
-    from actspan.server.running import made_token, serve
+    from actspan.server.app import make_token
+    from actspan.server.app import serve as run_service
     from actspan.server.settings import HOUR, MIB, Batching, Limits, ServeSettings
 
-    settings = ServeSettings(
-        model=model,
-        results=results,
-        ground_truth=ground_truth,
-        videos=videos,
-        host=host,
-        port=port,
-        token=made_token(host, token),
-        data=data,
-        backend=backend,
-        threads=threads,
-        backbone=backbone,
+    limits = Limits(
+        request_bytes=request_mib * MIB,
+        upload_bytes=upload_mib * MIB,
+        recording_seconds=hours * HOUR,
+        answer_seconds=timeout,
+        waiting_rows=queue,
+        waiting_jobs=jobs,
+    )
+    settings = request_from_options(
+        ServeSettings,
+        token=make_token(host, token or os.environ.get("ACTSPAN_TOKEN")),
         hosts=allow_host,
-        limits=Limits(
-            request_bytes=request_mib * MIB,
-            upload_bytes=upload_mib * MIB,
-            recording_seconds=hours * HOUR,
-            answer_seconds=timeout,
-            waiting_rows=queue,
-            waiting_jobs=jobs,
-        ),
+        limits=limits,
         batching=Batching(batch, delay / 1000),
     )
-    serve(settings, announce=say)
+    run_service(settings, announce=say)

@@ -2,57 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from actspan.cli.common import (
-    ExistingPath,
-    PlainPath,
-    json_option,
-    on_error_option,
-    progress_report,
-    reports_errors,
-    say,
-    say_findings,
+from actspan.cli.console import findings, print_findings, print_json, progress_report, say
+from actspan.cli.options import (
+    Existing,
+    OnError,
+    Output,
+    Positive,
+    command,
+    request_from_options,
 )
 
 if TYPE_CHECKING:
-    from actspan.deploy.staged.step_files import StepReport
+    from actspan.deploy.staged.dumps import StepReport
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-_path = PlainPath()
-_existing = ExistingPath()
-_stage = click.argument("stage", type=_existing)
-_net = click.option(
-    "--net", required=True, type=click.Choice(["tem", "pem"]), help="Network to use."
-)
-_on_error = on_error_option("Stop at problems, or skip what cannot be used.")
-_lean = click.option("--lean", is_flag=True, help="Write only the files that later steps read.")
-
-
-def _dumps(function: F) -> F:
-    """Add the options of commands that read dumps."""
-    suffix = click.option(
-        "--suffix",
-        default="_1.bin",
-        show_default=True,
-        help="Suffix of the dumps; ais_bench writes _0.bin.",
-    )
-    folder = click.option(
-        "--dumps",
-        type=_existing,
-        help="Folder of the dumps. [default: tem-output/ or pem-output/ in the stage]",
-    )
-    return folder(suffix(function))
+_Net = Literal["tem", "pem"]
+_NET = "Network to use."
+_LEAN = "Write only the files that later steps read."
+_DUMPS = "Folder of the dumps. [default: tem-output/ or pem-output/ in the stage]"
+_SUFFIX = "Suffix of the dumps; ais_bench writes _0.bin."
 
 
 @click.group()
-def command() -> None:
+def staged() -> None:
     """Propose step by step through files, where a device's own tool runs the two networks.
 
     A stage is a folder to which every step adds files. The device works between tem-inputs and
@@ -70,28 +45,25 @@ def command() -> None:
     """
 
 
-@command.command()
-@click.option("--model", required=True, type=_existing, help="A bundle.")
-@click.option("--dataset", required=True, type=_existing, help="A dataset folder.")
-@click.option("--out", required=True, type=_path, help="Stage folder to write.")
-@click.option(
-    "--subset",
-    help="Process only the videos of this subset: training, validation, ... [default: all]",
+@command(
+    staged,
+    model="A bundle.",
+    dataset="A dataset folder.",
+    out="Stage folder to write.",
+    subset="Process only the videos of this subset: training, validation, ... [default: all]",
+    lean=_LEAN,
+    force="Replace an existing stage and its dumps.",
 )
-@_lean
-@_on_error
-@click.option("--force", is_flag=True, help="Replace an existing stage and its dumps.")
-@json_option
-@reports_errors
 def tem_inputs(
-    model: Path,
-    dataset: Path,
-    out: Path,
-    subset: str | None,
-    lean: bool,
-    on_error: Literal["fail", "skip"],
-    force: bool,
-    as_json: bool,
+    *,
+    model: Existing,
+    dataset: Existing,
+    out: Output,
+    subset: str | None = None,
+    lean: bool = False,
+    on_error: OnError = "fail",
+    force: bool = False,
+    json_: bool = False,
 ) -> None:
     """Start a stage: write TEM's inputs, one file per video (or window of a long recording).
 
@@ -102,32 +74,24 @@ def tem_inputs(
     with progress_report() as report:
         from actspan.deploy.staged.tem_steps import TemRequest, write_tem_inputs
 
-        request = TemRequest(
-            model=model,
-            dataset=dataset,
-            out=out,
-            subset=subset,
-            lean=lean,
-            on_error=on_error,
-            overwrite=force,
-        )
-        done = write_tem_inputs(request, report)
-    _say(done, "TEM inputs", as_json)
+        done = write_tem_inputs(request_from_options(TemRequest), report)
+    _print(done, "TEM inputs", json_)
 
 
-@command.command()
-@_stage
-@_net
-@click.option(
-    "--out", type=_path, help="List to write. [default: tem.info or pem.info in the stage]"
+@command(
+    staged,
+    net=_NET,
+    out="List to write. [default: tem.info or pem.info in the stage]",
+    prefix="Folder of the inputs on the device's host. [default: where they are now]",
 )
-@click.option(
-    "--prefix", help="Folder of the inputs on the device's host. [default: where they are now]"
-)
-@json_option
-@reports_errors
-def info(stage: Path, net: Literal["tem", "pem"], out: Path | None, prefix: str | None,
-         as_json: bool) -> None:  # fmt: skip
+def info(
+    stage: Existing,
+    *,
+    net: _Net,
+    out: Output | None = None,
+    prefix: str | None = None,
+    json_: bool = False,
+) -> None:
     """List a network's inputs in the format of vendors' tools: index path height width.
 
     \b
@@ -140,24 +104,20 @@ def info(stage: Path, net: Literal["tem", "pem"], out: Path | None, prefix: str 
     loaded = Stage.load(stage)
     path, count = write_list(loaded, net, out, prefix)
     height, width = loaded.shape(net)
-    if as_json:
-        click.echo(json.dumps({"out": str(path), "inputs": count, "shape": [height, width]}))
+    if json_:
+        print_json({"out": path, "inputs": count, "shape": [height, width]})
     else:
         say(f"{count} inputs of {height} x {width} in {path}")
 
 
-@command.command()
-@_stage
-@_dumps
-@_on_error
-@json_option
-@reports_errors
+@command(staged, dumps=_DUMPS, suffix=_SUFFIX)
 def tem_outputs(
-    stage: Path,
-    dumps: Path | None,
-    suffix: str,
-    on_error: Literal["fail", "skip"],
-    as_json: bool,
+    stage: Existing,
+    *,
+    dumps: Existing | None = None,
+    suffix: str = "_1.bin",
+    on_error: OnError = "fail",
+    json_: bool = False,
 ) -> None:
     """Read TEM's dumps, and write boundary scores, one CSV per input.
 
@@ -177,16 +137,13 @@ def tem_outputs(
         loaded = Stage.load(stage)
         given = Dumps(dumps or loaded.outputs("tem"), suffix)
         done = take_tem_outputs(loaded, given, on_error=on_error, progress=report)
-    _say(done, "TEM results", as_json)
+    _print(done, "TEM results", json_)
 
 
-@command.command()
-@_stage
-@_lean
-@_on_error
-@json_option
-@reports_errors
-def pem_inputs(stage: Path, lean: bool, on_error: Literal["fail", "skip"], as_json: bool) -> None:
+@command(staged, lean=_LEAN)
+def pem_inputs(
+    stage: Existing, *, lean: bool = False, on_error: OnError = "fail", json_: bool = False
+) -> None:
     """Compute candidates and BSP features from TEM's results, as PEM's inputs.
 
     \b
@@ -198,25 +155,25 @@ def pem_inputs(stage: Path, lean: bool, on_error: Literal["fail", "skip"], as_js
         from actspan.deploy.staged.stage import Stage
 
         done = write_pem_inputs(Stage.load(stage), lean=lean, on_error=on_error, progress=report)
-    _say(done, "PEM inputs", as_json)
+    _print(done, "PEM inputs", json_)
 
 
-@command.command()
-@_stage
-@_dumps
-@click.option("--out", type=_path, help="Result file to write. [default: result.json in the stage]")
-@_lean
-@_on_error
-@json_option
-@reports_errors
+@command(
+    staged,
+    dumps=_DUMPS,
+    suffix=_SUFFIX,
+    out="Result file to write. [default: result.json in the stage]",
+    lean=_LEAN,
+)
 def pem_outputs(
-    stage: Path,
-    dumps: Path | None,
-    suffix: str,
-    out: Path | None,
-    lean: bool,
-    on_error: Literal["fail", "skip"],
-    as_json: bool,
+    stage: Existing,
+    *,
+    dumps: Existing | None = None,
+    suffix: str = "_1.bin",
+    out: Output | None = None,
+    lean: bool = False,
+    on_error: OnError = "fail",
+    json_: bool = False,
 ) -> None:
     """Read PEM's dumps, apply Soft-NMS, and write PEM results and the result file.
 
@@ -236,45 +193,30 @@ def pem_outputs(
         done = take_pem_outputs(
             loaded, given, out=out, lean=lean, on_error=on_error, progress=report
         )
-    _say(done, "PEM results", as_json)
+    _print(done, "PEM results", json_)
 
 
-@command.command()
-@_stage
-@_net
-@click.option(
-    "--model", required=True, type=_existing, help="The bundle that the stage was made with."
+@command(
+    staged,
+    net=_NET,
+    model="The bundle that the stage was made with.",
+    backend="Inference runtime; see actspan backends.",
+    batch="Inputs per call.",
+    threads="Calls at the same time. [default: all cores]",
+    out="Folder for the dumps. [default: tem-output/ or pem-output/ in the stage]",
+    force="Replace existing dumps.",
 )
-@click.option(
-    "--backend",
-    default="auto",
-    show_default=True,
-    help="Inference runtime; see actspan backends.",
-)
-@click.option(
-    "--batch", type=click.IntRange(1), default=16, show_default=True, help="Inputs per call."
-)
-@click.option(
-    "--threads", type=click.IntRange(1), help="Calls at the same time. [default: all cores]"
-)
-@click.option(
-    "--out",
-    type=_path,
-    help="Folder for the dumps. [default: tem-output/ or pem-output/ in the stage]",
-)
-@click.option("--force", is_flag=True, help="Replace existing dumps.")
-@json_option
-@reports_errors
 def run(
-    stage: Path,
-    net: Literal["tem", "pem"],
-    model: Path,
-    backend: str,
-    batch: int,
-    threads: int | None,
-    out: Path | None,
-    force: bool,
-    as_json: bool,
+    stage: Existing,
+    *,
+    net: _Net,
+    model: Existing,
+    backend: str = "auto",
+    batch: Positive = 16,
+    threads: Positive | None = None,
+    out: Output | None = None,
+    force: bool = False,
+    json_: bool = False,
 ) -> None:
     """Run TEM or PEM over its inputs, in place of a vendor's tool.
 
@@ -285,24 +227,12 @@ def run(
     with progress_report() as report:
         from actspan.deploy.staged.runner import RunRequest, run_net
 
-        request = RunRequest(
-            stage=stage,
-            model=model,
-            net=net,
-            backend=backend,
-            batch=batch,
-            threads=threads,
-            out=out,
-            overwrite=force,
-        )
-        done = run_net(request, report)
-    _say(done, f"{net.upper()} dumps", as_json)
+        done = run_net(request_from_options(RunRequest), report)
+    _print(done, f"{net.upper()} dumps", json_)
 
 
-@command.command()
-@click.option("--out", required=True, type=_path, help="Script to write.")
-@reports_errors
-def script(out: Path) -> None:
+@command(staged, out="Script to write.")
+def script(*, out: Output) -> None:
     """Write a runner for hosts without ActSpan: one file that needs Python 3.7 and numpy.
 
     The runner computes a network over a list (staged info) with ais_bench, pyACL or ONNX Runtime,
@@ -319,23 +249,12 @@ def script(out: Path) -> None:
     say(f"runner: {out} (python3 {out} --help)")
 
 
-def _say(done: StepReport, what: str, as_json: bool) -> None:
+def _print(done: StepReport, what: str, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_figures(done)))
+        figures = {name: getattr(done, name) for name in ("out", "inputs", "videos", "seconds")}
+        print_json({**figures, **findings(done.problems, done.notes)})
         return
     rate = done.inputs / done.seconds
     of = "" if done.inputs == done.videos else f" of {done.videos} recordings"
     say(f"{done.inputs} {what}{of} in {done.seconds:.2f} s ({rate:.0f}/s): {done.out}")
-    say_findings(done.problems, done.notes)
-
-
-def _figures(done: StepReport) -> dict[str, object]:
-    return {
-        "out": str(done.out),
-        "inputs": done.inputs,
-        "videos": done.videos,
-        "seconds": done.seconds,
-        "skipped": [[p.video, p.problem] for p in done.problems if p.is_error],
-        "notes": [[p.video, p.problem] for p in done.problems if not p.is_error],
-        "assumptions": done.notes,
-    }
+    print_findings(done.problems, done.notes)

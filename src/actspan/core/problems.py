@@ -13,7 +13,7 @@ from actspan.core.limits import FINDING
 from actspan.core.wording import counted, it_or_them, listed
 
 _SINGLE = re.compile(r"\d[\d.,]*|'[^']*'")  # parts in which problems of one kind differ
-_FIX = "Fix the cause: nothing would be left if what is bad were skipped."
+_FIX = "Fix the cause: if all of this were skipped, nothing would be left."
 
 
 class Skipped(StrEnum):
@@ -89,7 +89,7 @@ def raise_errors(problems: Sequence[Problem], *, leaves_something: bool = True) 
     """
     errors = [p for p in problems if p.is_error]
     if errors:
-        skip = f"Fix {it_or_them(len(errors))}, or leave out what is bad: --on-error skip."
+        skip = f"Fix {it_or_them(len(errors))}, or skip what cannot be used: --on-error skip."
         raise DatasetError(errors, skip if leaves_something else _FIX)
 
 
@@ -118,7 +118,7 @@ def skipped_line(problems: Iterable[Problem]) -> str:
     Examples
     --------
     >>> skipped_line([Problem("a", "a.npy", "the file is empty", "replace it")])
-    'left out: 1 video (a)'
+    'skipped: 1 video (a)'
     """
     names: dict[Skipped, list[str]] = {skipped: [] for skipped in _THINGS}
     for problem in problems:
@@ -130,4 +130,4 @@ def skipped_line(problems: Iterable[Problem]) -> str:
         for skipped, found in names.items()
         if found
     ]
-    return f"left out: {', '.join(parts)}" if parts else ""
+    return f"skipped: {', '.join(parts)}" if parts else ""

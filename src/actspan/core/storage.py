@@ -78,8 +78,10 @@ class FolderStorage:
             self._remove_incomplete()
             yield
         finally:
-            self._remove_incomplete()
-            lock.release()
+            try:
+                self._remove_incomplete()
+            finally:
+                lock.release()
 
     def _acquire(self) -> BaseFileLock:
         from filelock import FileLock, Timeout

@@ -1,26 +1,40 @@
-"""Check of a whole dataset before work starts, in one pass and on all cores."""
+"""Check of a whole dataset before work starts: every file is read once, on all cores."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Literal
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import DTypeLike, NDArray
 
 from actspan.config.stages import FeatureSpec
+from actspan.core.errors import FeatureError
+from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Float64
-from actspan.data.causes import gaps, missing_features
+from actspan.core.wording import counted
+from actspan.data.csv_features import counter
 from actspan.data.dataset import Dataset
-from actspan.data.examine import Examined, examine_files, examine_store
-from actspan.data.faults import annotation_faults
+from actspan.data.faults import annotation_faults, left_out_note, missing_features
 from actspan.data.instances import after_features, good_segments, late_ends
-from actspan.data.timebase import other_stride
-from actspan.data.videos import Videos
-from actspan.data.witnesses import judge, require_right_times
+from actspan.data.layout import FileCheck, require_channels, settle_spec
+from actspan.data.readers import read_array, read_noted
+from actspan.data.store.shards import Packed
+from actspan.data.time_conflicts import find_conflict, gaps, require_right_times
+from actspan.data.timebase import SnippetGrid, other_stride, snippet_grid
+
+_ROWS = 4096  # rows checked at a time, so that memory does not grow with the recording
+_REMEDIES = {
+    "too large for float16": "keep numbers of float32 (--dtype)",
+    "decimal commas": "write decimal points, or semicolons between fields",
+    ",), but a filled": "reshape it to (T, 1), if it has one number per snippet",
+}
 
 
 def check_dataset(
@@ -71,41 +85,41 @@ def check_dataset(
     AnnotationError
         Instances are used, and their times are not in seconds.
     """
-    examine = examine_files if dataset.packing is None else examine_store
-    found = examine(dataset, channels, np.dtype(dtype), progress)
-    spans, steps = found.usable.by_place(len(dataset))
-    verdict = judge(dataset.videos, spans, steps, found.spec, dataset.path)
+    check = _check_files if dataset.packing is None else _check_store
+    found = check(dataset, channels, np.dtype(dtype), progress)
+    path, spans = dataset.path, found.spans
+    conflict = find_conflict(dataset.videos, spans, found.steps, found.spec, path)
     if learns:
-        require_right_times(dataset.videos, spans, found.spec, dataset.path, verdict)
+        require_right_times(dataset.videos, spans, found.spec, path, conflict)
     problems = [
-        *annotation_faults(dataset, spans, learns=learns, verdict=verdict),
-        *_feature_faults(dataset, found),
-        *(
-            [verdict.note(dataset.path)]
-            if verdict
-            else gaps(dataset.videos, spans, steps, dataset.path)
-        ),
+        *annotation_faults(dataset, spans, learns=learns, conflict=conflict),
+        *_feature_problems(dataset, found.problems),
     ]
-    lost = {p.video for p in problems if p.skipped is Skipped.VIDEO}
+    if conflict is None:
+        problems += gaps(dataset.videos, spans, found.steps, path)
+    else:
+        problems.append(conflict.note(path))
+    skipped = {p.video for p in problems if p.skipped is Skipped.VIDEO}
     ids = dataset.videos.ids
-    places = [place for place in found.usable.places if ids[place] not in lost]
-    videos, kept = dataset.videos.select(places), spans[places]
+    places = [p for p in np.flatnonzero(found.is_usable).tolist() if ids[p] not in skipped]
+    videos, spans = dataset.videos.select(places), spans[places]
+    good = good_segments(videos, spans)
     if on_error == "fail":
-        good = int(good_segments(videos, kept).sum())
-        leaves_something = bool(videos) and (good > 0 or not learns)
-        raise_errors(_stopping(problems, good), leaves_something=leaves_something)
+        leaves_something = bool(videos) and bool(good.any() or not learns)
+        raise_errors(_stopping(problems, int(good.sum())), leaves_something=leaves_something)
     if not videos:
-        raise_nothing_left(problems or [_nothing(dataset)], len(dataset))
-    notes = [*found.notes]
+        nothing = Problem("", str(path), "no videos", "check the folder and the subset")
+        raise_nothing_left(problems or [nothing], len(dataset))
+    notes = found.notes
     if learns:
         late = late_ends(videos)
         used = f"{late}: used up to its end" if late else ""
-        notes += filter(None, [used, after_features(videos, kept)])
-    if trained_on is not None and verdict is None:
+        notes += filter(None, [used, after_features(videos, spans)])
+    if trained_on is not None and conflict is None:
         notes += filter(None, [other_stride(trained_on, found.spec, videos)])
     return replace(
         dataset,
-        videos=_without_bad_segments(videos, kept),
+        videos=videos if good.all() else videos.with_instances(good),
         spec=found.spec,
         notes=(*dataset.notes, *notes),
         problems=tuple(problems),
@@ -118,39 +132,190 @@ def _stopping(problems: list[Problem], good: int) -> list[Problem]:
     return [p for p in problems if bad > good or p.skipped is not Skipped.SEGMENT]
 
 
-def _nothing(dataset: Dataset) -> Problem:
-    return Problem("", str(dataset.path), "no videos", "check the folder and the subset")
-
-
-def _without_bad_segments(videos: Videos, spans: Float64) -> Videos:
-    good = good_segments(videos, spans)
-    return videos if good.all() else videos.with_instances(good)
-
-
-def _feature_faults(dataset: Dataset, found: Examined) -> list[Problem]:
+def _feature_problems(dataset: Dataset, found: list[Problem]) -> list[Problem]:
     """Return the problems with features; they get one cause if most videos lack features."""
-    orphans, reported = list(_orphans(dataset)), _reported(dataset)
-    problems = [problem for problem in found.problems if problem.video not in reported]
-    what, remedy = missing_features(
-        dataset.videos, dataset.entries, [orphan.video for orphan in orphans], dataset.path
-    )
+    # Videos that were already skipped have a bad entry, or a file that is not read.
+    reported = {p.video for p in dataset.problems if p.skipped is Skipped.VIDEO}
+    problems = [problem for problem in found if problem.video not in reported]
+    strangers = sorted(dataset.entries.keys() - set(dataset.known.ids) - reported)
+    absent = {p.video for p in problems} - dataset.entries.keys()
+    if absent:
+        cause, cure = missing_features(dataset.videos, dataset.entries, strangers, dataset.path)
+        if cause:
+            strangers = []
+            problems = [
+                replace(p, problem=cause, remedy=cure) if p.video in absent else p for p in problems
+            ]
+    what, remedy = "features without annotation", "add annotations, or remove the features"
+    return [
+        *(Problem(s, str(dataset.entries[s]), what, remedy, Skipped.FILE) for s in strangers),
+        *problems,
+    ]
+
+
+class _Found(NamedTuple):
+    """Results of checking all features.
+
+    Attributes
+    ----------
+    is_usable : (V,) bool
+    spans, steps : (V,) float64
+        Seconds that features cover, and the larger of stride and length; NaN if unknown.
+    """
+
+    spec: FeatureSpec
+    notes: list[str]
+    problems: list[Problem]
+    is_usable: NDArray[np.bool_]
+    spans: Float64
+    steps: Float64
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> _Found:
+        """Return results without any usable video."""
+        spans, steps = np.full((2, len(dataset)), np.nan)
+        return cls(dataset.spec, [], [], np.zeros(len(dataset), dtype=bool), spans, steps)
+
+    def add(self, place: int, grid: SnippetGrid, snippets: int) -> None:
+        """Add a usable video by its place in the dataset."""
+        self.is_usable[place] = True
+        self.spans[place] = grid.stride * snippets
+        self.steps[place] = max(grid.stride, grid.length)
+
+
+def _check_files(
+    dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress
+) -> _Found:
+    found, checks = _Found.of(dataset), []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        check_file = partial(_check_file, dataset, dtype)
+        results = map_ordered(pool, check_file, range(len(dataset)), ahead=64)
+        for done, check in enumerate(results, start=1):
+            progress("check", done, len(dataset))
+            if check.problem is None:
+                checks.append(check)
+            else:
+                found.problems.append(check.problem)
+    if not checks:
+        return found
+    spec, notes, checks, problems = settle_spec(dataset, checks, channels)
+    found.problems.extend(problems)
+    for check in checks:
+        video, snippets = dataset.videos[check.place], check.snippets(spec)
+        try:
+            found.add(check.place, snippet_grid(video, spec, snippets), snippets)
+        except FeatureError as error:
+            what, _, remedy = str(error).removeprefix(f"{video.id}: ").partition("; ")
+            found.problems.append(Problem(video.id, str(dataset.path), what, remedy))
+    dropped = Counter(check.dropped for check in checks if check.dropped)
+    if constant := sum(check.is_constant for check in checks):
+        notes.append(f"all values are the same in {constant} of {counted(len(checks), 'file')}")
+    notes += [f"dropped from {counted(n, 'CSV file')}: {what}" for what, n in dropped.items()]
+    return found._replace(spec=spec, notes=notes)
+
+
+def _check_file(dataset: Dataset, dtype: np.dtype[Any], place: int) -> FileCheck:
+    name = dataset.videos.ids[place]
+    entry = dataset.entries.get(name)
+    if entry is None:
+        return FileCheck(place, problem=_no_features(dataset, name))
+    assert not isinstance(entry, Packed)
+    is_constant = False
+    try:
+        values, dropped = read_noted(entry, mapped=True)
+        what, is_constant = _check_values(values, dtype)
+    except FeatureError as error:
+        what = str(error).removeprefix(f"{entry}: ").removeprefix(f"{entry.path}: ")
     if what:
-        absent = {p.video for p in problems} - dataset.entries.keys()
-        problems = [
-            replace(p, problem=what, remedy=remedy) if p.video in absent else p for p in problems
-        ]
-        orphans = [p for p in orphans if not absent]
-    return [*orphans, *problems]
+        return FileCheck(place, problem=_damaged(name, str(entry), what))
+    column = counter(values) if entry.is_csv else ""
+    return FileCheck(place, values.shape, entry.is_csv, None, dropped, column, is_constant)
 
 
-def _reported(dataset: Dataset) -> set[str]:
-    """Return the videos that were already skipped: a bad entry, or a file that is not read."""
-    return {p.video for p in dataset.problems if p.skipped is Skipped.VIDEO}
+def _check_values(array: NDArray[Any], dtype: np.dtype[Any]) -> tuple[str, bool]:
+    """Return what is wrong with an array's values, or "", and whether all are the same."""
+    infinite = large = 0
+    first, is_constant = array[0, 0], array.size > 1
+    for begin in range(0, len(array), _ROWS):
+        block = array[begin : begin + _ROWS]
+        with np.errstate(over="ignore"):
+            kept = block.astype(dtype, copy=False)
+        if bad := int(np.count_nonzero(~np.isfinite(kept))):
+            infinite += int(np.count_nonzero(~np.isfinite(block)))
+            large += bad
+        is_constant = is_constant and bool((block[0] == first).all() and (block == first).all())
+    if infinite:
+        return f"{counted(infinite, 'value')} NaN or infinite", False
+    if large:
+        limit = np.finfo(dtype).max
+        return f"{counted(large, 'value')} beyond {limit:g}, too large for {dtype}", False
+    return "", is_constant
 
 
-def _orphans(dataset: Dataset) -> Iterator[Problem]:
-    """Yield a problem per video that has features but no annotation in any subset."""
-    for name in sorted(dataset.entries.keys() - set(dataset.known.ids) - _reported(dataset)):
-        remedy = "add annotations, or remove the features"
-        file = str(dataset.entries[name])
-        yield Problem(name, file, "features without annotation", remedy, Skipped.FILE)
+def _damaged(name: str, entry: str, what: str) -> Problem:
+    what, _, own = what.partition("; ")
+    remedies = (remedy for words, remedy in _REMEDIES.items() if words in what)
+    return Problem(name, entry, what, own or next(remedies, "extract the features again"))
+
+
+def _no_features(dataset: Dataset, name: str) -> Problem:
+    why = None if dataset.packing is None else dataset.packing.left_out.get(name)
+    if why is not None:
+        return left_out_note(name, str(dataset.path), why)
+    remedy = "extract the features, or remove the annotations"
+    return Problem(name, str(dataset.path), "no features", remedy)
+
+
+def _check_store(
+    dataset: Dataset, channels: int | None, dtype: np.dtype[Any], progress: Progress
+) -> _Found:
+    """Check a store; values are read only if they must fit a smaller type."""
+    assert dataset.packing is not None
+    fits, found = np.can_cast(dataset.packing.dtype, dtype), _Found.of(dataset)
+    for place, name in enumerate(dataset.videos.ids):
+        entry = dataset.entries.get(name)
+        if entry is None:
+            found.problems.append(_no_features(dataset, name))
+        else:
+            assert isinstance(entry, Packed)
+            what = "" if fits else _check_values(entry.values, dtype)[0]
+            if what:
+                found.problems.append(_damaged(name, str(entry), what))
+            elif (shape := entry.shape) is None:  # in a remote store: not downloaded to be counted
+                found.is_usable[place] = True
+            else:
+                found.add(place, entry.grid, shape[0])
+        progress("check", place + 1, len(dataset))
+    if found.is_usable.any():
+        require_channels(dataset, dataset.spec.channels, channels)
+    return found
+
+
+def measure(dataset: Dataset) -> tuple[Float64, Float64]:
+    """Return spans and steps of all videos, (V,), from the shapes of their features alone.
+
+    They are the seconds that features cover, and the larger of stride and length; NaN if unknown.
+
+    Raises
+    ------
+    FeatureError
+        A file cannot be opened, or the layout is unknown.
+    """
+    found, checks = _Found.of(dataset), []
+    for place, name in enumerate(dataset.videos.ids):
+        entry = dataset.entries.get(name)
+        if isinstance(entry, Packed):
+            if (shape := entry.shape) is not None:
+                found.add(place, entry.grid, shape[0])
+        elif entry is not None:
+            array = read_array(entry, mapped=True)
+            column = counter(array) if entry.is_csv else ""
+            checks.append(FileCheck(place, array.shape, entry.is_csv, counter=column))
+    if checks:
+        spec, _, checks, _ = settle_spec(dataset, checks, None)
+        for check in checks:
+            snippets = check.snippets(spec)
+            found.add(
+                check.place, snippet_grid(dataset.videos[check.place], spec, snippets), snippets
+            )
+    return found.spans, found.steps

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from actspan.core.files import read_bytes
 from actspan.core.limits import DOCUMENT
+from actspan.core.types import Float32
 from actspan.core.wording import counted
-from actspan.data.csv_numbers import parse_table
 from actspan.data.npy import ContentError
 
 _BOM = b"\xef\xbb\xbf"
@@ -25,21 +25,39 @@ _UNEVEN = 0.02  # of a step: what rounding of times leaves
 
 
 class _Csv(NamedTuple):
-    """Text of a table with commas between fields, its first row, and whether that is a header."""
+    """A table with commas between fields, its first row, and whether that is a header."""
 
     text: bytes
     first: list[str]
     has_header: bool
 
-    @property
-    def rows(self) -> NDArray[np.uint8]:
-        """The bytes below the header."""
-        begin = (self.text.find(b"\n") + 1 or len(self.text)) if self.has_header else 0
-        return np.frombuffer(self.text, np.uint8)[begin:]
+
+def read_csv(path: Path) -> tuple[Float32, str]:
+    """Return one row per snippet, and a text that says which header or column was dropped.
+
+    A first row that is not numeric is a header. Without a header, a single file does not show that
+    its first column is not a feature; `counter` helps when the other files are known.
+    """
+    from actspan.data.csv_numbers import parse_table  # imported late, since it is compiled
+
+    csv = _open_csv(read_bytes(path, DOCUMENT))
+    begin = (csv.text.find(b"\n") + 1 or len(csv.text)) if csv.has_header else 0
+    table = parse_table(np.frombuffer(csv.text, np.uint8)[begin:], len(csv.first))
+    if table is None:
+        table = read_any_csv(csv.text, csv.first, csv.has_header)
+    dropped = ["the header 0, 1, 2, ..."] if _is_numbered(csv.first) else []
+    if csv.has_header and table.shape[1] > 1:
+        name = csv.first[0].lower()
+        if name in _ROW_NUMBERS and counts_rows(table):
+            dropped.append(ROW_NUMBERS)
+            table = table[:, 1:]
+        elif name in _TIMES and (np.diff(table[:, 0]) > 0).all():
+            dropped.append(f"a first column {csv.first[0]!r}, which counts up")
+            table = table[:, 1:]
+    return table, " and ".join(dropped)
 
 
 def _open_csv(text: bytes) -> _Csv:
-    """Return a table with its separator replaced by commas, and whether it has a header."""
     line = text[: text.find(b"\n") + 1 or len(text)].removeprefix(_BOM).rstrip(b"\r\n")
     separator = _separator(line.strip(b" "))
     if separator != b",":  # then commas are decimal commas
@@ -68,42 +86,29 @@ def _is_numbered(fields: list[str]) -> bool:
     return len(fields) > 2 and fields == [str(i) for i in range(len(fields))]
 
 
-def read_csv(path: Path) -> tuple[NDArray[np.float32], str]:
-    """Return one row per snippet, and a text that says which header or column was dropped.
-
-    A first row that is not numeric is a header. Without a header, a single file does not show that
-    its first column is not a feature; `counter` helps when the other files are known.
-    """
-    csv = _open_csv(read_bytes(path, DOCUMENT))
-    table = parse_table(csv.rows, len(csv.first))
-    if table is None:
-        table = read_any_csv(csv.text, csv.first, csv.has_header)
-    dropped = ["the header 0, 1, 2, ..."] if _is_numbered(csv.first) else []
-    if named := _named_counter(csv, table):
-        table = table[:, 1:]
-        dropped.append(named)
-    return table, " and ".join(dropped)
+def _is_number(text: str | bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
-def _named_counter(csv: _Csv, table: NDArray[np.float32]) -> str:
-    """Return a description of a first column that counts rows or gives their times, or ""."""
-    name = csv.first[0]
-    if not csv.has_header or table.shape[1] < 2:
-        return ""
-    if name.lower() in _ROW_NUMBERS and counts_rows(table):
-        return ROW_NUMBERS
-    rises = bool((np.diff(table[:, 0]) > 0).all())
-    return f"a first column {name!r}, which counts up" if name.lower() in _TIMES and rises else ""
-
-
-def counter(table: NDArray[np.float32]) -> str:
-    """Return `ROW_NUMBERS` or `TIMES` if the first of several columns may be that; else nothing."""
+def counter(table: Float32) -> str:
+    """Return `ROW_NUMBERS` or `TIMES` if the first of several columns may be that; else ""."""
     if counts_rows(table):
         return ROW_NUMBERS
     return TIMES if _rises_evenly(table) else ""
 
 
-def _rises_evenly(table: NDArray[np.float32]) -> bool:
+def counts_rows(table: Float32) -> bool:
+    """Return whether the first of several columns counts the rows, starting at 0 or 1."""
+    if table.shape[1] < 2 or not len(table) or table[0, 0] not in (0, 1):
+        return False
+    return np.array_equal(table[:, 0], table[0, 0] + np.arange(len(table)))
+
+
+def _rises_evenly(table: Float32) -> bool:
     """Return whether the first of several columns rises in even steps, from 0 or one step on."""
     if table.shape[1] < 2 or len(table) < 2:
         return False
@@ -115,20 +120,13 @@ def _rises_evenly(table: NDArray[np.float32]) -> bool:
     return bool((np.abs(times - even) <= _UNEVEN * step).all())
 
 
-def counts_rows(table: NDArray[np.float32]) -> bool:
-    """Return whether the first of several columns counts the rows, starting at 0 or 1."""
-    if table.shape[1] < 2 or not len(table) or table[0, 0] not in (0, 1):
-        return False
-    return np.array_equal(table[:, 0], table[0, 0] + np.arange(len(table)))
-
-
-def read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.float32]:
+def read_any_csv(text: bytes, first: list[str], has_header: bool) -> Float32:
     """Read a table with a general reader, which accepts quotes and spaces and explains errors."""
     import pyarrow as pa
     from pyarrow import csv
 
-    names = first if is_header else [f"f{i}" for i in range(len(first))]
-    options = csv.ReadOptions(autogenerate_column_names=not is_header, use_threads=False)
+    names = first if has_header else [f"f{i}" for i in range(len(first))]
+    options = csv.ReadOptions(autogenerate_column_names=not has_header, use_threads=False)
     # Columns of a given type are read four times as fast as others.
     given = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
     try:
@@ -147,11 +145,3 @@ def read_any_csv(text: bytes, first: list[str], is_header: bool) -> NDArray[np.f
     if np.isnan(values).any():
         raise ContentError(f"{counted(int(np.isnan(values).sum()), 'field')} empty or NaN")
     return values.astype(np.float32)
-
-
-def _is_number(text: str | bytes) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -16,23 +16,15 @@ from actspan.core.wording import counted
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.csv_features import counter
 from actspan.data.feature_index import FeatureIndex, index_features
+from actspan.data.layout import read_spec
 from actspan.data.names import advice, holds_videos, is_video
 from actspan.data.readers import SUFFIXES, Entry, read_array
 from actspan.data.recording import Recording
-from actspan.data.remote import open_remote_shards, url_of
+from actspan.data.remote import open_store
 from actspan.data.rescale import Edge
-from actspan.data.spec_file import read_spec
 from actspan.data.store.manifest import Manifest, find_manifest
-from actspan.data.store.shards import Packed, open_shards
-from actspan.data.timebase import (
-    SnippetGrid,
-    SpanRule,
-    annotated_seconds,
-    packed_grid,
-    snippet_grid,
-    span_rule,
-    without_floor,
-)
+from actspan.data.store.shards import Packed
+from actspan.data.timebase import SpanRule, annotated_seconds, packed_grid, snippet_grid, span_rule
 from actspan.data.videos import Videos, canonical_subset, with_labels
 
 _SET_APART = "validation"  # the subset that training sets apart if the dataset has none
@@ -103,34 +95,28 @@ class Dataset:
         """
         path = Path(path)
         if not path.is_dir():
-            if path.is_file() and is_video(path):
-                raise DataError(f"{path}: a video, not a dataset; {advice(path)}")
-            if path.exists():
-                raise DataError(f"{path}: a file; give the dataset folder: {path.parent}")
-            raise DataError(
-                f"{path}: does not exist; a dataset folder is needed, with features/ and "
-                "annotations.json"
-            )
+            raise _not_a_folder(path)
         packing = find_manifest(path)
         spec = read_spec(path, packing)
         found = None if find_annotations(path) is None else read_annotations(path)
         index = FeatureIndex({})
+        entries: Mapping[str, Entry | Packed] = {}
         if features and packing is None:
             index = index_features(path, spec, None if found is None else found.videos.places)
-        entries = _packed(path, packing) if features and packing else index.entries
-        if found is None:
-            if not entries:
-                raise _not_a_dataset(path, index)
-            note = f"no annotations in {path}: every feature file is taken as a video"
+            entries = index.entries
+        elif features and packing is not None:
+            entries = open_store(path, packing)
+        if found is not None:
+            videos, format = found.videos, found.format
+            problems, notes = found.problems, found.notes
+        elif entries:
             videos = Videos(Video(id=name, duration=float("nan")) for name in entries)
-            format = "features"
-            problems: tuple[Problem, ...] = ()
-            notes: tuple[str, ...] = (note,)
+            format, problems = "features", ()
+            notes = (f"no annotations in {path}: every feature file is taken as a video",)
         else:
-            videos, format, notes = found.videos, found.format, found.notes
-            problems = found.problems
-        rule, guesses = span_rule(videos, spec)
-        notes = (*notes, *index.notes, *guesses)
+            raise _not_a_dataset(path, index)
+        rule, rule_notes = span_rule(videos, spec)
+        notes = (*notes, *index.notes, *rule_notes)
         if packing is not None and features:
             notes = (*notes, *packing.all_notes)
         return cls(
@@ -209,13 +195,7 @@ class Dataset:
         return annotated_seconds(video, self.span_rule)
 
     def require_fit(self, config: PipelineConfig) -> None:
-        """Raise if the features were packed in a way that does not fit the model.
-
-        Raises
-        ------
-        StoreError
-            The same as for `Manifest.require_fit`.
-        """
+        """Raise StoreError if the features were packed in a way that does not fit the model."""
         if self.packing is not None:
             self.packing.require_fit(config, self.path)
 
@@ -242,27 +222,32 @@ class Dataset:
             raise FeatureError(f"{self.path}: no features for video {video_id!r}")
         entry = self.entries[video_id]
         if isinstance(entry, Packed):
-            values = entry.values
-            return Recording(entry, values, self._packed_grid(video_id, entry.grid, len(values)))
+            values, grid = entry.values, entry.grid
+            if self.known.has("feature_frames"):
+                rescaled = self.packing is None or self.packing.edge is not None
+                grid = packed_grid(
+                    grid, self[video_id], len(values), self.span_rule, rescaled=rescaled
+                )
+            return Recording(entry, values, grid)
         array = read_array(entry, mapped=mapped)
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
-        if entry.suffix == ".csv" and values.shape[1] - 1 == channels and counter(values):
-            values = values[:, 1:]  # see `layout.without_counters`
+        if entry.is_csv and values.shape[1] - 1 == channels and counter(values):
+            values = values[:, 1:]  # as `settle_spec` does
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
         grid = snippet_grid(self[video_id], self.spec, len(values), self.span_rule)
         return Recording(entry, values, grid)
 
-    def _packed_grid(self, video_id: str, grid: SnippetGrid, snippets: int) -> SnippetGrid:
-        if not self.known.has("feature_frames"):
-            return grid
-        video = self[video_id]
-        if self.span_rule is not SpanRule.FLOOR:
-            grid = without_floor(grid, video)
-        if self.packing is None or self.packing.edge is not None:  # already rescaled
-            return grid
-        return packed_grid(grid, video, snippets)
+
+def _not_a_folder(path: Path) -> DataError:
+    if path.is_file() and is_video(path):
+        return DataError(f"{path}: a video, not a dataset; {advice(path)}")
+    if path.exists():
+        return DataError(f"{path}: a file; give the dataset folder: {path.parent}")
+    return DataError(
+        f"{path}: does not exist; a dataset folder is needed, with features/ and annotations.json"
+    )
 
 
 def _not_a_dataset(path: Path, index: FeatureIndex) -> DataError:
@@ -277,18 +262,8 @@ def _not_a_dataset(path: Path, index: FeatureIndex) -> DataError:
             f"{path}: holds files of features, not a dataset; give the dataset folder, with these "
             f"in features/: {path.parent}"
         )
+    refused = [f"{p.file}: {p.problem}: {p.remedy}" for p in index.problems[:1]]
     return AnnotationError(
         f"{path}: holds no annotations (annotations.json, or anet_anno_action.json) and no "
-        f"features (features/){_reasons(index)}"
+        f"features (features/){''.join(f'; {reason}' for reason in (*refused, *index.notes))}"
     )
-
-
-def _reasons(index: FeatureIndex) -> str:
-    """Return why no features were found, as the end of a message."""
-    refused = [f"{p.file}: {p.problem}: {p.remedy}" for p in index.problems[:1]]
-    return "".join(f"; {reason}" for reason in (*refused, *index.notes))
-
-
-def _packed(path: Path, packing: Manifest) -> Mapping[str, Packed]:
-    url = url_of(path)
-    return open_shards(path, packing) if url is None else open_remote_shards(url, packing)

@@ -1,21 +1,22 @@
-"""Faults of annotations: problems if instances are used, otherwise notes."""
+"""Faults that many videos share: of annotations that are not used, and missing features."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from actspan.core.errors import by_kind
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64
-from actspan.core.wording import counted
+from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.authors import AUTHORS_TABLE
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.dataset import Dataset
 from actspan.data.instances import faulty_segments, lengths_of
+from actspan.data.names import holds_videos
+from actspan.data.time_conflicts import TimeConflict
 from actspan.data.times import wrong_unit
-from actspan.data.witnesses import Verdict
+from actspan.data.videos import Videos
 
 _UNUSED = "annotations are not used here"
 
@@ -25,7 +26,7 @@ def annotation_faults(
     spans: Float64 | None = None,
     *,
     learns: bool,
-    verdict: Verdict | None = None,
+    conflict: TimeConflict | None = None,
 ) -> list[Problem]:
     """Return the problems found when the dataset was loaded, and its bad segments.
 
@@ -36,59 +37,52 @@ def annotation_faults(
     learns : bool
         Whether instances are used; if not, each kind of fault is one note. An entry that cannot be
         read stays a problem if its video has features, because the video would be missing.
-    verdict : Verdict, optional
-        Verdict on the times of the dataset: one cause, which is not repeated per instance.
+    conflict : TimeConflict, optional
+        One cause of many bad instances, which are not repeated.
     """
+    bad = list(faulty_segments(dataset.videos, dataset.path, spans))
+    if not (bad or dataset.problems):
+        return []
     if learns:
-        found = map(partial(_unless_packed_without, dataset), dataset.problems)
-        return [*found, *faulty_segments(dataset.videos, dataset.path, spans)]
-    harmless, stopping = _harmless_and_stopping(dataset)
-    if verdict is not None and verdict.witness:
+        return [*(_unless_left_out(dataset, problem) for problem in dataset.problems), *bad]
+    annotations = find_annotations(dataset.path)
+    stopping: list[Problem] = []
+    harmless: list[Problem] = []
+    for problem in dataset.problems:
+        is_harmless = annotations and _is_harmless(dataset, problem, annotations)
+        (harmless if is_harmless else stopping).append(problem)
+    if conflict is not None and conflict.wrong:
         return [*stopping, *_notes(harmless)]
     unit = wrong_unit(dataset.videos, lengths_of(dataset.videos, spans))
-    if unit is not None:
-        remedy = f"{_UNUSED}; train and evaluate refuse them"
-        note = Problem("", str(dataset.path), unit.what, remedy, Skipped.NOTHING)
-        return [*stopping, *_notes(harmless), note]
-    bad = faulty_segments(dataset.videos, dataset.path, spans)
-    return [*stopping, *_notes([*harmless, *bad])]
+    if unit is None:
+        return [*stopping, *_notes([*harmless, *bad])]
+    remedy = f"{_UNUSED}; train and evaluate refuse them"
+    note = Problem("", str(dataset.path), unit.what, remedy, Skipped.NOTHING)
+    return [*stopping, *_notes(harmless), note]
 
 
-def _unless_packed_without(dataset: Dataset, problem: Problem) -> Problem:
-    """Return a finding, as a note where the store was packed without its video."""
+def _unless_left_out(dataset: Dataset, problem: Problem) -> Problem:
+    """Return a problem, as a note where the store was packed without its video."""
     left_out = {} if dataset.packing is None else dataset.packing.left_out
     if problem.skipped is not Skipped.VIDEO or problem.video not in left_out:
         return problem
-    what = f"left out when the dataset was packed: {left_out[problem.video]}"
-    remedy = "pack it again without the fault"
-    return Problem(problem.video, problem.file, what, remedy, Skipped.NOTHING)
+    return left_out_note(problem.video, problem.file, left_out[problem.video])
 
 
-def _harmless_and_stopping(dataset: Dataset) -> tuple[list[Problem], list[Problem]]:
-    """Return the faults that do not matter if annotations are unused, and the other faults."""
-    harmless: list[Problem] = []
-    stopping: list[Problem] = []
-    annotations = find_annotations(dataset.path)
-    for problem in dataset.problems:
-        is_harmless = (
-            annotations is not None
-            and _is_about(problem, annotations)
-            and not _loses_a_video(problem, dataset)
-        )
-        (harmless if is_harmless else stopping).append(problem)
-    return harmless, stopping
+def left_out_note(video: str, file: str, why: str) -> Problem:
+    """Return the note about a video that a store does not have."""
+    what, remedy = f"left out when the dataset was packed: {why}", "pack it again without the fault"
+    return Problem(video, file, what, remedy, Skipped.NOTHING)
 
 
-def _is_about(problem: Problem, annotations: Path) -> bool:
-    file, table = str(annotations), str(annotations.with_name(AUTHORS_TABLE))
-    return problem.file in (file, table) or problem.file.startswith(f"{file}:")
-
-
-def _loses_a_video(problem: Problem, dataset: Dataset) -> bool:
-    """Return whether a video with features is skipped; for a store, packing reported it."""
-    if dataset.packing is not None or problem.skipped is not Skipped.VIDEO:
+def _is_harmless(dataset: Dataset, problem: Problem, annotations: Path) -> bool:
+    """Return whether a problem is about annotations, and no video with features is skipped."""
+    files = (str(annotations), str(annotations.with_name(AUTHORS_TABLE)))
+    if problem.file not in files and not problem.file.startswith(f"{annotations}:"):
         return False
-    return problem.video in dataset.entries and problem.video not in dataset.known.places
+    if dataset.packing is not None or problem.skipped is not Skipped.VIDEO:
+        return True  # for a store, packing reported it
+    return problem.video not in dataset.entries or problem.video in dataset.known.places
 
 
 def _notes(faults: Sequence[Problem]) -> Iterator[Problem]:
@@ -97,3 +91,79 @@ def _notes(faults: Sequence[Problem]) -> Iterator[Problem]:
         first = kind[0]
         what = f"{counted(len(kind), 'annotation fault')}: video {first.video}: {first.problem}"
         yield Problem("", first.file, what, _UNUSED, Skipped.NOTHING)
+
+
+def missing_features(
+    videos: Videos,
+    entries: Collection[str],
+    strangers: Sequence[str],
+    path: Path,
+    what: str = "features",
+) -> tuple[str, str]:
+    """Return why most videos lack features and what to do; empty if there is no single cause.
+
+    Parameters
+    ----------
+    videos : Videos
+        Those that need features.
+    entries : collection of str
+        Ids that have features.
+    strangers : sequence of str
+        Ids that have features and no annotation.
+    path : Path
+        The dataset folder.
+    what : str
+        Name of what is missing: features, or boundary scores.
+    """
+    missing = [name for name in videos.ids if name not in entries]
+    if 2 * len(missing) > len(videos) and 2 * len(strangers) >= len(missing):
+        pair = _alike_pair(missing, strangers)
+        video, stranger = pair or (missing[0], strangers[0])
+        cause = f"{what} are named otherwise than videos: {stranger!r}, and not {video!r}"
+        if pair is None:
+            return cause, f"name {what} as annotations do, or check that they belong together"
+        return cause, f"name {what} as annotations do: {video!r} in the place of {stranger!r}"
+    if not entries and holds_videos(path):
+        out = quoted(f"{path.name}-features")
+        return "no features, only videos", f"actspan extract {quoted(path)} --out {out}"
+    if not missing or strangers:
+        return "", ""
+    # The videos of some subsets may be exactly those that have features.
+    has: dict[str, set[bool]] = {subset: set() for subset in videos.subsets}
+    for name, subset in zip(videos.ids, videos.subsets, strict=True):
+        has[subset].add(name in entries)
+    complete = [subset for subset, found in has.items() if found == {True}]
+    lacking = [repr(subset) for subset, found in has.items() if found == {False}]
+    if not complete or len(complete) + len(lacking) < len(has):
+        return "", ""
+    cause = f"no {what} for any video of subset {listed(lacking)}"
+    return cause, f"pass --subset {complete[0]}, or compute the other {what}"
+
+
+def _alike_pair(these: Sequence[str], those: Sequence[str]) -> tuple[str, str] | None:
+    """Return a pair of ids that differ in the way most do: in case, or in a prefix or suffix."""
+    keys: tuple[Callable[[Sequence[str]], dict[str, str]], ...] = (_in_lower_case, _without_ends)
+    for by_key in keys:
+        left, right = by_key(these), by_key(those)
+        common = [key for key in left if key in right]
+        if 2 * len(common) > min(len(these), len(those)):
+            return left[common[0]], right[common[0]]
+    return None
+
+
+def _in_lower_case(names: Sequence[str]) -> dict[str, str]:
+    return {name.lower(): name for name in names}
+
+
+def _without_ends(names: Sequence[str]) -> dict[str, str]:
+    """Return the names by their distinct part: without the start and end that all share."""
+    first = _shared_start(names)
+    last = _shared_start([name[::-1] for name in names])
+    return {name[first : len(name) - last]: name for name in names}
+
+
+def _shared_start(names: Sequence[str]) -> int:
+    """Return the number of characters that all names start with."""
+    least, most = min(names), max(names)
+    pairs = enumerate(zip(least, most, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(least), len(most)))

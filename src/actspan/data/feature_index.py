@@ -6,36 +6,30 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import FeatureError
 from actspan.core.problems import Problem, Skipped
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.base import canonical_id
-from actspan.data.containers import READ, Refusal, channel_axis, choose, names_of
+from actspan.data.annotations.annotation_set import canonical_id
 from actspan.data.names import Ignored, composed, composed_note, file_stem
-from actspan.data.readers import (
-    HDF5_SUFFIXES,
-    SUFFIXES,
-    Entry,
-    feature_shapes,
-    list_arrays,
-)
+from actspan.data.readers import SUFFIXES, Entry, feature_shapes, list_arrays
 
 # Folders of features, relative to the dataset folder: ours first, then the authors' repository.
-_PLACES = (
+_FOLDERS = (
     "features",
     "csv_mean_100",
     "activitynet_feature_cuhk/csv_mean_100",
     "data/activitynet_feature_cuhk/csv_mean_100",
 )
-_TOGETHER = tuple(f"features{suffix}" for suffix in (*HDF5_SUFFIXES, ".npz"))  # files of all videos
+_FILES = ("features.h5", "features.hdf5", "features.npz")  # of all videos
 # Names of arrays that belong to a single video, if no annotations name the videos.
 _PARTS = {
     *("appearance", "arr_0", "arr_1", "c3d", "data", "feat", "feats", "feature", "features"),
     *("flow", "fps", "i3d", "motion", "rgb", "slowfast", "vggish"),
 }
+_LISTED = 6  # arrays of a file that a message names
+_READ = f"write {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,108 +64,79 @@ def index_features(
     known : collection of str, optional
         Ids of the annotated videos, if any are annotated.
     """
-    place = next((path / name for name in _PLACES if (path / name).is_dir()), None)
-    finder = _Finder(place or path, spec, known)
-    if place is None:
-        files = [path / name for name in _TOGETHER if (path / name).is_file()]
-    else:
-        files = finder.sort_out(place)
-    finder.add_all(_listed(files, finder))
-    finder.name_others(path, place, files)
-    return finder.result()
+    ignored = Ignored()
+    unread: list[Path] = []
+    folder = next((path / name for name in _FOLDERS if (path / name).is_dir()), None)
+    files = [path / name for name in _FILES if (path / name).is_file()] if folder is None else []
+    for file in sorted(folder.iterdir()) if folder else ():
+        if file.name.startswith("."):
+            continue
+        if file.is_dir():
+            ignored.add("folders", file.name)
+        else:
+            (files if file.suffix.lower() in SUFFIXES else unread).append(file)
+    indexer = _Indexer(spec, known, ignored)
+    indexer.add(files)
+    for name in _FOLDERS:
+        if folder not in (None, path / name) and (path / name).is_dir():
+            ignored.add("folders", name)
+    for file in sorted(path.glob("features.*")):
+        if file.is_file() and file not in files:
+            ignored.add("files", file.name if file.suffix.lower() in SUFFIXES else file.suffix)
+    indexer.add_unread(unread)
+    place = folder or path
+    notes = (*ignored.notes(place), *indexer.notes(place))
+    return FeatureIndex(indexer.entries, tuple(indexer.problems), notes)
 
 
-class _Listed(NamedTuple):
-    """A file of features and the names of its arrays."""
-
-    file: Path
-    names: list[str]
-
-
-def _listed(files: Iterable[Path], finder: _Finder) -> Iterator[_Listed]:
-    for file in files:
-        try:
-            yield _Listed(file, list_arrays(file, finder.ignored))
-        except FeatureError as error:
-            what, _, remedy = str(error).removeprefix(f"{file}: ").partition("; ")
-            remedy = remedy or "replace the file, or remove it"
-            finder.refuse(canonical_id(file.stem), file, what, remedy)
-
-
-class _Finder:
+class _Indexer:
     """Collector of entries, problems and notes, file by file."""
 
-    def __init__(self, place: Path, spec: FeatureSpec, known: Collection[str] | None) -> None:
-        self.ignored = Ignored()
-        self._place, self._known = place, known
-        self._spec = spec
-        self._entries: dict[str, Entry] = {}
-        self._problems: list[Problem] = []
-        self._unread: list[Path] = []
+    def __init__(self, spec: FeatureSpec, known: Collection[str] | None, ignored: Ignored) -> None:
+        self.entries: dict[str, Entry] = {}
+        self.problems: list[Problem] = []
+        self._spec, self._known, self._ignored = spec, known, ignored
+        self._axis = 0 if spec.layout == "CT" else 1  # of the channels
         self._composed = 0  # file names that were not in Unicode NFC
         self._renamed: list[str] = []  # file names that contain the suffix of a video
 
-    def sort_out(self, place: Path) -> list[Path]:
-        """Return the files of a folder that are read, and note the others."""
-        read = []
-        for file in sorted(place.iterdir()):
-            if file.name.startswith("."):
-                continue
-            if file.is_dir():
-                self.ignored.add("folders", file.name)
-            elif file.suffix.lower() in SUFFIXES:
-                read.append(file)
-            else:
-                self._unread.append(file)
-        return read
-
-    def name_others(self, path: Path, place: Path | None, files: Sequence[Path]) -> None:
-        """Note unused features: other folders and files of the dataset."""
-        for name in _PLACES:
-            if place not in (None, path / name) and (path / name).is_dir():
-                self.ignored.add("folders", name)
-        for file in sorted(path.glob("features.*")):
-            if file.is_file() and file not in files:
-                known = file.suffix.lower() in SUFFIXES
-                self.ignored.add("files", file.name if known else file.suffix)
-
-    def refuse(self, video: str, file: Path, what: str, remedy: str) -> None:
-        """Add the problem that a video's features cannot be used."""
-        self._problems.append(Problem(video, str(file), what, remedy))
-
-    def result(self) -> FeatureIndex:
-        for file in self._unread:
-            video = self._id_of(file)
-            if self._is_known(video) and video not in self._entries:
-                self.refuse(video, file, f"{_suffix_of(file)} is not read", READ)
-            else:
-                self.ignored.add("files", _suffix_of(file))
-        return FeatureIndex(
-            self._entries, tuple(self._problems), (*self.ignored.notes(self._place), *self._notes())
-        )
-
-    def _notes(self) -> Iterator[str]:
-        if self._renamed:
-            files = f"{counted(len(self._renamed), 'file name')} ({listed(self._renamed)})"
-            yield f"{self._place}: the suffix of a video was dropped from {files}"
-        yield from composed_note(self._place, self._composed)
-        if self._spec.join and all(entry.key is None for entry in self._entries.values()):
-            yield f"{self._place}: no file holds the arrays that dataset.toml joins"
-
-    def add_all(self, listed: Iterable[_Listed]) -> None:
-        """Add the arrays of every file."""
-        files = list(listed)
-        names = Counter(name for _, names in files if len(names) > 1 for name in names)
+    def add(self, files: Iterable[Path]) -> None:
+        """Add the arrays of files."""
+        arrays: dict[Path, list[str]] = {}
+        for file in files:
+            try:
+                arrays[file] = list_arrays(file, self._ignored)
+            except FeatureError as error:
+                self._refuse(canonical_id(file.stem), file, error)
+        names = Counter(name for found in arrays.values() if len(found) > 1 for name in found)
         is_repeated = any(count > 1 for count in names.values())  # so they name parts, not videos
-        for file, found in files:
+        for file, found in arrays.items():
             video = self._id_of(file)
             if not found:
-                self._add(video, Entry(file))
-            elif file.name not in _TOGETHER and self._is_one_video(video, found, is_repeated):
-                self._add_one_of(video, file, found)
+                self._add_entry(video, Entry(file))
+            elif file.name not in _FILES and self._is_one_video(video, found, is_repeated):
+                self._add_arrays(video, file, found)
             else:
-                for name, arrays in self._by_video(self._of_videos(file, found)).items():
-                    self._add_one_of(name, file, arrays)
+                for name, group in self._by_video(self._without_others(file, found)).items():
+                    self._add_arrays(name, file, group)
+
+    def add_unread(self, files: Iterable[Path]) -> None:
+        """Add files that are not read: a problem if they belong to a video without features."""
+        for file in files:
+            video, suffix = self._id_of(file), file.suffix or file.name
+            if self._is_known(video) and video not in self.entries:
+                self.problems.append(Problem(video, str(file), f"{suffix} is not read", _READ))
+            else:
+                self._ignored.add("files", suffix)
+
+    def notes(self, place: Path) -> Iterator[str]:
+        """Yield notes about changed names, and arrays to join that do not exist."""
+        if self._renamed:
+            files = f"{counted(len(self._renamed), 'file name')} ({listed(self._renamed)})"
+            yield f"{place}: the suffix of a video was dropped from {files}"
+        yield from composed_note(place, self._composed)
+        if self._spec.join and all(entry.key is None for entry in self.entries.values()):
+            yield f"{place}: no file holds the arrays that dataset.toml joins"
 
     def _id_of(self, file: Path) -> str:
         """Return the id of a file's name, without the suffix of a video inside it."""
@@ -180,6 +145,64 @@ class _Finder:
             self._renamed.append(file.name)
         self._composed += composed(stem) != stem
         return canonical_id(stem)
+
+    def _refuse(self, video: str, file: Path, error: FeatureError) -> None:
+        """Add the problem that a video's features cannot be used: "FILE: what; remedy"."""
+        what, _, remedy = str(error).removeprefix(f"{file}: ").partition("; ")
+        remedy = remedy or "replace the file, or remove it"
+        self.problems.append(Problem(video, str(file), what, remedy))
+
+    def _add_entry(self, video: str, entry: Entry) -> None:
+        first = self.entries.setdefault(video, entry)
+        if first is not entry:
+            what, remedy = f"second features for this video, beside {first}", "keep one of the two"
+            self.problems.append(Problem(video, str(entry), what, remedy, Skipped.FILE))
+
+    def _add_arrays(self, video: str, file: Path, arrays: list[str]) -> None:
+        """Add the only array of a video that can be features, or those that are joined."""
+        names = _short_names(video, arrays)
+        try:
+            chosen = self._choose(file, names)
+        except FeatureError as error:
+            self._refuse(video, file, error)
+            return
+        for array in arrays:
+            if array not in chosen:
+                self._ignored.add("arrays", names[array])
+        self._add_entry(video, Entry(file, chosen[0], tuple(chosen[1:]), self._axis))
+
+    def _choose(self, file: Path, names: Mapping[str, str]) -> list[str]:
+        """Return the arrays of a video that are its features; raise FeatureError if it is unclear.
+
+        `join` names the arrays; otherwise `channels` select among several.
+        """
+        if self._spec.join:
+            arrays = {name: array for array, name in names.items()}
+            if missing := [name for name in self._spec.join if name not in arrays]:
+                raise FeatureError(
+                    f"holds no array {', '.join(missing)}, only {listed(sorted(arrays), _LISTED)}; "
+                    "correct join in dataset.toml, or write the file again"
+                )
+            return [arrays[name] for name in self._spec.join]
+        if len(names) == 1:
+            return list(names)
+        shapes = feature_shapes(file, names)
+        if not shapes:
+            raise FeatureError(f"none of its {len(names)} arrays is a filled (T, C) array; {_READ}")
+        fitting = [a for a, shape in shapes.items() if shape[self._axis] == self._spec.channels]
+        if len(shapes) == 1 or len(fitting) == 1:
+            return fitting or list(shapes)
+        quoted = [f'"{names[array]}"' for array in shapes]
+        if len({shape[1 - self._axis] for shape in shapes.values()}) == 1:
+            held = [names[array] for array in shapes]
+            join = f"join them: [features] join = [{', '.join(quoted[:_LISTED])}]"
+        else:
+            held = [f"{names[array]} {shape}" for array, shape in shapes.items()]
+            join = f"choose it: [features] join = [{quoted[0]}]"
+        raise FeatureError(
+            f"holds {len(shapes)} arrays ({listed(held, _LISTED)}), one per video is needed; "
+            f"keep one, or {join} in dataset.toml"
+        )
 
     def _is_known(self, name: str) -> bool:
         return self._known is not None and name in self._known
@@ -197,7 +220,7 @@ class _Finder:
         parts = {array.rpartition("/")[2] for array in arrays}
         return len(arrays) == 1 or parts <= _PARTS or (self._known is None and is_repeated)
 
-    def _of_videos(self, file: Path, arrays: list[str]) -> list[str]:
+    def _without_others(self, file: Path, arrays: list[str]) -> list[str]:
         """Return the arrays of a file of several videos, without those that cannot be features.
 
         Arrays named after an annotated video stay, so that they are reported if they are bad.
@@ -207,59 +230,43 @@ class _Finder:
             usable = feature_shapes(file, strangers)
         except FeatureError:  # reported when its arrays are read
             return arrays
-        others = [array for array in strangers if array not in usable]
+        others = {array for array in strangers if array not in usable}
         if len(others) == len(arrays):
             return arrays
-        for array in others:
-            self.ignored.add("arrays", array)
+        for array in arrays:
+            if array in others:
+                self._ignored.add("arrays", array)
         return [array for array in arrays if array not in others]
 
     def _by_video(self, arrays: Sequence[str]) -> dict[str, list[str]]:
         """Return the arrays per video, if groups or arrays are named after videos."""
-        place = self._place_of_ids([array.split("/") for array in arrays])
+        paths = [array.split("/") for array in arrays]
+        place = self._place_of_ids(paths)
         videos: dict[str, list[str]] = {}
-        for array in arrays:
-            parts = array.split("/")
-            name = (
-                array if self._is_known(canonical_id(array)) else parts[min(place, len(parts) - 1)]
-            )
+        for array, parts in zip(arrays, paths, strict=True):
+            is_id = self._is_known(canonical_id(array))
+            name = array if is_id else parts[min(place, len(parts) - 1)]
             videos.setdefault(canonical_id(name), []).append(array)
         return videos
 
-    def _place_of_ids(self, arrays: Sequence[Sequence[str]]) -> int:
+    def _place_of_ids(self, paths: Sequence[Sequence[str]]) -> int:
         """Return which part of the arrays' paths is the id of a video, counted from 0."""
-        deepest = max(map(len, arrays)) - 1
+        deepest = max(map(len, paths)) - 1
         hits = [
-            sum(self._is_known(canonical_id(p[i])) for p in arrays if i < len(p))
+            sum(self._is_known(canonical_id(parts[i])) for parts in paths if i < len(parts))
             for i in range(deepest + 1)
         ]
         if any(hits):
             return hits.index(max(hits))
-        groups, last = {parts[0] for parts in arrays}, {parts[-1] for parts in arrays}
-        is_set = len(groups) < len(arrays) == len(last)  # groups of differently named arrays
+        groups, last = {parts[0] for parts in paths}, {parts[-1] for parts in paths}
+        is_set = len(groups) < len(paths) == len(last)  # groups of differently named arrays
         return deepest if (is_set or groups <= _PARTS) and not last <= _PARTS else 0
 
-    def _add(self, video: str, entry: Entry) -> None:
-        first = self._entries.setdefault(video, entry)
-        if first is not entry:
-            what, remedy = f"second features for this video, beside {first}", "keep one of the two"
-            self._problems.append(Problem(video, str(entry), what, remedy, Skipped.FILE))
 
-    def _add_one_of(self, video: str, file: Path, arrays: list[str]) -> None:
-        """Add the only array of a video that can be features, or those that are joined."""
-        names = names_of(video, arrays)
-        try:
-            chosen = choose(file, names, self._spec)
-        except FeatureError as error:
-            self.refuse(video, file, str(error), "replace the file, or remove it")
-            return
-        if isinstance(chosen, Refusal):
-            self.refuse(video, file, *chosen)
-            return
-        for array in [array for array in arrays if array not in chosen]:
-            self.ignored.add("arrays", names[array])
-        self._add(video, Entry(file, chosen[0], tuple(chosen[1:]), channel_axis(self._spec)))
-
-
-def _suffix_of(file: Path) -> str:
-    return file.suffix or file.name
+def _short_names(video: str, arrays: Iterable[str]) -> dict[str, str]:
+    """Return short names of a video's arrays: the last part of each path that is not its id."""
+    parts = {a: [p for p in a.split("/") if canonical_id(p) != video] or [a] for a in arrays}
+    short = {array: names[-1] for array, names in parts.items()}
+    if len(set(short.values())) == len(short):
+        return short
+    return {array: "/".join(names) for array, names in parts.items()}

@@ -25,6 +25,26 @@ _DURATIONS = "most instances pass the end of their video: correct the durations"
 _SHORT_FEATURES = "fix the annotation, or give the video its duration"
 
 
+def lengths_of(videos: Videos, spans: Float64 | None) -> Float64:
+    """Return the duration of each video, (V,), or the span of its features if it is unknown."""
+    if spans is None:
+        return videos.durations
+    return np.where(np.isnan(videos.durations), spans, videos.durations)
+
+
+def ends_of(videos: Videos, latest: Float64) -> Float64:
+    """Return the end of each segment's video, (M,); infinity if it is unknown."""
+    ends = np.repeat(latest, videos.counts)
+    ends[np.isnan(ends)] = inf
+    return ends
+
+
+def slack(latest: Float64) -> Float64:
+    """Return how many seconds a usable segment may pass the end of its video."""
+    allowed: Float64 = np.maximum(_SLACK_SECONDS, _SLACK_SHARE * latest)
+    return allowed
+
+
 def good_segments(videos: Videos, spans: Float64 | None = None) -> Bools:
     """Return which segments have a positive length and are in their video, (M,) bool.
 
@@ -40,30 +60,53 @@ def good_segments(videos: Videos, spans: Float64 | None = None) -> Bools:
     return good
 
 
-def lengths_of(videos: Videos, spans: Float64 | None) -> Float64:
-    """Return the duration of each video, (V,), or the span of its features if it is unknown."""
-    if spans is None:
-        return videos.durations
-    return np.where(np.isnan(videos.durations), spans, videos.durations)
+def without_extent(videos: Videos) -> Bools:
+    """Return which instances have no length, or are outside their video, (M,) bool."""
+    start, end = videos.segments.T
+    found: Bools = ~(start < end) | (start >= ends_of(videos, videos.durations)) | (end <= 0)
+    return found
+
+
+def _overshoot(videos: Videos) -> Float64:
+    """Return the seconds that each segment ends after its video; -inf for unknown durations."""
+    found: Float64 = videos.segments[:, 1] - ends_of(videos, videos.durations)
+    return found
+
+
+def videos_of(videos: Videos, chosen: Bools) -> list[str]:
+    """Return the ids of the videos of some instances, each once."""
+    places = _places_of(videos, np.flatnonzero(chosen))
+    return [videos.ids[place] for place in dict.fromkeys(places)]
+
+
+def _places_of(videos: Videos, numbers: NDArray[np.int64]) -> list[int]:
+    """Return the place of the video of each instance, given by its number."""
+    places: list[int] = (np.searchsorted(videos.offsets, numbers, side="right") - 1).tolist()
+    return places
 
 
 def faulty_segments(videos: Videos, path: Path, spans: Float64 | None = None) -> Iterator[Problem]:
     """Yield a problem per segment that `good_segments` rejects."""
-    bad, lengths = ~good_segments(videos, spans), lengths_of(videos, spans)
-    late = bad & _late(videos)
-    over = _overshoot(videos)[late & ~without_extent(videos)]
-    summary = f"; {len(over):,} instances pass the end, by up to {rounded(over.max(initial=0))} s"
-    clip = _CLIP + (summary if len(over) > 1 else "")
+    bad = ~good_segments(videos, spans)
+    if not bad.any():
+        return
+    lengths, overshoot = lengths_of(videos, spans), _overshoot(videos)
+    late = bad & (overshoot > 0)
+    over, clip = overshoot[late & ~without_extent(videos)], _CLIP
+    if len(over) > 1:
+        clip += f"; {len(over):,} instances pass the end, by up to {rounded(over.max())} s"
     is_common = int(late.sum()) >= _MANY and 2 * late.sum() > len(late)
-    for place, (start, end) in _located(videos, np.flatnonzero(bad)):
+    numbers = np.flatnonzero(bad)
+    places = _places_of(videos, numbers)
+    for place, (start, end) in zip(places, videos.segments[numbers].tolist(), strict=True):
         of = "features" if np.isnan(videos.durations[place]) else "video"
         what, remedy = _fault(start, end, lengths.item(place), of)
         if is_common and of == "video" and start < end:
             remedy = _DURATIONS
         elif remedy is _CLIP:
             remedy = clip
-        problem = f"segment [{start:g}, {end:g}]: {what}"
-        yield Problem(videos.ids[place], str(path), problem, remedy, Skipped.SEGMENT)
+        what = f"segment [{start:g}, {end:g}]: {what}"
+        yield Problem(videos.ids[place], str(path), what, remedy, Skipped.SEGMENT)
 
 
 def _fault(start: float, end: float, latest: float, of: str) -> tuple[str, str]:
@@ -75,30 +118,22 @@ def _fault(start: float, end: float, latest: float, of: str) -> tuple[str, str]:
     if start < 0:
         return f"starts {rounded(-start)} s before the video", _CLIP
     if start >= latest:
-        return (
-            f"starts {rounded(start - latest)} s after the end of the {of}, {latest:g} s",
-            _FIX,
-        )
+        return f"starts {rounded(start - latest)} s after the end of the {of}, {latest:g} s", _FIX
     late = rounded(end - latest)
     if of == "features":
         return f"ends {late} s after the features, which cover {latest:g} s", _SHORT_FEATURES
     return f"ends {late} s after the video, which lasts {latest:g} s", _CLIP
 
 
-def _located(videos: Videos, chosen: NDArray[np.int64]) -> Iterator[tuple[int, list[float]]]:
-    """Yield the place of the video, and start and end, of the segments with these numbers."""
-    places = np.searchsorted(videos.offsets, chosen, side="right") - 1
-    return zip(places.tolist(), videos.segments[chosen].tolist(), strict=True)
-
-
 def late_ends(videos: Videos) -> str:
     """Return a note about the instances that end shortly after their video, or ""."""
-    late = _late(videos) & good_segments(videos)
-    if not late.any():
+    over = _overshoot(videos)
+    over = over[(over > 0) & good_segments(videos)]
+    if not len(over):
         return ""
     return (
-        f"{counted(int(late.sum()), 'instance')} {'end' if late.sum() > 1 else 'ends'} up to "
-        f"{_overshoot(videos)[late].max():.2g} s after the video, which is within "
+        f"{counted(len(over), 'instance')} {'end' if len(over) > 1 else 'ends'} up to "
+        f"{over.max():.2g} s after the video, which is within "
         f"{_SLACK_SECONDS:g} s or {_SLACK_SHARE:.0%} of its length"
     )
 
@@ -118,30 +153,6 @@ def after_features(videos: Videos, spans: Float64) -> str:
     return f"nothing is learned from {count} after the end of the features ({names})"
 
 
-def _late(videos: Videos) -> Bools:
-    late: Bools = _overshoot(videos) > 0
-    return late
-
-
-def _overshoot(videos: Videos) -> Float64:
-    """Return the seconds that each segment ends after its video; -inf for unknown durations."""
-    found: Float64 = videos.segments[:, 1] - ends_of(videos, videos.durations)
-    return found
-
-
-def ends_of(videos: Videos, latest: Float64) -> Float64:
-    """Return the end of each segment's video, (M,); infinity if it is unknown."""
-    ends = np.repeat(latest, videos.counts)
-    ends[np.isnan(ends)] = inf
-    return ends
-
-
-def slack(latest: Float64) -> Float64:
-    """Return how many seconds a usable segment may pass the end of its video."""
-    allowed: Float64 = np.maximum(_SLACK_SECONDS, _SLACK_SHARE * latest)
-    return allowed
-
-
 def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
     """Clip instances to their video, and leave out those outside it.
 
@@ -159,30 +170,19 @@ def clipped(videos: Videos) -> tuple[Videos, tuple[str, ...]]:
     early = is_sound & ~outside & (start < 0)
     notes = []
     if past.any():
-        over = (end - latest)[past].max()
-        notes.append(
-            f"{counted(int(past.sum()), 'instance')} cut off at the end of the video, "
-            f"passed by up to {over:.3g} s"
-        )
+        count, over = counted(int(past.sum()), "instance"), (end - latest)[past].max()
+        notes.append(f"{count} cut off at the end of the video, passed by up to {over:.3g} s")
     if early.any():
-        notes.append(
-            f"{counted(int(early.sum()), 'instance')} cut off at the start of the video, "
-            f"preceded by up to {-start[early].min():.3g} s"
-        )
+        count, before = counted(int(early.sum()), "instance"), -start[early].min()
+        notes.append(f"{count} cut off at the start of the video, preceded by up to {before:.3g} s")
     if outside.any():
-        count, names = (
-            counted(int(outside.sum()), "instance"),
-            listed(videos_of(videos, outside)),
-        )
+        count, names = counted(int(outside.sum()), "instance"), listed(videos_of(videos, outside))
         notes.append(f"{count} left out: after the end of the video, or before its start ({names})")
-    if not notes:
-        return videos, ()
-    kept = videos.with_instances(~outside) if outside.any() else videos
-    return Videos(map(_cut, kept)), tuple(notes)
+        videos = videos.with_instances(~outside)
+    return (Videos(map(_clip, videos)) if notes else videos), tuple(notes)
 
 
-def _cut(video: Video) -> Video:
-    """Return a video whose valid instances are clipped to it."""
+def _clip(video: Video) -> Video:
     start, end = video.segments.T
     latest = inf if np.isnan(video.duration) else video.duration
     cut = (start < end) & ((start < 0) | (end > latest)) & np.isfinite(end - start)
@@ -191,16 +191,3 @@ def _cut(video: Video) -> Video:
     segments = video.segments.copy()
     segments[cut] = np.clip(segments[cut], 0.0, latest)
     return replace(video, segments=segments)
-
-
-def without_extent(videos: Videos) -> Bools:
-    """Return which instances have no length, or are outside their video, (M,) bool."""
-    start, end = videos.segments.T
-    found: Bools = ~(start < end) | (start >= ends_of(videos, videos.durations)) | (end <= 0)
-    return found
-
-
-def videos_of(videos: Videos, chosen: Bools) -> list[str]:
-    """Return the ids of the videos of some instances, each once."""
-    places = dict.fromkeys(place for place, _ in _located(videos, np.flatnonzero(chosen)))
-    return [videos.ids[place] for place in places]

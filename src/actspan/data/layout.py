@@ -1,97 +1,162 @@
-"""Layout, channels and snippet grid of a dataset's features, determined from its files."""
+"""`dataset.toml`, and what it leaves open: layout, channels and snippet grid, found in files."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
+from actspan.config.base import from_dict, read_toml
 from actspan.config.stages import FeatureSpec
-from actspan.core.errors import FeatureError
+from actspan.core.errors import DataError, FeatureError
 from actspan.core.problems import Problem
 from actspan.core.wording import counted
-from actspan.data.causes import wrong_spec
 from actspan.data.csv_features import ROW_NUMBERS, TIMES
-from actspan.data.dataset import Dataset
-from actspan.data.spec_file import SPEC_FILE
+from actspan.data.store.manifest import Manifest
 from actspan.data.timebase import infer_grid, stride_notes
 
+if TYPE_CHECKING:
+    from actspan.data.dataset import Dataset
 
-class Seen(NamedTuple):
-    """Results of examining one feature file."""
+SPEC_FILE = "dataset.toml"
+Layout = Literal["TC", "CT"]
 
-    place: int  # place of its video
+
+def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
+    """Return the spec of a dataset folder; for a store, channels and layout are known from packing.
+
+    Raises
+    ------
+    DataError
+        The file has an unknown table, or keys outside of a table.
+    ConfigError
+        The file has an unknown key or a bad value.
+    """
+    file = path / SPEC_FILE
+    values = read_toml(file) if file.is_file() else {}
+    unknown = set(values) - {"features"}
+    if unknown:
+        names = ", ".join(sorted(unknown))
+        if unknown <= set(FeatureSpec.__struct_fields__):
+            raise DataError(f"{file}: write [features] above {names}")
+        raise DataError(f"{file}: only the table [features] is known, not {names}")
+    spec = from_dict(FeatureSpec, values.get("features", {}), where=f"{file} [features]")
+    if packing is None:
+        return spec
+    return msgspec.structs.replace(spec, channels=packing.channels, layout="TC", join=None)
+
+
+class FileCheck(NamedTuple):
+    """Results of checking one feature file."""
+
+    place: int  # of its video in the dataset
     shape: tuple[int, ...] = ()
-    header: bool = False  # a CSV: rows are snippets, whatever the counts
+    is_csv: bool = False  # rows are snippets, whatever the counts
     problem: Problem | None = None
     dropped: str = ""  # what was dropped from a CSV
     counter: str = ""  # a CSV: `csv_features.counter` of it
-    constant: bool = False  # all values are the same
+    is_constant: bool = False  # all values are the same
+
+    def snippets(self, spec: FeatureSpec) -> int:
+        """Return the number of snippets."""
+        return self.shape[1] if spec.layout == "CT" else self.shape[0]
 
 
-def settle_layout(
-    dataset: Dataset, seen: list[Seen], expected: int | None
-) -> tuple[FeatureSpec, list[Problem]]:
-    """Return the spec with layout and channels, and a problem per file that does not fit."""
-    spec = dataset.spec
-    channels = spec.channels or expected
-    layout = spec.layout or _vote(seen, channels)
+class Settled(NamedTuple):
+    """The complete spec of a dataset, notes, the files that fit, and problems of the others."""
+
+    spec: FeatureSpec
+    notes: list[str]
+    checks: list[FileCheck]
+    problems: list[Problem]
+
+
+def settle_spec(dataset: Dataset, checks: list[FileCheck], expected: int | None) -> Settled:
+    """Determine layout, channels and snippet grid from the files.
+
+    Parameters
+    ----------
+    checks : list of FileCheck
+        At least one, without problems.
+    expected : int, optional
+        Channels of the model.
+
+    Raises
+    ------
+    FeatureError
+        The layout is unclear, dataset.toml contradicts most files, or the model has other channels.
+    """
+    given = dataset.spec
+    checks = _without_counters(checks, given, expected)
+    channels = given.channels or expected
+    layout = given.layout or _vote(checks, channels)
     if layout is None:
         raise FeatureError(
             f"{dataset.path}: cannot tell whether features are (T, C) or (C, T): write "
             'dataset.toml with [features] channels = ..., or layout = "TC" or "CT"'
-            f"{_besides(dataset)}"
+            f"{_other_problems(dataset)}"
         )
     axis = 1 if layout == "TC" else 0
-    counts = [look.shape[axis] for look in seen]
-    dropped = Counter(look.dropped for look in seen).most_common(1)[0][0]
-    common = max(set(counts), key=counts.count)
-    if spec.channels is None and 2 * counts.count(common) > len(counts):
+    dropped = Counter(check.dropped for check in checks).most_common(1)[0][0]
+    sizes = Counter(check.shape[axis] for check in checks)
+    common = max(sorted(sizes), key=sizes.__getitem__)
+    if given.channels is None and 2 * sizes[common] > len(checks):
         require_channels(dataset, common, expected, dropped)
     channels = channels or common
-    is_telling = len(seen) > 1 or len(dataset) == 1
-    shapes = [look.shape for look in seen if is_telling]
-    if what := wrong_spec(shapes, layout, channels, expected, spec):
-        raise FeatureError(f"{dataset.path / SPEC_FILE}: {what}")
+    if 2 * sizes[channels] < len(checks) and (len(checks) > 1 or len(dataset) == 1):
+        shapes = [check.shape for check in checks]
+        if what := spec_error(shapes, layout, channels, expected, given):
+            raise FeatureError(f"{dataset.path / SPEC_FILE}: {what}")
     require_channels(dataset, channels, expected, dropped)
-    settled = msgspec.structs.replace(spec, channels=channels, layout=layout)
-    misfits = [look for look in seen if look.shape[axis] != channels]
-    return settled, [_misfit(dataset, look, axis, channels) for look in misfits]
+    spec = msgspec.structs.replace(given, channels=channels, layout=layout)
+    good = [check for check in checks if check.shape[axis] == channels]
+    bad = [check for check in checks if check.shape[axis] != channels]
+    problems = [_misfit(dataset, check, axis, channels) for check in bad]
+    if not good:
+        return Settled(spec, [], good, problems)
+    videos = dataset.videos.select(check.place for check in good)
+    snippets = [check.snippets(spec) for check in good]
+    if spec.stride_frames is not None or spec.stride_seconds is not None:
+        return Settled(spec, stride_notes(videos, snippets, spec), good, problems)
+    spec, note = infer_grid(videos, snippets, spec)
+    return Settled(spec, [note], good, problems)
 
 
-def _besides(dataset: Dataset) -> str:
+def _other_problems(dataset: Dataset) -> str:
     """Return the other problems, for a message that ends the command before they are reported."""
     kinds = Counter(f"{p.problem}: {p.remedy}" for p in dataset.problems if p.is_error)
     return "".join(f"; besides, {counted(n, 'file')}: {what}" for what, n in kinds.items())
 
 
-def without_counters(seen: Sequence[Seen], spec: FeatureSpec, expected: int | None) -> list[Seen]:
-    """Return the results without first columns of row numbers or times in files without a header.
+def _without_counters(
+    checks: list[FileCheck], spec: FeatureSpec, expected: int | None
+) -> list[FileCheck]:
+    """Return the checks without first columns of row numbers or times in files without a header.
 
     Such a column is not a feature if files have one column more than the known channels; times
     only if all files have them, since features can look like times by chance. If the number of
     channels is unknown, row numbers are dropped if all files have them.
     """
+
+    def all_have(*counters: str) -> bool:  # and enough rows that this is no coincidence
+        has = all(check.counter in counters for check in checks)
+        return has and sum(check.shape[0] - 1 for check in checks) > 2
+
     channels = spec.channels or expected
-    if spec.layout == "CT" or (channels is None and not _all_have(seen, ROW_NUMBERS)):
-        return list(seen)
-    has_times = channels is not None and _all_have(seen, ROW_NUMBERS, TIMES)
-    has_times = has_times and all(look.shape[1] - 1 == channels for look in seen)
+    if spec.layout == "CT" or (channels is None and not all_have(ROW_NUMBERS)):
+        return checks
+    has_times = channels is not None and all_have(ROW_NUMBERS, TIMES)
+    has_times = has_times and all(check.shape[1] - 1 == channels for check in checks)
     columns = (ROW_NUMBERS, TIMES) if has_times else (ROW_NUMBERS,)
     return [
-        look._replace(shape=(look.shape[0], look.shape[1] - 1), dropped=look.counter)
-        if look.counter in columns and channels in (None, look.shape[1] - 1)
-        else look
-        for look in seen
+        check._replace(shape=(check.shape[0], check.shape[1] - 1), dropped=check.counter)
+        if check.counter in columns and channels in (None, check.shape[1] - 1)
+        else check
+        for check in checks
     ]
-
-
-def _all_have(seen: Sequence[Seen], *counters: str) -> bool:
-    """Return whether all files have such a column, and enough rows that this is no coincidence."""
-    has = all(look.counter in counters for look in seen)
-    return has and sum(look.shape[0] - 1 for look in seen) > 2
 
 
 def require_channels(
@@ -112,39 +177,67 @@ def require_channels(
         )
 
 
-def _vote(seen: list[Seen], channels: int | None) -> Literal["TC", "CT"] | None:
+def _vote(checks: Sequence[FileCheck], channels: int | None) -> Layout | None:
     """Return the layout in which most files have the known channels."""
-    if all(look.header for look in seen):
+    if all(check.is_csv for check in checks):
         return "TC"
     if channels is None:
         return None
-    rows = sum(look.shape[1] == channels for look in seen)
-    columns = sum(look.shape[0] == channels for look in seen)
+    rows = sum(check.shape[1] == channels for check in checks)
+    columns = sum(check.shape[0] == channels for check in checks)
     return "CT" if columns > rows else "TC"
 
 
-def _misfit(dataset: Dataset, look: Seen, axis: int, channels: int) -> Problem:
+def _misfit(dataset: Dataset, check: FileCheck, axis: int, channels: int) -> Problem:
     remedy = f"extract the features again, with the network that gives {channels} channels"
-    what = f"{look.shape[axis]} channels, {channels} expected"
-    if look.shape[1 - axis] == channels:
-        what = f"axes swapped: shape {look.shape}, {channels} channels"
+    what = f"{check.shape[axis]} channels, {channels} expected"
+    if check.shape[1 - axis] == channels:
+        what = f"axes swapped: shape {check.shape}, {channels} channels"
         remedy = "transpose the array"
-    name = dataset.videos.ids[look.place]
+    name = dataset.videos.ids[check.place]
     return Problem(name, str(dataset.entries[name]), what, remedy)
 
 
-def settle_grid(
-    dataset: Dataset, spec: FeatureSpec, seen: list[Seen]
-) -> tuple[FeatureSpec, list[str]]:
-    """Return the spec with the snippet grid that fits most videos, and notes about it."""
-    videos = dataset.videos.select(look.place for look in seen)
-    snippets = [snippets_of(look, spec) for look in seen]
-    if spec.stride_frames is not None or spec.stride_seconds is not None or not seen:
-        return spec, stride_notes(videos, snippets, spec)
-    settled, note = infer_grid(videos, snippets, spec)
-    return settled, [note]
+def spec_error(
+    shapes: Sequence[tuple[int, ...]],
+    layout: Layout,
+    channels: int,
+    expected: int | None,
+    given: FeatureSpec,
+) -> str:
+    """Return what dataset.toml should say if it contradicts most files, or "".
 
-
-def snippets_of(look: Seen, spec: FeatureSpec) -> int:
-    """Return the number of snippets of a file."""
-    return look.shape[1] if spec.layout == "CT" else look.shape[0]
+    Parameters
+    ----------
+    layout, channels
+        Assumed layout and channels of the files.
+    expected : int, optional
+        Channels of the model.
+    given : FeatureSpec
+        Content of dataset.toml.
+    """
+    axis = 1 if layout == "TC" else 0
+    common = []
+    for found in (axis, 1 - axis):
+        size, count = Counter(shape[found] for shape in shapes).most_common(1)[0]
+        if 2 * count > len(shapes):
+            common.append((found, size, count))
+    common.sort(key=lambda one: one[1] not in (channels, expected))  # explains more
+    if not common or (given.layout is None and given.channels is None):
+        return ""
+    found, size, count = common[0]
+    lines, said = [], []
+    if given.layout is not None:
+        said.append(f"layout {layout!r}")
+    if given.channels is not None:
+        said.append(f"{channels} channels")
+        if size != channels:
+            lines.append(f"channels = {size}")
+    if found != axis:
+        lines.append(f'layout = "{"TC" if found else "CT"}"')
+    example = next(shape for shape in shapes if shape[found] == size)
+    return (
+        f"{SPEC_FILE} does not fit the features: it says {' and '.join(said)}, and "
+        f"{count} of {counted(len(shapes), 'file')} have shapes such as {example}; write "
+        f"{' and '.join(lines)} to {SPEC_FILE}"
+    )

@@ -21,7 +21,7 @@ from actspan.core.files import atomic_file
 from actspan.core.types import Float32, Float64, Video
 from actspan.data.annotations.formats import DATASET_JSON, read_annotations
 from actspan.data.annotations.saving import write_annotations
-from actspan.data.spec_file import SPEC_FILE
+from actspan.data.layout import SPEC_FILE
 
 CHANNELS = 32
 STRIDE = 0.5  # seconds

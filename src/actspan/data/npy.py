@@ -1,8 +1,8 @@
 """Untrusted npy and npz files: headers are compared with the actual size of the file.
 
-`numpy.load` trusts a header: it allocates the declared size before it reads, expands a compressed
-member whatever its size, returns a zip file for a `.npy` that is one, and passes on the exceptions
-of its parser and of `zipfile`. Here a file is an array of plain numbers, or raises a `ValueError`.
+`numpy.load` allocates the size that a header declares before it reads, expands a compressed member
+whatever its size, and passes on the exceptions of its parser and of `zipfile`. Here a file is an
+array of plain numbers, or raises a `ValueError`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from actspan.core.files import check_size
 from actspan.core.limits import EXPANDED, EXPANSION
+from actspan.data.names import Ignored
 
 # NumPy parses headers with `ast`, which is not thread-safe in CPython 3.11 (gh-106905).
 _HEADERS = threading.Lock()
@@ -92,19 +93,16 @@ def map_npy(path: Path) -> NDArray[Any]:
 class Archive:
     """The arrays of an npz file, read one at a time; a context manager that closes the file.
 
-    Parameters
-    ----------
-    path : Path
-
     Raises
     ------
     ValueError, OSError
-        It is not a zip file, is damaged, or has two members of one name or other members.
+        It is not a zip file, is damaged, or has two members of one name or other members; also by
+        every method.
     """
 
     def __init__(self, path: Path) -> None:
         check_size(path)
-        with _plainly():
+        with _zip_errors():
             self._zip = zipfile.ZipFile(path)
         members = self._zip.infolist()
         self._members = {m.filename.removesuffix(".npy"): m for m in members}
@@ -122,31 +120,30 @@ class Archive:
         """Close the file."""
         self._zip.close()
 
-    @property
-    def names(self) -> list[str]:
-        """Names of the arrays, in the file's order."""
+    def names(self, ignored: Ignored) -> list[str]:
+        """Return the names of the arrays, in the file's order; nothing is ignored."""
         return list(self._members)
 
     def shape(self, name: str) -> tuple[int, ...] | None:
-        """Return an array's shape, or None if it is not numeric; raise as `read` does."""
+        """Return an array's shape, or None if it is not numeric."""
         member = self._members[name]
-        with _plainly(), self._zip.open(member) as stream:
+        with _zip_errors(), self._zip.open(member) as stream:
             try:
                 return read_header(stream, member.file_size).shape
             except ValueError:
                 return None
 
     def read(self, name: str) -> NDArray[Any]:
-        """Return one array; raise ValueError and OSError."""
+        """Return one array."""
         member = self._members[name]
         if member.compress_type not in _STORED or member.flag_bits & 1:
             raise ValueError(f"member {name!r} is encrypted, or compressed by another program")
         check_expansion(member.compress_size, member.file_size)
-        with _plainly(), self._zip.open(member) as stream:
+        with _zip_errors(), self._zip.open(member) as stream:
             header = read_header(stream, member.file_size)
-            count = math.prod(header.shape)
-            data = stream.read(count * header.dtype.itemsize)
-        if len(data) != count * header.dtype.itemsize:
+            size = math.prod(header.shape) * header.dtype.itemsize
+            data = stream.read(size)
+        if len(data) != size:
             raise ValueError("it is shorter than its header says")
         order: Any = header.order
         return np.frombuffer(bytearray(data), header.dtype).reshape(header.shape, order=order)
@@ -162,7 +159,7 @@ def check_expansion(stored: int, expanded: int) -> None:
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
+def _zip_errors() -> Iterator[None]:
     """Raise ValueError for the exceptions of `zipfile` about a damaged file."""
     try:
         yield

@@ -133,7 +133,7 @@ def stitch(parts: list[tuple[Window, Float32]]) -> Float32:
     -------
     (3, n) float32
     """
-    snippets = parts[0][0].snippets
+    snippets = parts[-1][0].snippets  # live videos: known at the last window
     whole = np.empty((3, snippets), dtype=np.float32)
     for k, (window, scores) in enumerate(parts):
         before = 0 if k == 0 else (parts[k - 1][0].last - window.first) // 2

@@ -20,7 +20,7 @@ from actspan.core.errors import DataError
 from actspan.core.storage import ObjectStorage, is_url
 from actspan.data.store.arrow_files import Block, block_of, schema_of
 from actspan.data.store.manifest import MANIFEST, Manifest, damaged, shard_path
-from actspan.data.store.shards import PackedIndex, Shard, require_counts
+from actspan.data.store.shards import PackedIndex, Shard, open_shards, require_counts
 
 _THREADS = 16  # parallel requests, because object stores have a high latency
 _AHEAD = 2**16  # bytes: ids and times of a record batch are adjacent
@@ -77,16 +77,21 @@ def _downloaded(url: str) -> Path:
     return folder
 
 
-def open_remote_shards(url: str, manifest: Manifest) -> PackedIndex:
-    """Read the ids of all shards of a store, and return the location of every video.
+def open_store(folder: Path, manifest: Manifest) -> PackedIndex:
+    """Return the location of every video in a store, local or represented by a local folder.
 
     Raises
     ------
     StoreError
         A shard is missing, truncated or damaged, or a video occurs twice; the message names it.
     DataError
-        The store fails.
+        The object store fails.
     """
+    url = url_of(folder)
+    return open_shards(folder, manifest) if url is None else _open_remote_shards(url, manifest)
+
+
+def _open_remote_shards(url: str, manifest: Manifest) -> PackedIndex:
     storage, recent = ObjectStorage(url), _Recent()
 
     def open_shard(number: int) -> Shard:

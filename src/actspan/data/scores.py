@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import numpy as np
@@ -15,7 +16,8 @@ from actspan.core.files import atomic_file, folder_kind, read_bytes
 from actspan.core.limits import DOCUMENT
 from actspan.core.types import BoundaryScores
 from actspan.core.wording import rounded
-from actspan.data.annotations.base import canonical_id
+from actspan.data.annotations.annotation_set import canonical_id
+from actspan.data.names import Ignored
 from actspan.data.npy import Archive
 
 _COLUMNS = ("action", "start", "end")
@@ -44,8 +46,12 @@ class ScoreFiles:
         if archive.is_dir():
             self._names = {canonical_id(f.stem): f.name for f in sorted(archive.glob("*.csv"))}
         else:
-            self._archive = _open(archive)
-            self._names = {canonical_id(name): name for name in self._archive.names}
+            try:
+                self._archive = Archive(archive)
+            except (OSError, ValueError) as error:
+                what = "not an npz archive of boundary scores"
+                raise ResultError(f"{archive}: {what}: {error}") from error
+            self._names = {canonical_id(name): name for name in self._archive.names(Ignored())}
         if not self._names:
             raise ResultError(
                 f"{path}{folder_kind(path)}: holds no boundary scores: no CSV, or an empty npz"
@@ -67,11 +73,6 @@ class ScoreFiles:
         """Ids of the videos, without a leading `v_`."""
         return tuple(self._names)
 
-    def _read(self, name: str) -> BoundaryScores:
-        if self._archive is not None:
-            return BoundaryScores.from_array(self._archive.read(name))
-        return read_scores_csv(self.path / name)
-
     def __contains__(self, video_id: str) -> bool:
         return video_id in self._names
 
@@ -86,25 +87,18 @@ class ScoreFiles:
         if video_id not in self._names:
             raise ResultError(f"{self.path}: no boundary scores for video {video_id!r}")
         try:
-            return _in_range(self._read(self._names[video_id]))
+            name = self._names[video_id]
+            if self._archive is None:
+                scores = read_scores_csv(self.path / name)
+            else:
+                scores = BoundaryScores.from_array(self._archive.read(name))
+            values = np.asarray(scores)
+            low, high = float(values.min()), float(values.max())
+            if low < -_ROUNDING or high > 1 + _ROUNDING:
+                raise ValueError(f"values from {rounded(low)} to {rounded(high)}, not in [0, 1]")
         except (ShapeError, OSError, ValueError) as error:
             raise ResultError(f"{self.path}: scores of {video_id!r}: {error}") from error
-
-
-def _in_range(scores: BoundaryScores) -> BoundaryScores:
-    """Return scores that are probabilities up to rounding; raise ValueError for others."""
-    values = np.asarray(scores)
-    low, high = float(values.min()), float(values.max())
-    if low < -_ROUNDING or high > 1 + _ROUNDING:
-        raise ValueError(f"values from {rounded(low)} to {rounded(high)}, not in [0, 1]")
-    return scores
-
-
-def _open(path: Path) -> Archive:
-    try:
-        return Archive(path)
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path}: not an npz archive of boundary scores: {error}") from error
+        return scores
 
 
 def read_scores_csv(path: Path) -> BoundaryScores:
@@ -130,27 +124,24 @@ def read_scores_csv(path: Path) -> BoundaryScores:
         raise ValueError(f"{path.name}: columns action, start, end are needed: {error}") from error
 
 
+@contextmanager
+def score_writer(path: Path) -> Iterator[ScoreWriter]:
+    """Open `scores.npz` for writing; it appears only if the block succeeds."""
+    with (
+        atomic_file(path) as stream,
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        yield ScoreWriter(archive)
+
+
 class ScoreWriter:
-    """Writer of `scores.npz`, one video at a time; on failure no file is left."""
+    """Writer of `scores.npz`, one video at a time; made by `score_writer`."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = atomic_file(path)
-
-    def __enter__(self) -> Self:
-        self._zip = zipfile.ZipFile(self._file.__enter__(), "w", zipfile.ZIP_STORED)
-        return self
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
 
     def add(self, video_id: str, scores: NDArray[np.float32]) -> None:
         """Append one video's scores, (3, T)."""
         info = zipfile.ZipInfo(f"{video_id}.npy")  # fixed date: equal input, equal bytes
-        with self._zip.open(info, "w") as stream:
+        with self._archive.open(info, "w") as stream:
             np.lib.format.write_array(stream, np.ascontiguousarray(scores), allow_pickle=False)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._zip.close()
-        self._file.__exit__(kind, error, trace)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -51,52 +51,54 @@ class SpanRule(StrEnum):
     COVERED = "covered"  # feature_frame / duration_frame, as for labels and features
 
 
-_RULES = {
-    SpanRule.FLOOR: "authors' layout: results are scaled by whole snippets of 16 frames",
-    SpanRule.COVERED: "results are scaled by feature_frame / duration_frame of each duration",
-}
-
-
 def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, ...]]:
-    """Return one rule for a whole dataset, and notes about it.
+    """Return one rule for a whole dataset, and notes if any video has `feature_frames`.
 
     The floor fits only features of 16 frames. All published features are like this, so 16 divides
     each `feature_frame` of the authors; for other features it cuts off up to the whole video.
-
-    Returns
-    -------
-    rule : SpanRule
-    notes : tuple of str
-        Empty if no video has `feature_frames`.
     """
     covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
     both = _with_both(videos)
     if not both.any():
         return SpanRule.COVERED, ()
+    rule = SpanRule.COVERED
+    what = "results are scaled by feature_frame / duration_frame of each duration"
     if spec.stride_frames is not None or spec.stride_seconds is not None:
-        rule, why = SpanRule.COVERED, "dataset.toml gives the stride"
+        why = "dataset.toml gives the stride"
     elif (covered[both] % _AUTHORS_STRIDE != 0).any():
-        rule, why = SpanRule.COVERED, f"{_AUTHORS_STRIDE} does not divide every feature_frame"
+        why = f"{_AUTHORS_STRIDE} does not divide every feature_frame"
     else:
         rule, why = SpanRule.FLOOR, f"{_AUTHORS_STRIDE} divides every feature_frame"
+        what = "authors' layout: results are scaled by whole snippets of 16 frames"
+    notes = [f"{what} ({why})"]
     short = np.flatnonzero(both)[covered[both] < _LEAST_COVERED * frames[both]]
-    return rule, (f"{_RULES[rule]} ({why})", *_short_notes(videos, short))
-
-
-def _with_both(videos: Videos) -> NDArray[np.bool_]:
-    both: NDArray[np.bool_] = (videos.numbers("feature_frames") > 0) & (
-        videos.numbers("frames") > 0
-    )
-    return both
-
-
-def _short_notes(videos: Videos, places: NDArray[np.intp]) -> Iterator[str]:
-    if len(places):
-        what = f"{counted(len(places), 'video')} ({listed(videos.ids[i] for i in places.tolist())})"
-        yield (
+    if len(short):
+        what = f"{counted(len(short), 'video')} ({_listed(videos, short)})"
+        notes.append(
             f"feature_frame is less than {_LEAST_COVERED:.0%} of duration_frame in {what}: "
             "it counts frames, not rows of features; proposals end where it says"
         )
+    return rule, tuple(notes)
+
+
+def _with_both(videos: Videos) -> NDArray[np.bool_]:
+    covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
+    both: NDArray[np.bool_] = (covered > 0) & (frames > 0)
+    return both
+
+
+def _listed(videos: Videos, places: NDArray[np.intp]) -> str:
+    return listed(videos.ids[place] for place in places.tolist())
+
+
+def annotated_seconds(video: Video, rule: SpanRule) -> float:
+    """Return the seconds at position 1.0 in results, as far as annotations give them."""
+    if not (video.feature_frames and video.frames):
+        return video.duration
+    covered = video.feature_frames
+    if rule is SpanRule.FLOOR:
+        covered = video.frames // _AUTHORS_STRIDE * _AUTHORS_STRIDE
+    return covered / video.frames * video.duration
 
 
 def snippet_grid(
@@ -112,75 +114,29 @@ def snippet_grid(
     if video.feature_frames and video.frames:
         rate = video.frames / video.duration
         stride = video.feature_frames / snippets / rate
-        return SnippetGrid(stride, stride, annotated_seconds(video, rule), _covered(video))
-    return SnippetGrid(*_stride_and_length(video, spec, snippets))
-
-
-def annotated_seconds(video: Video, rule: SpanRule) -> float:
-    """Return the seconds at position 1.0 in results, as far as annotations give them."""
-    if not (video.feature_frames and video.frames):
-        return video.duration
-    covered = video.feature_frames
-    if rule is SpanRule.FLOOR:
-        covered = video.frames // _AUTHORS_STRIDE * _AUTHORS_STRIDE
-    return covered / video.frames * video.duration
-
-
-def packed_grid(packed: SnippetGrid, video: Video, snippets: int) -> SnippetGrid:
-    """Return the grid of rows packed without rescaling, with `covered`, which stores do not have.
-
-    Nothing is added if the annotations have changed since they were packed.
-    """
-    covered = _covered(video)
-    if covered is None or not math.isclose(covered, snippets * packed.stride, rel_tol=1e-9):
-        return packed
-    return packed._replace(covered=covered)
-
-
-def _covered(video: Video) -> float | None:
-    """Return `corrected_second` of the published code, in its order of operations."""
-    if not (video.feature_frames and video.frames):
-        return None
-    return video.feature_frames / video.frames * video.duration
-
-
-def without_floor(grid: SnippetGrid, video: Video) -> SnippetGrid:
-    """Return the grid of packed features with the span that `SpanRule.COVERED` gives.
-
-    Stores that were packed before there were two rules have the floor in their shards.
-    """
-    if grid.output_span is None or grid.output_span != annotated_seconds(video, SpanRule.FLOOR):
-        return grid
-    return grid._replace(output_span=annotated_seconds(video, SpanRule.COVERED))
-
-
-def _stride_and_length(video: Video, spec: FeatureSpec, snippets: int) -> tuple[float, float]:
+        covered = annotated_seconds(video, SpanRule.COVERED)  # `corrected_second` of the authors
+        return SnippetGrid(stride, stride, annotated_seconds(video, rule), covered)
     if spec.stride_seconds is not None:
-        return spec.stride_seconds, spec.length_seconds or spec.stride_seconds
+        return SnippetGrid(spec.stride_seconds, spec.length_seconds or spec.stride_seconds)
     if spec.stride_frames is not None:
-        fps = frame_rate(video, spec)
-        return spec.stride_frames / fps, (spec.length_frames or spec.stride_frames) / fps
+        fps = _frame_rate(video, spec)
+        length = spec.length_frames or spec.stride_frames
+        return SnippetGrid(spec.stride_frames / fps, length / fps)
     if video.snippet_stride is not None:
-        return video.snippet_stride, video.snippet_length or video.snippet_stride
-    if np.isfinite(video.duration):
-        return video.duration / snippets, video.duration / snippets
+        return SnippetGrid(video.snippet_stride, video.snippet_length or video.snippet_stride)
+    if math.isfinite(video.duration):
+        return SnippetGrid(video.duration / snippets, video.duration / snippets)
     raise FeatureError(
         f"{video.id}: nothing says how its snippets lie in time; write stride_seconds = ... "
         "under [features] in dataset.toml"
     )
 
 
-def frame_rate(video: Video, spec: FeatureSpec) -> float:
-    """Return frames per second: the video's own, or frames / duration, or the dataset's.
-
-    Raises
-    ------
-    FeatureError
-        None of these is given.
-    """
+def _frame_rate(video: Video, spec: FeatureSpec) -> float:
+    """Return frames per second: the video's own, or frames / duration, or the dataset's."""
     if video.fps is not None:
         return video.fps
-    if video.frames is not None and np.isfinite(video.duration):
+    if video.frames is not None and math.isfinite(video.duration):
         return video.frames / video.duration
     if spec.fps is not None:
         return spec.fps
@@ -190,11 +146,39 @@ def frame_rate(video: Video, spec: FeatureSpec) -> float:
     )
 
 
-def typical_stride(spec: FeatureSpec, videos: Videos) -> float | None:
-    """Return the seconds from one snippet to the next, or None if they are unknown.
+def packed_grid(
+    packed: SnippetGrid, video: Video, snippets: int, rule: SpanRule, *, rescaled: bool
+) -> SnippetGrid:
+    """Return the grid of a store's features, corrected by annotations with `feature_frames`.
 
-    If the rate or the stride differs between videos, it is the median.
+    Stores do not have `covered`; it is added to rows packed without rescaling, unless the
+    annotations have changed since. Older stores have the floor in their shards for every dataset.
     """
+    if not (video.feature_frames and video.frames):
+        return packed
+    covered = annotated_seconds(video, SpanRule.COVERED)
+    if rule is not SpanRule.FLOOR and packed.output_span == annotated_seconds(
+        video, SpanRule.FLOOR
+    ):
+        packed = packed._replace(output_span=covered)
+    if rescaled or not math.isclose(covered, snippets * packed.stride, rel_tol=1e-9):
+        return packed
+    return packed._replace(covered=covered)
+
+
+def other_stride(trained_on: FeatureSpec, spec: FeatureSpec, videos: Videos) -> str:
+    """Return a note if the model was trained on features of another stride; "" if unknown."""
+    expected, found = _typical_stride(trained_on, Videos()), _typical_stride(spec, videos)
+    if expected is None or found is None or 1 / _SAME_STRIDE <= found / expected <= _SAME_STRIDE:
+        return ""
+    return (
+        f"the model was trained on a snippet every {rounded(expected)} s; these features have one "
+        f"every {rounded(found)} s"
+    )
+
+
+def _typical_stride(spec: FeatureSpec, videos: Videos) -> float | None:
+    """Return the seconds from one snippet to the next (the median if it differs), or None."""
     if spec.stride_seconds is not None:
         return spec.stride_seconds
     if spec.stride_frames is not None:
@@ -203,22 +187,9 @@ def typical_stride(spec: FeatureSpec, videos: Videos) -> float | None:
         known = rates[np.isfinite(rates)]
         rate = float(np.median(known)) if len(known) else spec.fps
         return None if rate is None else spec.stride_frames / rate
-    return (
-        float(np.nanmedian(videos.numbers("snippet_stride")))
-        if videos.has("snippet_stride")
-        else None
-    )
-
-
-def other_stride(trained_on: FeatureSpec, spec: FeatureSpec, videos: Videos) -> str:
-    """Return a note if the model was trained on features of another stride; "" if unknown."""
-    expected, found = typical_stride(trained_on, Videos()), typical_stride(spec, videos)
-    if expected is None or found is None or 1 / _SAME_STRIDE <= found / expected <= _SAME_STRIDE:
-        return ""
-    return (
-        f"the model was trained on a snippet every {rounded(expected)} s; these features have one "
-        f"every {rounded(found)} s"
-    )
+    if not videos.has("snippet_stride"):
+        return None
+    return float(np.nanmedian(videos.numbers("snippet_stride")))
 
 
 def infer_grid(
@@ -231,17 +202,29 @@ def infer_grid(
     if known:  # packing would take a stride set here for one of dataset.toml
         others = counted(len(videos) - known, "other video")
         return spec, f"features cover feature_frame frames, and the whole duration of {others}"
-    if all(video.snippet_stride is not None for video in videos):
+    if not np.isnan(videos.numbers("snippet_stride")).any():
         return spec, "snippet stride and length taken from the annotations"
-    stride = _common_stride(videos, np.asarray(snippets))
+    stride = _common_stride(videos.numbers("frames"), np.asarray(snippets))
     if stride is not None:
         settled = msgspec.structs.replace(spec, stride_frames=stride, length_frames=stride)
         return settled, f"snippets of {stride} frames, from the number of rows and frames"
     return spec, "features taken as spread evenly over each video's duration"
 
 
+def _common_stride(frames: NDArray[np.float64], snippets: NDArray[np.int64]) -> int | None:
+    """Return the frames per snippet that explain the rows of nearly all videos, or None."""
+    if len(np.unique(snippets)) < 2 or np.isnan(frames).any():
+        return None
+    for stride in _COMMON_STRIDES:
+        if np.mean(np.abs(frames / stride - snippets) <= 1.0) >= 0.95:
+            return stride
+    return None
+
+
 def stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) -> list[str]:
     """Return a note about videos whose stride and `feature_frames` disagree, if any."""
+    if not videos.has("feature_frames"):
+        return []
     covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
     stride = np.full(len(videos), spec.stride_frames or np.nan)
     if spec.stride_seconds is not None:
@@ -249,19 +232,7 @@ def stride_notes(videos: Videos, snippets: Sequence[int], spec: FeatureSpec) -> 
     off = np.abs(stride * np.asarray(snippets) - covered) > np.maximum(0.1 * covered, 2 * stride)
     if not off.any():
         return []
-    names = listed(videos.ids[place] for place in np.flatnonzero(off).tolist())
     return [
         "feature_frame is used, and not the stride of dataset.toml, where rows * stride is "
-        f"another time: {counted(int(off.sum()), 'video')} ({names})"
+        f"another time: {counted(int(off.sum()), 'video')} ({_listed(videos, np.flatnonzero(off))})"
     ]
-
-
-def _common_stride(videos: Sequence[Video], snippets: np.ndarray) -> int | None:
-    """Return the frames per snippet that explain the rows of nearly all videos, or None."""
-    if len(np.unique(snippets)) < 2 or any(video.frames is None for video in videos):
-        return None
-    frames = np.array([video.frames for video in videos])
-    for stride in _COMMON_STRIDES:
-        if np.mean(np.abs(frames / stride - snippets) <= 1.0) >= 0.95:
-            return stride
-    return None

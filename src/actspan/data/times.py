@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, rounded
-from actspan.data.annotations.base import Unit
+from actspan.data.annotations.annotation_set import Unit
 from actspan.data.annotations.formats import DATASET_JSON, find_annotations
 from actspan.data.instances import ends_of, slack
 from actspan.data.videos import Videos
@@ -24,20 +25,11 @@ _SHORT_REACH, _ENOUGH = 0.6, 5
 _RATE = "RATE"  # stands for an unknown rate
 
 
-@dataclass(frozen=True, slots=True)
-class WrongUnit:
-    """Times that cannot be seconds, because most are far beyond their video.
-
-    Attributes
-    ----------
-    what : str
-        The evidence, as text.
-    options : str
-        Options of `actspan annotate convert` for this unit; "" if it is not clear.
-    """
+class WrongUnit(NamedTuple):
+    """Times that cannot be seconds: the evidence, and the options to convert them."""
 
     what: str
-    options: str
+    options: str  # of `actspan annotate convert`
 
 
 def wrong_unit(
@@ -64,35 +56,17 @@ def wrong_unit(
         f"times look like {name}: {beyond:,} of {counted(len(end), 'instance')} end after their "
         f"{of}, at up to {rounded(factor)} times their length"
     )
-    if name == "milliseconds":
-        return WrongUnit(what, "--times milliseconds")
-    if all(video.fps or video.frames for video in videos):
-        return WrongUnit(what, "--times frames")
-    return WrongUnit(what, f"--times frames{frame_rate_option(videos, fps)}")
-
-
-def frame_rate_option(videos: Videos, fps: float | None) -> str:
-    """Return the option that gives `actspan annotate convert` a frame rate, or "".
-
-    Parameters
-    ----------
-    fps : float, optional
-        Frame rate of the dataset, for videos that do not give their own.
-    """
-    if np.isfinite(videos.numbers("fps")).all():
-        return ""
-    return f" --fps {_RATE if fps is None else f'{fps:g}'}"
+    options = f"--times {name}"
+    if name == "frames" and not all(video.fps or video.frames for video in videos):
+        options += frame_rate_option(videos, fps)
+    return WrongUnit(what, options)
 
 
 def far_beyond(end: Float64, latest: Float64) -> tuple[int, float] | None:
     """Return how many instances end after their video, and at how many times its length at most.
 
-    Return None if most do not, or only slightly.
-
-    Parameters
-    ----------
-    end, latest : (M,) float64
-        End of each instance and of its video; unknown if not finite, or 0 s.
+    Return None if most do not, or only slightly. Both are (M,) float64, the end of each instance
+    and of its video; unknown if not finite, or 0 s.
     """
     known = np.isfinite(latest) & np.isfinite(end) & (latest > 0)
     end, latest = end[known], latest[known]
@@ -112,18 +86,14 @@ def require_seconds(
     fps: float | None = None,
     otherwise: str = "",
 ) -> None:
-    """Raise if annotations have times in another unit.
+    """Raise if annotations have times in another unit; parameters as of `wrong_unit`.
 
     Parameters
     ----------
     path : Path
         Their file, or the dataset folder that contains them.
     latest : (V,) float64, optional
-        End of each video, seconds; the durations by default.
-    of : str
-        Name of what ends there, for messages.
-    fps : float, optional
-        Frame rate of the dataset, for videos that do not give their own.
+        The durations by default.
     otherwise : str
         Another possible cause, for cases that are not clear.
 
@@ -136,13 +106,20 @@ def require_seconds(
     if unit is not None:
         either = f"; or {otherwise}, if times are seconds" if otherwise else ""
         raise AnnotationError(
-            f"{source_of(path)}: {unit.what}: {conversion(path, unit.options)}{either}"
+            f"{annotation_file(path)}: {unit.what}: {conversion(path, unit.options)}{either}"
         )
 
 
-def source_of(path: Path) -> Path:
+def annotation_file(path: Path) -> Path:
     """Return the annotation file of a dataset folder, or the path itself if it is a file."""
     return (find_annotations(path) if path.is_dir() else path) or path
+
+
+def frame_rate_option(videos: Videos, fps: float | None) -> str:
+    """Return the option that gives `actspan annotate convert` a frame rate, or ""."""
+    if np.isfinite(videos.numbers("fps")).all():
+        return ""
+    return f" --fps {_RATE if fps is None else f'{fps:g}'}"
 
 
 def conversion(path: Path, options: str) -> str:
@@ -155,7 +132,7 @@ def conversion(path: Path, options: str) -> str:
     options : str
         Options of `actspan annotate convert`.
     """
-    source = source_of(path)
+    source = annotation_file(path)
     target = source.with_name(f"{source.stem}-seconds.json")
     if path.is_dir() and source != path / DATASET_JSON:
         target = path / DATASET_JSON  # takes precedence over other annotation files
@@ -168,7 +145,7 @@ def conversion(path: Path, options: str) -> str:
 def in_seconds(
     videos: Videos, times: Unit, fps: float | None, path: Path, *, with_durations: bool = True
 ) -> tuple[Videos, tuple[str, ...]]:
-    """Return the videos with times converted from another unit to seconds.
+    """Return the videos with times converted from another unit to seconds, and notes.
 
     Durations are assumed to be in the same unit if the instances fill them.
 
@@ -186,16 +163,17 @@ def in_seconds(
     """
     if times == "seconds":
         return videos, ()
-    fractions = _fractions(videos, path) if times == "frames" else ()
+    notes = _fractions(videos, path) if times == "frames" else ()
     same = with_durations and _fills(videos)
     done = Videos(_scaled(video, _factor(video, times, fps, path, same), same) for video in videos)
     what = "times and durations" if same else "times"
-    doubts = () if same or times != "frames" else _short_reach(done, fps)
-    return done, (f"{what} were {times}, and are seconds now", *fractions, *doubts)
+    if times == "frames" and not same and fps is not None:
+        notes += _short_reach(done, fps)
+    return done, (f"{what} were {times}, and are seconds now", *notes)
 
 
 def _fractions(videos: Videos, path: Path) -> tuple[str, ...]:
-    """Return a line about frames that are mostly fractions; refuse them if they can be seconds.
+    """Return a note about frames that are mostly fractions; refuse them if they can be seconds.
 
     Without durations nothing shows that they can.
     """
@@ -208,16 +186,13 @@ def _fractions(videos: Videos, path: Path) -> tuple[str, ...]:
     return (doubt,)
 
 
-def _short_reach(videos: Videos, fps: float | None) -> tuple[str, ...]:
-    """Return a line about a frame rate by which all instances lie early in their video."""
-    known = np.repeat(videos.durations, videos.counts) > 0  # NaN is not
-    if (
-        fps is None
-        or known.sum() < _ENOUGH
-        or any(video.fps not in (None, fps) for video in videos)
-    ):
+def _short_reach(videos: Videos, fps: float) -> tuple[str, ...]:
+    """Return a note about a frame rate by which all instances lie early in their video."""
+    latest = np.repeat(videos.durations, videos.counts)
+    known = latest > 0  # NaN is not
+    if known.sum() < _ENOUGH or any(video.fps not in (None, fps) for video in videos):
         return ()
-    reach = float((videos.segments[known, 1] / ends_of(videos, videos.durations)[known]).max())
+    reach = float((videos.segments[known, 1] / latest[known]).max())
     if not reach <= _SHORT_REACH:
         return ()
     share = f"{ceil(100 * reach)} %"
@@ -250,9 +225,5 @@ def _factor(video: Video, times: Unit, fps: float | None, path: Path, same: bool
 
 def _scaled(video: Video, factor: float, with_duration: bool) -> Video:
     duration = video.duration * factor if with_duration else video.duration
-    return replace(
-        video,
-        segments=video.segments * factor,
-        ignored=video.ignored * factor,
-        duration=duration,
-    )
+    segments, ignored = video.segments * factor, video.ignored * factor
+    return replace(video, segments=segments, ignored=ignored, duration=duration)

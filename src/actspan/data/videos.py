@@ -26,7 +26,8 @@ from actspan.core.wording import suggestion
 
 _COUNTS = ("frames", "feature_frames")  # int or None
 _RATES = ("fps", "snippet_stride", "snippet_length")  # float or None
-_SELDOM = ("extra", "ignored", "scores")
+_RARE = ("extra", "ignored", "scores")
+_LISTED = 30  # labels that a message names
 
 # Names of the usual three subsets, in lower case.
 _SUBSETS = {
@@ -81,7 +82,7 @@ class Videos(Sequence[Video]):
         labels: list[str] = []
         numbers = {name: array("d") for name in ("duration", *_COUNTS, *_RATES)}
         segments, offsets = array("d"), array("q", [0])
-        self._seldom: dict[int, dict[str, Any]] = {}
+        self._rare: dict[int, dict[str, Any]] = {}
         for place, video in enumerate(videos):
             ids.append(video.id)
             subsets.append(video.subset)
@@ -91,9 +92,11 @@ class Videos(Sequence[Video]):
             for name, column in numbers.items():
                 value = getattr(video, name)
                 column.append(np.nan if value is None else value)
-            seldom = {name: v for name in _SELDOM if _is_said(v := getattr(video, name), name)}
-            if seldom:
-                self._seldom[place] = seldom
+            values = {name: getattr(video, name) for name in _RARE}
+            # `scores` may be empty, which differs from None.
+            rare = {n: v for n, v in values.items() if v is not None and (n == "scores" or len(v))}
+            if rare:
+                self._rare[place] = rare
         self.ids, self.subsets, self.labels = tuple(ids), tuple(subsets), tuple(labels)
         self.segments: Float64 = np.frombuffer(segments, dtype=np.float64).reshape(-1, 2)
         self.offsets: NDArray[np.int64] = np.frombuffer(offsets, dtype=np.int64)
@@ -119,19 +122,20 @@ class Videos(Sequence[Video]):
             return self.select(range(len(self))[index])
         place = range(len(self))[index]
         first, last = self.offsets[place : place + 2].tolist()
+        numbers: dict[str, Any] = {
+            name: int(value) if name in _COUNTS else value
+            for name, column in self._numbers.items()
+            if not isnan(value := column.item(place))
+        }
         return Video(
             id=self.ids[place],
             duration=self.durations.item(place),
             subset=self.subsets[place],
             segments=self.segments[first:last],
             labels=self.labels[first:last],
-            **self._numbers_of(place),
-            **self._seldom.get(place, {}),
+            **numbers,
+            **self._rare.get(place, {}),
         )
-
-    def _numbers_of(self, place: int) -> dict[str, Any]:
-        found = {name: column.item(place) for name, column in self._numbers.items()}
-        return {n: int(x) if n in _COUNTS else x for n, x in found.items() if not isnan(x)}
 
     def __iter__(self) -> Iterator[Video]:
         return (self[place] for place in range(len(self)))
@@ -223,11 +227,6 @@ class Videos(Sequence[Video]):
         return type(self)(v if part.all() else v.with_instances(part) for v, part in pairs)
 
 
-def _is_said(value: Any, name: str) -> bool:
-    """Return whether a video has a value; `scores` may be empty, which differs from None."""
-    return value is not None and (name == "scores" or len(value) > 0)
-
-
 def split_patterns(values: Iterable[str]) -> tuple[str, ...]:
     """Return the patterns of an option, which may be repeated or have several separated by commas.
 
@@ -277,16 +276,15 @@ def with_labels(videos: Iterable[Video], patterns: Iterable[str]) -> Videos:
     if not patterns:
         return videos
     there = sorted(set(videos.labels))
+    wanted: set[str] = set()
     for pattern in patterns:
-        if not any(fnmatchcase(label, pattern) for label in there):
+        matching = {label for label in there if fnmatchcase(label, pattern)}
+        if not matching:
+            names = ", ".join(there[:_LISTED]) or "none at all"
+            rest = f", ... ({len(there)} in all)" if len(there) > _LISTED else ""
             raise AnnotationError(
                 f"no label matches {pattern!r}{suggestion(pattern.strip('*'), there)}; there are: "
-                f"{_some(there)}"
+                f"{names}{rest}"
             )
-    wanted = {label for label in there if any(fnmatchcase(label, p) for p in patterns)}
+        wanted |= matching
     return videos.with_instances(np.array([label in wanted for label in videos.labels], dtype=bool))
-
-
-def _some(labels: list[str], most: int = 30) -> str:
-    rest = f", ... ({len(labels)} in all)" if len(labels) > most else ""
-    return (", ".join(labels[:most]) or "none at all") + rest

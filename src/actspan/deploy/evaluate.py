@@ -1,53 +1,50 @@
-"""Evaluation of a deployed bundle: recall over a dataset, and the time of each step."""
+"""Evaluation of a deployed bundle: recall over a dataset, and the time of each step.
+
+Times are counted like a vendor's benchmark, in one thread, over real videos.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from time import perf_counter
+
+import numpy as np
 
 from actspan.core.files import atomic_file
+from actspan.core.parallel import chunked
 from actspan.core.perf_lines import StepTimes, performance_lines
+from actspan.core.progress import Progress, no_progress
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
-from actspan.deploy.measure import measure
+from actspan.data.rescale import Edge
 from actspan.evaluation.recall import evaluate_recall
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Report, Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
+from actspan.pipeline.core import open_nets
 from actspan.pipeline.outcomes import Job
-
-__all__ = ["Evaluation", "evaluate"]
+from actspan.pipeline.recordings import Recordings
+from actspan.pipeline.stages import Batch, Steps
+from actspan.pipeline.steps import pieces_of
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Accuracy and speed of a bundle on a dataset.
+    """Accuracy and speed of a bundle on a dataset."""
 
-    Attributes
-    ----------
-    run : Path
-        The run folder; `tem_bs16.txt` and the like in it hold the performance summaries.
-    backend : str
-    videos : int
-    recall : mapping of str to float
-        `AR@1` ... `AR@100`, `AUC`, percent.
-    times : mapping of (net, batch) to StepTimes
-    untimed : tuple of int
-        Batch sizes that are larger than the dataset.
-    notes : tuple of str
-        Assumptions about the dataset.
-    """
-
-    run: Path
+    run: Path  # run folder; `tem_bs16.txt` and the like in it hold the performance summaries
     backend: str
     videos: int
-    recall: Mapping[str, float]
-    times: Mapping[tuple[Net, int], StepTimes]
-    untimed: tuple[int, ...] = ()
-    notes: tuple[str, ...] = ()
+    recall: Mapping[str, float]  # `AR@1` ... `AR@100`, `AUC`, percent
+    times: Mapping[tuple[Net, int], StepTimes]  # by network and batch
+    untimed: tuple[int, ...] = ()  # batch sizes that are larger than the dataset
+    notes: tuple[str, ...] = ()  # assumptions about the dataset
 
 
 def evaluate(
@@ -60,7 +57,7 @@ def evaluate(
     subset: str | None = "validation",
     threads: int | None = None,
     overwrite: bool = False,
-    report: Report | None = None,
+    progress: Progress = no_progress,
 ) -> Evaluation:
     """Propose with a bundle on a backend, evaluate the proposals, and time the steps.
 
@@ -80,7 +77,7 @@ def evaluate(
     DataError, BundleError, BackendError
         A part is missing, damaged, or does not fit.
     """
-    request = Request(
+    request = ProposeRequest(
         model=bundle.path,
         dataset=dataset,
         out=run,
@@ -89,22 +86,88 @@ def evaluate(
         threads=threads,
         overwrite=overwrite,
     )
-    summary = propose_dataset(request, report)
+    summary = propose(request, progress)
     videos = Dataset.load(dataset).subset(subset, bundle.set_apart)
     recall = evaluate_recall(videos.videos, run, subset=None).summary()
     channels = None if bundle.config.tem is None else bundle.config.tem.channels
     checked = check_dataset(videos, channels=channels)
     mapped = bundle.config.mode == "window"
     jobs = [Job(v.id, partial(checked.open, v.id, mapped=mapped)) for v in checked.videos]
-    times = {
-        (net, batch): found
-        for batch in batches
-        for net, found in measure(
-            bundle, jobs, backend=backend, batch=batch, edge=checked.edge
-        ).items()
-    }
-    for (net, batch), found in times.items():
-        with atomic_file(run / f"{net}_bs{batch}.txt") as stream:
-            stream.write("\n".join([*performance_lines(found), ""]).encode())
+    times: dict[tuple[Net, int], StepTimes] = {}
+    for batch in batches:
+        for net, found in _time_steps(bundle, jobs, backend, batch, checked.edge).items():
+            times[net, batch] = found
+            with atomic_file(run / f"{net}_bs{batch}.txt") as stream:
+                stream.write("\n".join([*performance_lines(found), ""]).encode())
     untimed = tuple(batch for batch in batches if ("tem", batch) not in times)
     return Evaluation(run, backend, summary.videos, recall, times, untimed, summary.notes)
+
+
+class _StepClock(Counter[str]):
+    """Seconds of each step of a network."""
+
+    @contextmanager
+    def time(self, step: str) -> Iterator[None]:
+        """Add the time of a block to a step."""
+        begin = perf_counter()
+        yield
+        self[step] += perf_counter() - begin  # type: ignore[assignment]
+
+    def times(self, samples: int, calls: int) -> StepTimes:
+        """Return the times for the summary; the steps of one worker run one after another."""
+        return StepTimes(
+            samples=samples,
+            total=sum(self.values()),
+            read=self["read"],
+            preprocess=self["preprocess"],
+            inference=self["inference"],
+            interface=self["inference"],
+            postprocess=self["postprocess"],
+            calls=calls,
+        )
+
+
+def _time_steps(
+    bundle: Bundle, jobs: Iterable[Job], backend: str, batch: int, edge: Edge
+) -> dict[Net, StepTimes]:
+    """Process videos to proposals in one thread, one batch at a time, and time every step.
+
+    A sample is a video, or a window of a long recording. Candidates and their features count as
+    TEM's last step, so PEM has nothing to read; Soft-NMS is PEM's last step. An incomplete batch at
+    the end is left out; return {} if there is no other.
+    """
+    tem, pem = _StepClock(), _StepClock()
+    config = bundle.config
+    recordings = Recordings(config) if config.mode == "window" else None
+    samples = calls = 0
+    sessions = open_nets(bundle, ["tem", "pem"], backend, 1)
+    with sessions["tem"], sessions["pem"]:
+        steps = Steps(config, sessions, edge)
+        assert config.tem is not None
+        # The first call of a runtime is slower.
+        steps.tem(np.zeros((batch, config.tem.channels, config.tem.length), np.float32))
+        steps.pem(np.zeros((batch * config.pgm.keep, config.bsp.size), np.float32))
+        for chunk in chunked(pieces_of(jobs, config), batch):
+            if len(chunk) < batch:
+                break
+            with tem.time("read"):
+                features = steps.load(chunk)
+            with tem.time("preprocess"):
+                video = steps.rescale(features)
+            with tem.time("inference"):
+                output = steps.tem(video)
+            with tem.time("postprocess"):
+                scored, candidates, rows = steps.candidates(chunk, features, output)
+            with pem.time("inference"):
+                confidence = steps.pem(rows)
+            done = Batch(chunk, features, video, output, scored, candidates, rows, confidence)
+            with pem.time("postprocess"):
+                if recordings is None:
+                    steps.suppress(done, confidence)
+                else:
+                    for outcome in done.outcomes(confidence):
+                        recordings.add(outcome)
+            samples, calls = samples + len(chunk), calls + 1
+    if not calls:
+        return {}
+    return {"tem": tem.times(samples, calls), "pem": pem.times(samples, calls)}

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from actspan.core.errors import ActSpanError, ResultError
 from actspan.core.types import Float64, Video
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.instances import ends_of, lengths_of, slack
 from actspan.data.results import ResultTable
+from actspan.data.time_conflicts import TimeConflict, find_conflict, require_right_times
 from actspan.data.times import far_beyond, require_seconds
 from actspan.data.videos import Videos
-from actspan.data.witnesses import Verdict, judge, require_right_times
 
 _OPENED = 300  # videos whose features are opened, spread over the dataset
 _FEW = 0.1  # fraction of the instances
@@ -43,9 +43,9 @@ def check_times(videos: Videos, path: Path) -> tuple[Videos, tuple[str, ...]]:
     latest: Float64 = ends_of(videos, videos.durations)
     late = float(np.mean(videos.segments[:, 1] > latest + slack(latest)))
     if late > _FEW or np.isnan(videos.durations).any():
-        videos, verdict = _compare_with_features(videos, path)
-        if verdict is not None and verdict.witness == "durations":
-            return _with_durations(videos, nan), (f"{verdict.what}: {verdict.remedy}",)
+        videos, conflict = _compare_with_features(videos, path)
+        if conflict is not None and conflict.wrong == "durations":
+            return _with_durations(videos, nan), (f"{conflict.what}: {conflict.remedy}",)
     require_seconds(videos, path, otherwise="correct the durations")
     if late <= 0.5:
         return videos, ()
@@ -59,15 +59,15 @@ def _with_durations(videos: Videos, durations: float | Float64) -> Videos:
     return Videos(replace(video, duration=length) for video, length in pairs)
 
 
-def _compare_with_features(videos: Videos, path: Path) -> tuple[Videos, Verdict | None]:
-    """Return the videos with a verdict on durations; raise as `require_right_times`.
+def _compare_with_features(videos: Videos, path: Path) -> tuple[Videos, TimeConflict | None]:
+    """Return the videos with a conflict on durations; raise as `require_right_times`.
 
-    The verdict is None without features. Videos of unknown duration end with their features.
+    The conflict is None without features. Videos of unknown duration end with their features.
     """
     if find_annotations(path.parent) != path:
         return videos, None
+    from actspan.data.check import measure
     from actspan.data.dataset import Dataset  # takes longer to load than most evaluations
-    from actspan.data.examine import measure
 
     places = np.flatnonzero(videos.counts)
     spread = np.linspace(0, len(places) - 1, min(_OPENED, len(places)))
@@ -78,14 +78,14 @@ def _compare_with_features(videos: Videos, path: Path) -> tuple[Videos, Verdict 
         spans, steps = measure(dataset)
     except ActSpanError:
         return videos, None  # evaluation does not need features, so their faults do not matter
-    verdict = judge(some, spans, steps, dataset.spec, path.parent)
-    if verdict is None or verdict.witness != "durations":
-        require_right_times(some, spans, dataset.spec, path.parent, verdict)
+    conflict = find_conflict(some, spans, steps, dataset.spec, path.parent)
+    if conflict is None or conflict.wrong != "durations":
+        require_right_times(some, spans, dataset.spec, path.parent, conflict)
     if not np.isnan(some.durations).any():
-        return videos, verdict
+        return videos, conflict
     durations = videos.durations.copy()
     durations[chosen] = lengths_of(some, spans)
-    return _with_durations(videos, durations), verdict
+    return _with_durations(videos, durations), conflict
 
 
 def impossible_results(start: Float64, end: Float64, beyond: int) -> Iterator[str]:

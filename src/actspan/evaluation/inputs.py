@@ -18,7 +18,7 @@ from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem, Skipped
 from actspan.core.types import Float64, Proposals, Video
 from actspan.core.wording import counted, it_or_them, listed, suggestion
-from actspan.data.annotations.base import Annotations, canonical_id
+from actspan.data.annotations.annotation_set import Annotations, canonical_id
 from actspan.data.annotations.formats import read_annotations
 from actspan.data.instances import videos_of, without_extent
 from actspan.data.results import ResultTable, read_result_table

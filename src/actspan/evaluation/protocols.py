@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from actspan.core.errors import ConfigError
 from actspan.core.types import Float64
 from actspan.core.wording import counted
-from actspan.data.annotations.base import Annotations
+from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.videos import canonical_subset
 
 _SAME = 1e-3  # seconds

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from actspan.core.errors import ResultError
-from actspan.core.objects import is_url
+from actspan.core.storage import is_url, open_storage
 from actspan.core.types import Proposals, Video
 from actspan.data.results import ResultTable
 from actspan.evaluation.counting import Budgets, best_first, count_matches
@@ -17,8 +17,7 @@ from actspan.evaluation.input_checks import no_match_error
 from actspan.evaluation.inputs import OnError, known_id, load_blocked, load_truth
 from actspan.evaluation.protocols import check_thresholds
 from actspan.evaluation.recall import RecallResult
-from actspan.jobs.shards.plan import PLAN_FILE
-from actspan.jobs.shards.store import ShardStore, open_place
+from actspan.jobs.checkpoint import PLAN_FILE, Checkpoint
 
 
 def is_sharded(where: Path | str) -> bool:
@@ -53,13 +52,13 @@ def evaluate_shards(
         There is no such run, or a shard is damaged; or an error of `evaluate_recall`.
     """
     thresholds, left_out = check_thresholds(tiou), load_blocked(blocked)
-    store = ShardStore.find(open_place(where))
-    if store is None:
+    checkpoint = Checkpoint.find(open_storage(where))
+    if checkpoint is None:
         raise ResultError(f"{where}: no unfinished run is there (no {PLAN_FILE})")
     truth = load_truth(ground_truth, subset, left_out, on_error)
     rows = {video: row for row, video in enumerate(truth.segments)}
     counts, extra = np.zeros(len(rows), np.int64), []
-    for table in _tables(store, rows):
+    for table in _tables(checkpoint, rows):
         for video, count in zip(table.ids, table.counts.tolist(), strict=True):
             if video in rows:
                 counts[rows[video]] = count
@@ -69,7 +68,7 @@ def evaluate_shards(
         raise no_match_error("proposals", ground_truth, subset, rows, extra)
     budgets = Budgets.of(counts, max_proposals)
     matches = np.zeros((len(thresholds), max_proposals), np.int64)
-    for table in _tables(store, rows):
+    for table in _tables(checkpoint, rows):
         chosen = [at for at, video in enumerate(table.ids) if video in rows]
         if chosen:
             matches += count_matches(
@@ -81,7 +80,7 @@ def evaluate_shards(
                 thresholds,
             )
     notes = list(budgets.notes(counts))
-    done, planned = len(store.committed()), len(store.plan)
+    done, planned = len(checkpoint.committed()), len(checkpoint.plan)
     if done < planned:
         notes.insert(
             0, f"unfinished: {done:,} of {planned:,} shards; complete it with propose --resume"
@@ -89,11 +88,11 @@ def evaluate_shards(
     return RecallResult.of(truth, matches, counts, budgets, thresholds, extra, notes)
 
 
-def _tables(store: ShardStore, known: Container[str]) -> Iterator[ResultTable]:
+def _tables(checkpoint: Checkpoint, known: Container[str]) -> Iterator[ResultTable]:
     """Yield the proposals of each shard, without videos that could not be read."""
-    for number in sorted(store.committed()):
+    for number in sorted(checkpoint.committed()):
         found: dict[str, Proposals] = {}
-        for result in store.read(number):
+        for result in checkpoint.read(number):
             proposals = getattr(result, "proposals", None)
             if proposals is not None:
                 found[known_id(result.id, known)] = proposals  # type: ignore[union-attr]

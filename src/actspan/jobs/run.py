@@ -15,19 +15,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import IO, Any, NamedTuple, Self
 
 import numpy as np
 
 from actspan.config.base import dump_toml, read_toml
 from actspan.core.errors import ConfigError, ResultError
-from actspan.core.files import atomic_file, atomic_folder, check_size, folder_kind, sha256
+from actspan.core.files import atomic_file, check_size, folder_kind, sha256
 from actspan.core.types import Float32, Proposals
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.recording import Window, stitch
-from actspan.data.result_writers import ResultWriter, result_writer
+from actspan.data.result_writers import result_writer
 from actspan.data.results import read_result
-from actspan.data.scores import ScoreFiles, ScoreWriter
+from actspan.data.scores import ScoreFiles, score_writer
 from actspan.data.store.arrow_files import Batches
 from actspan.pipeline.outcomes import Outcome
 
@@ -122,8 +122,8 @@ class Run:
     def recorded_annotations(self) -> Path | None:
         """Return the annotations that the run was made from, if they still exist unchanged."""
         recorded = self.info.get("dataset", {})
-        folder = Path(recorded.get("path", ""))
-        file = find_annotations(folder) if recorded and folder.is_dir() else None
+        folder = Path(recorded.get("path", "."))
+        file = find_annotations(folder) if "path" in recorded and folder.is_dir() else None
         intact = file is not None and sha256(file) == recorded.get("annotations_sha256")
         return file if intact else None
 
@@ -201,10 +201,10 @@ def _rows(batch: Any) -> Iterator[Candidates]:
         yield Candidates(name, offset, seconds, found, columns["confidence"])
 
 
-class _CandidateWriter:
+class CandidateWriter:
     """Writer of `candidates.arrow`, with one record batch per video or window."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: IO[bytes]) -> None:
         import pyarrow as pa
 
         self._pa = pa
@@ -212,37 +212,31 @@ class _CandidateWriter:
         self._writer = pa.ipc.new_file(stream, self._schema)
 
     def add(self, outcome: Outcome) -> None:
+        """Append the candidates of a video or window."""
         pa, found = self._pa, outcome.candidates
         offsets = pa.array([0, len(found)], pa.int32())
-        values = {
-            "start": found.start,
-            "end": found.end,
-            "start_score": found.start_score,
-            "end_score": found.end_score,
-            "confidence": outcome.confidence,
-        }
+        values = (
+            *(found.start, found.end, found.start_score, found.end_score),
+            outcome.confidence,
+        )
         lists = [
-            pa.ListArray.from_arrays(offsets, pa.array(values[name], getattr(pa, kind)()))
-            for name, kind in _COLUMNS.items()
+            pa.ListArray.from_arrays(offsets, pa.array(column, getattr(pa, kind)()))
+            for column, kind in zip(values, _COLUMNS.values(), strict=True)
         ]
         place = [pa.array([x]) for x in (outcome.id, outcome.offset, outcome.seconds)]
         self._writer.write_batch(pa.record_batch([*place, *lists], schema=self._schema))
 
     def close(self) -> None:
+        """Write the end of the file."""
         self._writer.close()
 
 
 def write_result_file(outcomes: Iterable[Outcome], path: Path) -> None:
     """Write the result alone, as outcomes come: JSON, or a table, depending on the suffix."""
-    with result_writer(path) as result:
+    with result_writer(path) as writer:
         for outcome in outcomes:
-            _add_result(result, outcome)
-
-
-def _add_result(result: ResultWriter, outcome: Outcome) -> None:
-    proposals = outcome.proposals
-    if proposals is not None:  # None for a window that is not the last
-        result.add(outcome.id, proposals)
+            if outcome.proposals is not None:  # None for a window that is not the last
+                writer.add(outcome.id, outcome.proposals)
 
 
 class RunWriter:
@@ -254,9 +248,9 @@ class RunWriter:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:  # If one cannot be opened, those before it are closed.
-            self._scores = stack.enter_context(ScoreWriter(self._folder / SCORES))
+            self._scores = stack.enter_context(score_writer(self._folder / SCORES))
             stream = stack.enter_context(atomic_file(self._folder / CANDIDATES))
-            self._candidates = _CandidateWriter(stream)
+            self._candidates = CandidateWriter(stream)
             stack.callback(self._candidates.close)
             self._result = stack.enter_context(result_writer(self._folder / RESULT))
             self._stack = stack.pop_all()
@@ -268,7 +262,8 @@ class RunWriter:
     def add(self, outcome: Outcome) -> None:
         """Append one video, or the next window of a recording."""
         self._candidates.add(outcome)
-        _add_result(self._result, outcome)
+        if outcome.proposals is not None:  # None for a window that is not the last
+            self._result.add(outcome.id, outcome.proposals)
         if outcome.window is None:
             self._scores.add(outcome.id, np.asarray(outcome.scores))
             return
@@ -282,20 +277,6 @@ def write_info(folder: Path, info: Mapping[str, Any]) -> None:
     """Write `run.toml`."""
     with atomic_file(folder / RUN_FILE) as stream:
         stream.write(dump_toml({"format": 1, **info}).encode())
-
-
-@contextmanager
-def new_run_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Make a folder to fill; if the block succeeds, it is moved to `path`.
-
-    Raises
-    ------
-    ResultError
-        `path` already exists and may not be replaced.
-    """
-    check_run_target(path, replace=replace)
-    with atomic_folder(path) as folder:
-        yield folder
 
 
 def check_run_target(path: Path, *, replace: bool = False) -> None:

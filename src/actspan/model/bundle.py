@@ -1,10 +1,15 @@
-"""The bundle: load, create, read weights, add files."""
+"""The bundle: load, create, read weights, add files and networks.
+
+A bundle is created atomically, files are replaced atomically, and every file is checked when read.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,37 +17,37 @@ import msgspec
 from numpy.typing import ArrayLike
 
 from actspan.config.base import dump_toml, to_dict
-from actspan.config.stages import FeatureSpec, PipelineConfig
-from actspan.core.errors import ActSpanError, BundleError, ShapeError
-from actspan.core.files import atomic_file, folder_name_error, is_plain_name, read_bytes
+from actspan.config.stages import ClassifierConfig, FeatureSpec, PipelineConfig
+from actspan.core.errors import ActSpanError, BundleError, ConfigError, ShapeError
+from actspan.core.files import (
+    atomic_file,
+    atomic_folder,
+    check_size,
+    is_plain_name,
+    sha256,
+    sync,
+)
 from actspan.core.limits import WEIGHTS
 from actspan.core.types import Float32
-from actspan.model.files import (
-    FileRecord,
-    beside,
-    check_record,
-    damage,
-    measure,
-    place,
-    record_of,
-    remedy,
-    write_folder,
-    writer,
-)
 from actspan.model.manifest import (
     FORMAT_VERSION,
     MANIFEST,
+    FileRecord,
     Manifest,
     Source,
-    check_consistent,
+    check_new_bundle,
+    mismatch,
     read_manifest,
+    remedy,
+    unreadable,
+    writing_command,
 )
-from actspan.model.weights import ABSENT, NETS, Net, NetConfig, check_weights
+from actspan.model.weights import ABSENT, NETS, Net, pack_weights, unpack_weights
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A model: weights, settings, expected features and exported files.
+    """A model on disk: weights, settings, expected features and exported files.
 
     Attributes
     ----------
@@ -61,16 +66,15 @@ class Bundle:
 
     Examples
     --------
-    >>> bundle = Bundle.load("bsn/")  # doctest: +SKIP
-    >>> bundle.has_tem, bundle.weights("pem")["fc1.weight"].shape  # doctest: +SKIP
-    (True, (256, 32))
+    >>> Bundle.load("bsn/").weights("pem")["fc1.weight"].shape  # doctest: +SKIP
+    (256, 32)
     """
 
     path: Path
     config: PipelineConfig
     features: FeatureSpec
     source: Source
-    files: Mapping[str, FileRecord]
+    files: Mapping[str, FileRecord] = field(default_factory=dict)
     training: Mapping[str, Any] | None = None
 
     @property
@@ -84,14 +88,14 @@ class Bundle:
         return "pem.safetensors" in self.files
 
     @property
-    def nets(self) -> set[Net]:
-        """Those of BSN's two networks that the bundle holds."""
-        return {net for net in NETS if f"{net}.safetensors" in self.files}
-
-    @property
     def has_classifier(self) -> bool:
         """True if the bundle holds a proposal classifier."""
         return "classifier.safetensors" in self.files
+
+    @property
+    def nets(self) -> set[Net]:
+        """Those of BSN's two networks that the bundle holds."""
+        return {net for net in NETS if f"{net}.safetensors" in self.files}
 
     @property
     def set_apart(self) -> tuple[str, ...]:
@@ -109,15 +113,8 @@ class Bundle:
             The folder is not a bundle, has a newer format, or its settings are damaged or
             contradict each other.
         """
-        manifest = read_manifest(Path(path))
-        return cls(
-            path=Path(path),
-            config=manifest.pipeline,
-            features=manifest.features,
-            source=manifest.source,
-            files=manifest.files,
-            training=manifest.training,
-        )
+        read = read_manifest(Path(path))
+        return cls(Path(path), read.pipeline, read.features, read.source, read.files, read.training)
 
     @classmethod
     def create(
@@ -141,7 +138,7 @@ class Bundle:
         training : mapping, optional
             Record of the training; anything that TOML can hold.
         overwrite : bool
-            Replace an existing bundle. A folder that is not a bundle is never replaced.
+            Replace a bundle; another folder is never replaced.
 
         Raises
         ------
@@ -149,80 +146,30 @@ class Bundle:
             `path` already exists or cannot be written, or weights do not fit `config`.
         """
         path = Path(path)
-        cls.check_target(path, overwrite=overwrite)
-        nets: tuple[tuple[Net, Mapping[str, ArrayLike] | None], ...] = (("tem", tem), ("pem", pem))
+        check_new_bundle(path, overwrite=overwrite)
+        bundle = cls(path, config, features, source)
+        given: dict[Net, Mapping[str, ArrayLike] | None] = {"tem": tem, "pem": pem}
         contents = {
-            f"{net}.safetensors": pack(path, config, net, weights)
-            for net, weights in nets
+            f"{net}.safetensors": bundle._pack(net, weights)
+            for net, weights in given.items()
             if weights is not None
         }
         if not contents:
             raise BundleError(f"{path}: a bundle needs the weights of a TEM, a PEM or both")
-        manifest = Manifest(
-            format_version=FORMAT_VERSION,
-            source=source,
-            features=features,
-            pipeline=config,
-            files={name: record_of(data) for name, data in contents.items()},
+        bundle = replace(
+            bundle,
+            files={name: FileRecord.of_data(data) for name, data in contents.items()},
             training=None if training is None else msgspec.to_builtins(dict(training)),
         )
-        check_consistent(manifest, path)
-        contents[MANIFEST] = dump_toml(to_dict(manifest)).encode()
+        contents[MANIFEST] = bundle._manifest()
         try:
-            write_folder(path.resolve(), contents)
+            with atomic_folder(path) as folder:
+                for name, data in contents.items():
+                    with atomic_file(folder / name) as stream:
+                        stream.write(data)
         except (OSError, ActSpanError) as error:
             raise BundleError(f"{path}: cannot be written: {error}") from error
-        return cls.load(path)
-
-    @staticmethod
-    def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Raise, before long work, if no bundle can be written to a path.
-
-        Raises
-        ------
-        BundleError
-            The path exists and must not be replaced, or has a file's name.
-        """
-        path = Path(path)
-        if fault := folder_name_error(path, "a bundle"):
-            raise BundleError(fault)
-        if (path / MANIFEST).is_file():
-            if not overwrite:
-                raise BundleError(
-                    f"{path}: there is a bundle already; choose another folder, or ask to "
-                    "replace it: --force"
-                )
-        elif path.is_dir() and not any(path.iterdir()):
-            return
-        elif path.exists() or path.is_symlink():
-            raise BundleError(
-                f"{path}: exists and is not a bundle, so it is left alone; choose another folder"
-            )
-
-    def weights(self, net: Net) -> dict[str, Float32]:
-        """Load the float32 weights of one network; check checksum and shapes.
-
-        Raises
-        ------
-        BundleError
-            The bundle lacks this network, or the file is missing, damaged or does not fit.
-        """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        path = self.path / f"{net}.safetensors"
-        record = self._recorded(path.name)
-        try:
-            data = read_bytes(path, WEIGHTS)
-        except OSError as error:
-            raise BundleError(damage(path, f"cannot be read: {error.strerror}")) from error
-        check_record(path, record_of(data), record)
-        try:
-            return check_weights(load(data), _stage(self.config, net, path))
-        except (SafetensorError, ShapeError) as error:
-            raise BundleError(
-                f"{path}: does not fit {MANIFEST}: {error}; {remedy(path)}"
-            ) from error
+        return bundle
 
     def file(self, name: str) -> Path:
         """Return the path of a file of the bundle; check its checksum.
@@ -232,24 +179,46 @@ class Bundle:
         BundleError
             The bundle lacks the file, or it is damaged; the message says how to write it again.
         """
-        record, path = self._recorded(name), self.path / name
+        path, record = self.path / name, self.files.get(name)
+        if record is None:
+            raise self._absent(name)
         try:
-            found = measure(path)
+            check_size(path, WEIGHTS)
+            found = FileRecord(sha256=sha256(path), size=path.stat().st_size)
         except OSError as error:
-            raise BundleError(damage(path, f"cannot be read: {error.strerror}")) from error
-        check_record(path, found, record)
+            raise unreadable(path, error) from error
+        if found != record:
+            raise mismatch(path, found, record)
         return path
 
-    def add_file(self, name: str, write: Callable[[Path], None]) -> Self:
+    def _absent(self, name: str) -> BundleError:
+        net = name.partition(".")[0]
+        if net in ABSENT and f"{net}.safetensors" not in self.files:
+            what = net.upper() if net in NETS else net
+            return BundleError(f"{self.path}: this bundle has no {what}; {ABSENT[net]}")
+        command = writing_command(self.path / name)
+        return BundleError(f"{self.path}: has no {name}; write it: {command}")
+
+    def weights(self, net: Net) -> dict[str, Float32]:
+        """Load the float32 weights of one network; check checksum and shapes.
+
+        Raises
+        ------
+        BundleError
+            The bundle lacks this network, or the file is missing, damaged or does not fit.
+        """
+        path = self.file(f"{net}.safetensors")
+        try:
+            return unpack_weights(path.read_bytes(), getattr(self.config, net))
+        except (OSError, ShapeError) as error:
+            what = f"does not fit {MANIFEST}: {error}; {remedy(path)}"
+            raise BundleError(f"{path}: {what}") from error
+
+    def add_file(self, name: str, write: Callable[[Path], object]) -> Self:
         """Add or replace a file: `write` fills a temporary file, which then takes its place.
 
         A reader never sees a half-written file. `model.toml` is written last; after an
-        interruption the file counts as absent.
-
-        Returns
-        -------
-        Bundle
-            The bundle with the new record; this object is unchanged.
+        interruption the file counts as absent. The returned bundle has the new record.
 
         Raises
         ------
@@ -258,79 +227,101 @@ class Bundle:
         """
         if name == MANIFEST or not is_plain_name(name):
             raise BundleError(f"{self.path}: {name!r} cannot be the name of an added file")
-        files = dict(read_manifest(self.path).files)  # another process may have added files
-        temporary = beside(self.path / name)
+        path = self.path / name
+        files = dict(self.load(self.path).files)  # another process may have added files
+        temporary = path.with_name(f".{secrets.token_hex(4)}.{name}")
         try:
             write(temporary)
-            record = measure(temporary)
+            record = FileRecord.of_file(temporary)
             if files.pop(name, record) != record:
-                self.write_manifest(files)
-            place(temporary, self.path / name)
-            files = dict(sorted((files | {name: record}).items()))
-            self.write_manifest(files)
+                replace(self, files=files)._write_manifest()
+            sync(temporary)
+            temporary.replace(path)
+            sync(self.path)
+            changed = replace(self, files=dict(sorted((files | {name: record}).items())))
+            changed._write_manifest()
         except OSError as error:
-            raise BundleError(f"{self.path / name}: cannot be written: {error}") from error
+            raise BundleError(f"{path}: cannot be written: {error}") from error
         finally:
             temporary.unlink(missing_ok=True)
-        return replace(self, files=files)
+        return changed
+
+    def add_networks(self, weights: Mapping[Net, Mapping[str, ArrayLike]]) -> Self:
+        """Write networks, under the names of `weight_shapes`; replace those of the same kind.
+
+        Files exported or compiled from a replaced network are no longer valid.
+
+        Raises
+        ------
+        BundleError
+            Weights do not fit the settings, settings contradict each other, or the folder cannot
+            be written.
+        """
+        packed = {net: self._pack(net, arrays) for net, arrays in weights.items()}
+        kept = {n: r for n, r in self.files.items() if n.partition(".")[0] not in packed}
+        changed = replace(self, files=kept)
+        changed._write_manifest()  # from here on the old networks count as absent
+        for net, data in packed.items():
+            changed = changed.add_file(f"{net}.safetensors", partial(Path.write_bytes, data=data))
+        return changed
+
+    def add_classifier(
+        self,
+        config: ClassifierConfig,
+        weights: Mapping[str, ArrayLike],
+        *,
+        training: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Add a proposal classifier, or replace it, with the record of its training.
+
+        Raises
+        ------
+        BundleError
+            The weights do not fit `config`, or the folder cannot be written.
+        """
+        record = dict(self.training or {})
+        if training is not None:
+            record["classifier"] = msgspec.to_builtins(dict(training))
+        pipeline = msgspec.structs.replace(self.config, classifier=config)
+        changed = replace(self, config=pipeline, training=record or None)
+        return changed.add_networks({"classifier": weights})
 
     def with_training(self, **entries: Any) -> Self:
         """Add entries to the record of the training, here and on disk."""
         record = {**(self.training or {}), **msgspec.to_builtins(entries)}
         changed = replace(self, training=record)
-        changed.write_manifest(dict(self.files))
+        changed._write_manifest()
         return changed
 
-    def manifest(self, files: dict[str, FileRecord]) -> Manifest:
-        """Return the content of `model.toml`: this bundle's settings, with these files."""
-        return Manifest(
-            format_version=FORMAT_VERSION,
-            source=self.source,
-            features=self.features,
-            pipeline=self.config,
-            files=files,
-            training=None if self.training is None else dict(self.training),
-        )
+    def _pack(self, net: Net, weights: Mapping[str, ArrayLike]) -> bytes:
+        config = getattr(self.config, net)
+        if config is None:
+            raise BundleError(f"{self.path}: there are {net} weights, but no config of {net}")
+        try:
+            return pack_weights(weights, config)
+        except ShapeError as error:
+            what = f"the {net} weights do not fit its config: {error}"
+            raise BundleError(f"{self.path}: {what}") from error
 
-    def write_manifest(self, files: dict[str, FileRecord]) -> None:
-        """Write `model.toml`: this bundle's settings, with these files."""
+    def _manifest(self) -> bytes:
+        """Return the content of `model.toml`."""
+        try:
+            manifest = Manifest(
+                format_version=FORMAT_VERSION,
+                source=self.source,
+                features=self.features,
+                pipeline=self.config,
+                files=dict(self.files),
+                training=None if self.training is None else dict(self.training),
+            )
+        except ConfigError as error:
+            raise BundleError(f"{self.path}: {error}") from error
+        return dump_toml(to_dict(manifest)).encode()
+
+    def _write_manifest(self) -> None:
+        content = self._manifest()
         try:
             with atomic_file(self.path / MANIFEST) as stream:
-                stream.write(dump_toml(to_dict(self.manifest(files))).encode())
+                stream.write(content)
         except ActSpanError as error:
             raise BundleError(str(error)) from error
-
-    def _recorded(self, name: str) -> FileRecord:
-        if name in self.files:
-            return self.files[name]
-        net = name.partition(".")[0]
-        if net in ABSENT and f"{net}.safetensors" not in self.files:
-            what = net.upper() if net in NETS else net
-            raise BundleError(f"{self.path}: this bundle has no {what}; {ABSENT[net]}")
-        raise BundleError(f"{self.path}: has no {name}; write it: {writer(self.path / name)}")
-
-
-def _stage(config: PipelineConfig, net: Net, path: Path) -> NetConfig:
-    stages: dict[Net, NetConfig | None]
-    stages = {"tem": config.tem, "pem": config.pem, "classifier": config.classifier}
-    stage = stages[net]
-    if stage is None:
-        raise BundleError(f"{path}: there are {net} weights, but no config of {net}")
-    return stage
-
-
-def pack(path: Path, config: PipelineConfig, net: Net, weights: Mapping[str, ArrayLike]) -> bytes:
-    """Serialise the weights of a network.
-
-    Raises
-    ------
-    BundleError
-        The weights do not fit `config`; the message names `path`.
-    """
-    from safetensors.numpy import save
-
-    try:
-        packed: bytes = save(check_weights(weights, _stage(config, net, path)))
-    except ShapeError as error:
-        raise BundleError(f"{path}: the {net} weights do not fit its config: {error}") from error
-    return packed

@@ -1,7 +1,8 @@
-"""`model.toml`: the description of a bundle, read strictly."""
+"""`model.toml`, the description of a bundle: origin, settings, and a checksum of every file."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
@@ -10,13 +11,38 @@ from actspan import __version__
 from actspan.config.base import Config, from_dict, read_toml
 from actspan.config.stages import FeatureSpec, PipelineConfig
 from actspan.core.errors import BundleError, ConfigError
-from actspan.core.files import folder_kind, is_plain_name
-from actspan.model.files import FileRecord, measure
-
-__all__ = ["FORMAT_VERSION", "MANIFEST", "FileRecord", "Manifest", "Source", "SourceFile"]
+from actspan.core.files import check_size, folder_kind, folder_name_error, is_plain_name, sha256
+from actspan.core.limits import WEIGHTS
+from actspan.core.wording import quoted
 
 FORMAT_VERSION = 1
 MANIFEST = "model.toml"
+
+# Compiler of each file type, and its default precision.
+_TARGETS = {
+    ".xml": ("openvino", "fp32"),
+    ".bin": ("openvino", "fp32"),
+    ".om": ("ascend", "fp16"),
+    ".engine": ("tensorrt", "fp16"),
+}
+
+
+class FileRecord(Config, frozen=True):
+    """Expected size, in bytes, and checksum of a file."""
+
+    sha256: str
+    size: int
+
+    @classmethod
+    def of_data(cls, data: bytes) -> Self:
+        """Return the record of a file with these contents."""
+        return cls(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+
+    @classmethod
+    def of_file(cls, path: Path) -> Self:
+        """Compute the record of a file on disk; raise OSError if it cannot be read."""
+        check_size(path, WEIGHTS)
+        return cls(sha256=sha256(path), size=path.stat().st_size)
 
 
 class SourceFile(Config, frozen=True):
@@ -36,12 +62,12 @@ class Source(Config, frozen=True):
     @classmethod
     def of(cls, paths: Iterable[Path], *, note: str = "") -> Self:
         """Return the source with name and checksum of every file of `paths`."""
-        files = (SourceFile(name=Path(p).name, sha256=measure(Path(p)).sha256) for p in paths)
+        files = (SourceFile(name=p.name, sha256=FileRecord.of_file(p).sha256) for p in paths)
         return cls(note=note, files=tuple(files))
 
 
 class Manifest(Config, frozen=True):
-    """Contents of `model.toml`."""
+    """Contents of `model.toml`; raises ConfigError if its settings contradict each other."""
 
     format_version: int
     source: Source
@@ -50,6 +76,20 @@ class Manifest(Config, frozen=True):
     files: dict[str, FileRecord]
     training: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        for net in ("tem", "pem", "classifier"):
+            if getattr(self.pipeline, net) is None and f"{net}.safetensors" in self.files:
+                raise ConfigError(f"{net}.safetensors is there, but no [pipeline.{net}]")
+        tem, pem = self.pipeline.tem, self.pipeline.pem
+        channels, size = self.features.channels, self.pipeline.bsp.size
+        if tem is not None and channels is not None and tem.channels != channels:
+            raise ConfigError(f"features have {channels} channels, tem takes {tem.channels}")
+        if pem is not None and pem.inputs != size:
+            raise ConfigError(f"[pipeline.bsp] gives {size} features, pem takes {pem.inputs}")
+        for name in self.files:
+            if not is_plain_name(name):
+                raise ConfigError(f"{name!r} is not a plain file name")
+
 
 def read_manifest(path: Path) -> Manifest:
     """Read the `model.toml` of a bundle.
@@ -57,7 +97,8 @@ def read_manifest(path: Path) -> Manifest:
     Raises
     ------
     BundleError
-        `path` is not a bundle, or of another format, or its settings are damaged.
+        `path` is not a bundle, or of another format, or its settings are damaged or contradict
+        each other.
     """
     where = path / MANIFEST
     if not where.is_file():
@@ -73,31 +114,56 @@ def read_manifest(path: Path) -> Manifest:
                 f"{where}: format version {version!r} is not known; actspan {__version__} reads "
                 f"version {FORMAT_VERSION}: use a newer actspan, or write the bundle again"
             )
-        manifest = from_dict(Manifest, values, where=str(where))
+        return from_dict(Manifest, values, where=str(where))
     except ConfigError as error:
         raise BundleError(f"{error}. Repair it, or write the bundle again") from error
-    check_consistent(manifest, where)
-    return manifest
 
 
-def check_consistent(manifest: Manifest, where: Path) -> None:
-    """Raise if settings contradict each other; `where` is named in the error.
+def check_new_bundle(path: Path, *, overwrite: bool = False) -> None:
+    """Raise, before long work, if no bundle can be written to a path.
 
     Raises
     ------
     BundleError
-        Two settings do not fit.
+        The path exists and must not be replaced, or has a file's name.
     """
-    tem, pem = manifest.pipeline.tem, manifest.pipeline.pem
-    channels, size = manifest.features.channels, manifest.pipeline.bsp.size
-    stages = (("tem", tem), ("pem", pem), ("classifier", manifest.pipeline.classifier))
-    for name, config in stages:
-        if config is None and f"{name}.safetensors" in manifest.files:
-            raise BundleError(f"{where}: {name}.safetensors is there, but no [pipeline.{name}]")
-    if tem is not None and channels is not None and tem.channels != channels:
-        raise BundleError(f"{where}: features have {channels} channels, tem takes {tem.channels}")
-    if pem is not None and pem.inputs != size:
-        raise BundleError(f"{where}: [pipeline.bsp] gives {size} features, pem takes {pem.inputs}")
-    for name in manifest.files:
-        if not is_plain_name(name):
-            raise BundleError(f"{where}: {name!r} is not a plain file name")
+    if fault := folder_name_error(path, "a bundle"):
+        raise BundleError(fault)
+    if (path / MANIFEST).is_file():
+        if not overwrite:
+            what = "there is a bundle already; choose another folder, or ask to replace it: --force"
+            raise BundleError(f"{path}: {what}")
+    elif (path.exists() or path.is_symlink()) and not (path.is_dir() and not any(path.iterdir())):
+        what = "exists and is not a bundle, so it is left alone; choose another folder"
+        raise BundleError(f"{path}: {what}")
+
+
+def writing_command(path: Path) -> str:
+    """Return the command that writes a file of a bundle other than weights."""
+    if path.suffix not in _TARGETS:
+        return f"actspan export {quoted(path.parent)}"
+    target, usual = _TARGETS[path.suffix]
+    words = f"actspan compile {quoted(path.parent)} --target {target}"
+    for precision in {"fp32", "fp16", "int8"} & set(path.name.split(".")) - {usual}:
+        words += f" --precision {precision}"
+    return f"{words} --calibrate DATASET" if ".int8." in path.name else words
+
+
+def remedy(path: Path) -> str:
+    """Return advice about a damaged file."""
+    if path.suffix == ".safetensors":
+        return "copy the bundle again, or make it again from its checkpoints"
+    return f"write it again: {writing_command(path)}"
+
+
+def unreadable(path: Path, error: OSError) -> BundleError:
+    """Return the error about a file that cannot be read."""
+    return BundleError(f"{path}: damaged: cannot be read: {error.strerror}; {remedy(path)}")
+
+
+def mismatch(path: Path, found: FileRecord, record: FileRecord) -> BundleError:
+    """Return the error about a file that differs from its record."""
+    what = f"{found.size} bytes where {record.size} were written"
+    if found.size == record.size:
+        what = "its SHA-256 is not the recorded one"
+    return BundleError(f"{path}: damaged: {what}; {remedy(path)}")

@@ -1,4 +1,4 @@
-"""Weights of each network: names, shapes, and checks."""
+"""Weights of each network: names, shapes, checks, and their form on disk."""
 
 from __future__ import annotations
 
@@ -109,3 +109,21 @@ def _wrong_shape(name: str, found: tuple[int, ...], needed: tuple[int, ...]) -> 
     if form is None or len(found) == len(needed):
         return f"{name} has shape {found}; {needed} is needed"
     return f"{name} has shape {found}; {_RANKS[len(needed)]} weights are needed: {form}"
+
+
+def pack_weights(weights: Mapping[str, ArrayLike], config: NetConfig) -> bytes:
+    """Serialise the weights of a network; raise as `check_weights`."""
+    from safetensors.numpy import save
+
+    return bytes(save(check_weights(weights, config)))
+
+
+def unpack_weights(data: bytes, config: NetConfig) -> dict[str, Float32]:
+    """Read the weights of a network; raise as `check_weights`, also for damaged data."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return check_weights(load(data), config)
+    except SafetensorError as error:
+        raise ShapeError(str(error)) from error

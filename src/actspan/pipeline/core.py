@@ -8,11 +8,12 @@ the batch size nor the number of threads.
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Self, overload
 
 import numpy as np
@@ -20,18 +21,17 @@ import numpy as np
 from actspan.config.stages import PipelineConfig
 from actspan.core.errors import ActSpanError, BundleError
 from actspan.core.parallel import chunked, map_ordered
-from actspan.core.types import BoundaryScores, Features, Float32, Proposals, RaggedProposals
+from actspan.core.types import BoundaryScores, Features, Float32, Proposals
 from actspan.data.rescale import Edge, fit_to_cells
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
-from actspan.pipeline.outcomes import Job, Lost, Outcome, Piece, ScoredVideo, StageClock
-from actspan.pipeline.recordings import answered
-from actspan.pipeline.scratch import Scratch
+from actspan.pipeline.outcomes import Failure, Job, Outcome, Piece, ScoredVideo, StageClock
+from actspan.pipeline.recordings import with_recording_proposals
 from actspan.pipeline.steps import (
     final_proposals,
     find_candidates,
     make_outcomes,
-    pieces,
+    pieces_of,
     rate_candidates,
     scored_videos,
     settled_edge,
@@ -81,7 +81,7 @@ class Pipeline:
         self.edge = settled_edge(config, edge)
         self.clock = StageClock()
         self._tem, self._pem = tem, pem
-        self._scratch = Scratch()
+        self._memory = threading.local()
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="actspan")
         self._pool.submit(_load_kernels)  # The kernels load while the caller checks its arguments.
 
@@ -132,12 +132,7 @@ class Pipeline:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -172,10 +167,8 @@ class Pipeline:
             The model holds no TEM.
         """
         if isinstance(features, Features):
-            return next(self._answers([Job("", lambda: features)]))
-        return self._answers(Job("", lambda f=f: f) for f in features)  # type: ignore[misc]
-
-    def _answers(self, jobs: Iterable[Job]) -> Iterator[Proposals]:
+            return next(self.propose([features]))
+        jobs = (Job("", lambda f=f: f) for f in features)  # type: ignore[misc]
         return (o.proposals for o in self.run(jobs) if o.proposals is not None)
 
     def run(self, jobs: Iterable[Job], *, batch: int = BATCH) -> Iterator[Outcome]:
@@ -197,17 +190,19 @@ class Pipeline:
         ActSpanError
             A video cannot be read; those before it were yielded.
         """
-        return self.run_pieces(pieces(jobs, self.config), batch=batch, ahead=2 * self.threads)
-
-    def attempt(self, jobs: Iterable[Job], *, batch: int = BATCH) -> Iterator[Outcome | Lost]:
-        """Run all stages as `run` does, but yield `Lost` for a video that cannot be read.
-
-        In window mode the earlier windows of that recording are discarded: the recording fails.
-        """
-        return self._attempt(pieces(jobs, self.config), batch, 2 * self.threads)
+        return self.run_pieces(pieces_of(jobs, self.config), batch=batch, ahead=2 * self.threads)
 
     def run_pieces(self, pieces: Iterable[Piece], *, batch: int, ahead: int) -> Iterator[Outcome]:
-        """Take pieces (whole videos or windows) through all stages, as `run` does.
+        """Take pieces through all stages as `attempt` does, but raise if one cannot be read."""
+        for result in self.attempt(pieces, batch=batch, ahead=ahead):
+            if isinstance(result, Failure):
+                raise result.error
+            yield result
+
+    def attempt(
+        self, pieces: Iterable[Piece], *, batch: int, ahead: int
+    ) -> Iterator[Outcome | Failure]:
+        """Take pieces (whole videos or windows) through all stages.
 
         Parameters
         ----------
@@ -216,96 +211,93 @@ class Pipeline:
         batch, ahead : int
             Pieces per chunk, and chunks that may wait. With 1 and 0 each piece is answered at
             once.
-        """
-        for result in self._attempt(pieces, batch, ahead):
-            if isinstance(result, Lost):
-                raise result.error
-            yield result
 
-    def _attempt(self, pieces: Iterable[Piece], batch: int, ahead: int) -> Iterator[Outcome | Lost]:
+        Yields
+        ------
+        Outcome or Failure
+            A failure stands for a video that cannot be read. The earlier windows of a recording
+            that fails were yielded before it, and must be discarded.
+        """
         chunks = chunked(pieces, batch)
         done = map_ordered(self._pool, self._run_chunk, chunks, ahead=ahead)
-        results = self._timed(done)
-        return answered(results, self.config) if self.config.mode == "window" else results
+        results = (result for chunk in done for result in self._counted(*chunk))
+        if self.config.mode == "window":
+            return with_recording_proposals(results, self.config)
+        return results
 
-    def _timed(
-        self, done: Iterable[tuple[list[Outcome | Lost], StageClock]]
-    ) -> Iterator[Outcome | Lost]:
-        for results, clock in done:
-            self.clock.add(clock)
-            yield from results
+    def _counted(
+        self, results: list[Outcome | Failure], clock: StageClock
+    ) -> list[Outcome | Failure]:
+        self.clock.add(clock)
+        return results
 
-    def _run_chunk(self, pieces: Sequence[Piece]) -> tuple[list[Outcome | Lost], StageClock]:
+    def _run_chunk(self, pieces: Sequence[Piece]) -> tuple[list[Outcome | Failure], StageClock]:
         clock = StageClock()
+        loaded: list[Features | ScoredVideo] = []
+        failures: dict[int, Failure] = {}
         with clock.time("read"):
-            loaded = [_load(piece) for piece in pieces]
-        there = [item for item in loaded if not isinstance(item, Lost)]
-        good = [p for p, item in zip(pieces, loaded, strict=True) if not isinstance(item, Lost)]
-        outcomes = iter(self._outcomes(good, there, clock))
-        return [item if isinstance(item, Lost) else next(outcomes) for item in loaded], clock
+            for number, piece in enumerate(pieces):
+                try:
+                    loaded.append(piece.load())
+                except ActSpanError as error:
+                    failures[number] = Failure(piece.id, error)
+        read = [piece for number, piece in enumerate(pieces) if number not in failures]
+        outcomes = iter(self._outcomes(read, loaded, clock) if read else ())
+        numbers = range(len(pieces))
+        return [failures[n] if n in failures else next(outcomes) for n in numbers], clock
 
     def _outcomes(
         self, pieces: Sequence[Piece], loaded: Sequence[Features | ScoredVideo], clock: StageClock
     ) -> list[Outcome]:
-        if not pieces:
-            return []
-        videos = self._with_scores(loaded, clock)
+        features = [item for item in loaded if isinstance(item, Features)]
+        computed = iter(self._score_boundaries(features, clock) if features else ())
+        videos = [item if isinstance(item, ScoredVideo) else next(computed) for item in loaded]
+        scores = [video.scores for video in videos]
+        config = self.config
         with clock.time("candidates"):
-            windows = [piece.window for piece in pieces]
-            found = find_candidates([v.scores for v in videos], windows, self.config.pgm)
-            bsp = self._bsp(videos, found)
+            found = find_candidates(scores, [piece.window for piece in pieces], config.pgm)
+            rows = self._reused("bsp", (len(found.together), config.bsp.size))  # (sum N, 32)
+            bsp_features_batch(rows, scores, found, config.bsp)
         with clock.time("pem"):
-            confidence = self._score(bsp)
+            if self._pem is None:
+                confidence = np.ones(len(rows), dtype=np.float32)
+            else:
+                confidence = rate_candidates(self._pem, rows)
         with clock.time("soft-nms"):
-            answers = self._answers_of(videos, found, confidence)
+            if config.mode == "window":  # the windows of a recording share one Soft-NMS
+                return make_outcomes(pieces, videos, found, confidence, [None] * len(videos))
+            seconds = [video.seconds for video in videos]
+            answers = final_proposals(found, confidence, seconds, config.soft_nms)
         return make_outcomes(pieces, videos, found, confidence, answers)
 
-    def _with_scores(
-        self, loaded: Sequence[Features | ScoredVideo], clock: StageClock
+    def _score_boundaries(
+        self, features: Sequence[Features], clock: StageClock
     ) -> list[ScoredVideo]:
-        """Run TEM where features were loaded; pass given scores through."""
-        features = [item for item in loaded if isinstance(item, Features)]
-        computed = iter(self._evaluate(features, clock) if features else ())
-        return [item if isinstance(item, ScoredVideo) else next(computed) for item in loaded]
-
-    def _evaluate(self, features: Sequence[Features], clock: StageClock) -> list[ScoredVideo]:
+        """Run TEM on a batch of videos or windows."""
+        tem, config = self._tem, self.config
+        if tem is None or config.tem is None:
+            raise BundleError("the bundle holds no TEM, which features need; give boundary scores")
         with clock.time("read"):
-            tem, video = self._tem_input(features)
+            shape = (len(features), config.tem.channels, config.tem.length)
+            video = self._reused("video", shape)  # (B, C, T)
+            for row, item in zip(video, features, strict=True):
+                row[:] = tem_input(item, config, self.edge).T
         with clock.time("tem"):
             output = tem.run({"video": video})["output"]  # (B, 3, T)
-            clock.look_at(output)
-        return scored_videos(output, features, self.config)
+            clock.count_flat(output)
+        return scored_videos(output, features, config)
 
-    def _tem_input(self, features: Sequence[Features]) -> tuple[Session, Float32]:
-        """Return TEM and its input for a batch, (B, C, T)."""
-        if self._tem is None or self.config.tem is None:
-            raise BundleError("the bundle holds no TEM, which features need; give boundary scores")
-        shape = (len(features), self.config.tem.channels, self.config.tem.length)
-        video = self._scratch.take("video", shape)
-        for row, item in zip(video, features, strict=True):
-            row[:] = tem_input(item, self.config, self.edge).T
-        return self._tem, video
+    def _reused(self, name: str, shape: tuple[int, ...]) -> Float32:
+        """Return an uninitialised array that a thread uses until its next call with that name.
 
-    def _bsp(self, videos: Sequence[ScoredVideo], candidates: RaggedProposals) -> Float32:
-        """Compute the BSP features of all candidates of all videos, (sum N, 32)."""
-        config = self.config.bsp
-        rows = self._scratch.take("bsp", (len(candidates.together), config.size))
-        bsp_features_batch(rows, [video.scores for video in videos], candidates, config)
-        return rows
-
-    def _score(self, bsp: Float32) -> Float32:
-        """Return PEM's score of every candidate, (sum N,); 1 without a PEM."""
-        if self._pem is None:
-            return np.ones(len(bsp), dtype=np.float32)
-        return rate_candidates(self._pem, bsp)
-
-    def _answers_of(
-        self, videos: Sequence[ScoredVideo], candidates: RaggedProposals, confidence: Float32
-    ) -> Iterable[Proposals | None]:
-        if self.config.mode == "window":  # the windows of a recording share one Soft-NMS
-            return [None] * len(videos)
-        seconds = [video.seconds for video in videos]
-        return final_proposals(candidates, confidence, seconds, self.config.soft_nms)
+        Allocating new pages would cost more than the computation in them.
+        """
+        size = math.prod(shape)
+        memory: Float32 | None = getattr(self._memory, name, None)
+        if memory is None or memory.size < size:
+            memory = np.empty(size, dtype=np.float32)
+            setattr(self._memory, name, memory)
+        return memory[:size].reshape(shape)
 
 
 def open_nets(
@@ -326,11 +318,14 @@ def open_nets(
     return {n: open_net(bundle, n, backend=chosen, threads=1, streams=threads) for n in nets}
 
 
-def _load(piece: Piece) -> Features | ScoredVideo | Lost:
-    try:
-        return piece.load()
-    except ActSpanError as error:
-        return Lost(piece.id, error)
+def with_onnx(bundle: Bundle) -> Bundle:
+    """Return the bundle with ONNX files of its networks; export those that are missing."""
+    if all(f"{net}.onnx" in bundle.files for net in bundle.nets):
+        return bundle
+    from actspan.runtime.export import export_bundle
+
+    exported, _ = export_bundle(bundle, check_torch=False)
+    return exported
 
 
 def _load_kernels() -> None:
@@ -341,14 +336,3 @@ def _load_kernels() -> None:
     candidates = generate_proposals(scores)
     bsp_features(scores, candidates)
     soft_nms(candidates)
-
-
-def with_onnx(bundle: Bundle) -> Bundle:
-    """Return the bundle with ONNX files of its networks; export those that are missing."""
-    nets = [net for net, there in (("tem", bundle.has_tem), ("pem", bundle.has_pem)) if there]
-    if all(f"{net}.onnx" in bundle.files for net in nets):
-        return bundle
-    from actspan.runtime.export import export_bundle
-
-    exported, _ = export_bundle(bundle, check_torch=False)
-    return exported

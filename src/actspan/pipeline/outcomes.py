@@ -104,8 +104,8 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """A video without results, because it could not be read."""
+class Failure:
+    """A video that could not be read, and the reason."""
 
     id: str
     error: ActSpanError
@@ -142,7 +142,7 @@ class StageClock:
         self.scored += other.scored
         self.flat += other.flat
 
-    def look_at(self, output: Float32) -> None:
+    def count_flat(self, output: Float32) -> None:
         """Count the videos of TEM's output, (B, 3, T), and those with flat scores."""
         self.scored += len(output)
         inner = output[:, 1:, _SEES_THE_EDGE:-_SEES_THE_EDGE]

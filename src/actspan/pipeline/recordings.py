@@ -10,7 +10,7 @@ import numpy as np
 from actspan.config.stages import PipelineConfig
 from actspan.core.types import Proposals
 from actspan.data.recording import Window
-from actspan.pipeline.outcomes import Lost, Outcome
+from actspan.pipeline.outcomes import Failure, Outcome
 from actspan.proposals.candidates import fuse
 from actspan.proposals.suppression import soft_nms
 
@@ -82,20 +82,22 @@ class Recordings:
         return suppress(everything, snippet, cells, self._config)
 
 
-def answered(windows: Iterable[Outcome | Lost], config: PipelineConfig) -> Iterator[Outcome | Lost]:
+def with_recording_proposals(
+    windows: Iterable[Outcome | Failure], config: PipelineConfig
+) -> Iterator[Outcome | Failure]:
     """Yield windows in order, the last of each recording with the recording's proposals.
 
-    After `Lost`, the rest of that recording yields nothing.
+    After a failure, the rest of that recording yields nothing.
     """
     recordings = Recordings(config)
-    lost: str | None = None
+    failed: str | None = None
     for window in windows:
-        if isinstance(window, Lost):
-            if window.id != lost:
+        if isinstance(window, Failure):
+            if window.id != failed:
                 recordings.drop()
                 yield window
-            lost = window.id
-        elif window.id != lost:
+            failed = window.id
+        elif window.id != failed:
             yield recordings.add(window)
 
 

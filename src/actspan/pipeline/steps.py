@@ -28,39 +28,41 @@ def settled_edge(config: PipelineConfig, edge: Edge) -> Edge:
     return edge if config.rescale.edge == "auto" else config.rescale.edge
 
 
-def pieces(jobs: Iterable[Job], config: PipelineConfig) -> Iterator[Piece]:
-    """Yield the pieces of every job: the whole video, or its windows in order."""
-    if config.mode != "window":
-        yield from map(_whole, jobs)
-        return
+def cells(config: PipelineConfig) -> int:
+    """Return the number of cells per video, T, or of snippets per window."""
+    return (config.tem or TemConfig()).length
+
+
+def pieces_of(jobs: Iterable[Job], config: PipelineConfig) -> Iterator[Piece]:
+    """Yield the pieces of every job: the whole video, or its windows in order.
+
+    A whole video is opened by the worker that loads it.
+    """
     for job in jobs:
+        if config.mode != "window":
+            yield Piece(job.id, partial(_load_whole, job))
+            continue
         try:
             source = job.open()
         except ActSpanError as error:
-            # The error is raised in its turn, like all other errors.
-            yield Piece(job.id, partial(_fail, error))
+            yield failed_piece(job.id, error)
             continue
         for window in plan_windows(len(source), cells(config)):
             yield Piece(job.id, partial(source.rows, window.first, window.last), window)
 
 
-def _fail(error: ActSpanError) -> Features:
-    raise error
+def _load_whole(job: Job) -> Features | ScoredVideo:
+    source = job.open()
+    return source.rows(0, len(source))
 
 
-def _whole(job: Job) -> Piece:
-    """Return a whole video as one piece; the worker opens it."""
+def failed_piece(video: str, error: ActSpanError) -> Piece:
+    """Return a piece that raises an error when it is loaded, so that it is reported in order."""
 
-    def load() -> Features | ScoredVideo:
-        source = job.open()
-        return source.rows(0, len(source))
+    def load() -> Features:
+        raise error
 
-    return Piece(job.id, load)
-
-
-def cells(config: PipelineConfig) -> int:
-    """Return the number of cells per video, T, or of snippets per window."""
-    return (config.tem or TemConfig()).length
+    return Piece(video, load)
 
 
 def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32:
@@ -71,14 +73,14 @@ def tem_input(features: Features, config: PipelineConfig, edge: Edge) -> Float32
     ShapeError
         Features have another number of channels than the model.
     """
-    channels = (config.tem or TemConfig()).channels
-    if features.values.shape[1] != channels:
+    tem = config.tem or TemConfig()
+    if features.values.shape[1] != tem.channels:
         raise ShapeError(
-            f"features have {features.values.shape[1]} channels, the model expects {channels}"
+            f"features have {features.values.shape[1]} channels, the model expects {tem.channels}"
         )
     if config.mode == "window":
-        return pad_window(features.values, cells(config))
-    return fit_to_cells(features, cells(config), edge)
+        return pad_window(features.values, tem.length)
+    return fit_to_cells(features, tem.length, edge)
 
 
 def scored_videos(

@@ -1,70 +1,62 @@
-"""Contents of a report: the figures of each run, and what could not be computed."""
+"""Contents of a report: runs, evaluated, diagnosed and calibrated as far as their files allow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from actspan.core.problems import Problem, skipped_line
-from actspan.core.types import Proposals
-from actspan.data.detections import Detections
+from actspan.core.errors import AnnotationError, ConfigError, ResultError
+from actspan.core.problems import Problem, problem_of_record, skipped_line
+from actspan.core.progress import Progress, no_progress
+from actspan.core.types import Proposals, Video
+from actspan.core.wording import counted
+from actspan.data.annotations.annotation_set import Annotations
+from actspan.data.annotations.formats import read_annotations
+from actspan.data.detections import DETECTIONS_FILE, Detections, read_detections
+from actspan.data.results import read_result
 from actspan.data.videos import Videos
-from actspan.evaluation.bins import Calibration
-from actspan.evaluation.detection import DetectionResult
-from actspan.evaluation.diagnosis import Diagnosis
-from actspan.evaluation.inputs import OnError
-from actspan.evaluation.mistakes import Mistakes
-from actspan.evaluation.recall import RecallResult
-from actspan.jobs.run import Run
+from actspan.evaluation.bins import Calibration, calibrate
+from actspan.evaluation.detection import DetectionResult, evaluate_detection
+from actspan.evaluation.diagnosis import Diagnosis, diagnose
+from actspan.evaluation.input_checks import no_match_error
+from actspan.evaluation.inputs import Chosen, OnError, load_videos
+from actspan.evaluation.mistakes import Mistakes, diagnose_detections
+from actspan.evaluation.protocols import PROTOCOLS, drop_duplicates, parse_thresholds
+from actspan.evaluation.recall import RecallResult, evaluate_recall
+from actspan.jobs.run import CANDIDATES, RUN_FILE, SCORES, Run
+
+MOST_RUNS = 7  # the number of colours that stay distinct
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class GroundTruth:
     """Ground truth and the part of it that counts; fields as for `evaluate_recall`.
 
-    Attributes
-    ----------
-    path : Path, optional
-        Annotations or a dataset folder; those that the runs were made from unless given.
-    subset : str
-    protocol : str
-        A key of `PROTOCOLS`: thresholds and budget.
-    on_error : "fail" or "skip"
+    The annotations that the runs were made from are used unless `path` is given.
     """
 
     path: Path | None = None
     subset: str = "validation"
-    protocol: str = "activitynet"
+    protocol: str = "activitynet"  # a key of `PROTOCOLS`: thresholds and budget
     on_error: OnError = "fail"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Side:
+class EvaluatedRun:
     """One run of a report.
 
-    Attributes
-    ----------
-    name : str
-        Name that tells it from the other runs.
-    run : Run, optional
-        None for a result file alone.
-    proposals, detections : dict of video id
-        Seconds; no detections if the run has none.
-    spans : dict of video id to float
-        Seconds that the cells of its boundary scores cover; empty if the run lacks these or the
-        candidates.
-    recall, calibration : optional
-        None without ground truth.
-    diagnosis : Diagnosis, optional
-        None without ground truth, boundary scores or candidates.
-    detection, mistakes : optional
-        None without ground truth or detections.
+    `folder` is None for a result file alone. `proposals` and `detections` are by id, in seconds;
+    there are no detections if the run has none. `spans` are the seconds that the cells of the
+    boundary scores of each video cover; empty if the run lacks scores or candidates. The others are
+    None without ground truth, `diagnosis` also without scores or candidates, and the last two
+    without detections.
     """
 
     name: str
-    run: Run | None
+    folder: Run | None
     proposals: dict[str, Proposals]
     detections: dict[str, Detections]
     spans: dict[str, float] = field(default_factory=dict)
@@ -77,28 +69,26 @@ class Side:
     @property
     def info(self) -> Mapping[str, Any]:
         """Content of `run.toml`; empty for a result file alone."""
-        return {} if self.run is None else self.run.info
+        return {} if self.folder is None else self.folder.info
+
+    @property
+    def missing_files(self) -> list[str]:
+        """Files of boundary scores and candidates that the run lacks."""
+        if self.folder is None:
+            return [SCORES, CANDIDATES]
+        return [name for name in (SCORES, CANDIDATES) if not (self.folder.path / name).is_file()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contents:
     """Runs to compare, on the same videos.
 
-    Attributes
-    ----------
-    sides : tuple of Side
-    videos : Videos
-        Videos of the subset. Without ground truth, every video of a result, with NaN as duration.
-    source : str
-        The ground truth, or an empty string.
-    subset : str
-    notes : tuple of str
-        What is missing, and what is not evaluated.
-    problems : tuple of Problem
-        Annotations that were left out, with reasons.
+    `videos` are those of the subset; without ground truth every video of a result, with NaN as
+    duration. `source` names the ground truth, or is empty. `notes` are about what is missing or not
+    evaluated, `problems` about annotations that were left out.
     """
 
-    sides: tuple[Side, ...]
+    runs: tuple[EvaluatedRun, ...]
     videos: Videos
     source: str
     subset: str
@@ -114,3 +104,190 @@ class Contents:
     def has_truth(self) -> bool:
         """Whether there is ground truth to evaluate the runs by."""
         return bool(self.source)
+
+
+def gather(
+    runs: Sequence[Path], truth: GroundTruth | None = None, progress: Progress = no_progress
+) -> Contents:
+    """Evaluate, diagnose and calibrate 1 to 7 run folders or result files.
+
+    Raises
+    ------
+    ConfigError
+        No runs, too many runs, or a run that is given twice.
+    ResultError
+        A run is damaged, or none of its videos is in the ground truth.
+    AnnotationError, DatasetError
+        Ground truth cannot be read.
+    """
+    truth = truth or GroundTruth()
+    found = [_read(name, path) for name, path in zip(name_runs(runs), runs, strict=True)]
+    notes = []
+    for run in found:
+        if run.folder is None:
+            what = "is a result without its run"
+        else:
+            what = f"{' and '.join(run.missing_files)} missing"
+        if run.missing_files:
+            notes.append(f"{run.name}: {what}, so there are no curves and no diagnosis.")
+    ground = _find_truth(found, truth)
+    if isinstance(ground, str):
+        names = dict.fromkeys(name for run in found for name in run.proposals)
+        videos = Videos(Video(name, float("nan")) for name in names)
+        return Contents(tuple(found), videos, "", "", (*notes, ground))
+    chosen, source = ground
+    evaluated = tuple(_evaluate(run, chosen.videos, truth, progress) for run in found)
+    notes += [*chosen.notes, *(note for run in evaluated for note in _not_evaluated(run))]
+    return Contents(evaluated, chosen.videos, source, truth.subset, tuple(notes), chosen.problems)
+
+
+def name_runs(runs: Sequence[Path]) -> list[str]:
+    """Return the shortest ends of the paths that tell them apart.
+
+    Raises
+    ------
+    ConfigError
+        No paths, too many paths, or a path that is given twice.
+
+    Examples
+    --------
+    >>> name_runs([Path("a/run"), Path("b/run")])
+    ['a/run', 'b/run']
+    """
+    if not 1 <= len(runs) <= MOST_RUNS:
+        raise ConfigError(f"{len(runs)} runs; a report compares 1 to {MOST_RUNS}")
+    places = [path.resolve() for path in runs]
+    if len(set(places)) < len(places):
+        raise ConfigError("a run is there twice; name each once")
+    for count in range(1, max(len(place.parts) for place in places) + 1):
+        names = ["/".join(place.parts[-count:]) for place in places]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def _read(name: str, path: Path) -> EvaluatedRun:
+    folder = Run.load(path) if (path / RUN_FILE).is_file() else None
+    has_labels = (path / DETECTIONS_FILE).is_file()
+    detections = read_detections(path) if has_labels else {}
+    found = EvaluatedRun(name, folder, read_result(path), detections)
+    if folder is not None and not found.missing_files:
+        for part in folder.candidates():  # one entry per video, or per window
+            span = part.offset + part.seconds
+            found.spans[part.video] = max(found.spans.get(part.video, 0.0), span)
+    return found
+
+
+def _find_truth(runs: Sequence[EvaluatedRun], truth: GroundTruth) -> tuple[Chosen, str] | str:
+    """Return the annotated videos and their source, or the reason why there are none."""
+    folders = [run.folder for run in runs if run.folder is not None]
+    recorded = (folder.recorded_annotations() for folder in folders)
+    path = truth.path or next(filter(None, recorded), None)
+    if path is None:
+        return "No ground truth: recall, diagnosis and calibration need --ground-truth."
+    annotations = None
+    try:
+        annotations = read_annotations(path)
+        dropped = ""
+        if PROTOCOLS[truth.protocol].drops_duplicates:
+            annotations, dropped = drop_duplicates(annotations, truth.subset)
+        if truth.subset == "validation":
+            for folder in folders:  # videos that training set apart are validation videos
+                videos = annotations.videos.with_set_apart(folder.set_apart, truth.subset)
+                annotations = replace(annotations, videos=videos)
+        chosen = load_videos(annotations, truth.subset, frozenset(), truth.on_error)
+        chosen = replace(chosen, notes=(*chosen.notes, *filter(None, [dropped])))
+    except AnnotationError:
+        if truth.path is not None or (annotations and _have_instances(runs, annotations)):
+            raise
+        return (  # not an error: the user gave no ground truth
+            "No ground truth: the annotations that the run was made from have no instances in "
+            f"subset {truth.subset!r}; pass others with --ground-truth, or another --subset."
+        )
+    evaluated = chosen.videos.segments_by_id()
+    for run in runs:
+        if evaluated.keys().isdisjoint(run.proposals):
+            _require_common_videos(runs, annotations)
+            raise no_match_error("proposals", annotations, truth.subset, evaluated, run.proposals)
+    source = "/".join(annotations.path.resolve().parts[-2:])  # full paths differ between machines
+    return chosen, source if truth.path else f"{source} (which the run was made from)"
+
+
+def _require_common_videos(runs: Sequence[EvaluatedRun], annotations: Annotations) -> None:
+    """Raise ResultError if runs are of different subsets, so that no subset fits them all."""
+    subsets = dict(zip(annotations.videos.ids, annotations.videos.subsets, strict=True))
+    found = [Counter(subsets[v] for v in run.proposals if v in subsets) for run in runs]
+    common = set.intersection(*(set(run.proposals) for run in runs))
+    if common or not all(found):
+        return
+    names = [counts.most_common(1)[0][0] or "no subset" for counts in found]
+    if len(set(names)) > 1:
+        each = ", ".join(f"{s.name} is of {n}" for s, n in zip(runs, names, strict=True))
+        raise ResultError(f"{each}: no videos in common; report each on its own")
+
+
+def _have_instances(runs: Sequence[EvaluatedRun], annotations: Annotations) -> bool:
+    """Return whether there are instances of a video that a run has proposals for."""
+    segments = annotations.videos.segments_by_id()
+    return not all(segments.keys().isdisjoint(run.proposals) for run in runs)
+
+
+def _evaluate(
+    run: EvaluatedRun, videos: Sequence[Video], truth: GroundTruth, progress: Progress
+) -> EvaluatedRun:
+    protocol = PROTOCOLS[truth.protocol]
+    segments = {video.id: video.segments for video in videos if len(video.segments)}
+    recall = evaluate_recall(
+        videos,
+        run.proposals,
+        subset=None,
+        max_proposals=protocol.max_proposals,
+        tiou=parse_thresholds(protocol.tiou("proposal")),
+    )
+    evaluated = replace(
+        run,
+        recall=recall,
+        calibration=calibrate(segments, run.proposals, most=protocol.max_proposals),
+        diagnosis=_diagnose(run, videos, recall, progress),
+    )
+    if not run.detections:
+        return evaluated
+    tiou = parse_thresholds(protocol.tiou("detection"))
+    return replace(
+        evaluated,
+        detection=evaluate_detection(videos, run.detections, subset=None, tiou=tiou),
+        mistakes=diagnose_detections(videos, run.detections, subset=None, tiou=tiou),
+    )
+
+
+def _diagnose(
+    run: EvaluatedRun, videos: Sequence[Video], recall: RecallResult, progress: Progress
+) -> Diagnosis | None:
+    if run.folder is None or not run.spans:
+        return None
+
+    def report(what: str, done: int, total: int) -> None:
+        progress(f"{what} {run.name}", done, total)
+
+    return diagnose(
+        run.folder,
+        videos,
+        subset=None,
+        max_proposals=recall.max_proposals,
+        tiou=recall.tiou,
+        progress=report,
+    )
+
+
+def _not_evaluated(run: EvaluatedRun) -> Iterable[str]:
+    recall, diagnosis = run.recall, run.diagnosis
+    if recall is not None and recall.missing:
+        found = counted(len(recall.missing), "video")
+        yield f"{run.name}: {found} without proposals, counted as missed."
+    if recall is not None and recall.extra:
+        found = counted(len(recall.extra), "video")
+        yield f"{run.name}: {found} with proposals not evaluated (other subset, no instances)."
+    if skipped := run.info.get("skipped"):
+        yield f"{run.name}: {skipped_line(map(problem_of_record, skipped))} when it was made."
+    if diagnosis is not None:
+        yield from (f"{run.name}: {note}." for note in diagnosis.notes)

@@ -1,4 +1,4 @@
-"""Picture of the AR-AN curve: recall over the average number of proposals per video."""
+"""AR-AN curve: recall over the average number of proposals per video."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from actspan.core.errors import ConfigError
 from actspan.evaluation.recall import RecallResult
-from actspan.report.canvas import COLOURS, INK, check_picture, new_figure, save, tidy
+from actspan.report.figures import COLOURS, INK, check_picture, new_figure, save, tidy
 
 
 def plot_recall(result: RecallResult | Mapping[str, RecallResult], path: Path | str) -> None:
@@ -39,43 +39,31 @@ def plot_recall(result: RecallResult | Mapping[str, RecallResult], path: Path | 
     if not results:
         raise ConfigError("no result to plot")
     figure = new_figure(7.8, 4.8)
+    draw_recall(figure, results)
+    save(figure, path)
+
+
+def draw_recall(figure: Any, results: Mapping[str, RecallResult], *, darkest: float = 0.0) -> None:
+    """Draw one result with a line per tIoU, or the averages of several, into an empty figure.
+
+    Pages also have a dark ground, on which the `darkest` of the lines (0 to 1) has to be brighter.
+    """
+    single = len(results) == 1
     axes = figure.subplots()
     tidy(axes)
-    if len(results) == 1:
-        _draw_thresholds(axes, next(iter(results.values())))
+    if single:
+        _draw_thresholds(axes, next(iter(results.values())), darkest)
     for number, (name, each) in enumerate(results.items()):
         ends = f"{100 * each.average_recall[-1]:.1f} %, AUC {each.auc_percent:.1f} %"
         axes.plot(
             each.proposals_per_video,
             100 * each.average_recall,
-            color=INK if len(results) == 1 else COLOURS[number % len(COLOURS)],
+            color=INK if single else COLOURS[number % len(COLOURS)],
             linestyle=("-", "--", ":", "-.")[number // len(COLOURS) % 4],
             linewidth=2.8,
             label=f"{name or 'average'}: {ends}",
             zorder=3,
         )
-    _label(axes, results)
-    save(figure, path)
-
-
-def _draw_thresholds(axes: Any, result: RecallResult) -> None:
-    """Draw one thin line per tIoU, dark (strict) to bright (lenient), in the legend's order."""
-    from matplotlib import colormaps
-
-    shades = colormaps["viridis"]
-    last = max(len(result.tiou) - 1, 1)
-    for k in range(len(result.tiou)):
-        axes.plot(
-            result.proposals_per_video,
-            100 * result.recall[k],
-            color=shades(0.88 * (1 - k / last)),
-            linewidth=1.2,
-            label=f"tIoU {result.tiou[k]:.2f}: {100 * result.recall[k, -1]:.1f} %",
-        )
-
-
-def _label(axes: Any, results: Mapping[str, RecallResult]) -> None:
-    single = len(results) == 1
     longest = max(float(each.proposals_per_video[-1]) for each in results.values())
     axes.set(xlim=(0, longest), ylim=(0, 100))
     axes.set_xlabel("Average number of proposals a video (AN)", color=INK)
@@ -88,7 +76,7 @@ def _label(axes: Any, results: Mapping[str, RecallResult]) -> None:
         handles, labels = [handles[-1], *handles[:-1]], [labels[-1], *labels[:-1]]
     legend = axes.legend(
         handles,
-        labels,
+        [label.replace("$", r"\$") for label in labels],  # not the start of a formula
         title=f"At AN = {longest:.4g}",
         title_fontsize=9,
         fontsize=9,
@@ -98,3 +86,19 @@ def _label(axes: Any, results: Mapping[str, RecallResult]) -> None:
         bbox_to_anchor=(1.01, 0.5) if single else None,
     )
     legend.get_texts()[0].set_fontweight("bold" if single else "normal")
+
+
+def _draw_thresholds(axes: Any, result: RecallResult, darkest: float) -> None:
+    """Draw one thin line per tIoU, dark (strict) to bright (lenient), in the legend's order."""
+    from matplotlib import colormaps
+
+    shades = colormaps["viridis"]
+    last = max(len(result.tiou) - 1, 1)
+    for k, tiou in enumerate(result.tiou.tolist()):
+        axes.plot(
+            result.proposals_per_video,
+            100 * result.recall[k],
+            color=shades(0.88 - (0.88 - darkest) * k / last),
+            linewidth=1.2,
+            label=f"tIoU {tiou:.2f}: {100 * result.recall[k, -1]:.1f} %",
+        )

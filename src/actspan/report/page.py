@@ -9,50 +9,39 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from actspan import __version__
 from actspan.core.errors import DataError, require
 from actspan.core.files import atomic_file, similar_path
+from actspan.core.progress import Progress, no_progress
 from actspan.report.charts import LETTERS
-from actspan.report.contents import Contents, Truth
-from actspan.report.gathering import Progress, gather
-from actspan.report.packed import pack
+from actspan.report.contents import Contents, GroundTruth, gather
 from actspan.report.sections import facts, make_sections
-from actspan.report.videos import Listing, list_videos
+from actspan.report.video_list import VideoList, list_videos, pack
 
 _EXTREMES = 3  # videos shown as the worst, and as the best
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Written:
-    """Result of `write_report`.
-
-    Attributes
-    ----------
-    path : Path
-    size : int
-        Bytes.
-    contents : Contents
-    listing : Listing
-    """
+class WrittenReport:
+    """Result of `write_report`; `size` is in bytes."""
 
     path: Path
     size: int
     contents: Contents
-    listing: Listing
+    listing: VideoList
 
 
 def write_report(
     runs: Sequence[Path],
     out: Path | str,
     *,
-    truth: Truth | None = None,
+    truth: GroundTruth | None = None,
     videos: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> Written:
+    progress: Progress = no_progress,
+) -> WrittenReport:
     """Write the report of one or more runs as one self-contained HTML page.
 
     Parameters
@@ -61,12 +50,11 @@ def write_report(
         Run folders or result files.
     out : Path or str
         Path of the page, which is written atomically.
-    truth : Truth, optional
+    truth : GroundTruth, optional
         Place of the ground truth; the annotations that the runs were made from unless given.
     videos : sequence of str
         Ids, or a single number N for the N / 2 worst and the N / 2 best. All unless given.
-    progress : callable, optional
-        Called with (text, done, in all).
+    progress : callable
 
     Raises
     ------
@@ -75,7 +63,7 @@ def write_report(
     DataError
         The folder of `out` does not exist.
     MissingExtraError
-        jinja2 is not installed.
+        jinja2 or matplotlib is not installed.
 
     Examples
     --------
@@ -88,7 +76,7 @@ def write_report(
     page = render(contents, listing)
     with atomic_file(out) as stream:
         stream.write(page)
-    return Written(out, len(page), contents, listing)
+    return WrittenReport(out, len(page), contents, listing)
 
 
 def check_page(path: Path | str) -> Path:
@@ -99,7 +87,7 @@ def check_page(path: Path | str) -> Path:
     DataError
         The folder does not exist, or the name does not end in .html.
     MissingExtraError
-        jinja2 is not installed.
+        jinja2 or matplotlib is not installed.
     """
     path = Path(path)
     if path.is_dir():
@@ -108,11 +96,12 @@ def check_page(path: Path | str) -> Path:
         raise DataError(f"{path}: a report is a page: give it a name that ends in .html")
     if not path.absolute().parent.is_dir():
         raise DataError(f"{path}: its folder does not exist{similar_path(path.absolute().parent)}")
-    require("jinja2", extra="report", purpose="Writing a report")
+    for module in ("jinja2", "matplotlib"):
+        require(module, extra="report", purpose="Writing a report")
     return path
 
 
-def render(contents: Contents, listing: Listing) -> bytes:
+def render(contents: Contents, listing: VideoList) -> bytes:
     """Return the page, UTF-8; the same contents give the same bytes."""
     jinja2 = require("jinja2", extra="report", purpose="Writing a report")
     markup = require("markupsafe", extra="report", purpose="Writing a report").Markup
@@ -126,6 +115,9 @@ def render(contents: Contents, listing: Listing) -> bytes:
     style, theme = _asset("report.css"), _asset("theme.js")
     script = _asset("timeline.js") + _asset("list.js")
     worst, best = listing.extremes(_EXTREMES)
+    means = [float(np.mean(auc)) for auc in listing.auc.T]  # over the runs
+    # JSON that cannot close the HTML element that contains it.
+    data = json.dumps(pack(contents, listing), separators=(",", ":")).replace("<", "\\u003c")
     text: str = environment.get_template("report.html.j2").render(
         contents=contents,
         listing=listing,
@@ -133,9 +125,9 @@ def render(contents: Contents, listing: Listing) -> bytes:
         facts=facts(contents),
         sections=make_sections(contents),
         extremes={"Worst": worst, "Best": best},
-        means=_means(listing),
+        means=["–" if np.isnan(auc) else f"{auc:.1f}" for auc in means],
         policy=_policy(style, (theme, script)),
-        data=markup(_data(pack(contents, listing))),
+        data=markup(data),
         svg=markup,
         style=markup(style),
         theme=markup(theme),
@@ -145,29 +137,18 @@ def render(contents: Contents, listing: Listing) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def _means(listing: Listing) -> list[str]:
-    """Return the AUC of every video, averaged over the runs, as text."""
-    mean = [float(np.mean(auc)) for auc in listing.auc.T]
-    return ["–" if np.isnan(auc) else f"{auc:.1f}" for auc in mean]
-
-
 def _asset(name: str) -> str:
     return (files("actspan.report") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _data(document: dict[str, Any]) -> str:
-    """Return JSON that cannot close the HTML element that contains it."""
-    return json.dumps(document, separators=(",", ":")).replace("<", "\\u003c")
-
-
 def _policy(style: str, scripts: Sequence[str]) -> str:
     """Return a security policy that allows only the page's own scripts and style."""
-    allowed = " ".join(_source(script) for script in scripts)
+    allowed = " ".join(map(_checksum, scripts))
     return (
-        f"default-src 'none'; script-src {allowed}; style-src {_source(style)}; "
+        f"default-src 'none'; script-src {allowed}; style-src {_checksum(style)}; "
         "base-uri 'none'; form-action 'none'"
     )
 
 
-def _source(text: str) -> str:
+def _checksum(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode('ascii')}'"

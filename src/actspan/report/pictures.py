@@ -10,10 +10,10 @@ import numpy as np
 
 from actspan.core.errors import DataError, require
 from actspan.core.types import Proposals, Video
-from actspan.report.contents import Contents, Side
+from actspan.report.contents import Contents, EvaluatedRun
 from actspan.report.curves import plot_recall
 from actspan.report.timeline import plot_timeline
-from actspan.report.videos import Listing
+from actspan.report.video_list import VideoList
 
 FORMATS = (".png", ".svg")
 _EXTREMES = 3  # timelines of the worst and of the best videos
@@ -36,7 +36,7 @@ def check_pictures(folder: Path) -> None:
         raise DataError(f"{folder}: cannot be made: {error.strerror}") from error
 
 
-def write_pictures(contents: Contents, listing: Listing, folder: Path) -> tuple[Path, ...]:
+def write_pictures(contents: Contents, listing: VideoList, folder: Path) -> tuple[Path, ...]:
     """Draw recall curves, and timelines of the worst and best listed videos, as PNG and SVG.
 
     Parameters
@@ -52,48 +52,42 @@ def write_pictures(contents: Contents, listing: Listing, folder: Path) -> tuple[
 
 
 def _recall(contents: Contents, folder: Path) -> Iterator[Path]:
-    results = {side.name: side.recall for side in contents.sides if side.recall is not None}
+    results = {run.name: run.recall for run in contents.runs if run.recall is not None}
+    pictures = [(result, f"recall-{_file_name(name)}") for name, result in results.items()]
+    if len(results) == 1:
+        pictures = [(pictures[0][0], "recall")]
     for suffix in FORMATS:
         if len(results) > 1:
-            plot_recall(results, folder / f"recall{suffix}")
             yield folder / f"recall{suffix}"
-        for name, result in results.items():
-            stem = "recall" if len(results) == 1 else f"recall-{file_name(name)}"
-            plot_recall(result, folder / f"{stem}{suffix}")
+            plot_recall(results, folder / f"recall{suffix}")
+        for result, stem in pictures:
             yield folder / f"{stem}{suffix}"
+            plot_recall(result, folder / f"{stem}{suffix}")
 
 
-def _timelines(contents: Contents, listing: Listing, folder: Path) -> Iterator[Path]:
+def _timelines(contents: Contents, listing: VideoList, folder: Path) -> Iterator[Path]:
     worst, best = listing.extremes(_EXTREMES)
-    for side in contents.sides:
-        run = f"{file_name(side.name)}-" if len(contents.sides) > 1 else ""
+    for run in contents.runs:
+        prefix = f"{_file_name(run.name)}-" if len(contents.runs) > 1 else ""
         for place in (*worst, *best):
             video = listing.videos[place]
             for suffix in FORMATS:
-                path = folder / f"timeline-{run}{file_name(video.id)}{suffix}"
-                _timeline(side, video, path)
+                path = folder / f"timeline-{prefix}{_file_name(video.id)}{suffix}"
+                _draw_timeline(run, video, path)
                 yield path
 
 
-def _timeline(side: Side, video: Video, path: Path) -> None:
-    proposals = side.proposals.get(video.id, Proposals.empty())
-    span = side.spans.get(video.id)
-    if span is None or side.run is None:
-        ends = [video.duration, *video.segments[:, 1], *proposals.end, 0.1]
-        span = float(np.nanmax(ends))
-        plot_timeline(video.id, None, span, video.segments, proposals, path, labels=video.labels)
-        return
-    with side.run.scores() as scores:
-        curves = scores.read(video.id)
+def _draw_timeline(run: EvaluatedRun, video: Video, path: Path) -> None:
+    proposals = run.proposals.get(video.id, Proposals.empty())
+    span, curves = run.spans.get(video.id), None
+    if span is not None and run.folder is not None:
+        with run.folder.scores() as scores:
+            curves = scores.read(video.id)
+    else:
+        span = float(np.nanmax([video.duration, *video.segments[:, 1], *proposals.end, 0.1]))
     plot_timeline(video.id, curves, span, video.segments, proposals, path, labels=video.labels)
 
 
-def file_name(name: str) -> str:
-    """Return an id as part of a file name: letters, digits, `.` and `-` stay, others become `_`.
-
-    Examples
-    --------
-    >>> file_name("../a b")
-    '.._a_b'
-    """
+def _file_name(name: str) -> str:
+    """Return a name as part of a file name: letters, digits, `.` and `-` stay."""
     return re.sub(r"[^\w.-]", "_", name)[:100]

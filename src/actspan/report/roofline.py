@@ -11,7 +11,7 @@ import numpy as np
 from actspan.bench.result import BenchResult, Cost, Roof, Stage
 from actspan.bench.tables import title_of
 from actspan.core.errors import BenchError
-from actspan.report.canvas import COLOURS, INK, check_picture, new_figure, save, tidy
+from actspan.report.figures import COLOURS, INK, check_picture, new_figure, save, tidy
 
 __all__ = ["plot_roofline"]
 

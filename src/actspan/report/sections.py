@@ -1,24 +1,21 @@
-"""Sections of a page: charts, and beside each the table of its values."""
+"""Sections of the report page: charts, and beside each the table of its values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from actspan.core.types import Float64
 from actspan.core.wording import counted
 from actspan.evaluation.counting import REPORTED
 from actspan.evaluation.diagnosis import Diagnosis
+from actspan.evaluation.mistakes import KINDS
 from actspan.evaluation.recall import RecallResult
 from actspan.evaluation.stages import IDEAL, STAGES
-from actspan.report.charts import (
-    calibration_chart,
-    compared_recall_chart,
-    loss_chart,
-    recall_chart,
-)
-from actspan.report.contents import Contents
-from actspan.report.labelled import detections
-from actspan.report.parts import Figure, Section, Table, bars, row_name, side_by_side, title_of
+from actspan.report.charts import LETTERS, bar_chart, calibration_chart, loss_chart, recall_chart
+from actspan.report.contents import Contents, EvaluatedRun
 
 _KINDS_OF_BINS = {
     "length": "By length of the instance",
@@ -27,40 +24,71 @@ _KINDS_OF_BINS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Table of values as text; the first column names the rows.
+
+    `best` has the (row, column) of cells to highlight.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    best: frozenset[tuple[int, int]] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Chart (SVG) and the table of its values; either may be missing."""
+
+    title: str
+    chart: str = ""
+    table: Table | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Section of the page."""
+
+    id: str
+    title: str
+    text: str
+    figures: tuple[Figure, ...]
+
+
 def make_sections(contents: Contents) -> list[Section]:
     """Return the sections for which the runs have values."""
     if not contents.has_truth:
         return []
-    made = [_recall(contents), _lost(contents), _gains(contents), _bins(contents)]
-    made += [_calibration(contents), detections(contents)]
+    makers = (_recall, _lost, _gains, _bins, _calibration, _detections)
+    made = [make(contents) for make in makers]
     return [section for section in made if section.figures]
 
 
 def facts(contents: Contents) -> Table:
     """Return the origin of each run, as far as it is recorded."""
     rows = {
-        "made": lambda side: str(side.info.get("created", "–")).replace("T", " ")[:16],
-        "bundle": lambda side: Path(side.info.get("bundle", {}).get("path", "–")).name,
-        "mode": lambda side: side.info.get("pipeline", {}).get("mode", "–"),
-        "ActSpan": lambda side: side.info.get("versions", {}).get("actspan", "–"),
-        "videos": lambda side: f"{len(side.proposals):,}",
-        "proposals": lambda side: f"{sum(map(len, side.proposals.values())):,}",
-        "detections": lambda side: f"{sum(map(len, side.detections.values())):,}",
+        "made": lambda run: str(run.info.get("created", "–")).replace("T", " ")[:16],
+        "bundle": lambda run: Path(run.info.get("bundle", {}).get("path", "–")).name,
+        "mode": lambda run: run.info.get("pipeline", {}).get("mode", "–"),
+        "ActSpan": lambda run: run.info.get("versions", {}).get("actspan", "–"),
+        "videos": lambda run: f"{len(run.proposals):,}",
+        "proposals": lambda run: f"{sum(map(len, run.proposals.values())):,}",
+        "detections": lambda run: f"{sum(map(len, run.detections.values())):,}",
     }
-    header = ("", *(row_name(contents, side) for side in contents.sides))
-    return Table(header, tuple((k, *map(str, map(f, contents.sides))) for k, f in rows.items()))
+    header = ("", *(_row_name(contents, run) for run in contents.runs))
+    return Table(header, tuple((k, *map(str, map(f, contents.runs))) for k, f in rows.items()))
 
 
 def _recall(contents: Contents) -> Section:
-    judged = [(side, side.recall) for side in contents.sides if side.recall is not None]
+    judged = [(run, run.recall) for run in contents.runs if run.recall is not None]
     results = [result for _, result in judged]
     figures = [Figure("AR and AUC", table=_summary_table(contents, results))]
     if len(results) > 1:
-        figures.append(Figure("Average recall of the runs", compared_recall_chart(results)))
-    for side, result in judged:
-        name = title_of(contents, side)
+        figures.append(Figure("Average recall of the runs", recall_chart(results)))
+    for run, result in judged:
+        name = _title(contents, run)
         title = f"{name}: recall at every tIoU" if name else "Recall at every tIoU"
-        figures.append(Figure(title, recall_chart(result), _tiou_table(result)))
+        figures.append(Figure(title, recall_chart([result]), _tiou_table(result)))
     count = counted(results[0].videos, "video")
     count += f" with {counted(results[0].instances, 'instance')}"
     text = (
@@ -73,7 +101,7 @@ def _recall(contents: Contents) -> Section:
 def _summary_table(contents: Contents, results: Sequence[RecallResult]) -> Table:
     """Return a table with a row per run and, for two runs, a row of differences."""
     summaries = [result.summary() for result in results]
-    names = [row_name(contents, side) for side in contents.sides]
+    names = [_row_name(contents, run) for run in contents.runs]
     rows = []
     for name, summary in zip(names, summaries, strict=True):
         rows.append((name, *(f"{value:.2f}" for value in summary.values())))
@@ -109,17 +137,17 @@ def _lost(contents: Contents) -> Section:
         "neighbour lowered it (suppression)."
     )
     figures = []
-    for side in contents.sides:
-        if side.diagnosis is None:
+    for run in contents.runs:
+        if run.diagnosis is None:
             continue
-        shares = 100.0 * side.diagnosis.losses()
-        named = [f"{tiou:.2f}" for tiou in side.diagnosis.recall.tiou]
+        shares = 100.0 * run.diagnosis.losses()
+        named = [f"{tiou:.2f}" for tiou in run.diagnosis.recall.tiou]
         rows = [*zip(named, shares, strict=True), ("mean", shares.mean(axis=0))]
         cells = tuple((name, *(f"{share:.1f}" for share in row)) for name, row in rows)
-        title = title_of(contents, side) or "Share of instances at every tIoU"
+        title = _title(contents, run) or "Share of instances at every tIoU"
         table = Table(("tIoU", *STAGES, "found"), cells)
-        figures.append(Figure(title, loss_chart(side.diagnosis), table))
-    return Section("lost", "Where instances are lost", text, tuple(figures), (*STAGES, "found"))
+        figures.append(Figure(title, loss_chart(run.diagnosis), table))
+    return Section("lost", "Where instances are lost", text, tuple(figures))
 
 
 def _gains(contents: Contents) -> Section:
@@ -127,19 +155,19 @@ def _gains(contents: Contents) -> Section:
         "What AR and AUC would win, in points, if one stage were replaced by an oracle and the "
         "others stayed as they are. Gains do not add up."
     )
-    gains = [side.diagnosis.gains() if side.diagnosis else {} for side in contents.sides]
+    gains = [run.diagnosis.gains() if run.diagnosis else {} for run in contents.runs]
     names = next((list(next(iter(gain.values()))) for gain in gains if gain), [])
     shown = [name for name in names if name in ("AR@1", names[-2], "AUC")]
 
     def chart(metric: str) -> Figure:
-        rows = side_by_side([{k: gain[k][metric] for k in IDEAL if k in gain} for gain in gains])
-        return bars(contents, metric, rows, "points", "+.2f")
+        rows = _by_name([{k: gain[k][metric] for k in IDEAL if k in gain} for gain in gains])
+        return _bars(contents, metric, rows, "points", "+.2f")
 
     return Section("gains", "What a perfect stage would gain", text, tuple(map(chart, shown)))
 
 
 def _bins(contents: Contents) -> Section:
-    first = next((side.diagnosis for side in contents.sides if side.diagnosis), None)
+    first = next((run.diagnosis for run in contents.runs if run.diagnosis), None)
     if first is None:
         return Section("kinds", "", "", ())
     text = (
@@ -148,8 +176,8 @@ def _bins(contents: Contents) -> Section:
     )
 
     def chart(by: str) -> Figure:
-        rows = side_by_side([_bin_recall(side.diagnosis, by) for side in contents.sides])
-        return bars(contents, _KINDS_OF_BINS[by], rows, "AR (%)", ".1f", full=100.0)
+        rows = _by_name([_bin_recall(run.diagnosis, by) for run in contents.runs])
+        return _bars(contents, _KINDS_OF_BINS[by], rows, "AR (%)", ".1f", full=100.0)
 
     figures = tuple(map(chart, first.bins))
     return Section("kinds", "Recall by kind of instance", text, figures)
@@ -172,8 +200,8 @@ def _calibration(contents: Contents) -> Section:
         "the line above the diagonal; what AR needs is that the line rises."
     )
     figures = []
-    for number, side in enumerate(contents.sides):
-        found = side.calibration
+    for number, run in enumerate(contents.runs):
+        found = run.calibration
         if found is None:
             continue
         rows = (
@@ -181,6 +209,77 @@ def _calibration(contents: Contents) -> Section:
             ("rank correlation of score and tIoU (Spearman)", f"{found.rank_correlation:.3f}"),
             ("mean distance of score and tIoU", f"{found.gap:.3f}"),
         )
-        title = title_of(contents, side) or "Score against achieved tIoU"
+        title = _title(contents, run) or "Score against achieved tIoU"
         figures.append(Figure(title, calibration_chart(found, number), Table(("", "value"), rows)))
     return Section("calibration", "What a score is worth", text, tuple(figures))
+
+
+def _detections(contents: Contents) -> Section:
+    text = (
+        "Labelled proposals: average mAP, and wrong detections by kind, mean over the thresholds."
+    )
+    return Section("detections", "Detections", text, tuple(_detection_figures(contents)))
+
+
+def _detection_figures(contents: Contents) -> Iterator[Figure]:
+    found = [run.detection for run in contents.runs]
+    if not any(found):
+        return
+    precision = _by_name([each.summary() if each else {} for each in found])
+    precision = {name.replace("_", " "): values for name, values in precision.items()}
+    yield _bars(contents, "mAP", precision, "mAP (%)", ".2f", full=100.0)
+    mistakes = [run.mistakes for run in contents.runs]
+    shares = [_by_kind(each.share.mean(axis=0)) if each else {} for each in mistakes]
+    yield _bars(contents, "Share of the best detections", _by_name(shares), "percent", ".1f")
+    gains = [_by_kind(each.gain) if each else {} for each in mistakes]
+    yield _bars(contents, "Average mAP gained without them", _by_name(gains), "points", "+.2f")
+    classes = _by_name([each.by_class() if each else {} for each in found])
+    table = _value_table(contents, classes, "AP (%)", ".2f")
+    yield Figure("AP by class, mean over the thresholds", table=table)
+
+
+def _by_kind(values: Float64) -> dict[str, float]:
+    """Return shares or gains, (5,), by kind of mistake, in percent."""
+    return dict(zip(KINDS, (100.0 * values).tolist(), strict=True))
+
+
+def _title(contents: Contents, run: EvaluatedRun) -> str:
+    """Return `A · name`, or "" if there is only one run."""
+    if len(contents.runs) == 1:
+        return ""
+    return f"{LETTERS[contents.runs.index(run)]} · {run.name}"
+
+
+def _row_name(contents: Contents, run: EvaluatedRun) -> str:
+    return _title(contents, run) or run.name
+
+
+def _by_name(found: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Return the values of all runs by name, NaN if a run lacks one."""
+    names = dict.fromkeys(name for each in found for name in each)
+    return {name: [each.get(name, math.nan) for each in found] for name in names}
+
+
+def _bars(
+    contents: Contents,
+    title: str,
+    rows: Mapping[str, Sequence[float]],
+    axis: str,
+    digits: str,
+    full: float | None = None,
+) -> Figure:
+    """Return a chart of bars to compare, and its table; `digits` formats the table's values."""
+    table = _value_table(contents, rows, axis, digits)
+    label = f"{title}: " + "; ".join(f"{row[0]}: {' and '.join(row[1:])}" for row in table.rows)
+    return Figure(title, bar_chart(label, rows, axis, full=full), table)
+
+
+def _value_table(
+    contents: Contents, rows: Mapping[str, Sequence[float]], axis: str, digits: str
+) -> Table:
+    header = ("", *(_title(contents, run) or axis for run in contents.runs))
+
+    def text(value: float) -> str:
+        return f"{value:{digits}}" if math.isfinite(value) else "–"
+
+    return Table(header, tuple((name, *map(text, row)) for name, row in rows.items()))

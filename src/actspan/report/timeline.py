@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from actspan.core.errors import ShapeError
 from actspan.core.tiou import tiou_matrix
 from actspan.core.types import BoundaryScores, Float64, Proposals
-from actspan.report.canvas import COLOURS, INK, check_picture, new_figure, save, tidy
+from actspan.report.figures import COLOURS, INK, check_picture, new_figure, save, tidy
 
 _BLUE, _ORANGE, _GREEN = COLOURS[:3]
 _GREY = "#9A9A9A"

@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 from actspan.config.stages import TemConfig
-from actspan.core.errors import ShapeError
+from actspan.core.errors import ParityError
 from actspan.core.types import Float32, Float64
-from actspan.model.bsn.checks import ExportCheck, check_probabilities
-from actspan.model.bsn.graph import OPSET, GraphBuilder, build_pem, build_tem
-from actspan.model.bsn.reference import pem_logits, sigmoid, tem_logits
+from actspan.model.bsn.forward import (
+    classifier_forward,
+    classifier_logits,
+    pem_logits,
+    sigmoid,
+    tem_logits,
+)
+from actspan.model.bsn.graph import OPSET, build_classifier, build_pem, build_tem
 from actspan.model.bundle import Bundle
-from actspan.model.weights import NETS, Net
+from actspan.model.weights import Net
 from actspan.runtime.opening import open_session
 
 if TYPE_CHECKING:
     import onnx
 
-Forward = Callable[[Float32], Float32]
-Weights = Mapping[str, Float32]
+Weights = dict[str, Float32]
 
-_CLASSIFIER = "classifier.onnx"
+# Largest difference of a logit, as a share of the largest logit above 1, and of a probability
+# if logits are at most 1.
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class ExportCheck:
+    """Report of a written file: its properties, and its difference from its weights."""
+
+    net: Net
+    file: str  # name in the bundle
+    opset: int
+    size: int  # bytes
+    # Largest absolute difference between ONNX Runtime and the NumPy forward pass.
+    numpy_difference: float
+    torch_difference: float | None = None  # the same for the torch network, if it was compared
+    passes: tuple[str, ...] = ()  # graph passes that were applied to the file
 
 
 def export_bundle(
@@ -36,16 +57,13 @@ def export_bundle(
     length: int | None = None,
     check_torch: bool | Literal["auto"] = "auto",
 ) -> tuple[Bundle, list[ExportCheck]]:
-    """Write `tem.onnx`, `pem.onnx` and `classifier.onnx` for the networks that a bundle has.
-
-    Each graph runs on ONNX Runtime over seeded random input and must agree with the NumPy forward
-    pass, and with the torch network if requested, before its file appears. The number of proposals
-    is always free.
+    """Write `tem.onnx`, `pem.onnx` and `classifier.onnx` for the networks of a bundle.
 
     Parameters
     ----------
     batch, length : int, optional
-        Fix TEM's batch size and its number of cells; free by default.
+        Fix TEM's batch size and its number of cells; free by default. The number of proposals is
+        always free.
     check_torch : bool or "auto"
         Compare with the torch networks too; "auto" does so if torch is installed. False never
         imports torch.
@@ -59,13 +77,8 @@ def export_bundle(
 
     Raises
     ------
-    ParityError
-        A graph differs by more than 1e-5, or for large logits by more than rounding explains; its
-        file is not written.
-    BundleError
-        The bundle is damaged or cannot be written.
-    MissingExtraError
-        The package `onnx` is not installed.
+    ParityError, BundleError, MissingExtraError
+        See `export_network`.
 
     Examples
     --------
@@ -75,63 +88,78 @@ def export_bundle(
     """
     if check_torch == "auto":
         check_torch = importlib.util.find_spec("torch") is not None
+    nets: tuple[Net, ...] = ("tem", "pem", "classifier")
     checks = []
-    for net in NETS:
-        if bundle.has_tem if net == "tem" else bundle.has_pem:
-            bundle, check = _export(bundle, net, batch, length, check_torch)
+    for net in nets:
+        if f"{net}.safetensors" in bundle.files:
+            bundle, check = export_network(
+                bundle, net, batch=batch, length=length, check_torch=check_torch
+            )
             checks.append(check)
-    if bundle.has_classifier:
-        bundle, check = export_classifier(bundle)
-        checks.append(check)
     return bundle, checks
 
 
-def _export(
-    bundle: Bundle, net: Net, batch: int | None, length: int | None, check_torch: bool
-) -> tuple[Bundle, ExportCheck]:
-    weights = bundle.weights(net)
-    model = build_tem(weights, batch=batch, length=length) if net == "tem" else build_pem(weights)
-    logits = numpy_logits(net, weights)
-    torch = _torch_forward(bundle, net, weights) if check_torch else None
-
-    def compare(run: Forward) -> tuple[float, float | None]:
-        differences: dict[str, list[float]] = {"NumPy": [], "torch": []}
-        for x in sample_inputs(bundle, net, weights, batch, length):
-            output, z = run(x), logits(x)
-            expected = {"NumPy": sigmoid(z)} | ({} if torch is None else {"torch": torch(x)})
-            for who, y in expected.items():
-                difference = check_probabilities(
-                    output,
-                    y,
-                    z,
-                    where=f"{net}.onnx: not written: it differs from the {who} network",
-                    remedy="check the weights for extreme values, or report this with your "
-                    "versions of onnx and onnxruntime",
-                )
-                differences[who].append(difference)
-        return max(differences["NumPy"]), max(differences["torch"], default=None)
-
-    return _write(bundle, net, model, compare)
-
-
-def _write(
+def export_network(
     bundle: Bundle,
     net: Net,
-    model: onnx.ModelProto,
-    compare: Callable[[Forward], tuple[float, float | None]],
+    *,
+    batch: int | None = None,
+    length: int | None = None,
+    check_torch: bool = False,
 ) -> tuple[Bundle, ExportCheck]:
-    """Add a graph to a bundle; if `compare`, which runs the written file, raises, discard it."""
+    """Write the ONNX file of one network; see `export_bundle`.
+
+    The graph runs on ONNX Runtime over seeded random input and must agree with the NumPy forward
+    pass, and with the torch network if requested, before its file appears.
+
+    Raises
+    ------
+    ParityError, BundleError, MissingExtraError
+        The graph differs by more than 1e-5, or for large logits by more than rounding explains; its
+        file is not written; there is no such network, the bundle is damaged or cannot be written;
+        the package `onnx` is not installed.
+    """
+    weights = bundle.weights(net)
+    model = _build(net, weights, batch, length)
+    torch = _torch_forward(bundle, net, weights) if check_torch and net != "classifier" else None
     checks = []
 
     def write(path: Path) -> None:
         path.write_bytes(model.SerializeToString(deterministic=True))
+        found: list[float] = []
+        in_torch: list[float] = []
         with open_session(path, backend="onnxruntime") as session, np.errstate(all="ignore"):
             (name,) = session.input_names
-            ours, theirs = compare(lambda x: session.run({name: x})["output"])
-        size = path.stat().st_size
-        checks.append(ExportCheck(net, f"{net}.onnx", OPSET, size, ours, theirs))
+            for x in sample_inputs(bundle, net, weights, batch, length):
+                output = session.run({name: x})["output"]
+                expected, logits = numpy_outputs(net, weights, x)
+                found.append(_compare(net, "NumPy", output, expected, logits))
+                if torch is not None:
+                    in_torch.append(_compare(net, "torch", output, torch(x), logits))
+        size, differences = path.stat().st_size, (max(found), max(in_torch, default=None))
+        checks.append(ExportCheck(net, f"{net}.onnx", OPSET, size, *differences))
 
-    return bundle.add_file(f"{net}.onnx", write), checks[0]
+    bundle = bundle.add_file(f"{net}.onnx", write)
+    return bundle, checks[0]
+
+
+def _build(net: Net, weights: Weights, batch: int | None, length: int | None) -> onnx.ModelProto:
+    if net == "tem":
+        return build_tem(weights, batch=batch, length=length)
+    return build_pem(weights) if net == "pem" else build_classifier(weights)
+
+
+def _compare(
+    net: Net, network: str, output: Float32, expected: Float32, logits: NDArray[Any]
+) -> float:
+    return check_probabilities(
+        output,
+        expected,
+        logits,
+        where=f"{net}.onnx: not written: it differs from the {network} network",
+        remedy="check the weights for extreme values, or report this with your versions of onnx "
+        "and onnxruntime",
+    )
 
 
 def sample_inputs(
@@ -140,32 +168,48 @@ def sample_inputs(
     """Draw seeded input on the scale of real features, in sizes that the graph allows."""
     rng = np.random.default_rng(0)
     if net == "pem":  # BSP features are averages of probabilities
-        inputs = weights["fc1.weight"].shape[1]
         for proposals in (1, 7, 1000):
-            yield rng.random((proposals, inputs), dtype=np.float32)
+            yield rng.random((proposals, weights["fc1.weight"].shape[1]), dtype=np.float32)
+        return
+    scale, mean = weights.get("input.scale"), weights.get("input.mean")
+    if scale is not None and mean is not None:  # values of scale 1 after standardisation
+        scale = np.where(scale == 0, 1, scale)
+    if net == "classifier":
+        assert scale is not None
+        assert mean is not None
+        x = rng.standard_normal((64, len(scale)), dtype=np.float32) / scale + mean
+        yield x.astype(np.float32)
         return
     channels = weights["conv1.weight"].shape[1]
     cells = (bundle.config.tem or TemConfig()).length
     sizes = {(batch or b, length or t) for b, t in ((1, cells), (3, cells), (2, cells + 7))}
     for b, t in sorted(sizes):
         x = 2.0 * rng.standard_normal((b, channels, t), dtype=np.float32)
-        if "input.mean" in weights:  # values that have this scale after standardisation
-            scale = weights["input.scale"][:, None]
-            x = weights["input.mean"][:, None] + x / np.where(scale == 0, 1, scale)
+        if scale is not None and mean is not None:
+            x = mean[:, None] + x / scale[:, None]
         yield x.astype(np.float32)
 
 
-def numpy_logits(net: Net, weights: Weights) -> Forward:
-    """Return the function that computes a network's logits in plain NumPy."""
-    forward = tem_logits if net == "tem" else pem_logits
-    return lambda x: forward(weights, x)
+def numpy_outputs(net: Net, weights: Weights, x: Float32) -> tuple[Float32, NDArray[Any]]:
+    """Compute a network's probabilities in plain NumPy, and the logit of each."""
+    if net == "classifier":
+        return classifier_forward(weights, x), _odds(classifier_logits(weights, x))
+    logits = tem_logits(weights, x) if net == "tem" else pem_logits(weights, x)
+    return sigmoid(logits), logits
 
 
-def _torch_forward(bundle: Bundle, net: Net, weights: Weights) -> Forward:
+def _odds(logits: Float32) -> Float64:
+    """Return the logit of every probability of a softmax, against all other labels together."""
+    z = logits.astype(np.float64)
+    others = [np.logaddexp.reduce(np.delete(z, i, axis=1), axis=1) for i in range(z.shape[1])]
+    odds: Float64 = z - np.stack(others, axis=1)
+    return odds
+
+
+def _torch_forward(bundle: Bundle, net: Net, weights: Weights) -> Callable[[Float32], Float32]:
     import torch
 
-    from actspan.model.bsn.pem import Pem
-    from actspan.model.bsn.tem import Tem
+    from actspan.model.bsn.networks import Pem, Tem
 
     module = Tem(bundle.config.tem) if net == "tem" else Pem(bundle.config.pem)
     module.load_weights(weights)
@@ -179,77 +223,44 @@ def _torch_forward(bundle: Bundle, net: Net, weights: Weights) -> Forward:
     return forward
 
 
-def export_classifier(bundle: Bundle) -> tuple[Bundle, ExportCheck]:
-    """Write `classifier.onnx`, without torch: `pooled` (N, inputs) to `output` (N, labels + 1).
+def check_probabilities(
+    found: NDArray[Any],
+    expected: NDArray[Any],
+    logits: NDArray[Any],
+    *,
+    where: str,
+    remedy: str,
+    slack: float = 0.0,
+) -> float:
+    """Return the largest difference of probabilities; raise if rounding cannot explain it.
 
-    Raises
-    ------
-    ParityError, BundleError, MissingExtraError
-        The same as for `export_bundle`; or the bundle has no classifier.
-    """
-    weights = bundle.weights("classifier")
-    graph = GraphBuilder(weights)
-    x = graph.add("Mul", graph.add("Sub", "pooled", "input.mean"), "input.scale")
-    x = graph.add("Relu", graph.linear(x, "fc1", 2))
-    graph.add("Softmax", graph.linear(x, "fc2", 2), output="output")
-    inputs, outputs = weights["fc1.weight"].shape[1], weights["fc2.weight"].shape[0]
-    shape = ("proposals", inputs), ("proposals", outputs)
-    model = graph.model("classifier", ("pooled", shape[0]), shape[1])
-
-    def compare(run: Forward) -> tuple[float, None]:
-        rng = np.random.default_rng(0)
-        scale = np.where(weights["input.scale"] == 0, 1, weights["input.scale"])
-        x = rng.standard_normal((64, inputs), dtype=np.float32) / scale + weights["input.mean"]
-        pooled: Float32 = x.astype(np.float32)
-        difference = check_probabilities(
-            run(pooled),
-            classifier_forward(weights, pooled),
-            _odds(_classifier_logits(weights, pooled)),
-            where=f"{_CLASSIFIER}: not written: it differs from the NumPy network",
-            remedy="check the weights for extreme values",
-        )
-        return difference, None
-
-    return _write(bundle, "classifier", model, compare)
-
-
-def classifier_forward(weights: Weights, pooled: ArrayLike) -> Float32:
-    """Compute the classifier in plain NumPy: probabilities of every label and of background.
+    Rounding errors grow with the weights and the logits, so a logit may differ by `TOLERANCE` times
+    the largest logit, and its probability accordingly.
 
     Parameters
     ----------
-    pooled : (N, inputs) float32
-
-    Returns
-    -------
-    (N, labels + 1) float32
+    found, expected : (...) array
+    logits : (...) array
+        The logits of `expected`.
+    where, remedy : str
+        Start and end of the error message: what differs, and what to do.
+    slack : float
+        Additional tolerance.
 
     Raises
     ------
-    ShapeError
-        The last axis does not match the weights.
+    ParityError
+        A probability differs by more, or is not a number.
     """
-    x = np.asarray(pooled, dtype=np.float32)
-    inputs = weights["fc1.weight"].shape[1]
-    if x.ndim != 2 or x.shape[1] != inputs:
-        raise ShapeError(f"pooled features have shape {x.shape}; (N, {inputs}) is needed")
-    logits = _classifier_logits(weights, x)
-    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
-    out: Float32 = grown / grown.sum(axis=1, keepdims=True)
-    return out
-
-
-def _classifier_logits(weights: Weights, x: Float32) -> Float32:
-    """Return the output of the last layer, (N, labels + 1)."""
-    x = (x - weights["input.mean"]) * weights["input.scale"]
-    h = np.maximum(x @ weights["fc1.weight"].T + weights["fc1.bias"], np.float32(0))  # (N, H)
-    logits: Float32 = h @ weights["fc2.weight"].T + weights["fc2.bias"]
-    return logits
-
-
-def _odds(logits: Float32) -> Float64:
-    """Return the logit of every probability of a softmax, against all other labels together."""
-    z = logits.astype(np.float64)
-    others = [np.logaddexp.reduce(np.delete(z, i, axis=1), axis=1) for i in range(z.shape[1])]
-    odds: Float64 = z - np.stack(others, axis=1)
-    return odds
+    difference = np.abs(found.astype(np.float64) - expected)
+    z: Float64 = logits.astype(np.float64)
+    apart = TOLERANCE * np.abs(z[np.isfinite(z)]).max(initial=1.0)
+    sides = [np.abs(sigmoid(z + shift) - sigmoid(z)) for shift in (-apart, apart)]
+    allowed = slack + np.maximum(TOLERANCE, np.maximum(*sides))
+    excess = difference - allowed
+    if not (excess <= 0).all():  # NaN counts as a failure
+        worst = np.unravel_index(np.argmax(excess), excess.shape)  # NaN counts as the largest
+        raise ParityError(
+            f"{where} by {difference[worst]:.3g} where {allowed[worst]:.3g} is allowed; {remedy}"
+        )
+    return float(difference.max(initial=0.0))

@@ -18,7 +18,7 @@ from actspan.runtime.backends import Backend, Support
 from actspan.runtime.session import FileSession, SessionOptions, Shape, reason_of
 
 if TYPE_CHECKING:
-    from actspan.model.bsn.base import Net
+    from actspan.model.bsn.networks import Network
 
 
 class TorchSession(FileSession):
@@ -39,7 +39,7 @@ class TorchSession(FileSession):
         if backend.variant == "cuda":  # full precision, like all backends
             torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.allow_tf32 = False
-        self._network: Net | None = network.eval().to(self._device)
+        self._network: Network | None = network.eval().to(self._device)
         super().__init__(
             backend.name, "PyTorch", path, input_shapes={name: shape}, output_names=["output"]
         )
@@ -90,12 +90,11 @@ def _device(backend: Backend, number: int) -> str:
     return f"cuda:{number}"
 
 
-def _build(path: Path, weights: Mapping[str, Float32]) -> tuple[Net, str, Shape]:
+def _build(path: Path, weights: Mapping[str, Float32]) -> tuple[Network, str, Shape]:
     """Build the network of these weights; return it with its input's name and shape."""
-    from actspan.model.bsn.pem import Pem
-    from actspan.model.bsn.tem import Tem
+    from actspan.model.bsn.networks import Pem, Tem
 
-    network: Net
+    network: Network
     shape: Shape
     if "conv1.weight" in weights:
         hidden, channels, _ = weights["conv1.weight"].shape

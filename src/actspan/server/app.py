@@ -1,36 +1,93 @@
-"""The ASGI application: its parts, in the order in which a request passes through them."""
+"""The ASGI application, and the server process from settings to the last answer after SIGTERM."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, closing
+import secrets
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, closing, suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
+from threading import Thread
+from typing import Any
 
+import uvicorn
 from fastapi import APIRouter, Depends, FastAPI
-from starlette.exceptions import HTTPException
+from pydantic.json_schema import models_json_schema
 
 from actspan import __version__
+from actspan.core.errors import ActSpanError, ConfigError
 from actspan.model.bundle import Bundle
-from actspan.server import addresses, browse, inference, jobs, operations, problems
-from actspan.server.answers import JobAnswer, JobList, ProposeAnswer
-from actspan.server.browse.library import Library
+from actspan.server import (
+    browse_routes,
+    inference_routes,
+    job_routes,
+    operations,
+    problems,
+    proposals,
+)
+from actspan.server.bodies import BodyReader
 from actspan.server.database import Database
-from actspan.server.metrics import Measured, Metrics
-from actspan.server.openapi import describe
-from actspan.server.proposing import Proposing
-from actspan.server.security import Guard
+from actspan.server.decoding import Decoder
+from actspan.server.inference_tensors import InferRequest
+from actspan.server.job_runner import JobRunner
+from actspan.server.job_store import JobStore
+from actspan.server.library import Library
+from actspan.server.model import ServedModel
+from actspan.server.operations import Metrics
+from actspan.server.security import SecurityMiddleware
 from actspan.server.settings import ServeSettings
 
 VIEWER = Path(__file__).parent / "viewer"  # static assets, served at /
-STRUCTS = (
-    problems.ProblemDetails,
-    ProposeAnswer,
-    JobAnswer,
-    JobList,
-    operations.Health,
-    operations.ServiceInfo,
-    *inference.STRUCTS,
-)
+_LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
+
+
+class ProposalService:
+    """Parts of a service with a model: the model, the jobs, and their operations.
+
+    Raises
+    ------
+    BundleError, BackendError
+        The model cannot be opened.
+    """
+
+    def __init__(self, database: Database, settings: ServeSettings, metrics: Metrics) -> None:
+        assert settings.model is not None
+        self._settings, self._metrics = settings, metrics
+        bundle, limits = Bundle.load(settings.model), settings.limits
+        self._store = JobStore(database, settings.data, limits.kept_jobs)
+        with ExitStack() as opened:
+            self.model = opened.enter_context(closing(ServedModel(bundle, settings, metrics)))
+            self._decoder = opened.enter_context(closing(Decoder(limits, for_job=False)))
+            runner = JobRunner(self._store, self.model, settings, metrics)
+            self._runner = opened.enter_context(closing(runner))
+            self._opened = opened.pop_all()  # setup succeeded, so everything stays open
+        for state in self._store.counts():
+            metrics.jobs.labels(state).set_function(partial(self._count, state))
+
+    def _count(self, state: str) -> int:
+        return self._store.counts()[state]
+
+    def routers(self) -> Iterator[APIRouter]:
+        """Yield the operations, for an app to include."""
+        model, limits = self.model, self._settings.limits
+        bodies = BodyReader(limits, self._metrics)
+        yield proposals.router(model, bodies, limits, self._decoder)
+        yield job_routes.router(
+            job_routes.JobAcceptor(model, bodies, self._store, self._runner, limits, self._metrics)
+        )
+        yield inference_routes.router(model, bodies, limits.recording_seconds)
+
+    def start(self) -> None:
+        """Start to answer requests and to run waiting and interrupted jobs."""
+        self.model.start()
+        self._runner.start()
+
+    def close(self) -> None:
+        """Queue the running job again, answer the waiting requests, and free everything."""
+        self._opened.close()
 
 
 def create_app(settings: ServeSettings) -> FastAPI:
@@ -49,65 +106,155 @@ def create_app(settings: ServeSettings) -> FastAPI:
     with ExitStack() as opened:
         metrics = Metrics()
         database = opened.enter_context(closing(Database(settings.data)))
-        proposing = None
+        service = None
         if settings.model is not None:
-            bundle = Bundle.load(settings.model)
-            proposing = Proposing(bundle, database, settings, metrics)
-            opened.enter_context(closing(proposing))
+            service = ProposalService(database, settings, metrics)
+            opened.enter_context(closing(service))
         app = FastAPI(
             title="ActSpan",
             version=__version__,
-            summary="When do actions happen in a long video?",
+            summary="Temporal action proposals: when do actions happen in a long video?",
             lifespan=_lifespan,
             docs_url=None,  # these pages load scripts from other hosts
             redoc_url=None,
             openapi_url="/openapi.json",
             telemetry={"auto_configure": False},
+            responses=problems.failures(400, 401, 403),
         )
         problems.install(app)
-        app.exception_handler(HTTPException)(addresses.explain_refusal)
-        app.state.library = Library(settings.results, settings.ground_truth, settings.videos)
-        for router in _routers(app, settings, database, proposing, metrics):
-            app.include_router(router, dependencies=[Depends(addresses.refuse_unknown_parameters)])
+        library = Library(settings.results, settings.ground_truth, settings.videos)
+        model = None if service is None else service.model
+        routers = [
+            operations.router(model, settings.limits, metrics),
+            browse_routes.router(library, database),
+            *(service.routers() if service is not None else ()),
+        ]
+        for router in routers:
+            app.include_router(router, dependencies=[Depends(problems.refuse_unknown_parameters)])
         app.frontend("/", directory=VIEWER, fallback=None)
-        describe(app, STRUCTS, problems.may_fail(400, 401, 403, 422))
-        app.state.settings, app.state.proposing, app.state.is_ready = settings, proposing, False
+        _describe(app)
+        app.state.service, app.state.library, app.state.is_ready = service, library, False
         app.state.opened = opened.pop_all()  # setup succeeded, so everything stays open
-    app.add_middleware(Guard, settings=settings, body_limit=lambda path: _limit(settings, path))
-    app.add_middleware(Measured, metrics=metrics)
+    app.add_middleware(
+        SecurityMiddleware, settings=settings, body_limit=partial(_body_limit, settings)
+    )
+    app.add_middleware(operations.MetricsMiddleware, metrics=metrics)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     with app.state.opened:
-        if app.state.proposing is not None:
-            app.state.proposing.start()
+        if app.state.service is not None:
+            app.state.service.start()
         app.state.is_ready = True
         yield
         app.state.is_ready = False
 
 
-def _routers(
-    app: FastAPI,
-    settings: ServeSettings,
-    database: Database,
-    proposing: Proposing | None,
-    metrics: Metrics,
-) -> Iterator[APIRouter]:
-    """Yield all operations; those of the model only if there is a model."""
-
-    def is_ready() -> bool:
-        ready: bool = app.state.is_ready
-        return ready
-
-    model = None if proposing is None else proposing.model
-    yield operations.router(model, settings.limits, metrics, is_ready=is_ready)
-    yield browse.router(app.state.library, database)
-    if proposing is not None:
-        yield from proposing.routers(is_ready)
-
-
-def _limit(settings: ServeSettings, path: str) -> int:
+def _body_limit(settings: ServeSettings, path: str) -> int:
     limits = settings.limits
-    return limits.upload_bytes if path == jobs.JOBS else limits.request_bytes
+    return limits.upload_bytes if path == job_routes.PATH else limits.request_bytes
+
+
+def _describe(app: FastAPI) -> None:
+    """Add the schemas to the OpenAPI document that no operation states as its type."""
+    _, schemas = models_json_schema(
+        [(problems.ProblemDetails, "serialization"), (InferRequest, "validation")],
+        ref_template="#/components/schemas/{model}",
+    )
+    generate: Callable[[], dict[str, Any]] = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        document["components"]["schemas"].update(schemas["$defs"])
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def make_token(host: str, token: str | None) -> str | None:
+    """Return the given token, or a new one if other machines can reach the service."""
+    if token is None and host not in _LOOPBACK_NAMES:
+        return secrets.token_urlsafe(24)
+    return token
+
+
+def serve(settings: ServeSettings, announce: Callable[[str], None]) -> None:
+    """Answer requests until SIGTERM or SIGINT; finish those in progress before returning.
+
+    Parameters
+    ----------
+    settings : ServeSettings
+        Settings; port 0 chooses a free port.
+    announce : function of str
+        Called with the address, once requests are accepted.
+
+    Raises
+    ------
+    ConfigError
+        The service cannot listen at the address.
+    BundleError, BackendError, DataError
+        As for `create_app`.
+    """
+    with closing(_listen(settings)) as listening:
+        settings = replace(settings, port=listening.getsockname()[1])
+        app = create_app(settings)
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=round(settings.limits.stop_seconds),
+        )
+        # uvicorn raises the signals that ended it again, but an orderly end is no failure.
+        before = {s: signal.signal(s, _ignore) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            server = _Server(config, lambda: _announce(app, settings, announce))
+            server.run(sockets=[listening])
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Server(uvicorn.Server):
+    """Server that announces when it accepts requests."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+
+def _announce(app: FastAPI, settings: ServeSettings, announce: Callable[[str], None]) -> None:
+    """Announce the address, and once results are read, that no video belongs to a run."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    query = "" if settings.token is None else f"?token={settings.token}"
+    announce(f"ActSpan is at http://{host}:{settings.port}/{query} (Ctrl-C stops it)")
+
+    def check() -> None:
+        with suppress(ActSpanError):  # a request for a damaged result reports the error
+            if line := app.state.library.unplayable():
+                announce(f"note: {settings.videos}: {line}")
+
+    Thread(target=check, daemon=True).start()
+
+
+def _ignore(number: int, frame: object) -> None:
+    pass
+
+
+def _listen(settings: ServeSettings) -> socket:
+    listening = socket(AF_INET6 if ":" in settings.host else AF_INET)
+    listening.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"{settings.host}:{settings.port}: cannot listen there: {error.strerror}; choose "
+            "another --host or --port"
+        ) from error
+    return listening

@@ -12,7 +12,7 @@ from threading import Condition, Thread
 from time import monotonic
 from typing import Generic, TypeVar
 
-from actspan.server.metrics import Metrics
+from actspan.server.operations import Metrics
 from actspan.server.problems import ProblemError
 from actspan.server.settings import Batching, Limits
 
@@ -93,7 +93,7 @@ class Batcher(Generic[Group, Answer]):
             raise ProblemError(
                 504,
                 f"no answer within {self._limits.answer_seconds:g} s; send less at once, or use "
-                "/api/jobs for what takes long",
+                "/api/jobs for long recordings",
             ) from None
 
     def _enqueue(self, group: Group, rows: int) -> _Waiting[Group, Answer]:
@@ -101,23 +101,19 @@ class Batcher(Generic[Group, Answer]):
         with self._ready:
             if self._closed:
                 raise ProblemError(503, "the service stops; ask again when it is back")
-            # A single request may exceed the queue's limit, since its body was within its own
-            # limit.
+            # A single request may exceed the limit: the size of its body has its own limit.
             if self._queue and self._rows + rows > self._limits.waiting_rows:
                 self._metrics.refused.labels("queue").inc()
+                seconds = math.ceil(self._rows * self._pace / len(self._threads))
                 raise ProblemError(
                     429,
                     f"{self._rows} rows wait already; ask again in a moment",
-                    {"Retry-After": str(self._retry_after())},
+                    {"Retry-After": str(min(max(seconds, 1), _LONGEST_RETRY))},
                 )
             self._queue.append(waiting)
             self._rows += rows
             self._ready.notify()
         return waiting
-
-    def _retry_after(self) -> int:
-        seconds = self._rows * self._pace / len(self._threads)
-        return min(max(math.ceil(seconds), 1), _LONGEST_RETRY)
 
     def _work(self) -> None:
         while batch := self._take():
@@ -150,7 +146,7 @@ class Batcher(Generic[Group, Answer]):
     def _answer_all(self, batch: Sequence[_Waiting[Group, Answer]]) -> None:
         if not batch:
             return
-        began, rows = monotonic(), sum(waiting.rows for waiting in batch)
+        started, rows = monotonic(), sum(waiting.rows for waiting in batch)
         try:
             answers = self._run([waiting.group for waiting in batch])
         except Exception as error:  # noqa: BLE001  the callers receive the error
@@ -160,7 +156,7 @@ class Batcher(Generic[Group, Answer]):
             for waiting in batch:  # one bad request must not fail the others
                 self._answer_all([waiting])
             return
-        self._pace += 0.2 * ((monotonic() - began) / max(rows, 1) - self._pace)
+        self._pace += 0.2 * ((monotonic() - started) / max(rows, 1) - self._pace)
         self._metrics.batch_rows.labels(self._name).observe(rows)
         for waiting, answer in zip(batch, answers, strict=True):
             waiting.answer.set_result(answer)

@@ -11,7 +11,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from actspan.core.files import sync
-from actspan.server.metrics import Metrics
+from actspan.server.operations import Metrics
 from actspan.server.problems import ProblemError
 from actspan.server.settings import Limits
 
@@ -19,12 +19,12 @@ _BODIES_AT_ONCE = 8  # number of largest bodies that fit in memory together
 _BLOCK = 1 << 20  # bytes to collect before a write
 
 
-class Bodies:
+class BodyReader:
     """Reader of bodies, which share a bounded amount of memory."""
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
-        self._limits, self._metrics = limits, metrics
-        self._left = _BODIES_AT_ONCE * limits.request_bytes
+        self._seconds, self._metrics = limits.body_seconds, metrics
+        self._free = _BODIES_AT_ONCE * limits.request_bytes
 
     @asynccontextmanager
     async def read(self, request: Request) -> AsyncIterator[bytearray]:
@@ -33,29 +33,28 @@ class Bodies:
         Raises
         ------
         ProblemError
-            The body arrives too slowly (408), or others take up the memory (429).
+            The body breaks off (400), arrives too slowly (408), or others take up the memory (429).
         """
-        body = bytearray()
-        held = 0
+        body, reserved = bytearray(), 0
         try:
-            async with _within(self._limits.body_seconds):
+            async with _time_limit(self._seconds):
                 async for chunk in request.stream():
-                    self._take(len(chunk))
-                    held += len(chunk)
+                    self._reserve(len(chunk))
+                    reserved += len(chunk)
                     body += chunk
             yield body
         except ClientDisconnect:
-            raise ProblemError(400, "the body broke off") from None
+            raise ProblemError(400, "the connection closed before the end of the body") from None
         finally:
-            self._left += held
+            self._free += reserved
 
-    def _take(self, size: int) -> None:
-        if size > self._left:
+    def _reserve(self, size: int) -> None:
+        if size > self._free:
             self._metrics.refused.labels("memory").inc()
             raise ProblemError(
                 429, "too many large requests at once; ask again", {"Retry-After": "1"}
             )
-        self._left -= size
+        self._free -= size
 
     async def store(self, request: Request, path: Path) -> int:
         """Write a body durably to a new file and return its size. Remove the file on failure.
@@ -66,23 +65,22 @@ class Bodies:
             The body breaks off (400), arrives too slowly (408), or the disk is full (507).
         """
         try:
-            return await self._store(request, path)
-        except ClientDisconnect:
+            return await self._write(request, path)
+        except BaseException as error:
             path.unlink(missing_ok=True)
-            raise ProblemError(400, "the body broke off") from None
-        except OSError as error:
-            path.unlink(missing_ok=True)
-            raise ProblemError(507, f"the upload cannot be stored: {error.strerror}") from error
-        except BaseException:
-            path.unlink(missing_ok=True)
+            if isinstance(error, ClientDisconnect):
+                detail = "the connection closed before the end of the body"
+                raise ProblemError(400, detail) from None
+            if isinstance(error, OSError):
+                raise ProblemError(507, f"the upload cannot be stored: {error.strerror}") from error
             raise
 
-    async def _store(self, request: Request, path: Path) -> int:
+    async def _write(self, request: Request, path: Path) -> int:
         size, block = 0, bytearray()
         with path.open("xb") as stream:
             chunks = aiter(request.stream())
             while True:
-                async with _within(self._limits.body_seconds):  # per chunk: uploads may be long
+                async with _time_limit(self._seconds):  # per chunk: uploads may take long
                     chunk = await anext(chunks, None)
                 block += chunk or b""
                 if chunk is None or len(block) >= _BLOCK:
@@ -96,9 +94,9 @@ class Bodies:
 
 
 @asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
+async def _time_limit(seconds: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise ProblemError(408, f"the body did not come within {seconds:g} s") from None
+        raise ProblemError(408, f"the body did not arrive within {seconds:g} s") from None

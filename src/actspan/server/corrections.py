@@ -41,14 +41,10 @@ class Correction(NamedTuple):
 class Corrections:
     """Corrections of all videos, by id; safe to use from several threads.
 
-    Parameters
-    ----------
-    database : Database
-
     Examples
     --------
-    >>> kept = Corrections(Database(Path("actspan-serve")))  # doctest: +SKIP
-    >>> kept.put("video_1", [(12.5, 60.0, "jump")], revision=0).revision  # doctest: +SKIP
+    >>> corrections = Corrections(Database(Path("actspan-serve")))  # doctest: +SKIP
+    >>> corrections.put("video_1", [(12.5, 60.0, "jump")], revision=0).revision  # doctest: +SKIP
     1
     """
 
@@ -98,10 +94,10 @@ class Corrections:
         StaleCorrectionError
             The revision is not the newest.
         """
-        kept = tuple(sorted(_checked(segments)))
-        text = json.dumps(kept, ensure_ascii=True, allow_nan=False)
-        changed = self._write(video, text, revision)
-        return Correction(revision + 1, kept, changed)
+        _check(segments)
+        ordered = tuple(sorted(segments))
+        text = json.dumps(ordered, ensure_ascii=True, allow_nan=False)
+        return Correction(revision + 1, ordered, self._write(video, text, revision))
 
     def remove(self, video: str, *, revision: int) -> None:
         """Remove a video's corrections; raise as `put`."""
@@ -124,17 +120,16 @@ class Corrections:
         return changed
 
 
-def _checked(segments: Sequence[Segment]) -> Sequence[Segment]:
+def _check(segments: Sequence[Segment]) -> None:
     if len(segments) > MOST_SEGMENTS:
-        raise ConfigError(f"{len(segments)} segments; at most {MOST_SEGMENTS} a video")
+        raise ConfigError(f"{len(segments)} segments; at most {MOST_SEGMENTS} per video")
     for start, end, label in segments:
         if not (math.isfinite(start) and math.isfinite(end) and 0 <= start < end <= LATEST):
             raise ConfigError(f"segment [{start:g}, {end:g}] s: 0 <= start < end is needed")
         if len(label) > LONGEST_LABEL:
             raise ConfigError(f"a label of {len(label)} characters; at most {LONGEST_LABEL}")
-    return segments
 
 
 def _correction(revision: int, segments: str, changed: str) -> Correction:
-    kept = tuple((float(s), float(e), str(label)) for s, e, label in json.loads(segments))
-    return Correction(revision, kept, changed)
+    loaded = tuple((float(s), float(e), str(label)) for s, e, label in json.loads(segments))
+    return Correction(revision, loaded, changed)

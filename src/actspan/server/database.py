@@ -75,8 +75,8 @@ class Database:
                 self._prepare(path)
             except sqlite3.Error as error:
                 raise DataError(
-                    f"{path}: cannot be used: {error}; move it away to begin again, or restore a "
-                    "backup"
+                    f"{path}: cannot be used: {error}; move it away to start with an empty one, or "
+                    "restore a backup"
                 ) from error
             opened.pop_all()
 
@@ -102,6 +102,11 @@ class Database:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+
+    def execute(self, statement: str, *values: object) -> int:
+        """Run one statement in a transaction, and return the number of changed rows."""
+        with self.transaction() as connection:
+            return connection.execute(statement, values).rowcount
 
     def rows(self, statement: str, *values: object) -> list[sqlite3.Row]:
         """Return the rows that a SELECT finds."""

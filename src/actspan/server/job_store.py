@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import sqlite3
+import json
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
-import msgspec
+from pydantic import BaseModel
 
-from actspan.server.answers import JobAnswer, State, Wish
 from actspan.server.database import Database
-from actspan.server.formats import Kind
+from actspan.server.proposals import ProposalOptions
+from actspan.server.uploads import Kind
 
-UPLOADS = "uploads"
+State = Literal["queued", "running", "done", "failed"]
+
 _ATTEMPTS = 3  # starts of a job that end with the service, before the job fails
 _SELECT = (
     "SELECT id, name, kind, state, progress, size, created, started, finished, error FROM jobs "
@@ -23,13 +25,28 @@ _COUNT = "SELECT count(*) FROM jobs "
 _IN_STATE = "WHERE (?1 IS NULL OR state = ?1) "
 
 
+class JobAnswer(BaseModel):
+    """Job: times are seconds since 1970, progress is in [0, 1], size is the upload's, bytes."""
+
+    id: str
+    name: str
+    kind: Literal["npy", "arrow", "video"]
+    state: State
+    progress: float
+    size: int
+    created: float
+    started: float | None = None
+    finished: float | None = None
+    error: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimedJob:
     """Job to run now."""
 
     id: str
     kind: Kind
-    wish: Wish
+    options: ProposalOptions
 
 
 class JobStore:
@@ -46,7 +63,7 @@ class JobStore:
 
     def __init__(self, database: Database, folder: Path, kept: int) -> None:
         self._database, self._kept = database, kept
-        self._uploads = folder / UPLOADS
+        self._uploads = folder / "uploads"
         self._uploads.mkdir(exist_ok=True)
 
     def new_id(self) -> str:
@@ -61,15 +78,15 @@ class JobStore:
         """Return the path of a job's decoded features."""
         return self._uploads / f"{job}.features.npy"
 
-    def add(self, job: str, name: str, kind: Kind, wish: Wish, size: int) -> JobAnswer:
+    def add(
+        self, job: str, name: str, kind: Kind, options: ProposalOptions, size: int
+    ) -> JobAnswer:
         """Accept a job whose upload is on disk."""
-        values = (job, name, kind, msgspec.json.encode(wish).decode(), size, time.time())
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO jobs (id, name, kind, wish, size, created, state) "
-                "VALUES (?, ?, ?, ?, ?, ?, 'queued')",
-                values,
-            )
+        self._database.execute(
+            "INSERT INTO jobs (id, name, kind, wish, size, created, state) "
+            "VALUES (?, ?, ?, ?, ?, ?, 'queued')",
+            *(job, name, kind, json.dumps(asdict(options)), size, time.time()),
+        )
         found = self.find(job)
         assert found is not None
         return found
@@ -77,14 +94,14 @@ class JobStore:
     def find(self, job: str) -> JobAnswer | None:
         """Return a job, or None."""
         rows = self._database.rows(_SELECT + "WHERE id = ?", job)
-        return _answer(rows[0]) if rows else None
+        return JobAnswer(**dict(rows[0])) if rows else None
 
-    def listed(self, state: State | None, limit: int, offset: int) -> tuple[list[JobAnswer], int]:
+    def page(self, state: State | None, limit: int, offset: int) -> tuple[list[JobAnswer], int]:
         """Return jobs, newest first, and the number of all jobs in this state."""
         page = _IN_STATE + "ORDER BY created DESC, id LIMIT ?2 OFFSET ?3"
         rows = self._database.rows(_SELECT + page, state, limit, offset)
         ((total,),) = self._database.rows(_COUNT + _IN_STATE, state)
-        return list(map(_answer, rows)), total
+        return [JobAnswer(**dict(row)) for row in rows], total
 
     def counts(self) -> dict[str, int]:
         """Return the number of jobs in each state."""
@@ -105,14 +122,13 @@ class JobStore:
                 (time.time(), f"the service ended {_ATTEMPTS} times while it ran", _ATTEMPTS),
             )
             connection.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
-        wanted = {
-            row[0] for row in self._database.rows("SELECT id FROM jobs WHERE state = 'queued'")
-        }
+        queued = self._database.rows("SELECT id FROM jobs WHERE state = 'queued'")
+        needed = {row["id"] for row in queued}
         for path in self._uploads.iterdir():
-            if path.name.split(".")[0] not in wanted:
+            if path.name.split(".")[0] not in needed:
                 path.unlink()
 
-    def claim(self) -> Claimed | None:
+    def claim(self) -> ClaimedJob | None:
         """Return the oldest queued job, now marked as running, or None."""
         with self._database.transaction() as connection:
             row = connection.execute(
@@ -123,19 +139,17 @@ class JobStore:
             ).fetchone()
         if row is None:
             return None
-        return Claimed(row["id"], row["kind"], msgspec.json.decode(row["wish"], type=Wish))
+        return ClaimedJob(row["id"], row["kind"], ProposalOptions(**json.loads(row["wish"])))
 
-    def put_back(self, job: str) -> None:
+    def requeue(self, job: str) -> None:
         """Queue a job again after an orderly stop, without counting an attempt."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "UPDATE jobs SET state = 'queued', attempts = attempts - 1 WHERE id = ?", (job,)
-            )
+        self._database.execute(
+            "UPDATE jobs SET state = 'queued', attempts = attempts - 1 WHERE id = ?", job
+        )
 
-    def note_progress(self, job: str, progress: float) -> None:
+    def set_progress(self, job: str, progress: float) -> None:
         """Record the progress of a job, in [0, 1]."""
-        with self._database.transaction() as connection:
-            connection.execute("UPDATE jobs SET progress = ? WHERE id = ?", (progress, job))
+        self._database.execute("UPDATE jobs SET progress = ? WHERE id = ?", progress, job)
 
     def finish(self, job: str, *, result: bytes | None = None, error: str | None = None) -> None:
         """Store a job's result or error; delete the oldest finished jobs beyond the limit."""
@@ -151,20 +165,15 @@ class JobStore:
                 "WHERE state IN ('done', 'failed') ORDER BY finished DESC LIMIT -1 OFFSET ?)",
                 (self._kept,),
             )
-        self.drop_files(job)
+        self.remove_files(job)
 
     def remove(self, job: str) -> bool:
         """Remove a job; return whether it existed."""
-        with self._database.transaction() as connection:
-            gone = connection.execute("DELETE FROM jobs WHERE id = ?", (job,)).rowcount
-        self.drop_files(job)
-        return gone > 0
+        removed = self._database.execute("DELETE FROM jobs WHERE id = ?", job)
+        self.remove_files(job)
+        return removed > 0
 
-    def drop_files(self, job: str) -> None:
-        """Remove files that a job needs no more."""
+    def remove_files(self, job: str) -> None:
+        """Remove the upload and the features of a job."""
         for path in (self.upload(job), self.features(job)):
             path.unlink(missing_ok=True)
-
-
-def _answer(row: sqlite3.Row) -> JobAnswer:
-    return JobAnswer(**{key: row[key] for key in row.keys()})  # noqa: SIM118  a Row is no mapping

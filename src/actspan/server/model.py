@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
-from actspan.config.stages import PipelineConfig, TemConfig
+from actspan.config.stages import TemConfig
 from actspan.core.errors import BundleError
 from actspan.core.types import Features, Float32, Proposals
 from actspan.model.bundle import Bundle
@@ -19,66 +19,61 @@ from actspan.pipeline.outcomes import Job
 from actspan.runtime.opening import choose_backend
 from actspan.runtime.session import Session
 from actspan.server.batching import Batcher
-from actspan.server.metrics import Metrics
+from actspan.server.operations import Metrics
 from actspan.server.settings import ServeSettings
 
 
 class ServedModel:
     """Bundle that is open for requests.
 
-    Parameters
-    ----------
-    bundle : Bundle
-        A bundle with a PEM and a TEM.
-    settings : ServeSettings
-    metrics : Metrics
-
     Attributes
     ----------
     bundle : Bundle
+        A bundle with a PEM and a TEM.
     backend : str
         Runtime that was chosen.
     sessions : dict of str to Session
         Sessions of "tem" and "pem".
     pipeline : Pipeline
         Pipeline on the same sessions.
-    videos, rows : Batcher
+    videos, rows : Batcher, dict of str to Batcher
         Batchers of the pipeline, whose groups are lists of Features, and of each network, whose
         groups are arrays.
 
     Raises
     ------
-    BundleError
-        A network is missing.
-    BackendError
-        The runtime is absent or refuses the model.
+    BundleError, BackendError
+        A network is missing, or the runtime is absent or refuses the model.
     """
 
     def __init__(self, bundle: Bundle, settings: ServeSettings, metrics: Metrics) -> None:
         if not (bundle.has_tem and bundle.has_pem):
             raise BundleError(f"{bundle.path}: a service needs a TEM and a PEM; convert both")
-        self.bundle = bundle
+        self.bundle, self.config = bundle, bundle.config
         self.backend = choose_backend(bundle, settings.backend).name
-        self.pipeline, self.sessions = _open(bundle, self.backend, settings)
-        batching, limits = settings.batching, settings.limits
-        workers = self.pipeline.threads
+        threads = settings.threads or os.cpu_count() or 1
+        opened = open_nets(bundle, NETS, self.backend, threads)
+        self.sessions = {name: opened[name] for name in NETS}
+        self.pipeline = Pipeline(opened["tem"], opened["pem"], bundle.config, threads=threads)
+        common = (settings.batching, settings.limits, self.pipeline.threads, metrics)
         self.videos: Batcher[Sequence[Features], list[Proposals]] = Batcher(
-            "pipeline", self._propose, batching, limits, workers, metrics
+            "pipeline", self._propose, *common
         )
         self.rows: dict[str, Batcher[Float32, Float32]] = {
-            name: Batcher(name, _rows_of(session), batching, limits, workers, metrics)
+            name: Batcher(name, _rows_of(session), *common)
             for name, session in self.sessions.items()
         }
-
-    @property
-    def config(self) -> PipelineConfig:
-        """Settings of all stages."""
-        return self.bundle.config
+        self._batchers: list[Batcher[Any, Any]] = [self.videos, *self.rows.values()]
 
     @property
     def channels(self) -> int:
         """Channels of the model's input features."""
         return (self.config.tem or TemConfig()).channels
+
+    @property
+    def takes_videos(self) -> bool:
+        """Whether video files are accepted: the bundle allows it, and PyAV is installed."""
+        return self.bundle.features.extraction is not None and find_spec("av") is not None
 
     def _propose(self, groups: Sequence[Sequence[Features]]) -> list[list[Proposals]]:
         """Run the pipeline over the videos of several requests."""
@@ -86,11 +81,6 @@ class ServedModel:
         outcomes = self.pipeline.run(jobs)
         answers = iter([o.proposals for o in outcomes if o.proposals is not None])
         return [[next(answers) for _ in group] for group in groups]
-
-    @property
-    def _batchers(self) -> Iterator[Batcher[Any, Any]]:
-        yield self.videos
-        yield from self.rows.values()
 
     def start(self) -> None:
         """Start to answer requests."""
@@ -102,20 +92,6 @@ class ServedModel:
         for batcher in self._batchers:
             batcher.close()
         self.pipeline.close()
-
-    @property
-    def takes_videos(self) -> bool:
-        """Whether video files are accepted: the bundle allows it, and PyAV is installed."""
-        return self.bundle.features.extraction is not None and find_spec("av") is not None
-
-
-def _open(
-    bundle: Bundle, backend: str, settings: ServeSettings
-) -> tuple[Pipeline, dict[str, Session]]:
-    threads = settings.threads or os.cpu_count() or 1
-    opened = open_nets(bundle, NETS, backend, threads)
-    pipeline = Pipeline(opened["tem"], opened["pem"], bundle.config, threads=threads)
-    return pipeline, {name: opened[name] for name in NETS}
 
 
 def _rows_of(session: Session) -> Callable[[Sequence[Float32]], list[Float32]]:

@@ -1,25 +1,41 @@
-"""Errors as JSON problem details (RFC 9457): what is wrong, and what to do."""
+"""Errors as JSON problem details (RFC 9457), for wrong addresses and parameters too."""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Collection, Iterable, Mapping
 from http import HTTPStatus
+from typing import Any, Final
 
-import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from starlette.exceptions import HTTPException
 
 from actspan.core.errors import DataError, ShapeError
 from actspan.core.wording import suggestion
-from actspan.server.headers import SECURITY
-from actspan.server.openapi import Responses, failing
+
+Responses = dict[int | str, dict[str, Any]]  # OpenAPI's `responses` of an operation
 
 MEDIA_TYPE = "application/problem+json"
+SECURITY_HEADERS: Final = {  # of every answer
+    "content-security-policy": (
+        "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
+        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "cache-control": "no-cache",  # revalidate, so that no page mixes two versions
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+}
+_NEEDS_MODEL = re.compile(r"/?(api/propos|api/job|v\d|propos|job)")
 log = logging.getLogger("actspan.server")
 
 
-class ProblemDetails(msgspec.Struct, frozen=True):
+class ProblemDetails(BaseModel):
     """Answer to a request that failed.
 
     `error` repeats `detail`, where clients of the inference protocol look for it.
@@ -51,38 +67,42 @@ class ProblemError(Exception):
     def response(self) -> Response:
         """Return the answer to send."""
         title = HTTPStatus(self.status).phrase
-        details = ProblemDetails("about:blank", title, self.status, self.detail, self.detail)
-        content = msgspec.json.encode(details)
-        return Response(content, self.status, self.headers, media_type=MEDIA_TYPE)
+        details = ProblemDetails(
+            type="about:blank",
+            title=title,
+            status=self.status,
+            detail=self.detail,
+            error=self.detail,
+        )
+        return Response(details.model_dump_json(), self.status, self.headers, MEDIA_TYPE)
 
 
-def may_fail(*statuses: int) -> Responses:
-    """Return OpenAPI's `responses` of an operation that may fail with these statuses.
+class RequestBody(BaseModel):
+    """Base of request bodies; unknown fields are refused by name."""
 
-    Statuses that any request may have (400, 401, 403) are in the document anyway.
-    """
-    return failing(ProblemDetails, MEDIA_TYPE, statuses)
+    model_config = ConfigDict(extra="forbid")
 
-
-def install(app: FastAPI) -> None:
-    """Register handlers that answer all errors of an app as problems."""
-    app.exception_handler(ProblemError)(_of_problem)
-    app.exception_handler(RequestValidationError)(_of_validation)
-    for kind in (ShapeError, DataError):
-        app.exception_handler(kind)(_of_input)
-    app.exception_handler(Exception)(_of_anything)
+    @model_validator(mode="before")
+    @classmethod
+    def refuse_unknown_fields(cls, values: Any) -> Any:
+        """Return the values unchanged, or raise ValueError with similar field names."""
+        given = values if isinstance(values, dict) else {}
+        if unknown := [name for name in given if name not in cls.model_fields]:
+            raise ValueError(unknown_names("field", unknown, cls.model_fields))
+        return values
 
 
-async def _of_problem(request: Request, error: ProblemError) -> Response:
-    return error.response()
+def failures(*statuses: int) -> Responses:
+    """Return the `responses` of an operation that may fail with these statuses."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    return {status: {"content": content} for status in statuses}
 
 
-async def _of_validation(request: Request, error: RequestValidationError) -> Response:
-    parts = (
-        f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}"
-        for e in error.errors()
-    )
-    return ProblemError(422, "; ".join(parts)).response()
+def validation_detail(error: ValidationError | RequestValidationError) -> str:
+    """Return one line that names each invalid field or parameter and what is wrong with it."""
+    found = ((".".join(map(str, e["loc"])), e["msg"]) for e in error.errors())
+    lines = ((place, message.removeprefix("Value error, ")) for place, message in found)
+    return "; ".join(f"{place}: {message}" if place else message for place, message in lines)
 
 
 def unknown_names(what: str, unknown: Iterable[str], known: Collection[str]) -> str:
@@ -97,11 +117,85 @@ def unknown_names(what: str, unknown: Iterable[str], known: Collection[str]) -> 
     return f"unknown {what} {named}; there are: {', '.join(known) or 'none'}"
 
 
-async def _of_input(request: Request, error: Exception) -> Response:
-    return ProblemError(422, str(error)).response()
+async def refuse_unknown_parameters(request: Request) -> None:
+    """Raise for a query with parameters that the operation does not have.
+
+    Raises
+    ------
+    ProblemError
+        Names the unknown parameters and similar ones that exist (400).
+    """
+    if not request.query_params:
+        return
+    operations = request.app.openapi()["paths"][request.scope["route"].path_format]
+    described = operations[request.method.lower()].get("parameters", ())
+    known = [parameter["name"] for parameter in described if parameter["in"] == "query"]
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        raise ProblemError(400, unknown_names("parameter", unknown, known))
 
 
-async def _of_anything(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    # This answer bypasses all middleware, so it needs the security headers here.
-    return ProblemError(500, "the service failed; its log says why", SECURITY).response()
+def install(app: FastAPI) -> None:
+    """Register handlers that answer all errors of an app as problem details."""
+
+    @app.exception_handler(ProblemError)
+    async def problem(request: Request, error: ProblemError) -> Response:
+        return error.response()
+
+    @app.exception_handler(RequestValidationError)
+    async def validation(request: Request, error: RequestValidationError) -> Response:
+        return ProblemError(422, validation_detail(error)).response()
+
+    @app.exception_handler(ShapeError)
+    @app.exception_handler(DataError)
+    async def bad_input(request: Request, error: Exception) -> Response:
+        return ProblemError(422, str(error)).response()
+
+    @app.exception_handler(HTTPException)
+    async def bad_address(request: Request, error: HTTPException) -> Response:
+        detail, headers, path = str(error.detail), dict(error.headers or {}), request.url.path
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            detail = _unknown_path(app, path)
+        elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = _methods(app, path)
+            detail = f"{path} does not take {request.method}; it takes {headers['Allow']}"
+        return ProblemError(error.status_code, detail, headers).response()
+
+    @app.exception_handler(Exception)
+    async def failure(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        # This answer bypasses all middleware, so it needs the security headers here.
+        return ProblemError(
+            500, "the service failed; its log says why", SECURITY_HEADERS
+        ).response()
+
+
+def _unknown_path(app: FastAPI, path: str) -> str:
+    listed = "/openapi.json lists what is served"
+    if app.state.service is None and _NEEDS_MODEL.match(path):
+        need = "proposals and jobs need a model: actspan serve --model BUNDLE"
+        return f"nothing is at {path}: {need}; {listed}"
+    close = suggestion(path, [_filled(template, path) for template in app.openapi()["paths"]])
+    return f"nothing is at {path}{close}; {listed}"
+
+
+def _methods(app: FastAPI, path: str) -> str:
+    """Return the methods of a path, for the Allow header."""
+    allowed = {
+        method.upper()
+        for template, operations in app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path.rstrip("/"))
+        for method in operations
+    }
+    return ", ".join(sorted(allowed)) or "GET"
+
+
+def _filled(template: str, path: str) -> str:
+    """Return a template with its parameters replaced by the parts of the path."""
+    parts = path.strip("/").split("/")
+    words = template.strip("/").split("/")
+    filled = [
+        parts[i] if word.startswith("{") and i < len(parts) else word
+        for i, word in enumerate(words)
+    ]
+    return f"/{'/'.join(filled)}"

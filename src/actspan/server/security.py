@@ -15,16 +15,15 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from actspan.server.headers import SECURITY
-from actspan.server.problems import ProblemError
+from actspan.server.problems import SECURITY_HEADERS, ProblemError
 from actspan.server.settings import ServeSettings
 
-COOKIE = "actspan_token"
-OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which have no token
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_COOKIE = "actspan_token"
+_OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for probes, which have no token
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-class Guard:
+class SecurityMiddleware:
     """ASGI middleware that refuses requests that must not be answered.
 
     Parameters
@@ -47,52 +46,50 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
         limit = self._body_limit(scope["path"])
-        answer = self._answer(scope, headers, limit)
-        if answer is not None:
-            await answer(scope, receive, secured(send))
-            return
-        await self._app(scope, limited(receive, limit), secured(send))
-
-    def _answer(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
-        """Return the answer to a request that is not passed on, or else None."""
         try:
-            self._check_host(headers)
-            _check_origin(scope, headers)
-            entry = self._enter(scope)
-            if entry is None:
-                self._check_token(scope, headers)
-                _check_size(headers, limit)
+            answer = self._check(scope, Headers(scope=scope), limit)
         except ProblemError as problem:
-            return problem.response()
-        return entry
+            answer = problem.response()
+        if answer is not None:
+            await answer(scope, receive, _with_headers(send))
+        else:
+            await self._app(scope, _limited(receive, limit), _with_headers(send))
 
-    def _check_host(self, headers: Headers) -> None:
+    def _check(self, scope: Scope, headers: Headers, limit: int) -> Response | None:
+        """Raise if a request is refused; return the answer if it only brings the token."""
         name = _host_name(headers.get("host", ""))
         if self._settings.is_loopback and name not in self._hosts:
             raise ProblemError(
                 400, f"host {name!r} is not one of this service; actspan serve --allow-host adds it"
             )
+        _check_origin(scope, headers)
+        if (entry := self._sign_in(scope)) is not None:
+            return entry
+        self._check_token(scope, headers)
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > limit:
+            raise _too_large(limit)
+        return None
 
-    def _enter(self, scope: Scope) -> Response | None:
+    def _sign_in(self, scope: Scope) -> Response | None:
         """Accept a browser that opens `/?token=...`, and move the token to a cookie."""
         if scope["path"] != "/" or b"token=" not in scope["query_string"]:
             return None
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if self._settings.token is None or not _same(given, self._settings.token):
+        if self._settings.token is None or not _equal(given, self._settings.token):
             return None
         response = RedirectResponse("/", status_code=303)
-        response.set_cookie(COOKIE, given, httponly=True, samesite="strict")
+        response.set_cookie(_COOKIE, given, httponly=True, samesite="strict")
         return response
 
     def _check_token(self, scope: Scope, headers: Headers) -> None:
-        wanted = self._settings.token
-        if wanted is None or scope["path"] in OPEN_PATHS:
+        token = self._settings.token
+        if token is None or scope["path"] in _OPEN_PATHS:
             return
         scheme, _, given = headers.get("authorization", "").partition(" ")
         given = given.strip() if scheme.lower() == "bearer" else _cookie(headers)
-        if not _same(given, wanted):
+        if not _equal(given, token):
             raise ProblemError(
                 401,
                 "a token is needed: send 'Authorization: Bearer TOKEN', or open /?token=TOKEN",
@@ -100,28 +97,28 @@ class Guard:
             )
 
 
-def secured(send: Send) -> Send:
+def _with_headers(send: Send) -> Send:
     """Return a `send` that adds the security headers to every answer."""
 
-    async def send_secured(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            for name, value in SECURITY.items():
+            for name, value in SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await send(message)
 
-    return send_secured
+    return send_with_headers
 
 
-def limited(receive: Receive, limit: int) -> Receive:
+def _limited(receive: Receive, limit: int) -> Receive:
     """Return a `receive` that raises if a body exceeds its limit."""
-    taken = 0
+    received = 0
 
     async def receive_limited() -> Message:
-        nonlocal taken
+        nonlocal received
         message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > limit:
+        received += len(message.get("body", b""))
+        if received > limit:
             raise _too_large(limit)
         return message
 
@@ -130,19 +127,13 @@ def limited(receive: Receive, limit: int) -> Receive:
 
 def _check_origin(scope: Scope, headers: Headers) -> None:
     origin = headers.get("origin")
-    if origin is None or scope["method"] in SAFE_METHODS:
+    if origin is None or scope["method"] in _SAFE_METHODS:
         return
-    scheme, _, place = origin.partition("://")
-    if scheme not in ("http", "https") or place.lower() != headers.get("host", "").lower():
+    scheme, _, host = origin.partition("://")
+    if scheme not in ("http", "https") or host.lower() != headers.get("host", "").lower():
         raise ProblemError(
             403, f"origin {origin!r}: only pages of this service may send requests to it"
         )
-
-
-def _check_size(headers: Headers, limit: int) -> None:
-    length = headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > limit:
-        raise _too_large(limit)
 
 
 def _too_large(limit: int) -> ProblemError:
@@ -159,12 +150,12 @@ def _host_name(host: str) -> str:
 
 def _cookie(headers: Headers) -> str:
     try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+        morsel = SimpleCookie(headers.get("cookie", "")).get(_COOKIE)
     except CookieError:
         return ""
     return "" if morsel is None else morsel.value
 
 
-def _same(given: str, wanted: str) -> bool:
+def _equal(given: str, token: str) -> bool:
     """Compare in constant time, so that the time does not reveal how much matches."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
+    return hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())

@@ -14,88 +14,32 @@ MIB, GIB, HOUR = 2**20, 2**30, 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one request, of one job, and of all of them together.
+    """Limits of one request, of one job, and of all of them together."""
 
-    Attributes
-    ----------
-    request_bytes : int
-        Maximum size of the body of a request that is answered at once.
-    upload_bytes : int
-        Maximum size of a job's body: a long recording's features, or a video.
-    recording_seconds : float
-        Maximum duration of a recording.
-    body_seconds : float
-        Maximum time for a body that is answered at once, and for each chunk of an upload.
-    answer_seconds : float
-        Maximum time from a complete request to its answer.
-    decode_seconds : float
-        Maximum processor time of the process that decodes an upload.
-    decode_bytes : int
-        Maximum address space of that process.
-    waiting_rows : int
-        Videos (rows, for single networks) that may wait for a worker; more are answered 429.
-    waiting_jobs : int
-        Jobs that may be unfinished; more are answered 429.
-    kept_jobs : int
-        Finished jobs whose results are kept; the oldest are deleted first.
-    stop_seconds : float
-        Maximum time for requests in progress after SIGTERM.
-    """
-
-    request_bytes: int = 64 * MIB
-    upload_bytes: int = 4 * GIB
+    request_bytes: int = 64 * MIB  # body of a request that is answered at once
+    upload_bytes: int = 4 * GIB  # body of a job: a long recording's features, or a video
     recording_seconds: float = 24 * HOUR
-    body_seconds: float = 60.0
-    answer_seconds: float = 60.0
-    decode_seconds: float = 6 * HOUR
-    decode_bytes: int = 8 * GIB
-    waiting_rows: int = 1024
-    waiting_jobs: int = 100
-    kept_jobs: int = 1000
-    stop_seconds: float = 30.0
+    body_seconds: float = 60.0  # for a body answered at once, and for each chunk of an upload
+    answer_seconds: float = 60.0  # from a complete request to its answer
+    decode_seconds: float = 6 * HOUR  # processor time of the process that decodes an upload
+    decode_bytes: int = 8 * GIB  # address space of that process
+    waiting_rows: int = 1024  # videos (rows, for single networks) in the queue; beyond it 429
+    waiting_jobs: int = 100  # unfinished jobs; beyond it 429
+    kept_jobs: int = 1000  # finished jobs whose results are kept, the newest
+    stop_seconds: float = 30.0  # for requests in progress after SIGTERM
 
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """Settings of the batches of concurrent requests.
+    """Settings of the batches of concurrent requests."""
 
-    Attributes
-    ----------
-    rows : int
-        Maximum number of videos per batch; by default the pipeline's own batch size.
-    delay : float
-        Seconds that the first request of a batch waits for others.
-    """
-
-    rows: int = BATCH
-    delay: float = 0.002
+    rows: int = BATCH  # most videos per batch; by default the pipeline's own batch size
+    delay: float = 0.002  # seconds that the first request of a batch waits for others
 
 
 @dataclass(frozen=True, slots=True)
 class ServeSettings:
     """Settings of the service.
-
-    Attributes
-    ----------
-    model : Path, optional
-        A bundle. Without one there are no proposals, and the viewer only shows `results`.
-    results : tuple of Path
-        Runs to show.
-    ground_truth : Path, optional
-        Annotations; those that the runs were made from unless given.
-    videos : Path, optional
-        A folder of videos to play.
-    host, port : str, int
-    token : str, optional
-        Token that every caller must send; needed if `host` is not loopback.
-    data : Path
-        Folder of the database and of waiting uploads.
-    backend, threads
-        As for `Pipeline.load`.
-    backbone : str, optional
-        As for `BundleFeatures`: path of the encoder of the model's features.
-    hosts : tuple of str
-        Further host names of a loopback service, such as that of a proxy.
 
     Raises
     ------
@@ -103,18 +47,18 @@ class ServeSettings:
         Others could reach the service without a token, or a number is out of range.
     """
 
-    model: Path | None = None
-    results: tuple[Path, ...] = ()
-    ground_truth: Path | None = None
-    videos: Path | None = None
+    model: Path | None = None  # a bundle; without one the viewer only shows `results`
+    results: tuple[Path, ...] = ()  # runs to show
+    ground_truth: Path | None = None  # annotations; by default those of the runs
+    videos: Path | None = None  # folder of videos to play
     host: str = "127.0.0.1"
     port: int = 8000
-    token: str | None = None
-    data: Path = Path("actspan-serve")
-    backend: str = "auto"
-    threads: int | None = None
-    backbone: str | None = None
-    hosts: tuple[str, ...] = ()
+    token: str | None = None  # what callers must send; needed if `host` is not loopback
+    data: Path = Path("actspan-serve")  # folder of the database and of waiting uploads
+    backend: str = "auto"  # as for `Pipeline.load`
+    threads: int | None = None  # as for `Pipeline.load`
+    backbone: str | None = None  # as for `BundleFeatures`: encoder of the model's features
+    hosts: tuple[str, ...] = ()  # further host names of a loopback service, such as a proxy's
     limits: Limits = field(default_factory=Limits)
     batching: Batching = field(default_factory=Batching)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from actspan.core.tiou import ioa_matrix
 from actspan.core.types import Float32
-from actspan.model.bsn.targets import tem_targets
+from actspan.model.bsn.losses import tem_targets
 from actspan.training.samples import Bool, Marks, Seen
 
 _COVERED = 0.5  # a cell is ignored if more than this share of it is in an ignored stretch

@@ -13,8 +13,7 @@ import msgspec
 import numpy as np
 
 from actspan.core.types import Float32
-from actspan.model.bsn.pem import Pem
-from actspan.model.bsn.tem import Tem
+from actspan.model.bsn.networks import Pem, Tem
 
 Weights = Mapping[str, Float32]
 

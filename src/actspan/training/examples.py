@@ -13,7 +13,7 @@ from actspan.core.errors import AnnotationError
 from actspan.core.tiou import tiou_matrix
 from actspan.core.types import Float32, Proposals, Video
 from actspan.data.dataset import Dataset
-from actspan.pipeline.labelling.pooling import pool_features
+from actspan.pipeline.classifier import pool_features
 from actspan.training.samples import TRAINING
 
 

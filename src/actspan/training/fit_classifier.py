@@ -14,7 +14,7 @@ from torch.nn import functional
 from actspan.config.stages import ClassifierConfig
 from actspan.config.training import ClassifierTrainConfig
 from actspan.core.types import Float32
-from actspan.model.bsn.classifier import Classifier
+from actspan.model.bsn.networks import Classifier
 from actspan.training.examples import Examples
 from actspan.training.report import Report, Silent
 from actspan.training.state import StateFolder

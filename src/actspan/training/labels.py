@@ -21,11 +21,10 @@ from actspan.core.errors import BundleError
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
 from actspan.data.dataset import Dataset
-from actspan.model.bsn.classifier import Classifier
+from actspan.model.bsn.networks import Classifier
 from actspan.model.bundle import Bundle
-from actspan.model.networks import add_classifier
+from actspan.pipeline.classifier import PARTS, pool_features
 from actspan.pipeline.core import Pipeline
-from actspan.pipeline.labelling.pooling import PARTS, pool_features
 from actspan.pipeline.outcomes import Job
 from actspan.training.examples import collect, labels_of, videos_of
 from actspan.training.fit_classifier import fit_classifier
@@ -101,13 +100,13 @@ def train_classifier(
         "config": to_dict(config),
         "accuracy": _accuracies(net, dataset, labels),
     }
-    bundle = add_classifier(bundle, settings, net.weights(), training=record)
+    bundle = bundle.add_classifier(settings, net.weights(), training=record)
     if importlib.util.find_spec("onnx") is None:
         report.say("onnx is not installed, so there is no classifier.onnx yet")
         return bundle
-    from actspan.runtime.export import export_classifier
+    from actspan.runtime.export import export_network
 
-    exported, _ = export_classifier(bundle)
+    exported, _ = export_network(bundle, "classifier")
     return exported
 
 

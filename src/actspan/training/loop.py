@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from actspan.config.training import OptimConfig
-from actspan.model.bsn.base import Net
-from actspan.model.weights import Net as NetName
+from actspan.model.bsn.networks import Network
+from actspan.model.weights import Net
 from actspan.training.report import Logs, Report
 from actspan.training.state import StateFolder
 
@@ -29,15 +29,15 @@ _WARMUP_FROM = 0.04  # "one-cycle" starts at this share of the peak rate
 class Task(Protocol):
     """A network's training data and loss."""
 
-    name: NetName
+    name: Net
     videos: int  # number of videos to draw batches from
 
     def losses(
-        self, net: Net, videos: NDArray[np.int64], draw: torch.Generator
+        self, net: Network, videos: NDArray[np.int64], draw: torch.Generator
     ) -> dict[str, Tensor]:
         """Compute the losses of a batch, scalars; `loss` is minimised."""
 
-    def validate(self, net: Net) -> float | None:
+    def validate(self, net: Network) -> float | None:
         """Compute the loss over the whole validation set; None if there is no such set."""
 
 
@@ -97,7 +97,7 @@ def learning_rate(optim: OptimConfig, plan: Plan, step: int) -> float:
 
 
 def fit(
-    net: Net, task: Task, optim: OptimConfig, *, seed: int, state: StateFolder, report: Report
+    net: Network, task: Task, optim: OptimConfig, *, seed: int, state: StateFolder, report: Report
 ) -> Fit:
     """Train `net` in place, and load the weights of the best epoch.
 
@@ -112,7 +112,7 @@ class _Fitting:
 
     def __init__(
         self,
-        net: Net,
+        net: Network,
         task: Task,
         optim: OptimConfig,
         seed: int,
@@ -129,7 +129,7 @@ class _Fitting:
         self.best: dict[str, Any] | None = None
 
     @property
-    def judged(self) -> Net:
+    def judged(self) -> Network:
         """Network that is validated and kept: the running average if there is one."""
         return self.net if self.average is None else self.average
 

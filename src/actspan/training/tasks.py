@@ -13,10 +13,9 @@ from torch import Tensor
 from actspan.config.stages import PipelineConfig
 from actspan.config.training import PemTrainConfig, TemTrainConfig
 from actspan.core.types import Float32
-from actspan.model.bsn.base import Net
 from actspan.model.bsn.losses import TemLoss, pem_loss, tem_loss
-from actspan.model.bsn.tem import Tem
-from actspan.model.weights import Net as NetName
+from actspan.model.bsn.networks import Network, Tem
+from actspan.model.weights import Net
 from actspan.training.aims import Aims, aims_of
 from actspan.training.mixing import mix_backgrounds, splice
 from actspan.training.samples import Samples, Seen
@@ -28,7 +27,7 @@ _CHUNK_ROWS = 1 << 16
 class TemTask:
     """Cells of the training videos; validated on all cells of the validation videos."""
 
-    name: NetName = "tem"
+    name: Net = "tem"
 
     def __init__(self, training: Samples, validation: Samples | None, config: TemTrainConfig):
         self.videos = len(training)
@@ -38,14 +37,14 @@ class TemTask:
             self._judged = _all_aims(validation)
 
     def losses(
-        self, net: Net, videos: NDArray[np.int64], draw: torch.Generator
+        self, net: Network, videos: NDArray[np.int64], draw: torch.Generator
     ) -> dict[str, Tensor]:
         """Compute the losses of a batch, total and per channel."""
         features, aims = self._see(videos, draw)
         loss = self._loss(net(torch.from_numpy(features)), aims)
         return {"loss": loss.total, "action": loss.action, "start": loss.start, "end": loss.end}
 
-    def validate(self, net: Net) -> float | None:
+    def validate(self, net: Network) -> float | None:
         """Compute the loss over the whole validation set."""
         if self._validation is None:
             return None
@@ -72,7 +71,7 @@ class TemTask:
 class PemTask:
     """Candidates of the training videos; validated on those of the validation videos."""
 
-    name: NetName = "pem"
+    name: Net = "pem"
 
     def __init__(
         self, training: Candidates, validation: Candidates | None, config: PemTrainConfig
@@ -82,13 +81,13 @@ class PemTask:
         self._kind = config.loss
 
     def losses(
-        self, net: Net, videos: NDArray[np.int64], draw: torch.Generator
+        self, net: Network, videos: NDArray[np.int64], draw: torch.Generator
     ) -> dict[str, Tensor]:
         """Compute the loss of all candidates of a batch of videos."""
         features, targets = self._training.of(videos)
         return {"loss": pem_loss(net(features)[:, 0], targets, self._kind, generator=draw)}
 
-    def validate(self, net: Net) -> float | None:
+    def validate(self, net: Network) -> float | None:
         """Compute the loss over all candidates of the validation set."""
         if self._validation is None:
             return None
@@ -133,7 +132,7 @@ class Candidates:
 
 
 @torch.no_grad()
-def score_samples(tem: Net, samples: Samples) -> Float32:
+def score_samples(tem: Network, samples: Samples) -> Float32:
     """Compute the boundary scores of all samples, (V, 3, T)."""
     tem.eval()
     scores = [tem(torch.from_numpy(seen.features)).numpy() for seen in _chunks(samples)]

@@ -15,11 +15,9 @@ from actspan.config.stages import PipelineConfig
 from actspan.config.training import PRESETS, ClassifierTrainConfig, OptimConfig, TrainConfig
 from actspan.core.errors import ConfigError
 from actspan.data.dataset import Dataset
-from actspan.model.bsn.base import Net
-from actspan.model.bsn.pem import Pem
-from actspan.model.bsn.tem import Tem
+from actspan.model.bsn.networks import Network, Pem, Tem
 from actspan.model.bundle import Bundle
-from actspan.model.manifest import Source
+from actspan.model.manifest import Source, check_new_bundle
 from actspan.training.ensemble import merge_pems, merge_tems
 from actspan.training.examples import labels_of
 from actspan.training.loop import Fit, Task, fit
@@ -30,7 +28,7 @@ from actspan.training.state import StateFolder
 from actspan.training.tasks import Candidates, PemTask, TemTask, score_samples, standardize
 from actspan.training.writing import complete, versions
 
-N = TypeVar("N", bound=Net)
+N = TypeVar("N", bound=Network)
 
 
 def train(
@@ -102,7 +100,7 @@ def train(
         report.say("long recordings: they are seen in windows, every half of one")
     if seed < 0:
         raise ConfigError(f"seed {seed} must not be negative")
-    Bundle.check_target(out, overwrite=overwrite)
+    check_new_bundle(out, overwrite=overwrite)
     dataset, apart = set_apart(dataset, validation_split, seed, report)
     samples = read_parts(dataset, config, report)
     settings = {
@@ -198,7 +196,7 @@ def _train_members(
     return nets, fits
 
 
-def _candidates(samples: Samples, tem: Net, pipeline: PipelineConfig) -> Candidates:
+def _candidates(samples: Samples, tem: Network, pipeline: PipelineConfig) -> Candidates:
     scores = score_samples(tem, samples)
     return Candidates.find(samples, scores, pipeline)
 

@@ -13,7 +13,7 @@ from actspan.config.training import TemTrainConfig
 from actspan.core.types import BoundaryScores, Float32, Video
 from actspan.data.dataset import Dataset
 from actspan.data.rescale import Edge, fit_to_cells
-from actspan.model.bsn.targets import pem_targets
+from actspan.model.bsn.losses import pem_targets
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
 from actspan.training.crop import draw_windows, interpolate

@@ -13,7 +13,7 @@ from actspan.config.training import TemTrainConfig, WindowTrainConfig
 from actspan.core.types import BoundaryScores, Float32, Float64, Video
 from actspan.data.dataset import Dataset
 from actspan.data.recording import Window, pad_window, plan_windows
-from actspan.model.bsn.targets import pem_targets
+from actspan.model.bsn.losses import pem_targets
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
 from actspan.training.crop import interpolate

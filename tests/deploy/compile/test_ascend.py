@@ -13,17 +13,16 @@ import pytest
 
 from actspan import Bundle
 from actspan.core.errors import BundleError, CompileError, ParityError
-from actspan.deploy.compile import (
+from actspan.deploy.compile.ascend import ATC_HELP, atc_line, atc_words, explain_atc
+from actspan.deploy.compile.compile import (
     compile_plan,
     find_compiler,
     prepare_plan,
+    read_records,
     take_outputs,
     write_script,
 )
-from actspan.deploy.compile.ascend import atc_line, atc_words
-from actspan.deploy.compile.atc_errors import HELP, explain
-from actspan.deploy.compile.plan import CompileRequest, Job, Plan
-from actspan.deploy.compile.record import read_records
+from actspan.deploy.compile.plan import CompileJob, CompilePlan, CompileRequest
 from actspan.model.bsn.graph import build_tem
 from actspan.runtime.opening import open_session
 from tests.deploy.compile.tools import atc_on_path, only, published_sizes, set_env
@@ -33,14 +32,14 @@ REQUEST = CompileRequest("ascend")
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> CompilePlan:
     """A bundle of the published sizes, but for the hidden layers."""
     folder = tmp_path_factory.mktemp("ascend") / "b"
     return prepare_plan(published_sizes(folder), REQUEST)
 
 
 @pytest.fixture
-def copy(plan: Plan, tmp_path: Path) -> Plan:
+def copy(plan: CompilePlan, tmp_path: Path) -> CompilePlan:
     """The same in a folder of its own."""
     shutil.copytree(plan.bundle.path, tmp_path / "b")
     return replace(plan, bundle=Bundle.load(tmp_path / "b"))
@@ -49,26 +48,26 @@ def copy(plan: Plan, tmp_path: Path) -> Plan:
 # as the published guide has them (section 2.2), batch 16 with its numbers in their places
 GUIDE = [
     pytest.param(
-        Job("tem", "BSN_tem1.onnx", ("BSN_tem_bs1.om",), "video", (1, 400, 100), (1, 400, 100)),
+        CompileJob("tem", "BSN_tem1.onnx", ("BSN_tem_bs1.om",), "video", *[(1, 400, 100)] * 2),
         "atc --framework=5 --model=BSN_tem1.onnx --output=BSN_tem_bs1 --input_format=ND "
         '--input_shape="video:1,400,100" --log=debug --soc_version=Ascend310',
         id="tem-1",
     ),
     pytest.param(
-        Job("pem", "BSN_pem.onnx", ("BSN_pem_bs1.om",), "video_feature", (1, 1000, 32),
+        CompileJob("pem", "BSN_pem.onnx", ("BSN_pem_bs1.om",), "video_feature", (1, 1000, 32),
             (1, 1000, 32)),
         "atc --framework=5 --model=BSN_pem.onnx --output=BSN_pem_bs1 --input_format=ND "
         '--input_shape="video_feature:1,1000,32" --log=debug --soc_version=Ascend310',
         id="pem-1",
     ),
     pytest.param(
-        Job("tem", "BSN_tem1.onnx", ("BSN_tem_bs16.om",), "video", (16, 400, 100), (16, 400, 100)),
+        CompileJob("tem", "BSN_tem1.onnx", ("BSN_tem_bs16.om",), "video", *[(16, 400, 100)] * 2),
         "atc --framework=5 --model=BSN_tem1.onnx --output=BSN_tem_bs16 --input_format=ND "
         '--input_shape="video:16,400,100" --log=debug --soc_version=Ascend310',
         id="tem-16",
     ),
     pytest.param(
-        Job("pem", "BSN_pem.onnx", ("BSN_pem_bs16.om",), "video_feature", (16, 1000, 32),
+        CompileJob("pem", "BSN_pem.onnx", ("BSN_pem_bs16.om",), "video_feature", (16, 1000, 32),
             (16, 1000, 32)),
         "atc --framework=5 --model=BSN_pem.onnx --output=BSN_pem_bs16 --input_format=ND "
         '--input_shape="video_feature:16,1000,32" --log=debug --soc_version=Ascend310',
@@ -78,12 +77,12 @@ GUIDE = [
 
 
 @pytest.mark.parametrize(("job", "line"), GUIDE)
-def test_the_guides_lines_character_by_character(job: Job, line: str) -> None:
+def test_the_guides_lines_character_by_character(job: CompileJob, line: str) -> None:
     assert atc_line(job, REQUEST) == line
     assert atc_words(job, REQUEST) == shlex.split(line)
 
 
-def test_the_lines_of_a_bundle(plan: Plan) -> None:
+def test_the_lines_of_a_bundle(plan: CompilePlan) -> None:
     assert [atc_line(job, REQUEST) for job in plan.jobs] == [
         "atc --framework=5 --model=tem.ascend.bs1.onnx --output=tem.fp16.bs1 --input_format=ND "
         '--input_shape="video:1,400,100" --log=debug --soc_version=Ascend310',
@@ -96,7 +95,7 @@ def test_the_lines_of_a_bundle(plan: Plan) -> None:
     ]
 
 
-def test_other_chips_and_precisions(plan: Plan) -> None:
+def test_other_chips_and_precisions(plan: CompilePlan) -> None:
     request = CompileRequest("ascend", precision="fp32", soc="Ascend310P3")
     words = atc_words(plan.jobs[0], request)
     assert words[-2:] == ["--soc_version=Ascend310P3", "--precision_mode=must_keep_origin_dtype"]
@@ -104,7 +103,7 @@ def test_other_chips_and_precisions(plan: Plan) -> None:
         CompileRequest("ascend", precision="int8")
 
 
-def test_graphs_are_what_the_npu_takes(plan: Plan) -> None:
+def test_graphs_are_what_the_npu_takes(plan: CompilePlan) -> None:
     for job in plan.jobs:
         model = onnx.load(str(plan.bundle.file(job.source)))
         (opset,) = model.opset_import
@@ -131,7 +130,7 @@ def test_a_graph_that_differs_from_its_weights_is_not_kept(tmp_path: Path) -> No
 
 
 def test_compiles_into_the_bundle(
-    copy: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    copy: CompilePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     atc_on_path(monkeypatch, tmp_path / "bin")
     lines: list[str] = []
@@ -155,7 +154,7 @@ def test_compiles_into_the_bundle(
 
 
 def test_newer_versions_name_the_system(
-    copy: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    copy: CompilePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     atc_on_path(monkeypatch, tmp_path / "bin")
     monkeypatch.setenv("SYSTEM", "_linux_aarch64")
@@ -164,7 +163,7 @@ def test_newer_versions_name_the_system(
 
 
 def test_a_failure_is_explained_and_its_log_kept(
-    copy: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    copy: CompilePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     atc_on_path(monkeypatch, tmp_path / "bin")
     monkeypatch.setenv("SAYS", "E10001: Value [Ascend999] for parameter [soc_version] is invalid.")
@@ -194,11 +193,11 @@ def test_a_failure_is_explained_and_its_log_kept(
     ],
 )
 def test_error_codes_become_help(printed: str, answer: str) -> None:
-    assert answer in explain(printed)
+    assert answer in explain_atc(printed)
 
 
 def test_every_known_code_has_the_vendors_form() -> None:
-    assert all(explain(f"{code}: x").startswith(f"{code}: x; ") for code in HELP)
+    assert all(explain_atc(f"{code}: x").startswith(f"{code}: x; ") for code in ATC_HELP)
 
 
 @pytest.mark.parametrize("home", ["ASCEND_HOME_PATH", "ASCEND_TOOLKIT_HOME"])
@@ -223,7 +222,7 @@ def test_says_how_to_get_atc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def test_the_script_runs_and_what_it_makes_is_recorded(
-    copy: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    copy: CompilePlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(BundleError, match=r"tem\.fp16\.bs1\.om, .* not there: run compile-ascend"):
         take_outputs(copy)

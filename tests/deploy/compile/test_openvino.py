@@ -13,12 +13,17 @@ import pytest
 
 from actspan import Bundle
 from actspan.core.errors import BundleError, CompileError
-from actspan.deploy.compile import compile_plan, find_compiler, prepare_plan, write_script
+from actspan.deploy.compile.compile import (
+    compile_plan,
+    find_compiler,
+    prepare_plan,
+    read_records,
+    write_script,
+)
 from actspan.deploy.compile.plan import CompileRequest
-from actspan.deploy.compile.record import read_records
 from actspan.deploy.verify.variants import find_variants
 from actspan.deploy.verify.verify import verify_bundle
-from actspan.model.bsn.reference import tem_forward
+from actspan.model.bsn.forward import tem_forward
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import net_file, open_net, open_session
 from tests.made_up import CHANNELS, write_bundle, write_dataset
@@ -82,7 +87,7 @@ def test_videos_that_int8_skips_are_noted(tmp_path: Path) -> None:
     compiler = find_compiler(request)
     plan = prepare_plan(write_bundle(tmp_path / "b"), request, compiler)
     _, done = compile_plan(plan, compiler)
-    line = f"{dataset}: left out: 1 video (video2): the file is empty"
+    line = f"{dataset}: skipped: 1 video (video2): the file is empty"
     assert [one.notes for one in done] == [(line,), (line,)]
 
 

@@ -14,9 +14,14 @@ import pytest
 
 from actspan import Bundle
 from actspan.core.errors import CompileError
-from actspan.deploy.compile import compile_plan, find_compiler, prepare_plan, write_script
-from actspan.deploy.compile.plan import CompileRequest, Job, Plan
-from actspan.deploy.compile.record import read_records
+from actspan.deploy.compile.compile import (
+    compile_plan,
+    find_compiler,
+    prepare_plan,
+    read_records,
+    write_script,
+)
+from actspan.deploy.compile.plan import CompileJob, CompilePlan, CompileRequest
 from actspan.deploy.compile.tensorrt import trtexec_words
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import net_file
@@ -24,7 +29,7 @@ from tests.deploy.compile.tools import only, published_sizes, trtexec_on_path
 from tests.made_up import write_bundle, write_dataset
 
 REQUEST = CompileRequest("tensorrt")
-JOB = Job("tem", "tem.onnx", ("tem.engine",), "video", (1, 400, 100), (16, 400, 100))
+JOB = CompileJob("tem", "tem.onnx", ("tem.engine",), "video", (1, 400, 100), (16, 400, 100))
 SHAPES = "--minShapes=video:1x400x100 --optShapes=video:16x400x100 --maxShapes=video:16x400x100"
 
 
@@ -34,12 +39,12 @@ def _no_tensorrt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+def plan(tmp_path_factory: pytest.TempPathFactory) -> CompilePlan:
     return prepare_plan(published_sizes(tmp_path_factory.mktemp("trt") / "b"), REQUEST)
 
 
 @pytest.fixture
-def bundle(plan: Plan, tmp_path: Path) -> Bundle:
+def bundle(plan: CompilePlan, tmp_path: Path) -> Bundle:
     shutil.copytree(plan.bundle.path, tmp_path / "b")
     return Bundle.load(tmp_path / "b")
 
@@ -63,7 +68,7 @@ def test_command_lines(version: tuple[int, int, int], precision: str, last: str)
     assert line == f"trtexec --onnx=tem.onnx --saveEngine=tem.engine {SHAPES} {last}"
 
 
-def test_one_engine_for_a_range_of_batches(plan: Plan) -> None:
+def test_one_engine_for_a_range_of_batches(plan: CompilePlan) -> None:
     tem, pem = plan.jobs
     assert (tem.least, tem.most) == ((1, 400, 100), (16, 400, 100))
     assert (pem.least, pem.most) == ((1, 32), (16_000, 32))
@@ -142,7 +147,7 @@ def test_videos_that_int8_skips_are_noted(tmp_path: Path) -> None:
     (dataset / "features" / "video2.npy").write_bytes(b"")
     request = CompileRequest("tensorrt", precision="int8", calibrate=dataset)
     notes = [job.notes for job in prepare_plan(write_bundle(tmp_path / "b"), request).jobs]
-    line = f"{dataset}: left out: 1 video (video2): the file is empty"
+    line = f"{dataset}: skipped: 1 video (video2): the file is empty"
     assert notes == [(line,), (line,)]
 
 

@@ -11,8 +11,8 @@ from actspan.deploy.staged.pem_steps import take_pem_outputs, write_pem_inputs
 from actspan.deploy.staged.runner import RunRequest, run_net
 from actspan.deploy.staged.stage import Stage
 from actspan.deploy.staged.tem_steps import TemRequest, take_tem_outputs, write_tem_inputs
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
 from tests.made_up import write_bundle, write_dataset
 
 
@@ -51,7 +51,9 @@ class Place:
 
     def proposed(self, out: Path) -> bytes:
         """The result of the main job."""
-        propose_dataset(Request(self.model, self.dataset, out, self.subset, backend=self.backend))
+        propose(
+            ProposeRequest(self.model, self.dataset, out, subset=self.subset, backend=self.backend)
+        )
         return out.read_bytes()
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from actspan.jobs.cluster.session import ray_session
-from actspan.jobs.cluster.settings import ClusterConfig
+from actspan.jobs.ray_pool import ClusterConfig, ray_session
 from tests.conftest import ROOT
 from tests.made_up import write_bundle, write_dataset
 

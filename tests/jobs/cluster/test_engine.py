@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from actspan.core.errors import ActSpanError, DataError
-from actspan.jobs.cluster.engine import ray_engine
-from actspan.jobs.cluster.settings import ClusterConfig
-from actspan.jobs.proposing.engine import LocalEngine
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
+from actspan.jobs.driver import propose
+from actspan.jobs.local_engine import LocalEngine
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.ray_engine import ray_engine
+from actspan.jobs.ray_pool import ClusterConfig
 from actspan.jobs.run import Run
-from actspan.jobs.shards.store import ShardStore
 from tests.jobs.cluster.conftest import WORKERS
 
 # Ray warns of its own
@@ -23,18 +22,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 
 
 @pytest.fixture
-def request_(ray: Any, folder: Path, tmp_path: Path) -> Request:
+def request_(ray: Any, folder: Path, tmp_path: Path) -> ProposeRequest:
     model, dataset = folder / "bundle", folder / "set"
-    return Request(model, dataset, tmp_path / "ray.json", shard_size=4, threads=1)
+    return ProposeRequest(model, dataset, tmp_path / "ray.json", shard_size=4, threads=1)
 
 
-def local(request: Request, out: Path) -> bytes:
-    propose_dataset(replace(request, out=out))
+def local(request: ProposeRequest, out: Path) -> bytes:
+    propose(replace(request, out=out))
     return out.read_bytes()
 
 
-def test_the_same_bytes_as_here(request_: Request, tmp_path: Path) -> None:
-    summary = propose_dataset(request_, engine=ray_engine(WORKERS))
+def test_the_same_bytes_as_here(request_: ProposeRequest, tmp_path: Path) -> None:
+    summary = propose(request_, engine=ray_engine(WORKERS))
     assert summary.videos == 40
     assert sum(summary.stages.values()) == pytest.approx(1)
     assert request_.out.read_bytes() == local(request_, tmp_path / "local.json")
@@ -53,11 +52,11 @@ class Interrupted:
     def __exit__(self, *details: Any) -> None:
         self._inner.__exit__(*details)
 
-    def run(self, store: ShardStore, missing: list[int], work: Any) -> Iterator[int]:
-        for count, number in enumerate(self._engine.run(store, missing, work)):
+    def run(self, *arguments: Any) -> Iterator[Any]:
+        for count, shard in enumerate(self._engine.run(*arguments)):
             if count == 2:
                 raise ActSpanError("cut off")
-            yield number
+            yield shard
 
     @property
     def clock(self) -> Any:
@@ -66,7 +65,7 @@ class Interrupted:
 
 @pytest.mark.parametrize("first", ["here", "ray"])
 def test_either_engine_goes_on_where_the_other_stopped(
-    request_: Request, tmp_path: Path, first: str
+    request_: ProposeRequest, tmp_path: Path, first: str
 ) -> None:
     engines = {"here": LocalEngine, "ray": ray_engine(ClusterConfig(workers=1))}
     second = "ray" if first == "here" else "here"
@@ -76,26 +75,26 @@ def test_either_engine_goes_on_where_the_other_stopped(
         return Interrupted(engines[first](*arguments))
 
     with pytest.raises(ActSpanError, match="cut off"):
-        propose_dataset(request, engine=cut)
-    done = propose_dataset(replace(request, resume=True), engine=engines[second])
+        propose(request, engine=cut)
+    done = propose(replace(request, resume=True), engine=engines[second])
     assert done.kept >= 8
     result = json.loads((tmp_path / "run" / "result.json").read_bytes())
     assert result == json.loads(local(request_, tmp_path / "whole.json"))
     assert Run.load(tmp_path / "run").info["videos"] == 40
 
 
-def test_a_video_that_breaks_on_the_way_is_named(request_: Request, folder: Path) -> None:
+def test_a_video_that_breaks_on_the_way_is_named(request_: ProposeRequest, folder: Path) -> None:
     features = folder / "set" / "features" / "video7.npy"
     whole = features.read_bytes()
     inner = ray_engine(WORKERS)
 
     class Breaking(Interrupted):
-        def run(self, store: ShardStore, missing: list[int], work: Any) -> Iterator[int]:
+        def run(self, *arguments: Any) -> Iterator[Any]:
             features.write_bytes(whole[:-8])
-            return self._engine.run(store, missing, work)  # type: ignore[no-any-return]
+            return self._engine.run(*arguments)  # type: ignore[no-any-return]
 
     try:
         with pytest.raises(DataError, match=r"video7\.npy.*--on-error skip"):
-            propose_dataset(request_, engine=lambda *a: Breaking(inner(*a)))  # type: ignore[arg-type]
+            propose(request_, engine=lambda *a: Breaking(inner(*a)))  # type: ignore[arg-type]
     finally:
         features.write_bytes(whole)

@@ -7,7 +7,7 @@ import pytest
 
 from actspan.core import errors
 from actspan.core.errors import ClusterError
-from actspan.jobs.cluster.jobs import _Actor, _named, work_through
+from actspan.jobs.ray_pool import _Actor, _named, work_through
 from tests.jobs.cluster.conftest import WORKERS
 from tests.jobs.cluster.workers import Failing, Killed
 
@@ -30,7 +30,7 @@ def test_what_a_killed_worker_had_in_hand_is_done_again(
 def test_work_that_kills_every_worker_is_given_up(
     ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actspan.jobs.cluster.jobs._PASSES", 1)
+    monkeypatch.setattr("actspan.jobs.ray_pool._PASSES", 1)
     job = Killed(tmp_path, frozenset({0}), always=True)
     with pytest.raises(ClusterError, match=r"lost 1 times over .* \(number 0 first\)"):
         list(work_through(job, [0], WORKERS))

@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from actspan.core.errors import ClusterError
-from actspan.jobs.cluster.engine import ray_engine
-from actspan.jobs.cluster.settings import ClusterConfig
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
-from actspan.jobs.shards.store import ShardStore
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.ray_engine import ray_engine
+from actspan.jobs.ray_pool import ClusterConfig
 from tests.conftest import ROOT
 from tests.made_up import write_bundle, write_dataset
 
@@ -58,11 +57,11 @@ class Removing:
     def __exit__(self, *details: Any) -> None:
         self._inner.__exit__(*details)
 
-    def run(self, store: ShardStore, missing: list[int], work: Any) -> Iterator[int]:
-        for count, number in enumerate(self._engine.run(store, missing, work)):
+    def run(self, *arguments: Any) -> Iterator[Any]:
+        for count, shard in enumerate(self._engine.run(*arguments)):
             if count == 3:
                 self._remove()
-            yield number
+            yield shard
 
     @property
     def clock(self) -> Any:
@@ -73,7 +72,7 @@ def test_a_node_that_goes_changes_nothing(nodes: Any, tmp_path: Path) -> None:
     cluster, others = nodes
     write_bundle(tmp_path / "bundle")
     write_dataset(tmp_path / "set", videos=120)
-    request = Request(
+    request = ProposeRequest(
         tmp_path / "bundle", tmp_path / "set", tmp_path / "ray.json", shard_size=2, threads=1
     )
     inner = ray_engine(ClusterConfig(address=cluster.address, workers=2))
@@ -81,10 +80,10 @@ def test_a_node_that_goes_changes_nothing(nodes: Any, tmp_path: Path) -> None:
     def remove() -> None:
         cluster.remove_node(others[0], allow_graceful=False)
 
-    summary = propose_dataset(request, engine=lambda *made: Removing(inner(*made), remove))
+    summary = propose(request, engine=lambda *made: Removing(inner(*made), remove))
     assert summary.videos == 120
-    here = Request(tmp_path / "bundle", tmp_path / "set", tmp_path / "here.json")
-    propose_dataset(here)
+    here = ProposeRequest(tmp_path / "bundle", tmp_path / "set", tmp_path / "here.json")
+    propose(here)
     assert request.out.read_bytes() == here.out.read_bytes()
 
 
@@ -92,8 +91,8 @@ def test_more_workers_than_the_nodes_hold_are_refused(nodes: Any, tmp_path: Path
     cluster, _ = nodes
     write_bundle(tmp_path / "bundle")
     write_dataset(tmp_path / "set", videos=4)
-    request = Request(tmp_path / "bundle", tmp_path / "set", tmp_path / "ray.json")
+    request = ProposeRequest(tmp_path / "bundle", tmp_path / "set", tmp_path / "ray.json")
     engine = ray_engine(ClusterConfig(address=cluster.address, workers=3))
     with pytest.raises(ClusterError, match="leave 0 to what feeds them"):
-        propose_dataset(request, engine=engine)
+        propose(request, engine=engine)
     assert not request.out.exists()

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from actspan.core.errors import ClusterError, ConfigError, MissingExtraError
-from actspan.jobs.cluster.session import check_cores, check_room, ray_session
-from actspan.jobs.cluster.settings import ClusterConfig
+from actspan.jobs.ray_pool import ClusterConfig, check_cores, check_room, ray_session
 
 BIG = {"CPU": 8.0, "GPU": 2.0, "NPU": 1.0}
 
@@ -53,7 +52,7 @@ def test_room_is_checked_before_work(
 
 
 def test_ray_is_not_imported_with_the_room() -> None:
-    code = "import sys, actspan.jobs.cluster; print('ray' in sys.modules)"
+    code = "import sys, actspan.jobs.ray_pool; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -10,9 +10,9 @@ import pytest
 
 from actspan import Proposals
 from actspan.core.errors import ActSpanError, VideoError
-from actspan.jobs.video_inference.answers import VideoMoments
-from actspan.jobs.video_inference.clips import Way, cut, cut_clips, make_clip_folder
-from actspan.streams.decode import VideoFile
+from actspan.jobs.clips import Way, cut, cut_clips
+from actspan.jobs.sinks import ClipSink
+from actspan.streams.video_decoding import VideoFile
 from tests.streams.made_videos import level, turn, write_video
 
 FPS = 25
@@ -119,9 +119,7 @@ def test_odd_sizes_and_rates(tmp_path: Path) -> None:
 
 def test_clips_of_a_video_are_named_by_rank_and_place(tmp_path: Path) -> None:
     moments = Proposals([3.0, 7.4], [5.0, 11.0], [0.9, 0.4])
-    video = VideoMoments("film", film(tmp_path / "film.mp4"), 10.0, moments)
-    make_clip_folder(tmp_path / "deep" / "clips")
-    clips = list(cut_clips(video, tmp_path / "deep" / "clips"))
+    clips = list(cut_clips("film", film(tmp_path / "film.mp4"), moments, tmp_path, end=10.0))
     assert [c.path.name for c in clips] == ["film_01_3.00-5.00.mp4", "film_02_7.40-10.00.mp4"]
     assert clips[1].seconds == pytest.approx(2.6, abs=0.1)
 
@@ -134,7 +132,7 @@ def test_what_cannot_be_cut_or_written_is_named(tmp_path: Path) -> None:
         cut(path, 1.0, 2.0, tmp_path / "none" / "clip")
     (tmp_path / "file").touch()
     with pytest.raises(ActSpanError, match="cannot be made"):
-        make_clip_folder(tmp_path / "file" / "clips")
+        ClipSink(tmp_path / "file" / "clips")
     with pytest.raises(VideoError, match="came out"):
         cut(path, 4.0, 60.0, tmp_path / "clip")
     assert not (tmp_path / "clip.mp4").exists()

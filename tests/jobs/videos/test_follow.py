@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -16,12 +17,13 @@ from actspan import Bundle, PipelineConfig, Proposals, SoftNmsConfig, TemConfig
 from actspan.core.errors import BundleError, VideoError
 from actspan.core.types import BoundaryScores
 from actspan.data.recording import Window, plan_windows
-from actspan.jobs.video_inference.answers import Selection, VideoMoments
-from actspan.jobs.video_inference.follow import MARGIN, FollowRequest, News, Newsroom, follow_video
-from actspan.jobs.video_inference.job import VideosRequest, propose_videos
-from actspan.jobs.video_inference.stream import GrowingVideo
+from actspan.jobs.driver import propose
+from actspan.jobs.live import MARGIN, GrowingVideo, NewSegments
+from actspan.jobs.propose_request import ProposeRequest, Selection
+from actspan.jobs.sinks import SegmentList
 from actspan.pipeline.outcomes import Outcome
 from tests.jobs.videos.conftest import LENGTH, STRIDE, Mode
+from tests.runs import found_in
 from tests.streams.made_videos import level, steady, write_video
 
 SECONDS = 13.0
@@ -58,16 +60,34 @@ def feed(source: Path, write: Callable[[bytes], object], seconds: float) -> thre
 
 
 def offline(path: Path, model: Bundle, encoder: str, selection: Selection) -> Proposals:
-    request = VideosRequest(model.path, (str(path),), selection=selection, backbone=encoder)
-    return propose_videos(request).videos[0].proposals
+    request = ProposeRequest(model.path, videos=(str(path),), selection=selection, backbone=encoder)
+    (found,) = found_in(request)[1].values()
+    return found
 
 
-def check_same(given: list[News | VideoMoments], expected: Proposals) -> None:
-    final = given[-1]
-    assert isinstance(final, VideoMoments)
-    assert final.seconds == pytest.approx(SECONDS, abs=0.1)
-    for name in ("start", "end", "score"):
-        np.testing.assert_array_equal(getattr(final.proposals, name), getattr(expected, name))
+class Followed:
+    """A live video that is processed in a thread: what was reported, and the answer."""
+
+    def __init__(self, stream: GrowingVideo, model: Bundle, encoder: str, **settings: Any) -> None:
+        self.request = ProposeRequest(model.path, live=stream, backbone=encoder, **settings)
+        self.seconds: list[float] = []
+        self.first = threading.Event()
+        self.segments = SegmentList()
+
+    def report(self, seconds: float, proposals: Proposals) -> None:
+        self.seconds.append(seconds)
+        self.first.set()
+
+    def run(self) -> Followed:
+        sinks = [NewSegments(self.request.selection, self.report), self.segments]
+        self.summary = propose(self.request, sinks=sinks)
+        return self
+
+    def check(self, expected: Proposals) -> None:
+        assert self.summary.video_seconds == pytest.approx(SECONDS, abs=0.1)
+        (found,) = self.segments.proposals.values()
+        for name in ("start", "end", "score"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
 @pytest.mark.parametrize("kind", ["ts", "mkv", "mp4"])
@@ -76,7 +96,6 @@ def test_a_pipe_ends_with_the_offline_answer(
 ) -> None:
     path, pipe = recording(tmp_path, kind), tmp_path / "pipe"
     os.mkfifo(pipe)
-    request = FollowRequest(model("window").path, Selection(min_score=0.2), encoder)
     over = threading.Event()
 
     def open_and_feed() -> None:
@@ -86,14 +105,20 @@ def test_a_pipe_ends_with_the_offline_answer(
 
     writer = threading.Thread(target=open_and_feed)
     writer.start()
+    selection = Selection(min_score=0.2)
     with GrowingVideo(str(pipe), idle=0.0) as stream:
-        items = follow_video(request, stream)
-        given = [next(items)]
-        assert not over.is_set(), "nothing was told before the video was over"
-        given += items
+        followed = Followed(stream, model("window"), encoder, selection=selection)
+        reported_early = []
+        watch = threading.Thread(
+            target=lambda: followed.first.wait() and reported_early.append(not over.is_set())
+        )
+        watch.start()
+        followed.run()
+    watch.join()
     writer.join()
-    check_same(given, offline(path, model("window"), encoder, Selection(min_score=0.2)))
-    assert [item.seconds for item in given[:3]] == pytest.approx([4.0, 6.0, 8.0])
+    assert reported_early == [True]
+    followed.check(offline(path, model("window"), encoder, selection))
+    assert followed.seconds[:3] == pytest.approx([4.0, 6.0, 8.0])
 
 
 @pytest.mark.parametrize("kind", ["ts", "mp4"])
@@ -103,33 +128,38 @@ def test_a_growing_file_ends_with_the_offline_answer(
     path, growing = recording(tmp_path, kind), tmp_path / f"growing.{kind}"
     with growing.open("wb", buffering=0) as stream:
         writer = feed(path, stream.write, 1.0)
-        request = FollowRequest(model("window").path, backbone=encoder)
         with GrowingVideo(str(growing), idle=0.5) as source:
-            given = list(follow_video(request, source))
+            followed = Followed(source, model("window"), encoder).run()
         writer.join()
-    check_same(given, offline(path, model("window"), encoder, Selection()))
-    assert given[-1].id == "growing"  # type: ignore[union-attr]
+    followed.check(offline(path, model("window"), encoder, Selection()))
+    assert list(followed.segments.proposals) == ["growing"]
 
 
 def test_it_can_be_stopped(model: Callable[[Mode], Bundle], encoder: str, tmp_path: Path) -> None:
     """Without an end in sight: what was recorded so far is answered."""
     path = recording(tmp_path, "ts")
     with GrowingVideo(str(path), idle=3600.0) as stream:
-        items = follow_video(FollowRequest(model("window").path, backbone=encoder), stream)
-        given = [next(items)]
-        threading.Timer(0.3, stream.stop).start()
-        given += items
-    check_same(given, offline(path, model("window"), encoder, Selection()))
+        followed = Followed(stream, model("window"), encoder)
+
+        def stop() -> None:
+            followed.first.wait()
+            time.sleep(0.3)
+            stream.stop()
+
+        threading.Thread(target=stop).start()
+        followed.run()
+    followed.check(offline(path, model("window"), encoder, Selection()))
 
 
 def test_models_of_whole_videos_are_refused(
     model: Callable[[Mode], Bundle], encoder: str, tmp_path: Path
 ) -> None:
     path = recording(tmp_path, "ts")
-    with GrowingVideo(str(path), idle=0.0) as stream:
-        request = FollowRequest(model("rescale").path, backbone=encoder)
-        with pytest.raises(BundleError, match=r"mode rescale.*actspan train --mode window"):
-            next(follow_video(request, stream))
+    with (
+        GrowingVideo(str(path), idle=0.0) as stream,
+        pytest.raises(BundleError, match=r"mode rescale.*actspan train --mode window"),
+    ):
+        Followed(stream, model("rescale"), encoder).run()
 
 
 def test_what_cannot_be_followed_is_refused(
@@ -138,22 +168,22 @@ def test_what_cannot_be_followed_is_refused(
     with pytest.raises(VideoError, match="cannot be read: No such file"):
         GrowingVideo(str(tmp_path / "none.ts"), idle=0.0)
     path = write_video(tmp_path / "late.mp4", steady(1.0))
-    request = FollowRequest(model("window").path, backbone=encoder)
     with (
         GrowingVideo(str(path), idle=0.0) as stream,
         pytest.raises(VideoError, match="whose index is written at its end"),
     ):
-        next(follow_video(request, stream))
+        Followed(stream, model("window"), encoder).run()
 
 
 def test_a_stream_without_pictures_is_refused(
     model: Callable[[Mode], Bundle], encoder: str, tmp_path: Path
 ) -> None:
     (tmp_path / "noise.ts").write_bytes(bytes(1000))
-    with GrowingVideo(str(tmp_path / "noise.ts"), idle=0.0) as stream:
-        request = FollowRequest(model("window").path, backbone=encoder)
-        with pytest.raises(VideoError, match=r"noise\.ts: not a video"):
-            next(follow_video(request, stream))
+    with (
+        GrowingVideo(str(tmp_path / "noise.ts"), idle=0.0) as stream,
+        pytest.raises(VideoError, match=r"noise\.ts: not a video"),
+    ):
+        Followed(stream, model("window"), encoder).run()
 
 
 def outcomes(snippets: int) -> Iterator[Outcome]:
@@ -172,11 +202,13 @@ def test_every_moment_is_told_once_and_in_time() -> None:
     config = PipelineConfig(
         mode="window", tem=TemConfig(length=LENGTH), soft_nms=SoftNmsConfig(picks=999, keep=999)
     )
-    newsroom, told, snippets = Newsroom(config, Selection()), [], 96
+    reports: list[tuple[float, Proposals]] = []
+    sink, snippets = NewSegments(Selection(), lambda *report: reports.append(report)), 96
+    sink._config = config
     for outcome in outcomes(snippets):
-        news = newsroom.of(outcome)
-        assert news.seconds == pytest.approx(Window.offset(outcome.window, WINDOW) + WINDOW)
-        told += [(end, news.seconds) for end in news.proposals.end.tolist()]
+        sink.add(outcome)
+        assert reports[-1][0] == pytest.approx(Window.offset(outcome.window, WINDOW) + WINDOW)
+    told = [(end, seconds) for seconds, found in reports for end in found.end.tolist()]
     ends = sorted({round(end, 6) for end, _ in told})
     assert ends == pytest.approx([(k + 2.5) * STRIDE for k in range(0, snippets - 2, 3)])
     for end, seconds in told:

@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from actspan import Bundle, Proposals
+from actspan import Bundle, Proposals, Run
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import (
     ActSpanError,
     AnnotationError,
     BundleError,
+    ConfigError,
     DatasetError,
+    FeatureError,
     MissingExtraError,
-    ResultError,
 )
 from actspan.data.results import read_result
-from actspan.jobs.proposing.job import propose_dataset
-from actspan.jobs.proposing.request import Request
-from actspan.jobs.video_inference.answers import (
-    Selection,
-    VideoMoments,
-    check_answer_file,
-    write_answers,
-)
-from actspan.jobs.video_inference.job import VideosRequest, propose_videos
-from actspan.streams.extract import ExtractRequest, extract_videos
-from actspan.streams.grid import Grid, Span
+from actspan.jobs.driver import propose
+from actspan.jobs.propose_request import ProposeRequest, Selection
+from actspan.jobs.sinks import Sink
+from actspan.pipeline.labels import LabelChoice
+from actspan.pipeline.outcomes import Outcome
+from actspan.streams.extraction import ExtractRequest, extract_videos
+from actspan.streams.feature_files import Precision
 from actspan.streams.projection import PROJECTION
-from actspan.streams.storage import Precision
+from actspan.streams.snippet_grid import Grid, Span
 from tests.jobs.videos.conftest import LENGTH, STRIDE, Mode
 from tests.made_up import write_annotations, write_bundle
+from tests.runs import contents, found_in
 from tests.streams.made_videos import steady, write_audio, write_video
 
 GRID = Grid(Span(STRIDE, "s"), Span(2 * STRIDE, "s"))
@@ -51,7 +51,7 @@ def in_two_steps(
     request = ExtractRequest((str(films),), folder / "set", encoder, GRID, precision=precision)
     extract_videos(request)
     out = folder / "result.json"
-    propose_dataset(Request(model=model.path, dataset=folder / "set", out=out))
+    propose(ProposeRequest(model=model.path, dataset=folder / "set", out=out))
     return read_result(out)
 
 
@@ -60,26 +60,28 @@ def test_the_answer_is_that_of_two_steps(
     mode: Mode, model: Callable[[Mode], Bundle], films: Path, encoder: str, tmp_path: Path
 ) -> None:
     expected = in_two_steps(model(mode), films, encoder, tmp_path)
-    request = VideosRequest(model(mode).path, (str(films),), backbone=encoder)
-    found = propose_videos(request)
-    assert {video.id for video in found.videos} == expected.keys() == {"long", "short"}
-    assert [video.seconds for video in found.videos] == pytest.approx([13.0, 3.0], abs=0.05)
-    again = propose_videos(replace(request, threads=3))
-    for video, once_more in zip(found.videos, again.videos, strict=True):
-        assert len(video.proposals) > 20
+    request = ProposeRequest(model(mode).path, videos=(str(films),), backbone=encoder)
+    summary, found = found_in(request)
+    assert found.keys() == expected.keys() == {"long", "short"}
+    assert summary.video_seconds == pytest.approx(16.0, abs=0.1)
+    _, again = found_in(replace(request, threads=3))
+    for video, proposals in found.items():
+        assert len(proposals) > 20
         for name in ("start", "end", "score"):
-            values = getattr(video.proposals, name)
-            np.testing.assert_array_equal(values, getattr(expected[video.id], name))
-            np.testing.assert_array_equal(values, getattr(once_more.proposals, name))
+            values = getattr(proposals, name)
+            np.testing.assert_array_equal(values, getattr(expected[video], name))
+            np.testing.assert_array_equal(values, getattr(again[video], name))
 
 
 def test_rounded_features_change_scores_by_rounding_alone(
     model: Callable[[Mode], Bundle], films: Path, encoder: str, tmp_path: Path
 ) -> None:
     rounded = in_two_steps(model("rescale"), films, encoder, tmp_path, "float16")
-    found = propose_videos(VideosRequest(model("rescale").path, (str(films),), backbone=encoder))
-    for video in found.videos:
-        np.testing.assert_allclose(video.proposals.score, rounded[video.id].score, atol=2e-3)
+    _, found = found_in(
+        ProposeRequest(model("rescale").path, videos=(str(films),), backbone=encoder)
+    )
+    for video, proposals in found.items():
+        np.testing.assert_allclose(proposals.score, rounded[video].score, atol=2e-3)
 
 
 def test_projected_features_come_from_the_projection_in_the_bundle(
@@ -90,18 +92,18 @@ def test_projected_features_come_from_the_projection_in_the_bundle(
     )
     spec = extract_videos(request).spec
     bundle = write_bundle(tmp_path / "m", channels=3, length=LENGTH, features=spec)
-    wanted = VideosRequest(bundle.path, (str(films),), backbone=encoder)
+    wanted = ProposeRequest(bundle.path, videos=(str(films),), backbone=encoder)
     with pytest.raises(BundleError, match=f"copy {PROJECTION} there"):
-        propose_videos(wanted)
+        found_in(wanted)
     shutil.copy(tmp_path / "set" / PROJECTION, bundle.path)
     out = tmp_path / "result.json"
-    propose_dataset(Request(model=bundle.path, dataset=tmp_path / "set", out=out))
+    propose(ProposeRequest(model=bundle.path, dataset=tmp_path / "set", out=out))
     expected = read_result(out)
-    for video in propose_videos(wanted).videos:
-        np.testing.assert_allclose(video.proposals.score, expected[video.id].score, atol=1e-5)
+    for video, proposals in found_in(wanted)[1].items():
+        np.testing.assert_allclose(proposals.score, expected[video].score, atol=1e-5)
     (bundle.path / PROJECTION).write_bytes(b"something else")
     with pytest.raises(BundleError, match="is not the projection"):
-        propose_videos(wanted)
+        found_in(wanted)
 
 
 def test_training_brings_the_projection_into_the_bundle(
@@ -129,8 +131,8 @@ def test_training_brings_the_projection_into_the_bundle(
     )
     bundle = train(trainable(Dataset.load(tmp_path / "set")), tmp_path / "model", config)
     assert PROJECTION in bundle.files
-    found = propose_videos(VideosRequest(bundle.path, (str(films),), backbone=encoder))
-    assert all(len(video.proposals) for video in found.videos)
+    _, found = found_in(ProposeRequest(bundle.path, videos=(str(films),), backbone=encoder))
+    assert all(map(len, found.values()))
 
 
 def test_without_pyav_the_extra_is_named(
@@ -141,7 +143,7 @@ def test_without_pyav_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'actspan\[video\]'"):
-        propose_videos(VideosRequest(model("window").path, (str(films),), backbone=encoder))
+        found_in(ProposeRequest(model("window").path, videos=(str(films),), backbone=encoder))
 
 
 def changed(spec: FeatureSpec, **changes: object) -> FeatureSpec:
@@ -183,7 +185,7 @@ def test_a_model_of_other_features_is_refused(
     spec = change(model("rescale").features)
     bundle = write_bundle(tmp_path / "m", channels=10, length=LENGTH, features=spec)
     with pytest.raises(BundleError, match=message):
-        propose_videos(VideosRequest(bundle.path, (str(films),), backbone=encoder))
+        found_in(ProposeRequest(bundle.path, videos=(str(films),), backbone=encoder))
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_an_encoder_has_to_be_named(
     backbone: str | None, message: str, model: Callable[[Mode], Bundle], films: Path
 ) -> None:
     with pytest.raises(BundleError, match=message):
-        propose_videos(VideosRequest(model("rescale").path, (str(films),), backbone=backbone))
+        found_in(ProposeRequest(model("rescale").path, videos=(str(films),), backbone=backbone))
 
 
 def test_bad_videos_are_found_before_work_starts(
@@ -206,16 +208,16 @@ def test_bad_videos_are_found_before_work_starts(
 ) -> None:
     write_video(tmp_path / "a.mkv", steady(2.0))
     write_audio(tmp_path / "song.mp4")
-    request = VideosRequest(model("window").path, (str(tmp_path),), backbone=encoder)
+    request = ProposeRequest(model("window").path, videos=(str(tmp_path),), backbone=encoder)
     with pytest.raises(DatasetError, match="holds no pictures, only audio"):
-        propose_videos(request)
-    found = propose_videos(replace(request, on_error="skip"))
-    assert [video.id for video in found.videos] == ["a"]
-    assert [problem.video for problem in found.problems] == ["song"]
+        found_in(request)
+    summary, found = found_in(replace(request, on_error="skip"))
+    assert list(found) == ["a"]
+    assert [problem.video for problem in summary.problems] == ["song"]
     with pytest.raises(DatasetError, match="Nothing is left"):
-        propose_videos(replace(request, videos=(str(tmp_path / "song.mp4"),), on_error="skip"))
+        found_in(replace(request, videos=(str(tmp_path / "song.mp4"),), on_error="skip"))
     with pytest.raises(ActSpanError, match="no such file"):
-        propose_videos(replace(request, videos=("nothing.mp4",)))
+        found_in(replace(request, videos=("nothing.mp4",)))
 
 
 def test_a_subset_of_a_dataset_with_videos(
@@ -225,12 +227,14 @@ def test_a_subset_of_a_dataset_with_videos(
     entry = {"duration": 3.0, "annotations": []}
     database = {"long": {"subset": "training", **entry}, "short": {"subset": "validation", **entry}}
     write_annotations(tmp_path, database)
-    request = VideosRequest(model("rescale").path, (str(tmp_path),), "validation", backbone=encoder)
-    assert [video.id for video in propose_videos(request).videos] == ["short"]
+    request = ProposeRequest(
+        model("rescale").path, videos=(str(tmp_path),), subset="validation", backbone=encoder
+    )
+    assert list(found_in(request)[1]) == ["short"]
     with pytest.raises(AnnotationError, match="there are: 'training', 'validation'"):
-        propose_videos(replace(request, subset="testing"))
+        found_in(replace(request, subset="testing"))
     with pytest.raises(AnnotationError, match="only a dataset folder"):
-        propose_videos(replace(request, videos=(str(films),)))
+        found_in(replace(request, videos=(str(films),)))
 
 
 FOUND = Proposals([1.0, 4.0, 2.0], [2.0, 6.5, 3.0], [0.9, 0.5, 0.1])
@@ -249,16 +253,91 @@ def test_selection(selection: Selection, scores: list[float]) -> None:
     assert selection.of(FOUND).score.tolist() == scores
 
 
-def test_answers_as_json_and_csv(tmp_path: Path) -> None:
-    moments = [VideoMoments("a, b", Path("a.mp4"), 7.0, FOUND)]
-    for name in ("x.json", "x.csv"):
-        check_answer_file(tmp_path / name)
-        write_answers(tmp_path / name, moments)
-    entry = json.loads((tmp_path / "x.json").read_text())["results"]["a, b"][1]
-    assert entry == {"score": 0.5, "segment": [4.0, 6.5]}
+@pytest.mark.parametrize("mode", ["rescale", "window"])
+def test_videos_give_the_run_that_their_features_give(
+    mode: Mode, model: Callable[[Mode], Bundle], films: Path, encoder: str, tmp_path: Path
+) -> None:
+    in_two_steps(model(mode), films, encoder, tmp_path)
+    request = ProposeRequest(model(mode).path, out=tmp_path / "run", backbone=encoder,
+                             videos=(str(films),))  # fmt: skip
+    propose(replace(request, videos=(), dataset=tmp_path / "set", out=tmp_path / "two-steps"))
+    summary = propose(request)
+    assert (summary.videos, summary.kept) == (2, 0)
+    assert contents(tmp_path / "run", "run.toml") == contents(tmp_path / "two-steps", "run.toml")
+    assert Run.load(tmp_path / "run").info["dataset"]["files"].keys() == {"long", "short"}
+    assert propose(replace(request, resume=True)).kept == 2
+
+
+def test_videos_are_resumed_to_the_same_bytes(
+    model: Callable[[Mode], Bundle], films: Path, encoder: str, tmp_path: Path
+) -> None:
+    class Stopping(Sink):
+        """Stops the job at the second video."""
+
+        def add(self, outcome: Outcome) -> None:
+            if outcome.id == "short":
+                raise KeyboardInterrupt
+
+    request = ProposeRequest(model("window").path, out=tmp_path / "run", backbone=encoder,
+                             videos=(str(films),), resume=True)  # fmt: skip
+    propose(replace(request, out=tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        propose(request, sinks=[Stopping()])
+    assert caught.value.__notes__[0].startswith("nothing lost: 2 of 2 shards (2 of 2 videos)")
+    (request.partial / "000001.shard").unlink()
+    assert propose(request).kept == 1
+    assert contents(tmp_path / "run") == contents(tmp_path / "whole")
+
+
+def test_a_changed_video_is_named_when_a_job_is_resumed(
+    model: Callable[[Mode], Bundle], films: Path, encoder: str, tmp_path: Path
+) -> None:
+    shutil.copytree(films, tmp_path / "films")
+    request = ProposeRequest(model("window").path, out=tmp_path / "x.json", backbone=encoder,
+                             videos=(str(tmp_path / "films"),), resume=True)  # fmt: skip
+
+    class Failing(Sink):
+        def close(self) -> None:
+            raise ActSpanError("full disk")
+
+    with pytest.raises(ActSpanError, match="full disk"):
+        propose(request, sinks=[Failing()])
+    os.utime(tmp_path / "films" / "long.mkv", ns=(1, 1))
+    with pytest.raises(FeatureError, match=r"videos of 1 video changed .*'long' first"):
+        propose(request)
+    summary = propose(replace(request, on_error="skip"))
+    assert (summary.kept, [p.video for p in summary.problems]) == (2, ["long"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"dataset": Path()}, "one source", id="two-sources"),
+        pytest.param({"videos": ()}, "one source", id="none"),
+        pytest.param({"resume": True}, "nothing can be resumed", id="resume"),
+        pytest.param({"scores": Path()}, "belong to a dataset", id="scores"),
+        pytest.param(
+            {"labels": LabelChoice(classify=True)}, "run actspan extract", id="classifier"
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other(
+    changes: dict[str, Any], message: str, model: Callable[[Mode], Bundle], films: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        found_in(replace(ProposeRequest(model("window").path, videos=(str(films),)), **changes))
+
+
+def test_labels_and_selection_of_videos(
+    model: Callable[[Mode], Bundle], films: Path, encoder: str, tmp_path: Path
+) -> None:
+    scores = {name: [{"label": "jump", "score": 0.5}] for name in ("long", "short")}
+    (tmp_path / "labels.json").write_text(json.dumps({"results": scores}))
+    request = ProposeRequest(model("window").path, out=tmp_path / "x.csv", backbone=encoder,
+                             videos=(str(films),), selection=Selection(top=3),
+                             labels=LabelChoice(tmp_path / "labels.json"))  # fmt: skip
+    summary = propose(request)
+    assert (summary.proposals, summary.detections) == (6, 6)
     lines = (tmp_path / "x.csv").read_text().splitlines()
-    assert lines[:2] == ["video,start,end,score", '"a, b",1.0,2.0,0.9']
-    with pytest.raises(ResultError, match=r"a file in \.json, \.csv, \.parquet"):
-        check_answer_file(tmp_path / "run")
-    with pytest.raises(ResultError, match="does not exist"):
-        check_answer_file(tmp_path / "none" / "x.json")
+    assert lines[0] == "video,start,end,score,label"
+    assert len(lines) == 7

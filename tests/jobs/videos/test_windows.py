@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actspan.data.recording import plan_windows
-from actspan.jobs.video_inference.windows import WindowCutter
+from actspan.jobs.video_source import WindowCutter
 
 
 @given(

@@ -6,118 +6,158 @@
 HACS quotes its durations and leaves `annotations` out of test videos. THUMOS14's JSON capitalizes
 subsets and marks ambiguous segments with the label `Ambiguous`. The videos may be at the top level,
 without `database` (Ego4D's JSON), and their annotations may be "actions" of [class, start, end]
-(Charades, MultiTHUMOS). `entries` defines the keys.
+(Charades, MultiTHUMOS). Lists of ids beside `database` may give the subsets. `json_entries` defines
+the keys of a video.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from actspan.core.errors import AnnotationError
+from actspan.core.problems import Problem
 from actspan.core.types import Video
-from actspan.data.annotations.base import (
+from actspan.core.wording import counted, listed
+from actspan.data.annotations.annotation_set import (
+    AMBIGUOUS,
     Annotations,
-    Hints,
-    written_id,
-    written_instances,
+    ReadOptions,
+    Source,
+    canonical_id,
 )
-from actspan.data.annotations.entries import COUNTS, RATES, EntryReader
-from actspan.data.annotations.repeated import repeated_keys
-from actspan.data.annotations.source import Source
-from actspan.data.annotations.subset_lists import with_listed_subsets
-from actspan.data.annotations.undecoded import NotPlainError, UndecodedObject
-from actspan.data.annotations.writing import Style
+from actspan.data.annotations.encoding import WriteOptions, written_id
+from actspan.data.annotations.json_entries import COUNTS, RATES, EntryReader
+from actspan.data.json_objects import is_object, split
+from actspan.data.names import Ignored
+from actspan.data.videos import Videos, canonical_subset
 
 _HEAD = ("version", "taxonomy")  # keys that may be beside videos at the top level
+_SUBSETS = frozenset({"training", "validation", "testing"})
 
 
 def fits(source: Source) -> bool:
     """Return whether the source is a JSON object of videos, or has one under `database`."""
-    if not source.may_be_json:
+    if not source.may_be_json or source.object is None:
         return False
-    if source.undecoded is not None:
-        with suppress(NotPlainError):
-            return source.undecoded.holds_object("database") or _are_videos(
-                source.undecoded.objects()
-            )
-    document = source.json.document
-    if not isinstance(document, dict):
-        return False
-    return isinstance(document.get("database"), dict) or _are_videos(document.values())
+    parts = source.object[0]
+    return is_object(parts.get("database")) or _are_videos(source, parts)
 
 
-def _are_videos(values: Iterable[Any]) -> bool:
+def _are_videos(source: Source, parts: Mapping[str, Any]) -> bool:
     """Return whether the first annotated object is not in the BSN authors' format."""
-    objects = (value for value in values if isinstance(value, dict))
+    objects = (source.decode(part)[0] for part in parts.values() if is_object(part))
     annotated = (o for o in objects if isinstance(o.get("annotations", o.get("actions")), list))
-    first = next(annotated, {"duration_second": None})
-    return "duration_second" not in first
+    return "duration_second" not in next(annotated, {"duration_second": None})
 
 
-def read(source: Source, hints: Hints) -> Annotations:
-    """Read a JSON document of videos."""
+def read(source: Source, options: ReadOptions) -> Annotations:
+    """Read a JSON document of videos, which are decoded one at a time to save memory."""
     if not fits(source):
         raise AnnotationError(
             f"{source.path}: not ActivityNet's format: an object 'database' of videos is needed"
         )
-    if source.undecoded is not None:
-        with suppress(NotPlainError):
-            return _read_in_parts(source.path, source.undecoded)
-    document, holders = source.json
-    key = "database" if isinstance(document.get("database"), dict) else None
-    rest = {k: v for k, v in document.items() if k != key and (key or k in _HEAD)}
-    entries = document[key] if key else {k: v for k, v in document.items() if k not in _HEAD}
-    found = _read_entries(source.path, entries.items(), rest)
-    top = document[key] if key else document
-    repeated = repeated_keys(source.path, holders, top, entries)
-    return replace(found, problems=(*repeated, *found.problems))
-
-
-def _read_in_parts(path: Path, document: UndecodedObject) -> Annotations:
-    """Read with little memory; raise NotPlainError if the whole document has to be parsed."""
-    if document.holds_object("database"):
-        entries, rest = document.entries("database"), document.without("database")
+    assert source.object is not None
+    entries, repeated = source.object
+    reader = EntryReader(source)
+    beside = {key: part for key, part in entries.items() if key in _HEAD}
+    if is_object(entries.get("database")):
+        beside, of_document = {k: v for k, v in entries.items() if k != "database"}, repeated
+        entries, repeated = split(entries["database"]) or ({}, [])
     else:
-        entries, rest = document.entries(besides=_HEAD), document.only(_HEAD)
-    found = _read_entries(path, entries, rest)
-    document.require_all_seen()
-    return found
-
-
-def _read_entries(
-    path: Path, entries: Iterable[tuple[str, Any]], rest: dict[str, Any]
-) -> Annotations:
-    reader = EntryReader(path)
-    videos, rest, notes = with_listed_subsets(reader.videos(entries), rest, path, reader.problems)
+        entries, of_document = {k: v for k, v in entries.items() if k not in _HEAD}, []
+    videos = reader.videos(entries, repeated)
+    notes = reader.notes()
+    document = {}
+    for key, part in beside.items():
+        document[key], inner = source.decode(part)
+        of_document += inner
+    reader.repeated_keys(of_document)
+    if document.keys() - set(_HEAD):
+        subsets = _SubsetLists(source, document)
+        videos = subsets.applied(videos, reader.problems)
+        document, notes = subsets.rest, (*notes, *subsets.notes(videos))
     return Annotations(
-        path,
+        source.path,
         "activitynet",
         videos,
         tuple(reader.problems),
-        rest,
-        notes=(*reader.notes(), *notes),
+        document,
+        notes=notes,
         clocks=frozenset(reader.clocks),
     )
 
 
-def document_of(
-    videos: Iterable[Video], *, document: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """Return videos in ActivityNet's format, with the extra keys that they were read with.
+class _SubsetLists:
+    """Lists of ids beside the videos: {"database": {...}, "training": ["a", "b"]}.
 
-    Parameters
+    Attributes
     ----------
-    document : mapping, optional
-        Keys to write beside the videos: the version and taxonomy of the source.
+    rest : dict
+        Content beside the videos, without these lists.
     """
-    head = {"version": "ActSpan 1", "taxonomy": [], **(document or {})}
-    return {**head, "database": {written_id(v.id): _entry(v) for v in videos}}
+
+    def __init__(self, source: Source, beside: Mapping[str, Any]) -> None:
+        self._path = source.path
+        self._lists = {key: value for key, value in beside.items() if _is_list(key, value)}
+        self.rest = {key: value for key, value in beside.items() if key not in self._lists}
+        self._subsets: dict[str, str] = {}
+
+    def applied(self, videos: Videos, problems: list[Problem]) -> Videos:
+        """Return the videos with the subsets of the lists; contradictions become problems."""
+        for key, names in self._lists.items():
+            subset = canonical_subset(key)
+            for name in map(canonical_id, names):
+                first = self._subsets.setdefault(name, subset)
+                if first != subset:
+                    problems.append(self._contradiction(name, first, subset, "another list"))
+        for name, subset in zip(videos.ids, videos.subsets, strict=True):
+            listed = self._subsets.get(name, subset)
+            if subset and listed != subset:
+                problems.append(self._contradiction(name, subset, listed, "a list"))
+        if not self._lists:
+            return videos
+        return Videos(replace(v, subset=v.subset or self._subsets.get(v.id, "")) for v in videos)
+
+    def _contradiction(self, name: str, one: str, other: str, where: str) -> Problem:
+        what = f"subset {one!r}, but {other!r} in {where}"
+        return Problem(name, str(self._path), what, "keep one of them")
+
+    def notes(self, videos: Videos) -> Iterator[str]:
+        """Yield notes about lists that were read, ids that are no videos, and unknown keys."""
+        if self._lists:
+            yield f"{self._path}: subsets taken from the lists {listed(map(repr, self._lists))}"
+        kept = Ignored("{} not understood, which JSON keeps")
+        for key, value in self.rest.items():
+            if key not in _HEAD and isinstance(value, (list, dict)) and value:
+                kept.add("keys beside the videos", key)
+        yield from kept.notes(self._path)
+        others = [name for name in self._subsets if name not in videos.places]
+        if others:
+            ids = f"{counted(len(others), 'id')} in lists of subsets that are no videos"
+            yield f"{self._path}: ignored {ids}: {listed(others)}"
+
+
+def _is_list(key: str, value: Any) -> bool:
+    is_ids = isinstance(value, list) and all(isinstance(name, str) for name in value)
+    return is_ids and bool(value) and canonical_subset(key) in _SUBSETS
+
+
+def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of a JSON document of all videos."""
+    database = {written_id(video.id): _entry(video) for video in videos}
+    document = {"version": "ActSpan 1", "taxonomy": [], **options.document, "database": database}
+    try:
+        text = json.dumps(document, indent=1, ensure_ascii=False)
+    except RecursionError as error:
+        raise AnnotationError(
+            "what a video has beside its segments is nested too deeply to be written; remove it"
+        ) from error
+    # UTF-8 cannot encode half a surrogate pair. The escape that replaces it here is valid JSON.
+    yield "annotations.json", (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def _entry(video: Video) -> dict[str, Any]:
@@ -126,20 +166,7 @@ def _entry(video: Video) -> dict[str, Any]:
         "duration": None if math.isnan(video.duration) else video.duration,
         **{key: getattr(video, key) for key in (*COUNTS, *RATES)},
     }
-    instances = [{"segment": [s, e], "label": label} for s, e, label in written_instances(video)]
+    instances = [*video.instances(), *((*pair, AMBIGUOUS) for pair in video.ignored.tolist())]
     kept = {key: value for key, value in known.items() if value is not None}
-    return {**kept, **video.extra, "annotations": instances}
-
-
-def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of a JSON document of all videos."""
-    try:
-        text = json.dumps(
-            document_of(videos, document=style.document), indent=1, ensure_ascii=False
-        )
-    except RecursionError as error:
-        raise AnnotationError(
-            "what a video has beside its segments is nested too deeply to be written; remove it"
-        ) from error
-    # UTF-8 cannot encode half a surrogate pair. The escape that replaces it here is valid JSON.
-    yield "annotations.json", (text + "\n").encode("utf-8", "backslashreplace")
+    annotations = [{"segment": [s, e], "label": label} for s, e, label in instances]
+    return {**kept, **video.extra, "annotations": annotations}

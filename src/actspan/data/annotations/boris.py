@@ -14,65 +14,57 @@ without media uses its own name. Point events have no length: they are counted a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
 from actspan.core.errors import AnnotationError
-from actspan.core.problems import Problem, Skipped
-from actspan.data.annotations.base import Annotations, Hints, Instance, canonical_id, number
-from actspan.data.annotations.rows import Facts, Rows
-from actspan.data.annotations.source import Source
+from actspan.core.problems import Skipped
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, number
+from actspan.data.annotations.video_builder import UNUSABLE, Facts, VideoBuilder
 from actspan.data.names import Ignored
 
 _FIELDS = {1: "subject", 3: "modifiers", 4: "comment"}  # of an event, beside time and behavior
-_Types = Mapping[str, str]  # types of behaviors by code, in lower case
+_Event = tuple[float, tuple[str, str, str]]  # time, (behavior, subject, modifiers)
 
 
 def fits(source: Source) -> bool:
     """Return whether the source is a JSON object with observations and configured behaviors."""
-    return source.may_be_json and _is_project(source.json.document)
-
-
-def _is_project(document: Any) -> bool:
+    document = source.document[0] if source.may_be_json else None
     return isinstance(document, dict) and all(
         isinstance(document.get(key), dict) for key in ("observations", "behaviors_conf")
     )
 
 
-def read(source: Source, hints: Hints) -> Annotations:
+def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a project; observations and events that cannot be used become problems."""
-    if not _is_project(source.json.document):
+    if not fits(source):
         raise AnnotationError(
             f"{source.path}: not a project of BORIS: 'observations' and 'behaviors_conf' are needed"
         )
-    document = source.json.document
+    document, repeated = source.document
     types = {
         str(entry.get("code")): str(entry.get("type")).lower()
         for entry in document["behaviors_conf"].values()
         if isinstance(entry, dict)
     }
-    rows, ignored = Rows(will_clip=hints.will_clip), Ignored()
-    for key in source.json.repeated:
-        ignored.add("keys that are there twice", key)
+    builder = VideoBuilder(source.path, options, repeated)
     for name, observation in document["observations"].items():
         place = f"{source.path}: observation {name!r}"
         video = name
         try:
             if not isinstance(observation, dict):
                 raise TypeError("not an object")
-            video, facts = _media(name, observation, ignored)
-            if canonical_id(video) in rows:
+            video, facts = _media(name, observation, builder.ignored)
+            if video in builder:
                 raise ValueError(f"video {video!r} is in an earlier observation too")
-            events = list(_events(observation, ignored))
-            rows.add(video, facts=facts)
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-            what = f"no {error}" if isinstance(error, KeyError) else error
-            rows.refuse(video, place, what, Skipped.VIDEO)
+            events = list(_events(observation, builder.ignored))
+            builder.add(video, facts=facts)
+        except UNUSABLE as error:
+            builder.reject(video, place, error, Skipped.VIDEO)
             continue
-        _add_states(rows, video, place, events, types, ignored)
-    notes = (*rows.notes(source.path), *ignored.notes(source.path))
-    return Annotations(source.path, "boris", rows.videos(), tuple(rows.problems), notes=notes)
+        _add_states(builder, video, place, events, types)
+    return builder.built("boris")
 
 
 def _media(name: str, observation: Mapping[str, Any], ignored: Ignored) -> tuple[str, Facts]:
@@ -102,10 +94,8 @@ def _media(name: str, observation: Mapping[str, Any], ignored: Ignored) -> tuple
     )
 
 
-def _events(
-    observation: Mapping[str, Any], ignored: Ignored
-) -> Iterator[tuple[float, tuple[str, str, str]]]:
-    """Yield per event its time in seconds of the media, and (behavior, subject, modifiers)."""
+def _events(observation: Mapping[str, Any], ignored: Ignored) -> Iterator[_Event]:
+    """Yield the events, with times in seconds of the media."""
     offset = float(observation.get("time offset") or 0)  # BORIS adds it to the times that it writes
     for event in observation["events"]:
         if not isinstance(event, list) or len(event) < 3:
@@ -120,13 +110,13 @@ def _events(
 
 
 def _add_states(
-    rows: Rows,
+    builder: VideoBuilder,
     video: str,
     place: str,
-    events: list[tuple[float, tuple[str, str, str]]],
-    types: _Types,
-    ignored: Ignored,
+    events: Iterable[_Event],
+    types: Mapping[str, str],
 ) -> None:
+    """Add an instance per start and stop; `types` has the type of each configured behavior."""
     started: dict[tuple[str, str, str], float] = {}
     unknown: dict[str, None] = {}
     for time, key in sorted(events, key=lambda event: event[0]):
@@ -134,23 +124,15 @@ def _add_states(
         if code not in types:
             unknown[code] = None
         elif "point" in types[code]:
-            ignored.add("point events", code)
+            builder.ignored.add("point events", code)
         elif key in started:
-            _add(rows, video, place, (started.pop(key), time, code))
+            builder.add_or_reject(video, (started.pop(key), time, code), place)
         else:
             started[key] = time
     for code in unknown:
         remedy = "add it to the ethogram in BORIS, or remove its events"
-        what = f"behavior {code!r} is not in the ethogram"
-        rows.problems.append(Problem(canonical_id(video), place, what, remedy, Skipped.SEGMENT))
+        builder.reject(video, place, f"behavior {code!r} is not in the ethogram", remedy=remedy)
     for (code, *_), time in started.items():
         remedy = "stop it in BORIS, which can find unpaired events"
         what = f"state {code!r} starts at {time:g} s and does not stop"
-        rows.problems.append(Problem(canonical_id(video), place, what, remedy, Skipped.SEGMENT))
-
-
-def _add(rows: Rows, video: str, place: str, instance: Instance) -> None:
-    try:
-        rows.add(video, instance)
-    except ValueError as error:
-        rows.refuse(video, place, error)
+        builder.reject(video, place, what, remedy=remedy)

@@ -15,7 +15,7 @@ from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed, quoted
-from actspan.data.annotations.base import Annotations, Unit
+from actspan.data.annotations.annotation_set import Annotations, Unit
 from actspan.data.annotations.formats import DATASET_JSON, read_annotations
 from actspan.data.annotations.saving import format_to_write, write_annotations
 from actspan.data.instances import clipped, faulty_segments, good_segments, late_ends

@@ -2,39 +2,64 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from actspan.core.errors import AnnotationError, ConfigError
 from actspan.core.files import folder_kind
 from actspan.core.types import Video
+from actspan.core.wording import counted, listed
 from actspan.data.annotations import (
     activitynet,
     authors,
     boris,
     elan,
     labelstudio,
-    srt,
+    subtitles,
     table,
     textgrid,
     thumos,
     via,
-    vtt,
 )
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
 from actspan.data.annotations.authors import AUTHORS_JSON
-from actspan.data.annotations.base import Annotations, Hints
-from actspan.data.annotations.doubts import doubts
-from actspan.data.annotations.source import Source
-from actspan.data.annotations.unknown import refuse_table_of_tool, unknown
-from actspan.data.annotations.writing import Style
+from actspan.data.annotations.encoding import WriteOptions
+from actspan.data.names import composed
+from actspan.data.videos import Videos
 
 DATASET_JSON = "annotations.json"
 DATASET_TABLE = "annotations.csv"
-# Places of annotations in the authors' repository, relative to its root or its data folder.
-_AUTHORS_PLACES = (".", "activitynet_annotations", "data/activitynet_annotations")
+# Places of annotations in a dataset, and in the authors' repository or its data folder.
+_PLACES = (
+    DATASET_JSON,
+    AUTHORS_JSON,
+    f"activitynet_annotations/{AUTHORS_JSON}",
+    f"data/activitynet_annotations/{AUTHORS_JSON}",
+    DATASET_TABLE,
+)
 
-Encoder = Callable[[Sequence[Video], Style], Iterator[tuple[str, bytes]]]
+_SHEET = "a spreadsheet: save the sheet as CSV with the columns video, start, end, label"
+_PAGE = "a document: save its table as CSV with the columns video, start, end, label"
+_SUBTITLES = "subtitles: save them as WebVTT (.vtt) or SubRip (.srt)"
+_PACKED = "packed: unpack it, and give what is inside"
+_VIDEO = "a video: annotations are needed here"
+_REMEDIES = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), _SHEET),
+    **dict.fromkeys((".html", ".htm", ".docx", ".doc", ".odt", ".pdf"), _PAGE),
+    **dict.fromkeys((".sbv", ".ass", ".ssa", ".ttml", ".dfxp", ".sub"), _SUBTITLES),
+    **dict.fromkeys((".gz", ".zip", ".tar", ".7z", ".xz"), _PACKED),
+    **dict.fromkeys((".mp4", ".avi", ".mkv", ".mov", ".webm", ".mpg"), _VIDEO),
+    ".txt": "only <Class>_val.txt and <Class>_test.txt are; save a table as .csv or .tsv",
+    ".anvil": "of Anvil: export it to ELAN (.eaf), or as a table",
+    ".xml": "XML (CVAT, Anvil, ...): export it as CSV or JSON with times in seconds",
+}
+_OTHER = "export it as CSV (video, start, end, label) or JSON"
+
+Encoder = Callable[[Sequence[Video], WriteOptions], Iterator[tuple[str, bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,110 +81,127 @@ class Format:
         Suffix of a dataset's annotation file; empty for formats of other tools.
     in_folder : str
         Files that are read from a folder; empty if the file has to be given itself.
-    file_a_video : bool
+    file_per_video : bool
         Whether each video is written to a separate file.
     has_tiers : bool
         Whether its files have tiers that can be selected.
+    has_own_unit : bool
+        Whether the format fixes the unit of its times.
     """
 
     name: str
     what: str
     fits: Callable[[Source], bool]
-    read: Callable[[Source, Hints], Annotations]
+    read: Callable[[Source, ReadOptions], Annotations]
     encode: Encoder | None = None
     suffix: str = ""
     in_folder: str = ""
-    file_a_video: bool = False
+    file_per_video: bool = False
     has_tiers: bool = False
+    has_own_unit: bool = False
 
 
 # The first format that fits is used.
-FORMATS = {
-    format.name: format
-    for format in (
-        Format(
-            "activitynet",
-            "JSON with a 'database' of videos (ActivityNet, HACS Segments, THUMOS14, ...)",
-            activitynet.fits,
-            activitynet.read,
-            activitynet.encode,
-            ".json",
-            DATASET_JSON,
-        ),
-        Format(
-            "authors",
-            f"{AUTHORS_JSON} of the BSN authors",
-            authors.fits,
-            authors.read,
-            in_folder=AUTHORS_JSON,
-        ),
-        Format(
-            "csv",
-            "a table: video,start,end,label",
-            table.fits,
-            table.read,
-            table.encode,
-            ".csv",
-            DATASET_TABLE,
-        ),
-        Format(
-            "elan",
-            "ELAN's .eaf file, or a folder of them",
-            elan.fits,
-            elan.read,
-            elan.encode,
-            in_folder=".eaf files",
-            file_a_video=True,
-            has_tiers=True,
-        ),
-        Format(
-            "vtt",
-            "WebVTT, as players read it: a .vtt file, or a folder of them",
-            vtt.fits,
-            vtt.read,
-            vtt.encode,
-            in_folder=".vtt files",
-            file_a_video=True,
-        ),
-        Format(
-            "srt",
-            "SubRip subtitles: an .srt file, or a folder of them",
-            srt.fits,
-            srt.read,
-            in_folder=".srt files",
-        ),
-        Format(
-            "textgrid",
-            "Praat's .TextGrid file, or a folder of them",
-            textgrid.fits,
-            textgrid.read,
-            in_folder=".TextGrid files",
-            has_tiers=True,
-        ),
-        Format(
-            "thumos14",
-            "a folder of <Class>_val.txt and <Class>_test.txt",
-            thumos.fits,
-            thumos.read,
-            in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14",
-        ),
-        Format(
-            "labelstudio",
-            "Label Studio's export: JSON or JSON-MIN",
-            labelstudio.fits,
-            labelstudio.read,
-            labelstudio.encode,
-        ),
-        Format("boris", "a project of BORIS (.boris, JSON)", boris.fits, boris.read),
-        Format("via", "a project of VGG Image Annotator 3 (JSON)", via.fits, via.read),
-    )
-}
+_ALL = (
+    Format(
+        "activitynet",
+        "JSON with a 'database' of videos (ActivityNet, HACS Segments, THUMOS14, ...)",
+        activitynet.fits,
+        activitynet.read,
+        activitynet.encode,
+        suffix=".json",
+        in_folder=DATASET_JSON,
+    ),
+    Format(
+        "authors",
+        f"{AUTHORS_JSON} of the BSN authors",
+        authors.fits,
+        authors.read,
+        in_folder=AUTHORS_JSON,
+    ),
+    Format(
+        "csv",
+        "a table: video,start,end,label",
+        table.fits,
+        table.read,
+        table.encode,
+        suffix=".csv",
+        in_folder=DATASET_TABLE,
+    ),
+    Format(
+        "elan",
+        "ELAN's .eaf file, or a folder of them",
+        elan.fits,
+        elan.read,
+        elan.encode,
+        in_folder=".eaf files",
+        file_per_video=True,
+        has_tiers=True,
+        has_own_unit=True,
+    ),
+    Format(
+        "vtt",
+        "WebVTT, as players read it: a .vtt file, or a folder of them",
+        subtitles.fits_vtt,
+        subtitles.read_vtt,
+        subtitles.encode_vtt,
+        in_folder=".vtt files",
+        file_per_video=True,
+        has_own_unit=True,
+    ),
+    Format(
+        "srt",
+        "SubRip subtitles: an .srt file, or a folder of them",
+        subtitles.fits_srt,
+        subtitles.read_srt,
+        in_folder=".srt files",
+        has_own_unit=True,
+    ),
+    Format(
+        "textgrid",
+        "Praat's .TextGrid file, or a folder of them",
+        textgrid.fits,
+        textgrid.read,
+        in_folder=".TextGrid files",
+        has_tiers=True,
+        has_own_unit=True,
+    ),
+    Format(
+        "thumos14",
+        "a folder of <Class>_val.txt and <Class>_test.txt",
+        thumos.fits,
+        thumos.read,
+        in_folder="<Class>_val.txt and <Class>_test.txt of THUMOS14",
+    ),
+    Format(
+        "labelstudio",
+        "Label Studio's export: JSON or JSON-MIN",
+        labelstudio.fits,
+        labelstudio.read,
+        labelstudio.encode,
+        has_own_unit=True,
+    ),
+    Format(
+        "boris",
+        "a project of BORIS (.boris, JSON)",
+        boris.fits,
+        boris.read,
+        has_own_unit=True,
+    ),
+    Format(
+        "via",
+        "a project of VGG Image Annotator 3 (JSON)",
+        via.fits,
+        via.read,
+        has_own_unit=True,
+    ),
+)
+FORMATS = {format.name: format for format in _ALL}
 
 
 def find_annotations(folder: Path) -> Path | None:
     """Return the annotation file of a folder: `annotations.json`, the authors', or a table."""
-    named = (folder / DATASET_JSON, *(folder / p / AUTHORS_JSON for p in _AUTHORS_PLACES))
-    return next((p for p in (*named, folder / DATASET_TABLE) if p.is_file()), None)
+    return next((folder / p for p in _PLACES if (folder / p).is_file()), None)
 
 
 def read_annotations(
@@ -180,16 +222,8 @@ def read_annotations(
         A file, a dataset folder with one, or a folder of THUMOS14's or ELAN's files.
     format : str, optional
         A key of `FORMATS`; detected from the content by default.
-    fps : float, optional
-        Frames per second of videos that do not give their own, if times are frame numbers.
-    tiers : iterable of str
-        Patterns of the tiers to read (ELAN, Praat); all by default.
-    columns : mapping, optional
-        Names of a table's columns by role: "video", "start", "end", "label", "subset", "duration".
-    will_clip : bool
-        Whether segments that start before their video will be clipped, and are not refused.
-    only_facts : bool
-        Whether only durations, subsets and rates of videos are needed, and no segments.
+    fps, tiers, columns, will_clip, only_facts
+        As for `ReadOptions`.
 
     Returns
     -------
@@ -215,45 +249,78 @@ def read_annotations(
     found = find_annotations(path) if path.is_dir() else None
     source = Source(found or path, format_is_given=format is not None)
     chosen = _detect(source) if format is None else format_named(format)
-    hints = Hints(fps, tuple(tiers), columns or {}, will_clip, only_facts)
-    if hints.tiers and not chosen.has_tiers:
+    options = ReadOptions(fps, tuple(tiers), columns or {}, will_clip, only_facts)
+    if options.tiers and not chosen.has_tiers:
         raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
-    if hints.columns and chosen.name != "csv":
-        options = ", ".join(f"--{role}-column" for role in hints.columns)
-        raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {options}")
-    read = chosen.read(source, hints)
+    if options.columns and chosen.name != "csv":
+        flags = ", ".join(f"--{role}-column" for role in options.columns)
+        raise ConfigError(f"{source.path}: {chosen.name} has no columns; leave out {flags}")
+    read = chosen.read(source, options)
+    notes = read.notes
     if not only_facts:
-        read = replace(read, notes=(*read.notes, *doubts(read.videos, source.path)))
+        notes = (*notes, *_possible_mistakes(read.videos, source.path))
     beside = path / DATASET_TABLE
     if found is not None and found != beside and beside.is_file():
-        note = f"{beside}: ignored, for {found.name} is there too"
-        read = replace(read, notes=(note, *read.notes))
-    return read
+        notes = (f"{beside}: ignored, for {found.name} is there too", *notes)
+    return replace(read, notes=notes)
 
 
 def format_named(name: str) -> Format:
-    """Return the format with this name.
-
-    Raises
-    ------
-    ConfigError
-        There is no such format; the message lists the known ones.
-    """
+    """Return the format with this name; raise ConfigError with the known ones if there is none."""
     if name not in FORMATS:
         raise ConfigError(f"no format {name!r} of annotations; there are: {', '.join(FORMATS)}")
     return FORMATS[name]
 
 
 def _detect(source: Source) -> Format:
-    refuse_table_of_tool(source.path)
     for format in FORMATS.values():
         if format.fits(source):
             return format
-    if source.path.is_dir():
-        known = ", ".join(format.in_folder for format in FORMATS.values() if format.in_folder)
+    path, known = source.path, f"known are: {'; '.join(f.what for f in FORMATS.values())}"
+    if path.is_dir():
+        in_folders = ", ".join(f.in_folder for f in FORMATS.values() if f.in_folder)
         raise AnnotationError(
-            f"{source.path}{folder_kind(source.path)}: holds none of: {known}; a file "
-            "of another format has to be named itself"
+            f"{path}{folder_kind(path)}: holds none of: {in_folders}; a file of another format has "
+            "to be named itself"
         )
-    document = source.json.document if source.may_be_json else None
-    raise unknown(source.path, document, (format.what for format in FORMATS.values()))
+    if not source.may_be_json:
+        suffix = path.suffix
+        remedy = _REMEDIES.get(suffix.lower(), _OTHER)
+        what = f"{suffix} is not read: {remedy}" if suffix else remedy
+        raise AnnotationError(f"{path}: of no known format; {what}; {known}")
+    document = source.document[0]
+    what = type(document).__name__
+    if isinstance(document, dict):
+        what = f"an object with {listed(map(repr, document), most=6) or 'no keys'}"
+    elif isinstance(document, list) and document and isinstance(document[0], dict) and document[0]:
+        what = f"a list of objects with {listed(map(repr, document[0]), most=6)}"
+    raise AnnotationError(f"{path}: JSON of no known format, {what}; {known}")
+
+
+def _possible_mistakes(videos: Videos, path: Path) -> Iterator[str]:
+    """Yield notes about instances that occur twice, and labels that are nearly equal."""
+    start, end = videos.segments.T
+    video = np.repeat(np.arange(len(videos)), videos.counts)
+    order = np.lexsort((end, start, video))
+    same = np.ones(max(len(order) - 1, 0), dtype=bool)
+    for column in (video, start, end):
+        same &= column[order[1:]] == column[order[:-1]]
+    alike = np.union1d(order[:-1][same], order[1:][same]).tolist() if same.any() else ()
+    keys = Counter((video.item(i), start.item(i), end.item(i), videos.labels[i]) for i in alike)
+    count = sum(number - 1 for number in keys.values())
+    if count:
+        names = dict.fromkeys(videos.ids[key[0]] for key, number in keys.items() if number > 1)
+        are = "instances are" if count > 1 else "instance is"
+        yield (
+            f"{path}: {count:,} {are} there twice, with the same video, times and label: "
+            f"{counted(len(names), 'video')} ({listed(names)})"
+        )
+    variants: dict[str, list[str]] = {}
+    for label in dict.fromkeys(videos.labels):
+        variants.setdefault(" ".join(composed(label).casefold().split()), []).append(label)
+    groups = [" and ".join(map(repr, labels)) for labels in variants.values() if len(labels) > 1]
+    if groups:
+        yield (
+            f"{path}: labels that differ only in capitals, blanks or Unicode form are "
+            f"different classes: {listed(groups, 12)}"
+        )

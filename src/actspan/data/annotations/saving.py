@@ -10,8 +10,8 @@ from actspan.core.errors import ActSpanError, AnnotationError, ConfigError
 from actspan.core.files import atomic_file
 from actspan.core.types import Video
 from actspan.core.wording import it_or_them
+from actspan.data.annotations.encoding import FPS, WriteOptions
 from actspan.data.annotations.formats import FORMATS, Format, format_named
-from actspan.data.annotations.writing import FPS, Style
 
 
 def encode_annotations(
@@ -31,8 +31,8 @@ def encode_annotations(
     format : str
         A key of `FORMATS`.
     media : callable, optional
-        The link to a video: an address, or a path as seen from the files. ELAN and Label Studio
-        open it; Label Studio needs it.
+        Returns the link to a video: an address, or a path as seen from the files. ELAN and Label
+        Studio open it; Label Studio needs it.
     fps : float
         Frames per second of videos that do not give their own, if times are frame numbers.
     document : mapping, optional
@@ -42,7 +42,7 @@ def encode_annotations(
     -------
     dict of file name to bytes
         One file of all videos, or one each (ELAN, WebVTT); for Label Studio its tasks, and the
-        labelling interface that shows it_or_them. Names have no parts that lead to another folder.
+        labelling interface that shows them. Names have no parts that lead to another folder.
 
     Raises
     ------
@@ -59,9 +59,11 @@ def encode_annotations(
     clip,1.5,4.0,jump,,60.0
     <BLANKLINE>
     """
-    encode = writable_format(format).encode
-    assert encode is not None
-    return dict(encode(tuple(videos), Style(document or {}, media, fps)))
+    encode = format_named(format).encode
+    if encode is None:
+        known = ", ".join(f.name for f in FORMATS.values() if f.encode is not None)
+        raise ConfigError(f"{format} can only be read; these can be written: {known}")
+    return dict(encode(tuple(videos), WriteOptions(document or {}, media, fps)))
 
 
 def write_annotations(
@@ -101,48 +103,28 @@ def write_annotations(
         A file cannot be written.
     """
     path = Path(path)
-    chosen = format_to_write(path, format).name
-    if FORMATS[chosen].file_a_video and path.is_file():
-        raise AnnotationError(f"{path}: is a file; {chosen} has a file a video, in a folder")
-    encoded = encode_annotations(videos, chosen, media=media, fps=fps, document=document)
-    files = _placed(path, encoded, FORMATS[chosen].file_a_video)
-    there = [str(file) for file in files if file.exists()]
-    if there and not overwrite:
-        more = len(there) - 1
+    chosen = format_to_write(path, format)
+    if chosen.file_per_video and path.is_file():
+        raise AnnotationError(f"{path}: is a file; {chosen.name} has a file a video, in a folder")
+    encoded = encode_annotations(videos, chosen.name, media=media, fps=fps, document=document)
+    if chosen.file_per_video or path.is_dir():
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ActSpanError(f"{path}: cannot be made a folder: {error.strerror}") from error
+        files = {path / name: content for name, content in encoded.items()}
+    else:  # side by side under one name
+        names = [path, *(path.with_suffix(Path(name).suffix) for name in [*encoded][1:])]
+        files = dict(zip(names, encoded.values(), strict=True))
+    existing = [str(file) for file in files if file.exists()]
+    if existing and not overwrite:
+        more = len(existing) - 1
         exist = f" and {more:,} more already exist" if more else ": already exists"
-        raise AnnotationError(f"{there[0]}{exist}; --force replaces {it_or_them(len(there))}")
+        raise AnnotationError(f"{existing[0]}{exist}; --force replaces {it_or_them(len(existing))}")
     for file, content in files.items():
         with atomic_file(file) as stream:
             stream.write(content)
     return tuple(files)
-
-
-def _placed(path: Path, encoded: Mapping[str, bytes], in_folder: bool) -> dict[Path, bytes]:
-    """Return the path of each file: in a folder, or side by side under one name."""
-    if not in_folder and not path.is_dir():
-        first, *others = encoded
-        names = {first: path, **{name: path.with_suffix(Path(name).suffix) for name in others}}
-        return {names[name]: content for name, content in encoded.items()}
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ActSpanError(f"{path}: cannot be made a folder: {error.strerror}") from error
-    return {path / name: content for name, content in encoded.items()}
-
-
-def writable_format(name: str) -> Format:
-    """Return the format with this name, which must be writable.
-
-    Raises
-    ------
-    ConfigError
-        There is none of that name, or it can only be read.
-    """
-    format = format_named(name)
-    if format.encode is None:
-        there = ", ".join(f.name for f in FORMATS.values() if f.encode is not None)
-        raise ConfigError(f"{name} can only be read; these can be written: {there}")
-    return format
 
 
 def format_to_write(path: Path, name: str | None = None) -> Format:
@@ -151,10 +133,10 @@ def format_to_write(path: Path, name: str | None = None) -> Format:
     Raises
     ------
     ConfigError
-        The same as for `writable_format`, or the suffix belongs to no format.
+        There is no such format, or the suffix belongs to none.
     """
     if name is not None:
-        return writable_format(name)
+        return format_named(name)
     if path.is_dir():
         return FORMATS["activitynet"]
     by_suffix = {format.suffix: format for format in FORMATS.values() if format.suffix}

@@ -3,7 +3,7 @@
 `video,start,end,label` and optionally `subset,duration,fps,frames` (of the video, not of the
 segment); scored instances are written with a column `score`. A row without start and end mentions a
 video without instances, or only gives its duration. Separators are commas, semicolons (also with
-decimal commas), tabs or bars. `columns` finds what each column means.
+decimal commas), tabs or bars. `table_columns` finds what each column means.
 """
 
 from __future__ import annotations
@@ -11,160 +11,192 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
+
 from actspan.core.errors import AnnotationError
 from actspan.core.types import Video
 from actspan.core.wording import counted, listed
-from actspan.data.annotations.base import Annotations, Hints, Instance
-from actspan.data.annotations.cells import Cells, escaped_id
-from actspan.data.annotations.column_names import TIMES
-from actspan.data.annotations.columns import Columns, find_columns, is_blank
-from actspan.data.annotations.doubts import fractions_of_a_day
-from actspan.data.annotations.lines import Places, Table
-from actspan.data.annotations.rows import Facts, RefusedError, Rows
-from actspan.data.annotations.settling import settle
-from actspan.data.annotations.source import Source
-from actspan.data.annotations.writing import Style, scored_instances, written_facts
-from actspan.data.names import Ignored
-from actspan.data.videos import canonical_subset
+from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, Source
+from actspan.data.annotations.encoding import WriteOptions, scored_instances, written_facts
+from actspan.data.annotations.role_names import TIMES
+from actspan.data.annotations.table_cells import CellReader, escaped_id
+from actspan.data.annotations.table_columns import Columns, find_columns, is_blank
+from actspan.data.annotations.table_content import resolve_columns
+from actspan.data.annotations.table_lines import RowCount, Table
+from actspan.data.annotations.video_builder import Facts, RejectedError, VideoBuilder
+from actspan.data.videos import Videos, canonical_subset
 
 _WRITTEN = ("video", "start", "end", "label", "subset", "duration", "fps", "frames", "score")
-_FACTS = frozenset(Facts._fields)
 _NO_FACTS = Facts()
 _IF_KNOWN = {"fps", "frames", "score"}
+_SHORTEST = 0.02  # seconds; no action is shorter, but times given as fractions of a day are
+_LABEL_STUDIO = {"annotation_id", "annotator", "lead_time"}
 
 
 def fits(source: Source) -> bool:
-    """Return whether the file's name has the suffix of a table."""
-    return source.path.suffix.lower() in (".csv", ".tsv")
+    """Return whether the file's name has the suffix of a table.
+
+    Raises
+    ------
+    AnnotationError
+        It is a tool's CSV export, which has regions as JSON in its cells.
+    """
+    path = source.path
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        return False
+    if not path.is_file():
+        return True  # `read` reports what it is
+    try:
+        with path.open("rb") as stream:
+            line = stream.readline(4096).decode("utf-8-sig", "replace").strip()
+    except OSError:
+        return True  # `read` reports why
+    if {cell.strip(' "') for cell in line.split(",")} >= _LABEL_STUDIO:
+        raise AnnotationError(
+            f"{path}: Label Studio's CSV export is not read: export JSON from Label Studio"
+        )
+    if line.startswith("# Exported using VGG Image Annotator"):
+        raise AnnotationError(
+            f"{path}: the CSV export of VGG Image Annotator is not read: save the project (JSON)"
+        )
+    return True
 
 
-def read(source: Source, hints: Hints) -> Annotations:
+def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a table; rows that cannot be used become problems with their line numbers."""
-    table = Table(source.path, hints)
-    columns = find_columns(source.path, table.head, hints)
-    columns = table.with_used(settle(source.path, columns, table.below(columns)))
+    table = Table(source.path, options)
+    columns = find_columns(source.path, table.head, options)
+    columns = table.with_used(resolve_columns(source.path, columns, table.below(columns)))
     if columns.unit == "frames":
-        _require_rate(source.path, columns, hints.fps)
-    taken = Cells(source.path, table.separator)
-    reader = _Reader(source.path, columns, hints, taken)
-    for place, cells in table.below(columns):
-        reader.read(place, cells)
-    reader.require_sense()
-    notes = (*table.notes(), *reader.notes())
-    videos = reader.rows.videos()
+        _require_rate(source.path, columns, options.fps)
+    builder = VideoBuilder(source.path, options)
+    cells = CellReader(source.path, table.separator, builder.ignored)
+    reader = _RowReader(columns, options, cells, builder)
+    for place, row in table.below(columns):
+        reader.add(place, row)
+    reader.require_consistent()
+    for name in columns.ignored():
+        builder.ignored.add("columns", name)
+    found = builder.built("csv", unit=columns.unit, clocks=cells.clocks)
+    notes = [*table.notes(), *reader.notes(found.notes)]
     if columns.unit == "seconds":
-        notes += fractions_of_a_day(videos, source.path)
-    return Annotations(
-        source.path,
-        "csv",
-        videos,
-        tuple(reader.rows.problems),
-        notes=notes,
-        unit=columns.unit,
-        clocks=frozenset(taken.clocks),
-    )
+        notes += _fractions_of_a_day(found.videos, source.path)
+    return replace(found, notes=tuple(notes))
 
 
 def _require_rate(path: Path, columns: Columns, fps: float | None) -> None:
     """Raise AnnotationError if no row can have a frame rate."""
     roles = columns.places.keys()
     if fps is None and "fps" not in roles and not roles >= {"frames", "duration"}:
-        start, end = (columns.name(columns.places[role]) for role in TIMES)
+        start, end = map(columns.name, TIMES)
         raise AnnotationError(
             f"{path}: columns {start} and {end} are frame numbers, and nothing gives the frame "
             "rate: add a column fps, or convert the file: actspan annotate convert --fps RATE"
         )
 
 
-class _Reader:
+def _fractions_of_a_day(videos: Videos, path: Path) -> Iterator[str]:
+    """Yield a note if most instances are too short for seconds, as Excel's times of day are."""
+    lengths = np.diff(videos.segments)
+    if len(lengths) and 2 * int((lengths < _SHORTEST).sum()) > len(lengths):
+        yield (
+            f"{path}: most instances are shorter than {_SHORTEST:g} s: are their times fractions "
+            "of a day? format the cells as numbers of seconds, and save the table again"
+        )
+
+
+class _RowReader:
     """Reader of rows, which counts what it ignores."""
 
-    def __init__(self, path: Path, columns: Columns, hints: Hints, cells: Cells) -> None:
-        self.rows = Rows(will_clip=hints.will_clip)
-        self._path, self._columns, self._fps, self._cells = path, columns, hints.fps, cells
+    def __init__(
+        self, columns: Columns, options: ReadOptions, cells: CellReader, builder: VideoBuilder
+    ) -> None:
+        self._columns, self._fps, self._cells, self._builder = columns, options.fps, cells, builder
         self._width = len(columns.head) or max(columns.places.values()) + 1
-        self._has_facts = not _FACTS.isdisjoint(columns.places)
+        self._has_facts = not columns.places.keys().isdisjoint(Facts._fields)
         self._unnamed = [i for i, name in enumerate(columns.head) if not name]
-        self._ignored = Ignored()
-        self._count = self._segments = self._swapped = 0
+        self._rows = self._segments = self._swapped = self._negative = 0
         self._widths: Counter[int] = Counter()
-        self._short = Places("fewer cells than the header, so the last are taken as empty")
-        self._long = Places("cells in columns without a name, which were ignored")
-        self._negative = 0
+        self._short = RowCount("fewer cells than the header, so the last are taken as empty")
+        self._long = RowCount("cells in columns without a name, which were ignored")
         self._sessions: dict[str, set[str]] = {}
 
-    def read(self, place: str, cells: Sequence[str]) -> None:
+    def add(self, place: str, cells: Sequence[str]) -> None:
         """Add a row, or a problem if it cannot be used."""
         if len(cells) != self._width or self._unnamed:
             self._check_width(place, cells)
         row = {role: cells[i] for role, i in self._columns.places.items() if i < len(cells)}
-        video, row["label"] = (
-            self._cells.video(row.get("video", "")),
-            self._cells.label(row.get("label", "")),
-        )
-        self._count += 1
-        if self._columns.session is not None and self._columns.session < len(cells):
-            self._sessions.setdefault(cells[self._columns.session], set()).add(video)
-        if self._is_left_out(cells, row["label"]) or self._cells.is_total(video, row["label"]):
+        video = self._cells.video(row.get("video", ""))
+        label = row["label"] = self._cells.label(row.get("label", ""))
+        self._rows += 1
+        session = self._columns.session
+        if session is not None and session < len(cells):
+            self._sessions.setdefault(cells[session], set()).add(video)
+        if self._is_left_out(cells, label) or self._cells.is_total(video, label):
             return
         try:
-            self._refuse_longer(cells)
-            facts = self._facts_of(row)
+            if len(cells) > self._width and self._columns.head and any(cells[self._width :]):
+                self._widths[len(cells)] += 1
+                raise RejectedError(
+                    f"{len(cells)} cells, and the header has {self._width}",
+                    "quote cells that hold the sign between columns",
+                )
+            facts = self._facts_of(row) if self._has_facts else _NO_FACTS
             instance = self._instance_of(row, self._units_per_second(facts))
-            self.rows.add(video, instance, facts)
+            self._builder.add(video, instance, facts)
         except (TypeError, ValueError) as error:
-            self.rows.refuse(video, place, error)
+            self._builder.reject(video, place, error)
 
-    def require_sense(self) -> None:
+    def require_consistent(self) -> None:
         """Raise AnnotationError if most rows show that their columns mean something else."""
-        if self._columns.head and 2 * self._widths.total() > self._count:
-            width = self._widths.most_common(1)[0][0]
-            raise AnnotationError(
-                f"{self._path}: rows have {width} cells and the header {self._width}: are times "
-                "written with decimal commas, or are there commas in labels? quote such cells, or "
-                "separate by semicolons"
+        path = self._builder.path
+        if self._columns.head and 2 * self._widths.total() > self._rows:
+            remedy = (
+                "are times written with decimal commas, or are there commas in labels? quote such "
+                "cells, or separate by semicolons"
                 if self._cells.comma_separates
-                else f"{self._path}: rows have {width} cells and the header {self._width}: name "
-                "every column"
+                else "name every column"
+            )
+            raise AnnotationError(
+                f"{path}: rows have {self._widths.most_common(1)[0][0]} cells and the header "
+                f"{self._width}: {remedy}"
             )
         if self._swapped > 1 and 2 * self._swapped > self._segments:
-            start, end = (self._columns.name(self._columns.places[role]) for role in TIMES)
+            start, end = map(self._columns.name, TIMES)
             raise AnnotationError(
-                f"{self._path}: start and end are swapped in {self._swapped:,} of "
+                f"{path}: start and end are swapped in {self._swapped:,} of "
                 f"{counted(self._segments, 'row')}: name the columns: --start-column {end} "
                 f"--end-column {start}"
             )
         self._cells.require_decimals()
 
-    def notes(self) -> tuple[str, ...]:
-        """Return notes about what was assumed and what was ignored."""
-        for name in self._columns.ignored():
-            self._ignored.add("columns", name)
-        notes = [*self._columns.notes, *self.rows.notes(self._path)]
-        if self._columns.verdict is not None:
-            label = self._columns.name(self._columns.places["label"])
-            verdict = self._columns.name(self._columns.verdict)
-            notes.append(
-                f"{self._path}: the label is column {label}; left out "
-                f"{counted(self._negative, 'row')} with -1 in column {verdict}, which marks clips "
-                "that are not of the class (HACS Clips)"
+    def notes(self, of_builder: Sequence[str]) -> Iterator[str]:
+        """Yield notes about what was assumed and what was ignored."""
+        path, columns = self._builder.path, self._columns
+        yield from columns.notes
+        if columns.verdict is not None:
+            yield (
+                f"{path}: the label is column {columns.name('label')}; left out "
+                f"{counted(self._negative, 'row')} with -1 in column "
+                f"{columns.name(columns.verdict)}, which marks clips that are not of the class "
+                "(HACS Clips)"
             )
         several = [name for name, videos in self._sessions.items() if len(videos) > 1]
         if several:
-            notes.append(
-                f"{self._path}: {counted(len(several), 'observation')} of several media files "
+            yield (
+                f"{path}: {counted(len(several), 'observation')} of several media files "
                 f"({listed(several)}): BORIS counts their times from the start of the first file; "
                 "check them"
             )
-        notes += [line for places in (self._short, self._long) for line in places.notes(self._path)]
-        return (*notes, *self._cells.notes(), *self._ignored.notes(self._path))
+        yield from (*self._short.notes(path), *self._long.notes(path), *self._cells.notes())
+        yield from of_builder
 
     def _units_per_second(self, facts: Facts) -> float:
-        """Return the number of time units per second."""
         if self._columns.unit != "frames":
             return 1000.0 if self._columns.unit == "milliseconds" else 1.0
         if facts.fps is not None:
@@ -183,15 +215,6 @@ class _Reader:
         if any(chain(unnamed, beyond)):
             self._long.add(place)
 
-    def _refuse_longer(self, cells: Sequence[str]) -> None:
-        """Raise ValueError for a row with cells beyond the header: others may be shifted."""
-        if len(cells) > self._width and self._columns.head and any(cells[self._width :]):
-            self._widths[len(cells)] += 1
-            raise RefusedError(
-                f"{len(cells)} cells, and the header has {self._width}",
-                "quote cells that hold the sign between columns",
-            )
-
     def _is_left_out(self, cells: Sequence[str], label: str) -> bool:
         """Return whether a row is a clip of no class or an event without a length; count these."""
         verdict, kind = self._columns.verdict, self._columns.kind
@@ -199,13 +222,11 @@ class _Reader:
             self._negative += 1
             return True
         if kind is not None and kind < len(cells) and cells[kind].upper() == "POINT":
-            self._ignored.add("events without a length", label or "(no label)")
+            self._builder.ignored.add("events without a length", label or "(no label)")
             return True
         return False
 
     def _facts_of(self, row: Mapping[str, str]) -> Facts:
-        if not self._has_facts:
-            return _NO_FACTS
         frames, fps = (self._cells.positive(row.get(r, ""), r) for r in ("frames", "fps"))
         duration = self._cells.duration(row.get("duration", ""))
         if "duration" not in self._columns.places and frames and fps:
@@ -218,26 +239,21 @@ class _Reader:
             frames=None if frames is None else int(frames),
         )
 
-    def _instance_of(self, row: Mapping[str, str], units: float) -> Instance | None:
-        """Return the segment of a row, or None; `units` of its times make one second."""
+    def _instance_of(self, row: Mapping[str, str], units_per_second: float) -> Instance | None:
         start, end = row.get("start", ""), row.get("end", "")
         if is_blank(start) and is_blank(end):
-            if row.get("label"):
+            if row["label"]:
                 raise ValueError(f"label {row['label']!r} without start and end")
             return None
         if is_blank(start) or is_blank(end):
             raise ValueError("end without start" if is_blank(start) else "start without end")
-        first, last = self._in_seconds(start, units), self._in_seconds(end, units)
+        first, last = (self._cells.time(text, units_per_second) for text in (start, end))
         self._segments += 1
         self._swapped += last < first
         return first, last, row["label"]
 
-    def _in_seconds(self, text: str, units: float) -> float:
-        time, is_clock = self._cells.time(text)
-        return time if is_clock else time / units
 
-
-def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]:
+def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of a table: one row per segment, and one per video without any.
 
     Raises
@@ -245,7 +261,7 @@ def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]
     AnnotationError
         Some text cannot be UTF-8.
     """
-    rows = [row for video in videos for row in _rows(video)]
+    rows = [row for video in videos for row in _written_rows(video)]
     used = [c for c in _WRITTEN if c not in _IF_KNOWN or any(c in row for row in rows)]
     lines: list[str] = []
     # csv quotes the characters of its own line end, and a carriage return has to be quoted.
@@ -259,7 +275,7 @@ def encode(videos: Sequence[Video], style: Style) -> Iterator[tuple[str, bytes]]
         raise AnnotationError(f"a table cannot be written as UTF-8: {error}") from error
 
 
-def _rows(video: Video) -> Iterator[dict[str, str]]:
+def _written_rows(video: Video) -> Iterator[dict[str, str]]:
     facts = {key: str(value) for key, value in written_facts(video).items()}
     facts["video"] = escaped_id(facts["video"])
     empty = True

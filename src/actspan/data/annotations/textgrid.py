@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError
 from actspan.core.files import read_bytes
 from actspan.core.limits import DOCUMENT
-from actspan.data.annotations.base import Annotations, Hints
-from actspan.data.annotations.per_file import add_video, files_of, read_each, require_tiers
-from actspan.data.annotations.rows import Facts, Rows
-from actspan.data.annotations.source import Source
-from actspan.data.names import Ignored
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
+from actspan.data.annotations.video_builder import (
+    Facts,
+    VideoBuilder,
+    files_of,
+    is_selected,
+    read_files,
+    require_tiers,
+)
 
 _TOKEN = re.compile(
     r'"([^"]*(?:""[^"]*)*)"'  # a text; a quote inside is written twice
@@ -30,15 +32,8 @@ _TOKEN = re.compile(
     r"|(<exists>)"
     r"|(?<!\S)![^\n]*"  # a comment
 )
-
-
-@dataclass(slots=True)
-class _Reading:
-    """What the reader collects from one or more files."""
-
-    tiers: tuple[str, ...]  # patterns; an empty tuple selects all
-    ignored: Ignored = field(default_factory=Ignored)
-    met: dict[str, None] = field(default_factory=dict)  # names of all tiers
+_KINDS = ("IntervalTier", "TextTier")
+_Tokens = Iterator[str | float]
 
 
 def fits(source: Source) -> bool:
@@ -46,70 +41,57 @@ def fits(source: Source) -> bool:
     return next(files_of(source.path, ".textgrid"), None) is not None
 
 
-def read(source: Source, hints: Hints) -> Annotations:
+def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a .TextGrid file, or all of a folder, where a damaged file becomes a problem."""
-    reading = _Reading(hints.tiers)
-    rows = read_each(
-        source.path,
-        ".textgrid",
-        partial(_read_file, reading=reading),
-        reading.ignored,
-        will_clip=hints.will_clip,
-    )
-    require_tiers(source.path, hints.tiers, list(reading.met))
-    return Annotations(
-        source.path,
-        "textgrid",
-        rows.videos(),
-        tuple(rows.problems),
-        notes=(*rows.notes(source.path), *reading.ignored.notes(source.path)),
-    )
+    tiers: dict[str, None] = {}
+    read_file = partial(_read_file, patterns=options.tiers, tiers=tiers)
+    builder = read_files(source.path, ".textgrid", options, read_file)
+    require_tiers(source.path, options.tiers, list(tiers))
+    return builder.built("textgrid")
 
 
-def _read_file(file: Path, rows: Rows, reading: _Reading) -> None:
+def _read_file(
+    file: Path, builder: VideoBuilder, patterns: tuple[str, ...], tiers: dict[str, None]
+) -> None:
+    """Add the intervals of a file, and the names of all its tiers to `tiers`."""
     tokens = _tokens(_text(file))
     try:
         if (next(tokens), next(tokens)) != ("ooTextFile", "TextGrid"):
             raise ValueError("its head is not that of a TextGrid as text")
-        start, end = _number(next(tokens)), _number(next(tokens))
-        facts = Facts(duration=end) if start == 0 and end > 0 else None
-        tiers = int(_number(next(tokens))) if next(tokens) == "<exists>" else 0
-        add_video(rows, file.stem, file, facts)
-        for _ in range(tiers):
-            _read_tier(tokens, file, rows, reading)
+        start, end = _number(tokens), _number(tokens)
+        builder.add_file(file.stem, file, Facts(duration=end) if start == 0 and end > 0 else None)
+        for _ in range(int(_number(tokens)) if next(tokens) == "<exists>" else 0):
+            kind, name = next(tokens), str(next(tokens))
+            if kind not in _KINDS:
+                raise ValueError(f"{kind!r} in place of a tier")
+            tiers[name] = None
+            _read_tier(tokens, file, builder, name, kind == _KINDS[1], is_selected(name, patterns))
         for token in tokens:
-            if token in ("IntervalTier", "TextTier"):
+            if token in _KINDS:
                 kind = "tiers beyond the number of tiers that the file says"
-                reading.ignored.add(kind, str(next(tokens)))
+                builder.ignored.add(kind, str(next(tokens)))
     except StopIteration as error:
         raise AnnotationError(f"{file}: ends before the last of its tiers") from error
     except (TypeError, ValueError, OverflowError) as error:
         raise AnnotationError(f"{file}: not a TextGrid as Praat writes it: {error}") from error
 
 
-def _read_tier(tokens: Iterator[str | float], file: Path, rows: Rows, reading: _Reading) -> None:
-    kind, name = next(tokens), str(next(tokens))
-    if kind not in ("IntervalTier", "TextTier"):
-        raise ValueError(f"{kind!r} in place of a tier")
-    _number(next(tokens)), _number(next(tokens))
-    count = int(_number(next(tokens)))
-    reading.met[name] = None
-    wanted = not reading.tiers or any(fnmatchcase(name, pattern) for pattern in reading.tiers)
-    for i in range(1, count + 1):
-        times = [_number(next(tokens)) for _ in range(2 if kind == "IntervalTier" else 1)]
+def _read_tier(
+    tokens: _Tokens, file: Path, builder: VideoBuilder, name: str, has_points: bool, selected: bool
+) -> None:
+    _number(tokens), _number(tokens)  # its start and end
+    for i in range(1, int(_number(tokens)) + 1):
+        start = _number(tokens)
+        end = start if has_points else _number(tokens)
         label = str(next(tokens)).strip()
-        if not wanted:
-            continue
-        if kind == "TextTier":
-            reading.ignored.add("points, by tier", name)
-        elif label:
-            try:
-                rows.add(file.stem, (times[0], times[1], label))
-            except ValueError as error:
-                rows.refuse(file.stem, f"{file}: tier {name!r}, interval {i}", error)
+        if selected and has_points:
+            builder.ignored.add("points, by tier", name)
+        elif selected and label:
+            place = f"{file}: tier {name!r}, interval {i}"
+            builder.add_or_reject(file.stem, (start, end, label), place)
 
 
-def _tokens(text: str) -> Iterator[str | float]:
+def _tokens(text: str) -> _Tokens:
     for found in _TOKEN.finditer(text):
         quoted, number, flag = found.groups()
         if number is not None:
@@ -120,7 +102,8 @@ def _tokens(text: str) -> Iterator[str | float]:
             yield quoted.replace('""', '"')
 
 
-def _number(token: str | float) -> float:
+def _number(tokens: _Tokens) -> float:
+    token = next(tokens)
     if not isinstance(token, float):
         raise TypeError(f"{token[:40]!r} in place of a number")
     return token

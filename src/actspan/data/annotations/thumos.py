@@ -11,16 +11,14 @@ evaluation counts neither them nor detections that touch them. Durations are not
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from actspan.core.errors import AnnotationError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
-from actspan.data.annotations.base import Annotations, Hints, seconds
-from actspan.data.annotations.rows import Facts, Rows
-from actspan.data.annotations.source import Source
-from actspan.data.names import Ignored
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source, seconds
+from actspan.data.annotations.video_builder import Facts, VideoBuilder
 from actspan.data.videos import canonical_subset
 
 _CLASS_FILE = re.compile(r"(?P<label>.+)_(?P<subset>val|test)\.txt")
@@ -36,31 +34,24 @@ def _class_files(path: Path) -> Iterator[Path]:
     return (file for file in files if _CLASS_FILE.fullmatch(file.name))
 
 
-def read(source: Source, hints: Hints) -> Annotations:
-    """Read all class files of a folder, or one of them."""
+def read(source: Source, options: ReadOptions) -> Annotations:
+    """Read all class files of a folder, or one of them; count the files beside them as ignored."""
     files = sorted(_class_files(source.path))
     if not files:
         raise AnnotationError(
             f"{source.path}: holds no files <Class>_val.txt or <Class>_test.txt, as THUMOS14 has"
         )
-    rows = Rows(will_clip=hints.will_clip)
+    builder = VideoBuilder(source.path, options)
     for file in files:
-        _read_class(file, rows)
-    notes = (*rows.notes(source.path), *_other_files(files).notes(source.path))
-    return Annotations(source.path, "thumos14", rows.videos(), tuple(rows.problems), notes=notes)
-
-
-def _other_files(files: Sequence[Path]) -> Ignored:
-    """Return the files beside class files that are not of that format, as ignored."""
-    ignored, taken = Ignored(), set(files)
+        _read_class(file, builder)
     for folder in sorted({file.parent for file in files}):
         for other in sorted(folder.iterdir()):
-            if other.is_file() and other not in taken and not other.name.startswith("."):
-                ignored.add("files", other.name)
-    return ignored
+            if other.is_file() and other not in files and not other.name.startswith("."):
+                builder.ignored.add("files", other.name)
+    return builder.built("thumos14")
 
 
-def _read_class(file: Path, rows: Rows) -> None:
+def _read_class(file: Path, builder: VideoBuilder) -> None:
     found = _CLASS_FILE.fullmatch(file.name)
     assert found is not None
     facts = Facts(subset=canonical_subset(found["subset"]))
@@ -76,6 +67,6 @@ def _read_class(file: Path, rows: Rows) -> None:
             if len(fields) != 3:
                 raise ValueError(f"{text.strip()!r} is not 'video start end'")
             instance = (seconds(fields[1]), seconds(fields[2]), found["label"])
-            rows.add(fields[0], instance, facts)
+            builder.add(fields[0], instance, facts)
         except ValueError as error:
-            rows.refuse(fields[0], f"{file}:{line}", error)
+            builder.reject(fields[0], f"{file}:{line}", error)

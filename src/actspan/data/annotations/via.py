@@ -13,15 +13,14 @@ frames, attributes of files and further attributes are counted and ignored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from actspan.core.errors import AnnotationError
 from actspan.core.problems import Skipped
-from actspan.data.annotations.base import Annotations, Hints, Instance
-from actspan.data.annotations.rows import Rows
-from actspan.data.annotations.source import Source
+from actspan.data.annotations.annotation_set import Annotations, Instance, ReadOptions, Source
+from actspan.data.annotations.video_builder import UNUSABLE, VideoBuilder
 from actspan.data.names import Ignored
 
 _OF_SEGMENTS = "FILE1_Z2_XY0"
@@ -31,25 +30,20 @@ _PARTS = ("attribute", "file", "view", "metadata")
 
 def fits(source: Source) -> bool:
     """Return whether the source is a JSON object with the parts of a project."""
-    return source.may_be_json and _is_project(source.json.document)
-
-
-def _is_project(document: Any) -> bool:
+    document = source.document[0] if source.may_be_json else None
     return isinstance(document, dict) and all(isinstance(document.get(p), dict) for p in _PARTS)
 
 
-def read(source: Source, hints: Hints) -> Annotations:
+def read(source: Source, options: ReadOptions) -> Annotations:
     """Read a project; entries that cannot be used become problems."""
-    if not _is_project(source.json.document):
+    if not fits(source):
         raise AnnotationError(
             f"{source.path}: not a project of VGG Image Annotator 3: the objects "
             f"{', '.join(map(repr, _PARTS))} are needed"
         )
-    document = source.json.document
-    rows, ignored = Rows(will_clip=hints.will_clip), Ignored()
-    for key in source.json.repeated:
-        ignored.add("keys that are there twice", key)
-    names = _names(document, source.path, rows)
+    document, repeated = source.document
+    builder = VideoBuilder(source.path, options, repeated)
+    names = _add_views(document, builder)
     attributes = {
         key: value
         for key, value in document["attribute"].items()
@@ -59,31 +53,27 @@ def read(source: Source, hints: Hints) -> Annotations:
         video = ""
         try:
             video = names[str(entry["vid"])]
-            for start, end, label in _instances(entry, attributes, ignored):
+            for instance in _instances(entry, attributes, builder.ignored):
                 if video:  # otherwise the view is already a problem
-                    rows.add(video, (start, end, label))
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-            what = f"no {error}" if isinstance(error, KeyError) else error
-            rows.refuse(video, f"{source.path}: metadata {key}", what)
-    notes = (*rows.notes(source.path), *ignored.notes(source.path))
-    return Annotations(source.path, "via", rows.videos(), tuple(rows.problems), notes=notes)
+                    builder.add(video, instance)
+        except UNUSABLE as error:
+            builder.reject(video, f"{source.path}: metadata {key}", error)
+    return builder.built("via")
 
 
-def _names(document: Mapping[str, Any], path: Path, rows: Rows) -> dict[str, str]:
+def _add_views(document: Mapping[str, Any], builder: VideoBuilder) -> dict[str, str]:
     """Add one video per view and return their ids; "" for views that are problems."""
     names = {}
     for view, entry in document["view"].items():
-        name = ""
+        name = names[view] = ""
         try:
             name = _media_name(entry, document["file"])
-            if name in rows:
+            if name in builder:
                 raise ValueError(f"video {name!r} is in an earlier view too")
-            rows.add(name)
+            builder.add(name)
             names[view] = name
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            what = f"no {error}" if isinstance(error, KeyError) else error
-            rows.refuse(name, f"{path}: view {view}", what, Skipped.VIDEO)
-            names[view] = ""
+        except UNUSABLE as error:
+            builder.reject(name, f"{builder.path}: view {view}", error, Skipped.VIDEO)
     return names
 
 
@@ -115,8 +105,8 @@ def _instances(
         ignored.add("entries", "segments without a label")
         return
     options = attributes[first].get("options") or {}
-    many = attributes[first].get("type") == _CHECKBOX
-    for value in found[first].split(",") if many else [found[first]]:
+    several = attributes[first].get("type") == _CHECKBOX
+    for value in found[first].split(",") if several else [found[first]]:
         if options and value.isdecimal() and value not in options:
             name = attributes[first].get("aname") or first
             raise ValueError(f"attribute {name!r} has no option {value}")

@@ -23,8 +23,8 @@ from actspan.data.annotations.authors import AUTHORS_TABLE
 from actspan.data.annotations.formats import find_annotations
 from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
+from actspan.data.layout import SPEC_FILE
 from actspan.data.rescale import Edge, fit_to_cells
-from actspan.data.spec_file import SPEC_FILE
 from actspan.data.store.arrow_files import Row, write_shards
 from actspan.data.store.manifest import MANIFEST, DType, Manifest
 from actspan.data.timebase import SnippetGrid

@@ -11,20 +11,27 @@ PEM takes the rows of a whole video, (B, 1000, 32), as the exchange files hold t
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
 from actspan.config.stages import TemConfig
 from actspan.core.errors import CompileError
-from actspan.deploy.compile.atc_errors import explain
-from actspan.deploy.compile.plan import Compilation, CompileRequest, Job, Plan, Report
-from actspan.deploy.compile.process import run_program
+from actspan.deploy.compile.plan import (
+    CompileJob,
+    CompilePlan,
+    CompileRequest,
+    CompilerReport,
+    Log,
+    run_program,
+)
 from actspan.deploy.optimize import read_model, rewrite_model
 from actspan.deploy.variants import keep_variant
 from actspan.model.bsn.graph import build_pem
@@ -32,8 +39,6 @@ from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.runtime.export import sample_inputs
 from actspan.runtime.opening import INPUT
-
-__all__ = ["atc_line", "atc_words", "find_compiler", "prepare", "script_lines"]
 
 OPSET = 11
 _PASSES = ("opset", "fold-scale", "conv1d-to-conv2d")
@@ -50,35 +55,28 @@ _GET = (
 )
 
 
-def _options(job: Job, request: CompileRequest) -> Iterator[tuple[str, str]]:
-    sizes = ",".join(map(str, job.most))
-    yield "--framework", "5"
-    yield "--model", job.source
-    yield "--output", job.stem
-    yield "--input_format", "ND"
-    yield "--input_shape", f"{job.input}:{sizes}"
-    yield "--log", "debug"
-    yield "--soc_version", request.soc
-    if request.precision == "fp32":  # by default atc computes in fp16 if it can
-        yield "--precision_mode", "must_keep_origin_dtype"
-
-
-def atc_words(job: Job, request: CompileRequest) -> list[str]:
+def atc_words(job: CompileJob, request: CompileRequest) -> list[str]:
     """Return the command as a list of words."""
-    return ["atc", *(f"{name}={value}" for name, value in _options(job, request))]
+    words = ["atc", "--framework=5", f"--model={job.source}", f"--output={job.stem}"]
+    words += ["--input_format=ND", f"--input_shape={job.input}:{','.join(map(str, job.most))}"]
+    words += ["--log=debug", f"--soc_version={request.soc}"]
+    if request.precision == "fp32":  # by default atc computes in fp16 if it can
+        words += ["--precision_mode=must_keep_origin_dtype"]
+    return words
 
 
-def atc_line(job: Job, request: CompileRequest) -> str:
+def atc_line(job: CompileJob, request: CompileRequest) -> str:
     """Return the command as the guide writes it, for a shell."""
-    words = [
-        f'{name}="{value}"' if name == "--input_shape" else f"{name}={shlex.quote(value)}"
-        for name, value in _options(job, request)
-    ]
-    return " ".join(["atc", *words])
+    line = []
+    for word in atc_words(job, request):
+        name, equal, value = word.partition("=")
+        quoted = f'"{value}"' if name == "--input_shape" else value and shlex.quote(value)
+        line.append(f"{name}{equal}{quoted}")
+    return " ".join(line)
 
 
-def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[Job]]:
-    """Write the graphs for atc; see `actspan.deploy.compile.plan.Driver.prepare`."""
+def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[CompileJob]]:
+    """Write the graphs for atc; see `CompilerModule.prepare`."""
     jobs = []
     for net in NETS:
         if f"{net}.onnx" not in bundle.files:
@@ -87,7 +85,7 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
             source = f"{net}.ascend.bs{batch}.onnx"
             bundle, sizes = _write_graph(bundle, net, batch, source)
             parts = [net, *(["fp16"] if request.precision == "fp16" else []), f"bs{batch}", "om"]
-            jobs.append(Job(net, source, (".".join(parts),), INPUT[net], sizes, sizes))
+            jobs.append(CompileJob(net, source, (".".join(parts),), INPUT[net], sizes, sizes))
     return bundle, jobs
 
 
@@ -114,17 +112,10 @@ def _write_graph(bundle: Bundle, net: Net, batch: int, name: str) -> tuple[Bundl
 
 @dataclass(frozen=True, slots=True)
 class Atc:
-    """The compiler `atc`; see `actspan.deploy.compile.plan.Compiler`.
-
-    Attributes
-    ----------
-    path : Path
-    env : mapping of str to str
-        Its environment.
-    """
+    """The compiler `atc`; see `Compiler`."""
 
     path: Path
-    env: Mapping[str, str]
+    env: Mapping[str, str]  # its environment
     key: str = ""
 
     @property
@@ -132,18 +123,17 @@ class Atc:
         """Path of the compiler, which contains the version."""
         return f"atc of {self.path.resolve()}"
 
-    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
-        """Compile a job; see `actspan.deploy.compile.plan.Compiler.compile`."""
+    def compile(self, job: CompileJob, plan: CompilePlan, folder: Path, log: Log) -> CompilerReport:
+        """Compile a job; see `Compiler.compile`."""
         words = [str(self.path), *atc_words(job, plan.request)[1:]]
-        log = folder / f"{job.stem}.log"
-        code, printed = run_program(words, folder=folder, log=log, report=report, env=self.env)
+        code, printed = run_program(words, job, folder, log, self.env)
         if code != 0:
-            raise CompileError(f"atc ended with {code}: {explain(printed)}")
+            raise CompileError(f"atc ended with {code}: {explain_atc(printed)}")
         _find_output(folder, job)
-        return Compilation(["atc", *words[1:]])
+        return CompilerReport(["atc", *words[1:]])
 
 
-def _find_output(folder: Path, job: Job) -> None:
+def _find_output(folder: Path, job: CompileJob) -> None:
     """Rename the output to the expected name: newer versions add the host system to it."""
     wanted = folder / job.output
     others = sorted(folder.glob(f"{job.stem}_*.om"))
@@ -154,7 +144,7 @@ def _find_output(folder: Path, job: Job) -> None:
 
 
 def find_compiler(request: CompileRequest) -> Atc:
-    """Find atc on PATH, or by CANN's `set_env.sh`; see `actspan.deploy.compile.plan.Driver`."""
+    """Find atc on PATH, or by CANN's `set_env.sh`; see `CompilerModule`."""
     found = shutil.which("atc")
     if found is not None:
         return Atc(Path(found), os.environ)
@@ -195,8 +185,8 @@ def _sourced(script: Path) -> dict[str, str]:
     return {name: value for name, _, value in pairs if name}
 
 
-def script_lines(plan: Plan) -> list[str]:
-    """Return the lines of the script; see `actspan.deploy.compile.plan.Driver`."""
+def script_lines(plan: CompilePlan) -> list[str]:
+    """Return the lines of the script; see `CompilerModule`."""
     return [
         "# CANN's environment, unless it is set up already",
         "for script in " + " ".join(_SET_ENV[:2]) + ' "$HOME"/Ascend/ascend-toolkit/set_env.sh; do',
@@ -205,3 +195,96 @@ def script_lines(plan: Plan) -> list[str]:
         "",
         *(atc_line(job, plan.request) for job in plan.jobs),
     ]
+
+
+# Explanations of atc's error codes for these networks. The codes are those of the vendor's
+# registry of the graph engine; the advice is this project's.
+_SHAPE = (
+    "the shape does not fit the graph: write the graphs again (actspan export, actspan compile), "
+    "and do not change the file names in the command"
+)
+_SOC = (
+    "an option has a value that this CANN does not know. Most often it is the chip: npu-smi info "
+    "shows its name, atc wants it as Ascend310, Ascend310P3, Ascend910B, ...: give that with --soc"
+)
+_OPERATORS = (
+    "this CANN does not know an operator, or does not find its operators: source set_env.sh "
+    "(ASCEND_OPP_PATH), install the kernels package of this chip, or use a newer CANN"
+)
+_SOC_OPERATOR = (
+    "the chip that was asked for has no such operator: is --soc what npu-smi info shows, and are "
+    "the kernels of that chip installed?"
+)
+_FILE = "a file cannot be read or written: look at the path, its rights and the free space"
+_CHIP = (
+    "the operators of this chip cannot be compiled: the kernels package is missing or of another "
+    "version than the toolkit, or the Python packages that CANN needs are (decorator, sympy, "
+    "attrs, psutil, cffi, scipy, numpy below 2)"
+)
+
+ATC_HELP: Mapping[str, str] = MappingProxyType(
+    {
+        "E10001": _SOC,
+        "E10002": _SHAPE,
+        "E10003": _SOC,
+        "E10007": "an option is missing that this CANN wants: see atc --help of your version",
+        "E10010": "this CANN does not know --log=debug; run the printed command with --log=info",
+        "E10011": _SHAPE,
+        "E10013": _SOC,
+        "E10014": _SOC,
+        "E10016": "the graph has no input of that name: it was exported by another tool; use the "
+        "bundle's own graphs (actspan export, actspan compile)",
+        "E10021": "the path is too long for atc: move the bundle to a shorter one",
+        "E10501": _OPERATORS,
+        "E11005": _SHAPE,
+        "E13000": _FILE,
+        "E13001": _FILE,
+        "E13003": _FILE,
+        "E13004": _FILE,
+        "E13005": "the graph is not read: the protobuf of this CANN is older than the file; use a "
+        "newer CANN",
+        "E13010": _OPERATORS,
+        "E13024": "an environment variable is wrong: open a new shell and source set_env.sh alone",
+        "E14001": "an operator of the graph does not fit this chip: with --precision fp32 try "
+        "fp16; else use a newer CANN",
+        "E16002": _OPERATORS,
+        "E16005": "the graph names several operator sets: write it again (actspan compile)",
+        "E19999": "atc gives up without a reason of its own: the first lines that say ERROR in the "
+        "log, and those in ~/ascend/log, are what to look for. Frequent: sourced for another "
+        "version, no space in /tmp, too little memory",
+        "E40001": _CHIP,
+        "E40002": "CANN's operators need another Python: put one that this CANN names (3.7 to "
+        "3.11, by its version) first on PATH",
+        "E40021": _CHIP,
+        "EZ3002": _SOC_OPERATOR,
+        "EZ3003": _SOC_OPERATOR,
+        "EZ9999": "an operator failed to compile inside CANN: use a version that fits the driver "
+        "(npu-smi info), and look into ~/ascend/log",
+    }
+)
+
+# E10001: text; newer: E10001: [PID: 7] 2025-01-10-11:04:47.527 text, or a title(E10001): text
+_CODE = re.compile(r"\b(E[A-Z\d]\d{4})\)?:[ \t]*(?:\[PID: \d+\]\s+[\d.:-]+\s+)?(.*)")
+_INNER = ("E19999", "EZ9999")  # often follow a more specific code
+_DEVLIB = (
+    "CANN was installed on a host without an NPU: add its stand-in for the driver, export "
+    "LD_LIBRARY_PATH=$ASCEND_TOOLKIT_HOME/$(uname -m)-linux/devlib:$LD_LIBRARY_PATH"
+)
+
+
+def explain_atc(printed: str) -> str:
+    """Explain the first error code that atc prints, and what to do.
+
+    Examples
+    --------
+    >>> explain_atc("E10007: --soc_version is required.").partition(";")[0]
+    'E10007: --soc_version is required.'
+    """
+    if "libascend_hal.so" in printed:
+        return f"libascend_hal.so is not found; {_DEVLIB}"
+    found = [(match[1], match[2].strip()) for match in _CODE.finditer(printed)]
+    if not found:
+        lines = [line.strip() for line in printed.splitlines() if line.strip()]
+        return lines[-1] if lines else "it printed nothing"
+    code, text = next((pair for pair in found if pair[0] not in _INNER), found[0])
+    return "; ".join(filter(None, (f"{code}: {text}", ATC_HELP.get(code))))

@@ -16,20 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from actspan.core.errors import CompileError, require
-from actspan.deploy.compile.plan import Compilation, CompileRequest, Job, Plan, Report
+from actspan.deploy.compile.plan import (
+    CompileJob,
+    CompilePlan,
+    CompileRequest,
+    CompilerReport,
+    Log,
+)
 from actspan.deploy.optimize import read_model, rewrite_model
 from actspan.deploy.variants import export_variants
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS
 from actspan.runtime.opening import INPUT
 
-__all__ = ["find_compiler", "prepare", "script_lines"]
-
 _LAYERS = ("Convolution", "GroupConvolution", "MatMul")
 
 
-def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[Job]]:
-    """Write the graphs for OpenVINO; see `actspan.deploy.compile.plan.Driver.prepare`."""
+def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[CompileJob]]:
+    """Write the graphs for OpenVINO; see `CompilerModule.prepare`."""
     sources = {net: f"{net}.onnx" for net in NETS if f"{net}.onnx" in bundle.files}
     tag = ""
     if request.precision != "fp32":  # half precision cannot represent 0.01
@@ -41,13 +45,13 @@ def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, 
         sizes = read_model(bundle.file(source)).graph.input[0].type.tensor_type.shape.dim
         shape = tuple(size.dim_value or None for size in sizes)
         outputs = (f"{net}{tag}.bin", f"{net}{tag}.xml")
-        jobs.append(Job(net, source, outputs, INPUT[net], shape, shape))
+        jobs.append(CompileJob(net, source, outputs, INPUT[net], shape, shape))
     return bundle, jobs
 
 
 @dataclass(frozen=True, slots=True)
 class Converter:
-    """OpenVINO's converter; see `actspan.deploy.compile.plan.Compiler`."""
+    """OpenVINO's converter; see `Compiler`."""
 
     openvino: Any
     nncf: Any = None
@@ -59,8 +63,8 @@ class Converter:
         ours = f"OpenVINO {str(self.openvino.__version__).partition('-')[0]}"
         return ours if self.nncf is None else f"{ours}, NNCF {self.nncf.__version__}"
 
-    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
-        """Compile a job; see `actspan.deploy.compile.plan.Compiler.compile`."""
+    def compile(self, job: CompileJob, plan: CompilePlan, folder: Path, log: Log) -> CompilerReport:
+        """Compile a job; see `Compiler.compile`."""
         source = folder / job.source
         notes: tuple[str, ...] = ()
         try:
@@ -72,17 +76,19 @@ class Converter:
             self.openvino.save_model(model, str(folder / job.output), compress_to_fp16=half)
         except RuntimeError as error:
             raise CompileError(f"{self.version} refuses {job.source}: {error}") from error
-        return Compilation(notes=notes)
+        return CompilerReport(notes=notes)
 
-    def _quantised(self, job: Job, plan: Plan, source: Path) -> tuple[Any, tuple[str, ...]]:
+    def _quantised(
+        self, job: CompileJob, plan: CompilePlan, source: Path
+    ) -> tuple[Any, tuple[str, ...]]:
         """Return the quantised model, with lines about what calibration skipped."""
         import onnx_ir as ir
 
-        from actspan.deploy.passes.calibration import calibration_for
+        from actspan.deploy.passes.calibration import DatasetCalibration
         from actspan.deploy.passes.int8 import equalise_inputs, shapes_of
 
         assert plan.request.calibrate is not None
-        calibration = calibration_for(plan.request.calibrate, job.net, bundle=plan.bundle)
+        calibration = DatasetCalibration(plan.request.calibrate, job.net, plan.bundle)
         prepared = rewrite_model(read_model(source), ["constant-fold"], where=job.source).model
         graph = ir.from_proto(prepared)
         sample = calibration.sample(shapes_of(graph.graph))
@@ -101,7 +107,7 @@ class Converter:
 
 
 def find_compiler(request: CompileRequest) -> Converter:
-    """Find OpenVINO; see `actspan.deploy.compile.plan.Driver.find_compiler`."""
+    """Find OpenVINO; see `CompilerModule.find_compiler`."""
     openvino = require("openvino", extra="openvino", purpose="target openvino")
     if request.precision != "int8":
         return Converter(openvino)
@@ -111,8 +117,8 @@ def find_compiler(request: CompileRequest) -> Converter:
     return Converter(openvino, nncf)
 
 
-def script_lines(plan: Plan) -> list[str]:
-    """Return the lines of the script; see `actspan.deploy.compile.plan.Driver`."""
+def script_lines(plan: CompilePlan) -> list[str]:
+    """Return the lines of the script; see `CompilerModule`."""
     if plan.request.precision == "int8":
         raise CompileError(
             "OpenVINO's converter has no command that quantises: compile here, without --print"

@@ -1,8 +1,10 @@
-"""Requests, jobs and results of a compilation, shared by all targets."""
+"""Requests, jobs and results of a compilation, shared by all targets, and the table of targets."""
 
 from __future__ import annotations
 
 import importlib
+import shlex
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,56 +15,33 @@ from actspan.core.errors import CompileError, ConfigError
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 
-__all__ = [
-    "BATCHES",
-    "TARGETS",
-    "Compilation",
-    "CompileRequest",
-    "Compiler",
-    "Driver",
-    "Job",
-    "Plan",
-    "Report",
-    "Target",
-]
-
 BATCHES = (1, 16)  # as in the published guide
 
 Sizes = tuple[int | None, ...]  # None: any size
-Report = Callable[[str], None]  # a line that a vendor's compiler prints
+Log = Callable[[str], None]  # called with every line that a vendor's compiler prints
+
+
+def no_log(line: str) -> None:
+    """Ignore a line; the default of every function that logs."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompileRequest:
     """Settings of a compilation.
 
-    Attributes
-    ----------
-    target : str
-        One of `TARGETS`.
-    batches : tuple of int
-        Videos per call, ascending and without duplicates. PEM takes the rows of this number of
-        videos.
-    precision : str
-        One of the target's precisions; its first by default.
-    soc : str
-        ascend: the chip, as `npu-smi info` and `--soc_version` call it.
-    calibrate : Path, optional
-        int8: a dataset folder for the calibration.
-
     Raises
     ------
-    ConfigError
-        A value is out of range.
-    CompileError
-        The target is not known, or has no such precision.
+    ConfigError, CompileError
+        A value is out of range; the target is not known, or has no such precision.
     """
 
-    target: str
+    target: str  # one of `TARGETS`
+    # Videos per call, ascending and without duplicates. PEM takes the rows of this number of
+    # videos.
     batches: tuple[int, ...] = BATCHES
-    precision: str = ""
-    soc: str = "Ascend310"
-    calibrate: Path | None = None
+    precision: str = ""  # one of the target's precisions; its first by default
+    soc: str = "Ascend310"  # ascend: the chip, as `npu-smi info` and `--soc_version` call it
+    calibrate: Path | None = None  # int8: a dataset folder for the calibration
 
     def __post_init__(self) -> None:
         row = TARGETS.get(self.target)
@@ -85,31 +64,16 @@ class CompileRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One network to compile.
-
-    Attributes
-    ----------
-    net : "tem" or "pem"
-    source : str
-        The ONNX file, in the bundle.
-    outputs : tuple of str
-        The files to create, by name in the bundle; a runtime opens the last one.
-    input : str
-        Name of the network's input.
-    least, most : tuple of int or None
-        Smallest and largest shape of the input.
-    notes : tuple of str
-        Lines about what was skipped when its graph was made.
-    """
+class CompileJob:
+    """One network to compile."""
 
     net: Net
-    source: str
-    outputs: tuple[str, ...]
-    input: str
-    least: Sizes
-    most: Sizes
-    notes: tuple[str, ...] = ()
+    source: str  # ONNX file in the bundle
+    outputs: tuple[str, ...]  # files to create in the bundle; a runtime opens the last one
+    input: str  # name of the network's input
+    least: Sizes  # smallest shape of the input
+    most: Sizes  # largest shape
+    notes: tuple[str, ...] = ()  # lines about what was skipped when its graph was made
 
     @property
     def output(self) -> str:
@@ -124,36 +88,25 @@ class Job:
     @property
     def shapes(self) -> str:
         """Shapes for messages: `1x400x100 to 16x400x100`."""
-        return " to ".join(dict.fromkeys(map(_text, (self.least, self.most))))
-
-
-def _text(sizes: Sizes) -> str:
-    return "x".join("?" if size is None else str(size) for size in sizes)
+        texts = ["x".join("?" if n is None else str(n) for n in s) for s in (self.least, self.most)]
+        return " to ".join(dict.fromkeys(texts))
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CompilePlan:
     """A bundle with every graph to compile, and the jobs."""
 
     bundle: Bundle
     request: CompileRequest
-    jobs: tuple[Job, ...]
+    jobs: tuple[CompileJob, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Compilation:
-    """Report of a compiler on one job.
+class CompilerReport:
+    """Report of a compiler on one job."""
 
-    Attributes
-    ----------
-    command : sequence of str
-        The command that created the outputs; empty if there was none.
-    notes : tuple of str
-        Lines about what was skipped.
-    """
-
-    command: Sequence[str] = ()
-    notes: tuple[str, ...] = ()
+    command: Sequence[str] = ()  # that created the outputs; empty if there was none
+    notes: tuple[str, ...] = ()  # lines about what was skipped
 
 
 class Compiler(Protocol):
@@ -162,14 +115,12 @@ class Compiler(Protocol):
     @property
     def version(self) -> str:
         """Version for messages and for the record: `atc of /usr/local/Ascend/...`."""
-        ...
 
     @property
     def key(self) -> str:
         """Part of the names of files that run only on this machine; empty for other files."""
-        ...
 
-    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
+    def compile(self, job: CompileJob, plan: CompilePlan, folder: Path, log: Log) -> CompilerReport:
         """Compile a job in a folder of its own, which contains its ONNX file.
 
         Raises
@@ -177,10 +128,9 @@ class Compiler(Protocol):
         CompileError
             The compiler failed; the message says why and what to do.
         """
-        ...
 
 
-class Driver(Protocol):
+class CompilerModule(Protocol):
     """Functions that the module of a target defines."""
 
     def find_compiler(self, request: CompileRequest) -> Compiler:
@@ -191,11 +141,10 @@ class Driver(Protocol):
         CompileError, MissingExtraError
             There is no compiler; the message says how to get it.
         """
-        ...
 
     def prepare(
         self, bundle: Bundle, request: CompileRequest, key: str
-    ) -> tuple[Bundle, list[Job]]:
+    ) -> tuple[Bundle, list[CompileJob]]:
         """Write the graphs that the compiler takes into the bundle.
 
         Parameters
@@ -203,63 +152,84 @@ class Driver(Protocol):
         key : str
             `Compiler.key`; empty if another machine will compile.
         """
-        ...
 
-    def script_lines(self, plan: Plan) -> list[str]:
+    def script_lines(self, plan: CompilePlan) -> list[str]:
         """Return lines of a shell script that compiles everything, in the bundle's folder."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A kind of device, and its vendor's compiler.
+    """A kind of device, and its vendor's compiler."""
 
-    Attributes
-    ----------
-    name : str
-        Value of `--target`.
-    device : str
-        Name for messages.
-    precisions : tuple of str
-        Available precisions, the default first.
-    backends : mapping of precision to str
-        The runtime that opens the compiled file.
-    note : str
-        Why there are no other precisions.
-    """
-
-    name: str
-    device: str
-    precisions: tuple[str, ...]
-    backends: Mapping[str, str]
-    note: str = ""
+    name: str  # value of `--target`
+    device: str  # name for messages
+    backends: Mapping[str, str]  # by precision, the default first: runtime of the compiled file
+    note: str = ""  # why there are no other precisions
 
     @property
-    def driver(self) -> Driver:
-        """Module of the target, imported on first use."""
-        return cast(Driver, importlib.import_module(f"actspan.deploy.compile.{self.name}"))
+    def precisions(self) -> tuple[str, ...]:
+        """Available precisions, the default first."""
+        return tuple(self.backends)
+
+    def load_module(self) -> CompilerModule:
+        """Import the module of the target."""
+        return cast(CompilerModule, importlib.import_module(f"actspan.deploy.compile.{self.name}"))
 
 
+_NO_INT8 = "atc reads no quantised ONNX but that of the vendor's own tool, AMCT"
+_OPENVINO = {"fp32": "openvino", "fp16": "openvino:fp16", "int8": "openvino:int8"}
 _TABLE = (
-    Target(
-        "ascend",
-        "Ascend NPU",
-        ("fp16", "fp32"),
-        dict.fromkeys(("fp16", "fp32"), "ascend"),
-        "atc reads no quantised ONNX but that of the vendor's own tool, AMCT",
-    ),
-    Target(
-        "tensorrt",
-        "NVIDIA GPU",
-        ("fp16", "fp32", "int8"),
-        dict.fromkeys(("fp16", "fp32", "int8"), "tensorrt"),
-    ),
-    Target(
-        "openvino",
-        "CPU",
-        ("fp32", "fp16", "int8"),
-        {"fp32": "openvino", "fp16": "openvino:fp16", "int8": "openvino:int8"},
-    ),
+    Target("ascend", "Ascend NPU", dict.fromkeys(("fp16", "fp32"), "ascend"), _NO_INT8),
+    Target("tensorrt", "NVIDIA GPU", dict.fromkeys(("fp16", "fp32", "int8"), "tensorrt")),
+    Target("openvino", "CPU", _OPENVINO),
 )
 
 TARGETS: Mapping[str, Target] = MappingProxyType({row.name: row for row in _TABLE})
+
+
+def run_program(
+    words: Sequence[str],
+    job: CompileJob,
+    folder: Path,
+    log: Log,
+    env: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
+    """Run a vendor's compiler in a folder, without a shell, and keep its output as a log there.
+
+    Returns
+    -------
+    int, str
+        Exit code (negative: the signal that ended the program), and the output of both streams.
+
+    Raises
+    ------
+    CompileError
+        The program does not start.
+    """
+    try:
+        process = subprocess.Popen(  # noqa: S603  no shell
+            list(words),
+            cwd=folder,
+            env=None if env is None else dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise CompileError(f"{words[0]} does not start: {error.strerror}") from error
+    printed = []
+    with process, (folder / f"{job.stem}.log").open("w", encoding="utf-8") as stream:
+        stream.write(f"$ {shlex.join(words)}\n")
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                stream.write(line)
+                stream.flush()
+                printed.append(line)
+                log(line.rstrip())
+        except BaseException:  # after an interruption no compiler must keep running
+            process.kill()
+            raise
+    return process.wait(), "".join(printed)

@@ -20,15 +20,19 @@ from typing import Any
 
 from actspan.config.stages import TemConfig
 from actspan.core.errors import CompileError
-from actspan.deploy.compile.plan import Compilation, CompileRequest, Job, Plan, Report
-from actspan.deploy.compile.process import run_program
+from actspan.deploy.compile.plan import (
+    CompileJob,
+    CompilePlan,
+    CompileRequest,
+    CompilerReport,
+    Log,
+    run_program,
+)
 from actspan.deploy.variants import export_variants
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.runtime.opening import INPUT
 from actspan.runtime.tensorrt import gpu_key
-
-__all__ = ["find_compiler", "prepare", "script_lines", "trtexec_words"]
 
 Version = tuple[int, int, int]
 
@@ -42,15 +46,15 @@ _GET = (
 _BANNER = re.compile(r"\[TensorRT v(\d+)\]")
 
 
-def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[Job]]:
-    """Write the graphs for TensorRT; see `actspan.deploy.compile.plan.Driver.prepare`."""
+def prepare(bundle: Bundle, request: CompileRequest, key: str) -> tuple[Bundle, list[CompileJob]]:
+    """Write the graphs for TensorRT; see `CompilerModule.prepare`."""
     bundle, graphs = _write_graphs(bundle, request)
     parts = [key, "" if request.precision == "fp32" else request.precision, "engine"]
     jobs = []
     for net, (source, notes) in graphs.items():
         output = ".".join(filter(None, (net, *parts)))
         least, most = _profile(bundle, net, request.batches)
-        jobs.append(Job(net, source, (output,), INPUT[net], least, most, notes))
+        jobs.append(CompileJob(net, source, (output,), INPUT[net], least, most, notes))
     return bundle, jobs
 
 
@@ -84,7 +88,7 @@ def _profile(
     return (least, tem.channels, tem.length), (most, tem.channels, tem.length)
 
 
-def trtexec_words(job: Job, request: CompileRequest, version: Version) -> list[str]:
+def trtexec_words(job: CompileJob, request: CompileRequest, version: Version) -> list[str]:
     """Return the command for a version of trtexec, as a list of words."""
     least, most = ("x".join(map(str, sizes)) for sizes in (job.least, job.most))
     words = ["trtexec", f"--onnx={job.source}", f"--saveEngine={job.output}"]
@@ -101,7 +105,7 @@ def trtexec_words(job: Job, request: CompileRequest, version: Version) -> list[s
 
 @dataclass(frozen=True, slots=True)
 class TrtExec:
-    """The program `trtexec`; see `actspan.deploy.compile.plan.Compiler`."""
+    """The program `trtexec`; see `Compiler`."""
 
     path: Path
     number: Version
@@ -112,22 +116,20 @@ class TrtExec:
         """Name and version."""
         return f"trtexec {'.'.join(map(str, self.number))}"
 
-    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
-        """Compile a job; see `actspan.deploy.compile.plan.Compiler.compile`."""
+    def compile(self, job: CompileJob, plan: CompilePlan, folder: Path, log: Log) -> CompilerReport:
+        """Compile a job; see `Compiler.compile`."""
         words = trtexec_words(job, plan.request, self.number)
-        log = folder / f"{job.stem}.log"
-        command = [str(self.path), *words[1:]]
-        code, printed = run_program(command, folder=folder, log=log, report=report)
+        code, printed = run_program([str(self.path), *words[1:]], job, folder, log)
         if code != 0 or not (folder / job.output).is_file():
             errors = [line for line in printed.splitlines() if "[E]" in line]
             said = errors[0].partition("[E]")[2].strip() if errors else "it names no error"
             raise CompileError(f"trtexec ended with {code}: {said}")
-        return Compilation(words)
+        return CompilerReport(words)
 
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """The Python builder; see `actspan.deploy.compile.plan.Compiler`."""
+    """The Python builder; see `Compiler`."""
 
     trt: Any
     key: str
@@ -142,8 +144,8 @@ class Builder:
         """Name and version."""
         return f"TensorRT {self.trt.__version__}"
 
-    def compile(self, job: Job, plan: Plan, folder: Path, report: Report) -> Compilation:
-        """Compile a job; see `actspan.deploy.compile.plan.Compiler.compile`."""
+    def compile(self, job: CompileJob, plan: CompilePlan, folder: Path, log: Log) -> CompilerReport:
+        """Compile a job; see `Compiler.compile`."""
         trt = self.trt
         builder = trt.Builder(trt.Logger(trt.Logger.WARNING))
         network = builder.create_network(self._network_flags())
@@ -160,7 +162,7 @@ class Builder:
         if engine is None:
             raise CompileError(f"{self.version} builds no engine of {job.source}; see its messages")
         (folder / job.output).write_bytes(bytes(engine))
-        return Compilation()
+        return CompilerReport()
 
     def _network_flags(self) -> int:
         kinds = self.trt.NetworkDefinitionCreationFlag
@@ -178,7 +180,7 @@ class Builder:
 
 
 def find_compiler(request: CompileRequest) -> Builder | TrtExec:
-    """Find the builder or trtexec; see `actspan.deploy.compile.plan.Driver.find_compiler`."""
+    """Find the builder or trtexec; see `CompilerModule.find_compiler`."""
     try:
         trt = importlib.import_module("tensorrt")
     except ImportError:
@@ -233,8 +235,8 @@ def _version_of(text: str) -> Version:
     return major, minor, patch
 
 
-def script_lines(plan: Plan) -> list[str]:
-    """Return the lines of the script; see `actspan.deploy.compile.plan.Driver`."""
+def script_lines(plan: CompilePlan) -> list[str]:
+    """Return the lines of the script; see `CompilerModule`."""
     lines = (trtexec_words(job, plan.request, _STRONG) for job in plan.jobs)
     return [
         "# TensorRT 10 or newer; an engine runs on the GPU and the version that built it alone",

@@ -1,18 +1,23 @@
-"""Differences of outputs and of proposals."""
+"""The checkpoint as a session, and differences of outputs and proposals from it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actspan.core.errors import ShapeError
-from actspan.core.types import Float64, Proposals
-from actspan.deploy.verify.reference import Call
-from actspan.runtime.session import Session
-
-__all__ = ["Agreement", "Difference", "compare_outputs", "compare_proposals"]
+from actspan.core.types import Float32, Float64, Proposals
+from actspan.model.bsn.forward import pem_forward, tem_forward
+from actspan.model.bundle import Bundle
+from actspan.model.weights import Net
+from actspan.runtime.opening import INPUT
+from actspan.runtime.session import FileSession, Session
 
 # Beyond this, a probability in float32 has too few digits for its logit: at 7, the last digit of
 # the probability (6e-8) is already 7e-5 of the logit, and the checkpoint's own outputs scatter.
@@ -21,52 +26,81 @@ LOGIT_LIMIT = 7.0
 TIE = 1e-6
 
 
+class Call(NamedTuple):
+    """One call of a network: its input and its output."""
+
+    input: NDArray[Any]
+    output: Float32
+
+
+class CheckpointSession(FileSession):
+    """A network computed from its weights: the reference for every other variant.
+
+    It computes in double precision and rounds at the end. In single precision it would have
+    rounding errors of its own: two scores that differ only in the last bit would swap, and every
+    later proposal would have another rank.
+
+    Parameters
+    ----------
+    remember : int
+        Calls are recorded in `calls` until they hold this number of rows.
+    """
+
+    def __init__(self, bundle: Bundle, net: Net, *, remember: int = 0) -> None:
+        weights = bundle.weights(net)
+        self._weights = {name: array.astype(np.float64) for name, array in weights.items()}
+        self._forward = tem_forward if net == "tem" else pem_forward
+        self._lock, self._rows = Lock(), remember
+        self.calls: list[Call] = []
+        channels = weights["conv1.weight" if net == "tem" else "fc1.weight"].shape[1]
+        shape = (None, channels, None) if net == "tem" else (None, channels)
+        super().__init__(
+            "checkpoint",
+            "NumPy",
+            Path(bundle.path, f"{net}.safetensors"),
+            input_shapes={INPUT[net]: shape},
+            output_names=["output"],
+        )
+
+    def _compute(self, inputs: Mapping[str, NDArray[Any]]) -> list[Float32]:
+        (x,) = inputs.values()
+        output = self._forward(self._weights, x).astype(np.float32)
+        with self._lock:
+            if self._rows > 0:
+                self._rows -= len(x)
+                self.calls.append(Call(x.copy(), output))  # The caller may reuse its memory.
+        return [output]
+
+    def _release(self) -> None:
+        self._weights = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Absolute differences of a network's outputs from the checkpoint's.
 
-    Attributes
-    ----------
-    max, mean : float
-        Difference of probabilities.
-    logit_max, logit_mean : float
-        Difference of logits, computed from the probabilities, where the checkpoint's logit is
-        within -7 ... 7; NaN if none is.
-    values : int
-        Number of compared values.
+    Logits are computed from the probabilities, and compared where the checkpoint's logit is within
+    -7 ... 7; NaN if none is.
     """
 
-    max: float
+    max: float  # of probabilities
     mean: float
     logit_max: float
     logit_mean: float
-    values: int
+    values: int  # number of compared values
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Shares of the checkpoint's proposals that a variant finds, in [0, 1].
+    """Shares of the checkpoint's proposals that a variant finds, in [0, 1]."""
 
-    Attributes
-    ----------
-    same : float
-        Same segment at the same rank.
-    kept : float
-        Same segment at any rank.
-    proposals : int
-        Number of proposals of the checkpoint.
-    ties : frozenset of str
-        Videos in which two candidates of equal score (within `TIE`) are swapped: the pick of
-        Soft-NMS, and so all later ranks, depends on the last bit.
-    settled : float
-        Like `same`, without the ranks after such a tie.
-    """
-
-    same: float
-    kept: float
-    proposals: int
+    same: float  # same segment at the same rank
+    kept: float  # same segment at any rank
+    proposals: int  # number of proposals of the checkpoint
+    # Videos in which two candidates of equal score (within `TIE`) are swapped: the pick of Soft-
+    # NMS, and so all later ranks, depends on the last bit.
     ties: frozenset[str] = frozenset()
-    settled: float = 1.0
+    settled: float = 1.0  # like `same`, without the ranks after such a tie
 
 
 def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:
@@ -74,10 +108,8 @@ def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:
 
     Raises
     ------
-    ShapeError
-        An output has another shape than the checkpoint's.
-    BackendError
-        The runtime failed.
+    ShapeError, BackendError
+        An output has another shape than the checkpoint's; the runtime failed.
     """
     ours, theirs = [], []
     (name,) = session.input_names
@@ -91,13 +123,8 @@ def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:
     b = np.concatenate(theirs).astype(np.float64)
     gap = np.abs(a - b)
     logits = np.abs(_logit(a) - _logit(b))[np.abs(_logit(b)) <= LOGIT_LIMIT]
-    return Difference(
-        max=float(gap.max()),
-        mean=float(gap.mean()),
-        logit_max=float(logits.max()) if logits.size else float("nan"),
-        logit_mean=float(logits.mean()) if logits.size else float("nan"),
-        values=gap.size,
-    )
+    largest, mean = (logits.max(), logits.mean()) if logits.size else (np.nan, np.nan)
+    return Difference(float(gap.max()), float(gap.mean()), float(largest), float(mean), gap.size)
 
 
 def _logit(probability: Float64) -> Float64:
@@ -140,9 +167,9 @@ def _ranks_before_tie(equal: Sequence[bool], ours: Proposals, theirs: Proposals)
     Up to the first difference both sides picked the same segments, so both saw the same scores.
     If their different picks have equal scores, it was a tie.
     """
-    first = equal.index(False) if False in equal else None
-    if first is None:
+    if False not in equal:
         return len(ours)
+    first = equal.index(False)
     a, b = float(ours.score[first]), float(theirs.score[first])
     return first if abs(a - b) <= TIE * abs(a) else len(ours)
 

@@ -1,40 +1,76 @@
-"""Variants to verify: every graph of a bundle on every backend that opens it."""
+"""Variants to verify: every graph of a bundle on every backend that opens it, and their limits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from actspan.deploy.verify.limits import precision_of
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.runtime.backends import BACKENDS, Backend, find_backend
 from actspan.runtime.opening import open_net
 from actspan.runtime.session import Session
 
-__all__ = ["Variant", "find_variants", "nets_of"]
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a variant's difference from its checkpoint; None means no limit."""
+
+    output: float  # largest absolute difference of a probability, TEM's or PEM's
+    same: float | None  # least share of proposals with the same segment at the same rank
+    recall: float  # percentage points by which AR@100 and AUC may change, up or down
+    all_recall: bool = True  # apply `recall` to AR at smaller numbers of proposals, too
+
+    def broken(self, outputs: Mapping[str, float], same: float) -> Iterator[str]:
+        """Yield messages about exceeded limits, from the largest difference of each network."""
+        for net, difference in outputs.items():
+            if not difference <= self.output:  # NaN counts as a failure
+                yield f"{net.upper()} differs by {difference:.2g}, at most {self.output:g}"
+        if self.same is not None and same < self.same:
+            yield f"{same:.2%} of proposals are the same, at least {self.same:.1%}"
+
+
+# Full precision only changes the order of rounding. Half precision has 11 bits, bfloat16 has 8.
+# An 8-bit graph differs slightly everywhere: it is judged by its proposals.
+LIMITS: Mapping[str, Limits] = MappingProxyType(
+    {
+        "float32": Limits(output=1e-5, same=0.999, recall=0.01),
+        "float16": Limits(output=1e-2, same=0.98, recall=0.05),
+        "bfloat16": Limits(output=0.1, same=None, recall=0.3, all_recall=False),
+        "int8": Limits(output=0.5, same=None, recall=0.3, all_recall=False),
+    }
+)
+
+_ROUGHEST_FIRST = {
+    "int8": ("int8", "qdq", "w8a8"),
+    "bfloat16": ("bf16", "bfloat16"),
+    "float16": ("fp16", "f16", "float16", "half"),
+}
+
+
+def precision_of(variant: str, backend: str = "float32") -> str:
+    """Return the precision whose limits apply: the lower of graph variant and backend.
+
+    The precision of a variant is in its name: `tem.fp16.onnx`, `tem.conv2d-int8.onnx`.
+    """
+    words = set(variant.lower().replace("-", ".").replace("_", ".").split("."))
+    for precision, names in _ROUGHEST_FIRST.items():
+        if backend == precision or words.intersection(names):
+            return precision
+    return backend if backend in LIMITS else "float32"
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A way to run a bundle.
+    """A way to run a bundle."""
 
-    Attributes
-    ----------
-    backend : str
-        Name for `open_session`.
-    graph : str
-        Variant in the file name: "fp16" is `tem.fp16.onnx`; empty for `tem.onnx`. A network
-        without such a file runs its plain one.
-    precision : str
-        Precision whose limits apply.
-    compiled : str
-        Suffix of compiled files that replace ONNX: ".xml"; empty if there are none.
-    """
-
-    backend: str
+    backend: str  # name for `open_session`
+    # Variant in the file name: "fp16" is `tem.fp16.onnx`; empty for `tem.onnx`. A network without
+    # such a file runs its plain one.
     graph: str = ""
-    precision: str = "float32"
+    precision: str = "float32"  # precision whose limits apply
+    # Suffix of compiled files that replace ONNX: ".xml"; empty if there are none.
     compiled: str = ""
 
     @property
@@ -44,24 +80,13 @@ class Variant:
         return f"{name} ({self.compiled})" if self.compiled else name
 
     def open(self, bundle: Bundle, net: Net, *, streams: int, threads: int = 1) -> Session:
-        """Open a session of a network for this variant.
-
-        Raises
-        ------
-        BackendError, BundleError
-            The runtime is absent, or refuses the file; or the file is damaged.
-        """
+        """Open a session of a network for this variant; errors are those of `open_net`."""
         suffix = find_backend(self.backend)[0].suffix
         has_own = bool(self.graph) and f"{net}.{self.graph}{suffix}" in bundle.files
         variant = self.graph if has_own else ""
         return open_net(
             bundle, net, backend=self.backend, variant=variant, streams=streams, threads=threads
         )
-
-
-def nets_of(bundle: Bundle) -> list[Net]:
-    """Return the networks that a bundle holds."""
-    return [net for net in NETS if (bundle.has_tem if net == "tem" else bundle.has_pem)]
 
 
 def find_variants(bundle: Bundle, backends: Iterable[str] | None = None) -> list[Variant]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,94 +10,67 @@ from typing import Literal
 
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
+from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Proposals
 from actspan.core.wording import counted
 from actspan.deploy.verify.differences import (
     Agreement,
+    CheckpointSession,
     Difference,
     compare_outputs,
     compare_proposals,
 )
-from actspan.deploy.verify.limits import LIMITS
-from actspan.deploy.verify.material import Material, made_up, of_dataset
-from actspan.deploy.verify.reference import Call, CheckpointSession
-from actspan.deploy.verify.variants import Variant, find_variants, nets_of
+from actspan.deploy.verify.sample_videos import SampleVideos, of_dataset, synthetic_videos
+from actspan.deploy.verify.variants import LIMITS, Variant, find_variants
 from actspan.evaluation.recall import evaluate_recall
 from actspan.model.bundle import Bundle
-from actspan.model.weights import Net
+from actspan.model.weights import NETS, Net
 from actspan.pipeline.core import Pipeline
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.export import export_bundle
 from actspan.runtime.opening import check_backend
 from actspan.runtime.session import Session
 
-__all__ = ["VariantResult", "Verification", "verify_bundle"]
+# Rows whose outputs are compared: videos or windows of TEM, proposals of PEM.
+_ROWS: Mapping[Net, int] = {"tem": 512, "pem": 1_000_000}
 
-TEM_ROWS = 512  # videos (or windows) whose outputs are compared
-PEM_ROWS = 1_000_000  # proposals
-
-Report = Callable[[str, int, int], None]  # (stage, variants done, total variants)
+Recall = Mapping[str, float]  # `AR@1` ... `AR@100`, `AUC`, percent
 
 
 @dataclass(frozen=True, slots=True)
 class VariantResult:
-    """Result of one variant.
-
-    Attributes
-    ----------
-    variant : Variant
-    outputs : mapping of net to Difference
-        Empty if the variant did not run.
-    agreement : Agreement, optional
-    recall : mapping of str to float, optional
-        `AR@1` ... `AR@100`, `AUC`, percent; None without ground truth.
-    broken : tuple of str
-        Limits that the variant exceeds.
-    problem : str
-        Why the variant did not run; empty if it ran.
-    """
+    """Result of one variant."""
 
     variant: Variant
-    outputs: Mapping[Net, Difference]
+    outputs: Mapping[Net, Difference]  # empty if the variant did not run
     agreement: Agreement | None = None
-    recall: Mapping[str, float] | None = None
-    broken: tuple[str, ...] = ()
-    problem: str = ""
+    recall: Recall | None = None  # None without ground truth
+    broken: tuple[str, ...] = ()  # limits that the variant exceeds
+    problem: str = ""  # why the variant did not run; empty if it ran
 
     @property
     def status(self) -> Literal["ok", "broken", "not run"]:
         """Status for tables."""
         return "not run" if self.problem else "broken" if self.broken else "ok"
 
+    @property
+    def failures(self) -> list[str]:
+        """Reasons why the status is not "ok"."""
+        return [*self.broken, *filter(None, [self.problem])]
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Results of a bundle's variants, compared with its checkpoint.
-
-    Attributes
-    ----------
-    bundle : Bundle
-    material : str
-        Name of the test videos.
-    videos : int
-    proposals : int
-        Number of the checkpoint's proposals, in all videos.
-    recall : mapping of str to float, optional
-        Recall of the checkpoint, percent; None without ground truth.
-    results : tuple of VariantResult
-    notes : tuple of str
-    problems : tuple of Problem
-        Skipped videos of the dataset, with reasons.
-    """
+    """Results of a bundle's variants, compared with its checkpoint."""
 
     bundle: Bundle
-    material: str
+    material: str  # name of the test videos
     videos: int
-    proposals: int
-    recall: Mapping[str, float] | None
+    proposals: int  # of the checkpoint, in all videos
+    recall: Recall | None  # of the checkpoint; None without ground truth
     results: tuple[VariantResult, ...]
     notes: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[Problem, ...] = ()  # skipped videos of the dataset
 
     @property
     def ran(self) -> bool:
@@ -115,9 +88,9 @@ def verify_bundle(
     *,
     dataset: Path | None = None,
     subset: str | None = None,
-    backends: Iterable[str] | None = None,
+    backends: Sequence[str] | None = None,
     threads: int = 2,
-    report: Report | None = None,
+    progress: Progress = no_progress,
 ) -> Verification:
     """Compare every variant of a bundle with its checkpoint.
 
@@ -133,7 +106,7 @@ def verify_bundle(
         A dataset folder; by default synthetic features, without recall.
     subset : str, optional
         Subset of the dataset; all videos by default.
-    backends : iterable of str, optional
+    backends : sequence of str, optional
         By default all that this project verifies, and those with compiled files. A requested
         backend that cannot run counts as a failure.
     threads : int
@@ -150,34 +123,54 @@ def verify_bundle(
     True
     """
     bundle = bundle if isinstance(bundle, Bundle) else Bundle.load(bundle)
-    if any(f"{net}.onnx" not in bundle.files for net in nets_of(bundle)):
+    nets = [net for net in NETS if net in bundle.nets]
+    if any(f"{net}.onnx" not in bundle.files for net in nets):
         bundle, _ = export_bundle(bundle)
     variants = find_variants(bundle, backends)
-    named = set(backends or ())
-    material = of_dataset(dataset, subset, bundle) if dataset else made_up(bundle)
-    job = _Job(bundle, material, threads)
-    tell = report or (lambda *_: None)
-    tell("checkpoint", 0, len(variants) + 1)
-    job.run_checkpoint()
-    results, skipped = [], []
+    videos = of_dataset(dataset, subset, bundle) if dataset else synthetic_videos(bundle)
+    steps = len(variants) + 1
+    progress("checkpoint", 0, steps)
+    sessions = {net: CheckpointSession(bundle, net, remember=_ROWS[net]) for net in nets}
+    proposals, clock = _propose(bundle, videos, sessions, threads)
+    recall = _recall(videos, proposals)
+    checkpoint = _Checkpoint(bundle, videos, threads, sessions, proposals, recall)
+    results, notes = [], list(videos.notes)
+    if videos.truth:  # Synthetic features may give flat scores.
+        notes += clock.warnings(bundle.config.mode)
     for number, variant in enumerate(variants, start=1):
-        tell(variant.name, number, len(variants) + 1)
+        progress(variant.name, number, steps)
         problem = check_backend(variant.backend).problem
-        if problem and variant.backend not in named:
-            skipped.append(f"{variant.name} left out: {problem}")
-            continue
-        results.append(job.judge(variant))
-    tell("done", len(variants) + 1, len(variants) + 1)
+        if problem and variant.backend not in (backends or ()):
+            notes.append(f"{variant.name} left out: {problem}")
+        else:
+            results.append(checkpoint.compare(variant))
+    progress("done", steps, steps)
     return Verification(
         bundle=bundle,
-        material=material.name,
-        videos=material.videos,
-        proposals=sum(map(len, job.proposals.values())),
-        recall=job.recall,
+        material=videos.name,
+        videos=videos.count,
+        proposals=sum(map(len, proposals.values())),
+        recall=recall,
         results=tuple(results),
-        notes=(*material.notes, *job.warnings, *skipped, *_tie_notes(results)),
-        problems=material.problems,
+        notes=(*notes, *_tie_notes(results)),
+        problems=videos.problems,
     )
+
+
+def _propose(
+    bundle: Bundle, videos: SampleVideos, sessions: Mapping[Net, Session], threads: int
+) -> tuple[dict[str, Proposals], StageClock]:
+    tem, pem = sessions.get("tem"), sessions.get("pem")
+    with Pipeline(tem, pem, bundle.config, threads=threads, edge=videos.edge) as pipeline:
+        outcomes = pipeline.run(videos.jobs())
+        found = {o.id: o.proposals for o in outcomes if o.proposals is not None}
+    return found, pipeline.clock
+
+
+def _recall(videos: SampleVideos, proposals: Mapping[str, Proposals]) -> Recall | None:
+    if not videos.truth:
+        return None
+    return evaluate_recall(videos.truth, proposals, subset=None).summary()
 
 
 def _tie_notes(results: Iterable[VariantResult]) -> Iterator[str]:
@@ -190,78 +183,47 @@ def _tie_notes(results: Iterable[VariantResult]) -> Iterator[str]:
             )
 
 
-class _Job:
-    """Reference results of the checkpoint, and the comparison of variants with them."""
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    """Reference results of the checkpoint, with which variants are compared."""
 
-    def __init__(self, bundle: Bundle, material: Material, threads: int) -> None:
-        self._bundle, self._material, self._threads = bundle, material, threads
-        self._calls: dict[Net, list[Call]] = {}
-        self.proposals: dict[str, Proposals] = {}
-        self.recall: Mapping[str, float] | None = None
-        self.warnings: tuple[str, ...] = ()
+    bundle: Bundle
+    videos: SampleVideos
+    threads: int
+    sessions: Mapping[Net, CheckpointSession]  # with their recorded calls
+    proposals: Mapping[str, Proposals]
+    recall: Recall | None
 
-    def run_checkpoint(self) -> None:
-        """Compute the reference results of the checkpoint."""
-        rows: dict[Net, int] = {"tem": TEM_ROWS, "pem": PEM_ROWS}
-        sessions = {
-            net: CheckpointSession(self._bundle, net, remember=rows[net])
-            for net in nets_of(self._bundle)
-        }
-        self.proposals, clock = self._propose(dict(sessions))
-        if self._material.truth:  # Synthetic features may give flat scores.
-            self.warnings = clock.warnings(self._bundle.config.mode)
-        self.recall = self._recall(self.proposals)
-        self._calls = {net: session.calls for net, session in sessions.items()}
-
-    def judge(self, variant: Variant) -> VariantResult:
+    def compare(self, variant: Variant) -> VariantResult:
         """Run a variant and compare it; errors become part of the result."""
         try:
             with ExitStack() as stack:
-                sessions: dict[Net, Session] = {
-                    net: stack.enter_context(variant.open(self._bundle, net, streams=self._threads))
-                    for net in nets_of(self._bundle)
-                }
+                sessions: dict[Net, Session] = {}
+                for net in self.sessions:
+                    session = variant.open(self.bundle, net, streams=self.threads)
+                    sessions[net] = stack.enter_context(session)
                 outputs = {
-                    net: compare_outputs(self._calls[net], session)
+                    net: compare_outputs(self.sessions[net].calls, session)
                     for net, session in sessions.items()
                 }
-                proposals, _ = self._propose(sessions)
+                proposals, _ = _propose(self.bundle, self.videos, sessions, self.threads)
         except ActSpanError as error:
             return VariantResult(variant, {}, problem=str(error))
         agreement = compare_proposals(self.proposals, proposals)
-        recall = self._recall(proposals)
-        settled = recall
+        recall = settled = _recall(self.videos, proposals)
         if agreement.ties:  # Either order is correct.
             same = {name: self.proposals[name] for name in agreement.ties}
-            settled = self._recall(proposals | same)
+            settled = _recall(self.videos, proposals | same)
         broken = tuple(self._broken(variant, outputs, agreement, settled))
         return VariantResult(variant, outputs, agreement, recall, broken)
-
-    def _propose(self, sessions: Mapping[Net, Session]) -> tuple[dict[str, Proposals], StageClock]:
-        pipeline = Pipeline(
-            sessions.get("tem"),
-            sessions.get("pem"),
-            self._bundle.config,
-            threads=self._threads,
-            edge=self._material.edge,
-        )
-        with pipeline:
-            outcomes = pipeline.run(self._material.jobs())
-            found = {o.id: o.proposals for o in outcomes if o.proposals is not None}
-        return found, pipeline.clock
-
-    def _recall(self, proposals: Mapping[str, Proposals]) -> Mapping[str, float] | None:
-        if not self._material.truth:
-            return None
-        return evaluate_recall(self._material.truth, proposals, subset=None).summary()
 
     def _broken(
         self,
         variant: Variant,
         outputs: Mapping[Net, Difference],
         agreement: Agreement,
-        recall: Mapping[str, float] | None,
-    ) -> Iterable[str]:
+        recall: Recall | None,
+    ) -> Iterator[str]:
         limits = LIMITS[variant.precision]
         yield from limits.broken({net: d.max for net, d in outputs.items()}, agreement.settled)
         for name, value in (recall or {}).items():

@@ -1,25 +1,30 @@
-"""Open third-party checkpoint files without executing them: PyTorch's two forms, safetensors.
+"""Files of third-party checkpoints, opened without executing them, and the network in them.
 
 A PyTorch checkpoint is a pickle, and a pickle can carry any code. Files are read only by PyTorch's
-restricted reader, which knows tensors and plain containers and refuses the rest.
+restricted reader, which knows tensors and plain containers, and only if they name nothing else.
 """
 
 from __future__ import annotations
 
 import errno
 import math
+import pickletools
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from actspan.config.stages import PemConfig, TemConfig
 from actspan.core.errors import CheckpointError, require
-from actspan.core.files import read_bytes, similar_path
-from actspan.core.limits import WEIGHTS
-from actspan.model.bsn.pickles import check_pickles
+from actspan.core.files import check_size, read_bytes, similar_path
+from actspan.core.limits import PICKLE, WEIGHTS
+from actspan.core.wording import listed
+from actspan.data.names import Ignored
+from actspan.model.weights import Net, weight_shapes
 
 EXPECTED = (
     "expected a PyTorch checkpoint or safetensors file of BSN's TEM (conv1, conv2, conv3) or PEM "
@@ -30,7 +35,17 @@ _CLEAN = (
     "torch.save({'state_dict': model.state_dict()}, FILE), or for OpenMMLab its publish_model.py, "
     "which removes everything else"
 )
-# first bytes of complete files that are not checkpoints
+# Names that plain containers of tensors need, written by Python 2 or 3. PyTorch's reader allows
+# more, of which some make objects of any size from a few bytes.
+_NEEDED = re.compile(
+    r"collections (OrderedDict|Counter)"
+    r"|torch\._utils (_rebuild_tensor|_rebuild_tensor_v2|_rebuild_parameter)"
+    r"|torch\.nn\.parameter Parameter|torch \w+Storage|torch (Size|device)"
+    r"|torch (b?float|u?int|complex|q?u?int)\d+|torch bool"
+    r"|(builtins|__builtin__) (set|complex)"
+)
+_LEGACY = 5  # pickles at the start of a file older than zip archives; tensors follow
+# First bytes of complete files that are not checkpoints.
 _KINDS = {
     b"version https://git-lfs": "a Git LFS pointer; fetch the file itself: git lfs pull",
     b"<": "a web page in place of the file; download it again",
@@ -40,9 +55,19 @@ _KINDS = {
     b"\x80": "a pickle that torch.save did not write; write it with torch.save",
 }
 _TORCH_PICKLE = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # before zip archives: a magic number
-_TAR = slice(257, 262), b"ustar"
 _LONGEST_HEADER = 100_000_000  # bytes of JSON in a safetensors file; the format's own limit
 _FLOATS = {"F64": np.float64, "F32": np.float32, "F16": np.float16}
+# Keys under which trainers keep weights: first the network's own, then running averages.
+_LEVELS = (
+    *("state_dict", "model_state_dict", "model", "net", "network", "module", "params", "weights"),
+    *("tem", "pem", "ema", "model_ema", "ema_model", "ema_state_dict", "state_dict_ema"),
+)
+_DEEPEST = 2  # nested levels: {"model": {"state_dict": ...}}
+_NETS: dict[Net, frozenset[str]] = {
+    "tem": frozenset(weight_shapes(TemConfig())),
+    "pem": frozenset(weight_shapes(PemConfig())),
+}
+_NAMED = 8  # entries listed in a message
 
 
 def load_content(path: Path) -> Any:
@@ -62,7 +87,10 @@ def load_content(path: Path) -> Any:
         if is_safetensors(path):
             return _load_safetensors(path)
         torch = require("torch", extra="train", purpose="reading checkpoints")
-        check_pickles(path, _CLEAN)
+        check_size(path, WEIGHTS)
+        for name in _names(path):
+            if not _NEEDED.fullmatch(name):
+                raise _unsafe(path, name.replace(" ", "."), "could run code, or fill the memory")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickle protocols and old storages
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -70,6 +98,41 @@ def load_content(path: Path) -> Any:
         raise
     except Exception as error:  # A damaged pickle can raise any exception.
         raise _refusal(path, error) from error
+
+
+def _unsafe(path: Path, name: str, danger: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: not opened: it names {name}, and a checkpoint that carries anything but tensors "
+        f"and plain containers {danger}; {_CLEAN}"
+    )
+
+
+def _names(path: Path) -> Iterator[str]:
+    """Yield "module name" of everything that the pickles of a checkpoint would import."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as stream:
+            for _ in range(_LEGACY):
+                yield from _names_in(stream)
+        return
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise CheckpointError(
+                    f"{path}: not opened: its {member.filename} is compressed, which torch.save "
+                    f"never does and which could grow without end; {_CLEAN}"
+                )
+            if member.filename.endswith(".pkl"):
+                with archive.open(member) as content:
+                    yield from _names_in(content)
+
+
+def _names_in(stream: IO[bytes]) -> Iterator[str]:
+    begin = stream.tell()
+    for opcode, argument, _ in pickletools.genops(stream):
+        if stream.tell() - begin > PICKLE:
+            raise ValueError(f"a pickle of more than {PICKLE:,} bytes")
+        if opcode.name == "GLOBAL":
+            yield str(argument)
 
 
 def is_safetensors(path: Path) -> bool:
@@ -81,21 +144,21 @@ def is_safetensors(path: Path) -> bool:
 
 
 def _load_safetensors(path: Path) -> dict[str, Any]:
+    """Return arrays of floats; of any other type its name."""
     from safetensors import deserialize
 
-    found = deserialize(read_bytes(path, WEIGHTS))  # type: ignore[no-untyped-call]
-    return {name: _array(tensor["dtype"], tensor) for name, tensor in found}
-
-
-def _array(dtype: str, tensor: Any) -> Any:
-    """Return the tensor as an array of floats, or the name of any other type."""
-    shape = tuple(tensor["shape"])
-    if dtype == "BF16":  # bfloat16 is the upper half of a float32
-        halves = np.frombuffer(tensor["data"], np.uint16, count=math.prod(shape))
-        return (halves.astype(np.uint32) << 16).view(np.float32).reshape(shape)
-    if dtype not in _FLOATS:
-        return dtype
-    return np.frombuffer(tensor["data"], _FLOATS[dtype], count=math.prod(shape)).reshape(shape)
+    found: dict[str, Any] = {}
+    for name, tensor in deserialize(read_bytes(path, WEIGHTS)):  # type: ignore[no-untyped-call]
+        shape, kind = tuple(tensor["shape"]), tensor["dtype"]
+        if kind == "BF16":  # bfloat16 is the upper half of a float32
+            halves = np.frombuffer(tensor["data"], np.uint16, count=math.prod(shape))
+            found[name] = (halves.astype(np.uint32) << 16).view(np.float32).reshape(shape)
+        elif kind in _FLOATS:
+            values = np.frombuffer(tensor["data"], _FLOATS[kind], count=math.prod(shape))
+            found[name] = values.reshape(shape)
+        else:
+            found[name] = kind
+    return found
 
 
 def _refusal(path: Path, error: Exception) -> CheckpointError:
@@ -104,18 +167,14 @@ def _refusal(path: Path, error: Exception) -> CheckpointError:
         return CheckpointError(f"{path}: cannot be read: {error.strerror or error}")
     name = re.search(r"GLOBAL ([\w.]+)", str(error))
     if name is not None:
-        return CheckpointError(
-            f"{path}: not opened: it names {name[1]}, and a checkpoint that carries anything but "
-            f"tensors and plain containers could run code; {_CLEAN}"
-        )
+        return _unsafe(path, name[1], "could run code")
     if "TorchScript" in str(error):
         return CheckpointError(f"{path}: not opened: a TorchScript archive is code; {_CLEAN}")
     kind = _other_kind(path)
     if kind:
         return CheckpointError(f"{path}: cannot be read: it is {kind}; {EXPECTED}")
-    return CheckpointError(
-        f"{path}: cannot be read: damaged or cut short; copy it again from where it came"
-    )
+    what = "damaged or cut short; copy it again from where it came"
+    return CheckpointError(f"{path}: cannot be read: {what}")
 
 
 def _other_kind(path: Path) -> str:
@@ -124,14 +183,104 @@ def _other_kind(path: Path) -> str:
         head = stream.read(512)
     if not head:
         return "empty"
-    if head[_TAR[0]] == _TAR[1]:
+    if head[257:262] == b"ustar":
         return "a tar archive; unpack it"
     if head.startswith(b"PK") and (b"data.pkl" in head or not zipfile.is_zipfile(path)):
         return ""
     if head[: len(_TORCH_PICKLE)] == _TORCH_PICKLE[: len(head)] or is_safetensors(path):
         return ""
-    for begin, kind in _KINDS.items():
-        if head.startswith(begin):
-            return kind
+    kind = next((kind for begin, kind in _KINDS.items() if head.startswith(begin)), "")
     is_text = all(32 <= byte < 127 or byte in b"\t\r\n" for byte in head)
-    return "text" if is_text else "of an unknown kind, or damaged from its first bytes on"
+    return kind or ("text" if is_text else "of an unknown kind, or damaged from its first bytes on")
+
+
+class Found(NamedTuple):
+    """The weights of a network in a checkpoint.
+
+    Attributes
+    ----------
+    net : "tem" or "pem"
+    levels : tuple of str
+        Keys that lead to the named weights.
+    prefix : str
+        Prefix of each name ("module.").
+    state : dict of str to tensor
+        Entries without the prefix; some may not belong to the network.
+    """
+
+    net: Net
+    levels: tuple[str, ...]
+    prefix: str
+    state: dict[str, Any]
+
+
+def find_network(content: Any, path: Path, ignored: Ignored) -> Found:
+    """Find the network whose weights are under one of the usual keys, behind one prefix.
+
+    Entries that do not belong to the network are added to `ignored`.
+
+    Raises
+    ------
+    CheckpointError
+        There is no TEM and no PEM, or more than one of them; names `path`.
+    """
+    levels = list(_levels(content))
+    state_dict = content.get("state_dict", {}) if isinstance(content, Mapping) else None
+    if not levels or not isinstance(state_dict, Mapping):
+        raise CheckpointError(f"{path}: holds no state_dict of named weights; {EXPECTED}")
+    networks = [network for trail, state in levels for network in _networks(trail, state)]
+    whole = [n for n in networks if n.state.keys() >= _NETS[n.net]]
+    candidates = whole or networks[:1]
+    if not candidates:
+        inner = next((state for trail, state in levels if trail and state), content)
+        names = listed(inner, _NAMED) or "nothing"
+        raise CheckpointError(f"{path}: holds weights of neither TEM nor PEM ({names}); {EXPECTED}")
+    found = candidates[0]
+    beside = [network.prefix for network in candidates if network.levels == found.levels]
+    if len({network.net for network in candidates}) > 1:
+        what = "holds weights of a TEM and of a PEM: save each to a file of its own"
+        raise CheckpointError(f"{path}: {what}; {EXPECTED}")
+    if len(beside) > 1:
+        what = (
+            f"holds {len(beside)} networks of one kind ({listed(beside)}): save one of them alone"
+        )
+        raise CheckpointError(f"{path}: {what}; {EXPECTED}")
+    _note_others(content, found, ignored)
+    return found
+
+
+def _levels(content: Any) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Yield the mappings of a checkpoint that may hold weights, with the keys that lead to them."""
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), content)]
+    for trail, value in waiting:  # the list grows during the loop
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+            continue
+        yield trail, value
+        if len(trail) < _DEEPEST:
+            waiting += [((*trail, key), value[key]) for key in _LEVELS if key in value]
+
+
+def _networks(trail: tuple[str, ...], state: Mapping[str, Any]) -> Iterator[Found]:
+    """Yield every network with weights at a level, the one with the most weights first."""
+    hits: dict[tuple[Net, str], int] = {}
+    for name in state:
+        for net, names in _NETS.items():
+            known = ".".join(name.rsplit(".", 2)[-2:])
+            if known in names:
+                place = (net, name.removesuffix(known))
+                hits[place] = hits.get(place, 0) + 1
+    for net, prefix in sorted(hits, key=lambda place: -hits[place]):
+        part = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+        yield Found(net, trail, prefix, part)
+
+
+def _note_others(content: Mapping[str, Any], found: Found, ignored: Ignored) -> None:
+    state = content
+    for level in found.levels:
+        for name in state:
+            if name not in (level, "meta"):  # OpenMMLab's entry, which identifies the format
+                ignored.add("entries", name)
+        state = state[level]
+    for name in state:
+        if not name.startswith(found.prefix):
+            ignored.add("entries", name)

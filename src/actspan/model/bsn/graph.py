@@ -1,4 +1,4 @@
-"""Weights to ONNX graphs, node by node, without torch.
+"""Weights to ONNX graphs, node by node, without torch; needs the package `onnx`.
 
 Opset 17 and IR version 8: every operator used here is unchanged since opset 14, and these versions
 are read by ONNX Runtime since 1.12, OpenVINO since 2023, TensorRT since 8.6 and the CANN compilers
@@ -20,8 +20,6 @@ from actspan.model.weights import members_of
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["OPSET", "build_pem", "build_tem"]
-
 OPSET = 17
 IR_VERSION = 8
 
@@ -37,11 +35,6 @@ def build_tem(
         With `input.mean` and `input.scale` the graph standardises its input.
     batch, length : int, optional
         Fixed sizes; free by default.
-
-    Raises
-    ------
-    MissingExtraError
-        The package `onnx` is not installed.
     """
     graph = GraphBuilder(weights)
     x = "video"
@@ -79,11 +72,6 @@ def build_pem(
         3 adds a leading batch axis: (batch, proposals, 32) to (batch, proposals, 1).
     batch, proposals : int, optional
         Fixed sizes; free by default.
-
-    Raises
-    ------
-    MissingExtraError
-        The package `onnx` is not installed.
     """
     graph = GraphBuilder(weights)
     x = graph.linear("video_feature", "fc1", rank)
@@ -95,6 +83,17 @@ def build_pem(
     rows = rows if rank == 2 else (batch or "batch", *rows)
     inputs = weights["fc1.weight"].shape[1]
     return graph.model("pem", ("video_feature", (*rows, inputs)), (*rows, 1))
+
+
+def build_classifier(weights: Mapping[str, Float32]) -> onnx.ModelProto:
+    """Build the classifier: `pooled` (proposals, inputs) to `output` (proposals, labels + 1)."""
+    graph = GraphBuilder(weights)
+    x = graph.add("Sub", "pooled", "input.mean")
+    x = graph.add("Mul", x, "input.scale")
+    x = graph.add("Relu", graph.linear(x, "fc1", 2))
+    graph.add("Softmax", graph.linear(x, "fc2", 2), output="output")
+    inputs, outputs = weights["fc1.weight"].shape[1], weights["fc2.weight"].shape[0]
+    return graph.model("classifier", ("pooled", ("proposals", inputs)), ("proposals", outputs))
 
 
 class GraphBuilder:

@@ -1,0 +1,231 @@
+"""`actspan extract` and `actspan pack`: datasets of features from videos, and packed stores."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import click
+
+from actspan.cli.console import findings, print_findings, print_json, progress_report, say
+from actspan.cli.options import (
+    Existing,
+    OnError,
+    Output,
+    Positive,
+    Text,
+    command,
+    ray_config,
+    refuse_options,
+    request_from_options,
+)
+from actspan.cli.tables import count_and_names
+from actspan.core.wording import counted, quoted
+from actspan.jobs.ray_pool import ClusterConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from actspan.streams.extraction import Extracted
+    from actspan.streams.snippet_grid import Grid
+
+_Time = Annotated[str, Text("TIME")]
+
+
+@command(
+    out="Dataset folder to write.",
+    backbone="default (EfficientNet-Lite0), or onnx:FILE with its preprocessing in FILE's .toml.",
+    stride="Time from one snippet to the next: seconds (0.25s) or frames (8f). [default: 0.25s]",
+    length="Length of a snippet. [default: twice the stride]",
+    frames="Number of frames used per snippet. [default: 4]",
+    stream="Encode what the frames show, how they change, or both. [default: both]",
+    channels="Project features to N principal components of the training part. [default: keep all]",
+    precision="Precision of the features on disk.",
+    threads="Threads of the backbone. [default: all cores]",
+    backend="Inference runtime for the backbone.",
+    on_error="Stop at videos that cannot be opened, or skip them.",
+    force="Remove features in --out that were made with other settings.",
+)
+def extract(
+    videos: tuple[str, ...],
+    *,
+    out: Output,
+    backbone: str = "default",
+    stride: _Time | None = None,
+    length: _Time | None = None,
+    frames: Positive | None = None,
+    stream: Literal["appearance", "motion", "both"] | None = None,
+    channels: Positive | None = None,
+    precision: Literal["float16", "float32"] = "float16",
+    threads: Positive | None = None,
+    backend: str = "auto",
+    on_error: OnError = "fail",
+    force: bool = False,
+    json_: bool = False,
+    engine: Literal["local", "ray"] = "local",
+    cluster: ClusterConfig,
+) -> None:
+    """Extract snippet features from VIDEOS into a dataset, for training and proposing.
+
+    VIDEOS are files, folders, patterns ('day1/*.mp4'), @list.txt with one file per line, or a
+    dataset folder that has videos/ instead of features/; its annotations are copied.
+
+    The same command, given again, processes only videos that are missing or have changed. With
+    other settings it stops if features already exist, unless --force lets it remove them.
+
+    --engine ray gives each video to a worker; videos and --out must be on storage that all machines
+    share.
+
+    \b
+    Example:
+      actspan extract my-videos/ --out my-features/
+      actspan extract /shared/videos/ --out /shared/set/ --engine ray --address auto --workers 8
+      actspan extract 'day1/*.mp4' @more.txt --out day1/ --stride 8f --stream appearance
+    """
+    ray = ray_config(engine, cluster)
+    with progress_report() as report:
+        from actspan.streams.extraction import ExtractRequest, extract_videos
+
+        grid = _grid(stride, length)
+        request = request_from_options(ExtractRequest, grid=grid, streams=stream)
+        extraction = None
+        if ray is not None:
+            from actspan.jobs.ray_engine import ray_extraction
+
+            extraction = ray_extraction(ray)
+        done = extract_videos(request, report, engine=extraction)
+    if json_:
+        from actspan.config.base import to_dict
+
+        names = ("out", "videos", "kept", "snippets", "video_seconds", "seconds", "removed")
+        figures = {name: getattr(done, name) for name in names}
+        print_json({**figures, "features": to_dict(done.spec), **findings(done.problems)})
+    else:
+        _print_extracted(done)
+
+
+def _grid(stride: str | None, length: str | None) -> Grid:
+    """Return the requested grid; by default, neighbouring snippets overlap by half."""
+    from actspan.streams.extraction import DEFAULT_GRID
+    from actspan.streams.snippet_grid import Grid, Span
+
+    chosen = DEFAULT_GRID.stride if stride is None else Span.parse(stride)
+    return Grid(chosen, chosen.twice() if length is None else Span.parse(length))
+
+
+def _print_extracted(done: Extracted) -> None:
+    if done.removed:
+        say(f"removed features of other settings: {count_and_names(done.removed)}")
+    if done.kept:
+        say(f"{counted(done.kept, 'video')} {'was' if done.kept == 1 else 'were'} done already")
+    if done.videos:
+        pace = done.video_seconds / done.seconds
+        say(
+            f"{counted(done.videos, 'video')}, {done.video_seconds / 60:.1f} min, "
+            f"in {done.seconds:.0f} s ({pace:.1f}x real time): "
+            f"{counted(done.snippets, 'snippet')} of {counted(done.spec.channels or 0, 'channel')}"
+        )
+    say(f"features of {done.spec.backbone} in {done.out}")
+    out = quoted(done.out)
+    if done.labelled:
+        say(f"next: actspan train --dataset {out} --out model/")
+    else:
+        say(
+            f"next: annotate the actions in {done.out / 'annotations.json'}, then actspan train; "
+            f"or with a model of such features: actspan propose --model MODEL --dataset {out} "
+            "--out run/"
+        )
+    print_findings(done.problems)
+
+
+def _bytes(text: str) -> int:
+    """Return the number of bytes of a size such as 256MB."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]?)b?", text.strip().lower())
+    size = int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " ")) if found else 0
+    if size < 1:
+        raise ValueError(f"{text!r} is not a size such as 500kB, 256MB or 2GB")
+    return size
+
+
+@command(
+    out="Store folder to write.",
+    dtype="Keep numbers as they are, or round them to half the size.",
+    length="Rescale every video to this many cells, as a model of that length would. [default: "
+    "keep the snippets as they are]",
+    edge="How --length fills the cells beyond the outer snippets. [default: as the dataset does]",
+    subset="Pack only the videos of this subset: training, validation, ... [default: all]",
+    shard_size="Size of the features per file.",
+    verify="Do not pack: check every byte of the store DATASET.",
+    on_error="Stop at problems in the dataset, or skip what cannot be used.",
+    force="Replace an existing store.",
+)
+def pack(
+    dataset: Existing,
+    *,
+    out: Output | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+    length: Positive | None = None,
+    edge: Literal["clamp", "zero"] | None = None,
+    subset: str | None = None,
+    shard_size: Annotated[int, Text("SIZE", _bytes)] = "256MB",  # type: ignore[assignment]
+    verify: bool = False,
+    on_error: OnError = "fail",
+    force: bool = False,
+    json_: bool = False,
+) -> None:
+    """Pack the features of DATASET into a few files that are mapped into memory.
+
+    A store is a dataset: propose, train, verify and evaluate accept it, and propose gives the same
+    bytes from it. Features are checked here and not again when they are used. --verify checks
+    whether the files have changed since.
+
+    \b
+    Example:
+      actspan pack my-videos/ --out store/
+      actspan pack activitynet/ --out store/ --length 100 --subset validation
+      actspan pack store/ --verify
+    """
+    if verify == (out is not None):
+        raise click.UsageError("give --out STORE to pack, or --verify to check a store")
+    if verify:
+        of_packing = ("dtype", "length", "edge", "subset", "shard_size", "on_error", "force")
+        refuse_options(of_packing, "with --verify")
+        _verify(dataset, json_)
+        return
+    with progress_report() as report:
+        from actspan.data.store.pack import PackRequest, pack_dataset
+
+        done = pack_dataset(request_from_options(PackRequest), report)
+    manifest = done.manifest
+    shards = len(manifest.shards)
+    if json_:
+        figures = {name: getattr(done, name) for name in ("out", "rescaled")}
+        names = ("videos", "dtype", "channels", "length")
+        figures |= {name: getattr(manifest, name) for name in names}
+        figures |= {"shards": shards, "bytes": manifest.size}
+        print_json({**figures, **findings(done.problems, done.notes)})
+        return
+    rows = "rows as they were"
+    if manifest.length is not None:
+        rows = f"{counted(manifest.length, 'row')} each, {done.rescaled:,} rescaled"
+    size = f"{counted(shards, 'shard')}, {_megabytes(manifest.size)}"
+    say(f"{counted(manifest.videos, 'video')}, {rows}, {manifest.dtype}: {size} in {done.out}")
+    print_findings(done.problems, done.notes)
+
+
+def _verify(store: Path, as_json: bool) -> None:
+    with progress_report() as report:
+        from actspan.data.store.manifest import verify_store
+
+        found = verify_store(store, report)
+    shards = len(found.shards)
+    figures = {"videos": found.videos, "shards": shards, "bytes": found.size}
+    if as_json:
+        print_json({"store": store, **figures})
+    else:
+        size = f"{counted(shards, 'shard')}, {_megabytes(found.size)}"
+        say(f"{store}: {found.videos} videos in {size}: every checksum is right")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.3g} MB" if size < 1e9 else f"{size / 1e9:.3g} GB"

@@ -1,0 +1,233 @@
+"""Output of `actspan evaluate`: documents for JSON, tables, and remarks on what was not counted."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from actspan.cli.console import findings, print_findings, say
+from actspan.cli.tables import count_and_names, print_figures, print_table
+from actspan.core.wording import counted
+
+if TYPE_CHECKING:
+    from actspan.evaluation.detection import DetectionResult
+    from actspan.evaluation.diagnosis import Diagnosis
+    from actspan.evaluation.mistakes import Mistakes
+    from actspan.evaluation.recall import RecallResult
+
+_SHOWN = (0.5, 0.75, 0.95)  # thresholds that get a row, if they were evaluated
+
+
+def _by_tiou(tiou: Any, values: Any) -> dict[str, Any]:
+    """Return values by threshold; NaN, which JSON lacks, becomes None."""
+    names = [f"{threshold:.2f}" for threshold in tiou.tolist()]
+    return {name: _number(value) for name, value in zip(names, values, strict=True)}
+
+
+def _number(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def recall_document(found: RecallResult, subset: str) -> dict[str, Any]:
+    """Return the result for JSON, all recall in percent."""
+    names = ("max_proposals", "videos", "instances", "proposals", "missing", "extra")
+    return {
+        **found.summary(),
+        "recall_by_tiou": _last_recall(found),
+        "curve": {
+            "proposals_per_video": found.proposals_per_video.tolist(),
+            "average_recall": (100.0 * found.average_recall).tolist(),
+        },
+        "subset": subset,
+        **{name: getattr(found, name) for name in names},
+        **findings(found.problems, found.notes),
+    }
+
+
+def _last_recall(found: RecallResult) -> dict[str, float]:
+    """Return recall in percent at the largest budget, by threshold."""
+    return _by_tiou(found.tiou, (100.0 * found.recall[:, -1]).tolist())
+
+
+def print_recall(found: RecallResult, subset: str) -> None:
+    """Print AR and AUC, and recall at every threshold, in percent."""
+    videos, instances = counted(found.videos, "video"), counted(found.instances, "instance")
+    click.echo(f"{subset}: {videos}, {instances}; in percent")
+    print_figures(found.summary(), digits=2)
+    click.echo(f"recall at AN = {found.max_proposals}, by tIoU")
+    print_figures(_last_recall(found), digits=1)
+
+
+def print_recall_remarks(found: RecallResult) -> None:
+    """Print what was skipped and what counts as missed."""
+    if found.missing:
+        say(f"videos without proposals, counted as missed: {count_and_names(found.missing)}")
+    if found.extra:
+        names = count_and_names(found.extra)
+        say(f"videos with results, not evaluated (other subset, no instances): {names}")
+    print_findings(found.problems, found.notes)
+
+
+def detection_document(found: DetectionResult) -> dict[str, Any]:
+    """Return the result for JSON, all of it in percent."""
+    means, curves = found.by_class(), (100.0 * found.average_precision.T).tolist()
+    instances, detections = found.instances.tolist(), found.detections.tolist()
+    counts = zip(found.classes, curves, instances, detections, strict=True)
+    classes = {
+        name: {
+            "AP": means[name],
+            "by_tiou": _by_tiou(found.tiou, curve),
+            "instances": annotated,
+            "detections": detected,
+        }
+        for name, curve, annotated, detected in counts
+    }
+    names = ("videos", "undetected", "unknown", "missing", "extra")
+    return {
+        **found.summary(),
+        "classes": classes,
+        **{name: getattr(found, name) for name in names},
+        **findings(found.problems, found.notes),
+    }
+
+
+def print_detection(found: DetectionResult, subset: str) -> None:
+    """Print mAP by threshold and AP by class, in percent."""
+    instances = int(found.instances.sum())
+    counts = (found.videos, "video"), (instances, "instance"), (len(found.classes), "class")
+    click.echo(f"{subset}: {', '.join(counted(*pair) for pair in counts)}; in percent")
+    click.echo("mAP, by tIoU")
+    means = {name.removeprefix("mAP@"): value for name, value in found.summary().items()}
+    means["average"] = means.pop("average_mAP")
+    print_figures(means, digits=2)
+    columns = zip(found.classes, found.instances.tolist(), found.detections.tolist(), strict=True)
+    precision = found.by_class()
+    rows = [(name, f"{precision[name]:.2f}", f"{i:,}", f"{d:,}") for name, i, d in columns]
+    print_table(("class", "AP", "instances", "detections"), rows)
+
+
+def print_detection_remarks(found: DetectionResult) -> None:
+    """Print what was skipped and what counts as missed."""
+    if found.undetected:
+        say(f"classes without detections, AP 0: {count_and_names(found.undetected)}")
+    if found.unknown:
+        names = count_and_names([name or "''" for name in found.unknown])
+        what = counted(sum(found.unknown.values()), "detection")
+        say(f"{what} with labels that the ground truth lacks, skipped: {names}")
+    if found.missing:
+        say(f"videos without detections: {count_and_names(found.missing)}")
+    if found.extra:
+        say(f"videos with detections but not evaluated: {count_and_names(found.extra)}")
+    print_findings(found.problems, found.notes)
+
+
+def mistakes_document(found: Mistakes) -> dict[str, Any]:
+    """Return shares of the best detections, and gains of average mAP, in percent."""
+    from actspan.evaluation.mistakes import KINDS
+
+    shares, gains = 100.0 * found.share, 100.0 * found.gain
+    kinds = {
+        kind: {
+            "share": float(shares[:, number].mean()),
+            "by_tiou": _by_tiou(found.tiou, shares[:, number].tolist()),
+            "gain": float(gains[number]),
+        }
+        for number, kind in enumerate(KINDS)
+    }
+    return {"right": 100.0 * float(found.right.mean()), "kinds": kinds}
+
+
+def print_mistakes(found: Mistakes) -> None:
+    """Print one row per kind of error."""
+    document = mistakes_document(found)
+    kinds = document["kinds"].items()
+    rows = [(kind, f"{row['share']:.1f}", f"{row['gain']:+.2f}") for kind, row in kinds]
+    rows.append(("(right)", f"{document['right']:.1f}", ""))
+    header = ("kind", "share of the best", "gain of average mAP without them")
+    print_table(header, rows, title="Wrong detections, mean over the thresholds")
+
+
+def diagnosis_document(found: Diagnosis) -> dict[str, Any]:
+    """Return the whole diagnosis for JSON: shares and gains in percent, segments in seconds."""
+    recall = {
+        by: [
+            {
+                "bin": b.name,
+                "range": b.range,
+                "instances": b.instances,
+                "AR": _number(100.0 * b.average_recall),
+                "by_tiou": _by_tiou(found.recall.tiou, [100.0 * r for r in b.recall]),
+            }
+            for b in bins
+        ]
+        for by, bins in found.bins.items()
+    }
+    return {
+        "lost": _losses(found),
+        "gains": found.gains(),
+        "recall": recall,
+        "missed": _missed(found),
+        "notes": found.notes,
+    }
+
+
+def _losses(found: Diagnosis) -> dict[str, dict[str, float]]:
+    """Return the share of instances lost at each stage, per threshold and as their mean."""
+    from actspan.evaluation.stages import STAGES
+
+    shares = 100.0 * found.losses()
+    rows = _by_tiou(found.recall.tiou, shares.tolist())
+    rows["mean"] = shares.mean(axis=0).tolist()
+    return {tiou: dict(zip((*STAGES, "found"), row, strict=True)) for tiou, row in rows.items()}
+
+
+def _missed(found: Diagnosis) -> list[dict[str, Any]]:
+    """Return every instance that is missed at some threshold, with the stage that loses it."""
+    import numpy as np
+
+    from actspan.evaluation.stages import STAGES
+
+    rows = []
+    for i in np.flatnonzero(np.any(found.lost < len(STAGES), axis=0)).tolist():
+        stages = _by_tiou(found.recall.tiou, found.lost[:, i].tolist())
+        rows.append(
+            {
+                "video": found.videos[i],
+                "segment": found.segments[i].tolist(),
+                "label": found.labels[i],
+                "best_tiou": float(found.best[i, -1]),
+                "lost": {t: STAGES[stage] for t, stage in stages.items() if stage < len(STAGES)},
+            }
+        )
+    return rows
+
+
+def print_diagnosis(found: Diagnosis) -> None:
+    """Print instances lost per stage, gains of perfect stages, and recall by kind of instance."""
+    largest, losses, now = found.recall.max_proposals, _losses(found), found.recall.summary()
+    names = [*(name for name in (f"{tiou:.2f}" for tiou in _SHOWN) if name in losses), "mean"]
+    shares = [(name, *(f"{share:.1f}" for share in losses[name].values())) for name in names]
+    title = f"Instances lost at each stage, AN = {largest}, in percent"
+    print_table(("tIoU", *losses["mean"]), shares, title=title)
+    all_gains = found.gains()
+    gains = [("(as it is)", *(f"{value:.2f}" for value in now.values()))]
+    for stage, row in all_gains.items():
+        gains.append((stage, *(f"{gain:+.2f}" for gain in row.values())))
+    print_table(("stage", *now), gains, title="What a perfect stage would gain, in points")
+    if any(gain < -0.005 for row in all_gains.values() for gain in row.values()):
+        click.echo(
+            "below zero: what a perfect stage lets through can outrank better neighbours, or lower "
+            "them in\nSoft-NMS, and the stages after it stay as they are: docs/diagnosis.md\n"
+        )
+    rows = []
+    for by, bins in found.bins.items():
+        for number, b in enumerate(bins):
+            recall = 100.0 * b.average_recall
+            shown = "-" if math.isnan(recall) else f"{recall:.1f}"
+            rows.append(("" if number else by, b.name, b.range, f"{b.instances:,}", shown))
+    header = ("by", "bin", "range", "instances", f"AR@{largest}")
+    print_table(header, rows, title="Recall by kind of instance")
+    for note in found.notes:
+        click.echo(f"note: {note}")

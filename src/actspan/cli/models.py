@@ -1,0 +1,234 @@
+"""`actspan convert`, `verify` and `backends`: bundles from checkpoints, parity, and runtimes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import click
+
+from actspan.cli.console import (
+    print_json,
+    print_notes,
+    print_skipped,
+    progress_report,
+    say,
+)
+from actspan.cli.options import (
+    Existing,
+    ExistingFolder,
+    Output,
+    OutputFile,
+    Positive,
+    command,
+    command_line,
+    split_names,
+)
+from actspan.cli.tables import print_table
+from actspan.core.wording import counted, quoted
+
+if TYPE_CHECKING:
+    from actspan.deploy.verify.verify import Verification
+    from actspan.model.bsn.checkpoints import Checkpoint
+    from actspan.model.bundle import Bundle
+
+
+@command(
+    out="Bundle folder to write.",
+    length="Temporal scale T of the TEM, which its weights do not contain. [default: 100]",
+    force="Replace networks that the bundle in --out already has.",
+)
+def convert(
+    checkpoints: tuple[Output, ...],
+    *,
+    out: Output,
+    length: Annotated[int, click.IntRange(2)] | None = None,
+    force: bool = False,
+    json_: bool = False,
+) -> None:
+    """Convert CHECKPOINTS from the authors, OpenMMLab and similar sources into a bundle.
+
+    Give a TEM, a PEM or both, in any order: the weights tell which is which. If --out has only one
+    of the two, the other is added. Code inside a checkpoint is never run; a file that contains code
+    is refused.
+
+    \b
+    Example:
+      actspan convert tem_best.pth.tar pem_best.pth.tar --out bsn/
+      actspan convert pem_best.pth.tar --out bsn-with-a-tem/
+    """
+    from actspan.config.base import to_dict
+    from actspan.model.bsn.checkpoints import ORIGINS, convert_checkpoints
+
+    bundle, found = convert_checkpoints(
+        list(checkpoints), out, length=length or 100, overwrite=force
+    )
+    print_notes(_conversion_notes(found, length))
+    networks: list[dict[str, Any]] = [
+        {
+            "file": checkpoint.path,
+            "kind": checkpoint.kind,
+            "origin": checkpoint.origin,
+            "config": to_dict(getattr(bundle.config, checkpoint.kind)),
+            "parameters": checkpoint.parameters,
+            "notes": checkpoint.notes,
+        }
+        for checkpoint in found
+    ]
+    if json_:
+        print_json({"bundle": bundle.path, "networks": networks, "next": _next_command(bundle)})
+        return
+    for network in networks:
+        sizes = [f"{k} {v}" for k, v in network["config"].items() if (k, v) != ("members", 1)]
+        click.echo(
+            f"{network['file'].name}: {network['kind'].upper()} from {ORIGINS[network['origin']]}: "
+            f"{', '.join(sizes)}; {network['parameters']:,} parameters"
+        )
+    click.echo(f"bundle: {out}")
+    click.echo(f"next:   {_next_command(bundle)}")
+
+
+def _conversion_notes(found: list[Checkpoint], length: int | None) -> Iterator[str]:
+    for checkpoint in found:
+        yield from checkpoint.notes
+    if length is not None and all(checkpoint.kind != "tem" for checkpoint in found):
+        yield "--length is not used: it is the temporal scale of a TEM, and none is given"
+
+
+def _next_command(bundle: Bundle) -> str:
+    path = quoted(bundle.path)
+    if not bundle.has_pem:
+        return f"actspan export {path}"
+    source = "" if bundle.has_tem else " --scores scores.npz"
+    return f"actspan propose --model {path} --dataset DIR{source} --out run/"
+
+
+@command(
+    dataset="A dataset folder. [default: made-up features]",
+    subset="Use only the videos of this subset: validation, ... [default: all]",
+    backends="Backends to check, comma-separated. [default: those that this project verifies, and "
+    "compiled files]",
+    threads="Number of threads.",
+    markdown="Write the report as a Markdown page.",
+)
+def verify(
+    bundle: Existing,
+    *,
+    dataset: ExistingFolder | None = None,
+    subset: str | None = None,
+    backends: str | None = None,
+    threads: Positive = 2,
+    markdown: OutputFile | None = None,
+    json_: bool = False,
+) -> None:
+    """Compare every variant of a BUNDLE with its checkpoint.
+
+    Variants are all graphs of the bundle (tem.onnx, tem.fp16.onnx, ...) on every backend, and its
+    compiled files. Outputs are compared before and after the sigmoid, proposals by segment and
+    rank, and, with a dataset, AR@AN and AUC. The exit code is 1 if a variant exceeds the limits of
+    its precision, or if a requested variant does not run.
+
+    \b
+    Example:
+      actspan verify bsn/
+      actspan verify bsn/ --dataset my-videos/ --subset validation --markdown accuracy.md
+      actspan verify bsn/ --backends onnxruntime,openvino:bf16 --json
+    """
+    if subset is not None and dataset is None:
+        raise click.UsageError("--subset needs --dataset")
+    with progress_report() as report:
+        from actspan.core.files import atomic_file
+        from actspan.deploy.verify.accuracy_report import to_dict, to_markdown
+        from actspan.deploy.verify.verify import verify_bundle
+
+        found = verify_bundle(
+            bundle,
+            dataset=dataset,
+            subset=subset,
+            backends=split_names(backends),
+            threads=threads,
+            progress=report,
+        )
+    if markdown is not None:
+        with atomic_file(markdown) as stream:
+            stream.write(to_markdown(found, command_line()).encode())
+        say(f"report: {markdown}")
+    if json_:
+        print_json(to_dict(found))
+    else:
+        counts = (found.videos, "video"), (found.proposals, "proposal")
+        click.echo(f"{found.material}: {', '.join(counted(*count) for count in counts)}")
+        print_verification(found)
+        print_notes(found.notes)
+        if found.ran:
+            click.echo("every variant holds" if found.holds else "not every variant holds")
+        else:
+            click.echo("nothing could be run, so nothing was compared")
+        print_skipped(found.problems)
+    click.get_current_context().exit(0 if found.holds else 1)
+
+
+def print_verification(found: Verification) -> None:
+    """Print the tables of a verification, and the reasons of variants that failed."""
+    from actspan.deploy.verify.accuracy_report import answer_table, output_table
+
+    if found.ran:
+        for header, rows in (output_table(found), answer_table(found)):
+            print_table(header, rows)
+    for result in found.results:
+        for reason in result.failures:
+            say(f"{result.variant.name}: {reason}")
+
+
+@command()
+def backends(*, json_: bool = False) -> None:
+    """List the inference runtimes: installed, usable here, verified.
+
+    The rows are in the order in which `--backend auto` looks for a runtime. It takes the first one
+    that is usable and for which the bundle has the files. "Verified" runtimes are run by this
+    project and compared with the checkpoint. A runtime that "differs" runs here but gives other
+    proposals, so `auto` never takes it. The others follow their vendors' documentation and have not
+    been tested here. `actspan verify` checks that the answers of a bundle stay the same.
+
+    \b
+    Example:
+      actspan backends
+      actspan propose --model bsn/ --dataset my-videos/ --backend openvino --out run/
+    """
+    from actspan.runtime.backends import BACKENDS
+    from actspan.runtime.opening import check_backend
+
+    found: list[dict[str, Any]] = []
+    for name, backend in BACKENDS.items():
+        support = check_backend(name)
+        found.append(
+            {
+                "backend": name,
+                "device": backend.device,
+                "files": backend.suffix,
+                "precision": backend.precision,
+                "installed": support.installed,
+                "usable": support.usable,
+                "version": support.version or None,
+                "why_not": support.problem.removeprefix(f"backend {name}: ") or None,
+                "verified": backend.verified,
+                "changes_the_answer": backend.alters,
+                "auto": backend.auto,
+            }
+        )
+    if json_:
+        print_json(found)
+        return
+    rows = []
+    for row in found:
+        usable, verified = ("yes" if row[column] else "no" for column in ("usable", "verified"))
+        verified += ": differs" if row["changes_the_answer"] else ""
+        rows.append((row["backend"], row["device"], row["version"] or "-", usable, verified))
+    print_table(("backend", "device", "version", "usable", "verified"), rows, left=5)
+    click.echo("verified: run by this project and compared with the checkpoint, on such a device")
+    click.echo("differs: runs here, but changes the answer; auto never takes it")
+    click.echo("not usable, because:")
+    for row in found:
+        if not row["usable"]:
+            install = f"not installed: {BACKENDS[row['backend']].install}"
+            click.echo(f"  {row['backend']}: {row['why_not'] if row['installed'] else install}")

@@ -1,0 +1,249 @@
+"""Annotations as all formats return them, and the file or folder that they are read from."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from sys import intern
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from actspan.core.errors import AnnotationError
+from actspan.core.files import check_size, read_bytes
+from actspan.core.limits import DOCUMENT
+from actspan.core.problems import Problem
+from actspan.core.types import Video
+from actspan.data.json_objects import compacted, decode, split
+from actspan.data.names import composed, file_stem
+from actspan.data.videos import Videos, with_labels
+
+# THUMOS14 uses this label for segments that its annotators could not decide. It is not a class.
+AMBIGUOUS = "Ambiguous"
+
+Unit = Literal["seconds", "milliseconds", "frames"]
+Instance = tuple[float, float, str]  # start and end in seconds, label
+
+_NEVER_JSON = (".eaf", ".vtt", ".srt", ".textgrid", ".csv", ".tsv", ".txt")
+_JSON_START = re.compile(rb'(\xef\xbb\xbf)?\s*(\{\s*["}]|\[\s*[\[\]{"\d-])')
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """Videos of one source, and the problems found in it.
+
+    Attributes
+    ----------
+    path : Path
+        The file or folder they were read from.
+    format : str
+        A key of `FORMATS`: "activitynet", "authors", "csv", ...
+    videos : Videos
+        In the source's order; segments as annotated.
+    problems : tuple of Problem
+        Entries and rows that could not be read, repeated ids.
+    document : mapping
+        Content of a JSON document beside its videos (version, taxonomy), kept for writing.
+    notes : tuple of str
+        Notes about what was assumed or ignored.
+    unit : "seconds", "milliseconds" or "frames"
+        Unit of the source's times, if the reader converted them.
+    clocks : frozenset of str
+        Values that the source writes as clocks (0:01), in seconds: "times", "durations".
+    """
+
+    path: Path
+    format: str
+    videos: Videos
+    problems: tuple[Problem, ...] = ()
+    document: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    unit: Unit = "seconds"
+    clocks: frozenset[str] = frozenset()
+
+    def __iter__(self) -> Iterator[Video]:
+        return iter(self.videos)
+
+    def with_labels(self, patterns: Iterable[str]) -> Self:
+        """Return the annotations with the instances whose labels match a pattern.
+
+        Raises
+        ------
+        AnnotationError
+            A pattern matches no label.
+        """
+        return replace(self, videos=with_labels(self.videos, patterns))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """Facts from the user that the reader of a format may need.
+
+    Attributes
+    ----------
+    fps : float, optional
+        Frames per second of videos that do not give their own, if times are frame numbers.
+    tiers : tuple of str
+        Patterns of the tiers to read, if a format has tiers; all by default.
+    columns : mapping
+        Names of a table's columns by role ("video", "label", ...); found by name by default.
+    will_clip : bool
+        Whether segments that start before their video will be clipped, and are not rejected.
+    only_facts : bool
+        Whether only durations, subsets and rates of videos are needed, and no segments.
+    """
+
+    fps: float | None = None
+    tiers: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
+    will_clip: bool = False
+    only_facts: bool = False
+
+
+class Source:
+    """A file or folder of annotations, whose JSON is read only once.
+
+    Parameters
+    ----------
+    path : Path
+    format_is_given : bool
+        Whether the user gave its format, so that its name is not used to detect it.
+    """
+
+    def __init__(self, path: Path, *, format_is_given: bool = False) -> None:
+        self.path, self._format_is_given = path, format_is_given
+
+    @cached_property
+    def may_be_json(self) -> bool:
+        """Whether to read it as JSON: its format is given, or its name or start suggests JSON."""
+        suffix = self.path.suffix.lower()
+        if self.path.is_dir() or (suffix in _NEVER_JSON and not self._format_is_given):
+            return False
+        if self._format_is_given or suffix in (".json", ".boris"):
+            return True
+        try:
+            check_size(self.path)
+            with self.path.open("rb") as stream:
+                return _JSON_START.match(stream.read(64)) is not None
+        except OSError as error:
+            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
+
+    @cached_property
+    def json(self) -> bytes:
+        """The content, compact; raise AnnotationError if it cannot be read or is empty."""
+        try:
+            data = read_bytes(self.path, DOCUMENT)
+        except OSError as error:
+            raise AnnotationError(f"{self.path}: cannot be read: {error.strerror}") from error
+        if not data.strip():
+            raise AnnotationError(f"{self.path}: empty; JSON was expected")
+        return compacted(data)
+
+    @cached_property
+    def object(self) -> tuple[dict[str, Any], list[str]] | None:
+        """The parts of a JSON object and its repeated keys, as `split` returns them, or None.
+
+        Raises
+        ------
+        AnnotationError
+            It cannot be read, or is not JSON.
+        """
+        try:
+            return split(self.json)
+        except (ValueError, RecursionError) as error:
+            raise self._not_json(error) from error
+
+    @cached_property
+    def document(self) -> tuple[Any, list[str]]:
+        """The decoded JSON and all repeated keys; raise AnnotationError as `object` does."""
+        return self.decode(self.json)
+
+    def decode(self, part: Any) -> tuple[Any, list[str]]:
+        """Return a part of the JSON decoded, and its repeated keys; raise as `object` does."""
+        try:
+            return decode(part)
+        except (ValueError, RecursionError) as error:
+            raise self._not_json(error) from error
+
+    def _not_json(self, error: Exception) -> AnnotationError:
+        if isinstance(error, RecursionError):
+            return AnnotationError(f"{self.path}: JSON nested too deeply to be annotations")
+        return AnnotationError(f"{self.path}: not valid JSON: {error}")
+
+
+def canonical_id(name: str) -> str:
+    """Return the id that a name stands for.
+
+    A literal `v_`, which some layouts put before every id (bsn.md section 1), is removed. So are
+    the folder and suffix of a video file's name. Letters are those of Unicode NFC.
+    """
+    return file_stem(composed(name)).removeprefix("v_")
+
+
+def number(value: Any, name: str) -> float:
+    """Return a value as a positive number; it may be text (HACS quotes durations).
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is not a positive number; `name` is in the message.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError(f"{name!r} is {value!r}, not a number")
+    try:
+        found = _decimal(value) if isinstance(value, str) else float(value)
+    except (ValueError, OverflowError) as error:
+        raise TypeError(f"{name!r} is {value!r}, not a number") from error
+    if not math.isfinite(found) or found <= 0:
+        raise ValueError(f"{name!r} is {value}, not a positive number")
+    return found
+
+
+def _decimal(text: str) -> float:
+    if "_" in text:  # Python's float reads 1_000
+        raise ValueError(f"{text!r} is not a number")
+    return float(text)
+
+
+def seconds(text: str) -> float:
+    """Return a time in seconds from a number, or from a clock such as `1:02:03.5` or `2:03`.
+
+    Raises
+    ------
+    ValueError
+        It is neither.
+    """
+    try:
+        values = [_decimal(part) for part in text.strip().split(":")]
+    except ValueError:
+        values = []
+    if not values or len(values) > 3 or not all(math.isfinite(v) for v in values):
+        raise ValueError(f"{text!r} is not a time in seconds")
+    if len(values) == 1:
+        return values[0]
+    whole = all(value.is_integer() for value in values[:-1])
+    if not whole or min(values) < 0 or max(values[1:]) >= 60:
+        raise ValueError(f"{text!r} is not a time of the form 1:02:03.5")
+    hours = values[0] if len(values) == 3 else 0.0
+    return (hours * 60 + values[-2]) * 60 + values[-1]
+
+
+def make_video(name: str, instances: Iterable[Instance], **facts: Any) -> Video:
+    """Return a video with these instances; ambiguous ones become its ignored segments."""
+    kept, ignored = [], []
+    for start, end, label in instances:
+        if label == AMBIGUOUS:
+            ignored.append((start, end))
+        else:
+            kept.append((start, end, label))
+    return Video(
+        id=name,
+        segments=np.array([(s, e) for s, e, _ in kept], dtype=np.float64),
+        labels=tuple(intern(label) for _, _, label in kept),
+        ignored=np.array(ignored, dtype=np.float64),
+        **facts,
+    )

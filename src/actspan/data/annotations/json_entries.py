@@ -1,0 +1,294 @@
+"""Videos as entries of a JSON document: meanings of keys, and keys that are not understood."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from actspan.core.problems import Problem, Skipped
+from actspan.core.types import Video
+from actspan.core.wording import counted, listed
+from actspan.data.annotations.annotation_set import (
+    Instance,
+    Source,
+    canonical_id,
+    make_video,
+    number,
+    seconds,
+)
+from actspan.data.annotations.role_names import LABEL_NUMBERS, NAMES, TIMES, normalized
+from actspan.data.names import FileNames, Ignored
+from actspan.data.videos import Videos, canonical_subset
+
+# Keys of a video that are fields of Video. All others are kept unchanged.
+COUNTS = ("frames", "feature_frames")
+RATES = ("fps", "snippet_stride", "snippet_length")
+_FIELDS = {"subset", "duration", "annotations", *COUNTS, *RATES}
+_FIELD_OF = {
+    **{name: role for role in ("subset", "duration", "fps", "frames") for name in NAMES[role]},
+    "featureframe": "feature_frames",
+}
+# An unknown key with one of these words, or with a list or object as value, may be an annotation.
+_TELLING = {"subset", "split", "partition", "fold", "usage", "phase", "mode", "train", "training",
+            "test", "testing", "val", "valid", "validation", "duration", "fps", "rate", "label",
+            "labels", "class", "action", "segment", "time", "start", "end"}  # fmt: skip
+_WORDS = re.compile("[A-Z]?[a-z]+")
+# Keys that repeat the segment or the label of an annotation in other units.
+_REPETITIONS = {"segment", "segmentframe", "segmentframes", "id", *LABEL_NUMBERS}
+_REPETITIONS.update(*(NAMES[role] for role in TIMES))
+_UNUSABLE = (KeyError, TypeError, ValueError, OverflowError)
+
+
+class EntryReader:
+    """Reader that makes videos of entries, and counts the keys that it does not understand.
+
+    Parameters
+    ----------
+    source : Source
+        The document.
+    usual : frozenset of str
+        Other keys that the format always has, which are not reported.
+
+    Attributes
+    ----------
+    problems : list of Problem
+    clocks : set of str
+        Which of "times" and "durations" are clocks.
+    """
+
+    def __init__(self, source: Source, usual: frozenset[str] = frozenset()) -> None:
+        self.problems: list[Problem] = []
+        self.clocks: set[str] = set()
+        self._source, self._path, self._usual = source, source.path, usual
+        self._files, self._ignored = FileNames(), Ignored()
+        self._taken: Counter[str] = Counter()  # values found under other keys
+        self._kept = Ignored("{} not understood, which JSON keeps")
+        self._unlabelled = 0
+
+    def videos(
+        self,
+        entries: Mapping[str, Any],
+        repeated: Iterable[str] = (),
+        subsets: Mapping[str, str] | None = None,
+    ) -> Videos:
+        """Return a video per entry; bad entries, and ids and keys that repeat, become problems.
+
+        Parameters
+        ----------
+        entries : mapping of id to undecoded object
+        repeated : iterable of str
+            Ids that are listed twice; both are as `json_objects.split` returns them.
+        subsets : mapping of id to str, optional
+            Subsets that replace those of the entries.
+        """
+        for name in repeated:
+            self._reject_repeated(name)
+        return Videos(self._each_video(entries, subsets or {}))
+
+    def notes(self) -> tuple[str, ...]:
+        """Return notes about keys that were used as other keys, and keys that were ignored."""
+        notes = [*self._files.notes(self._path)]
+        if self._taken:
+            taken = listed((f"{what} ({n:,})" for what, n in self._taken.items()), 12)
+            notes.append(f"{self._path}: taken from other keys: {taken}")
+        if self._unlabelled:
+            notes.append(f"{self._path}: {counted(self._unlabelled, 'annotation')} without a label")
+        return (*notes, *self._kept.notes(self._path), *self._ignored.notes(self._path))
+
+    def repeated_keys(self, keys: list[str], entry: str | None = None) -> None:
+        """Add a problem per key that is repeated in an entry, or in the document beside them."""
+        where = "the document" if entry is None else f"video {entry!r}"
+        for key in keys:
+            what = f"key {key!r} is there twice in {where}"
+            remedy = "keep one; the first is read"
+            self._reject(entry or "", what, remedy, Skipped.ENTRY)
+
+    def _reject_repeated(self, name: str) -> None:
+        self._reject(name, "id listed twice", "keep one entry per id", Skipped.ENTRY)
+
+    def _reject(self, name: str, what: str, remedy: str, skipped: Skipped = Skipped.VIDEO) -> None:
+        self.problems.append(Problem(canonical_id(name), str(self._path), what, remedy, skipped))
+
+    def _each_video(
+        self, entries: Mapping[str, Any], subsets: Mapping[str, str]
+    ) -> Iterator[Video]:
+        seen: set[str] = set()
+        for name, part in entries.items():
+            entry, repeated = self._source.decode(part)
+            if repeated:
+                self.repeated_keys(repeated, name)
+            try:
+                video_id = canonical_id(self._files.stem(name))
+                if not isinstance(entry, dict):
+                    raise TypeError(f"{entry!r} is not an object")
+                if video_id in subsets:
+                    entry["subset"] = subsets[video_id]
+                video = self._video(video_id, entry)
+            except (*_UNUSABLE, RecursionError) as error:
+                why = f"no {error}" if isinstance(error, KeyError) else str(error)
+                self._reject(name, f"bad entry: {why}", "fix or remove the entry")
+                continue
+            if video_id in seen:
+                self._reject_repeated(video_id)
+                continue
+            seen.add(video_id)
+            yield video
+
+    def _video(self, name: str, entry: dict[str, Any]) -> Video:
+        if not entry.keys() <= _FIELDS:
+            entry = self._understood(entry)
+        numbers = {
+            key: None if entry.get(key) is None else number(entry[key], key)
+            for key in (*COUNTS, *RATES)
+        }
+        counts = {key: int(n) for key in COUNTS if (n := numbers[key]) is not None}
+        subset = entry.get("subset", "")
+        subset = subset.strip() if isinstance(subset, str) else _subset_text(subset)
+        return make_video(
+            name,
+            self._instances(name, entry),
+            duration=self._duration_of(entry, numbers),
+            subset=canonical_subset(subset),
+            **(numbers | counts),
+            extra={key: value for key, value in entry.items() if key not in _FIELDS},
+        )
+
+    def _duration_of(self, entry: Mapping[str, Any], numbers: Mapping[str, float | None]) -> float:
+        """Return the duration, which may be a clock, or frames / fps if it is missing."""
+        value = entry.get("duration")
+        if value is not None:
+            if isinstance(value, str) and ":" in value:
+                self.clocks.add("durations")
+                value = seconds(value)
+            return number(value, "duration")
+        frames, fps = numbers["frames"], numbers["fps"]
+        if frames and fps:
+            self._taken["duration from frames / fps"] += 1
+            return frames / fps
+        return math.nan
+
+    def _understood(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """Return an entry with fields under their own keys; count other keys that may matter."""
+        made = dict(entry)
+        if "annotations" not in entry and isinstance(entry.get("actions"), list):
+            # a tuple, which JSON lacks, marks an action
+            made["annotations"] = [(action,) for action in made.pop("actions")]
+            self._taken["annotations from 'actions'"] += 1
+        for key in [key for key in made if key not in _FIELDS]:
+            field, value = _FIELD_OF.get(normalized(key)), entry[key]
+            is_given = bool(value) or (field == "subset" and type(value) is int)  # one may be 0
+            plain = is_given and isinstance(value, (str, int, float))
+            if field and plain and made.get(field) is None:
+                made[field] = made.pop(key)
+                if key not in self._usual:
+                    self._taken[f"{field} from {key!r}"] += 1
+            elif bool(value) if isinstance(value, (list, dict)) else _is_telling(key):
+                self._kept.add("keys of videos", key)
+        return made
+
+    def _instances(self, video: str, entry: Mapping[str, Any]) -> Iterator[Instance]:
+        """Yield the annotations of a video; each one that cannot be used becomes a problem.
+
+        Raises
+        ------
+        TypeError
+            They are not a list.
+        """
+        annotations = entry.get("annotations")
+        if not isinstance(annotations, (list, type(None))):
+            raise TypeError(f"'annotations' is {annotations!r}, not a list")
+        for i, annotation in enumerate(annotations or ()):
+            try:
+                yield self._instance(annotation)
+            except _UNUSABLE as error:
+                why = f"no {error}" if isinstance(error, KeyError) else str(error)
+                where = f"{self._path}: video {video!r}, annotation {i}"
+                remedy = "fix or remove the annotation"
+                self.problems.append(Problem(video, where, why, remedy, Skipped.SEGMENT))
+
+    def _instance(self, annotation: Any) -> Instance:
+        """Return an annotation `{"segment": [start, end], "label": ...}`, or an action."""
+        if isinstance(annotation, tuple):
+            annotation = _of_action(*annotation)
+        if not isinstance(annotation, dict):
+            raise TypeError(f"annotation {annotation!r} is not an object")
+        label = annotation.get("label")
+        if len(annotation) > 2 or not isinstance(label, str) or label.isdecimal():
+            label = self._label_of(annotation)
+        segment = annotation["segment"] if "segment" in annotation else self._segment_of(annotation)
+        if isinstance(segment, list) and len(segment) == 2:
+            start, end = segment
+            if type(start) is float is type(end):  # nearly all annotations are like this
+                return start, end, label.strip()
+            times = [self._time(start), self._time(end)]
+            if None not in times:
+                return times[0], times[1], label.strip()
+        raise ValueError(f"segment {segment!r} is not [start, end] in seconds")
+
+    def _time(self, value: Any) -> Any:
+        """Return a time in seconds from a number, a quoted number or a clock; None for others."""
+        if isinstance(value, str):
+            if ":" in value:
+                self.clocks.add("times")
+            return seconds(value)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return float(value) if is_number else None
+
+    def _segment_of(self, annotation: Mapping[str, Any]) -> list[Any]:
+        """Return the values of the keys that mean start and end."""
+        by_name = {normalized(key): key for key in annotation}
+        keys = [next((by_name[n] for n in NAMES[role] if n in by_name), None) for role in TIMES]
+        if None in keys:
+            raise KeyError("segment")
+        self._taken[f"segment from {' and '.join(map(repr, keys))}"] += 1
+        return [annotation[key] for key in keys if key is not None]
+
+    def _label_of(self, annotation: Mapping[str, Any]) -> str:
+        """Return the name of the class, or its number if there is no name; count the other keys."""
+        key = _label_key(annotation)
+        value = "" if key is None else annotation[key]
+        if isinstance(value, (list, dict)):
+            raise TypeError(f"label {value!r} is not text or a number")
+        if key is None and annotation.get("label") is None:
+            self._unlabelled += 1
+        elif key not in (None, "label"):
+            self._taken[f"label from {key!r}"] += 1
+        for other in annotation:
+            if other not in (key, "label") and normalized(other) not in _REPETITIONS:
+                self._ignored.add("keys of annotations", other)
+        return str(value)
+
+
+def _label_key(annotation: Mapping[str, Any]) -> str | None:
+    """Return the key of the label: the first whose value has words, or the first with any value."""
+    by_name = {normalized(key): key for key in annotation}
+    names = ("label", *NAMES["label"], *LABEL_NUMBERS)
+    keys = [by_name[name] for name in names if name in by_name]
+    filled = [key for key in keys if annotation[key] not in (None, "")]
+    words = (k for k in filled if isinstance(annotation[k], str) and not annotation[k].isdecimal())
+    return next(words, filled[0] if filled else None)
+
+
+def _of_action(action: Any) -> dict[str, Any]:
+    """Return an annotation from [class, start, end], as Charades and MultiTHUMOS write it."""
+    if not isinstance(action, list) or len(action) != 3 or not isinstance(action[0], (int, str)):
+        raise ValueError(f"action {action!r} is not [class, start, end]")
+    return {"label": str(action[0]), "segment": action[1:]}
+
+
+def _subset_text(value: Any) -> str:
+    """Return a subset that is a number, or a list with one of them, as text."""
+    if isinstance(value, list) and len(value) <= 1:
+        value = value[0] if value else None
+    if isinstance(value, (list, dict)):
+        raise TypeError(f"'subset' is {value!r}, not one name")
+    return "" if value is None else str(value).strip()
+
+
+@lru_cache(1000)
+def _is_telling(key: str) -> bool:
+    return not _TELLING.isdisjoint(word.lower() for word in _WORDS.findall(key))

@@ -1,0 +1,285 @@
+"""Label Studio's JSON: reading annotated tasks, and writing tasks with predictions to correct.
+
+Exports are lists of tasks, in full (`JSON`) or flat (`JSON-MIN`). `labelstudio_regions` reads the
+kinds of regions that have times; others are counted and ignored. A task with regions of other kinds
+only gives no information about segments: its video is left out, because it must not count as
+background. Predictions, drafts and cancelled annotations are not read.
+
+Written instances with scores become predictions, which a person accepts or corrects; others become
+annotations. The task's data contain the frame rate, and the labelling interface, which is written
+beside the tasks, tells Label Studio to use it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PureWindowsPath
+from typing import Any, NamedTuple
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from actspan.core.errors import AnnotationError, ConfigError
+from actspan.core.problems import Skipped
+from actspan.core.types import Video
+from actspan.core.wording import counted
+from actspan.data.annotations.annotation_set import (
+    Annotations,
+    Instance,
+    ReadOptions,
+    Source,
+    canonical_id,
+    number,
+)
+from actspan.data.annotations.encoding import (
+    UNLABELLED,
+    ScoredInstance,
+    WriteOptions,
+    labelled_instances,
+    read_facts,
+    written_facts,
+)
+from actspan.data.annotations.labelstudio_regions import (
+    RegionReader,
+    is_timeline,
+    with_media_facts,
+)
+from actspan.data.annotations.video_builder import UNUSABLE, Facts, VideoBuilder
+
+# Notes about tasks, which are written behind their number.
+_SEVERAL = "have several annotations: the ground truth, or the latest, is taken"
+_UNTOUCHED = "have no annotations, and are left out"
+_EMPTY = "have an annotation without regions: their videos are background throughout"
+_TIMELESS = "have no regions with times"
+
+_MEDIA = ("video", "video_url", "audio", "audio_url", "csv", "csv_url", "ts", "timeseries", "url")
+_FLAT = {"annotator", "annotation_id", "lead_time"}  # keys of tasks in JSON-MIN
+_RATES = ("fps", "frame_rate", "framerate", "frameRate")
+_ID = "actspan_id"  # id in tasks that we wrote, where the file may have another name
+_UPLOAD = re.compile(r"/data/upload/.*?([0-9a-f]{8}-)[^/]*")  # put before the names of uploads
+_CONTROL, _MEDIUM = "actions", "video"  # names of the interface's tags, to which regions refer
+
+
+def fits(source: Source) -> bool:
+    """Return whether the source is a JSON list of tasks, or one task with data and annotations."""
+    return source.may_be_json and _tasks(source.document[0]) is not None
+
+
+def _tasks(document: Any) -> list[dict[str, Any]] | None:
+    if isinstance(document, dict) and {"data", "annotations"} <= document.keys():
+        return [document]
+    if not isinstance(document, list) or not all(isinstance(task, dict) for task in document):
+        return None
+    return document if any(_is_task(task) for task in document) else None
+
+
+def _is_task(entry: Mapping[str, Any]) -> bool:
+    """Return whether an object is a task; other tools write lists of objects, too."""
+    regions = (v for v in entry.values() if isinstance(v, list) and v and isinstance(v[0], dict))
+    return "data" in entry or not _FLAT.isdisjoint(entry) or next(regions, None) is not None
+
+
+class _Task(NamedTuple):
+    """The annotation of a task that is used."""
+
+    name: str
+    where: str
+    regions: list[dict[str, Any]]
+    facts: Facts
+
+
+def read(source: Source, options: ReadOptions) -> Annotations:
+    """Read an export; tasks and regions that cannot be used become problems.
+
+    Raises
+    ------
+    AnnotationError
+        It is none, or no task has annotations with times.
+    """
+    document, repeated = source.document
+    tasks = _tasks(document)
+    if tasks is None:
+        raise AnnotationError(f"{source.path}: not a list of Label Studio tasks")
+    builder, counts = VideoBuilder(source.path, options, repeated), Counter[str]()
+    used = list(_used_tasks(tasks, options, builder, counts))
+    if counts[_UNTOUCHED] == len(tasks):
+        raise AnnotationError(
+            f"{source.path}: nobody has annotated any of its tasks; predictions are not "
+            "annotations: submit them in Label Studio, and export again"
+        )
+    if not any(task.regions for task in used) and not any("data" in task for task in tasks):
+        # JSON-MIN stores choices as texts of the task, which look like its data.
+        raise AnnotationError(f"{source.path}: none of its {len(tasks)} tasks has regions")
+    timelines = any(is_timeline(region) for task in used for region in task.regions)
+    reader = RegionReader(takes_boxes=not timelines)
+    for task in used:
+        _add(task, builder, reader, counts)
+    of_tasks = f"{source.path}: of {len(tasks)} tasks"
+    notes = [f"{of_tasks} {counts[x]} {x}" for x in (_SEVERAL, _UNTOUCHED, _EMPTY) if counts[x]]
+    if reader.boxes:
+        boxes = f"{counted(reader.boxes, 'videorectangle')} read as instances"
+        notes.append(f"{source.path}: {boxes}, from enabled to disabled keyframes")
+    ignored = ", ".join(f"{kind} {count:,}" for kind, count in reader.ignored.items())
+    if counts[_TIMELESS]:
+        note = f"{of_tasks} {counts[_TIMELESS]} {_TIMELESS} ({ignored} ignored); their videos are"
+        notes.append(f"{note} left out")
+    elif ignored:
+        notes.append(f"{source.path}: ignored regions: {ignored}")
+    if len(used) == counts[_TIMELESS] and not builder.problems:
+        raise AnnotationError(f"{notes[-1]}, and nothing else is there: label ranges of time")
+    in_frames = timelines or reader.boxes > 0
+    return builder.built("labelstudio", notes, unit="frames" if in_frames else "seconds")
+
+
+def _used_tasks(
+    tasks: Iterable[dict[str, Any]],
+    options: ReadOptions,
+    builder: VideoBuilder,
+    counts: Counter[str],
+) -> Iterator[_Task]:
+    seen: set[str] = set()
+    for i, task in enumerate(tasks):
+        name, where = _media_name(task), f"{builder.path}: task {task.get('id', i)}"
+        video = canonical_id(name)
+        try:
+            if not video:
+                raise ValueError("nothing names its video, audio or table")
+            if video in seen:
+                raise ValueError(f"video {name!r} is in an earlier task too")
+            annotations = _finished_annotations(task)
+            counts[_SEVERAL] += len(annotations) > 1
+            counts[_UNTOUCHED] += not annotations
+            if annotations:
+                regions = max(annotations, key=_rank).get("result") or []
+                if not isinstance(regions, list) or not all(isinstance(r, dict) for r in regions):
+                    raise TypeError("'result' is not a list of objects")
+                facts = with_media_facts(regions, _task_facts(task, options))
+                seen.add(video)
+                yield _Task(name, where, regions, facts)
+        except (TypeError, ValueError) as error:
+            builder.reject(name, where, error, Skipped.VIDEO)
+
+
+def _add(task: _Task, builder: VideoBuilder, reader: RegionReader, counts: Counter[str]) -> None:
+    found: list[tuple[str, Instance]] = []
+    bad: list[tuple[str, Exception]] = []
+    for region in task.regions:
+        place = f"{task.where}, region {region.get('id', '?')}"
+        try:
+            found += [(place, instance) for instance in reader.instances(region, task.facts)]
+        except UNUSABLE as error:
+            bad.append((place, error))
+    if task.regions and not found and not bad:
+        counts[_TIMELESS] += 1
+        return
+    counts[_EMPTY] += not task.regions
+    builder.add(task.name, facts=task.facts)
+    for place, what in bad:
+        builder.reject(task.name, place, what)
+    for place, instance in found:
+        builder.add_or_reject(task.name, instance, place)
+
+
+def _media_name(task: Mapping[str, Any]) -> str:
+    """Return the video id: the one that our writer added, or the stem of the media file's name."""
+    data = task.get("data", task)
+    if not isinstance(data, dict):
+        return ""
+    noted = data.get(_ID)
+    if isinstance(noted, str):
+        return noted.strip()
+    texts = [data[key] for key in _MEDIA if isinstance(data.get(key), str)]
+    texts += [v for v in data.values() if isinstance(v, str) and PureWindowsPath(v).suffix]
+    if not texts:
+        return ""
+    try:
+        address = urlsplit(texts[0])
+        inner = parse_qs(address.query).get("d")  # /data/local-files/?d=folder/clip.mp4
+    except ValueError:
+        return ""
+    path = inner[0] if inner else unquote(address.path)
+    upload = _UPLOAD.fullmatch(path)
+    return PureWindowsPath(path).stem.removeprefix(upload[1] if upload else "").strip()
+
+
+def _finished_annotations(task: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the annotations of a task that were not cancelled, each with a list of regions."""
+    if "data" not in task:  # JSON-MIN: the regions are in the task itself, under their tag's name
+        flat = [region for v in task.values() if isinstance(v, list) for region in v]
+        return [{"result": [{"value": region} for region in flat if isinstance(region, dict)]}]
+    annotations = task.get("annotations") or []
+    if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
+        raise TypeError("'annotations' is not a list of objects")
+    return [a for a in annotations if not a.get("was_cancelled")]
+
+
+def _rank(annotation: Mapping[str, Any]) -> tuple[bool, str]:
+    """Return the order of annotations: the ground truth is last, then the one changed last."""
+    changed = annotation.get("updated_at") or annotation.get("created_at") or ""
+    return bool(annotation.get("ground_truth")), str(changed)
+
+
+def _task_facts(task: Mapping[str, Any], options: ReadOptions) -> Facts:
+    data = task.get("data", task)
+    fps = next((data[key] for key in _RATES if data.get(key) is not None), options.fps)
+    known = read_facts(data) if _ID in data else Facts()
+    return known._replace(fps=None if fps is None else number(fps, "fps"))
+
+
+def encode(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of two files: the tasks to import, and the labelling interface.
+
+    Raises
+    ------
+    ConfigError
+        The address of the videos is unknown, from which Label Studio plays them.
+    AnnotationError
+        Some text cannot be in XML.
+    """
+    instances = [list(labelled_instances(video)) for video in videos]
+    tasks = [_task(*pair, options) for pair in zip(videos, instances, strict=True)]
+    labels = [label for found in instances for _, _, label, _ in found]
+    yield "labelstudio.json", (json.dumps(tasks, indent=1, ensure_ascii=False) + "\n").encode()
+    view = Element("View")
+    SubElement(view, "Video", name=_MEDIUM, value="$video", frameRate="$fps")
+    control = SubElement(view, "TimelineLabels", name=_CONTROL, toName=_MEDIUM)
+    for label in dict.fromkeys(labels) or (UNLABELLED,):
+        SubElement(control, "Label", value=label)
+    indent(view, "  ")
+    yield "labelstudio.xml", tostring(view, encoding="utf-8") + b"\n"
+
+
+def _task(
+    video: Video, instances: Iterable[ScoredInstance], options: WriteOptions
+) -> dict[str, Any]:
+    if options.media is None:
+        raise ConfigError(
+            "Label Studio plays videos from an address: say which, with {id} for the video's id, "
+            "as in --videos '/data/local-files/?d=videos/{id}.mp4'"
+        )
+    facts = written_facts(video)
+    name = facts.pop("video")
+    fps = video.fps or options.fps
+    data = {"video": options.media(video), _ID: name, **facts, "fps": fps}
+    regions = [_region(i, instance, fps) for i, instance in enumerate(instances, start=1)]
+    if video.scores is None:
+        return {"data": data, "annotations": [{"result": regions}]}
+    best = float(video.scores.max()) if len(video.scores) else 0.0
+    prediction = {"model_version": "ActSpan", "score": best, "result": regions}
+    return {"data": data, "predictions": [prediction]}
+
+
+def _region(index: int, instance: ScoredInstance, fps: float) -> dict[str, Any]:
+    start, end, label, score = instance
+    first = round(start * fps) + 1  # frames count from 1, and the last one is included
+    last = max(round(end * fps), first)
+    region = {
+        "id": f"r{index}",
+        "from_name": _CONTROL,
+        "to_name": _MEDIUM,
+        "type": "timelinelabels",
+        "value": {"ranges": [{"start": first, "end": last}], "timelinelabels": [label]},
+    }
+    return region if score is None else {**region, "score": score}

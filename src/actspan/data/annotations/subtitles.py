@@ -1,0 +1,214 @@
+"""WebVTT and SubRip: cues of captions, chapters or metadata, which players show beside a video.
+
+A cue's text is its label; times are milliseconds. Our own WebVTT has the facts about the video in a
+comment at the top, and a cue's identifier ends with its score; a SubRip file's name is the video's
+id. Comments, styles, regions, settings and markup within the text control how a player shows a cue,
+and are not read. Voices named by markup, and lines outside cues, are counted and ignored.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from html import unescape
+from pathlib import Path
+from typing import NamedTuple
+
+from actspan.core.errors import AnnotationError
+from actspan.core.files import read_text
+from actspan.core.limits import DOCUMENT
+from actspan.core.types import Video
+from actspan.data.annotations.annotation_set import Annotations, ReadOptions, Source
+from actspan.data.annotations.encoding import (
+    WriteOptions,
+    file_names,
+    labelled_instances,
+    milliseconds,
+    read_facts,
+    written_facts,
+)
+from actspan.data.annotations.video_builder import VideoBuilder, files_of, read_files
+
+_FACTS = "NOTE actspan "  # precedes the facts about the video, as JSON
+_NO_CUE = re.compile(r"(NOTE|STYLE|REGION)([ \t]|$)")
+_MARKUP = re.compile(r"<[^>]*>?")
+_SRT_MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?[ \t]+([^>]*)")  # the speaker, perhaps behind classes
+_ESCAPES = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", "\n": "&#10;", "\r": "&#13;", "\t": "&#9;"}
+)
+
+
+class _Clock(NamedTuple):
+    """Syntax of the timing of a cue: hours, minutes, seconds, milliseconds, twice."""
+
+    pattern: re.Pattern[str]
+    example: str
+
+
+def _clock(time: str, example: str) -> _Clock:
+    return _Clock(re.compile(rf"\s*{time}\s*-->\s*{time}"), example)
+
+
+# Times as in the standard's parser: hours are optional and may have any number of digits.
+_VTT = _clock(r"(?:(\d{1,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)", "00:01:02.345 --> 00:01:07.890")
+_SRT = _clock(r"(\d{1,9}):([0-5]?\d):([0-5]?\d)[,.](\d{3})(?!\d)", "00:01:02,345 --> 00:01:07,890")
+
+
+class _Cue(NamedTuple):
+    line: int  # index of the line with the timing
+    timing: str
+    text: list[str]
+
+
+def fits(source: Source, suffix: str) -> bool:
+    """Return whether the source is a file with this suffix, or a folder with some of them."""
+    return next(files_of(source.path, suffix), None) is not None
+
+
+def read_vtt(source: Source, options: ReadOptions) -> Annotations:
+    """Read a .vtt file, or all of a folder, where a damaged file becomes a problem."""
+    return read_files(source.path, ".vtt", options, _read_vtt_file).built("vtt")
+
+
+def read_srt(source: Source, options: ReadOptions) -> Annotations:
+    """Read an .srt file, or all of a folder, where a damaged file becomes a problem."""
+    return read_files(source.path, ".srt", options, _read_srt_file).built("srt")
+
+
+fits_vtt, fits_srt = partial(fits, suffix=".vtt"), partial(fits, suffix=".srt")
+
+
+def _read_vtt_file(file: Path, builder: VideoBuilder) -> None:
+    lines = _lines(file)
+    if not re.fullmatch(r"WEBVTT([ \t].*)?", lines[0]):
+        raise AnnotationError(
+            f"{file}: not WebVTT: its first line must begin with WEBVTT; rename SubRip to .srt"
+        )
+    noted = next((line for line in lines if line.startswith(_FACTS)), "")
+    try:
+        known = json.loads(noted.removeprefix(_FACTS)) if noted else {}
+        video = str(known.get("video", file.stem))
+        facts = read_facts(known)
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise AnnotationError(f"{file}: the JSON after '{_FACTS}' is bad: {error}") from error
+    builder.add_file(video, file, facts)
+    for cue in _cues(["", *lines[1:]]):
+        text = " ".join(cue.text)
+        for voice in _VOICE.findall(text):
+            builder.ignored.add("voices", unescape(voice).strip())
+        label = unescape(_MARKUP.sub("", text)).strip()
+        _add(builder, video, file, cue, label, _VTT)
+    for i in _outside(lines):
+        builder.ignored.add("lines outside cues", f"{file.name}:{i + 1}")
+
+
+def _read_srt_file(file: Path, builder: VideoBuilder) -> None:
+    lines = [line.rstrip() for line in _lines(file)]
+    cues = list(_cues(lines))
+    if not cues and any(lines):
+        raise AnnotationError(f"{file}: not SubRip: it has no times as {_SRT.example}")
+    builder.add_file(file.stem, file)
+    taken: set[int] = set()
+    for cue in cues:
+        end = cue.line + 1 + len(cue.text)
+        taken.update(range(cue.line, end))
+        text, is_followed = cue.text, end < len(lines) and "-->" in lines[end]
+        if is_followed and text and text[-1].strip().isdigit():
+            text = text[:-1]  # the number of the next cue, if no blank line separates them
+        label = _SRT_MARKUP.sub("", " ".join(text)).strip()
+        _add(builder, file.stem, file, cue, label, _SRT)
+    for i, line in enumerate(lines):
+        if i not in taken and line.strip() and not line.strip().isdigit():
+            builder.ignored.add("lines outside cues", f"{file.name}:{i + 1}")
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        text = read_text(file, DOCUMENT, "utf-8-sig")
+    except OSError as error:
+        raise AnnotationError(f"{file}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise AnnotationError(f"{file}: not UTF-8 text ({error}): save it as UTF-8") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _cues(lines: Sequence[str]) -> Iterator[_Cue]:
+    """Yield the cues; blank lines end one."""
+    i = 0
+    while i < len(lines):
+        end = i + 1
+        if "-->" in lines[i]:
+            while end < len(lines) and lines[end] and "-->" not in lines[end]:
+                end += 1
+            yield _Cue(i, lines[i], list(lines[i + 1 : end]))
+        i = end
+
+
+def _outside(lines: Sequence[str]) -> Iterator[int]:
+    """Yield the indices of lines outside cues, comments, styles, regions and the head."""
+    block: list[int] = []
+    blocks = [block]
+    for i, line in enumerate(lines):
+        if line:
+            block.append(i)
+        elif block:
+            blocks.append(block := [])
+    for block in blocks[1:]:
+        timing = next((k for k, i in enumerate(block) if "-->" in lines[i]), None)
+        if timing is None and block and _NO_CUE.match(lines[block[0]]):
+            continue
+        # One line may precede the timing: the identifier of the cue.
+        before = block if timing is None else block[: max(timing - 1, 0)]
+        yield from (i for i in before if lines[i].strip())
+
+
+def _add(
+    builder: VideoBuilder, video: str, file: Path, cue: _Cue, label: str, clock: _Clock
+) -> None:
+    place = f"{file}:{cue.line + 1}"
+    found = clock.pattern.match(cue.timing)
+    if found is None:
+        what = f"{cue.timing.strip()!r} is not of the form {clock.example}"
+        builder.reject(video, place, what)
+        return
+    parts = [int(part or 0) for part in found.groups()]
+    start, end = (
+        (((hours * 60 + minutes) * 60 + seconds) * 1000 + millis) / 1000
+        for hours, minutes, seconds, millis in (parts[:4], parts[4:])
+    )
+    builder.add_or_reject(video, (start, end, label), place)
+
+
+def encode_vtt(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of a .vtt file per video, cues by start, in whole milliseconds.
+
+    Raises
+    ------
+    AnnotationError
+        Two files would have the same name, or some text cannot be in one.
+    """
+    for name, video in zip(file_names(videos, ".vtt"), videos, strict=True):
+        yield name, "\n".join(_written_lines(video)).encode()
+
+
+def _written_lines(video: Video) -> Iterator[str]:
+    cues = [
+        (*milliseconds(start, end), label, score)
+        for start, end, label, score in labelled_instances(video)
+    ]
+    # A comment must not contain an arrow either.
+    facts = json.dumps(written_facts(video)).replace(">", "\\u003e")
+    yield from ("WEBVTT", "", _FACTS + facts, "")
+    for number, cue in enumerate(sorted(cues, key=lambda cue: cue[:2]), start=1):
+        start, end, label, score = cue
+        yield str(number) if score is None else f"{number} {score!r}"
+        yield f"{_written_clock(start)} --> {_written_clock(end)}"
+        yield from (label.translate(_ESCAPES), "")
+
+
+def _written_clock(millis: int) -> str:
+    seconds, millis = divmod(millis, 1000)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{millis:03d}"

@@ -1,0 +1,198 @@
+"""Lines of a table as cells: encoding, separator, quotes, comments, events joined to segments."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from io import StringIO
+from itertools import islice
+from pathlib import Path
+
+from actspan.core.errors import AnnotationError
+from actspan.core.files import read_text
+from actspan.core.limits import DOCUMENT
+from actspan.core.wording import counted
+from actspan.data.annotations.annotation_set import ReadOptions
+from actspan.data.annotations.role_names import NAMES, normalized
+from actspan.data.annotations.table_columns import Columns, is_header
+
+Line = tuple[str, list[str]]  # place (file and line) and cells
+
+_PREAMBLE = 100  # lines that may be above a header
+_COMMENT = "#"
+# Tables of BORIS have one row for the start and one for the end of a segment, told by a state.
+_STATES = ("status", "behaviortype")
+_EVENT_KEYS = ("observationid", "subject", *NAMES["video"], "behavior", "behaviour")
+
+
+@dataclass(slots=True)
+class RowCount:
+    """Number of rows with a common property, and the place of the first."""
+
+    what: str
+    count: int = 0
+    first: str = ""
+
+    def add(self, place: str) -> None:
+        """Count a row."""
+        self.first = self.first or place
+        self.count += 1
+
+    def notes(self, path: Path) -> tuple[str, ...]:
+        """Return one note, or nothing if no row was counted."""
+        if not self.count:
+            return ()
+        rows = f"{self.count:,} rows have" if self.count > 1 else "1 row has"
+        return (f"{path}: {rows} {self.what} (first: line {self.first.rpartition(':')[2]})",)
+
+
+class Table:
+    """Lines of a table. They are read twice if only the content shows what a column means.
+
+    Attributes
+    ----------
+    head : list of str
+        Cells of the header, or of the first row if there is none.
+    separator : str
+
+    Raises
+    ------
+    AnnotationError
+        It cannot be read, is empty, or a quote is not closed.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        self._path, self._text = path, _text_of(path)
+        lines = islice(StringIO(self._text, newline=""), _PREAMBLE)
+        filled = [line for line in lines if line.strip()]
+        top = next((line for line in filled if not line.startswith(_COMMENT)), "".join(filled[:1]))
+        self.separator = max(",;\t|", key=top.count)
+        self._broken = RowCount("cells with a line break")
+        self._comments = 0
+        first = [cells for _, cells in islice(self._lines(), _PREAMBLE)]
+        if not first:
+            raise AnnotationError(f"{path}: empty; a row per segment is needed")
+        headers = (i for i, cells in enumerate(first) if is_header(path, cells, options.columns))
+        rows = (i for i, cells in enumerate(first) if not cells[0].startswith(_COMMENT))
+        header = next(headers, None)
+        self._above = header or 0
+        self.head = first[next(rows, 0) if header is None else header]
+        names = set(map(normalized, self.head))
+        has_states = "time" in names and not names.isdisjoint(_STATES)
+        self._has_events = has_states and "start" not in names
+        if self._has_events:
+            self.head = [*self.head, "start", "end"]
+
+    def below(self, columns: Columns) -> Iterator[Line]:
+        """Return the rows: all lines except comments, the header and what is above it."""
+        rows = self._rows(self._above + bool(columns.head))
+        return _joined_events(columns.head[:-2], rows) if self._has_events else rows
+
+    def with_used(self, columns: Columns) -> Columns:
+        """Return the columns, with those by which events were joined marked as used."""
+        if not self._has_events:
+            return columns
+        names = enumerate(map(normalized, columns.head))
+        used = (i for i, name in names if name in ("time", *_STATES))
+        return replace(columns, noted=columns.noted.union(used))
+
+    def notes(self) -> tuple[str, ...]:
+        """Return notes about lines that are not rows, and about cells of several lines."""
+        notes = []
+        if self._above:
+            above = counted(self._above, "line")
+            notes.append(f"{self._path}: ignored {above} above the header")
+        if self._comments:
+            comments = counted(self._comments, "comment")
+            notes.append(f"{self._path}: ignored {comments} (rows that start with {_COMMENT})")
+        return (*notes, *self._broken.notes(self._path))
+
+    def _rows(self, first: int) -> Iterator[Line]:
+        self._comments = 0
+        for line in islice(self._lines(), first, None):
+            if line[1][0].startswith(_COMMENT):
+                self._comments += 1
+            else:
+                yield line
+
+    def _lines(self) -> Iterator[Line]:
+        """Yield place and cells of every line that is not blank."""
+        self._broken = RowCount(self._broken.what)
+        drawn: list[str] = []  # lines of the file that the current row takes
+
+        def lines() -> Iterator[str]:
+            for line in StringIO(self._text, newline=""):
+                drawn.append(line)
+                yield line
+
+        reader = csv.reader(lines(), delimiter=self.separator)
+        while True:
+            place = f"{self._path}:{reader.line_num + 1}"
+            drawn.clear()
+            try:
+                cells = next(reader, None)
+                if len(drawn) > 1:  # such a row has to close its quotes at the ends of cells
+                    list(csv.reader(drawn, delimiter=self.separator, strict=True))
+            except csv.Error as error:
+                if len(drawn) == 1:
+                    raise AnnotationError(f"{place}: not a table: {error}") from error
+                raise AnnotationError(
+                    f"{place}: a quote is opened and not closed: close it, or write a quote of the "
+                    "text twice"
+                ) from error
+            if cells is None:
+                return
+            if len(drawn) > 1:
+                self._broken.add(place)
+            if any(cell.strip() for cell in cells):
+                yield place, [cell.strip() for cell in cells]
+
+
+def _joined_events(head: Sequence[str], lines: Iterable[Line]) -> Iterator[Line]:
+    """Yield rows of segments: the rows of events with two more cells, start and end.
+
+    Each STOP is joined to the last START of the same behavior, subject, video and observation. A
+    row without a partner keeps its only time.
+    """
+    names = [normalized(name) for name in head]
+    time = names.index("time")
+    state = names.index(next(name for name in _STATES if name in names))
+    keys = [i for i, name in enumerate(names) if name in _EVENT_KEYS]
+    waiting: dict[tuple[str, ...], Line] = {}
+    for place, row in lines:
+        cells = [*row, *[""] * (len(head) - len(row))][: len(head)]
+        key = tuple(cells[i] for i in keys)
+        match cells[state].upper():
+            case "START":
+                if key in waiting:
+                    yield _unfinished(waiting[key], time)
+                waiting[key] = (place, cells)
+            case "STOP" if key in waiting:
+                first, started = waiting.pop(key)
+                yield first, [*started, started[time], cells[time]]
+            case "STOP":
+                yield place, [*cells, "", cells[time]]
+            case _:  # POINT: an event without a length
+                yield place, [*cells, cells[time], cells[time]]
+    for line in waiting.values():
+        yield _unfinished(line, time)
+
+
+def _unfinished(line: Line, time: int) -> Line:
+    place, cells = line
+    return place, [*cells, cells[time], ""]
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return read_text(path, DOCUMENT, "utf-8-sig")
+    except OSError as error:
+        raise AnnotationError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        wide = error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
+        line = error.object.count(b"\n", 0, error.start) + 1
+        found = "UTF-16" if wide else f"not UTF-8 text (byte {error.object[error.start]:#04x})"
+        raise AnnotationError(
+            f"{path}:{line}: {found}: save it as CSV UTF-8, as spreadsheets call it"
+        ) from error

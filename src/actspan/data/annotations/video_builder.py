@@ -1,0 +1,241 @@
+"""Videos built from rows: of a table, of a project, or of a folder with one file per video."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from actspan.core.errors import AnnotationError
+from actspan.core.problems import Problem, Skipped
+from actspan.core.wording import listed, suggestion
+from actspan.data.annotations.annotation_set import (
+    Annotations,
+    Instance,
+    ReadOptions,
+    Unit,
+    canonical_id,
+    make_video,
+)
+from actspan.data.names import FileNames, Ignored
+from actspan.data.videos import Videos
+
+_CLIP = "cut it off with actspan annotate convert --clip, or fix the row"
+# What reading a damaged entry of a project raises.
+UNUSABLE = (AttributeError, KeyError, TypeError, ValueError, OverflowError)
+_ONE_PER_VIDEO = (".eaf", ".vtt", ".srt", ".textgrid")  # formats with one file per video
+
+
+class Facts(NamedTuple):
+    """Facts about a video that a row may give beside a segment."""
+
+    duration: float | None = None
+    subset: str | None = None
+    fps: float | None = None
+    frames: int | None = None
+
+
+class RejectedError(ValueError):
+    """A row cannot be used, for a reason with its own remedy."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.remedy = remedy
+
+
+class VideoBuilder:
+    """Videos assembled from rows, in order of first mention.
+
+    A row is used as a whole or not at all: every fault is a problem with its place.
+
+    Parameters
+    ----------
+    path : Path
+        The source.
+    options : ReadOptions
+    repeated : iterable of str
+        Keys that are repeated in its JSON.
+
+    Attributes
+    ----------
+    problems : list of Problem
+    ignored : Ignored
+        What the reader does not use.
+    """
+
+    def __init__(self, path: Path, options: ReadOptions, repeated: Iterable[str] = ()) -> None:
+        self.path, self._will_clip = path, options.will_clip
+        self.problems: list[Problem] = []
+        self.ignored = Ignored()
+        for key in repeated:
+            self.ignored.add("keys that are there twice", key)
+        self._facts: dict[str, dict[str, Any]] = {}
+        self._instances: dict[str, list[Instance]] = {}
+        self._ids: dict[str, str] = {}  # by the names in rows
+        self._files = FileNames()
+
+    def __contains__(self, name: str) -> bool:
+        return canonical_id(name.strip()) in self._facts
+
+    def add(self, name: str, instance: Instance | None = None, facts: Facts | None = None) -> None:
+        """Add a segment of a video, or a mention of the video alone.
+
+        Raises
+        ------
+        ValueError
+            No id, a segment without length, or a fact that contradicts an earlier row.
+        """
+        video = self._ids.get(name) or canonical_id(self._files.stem(name.strip()))
+        self._ids[name] = video
+        if not video:
+            raise RejectedError("no video id", "repeat the id in each row")
+        if instance is not None:
+            self._check(*instance[:2])
+        known = self._facts.get(video, {})
+        given = {} if facts is None else facts._asdict()
+        given = {key: value for key, value in given.items() if value is not None}
+        for key, value in given.items():
+            if known.get(key, value) != value:
+                raise ValueError(f"{key} {value!r}, but {known[key]!r} in an earlier row")
+        self._facts.setdefault(video, {}).update(given)
+        instances = self._instances.setdefault(video, [])
+        if instance is not None:
+            instances.append(instance)
+
+    def _check(self, start: float, end: float) -> None:
+        segment = f"segment [{start:g}, {end:g}]"
+        if not (math.isfinite(start) and math.isfinite(end)):
+            raise ValueError(f"{segment}: not finite")
+        if start < 0 and not self._will_clip:
+            what = f"{segment}: starts before the video"
+            raise RejectedError(what, _CLIP) if end > 0 else ValueError(what)
+        if end <= start:
+            what = "zero length" if end == start else "ends before it starts"
+            raise ValueError(f"{segment}: {what}")
+
+    def add_or_reject(self, name: str, instance: Instance, place: str) -> bool:
+        """Add a segment, or the problem that it cannot be used; return whether it was added."""
+        try:
+            self.add(name, instance)
+        except ValueError as error:
+            self.reject(name, place, error)
+            return False
+        return True
+
+    def reject(
+        self,
+        video: str,
+        place: str,
+        what: object,
+        skipped: Skipped = Skipped.SEGMENT,
+        remedy: str | None = None,
+    ) -> None:
+        """Add the problem that a row, or a whole file, cannot be used."""
+        if isinstance(what, RejectedError):
+            remedy = what.remedy
+        elif isinstance(what, KeyError):
+            what = f"no {what}"
+        remedy = remedy or (
+            "fix or remove the row" if skipped is Skipped.SEGMENT else "fix or remove it"
+        )
+        self.problems.append(
+            Problem(canonical_id(video.strip()), place, str(what), remedy, skipped)
+        )
+
+    def add_file(self, video: str, file: Path, facts: Facts | None = None) -> None:
+        """Add the video of a file; raise AnnotationError if it has no name or two files."""
+        if video in self:
+            raise AnnotationError(
+                f"{file}: video {video!r} is in another {file.suffix} file too; keep one"
+            )
+        try:
+            self.add(video, facts=facts)
+        except ValueError as error:
+            raise AnnotationError(f"{file}: {error}") from error
+
+    def videos(self) -> Videos:
+        """Return all videos that occur in a usable row."""
+        return Videos(
+            make_video(name, self._instances[name], **{"duration": math.nan, "subset": "", **facts})
+            for name, facts in self._facts.items()
+        )
+
+    def built(
+        self,
+        format: str,
+        notes: Iterable[str] = (),
+        *,
+        unit: Unit = "seconds",
+        clocks: Iterable[str] = (),
+    ) -> Annotations:
+        """Return the annotations; `notes` precede those about what was ignored."""
+        return Annotations(
+            self.path,
+            format,
+            self.videos(),
+            tuple(self.problems),
+            notes=(
+                *self._files.notes(self.path),
+                *self.ignored.notes(self.path),
+                *notes,
+            ),
+            unit=unit,
+            clocks=frozenset(clocks),
+        )
+
+
+def files_of(path: Path, suffix: str) -> Iterator[Path]:
+    """Yield the files with a suffix: `path` itself, or those directly in the folder `path`."""
+    files = path.iterdir() if path.is_dir() else iter([path])
+    return (f for f in files if f.suffix.lower() == suffix and not f.name.startswith("."))
+
+
+def read_files(
+    path: Path,
+    suffix: str,
+    options: ReadOptions,
+    read_file: Callable[[Path, VideoBuilder], None],
+) -> VideoBuilder:
+    """Read one file, or all files with a suffix in a folder; count other annotations as ignored.
+
+    Raises
+    ------
+    AnnotationError
+        There is no such file, or the only one is damaged. In a folder, a damaged one is a problem.
+    """
+    files = sorted(files_of(path, suffix)) if path.is_dir() else [path]
+    if not files:
+        raise AnnotationError(f"{path}: holds no {suffix} files")
+    builder = VideoBuilder(path, options)
+    for file in files:
+        try:
+            read_file(file, builder)
+        except AnnotationError as error:
+            if not path.is_dir():
+                raise
+            what = str(error).removeprefix(f"{file}: ")
+            builder.reject(file.stem, str(file), what, Skipped.VIDEO)
+    if path.is_dir():
+        for other in path.iterdir():
+            is_known = other.suffix.lower() in _ONE_PER_VIDEO and not other.name.startswith(".")
+            if is_known and other.suffix.lower() != suffix:
+                builder.ignored.add("files of other formats, which --from takes", other.suffix)
+    return builder
+
+
+def is_selected(tier: str, patterns: Iterable[str]) -> bool:
+    """Return whether a tier matches one of the patterns, if there are any."""
+    patterns = tuple(patterns)
+    return not patterns or any(fnmatchcase(tier, pattern) for pattern in patterns)
+
+
+def require_tiers(path: Path, patterns: Iterable[str], tiers: Iterable[str]) -> None:
+    """Raise AnnotationError if one of the given patterns matches no tier."""
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in tiers):
+            raise AnnotationError(
+                f"{path}: no tier matches {pattern!r}{suggestion(pattern, tiers)}; there are: "
+                f"{listed(map(repr, tiers), most=12) or 'none'}"
+            )

@@ -1,0 +1,253 @@
+"""Steps of a compilation: prepare graphs, compile them or write a script, record the files.
+
+Compiled files are added to the bundle atomically and with a checksum, like all files, and
+`compiled.toml` records what each was made from.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+
+from actspan.config.base import Config, dump_toml, from_dict, read_toml, to_dict
+from actspan.core.errors import BundleError, CompileError
+from actspan.deploy.compile.plan import (
+    TARGETS,
+    CompileJob,
+    CompilePlan,
+    Compiler,
+    CompileRequest,
+    Log,
+    no_log,
+)
+from actspan.model.bundle import Bundle
+from actspan.runtime.export import export_bundle
+
+RECORD = "compiled.toml"
+
+
+class CompiledFile(Config, frozen=True):
+    """Record of a compiled network."""
+
+    target: str
+    precision: str
+    net: str
+    source: str  # the ONNX file
+    source_sha256: str
+    input: str
+    shapes: str  # of the input: one, or the smallest and largest
+    compiler: str
+    command: str = ""
+    soc: str = ""  # only ascend
+    seconds: float = 0.0
+
+
+class _Records(Config, frozen=True):
+    files: dict[str, CompiledFile]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """Result of a job."""
+
+    job: CompileJob
+    size: int  # bytes of all its outputs
+    seconds: float
+    notes: tuple[str, ...] = ()  # lines about what was skipped
+
+
+def find_compiler(request: CompileRequest) -> Compiler:
+    """Find the target's compiler on this machine; call this before anything is written.
+
+    Raises
+    ------
+    CompileError, MissingExtraError
+        There is no compiler; the message says how to get it.
+    """
+    return TARGETS[request.target].load_module().find_compiler(request)
+
+
+def prepare_plan(
+    bundle: Bundle, request: CompileRequest, compiler: Compiler | None = None
+) -> CompilePlan:
+    """Write the graphs for the target's compiler into the bundle, and check each.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        A bundle; missing plain ONNX files are exported first.
+    compiler : Compiler, optional
+        Compiler of this machine; None if another machine will compile.
+
+    Raises
+    ------
+    ExportError, ParityError, BundleError, DataError
+        A graph cannot be made or kept.
+    """
+    if any(f"{net}.onnx" not in bundle.files for net in bundle.nets):
+        bundle, _ = export_bundle(bundle)
+    module = TARGETS[request.target].load_module()
+    bundle, jobs = module.prepare(bundle, request, "" if compiler is None else compiler.key)
+    return CompilePlan(bundle, request, tuple(jobs))
+
+
+def compile_plan(
+    plan: CompilePlan, compiler: Compiler, log: Log = no_log
+) -> tuple[Bundle, list[Compiled]]:
+    """Compile every network of a plan into its bundle; logs are kept in the bundle's folder.
+
+    Raises
+    ------
+    CompileError, BundleError
+        The compiler failed, or a file cannot be written; files compiled before are kept.
+
+    Examples
+    --------
+    >>> request = CompileRequest("openvino")  # doctest: +SKIP
+    >>> compiler = find_compiler(request)  # doctest: +SKIP
+    >>> compile_plan(prepare_plan(bundle, request, compiler), compiler)  # doctest: +SKIP
+    """
+    done = []
+    for job in plan.jobs:
+        bundle, compiled = _compile(plan, job, compiler, log)
+        plan = replace(plan, bundle=bundle)
+        done.append(compiled)
+    return plan.bundle, done
+
+
+def _compile(
+    plan: CompilePlan, job: CompileJob, compiler: Compiler, log: Log
+) -> tuple[Bundle, Compiled]:
+    begin = perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(plan.bundle.file(job.source), folder / job.source)
+        try:
+            report = compiler.compile(job, plan, folder, log)
+        except CompileError as error:
+            kept = _keep_logs(folder, plan.bundle)
+            more = f"; its log: {', '.join(map(str, kept))}" if kept else ""
+            raise CompileError(f"{job.output}: {error}{more}") from error
+        _keep_logs(folder, plan.bundle)
+        seconds, command = perf_counter() - begin, " ".join(report.command)
+        bundle, compiled = _add_outputs(plan, job, folder, compiler.version, command, seconds)
+        return bundle, replace(compiled, notes=(*compiled.notes, *report.notes))
+
+
+def _keep_logs(folder: Path, bundle: Bundle) -> list[Path]:
+    """Copy the logs to the compiled files; they are not recorded as files of the bundle."""
+    return [Path(shutil.copy(log, bundle.path / log.name)) for log in sorted(folder.glob("*.log"))]
+
+
+def _add_outputs(
+    plan: CompilePlan,
+    job: CompileJob,
+    folder: Path,
+    compiler: str,
+    command: str = "",
+    seconds: float = 0.0,
+) -> tuple[Bundle, Compiled]:
+    """Add the outputs of a job in a folder to the bundle, and record them."""
+    request, bundle = plan.request, plan.bundle
+    record = CompiledFile(
+        target=request.target,
+        precision=request.precision,
+        net=job.net,
+        source=job.source,
+        source_sha256=bundle.files[job.source].sha256,
+        input=job.input,
+        shapes=job.shapes,
+        compiler=compiler,
+        command=command,
+        soc=request.soc if request.target == "ascend" else "",
+        seconds=round(seconds, 3),
+    )
+    for name in job.outputs:
+
+        def write(path: Path, name: str = name) -> None:
+            shutil.copyfile(folder / name, path)
+
+        bundle = bundle.add_file(name, write)
+    text = dump_toml(to_dict(_Records(files=read_records(bundle) | {job.output: record})))
+    bundle = bundle.add_file(RECORD, lambda path: _write_text(path, text))
+    size = sum(bundle.files[name].size for name in job.outputs)
+    return bundle, Compiled(job, size, record.seconds, job.notes)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def read_records(bundle: Bundle) -> dict[str, CompiledFile]:
+    """Read the records of a bundle's compiled files, by name; leave out deleted files.
+
+    Raises
+    ------
+    BundleError, ConfigError
+        The record is damaged.
+    """
+    if RECORD not in bundle.files:
+        return {}
+    path = bundle.file(RECORD)
+    records = from_dict(_Records, read_toml(path), where=str(path)).files
+    return {name: record for name, record in records.items() if name in bundle.files}
+
+
+def write_script(plan: CompilePlan) -> tuple[Bundle, Path]:
+    """Write the commands as `compile-<target>.sh` into the bundle, for another host.
+
+    Raises
+    ------
+    CompileError
+        The target cannot be compiled by a command.
+    """
+    request, target = plan.request, TARGETS[plan.request.target]
+    options = [f"--target {request.target}", *(f"--batch {batch}" for batch in request.batches)]
+    options += [f"--precision {request.precision}"]
+    options += [f"--soc {request.soc}"] if request.target == "ascend" else []
+    lines = [
+        "#!/usr/bin/env bash",
+        f"# Compiles the networks in this folder for a device: {target.device}. Copy the folder",
+        "# to a host with the vendor's tools, run this, copy back what it made, and record it:",
+        f"#   actspan compile BUNDLE {' '.join(options)} --record",
+        "set -e",
+        'cd "$(dirname "$0")"',
+        "",
+        *target.load_module().script_lines(plan),
+        "",
+    ]
+    name = f"compile-{target.name}.sh"
+
+    def write(path: Path) -> None:
+        _write_text(path, "\n".join(lines))
+        path.chmod(0o755)
+
+    bundle = plan.bundle.add_file(name, write)
+    return bundle, bundle.path / name
+
+
+def take_outputs(plan: CompilePlan) -> tuple[Bundle, list[Compiled]]:
+    """Record the files that the script wrote to the bundle's folder.
+
+    Raises
+    ------
+    BundleError
+        A file is missing; nothing is recorded.
+    """
+    folder = plan.bundle.path
+    missing = [n for j in plan.jobs for n in j.outputs if not (folder / n).is_file()]
+    if missing:
+        raise BundleError(
+            f"{folder}: {', '.join(missing)} not there: run compile-{plan.request.target}.sh "
+            "(actspan compile --print) on the device's host, and copy what it makes into this "
+            "folder"
+        )
+    done = []
+    for job in plan.jobs:
+        bundle, compiled = _add_outputs(plan, job, folder, "on another host")
+        plan = replace(plan, bundle=bundle)
+        done.append(compiled)
+    return plan.bundle, done

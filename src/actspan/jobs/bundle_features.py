@@ -1,0 +1,190 @@
+"""Features of new videos, computed exactly as those that a bundle was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from actspan.config.stages import ExtractionConfig, FeatureSpec
+from actspan.core.errors import BundleError
+from actspan.core.files import sha256
+from actspan.model.bundle import Bundle
+from actspan.runtime.backends import find_backend
+from actspan.streams.backbone import BackboneFile, find_backbone
+from actspan.streams.projection import PROJECTION, Projection
+from actspan.streams.snippet_features import Extractor, Part
+from actspan.streams.snippet_grid import Grid
+from actspan.streams.video_decoding import VideoFile
+
+_ANEW = "extract features of your videos with this version and train on them"
+
+
+class BundleFeatures:
+    """Extractor of the features that a bundle expects.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    backbone : str, optional
+        Path of the encoder, `onnx:FILE`, if the bundle was trained on features of one. Its
+        preprocessing is recorded in the bundle.
+    threads : int, optional
+        Threads of the backbone; all cores unless given.
+    backend : str
+        Backend of the backbone too, if it opens ONNX files.
+
+    Attributes
+    ----------
+    grid : Grid
+
+    Raises
+    ------
+    BundleError
+        The bundle does not say how its features were made, or they cannot be made here.
+    ConfigError, ModelError, BackendError
+        The backbone cannot be used.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        backbone: str | None = None,
+        threads: int | None = None,
+        backend: str = "auto",
+    ) -> None:
+        extraction = _extraction(bundle)
+        self.grid = Grid.of(bundle.features)
+        self._projection = _projection(bundle, extraction)
+        usable = backend != "auto" and find_backend(backend)[0].suffix == ".onnx"
+        self._extractor = Extractor(
+            _backbone(bundle, extraction, backbone),
+            self.grid,
+            streams=extraction.streams,
+            frames=extraction.frames,
+            threads=threads,
+            backend=backend if usable else "auto",
+        )
+        try:
+            _check_channels(bundle, self._extractor.spec, self._projection)
+        except BundleError:
+            self.close()
+            raise
+
+    def run(self, paths: Iterable[Path]) -> Iterator[Part]:
+        """Extract videos one after another, as `Extractor.run`."""
+        return map(self._projected, self._extractor.run(paths))
+
+    def follow(self, video: VideoFile) -> Iterator[Part]:
+        """Extract one video that is still being recorded, as `Extractor.follow`."""
+        return map(self._projected, self._extractor.follow(video))
+
+    def _projected(self, part: Part) -> Part:
+        if self._projection is None:
+            return part
+        return replace(part, rows=self._projection.apply(part.rows))
+
+    def close(self) -> None:
+        """Free the backbone. May be called twice."""
+        self._extractor.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+
+def _extraction(bundle: Bundle) -> ExtractionConfig:
+    """Return the settings with which the bundle's features were extracted."""
+    if not bundle.has_tem:
+        raise BundleError(f"{bundle.path}: holds no TEM, which features of a video need")
+    features = bundle.features
+    if features.extraction is None:
+        origin = f"of {features.backbone}" if features.backbone else "of unknown origin"
+        raise BundleError(
+            f"{bundle.path}: was trained on features {origin} that actspan extract did not make, "
+            f"so they cannot be made of a video here. Give features (--dataset), or {_ANEW}"
+        )
+    return features.extraction
+
+
+def _backbone(bundle: Bundle, wanted: ExtractionConfig, given: str | None) -> BackboneFile:
+    """Return the backbone of the bundle's features, after checking that it is the same one."""
+    name = bundle.features.backbone or ""
+    if not name.startswith("onnx:"):
+        return _built_in(bundle, name, wanted, given)
+    kind, _, file = (given or "").partition(":")
+    if kind != "onnx" or not file:
+        raise BundleError(
+            f"{bundle.path}: was trained on features of an encoder of yours; say where it lies: "
+            f"--backbone onnx:FOLDER/{name.removeprefix('onnx:')}"
+        )
+    path = Path(file)
+    if not path.is_file():
+        raise BundleError(f"{path}: no such file; the encoder {name} is needed")
+    found = BackboneFile(name, path, sha256(path), wanted.pictures)
+    _check_checksum(bundle, found, wanted)
+    return found
+
+
+def _built_in(
+    bundle: Bundle, name: str, wanted: ExtractionConfig, given: str | None
+) -> BackboneFile:
+    found = find_backbone("default")
+    if name != found.name:
+        raise BundleError(
+            f"{bundle.path}: was trained on features of {name or 'an unnamed backbone'}, which "
+            f"this version does not have; {_ANEW}"
+        )
+    if given not in (None, "default", found.name):
+        raise BundleError(
+            f"{bundle.path}: was trained on features of {name}, not of {given}: leave --backbone "
+            "out"
+        )
+    _check_checksum(bundle, found, wanted)
+    if found.pictures != wanted.pictures:
+        raise BundleError(
+            f"{bundle.path}: was trained on features of pictures that were prepared in another way "
+            f"({_difference(wanted, found)}); {_ANEW}"
+        )
+    return found
+
+
+def _check_checksum(bundle: Bundle, found: BackboneFile, wanted: ExtractionConfig) -> None:
+    if found.sha256 != wanted.sha256:
+        raise BundleError(
+            f"{found.path}: is not the backbone that {bundle.path} was trained with: its SHA-256 "
+            f"begins with {found.sha256[:12]}, not {wanted.sha256[:12]}"
+        )
+
+
+def _difference(wanted: ExtractionConfig, found: BackboneFile) -> str:
+    """Return text that names the settings that differ."""
+    names = wanted.pictures.__struct_fields__
+    pairs = ((n, getattr(wanted.pictures, n), getattr(found.pictures, n)) for n in names)
+    return ", ".join(f"{n} {old}, here {new}" for n, old, new in pairs if old != new)
+
+
+def _projection(bundle: Bundle, wanted: ExtractionConfig) -> Projection | None:
+    if wanted.projection is None:
+        return None
+    path = bundle.path / PROJECTION
+    remedy = f"copy {PROJECTION} there from the dataset that it was trained on"
+    if not path.is_file():
+        raise BundleError(f"{path}: missing, and the model wants projected features: {remedy}")
+    if sha256(path) != wanted.projection:
+        raise BundleError(f"{path}: is not the projection of the model's features: {remedy}")
+    return Projection.load(path)
+
+
+def _check_channels(bundle: Bundle, made: FeatureSpec, projection: Projection | None) -> None:
+    channels = made.channels if projection is None else projection.channels
+    inputs = made.channels if projection is None else len(projection.mean)
+    if (inputs, channels) != (made.channels, bundle.features.channels):
+        raise BundleError(
+            f"{bundle.path}: takes features of {bundle.features.channels} channels, but its "
+            f"backbone and projection give {channels}; {_ANEW}"
+        )

@@ -1,0 +1,349 @@
+"""Checkpoint of a job: its plan and the shards that are done, each complete or absent."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import msgspec
+
+from actspan.config.stages import FeatureSpec
+from actspan.core.errors import ActSpanError, ResultError, ShardError
+from actspan.core.files import NOT_JSON
+from actspan.core.problems import Problem
+from actspan.core.storage import FolderStorage, Storage, open_storage
+from actspan.core.wording import counted
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.jobs.shard_format import Content, Result, ShardEncoder, decode_shard
+from actspan.pipeline.outcomes import Outcome
+
+PLAN_FILE = "plan.json"
+_FORMAT = 1
+_SHARD = re.compile(r"(\d{6,})\.shard")
+_IN_MEMORY = 1 << 21  # candidates of a shard that stay in memory until they are delivered
+
+Stamp = tuple[int, int] | None  # (bytes, time of change in ns) of a file; None if there is no file
+
+
+class OtherResultError(ResultError):
+    """A complete result file that is resumed, and differs from what the job computes."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """Plan of a job, which determines the answer to the last bit.
+
+    Attributes
+    ----------
+    made_from : mapping of str to mapping of str to str
+        Everything that the answer depends on, by kind ("bundle", "dataset", "settings",
+        "versions"); each is a mapping of names to checksums or values.
+    keeps : "run" or "result"
+        Content of shards: everything that was computed, or proposals alone.
+    videos : tuple of str
+        Ids, in the order of the answer.
+    shard_size : int
+        Videos per shard; the last may have fewer. The answer does not depend on it.
+    stamps : tuple of Stamp
+        Stamps of each video's file at the start of the job.
+    seconds : tuple of float
+        Seconds of each video, if the source is boundary scores or videos.
+    spec : FeatureSpec
+        Description of the features, from the check.
+    problems : tuple of Problem
+        Problems of videos that the check left out, and notes.
+    notes : tuple of str
+    """
+
+    made_from: dict[str, dict[str, str]]
+    keeps: Content
+    videos: tuple[str, ...]
+    shard_size: int
+    stamps: tuple[Stamp, ...] = ()
+    seconds: tuple[float, ...] = ()
+    spec: FeatureSpec = FeatureSpec()
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = msgspec.field(default=(), name="assumptions")
+    format: int = _FORMAT
+
+    def __len__(self) -> int:
+        """Return the number of shards."""
+        return -(-len(self.videos) // self.shard_size)
+
+    def ids(self, number: int) -> tuple[str, ...]:
+        """Return the videos of a shard, in order."""
+        if not 0 <= number < len(self):
+            raise IndexError(f"shard {number} of {len(self)}")
+        return self.videos[number * self.shard_size :][: self.shard_size]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 stored in every shard; equal for plans whose shards can be mixed."""
+        return digest([digest([self.made_from, self.keeps, self.videos]), self.shard_size])
+
+    def differences(self, made_from: Mapping[str, Mapping[str, str]]) -> list[str]:
+        """List the differences from the current inputs in words.
+
+        New entries, such as another compiled file in the bundle, do not count.
+        """
+        return [
+            f"{kind}: {name} was {_short(was)}, is {_short(made_from.get(kind, {}).get(name))}"
+            for kind, values in self.made_from.items()
+            for name, was in values.items()
+            if made_from.get(kind, {}).get(name) != was
+        ]
+
+    def to_bytes(self) -> bytes:
+        """Encode the plan as JSON, after a checksum."""
+        text = msgspec.json.encode(self)
+        return hashlib.sha256(text).hexdigest().encode() + b"\n" + text + b"\n"
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, where: str) -> Plan:
+        """Decode the result of `to_bytes`.
+
+        Raises
+        ------
+        ResultError
+            The data are damaged, or have another format version; names `where`.
+        """
+        checksum, _, text = data.removesuffix(b"\n").partition(b"\n")
+        if hashlib.sha256(text).hexdigest().encode() != checksum:
+            raise ResultError(f"{where}: damaged; start the run again: --force")
+        try:
+            found: int = msgspec.json.decode(text)["format"]
+            if found == _FORMAT:
+                plan = msgspec.json.decode(text, type=cls)
+                if plan.shard_size >= 1:
+                    return plan
+                raise TypeError("shards of no videos")
+        except (*NOT_JSON, KeyError, TypeError) as error:
+            raise ResultError(f"{where}: not a plan: {error}; start again: --force") from error
+        raise ResultError(
+            f"{where}: format {found}, this version reads {_FORMAT}; start the run again: --force"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """Results that an earlier process saved.
+
+    Attributes
+    ----------
+    shards : frozenset of int
+        Intact shards.
+    skipped : frozenset of str
+        Videos in them that could not be read.
+    damaged : int
+        Number of damaged shards, which will be computed again.
+    """
+
+    shards: frozenset[int] = frozenset()
+    skipped: frozenset[str] = frozenset()
+    damaged: int = 0
+
+
+class Checkpoint:
+    """Plan and committed shards of a job.
+
+    Parameters
+    ----------
+    storage : Storage or None
+        Without a storage nothing is saved.
+    plan : Plan
+
+    Examples
+    --------
+    >>> checkpoint = Checkpoint.start(FolderStorage(Path("run.partial")), plan)  # doctest: +SKIP
+    >>> for result in checkpoint.commit(0, results):  # doctest: +SKIP
+    ...     print(result.id)
+    """
+
+    def __init__(self, storage: Storage | None, plan: Plan) -> None:
+        self.storage, self.plan = storage, plan
+
+    @classmethod
+    def start(cls, storage: Storage | None, plan: Plan) -> Self:
+        """Write the plan of a new job, in place of any older one."""
+        if storage is not None:
+            remove_shards(storage)
+            storage.put(PLAN_FILE, [plan.to_bytes()])
+        return cls(storage, plan)
+
+    @classmethod
+    def find(cls, storage: Storage) -> Self | None:
+        """Return the unfinished job in a storage, or None.
+
+        Raises
+        ------
+        ResultError
+            Its plan is damaged.
+        """
+        if not storage.contains(PLAN_FILE):
+            return None
+        with storage.get(PLAN_FILE) as stream:
+            return cls(storage, Plan.from_bytes(stream.read(), where=storage.name + PLAN_FILE))
+
+    @property
+    def name(self) -> str:
+        """Location for messages."""
+        return "" if self.storage is None else self.storage.name
+
+    def committed(self) -> set[int]:
+        """Return the numbers of finished shards, without reading them."""
+        names = set() if self.storage is None else self.storage.names()
+        found = (_SHARD.fullmatch(name) for name in names)
+        return {n for n in (int(match[1]) for match in found if match) if n < len(self.plan)}
+
+    def verify(self) -> Saved:
+        """Read all finished shards, and remove damaged ones so that they are computed again."""
+        committed = self.committed()
+        intact, skipped = set(), set[str]()
+        for number in committed:
+            try:
+                problems = (r for r in self.read(number) if isinstance(r, Problem))
+                skipped |= {problem.video for problem in problems if problem.is_error}
+            except ShardError:
+                assert self.storage is not None
+                self.storage.delete(_name(number))
+            else:
+                intact.add(number)
+        return Saved(frozenset(intact), frozenset(skipped), len(committed) - len(intact))
+
+    def commit(self, number: int, results: Iterable[Result]) -> Iterable[Result]:
+        """Compute a shard to its end, save it durably and atomically, and return its results.
+
+        Results are returned from memory; those of very long recordings are read back. A shard that
+        is already saved is not written again, because it would have the same bytes.
+
+        Raises
+        ------
+        ActSpanError
+            The shard cannot be written; no part of it is left.
+        """
+        if self.storage is None:
+            return results
+        if self.storage.contains(_name(number)):
+            deque(results, maxlen=0)  # the computation needs its results to be consumed
+            return self.read(number)
+        held: list[Result] = []
+        size = 0
+        with ShardEncoder(self.plan.fingerprint, number, self.plan.keeps) as encoder:
+            for result in results:
+                encoder.add(result)
+                if isinstance(result, Problem) and result.is_error:
+                    _drop_windows(held)
+                size += 1 if isinstance(result, Problem) else len(result.candidates)
+                if size <= _IN_MEMORY:
+                    held.append(result)
+                else:
+                    held.clear()
+            self.storage.put(_name(number), encoder.chunks())
+        return held if size <= _IN_MEMORY else self.read(number)
+
+    def read(self, number: int) -> Iterator[Result]:
+        """Yield the results of a shard, in order.
+
+        Raises
+        ------
+        ShardError
+            The shard is damaged, or of another job.
+        DataError
+            The shard cannot be opened.
+        """
+        assert self.storage is not None
+        name, plan = _name(number), self.plan
+        with self.storage.get(name) as stream:
+            where = self.storage.name + name
+            yield from decode_shard(
+                plan.fingerprint, number, stream, ids=plan.ids(number), where=where
+            )
+
+    def discard(self) -> None:
+        """Remove the plan and the shards."""
+        if self.storage is not None:
+            remove_shards(self.storage)
+
+    @contextmanager
+    def note_saved_shards(self, *, new: bool) -> Iterator[None]:
+        """Add a note to any exception that says which shards are saved and how to resume.
+
+        A new job without any shard is discarded, as is one that gives another result.
+        """
+        try:
+            yield
+        except BaseException as error:
+            with suppress(ActSpanError):
+                self._note(error, new)
+            raise
+
+    def _note(self, error: BaseException, new: bool) -> None:
+        done, plan = self.committed(), self.plan
+        if self.storage is None:
+            return
+        if (new and not done) or isinstance(error, OtherResultError):
+            self.discard()
+            return
+        videos = sum(len(plan.ids(number)) for number in done)
+        error.add_note(
+            f"nothing lost: {len(done)} of {counted(len(plan), 'shard')} ({videos:,} of "
+            f"{counted(len(plan.videos), 'video')}) are in {self.name}; the same command with "
+            "--resume completes it"
+        )
+
+
+@contextmanager
+def locked_storage(request: ProposeRequest) -> Iterator[Storage | None]:
+    """Open and lock the storage of a job's shards, and the folder where results are assembled.
+
+    Yields None if the request saves nothing.
+
+    Raises
+    ------
+    DataError
+        Another process works on the run, or the storage cannot be reached.
+    """
+    if request.out is None:
+        yield None
+        return
+    home = FolderStorage(request.partial)
+    storage = home if request.shards is None else open_storage(request.shards)
+    with home.locked():
+        try:
+            with storage.locked():
+                yield storage
+        finally:
+            home.remove_if_empty()
+
+
+def remove_shards(storage: Storage) -> None:
+    """Remove a job, the plan first, so that no incomplete one is found after an interruption."""
+    for name in sorted(storage.names(), key=lambda name: name != PLAN_FILE):
+        if name == PLAN_FILE or _SHARD.fullmatch(name):
+            storage.delete(name)
+
+
+def _drop_windows(held: list[Result]) -> None:
+    """Remove the windows of a recording that failed."""
+    while held and isinstance(held[-1], Outcome) and held[-1].proposals is None:
+        held.pop()
+
+
+def digest(value: Sequence[Any]) -> str:
+    """Return the SHA-256 of a value that can be encoded as JSON."""
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+
+
+def _name(number: int) -> str:
+    return f"{number:06d}.shard"
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "absent"
+    return f"{value[:12]}..." if len(value) == 64 else value

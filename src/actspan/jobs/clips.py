@@ -1,0 +1,303 @@
+"""Segments of a video, cut out to their own files.
+
+A clip that starts at a key frame is copied. Any other clip is encoded again, since frames between
+two key frames cannot be shown without the first. Sound is always copied.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from math import inf
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
+
+from actspan.core.errors import VideoError, require
+from actspan.core.files import atomic_file
+from actspan.core.types import Proposals
+from actspan.streams.video_decoding import Frame, VideoFile
+
+Way = Literal["copied", "encoded"]
+
+NEAR = 0.1  # seconds; a key frame this close to a segment's start is good enough
+_BACK = (0.0, 2.0, 10.0, 60.0)  # seconds; a seek is imprecise in containers without an index
+_LEAD = 1.0  # seconds; Matroska knows the decoding order of only a few packets at once
+_SLACK = 4  # frames that a clip may be off: a copied clip ends with frames that others refer to
+_TICKS = 90_000  # ticks per second of encoded pictures
+_QUALITY = "18"  # crf; visually close to lossless
+_LATE = 2.0  # seconds that sound may lie behind the pictures in a file
+_IN_MP4 = {"h264", "hevc", "mpeg4", "av1", "vp9", "aac", "mp3", "ac3", "opus"}  # else Matroska
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Clip of one segment.
+
+    Attributes
+    ----------
+    path : Path
+    start, end : float
+        Seconds of the video.
+    way : "copied" or "encoded"
+    seconds : float
+        Duration of the clip, measured by decoding it.
+    """
+
+    path: Path
+    start: float
+    end: float
+    way: Way
+    seconds: float
+
+
+class Stretch(NamedTuple):
+    """Part of a video to cut out.
+
+    Attributes
+    ----------
+    start, end : float
+        Seconds.
+    seek : float or None
+        Position from which to look for the first key frame; None is the start of the file.
+    key : float
+        Time of that key frame, seconds.
+    turned : float
+        Degrees by which pictures are rotated for display, anticlockwise.
+    """
+
+    start: float
+    end: float
+    seek: float | None
+    key: float
+    turned: float
+
+
+def cut_clips(
+    video: str, path: Path, segments: Proposals, folder: Path, *, end: float = inf
+) -> Iterator[Clip]:
+    """Cut out a video's segments: `<video>_<rank>_<start>-<end>.mp4`, or `.mkv`.
+
+    Parameters
+    ----------
+    segments : Proposals
+        Seconds, best first.
+    end : float
+        Seconds at which the video ends.
+
+    Raises
+    ------
+    VideoError
+        The video cannot be read any more, or a clip is not as long as its segment.
+    ActSpanError
+        A clip cannot be written.
+    """
+    times = zip(segments.start.tolist(), segments.end.clip(max=end).tolist(), strict=True)
+    for rank, (first, last) in enumerate(times, start=1):
+        yield cut(path, first, last, folder / f"{video}_{rank:02d}_{first:.2f}-{last:.2f}")
+
+
+def cut(path: Path, start: float, end: float, target: Path) -> Clip:
+    """Cut the seconds from `start` to `end` out of a video; `target` lacks its suffix.
+
+    Raises
+    ------
+    VideoError, ActSpanError
+        As for `cut_clips`.
+    """
+    stretch = _find(path, start, end)
+    if abs(stretch.key - start) <= NEAR:
+        with suppress(VideoError):  # packets that no container accepts can still be decoded
+            return _write(path, stretch, target, "copied")
+    return _write(path, stretch, target, "encoded")
+
+
+def _find(path: Path, start: float, end: float) -> Stretch:
+    """Find the last key frame before `start` that a seek reaches, or else the first frame."""
+    for back in _BACK:
+        seek = max(start - back, 0.0)
+        with VideoFile(path) as video:
+            first = _first_frame(video) if _moved(video, seek) else None
+        if first is not None and first.time <= start + NEAR:
+            return Stretch(start, end, seek, first.time, first.image.rotation)
+    with VideoFile(path) as video:
+        first = next(video.frames())
+        return Stretch(start, end, None, first.time, first.image.rotation)
+
+
+def _first_frame(video: VideoFile) -> Frame | None:
+    try:
+        return next(video.frames())
+    except VideoError:  # nothing after this position can be decoded
+        return None
+
+
+def _moved(video: VideoFile, seek: float | None) -> bool:
+    """Move the container to a key frame before `seek`; return whether this succeeded."""
+    if seek is None:
+        return True
+    stamp = round((seek + video.origin) / float(video.stream.time_base or 1))
+    try:
+        video.container.seek(stamp, stream=video.stream)
+    except _ffmpeg_error():
+        return False
+    return True
+
+
+def _write(path: Path, stretch: Stretch, target: Path, way: Way) -> Clip:
+    """Write a clip, copied or encoded, and check its duration by decoding it.
+
+    Raises
+    ------
+    VideoError
+        The container rejects the streams, or the clip is too long or too short.
+    """
+    with VideoFile(path) as video:
+        before = _LEAD if way == "copied" else 0.0
+        _moved(video, None if stretch.seek is None else max(stretch.seek - before, 0.0))
+        sound = next(filter(_is_known, video.container.streams.audio), None)
+        codecs = {_codec(video.stream) if way == "copied" else "h264"}
+        codecs |= set() if sound is None else {_codec(sound)}
+        suffix, kind = (".mp4", "mp4") if codecs <= _IN_MP4 else (".mkv", "matroska")
+        file = target.with_name(target.name + suffix)
+        try:
+            with atomic_file(file) as stream, _create(stream, kind) as out:
+                Cutter(video, out, stretch, copies=way == "copied", sound=sound).write()
+        except (_ffmpeg_error(), ValueError) as error:
+            what = f"{stretch.start:.2f} to {stretch.end:.2f} s"
+            raise VideoError(f"{path}: {what} cannot be cut out to {file}: {error}") from error
+        slack = _SLACK / video.fps + NEAR
+    seconds = _length(file)
+    if abs(seconds - (stretch.end - stretch.start)) > slack:
+        file.unlink()
+        raise VideoError(
+            f"{path}: {stretch.start:.2f} to {stretch.end:.2f} s came out {seconds:.2f} s long: is "
+            "the video damaged there?"
+        )
+    return Clip(file, stretch.start, stretch.end, way, seconds)
+
+
+def _codec(stream: Any) -> str:
+    name: str = stream.codec_context.codec.canonical_name
+    return name
+
+
+def _is_known(sound: Any) -> bool:
+    """Return whether the file describes its sound well enough to copy it."""
+    return bool(sound.codec_context.sample_rate)
+
+
+def _length(file: Path) -> float:
+    """Return the seconds of a clip, measured by decoding every frame."""
+    with VideoFile(file) as video:
+        deque(video.frames(), maxlen=0)
+        return video.end
+
+
+def _create(stream: IO[bytes], kind: str) -> Any:
+    return require("av", extra="video", purpose="cutting clips").open(stream, "w", format=kind)
+
+
+def _ffmpeg_error() -> type[Exception]:
+    error: type[Exception] = require("av", extra="video", purpose="cutting clips").FFmpegError
+    return error
+
+
+class Cutter:
+    """Writer of one stretch.
+
+    Parameters
+    ----------
+    video : VideoFile
+        Open, and positioned at the stretch's `seek`.
+    out : av.container.OutputContainer
+    stretch : Stretch
+    copies : bool
+        Copy packets from the key frame on; otherwise encode frames from `start` on.
+    sound : av.AudioStream, optional
+        Sound to copy.
+    """
+
+    def __init__(
+        self, video: VideoFile, out: Any, stretch: Stretch, *, copies: bool, sound: Any
+    ) -> None:
+        self._video, self._out, self._end = video, out, stretch.end
+        self._begin = stretch.key if copies else stretch.start
+        self._take = self._copy if copies else self._encode
+        self._inputs = [video.stream] if sound is None else [video.stream, sound]
+        self._picture = self._copied(video.stream) if copies else self._encoder(stretch.turned)
+        self._sound = None if sound is None else self._copied(sound)
+        self._over = False  # whether all pictures are written
+        self._early = 0.5 / video.fps  # a frame that starts this close before the cut belongs to it
+
+    def _copied(self, stream: Any) -> Any:
+        return self._out.add_stream_from_template(stream)
+
+    def _encoder(self, turned: float) -> Any:
+        given = self._video.stream
+        rate = Fraction(self._video.fps).limit_denominator(1001)
+        made = self._out.add_stream("libx264", rate=rate, options={"crf": _QUALITY})
+        made.width, made.height = given.width & ~1, given.height & ~1  # yuv420p needs even sizes
+        made.pix_fmt = "yuv420p"
+        made.codec_context.time_base = Fraction(1, _TICKS)
+        if given.sample_aspect_ratio:
+            made.codec_context.sample_aspect_ratio = given.sample_aspect_ratio
+        if turned:
+            made.set_display_rotation(turned)
+        return made
+
+    def write(self) -> None:
+        """Write the whole stretch; FFmpeg's errors pass through.
+
+        Raises
+        ------
+        VideoError
+            Frames have no timestamps.
+        """
+        for packet in self._video.container.demux(*self._inputs):
+            time = self._time(packet)
+            if packet.stream is self._video.stream:
+                self._take(packet)
+            elif time is not None and self._begin <= time < self._end:
+                self._mux(packet, self._sound)
+            late = time is not None and time >= self._end + _LATE
+            if self._over and (late or self._sound is None):
+                break
+        if self._take == self._encode:
+            self._out.mux(self._picture.encode(None))
+
+    def _time(self, packet: Any) -> float | None:
+        """Return the decoding time of a packet if it has one, or else its presentation time."""
+        stamp = packet.pts if packet.dts is None else packet.dts
+        return None if stamp is None else self._seconds(packet, stamp)
+
+    def _seconds(self, packet: Any, stamp: int) -> float:
+        return float(stamp * packet.time_base) - self._video.origin
+
+    def _copy(self, packet: Any) -> None:
+        if packet.dts is None or packet.pts is None:
+            return  # before the key frame, or the empty packet at the end of the file
+        self._over = self._seconds(packet, packet.dts) >= self._end
+        if not self._over and self._seconds(packet, packet.pts) >= self._begin - self._early:
+            self._mux(packet, self._picture)
+
+    def _encode(self, packet: Any) -> None:
+        for frame in packet.decode():
+            if frame.pts is None:
+                raise VideoError(f"{self._video.path}: no timestamps, so nothing can be cut out")
+            time = frame.time - self._video.origin
+            self._over = time >= self._end - self._early
+            if not self._over and time >= self._begin - self._early:
+                made = frame.reformat(self._picture.width, self._picture.height, "yuv420p")
+                made.pts, made.time_base = round((time - self._begin) * _TICKS), Fraction(1, _TICKS)
+                made.pict_type = 0  # the encoder's choice
+                self._out.mux(self._picture.encode(made))
+
+    def _mux(self, packet: Any, stream: Any) -> None:
+        shift = round((self._begin + self._video.origin) / packet.time_base)
+        packet.dts -= shift
+        packet.pts = packet.dts if packet.pts is None else packet.pts - shift
+        packet.stream = stream
+        self._out.mux(packet)

@@ -1,0 +1,184 @@
+"""A video that is still being recorded: its bytes, and reports of its new segments."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from actspan.core.errors import VideoError
+from actspan.core.types import Proposals
+from actspan.jobs.contracts import Source
+from actspan.jobs.propose_request import Selection
+from actspan.jobs.sinks import Sink
+from actspan.pipeline.outcomes import Outcome
+from actspan.pipeline.recordings import placed
+from actspan.pipeline.steps import cells
+from actspan.proposals.candidates import fuse
+from actspan.proposals.suppression import soft_nms
+
+REPORTED = 10  # segments per half window, unless given
+MARGIN = 0.1  # of a window; context needed after a segment's end before it is reported
+
+_POLL = 0.1  # seconds between two checks for new bytes
+_STANDARD_INPUT = "-"
+_HEAD = 65_536  # maximum number of bytes to inspect for a late index
+
+
+class GrowingVideo:
+    """Reader of a growing file or a pipe. `read` waits for more bytes.
+
+    Parameters
+    ----------
+    given : str
+        A file, a named pipe, or "-" for the standard input.
+    idle : float
+        Seconds after which a file that no longer grows counts as finished. A pipe ends by itself.
+
+    Attributes
+    ----------
+    path : Path
+        Path of the file, or "stdin".
+
+    Raises
+    ------
+    VideoError
+        The file does not exist, or standard input is a terminal.
+    """
+
+    def __init__(self, given: str, *, idle: float) -> None:
+        self.path = Path("stdin" if given == _STANDARD_INPUT else given)
+        self._idle, self._stopped = idle, False
+        self._handle = self._open(given)
+        self._grows = stat.S_ISREG(os.fstat(self._handle).st_mode)
+        self._head: bytes | None = None  # None until the first read
+
+    def _open(self, given: str) -> int:
+        if given == _STANDARD_INPUT:
+            if sys.stdin.isatty():
+                raise VideoError(
+                    "stdin: is a terminal; a video is needed: ffmpeg ... | actspan ..."
+                )
+            return os.dup(sys.stdin.fileno())
+        try:
+            return os.open(given, os.O_RDONLY)
+        except OSError as error:
+            raise VideoError(f"{given}: cannot be read: {error.strerror}") from error
+
+    def read(self, size: int) -> bytes:
+        """Return the available bytes, at most `size`; none at the end.
+
+        Raises
+        ------
+        VideoError
+            The file is an mp4 whose index comes at its end.
+        """
+        if self._head is None:
+            self._head = self._more(_HEAD)
+            _refuse_late_index(self.path, self._head)
+        if self._head:
+            taken, self._head = self._head[:size], self._head[size:]
+            return taken
+        return self._more(size)
+
+    def _more(self, size: int) -> bytes:
+        """Wait for bytes; return none once the stream has ended."""
+        last = time.monotonic()
+        while not self._stopped:
+            if found := self._now(size):
+                return found
+            if self._grows and time.monotonic() - last >= self._idle:
+                self._stopped = True
+            elif self._grows:
+                time.sleep(_POLL)
+        return b""
+
+    def _now(self, size: int) -> bytes:
+        """Return the bytes that are available now; wait only briefly for a pipe."""
+        if self._grows:
+            return os.read(self._handle, size)
+        if not select.select([self._handle], [], [], _POLL)[0]:
+            return b""
+        found = os.read(self._handle, size)
+        self._stopped |= found == b""
+        return found
+
+    def stop(self) -> None:
+        """End the stream here; the bytes that were read so far count."""
+        self._stopped = True
+
+    def close(self) -> None:
+        """Close the file or pipe."""
+        os.close(self._handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self.close()
+
+
+def _refuse_late_index(path: Path, head: bytes) -> None:
+    """Raise for an mp4 whose index (moov) comes after its pictures: it needs random access."""
+    place = 0
+    while head[4:8] == b"ftyp" and place + 8 <= len(head):
+        size, kind = int.from_bytes(head[place : place + 4]), head[place + 4 : place + 8]
+        if kind == b"mdat":
+            raise VideoError(
+                f"{path}: an mp4 whose index is written at its end cannot be followed. Record "
+                "MPEG-TS or Matroska, or a fragmented mp4 (ffmpeg -movflags "
+                "frag_keyframe+empty_moov)"
+            )
+        if kind == b"moov" or size < 8:
+            return
+        place += size
+
+
+class NewSegments(Sink):
+    """Reporter of the segments of a live video, each soon after it ends.
+
+    A segment is reported once, when a tenth of a window after its end is known. This is at most 0.6
+    windows after it ended, or a whole window at the start. Its score may still fall if better
+    segments follow. Candidates of two windows are kept.
+
+    Parameters
+    ----------
+    selection : Selection
+        Choice of the segments; `top` is the limit per half window, 10 by default.
+    report : callable
+        Called after every window with the seconds of video that the model has seen, and the new
+        segments: seconds, sorted by end.
+    """
+
+    def __init__(self, selection: Selection, report: Callable[[float, Proposals], None]) -> None:
+        super().__init__()
+        self._selection = replace(selection, top=selection.top or REPORTED)
+        self._report = report
+        self._before = Proposals.empty()
+        self._reported = 0.0  # seconds; segments that end before this have been reported
+
+    def start(self, source: Source) -> None:
+        """Take the settings of the model."""
+        self._config = source.config
+
+    def add(self, outcome: Outcome) -> None:
+        """Report the segments that end in the part that this window settles."""
+        window, config = outcome.window, self._config
+        assert window is not None
+        snippet = outcome.seconds / len(window)
+        fused = outcome.candidates.with_score(fuse(outcome.candidates, outcome.confidence))
+        here = placed(fused, outcome.offset, outcome.seconds)
+        known = Proposals.concat([self._before, here])
+        length = cells(config) * snippet
+        best = soft_nms(known, config.soft_nms, span=length)
+        end = window.last * snippet
+        until = end if window.is_final else end - MARGIN * length
+        new = self._selection.of(best[(best.end > self._reported) & (best.end <= until)])
+        self._before, self._reported = here, until
+        self._report(end, new[new.end.argsort(kind="stable")])

@@ -1,0 +1,293 @@
+"""Workers on Ray: their number, the connection to a cluster, and numbered work on them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import ceil, floor
+from typing import Annotated, Any, Protocol
+
+import msgspec
+from msgspec import Meta
+
+from actspan.config.base import Config, require_setting
+from actspan.core import errors
+from actspan.core.errors import ActSpanError, ClusterError, require
+from actspan.core.wording import counted
+
+READER_CPUS = 1  # CPUs for the reader that feeds the workers; without them the job would hang
+_OBJECT_STORE = 100_000_000  # bytes; small, since only shard numbers pass through it
+_COLUMNS = ("number", "answer", "kind", "message")
+_PASSES = 3  # passes without any progress before the job fails
+
+
+class ClusterConfig(Config, frozen=True, kw_only=True):
+    """Workers of a job on Ray. `worker_resources` are by Ray's names: {"NPU": 1}."""
+
+    address: Annotated[
+        str | None,
+        Meta(
+            description="Ray: a running cluster: auto, host:port. [default: start one on this "
+            "machine]"
+        ),
+    ] = None
+    workers: Annotated[int, Meta(ge=1, description="Ray: number of worker processes.")] = 1
+    worker_cpus: Annotated[int, Meta(ge=1, description="Ray: CPUs, and threads, per worker.")] = 1
+    worker_gpus: Annotated[float, Meta(ge=0, description="Ray: GPUs per worker.")] = 0.0
+    worker_resources: Annotated[
+        dict[str, float],
+        Meta(description="Ray: other resources per worker: '{\"NPU\": 1}'."),
+    ] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_setting(self.workers >= 1, f"workers is {self.workers}; at least 1 is needed")
+        require_setting(
+            self.worker_cpus >= 1, f"worker_cpus is {self.worker_cpus}; at least 1 is needed"
+        )
+        require_setting(self.worker_gpus >= 0, f"worker_gpus is {self.worker_gpus}, below 0")
+        for name, amount in self.worker_resources.items():
+            known = name in ("CPU", "GPU")
+            require_setting(not known, f"worker_resources: {name} has an option of its own")
+            require_setting(amount > 0, f"worker_resources: {name} is {amount}, not above 0")
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """Resources that a worker needs, by Ray's names."""
+        needs = {"CPU": float(self.worker_cpus), **self.worker_resources}
+        return needs | {"GPU": self.worker_gpus} if self.worker_gpus else needs
+
+    def capacity(self, node: Mapping[str, float]) -> int:
+        """Return the number of workers that a node with these resources has room for."""
+        return min(floor(node.get(name, 0.0) / need) for name, need in self.needs.items())
+
+
+@contextmanager
+def ray_session(config: ClusterConfig) -> Iterator[Any]:
+    """Connect to a cluster that has room for the workers, and yield the `ray` module.
+
+    A session that already exists is used as it is, and is not closed.
+
+    Raises
+    ------
+    MissingExtraError
+        Ray is not installed.
+    ClusterError
+        No cluster answers at the address, or it has too few resources.
+    """
+    ray = require("ray", extra="cluster", purpose="working on Ray")
+    require("ray.data", extra="cluster", purpose="working on Ray")
+    ours = not ray.is_initialized()
+    if ours:
+        _connect(ray, config)
+    try:
+        check_room([node["Resources"] for node in ray.nodes() if node["Alive"]], config)
+        yield ray
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _connect(ray: Any, config: ClusterConfig) -> None:
+    # Ray warns about every lost worker; users get one error of ours instead.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if config.address is None:
+        check_cores(config)
+    try:
+        if config.address is None:
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            ray.init(
+                address="local",
+                num_cpus=config.workers * config.worker_cpus + READER_CPUS,
+                object_store_memory=_OBJECT_STORE,
+                include_dashboard=False,
+                **quiet,
+            )
+        else:
+            ray.init(address=config.address, **quiet)
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        where = config.address or "this machine"
+        what = str(error).strip().partition("\n")[0]
+        raise ClusterError(f"Ray at {where}: {what}; is the cluster up (ray status)?") from error
+
+
+def check_cores(config: ClusterConfig) -> None:
+    """Raise if this machine has fewer cores than the workers need; their reader needs few."""
+    cores, wanted = os.cpu_count() or 1, config.workers * config.worker_cpus
+    if wanted > cores:
+        raise ClusterError(
+            f"{counted(config.workers, 'worker')} of {counted(config.worker_cpus, 'CPU')} on a "
+            f"machine of {counted(cores, 'core')}: they would only wait for each other; lower "
+            "--workers or --worker-cpus, or name a cluster: --address"
+        )
+
+
+def check_room(nodes: Sequence[Mapping[str, float]], config: ClusterConfig) -> None:
+    """Raise if a cluster can never hold the workers and the reader that feeds them.
+
+    Parameters
+    ----------
+    nodes : sequence of mapping of resource to amount
+        Resources of each node.
+
+    Raises
+    ------
+    ClusterError
+        States the resources that are needed and those that exist.
+    """
+    room = sum(config.capacity(node) for node in nodes)
+    cpus = sum(node.get("CPU", 0.0) for node in nodes)
+    left = cpus - config.workers * config.worker_cpus
+    if room >= config.workers and left >= READER_CPUS:
+        return
+    needs = ", ".join(f"{amount:g} {name}" for name, amount in config.needs.items())
+    exists = f"{counted(len(nodes), 'node')} with {cpus:g} CPU in all, room for {room}"
+    if room >= config.workers:
+        exists = f"{cpus:g} CPU in all leave {left:g} to what feeds them, which needs {READER_CPUS}"
+    raise ClusterError(
+        f"{counted(config.workers, 'worker')} of {needs}: {exists}; ask for fewer (--workers) or "
+        "smaller ones (--worker-cpus), or for more nodes"
+    )
+
+
+class Worker(Protocol):
+    """Work in a process of the cluster. The worker is created there from what was pickled.
+
+    Heavy resources are loaded at the first call, so that their errors return like any other.
+    """
+
+    def do(self, numbers: Sequence[int]) -> Iterator[Any]:
+        """Do pieces of work, one after the other.
+
+        Each answer, in order, says that its piece is done. Answers must be small and serializable
+        as JSON.
+        """
+        ...
+
+
+class _Actor:
+    """Worker as Ray Data calls it. Errors are returned as answers, so that their types survive."""
+
+    def __init__(self, make: Callable[[], Worker]) -> None:
+        self._make = make
+        self._worker: Worker | None = None
+
+    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
+        numbers = [int(number) for number in batch["number"]]
+        rows: list[tuple[Any, ...]] = []
+        try:
+            if self._worker is None:
+                self._worker = self._make()
+            for number, answer in zip(numbers, self._worker.do(numbers), strict=True):
+                rows.append((number, msgspec.json.encode(answer).decode(), "", ""))
+        except ActSpanError as error:
+            rows.append((numbers[len(rows)], "null", type(error).__name__, str(error)))
+        except Exception as error:  # noqa: BLE001 - said by name there, in full in the worker's log
+            traceback.print_exc(file=sys.stderr)
+            what = f"a worker failed: {type(error).__name__}: {error}"
+            rows.append((numbers[len(rows)], "null", "ClusterError", what))
+        return dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+
+
+def work_through(
+    make: Callable[[], Worker],
+    numbers: Iterable[int],
+    config: ClusterConfig,
+    done: Callable[[], set[int]] = set,
+    *,
+    at_once: int = 1,
+) -> Iterator[tuple[int, Any]]:
+    """Do all numbers on workers; yield (number, answer) in the order of completion.
+
+    Ray replaces a lost worker where there is room. Unfinished numbers are repeated in another pass.
+    A number may be done twice, so a repetition must not change anything.
+
+    Parameters
+    ----------
+    make : callable
+        Creates a worker, in the worker's process.
+    numbers : iterable of int
+    config : ClusterConfig
+    done : callable, optional
+        Returns the numbers that are done for good, even if no answer arrived; those without an
+        answer are yielded with None.
+    at_once : int
+        Numbers per call of a worker, which saves pauses between calls; the last calls may get
+        fewer.
+
+    Raises
+    ------
+    ActSpanError
+        An error that a worker raised, or ClusterError if workers are lost repeatedly.
+    """
+    left, fruitless = set(numbers), 0
+    while left:
+        before = len(left)
+        for number, answer in _one_pass(make, sorted(left), config, at_once):
+            left.discard(number)
+            yield number, answer
+        for number in sorted(left & done()):
+            left.discard(number)
+            yield number, None
+        fruitless = fruitless + 1 if len(left) == before else 0
+        if fruitless == _PASSES:
+            raise ClusterError(
+                f"workers were lost {_PASSES} times over {counted(len(left), 'piece')} of work "
+                f"(number {min(left)} first): out of memory, or machines gone? ray status and "
+                "the workers' logs tell; what is done stays"
+            )
+
+
+def _one_pass(
+    make: Callable[[], Worker], numbers: list[int], config: ClusterConfig, at_once: int
+) -> Iterator[tuple[int, Any]]:
+    dataset = _dataset(make, numbers, config, at_once)
+    for batch in dataset.iter_batches(batch_size=None, prefetch_batches=0):
+        rows = zip(*(batch[name] for name in _COLUMNS), strict=True)
+        for number, answer, kind, message in rows:
+            if kind:
+                raise _named(str(kind))(str(message))
+            yield int(number), msgspec.json.decode(answer)
+
+
+def _dataset(
+    make: Callable[[], Worker], numbers: list[int], config: ClusterConfig, at_once: int
+) -> Any:
+    """Return a Ray dataset of answers, which is computed lazily."""
+    import ray
+
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    rows, blocks = [{"number": number} for number in numbers], ceil(len(numbers) / at_once)
+    with warnings.catch_warnings():
+        # Ray has no newer argument that lets a task of a lost actor fail.
+        warnings.filterwarnings("ignore", message=".*ray_remote_args")
+        dataset = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
+            _Actor,
+            fn_constructor_args=(make,),
+            batch_size=None,  # a block
+            compute=ray.data.ActorPoolStrategy(
+                size=min(config.workers, blocks), max_tasks_in_flight_per_actor=2
+            ),
+            num_cpus=config.worker_cpus,
+            num_gpus=config.worker_gpus or None,
+            resources=config.worker_resources or None,
+            # By default a task waits for its actor to return, forever if the node does not return.
+            max_task_retries=0,
+        )
+    context = dataset.context
+    context.max_errored_blocks = -1  # blocks fail only with their worker: errors are answers
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    return dataset
+
+
+def _named(kind: str) -> Callable[[str], ActSpanError]:
+    found = getattr(errors, kind, None)
+    if isinstance(found, type) and issubclass(found, ActSpanError) and kind != "DatasetError":
+        return found
+    return ActSpanError

@@ -1,0 +1,227 @@
+"""Format of a shard: one record per video or window, each with a checksum.
+
+b"actspan shard 1\n"                       16 bytes
+frame: length, CRC-32, MessagePack          two uint32, little-endian, then `length` bytes
+_Head    fingerprint of the plan, number of the shard
+_Done    a video, or a window of one; any number
+_Gone    a video that could not be read, or a note about one that was
+_Tail    number of records
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, Literal
+
+import msgspec
+import numpy as np
+
+from actspan.core.errors import ShardError
+from actspan.core.problems import Problem
+from actspan.core.types import BoundaryScores, Proposals
+from actspan.data.recording import Window
+from actspan.pipeline.outcomes import Outcome
+
+Result = Outcome | Problem  # of a video or window; a problem if the video could not be read
+Content = Literal["run", "result"]  # everything that was computed, or proposals alone
+
+_MAGIC = b"actspan shard 1\n"
+_FRAME = struct.Struct("<II")
+_IN_MEMORY = 64 << 20  # bytes of a shard that are held in memory; larger ones use the disk
+_CHUNK = 1 << 20
+
+
+class _Head(msgspec.Struct, tag="head", array_like=True):
+    fingerprint: str
+    number: int
+
+
+class _Done(msgspec.Struct, tag="done", array_like=True):
+    id: str
+    seconds: float
+    window: tuple[int, int, int] | None
+    answer: tuple[bytes, bytes, bytes] | None  # start, end, score: float64
+    scores: bytes | None  # (3, T) float32; None where proposals alone are kept
+    candidates: tuple[bytes, bytes, bytes, bytes, bytes] | None
+
+
+class _Gone(msgspec.Struct, tag="gone", array_like=True):
+    problem: Problem
+
+
+class _Tail(msgspec.Struct, tag="tail", array_like=True):
+    records: int
+
+
+_Frame = _Head | _Done | _Gone | _Tail
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Frame).decode
+
+
+class ShardEncoder:
+    """Encoder of one shard, result by result; the same results give the same bytes.
+
+    Parameters
+    ----------
+    fingerprint : str
+        Fingerprint of the plan.
+    number : int
+        Number of the shard.
+    keeps : "run" or "result"
+
+    Examples
+    --------
+    >>> with ShardEncoder(plan.fingerprint, 0, "run") as encoder:  # doctest: +SKIP
+    ...     for result in results:
+    ...         encoder.add(result)
+    ...     data = b"".join(encoder.chunks())
+    """
+
+    def __init__(self, fingerprint: str, number: int, keeps: Content) -> None:
+        self._keeps = keeps
+        self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by __exit__
+        self._file.write(_MAGIC + _framed(_Head(fingerprint, number)))
+        self._records = 0
+        self._complete = self._file.tell(), 0  # position and records before the current recording
+
+    def __enter__(self) -> ShardEncoder:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._file.close()
+
+    def add(self, result: Result) -> None:
+        """Append a result; a recording that fails takes its earlier windows with it."""
+        if isinstance(result, Problem):
+            if result.is_error:
+                position, self._records = self._complete
+                self._file.seek(position)
+                self._file.truncate()
+            self._append(_Gone(result))
+        elif self._keeps == "run":
+            self._append(_whole(result))
+        elif result.proposals is not None:
+            self._append(_Done(result.id, result.seconds, None, _answer(result), None, None))
+        ends = result.is_error if isinstance(result, Problem) else result.proposals is not None
+        if ends:
+            self._complete = self._file.tell(), self._records
+
+    def _append(self, record: _Frame) -> None:
+        self._file.write(_framed(record))
+        self._records += 1
+
+    def chunks(self) -> Iterator[bytes]:
+        """Complete the shard, and yield its bytes."""
+        self._file.write(_framed(_Tail(self._records)))
+        self._file.seek(0)
+        while chunk := self._file.read(_CHUNK):
+            yield chunk
+
+
+def _framed(record: _Frame) -> bytes:
+    data = _encode(record)
+    return _FRAME.pack(len(data), zlib.crc32(data)) + data
+
+
+def _whole(outcome: Outcome) -> _Done:
+    found = outcome.candidates
+    return _Done(
+        outcome.id,
+        outcome.seconds,
+        outcome.window,
+        _answer(outcome),
+        _bytes(outcome.scores, "<f4"),
+        (
+            _bytes(found.start, "<f8"),
+            _bytes(found.end, "<f8"),
+            _bytes(found.start_score, "<f4"),  # boundary scores are float32, so this is exact
+            _bytes(found.end_score, "<f4"),
+            _bytes(outcome.confidence, "<f4"),
+        ),
+    )
+
+
+def _answer(outcome: Outcome) -> tuple[bytes, bytes, bytes] | None:
+    found = outcome.proposals
+    if found is None:
+        return None
+    return _bytes(found.start, "<f8"), _bytes(found.end, "<f8"), _bytes(found.score, "<f8")
+
+
+def _bytes(values: Any, kind: str) -> bytes:
+    return np.asarray(values, kind).tobytes()
+
+
+def decode_shard(
+    fingerprint: str, number: int, stream: IO[bytes], *, ids: Sequence[str], where: str
+) -> Iterator[Result]:
+    """Yield the results of a shard in order, in bounded memory.
+
+    If proposals alone were kept, outcomes have no scores and no candidates.
+
+    Raises
+    ------
+    ShardError
+        The shard is damaged, cut short, or of another run; names `where`. Results that were
+        yielded before are valid.
+    """
+    frames = _frames(stream, where)
+    head = next(frames, None)
+    if head != _Head(fingerprint, number):
+        raise ShardError(f"{where}: not shard {number} of this run")
+    known = {video: video for video in ids}  # equal ids share their memory
+    for records, frame in enumerate(frames):
+        if isinstance(frame, _Tail) and frame.records == records and not stream.read(1):
+            return
+        if isinstance(frame, _Head | _Tail):
+            break
+        try:
+            result = frame.problem if isinstance(frame, _Gone) else _outcome(frame, known)
+        except ValueError as error:  # invalid arrays, or arrays that do not fit each other
+            raise ShardError(f"{where}: damaged: {error}") from error
+        yield result
+    raise ShardError(f"{where}: damaged or cut short")
+
+
+def _frames(stream: IO[bytes], where: str) -> Iterator[_Frame]:
+    if stream.read(len(_MAGIC)) != _MAGIC:
+        raise ShardError(f"{where}: not a shard, or damaged")
+    while len(start := stream.read(_FRAME.size)) == _FRAME.size:
+        length, checksum = _FRAME.unpack(start)
+        data = stream.read(length)
+        if len(data) != length or zlib.crc32(data) != checksum:
+            raise ShardError(f"{where}: damaged or cut short")
+        try:
+            yield _decode(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise ShardError(f"{where}: damaged: {error}") from error
+
+
+def _outcome(record: _Done, known: Mapping[str, str]) -> Outcome:
+    proposals = None if record.answer is None else Proposals(*map(_float64, record.answer))
+    scores, candidates, confidence = _NO_SCORES, _NO_CANDIDATES, _NO_CONFIDENCE
+    if record.scores is not None and record.candidates is not None:
+        scores = BoundaryScores.from_array(_float32(record.scores).reshape(3, -1))
+        start, end = map(_float64, record.candidates[:2])
+        start_score, end_score, confidence = map(_float32, record.candidates[2:])
+        score = start_score.astype(np.float64) * end_score
+        candidates = Proposals(start, end, score, start_score, end_score)
+    window = None if record.window is None else Window(*record.window)
+    video = known.get(record.id, record.id)
+    return Outcome(video, record.seconds, scores, candidates, confidence, proposals, window)
+
+
+# Outcomes of plans that keep only proposals have no scores and no candidates.
+_NO_SCORES: Any = None
+_NO_CANDIDATES, _NO_CONFIDENCE = Proposals.empty(), np.empty(0, np.float32)
+
+
+def _float64(data: bytes) -> Any:
+    return np.frombuffer(data, "<f8")
+
+
+def _float32(data: bytes) -> Any:
+    return np.frombuffer(data, "<f4")

@@ -1,0 +1,290 @@
+"""Sources of a job from videos, decoded one after another: files, or a live video."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actspan.core.errors import AnnotationError, BundleError, VideoError
+from actspan.core.files import sha256
+from actspan.core.problems import Problem, raise_errors, raise_nothing_left
+from actspan.core.progress import Progress
+from actspan.core.types import Features, Float32
+from actspan.data.annotations.annotation_set import canonical_id
+from actspan.data.annotations.formats import find_annotations
+from actspan.data.recording import Window
+from actspan.data.videos import canonical_subset
+from actspan.jobs.bundle_features import BundleFeatures
+from actspan.jobs.checkpoint import Plan, digest
+from actspan.jobs.contracts import Source
+from actspan.jobs.propose_request import ProposeRequest
+from actspan.model.bundle import Bundle
+from actspan.pipeline.outcomes import Piece
+from actspan.pipeline.steps import cells, failed_piece
+from actspan.streams.snippet_features import Ending, Part
+from actspan.streams.video_decoding import VideoFile
+from actspan.streams.video_lists import VideoList, find_videos, probe_videos, shortfall_note
+
+
+class DecodedSource(Source):
+    """Videos whose features are computed while they are decoded, with the bundle's backbone.
+
+    Memory does not depend on the length of videos in window mode. In rescale mode the features of
+    one video are kept.
+    """
+
+    is_decoded = True
+
+    def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
+        super().__init__(request, bundle)
+        self._features: BundleFeatures | None = None
+        self._endings: dict[str, Ending] = {}
+        self._announced: dict[str, float] = {}  # seconds
+
+    def _open(self) -> BundleFeatures:
+        if self._features is None:
+            self._features = BundleFeatures(
+                self.bundle,
+                backbone=self.request.backbone,
+                threads=self.request.threads,
+                backend=self.request.backend,
+            )
+        return self._features
+
+    def __exit__(self, *details: object) -> None:
+        if self._features is not None:
+            self._features.close()
+
+    def _pieces(
+        self, parts: Iterable[Part], names: Mapping[Path, str], progress: Progress
+    ) -> Iterator[Piece]:
+        """Yield the pieces of all videos as soon as they are complete."""
+        whole, before = sum(self.seconds), 0.0  # seconds of all videos, and of those that are done
+        for path, own in groupby(parts, key=lambda part: part.path):
+            video, cutter = names[path], WindowCutter(cells(self.config))
+            arrays: list[Float32] = []  # all snippets, in rescale mode
+            for part in own:
+                now = before + part.seconds
+                progress("seconds of video", round(now), round(max(whole, now)))
+                if self.config.mode == "rescale":
+                    arrays.append(part.rows)
+                    continue
+                for window, rows in cutter.feed(part.rows):
+                    yield _piece(video, rows, part.stride, window)
+            before = now
+            if isinstance(part.ending, VideoError):
+                yield failed_piece(video, part.ending)
+                continue
+            assert part.ending is not None
+            self._endings[video] = part.ending
+            if self.config.mode == "rescale":
+                yield _piece(video, np.concatenate(arrays), part.stride, None)
+            else:
+                window, rows = cutter.finish()
+                yield _piece(video, rows, part.stride, window)
+
+    def ending_note(self, video: str) -> Problem | None:
+        """Return a note about damaged or missing parts of a video that was just decoded."""
+        ending = self._endings.get(video)
+        if ending is None or not ending.note:
+            return None
+        return shortfall_note(video, self.file(video), ending.note)
+
+    def end(self, video: str) -> float:
+        """Return the end of the last frame; the announced one of a video decoded elsewhere."""
+        if video in self._endings:
+            return self._endings[video].seconds
+        if not self._announced:
+            self._announced = dict(zip(self.ids, self.seconds, strict=True))
+        return self._announced[video]
+
+
+class VideoSource(DecodedSource):
+    """Video files; every one is opened before work starts.
+
+    Raises
+    ------
+    VideoError, AnnotationError
+        No videos were found, or the subset does not exist.
+    """
+
+    def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
+        super().__init__(request, bundle)
+        found = _subset(find_videos(request.videos), request.subset, bundle.set_apart)
+        self.paths, self.ids, self.problems = found.paths, tuple(found.paths), found.problems
+        self._requested = self.ids
+        self._annotations = None if found.annotations is None else found.annotations.path
+
+    def check(self, progress: Progress) -> None:
+        """Open every video, and keep those that can be decoded; see `Source.check`."""
+        self._open()
+        lengths, problems = probe_videos(self.paths, progress)
+        self.problems += tuple(problems)
+        if not lengths:
+            raise_nothing_left(self.problems, len(self.paths))
+        if self.request.on_error == "fail":
+            raise_errors(self.problems)
+        self.ids, self.seconds = tuple(lengths), tuple(lengths.values())
+
+    def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
+        """Take the videos from a plan, and open those that are still missing."""
+        self._open()
+        self.ids, self.seconds, self.problems = plan.videos, plan.seconds, plan.problems
+        if self.request.on_error == "fail":
+            raise_errors(probe_videos({v: self.paths[v] for v in missing}, progress)[1])
+
+    def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
+        """Decode videos, and yield their pieces."""
+        names = {self.paths[video]: video for video in videos}
+        return self._pieces(self._open().run(names), names, progress)
+
+    def checksums(self) -> dict[str, str]:
+        """Return checksums of the list of videos, and of the annotations beside them."""
+        found = {"videos": digest(self._requested)}
+        if self._annotations is not None and self._annotations.is_file():
+            found[self._annotations.name] = sha256(self._annotations)
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """Return where the videos are, and the annotations beside them."""
+        files = {video: str(self.paths[video].resolve()) for video in self.ids}
+        found = {"subset": self.request.subset, "files": files}
+        if self._annotations is None or not self._annotations.is_file():
+            return found
+        folder = Path(self.request.videos[0])
+        named = {"path": str(folder.resolve()), "annotations": self._annotations.name}
+        return {**named, "annotations_sha256": sha256(self._annotations), **found}
+
+    def inputs(self) -> tuple[Path, ...]:
+        """Return the videos, lists of videos, and annotations beside them."""
+        given = [Path(name.removeprefix("@")) for name in self.request.videos]
+        files = [find_annotations(path) if path.is_dir() else path for path in given]
+        return (*self.paths.values(), *(path for path in files if path is not None))
+
+
+class LiveSource(DecodedSource):
+    """A video that is still being recorded; it cannot be read twice.
+
+    Raises
+    ------
+    BundleError
+        The model looks at whole videos.
+    """
+
+    def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
+        super().__init__(request, bundle)
+        assert request.live is not None
+        self._live = request.live
+        self.ids, self.seconds = (canonical_id(self._live.path.stem),), (0.0,)
+        if bundle.config.mode != "window":
+            raise BundleError(
+                f"{bundle.path}: looks at whole videos (mode rescale), so it cannot follow one "
+                "that is not over. Train a model that looks at windows: actspan train --mode window"
+            )
+
+    def check(self, progress: Progress) -> None:
+        """Open the backbone, and wait for the head of the video."""
+        self._open()
+        self._video = VideoFile(self._live.path, self._live)
+
+    def __exit__(self, *details: object) -> None:
+        super().__exit__(*details)
+        if hasattr(self, "_video"):
+            self._video.close()
+
+    def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
+        """Raise, because a live video cannot be read again."""
+        raise VideoError(f"{self._live.path}: a live video cannot be resumed")
+
+    def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
+        """Decode the video as it comes, and yield its windows."""
+        parts = self._open().follow(self._video)
+        return self._pieces(parts, {self._live.path: self.ids[0]}, progress)
+
+    def inputs(self) -> tuple[Path, ...]:
+        """Return the file that is being written."""
+        return (self._live.path,)
+
+    def file(self, video: str) -> str:
+        """Return the path of the video."""
+        return str(self._live.path)
+
+
+def _piece(video: str, rows: Float32, stride: float, window: Window | None) -> Piece:
+    features = Features(rows, stride, length=stride)  # the length of snippets is not used later
+    return Piece(video, lambda: features, window)
+
+
+def _subset(sources: VideoList, subset: str | None, set_apart: tuple[str, ...]) -> VideoList:
+    """Keep the videos of one subset, by the annotations beside them or by the bundle's split."""
+    if subset is None:
+        return sources
+    annotations = sources.annotations
+    if annotations is None:
+        raise AnnotationError(
+            f"subset {subset!r}: only a dataset folder with videos/ and annotations has subsets"
+        )
+    videos = annotations.videos
+    if canonical_subset(subset) == "validation":
+        videos = videos.with_set_apart(set_apart, "validation")
+    chosen = set(videos.subset(subset, annotations.path).ids)
+    paths = {video: path for video, path in sources.paths.items() if video in chosen}
+    problems = tuple(p for p in sources.problems if p.video in chosen or not p.video)
+    return VideoList(paths, annotations, problems)
+
+
+class WindowCutter:
+    """Cutter of snippets, as they arrive, into the windows of `plan_windows`.
+
+    A window is returned as soon as a snippet after it is known, since it is then not the last one.
+    At most one and a half windows are kept.
+
+    Parameters
+    ----------
+    length : int
+        T, snippets per window.
+
+    Examples
+    --------
+    >>> cutter = WindowCutter(10)
+    >>> [w[:2] for w, _ in cutter.feed(np.zeros((23, 4), dtype=np.float32))]
+    [(0, 10), (5, 15), (10, 20)]
+    >>> cutter.finish()[0]
+    Window(first=13, last=23, snippets=23)
+    """
+
+    def __init__(self, length: int) -> None:
+        self._length, self._step = length, max(length // 2, 1)
+        self._held: Float32 | None = None
+        self._begin = 0  # index of the first snippet that is kept
+        self._next = 0  # index at which the next window starts
+
+    def __len__(self) -> int:
+        """Return the number of snippets so far."""
+        return self._begin + (0 if self._held is None else len(self._held))
+
+    def feed(self, rows: Float32) -> Iterator[tuple[Window, Float32]]:
+        """Add the next snippets, (k, C); yield the windows that they complete, except the last.
+
+        Each comes with its snippets, (T, C). `Window.snippets` is the number of snippets so far.
+        """
+        self._held = rows if self._held is None else np.concatenate([self._held, rows])
+        while len(self) > self._next + self._length:
+            first = self._next
+            yield self._cut(first)
+            self._held = self._held[first + 1 - self._begin :]  # the last window starts later
+            self._begin, self._next = first + 1, first + self._step
+
+    def finish(self) -> tuple[Window, Float32]:
+        """Return the last window, aligned to the end, or all of a shorter recording."""
+        return self._cut(max(len(self) - self._length, 0))
+
+    def _cut(self, first: int) -> tuple[Window, Float32]:
+        assert self._held is not None
+        last = min(first + self._length, len(self))
+        rows = self._held[first - self._begin : last - self._begin].copy()
+        return Window(first, last, len(self)), rows

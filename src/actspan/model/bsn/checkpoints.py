@@ -1,0 +1,235 @@
+"""Third-party checkpoints (the authors' BSN, OpenMMLab and similar), converted to bundles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from actspan.config.stages import FeatureSpec, PemConfig, PipelineConfig, TemConfig
+from actspan.core.errors import BundleError, CheckpointError, ShapeError
+from actspan.core.types import Float32
+from actspan.data.names import Ignored
+from actspan.model.bsn.checkpoint_files import (
+    EXPECTED,
+    Found,
+    find_network,
+    is_safetensors,
+    load_content,
+)
+from actspan.model.bundle import Bundle
+from actspan.model.manifest import MANIFEST, Source, check_new_bundle
+from actspan.model.weights import Net, check_weights
+
+Origin = Literal["bsn", "openmmlab", "pytorch", "safetensors"]
+
+# Texts that bundles record as the origin of their networks.
+ORIGINS: dict[Origin, str] = {
+    "bsn": "the authors' code",
+    "openmmlab": "OpenMMLab",
+    "pytorch": "a PyTorch trainer",
+    "safetensors": "safetensors",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """One network of a checkpoint.
+
+    Attributes
+    ----------
+    path : Path
+    kind : "tem" or "pem"
+    origin : "bsn", "openmmlab", "pytorch" or "safetensors"
+        The code that wrote it, inferred from its form.
+    config : TemConfig or PemConfig
+        Sizes inferred from the shapes; these do not give the temporal scale of a TEM.
+    weights : dict of str to float32 array
+        Under the bundle's names.
+    notes : tuple of str
+        Messages about other contents of the file.
+    """
+
+    path: Path
+    kind: Net
+    origin: Origin
+    config: TemConfig | PemConfig
+    weights: dict[str, Float32]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the network."""
+        return sum(array.size for array in self.weights.values())
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint without executing it; identify the network by its weights.
+
+    Raises
+    ------
+    CheckpointError
+        The file is not a checkpoint, damaged, not safe to open, or not one of BSN's networks.
+    MissingExtraError
+        PyTorch is not installed; every form but safetensors needs it.
+
+    Examples
+    --------
+    >>> read_checkpoint("pem_best.pth.tar").kind  # doctest: +SKIP
+    'pem'
+    """
+    path, ignored = Path(path), Ignored()
+    content = load_content(path)
+    found = find_network(content, path, ignored)
+    arrays = _arrays(path, found.state)
+    config = _config(found.net, {name: array.shape for name, array in arrays.items()})
+    try:
+        weights = check_weights(arrays, config)
+    except ShapeError as error:
+        what = f"not a whole {found.net.upper()}: {error}; {EXPECTED}"
+        raise CheckpointError(f"{path}: {what}") from error
+    origin, notes = _origin(path, content, found), ignored.notes(path.name)
+    if origin == "safetensors" and (path.parent / MANIFEST).is_file():
+        what = f"settings are the published ones, not those of {MANIFEST} beside it"
+        notes += (f"{path.name}: {what}",)
+    return Checkpoint(path, found.net, origin, config, weights, notes)
+
+
+def _origin(path: Path, content: Any, found: Found) -> Origin:
+    if is_safetensors(path):
+        return "safetensors"
+    if "meta" in content:
+        return "openmmlab"
+    is_plain = found.levels in ((), ("state_dict",)) and found.prefix in ("", "module.")
+    return "bsn" if is_plain else "pytorch"
+
+
+def _arrays(path: Path, state: Mapping[str, Any]) -> dict[str, Float32]:
+    """Return tensors as float32; raise if one is not plain, or if they exceed the file's size."""
+    for name, tensor in state.items():
+        if not isinstance(tensor, np.ndarray) and not _is_plain(tensor):
+            raise CheckpointError(f"{path}: {name} is not a plain tensor of floats; {EXPECTED}")
+    size = sum(tensor.nbytes for tensor in state.values())
+    if size > path.stat().st_size:  # several tensors share their memory
+        what = f"its weights would take {size:,} bytes, more than the file"
+        raise CheckpointError(f"{path}: {what}; {EXPECTED}")
+    return {
+        name: np.array(t if isinstance(t, np.ndarray) else t.detach().float().numpy(), np.float32)
+        for name, t in state.items()
+    }
+
+
+def _is_plain(tensor: Any) -> bool:
+    if isinstance(tensor, str):
+        return False
+    import torch
+
+    return (
+        isinstance(tensor, torch.Tensor)
+        and tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and tensor.is_floating_point()
+        # Strides can make a huge tensor from a few bytes.
+        and tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
+    )
+
+
+def _config(net: Net, shapes: Mapping[str, tuple[int, ...]]) -> TemConfig | PemConfig:
+    """Infer the sizes from the shapes; return the defaults if these are invalid."""
+    if net == "pem":
+        fc1 = shapes.get("fc1.weight", ())
+        is_valid = len(fc1) == 2 and 0 not in fc1
+        return PemConfig(hidden=fc1[0], inputs=fc1[1]) if is_valid else PemConfig()
+    conv1, conv2 = shapes.get("conv1.weight", ()), shapes.get("conv2.weight", ())
+    if len(conv1) != 3 or 0 in conv1:
+        return TemConfig()
+    inputs = conv2[1] if len(conv2) == 3 else 0
+    members = conv1[0] // inputs if inputs and conv1[0] % inputs == 0 else 1
+    return TemConfig(hidden=conv1[0], channels=conv1[1], members=members)
+
+
+def convert_checkpoints(
+    paths: list[Path], out: Path, *, length: int = 100, overwrite: bool = False
+) -> tuple[Bundle, list[Checkpoint]]:
+    """Make a bundle of one TEM, one PEM or both, in any order, with the published settings.
+
+    If the bundle exists, missing networks are added to it.
+
+    Parameters
+    ----------
+    length : int
+        T, the temporal scale of TEM, which cannot be inferred from weights.
+    overwrite : bool
+        Replace networks that the bundle already has. Others are kept.
+
+    Raises
+    ------
+    CheckpointError
+        A file cannot be used, or two hold the same network.
+    BundleError
+        `out` is taken or cannot be written, or the networks do not fit each other.
+    """
+    is_bundle = (out / MANIFEST).is_file()
+    if not is_bundle:
+        check_new_bundle(out, overwrite=overwrite)
+    found: dict[Net, Checkpoint] = {}
+    for path in paths:
+        checkpoint = read_checkpoint(path)
+        if checkpoint.kind in found:
+            other = found[checkpoint.kind].path
+            what = f"is a {checkpoint.kind.upper()}, and so is {other}; give at most one of each"
+            raise CheckpointError(f"{path}: {what}")
+        found[checkpoint.kind] = checkpoint
+    notes = (f"{c.kind.upper()}: {c.path.name}, from {ORIGINS[c.origin]}" for c in found.values())
+    source = Source.of(paths, note="; ".join(notes))
+    bundle = Bundle.load(out) if is_bundle else None
+    taken = [net.upper() for net in found if bundle is not None and net in bundle.nets]
+    if taken and not overwrite:
+        raise BundleError(
+            f"{out}: there is a bundle already, with a {' and a '.join(taken)}; choose another "
+            "folder, or ask to replace it: --force"
+        )
+    if bundle is not None and not bundle.nets <= found.keys():
+        return _add(bundle, found, length, source), list(found.values())
+    config = _settings(PipelineConfig(), found, length)
+    made = Bundle.create(
+        out,
+        config=config,
+        features=FeatureSpec(channels=None if config.tem is None else config.tem.channels),
+        source=source,
+        tem=found["tem"].weights if "tem" in found else None,
+        pem=found["pem"].weights if "pem" in found else None,
+        overwrite=overwrite,
+    )
+    return made, list(found.values())
+
+
+def _add(bundle: Bundle, found: Mapping[Net, Checkpoint], length: int, source: Source) -> Bundle:
+    """Add networks to a bundle; keep its other network and its settings."""
+    before, config = bundle.source, _settings(bundle.config, found, length)
+    features = bundle.features
+    if features.channels is None and config.tem is not None:
+        features = msgspec.structs.replace(features, channels=config.tem.channels)
+    both = Source(
+        tool=source.tool,
+        note="; ".join(filter(None, (before.note, source.note))),
+        files=(*before.files, *source.files),
+    )
+    fitted = replace(bundle, config=config, features=features, source=both)
+    return fitted.add_networks({net: checkpoint.weights for net, checkpoint in found.items()})
+
+
+def _settings(
+    config: PipelineConfig, found: Mapping[Net, Checkpoint], length: int
+) -> PipelineConfig:
+    """Return the settings with the sizes of the given networks."""
+    for net, checkpoint in found.items():
+        sizes = checkpoint.config
+        if isinstance(sizes, TemConfig):
+            sizes = msgspec.structs.replace(sizes, length=length)
+        config = msgspec.structs.replace(config, **{net: sizes})
+    return config

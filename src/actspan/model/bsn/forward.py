@@ -1,0 +1,147 @@
+"""All networks in plain NumPy: the reference for every exported graph and every backend.
+
+The code favours readability. Weights have the bundle's names (see `weight_shapes`). They also
+define the precision: float64 weights compute in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from actspan.core.errors import ShapeError
+from actspan.core.types import Float32
+
+F = TypeVar("F", np.float32, np.float64)
+
+
+def tem_forward(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F]:
+    """Compute the probabilities of action, start and end for every cell (bsn.md section 3).
+
+    Parameters
+    ----------
+    weights : mapping of str to float32 or float64 array
+        Weights of TEM, or of a merged ensemble.
+    video : (B, C, T) array
+        Rescaled features.
+
+    Returns
+    -------
+    (B, 3, T) array of the weights' type
+        In [0, 1]: action, start, end.
+
+    Raises
+    ------
+    ShapeError
+        `video` is not (B, C, T) with the C of the weights.
+    """
+    return sigmoid(tem_logits(weights, video))
+
+
+def tem_logits(weights: Mapping[str, NDArray[F]], video: ArrayLike) -> NDArray[F]:
+    """Compute the scaled output of the last layer, before the sigmoid; see `tem_forward`."""
+    x = np.asarray(video, dtype=weights["conv1.weight"].dtype)
+    channels = weights["conv1.weight"].shape[1]
+    if x.ndim != 3 or x.shape[1] != channels:
+        raise ShapeError(f"video has shape {x.shape}; (B, {channels}, T) is needed")
+    if "input.mean" in weights:
+        x = (x - weights["input.mean"][:, None]) * weights["input.scale"][:, None]
+    x = np.maximum(_conv1d(x, weights["conv1.weight"], weights["conv1.bias"]), 0)  # (B, H, T)
+    x = np.maximum(_conv1d(x, weights["conv2.weight"], weights["conv2.bias"]), 0)  # (B, H, T)
+    x = _conv1d(x, weights["conv3.weight"], weights["conv3.bias"])  # (B, 3, T)
+    return 0.01 * x
+
+
+def pem_forward(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArray[F]:
+    """Compute the predicted IoU of every proposal (bsn.md section 6).
+
+    Parameters
+    ----------
+    weights : mapping of str to float32 or float64 array
+    features : (..., 32) array
+        BSP features.
+
+    Returns
+    -------
+    (..., 1) array of the weights' type
+        In [0, 1].
+
+    Raises
+    ------
+    ShapeError
+        The last axis does not match the weights.
+    """
+    return sigmoid(pem_logits(weights, features))
+
+
+def pem_logits(weights: Mapping[str, NDArray[F]], features: ArrayLike) -> NDArray[F]:
+    """Compute the scaled output of the last layer, before the sigmoid; see `pem_forward`."""
+    x = np.asarray(features, dtype=weights["fc1.weight"].dtype)
+    inputs = weights["fc1.weight"].shape[1]
+    if x.ndim < 1 or x.shape[-1] != inputs:
+        raise ShapeError(f"BSP features have shape {x.shape}; (..., {inputs}) is needed")
+    h = x @ weights["fc1.weight"].T + weights["fc1.bias"]  # (..., H)
+    h = np.maximum(0.1 * h, 0)
+    logits: NDArray[F] = 0.1 * (h @ weights["fc2.weight"].T + weights["fc2.bias"])
+    return logits
+
+
+def classifier_forward(weights: Mapping[str, Float32], pooled: ArrayLike) -> Float32:
+    """Compute the probabilities of every label and of background.
+
+    Parameters
+    ----------
+    weights : mapping of str to float32 array
+    pooled : (N, inputs) float32
+
+    Returns
+    -------
+    (N, labels + 1) float32
+
+    Raises
+    ------
+    ShapeError
+        The last axis does not match the weights.
+    """
+    logits = classifier_logits(weights, pooled)
+    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+    out: Float32 = grown / grown.sum(axis=1, keepdims=True)
+    return out
+
+
+def classifier_logits(weights: Mapping[str, Float32], pooled: ArrayLike) -> Float32:
+    """Compute the output of the last layer, before the softmax; see `classifier_forward`."""
+    x = np.asarray(pooled, dtype=np.float32)
+    inputs = weights["fc1.weight"].shape[1]
+    if x.ndim != 2 or x.shape[1] != inputs:
+        raise ShapeError(f"pooled features have shape {x.shape}; (N, {inputs}) is needed")
+    x = (x - weights["input.mean"]) * weights["input.scale"]
+    h = np.maximum(x @ weights["fc1.weight"].T + weights["fc1.bias"], np.float32(0))  # (N, H)
+    logits: Float32 = h @ weights["fc2.weight"].T + weights["fc2.bias"]
+    return logits
+
+
+def _conv1d(x: NDArray[F], weight: NDArray[F], bias: NDArray[F]) -> NDArray[F]:
+    """Convolve (B, C, T) to (B, H, T): one matrix product per tap of an odd kernel, zero padded.
+
+    If a weight has fewer input channels than `x`, the convolution is grouped.
+    """
+    groups = x.shape[1] // weight.shape[1]
+    if groups > 1:
+        split = (np.split(a, groups, axis) for a, axis in ((x, 1), (weight, 0), (bias, 0)))
+        return np.concatenate([_conv1d(*part) for part in zip(*split, strict=True)], axis=1)
+    T, taps = x.shape[2], weight.shape[2]
+    padded = np.pad(x, ((0, 0), (0, 0), (taps // 2, taps // 2)))
+    out = np.zeros((x.shape[0], weight.shape[0], T), dtype=x.dtype) + bias[:, None]
+    for tap in range(taps):
+        out += weight[:, :, tap] @ padded[:, :, tap : tap + T]
+    return out
+
+
+def sigmoid(x: NDArray[F]) -> NDArray[F]:
+    """Compute the logistic function, in the form that cannot overflow."""
+    probability: NDArray[F] = 0.5 * (1.0 + np.tanh(0.5 * x))
+    return probability

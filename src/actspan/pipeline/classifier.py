@@ -1,0 +1,251 @@
+"""Labels by a bundle's own classifier, from the features inside each proposal.
+
+The features of the snippets of a proposal are pooled by a kernel, which has a plain twin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.config.stages import ClassifierConfig
+from actspan.core.errors import BundleError, ShapeError
+from actspan.core.kernels import kernel
+from actspan.core.types import Features, Float32, Float64, Proposals
+from actspan.data.dataset import Dataset
+from actspan.data.detections import Detections
+from actspan.model.bundle import Bundle
+from actspan.runtime.export import export_network
+from actspan.runtime.opening import open_session
+from actspan.runtime.session import Session
+
+PARTS = 3  # mean inside, mean of the context before, mean of the context after
+CONTEXT = 0.25  # length of each context, as a share of the proposal's length
+# A proposal's score already reflects background, so the classifier's share counts half.
+BACKGROUND_POWER = 0.5
+_ROWS = 4096  # snippets read at a time, so that a recording of a day fits into memory
+
+Int64 = NDArray[np.int64]
+
+
+class Snippets(Protocol):
+    """Features that can be read in parts: `Features`, or a recording on disk."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self, first: int, last: int) -> Features:
+        """Return the snippets first <= i < last."""
+        ...
+
+
+class SnippetRanges(NamedTuple):
+    """Snippet ranges of proposals, (N,) int64 each: inside first <= i < last, context around it."""
+
+    before: Int64
+    first: Int64
+    last: Int64
+    after: Int64
+
+
+def pool_features(source: Snippets, proposals: Proposals) -> Float32:
+    """Compute mean features inside, shortly before and shortly after each proposal.
+
+    A snippet is inside if its centre is; a proposal between two centres gets the nearest
+    snippet. Beyond the ends of the recording, the context is the outermost snippet.
+
+    Parameters
+    ----------
+    source : Features or recording
+        n snippets of C channels.
+    proposals : Proposals
+        N proposals, seconds.
+
+    Returns
+    -------
+    (N, 3 C) float32
+        Means inside, before, after.
+
+    Examples
+    --------
+    >>> steps = Features(np.arange(4.0)[:, None], stride=1.0, length=1.0)
+    >>> pool_features(steps, Proposals([1.0], [3.0], [0.9]))
+    array([[1.5, 0. , 3. ]], dtype=float32)
+    """
+    ranges = _ranges(source, proposals)
+    channels = source.rows(0, 1).values.shape[1]
+    out = np.empty((len(proposals), PARTS * channels), dtype=np.float32)
+    for chosen, low, high in _blocks(ranges):
+        values = source.rows(low, high).values
+        before, first, last, after = (bound[chosen] - low for bound in ranges)
+        _pool(values, before, first, last, after, chosen, out)
+    return out
+
+
+def pool_features_plain(source: Snippets, proposals: Proposals) -> Float32:
+    """Compute `pool_features` in plain NumPy."""
+    values = source.rows(0, len(source)).values
+    ranges = _ranges(source, proposals)
+    rows = [
+        np.concatenate(
+            [
+                values[first:last].mean(axis=0),
+                values[before:first].mean(axis=0) if before < first else values[first],
+                values[last:after].mean(axis=0) if last < after else values[last - 1],
+            ]
+        )
+        for before, first, last, after in zip(*(bound.tolist() for bound in ranges), strict=True)
+    ]
+    return np.array(rows, np.float32).reshape(-1, PARTS * values.shape[1])
+
+
+def _ranges(source: Snippets, proposals: Proposals) -> SnippetRanges:
+    """Return the snippets inside and around proposals, whose seconds are those of results."""
+    snippets = len(source)
+    seconds = source.rows(0, 1).seconds * snippets
+    start: Float64 = proposals.start / seconds
+    end: Float64 = proposals.end / seconds
+    first = np.ceil(start * snippets - 0.5)
+    last = np.floor(end * snippets - 0.5) + 1
+    middle = np.floor((start + end) / 2 * snippets)
+    first, last = (np.where(last > first, x, y) for x, y in ((first, middle), (last, middle + 1)))
+    first = np.clip(first, 0, snippets - 1).astype(np.int64)
+    last = np.clip(last, first + 1, snippets).astype(np.int64)
+    context = np.maximum(np.rint(CONTEXT * (last - first)), 1).astype(np.int64)
+    before, after = np.maximum(first - context, 0), np.minimum(last + context, snippets)
+    return SnippetRanges(before, first, last, after)
+
+
+def _blocks(ranges: SnippetRanges) -> Iterator[tuple[Int64, int, int]]:
+    """Yield groups of nearby proposals, and the range of snippets that each group needs."""
+    order = np.argsort(ranges.before, kind="stable")
+    begin = 0
+    while begin < len(order):
+        low = int(ranges.before[order[begin]])
+        high = np.maximum.accumulate(ranges.after[order[begin:]])
+        count = max(int(np.searchsorted(high, low + _ROWS, "right")), 1)
+        yield order[begin : begin + count], low, int(high[count - 1])
+        begin += count
+
+
+@kernel
+def _pool(
+    values: Float32,
+    before: Int64,
+    first: Int64,
+    last: Int64,
+    after: Int64,
+    rows: Int64,
+    out: Float32,
+) -> None:
+    channels = values.shape[1]
+    for k in range(len(rows)):
+        row = out[rows[k]]
+        _mean(values, first[k], last[k], first[k], row[:channels])
+        _mean(values, before[k], first[k], first[k], row[channels : 2 * channels])
+        _mean(values, last[k], after[k], last[k] - 1, row[2 * channels :])
+
+
+@kernel
+def _mean(values: Float32, first: int, last: int, instead: int, out: Float32) -> None:
+    """Write the mean of the snippets first <= i < last, or snippet `instead` if there are none."""
+    if first == last:
+        out[:] = values[instead]
+        return
+    out[:] = 0.0
+    for i in range(first, last):
+        for c in range(len(out)):
+            out[c] += values[i, c]
+    share = np.float32(1.0 / (last - first))
+    for c in range(len(out)):
+        out[c] *= share
+
+
+class ProposalClassifier:
+    """A classifier that is ready to run. Several threads may use it at once.
+
+    Examples
+    --------
+    >>> with ProposalClassifier.open(Bundle.load("bsn/")) as classifier:  # doctest: +SKIP
+    ...     detections = classifier.detect(features, proposals)
+    """
+
+    def __init__(self, session: Session, config: ClassifierConfig) -> None:
+        self.config, self._session = config, session
+
+    @classmethod
+    def open(cls, bundle: Bundle) -> Self:
+        """Open a bundle's classifier; export its ONNX file first if it is missing.
+
+        Raises
+        ------
+        BundleError
+            The bundle has none, or it is damaged.
+        """
+        config = bundle.config.classifier
+        if config is None or not bundle.has_classifier:
+            raise BundleError(
+                f"{bundle.path}: has no classifier of proposals; train one with the bundle "
+                "(actspan train --classifier) or into it (docs/detection.md), or take the labels "
+                "from a file: --labels-from"
+            )
+        if "classifier.onnx" not in bundle.files:
+            bundle, _ = export_network(bundle, "classifier")
+        # The reference backend gives the same labels everywhere, and the network is small.
+        session = open_session(bundle.file("classifier.onnx"), backend="onnxruntime")
+        return cls(session, config)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._session.close()
+
+    def probabilities(self, source: Snippets, proposals: Proposals) -> Float32:
+        """Compute the probabilities of every label, and of background last: (N, L + 1).
+
+        Raises
+        ------
+        ShapeError
+            Features have another number of channels than the classifier.
+        """
+        pooled = pool_features(source, proposals)
+        if pooled.shape[1] != self.config.inputs:
+            raise ShapeError(
+                f"features have {pooled.shape[1] // PARTS} channels, the classifier expects "
+                f"{self.config.channels}"
+            )
+        return self._session.run({"pooled": pooled})["output"]
+
+    def detect(self, source: Snippets, proposals: Proposals, *, top: int = 2) -> Detections:
+        """Give every proposal (seconds) its `top` best labels, one detection each, best first.
+
+        The score of a detection is that of the proposal times that of the label.
+        """
+        if not len(proposals):
+            return Detections(Proposals.empty(), np.empty(0, np.int64), self.config.labels)
+        found = self.probabilities(source, proposals).astype(np.float64)
+        labels, foreground = found[:, :-1], 1.0 - found[:, -1:]
+        score = labels * np.maximum(foreground, 1e-6) ** (BACKGROUND_POWER - 1)  # (N, L)
+        top = min(top, len(self.config.labels))
+        best = np.argsort(-score, axis=1, kind="stable")[:, :top]
+        row = np.repeat(np.arange(len(proposals)), top)
+        fused = proposals.score[row] * score[row, best.ravel()]
+        segments = Proposals(proposals.start[row], proposals.end[row], fused)
+        return Detections(segments, best.ravel(), self.config.labels).ranked()
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifiedLabels:
+    """Labels for a dataset's proposals by a classifier, `top` labels per proposal."""
+
+    dataset: Dataset
+    classifier: ProposalClassifier
+    top: int = 2
+
+    def label(self, video: str, proposals: Proposals) -> Detections:
+        """Label one video's proposals (seconds); FeatureError if its features cannot be read."""
+        return self.classifier.detect(self.dataset.open(video), proposals, top=self.top)

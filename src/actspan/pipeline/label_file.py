@@ -1,0 +1,274 @@
+"""Labels from a file, for whole videos or for each proposal (bsn.md section 12)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from actspan.core.errors import ConfigError, ResultError
+from actspan.core.files import NOT_JSON
+from actspan.core.types import Float64, Proposals
+from actspan.core.wording import counted, listed
+from actspan.data.annotations.annotation_set import canonical_id
+from actspan.data.detections import Detections
+from actspan.data.results import result_bytes
+
+_SLACK = 0.01  # seconds by which the file's segments may differ from the proposals'
+_FORMS = (
+    "{video: [{label, score}, ...]}, the same under 'results', 'results' with a list of scores "
+    "per video beside a list 'class' of names, or entries with a segment each"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoredLabels:
+    """Labels of one video.
+
+    Attributes
+    ----------
+    label : (S,) int64
+        Positions in the names of the file.
+    score : (S,) float64
+    segments : (S, 2) float64, optional
+        Segment of each label, seconds. None: labels of the whole video.
+    """
+
+    label: NDArray[np.int64]
+    score: Float64
+    segments: Float64 | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelFile:
+    """Labels of many videos, to fuse with proposals.
+
+    Attributes
+    ----------
+    path : Path
+    names : tuple of str
+        Names of all labels in the file.
+    videos : mapping of video id to ScoredLabels
+    top : int
+        Number of a video's labels that each proposal gets.
+    notes : tuple of str
+        Messages about ignored or doubtful entries, with counts.
+
+    Examples
+    --------
+    >>> labels = LabelFile.read("scores.json", top=2)  # doctest: +SKIP
+    >>> labels.label("video_1", proposals).labels[:2]  # doctest: +SKIP
+    ['Archery', 'Archery']
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    videos: Mapping[str, ScoredLabels]
+    top: int = 2
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, path: Path | str, *, top: int = 2) -> LabelFile:
+        """Read a score file.
+
+        Parameters
+        ----------
+        path : Path or str
+            JSON: `{video: [{label, score}]}`; the same under `results`; `results` with a list of
+            scores per video and the names in `class`, as classifiers of ActivityNet are published;
+            or entries `{segment, label, score}` that label proposals one by one (`score`
+            defaults to 1).
+        top : int
+            Number of a video's labels that each proposal gets; the best are used.
+
+        Raises
+        ------
+        ResultError
+            It cannot be read, is of another form, has no label for any video, or holds a score
+            that is negative or not finite.
+        ConfigError
+            `top` is not positive.
+        """
+        path = Path(path)
+        if top < 1:
+            raise ConfigError(f"top {top}: each proposal needs at least one label")
+        document = _decode(path)
+        classes = document.get("class")
+        results = document.get("results", document)
+        if not isinstance(results, dict):
+            raise ResultError(f"{path}: 'results' is not an object of videos: {_FORMS}")
+        codes: dict[str, int] = {}
+        if isinstance(classes, list):
+            codes = {str(name): code for code, name in enumerate(classes)}
+        videos: dict[str, ScoredLabels] = {}
+        for name, entries in results.items():
+            video = canonical_id(name)
+            if video in videos:
+                raise ResultError(f"{path}: video {video!r} is there with and without 'v_'")
+            try:
+                videos[video] = _parse(entries, codes, classes)
+            except (KeyError, TypeError, ValueError) as error:
+                why = f"no {error}" if isinstance(error, KeyError) else str(error)
+                raise ResultError(f"{path}: video {name!r}: {why}; needed is {_FORMS}") from error
+        if not any(len(found.label) for found in videos.values()):
+            raise ResultError(f"{path}: no labels for any of its {counted(len(videos), 'video')}")
+        names = tuple(codes)
+        videos, notes = _tidy(videos, names)
+        return cls(path, names, videos, top, tuple(notes))
+
+    def label(self, video: str, proposals: Proposals) -> Detections:
+        """Label every proposal (seconds); multiply its score by the score of the label.
+
+        Detections are best first; without labels for this video there are none.
+
+        Raises
+        ------
+        ResultError
+            The file labels proposals one by one, and a proposal is missing.
+        """
+        found = self.videos.get(video)
+        if found is None or not len(found.label):
+            return Detections(Proposals.empty(), np.empty(0, np.int64), self.names)
+        row, chosen = self._pairs(video, proposals, found)
+        score = proposals.score[row] * found.score[chosen]
+        segments = Proposals(proposals.start[row], proposals.end[row], score)
+        return Detections(segments, found.label[chosen], self.names).ranked()
+
+    def _pairs(
+        self, video: str, proposals: Proposals, found: ScoredLabels
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Pair proposals with labels: positions of both, one entry per detection."""
+        if found.segments is None:
+            best = np.argsort(-found.score, kind="stable")[: self.top]
+            row = np.repeat(np.arange(len(proposals)), len(best))
+            return row, np.tile(best, len(proposals))
+        gaps = np.maximum(
+            np.abs(proposals.start[:, None] - found.segments[:, 0]),
+            np.abs(proposals.end[:, None] - found.segments[:, 1]),
+        )  # (N, S)
+        same = gaps <= _SLACK
+        same &= gaps == gaps.min(axis=1, keepdims=True)
+        if not same.any(axis=1).all():
+            absent = int(np.argmin(same.any(axis=1)))
+            raise ResultError(
+                f"{self.path}: video {video!r}: no label for the proposal from "
+                f"{proposals.start[absent]:.3f} to {proposals.end[absent]:.3f} s; label the "
+                "proposals of this very result"
+            )
+        row, chosen = np.nonzero(same)
+        return row, chosen
+
+
+def _decode(path: Path) -> dict[str, Any]:
+    try:
+        document = msgspec.json.decode(result_bytes(path))
+    except NOT_JSON as error:
+        raise ResultError(f"{path}: not valid JSON: {error}; JSON is needed: {_FORMS}") from error
+    if not isinstance(document, dict):
+        raise ResultError(f"{path}: not an object of videos: {_FORMS}")
+    return document
+
+
+def _parse(entries: Any, codes: dict[str, int], classes: Any) -> ScoredLabels:
+    if not isinstance(entries, list):
+        raise TypeError(f"a list is needed, not {type(entries).__name__}")
+    if entries and not isinstance(entries[0], dict):
+        return _parse_vector(entries, classes)
+    labels, scores = [], []
+    for entry in entries:
+        labels.append(codes.setdefault(_text(entry["label"]), len(codes)))
+        scores.append(_score(entry.get("score", 1.0 if "segment" in entry else None)))
+    placed = [entry["segment"] for entry in entries if "segment" in entry]
+    if placed and len(placed) != len(entries):
+        raise ValueError("some entries have a segment and some have none")
+    segments = None
+    if placed:
+        segments = np.array([[_number(x) for x in segment] for segment in placed], np.float64)
+        if segments.shape != (len(entries), 2):
+            raise ValueError("a segment is not [start, end] in seconds")
+    return ScoredLabels(np.array(labels, np.int64), np.array(scores, np.float64), segments)
+
+
+def _parse_vector(scores: list[Any], classes: Any) -> ScoredLabels:
+    if not isinstance(classes, list) or len(classes) != len(scores):
+        count = len(classes) if isinstance(classes, list) else "no"
+        raise ValueError(f"{len(scores)} scores, but {count} names in 'class'")
+    values = np.array([_score(score) for score in scores], np.float64)
+    return ScoredLabels(np.arange(len(values)), values)
+
+
+def _tidy(
+    videos: Mapping[str, ScoredLabels], names: Sequence[str]
+) -> tuple[dict[str, ScoredLabels], list[str]]:
+    """Drop empty labels and duplicates except the best; return a note per kind of bad entry."""
+    empty = names.index("") if "" in names else -1
+    unnamed, bare, twice, tidied = 0, [], [], {}
+    for video, found in videos.items():
+        kept = np.flatnonzero(found.label != empty)
+        unnamed += len(found.label) - len(kept)
+        if not len(kept):
+            bare.append(video)
+        if len(np.unique(found.label[kept])) < len(kept):  # otherwise there is no duplicate
+            best = _best_of_each(found, kept)
+            if len(best) < len(kept):
+                twice.append(video)
+            kept = best
+        if len(kept) < len(found.label):
+            segments = None if found.segments is None else found.segments[kept]
+            found = ScoredLabels(found.label[kept], found.score[kept], segments)
+        tidied[video] = found
+    total = sum(len(found.score) for found in videos.values())
+    high = sum(int(np.count_nonzero(found.score > 1)) for found in videos.values())
+    notes = []
+    if bare:
+        notes.append(f"no labels for {_videos(bare)}: their proposals become no detections")
+    if unnamed:
+        notes.append(f"{unnamed:,} of {counted(total, 'label')} empty: left out")
+    if twice:
+        notes.append(f"a label twice for {_videos(twice)}: its best score counts")
+    if high:
+        of = f"{high:,} of {counted(total, 'score')}"
+        notes.append(f"{of} above 1: probabilities are expected")
+    return tidied, notes
+
+
+def _best_of_each(found: ScoredLabels, kept: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the positions of the best of equal labels (and segments), in their order."""
+    kept = kept[np.argsort(-found.score[kept], kind="stable")]
+    keys = found.label[kept, None].astype(np.float64)
+    if found.segments is not None:
+        keys = np.hstack([keys, found.segments[kept]])
+    best: NDArray[np.intp] = np.sort(kept[np.unique(keys, axis=0, return_index=True)[1]])
+    return best
+
+
+def _videos(names: Sequence[str]) -> str:
+    return f"{counted(len(names), 'video')} ({listed(names)})"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise TypeError(f"label {value!r} is neither a text nor a whole number")
+    return str(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise TypeError(f"{value!r} is not a number")
+    return float(value)
+
+
+def _score(value: Any) -> float:
+    with suppress(ValueError):  # of a text that is no number
+        value = float(value) if isinstance(value, str) else value
+    score = _number(value)
+    if score < 0:
+        raise ValueError(f"score {score:g} is negative: probabilities are needed, not logits")
+    return score

@@ -1,1 +1,0 @@
-"""Labels for proposals, from labels of whole videos or from the features inside each proposal."""

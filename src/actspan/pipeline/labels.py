@@ -1,0 +1,275 @@
+"""Labels for proposals: the choice of their source, and the labelling of results."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Literal, Protocol
+
+from actspan.core.errors import ConfigError
+from actspan.core.parallel import map_ordered
+from actspan.core.problems import Problem, Skipped, raise_errors
+from actspan.core.progress import Progress, no_progress
+from actspan.core.types import Proposals
+from actspan.core.wording import counted, listed
+from actspan.data.annotations.formats import find_annotations
+from actspan.data.check import check_dataset
+from actspan.data.dataset import Dataset
+from actspan.data.detections import DETECTIONS_FILE, Detections
+from actspan.data.result_writers import check_answer_target, result_writer
+from actspan.data.results import read_result
+from actspan.model.bundle import Bundle
+from actspan.pipeline.classifier import ClassifiedLabels, ProposalClassifier
+from actspan.pipeline.label_file import LabelFile
+
+
+class Labeller(Protocol):
+    """Source of labels: a score file, or a classifier."""
+
+    def label(self, video: str, proposals: Proposals) -> Detections:
+        """Return one video's proposals (seconds) with labels, best first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LabelChoice:
+    """Source of labels: a score file, a bundle's classifier, or none.
+
+    Attributes
+    ----------
+    file : Path, optional
+    classify : bool
+        Use the classifier.
+    top : int
+        Number of labels per proposal; the best are used.
+
+    Raises
+    ------
+    ConfigError
+        Both are requested, or `top` is not positive.
+    """
+
+    file: Path | None = None
+    classify: bool = False
+    top: int = 2
+
+    def __post_init__(self) -> None:
+        if self.classify and self.file is not None:
+            raise ConfigError(
+                "take labels from a file or from the bundle's classifier, not from both"
+            )
+        if self.top < 1:
+            raise ConfigError(f"top {self.top}: each proposal needs at least one label")
+
+    @property
+    def wanted(self) -> bool:
+        """True if labels are wanted at all."""
+        return self.classify or self.file is not None
+
+    def info(self) -> dict[str, Any] | None:
+        """Return the entries for `run.toml`."""
+        if not self.wanted:
+            return None
+        return {"from": str(self.file) if self.file else "classifier", "top": self.top}
+
+    def read(
+        self, videos: Iterable[str], on_error: Literal["fail", "skip"]
+    ) -> tuple[LabelFile | None, tuple[Problem, ...]]:
+        """Return the score file, if one was chosen, and problems such as videos without labels.
+
+        Problems are only notes if proposals are written in any case.
+        """
+        if self.file is None:
+            return None, ()
+        labels, videos = LabelFile.read(self.file, top=self.top), list(videos)
+        skipped = Skipped.VIDEO if on_error == "fail" else Skipped.NOTHING
+        remedy = "score it, or leave the video out"
+        problems = [
+            Problem(name, str(self.file), "no label scores", remedy, skipped)
+            for name in videos
+            if name not in labels.videos
+        ]
+        notes = list(labels.notes)
+        if others := sorted(labels.videos.keys() - set(videos)):
+            what = f"{counted(len(others), 'video')} without proposals ({listed(others)})"
+            notes.insert(0, f"{what}: their labels are not used")
+        for note in notes:
+            what, consequence = note.split(": ", 1)
+            problems.append(Problem("", str(self.file), what, consequence, Skipped.NOTHING))
+        return labels, tuple(problems)
+
+    def open_classifier(
+        self, bundle: Bundle, *, features: bool = True
+    ) -> AbstractContextManager[ProposalClassifier | None]:
+        """Open the bundle's classifier, if it was chosen; `features` is False without features.
+
+        Raises
+        ------
+        ConfigError
+            There are no features.
+        BundleError
+            The bundle has no classifier.
+        """
+        if not self.classify:
+            return nullcontext()
+        if not features:
+            raise ConfigError(
+                "the classifier needs features, and boundary scores come without; label the "
+                "result afterwards: actspan label"
+            )
+        return ProposalClassifier.open(bundle)
+
+
+def label_all(
+    labeller: Labeller, results: Iterable[tuple[str, Proposals]], *, threads: int | None = None
+) -> Iterator[tuple[str, Detections]]:
+    """Label the proposals of many videos, on all cores, in order.
+
+    `results` (video id, Proposals in seconds) are read as detections are consumed, so memory stays
+    constant.
+    """
+    workers = threads or os.cpu_count() or 1
+
+    def label(result: tuple[str, Proposals]) -> tuple[str, Detections]:
+        video, proposals = result
+        return video, labeller.label(video, proposals)
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="label") as pool:
+        yield from map_ordered(pool, label, results, ahead=2 * workers)
+
+
+def write_labelled(
+    results: Iterable[tuple[str, Proposals]], labels: Labeller, path: Path
+) -> tuple[int, int]:
+    """Label results (seconds), write them, and return the numbers of videos and detections."""
+    videos = detections = 0
+    with result_writer(path, labelled=True) as writer:
+        for video, found in label_all(labels, results):
+            writer.add(video, found.segments, found.labels)
+            videos += 1
+            detections += len(found)
+    return videos, detections
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRequest:
+    """Settings of `label_result`.
+
+    Attributes
+    ----------
+    result : Path
+        A result file, or a run folder.
+    labels : LabelChoice
+    out : Path, optional
+        File for the detections; `detections.json` in the run by default.
+    model, dataset : Path, optional
+        The classifier's bundle, and the features of the result's videos.
+    on_error : "fail" or "skip"
+        What to do about videos without labels or features.
+    overwrite : bool
+        Replace `out` if it is a file other than a result.
+    """
+
+    result: Path
+    labels: LabelChoice
+    out: Path | None = None
+    model: Path | None = None
+    dataset: Path | None = None
+    on_error: Literal["fail", "skip"] = "fail"
+    overwrite: bool = False
+
+    @property
+    def target(self) -> Path:
+        """File that detections are written to; ConfigError if it is not given."""
+        if self.out is not None:
+            return self.out
+        if not self.result.is_dir():
+            raise ConfigError(f"{self.result} is not a run: say where detections go: --out")
+        return self.result / DETECTIONS_FILE
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSummary:
+    """Summary of the labelling of a result."""
+
+    out: Path
+    videos: int
+    detections: int
+    seconds: float
+    problems: tuple[Problem, ...]
+
+
+def label_result(request: LabelRequest, progress: Progress = no_progress) -> LabelSummary:
+    """Label the proposals of a result.
+
+    Raises
+    ------
+    DatasetError
+        Videos lack labels or features, and `on_error` is "fail".
+    ResultError, BundleError, ConfigError
+        A part is missing or damaged.
+    """
+    dataset = None if request.dataset is None else find_annotations(request.dataset)
+    given = (request.labels.file, request.model, dataset)
+    inputs = [path for path in given if path is not None]
+    check_answer_target(request.target, inputs, replace=request.overwrite)
+    results = read_result(request.result)
+    if request.labels.classify:
+        return _classify(request, results, progress)
+    # Without labels there are no detections, so missing labels are failures.
+    labels, missing = request.labels.read(results, "fail")
+    if labels is None:
+        raise ConfigError("nothing says where labels come from: --labels-from, or --model")
+    _raise_unless_skipped(request, missing, len(results))
+    return _write(request, results, labels, missing, progress)
+
+
+def _classify(
+    request: LabelRequest, results: dict[str, Proposals], progress: Progress
+) -> LabelSummary:
+    if request.model is None or request.dataset is None:
+        raise ConfigError("a classifier needs its bundle and the features: --model and --dataset")
+    bundle = Bundle.load(request.model)
+    with ProposalClassifier.open(bundle) as classifier:
+        dataset = Dataset.load(request.dataset)
+        remedy = "give the dataset that was proposed on"
+        missing = [
+            Problem(name, str(dataset.path), "not in the dataset", remedy)
+            for name in results
+            if name not in dataset
+        ]
+        _raise_unless_skipped(request, missing, len(results))
+        chosen = dataset.select([video for video in dataset if video.id in results])
+        channels = classifier.config.channels
+        dataset = check_dataset(chosen, channels=channels, on_error=request.on_error)
+        usable = {name: found for name, found in results.items() if name in dataset}
+        labels = ClassifiedLabels(dataset, classifier, request.labels.top)
+        return _write(request, usable, labels, (*missing, *dataset.problems), progress)
+
+
+def _write(
+    request: LabelRequest,
+    results: dict[str, Proposals],
+    labels: Labeller,
+    problems: tuple[Problem, ...],
+    progress: Progress,
+) -> LabelSummary:
+    def reported() -> Iterator[tuple[str, Proposals]]:
+        for done, result in enumerate(results.items(), start=1):
+            yield result
+            progress("label", done, len(results))
+
+    begin = perf_counter()
+    videos, detections = write_labelled(reported(), labels, request.target)
+    return LabelSummary(request.target, videos, detections, perf_counter() - begin, problems)
+
+
+def _raise_unless_skipped(request: LabelRequest, missing: Sequence[Problem], videos: int) -> None:
+    if request.on_error == "fail":
+        errors = sum(problem.is_error for problem in missing)
+        raise_errors(missing, leaves_something=errors < videos)

@@ -1,0 +1,220 @@
+"""Export of proposals, detections and annotations to tools for correction and playback."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+import numpy as np
+
+from actspan.core.errors import ConfigError, DataError
+from actspan.core.problems import Problem, raise_errors, raise_nothing_left
+from actspan.core.types import Proposals, Video
+from actspan.core.wording import counted
+from actspan.data.annotations.annotation_set import Annotations
+from actspan.data.annotations.convert import of_subset, with_facts
+from actspan.data.annotations.encoding import FPS, UNLABELLED
+from actspan.data.annotations.formats import read_annotations
+from actspan.data.annotations.saving import write_annotations
+from actspan.data.detections import DETECTIONS_FILE, read_detections
+from actspan.data.instances import faulty_segments, good_segments
+from actspan.data.results import RESULT_FILE, is_result, read_result, result_bytes
+from actspan.data.videos import Videos
+from actspan.jobs.run import RUN_FILE, Run
+
+ID = "{id}"  # placeholder of a video's id in an address
+_COUNTS_FRAMES = "labelstudio"  # the format whose times are frame numbers
+_PLAYED = ("elan", "labelstudio")  # formats that record where a video is
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """Request to export to a tool.
+
+    Attributes
+    ----------
+    source : Path
+        A run (its detections, if it has any), a result file, or annotations of any format.
+    target : Path
+        A file, or a folder for formats with one file per video.
+    format : str
+        A key of `FORMATS` that can be written.
+    top : int, optional
+        Keep only the best instances of each video; annotations have no scores to choose by.
+    min_score : float, optional
+        Leave out instances that score less than this.
+    label : str
+        Label of proposals, which have none of their own.
+    videos : str, optional
+        Where the tool finds the videos: a folder, or an address with `{id}`.
+    durations : Path, optional
+        Annotations, a table or a dataset folder with the facts that the source lacks: durations,
+        subsets, frame rates. For a run, the annotations that it was made from unless given.
+    subset : str, optional
+        Keep only the videos of this subset.
+    fps : float, optional
+        Frames per second of videos that do not state theirs (Label Studio counts frames); unless
+        given, 25, with a note.
+    on_error : "fail" or "skip"
+        Whether to stop and report all problems, or to leave out what is faulty.
+    overwrite : bool
+        Replace files that exist.
+    """
+
+    source: Path
+    target: Path
+    format: str
+    top: int | None = None
+    min_score: float | None = None
+    label: str = UNLABELLED
+    videos: str | None = None
+    durations: Path | None = None
+    subset: str | None = None
+    fps: float | None = None
+    on_error: Literal["fail", "skip"] = "fail"
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """Result of `export_to_tool`.
+
+    `what` is "proposals", "detections" or "annotations". `problems` are about what was left out,
+    with reasons, `notes` about what was assumed or ignored.
+    """
+
+    what: str
+    files: tuple[Path, ...]
+    videos: Videos
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
+
+
+def export_to_tool(request: ExportRequest) -> Exported:
+    """Write the instances of a source in a tool's format.
+
+    Raises
+    ------
+    DatasetError
+        There are problems and `on_error` is "fail"; nothing is written.
+    ConfigError
+        The format cannot be written, or an option does not fit the format or the source.
+    DataError
+        The source cannot be read, no videos are left, two videos would be written to the same file,
+        or a file already exists.
+    """
+    if request.videos is not None and request.format not in _PLAYED:
+        played = " and ".join(_PLAYED)
+        raise ConfigError(
+            f"{request.format} does not say where videos are; --videos is for {played}"
+        )
+    what, found = _read(request)
+    videos, problems, notes = found.videos, list(found.problems), found.notes
+    where = request.durations
+    if where is None and (request.source / RUN_FILE).is_file():
+        where = Run.load(request.source).recorded_annotations()
+    if where is not None:
+        known = read_annotations(where, only_facts=True)
+        videos = with_facts(videos, known.videos)
+        problems += known.problems if where == request.durations else ()
+        notes += known.notes
+    videos = of_subset(videos, request.subset, request.source)
+    links = _links(request, videos)
+    problems += faulty_segments(videos, request.source)
+    left = videos
+    if links is not None:
+        remedy, place = "put it there, or name the folder that it is in", str(request.videos)
+        missing = (v.id for v in videos if v.id not in links)
+        problems += [Problem(name, place, "no video of this name", remedy) for name in missing]
+        left = Videos(v for v in videos if v.id in links)
+    if not left and not problems:
+        raise DataError(f"{request.source}: holds no videos")
+    if not left:
+        raise_nothing_left(problems, len(videos))
+    if request.on_error == "fail":
+        raise_errors(problems)
+    left = left.with_instances(good_segments(left))
+    if what != "annotations":
+        left = Videos(_best(video, request) for video in left)
+    notes += _rate_assumed(left, request)
+    files = write_annotations(
+        request.target,
+        left,
+        format=request.format,
+        media=None if links is None else lambda video: links[video.id],
+        fps=request.fps or FPS,
+        overwrite=request.overwrite,
+    )
+    return Exported(what, files, left, tuple(problems), notes)
+
+
+def _best(video: Video, request: ExportRequest) -> Video:
+    """Return a scored video with only the instances to export, best first."""
+    assert video.scores is not None
+    order = np.argsort(-video.scores, kind="stable")
+    if request.min_score is not None:
+        order = order[video.scores[order] >= request.min_score]
+    return video.with_instances(order[: request.top])
+
+
+def _rate_assumed(videos: Videos, request: ExportRequest) -> tuple[str, ...]:
+    """Return a line about videos of unknown frame rate, where their frames are counted."""
+    unknown = sum(video.fps is None for video in videos)
+    if request.fps is not None or request.format != _COUNTS_FRAMES or not unknown:
+        return ()
+    where = counted(unknown, "video")
+    return (f"frame rate unknown in {where}: {FPS:g} frames per second assumed (--fps)",)
+
+
+def _read(request: ExportRequest) -> tuple[str, Annotations]:
+    """Return the name of what the source holds, and its videos."""
+    source = _result_of(request.source)
+    if source is None:
+        if request.top is not None or request.min_score is not None:
+            raise ConfigError(f"{request.source}: annotations have no scores to choose by")
+        return "annotations", read_annotations(request.source)
+    if b'"label"' in result_bytes(source):
+        labelled = read_detections(source).items()
+        videos = Videos(_scored(v, d.segments, d.labels) for v, d in labelled)
+        return "detections", Annotations(source, "detections", videos)
+    plain = read_result(source).items()
+    videos = Videos(_scored(v, p, [request.label] * len(p)) for v, p in plain)
+    return "proposals", Annotations(source, "proposals", videos)
+
+
+def _result_of(path: Path) -> Path | None:
+    """Return the result file that a path stands for, or None if it stands for annotations."""
+    names = (DETECTIONS_FILE, RESULT_FILE)
+    files = [path / name for name in names] if path.is_dir() else [path]
+    return next((file for file in files if file.is_file() and is_result(file)), None)
+
+
+def _scored(name: str, found: Proposals, labels: Iterable[str]) -> Video:
+    segments = np.stack([found.start, found.end], axis=1)
+    return Video(name, np.nan, segments=segments, labels=tuple(labels), scores=found.score)
+
+
+def _links(request: ExportRequest, videos: Iterable[Video]) -> dict[str, str] | None:
+    """Return the link to every video that exists, or None if their place is not given."""
+    where = request.videos
+    if where is None:
+        return None
+    if ID in where:
+        return {v.id: where.replace(ID, quote(v.id, safe="")) for v in videos}
+    if request.format == "labelstudio":
+        raise ConfigError(
+            f"--videos {where}: Label Studio opens an address, not a folder: "
+            f"'/data/local-files/?d=videos/{ID}.mp4', or 'https://host/{ID}.mp4'"
+        )
+    from actspan.streams.video_lists import find_videos
+
+    home = request.target.resolve()
+    links = {}
+    for name, path in find_videos([where]).paths.items():
+        link = Path(os.path.relpath(path.resolve(), home)).as_posix()
+        links[name] = link if link.startswith("../") else f"./{link}"
+    return {v.id: links[v.id] for v in videos if v.id in links}

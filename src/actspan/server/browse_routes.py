@@ -1,0 +1,266 @@
+"""`/api/browse`, for the viewer: finished runs, ground truth, videos and corrections."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import APIRouter, FastAPI, Query, Response
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+
+from actspan.config.stages import SoftNmsConfig
+from actspan.core.errors import ConfigError, ResultError
+from actspan.server.browsed_run import TILE, BrowsedRun, ShownProposals
+from actspan.server.correction_routes import (
+    WRITABLE,
+    Corrected,
+    Instance,
+    VideoId,
+    add_corrections,
+    corrections_of,
+    find_video,
+)
+from actspan.server.corrections import Corrections
+from actspan.server.database import Database
+from actspan.server.library import Library
+from actspan.server.problems import ProblemError, Responses, failures
+from actspan.server.video_list import ListQuery, VideoPage, list_videos
+
+RunNumber = Annotated[int, Query(ge=0, le=99, description="Index of the run, from 0.")]
+_FLOATS: Responses = {
+    200: {"content": {"application/octet-stream": {}}, "description": "Little-endian float32."}
+}
+_MEDIA: Responses = {
+    200: {"content": {"video/*": {}}},
+    206: {"content": {"video/*": {}}, "description": "The requested range."},
+}
+
+
+class Suppression(BaseModel):
+    """Settings of Soft-NMS that a run was made with."""
+
+    threshold_short: float
+    threshold_long: float
+    decay: float
+    keep: int
+
+
+class RunInfo(BaseModel):
+    """Run that is served."""
+
+    name: str
+    created: str | None
+    mode: str
+    has_curves: bool
+    can_suppress: bool
+    suppression: Suppression
+
+
+class ExportForm(BaseModel):
+    """File format in which corrections can be exported."""
+
+    name: str
+    what: str
+
+
+class Overview(BaseModel):
+    """Everything that can be browsed."""
+
+    runs: list[RunInfo]
+    ground_truth: str = Field(description="Origin of the ground truth; empty if there is none.")
+    has_media: bool
+    labels: list[str] = Field(description="Labels of the ground truth, sorted.")
+    forms: list[ExportForm]
+
+
+class CurvesInfo(BaseModel):
+    """Size and tiling of a video's three curves."""
+
+    cells: int
+    levels: int = Field(description="A column of level k stands for 2^k cells.")
+    tile: int = Field(description="Columns per tile.")
+    span: float = Field(description="Seconds that the cells cover.")
+
+
+class ShownVideo(BaseModel):
+    """Video, with the facts that are needed to request its data."""
+
+    id: str
+    seconds: float | None
+    subset: str
+    ground_truth: list[Instance]
+    has_media: bool
+    curves: list[CurvesInfo | None] = Field(description="One entry per run.")
+    corrections: Corrected
+
+
+class ProposalColumns(BaseModel):
+    """Proposals, best first, seconds."""
+
+    start: list[float]
+    end: list[float]
+    score: list[float]
+    labels: list[str] | None
+
+
+def router(library: Library, database: Database) -> APIRouter:
+    """Return the operations of the viewer, for the app to include.
+
+    Large files are read in the background from the start of the app on; the library is closed with
+    the app. The database stores the corrections.
+    """
+    corrections = Corrections(database)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        library.warm()
+        yield
+        library.close()
+
+    routes = APIRouter(prefix="/api/browse", tags=["browse"], lifespan=lifespan)
+    _add_overview(routes, library, corrections)
+    _add_video(routes, library, corrections)
+    _add_files(routes, library)
+    add_corrections(routes, library, corrections)
+    return routes
+
+
+def _add_overview(routes: APIRouter, library: Library, corrections: Corrections) -> None:
+    @routes.get("")
+    def overview() -> Overview:
+        """Return the runs, the labels, and the forms of export."""
+        labels = {label for video in library.truth.values() for label in video.labels}
+        return Overview(
+            runs=[_run_info(run) for run in library.runs],
+            ground_truth=library.source,
+            has_media=bool(library.media),
+            labels=sorted(labels),
+            forms=[ExportForm(name=form.name, what=form.what) for form in WRITABLE],
+        )
+
+    @routes.get("/videos", responses=failures(422))
+    def videos(query: Annotated[ListQuery, Query()]) -> VideoPage:
+        """Return a page of the list of videos."""
+        return list_videos(library, query, corrections.ids())
+
+
+def _add_video(routes: APIRouter, library: Library, corrections: Corrections) -> None:
+    @routes.get("/video", responses=failures(404, 422))
+    def video(name: VideoId) -> ShownVideo:
+        """Return a video with its ground truth and corrections."""
+        found = find_video(library, name)
+        seconds = library.seconds(name)
+        return ShownVideo(
+            id=name,
+            seconds=None if math.isnan(seconds) else seconds,
+            subset=found.subset,
+            ground_truth=[
+                Instance.model_construct(start=s, end=e, label=label)
+                for s, e, label in found.instances()
+            ],
+            has_media=name in library.media,
+            curves=[_curves_info(run, name) for run in library.runs],
+            corrections=corrections_of(corrections, name),
+        )
+
+    @routes.get("/proposals", responses=failures(404, 422))
+    def proposals(name: VideoId, run: RunNumber = 0) -> ProposalColumns:
+        """Return the proposals of a run for a video."""
+        find_video(library, name)
+        return _columns(_run(library, run).proposals(name))
+
+    @routes.get("/suppressed", responses=failures(404, 409, 422))
+    def suppressed(
+        name: VideoId,
+        run: RunNumber = 0,
+        threshold_short: Annotated[float, Query(ge=0, le=1)] = 0.65,
+        threshold_long: Annotated[float, Query(ge=0, le=1)] = 0.9,
+        decay: Annotated[float, Query(gt=0, le=100)] = 0.75,
+        keep: Annotated[int, Query(ge=1, le=2000)] = 100,
+    ) -> ProposalColumns:
+        """Return the proposals of a run with other settings of Soft-NMS."""
+        find_video(library, name)
+        browsed = _run(library, run)
+        own = browsed.config.soft_nms
+        config = SoftNmsConfig(
+            threshold_short=threshold_short,
+            threshold_long=threshold_long,
+            decay=decay,
+            keep=keep,
+            picks=keep + max(own.picks - own.keep, 0),  # as many more as in the run
+        )
+        try:
+            return _columns(browsed.suppressed(name, config))
+        except ResultError as error:
+            raise ProblemError(409, str(error)) from error
+
+
+def _add_files(routes: APIRouter, library: Library) -> None:
+    @routes.get("/curves", response_class=Response, responses=failures(404, 422) | _FLOATS)
+    def curves(
+        name: VideoId,
+        run: RunNumber = 0,
+        level: Annotated[int, Query(ge=0, le=64)] = 0,
+        tile: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    ) -> Response:
+        """Return a tile of a video's curves, (2, 3, n): minimum and maximum of every column.
+
+        The three curves are action, start and end.
+        """
+        find_video(library, name)
+        found = _run(library, run).curves(name)
+        if found is None:
+            raise ProblemError(404, f"run {run} has no curves of video {name!r}")
+        try:
+            values = found.tile(level, tile)
+        except ResultError as error:
+            raise ProblemError(404, str(error)) from error
+        return Response(values.astype("<f4").tobytes(), media_type="application/octet-stream")
+
+    @routes.get("/media", response_class=FileResponse, responses=failures(404, 422) | _MEDIA)
+    def media(name: VideoId) -> FileResponse:
+        """Return the file of a video, or a range of it."""
+        find_video(library, name)
+        path = library.media.get(name)
+        if path is None or not path.is_file():
+            raise ProblemError(404, f"no video file of {name!r} is served")
+        return FileResponse(path)
+
+
+def _run(library: Library, number: int) -> BrowsedRun:
+    try:
+        return library.run(number)
+    except ConfigError as error:
+        raise ProblemError(404, str(error)) from error
+
+
+def _run_info(run: BrowsedRun) -> RunInfo:
+    settings = run.config.soft_nms
+    return RunInfo(
+        name=run.name,
+        created=run.info.get("created"),
+        mode=run.config.mode,
+        has_curves=run.has_curves,
+        can_suppress=run.can_suppress,
+        suppression=Suppression.model_validate(settings, from_attributes=True),
+    )
+
+
+def _curves_info(run: BrowsedRun, name: str) -> CurvesInfo | None:
+    curves, span = run.curves(name), run.span(name)
+    if curves is None or span is None:
+        return None
+    return CurvesInfo(cells=curves.cells, levels=len(curves), tile=TILE, span=span)
+
+
+def _columns(shown: ShownProposals) -> ProposalColumns:
+    proposals = shown.proposals
+    return ProposalColumns.model_construct(
+        start=proposals.start.tolist(),
+        end=proposals.end.tolist(),
+        score=proposals.score.tolist(),
+        labels=shown.labels,
+    )

@@ -1,0 +1,218 @@
+"""Requests and answers of the Open Inference Protocol v2, and their tensors.
+
+Tensors are JSON, or bytes after a JSON header (the binary tensor extension).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from actspan.server.problems import ProblemError, RequestBody, validation_detail
+
+Datatype = Literal["FP32", "FP64", "INT64"]
+Tensors = dict[str, NDArray[Any]]
+
+_DTYPES: dict[Datatype, np.dtype[Any]] = {
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+    "INT64": np.dtype("<i8"),
+}
+
+
+class TensorSpec(BaseModel):
+    """Input or output of a model; -1 is a size that varies."""
+
+    name: str
+    datatype: Datatype
+    shape: list[int]
+
+
+class StrictBody(RequestBody):
+    """Base of the parts of a request: no value is converted to another type."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class InputTensor(StrictBody):
+    """Input of a request: `data` in row-major order, flat or nested, or binary after the header.
+
+    For binary data, `parameters` hold `binary_data_size`, in bytes.
+    """
+
+    name: str
+    shape: list[int]
+    datatype: Datatype
+    parameters: dict[str, Any] = Field({})
+    data: list[Any] | None = None
+
+
+class RequestedOutput(StrictBody):
+    """Requested output, binary if `parameters` hold `binary_data: true`."""
+
+    name: str
+    parameters: dict[str, Any] = Field({})
+
+
+class InferRequest(StrictBody):
+    """Request to run a model. All of its outputs are returned unless some are named."""
+
+    inputs: list[InputTensor]
+    id: str = ""
+    parameters: dict[str, Any] = Field({})
+    outputs: list[RequestedOutput] = Field([])
+
+
+class OutputTensor(BaseModel):
+    """Output in an answer: `data` in row-major order, or `binary_data_size` in `parameters`."""
+
+    name: str
+    shape: list[int]
+    datatype: Datatype
+    parameters: dict[str, int] = Field({})
+    data: list[float] | None = None
+
+
+class InferAnswer(BaseModel):
+    """Outputs of a model."""
+
+    model_name: str
+    model_version: str
+    outputs: list[OutputTensor]
+    id: str = ""
+
+
+def read_request(
+    body: bytes | bytearray, header: int | None, specs: Sequence[TensorSpec]
+) -> tuple[InferRequest, Tensors]:
+    """Return a request and its tensors; binary tensors are views of the body.
+
+    Parameters
+    ----------
+    body : bytes
+    header : int, optional
+        Number of bytes of JSON; the whole body unless given.
+    specs : sequence of TensorSpec
+        Inputs of the model.
+
+    Raises
+    ------
+    ProblemError
+        The body does not fit the protocol or the model (400).
+    """
+    size = len(body)
+    if header is not None and header > size:
+        raise _bad(f"Inference-Header-Content-Length is {header}, the body has {size} bytes")
+    try:
+        request = InferRequest.model_validate_json(body if header is None else body[:header])
+    except ValidationError as error:
+        raise _bad(f"not a request of the protocol: {validation_detail(error)}") from None
+    rest = memoryview(body)[size if header is None else header :]
+    known, tensors = {spec.name: spec for spec in specs}, {}
+    for given in request.inputs:
+        if given.name not in known or given.name in tensors:
+            raise _bad(f"input {given.name!r}: expected are {', '.join(known)}, each once")
+        _check_spec(given, known[given.name])
+        tensors[given.name], rest = _tensor(given, rest)
+    if len(rest):
+        raise _bad(f"{len(rest)} bytes follow that belong to no input")
+    return request, tensors
+
+
+def _check_spec(given: InputTensor, spec: TensorSpec) -> None:
+    fits = len(given.shape) == len(spec.shape) and all(
+        size >= 0 and expected in (-1, size)
+        for size, expected in zip(given.shape, spec.shape, strict=True)
+    )
+    if given.datatype != spec.datatype or not fits:
+        raise _bad(
+            f"input {given.name!r} is {given.datatype} {given.shape}; the model takes "
+            f"{spec.datatype} {spec.shape}"
+        )
+
+
+def _tensor(given: InputTensor, rest: memoryview) -> tuple[NDArray[Any], memoryview]:
+    """Return a tensor, and the remaining bytes after the header."""
+    size = given.parameters.get("binary_data_size")
+    if size is None:
+        array = _from_json(given)
+    else:
+        dtype = _DTYPES[given.datatype]
+        fits = isinstance(size, int) and size == math.prod(given.shape) * dtype.itemsize
+        if not fits or size > len(rest):
+            raise _bad(
+                f"input {given.name!r}: binary_data_size {size} does not fit its shape "
+                f"{given.shape}, or {len(rest)} bytes that are left"
+            )
+        array, rest = np.frombuffer(rest[:size], dtype).reshape(given.shape), rest[size:]
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise _bad(f"input {given.name!r} holds NaN or infinity")
+    return array, rest
+
+
+def _from_json(given: InputTensor) -> NDArray[Any]:
+    if given.data is None:
+        raise _bad(f"input {given.name!r} has neither data nor binary_data_size")
+    dtype = _DTYPES[given.datatype]
+    try:
+        values = np.array(given.data)
+    except (ValueError, OverflowError) as error:  # nested lists of different lengths
+        raise _bad(f"input {given.name!r}: data: {error}") from None
+    if values.size and values.dtype.kind not in ("i" if dtype.kind == "i" else "iuf"):
+        raise _bad(f"input {given.name!r}: data: numbers of type {given.datatype} are needed")
+    if values.shape not in ((math.prod(given.shape),), tuple(given.shape)):
+        raise _bad(
+            f"input {given.name!r}: data of shape {values.shape}, but its shape is stated as "
+            f"{given.shape}"
+        )
+    with np.errstate(over="ignore"):  # infinity raises an error later
+        array: NDArray[Any] = values.astype(dtype, copy=False).reshape(given.shape)
+    return array
+
+
+def check_outputs(request: InferRequest, specs: Sequence[TensorSpec]) -> None:
+    """Raise ProblemError (400) for outputs that the model does not have, before it runs."""
+    known = [spec.name for spec in specs]
+    for output in request.outputs:
+        if output.name not in known:
+            raise _bad(f"output {output.name!r}: the model gives {', '.join(known)}")
+
+
+def write_answer(
+    model: str,
+    request: InferRequest,
+    values: Mapping[str, NDArray[Any]],
+    specs: Sequence[TensorSpec],
+) -> tuple[bytes, int | None]:
+    """Return an answer, and the number of its bytes that are JSON if binary tensors follow."""
+    all_binary = bool(request.parameters.get("binary_data_output"))
+    datatypes = {spec.name: spec.datatype for spec in specs}
+    all_outputs = [RequestedOutput(name=name, parameters={}) for name in datatypes]
+    outputs, tail = [], []
+    for output in request.outputs or all_outputs:
+        datatype = datatypes[output.name]
+        array = np.ascontiguousarray(values[output.name], _DTYPES[datatype])
+        if output.parameters.get("binary_data", all_binary):
+            content: dict[str, Any] = {"parameters": {"binary_data_size": array.nbytes}}
+            tail.append(array.tobytes())
+        else:
+            content = {"data": array.ravel().tolist()}
+        outputs.append(
+            OutputTensor.model_construct(
+                name=output.name, shape=list(array.shape), datatype=datatype, **content
+            )
+        )
+    answer = InferAnswer.model_construct(
+        model_name=model, model_version="1", outputs=outputs, id=request.id
+    )
+    head = answer.model_dump_json(exclude_unset=True).encode()
+    return (b"".join([head, *tail]), len(head)) if tail else (head, None)
+
+
+def _bad(detail: str) -> ProblemError:
+    return ProblemError(400, detail)
