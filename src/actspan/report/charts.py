@@ -93,18 +93,9 @@ def loss_chart(found: Diagnosis) -> str:
 def bar_chart(
     label: str, rows: Mapping[str, Sequence[float]], axis: str, *, full: float | None = None
 ) -> str:
-    """Return the chart of bars to compare: a group per row, a bar per run.
+    """Return the chart of bars to compare: a group per row, a bar per run, none for NaN.
 
-    Parameters
-    ----------
-    label : str
-        Text for screen readers; the table beside the chart has the figures.
-    rows : mapping of name to (R,) values
-        NaN draws no bar.
-    axis : str
-        Name of the values.
-    full : float, optional
-        The end of the axis; the largest value unless given.
+    `label` is for screen readers, `axis` the name of the values, `full` the end of the axis.
     """
     runs = max(map(len, rows.values()))
     figure = new_figure(_WIDTH, 0.2 * runs * len(rows) + 0.1 * len(rows) + 0.6)

@@ -12,23 +12,16 @@ from actspan.report.figures import COLOURS, INK, check_picture, new_figure, save
 
 
 def plot_recall(result: RecallResult | Mapping[str, RecallResult], path: Path | str) -> None:
-    """Draw recall over the average number of proposals per video.
+    """Draw recall over the average number of proposals per video, as .png, .svg or .pdf.
 
-    Parameters
-    ----------
-    result : RecallResult, or mapping of name to RecallResult
-        One result is drawn with a line per tIoU; several are drawn as averages, to compare.
-    path : Path or str
-        .png, .svg or .pdf.
+    One result is drawn with a line per tIoU; several, by name, as averages, to compare.
 
     Raises
     ------
     ConfigError
         No result, or not the suffix of a picture.
-    DataError
-        The picture cannot be written.
-    MissingExtraError
-        matplotlib is not installed.
+    DataError, MissingExtraError
+        The picture cannot be written, or matplotlib is not installed.
 
     Examples
     --------

@@ -22,12 +22,7 @@ _EXTREMES = 3  # timelines of the worst and of the best videos
 def check_pictures(folder: Path) -> None:
     """Create the folder, and check that pictures can be drawn, before work starts.
 
-    Raises
-    ------
-    DataError
-        The folder cannot be created.
-    MissingExtraError
-        matplotlib is not installed.
+    Raises DataError or MissingExtraError.
     """
     require("matplotlib", extra="report", purpose="Drawing pictures")
     try:
@@ -39,14 +34,7 @@ def check_pictures(folder: Path) -> None:
 def write_pictures(contents: Contents, listing: VideoList, folder: Path) -> tuple[Path, ...]:
     """Draw recall curves, and timelines of the worst and best listed videos, as PNG and SVG.
 
-    Parameters
-    ----------
-    folder : Path
-        An existing folder; pictures of the same names are replaced.
-
-    Returns
-    -------
-    tuple of Path
+    Pictures of the same names in the folder are replaced.
     """
     return (*_recall(contents, folder), *_timelines(contents, listing, folder))
 

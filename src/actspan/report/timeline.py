@@ -37,19 +37,13 @@ def plot_timeline(
     video_name : str
         The title.
     scores : BoundaryScores, optional
-        T cells over the span; not drawn if None.
-    span_seconds : float
-        Duration that the T cells cover.
+        T cells over the `span_seconds` that they cover; not drawn if None.
     truth : (M, 2) array_like
-        Instances, seconds; M may be 0.
+        Instances, seconds; M may be 0. Their `labels` are written into bars that have room.
     proposals : Proposals
-        Proposals in seconds; the `top` by score are drawn.
+        In seconds; the `top` by score are drawn.
     path : Path or str
         .png, .svg or .pdf.
-    top : int
-        Number of proposals to draw.
-    labels : sequence of str
-        Labels of the instances, if there are any; written into bars that have room for them.
 
     Raises
     ------

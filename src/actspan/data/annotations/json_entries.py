@@ -46,23 +46,12 @@ _UNUSABLE = (KeyError, TypeError, ValueError, OverflowError)
 class EntryReader:
     """Reader that makes videos of entries, and counts the keys that it does not understand.
 
-    Parameters
-    ----------
-    source : Source
-        The document.
-    usual : frozenset of str
-        Other keys that the format always has, which are not reported.
-
-    Attributes
-    ----------
-    problems : list of Problem
-    clocks : set of str
-        Which of "times" and "durations" are clocks.
+    `usual` are other keys that the format always has, which are not reported.
     """
 
     def __init__(self, source: Source, usual: frozenset[str] = frozenset()) -> None:
         self.problems: list[Problem] = []
-        self.clocks: set[str] = set()
+        self.clocks: set[str] = set()  # which of "times" and "durations" are clocks
         self._source, self._path, self._usual = source, source.path, usual
         self._files, self._ignored = FileNames(), Ignored()
         self._taken: Counter[str] = Counter()  # values found under other keys
@@ -77,13 +66,8 @@ class EntryReader:
     ) -> Videos:
         """Return a video per entry; bad entries, and ids and keys that repeat, become problems.
 
-        Parameters
-        ----------
-        entries : mapping of id to undecoded object
-        repeated : iterable of str
-            Ids that are listed twice; both are as `json_objects.split` returns them.
-        subsets : mapping of id to str, optional
-            Subsets that replace those of the entries.
+        `entries` and the `repeated` ids are as `json_objects.split` returns them. `subsets` replace
+        those of the entries, by id.
         """
         for name in repeated:
             self._reject_repeated(name)
@@ -191,13 +175,7 @@ class EntryReader:
         return made
 
     def _instances(self, video: str, entry: Mapping[str, Any]) -> Iterator[Instance]:
-        """Yield the annotations of a video; each one that cannot be used becomes a problem.
-
-        Raises
-        ------
-        TypeError
-            They are not a list.
-        """
+        """Yield the annotations of a video; each one that cannot be used becomes a problem."""
         annotations = entry.get("annotations")
         if not isinstance(annotations, (list, type(None))):
             raise TypeError(f"'annotations' is {annotations!r}, not a list")

@@ -183,13 +183,7 @@ def _add(
 
 
 def encode_vtt(videos: Sequence[Video], options: WriteOptions) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of a .vtt file per video, cues by start, in whole milliseconds.
-
-    Raises
-    ------
-    AnnotationError
-        Two files would have the same name, or some text cannot be in one.
-    """
+    """Yield name and content of a .vtt file per video, cues by start, in whole milliseconds."""
     for name, video in zip(file_names(videos, ".vtt"), videos, strict=True):
         yield name, "\n".join(_written_lines(video)).encode()
 
