@@ -157,7 +157,7 @@ def _evaluate_recall(
         if mistakes is not None:
             print_mistakes(mistakes)
     if plot is not None:
-        from actspan.report.curves import plot_recall
+        from actspan.report.charts import plot_recall
 
         plot_recall(found, plot)
         say(f"picture: {plot}")
