@@ -59,9 +59,7 @@ class Bundle:
     config: PipelineConfig  # settings of every stage
     features: FeatureSpec  # features that the model expects
     source: Source  # origin of the weights
-    files: Mapping[str, FileRecord] = field(
-        default_factory=dict
-    )  # checksums of all files in the folder
+    files: Mapping[str, FileRecord] = field(default_factory=dict)  # their checksums
     training: Mapping[str, Any] | None = None  # record of the training
 
     @property

@@ -60,7 +60,7 @@ class _Input(NamedTuple):
 
 
 def find_backbone(name: str) -> BackboneFile:
-    """Look up a backbone: "default", or "onnx:FILE" with its preprocessing in a TOML file beside it.
+    """Look up a backbone: "default", or "onnx:FILE" with its preprocessing in FILE's .toml.
 
     Raises
     ------
