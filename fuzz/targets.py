@@ -54,8 +54,8 @@ from actspan.server.inference_tensors import (
 )
 from actspan.server.problems import ProblemError
 from actspan.server.uploads import HEAD, kind_of, npy_array
+from actspan.streams.feature_files import Journal
 from actspan.streams.projection import Projection
-from actspan.streams.storage import Journal
 
 Read = Callable[[Path], object]
 

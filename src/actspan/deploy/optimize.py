@@ -50,25 +50,14 @@ class PassReport:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """A model after its passes.
-
-    Attributes
-    ----------
-    model : onnx.ModelProto
-    reports : tuple of PassReport
-        One per pass, in order.
-    tags : tuple of str
-        Tags of the passes that changed something; a bundle's variant is named after them.
-    probes : tuple of Inputs
-        Real inputs from a pass for its numeric check.
-    notes : tuple of str
-        Lines about content of the file that the model no longer has, and about what passes skipped.
-    """
+    """A model after its passes."""
 
     model: onnx.ModelProto
-    reports: tuple[PassReport, ...]
+    reports: tuple[PassReport, ...]  # one per pass, in order
+    # Tags of the passes that changed something; a bundle's variant is named after them.
     tags: tuple[str, ...]
-    probes: tuple[Inputs, ...] = ()
+    probes: tuple[Inputs, ...] = ()  # real inputs from a pass for its numeric check
+    # Lines about content of the file that the model no longer has, and about what passes skipped.
     notes: tuple[str, ...] = ()
 
     @property
@@ -119,12 +108,9 @@ def optimize_file(
 
     Raises
     ------
-    ExportError
-        The file is not an ONNX file, or a pass does not exist or cannot be applied.
-    ParityError
-        A pass changed the outputs by more than its tolerance.
-    MissingExtraError
-        The package `onnx` is not installed.
+    ExportError, ParityError, MissingExtraError
+        The file is not an ONNX file, or a pass does not exist or cannot be applied; a pass changed
+        the outputs by more than its tolerance; the package `onnx` is not installed.
 
     Examples
     --------

@@ -71,12 +71,9 @@ def export_variants(
 
     Raises
     ------
-    ExportError
-        A pass is not known, or cannot be applied.
-    ParityError
-        A variant differs from its weights by more than its passes allow.
-    BundleError
-        A file is damaged, or cannot be written.
+    ExportError, ParityError, BundleError
+        A pass is not known, or cannot be applied; a variant differs from its weights by more than
+        its passes allow; a file is damaged, or cannot be written.
     """
     from actspan.deploy.passes.contract import PassSettings
 

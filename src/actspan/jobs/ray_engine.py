@@ -33,10 +33,16 @@ from actspan.pipeline.core import with_onnx
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import choose_backend
-from actspan.streams.extract import Done, ExtractEngine, ExtractRequest, open_extractor, written
-from actspan.streams.extractor import Ending, Extractor
-from actspan.streams.folder import FeatureFolder
-from actspan.streams.jobs import Progress as SecondsProgress
+from actspan.streams.extraction import (
+    ExtractedVideo,
+    ExtractEngine,
+    ExtractRequest,
+    VideoProgress,
+    open_extractor,
+    write_features,
+)
+from actspan.streams.feature_folder import FeatureFolder
+from actspan.streams.snippet_features import Ending, Extractor
 
 # A worker waits between two turns, for half a chunk to be written and for Ray, but not within a
 # turn. Several turns per worker let all workers finish at about the same time.
@@ -215,8 +221,8 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
         _: Extractor,
         todo: Mapping[Path, str],
         folder: FeatureFolder,
-        progress: SecondsProgress,
-    ) -> Iterator[Done]:
+        progress: VideoProgress,
+    ) -> Iterator[ExtractedVideo]:
         if not todo:
             return
         paths = tuple(path.resolve() for path in todo)
@@ -224,7 +230,7 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
             request=replace(
                 request, backbone=_absolute(request.backbone), threads=config.worker_cpus
             ),
-            folder=folder.elsewhere(),
+            folder=folder,
             paths=paths,
             names=tuple(todo.values()),
         )
@@ -239,10 +245,10 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
     return engine
 
 
-def _done(path: Path, name: str, answer: Mapping[str, Any]) -> Done:
+def _done(path: Path, name: str, answer: Mapping[str, Any]) -> ExtractedVideo:
     if "error" in answer:
-        return Done(name, path, 0, VideoError(answer["error"]))
-    return Done(name, path, answer["rows"], msgspec.convert(answer["ending"], Ending))
+        return ExtractedVideo(name, path, 0, VideoError(answer["error"]))
+    return ExtractedVideo(name, path, answer["rows"], msgspec.convert(answer["ending"], Ending))
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +277,9 @@ class ExtractWorker:
 
     def _extract(self, number: int) -> dict[str, Any]:
         todo = {self._job.paths[number]: self._job.names[number]}
-        (done,) = written(self._extractor, todo, self._job.folder, SecondsProgress(None, 0.0))
+        (done,) = write_features(
+            self._extractor, todo, self._job.folder, VideoProgress(no_progress, 0.0)
+        )
         if isinstance(done.ending, VideoError):
             return {"error": str(done.ending)}
         return {"rows": done.rows, "ending": msgspec.to_builtins(done.ending)}

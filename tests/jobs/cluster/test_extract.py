@@ -10,7 +10,7 @@ pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
 from actspan.jobs.ray_engine import ray_extraction
-from actspan.streams.extract import ExtractRequest, extract_videos
+from actspan.streams.extraction import ExtractRequest, extract_videos
 from tests.jobs.cluster.conftest import WORKERS
 from tests.streams.encoders import write_encoder
 from tests.streams.made_videos import cut, steady, write_video

@@ -39,28 +39,18 @@ class DatasetCalibration:
     TEM gets features, (B, C, T); PEM gets BSP features of proposals from TEM and PGM, (N, 32) or
     (B, N, 32).
 
-    Attributes
-    ----------
-    dataset : Path
-        A dataset folder; its training videos are used, or all if there are none.
-    net : "tem" or "pem"
-        The network that the inputs are for.
-    bundle : Bundle, optional
-        Defines how features are rescaled. PEM needs one with an exported TEM, because BSP features
-        are computed from boundary scores.
-    videos : int
-        Number of videos, spread evenly over the dataset.
-
     Raises
     ------
     ExportError
         PEM's inputs are requested without a bundle that has a TEM.
     """
 
-    dataset: Path
-    net: Net
+    dataset: Path  # a dataset folder; its training videos are used, or all if there are none
+    net: Net  # the network that the inputs are for
+    # Defines how features are rescaled. PEM needs one with an exported TEM, because BSP features
+    # are computed from boundary scores.
     bundle: Bundle | None = None
-    videos: int = VIDEOS
+    videos: int = VIDEOS  # number of videos, spread evenly over the dataset
 
     def __post_init__(self) -> None:
         if self.net == "pem" and (self.bundle is None or "tem.onnx" not in self.bundle.files):

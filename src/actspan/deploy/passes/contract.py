@@ -35,33 +35,19 @@ class Calibration(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PassSettings:
-    """Settings of all passes; each pass uses its own.
+    """Settings of all passes; each pass uses its own."""
 
-    Attributes
-    ----------
-    batch, length : int, optional
-        fix-dims: size of the inputs' batch axes, and of their other free axes.
-    opset : int, optional
-        opset: the version to convert to.
-    io : "fp32" or "fp16"
-        fp16: type of the graph's inputs and outputs.
-    calibration : Calibration, optional
-        int8: real inputs.
-    symmetric : bool
-        int8: symmetric int8 activations, the only kind that TensorRT supports; uint8 otherwise.
-    probes : tuple of Inputs
-        Realistic inputs for the numeric check; seeded random ones by default.
-    dims : mapping of str to int
-        fix-dims: sizes of axes by their names in the file, or by place, such as `state:1`.
-    """
-
+    # fix-dims: sizes of the inputs' batch axes, and of their other free axes.
     batch: int | None = None
     length: int | None = None
-    opset: int | None = None
-    io: Literal["fp32", "fp16"] = "fp32"
-    calibration: Calibration | None = None
+    opset: int | None = None  # opset: the version to convert to
+    io: Literal["fp32", "fp16"] = "fp32"  # fp16: type of the graph's inputs and outputs
+    calibration: Calibration | None = None  # int8: real inputs
+    # int8: symmetric int8 activations, the only kind that TensorRT supports; uint8 otherwise.
     symmetric: bool = False
+    # Realistic inputs for the numeric check; seeded random ones by default.
     probes: tuple[Inputs, ...] = ()
+    # fix-dims: sizes of axes by their names in the file, or by place, such as `state:1`.
     dims: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -73,36 +59,21 @@ class PassSettings:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """Conditions before and after a pass.
+    """Conditions before and after a pass."""
 
-    Attributes
-    ----------
-    name : str
-        Name for `--passes`.
-    tag : str
-        Its part of the file name of a bundle's variant.
-    summary, needs, ensures : str
-        Texts for users; `GraphPass.missing` and `GraphPass.broken` check the last two.
-    tolerance : float
-        Largest difference of an output that the pass may cause, as a share of the output's largest
-        magnitude if that exceeds 1.
-    kind : str
-        Nodes that the pass converts, in the plural; `GraphPass.remaining` finds those it leaves.
-    complete : bool
-        True if the pass misses its goal when it leaves one.
-    retypes : bool
-        True if inputs and outputs may change between float32 and float16.
-    """
-
-    name: str
-    tag: str
+    name: str  # name for `--passes`
+    tag: str  # its part of the file name of a bundle's variant
+    # Texts for users; `GraphPass.missing` and `GraphPass.broken` check the last two.
     summary: str
     needs: str
     ensures: str
+    # Largest difference of an output that the pass may cause, as a share of the output's largest
+    # magnitude if that exceeds 1.
     tolerance: float
+    # Nodes that the pass converts, in the plural; `GraphPass.remaining` finds those it leaves.
     kind: str = ""
-    complete: bool = False
-    retypes: bool = False
+    complete: bool = False  # true if the pass misses its goal when it leaves one
+    retypes: bool = False  # true if inputs and outputs may change between float32 and float16
 
 
 class GraphPass(ir.passes.InPlacePass):  # type: ignore[misc]

@@ -21,111 +21,104 @@ import numpy as np
 from actspan.config.stages import FeatureSpec, Streams
 from actspan.core.errors import DatasetError, VideoError
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
+from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.time_conflicts import find_conflict
 from actspan.data.times import require_seconds
 from actspan.runtime.backends import find_backend
 from actspan.streams.backbone import find_backbone
-from actspan.streams.extractor import Ending, Extractor
-from actspan.streams.folder import FeatureFolder, check_target
-from actspan.streams.grid import Grid, Span
-from actspan.streams.jobs import Progress, Report, probe_videos, shortfall, video_problem
-from actspan.streams.sources import Sources, find_videos
-from actspan.streams.storage import Entry, Precision
+from actspan.streams.feature_files import JournalEntry, Precision
+from actspan.streams.feature_folder import FeatureFolder, check_extraction_folder
+from actspan.streams.snippet_features import Ending, Extractor, Part
+from actspan.streams.snippet_grid import Grid, Span
+from actspan.streams.video_lists import (
+    VideoList,
+    find_videos,
+    probe_videos,
+    shortfall_note,
+    video_problem,
+)
 
 DEFAULT_GRID = Grid(Span(0.25, "s"), Span(0.5, "s"))
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractRequest:
-    """Settings of `extract_videos`.
+    """Settings of `extract_videos`; for those without a comment see `Extractor`."""
 
-    Attributes
-    ----------
-    videos : tuple of str
-        See `find_videos`.
-    out : Path
-        Dataset folder to create or resume.
-    backbone : str
-        See `find_backbone`.
-    grid, streams, frames
-        See `Extractor`.
-    channels : int, optional
-        Project to this number, by principal components of the training part.
-    precision : "float16" or "float32"
-        Precision of the features.
-    on_error : "fail" or "skip"
-        What to do about videos that cannot be used.
-    force : bool
-        Remove features in `out` that were made with other settings.
-    """
-
-    videos: tuple[str, ...]
-    out: Path
-    backbone: str = "default"
+    videos: tuple[str, ...]  # see `find_videos`
+    out: Path  # dataset folder to create or resume
+    backbone: str = "default"  # see `find_backbone`
     grid: Grid = DEFAULT_GRID
     streams: Streams | None = None
     frames: int | None = None
-    channels: int | None = None
-    precision: Precision = "float16"
-    on_error: Literal["fail", "skip"] = "fail"
+    channels: int | None = None  # project to principal components of the training part
+    precision: Precision = "float16"  # of the features on disk
+    on_error: Literal["fail", "skip"] = "fail"  # what to do about videos that cannot be used
     threads: int | None = None
     backend: str = "auto"
-    force: bool = False
+    force: bool = False  # remove features in `out` that were made with other settings
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """Summary of an extraction, in figures.
-
-    Attributes
-    ----------
-    videos, kept : int
-        Numbers of videos extracted now, and found finished.
-        snippets : int
-        Number extracted now.
-    video_seconds, seconds : float
-        Seconds of the videos extracted now, and of wall time.
-    spec : FeatureSpec
-        Description of the features.
-    problems : tuple of Problem
-        Skipped videos, and notes.
-    removed : tuple of str
-        Videos whose features, made with other settings, were removed.
-    labelled : bool
-        True if the annotations hold instances to train on.
-    """
+    """Summary of an extraction, in figures."""
 
     out: Path
-    videos: int
-    kept: int
-    snippets: int
-    video_seconds: float
-    seconds: float
+    videos: int  # extracted now
+    kept: int  # found finished
+    snippets: int  # extracted now
+    video_seconds: float  # of the videos extracted now
+    seconds: float  # wall time
     spec: FeatureSpec
-    problems: tuple[Problem, ...]
-    removed: tuple[str, ...] = ()
-    labelled: bool = False
+    problems: tuple[Problem, ...]  # skipped videos, and notes
+    removed: tuple[str, ...] = ()  # videos whose features of other settings were removed
+    labelled: bool = False  # whether the annotations hold instances to train on
 
 
-@dataclass(slots=True)
-class _Tally:
-    """Counters and problems of a running extraction."""
+@dataclass(frozen=True, slots=True)
+class ExtractedVideo:
+    """A finished video, with its rows on disk, or why it failed."""
 
-    problems: list[Problem]
-    snippets: int = 0
-    video_seconds: float = 0.0
-    videos: int = 0
+    name: str
+    path: Path
+    rows: int
+    ending: Ending | VideoError
 
-    @property
-    def lost(self) -> set[str]:
-        """Videos that cannot be used."""
-        return {p.video for p in self.problems if p.skipped is Skipped.VIDEO}
+
+class VideoProgress:
+    """Progress of a job, in seconds of video, of `total` announced ones."""
+
+    def __init__(self, progress: Progress, total: float) -> None:
+        self._progress, self._total = progress, total
+        self._finished = 0.0
+
+    def show(self, part: Part) -> None:
+        """Report the progress of a part."""
+        done = self._finished + part.seconds
+        self._progress("seconds of video", round(done), round(max(self._total, done)))
+        if part.ending is not None:
+            self._finished = done
+
+    def finish(self, seconds: float) -> None:
+        """Report a whole video that was processed in another process."""
+        self._finished += seconds
+        self._progress("seconds of video", round(self._finished), round(self._total))
+
+
+# Extracts and writes videos, given by path and name, to a folder; see `write_features`.
+ExtractEngine = Callable[
+    [ExtractRequest, Extractor, Mapping[Path, str], FeatureFolder, VideoProgress],
+    Iterator[ExtractedVideo],
+]
 
 
 def extract_videos(
-    request: ExtractRequest, report: Report | None = None, *, engine: ExtractEngine | None = None
+    request: ExtractRequest,
+    progress: Progress = no_progress,
+    *,
+    engine: ExtractEngine | None = None,
 ) -> Extracted:
     """Extract snippet features from videos to a dataset folder.
 
@@ -138,25 +131,25 @@ def extract_videos(
         Videos are missing or cannot be decoded, and `on_error` is "fail", or none is left.
     DataError
         `out` holds something else, or features of other settings without `force`.
-    AnnotationError
-        Times of the annotations are in another unit than seconds.
-    VideoError, ConfigError, ModelError, BackendError
-        Nothing was found, or settings or the backbone cannot be used; nothing is written.
+    AnnotationError, VideoError, ConfigError, ModelError, BackendError
+        Times are not in seconds, nothing was found, or settings or the backbone cannot be used;
+        nothing is written.
     """
-    check_target(request.out)
+    check_extraction_folder(request.out)
     find_backbone(request.backbone)
     if request.backend != "auto":
         find_backend(request.backend)
     sources = find_videos(request.videos)
-    lengths, problems = probe_videos(sources.paths, report)
-    tally = _Tally([*sources.problems, *problems])
+    lengths, problems = probe_videos(sources.paths, progress)
+    problems = [*sources.problems, *problems]
     if not lengths:
-        raise_nothing_left(tally.problems, len(sources.paths))
+        raise_nothing_left(problems, len(sources.paths))
     if request.on_error == "fail":
-        raise_errors(tally.problems)
+        raise_errors(problems)
     if sources.annotations is not None:
-        tally.problems += _check_times(sources.annotations, lengths)
+        problems += _check_times(sources.annotations, lengths)
     begin = perf_counter()
+    done: list[ExtractedVideo] = []
     with open_extractor(request) as extractor:
         folder = FeatureFolder(
             request.out,
@@ -167,15 +160,20 @@ def extract_videos(
         )
         paths = {name: sources.paths[name] for name in lengths}
         todo = {path: name for name, path in paths.items() if not folder.is_done(name, path)}
-        progress = Progress(report, sum(lengths[name] for name in todo.values()))
-        for video in (engine or _here)(request, extractor, todo, folder, progress):
-            _account(video, folder, tally)
+        shown = VideoProgress(progress, sum(lengths[name] for name in todo.values()))
+        for video in (engine or _extract_here)(request, extractor, todo, folder, shown):
+            if isinstance(video.ending, VideoError):
+                problems.append(video_problem(video.name, video.path, video.ending))
+            else:
+                _record(video, video.ending, folder)
+                done.append(video)
     folder.project(_training(sources, paths))
-    labelled = folder.write_annotations(sources.annotations, tally.lost)
-    kept = [name for name in paths if name not in tally.lost]
+    failed = {p.video for p in problems if p.skipped is Skipped.VIDEO}
+    labelled = folder.write_annotations(sources.annotations, failed)
+    kept = [name for name in paths if name not in failed]
     entries = (folder.journal.entries[name] for name in kept)
-    tally.problems += [shortfall(e.video, e.source, e.note) for e in entries if e.note]
-    errors = [problem for problem in tally.problems if problem.is_error]
+    problems += [shortfall_note(e.video, e.source, e.note) for e in entries if e.note]
+    errors = [problem for problem in problems if problem.is_error]
     if not kept:
         raise_nothing_left(errors, len(sources.paths))
     if errors and request.on_error == "fail":
@@ -183,13 +181,13 @@ def extract_videos(
         raise DatasetError(errors, f"{counted(len(kept), 'video')} done. {remedy}")
     return Extracted(
         out=request.out,
-        videos=tally.videos,
-        kept=len(kept) - tally.videos,
-        snippets=tally.snippets,
-        video_seconds=tally.video_seconds,
+        videos=len(done),
+        kept=len(kept) - len(done),
+        snippets=sum(video.rows for video in done),
+        video_seconds=sum(v.ending.seconds for v in done if isinstance(v.ending, Ending)),
         seconds=perf_counter() - begin,
         spec=folder.spec,
-        problems=tuple(tally.problems),
+        problems=tuple(problems),
         removed=folder.removed,
         labelled=labelled,
     )
@@ -217,41 +215,25 @@ def open_extractor(request: ExtractRequest) -> Extractor:
     )
 
 
-def _training(sources: Sources, paths: Mapping[str, Path]) -> list[str]:
+def _training(sources: VideoList, paths: Mapping[str, Path]) -> list[str]:
     """Return the videos of the training part; all videos without subsets."""
     given = sources.annotations or ()
     return [video.id for video in given if video.subset == "training"] or list(paths)
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A finished video, with its rows on disk."""
-
-    name: str
-    path: Path
-    rows: int
-    ending: Ending | VideoError
-
-
-# Extracts and writes videos, given by path and name, to a folder; see `_here`.
-ExtractEngine = Callable[
-    [ExtractRequest, Extractor, Mapping[Path, str], FeatureFolder, Progress], Iterator[Done]
-]
-
-
-def _here(
+def _extract_here(
     _: ExtractRequest,
     extractor: Extractor,
     todo: Mapping[Path, str],
     folder: FeatureFolder,
-    progress: Progress,
-) -> Iterator[Done]:
-    return written(extractor, todo, folder, progress)
+    progress: VideoProgress,
+) -> Iterator[ExtractedVideo]:
+    return write_features(extractor, todo, folder, progress)
 
 
-def written(
-    extractor: Extractor, todo: Mapping[Path, str], folder: FeatureFolder, progress: Progress
-) -> Iterator[Done]:
+def write_features(
+    extractor: Extractor, todo: Mapping[Path, str], folder: FeatureFolder, progress: VideoProgress
+) -> Iterator[ExtractedVideo]:
     """Extract and write each video."""
     for path, parts in groupby(extractor.run(todo), key=lambda part: part.path):
         name = todo[path]
@@ -262,24 +244,19 @@ def written(
                     if isinstance(part.ending, VideoError):
                         raise part.ending
                     writer.add(folder.rows(part.rows))
-                writer.finish()
         except VideoError as error:
-            yield Done(name, path, 0, error)
+            yield ExtractedVideo(name, path, 0, error)
         else:
             assert part.ending is not None
-            yield Done(name, path, writer.rows, part.ending)
+            yield ExtractedVideo(name, path, writer.rows, part.ending)
 
 
-def _account(video: Done, folder: FeatureFolder, tally: _Tally) -> None:
-    path, ending = video.path, video.ending
-    if isinstance(ending, VideoError):
-        tally.problems.append(video_problem(video.name, path, ending))
-        return
-    found = path.stat()
+def _record(video: ExtractedVideo, ending: Ending, folder: FeatureFolder) -> None:
+    found = video.path.stat()
     folder.journal.add(
-        Entry(
+        JournalEntry(
             video=video.name,
-            source=str(path),
+            source=str(video.path),
             size=found.st_size,
             modified=found.st_mtime_ns,
             settings=folder.settings,
@@ -288,6 +265,3 @@ def _account(video: Done, folder: FeatureFolder, tally: _Tally) -> None:
             note=ending.note,
         )
     )
-    tally.videos += 1
-    tally.snippets += video.rows
-    tally.video_seconds += ending.seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,10 +12,12 @@ from actspan.core.errors import VideoError
 from actspan.core.files import folder_kind, read_text, similar_path
 from actspan.core.limits import DOCUMENT
 from actspan.core.problems import Problem, Skipped
+from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import counted, listed, quoted
 from actspan.data.annotations.annotation_set import Annotations, canonical_id
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.names import VIDEO_SUFFIXES, VIDEOS, is_video
+from actspan.streams.video_decoding import VideoFile
 
 _BY_NAME = "name those that are videos on the command line, or give them a usual suffix (.mp4)"
 _TEXTS = (".csv", ".json", ".list", ".lst", ".tsv", ".txt")
@@ -23,25 +25,15 @@ _NAMED = 8  # suffixes named in a message
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """The videos that arguments stand for.
+class VideoList:
+    """The videos that arguments stand for."""
 
-    Attributes
-    ----------
-    paths : mapping of video id to Path
-        Ids are file names without suffix and without the prefix `v_` of some datasets.
-    annotations : Annotations, optional
-        Annotations, if the videos belong to a dataset.
-    problems : tuple of Problem
-        Missing or duplicate videos, and ignored files.
-    """
-
-    paths: dict[str, Path]
-    annotations: Annotations | None = None
-    problems: tuple[Problem, ...] = ()
+    paths: dict[str, Path]  # by id: file names without suffix and without the prefix `v_`
+    annotations: Annotations | None = None  # if the videos belong to a dataset
+    problems: tuple[Problem, ...] = ()  # missing or duplicate videos, and ignored files
 
 
-def find_videos(given: Sequence[str]) -> Sources:
+def find_videos(given: Sequence[str]) -> VideoList:
     """Find the videos that arguments stand for.
 
     Parameters
@@ -64,7 +56,7 @@ def find_videos(given: Sequence[str]) -> Sources:
     paths, problems = _by_id(path for text in given for path in _expand(text, Path(), notes))
     if not paths:
         raise VideoError("no videos: name files, folders, patterns, or @list.txt")
-    return Sources(paths, problems=(*problems, *notes))
+    return VideoList(paths, problems=(*problems, *notes))
 
 
 def _expand(text: str, place: Path, notes: list[Problem]) -> Iterator[Path]:
@@ -145,13 +137,13 @@ def _by_id(paths: Iterable[Path]) -> tuple[dict[str, Path], list[Problem]]:
     return found, problems
 
 
-def _of_dataset(folder: Path) -> Sources:
+def _of_dataset(folder: Path) -> VideoList:
     """Find the annotated videos of a dataset, or all if there are no annotations."""
     notes: list[Problem] = []
     paths, problems = _by_id(_in_folder(folder / VIDEOS, notes))
     problems += notes
     if find_annotations(folder) is None:
-        return Sources(paths, problems=tuple(problems))
+        return VideoList(paths, problems=tuple(problems))
     annotations = read_annotations(folder)
     annotated = {video.id for video in annotations}
     for name in sorted(annotated - paths.keys()):
@@ -161,10 +153,35 @@ def _of_dataset(folder: Path) -> Sources:
         what = "not in the annotations, so left alone"
         problems.append(Problem(name, str(paths[name]), what, "annotate it", Skipped.NOTHING))
     kept = {name: path for name, path in paths.items() if name in annotated}
-    return Sources(kept, annotations, (*_of_videos(annotations.problems), *problems))
+    return VideoList(kept, annotations, (*_of_videos(annotations.problems), *problems))
 
 
 def _of_videos(faults: Iterable[Problem]) -> Iterator[Problem]:
     """Yield faults of annotations; only missing whole videos count as failures."""
     for fault in faults:
         yield fault if fault.skipped is Skipped.VIDEO else replace(fault, skipped=Skipped.NOTHING)
+
+
+def probe_videos(
+    paths: Mapping[str, Path], progress: Progress = no_progress
+) -> tuple[dict[str, float], list[Problem]]:
+    """Open every video; return the announced lengths, seconds, and the problems of the others."""
+    lengths, problems = {}, []
+    for done, (name, path) in enumerate(paths.items(), start=1):
+        try:
+            with VideoFile(path) as video:
+                lengths[name] = video.announced or 0.0
+        except VideoError as error:
+            problems.append(video_problem(name, path, error))
+        progress("opening", done, len(paths))
+    return lengths, problems
+
+
+def video_problem(name: str, path: Path, error: VideoError) -> Problem:
+    """Return the problem of a video that cannot be used."""
+    return Problem(name, str(path), str(error).removeprefix(f"{path}: "), error.remedy)
+
+
+def shortfall_note(name: str, path: str, note: str) -> Problem:
+    """Return the note on a video that is partly missing or damaged."""
+    return Problem(name, path, note, "none needed, if what is left will do", Skipped.NOTHING)

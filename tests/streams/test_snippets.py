@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ConfigError
-from actspan.streams.decode import Frame
-from actspan.streams.grid import Grid, Sampling, Span
-from actspan.streams.sampling import SnippetSampler
-from actspan.streams.streams import SnippetMaker, snippet_features
+from actspan.streams.snippet_features import SnippetMaker, pool_frames
+from actspan.streams.snippet_grid import Grid, Sampling, SnippetSampler, Span
+from actspan.streams.video_decoding import Frame
 
 
 def sampled(times: Iterable[float], end: float, sampling: Sampling) -> list[tuple[float, ...]]:
@@ -101,9 +100,9 @@ def test_grids_go_to_settings_and_back() -> None:
 
 def test_two_streams() -> None:
     vectors = np.array([[1.0, 2.0], [3.0, 2.0]], dtype=np.float32)
-    np.testing.assert_allclose(snippet_features(vectors, "appearance"), [2, 2])
-    np.testing.assert_allclose(snippet_features(vectors, "motion"), [1, 0])
-    np.testing.assert_allclose(snippet_features(vectors, "both"), [2, 2, 1, 0])
+    np.testing.assert_allclose(pool_frames(vectors, "appearance"), [2, 2])
+    np.testing.assert_allclose(pool_frames(vectors, "motion"), [1, 0])
+    np.testing.assert_allclose(pool_frames(vectors, "both"), [2, 2, 1, 0])
 
 
 @pytest.mark.parametrize("size", [1, 3, 100])
@@ -116,5 +115,5 @@ def test_snippets_do_not_depend_on_batches(size: int) -> None:
         end = begin + size
         ready = [s for s in snippets if begin <= s[-1] < end]
         rows.append(maker.make(vectors[begin:end], ready))
-    plain = [snippet_features(vectors[list(s)], "both") for s in snippets]
+    plain = [pool_frames(vectors[list(s)], "both") for s in snippets]
     np.testing.assert_allclose(np.concatenate(rows), plain)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actspan.core.errors import VideoError
-from actspan.streams.sources import find_videos
+from actspan.streams.video_lists import find_videos
 from tests.made_up import write_annotations
 
 

@@ -14,8 +14,8 @@ import av
 
 from actspan.config.stages import PictureConfig
 from actspan.core.errors import VideoError
-from actspan.streams.decode import VideoFile, _seconds
 from actspan.streams.pictures import Painter, Size, normalise
+from actspan.streams.video_decoding import VideoFile, parse_duration
 from tests.streams.made_videos import (
     cut,
     level,
@@ -201,7 +201,7 @@ def test_cut_pictures_are_called_so_whatever_lies_beside(tmp_path: Path, tags: b
     ],
 )
 def test_times_of_tags(text: str, seconds: float | None) -> None:
-    assert _seconds(text) == seconds
+    assert parse_duration(text) == seconds
 
 
 def test_damage_in_the_middle_is_passed_over(tmp_path: Path) -> None:

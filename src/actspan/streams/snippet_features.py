@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +15,9 @@ from actspan.core.errors import ConfigError, VideoError
 from actspan.core.parallel import map_ordered
 from actspan.core.types import Float32
 from actspan.streams.backbone import Backbone, BackboneFile
-from actspan.streams.decode import Frame, VideoFile
-from actspan.streams.grid import Grid, Sampling
 from actspan.streams.pictures import Painter, Pixels
-from actspan.streams.sampling import Snippet, SnippetSampler
-from actspan.streams.streams import SnippetMaker, feature_channels
+from actspan.streams.snippet_grid import Grid, Snippet, SnippetSampler
+from actspan.streams.video_decoding import Frame, VideoFile
 
 BATCH = 8  # pictures per call: larger batches do not fit into the processor's caches
 _CLIPS = 2  # clips per call
@@ -27,45 +25,21 @@ _CLIPS = 2  # clips per call
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Result of decoding a whole video.
+    """Result of decoding a whole video."""
 
-    Attributes
-    ----------
-    seconds : float
-        Time of the end of its last frame.
-    fps : float
-        Frames per second, on average.
-    note : str
-        What was cut short or damaged; empty if nothing was.
-    """
-
-    seconds: float
-    fps: float
-    note: str
+    seconds: float  # end of its last frame
+    fps: float  # frames per second, on average
+    note: str  # what was cut short or damaged; empty if nothing was
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """The next snippets of a video.
-
-    Attributes
-    ----------
-    path : Path
-        The video.
-    rows : (k, C) float32
-        k may be 0.
-    seconds : float
-        Seconds of the video decoded so far.
-    stride : float
-        Seconds from snippet to snippet; 0 if the video could not be opened.
-    ending : Ending, VideoError or None
-        Only in the last part of a video: its summary, or why it failed.
-    """
+    """The next snippets of a video; its last part has its summary, or why it failed."""
 
     path: Path
-    rows: Float32
-    seconds: float
-    stride: float
+    rows: Float32  # (k, C); k may be 0
+    seconds: float  # of the video, decoded so far
+    stride: float  # seconds from snippet to snippet; 0 if the video could not be opened
     ending: Ending | VideoError | None = None
 
 
@@ -74,10 +48,10 @@ class _Batch:
     """Pictures or clips for one call, and the snippets that are complete with them."""
 
     path: Path
-    inputs: list[Pixels] = field(default_factory=list)
-    snippets: list[tuple[int, ...]] = field(default_factory=list)
-    seconds: float = 0.0
     stride: float = 0.0
+    inputs: list[Pixels] = field(default_factory=list)
+    snippets: list[tuple[int, ...]] = field(default_factory=list)  # numbers of inputs
+    seconds: float = 0.0
     ending: Ending | VideoError | None = None
 
 
@@ -95,14 +69,12 @@ class Extractor:
     threads : int, optional
         All cores by default. Results do not depend on it.
     backend : str
-        See `actspan.runtime.open_session`.
+        See `open_session`.
 
     Raises
     ------
-    ConfigError
-        Settings do not fit the backbone.
-    ModelError, BackendError
-        The backbone cannot be used.
+    ConfigError, ModelError, BackendError
+        Settings do not fit the backbone, or it cannot be used.
 
     Examples
     --------
@@ -126,7 +98,7 @@ class Extractor:
         self.grid = grid
         self.backbone = Backbone(file, threads=self._threads, backend=backend)
         try:
-            self._extraction = _settle(self.backbone, streams, frames)
+            self._extraction = _complete_settings(self.backbone, streams, frames)
         except ConfigError:
             self.backbone.close()
             raise
@@ -135,7 +107,7 @@ class Extractor:
     def spec(self) -> FeatureSpec:
         """Description of the features, as in `dataset.toml` and bundles."""
         return FeatureSpec(
-            channels=feature_channels(self._extraction.streams, self.backbone.channels),
+            channels=_channels(self._extraction.streams, self.backbone.channels),
             layout="TC",
             backbone=self.backbone.file.name,
             extraction=self._extraction,
@@ -159,25 +131,20 @@ class Extractor:
 
         Raises
         ------
-        VideoError
-            Not one frame can be decoded.
-        ModelError, BackendError
-            The backbone failed.
+        VideoError, ModelError, BackendError
+            Not one frame can be decoded, or the backbone failed.
         """
-        gather = _Gather(video.path, clips=self.backbone.clip is not None)
-        return self._parts(self._decode(video, gather), ahead=0)
+        return self._parts(self._decode(video), ahead=0)
 
     def _parts(self, batches: Iterator[_Batch], ahead: int) -> Iterator[Part]:
+        streams, channels = self._extraction.streams, self.backbone.channels
         with ThreadPoolExecutor(self._threads, "backbone") as pool:
-            maker = self._maker()
+            maker = SnippetMaker(streams, channels)
             for batch, vectors in map_ordered(pool, self._embed, batches, ahead=ahead):
                 rows = maker.make(vectors, batch.snippets)
                 yield Part(batch.path, rows, batch.seconds, batch.stride, batch.ending)
                 if batch.ending is not None:
-                    maker = self._maker()
-
-    def _maker(self) -> SnippetMaker:
-        return SnippetMaker(self._extraction.streams, self.backbone.channels)
+                    maker = SnippetMaker(streams, channels)
 
     def _embed(self, batch: _Batch) -> tuple[_Batch, Float32]:
         if not batch.inputs:
@@ -188,28 +155,39 @@ class Extractor:
 
     def _batches(self, paths: Iterable[Path]) -> Iterator[_Batch]:
         for path in paths:
-            gather = _Gather(path, clips=self.backbone.clip is not None)
             try:
                 with VideoFile(path) as video:
-                    yield from self._decode(video, gather)
+                    yield from self._decode(video)
             except VideoError as error:
-                yield gather.hand_over(error)
+                yield _Batch(path, ending=error)
 
-    def _decode(self, video: VideoFile, gather: _Gather) -> Iterator[_Batch]:
+    def _decode(self, video: VideoFile) -> Iterator[_Batch]:
+        """Yield the input of the backbone: each picture once, or a clip for each snippet."""
         sampling = self.grid.sampling(video.fps, self._extraction.frames)
-        gather.stride = sampling.stride
-        for snippet, seconds in _snippets(video, sampling, self._pen(video, gather)):
-            if snippet is not None:
-                gather.add(snippet)
-            gather.seconds = seconds
-            if gather.is_full:
-                yield gather.hand_over()
-        yield gather.hand_over(Ending(video.end, video.fps, video.shortfall()))
+        painter = Painter(self.backbone.size, self._extraction.pictures, video.pixel_aspect)
+        is_clips = self.backbone.clip is not None
+        size, clips = _CLIPS if is_clips else BATCH, 0
+        batch = _Batch(video.path, sampling.stride)
 
-    def _pen(self, video: VideoFile, gather: _Gather) -> Callable[[Frame], Pixels]:
-        pictures, size = self._extraction.pictures, self.backbone.size
-        painter = Painter(size, pictures, video.pixel_aspect)
-        return lambda frame: gather.drawn(painter.draw(frame.image))
+        def draw(frame: Frame) -> Pixels:
+            pixels = painter.draw(frame.image)
+            if not is_clips:
+                batch.inputs.append(pixels)
+            return pixels
+
+        for snippet, seconds in _snippets(video, SnippetSampler(sampling, draw)):
+            if snippet is not None and is_clips:
+                batch.inputs.append(np.stack([picture.content for picture in snippet]))
+                batch.snippets.append((clips,))
+                clips += 1
+            elif snippet is not None:
+                batch.snippets.append(tuple(picture.number for picture in snippet))
+            batch.seconds = seconds
+            if len(batch.inputs) >= size:
+                yield batch
+                batch = _Batch(video.path, sampling.stride, seconds=seconds)
+        batch.ending = Ending(video.end, video.fps, video.shortfall())
+        yield batch
 
     def close(self) -> None:
         """Free the backbone. Closing twice is allowed."""
@@ -223,59 +201,19 @@ class Extractor:
 
 
 def _snippets(
-    video: VideoFile, sampling: Sampling, pen: Callable[[Frame], Pixels]
+    video: VideoFile, sampler: SnippetSampler[Pixels]
 ) -> Iterator[tuple[Snippet[Pixels] | None, float]]:
     """Yield snippets when complete, and None after each frame; with the seconds decoded so far."""
-    sampler = SnippetSampler(sampling, pen)
     for frame in video.frames():
         yield from ((snippet, frame.time) for snippet in sampler.feed(frame))
         yield None, frame.time
     yield from ((snippet, video.end) for snippet in sampler.finish(video.end))
 
 
-class _Gather:
-    """Collector of the backbone's input from one video, in batches.
-
-    A backbone of pictures sees each picture once, even if several snippets share it; a backbone
-    of clips sees one clip per snippet.
-    """
-
-    def __init__(self, path: Path, *, clips: bool) -> None:
-        self._path, self._clips = path, clips
-        self._size = _CLIPS if clips else BATCH
-        self._batch = _Batch(path)
-        self._number = 0  # number of the next clip
-        self.seconds = self.stride = 0.0
-
-    @property
-    def is_full(self) -> bool:
-        """True if the batch is full."""
-        return len(self._batch.inputs) >= self._size
-
-    def drawn(self, pixels: Pixels) -> Pixels:
-        """Add the next picture of the video."""
-        if not self._clips:
-            self._batch.inputs.append(pixels)
-        return pixels
-
-    def add(self, snippet: Snippet[Pixels]) -> None:
-        """Add the next snippet of the video."""
-        if not self._clips:
-            self._batch.snippets.append(tuple(picture.number for picture in snippet))
-            return
-        self._batch.inputs.append(np.stack([picture.content for picture in snippet]))
-        self._batch.snippets.append((self._number,))
-        self._number += 1
-
-    def hand_over(self, ending: Ending | VideoError | None = None) -> _Batch:
-        """Return the collected batch, and start a new one."""
-        batch, self._batch = self._batch, _Batch(self._path)
-        batch.seconds, batch.stride, batch.ending = self.seconds, self.stride, ending
-        return batch
-
-
-def _settle(backbone: Backbone, streams: Streams | None, frames: int | None) -> ExtractionConfig:
-    """Return the complete settings; raise if they do not fit the backbone."""
+def _complete_settings(
+    backbone: Backbone, streams: Streams | None, frames: int | None
+) -> ExtractionConfig:
+    """Return the settings with their defaults; raise if they do not fit the backbone."""
     clip, name = backbone.clip, backbone.file.name
     if clip is not None and frames not in (None, clip):
         raise ConfigError(f"backbone {name} takes clips of {clip} frames, not {frames}")
@@ -290,3 +228,43 @@ def _settle(backbone: Backbone, streams: Streams | None, frames: int | None) -> 
         frames=clip or frames or 4,
         pictures=backbone.file.pictures,
     )
+
+
+class SnippetMaker:
+    """Builder of the snippets of one video from vectors of length `channels`, in order."""
+
+    def __init__(self, streams: Streams, channels: int) -> None:
+        self._streams: Streams = streams
+        self._first = 0  # number of the first vector still needed
+        self._vectors = np.empty((0, channels), dtype=np.float32)
+        self._width = _channels(streams, channels)
+
+    def make(self, vectors: Float32, snippets: Iterable[tuple[int, ...]]) -> Float32:
+        """Add the next vectors, (n, C); return the features of the next snippets, (k, channels).
+
+        Snippets are given by the numbers of their vectors, in order of time.
+        """
+        held = np.concatenate([self._vectors, vectors])
+        rows, oldest = [], self._first
+        for numbers in snippets:
+            oldest = numbers[0]
+            rows.append(pool_frames(held[np.subtract(numbers, self._first)], self._streams))
+        self._vectors, self._first = held[oldest - self._first :], oldest
+        return np.stack(rows) if rows else np.empty((0, self._width), dtype=np.float32)
+
+
+def pool_frames(vectors: Float32, streams: Streams) -> Float32:
+    """Compute one snippet's features, (F, C) to (C,), or to (2 C,) for both streams.
+
+    Appearance is the mean over the snippet's frames, motion the standard deviation.
+    """
+    parts = []
+    if streams != "motion":
+        parts.append(vectors.mean(axis=0))
+    if streams != "appearance":
+        parts.append(vectors.std(axis=0))
+    return np.concatenate(parts)
+
+
+def _channels(streams: Streams, channels: int) -> int:
+    return 2 * channels if streams == "both" else channels

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
@@ -28,18 +27,10 @@ class Readable(Protocol):
 
 
 class Frame(NamedTuple):
-    """A decoded frame.
+    """A decoded frame."""
 
-    Attributes
-    ----------
-    time : float
-        Seconds from the start of the video to its appearance; each is later than the one before.
-    image : av.VideoFrame
-        As decoded: neither rotated nor scaled.
-    """
-
-    time: float
-    image: Any
+    time: float  # seconds from the start of the video; each is later than the one before
+    image: Any  # av.VideoFrame as decoded: neither rotated nor scaled
 
 
 class VideoFile:
@@ -84,8 +75,7 @@ class VideoFile:
         self.path = path
         self._is_streamed = stream is not None
         self._av = require("av", extra="video", purpose="reading video")
-        self._stack = ExitStack()
-        self.container = self._stack.enter_context(self._open(stream))
+        self.container = self._open(stream)
         try:
             self.stream = self._picture_stream()
         except VideoError:
@@ -149,7 +139,7 @@ class VideoFile:
         if self.stream.duration and self._tick:
             return float((self.stream.start_time or 0) + self.stream.duration) * self._tick
         tags = (text for key, text in self.stream.metadata.items() if key.startswith("DURATION"))
-        return _seconds(next(tags, ""))
+        return parse_duration(next(tags, ""))
 
     @property
     def pixel_aspect(self) -> float:
@@ -157,13 +147,7 @@ class VideoFile:
         return float(self.stream.sample_aspect_ratio or 1.0) or 1.0
 
     def frames(self) -> Iterator[Frame]:
-        """Decode all frames; skip and count damaged packets.
-
-        Raises
-        ------
-        VideoError
-            Not one frame can be decoded.
-        """
+        """Decode all frames; skip and count damaged packets; raise VideoError if there is none."""
         for image in self._decoded():
             frame = Frame(self._time(image), image)
             self._last, self.end = frame.time, frame.time + self._lasts(image)
@@ -232,7 +216,7 @@ class VideoFile:
 
     def close(self) -> None:
         """Close the file. Closing twice is allowed."""
-        self._stack.close()
+        self.container.close()
 
     def __enter__(self) -> Self:
         return self
@@ -241,7 +225,7 @@ class VideoFile:
         self.close()
 
 
-def _seconds(text: str) -> float | None:
+def parse_duration(text: str) -> float | None:
     """Parse a time such as 00:00:10.023000000 to seconds; return None if invalid or zero."""
     found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", text)
     if found is None:
