@@ -108,12 +108,10 @@ def run_info(source: Source, summary: Summary) -> dict[str, Any]:
 
 
 def find_unfinished(storage: Storage | None, request: ProposeRequest) -> Checkpoint | None:
-    """Return the unfinished job to resume or replace, if there is one.
+    """Return the unfinished job to resume, if there is one.
 
-    Raises
-    ------
-    ResultError
-        The request says neither to resume nor to replace it, or its plan is damaged.
+    Raises ResultError if the request says neither to resume nor to replace it, or its plan is
+    damaged.
     """
     if storage is None:
         return None
@@ -191,10 +189,7 @@ def _changes(checkpoint: Checkpoint, source: Source, saved: Saved) -> Iterable[P
 def finished_run(source: Source) -> Summary | None:
     """Return the summary of a complete run with the same origin; remove its leftover shards.
 
-    Raises
-    ------
-    ResultError
-        The run is damaged.
+    Raises ResultError if the run is damaged.
     """
     request = source.request
     out = request.out
@@ -214,14 +209,13 @@ def finished_run(source: Source) -> Summary | None:
     return Summary(out, *figures, 0.0, {}, (), (), kept=info["videos"])
 
 
-def finished_result(request: ProposeRequest, unfinished: Checkpoint | None) -> str | None:
+def finished_result(request: ProposeRequest) -> str | None:
     """Return the checksum of a complete result file that is resumed, else None.
 
     A result file does not record its inputs, so it must be computed again to see whether it is the
     same.
     """
     out = request.out
-    resumes = request.resume and not request.overwrite and unfinished is None
-    if out is None or request.writes_run or not resumes or not out.is_file():
+    if out is None or request.writes_run or request.overwrite or not out.is_file():
         return None
     return sha256(out)
