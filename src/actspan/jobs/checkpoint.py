@@ -23,7 +23,7 @@ from actspan.jobs.shard_format import Content, Result, ShardEncoder, decode_shar
 
 PLAN_FILE = "plan.json"
 _FORMAT = 1
-_SHARD = re.compile(r"(\d{6,})\.shard")
+_SHARD, _FILE = re.compile(r"(\d{6,})\.shard"), "{:06d}.shard"
 _IN_MEMORY = 1 << 21  # candidates of a shard that stay in memory until they are delivered
 
 Stamp = tuple[int, int] | None  # (bytes, time of change in ns) of a file; None if there is no file
@@ -38,7 +38,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     Attributes
     ----------
-    made_from : mapping of str to mapping of str to str
+    inputs : mapping of str to mapping of str to str
         Everything that the answer depends on, by kind ("bundle", "dataset", "settings",
         "versions"); each is a mapping of names to checksums or values.
     keeps : "run" or "result"
@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         What the check of the source found; `stamps` are those of each video's file.
     """
 
-    made_from: dict[str, dict[str, str]]
+    inputs: dict[str, dict[str, str]] = msgspec.field(name="made_from")
     keeps: Content
     videos: tuple[str, ...]
     shard_size: int
@@ -73,18 +73,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 stored in every shard; equal for plans whose shards can be mixed."""
-        return digest([digest([self.made_from, self.keeps, self.videos]), self.shard_size])
+        return digest([digest([self.inputs, self.keeps, self.videos]), self.shard_size])
 
-    def differences(self, made_from: Mapping[str, Mapping[str, str]]) -> list[str]:
+    def differences(self, inputs: Mapping[str, Mapping[str, str]]) -> list[str]:
         """List the differences from the current inputs in words.
 
         New entries, such as another compiled file in the bundle, do not count.
         """
         return [
-            f"{kind}: {name} was {_short(was)}, is {_short(made_from.get(kind, {}).get(name))}"
-            for kind, values in self.made_from.items()
+            f"{kind}: {name} was {_short(was)}, is {_short(inputs.get(kind, {}).get(name))}"
+            for kind, values in self.inputs.items()
             for name, was in values.items()
-            if made_from.get(kind, {}).get(name) != was
+            if inputs.get(kind, {}).get(name) != was
         ]
 
     @classmethod
@@ -164,7 +164,7 @@ class Checkpoint:
                 skipped |= {problem.video for problem in problems if problem.is_error}
             except ShardError:
                 assert self.storage is not None
-                self.storage.delete(_name(number))
+                self.storage.delete(_FILE.format(number))
             else:
                 intact.add(number)
         return Saved(frozenset(intact), frozenset(skipped), len(committed) - len(intact))
@@ -178,7 +178,7 @@ class Checkpoint:
         """
         if self.storage is None:
             return results
-        if self.storage.contains(_name(number)):
+        if self.storage.contains(_FILE.format(number)):
             deque(results, maxlen=0)  # the computation needs its results to be consumed
             return self.read(number)
         held: list[Result] = []
@@ -194,13 +194,13 @@ class Checkpoint:
                     held.append(result)
                 else:
                     held.clear()
-            self.storage.put(_name(number), encoder.chunks())
+            self.storage.put(_FILE.format(number), encoder.chunks())
         return held if size <= _IN_MEMORY else self.read(number)
 
     def read(self, number: int) -> Iterator[Result]:
         """Yield the results of a shard, in order; raise ShardError if it is damaged."""
         assert self.storage is not None
-        name, plan = _name(number), self.plan
+        name, plan = _FILE.format(number), self.plan
         with self.storage.get(name) as stream:
             where = self.storage.name + name
             yield from decode_shard(
@@ -260,10 +260,6 @@ def remove_shards(storage: Storage) -> None:
 def digest(value: Sequence[Any]) -> str:
     """Return the SHA-256 of a value that can be encoded as JSON."""
     return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
-
-
-def _name(number: int) -> str:
-    return f"{number:06d}.shard"
 
 
 def _short(value: str | None) -> str:

@@ -73,7 +73,7 @@ class Source(ABC):
         """Return the table `dataset` of `run.toml`."""
         return {}
 
-    def inputs(self) -> tuple[Path, ...]:
+    def protected(self) -> tuple[Path, ...]:
         """Return the files and folders that results must not replace."""
         return ()
 

@@ -100,7 +100,7 @@ class FeatureSource(Source):
             "scores": None if scores is None else str(scores),
         }
 
-    def inputs(self) -> tuple[Path, ...]:
+    def protected(self) -> tuple[Path, ...]:
         """Return the folders of features and videos, and the annotations."""
         assert self.folder is not None
         annotations = find_annotations(self.folder)

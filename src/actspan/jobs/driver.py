@@ -24,10 +24,10 @@ from actspan.jobs.contracts import Engine, EngineMaker, Source
 from actspan.jobs.dataset_source import FeatureSource, ScoreSource
 from actspan.jobs.local_engine import LocalEngine
 from actspan.jobs.origin import (
+    answer_inputs,
     find_unfinished,
     finished_result,
     finished_run,
-    made_from,
     resume,
     run_info,
 )
@@ -72,7 +72,7 @@ def propose(
         stack.callback(source.close)
         if request.resume and (finished := finished_run(source)):
             return finished
-        request.check_target(source.inputs)
+        request.check_target(source.protected)
         storage = stack.enter_context(locked_storage(request))
         unfinished = find_unfinished(storage, request)
         workers = stack.enter_context(engine(request, bundle, source))
@@ -143,7 +143,7 @@ def _start(storage: Storage | None, source: Source) -> Checkpoint:
     """Make the plan of a new job, and save it."""
     request = source.request
     plan = Plan(
-        made_from=made_from(source),
+        inputs=answer_inputs(source),
         keeps="run" if request.writes_run else "result",
         videos=source.ids,
         shard_size=request.shard_size or source.shard_size,

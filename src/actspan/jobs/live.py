@@ -136,7 +136,6 @@ class NewSegments(Sink):
     """
 
     def __init__(self, selection: Selection, report: Callable[[float, Proposals], None]) -> None:
-        super().__init__()
         self._selection = replace(selection, top=selection.top or REPORTED)
         self._report = report
         self._before = Proposals.empty()

@@ -34,7 +34,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
-def made_from(source: Source) -> dict[str, dict[str, str]]:
+def answer_inputs(source: Source) -> dict[str, dict[str, str]]:
     """Return the inputs, by kind, that must be unchanged when a job is resumed."""
     request, bundle = source.request, source.bundle
     config = msgspec.json.encode(to_dict(bundle.config))
@@ -68,7 +68,7 @@ def origin(source: Source) -> str:
 
     Runs with the same origin have the same answers.
     """
-    inputs = made_from(source)
+    inputs = answer_inputs(source)
     bundle = inputs["bundle"].items()
     weights = {k: v for k, v in bundle if k == "settings" or k.endswith(".safetensors")}
     selection = source.request.selection
@@ -143,7 +143,7 @@ def resume(checkpoint: Checkpoint, source: Source, progress: Progress) -> Saved:
         Videos that remain to be computed have problems, and `on_error` is "fail".
     """
     plan = checkpoint.plan
-    differences = plan.differences(made_from(source))
+    differences = plan.differences(answer_inputs(source))
     if differences:
         raise ResultError(
             f"{checkpoint.name}: cannot be resumed: it was started with different inputs: "

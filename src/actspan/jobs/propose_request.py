@@ -137,17 +137,17 @@ class ProposeRequest:
         target = self.out.resolve() if self.writes_run else self.out  # a link to a run is kept
         return target.with_name(f"{target.name}.partial")
 
-    def check_target(self, inputs: Callable[[], Iterable[Path]]) -> None:
+    def check_target(self, protected: Callable[[], Iterable[Path]]) -> None:
         """Raise ResultError, before work starts, if results cannot be written to `out`.
 
-        `inputs` returns the files and folders that results must not replace.
+        `protected` returns the files and folders that results must not replace.
         """
         out = self.out
         if out is None:
             return
         if not self.writes_run:
             given = (self.model, self.scores, self.labels.file)
-            files = [*inputs(), *(path for path in given if path is not None)]
+            files = [*protected(), *(path for path in given if path is not None)]
             check_answer_target(out, files, replace=self.overwrite)
             return
         if out.suffix:

@@ -158,7 +158,7 @@ def _find_run(request: ProposeRequest) -> Checkpoint:
             f"{request.shards}: not to be seen from worker {here}: put --out on storage that all "
             "machines share, or the shards in an object store: --shards s3://..."
         )
-    was, now = checkpoint.plan.made_from["versions"], versions()
+    was, now = checkpoint.plan.inputs["versions"], versions()
     if was != now:
         name = next(name for name in was | now if was.get(name) != now.get(name))
         raise ClusterError(

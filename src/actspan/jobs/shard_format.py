@@ -2,10 +2,10 @@
 
 b"actspan shard 1\n"                       16 bytes
 frame: length, CRC-32, MessagePack          two uint32, little-endian, then `length` bytes
-_Head    fingerprint of the plan, number of the shard
-_Done    a video, or a window of one; any number
-_Gone    a video that could not be read, or a note about one that was
-_Tail    number of records
+_Header    fingerprint of the plan, number of the shard
+_ResultRecord    a video, or a window of one; any number
+_ProblemRecord    a video that could not be read, or a note about one that was
+_Footer    number of records
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _IN_MEMORY = 64 << 20  # bytes of a shard that are held in memory; larger ones u
 _CHUNK = 1 << 20
 
 
-class _Head(msgspec.Struct, tag="head", array_like=True):
+class _Header(msgspec.Struct, tag="head", array_like=True):
     fingerprint: str
     number: int
 
 
-class _Done(msgspec.Struct, tag="done", array_like=True):
+class _ResultRecord(msgspec.Struct, tag="done", array_like=True):
     id: str
     seconds: float
     window: tuple[int, int, int] | None
@@ -48,15 +48,15 @@ class _Done(msgspec.Struct, tag="done", array_like=True):
     candidates: tuple[bytes, bytes, bytes, bytes, bytes] | None
 
 
-class _Gone(msgspec.Struct, tag="gone", array_like=True):
+class _ProblemRecord(msgspec.Struct, tag="gone", array_like=True):
     problem: Problem
 
 
-class _Tail(msgspec.Struct, tag="tail", array_like=True):
+class _Footer(msgspec.Struct, tag="tail", array_like=True):
     records: int
 
 
-_Frame = _Head | _Done | _Gone | _Tail
+_Frame = _Header | _ResultRecord | _ProblemRecord | _Footer
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Frame).decode
 
@@ -75,7 +75,7 @@ class ShardEncoder:
     def __init__(self, fingerprint: str, number: int, keeps: Content) -> None:
         self._keeps = keeps
         self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by __exit__
-        self._file.write(_MAGIC + _framed(_Head(fingerprint, number)))
+        self._file.write(_MAGIC + _framed(_Header(fingerprint, number)))
         self._records = 0
         self._complete = self._file.tell(), 0  # position and records before the current recording
 
@@ -92,12 +92,14 @@ class ShardEncoder:
                 position, self._records = self._complete
                 self._file.seek(position)
                 self._file.truncate()
-            self._append(_Gone(result))
+            self._append(_ProblemRecord(result))
         elif self._keeps == "run":
             self._append(_whole(result))
         elif result.proposals is not None:
             self._append(
-                _Done(result.id, result.seconds, None, _answer(result.proposals), None, None)
+                _ResultRecord(
+                    result.id, result.seconds, None, _answer(result.proposals), None, None
+                )
             )
         if not (is_window(result) or (isinstance(result, Problem) and not result.is_error)):
             self._complete = self._file.tell(), self._records
@@ -108,7 +110,7 @@ class ShardEncoder:
 
     def chunks(self) -> Iterator[bytes]:
         """Complete the shard, and yield its bytes."""
-        self._file.write(_framed(_Tail(self._records)))
+        self._file.write(_framed(_Footer(self._records)))
         self._file.seek(0)
         while chunk := self._file.read(_CHUNK):
             yield chunk
@@ -119,7 +121,7 @@ def _framed(record: _Frame) -> bytes:
     return _FRAME.pack(len(data), zlib.crc32(data)) + data
 
 
-def _whole(outcome: Outcome) -> _Done:
+def _whole(outcome: Outcome) -> _ResultRecord:
     found = outcome.candidates
     float64 = [np.asarray(column, "<f8").tobytes() for column in (found.start, found.end)]
     float32 = [
@@ -129,7 +131,7 @@ def _whole(outcome: Outcome) -> _Done:
     scores = np.asarray(outcome.scores, "<f4").tobytes()
     candidates = (float64[0], float64[1], float32[0], float32[1], float32[2])
     answer = _answer(outcome.proposals)
-    return _Done(outcome.id, outcome.seconds, outcome.window, answer, scores, candidates)
+    return _ResultRecord(outcome.id, outcome.seconds, outcome.window, answer, scores, candidates)
 
 
 def _answer(found: Proposals | None) -> tuple[bytes, bytes, bytes] | None:
@@ -150,16 +152,16 @@ def decode_shard(
     """
     frames = _frames(stream, where)
     head = next(frames, None)
-    if head != _Head(fingerprint, number):
+    if head != _Header(fingerprint, number):
         raise ShardError(f"{where}: not shard {number} of this run")
     known = {video: video for video in ids}  # equal ids share their memory
     for records, frame in enumerate(frames):
-        if isinstance(frame, _Tail) and frame.records == records and not stream.read(1):
+        if isinstance(frame, _Footer) and frame.records == records and not stream.read(1):
             return
-        if isinstance(frame, _Head | _Tail):
+        if isinstance(frame, _Header | _Footer):
             break
         try:
-            result = frame.problem if isinstance(frame, _Gone) else _outcome(frame, known)
+            result = frame.problem if isinstance(frame, _ProblemRecord) else _outcome(frame, known)
         except ValueError as error:  # invalid arrays, or arrays that do not fit each other
             raise ShardError(f"{where}: damaged: {error}") from error
         yield result
@@ -180,7 +182,7 @@ def _frames(stream: IO[bytes], where: str) -> Iterator[_Frame]:
             raise ShardError(f"{where}: damaged: {error}") from error
 
 
-def _outcome(record: _Done, known: Mapping[str, str]) -> Outcome:
+def _outcome(record: _ResultRecord, known: Mapping[str, str]) -> Outcome:
     proposals = None
     if record.answer is not None:
         proposals = Proposals(*(np.frombuffer(column, "<f8") for column in record.answer))

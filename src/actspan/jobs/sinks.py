@@ -40,10 +40,8 @@ class Sink:
 
     detections = 0
 
-    def __init__(self) -> None:
-        self.stack = ExitStack()
-
     def __enter__(self) -> Self:
+        self.stack = ExitStack()
         return self
 
     def __exit__(self, *details: Any) -> None:
@@ -67,7 +65,6 @@ class _FileSink(Sink):
     """Base of the sinks that write files; with labels, one of the files has the detections."""
 
     def __init__(self, request: ProposeRequest, labels: Labeller | None) -> None:
-        super().__init__()
         self._partial, self._labels = request.partial, labels
         self._labelled: _DetectionWriter | None = None
 
@@ -202,7 +199,6 @@ class SegmentList(Sink):
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self.proposals: dict[str, Proposals] = {}
         self.paths: Mapping[str, Path] = {}
 
@@ -220,7 +216,6 @@ class ClipSink(Sink):
     """Cutter of the segments of videos to files in a folder; `report` is called with each clip."""
 
     def __init__(self, folder: Path, report: Callable[[Clip], None]) -> None:
-        super().__init__()
         self._folder, self._report = folder, report
         try:
             folder.mkdir(parents=True, exist_ok=True)

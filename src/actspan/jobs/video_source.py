@@ -155,7 +155,7 @@ class VideoSource(DecodedSource):
         named = {"path": str(folder.resolve()), "annotations": self._annotations.name}
         return {**named, "annotations_sha256": sha256(self._annotations), **found}
 
-    def inputs(self) -> tuple[Path, ...]:
+    def protected(self) -> tuple[Path, ...]:
         """Return the videos, lists of videos, and annotations beside them."""
         given = [Path(name.removeprefix("@")) for name in self.request.videos]
         files = [find_annotations(path) if path.is_dir() else path for path in given]
@@ -198,7 +198,7 @@ class LiveSource(DecodedSource):
         parts = self._open().follow(self._video)
         return self._pieces(parts, {self._live.path: self.ids[0]}, progress)
 
-    def inputs(self) -> tuple[Path, ...]:
+    def protected(self) -> tuple[Path, ...]:
         """Return the file that is being written."""
         return (self._live.path,)
 

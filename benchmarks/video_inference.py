@@ -40,7 +40,7 @@ def main(model: Path, videos: tuple[str, ...], minutes: tuple[float, ...]) -> No
 
     \b
     Example:
-      python -m benchmarks.moments live/ jhmdb-spliced/
+      python -m benchmarks.video_inference live/ jhmdb-spliced/
     """
     paths = list(find_videos(videos).paths.values())
     print_machine()
