@@ -20,8 +20,7 @@ from pydantic import ValidationError
 
 from actspan.bench.logs.readers import read_log
 from actspan.config.base import from_dict, read_toml
-from actspan.config.stages import FeatureSpec
-from actspan.config.video import PictureConfig
+from actspan.config.stages import FeatureSpec, PictureConfig
 from actspan.core.errors import ActSpanError
 from actspan.core.problems import Problem
 from actspan.data.annotations.formats import read_annotations
@@ -55,8 +54,8 @@ from actspan.server.inference_tensors import (
 )
 from actspan.server.problems import ProblemError
 from actspan.server.uploads import HEAD, kind_of, npy_array
+from actspan.streams.feature_files import Journal
 from actspan.streams.projection import Projection
-from actspan.streams.storage import Journal
 
 Read = Callable[[Path], object]
 

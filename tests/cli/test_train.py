@@ -118,7 +118,7 @@ def test_bad_data_stop_it_or_are_left_out(dataset: Path, tmp_path: Path) -> None
     ("text", "complaint"),
     [
         pytest.param("[tem]\ndropuot = 0.1\n", "dropuot", id="unknown-key"),
-        pytest.param("[tem]\ndropout = 1.5\n", "dropout 1.5", id="out-of-range"),
+        pytest.param("[tem]\ndropout = 1.5\n", "dropout must be in [0, 1)", id="out-of-range"),
         pytest.param("[tem\n", "not valid TOML", id="not-toml"),
     ],
 )

@@ -312,7 +312,12 @@ def test_weights_and_settings_must_agree(bundle: Bundle) -> None:
         pytest.param(
             "hidden = 4", "hiden = 4", "unknown key 'hiden' in pipeline.tem", id="unknown-key"
         ),
-        pytest.param("hidden = 4", "hidden = 0", "hidden 0 is not in 1 to", id="out-of-range"),
+        pytest.param(
+            "hidden = 4",
+            "hidden = 0",
+            r"hidden must be in \[1, 1,000,000\], not 0",
+            id="out-of-range",
+        ),
         pytest.param("[pipeline.tem]", "[training.tem]", r"no \[pipeline.tem\]", id="no-config"),
         pytest.param('"tem.saf', '"../tem.saf', "not a plain file name", id="outside"),
     ],

@@ -134,7 +134,7 @@ def test_a_few_steps_are_enough_to_run(folder: Path, tmp_path: Path) -> None:
     few = ClassifierTrainConfig(hidden=4, steps=10, least_steps=10)
     bundle = write_bundle(tmp_path / "b", length=30)
     assert train_classifier(trainable(Dataset.load(folder)), bundle, few).has_classifier
-    with pytest.raises(ConfigError, match="steps must be >= 10"):
+    with pytest.raises(ConfigError, match="steps must be at least 10"):
         ClassifierTrainConfig(steps=9)
 
 

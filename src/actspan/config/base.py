@@ -1,28 +1,77 @@
-"""Base class of all settings; conversion from and to TOML."""
+"""Base class of all settings, with bounds of numbers; conversion from and to TOML."""
 
 from __future__ import annotations
 
 import math
+import re
 import tomllib
-from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar, get_type_hints
 
 import msgspec
 import tomli_w
+from msgspec import inspect
 
-from actspan.config.wrong_values import explained
 from actspan.core.errors import ConfigError
 from actspan.core.files import read_text
 from actspan.core.limits import SETTINGS
+from actspan.core.wording import suggestion
 
 T = TypeVar("T")
 
 _DEEPEST = 32  # nested tables; settings need 5
+_TABLES = (dict, list)
+_KINDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "object": "a table",
+    "str": "a text",
+}
+
+
+class Bounds(NamedTuple):
+    """Bounds of a number in a type such as `Annotated[int, Bounds(1)]`, checked on creation.
+
+    `excluded` is a bound that is not allowed itself.
+    """
+
+    low: float
+    high: float = math.inf
+    excluded: float | None = None
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"{'above' if self.excluded == self.low else 'at least'} {self.low:g}"
+        start = "(" if self.excluded == self.low else "["
+        return f"in {start}{self.low:,}, {self.high:,}{')' if self.excluded == self.high else ']'}"
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Base of all settings: immutable, compared by value, checked on creation."""
+
+    _bounds: ClassVar[dict[type, list[tuple[str, Bounds]]]] = {}
+
+    def __post_init__(self) -> None:
+        kind = type(self)
+        if kind not in self._bounds:
+            hints = get_type_hints(kind, include_extras=True).items()
+            self._bounds[kind] = [
+                (name, part)
+                for name, hint in hints
+                for part in getattr(hint, "__metadata__", ())
+                if isinstance(part, Bounds)
+            ]
+        for name, bounds in self._bounds[kind]:
+            value = getattr(self, name)
+            if value is not None and not (
+                bounds.low <= value <= bounds.high and value != bounds.excluded
+            ):
+                stage = re.sub(r"(Train)?(Config|Spec)$", "", kind.__name__)
+                stage = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", stage).lower()
+                raise ConfigError(f"{stage}: {name} must be {bounds}, not {value}")
 
 
 def require_setting(condition: bool, message: str) -> None:
@@ -43,19 +92,13 @@ def from_dict(kind: type[T], values: Any, *, where: str) -> T:
     try:
         return msgspec.convert(values, kind, strict=True)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {explained(str(error), kind)}") from error
+        raise ConfigError(f"{where}: {explain_error(str(error), kind)}") from error
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
 
 
 def changed(config: T, changes: dict[str, Any], *, where: str) -> T:
-    """Return the settings with some changes, given as plain values in the shape of the config.
-
-    Raises
-    ------
-    ConfigError
-        See `from_dict`.
-    """
+    """Return the settings with some changes, given as plain values in the shape of the config."""
     return from_dict(type(config), _merged(to_dict(config), changes), where=where)
 
 
@@ -63,9 +106,8 @@ def _merged(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = dict(values)
     for key, value in changes.items():
         below = merged.get(key)
-        if isinstance(value, dict) and isinstance(below, dict):
-            value = _merged(below, value)
-        merged[key] = value
+        both = isinstance(value, dict) and isinstance(below, dict)
+        merged[key] = _merged(below, value) if both else value  # type: ignore[arg-type]
     return merged
 
 
@@ -89,7 +131,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        The file is missing or not TOML; the message says where.
+        The file is missing or not TOML, nested deeply, or holds NaN or infinity.
     """
     try:
         text = read_text(path, SETTINGS)
@@ -101,27 +143,70 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     except (ValueError, RecursionError) as error:  # bad syntax, or a huge number
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    _check_plain(values, str(path))
-    return values
-
-
-def _check_plain(values: Any, where: str) -> None:
-    """Raise for NaN and infinity, which no setting allows, and for deeply nested tables."""
-    level = [values]
+    level: list[Any] = [values]
     for _ in range(_DEEPEST):
-        level = [inner for value in level for inner in _inside(value)]
+        tables = (v.values() if isinstance(v, dict) else v for v in level if isinstance(v, _TABLES))
+        level = list(chain.from_iterable(tables))
         if any(isinstance(value, float) and not math.isfinite(value) for value in level):
-            raise ConfigError(f"{where}: NaN or infinity among the settings; give a finite number")
+            raise ConfigError(f"{path}: NaN or infinity among the settings; give a finite number")
     if level:
-        raise ConfigError(f"{where}: nested deeper than {_DEEPEST}; settings are not")
-
-
-def _inside(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+        raise ConfigError(f"{path}: nested deeper than {_DEEPEST}; settings are not")
+    return values
 
 
 def dump_toml(values: dict[str, Any]) -> str:
     """Convert plain values to TOML text."""
     return tomli_w.dumps(_without_none(values))
+
+
+def explain_error(error: str, kind: Any) -> str:
+    """Return a plain message for an error of msgspec about a value that is not a valid setting.
+
+    Parameters
+    ----------
+    error : str
+        For example "Invalid enum value 'tc' - at `$.layout`".
+    kind : type
+        Target type of the conversion; it defines the allowed keys and values.
+
+    Examples
+    --------
+    >>> from typing import Literal
+    >>> explain_error("Invalid enum value 'tc' - at `$`", Literal["TC", "CT"])
+    "'tc' is not allowed; allowed are: 'CT', 'TC'"
+    """
+    what, _, path = error.partition(" - at `$")
+    place = path.rstrip("`").lstrip(".")
+    inside, subject = (f" in {place}", f"{place}: ") if place else ("", "")
+    kinds = _types_at(inspect.type_info(kind), place)
+    if match := re.fullmatch("Object contains unknown field `(.*)`", what):
+        structs = [kind for kind in kinds if isinstance(kind, inspect.StructType)]
+        known = [field.encode_name for struct in structs for field in struct.fields]
+        near = suggestion(match[1], known)
+        return f"unknown key {match[1]!r}{inside}{near}; known are: {', '.join(known)}"
+    if match := re.fullmatch("Object missing required field `(.*)`", what):
+        return f"key {match[1]!r} is missing{inside}"
+    if match := re.fullmatch("Invalid enum value (.*)", what):
+        values = [repr(value) for kind in kinds for value in getattr(kind, "values", ())]
+        return f"{subject}{match[1]} is not allowed; allowed are: {', '.join(values)}"
+    if match := re.fullmatch("Expected `(.*)`, got `(.*)`", what):
+        needed = [_KINDS.get(name, name) for name in match[1].split(" | ") if name != "null"]
+        given = _KINDS.get(match[2], match[2])
+        return f"{subject}{' or '.join(needed)} is needed, not {given}"
+    return error
+
+
+def _types_at(kind: inspect.Type, place: str) -> list[inspect.Type]:
+    """Return the types that a value may have at a place such as `tem.hidden` or `join[0]`."""
+    kinds = [kind]
+    for key in ["", *re.findall(r"\[.*?\]|[^.\[\]]+", place)]:
+        below: list[inspect.Type] = []
+        for above in kinds:
+            if not key:
+                below.append(above)
+            elif isinstance(above, inspect.StructType):
+                below += [field.type for field in above.fields if field.encode_name == key]
+            elif inner := getattr(above, "item_type", getattr(above, "value_type", None)):
+                below.append(inner)
+        kinds = [t for b in below for t in (b.types if isinstance(b, inspect.UnionType) else (b,))]
+    return kinds

@@ -1,60 +1,60 @@
-"""Settings of the stages between features and proposals, and the description of features."""
+"""Settings of the stages between videos and proposals, and the description of features."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from actspan.config.base import Config
+from actspan.config.base import Bounds, Config
 from actspan.config.base import require_setting as _require
-from actspan.config.video import ExtractionConfig
+from actspan.core.errors import ConfigError
 from actspan.core.limits import CANDIDATES, CELLS, SIZE
 
+# Memory and time grow with these counts, so they have bounds that no model reaches.
+_Size = Annotated[int, Bounds(1, SIZE)]
+_Samples = Annotated[int, Bounds(2, SIZE)]
+_Candidates = Annotated[int, Bounds(1, CANDIDATES)]
+_Positive = Annotated[float, Bounds(0, excluded=0)]
+_OptionalPositive = Annotated[float | None, Bounds(0, excluded=0)]
 
-def _within(stage: str, low: int, high: int, **settings: int) -> None:
-    """Raise for counts that no model has: memory and time grow with them."""
-    for name, value in settings.items():
-        _require(low <= value <= high, f"{stage}: {name} {value} is not in {low} to {high}")
+Streams = Literal["appearance", "motion", "both"]
+Triple = tuple[float, float, float]
 
 
 class TemConfig(Config, frozen=True, kw_only=True):
     """Temporal Evaluation Module (paper section 3.3)."""
 
-    channels: int = 400  # two-stream CUHK features, 200 + 200
-    length: int = 100  # T, the temporal scale
-    hidden: int = 512
-    members: int = 1  # networks side by side in the hidden layers, whose logits are averaged
+    channels: _Size = 400  # two-stream CUHK features, 200 + 200
+    length: Annotated[int, Bounds(2, CELLS)] = 100  # T, the temporal scale
+    hidden: _Size = 512
+    # Networks side by side in the hidden layers, whose logits are averaged.
+    members: Annotated[int, Bounds(1)] = 1
 
     def __post_init__(self) -> None:
-        _within("tem", 1, SIZE, channels=self.channels, hidden=self.hidden)
-        _require(self.members >= 1, "tem: members must be at least 1")
-        _require(
-            self.hidden % self.members == 0,
-            f"tem: hidden {self.hidden} is not a multiple of its {self.members} members",
-        )
-        _within("tem", 2, CELLS, length=self.length)
+        super().__post_init__()
+        if self.hidden % self.members:
+            raise ConfigError(
+                f"tem: hidden {self.hidden} is not a multiple of its {self.members} members"
+            )
 
 
 class PemConfig(Config, frozen=True, kw_only=True):
     """Proposal Evaluation Module (paper section 3.3)."""
 
-    inputs: int = 32  # BSP features per proposal
-    hidden: int = 256
-
-    def __post_init__(self) -> None:
-        _within("pem", 1, SIZE, inputs=self.inputs, hidden=self.hidden)
+    inputs: _Size = 32  # BSP features per proposal
+    hidden: _Size = 256
 
 
 class ClassifierConfig(Config, frozen=True, kw_only=True):
     """Proposal classifier: pooled features to labels. It is not part of the paper."""
 
     labels: tuple[str, ...]  # in the order of the network's outputs; background comes after them
-    channels: int  # of the features
-    hidden: int = 128
+    channels: _Size  # of the features
+    hidden: _Size = 128
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _require(len(self.labels) >= 1, "classifier: there are no labels")
-        _require(len(set(self.labels)) == len(self.labels), "classifier: a label is there twice")
-        _within("classifier", 1, SIZE, channels=self.channels, hidden=self.hidden)
+        _require(len(set(self.labels)) == len(self.labels), "classifier: a label is repeated")
 
     @property
     def inputs(self) -> int:
@@ -73,26 +73,18 @@ class RescaleConfig(Config, frozen=True, kw_only=True):
 class PgmConfig(Config, frozen=True, kw_only=True):
     """Proposal Generation Module: boundary peaks to candidates (paper section 3.3)."""
 
-    peak_ratio: float = 0.5  # a cell above this share of the maximum is a candidate
-    keep: int = 1000  # candidates per video that PEM scores
-    keep_training: int = 500  # candidates per video that PEM is trained on
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.peak_ratio <= 1, f"pgm: peak_ratio {self.peak_ratio} is not in [0, 1]")
-        _within("pgm", 1, CANDIDATES, keep=self.keep, keep_training=self.keep_training)
+    # A cell above this share of the maximum is a candidate.
+    peak_ratio: Annotated[float, Bounds(0, 1)] = 0.5
+    keep: _Candidates = 1000  # candidates per video that PEM scores
+    keep_training: _Candidates = 500  # candidates per video that PEM is trained on
 
 
 class BspConfig(Config, frozen=True, kw_only=True):
     """Boundary-Sensitive Proposal features (paper section 3.3)."""
 
-    action_samples: int = 16  # over the proposal
-    boundary_samples: int = 8  # around its start, and around its end
-    boundary_ratio: float = 0.2  # half width of a boundary region, as a share of the proposal
-
-    def __post_init__(self) -> None:
-        samples = {"action_samples": self.action_samples, "boundary_samples": self.boundary_samples}
-        _within("bsp", 2, SIZE, **samples)
-        _require(self.boundary_ratio > 0, "bsp: boundary_ratio must be positive")
+    action_samples: _Samples = 16  # over the proposal
+    boundary_samples: _Samples = 8  # around its start, and around its end
+    boundary_ratio: _Positive = 0.2  # half width of a boundary region, as a share of the proposal
 
     @property
     def size(self) -> int:
@@ -105,13 +97,47 @@ class SoftNmsConfig(Config, frozen=True, kw_only=True):
 
     threshold_short: float = 0.65  # tIoU above which a neighbour of an infinitely short pick decays
     threshold_long: float = 0.9  # ... of a pick as long as the video
-    decay: float = 0.75  # score *= exp(-tIoU^2 / decay)
-    picks: int = 101  # the published loop picks one more than it keeps
-    keep: int = 100
+    decay: _Positive = 0.75  # score *= exp(-tIoU^2 / decay)
+    picks: _Candidates = 101  # the published loop picks one more than it keeps
+    keep: _Candidates = 100
+
+
+class PictureConfig(Config, frozen=True, kw_only=True):
+    """Preprocessing of a backbone's pictures: `encoder.toml` beside `encoder.onnx`."""
+
+    mean: Triple  # in the units of `range`
+    std: Triple
+    range: Literal[1, 255] = 1  # pixel values before mean and std: 0 to 1, or 0 to 255
+    order: Literal["rgb", "bgr"] = "rgb"
+    size: tuple[int, int] | None = None  # height and width, if the network accepts any
+    # "stretch": the whole picture, distorted if necessary; "crop": its middle
+    fit: Literal["stretch", "crop"] = "stretch"
+    resize: int | None = None  # "crop": pixels of the shorter side before; the crop's if None
 
     def __post_init__(self) -> None:
-        _require(self.decay > 0, "soft_nms: decay must be positive")
-        _within("soft_nms", 1, CANDIDATES, picks=self.picks, keep=self.keep)
+        _require(min(self.std) > 0, "pictures: std must be positive")
+        _require(self.size is None or min(self.size) >= 1, "pictures: size must be positive")
+        if self.resize is not None:
+            _require(self.fit == "crop", 'pictures: resize is only for fit = "crop"')
+            large = self.resize >= max(self.size or (1,))
+            _require(large, "pictures: resize is smaller than what is cropped from it")
+
+
+class ExtractionConfig(Config, frozen=True, kw_only=True):
+    """Extraction settings of features besides the grid: `dataset.toml`, `[features.extraction]`."""
+
+    sha256: str  # checksum of the backbone: its ONNX file, or the weights of the default one
+    streams: Streams = "both"
+    frames: Annotated[int, Bounds(1)] = 4  # frames per snippet that the backbone sees
+    pictures: PictureConfig
+    projection: str | None = None  # checksum of `projection.safetensors`, if there is one
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(
+            self.streams == "appearance" or self.frames >= 2,
+            "extraction: motion is the change between frames of a snippet: two are needed at least",
+        )
 
 
 class FeatureSpec(Config, frozen=True, kw_only=True):
@@ -121,45 +147,30 @@ class FeatureSpec(Config, frozen=True, kw_only=True):
     evenly over the whole video (as in `csv_mean_100`).
     """
 
-    channels: int | None = None
+    channels: Annotated[int | None, Bounds(1, SIZE)] = None
     layout: Literal["TC", "CT"] | None = None
     # Arrays of each video's file (npz, HDF5) whose channels are concatenated.
     join: tuple[str, ...] | None = None
-    stride_frames: float | None = None
-    length_frames: float | None = None
-    stride_seconds: float | None = None
-    length_seconds: float | None = None
-    fps: float | None = None  # if stride is in frames and annotations give no rate
+    stride_frames: _OptionalPositive = None
+    length_frames: _OptionalPositive = None
+    stride_seconds: _OptionalPositive = None
+    length_seconds: _OptionalPositive = None
+    fps: _OptionalPositive = None  # if stride is in frames and annotations give no rate
     backbone: str | None = None
     extraction: ExtractionConfig | None = None  # if made by `actspan extract`
 
     def __post_init__(self) -> None:
-        grid = {
-            "stride_frames": self.stride_frames,
-            "length_frames": self.length_frames,
-            "stride_seconds": self.stride_seconds,
-            "length_seconds": self.length_seconds,
-            "fps": self.fps,
-            "channels": self.channels,
-        }
-        for name, value in grid.items():
-            _require(value is None or value > 0, f"features: {name} must be positive, not {value}")
-        _require((self.channels or 1) <= SIZE, f"features: channels must be at most {SIZE}")
-        _require(
-            self.join is None or len(set(self.join)) == len(self.join) > 0,
-            "features: join must name arrays, each once",
-        )
-        frames = self.stride_frames is not None or self.length_frames is not None
-        seconds = self.stride_seconds is not None or self.length_seconds is not None
-        _require(not (frames and seconds), "features: give frames or seconds, not both")
-        _require(
-            not frames or self.stride_frames is not None,
-            "features: length_frames needs a stride",
-        )
-        _require(
-            not seconds or self.stride_seconds is not None,
-            "features: length_seconds needs a stride",
-        )
+        super().__post_init__()
+        if self.join is not None:
+            once = len(set(self.join)) == len(self.join) > 0
+            _require(once, "features: join must name arrays, each once")
+        given = {"frames": (self.stride_frames, self.length_frames)}
+        given["seconds"] = (self.stride_seconds, self.length_seconds)
+        for unit, (stride, length) in given.items():
+            if length is not None and stride is None:
+                raise ConfigError(f"features: length_{unit} needs stride_{unit}")
+        if all(stride is not None for stride, _ in given.values()):
+            raise ConfigError("features: give frames or seconds, not both")
 
 
 class PipelineConfig(Config, frozen=True, kw_only=True):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from actspan.config.base import Config
+from actspan.config.base import Bounds, Config
 from actspan.config.base import require_setting as _require
 from actspan.config.stages import PemConfig, PipelineConfig, TemConfig
 from actspan.core.errors import ConfigError
@@ -13,38 +13,35 @@ from actspan.core.wording import suggestion
 
 _STEPS = 10  # minimum number of steps of one cycle of the learning rate
 
+_Count = Annotated[int, Bounds(1)]
+_NaturalNumber = Annotated[int, Bounds(0)]
+_Steps = Annotated[int, Bounds(_STEPS)]
+_Share = Annotated[float, Bounds(0, 1)]
+_BelowOne = Annotated[float, Bounds(0, 1, excluded=1)]
+_Positive = Annotated[float, Bounds(0, excluded=0)]
+_NotNegative = Annotated[float, Bounds(0)]
+
 
 class ClassifierTrainConfig(Config, frozen=True, kw_only=True):
     """Training of the proposal classifier."""
 
-    hidden: int = 128
-    dropout: float = 0.5  # share of inputs and of hidden units dropped
-    context_dropout: float = 0.5  # probability that an example is seen without its context
-    rate: float = 1e-3  # highest learning rate of one cycle (AdamW)
-    weight_decay: float = 0.01
-    steps: int = 1500  # at most
-    passes: int = 60  # average number of draws of each example, if that takes fewer steps
-    least_steps: int = 200  # minimum, for few examples
-    batch: int = 256  # examples per step
-    background_share: float = 0.25  # share of background in a batch
+    hidden: _Count = 128
+    dropout: _BelowOne = 0.5  # share of inputs and of hidden units dropped
+    context_dropout: _BelowOne = 0.5  # probability that an example is seen without its context
+    rate: _Positive = 1e-3  # highest learning rate of one cycle (AdamW)
+    weight_decay: _NotNegative = 0.01
+    steps: _Steps = 1500  # at most
+    passes: _Count = 60  # average number of draws of each example, if that takes fewer steps
+    least_steps: _Steps = 200  # minimum, for few examples
+    batch: _Count = 256  # examples per step
+    background_share: _BelowOne = 0.25  # share of background in a batch
     positive_tiou: float = 0.5  # a proposal with this overlap gets the instance's label
     negative_tiou: float = 0.3  # a proposal with less overlap is background
-    positives: int = 32  # maximum number of proposals per video, to bound memory
-    negatives: int = 16
+    positives: _Count = 32  # maximum number of proposals per video, to bound memory
+    negatives: _Count = 16
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "passes", "batch", "positives", "negatives"):
-            _require(getattr(self, name) >= 1, f"classifier: {name} must be >= 1")
-        for name in ("steps", "least_steps"):
-            _require(getattr(self, name) >= _STEPS, f"classifier: {name} must be >= {_STEPS}")
-        _require(self.rate > 0, "classifier: rate must be positive")
-        _require(self.weight_decay >= 0, "classifier: weight_decay must not be negative")
-        for name, share in (
-            ("dropout", self.dropout),
-            ("context_dropout", self.context_dropout),
-            ("background_share", self.background_share),
-        ):
-            _require(0 <= share < 1, f"classifier: {name} {share} is not in [0, 1)")
+        super().__post_init__()
         _require(
             0 < self.negative_tiou <= self.positive_tiou <= 1,
             "classifier: 0 < negative_tiou <= positive_tiou <= 1 is needed",
@@ -65,51 +62,37 @@ class OptimConfig(Config, frozen=True):
     """Optimisation of one network, and how often it is validated."""
 
     method: Literal["adam", "adamw"] = "adam"
-    rate: float = 1e-3  # highest learning rate
-    weight_decay: float = 1e-4  # "adam": part of the gradient; "adamw": decoupled
+    rate: _Positive = 1e-3  # highest learning rate
+    weight_decay: _NotNegative = 1e-4  # "adam": part of the gradient; "adamw": decoupled
     schedule: Literal["step", "one-cycle"] = "step"
-    decay_epochs: int = 7  # "step": epochs between two drops of the rate
+    decay_epochs: _Count = 7  # "step": epochs between two drops of the rate
     decay_factor: float = 0.1  # "step": factor of a drop of the rate
-    warmup: float = 0.2  # "one-cycle": share of the steps in which the rate rises
-    batch: int = 16  # videos per step
-    epochs: int = 20  # equal parts of the training; each ends with a validation
-    passes: int = 20  # minimum number of passes over the training videos
-    steps: int = 0  # minimum number of optimiser steps; a small set gets more passes
-    average: float = 0.0  # decay of the running average of the weights per step; 0: no average
-
-    def __post_init__(self) -> None:
-        counts = min(self.batch, self.epochs, self.passes, self.decay_epochs)
-        _require(counts >= 1, "training: batch, epochs, passes and decay_epochs must be >= 1")
-        _require(self.rate > 0, "training: rate must be positive")
-        _require(min(self.weight_decay, self.steps) >= 0, "training: nothing may be negative")
-        _require(0 <= self.warmup < 1, f"training: warmup {self.warmup} is not in [0, 1)")
-        _require(0 <= self.average < 1, f"training: average {self.average} is not in [0, 1)")
+    warmup: _BelowOne = 0.2  # "one-cycle": share of the steps in which the rate rises
+    batch: _Count = 16  # videos per step
+    epochs: _Count = 20  # equal parts of the training; each ends with a validation
+    passes: _Count = 20  # minimum number of passes over the training videos
+    steps: _NaturalNumber = 0  # minimum number of optimiser steps; a small set gets more passes
+    average: _BelowOne = 0.0  # decay of the running average of the weights per step; 0: no average
 
 
 class TemTrainConfig(Config, frozen=True):
     """Training of TEM (bsn.md section 3)."""
 
     optim: OptimConfig = OptimConfig()
-    action_weight: float = 2.0  # weight of the action loss; start and end have 1
+    action_weight: _NotNegative = 2.0  # weight of the action loss; start and end have 1
     standardize: bool = False  # scale every input channel to mean 0 and variance 1
-    dropout: float = 0.0  # share of input channels dropped
-    hidden_dropout: float = 0.0  # share of hidden channels dropped
-    crop: float = 0.0  # probability that a video is seen through a random window of its span
-    crop_shortest: float = 0.5  # minimum length of the window, as a share of the span
+    dropout: _BelowOne = 0.0  # share of input channels dropped
+    hidden_dropout: _BelowOne = 0.0  # share of hidden channels dropped
+    crop: _Share = 0.0  # probability that a video is seen through a random window of its span
+    crop_shortest: _Positive = 0.5  # minimum length of the window, as a share of the span
     crop_longest: float = 1.3  # maximum length; beyond the span the outer cells repeat
-    mix: float = 0.0  # maximum share of another video's background that is added to a video
-    splice: float = 0.0  # probability that a stretch is taken from another video
+    mix: _Share = 0.0  # maximum share of another video's background that is added to a video
+    splice: _Share = 0.0  # probability that a stretch is taken from another video
 
     def __post_init__(self) -> None:
-        _require(self.action_weight >= 0, "training: action_weight must not be negative")
-        for share in (self.dropout, self.hidden_dropout):
-            _require(0 <= share < 1, f"training: dropout {share} is not in [0, 1)")
-        for name, chance in (("crop", self.crop), ("mix", self.mix), ("splice", self.splice)):
-            _require(0 <= chance <= 1, f"training: {name} {chance} is not in [0, 1]")
-        _require(
-            0 < self.crop_shortest <= self.crop_longest,
-            "training: crop_shortest must be positive and not above crop_longest",
-        )
+        super().__post_init__()
+        ordered = self.crop_shortest <= self.crop_longest
+        _require(ordered, "tem: crop_shortest must not be above crop_longest")
 
 
 PemLoss = Literal["published", "weighted", "weighted-logistic"]
@@ -120,21 +103,15 @@ class PemTrainConfig(Config, frozen=True):
 
     optim: OptimConfig = OptimConfig(rate=0.01, weight_decay=1e-5, decay_epochs=10)
     loss: PemLoss = "published"  # the published code averages before it weights
-    dropout: float = 0.0  # share of hidden units dropped
-
-    def __post_init__(self) -> None:
-        _require(0 <= self.dropout < 1, f"training: dropout {self.dropout} is not in [0, 1)")
+    dropout: _BelowOne = 0.0  # share of hidden units dropped
 
 
 class WindowTrainConfig(Config, frozen=True):
     """Selection of windows of long recordings for training (bsn.md section 11)."""
 
-    instance_share: float = 0.9  # a window is used if it holds this share of an instance
-    empty_share: float = 0.25  # share of the other windows that is used too
-
-    def __post_init__(self) -> None:
-        _require(0 < self.instance_share <= 1, "training: instance_share is not in (0, 1]")
-        _require(0 <= self.empty_share <= 1, "training: empty_share is not in [0, 1]")
+    # A window is used if it holds this share of an instance.
+    instance_share: Annotated[float, Bounds(0, 1, excluded=0)] = 0.9
+    empty_share: _Share = 0.25  # share of the other windows that is used too
 
 
 class TrainConfig(Config, frozen=True):
@@ -149,10 +126,7 @@ class TrainConfig(Config, frozen=True):
     pipeline: PipelineConfig = PipelineConfig(tem=TemConfig(), pem=PemConfig())
     tem: TemTrainConfig = TemTrainConfig()
     pem: PemTrainConfig = PemTrainConfig()
-    ensemble: int = 1  # number of networks with different seeds, merged into one bundle
-
-    def __post_init__(self) -> None:
-        _require(self.ensemble >= 1, "training: an ensemble has at least one member")
+    ensemble: _Count = 1  # number of networks with different seeds, merged into one bundle
 
 
 DEFAULT_PRESET = "default"
@@ -195,13 +169,7 @@ PRESETS: dict[str, TrainConfig] = {
 
 
 def preset(name: str = DEFAULT_PRESET) -> TrainConfig:
-    """Return training settings by name.
-
-    Raises
-    ------
-    ConfigError
-        There is no such preset; the message lists the valid names.
-    """
+    """Return training settings by name; raise ConfigError, with the names, for an unknown one."""
     if name not in PRESETS:
         raise ConfigError(
             f"no preset {name!r}{suggestion(name, PRESETS)}; there are: {', '.join(PRESETS)}"

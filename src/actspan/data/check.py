@@ -68,8 +68,6 @@ def check_dataset(
         bad instance is a problem; otherwise faults of annotations are notes, one per kind.
     trained_on : FeatureSpec, optional
         Spec of the model's training features; a clearly different stride is noted.
-    progress : Progress
-        Called with ("check", videos checked, videos in all).
 
     Returns
     -------
@@ -78,12 +76,9 @@ def check_dataset(
 
     Raises
     ------
-    DatasetError
-        There are problems and `on_error` is "fail", or no video is left.
-    FeatureError
-        Nothing distinguishes (T, C) from (C, T), or dataset.toml contradicts most files.
-    AnnotationError
-        Instances are used, and their times are not in seconds.
+    DatasetError, FeatureError, AnnotationError
+        There are problems and `on_error` is "fail", or no video is left; the layout is unclear or
+        dataset.toml contradicts most files; instances are used and their times are not in seconds.
     """
     check = _check_files if dataset.packing is None else _check_store
     found = check(dataset, channels, np.dtype(dtype), progress)
@@ -154,21 +149,14 @@ def _feature_problems(dataset: Dataset, found: list[Problem]) -> list[Problem]:
 
 
 class _Found(NamedTuple):
-    """Results of checking all features.
-
-    Attributes
-    ----------
-    is_usable : (V,) bool
-    spans, steps : (V,) float64
-        Seconds that features cover, and the larger of stride and length; NaN if unknown.
-    """
+    """Results of checking all features of V videos."""
 
     spec: FeatureSpec
     notes: list[str]
     problems: list[Problem]
-    is_usable: NDArray[np.bool_]
-    spans: Float64
-    steps: Float64
+    is_usable: NDArray[np.bool_]  # (V,)
+    spans: Float64  # (V,) seconds that features cover; NaN if unknown
+    steps: Float64  # (V,) the larger of stride and length, seconds; NaN if unknown
 
     @classmethod
     def of(cls, dataset: Dataset) -> _Found:
@@ -295,11 +283,7 @@ def measure(dataset: Dataset) -> tuple[Float64, Float64]:
     """Return spans and steps of all videos, (V,), from the shapes of their features alone.
 
     They are the seconds that features cover, and the larger of stride and length; NaN if unknown.
-
-    Raises
-    ------
-    FeatureError
-        A file cannot be opened, or the layout is unknown.
+    Raises FeatureError if a file cannot be opened, or the layout is unknown.
     """
     found, checks = _Found.of(dataset), []
     for place, name in enumerate(dataset.videos.ids):

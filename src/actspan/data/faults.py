@@ -30,15 +30,10 @@ def annotation_faults(
 ) -> list[Problem]:
     """Return the problems found when the dataset was loaded, and its bad segments.
 
-    Parameters
-    ----------
-    spans : (V,) float64, optional
-        Seconds that features cover: the end of videos of unknown duration.
-    learns : bool
-        Whether instances are used; if not, each kind of fault is one note. An entry that cannot be
-        read stays a problem if its video has features, because the video would be missing.
-    conflict : TimeConflict, optional
-        One cause of many bad instances, which are not repeated.
+    If instances are not used (`learns`), each kind of fault is one note; an entry that cannot be
+    read stays a problem if its video has features, because the video would be missing. A
+    `conflict` is one cause of many bad instances, which are not repeated. `spans` (V,) are the
+    seconds that features cover: the end of videos of unknown duration.
     """
     bad = list(faulty_segments(dataset.videos, dataset.path, spans))
     if not (bad or dataset.problems):
@@ -102,18 +97,8 @@ def missing_features(
 ) -> tuple[str, str]:
     """Return why most videos lack features and what to do; empty if there is no single cause.
 
-    Parameters
-    ----------
-    videos : Videos
-        Those that need features.
-    entries : collection of str
-        Ids that have features.
-    strangers : sequence of str
-        Ids that have features and no annotation.
-    path : Path
-        The dataset folder.
-    what : str
-        Name of what is missing: features, or boundary scores.
+    `videos` need features, `entries` have them, and `strangers` have them without annotation;
+    `path` is the dataset folder, and `what` names what is missing: features, or boundary scores.
     """
     missing = [name for name in videos.ids if name not in entries]
     if 2 * len(missing) > len(videos) and 2 * len(strangers) >= len(missing):

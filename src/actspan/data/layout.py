@@ -28,12 +28,7 @@ Layout = Literal["TC", "CT"]
 def read_spec(path: Path, packing: Manifest | None) -> FeatureSpec:
     """Return the spec of a dataset folder; for a store, channels and layout are known from packing.
 
-    Raises
-    ------
-    DataError
-        The file has an unknown table, or keys outside of a table.
-    ConfigError
-        The file has an unknown key or a bad value.
+    Raises DataError for an unknown table, and ConfigError for an unknown key or a bad value.
     """
     file = path / SPEC_FILE
     values = read_toml(file) if file.is_file() else {}
@@ -77,17 +72,9 @@ class Settled(NamedTuple):
 def settle_spec(dataset: Dataset, checks: list[FileCheck], expected: int | None) -> Settled:
     """Determine layout, channels and snippet grid from the files.
 
-    Parameters
-    ----------
-    checks : list of FileCheck
-        At least one, without problems.
-    expected : int, optional
-        Channels of the model.
-
-    Raises
-    ------
-    FeatureError
-        The layout is unclear, dataset.toml contradicts most files, or the model has other channels.
+    `checks` has at least one file, and none with problems; `expected` are the model's channels.
+    Raises FeatureError if the layout is unclear, dataset.toml contradicts most files, or the model
+    has other channels.
     """
     given = dataset.spec
     checks = _without_counters(checks, given, expected)
@@ -164,10 +151,7 @@ def require_channels(
 ) -> None:
     """Raise FeatureError if a model expects another number of channels.
 
-    Parameters
-    ----------
-    dropped : str
-        Description of what was dropped from most files, for the message.
+    `dropped` describes what was dropped from most files, for the message.
     """
     if expected is not None and expected != channels:
         without = f" without {dropped}" if dropped else ""
@@ -207,14 +191,8 @@ def spec_error(
 ) -> str:
     """Return what dataset.toml should say if it contradicts most files, or "".
 
-    Parameters
-    ----------
-    layout, channels
-        Assumed layout and channels of the files.
-    expected : int, optional
-        Channels of the model.
-    given : FeatureSpec
-        Content of dataset.toml.
+    `layout` and `channels` are those assumed of the files, `expected` the channels of the model,
+    and `given` is the content of dataset.toml.
     """
     axis = 1 if layout == "TC" else 0
     common = []

@@ -55,10 +55,7 @@ class FileNames:
     def stem(self, name: str) -> str:
         """Return the id of a name, without folder and suffix.
 
-        Raises
-        ------
-        ValueError
-            Another file has the same stem.
+        Raises ValueError if another file has the same stem.
         """
         given, name = name, composed(name)
         if name != given:
@@ -85,10 +82,7 @@ class FileNames:
 class Ignored:
     """Names that a reader found and ignored, counted per kind.
 
-    Parameters
-    ----------
-    said : str
-        Text of a line about one kind, with `{}` for the kind.
+    `said` is the text of a line about one kind, with `{}` for the kind.
 
     Examples
     --------

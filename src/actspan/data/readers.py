@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.core.errors import FeatureError
+from actspan.data.array_files import Archive, ContentError, map_npy, open_hdf5
 from actspan.data.csv_features import read_csv
-from actspan.data.hdf5 import open_hdf5
 from actspan.data.names import Ignored
-from actspan.data.npy import Archive, ContentError, map_npy
 
 
 class Container(Protocol):
@@ -44,23 +43,12 @@ SUFFIXES = (".npy", ".csv", *_CONTAINERS)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The location of one video's array.
-
-    Attributes
-    ----------
-    path : Path
-    key : str, optional
-        Its name inside a file of several arrays.
-    joined : tuple of str
-        Arrays of the same file whose channels are appended.
-    axis : int
-        The axis of the channels, along which arrays are joined.
-    """
+    """The location of one video's array."""
 
     path: Path
-    key: str | None = None
-    joined: tuple[str, ...] = ()
-    axis: int = 1
+    key: str | None = None  # its name inside a file of several arrays
+    joined: tuple[str, ...] = ()  # arrays of the same file whose channels are appended
+    axis: int = 1  # of the channels, along which arrays are joined
 
     def __str__(self) -> str:
         if self.key is None:
@@ -76,15 +64,8 @@ class Entry:
 def list_arrays(path: Path, ignored: Ignored) -> list[str]:
     """Return the names of the arrays in a file; empty if the file is one array without a name.
 
-    Parameters
-    ----------
-    ignored : Ignored
-        Counts the other contents of the file.
-
-    Raises
-    ------
-    FeatureError
-        It does not fit its suffix, or is empty.
+    Other contents are counted in `ignored`. Raises FeatureError if the file does not fit its
+    suffix, or is empty.
     """
     container = _CONTAINERS.get(path.suffix.lower())
     if container is None:
@@ -99,10 +80,7 @@ def list_arrays(path: Path, ignored: Ignored) -> list[str]:
 def feature_shapes(path: Path, names: Iterable[str]) -> dict[str, tuple[int, ...]]:
     """Return the shapes of the arrays that can be features: filled (T, C) arrays of numbers.
 
-    Raises
-    ------
-    FeatureError
-        The file is damaged.
+    Raises FeatureError if the file is damaged.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     with _feature_errors(path), _CONTAINERS[path.suffix.lower()](path) as file:

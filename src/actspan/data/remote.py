@@ -33,12 +33,7 @@ _urls: dict[Path, str] = {}  # by the local folder that represents it
 def local_folder(where: str | Path) -> Path:
     """Return the folder, or a temporary one that represents a folder in an object store.
 
-    Raises
-    ------
-    MissingExtraError
-        fsspec is not installed.
-    DataError
-        Nothing is found there, or the store fails.
+    Raises DataError if nothing is found there, or the store fails.
     """
     if is_url(where):
         return _downloaded(str(where))
@@ -80,12 +75,8 @@ def _downloaded(url: str) -> Path:
 def open_store(folder: Path, manifest: Manifest) -> PackedIndex:
     """Return the location of every video in a store, local or represented by a local folder.
 
-    Raises
-    ------
-    StoreError
-        A shard is missing, truncated or damaged, or a video occurs twice; the message names it.
-    DataError
-        The object store fails.
+    Raises StoreError, which names the shard, if one is missing, truncated or damaged, or a video
+    occurs twice; DataError if the object store fails.
     """
     url = url_of(folder)
     return open_shards(folder, manifest) if url is None else _open_remote_shards(url, manifest)

@@ -62,25 +62,14 @@ _ROW = np.dtype(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResultTable:
-    """Proposals of V videos as parallel arrays, in seconds.
+    """Proposals of V videos as parallel arrays, in seconds."""
 
-    Attributes
-    ----------
-    ids : tuple of str
-        Without `v_`.
-    counts : (V,) int64
-        Number of proposals per video; they are stored in the order of `ids`.
-    start, end, score : (P,) float64
-    notes : tuple of str
-        Notes about what was dropped from the ids of a file.
-    """
-
-    ids: tuple[str, ...]
-    counts: NDArray[np.int64]
-    start: Float64
+    ids: tuple[str, ...]  # without `v_`
+    counts: NDArray[np.int64]  # (V,) proposals per video; they are stored in the order of `ids`
+    start: Float64  # (P,), as `end` and `score`
     end: Float64
     score: Float64
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # on what was dropped from the ids of a file
 
     @classmethod
     def of(cls, proposals: Mapping[str, Proposals]) -> Self:
@@ -118,8 +107,7 @@ def read_result(path: Path | str) -> dict[str, Proposals]:
     Raises
     ------
     ResultError
-        Missing, not JSON, without "results", with an entry that is not a score and a segment of
-        two numbers, with NaN, or with a video twice.
+        The file is missing, damaged or not a result, or has NaN or a video twice.
 
     Examples
     --------
@@ -173,17 +161,9 @@ def _columns(videos: list[list[_Entry]]) -> Float64:
 def read_entries(path: Path, kind: type[T], files: FileNames) -> Iterator[tuple[str, list[T]]]:
     """Yield per video of a result file its id, without `v_`, and its decoded entries.
 
-    Parameters
-    ----------
-    kind : type
-        A `msgspec.Struct` for an entry.
-    files : FileNames
-        Collects the ids that are names of video files, whose suffix is dropped.
-
-    Raises
-    ------
-    ResultError
-        The file is damaged, has other entries, or a video occurs twice.
+    `kind` is a `msgspec.Struct` for an entry; `files` collects the ids that are names of video
+    files, whose suffix is dropped. Raises ResultError if the file is damaged, has other entries, or
+    a video occurs twice.
     """
     data = result_bytes(path)
     decode = msgspec.json.Decoder(list[kind]).decode  # type: ignore[valid-type]

@@ -30,21 +30,14 @@ Wrong = Literal["durations", "features", "annotations", ""]
 class TimeConflict(NamedTuple):
     """Durations and features of most videos that differ by one factor.
 
-    Attributes
-    ----------
-    wrong : str
-        "durations"; "features", whose stride is wrong; "annotations" where durations and instances
-        are wrong alike; "" where it is not clear.
-    what, remedy : str
-        Texts for people.
-    is_harmful : bool
-        Whether training on these times would be wrong.
+    `wrong` is "features" if their stride is wrong, "annotations" if durations and instances are
+    wrong alike, and "" if it is not clear.
     """
 
     wrong: Wrong
     what: str
     remedy: str
-    is_harmful: bool
+    is_harmful: bool  # training on these times would be wrong
 
     def note(self, path: Path) -> Problem:
         """Return the conflict as a note about the whole dataset."""
@@ -112,19 +105,9 @@ def require_right_times(
 ) -> None:
     """Raise if durations, instances or the stride cannot be right.
 
-    Parameters
-    ----------
-    spans : (V,) float64
-        Seconds that features cover; NaN if unknown.
-    path : Path
-        The dataset folder.
-    conflict : TimeConflict, optional
-        Result of `find_conflict`.
-
-    Raises
-    ------
-    DataError
-        One of the three disagrees with the others by so much that work on it would be wrong.
+    `spans` (V,) are the seconds that features cover, NaN if unknown; `path` is the dataset folder,
+    and `conflict` the result of `find_conflict`. Raises DataError if one of the three disagrees
+    with the others by so much that work on it would be wrong.
     """
     if conflict is not None:
         if conflict.is_harmful:

@@ -99,10 +99,8 @@ def deploy(request: DeployRequest, log: Log = no_log) -> Deployment:
     ------
     CheckpointError, BundleError, DataError
         An input cannot be used; raised before anything is compiled.
-    ParityError
-        A graph does not compute what its weights compute.
-    CompileError
-        The compiler is available, but fails.
+    ParityError, CompileError
+        A graph does not compute what its weights compute; the compiler is available, but fails.
 
     Examples
     --------

@@ -14,24 +14,19 @@ from actspan.core.files import atomic_file, check_size, folder_kind
 from actspan.core.limits import WEIGHTS
 from actspan.core.wording import listed
 from actspan.deploy.passes import DEFAULT, make_passes
-from actspan.deploy.passes.interface import count_nodes, interface_change
-from actspan.deploy.passes.normal import checked, failures_named, first_line, prepared
+from actspan.deploy.passes.model_form import (
+    checked,
+    count_nodes,
+    failures_named,
+    first_line,
+    interface_change,
+    prepared,
+)
 
 if TYPE_CHECKING:
     import onnx
-    import onnx_ir as ir
 
     from actspan.deploy.passes.contract import GraphPass, Inputs, PassSettings
-
-__all__ = [
-    "PASSES_KEY",
-    "PassReport",
-    "Rewritten",
-    "optimize_file",
-    "read_model",
-    "rewrite_model",
-    "with_implied",
-]
 
 PASSES_KEY = "actspan.passes"  # metadata of a rewritten model: the passes applied to it
 _NO_TRAINING = "training_info is left out: it belongs to the graph as it was"
@@ -40,64 +35,40 @@ _REFUSED = "nothing is written: leave this pass out"
 
 @dataclass(frozen=True, slots=True)
 class PassReport:
-    """Report of one pass.
-
-    Attributes
-    ----------
-    name : str
-    changed : bool
-    nodes_before, nodes_after : int
-        Operators in the graph, in its branches and in its bodies.
-    difference : float
-        Difference of the whole model's outputs before and after, see `Contract.tolerance`.
-    tolerance : float
-        Allowed difference.
-    seconds : float
-        Time of the pass, with all checks.
-    left : str, optional
-        One line about nodes that the pass found but did not change: how many, which and why.
-    missed : bool
-        True if the pass therefore missed its goal, see `Contract.complete`.
-    """
+    """Report of one pass."""
 
     name: str
     changed: bool
-    nodes_before: int
+    nodes_before: int  # operators in the graph, in its branches and in its bodies
     nodes_after: int
-    difference: float
-    tolerance: float
-    seconds: float
-    left: str | None = None
-    missed: bool = False
+    difference: float  # of the whole model's outputs before and after, see `Contract.tolerance`
+    tolerance: float  # allowed difference
+    seconds: float  # time of the pass, with all checks
+    left: str | None = None  # one line about nodes that it did not change: number, names, reasons
+    missed: bool = False  # True if it therefore missed its goal, see `Contract.complete`
 
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """A model after its passes.
-
-    Attributes
-    ----------
-    model : onnx.ModelProto
-    reports : tuple of PassReport
-        One per pass, in order.
-    tags : tuple of str
-        Tags of the passes that changed something; a bundle's variant is named after them.
-    probes : tuple of Inputs
-        Real inputs from a pass for its numeric check.
-    notes : tuple of str
-        Lines about content of the file that the model no longer has, and about what passes skipped.
-    """
+    """A model after its passes."""
 
     model: onnx.ModelProto
-    reports: tuple[PassReport, ...]
+    reports: tuple[PassReport, ...]  # one per pass, in order
+    # Tags of the passes that changed something; a bundle's variant is named after them.
     tags: tuple[str, ...]
-    probes: tuple[Inputs, ...] = ()
+    probes: tuple[Inputs, ...] = ()  # real inputs from a pass for its numeric check
+    # Lines about content of the file that the model no longer has, and about what passes skipped.
     notes: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
         """True if any pass changed the model."""
         return any(report.changed for report in self.reports)
+
+    @property
+    def tolerance(self) -> float:
+        """Sum of the tolerances of the passes that changed something."""
+        return sum(report.tolerance for report in self.reports if report.changed)
 
 
 def with_implied(names: Sequence[str] | None, settings: PassSettings) -> list[str]:
@@ -128,24 +99,18 @@ def optimize_file(
     passes: Sequence[str] | None = None,
     settings: PassSettings | None = None,
 ) -> Rewritten:
-    """Rewrite an ONNX file; `target` appears if every pass keeps its contract.
+    """Rewrite an ONNX file; `target`, which may be the same, appears if every contract is kept.
 
     Parameters
     ----------
-    source, target : path
-        May be the same.
     passes : sequence of str, optional
         Names in the order in which they run, completed by `with_implied`; `DEFAULT` if not given.
-    settings : PassSettings, optional
 
     Raises
     ------
-    ExportError
-        The file is not an ONNX file, or a pass does not exist or cannot be applied.
-    ParityError
-        A pass changed the outputs by more than its tolerance.
-    MissingExtraError
-        The package `onnx` is not installed.
+    ExportError, ParityError, MissingExtraError
+        The file is not an ONNX file, or a pass does not exist or cannot be applied; a pass changed
+        the outputs by more than its tolerance; the package `onnx` is not installed.
 
     Examples
     --------
@@ -163,13 +128,7 @@ def optimize_file(
 
 
 def read_model(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file, with weights in separate files.
-
-    Raises
-    ------
-    ExportError
-        The file is missing, or not an ONNX file.
-    """
+    """Read an ONNX file, with weights in separate files; raise ExportError if it is none."""
     onnx = require("onnx", extra="export", purpose="rewriting ONNX graphs")
     if path.is_dir():
         graphs = [str(file) for file in sorted(path.glob("*.onnx"))]
@@ -194,13 +153,7 @@ def rewrite_model(
     *,
     where: str = "model",
 ) -> Rewritten:
-    """Run passes over a copy of a model; see `optimize_file`.
-
-    Parameters
-    ----------
-    where : str
-        Name for errors.
-    """
+    """Run passes over a copy of a model; see `optimize_file`. `where` names it in errors."""
     require("onnx_ir", extra="export", purpose="rewriting ONNX graphs")
     from actspan.deploy.passes.contract import PassSettings
 
@@ -233,22 +186,28 @@ def _run(
         model = ir.from_proto(before)
         found = len(graph_pass.remaining(model))
     for _ in range(graph_pass.rounds):
-        after = _apply(graph_pass, model, where)
-        if after is None or after == current:
+        with failures_named(where):
+            result = graph_pass(model)
+        if not result.modified:
+            break
+        after = checked(result.model, where)
+        if after == current:
             break
         current, model = after, ir.from_proto(after)
     changed = current is not before
     if changed:
-        _note_pass(current, contract.name)
+        known = {entry.key: entry for entry in current.metadata_props}
+        entry = known.get(PASSES_KEY) or current.metadata_props.add(key=PASSES_KEY)
+        entry.value = f"{entry.value}, {contract.name}".removeprefix(", ")
     with failures_named(where):
         left = graph_pass.left(model, found)
-    apart = _compare(graph_pass, before, current, settings.probes, where) if changed else 0.0
+    probes = graph_pass.probes or settings.probes
     report = PassReport(
         name=contract.name,
         changed=changed,
         nodes_before=count_nodes(before),
         nodes_after=count_nodes(current),
-        difference=apart,
+        difference=_compare(graph_pass, before, current, probes, where) if changed else 0.0,
         tolerance=contract.tolerance,
         seconds=perf_counter() - begin,
         left=left,
@@ -257,40 +216,24 @@ def _run(
     return current, report
 
 
-def _apply(graph_pass: GraphPass, model: ir.Model, where: str) -> onnx.ModelProto | None:
-    """Run a pass once with its contract; return the new model, or None if nothing changes."""
-    with failures_named(where):
-        result = graph_pass(model)
-    return checked(result.model, where) if result.modified else None
-
-
-def _note_pass(model: onnx.ModelProto, name: str) -> None:
-    """Add a pass to the metadata of a model."""
-    for entry in model.metadata_props:
-        if entry.key == PASSES_KEY:
-            entry.value = f"{entry.value}, {name}"
-            return
-    model.metadata_props.add(key=PASSES_KEY, value=name)
-
-
 def _compare(
     graph_pass: GraphPass, before: Any, after: Any, probes: Sequence[Inputs], where: str
 ) -> float:
     """Return the largest difference of an output; raise if it, or another change, is too large."""
     from actspan.deploy.passes.numeric import largest_difference
 
-    contract, probes = graph_pass.contract, graph_pass.probes or probes
-    change = interface_change(before, after, retyped=contract.retypes)
+    tolerance = graph_pass.contract.tolerance
+    change = interface_change(before, after, retyped=graph_pass.contract.retypes)
     if change:
         raise ExportError(f"{where}: {change}; {_REFUSED}")
     with failures_named(where):
         apart = largest_difference(before, after, probes=probes)
-        if apart <= contract.tolerance:  # NaN counts as a failure
+        if apart <= tolerance:  # NaN counts as a failure
             return apart
         if largest_difference(before, before, probes=probes) != 0:
             raise ExportError(
                 "two runs of the graph before it give different outputs (random operators, or "
                 "memory that is never written), so no rewrite can be checked"
             )
-    allowed = f"where {contract.tolerance:g} is allowed"
+    allowed = f"where {tolerance:g} is allowed"
     raise ParityError(f"{where}: outputs differ by {apart:.3g} {allowed}; {_REFUSED}")

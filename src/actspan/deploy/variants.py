@@ -18,30 +18,19 @@ from actspan.deploy.optimize import Rewritten, read_model, rewrite_model, with_i
 from actspan.model.bundle import Bundle
 from actspan.model.weights import NETS, Net
 from actspan.runtime.export import ExportCheck, check_probabilities, numpy_outputs, sample_inputs
+from actspan.runtime.opening import INPUT
 
 if TYPE_CHECKING:
     from actspan.deploy.passes.contract import PassSettings
 
-__all__ = ["Variants", "export_variants", "keep_variant", "variant_name"]
-
 
 @dataclass(frozen=True, slots=True)
 class Variants:
-    """A bundle with one variant of its networks.
+    """A bundle with one variant of its networks."""
 
-    Attributes
-    ----------
-    bundle : Bundle
-        The bundle with the new files.
-    checks : tuple of ExportCheck
-        One per new file; none for a network that the passes do not change.
-    rewritten : mapping of "tem" or "pem" to Rewritten
-        Results of the passes for every exported network, changed or not.
-    """
-
-    bundle: Bundle
-    checks: tuple[ExportCheck, ...]
-    rewritten: Mapping[Net, Rewritten]
+    bundle: Bundle  # with the new files
+    checks: tuple[ExportCheck, ...]  # one per new file
+    rewritten: Mapping[Net, Rewritten]  # for every exported network, changed or not
 
     def file(self, net: Net) -> str:
         """Return the file of a network: its plain one if the passes do not change it."""
@@ -82,46 +71,36 @@ def export_variants(
 
     Raises
     ------
-    ExportError
-        A pass is not known, or cannot be applied.
-    ParityError
-        A variant differs from its weights by more than its passes allow.
-    BundleError
-        A file is damaged, or cannot be written.
+    ExportError, ParityError, BundleError
+        A pass is not known, or cannot be applied; a variant differs from its weights by more than
+        its passes allow; a file is damaged, or cannot be written.
     """
     from actspan.deploy.passes.contract import PassSettings
 
     settings = settings or PassSettings()
-    if "fix-dims" not in passes:
-        settings = replace(settings, batch=None, length=None, dims={})
-    if "int8" not in passes:
-        calibrate = None
-    rewritten = {
-        net: _rewrite(bundle, net, passes, settings, calibrate)
-        for net in NETS
-        if f"{net}.onnx" in bundle.files
-    }
-    tags = _shared_tags(with_implied(passes, settings), list(rewritten.values()))
+    free = replace(settings, batch=None, length=None, dims={})
+    rewritten: dict[Net, Rewritten] = {}
+    for net in NETS:
+        if f"{net}.onnx" not in bundle.files:
+            continue
+        own = settings if net == "tem" and "fix-dims" in passes else free
+        names = [name for name in passes if net == "tem" or name != "fix-dims"]
+        inputs = sample_inputs(bundle, net, bundle.weights(net), own.batch, own.length)
+        own = replace(own, probes=tuple({INPUT[net]: x} for x in inputs))
+        if calibrate is not None and "int8" in passes:
+            from actspan.deploy.passes.calibration import DatasetCalibration
+
+            own = replace(own, calibration=DatasetCalibration(calibrate, net, bundle))
+        file = bundle.file(f"{net}.onnx")
+        rewritten[net] = rewrite_model(read_model(file), names, own, where=str(file))
+    order = with_implied(passes, settings if "fix-dims" in passes else free)
+    tags = _shared_tags(order, list(rewritten.values()))
     checks = []
     for net, done in rewritten.items():
         if done.changed:
             bundle, check = keep_variant(bundle, net, variant_name(net, tags), done)
             checks.append(check)
     return Variants(bundle, tuple(checks), rewritten)
-
-
-def _rewrite(
-    bundle: Bundle, net: Net, passes: Sequence[str], settings: PassSettings, calibrate: Path | None
-) -> Rewritten:
-    settings = _settings_of(bundle, net, settings, calibrate)
-    if net == "pem":
-        settings = replace(settings, batch=None, length=None, dims={})
-        passes = [name for name in passes if name != "fix-dims"]
-    name = "video" if net == "tem" else "video_feature"
-    inputs = sample_inputs(bundle, net, bundle.weights(net), settings.batch, settings.length)
-    settings = replace(settings, probes=tuple({name: x} for x in inputs))
-    file = bundle.file(f"{net}.onnx")
-    return rewrite_model(read_model(file), passes, settings, where=str(file))
 
 
 def _shared_tags(passes: Sequence[str], rewritten: Sequence[Rewritten]) -> list[str]:
@@ -133,27 +112,12 @@ def _shared_tags(passes: Sequence[str], rewritten: Sequence[Rewritten]) -> list[
     return [found[name] for name in dict.fromkeys(passes) if name in found]
 
 
-def _settings_of(
-    bundle: Bundle, net: Net, settings: PassSettings, calibrate: Path | None
-) -> PassSettings:
-    if calibrate is None:
-        return settings
-    from actspan.deploy.passes.calibration import calibration_for
-
-    return replace(settings, calibration=calibration_for(calibrate, net, bundle=bundle))
-
-
 def keep_variant(
     bundle: Bundle, net: Net, name: str, rewritten: Rewritten
 ) -> tuple[Bundle, ExportCheck]:
-    """Compare a rewritten graph with the weights, and add it to the bundle.
+    """Compare a rewritten graph with the weights, and add it to the bundle as a file.
 
-    Parameters
-    ----------
-    name : str
-        Name of the file.
-    rewritten : Rewritten
-        Both are run on its `probes`, or on random samples if there are none.
+    Both are run on `rewritten.probes`, or on random samples if there are none.
 
     Raises
     ------
@@ -164,7 +128,10 @@ def keep_variant(
     """
     apart = _difference(bundle, net, name, rewritten)
     data = rewritten.model.SerializeToString(deterministic=True)
-    bundle = bundle.add_file(name, lambda path: _write(path, data))
+
+    def write(path: Path) -> None:
+        path.write_bytes(data)
+
     check = ExportCheck(
         net=net,
         file=name,
@@ -173,11 +140,7 @@ def keep_variant(
         numpy_difference=apart,
         passes=tuple(report.name for report in rewritten.reports if report.changed),
     )
-    return bundle, check
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
+    return bundle.add_file(name, write), check
 
 
 def _difference(bundle: Bundle, net: Net, file: str, rewritten: Rewritten) -> float:
@@ -185,20 +148,19 @@ def _difference(bundle: Bundle, net: Net, file: str, rewritten: Rewritten) -> fl
     from actspan.deploy.passes.numeric import run
 
     weights = bundle.weights(net)
-    (name,) = (value.name for value in rewritten.model.graph.input)
-    shape = rewritten.model.graph.input[0].type.tensor_type.shape.dim
-    fixed = [size.dim_value or None for size in shape]
-    inputs = [probe[name] for probe in rewritten.probes] or list(
+    (value,) = rewritten.model.graph.input
+    fixed = [size.dim_value or None for size in value.type.tensor_type.shape.dim]
+    inputs = [probe[value.name] for probe in rewritten.probes] or list(
         sample_inputs(bundle, net, weights, fixed[0], fixed[-1] if net == "tem" else None)
     )
-    outputs = run(rewritten.model, [{name: x} for x in inputs])
+    outputs = run(rewritten.model, [{value.name: x} for x in inputs])
     return max(
         check_probabilities(
             y,
             *numpy_outputs(net, weights, x),
             where=f"{file}: not written: it differs from the NumPy network",
             remedy=f"leave a pass out: actspan export {quoted(bundle.path)} --passes ...",
-            slack=sum(report.tolerance for report in rewritten.reports if report.changed),
+            slack=rewritten.tolerance,
         )
         for x, (y,) in zip(inputs, outputs, strict=True)
     )

@@ -7,17 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from actspan.config.stages import FeatureSpec
-from actspan.config.video import ExtractionConfig
+from actspan.config.stages import ExtractionConfig, FeatureSpec
 from actspan.core.errors import BundleError
 from actspan.core.files import sha256
 from actspan.model.bundle import Bundle
 from actspan.runtime.backends import find_backend
 from actspan.streams.backbone import BackboneFile, find_backbone
-from actspan.streams.decode import VideoFile
-from actspan.streams.extractor import Extractor, Part
-from actspan.streams.grid import Grid
 from actspan.streams.projection import PROJECTION, Projection
+from actspan.streams.snippet_features import Extractor, Part
+from actspan.streams.snippet_grid import Grid
+from actspan.streams.video_decoding import VideoFile
 
 _EXTRACT_AGAIN = "extract features of your videos with this version and train on them"
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 from actspan.core.errors import VideoError, require
 from actspan.core.files import atomic_file
 from actspan.core.types import Proposals
-from actspan.streams.decode import Frame, VideoFile
+from actspan.streams.video_decoding import Frame, VideoFile
 
 Way = Literal["copied", "encoded"]
 

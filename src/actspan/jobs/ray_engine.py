@@ -34,10 +34,16 @@ from actspan.pipeline.core import with_onnx
 from actspan.pipeline.outcomes import StageClock
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import choose_backend
-from actspan.streams.extract import Done, ExtractEngine, ExtractRequest, open_extractor, written
-from actspan.streams.extractor import Ending, Extractor
-from actspan.streams.folder import FeatureFolder
-from actspan.streams.jobs import Progress as SecondsProgress
+from actspan.streams.extraction import (
+    ExtractedVideo,
+    ExtractEngine,
+    ExtractRequest,
+    VideoProgress,
+    open_extractor,
+    write_features,
+)
+from actspan.streams.feature_folder import FeatureFolder
+from actspan.streams.snippet_features import Ending, Extractor
 
 # A worker waits between two turns, for half a chunk to be written and for Ray, but not within a
 # turn. Several turns per worker let all workers finish at about the same time.
@@ -184,8 +190,8 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
         _: Extractor,
         todo: Mapping[Path, str],
         folder: FeatureFolder,
-        progress: SecondsProgress,
-    ) -> Iterator[Done]:
+        progress: VideoProgress,
+    ) -> Iterator[ExtractedVideo]:
         if not todo:
             return
         given = list(todo.items())
@@ -193,18 +199,18 @@ def ray_extraction(config: ClusterConfig) -> ExtractEngine:
         worker = partial(
             _extract_worker,
             replace(request, backbone=backbone, threads=config.worker_cpus),
-            folder.elsewhere(),
+            folder,
             [(path.resolve(), name) for path, name in given],
         )
         with ray_session(config):
             for number, answer in work_through(worker, range(len(given)), config):
                 path, name = given[number]
                 if "error" in answer:
-                    yield Done(name, path, 0, VideoError(answer["error"]))
+                    yield ExtractedVideo(name, path, 0, VideoError(answer["error"]))
                     continue
                 ending = msgspec.convert(answer["ending"], Ending)
                 progress.finish(ending.seconds)
-                yield Done(name, path, answer["rows"], ending)
+                yield ExtractedVideo(name, path, answer["rows"], ending)
 
     return engine
 
@@ -213,12 +219,14 @@ def _extract_worker(
     request: ExtractRequest, folder: FeatureFolder, videos: Sequence[tuple[Path, str]]
 ) -> Work:
     """Open the backbone, in a worker's process; return what extracts videos to their files."""
-    extractor = open_extractor(request)
+    extractor, nobody = open_extractor(request), VideoProgress(no_progress, 0.0)
 
     def work(numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
         for number in numbers:
             path, name = videos[number]
-            (done,) = written(extractor, {path: name}, folder, SecondsProgress(None, 0.0))
+            (done,) = write_features(
+                extractor, {path: name}, folder, VideoProgress(no_progress, 0.0)
+            )
             if isinstance(done.ending, VideoError):
                 yield {"error": str(done.ending)}
             else:

@@ -25,10 +25,9 @@ from actspan.jobs.propose_request import ProposeRequest
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
 from actspan.pipeline.steps import cells, failed_piece
-from actspan.streams.decode import VideoFile
-from actspan.streams.extractor import Ending, Part
-from actspan.streams.jobs import probe_videos, shortfall
-from actspan.streams.sources import Sources, find_videos
+from actspan.streams.snippet_features import Ending, Part
+from actspan.streams.video_decoding import VideoFile
+from actspan.streams.video_lists import VideoList, find_videos, probe_videos, shortfall_note
 
 
 class DecodedSource(Source):
@@ -94,7 +93,7 @@ class DecodedSource(Source):
         ending = self._endings.get(video)
         if ending is None or not ending.note:
             return None
-        return shortfall(video, self.file(video), ending.note)
+        return shortfall_note(video, self.file(video), ending.note)
 
     def end(self, video: str) -> float:
         """Return the end of the last frame; the announced one of a video decoded elsewhere."""
@@ -212,7 +211,7 @@ def _piece(video: str, rows: Float32, stride: float, window: Window | None) -> P
     return Piece(video, lambda: features, window)
 
 
-def _subset(sources: Sources, subset: str | None, set_apart: tuple[str, ...]) -> Sources:
+def _subset(sources: VideoList, subset: str | None, set_apart: tuple[str, ...]) -> VideoList:
     """Keep the videos of one subset, by the annotations beside them or by the bundle's split."""
     if subset is None:
         return sources
@@ -227,7 +226,7 @@ def _subset(sources: Sources, subset: str | None, set_apart: tuple[str, ...]) ->
     chosen = set(videos.subset(subset, annotations.path).ids)
     paths = {video: path for video, path in sources.paths.items() if video in chosen}
     problems = tuple(p for p in sources.problems if p.video in chosen or not p.video)
-    return Sources(paths, annotations, problems)
+    return VideoList(paths, annotations, problems)
 
 
 class WindowCutter:

@@ -82,12 +82,8 @@ def write_report(
 def check_page(path: Path | str) -> Path:
     """Check that a page can be written to a path, before work starts.
 
-    Raises
-    ------
-    DataError
-        The folder does not exist, or the name does not end in .html.
-    MissingExtraError
-        jinja2 or matplotlib is not installed.
+    Raises DataError if the folder does not exist or the name does not end in .html, and
+    MissingExtraError without jinja2 or matplotlib.
     """
     path = Path(path)
     if path.is_dir():

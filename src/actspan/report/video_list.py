@@ -37,24 +37,12 @@ _ALL_COLUMNS = 2_000_000  # columns of all curves of a page, 4 characters each
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VideoList:
-    """Videos that a report shows one by one.
-
-    Attributes
-    ----------
-    videos : tuple of Video
-        V videos, worst first; in the order of the results if there is no ground truth.
-    auc : (R, V) float64
-        AUC of each video alone, by run, in percent; NaN without instances.
-    missed : (R, V) float64
-        Number of instances that no proposal reaches at the lowest threshold; NaN without instances.
-    unlisted : int
-        Number of videos that were left out.
-    """
+    """Videos that a report shows one by one: V videos of R runs, worst first if they are judged."""
 
     videos: tuple[Video, ...]
-    auc: Float64
-    missed: Float64
-    unlisted: int
+    auc: Float64  # (R, V), of each video alone, in percent; NaN without instances
+    missed: Float64  # (R, V), instances not reached at the lowest threshold; NaN without any
+    unlisted: int  # videos that were left out
 
     def extremes(self, most: int) -> tuple[list[int], list[int]]:
         """Return indices of the worst and the best videos, at most `most` each, without overlap."""
@@ -66,15 +54,8 @@ class VideoList:
 def list_videos(contents: Contents, wanted: Sequence[str] = ()) -> VideoList:
     """Evaluate every video, and choose those to show.
 
-    Parameters
-    ----------
-    wanted : sequence of str
-        Ids, or a single number N for the N / 2 worst and the N / 2 best. All unless given.
-
-    Raises
-    ------
-    ConfigError
-        An id is not among the videos.
+    `wanted` are ids, or a single number N for the N / 2 worst and the N / 2 best; all by default.
+    Raises ConfigError if an id is not among the videos.
     """
     auc, missed = np.full((2, len(contents.runs), len(contents.videos)), np.nan)
     for r, run in enumerate(contents.runs):
@@ -114,13 +95,7 @@ def _chosen(videos: Sequence[Video], order: Int64, wanted: Sequence[str], judged
 
 
 def pack(contents: Contents, listing: VideoList) -> dict[str, Any]:
-    """Return everything that the page's script needs, ready for JSON.
-
-    Raises
-    ------
-    ResultError
-        Boundary scores or candidates of a run are damaged.
-    """
+    """Return everything that the page's script needs, ready for JSON; raise ResultError."""
     shown = max(len(listing.videos) * len(contents.runs), 1)
     columns = min(max(_ALL_COLUMNS // shown, _FEWEST), _MOST)
     codes: dict[str, int] = {}  # numbers of labels, in order of first use

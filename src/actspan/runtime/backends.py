@@ -19,17 +19,10 @@ from actspan.runtime.session import Session, SessionOptions
 
 @dataclass(frozen=True, slots=True)
 class Support:
-    """Availability of a runtime on this machine.
+    """Availability of a runtime on this machine."""
 
-    Attributes
-    ----------
-    version : str
-        Version of the runtime; empty if it is not installed.
-    problem : str
-        Why the runtime cannot be used, and what to do about it; empty if it can be used.
-    """
-
-    version: str = ""
+    version: str = ""  # version of the runtime; empty if it is not installed
+    # Why the runtime cannot be used, and what to do about it; empty if it can be used.
     problem: str = ""
 
     @property
@@ -61,49 +54,23 @@ class BackendModule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """One way to run a network.
+    """One way to run a network."""
 
-    Attributes
-    ----------
-    name : str
-        Name for `--backend`.
-    module : str
-        Name of its module in `actspan.runtime`.
-    device : str
-        Name of the device, for people.
-    suffix : str
-        Suffix of the files that it opens.
-    install : str
-        What to do if it is not installed.
-    variant : str
-        Setting for the module: an execution provider, or a device.
-    compiled : str
-        Suffix of the files that it opens instead if a bundle has them.
-    graph : str
-        Variant of the files, if there are several: "fp16" for `tem.fp16.xml`.
-    precision : "float32" or other
-        Requested precision, which selects the limits of `actspan verify`.
-    verified : bool
-        True if this project runs it and compares it with the checkpoint. False: written from the
-        vendor's documentation and never run on the hardware, or see `alters`.
-    alters : bool
-        True if it was run and is known to change the proposals; then it is not `verified`.
-    auto : bool
-        True if `--backend auto` may choose it.
-    """
-
-    name: str
-    module: str
-    device: str
-    suffix: str
-    install: str
-    variant: str = ""
-    compiled: str = ""
-    graph: str = ""
-    precision: str = "float32"
+    name: str  # name for `--backend`
+    module: str  # name of its module in `actspan.runtime`
+    device: str  # name of the device, for people
+    suffix: str  # suffix of the files that it opens
+    install: str  # what to do if it is not installed
+    variant: str = ""  # setting for the module: an execution provider, or a device
+    compiled: str = ""  # suffix of the files that it opens instead if a bundle has them
+    graph: str = ""  # variant of the files, if there are several: "fp16" for `tem.fp16.xml`
+    precision: str = "float32"  # requested precision, which selects the limits of `actspan verify`
+    # True if this project runs it and compares it with the checkpoint. False: written from the
+    # vendor's documentation and never run on the hardware, or see `alters`.
     verified: bool = False
+    # True if it was run and is known to change the proposals; then it is not `verified`.
     alters: bool = False
-    auto: bool = False
+    auto: bool = False  # true if `--backend auto` may choose it
 
     @property
     def suffixes(self) -> list[str]:

@@ -38,31 +38,16 @@ TOLERANCE = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class ExportCheck:
-    """Report of a written file: its properties, and its difference from its weights.
-
-    Attributes
-    ----------
-    net : "tem", "pem" or "classifier"
-    file : str
-        Name in the bundle.
-    opset : int
-    size : int
-        Bytes.
-    numpy_difference : float
-        Largest absolute difference between ONNX Runtime and the NumPy forward pass.
-    torch_difference : float, optional
-        The same for the torch network, if it was compared.
-    passes : tuple of str
-        Graph passes that were applied to the file.
-    """
+    """Report of a written file: its properties, and its difference from its weights."""
 
     net: Net
-    file: str
+    file: str  # name in the bundle
     opset: int
-    size: int
+    size: int  # bytes
+    # Largest absolute difference between ONNX Runtime and the NumPy forward pass.
     numpy_difference: float
-    torch_difference: float | None = None
-    passes: tuple[str, ...] = ()
+    torch_difference: float | None = None  # the same for the torch network, if it was compared
+    passes: tuple[str, ...] = ()  # graph passes that were applied to the file
 
 
 def export_bundle(
@@ -129,13 +114,10 @@ def export_network(
 
     Raises
     ------
-    ParityError
+    ParityError, BundleError, MissingExtraError
         The graph differs by more than 1e-5, or for large logits by more than rounding explains; its
-        file is not written.
-    BundleError
-        There is no such network, the bundle is damaged or cannot be written.
-    MissingExtraError
-        The package `onnx` is not installed.
+        file is not written; there is no such network, the bundle is damaged or cannot be written;
+        the package `onnx` is not installed.
     """
     weights = bundle.weights(net)
     model = _build(net, weights, batch, length)

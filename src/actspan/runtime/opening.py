@@ -174,10 +174,9 @@ def open_net(
 
     Raises
     ------
-    BundleError
-        The bundle has no such file, or it is damaged.
-    BackendError, MissingExtraError
-        The backend is unknown or not installed, or it refuses the file.
+    BundleError, BackendError, MissingExtraError
+        The bundle has no such file, or it is damaged; the backend is unknown or not installed, or
+        it refuses the file.
 
     Examples
     --------

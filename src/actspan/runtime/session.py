@@ -21,21 +21,11 @@ BatchRange = tuple[int, int | None]  # smallest and largest size of the first ax
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """Resources that a session may use.
+    """Resources that a session may use."""
 
-    Attributes
-    ----------
-    threads : int
-        CPU threads per call; with 1, the calling thread computes alone.
-    streams : int
-        Number of concurrent calls, from as many threads of the caller.
-    device : int
-        Number of the accelerator, if a machine has several.
-    """
-
-    threads: int = 1
-    streams: int = 1
-    device: int = 0
+    threads: int = 1  # CPU threads per call; with 1, the calling thread computes alone
+    streams: int = 1  # number of concurrent calls, from as many threads of the caller
+    device: int = 0  # number of the accelerator, if a machine has several
 
     def __post_init__(self) -> None:
         for name, least in (("threads", 1), ("streams", 1), ("device", 0)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,22 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actspan.config.base import from_dict, read_toml
-from actspan.config.video import PictureConfig
+from actspan.config.stages import PictureConfig
 from actspan.core.errors import BackendError, ConfigError, ModelError
-from actspan.core.files import atomic_file, sha256, similar_path
+from actspan.core.files import sha256, similar_path
 from actspan.core.types import Float32
 from actspan.core.wording import suggestion
 from actspan.runtime.opening import open_session
 from actspan.runtime.session import Session, Shape, with_any_batch
-from actspan.streams import efficientnet
 from actspan.streams.pictures import Pixels, Size, normalise
 
 DEFAULT = "efficientnet-lite0"
-_SIZE = 224  # pixels, as in its training
+# Checksum of the published PyTorch weights that the file was made of; NOTICE says from where.
+CHECKSUM = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+_FILE = Path(__file__).with_name("efficientnet-lite0.onnx")
+_FILE_CHECKSUM = "1461bf9efdc2646153ded8befe01404584c93167ae693027eb1cab70ef4d8d32"
 _PICTURES = PictureConfig(
-    mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0), range=255, size=(_SIZE, _SIZE)
+    mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0), range=255, size=(224, 224)
 )
-_BUILD = 1  # version of the default network's graph; another number is another file in the cache
 # Axes of the three colours and of the frames of a clip.
 _AXES: dict[str, tuple[int, ...]] = {
     "NCHW": (0, 3, 1, 2),
@@ -53,7 +53,7 @@ class BackboneFile:
     path : Path
         An ONNX file with one input and one output, one vector per picture or clip.
     sha256 : str
-        Checksum of the weights (default backbone) or of the ONNX file (any other).
+        Checksum of the ONNX file; of the default backbone, that of the published weights.
     pictures : PictureConfig
     """
 
@@ -83,13 +83,13 @@ def find_backbone(name: str) -> BackboneFile:
     ------
     ConfigError
         There is no such backbone, or its TOML file is missing or wrong.
-    ModelError, MissingExtraError
-        The default's weights are absent or damaged.
+    ModelError
+        The default's file is absent or damaged.
     """
     if name in ("default", DEFAULT):
-        weights = efficientnet.weights_file()
-        path = _built(weights)
-        return BackboneFile(DEFAULT, path, efficientnet.WEIGHTS_SHA256, _PICTURES)
+        if not _FILE.is_file() or sha256(_FILE) != _FILE_CHECKSUM:
+            raise ModelError(f"{_FILE}: missing or damaged: pip install --force-reinstall actspan")
+        return BackboneFile(DEFAULT, _FILE, CHECKSUM, _PICTURES)
     kind, _, file = name.partition(":")
     if kind != "onnx" or not file:
         close = suggestion(name, ["default"]) or (
@@ -110,29 +110,6 @@ def _pictures_of(path: Path) -> PictureConfig:
             f"{_EXAMPLE}"
         )
     return from_dict(PictureConfig, read_toml(file), where=str(file))
-
-
-def cache_folder() -> Path:
-    """Return the cache folder: `$XDG_CACHE_HOME/actspan`, or `~/.cache/actspan`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "actspan"
-
-
-def _built(weights: Path) -> Path:
-    """Build the default network as ONNX once, and keep it in the cache with its checksum."""
-    path = cache_folder() / f"{DEFAULT}-{_SIZE}-{efficientnet.WEIGHTS_SHA256[:8]}-{_BUILD}.onnx"
-    record = path.with_suffix(".sha256")
-    if path.is_file() and record.is_file() and record.read_text() == sha256(path):
-        return path
-    model = efficientnet.build(efficientnet.read_weights(weights), size=_SIZE)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ModelError(f"{path.parent}: cannot be made: {error.strerror}") from error
-    with atomic_file(path) as stream:
-        stream.write(model.SerializeToString())
-    with atomic_file(record) as stream:
-        stream.write(sha256(path).encode())
-    return path
 
 
 class Backbone:

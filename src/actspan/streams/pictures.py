@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.config.video import PictureConfig
+from actspan.config.stages import PictureConfig
 from actspan.core.errors import require
 from actspan.core.types import Float32
 

@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from actspan.core.errors import ExportError
 from actspan.deploy.optimize import Rewritten, rewrite_model
-from actspan.deploy.passes.interface import graphs_in
+from actspan.deploy.passes.model_form import graphs_in
 from actspan.deploy.passes.numeric import largest_difference
 from actspan.model.bsn.graph import build_tem
 from tests.deploy.passes.control_flow import BOOL, INT64, branches, graph, node

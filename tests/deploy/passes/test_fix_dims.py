@@ -9,8 +9,8 @@ import pytest
 
 from actspan.core.errors import ConfigError, ExportError
 from actspan.deploy.optimize import Rewritten, rewrite_model
-from actspan.deploy.passes.axes import Dims, advice, free_axes
 from actspan.deploy.passes.contract import PassSettings
+from actspan.deploy.passes.fix_dims import Dims, advice, free_axes
 from actspan.model.bsn.graph import build_pem, build_tem
 from tests.deploy.passes.nets import FLOAT, Net, old_tem
 

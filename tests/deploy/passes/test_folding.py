@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from actspan.deploy.optimize import rewrite_model
 from actspan.deploy.passes.contract import PassSettings
-from actspan.deploy.passes.interface import graphs_in
+from actspan.deploy.passes.model_form import graphs_in
 from tests.deploy.passes.control_flow import branches, node
 from tests.deploy.passes.nets import FLOAT, Net, random_nets
 

@@ -10,7 +10,7 @@ import pytest
 from actspan import Bundle
 from actspan.core.errors import ExportError, ParityError
 from actspan.deploy.optimize import read_model, rewrite_model
-from actspan.deploy.passes.calibration import PemCalibration, TemCalibration, calibration_for
+from actspan.deploy.passes.calibration import DatasetCalibration
 from actspan.deploy.passes.contract import Inputs, PassSettings, Sample, Shapes
 from actspan.model.weights import Net as Network
 from tests.deploy.passes.control_flow import branches, node
@@ -174,9 +174,11 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def test_tem_learns_from_the_training_videos(dataset: Path) -> None:
-    inputs = TemCalibration(dataset).sample({"video": (None, CHANNELS, 20)}).inputs
+    inputs = DatasetCalibration(dataset, "tem").sample({"video": (None, CHANNELS, 20)}).inputs
     assert [x["video"].shape for x in inputs] == [(16, CHANNELS, 20)]
-    fixed = TemCalibration(dataset, videos=3).sample({"video": (2, CHANNELS, None)}).inputs
+    fixed = (
+        DatasetCalibration(dataset, "tem", videos=3).sample({"video": (2, CHANNELS, None)}).inputs
+    )
     assert [x["video"].shape for x in fixed] == [(2, CHANNELS, 100)] * 2
 
 
@@ -184,14 +186,14 @@ def test_tem_learns_from_the_training_videos(dataset: Path) -> None:
 def test_videos_that_cannot_be_used_are_named(dataset: Path, bundle: Bundle, net: Network) -> None:
     for video in ("video0", "video2", "video5"):  # the last one is no training video
         (dataset / "features" / f"{video}.npy").write_bytes(b"")
-    calibration = calibration_for(dataset, net, bundle=bundle)
+    calibration = DatasetCalibration(dataset, net, bundle)
     model = read_model(bundle.file(f"{net}.onnx"))
     done = rewrite_model(model, ["int8"], PassSettings(calibration=calibration))
     assert done.notes == (f"{dataset}: skipped: 2 videos (video0, video2): the file is empty",)
 
 
 def test_pem_learns_from_proposals(dataset: Path, bundle: Bundle) -> None:
-    calibration = PemCalibration(dataset, bundle, videos=3)
+    calibration = DatasetCalibration(dataset, "pem", bundle, videos=3)
     free = calibration.sample({"video_feature": (None, 32)}).inputs
     assert len(free) == 3
     assert all(x["video_feature"].shape[1] == 32 for x in free)
@@ -205,18 +207,18 @@ def test_pem_learns_from_proposals(dataset: Path, bundle: Bundle) -> None:
 def test_pem_needs_a_bundle(dataset: Path, tmp_path: Path) -> None:
     for bundle in (None, write_bundle(tmp_path / "half", tem=False)):
         with pytest.raises(ExportError, match="PEM is calibrated on proposals"):
-            calibration_for(dataset, "pem", bundle=bundle)
+            DatasetCalibration(dataset, "pem", bundle)
 
 
 def test_networks_of_another_form(dataset: Path) -> None:
     for shapes in ({"a": (1, 2, 3), "b": (1, 2, 3)}, {"x": (1, 2)}):
         with pytest.raises(ExportError, match="calibration knows networks with one input"):
-            TemCalibration(dataset).sample(shapes)  # type: ignore[arg-type]
+            DatasetCalibration(dataset, "tem").sample(shapes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("net", ["tem", "pem"])
 def test_a_bundle_from_a_dataset(dataset: Path, bundle: Bundle, net: str) -> None:
-    calibration = calibration_for(dataset, net, bundle=bundle)  # type: ignore[arg-type]
+    calibration = DatasetCalibration(dataset, net, bundle)  # type: ignore[arg-type]
     model = read_model(bundle.file(f"{net}.onnx"))
     done = rewrite_model(model, ["fold-scale", "int8"], PassSettings(calibration=calibration))
     assert done.tags == ("scale", "int8")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from actspan.core.errors import ExportError
 from actspan.deploy.optimize import Rewritten, rewrite_model
 from actspan.deploy.passes.contract import PassSettings
-from actspan.deploy.passes.older import _ADAPTERS
+from actspan.deploy.passes.older_opsets import _ADAPTERS
 from tests.deploy.passes.nets import FLOAT, Net, old_tem, random_nets
 
 NEWEST = onnx.defs.onnx_opset_version()

@@ -14,7 +14,7 @@ import pytest
 from actspan.core.errors import ExportError
 from actspan.deploy.optimize import rewrite_model
 from actspan.deploy.passes import DEFAULT
-from actspan.deploy.passes.interface import graphs_in, interface_change
+from actspan.deploy.passes.model_form import graphs_in, interface_change
 from actspan.deploy.passes.numeric import largest_difference
 from tests.deploy.passes.control_flow import BOOL, FLOAT, INT64, branches, graph, model, node
 

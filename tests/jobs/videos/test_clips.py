@@ -12,7 +12,7 @@ from actspan import Proposals
 from actspan.core.errors import ActSpanError, VideoError
 from actspan.jobs.clips import Way, cut, cut_clips
 from actspan.jobs.sinks import ClipSink
-from actspan.streams.decode import VideoFile
+from actspan.streams.video_decoding import VideoFile
 from tests.streams.made_videos import level, turn, write_video
 
 FPS = 25

@@ -48,21 +48,8 @@ class RejectedError(ValueError):
 class VideoBuilder:
     """Videos assembled from rows, in order of first mention.
 
-    A row is used as a whole or not at all: every fault is a problem with its place.
-
-    Parameters
-    ----------
-    path : Path
-        The source.
-    options : ReadOptions
-    repeated : iterable of str
-        Keys that are repeated in its JSON.
-
-    Attributes
-    ----------
-    problems : list of Problem
-    ignored : Ignored
-        What the reader does not use.
+    A row is used as a whole or not at all: every fault is a problem with its place. `repeated` are
+    keys that are repeated in the JSON of the source.
     """
 
     def __init__(self, path: Path, options: ReadOptions, repeated: Iterable[str] = ()) -> None:
@@ -82,10 +69,7 @@ class VideoBuilder:
     def add(self, name: str, instance: Instance | None = None, facts: Facts | None = None) -> None:
         """Add a segment of a video, or a mention of the video alone.
 
-        Raises
-        ------
-        ValueError
-            No id, a segment without length, or a fact that contradicts an earlier row.
+        Raises ValueError if it has no id or no length, or a fact contradicts an earlier row.
         """
         video = self._ids.get(name) or canonical_id(self._files.stem(name.strip()))
         self._ids[name] = video
@@ -200,10 +184,8 @@ def read_files(
 ) -> VideoBuilder:
     """Read one file, or all files with a suffix in a folder; count other annotations as ignored.
 
-    Raises
-    ------
-    AnnotationError
-        There is no such file, or the only one is damaged. In a folder, a damaged one is a problem.
+    Raises AnnotationError if there is no such file, or the only one is damaged. In a folder, a
+    damaged one is a problem.
     """
     files = sorted(files_of(path, suffix)) if path.is_dir() else [path]
     if not files:

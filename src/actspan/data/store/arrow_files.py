@@ -68,17 +68,9 @@ class Batches:
     is expanded to the size that it declares. Our writers never compress, so compressed batches are
     refused unread.
 
-    Parameters
-    ----------
-    file : pyarrow.Buffer
-        The whole file; batches are views of it.
-    schema : pyarrow.Schema
-        The required columns.
-
-    Raises
-    ------
-    ValueError, pyarrow.ArrowException, OSError
-        It is damaged or has other columns; or a batch is compressed or lacks a value.
+    `file` is a `pyarrow.Buffer` with the whole file, of which batches are views; `schema` has the
+    required columns. Raises ValueError, OSError and pyarrow.ArrowException if the file is damaged
+    or has other columns; or a batch is compressed or lacks a value.
     """
 
     def __init__(self, file: Any, schema: Any) -> None:
@@ -145,11 +137,6 @@ def write_shards(
         Required properties of the shards; its own records are ignored.
     shard_size : int
         Bytes of features per shard; a larger video gets a separate shard.
-
-    Raises
-    ------
-    ActSpanError
-        The disk is full, or the folder is not writable.
     """
     schema = schema_of(manifest)
     shards = groupby(rows, _Cut(shard_size))

@@ -43,33 +43,16 @@ class ShardRecord(Config, frozen=True, kw_only=True):
 
 
 class Manifest(Config, frozen=True, kw_only=True):
-    """Contents of a store.
-
-    Attributes
-    ----------
-    dtype : "float32" or "float16"
-        Type of the features.
-    channels : int
-        C.
-    length : int, optional
-        Rows of every video, T; if not given, lengths vary.
-    edge : "clamp" or "zero", optional
-        How outer cells were filled, if videos were rescaled to `length` cells. Not given if
-        all rows are unchanged snippets.
-    notes : tuple of str
-        Assumptions about the features when they were packed.
-    left_out : mapping of video id to str
-        Videos with features that could not be used, and why.
-    shards : tuple of ShardRecord
-    """
+    """Contents of a store."""
 
     format: int = _FORMAT
-    dtype: DType
+    dtype: DType  # of the features
     channels: int
-    length: int | None = None
+    length: int | None = None  # rows of every video; if not given, lengths vary
+    # How outer cells were filled, if videos were rescaled to `length` cells.
     edge: Literal["clamp", "zero"] | None = None
-    notes: tuple[str, ...] = ()
-    left_out: dict[str, str] = msgspec.field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # assumptions about the features when they were packed
+    left_out: dict[str, str] = msgspec.field(default_factory=dict)  # video id to reason
     shards: tuple[ShardRecord, ...] = ()
 
     def __post_init__(self) -> None:
@@ -79,13 +62,7 @@ class Manifest(Config, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read `store.toml`.
-
-        Raises
-        ------
-        StoreError
-            It is damaged, or of another version of the format.
-        """
+        """Read `store.toml`; raise StoreError if it is damaged, or of another version."""
         path = folder / MANIFEST
         try:
             values = read_toml(path)
@@ -125,13 +102,7 @@ class Manifest(Config, frozen=True, kw_only=True):
         return [shard_path(folder, number) for number in range(len(self.shards))]
 
     def require_fit(self, config: PipelineConfig, folder: Path) -> None:
-        """Raise if the model needs other cells than those that were packed.
-
-        Raises
-        ------
-        StoreError
-            Videos were rescaled differently from the model; the message says how to pack them.
-        """
+        """Raise StoreError, which says how to pack, if the model needs other cells."""
         length = (config.tem or TemConfig()).length
         if self.edge is None:
             return

@@ -112,17 +112,10 @@ def _write_graph(bundle: Bundle, net: Net, batch: int, name: str) -> tuple[Bundl
 
 @dataclass(frozen=True, slots=True)
 class Atc:
-    """The compiler `atc`; see `Compiler`.
-
-    Attributes
-    ----------
-    path : Path
-    env : mapping of str to str
-        Its environment.
-    """
+    """The compiler `atc`; see `Compiler`."""
 
     path: Path
-    env: Mapping[str, str]
+    env: Mapping[str, str]  # its environment
     key: str = ""
 
     @property

@@ -101,10 +101,8 @@ def compile_plan(
 
     Raises
     ------
-    CompileError
-        The compiler failed; files compiled before are kept.
-    BundleError
-        A file cannot be written.
+    CompileError, BundleError
+        The compiler failed, or a file cannot be written; files compiled before are kept.
 
     Examples
     --------

@@ -84,11 +84,11 @@ class Converter:
         """Return the quantised model, with lines about what calibration skipped."""
         import onnx_ir as ir
 
-        from actspan.deploy.passes.calibration import calibration_for
+        from actspan.deploy.passes.calibration import DatasetCalibration
         from actspan.deploy.passes.int8 import equalise_inputs, shapes_of
 
         assert plan.request.calibrate is not None
-        calibration = calibration_for(plan.request.calibrate, job.net, bundle=plan.bundle)
+        calibration = DatasetCalibration(plan.request.calibrate, job.net, plan.bundle)
         prepared = rewrite_model(read_model(source), ["constant-fold"], where=job.source).model
         graph = ir.from_proto(prepared)
         sample = calibration.sample(shapes_of(graph.graph))

@@ -29,31 +29,19 @@ def no_log(line: str) -> None:
 class CompileRequest:
     """Settings of a compilation.
 
-    Attributes
-    ----------
-    target : str
-        One of `TARGETS`.
-    batches : tuple of int
-        Videos per call, ascending and without duplicates. PEM takes the rows of this number of
-        videos.
-    precision : str
-        One of the target's precisions; its first by default.
-    soc : str
-        ascend: the chip, as `npu-smi info` and `--soc_version` call it.
-    calibrate : Path, optional
-        int8: a dataset folder for the calibration.
-
     Raises
     ------
     ConfigError, CompileError
         A value is out of range; the target is not known, or has no such precision.
     """
 
-    target: str
+    target: str  # one of `TARGETS`
+    # Videos per call, ascending and without duplicates. PEM takes the rows of this number of
+    # videos.
     batches: tuple[int, ...] = BATCHES
-    precision: str = ""
-    soc: str = "Ascend310"
-    calibrate: Path | None = None
+    precision: str = ""  # one of the target's precisions; its first by default
+    soc: str = "Ascend310"  # ascend: the chip, as `npu-smi info` and `--soc_version` call it
+    calibrate: Path | None = None  # int8: a dataset folder for the calibration
 
     def __post_init__(self) -> None:
         row = TARGETS.get(self.target)

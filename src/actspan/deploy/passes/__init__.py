@@ -17,7 +17,6 @@ from actspan.core.wording import suggestion
 if TYPE_CHECKING:
     from actspan.deploy.passes.contract import Contract, GraphPass, PassSettings
 
-
 # Name: module and class, in a useful order.
 PASSES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -42,19 +41,13 @@ def contracts() -> list[Contract]:
 
 
 def make_passes(names: Iterable[str], settings: PassSettings) -> list[GraphPass]:
-    """Return the passes of these names.
-
-    Raises
-    ------
-    ExportError
-        A name is not known; the message lists the known ones.
-    """
+    """Return the passes of these names; raise ExportError if one is not known."""
     names = list(names)
     for name in names:
         if name not in PASSES:
             near = suggestion(name, PASSES)
             raise ExportError(f"there is no pass {name!r}{near}; there are: {', '.join(PASSES)}")
-    return [_class_of(name).of(settings) for name in names]
+    return [_class_of(name)(settings) for name in names]
 
 
 def _class_of(name: str) -> type[GraphPass]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,153 +18,94 @@ from actspan.data.check import check_dataset
 from actspan.data.dataset import Dataset
 from actspan.data.recording import pad_window, plan_windows
 from actspan.data.rescale import fit_to_cells
-from actspan.deploy.passes.contract import Calibration, Sample, Shapes
+from actspan.deploy.passes.contract import Sample, Shapes
 from actspan.model.bundle import Bundle
 from actspan.model.weights import Net
 from actspan.proposals.bsp import bsp_features
 from actspan.proposals.candidates import generate_proposals
 from actspan.runtime.opening import open_session
 
-__all__ = ["VIDEOS", "PemCalibration", "TemCalibration", "calibration_for"]
-
 VIDEOS = 128  # more videos hardly change the ranges, and did not change the measured accuracy
 _WINDOWS = 4  # per long recording
 _BATCH = 16  # videos per call, if the network takes any number
 
-
 T = TypeVar("T")
 
 
-def calibration_for(
-    dataset: Path, net: Net, *, bundle: Bundle | None = None, videos: int = VIDEOS
-) -> Calibration:
-    """Return the inputs of one network from a dataset folder.
+@dataclass(frozen=True, slots=True)
+class DatasetCalibration:
+    """Inputs of one network from a dataset folder.
 
-    Parameters
-    ----------
-    dataset : Path
-        A dataset folder; its training videos are used, or all if there are none.
-    net : "tem" or "pem"
-        The network that the inputs are for.
-    bundle : Bundle, optional
-        Defines how features are rescaled. For PEM its TEM is needed, because BSP features are
-        computed from boundary scores.
-    videos : int
-        Number of videos, spread evenly over the dataset.
+    TEM gets features, (B, C, T); PEM gets BSP features of proposals from TEM and PGM, (N, 32) or
+    (B, N, 32).
 
     Raises
     ------
     ExportError
         PEM's inputs are requested without a bundle that has a TEM.
-    DataError
-        The dataset cannot be used.
-    """
-    config = PipelineConfig() if bundle is None else bundle.config
-    if net == "tem":
-        return TemCalibration(dataset, config, videos)
-    if bundle is None or not bundle.has_tem or "tem.onnx" not in bundle.files:
-        raise ExportError(
-            "PEM is calibrated on proposals, which take an exported TEM to find: give the bundle "
-            "that has both (--bundle BUNDLE), after actspan export BUNDLE"
-        )
-    return PemCalibration(dataset, bundle, videos)
-
-
-@dataclass(frozen=True, slots=True)
-class TemCalibration:
-    """Features in the form of TEM's input, (B, C, T).
-
-    Attributes
-    ----------
-    dataset : Path
-    config : PipelineConfig
-        Defines how features become cells; its T is used if the network's length is free.
-    videos : int
     """
 
-    dataset: Path
-    config: PipelineConfig = field(default_factory=PipelineConfig)
-    videos: int = VIDEOS
+    dataset: Path  # a dataset folder; its training videos are used, or all if there are none
+    net: Net  # the network that the inputs are for
+    # Defines how features are rescaled. PEM needs one with an exported TEM, because BSP features
+    # are computed from boundary scores.
+    bundle: Bundle | None = None
+    videos: int = VIDEOS  # number of videos, spread evenly over the dataset
+
+    def __post_init__(self) -> None:
+        if self.net == "pem" and (self.bundle is None or "tem.onnx" not in self.bundle.files):
+            raise ExportError(
+                "PEM is calibrated on proposals, which take an exported TEM to find: give the "
+                "bundle that has both (--bundle BUNDLE), after actspan export BUNDLE"
+            )
 
     def sample(self, shapes: Shapes) -> Sample:
-        """Return real inputs of TEM; see `Calibration.sample`."""
-        name, (batch, channels, length) = _single_input(shapes, ranks=(3,))
-        dataset, notes = _some_videos(self.dataset, self.config, self.videos, channels)
-        cells = [c for c, _ in _cells(dataset, self.config, length)]
-        return Sample([{name: video} for video in _batches(cells, batch or _BATCH)], notes)
+        """Return real inputs of the network; see `Calibration.sample`.
 
-
-@dataclass(frozen=True, slots=True)
-class PemCalibration:
-    """BSP features of proposals from TEM and PGM, (N, 32) or (B, N, 32).
-
-    Attributes
-    ----------
-    dataset : Path
-    bundle : Bundle
-        A bundle with an exported TEM.
-    videos : int
-    """
-
-    dataset: Path
-    bundle: Bundle
-    videos: int = VIDEOS
-
-    def sample(self, shapes: Shapes) -> Sample:
-        """Return real inputs of PEM; see `Calibration.sample`."""
-        name, shape = _single_input(shapes, ranks=(2, 3))
-        config, found = self.bundle.config, []
+        Raises
+        ------
+        DataError, ExportError
+            The dataset cannot be used; the network has other inputs.
+        """
+        ranks = (3,) if self.net == "tem" else (2, 3)
+        name, shape = next(iter(shapes.items()), ("", ()))
+        if len(shapes) != 1 or len(shape) not in ranks:
+            given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+            wanted = " or ".join("(B, C, T)" if rank == 3 else "(N, 32)" for rank in ranks)
+            raise ExportError(
+                f"calibration knows networks with one input, {wanted}; this one has {given}"
+            )
+        config = PipelineConfig() if self.bundle is None else self.bundle.config
+        if self.bundle is None or self.net == "tem":
+            batch, channels, length = shape
+            dataset, notes = self._videos(config, channels)
+            cells = [c for c, _ in _cells(dataset, config, length)]
+            return Sample([{name: video} for video in _batches(cells, batch or _BATCH)], notes)
+        rows = []
         with open_session(self.bundle.file("tem.onnx"), backend="onnxruntime") as session:
             batch, channels, length = session.input_shapes["video"]
-            dataset, notes = _some_videos(self.dataset, config, self.videos, channels)
-            for cells, count in _cells(dataset, config, length):
-                video = np.repeat(cells[None], batch or 1, axis=0)
-                output = session.run({"video": video})["output"][0, :, :count]
-                found.append(_features(output, config))
-        rows = [_with_rows(features, shape[-2]) for features in found]
-        return Sample([{name: array} for array in _proposals(rows, shape)], notes)
+            dataset, notes = self._videos(config, channels)
+            for video, count in _cells(dataset, config, length):
+                repeated = np.repeat(video[None], batch or 1, axis=0)
+                output = session.run({"video": repeated})["output"][0, :, :count]
+                scores = BoundaryScores.from_array(output)
+                found = generate_proposals(scores, config.pgm)[: config.pgm.keep]
+                rows.append(_with_rows(bsp_features(scores, found, config.bsp), shape[-2]))
+        return Sample([{name: array} for array in _in_shape(rows, shape)], notes)
 
-
-def _proposals(rows: list[Float32], shape: tuple[int | None, ...]) -> Iterable[Float32]:
-    """Return the rows of videos, each (N, 32), in the shape that a network takes."""
-    if len(shape) == 2:
-        return rows
-    if shape[-2] is None:
-        return (np.repeat(features[None], shape[0] or 1, axis=0) for features in rows)
-    return _batches(rows, shape[0] or _BATCH)
-
-
-def _features(output: Float32, config: PipelineConfig) -> Float32:
-    """Return BSP features of the candidates in TEM's output, (3, T)."""
-    scores = BoundaryScores.from_array(output)
-    return bsp_features(
-        scores, generate_proposals(scores, config.pgm)[: config.pgm.keep], config.bsp
-    )
-
-
-def _single_input(shapes: Shapes, *, ranks: tuple[int, ...]) -> tuple[str, tuple[int | None, ...]]:
-    if len(shapes) == 1:
-        (name, shape) = next(iter(shapes.items()))
-        if len(shape) in ranks:
-            return name, shape
-    given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-    wanted = " or ".join("(B, C, T)" if rank == 3 else "(N, 32)" for rank in ranks)
-    raise ExportError(f"calibration knows networks with one input, {wanted}; this one has {given}")
-
-
-def _some_videos(
-    path: Path, config: PipelineConfig, videos: int, channels: int | None
-) -> tuple[Dataset, tuple[str, ...]]:
-    """Return videos spread evenly over a dataset, and a line about skipped ones."""
-    dataset = Dataset.load(path)
-    dataset.require_fit(config)
-    if any(video.subset == "training" for video in dataset.videos):
-        dataset = dataset.subset("training")
-    dataset = dataset.select(_spread(dataset.videos, videos))
-    dataset = check_dataset(dataset, channels=channels, on_error="skip")
-    found = [problem for problem in dataset.problems if problem.skipped is Skipped.VIDEO]
-    reasons = listed(dict.fromkeys(problem.problem for problem in found))
-    return dataset, (f"{path}: {skipped_line(found)}: {reasons}",) if found else ()
+    def _videos(
+        self, config: PipelineConfig, channels: int | None
+    ) -> tuple[Dataset, tuple[str, ...]]:
+        """Return videos spread evenly over the dataset, and a line about skipped ones."""
+        dataset = Dataset.load(self.dataset)
+        dataset.require_fit(config)
+        if any(video.subset == "training" for video in dataset.videos):
+            dataset = dataset.subset("training")
+        dataset = dataset.select(_spread(dataset.videos, self.videos))
+        dataset = check_dataset(dataset, channels=channels, on_error="skip")
+        found = [problem for problem in dataset.problems if problem.skipped is Skipped.VIDEO]
+        reasons = listed(dict.fromkeys(problem.problem for problem in found))
+        return dataset, (f"{self.dataset}: {skipped_line(found)}: {reasons}",) if found else ()
 
 
 def _cells(
@@ -180,6 +121,15 @@ def _cells(
         for window in _spread(list(plan_windows(len(recording), length)), _WINDOWS):
             values = recording.rows(window.first, window.last).values
             yield pad_window(values, length).T, len(values)
+
+
+def _in_shape(rows: list[Float32], shape: tuple[int | None, ...]) -> Iterable[Float32]:
+    """Return the rows of videos, each (N, 32), in the shape that a network takes."""
+    if len(shape) == 2:
+        return rows
+    if shape[-2] is None:
+        return (np.repeat(features[None], shape[0] or 1, axis=0) for features in rows)
+    return _batches(rows, shape[0] or _BATCH)
 
 
 def _spread(items: Sequence[T], count: int) -> Sequence[T]:

@@ -8,38 +8,32 @@ import onnx_ir as ir
 import onnx_ir.passes.common as common
 from onnxscript import optimizer
 
-from actspan.deploy.passes.contract import Contract, GraphPass
-from actspan.deploy.passes.older import write_older
-from actspan.deploy.passes.outputs import guard_outputs, release_outputs
-from actspan.deploy.passes.tools import (
+from actspan.deploy.passes.contract import (
+    Contract,
+    GraphPass,
     bypass,
     can_leave,
     constant_of,
+    graphs_of,
     is_standard,
     nodes_of,
     opset_of,
     remove_unused,
+    unique_name,
 )
-
-__all__ = ["ConstantFold"]
+from actspan.deploy.passes.older_opsets import write_older
 
 # Nodes with larger operands or results are kept, so that the file does not grow.
 _LARGEST = 16 * 1024 * 1024  # elements
 # Not folded: quantised weights, random numbers, nodes that expand, and names of outputs.
-_KEPT = frozenset(
-    [
-        "Bernoulli",
-        "ConstantOfShape",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "Identity",
-        "Multinomial",
-        "QuantizeLinear",
-        "RandomNormalLike",
-        "RandomUniformLike",
-    ]
-)
-_HIDDEN = "actspan.hidden"  # a domain without operators
+_NOT_FOLDED = {
+    *("DequantizeLinear", "DynamicQuantizeLinear", "QuantizeLinear"),
+    *("Bernoulli", "Multinomial", "RandomNormalLike", "RandomUniformLike"),
+    *("ConstantOfShape", "Identity"),
+}
+# Domains without operators: passes of libraries leave such nodes alone.
+_HIDDEN, _GUARD = "actspan.hidden", "actspan.output"
+_ORIGINAL = "actspan.kept"  # marks an Identity of the original model
 _TRACE = "pkg.onnxscript.optimizer.folded_from"  # metadata of the folder, which grows with each run
 
 
@@ -83,14 +77,14 @@ class ConstantFold(GraphPass):
             ],
             steps=10,
         )
-        guard_outputs(model)
+        _guard_outputs(model)
         hidden = [node for node in nodes_of(model) if _is_beyond_folder(node, opset_of(model))]
         for node in hidden:
             node.domain = _HIDDEN
         changed = passes(model).modified
         for node in hidden:
             node.domain = ""
-        changed |= release_outputs(model)
+        changed |= _release_outputs(model)
         remove_unused(model)
         for node in nodes_of(model):
             for value in (*node.outputs, *node.inputs):
@@ -144,7 +138,7 @@ def _is_idle_dropout(node: ir.Node) -> bool:
 
 def _is_constant(node: ir.Node) -> bool:
     """Return whether a node computes the same tensors every time, and may be folded."""
-    if not is_standard(node) or node.op_type in _KEPT or not node.inputs:
+    if not is_standard(node) or node.op_type in _NOT_FOLDED or not node.inputs:
         return False
     if any(attribute.type == ir.AttributeType.GRAPH for attribute in node.attributes.values()):
         return False
@@ -159,3 +153,53 @@ def _is_idle(node: ir.Node) -> bool:
     if not is_standard(node, "Identity"):
         return False
     return not node.outputs[0].is_graph_output() or can_leave(node.inputs[0], node.graph)
+
+
+def _guard_outputs(model: ir.Model) -> None:
+    """Insert an unknown node before every output that a node computes.
+
+    In ONNX two outputs of a graph may differ only in their names. Passes that drop an Identity
+    between the two, or between an output and a value of the enclosing graph, leave one name for
+    both, or an output that its graph does not compute. So every output is computed by a node of an
+    unknown domain during the pass. Afterwards that node is removed, or becomes an Identity if one
+    is needed.
+    """
+    for graph in graphs_of(model):
+        for output in dict.fromkeys(graph.outputs):
+            producer = output.producer()
+            if producer is None or is_standard(producer, "Constant"):
+                continue  # no pass drops these
+            if is_standard(producer, "Identity"):
+                producer.domain = _GUARD
+                producer.meta[_ORIGINAL] = True
+            else:
+                _guard(model.graph, graph, output)
+
+
+def _guard(root: ir.Graph, graph: ir.Graph, output: ir.Value) -> None:
+    name = output.name
+    output.name = unique_name(root, f"{name}_computed")
+    given = ir.Value(name=name, type=output.type, shape=output.shape)
+    graph.append(ir.Node(_GUARD, "Identity", [output], outputs=[given], name=f"Identity_{name}"))
+    for index, value in enumerate(graph.outputs):
+        if value is output:
+            graph.outputs[index] = given
+
+
+def _release_outputs(model: ir.Model) -> bool:
+    """Undo `_guard_outputs`; return whether an Identity of the original model was removed."""
+    changed = False
+    for graph in graphs_of(model):
+        guards = [node for node in graph if node.domain == _GUARD]
+        for node in sorted(guards, key=lambda node: _ORIGINAL in node.meta):  # inserted ones first
+            node.domain = ""
+            value, output = node.inputs[0], node.outputs[0]
+            if output.is_graph_output() and not can_leave(value, graph):
+                continue
+            changed |= _ORIGINAL in node.meta
+            name, leaves = output.name, output.is_graph_output()
+            output.replace_all_uses_with(value, replace_graph_outputs=True)
+            graph.remove(node, safe=True)
+            if leaves:
+                value.name, value.type, value.shape = name, output.type, output.shape
+    return changed

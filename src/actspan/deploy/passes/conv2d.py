@@ -13,17 +13,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from actspan.deploy.passes.contract import Contract, GraphPass
-from actspan.deploy.passes.lifting import (
-    AXIS,
-    CONVOLUTIONS,
-    ELEMENTWISE,
-    lift_attributes,
-    lift_constant,
-    lifted_inputs,
-    shape_to_2d,
-)
-from actspan.deploy.passes.tools import (
+from actspan.deploy.passes.contract import (
+    Contract,
+    GraphPass,
     add_constant,
     constant_of,
     graphs_of,
@@ -34,8 +26,14 @@ from actspan.deploy.passes.tools import (
     remove_unused,
     unique_name,
 )
-
-__all__ = ["Conv1dToConv2d"]
+from actspan.deploy.passes.lifting import (
+    AXIS,
+    CONVOLUTIONS,
+    ELEMENTWISE,
+    lift_attributes,
+    lifted_inputs,
+    shape_to_2d,
+)
 
 Plan = dict[ir.Node, list[int]]  # node of the region: inputs that get the new axis
 
@@ -70,8 +68,14 @@ class Conv1dToConv2d(GraphPass):
 
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
         """Return the convolutions that were left; see `GraphPass.remaining`."""
-        rank = _ranks(model)
-        return {node: _reason(node) for node in nodes_of(model) if _is_conv1d(node, rank)}
+        rank, found = _ranks(model), {}
+        for node in nodes_of(model):
+            if _is_conv1d(node, rank):
+                known = node.op_type in CONVOLUTIONS
+                found[node] = "its shapes are not known" if known else "not known here"
+                if not is_standard(node):
+                    found[node] = f"an operator of {node.domain}"
+        return found
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Rewrite every region that contains a one-dimensional convolution."""
@@ -94,12 +98,6 @@ def _is_conv1d(node: ir.Node, rank: Mapping[ir.Value, int]) -> bool:
     return not known or 3 in known
 
 
-def _reason(node: ir.Node) -> str:
-    if not is_standard(node):
-        return f"an operator of {node.domain}"
-    return "its shapes are not known" if node.op_type in CONVOLUTIONS else "not known here"
-
-
 def _ranks(model: ir.Model) -> dict[ir.Value, int]:
     """Return ranks from shapes, or from the operators if shapes are unknown."""
     rank: dict[ir.Value, int] = {}
@@ -113,16 +111,12 @@ def _ranks(model: ir.Model) -> dict[ir.Value, int]:
                 rank[output] = output.shape.rank()
             elif is_standard(node, *ELEMENTWISE) and node.inputs[0] in rank:
                 rank[output] = rank[node.inputs[0]]
-        if is_standard(node, *CONVOLUTIONS) and _is_conv1d(node, rank) and _known(node, rank):
-            data, weight = CONVOLUTIONS[node.op_type]
-            rank |= dict.fromkeys((node.inputs[data], node.inputs[weight], node.outputs[0]), 3)
+        if is_standard(node, *CONVOLUTIONS) and _is_conv1d(node, rank):
+            inputs = [node.inputs[index] for index in CONVOLUTIONS[node.op_type]]
+            known = any(value in rank for value in (*inputs, *node.outputs))
+            if known or "kernel_shape" in node.attributes:
+                rank |= dict.fromkeys((*inputs, node.outputs[0]), 3)
     return rank
-
-
-def _known(node: ir.Node, rank: Mapping[ir.Value, int]) -> bool:
-    """Return whether the rank of a convolution is known from any source."""
-    inputs = (node.inputs[index] for index in CONVOLUTIONS[node.op_type])
-    return "kernel_shape" in node.attributes or any(v in rank for v in (*inputs, *node.outputs))
 
 
 def _plan(model: ir.Model) -> Plan:
@@ -213,42 +207,35 @@ class _Rewriter:
         self._axes: ir.Value | None = None
 
     def run(self) -> None:
-        nodes = list(self._plan)
-        leaving = [node.outputs[0] for node in nodes if _leaves(self._plan, node.outputs[0])]
-        for value in leaving:
-            self._squeeze(value)
-        for node in nodes:
+        for value in [node.outputs[0] for node in self._plan]:
+            if value.is_graph_output() or any(not _lifts(self._plan, u) for u in value.uses()):
+                self._squeeze(value)
+        for node in self._plan:
             for index in self._plan[node]:
                 node.replace_input_with(index, self._lift(node.inputs[index]))
-            self._lift_parameters(node)
+            lift_attributes(node)
+            if node.op_type == "Pad":
+                begin, end = np.split(np.asarray(constant_of(node.inputs[1])), 2)
+                pads = np.concatenate([np.insert(begin, AXIS, 0), np.insert(end, AXIS, 0)])
+                name = f"{node.inputs[1].name}_2d"
+                node.replace_input_with(1, add_constant(self._graph, name, pads))
             output = node.outputs[0]
             output.shape = shape_to_2d(output.shape)
-
-    def _lift_parameters(self, node: ir.Node) -> None:
-        lift_attributes(node)
-        if node.op_type == "Pad":
-            begin, end = np.split(np.asarray(constant_of(node.inputs[1])), 2)
-            pads = np.concatenate([np.insert(begin, AXIS, 0), np.insert(end, AXIS, 0)])
-            node.replace_input_with(1, add_constant(self._graph, f"{node.inputs[1].name}_2d", pads))
 
     def _lift(self, value: ir.Value) -> ir.Value:
         """Return the value with the new axis; values computed in a region have it already."""
         if value.producer() in self._plan:
             return value
         if value not in self._lifted:
-            array = constant_of(value)
-            if array is None:
-                self._lifted[value] = self._unsqueeze(value)
+            name, array = f"{value.name}_2d", constant_of(value)
+            if array is not None:
+                self._lifted[value] = add_constant(self._graph, name, np.expand_dims(array, -2))
             else:
-                name = f"{value.name}_2d"
-                self._lifted[value] = add_constant(self._graph, name, lift_constant(array))
+                node = self._reshape("Unsqueeze", value, name)
+                insert_behind(value, node)
+                node.outputs[0].shape = shape_to_2d(value.shape)
+                self._lifted[value] = node.outputs[0]
         return self._lifted[value]
-
-    def _unsqueeze(self, value: ir.Value) -> ir.Value:
-        node = self._reshape("Unsqueeze", value, f"{value.name}_2d")
-        insert_behind(value, node)
-        node.outputs[0].shape = shape_to_2d(value.shape)
-        return node.outputs[0]
 
     def _squeeze(self, value: ir.Value) -> None:
         """Give readers of `value` outside its region the three-dimensional one, under its name."""
@@ -278,7 +265,3 @@ class _Rewriter:
         return ir.Node(
             "", operator, inputs, attributes, outputs=[output], name=f"{operator}_{name}"
         )
-
-
-def _leaves(plan: Plan, value: ir.Value) -> bool:
-    return value.is_graph_output() or any(not _lifts(plan, use) for use in value.uses())

@@ -1,30 +1,95 @@
-"""fix-dims: set the sizes of the free axes of a graph's inputs."""
+"""fix-dims: set the sizes of the free axes of a graph's inputs, by name, place or role."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Self
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import onnx_ir as ir
 
 from actspan.core.wording import suggestion
-from actspan.deploy.passes.axes import Dims, FreeAxis, advice, free_axes
 from actspan.deploy.passes.contract import Contract, GraphPass, PassSettings
 
-__all__ = ["FixDims"]
+Dims = Sequence[int | str | None]  # a size, the name of a free axis, or None: free without a name
+
+# A first axis with one of these names is a length (PEM takes rows of proposals).
+_LENGTHS = ("proposals", "length", "time", "frames", "snippets", "sequence", "sequence_length")
+
+
+@dataclass(frozen=True, slots=True)
+class FreeAxis:
+    """An axis of an input whose size the file does not fix."""
+
+    input: str
+    index: int
+    name: str | None  # name in the file; axes of the same name have the same size
+    role: Literal["batch", "length"]
+
+    @property
+    def place(self) -> str:
+        """Its input and index, such as `state:1`."""
+        return f"{self.input}:{self.index}"
+
+    @property
+    def label(self) -> str:
+        """Name of the axis, or its place if it has none."""
+        return self.name or self.place
+
+
+def free_axes(shapes: Mapping[str, Dims]) -> list[FreeAxis]:
+    """Return all free axes of inputs with these shapes, in order.
+
+    A named axis is a batch if its name says so ("batch", "batch_size"). If no name does, the
+    names of first axes are batches, except names of lengths and names of other axes of later
+    inputs. An axis without a name is a batch if it is the first axis and its input has no other
+    batch. All other axes are lengths.
+
+    Examples
+    --------
+    >>> shapes = {"x": ("batch", "sequence"), "state": (2, "batch", 128)}
+    >>> [(axis.input, axis.index, axis.role) for axis in free_axes(shapes)]
+    [('x', 0, 'batch'), ('x', 1, 'length'), ('state', 1, 'batch')]
+    """
+    batches = _batch_names(shapes.values())
+    found = []
+    for name, dims in shapes.items():
+        has_batch = any(dim in batches for dim in dims)
+        for index, dim in enumerate(dims):
+            if isinstance(dim, int):
+                continue
+            is_batch = dim in batches if dim else index == 0 and not has_batch
+            found.append(FreeAxis(name, index, dim or None, "batch" if is_batch else "length"))
+    return found
+
+
+def _batch_names(shapes: Iterable[Dims]) -> set[str]:
+    names = [[dim if isinstance(dim, str) else "" for dim in dims] for dims in shapes]
+    batches = {name for dims in names for name in dims if "batch" in name.lower()}
+    first = [dims[0] for dims in names if dims]
+    later = {name for dims in names for name in dims[1:]}
+    return batches or {*first[:1], *(set(first) - later)} - {"", *_LENGTHS}
+
+
+def advice(axes: Iterable[FreeAxis]) -> str:
+    """List the free axes, and the options of `actspan optimize` that fix them.
+
+    Examples
+    --------
+    >>> advice(free_axes({"x": ("batch", 3, None)}))
+    'free axes: batch, x:2: fix them with --dim batch=1 --dim x:2=N'
+    """
+    sizes = {axis.label: "1" if axis.role == "batch" else "N" for axis in axes}
+    options = (f"--dim {label}={size}" for label, size in sizes.items())
+    return f"free axes: {', '.join(sizes)}: fix them with {' '.join(options)}"
 
 
 class FixDims(GraphPass):
     """Assignment of sizes to free axes.
 
-    Parameters
-    ----------
-    batch, length : int, optional
-        Sizes of all axes of that role that `dims` does not name; see `free_axes`.
-    dims : mapping of str to int, optional
-        Sizes of axes by their names in the file, or by their places, such as `state:1`; see
-        `FreeAxis`. The place of an axis with a name stands for all axes of that name.
+    A batch and a length are sizes of all axes of that role that `dims` does not name. The place of
+    an axis with a name, such as `state:1`, stands for all axes of that name.
     """
 
     contract = Contract(
@@ -38,21 +103,11 @@ class FixDims(GraphPass):
         tolerance=1e-6,
     )
 
-    def __init__(
-        self,
-        batch: int | None = None,
-        length: int | None = None,
-        dims: Mapping[str, int] | None = None,
-    ) -> None:
-        self._roles = {
-            role: size for role, size in (("batch", batch), ("length", length)) if size is not None
-        }
-        self._dims = dict(dims or {})
-
-    @classmethod
-    def of(cls, settings: PassSettings) -> Self:
-        """Create the pass with its settings; see `GraphPass.of`."""
-        return cls(settings.batch, settings.length, settings.dims)
+    def __init__(self, settings: PassSettings) -> None:
+        super().__init__(settings)
+        roles = {"batch": settings.batch, "length": settings.length}
+        self._roles = {role: size for role, size in roles.items() if size is not None}
+        self._dims = settings.dims
 
     @property
     def tag(self) -> str:
@@ -63,10 +118,9 @@ class FixDims(GraphPass):
 
     def missing(self, model: ir.Model) -> str | None:
         """Check that the axes exist and are free; see `GraphPass.missing`."""
-        if not self._roles and not self._dims:
-            axes = _free(model)
-            return advice(axes) if axes else "the inputs have no free axis, so leave this pass out"
         axes = _free(model)
+        if not self._roles and not self._dims:
+            return advice(axes) if axes else "the inputs have no free axis, so leave this pass out"
         faults = [self._dim_fault(model, axes, key) for key in self._dims]
         faults += [self._role_fault(model, axes, role) for role in self._roles]
         return next((fault for fault in faults if fault), None)
@@ -81,7 +135,8 @@ class FixDims(GraphPass):
         wanted = self._wanted(_free(model))
         places = {(axis.input, axis.index): size for axis, size in wanted}
         names: dict[object, int] = {axis.name: size for axis, size in wanted if axis.name}
-        for value in _values(model):
+        computed = (value for node in model.graph.all_nodes() for value in node.outputs)
+        for value in (*model.graph.inputs, *model.graph.outputs, *computed):
             if value.shape is not None:
                 value.shape = ir.Shape(
                     [
@@ -102,11 +157,15 @@ class FixDims(GraphPass):
         label, size = _label(key, axes), self._dims[key]
         known = dict.fromkeys(axis.label for axis in axes)
         if label in known:
-            sizes = {
-                str(n): None for other, n in self._dims.items() if _label(other, axes) == label
-            }
+            same = (n for other, n in self._dims.items() if _label(other, axes) == label)
+            sizes = [str(n) for n in dict.fromkeys(same)]
             return f"{label} cannot be {' and '.join(sizes)}" if len(sizes) > 1 else None
-        fixed = _fixed_places(model)
+        fixed = {
+            f"{value.name}:{index}": dim
+            for value in model.graph.inputs
+            for index, dim in enumerate(_dims_of(value))
+            if isinstance(dim, int)
+        }
         if key not in fixed:
             there = f"there are: {', '.join(known)}" if known else "no axis is free"
             return f"no free axis is called {key!r}{suggestion(key, known)}; {there}"
@@ -120,9 +179,8 @@ class FixDims(GraphPass):
             return None
         fixed = list(_fixed(model, role))
         if not fixed:
-            return f"no input has a {role} that could be {size}" + (
-                f"; {advice(axes)}" if axes else ""
-            )
+            fault = f"no input has a {role} that could be {size}"
+            return f"{fault}; {advice(axes)}" if axes else fault
         if any(found == size for _, _, found in fixed):
             return None
         name, index, found = fixed[0]
@@ -146,16 +204,6 @@ def _free(model: ir.Model) -> list[FreeAxis]:
     return free_axes({value.name: _dims_of(value) for value in model.graph.inputs})
 
 
-def _fixed_places(model: ir.Model) -> dict[str, int]:
-    """Return the sizes of fixed axes by place, see `FreeAxis.place`."""
-    return {
-        f"{value.name}:{index}": dim
-        for value in model.graph.inputs
-        for index, dim in enumerate(_dims_of(value))
-        if isinstance(dim, int)
-    }
-
-
 def _fixed(model: ir.Model, role: str) -> Iterator[tuple[str, int, int]]:
     """Yield the input, axis and size of possible batch or length axes with a fixed size.
 
@@ -169,11 +217,3 @@ def _fixed(model: ir.Model, role: str) -> Iterator[tuple[str, int, int]]:
             dim = dims[index] if dims else None
             if isinstance(dim, int):
                 yield value.name, index, dim
-
-
-def _values(model: ir.Model) -> Iterable[ir.Value]:
-    """Yield inputs, outputs and values computed by nodes, in bodies too."""
-    yield from model.graph.inputs
-    yield from model.graph.outputs
-    for node in model.graph.all_nodes():
-        yield from node.outputs

@@ -9,8 +9,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from actspan.deploy.passes.contract import Contract, GraphPass
-from actspan.deploy.passes.tools import (
+from actspan.deploy.passes.contract import (
+    Contract,
+    GraphPass,
     add_constant,
     bypass,
     constant_of,
@@ -19,8 +20,6 @@ from actspan.deploy.passes.tools import (
     only_use,
     remove_unused,
 )
-
-__all__ = ["FoldBatchNorm"]
 
 LAYERS = ("Conv", "ConvTranspose", "Gemm")
 
@@ -38,30 +37,20 @@ class FoldBatchNorm(GraphPass):
         kind="batch normalisations",
     )
 
-    def broken(self, model: ir.Model) -> str | None:
-        """Check that no foldable normalisation is left; see `GraphPass.broken`."""
-        left = [node.name for node, reason in _normalisations(model).items() if not reason]
-        return f"batch normalisation is left: {', '.join(map(str, left))}" if left else None
-
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
-        """Return the normalisations that were left; see `GraphPass.remaining`."""
-        return _normalisations(model)
+        """Return all batch normalisations; see `GraphPass.remaining`."""
+        found = (node for node in nodes_of(model) if is_standard(node, "BatchNormalization"))
+        return {node: _obstacle(node) for node in found}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold every normalisation that follows a suitable layer."""
         changed = False
-        while found := [node for node, reason in _normalisations(model).items() if not reason]:
+        while found := [node for node, why in self.remaining(model).items() if not why]:
             for node in found:
                 _fold(model.graph, node)
             remove_unused(model)
             changed = True
         return ir.passes.PassResult(model, changed)
-
-
-def _normalisations(model: ir.Model) -> dict[ir.Node, str]:
-    """Return every batch normalisation with the reason why it stays; "" if it can be folded."""
-    found = (node for node in nodes_of(model) if is_standard(node, "BatchNormalization"))
-    return {node: _obstacle(node) for node in found}
 
 
 def _obstacle(node: ir.Node) -> str:
@@ -70,7 +59,7 @@ def _obstacle(node: ir.Node) -> str:
     if any(constant_of(value) is None for value in node.inputs[1:]):
         return "its parameters are no constants"
     layer = node.inputs[0].producer()
-    if layer is None or not is_standard(layer, *LAYERS):
+    if not is_standard(layer, *LAYERS):
         return f"not behind {', '.join(LAYERS[:-1])} or {LAYERS[-1]}"
     if any(value is not None and constant_of(value) is None for value in layer.inputs[1:]):
         return "weights of the layer before it are no plain constants"
@@ -88,11 +77,14 @@ def _fold(graph: ir.Graph, node: ir.Node) -> None:
     own = 0.0 if bias is None else _double(bias) * layer.attributes.get_float("beta", 1.0)
     layer.attributes.pop("beta", None)
     layer.resize_inputs(3)
-    for index, value, array in (
-        (1, weight, _double(weight) * _along(layer, factor)),
-        (2, bias, (own - mean) * factor + shift),
+    for index, name, array in (
+        (1, f"{weight.name}_normalised", _double(weight) * _along(layer, factor)),
+        (
+            2,
+            f"{bias.name}_normalised" if bias else f"{weight.name}_bias",
+            (own - mean) * factor + shift,
+        ),
     ):
-        name = f"{(value or weight).name}_normalised" if value else f"{weight.name}_bias"
         array = array.astype(weight.dtype.numpy())
         layer.replace_input_with(index, add_constant(graph, name, array))
     bypass(node, node.inputs[0])

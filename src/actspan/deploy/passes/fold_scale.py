@@ -6,16 +6,17 @@ gives the same result with one operator less per layer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from actspan.deploy.passes.contract import Contract, GraphPass
-from actspan.deploy.passes.tools import (
+from actspan.deploy.passes.contract import (
+    Contract,
+    GraphPass,
     add_constant,
     bypass,
     constant_of,
@@ -25,14 +26,14 @@ from actspan.deploy.passes.tools import (
     remove_unused,
 )
 
-__all__ = ["FoldScale"]
-
 LAYERS = ("Conv", "Gemm", "MatMul", "BatchNormalization")
 # f(s * x) = s * f(x): for every s, and for s >= 0.
 _LINEAR = ("AveragePool", "GlobalAveragePool", "Identity")
 _RELU_LIKE = ("GlobalMaxPool", "LeakyRelu", "MaxPool", "PRelu", "Relu")
 # These operators move entries, so the scale must be a scalar.
 _MOVING = ("Flatten", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+
+Parameter = tuple[ir.Node, int]  # a node, and the index of its constant input
 
 
 class FoldScale(GraphPass):
@@ -49,63 +50,47 @@ class FoldScale(GraphPass):
         kind="scales behind a layer",
     )
 
-    def broken(self, model: ir.Model) -> str | None:
-        """Check that no foldable scale is left; see `GraphPass.broken`."""
-        left = [fold.node.name or fold.node.op_type for fold in _folds(model)]
-        return f"scales are left: {', '.join(left)}" if left else None
-
     def remaining(self, model: ir.Model) -> Mapping[ir.Node, str]:
-        """Return the scales that were left; see `GraphPass.remaining`."""
+        """Return the scales behind layers with weights; see `GraphPass.remaining`."""
         found = ((node, _find(node)) for node in nodes_of(model))
-        return {n: f if isinstance(f, str) else "not folded" for n, f in found if f is not None}
+        return {n: f if isinstance(f, str) else "" for n, f in found if f is not None}
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Fold scales one by one, until none can be folded."""
         changed = False
-        while (fold := next(_folds(model), None)) is not None:
+        while fold := next((f for f in map(_find, nodes_of(model)) if isinstance(f, _Fold)), None):
             fold.apply(model.graph)
             remove_unused(model)
             changed = True
         return ir.passes.PassResult(model, changed)
 
 
-def _folds(model: ir.Model) -> Iterator[_Fold]:
-    found = map(_find, nodes_of(model))
-    return (fold for fold in found if isinstance(fold, _Fold))
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Fold:
-    """A scale, and the layer that it is folded into.
-
-    Attributes
-    ----------
-    scale : () or (channels,) array
-    biases : list of (node, index of the input)
-        Constants that are added between the layer and the scale.
-    """
+    """A scale, and the layer that it is folded into."""
 
     node: ir.Node
     source: ir.Value
-    scale: NDArray[Any]
+    scale: NDArray[Any]  # (), or (channels,)
     layer: ir.Node
-    biases: list[tuple[ir.Node, int]] = field(default_factory=list)
+    biases: list[Parameter]  # constants that are added between the layer and the scale
 
     def apply(self, graph: ir.Graph) -> None:
-        """Scale weights and biases, and remove the node."""
-        weight = _weight_index(self.layer)
-        self._scale(graph, self.layer, weight, _along(self.layer, self.scale))
+        """Scale weights and biases, and bypass the node."""
+        parameters = [(self.layer, _weight_index(self.layer))]
         if len(self.layer.inputs) > 2 and self.layer.inputs[2] is not None:
-            self._scale(graph, self.layer, 2, self.scale)
-        for node, index in self.biases:
-            self._scale(graph, node, index, self.scale)
+            parameters.append((self.layer, 2))
+        for number, (node, index) in enumerate([*parameters, *self.biases]):
+            value = node.inputs[index]
+            array = np.asarray(constant_of(value))
+            scale = self.scale
+            if scale.ndim and number == 0:  # along the output channels of the weights
+                along = [1] * array.ndim
+                along[_channel_axis(node) or 0] = -1
+                scale = scale.reshape(along)
+            scaled = (array * scale.astype(np.float64)).astype(array.dtype)
+            node.replace_input_with(index, add_constant(graph, f"{value.name}_scaled", scaled))
         bypass(self.node, self.source)
-
-    def _scale(self, graph: ir.Graph, node: ir.Node, index: int, scale: NDArray[Any]) -> None:
-        value = node.inputs[index]
-        array = np.asarray(constant_of(value))
-        scaled = (array * scale.astype(np.float64)).astype(array.dtype)
-        node.replace_input_with(index, add_constant(graph, f"{value.name}_scaled", scaled))
 
 
 def _find(node: ir.Node) -> _Fold | str | None:
@@ -113,11 +98,17 @@ def _find(node: ir.Node) -> _Fold | str | None:
 
     Return None if the node is not a scale, or not behind a layer with weights.
     """
-    split = _split(node)
-    path = None if split is None else _path(node, *split)
-    if split is None or path is None:
+    index = _constant_input(node) if is_standard(node, "Mul", "Div") else None
+    if index is None or (node.op_type == "Div" and index == 0):
         return None
-    source, factor = split
+    source = node.inputs[1 - index]
+    factor = np.asarray(constant_of(node.inputs[index]), dtype=np.float64)
+    if node.op_type == "Div":
+        with np.errstate(all="ignore"):
+            factor = np.asarray(1 / factor)
+    path = _path(node, source, factor)
+    if path is None:
+        return None
     if not np.isfinite(factor).all():
         return "a factor is infinite, or divides by zero"
     if isinstance(path, str):
@@ -133,15 +124,22 @@ def _find(node: ir.Node) -> _Fold | str | None:
     return _Fold(node, source, scale, layer, biases)
 
 
+def _constant_input(node: ir.Node) -> int | None:
+    """Return the index of the operand that is a constant of floats, if exactly one is."""
+    arrays = [constant_of(value) for value in node.inputs]
+    found = [i for i, array in enumerate(arrays) if array is not None and array.dtype.kind == "f"]
+    return found[0] if len(found) == 1 else None
+
+
 def _path(
     node: ir.Node, value: ir.Value, factor: NDArray[Any]
-) -> tuple[ir.Node, list[tuple[ir.Node, int]], bool] | str | None:
+) -> tuple[ir.Node, list[Parameter], bool] | str | None:
     """Return the layer before a scale, the biases between, and whether nothing else reads them.
 
     Return a text that names the operator that a negative scale cannot pass. Return None if there
     is no layer, or an operator that no scale can pass.
     """
-    biases: list[tuple[ir.Node, int]] = []
+    biases: list[Parameter] = []
     reader, alone, obstacle = node, True, ""
     while (layer := value.producer()) is not None:
         alone &= only_use(value) is reader
@@ -153,10 +151,9 @@ def _path(
         if bias is not None:
             biases.append((layer, bias))
             value = layer.inputs[1 - bias]
-        elif _passes(layer, factor, factor.size == 1):
-            value = layer.inputs[0]
-        elif _passes(layer, np.abs(factor), factor.size == 1):
-            obstacle = f"it is negative, and behind {layer.op_type} {layer.name!r}"
+        elif _passes(layer, np.abs(factor)):
+            if not _passes(layer, factor):
+                obstacle = f"it is negative, and behind {layer.op_type} {layer.name!r}"
             value = layer.inputs[0]
         else:
             return None
@@ -164,50 +161,26 @@ def _path(
     return None
 
 
-def _split(node: ir.Node) -> tuple[ir.Value, NDArray[Any]] | None:
-    """Return the input and the factor of a Mul or Div."""
-    if not is_standard(node, "Mul", "Div"):
-        return None
-    index = _constant_input(node)
-    if index is None or (node.op_type == "Div" and index == 0):
-        return None
-    factor = np.asarray(constant_of(node.inputs[index]), dtype=np.float64)
-    if node.op_type == "Div":
-        with np.errstate(all="ignore"):
-            factor = 1 / factor
-    return node.inputs[1 - index], factor
-
-
-def _constant_input(node: ir.Node) -> int | None:
-    """Return the index of the operand that is a constant of floats, if exactly one is."""
-    arrays = [constant_of(value) for value in node.inputs]
-    found = [i for i, array in enumerate(arrays) if array is not None and array.dtype.kind == "f"]
-    return found[0] if len(found) == 1 else None
-
-
-def _passes(node: ir.Node, factor: NDArray[Any], scalar: bool) -> bool:
+def _passes(node: ir.Node, factor: NDArray[Any]) -> bool:
     """Return whether a scale can move from behind this node to before it."""
     if len(node.outputs) > 1:
         return False
     if is_standard(node, *_RELU_LIKE):
         return bool((factor >= 0).all())
-    return is_standard(node, *_LINEAR) or (scalar and is_standard(node, *_MOVING))
+    return is_standard(node, *_LINEAR) or (factor.size == 1 and is_standard(node, *_MOVING))
 
 
 def _has_weights(layer: ir.Node) -> bool:
     """Return whether a layer has weights of its own, as plain numbers or in another form."""
     if any(constant_of(value) is not None for value in layer.inputs[:2]):
         return True
-    producers = (value.producer() for value in layer.inputs[1:2] if value is not None)
     stored = ("Cast", "DequantizeLinear", "Identity")
-    return any(p is not None and is_standard(p, *stored) for p in producers)
+    return any(v is not None and is_standard(v.producer(), *stored) for v in layer.inputs[1:2])
 
 
 def _weight_index(layer: ir.Node) -> int:
     """Return the index of the input with the weights; a MatMul may have them on either side."""
-    if layer.op_type == "MatMul" and constant_of(layer.inputs[1]) is None:
-        return 0
-    return 1
+    return 0 if layer.op_type == "MatMul" and constant_of(layer.inputs[1]) is None else 1
 
 
 def _scale_of(layer: ir.Node, factor: NDArray[Any], node: ir.Node) -> NDArray[Any] | None:
@@ -237,16 +210,7 @@ def _channel_axis(layer: ir.Node) -> int | None:
     return 1 if weight is not None and weight.ndim == 2 else None
 
 
-def _along(layer: ir.Node, scale: NDArray[Any]) -> NDArray[Any]:
-    """Return the scale in the shape that multiplies the weights of a layer."""
-    if scale.ndim == 0:
-        return scale
-    shape = [1] * np.asarray(constant_of(layer.inputs[1])).ndim
-    shape[_channel_axis(layer) or 0] = -1
-    return scale.reshape(shape)
-
-
-def _is_scalable(layer: ir.Node, biases: list[tuple[ir.Node, int]], scale: NDArray[Any]) -> bool:
+def _is_scalable(layer: ir.Node, biases: list[Parameter], scale: NDArray[Any]) -> bool:
     """Return whether weights and biases are constants that the scale can multiply."""
     if constant_of(layer.inputs[_weight_index(layer)]) is None or len(layer.outputs) > 1:
         return False

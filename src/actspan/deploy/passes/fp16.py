@@ -7,16 +7,18 @@ in single precision between casts. A runtime does not have to infer any type.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
-from actspan.deploy.passes.contract import Contract, GraphPass, PassSettings
-from actspan.deploy.passes.tools import (
+from actspan.deploy.passes.contract import (
+    Contract,
+    GraphPass,
+    PassSettings,
     add_constant,
     constant_of,
+    insert_behind,
     is_standard,
     nodes_of,
     opset_of,
@@ -24,20 +26,12 @@ from actspan.deploy.passes.tools import (
     unique_name,
 )
 
-__all__ = ["Float16"]
-
 SINGLE, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 _LARGEST = float(np.finfo(np.float16).max)
 
 
 class Float16(GraphPass):
-    """Conversion to half precision.
-
-    Parameters
-    ----------
-    io : "fp32" or "fp16"
-        Type of the graph's inputs and outputs; with "fp32" they are cast inside.
-    """
+    """Conversion to half precision; inputs and outputs of float32 are cast inside."""
 
     contract = Contract(
         name="fp16",
@@ -51,13 +45,9 @@ class Float16(GraphPass):
         retypes=True,
     )
 
-    def __init__(self, io: Literal["fp32", "fp16"] = "fp32") -> None:
-        self._io = SINGLE if io == "fp32" else HALF
-
-    @classmethod
-    def of(cls, settings: PassSettings) -> Self:
-        """Create the pass with its settings; see `GraphPass.of`."""
-        return cls(settings.io)
+    def __init__(self, settings: PassSettings) -> None:
+        super().__init__(settings)
+        self._io = SINGLE if settings.io == "fp32" else HALF
 
     @property
     def tag(self) -> str:
@@ -69,7 +59,7 @@ class Float16(GraphPass):
         if any(True for _ in model.graph.subgraphs()):
             return "the graph has control flow, whose branches it does not convert"
         for value in model.graph.initializers.values():
-            array = _single(value)
+            array = constant_of(value) if value.dtype == SINGLE else None
             if array is not None and (np.isfinite(array) & (np.abs(array) > _LARGEST)).any():
                 return f"{value.name} holds {np.abs(array).max():.4g}; half precision ends at 65504"
         for node in model.graph:
@@ -85,8 +75,9 @@ class Float16(GraphPass):
 
     def broken(self, model: ir.Model) -> str | None:
         """Check that no convertible node is left; see `GraphPass.broken`."""
+        touched = any(value.dtype == HALF for value in model.graph.initializers.values())
         for value in (*model.graph.inputs, *model.graph.outputs):
-            if value.dtype in (SINGLE, HALF) and value.dtype != self._io and _touched(model):
+            if value.dtype in (SINGLE, HALF) and value.dtype != self._io and touched:
                 return f"{value.name} is {value.dtype}, not {self._io}: give --io fp16"
         left = _convertible(model)
         return f"{left.op_type} {left.name!r} still takes float32" if left is not None else None
@@ -106,14 +97,6 @@ class Float16(GraphPass):
         _Converter(model, self._io).run()
         remove_unused(model)
         return ir.passes.PassResult(model, True)
-
-
-def _single(value: ir.Value) -> Any:
-    return constant_of(value) if value.dtype == SINGLE else None
-
-
-def _touched(model: ir.Model) -> bool:
-    return any(value.dtype == HALF for value in model.graph.initializers.values())
 
 
 def _convertible(model: ir.Model) -> ir.Node | None:
@@ -211,25 +194,18 @@ class _Converter:
             return value
         key = (value, wanted)
         if key not in self._twins:
-            array = constant_of(value)
+            array, name = constant_of(value), f"{value.name}_{'fp16' if wanted == HALF else 'fp32'}"
             if array is not None:
-                name = f"{value.name}_{'fp16' if wanted == HALF else 'fp32'}"
                 self._twins[key] = add_constant(self._graph, name, array.astype(wanted.numpy()))
             else:
-                self._twins[key] = self._cast(value, wanted)
+                self._twins[key] = self._cast(value, wanted, unique_name(self._graph, name))
         return self._twins[key]
 
-    def _cast(self, value: ir.Value, wanted: ir.DataType) -> ir.Value:
-        suffix = "fp16" if wanted == HALF else "fp32"
-        name = unique_name(self._graph, f"{value.name}_{suffix}")
+    def _cast(self, value: ir.Value, wanted: ir.DataType, name: str) -> ir.Value:
         output = ir.Value(name=name, type=ir.TensorType(wanted), shape=value.shape)
         to = ir.AttrInt64("to", int(wanted))
         node = ir.Node("", "Cast", [value], [to], outputs=[output], name=f"Cast_{name}")
-        producer = value.producer()
-        if producer is None:
-            self._graph.insert_before(self._graph[0], node)
-        else:
-            self._graph.insert_after(producer, node)
+        insert_behind(value, node)
         return output
 
     def _give_out(self, index: int, value: ir.Value) -> None:

@@ -2,105 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from actspan.deploy.passes.tools import constant_of, is_standard
-
-__all__ = [
-    "CONVOLUTIONS",
-    "axis_to_2d",
-    "lift_attributes",
-    "lift_constant",
-    "lifted_inputs",
-    "shape_to_2d",
-]
+from actspan.deploy.passes.contract import constant_of, is_standard
 
 AXIS = 2  # position of the new axis of size 1
 
 # Only the first input is a sequence, and nothing else depends on its rank.
-ELEMENTWISE = frozenset(
-    [
-        "Abs",
-        "BatchNormalization",
-        "Cast",
-        "Ceil",
-        "Celu",
-        "Clip",
-        "Cos",
-        "Dropout",
-        "Elu",
-        "Erf",
-        "Exp",
-        "Floor",
-        "Gelu",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "HardSigmoid",
-        "HardSwish",
-        "Identity",
-        "InstanceNormalization",
-        "LeakyRelu",
-        "Log",
-        "Mish",
-        "Neg",
-        "Not",
-        "Reciprocal",
-        "Relu",
-        "Round",
-        "Selu",
-        "Sigmoid",
-        "Sign",
-        "Sin",
-        "Softplus",
-        "Softsign",
-        "Sqrt",
-        "Swish",
-        "Tanh",
-        "ThresholdedRelu",
-    ]
-)
+ELEMENTWISE = {
+    *("Abs", "BatchNormalization", "Cast", "Ceil", "Celu", "Clip", "Cos", "Dropout", "Elu", "Erf"),
+    *("Exp", "Floor", "Gelu", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "HardSwish"),
+    *("Identity", "InstanceNormalization", "LeakyRelu", "Log", "Mish", "Neg", "Not", "Reciprocal"),
+    *("Relu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt", "Swish"),
+    *("Tanh", "ThresholdedRelu"),
+}
 # Every input is broadcast against the others.
-BROADCAST = frozenset(["Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum"])
+BROADCAST = {"Add", "Div", "Max", "Mean", "Min", "Mul", "PRelu", "Pow", "Sub", "Sum"}
 # Convolutions: the inputs with the sequence and the weights.
-CONVOLUTIONS = {
-    "Conv": (0, 1),
-    "ConvInteger": (0, 1),
-    "ConvTranspose": (0, 1),
-    "QLinearConv": (0, 3),
-}
+CONVOLUTIONS = dict.fromkeys(("Conv", "ConvInteger", "ConvTranspose"), (0, 1))
+CONVOLUTIONS["QLinearConv"] = (0, 3)
 # Windows over time.
-WINDOW = frozenset({"AveragePool", "LpPool", "MaxPool", *CONVOLUTIONS})
+WINDOW = {"AveragePool", "LpPool", "MaxPool", *CONVOLUTIONS}
 # Scales and zero points are scalars, have one axis, or have the sequence's axes.
-QUANTIZE = frozenset({"DequantizeLinear", "QuantizeLinear"})
+QUANTIZE = {"DequantizeLinear", "QuantizeLinear"}
 # An attribute names an axis. All inputs of Concat are sequences; of Softmax only the first.
-AXIAL = frozenset({"Concat", "Hardmax", "LogSoftmax", "Softmax", *QUANTIZE})
+AXIAL = {"Concat", "Hardmax", "LogSoftmax", "Softmax", *QUANTIZE}
 # Operators that read a sequence without broadcasting.
-SEQUENTIAL = frozenset({"Pad", *ELEMENTWISE, *WINDOW, *AXIAL})
+SEQUENTIAL = {"Pad", *ELEMENTWISE, *WINDOW, *AXIAL}
 
-_WINDOW_NEUTRAL = {
-    "kernel_shape": 1,
-    "strides": 1,
-    "dilations": 1,
-    "output_padding": 0,
-    "output_shape": 1,
-}
+# Attributes of windows, with the value for the new axis.
+_WINDOW_NEUTRAL = dict.fromkeys(("kernel_shape", "strides", "dilations", "output_shape"), 1)
+_WINDOW_NEUTRAL["output_padding"] = 0
 
 
 def lifted_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:
-    """Return the inputs of a node that get the new axis; None if it has no 2-D form.
-
-    Parameters
-    ----------
-    rank : dict of value to rank
-        Known ranks.
-    """
-    if not is_standard(node) or any(output.uses() for output in node.outputs[1:]):
-        return None
-    if any(output.is_graph_output() for output in node.outputs[1:]):
+    """Return the inputs of a node that get the new axis, from known ranks; None if none may."""
+    more = node.outputs[1:]
+    if not is_standard(node) or any(v.uses() or v.is_graph_output() for v in more):
         return None
     if rank.get(node.outputs[0]) != 3:
         return None
@@ -111,9 +49,10 @@ def lifted_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | None:
     indices = _sequences(node, rank)
     if any(rank.get(node.inputs[index]) != 3 for index in indices):
         return None
-    if node.op_type == "Pad":
-        constant = constant_of(node.inputs[1]) if len(node.inputs) in (2, 3) else None
-        return indices if constant is not None else None
+    if node.op_type == "Pad" and (
+        len(node.inputs) not in (2, 3) or constant_of(node.inputs[1]) is None
+    ):
+        return None
     return indices
 
 
@@ -140,18 +79,6 @@ def _broadcast_inputs(node: ir.Node, rank: dict[ir.Value, int]) -> list[int] | N
     return indices
 
 
-def lift_constant(array: NDArray[Any]) -> NDArray[Any]:
-    """Add the new axis to a constant: (B, C, T) or (C, T) to (B, C, 1, T) or (C, 1, T)."""
-    return np.expand_dims(array, -2)
-
-
-def axis_to_2d(axis: int) -> int:
-    """Return the position of an axis of (B, C, T) in (B, C, 1, T)."""
-    if axis < 0:
-        return axis if axis == -1 else axis - 1
-    return axis if axis < AXIS else axis + 1
-
-
 def shape_to_2d(shape: ir.Shape | None) -> ir.Shape | None:
     """Add the new axis to a shape: (B, C, T) to (B, C, 1, T); free sizes are kept."""
     if shape is None:
@@ -170,5 +97,6 @@ def lift_attributes(node: ir.Node) -> None:
             begin, end = node.attributes["pads"].as_ints()
             node.attributes["pads"] = ir.AttrInt64s("pads", [0, begin, 0, end])
     elif node.op_type in AXIAL and "axis" in node.attributes:
-        axis = node.attributes["axis"].as_int()
-        node.attributes["axis"] = ir.AttrInt64("axis", axis_to_2d(axis))
+        axis = node.attributes["axis"].as_int()  # of (B, C, T)
+        axis += 1 if axis >= AXIS else -1 if axis < -1 else 0
+        node.attributes["axis"] = ir.AttrInt64("axis", axis)

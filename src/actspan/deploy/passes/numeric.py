@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -13,25 +14,16 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from actspan.core.errors import ExportError
-from actspan.deploy.passes.axes import FreeAxis, advice, free_axes
 from actspan.deploy.passes.contract import Inputs
-from actspan.deploy.passes.interface import graphs_in
+from actspan.deploy.passes.fix_dims import advice, free_axes
+from actspan.deploy.passes.model_form import graphs_in
 
-__all__ = ["difference", "evaluate", "largest_difference", "run"]
-
-_TYPES = {
-    "tensor(float)": np.float32,
-    "tensor(float16)": np.float16,
-    "tensor(double)": np.float64,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-    "tensor(int16)": np.int16,
-    "tensor(int8)": np.int8,
-    "tensor(uint64)": np.uint64,
-    "tensor(uint32)": np.uint32,
-    "tensor(uint16)": np.uint16,
-    "tensor(uint8)": np.uint8,
-    "tensor(bool)": np.bool_,
+# ONNX Runtime's names of NumPy's types.
+_TYPES: dict[str, type[np.generic]] = {"tensor(float)": np.float32, "tensor(double)": np.float64}
+_TYPES |= {"tensor(float16)": np.float16, "tensor(bool)": np.bool_}
+_TYPES |= {
+    f"tensor({kind.__name__})": kind
+    for kind in (np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64)
 }
 # Sizes to try for free axes; the longest are for audio networks.
 _BATCHES, _LENGTHS = (2, 1), (100, 128, 64, 33, 16, 1024, 16_000)
@@ -153,12 +145,21 @@ def _on_random_inputs(
 ) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
     """Run both on the same inputs, in the first sizes that the older graph accepts."""
     axes = free_axes({node.name: node.shape for node in old.get_inputs()})
-    fixed = _fixed_since(axes, new)
+    known = {node.name: node.shape for node in new.get_inputs()}
     failure: ExportError | None = None
-    for sizes in _sizes_to_try(axes, fixed):
-        shapes = _shapes(old, axes, sizes)
-        if any(prod(shape) > _LARGEST for shape in shapes.values()):
+    tried: list[dict[str, list[int]]] = []
+    for batch, length in product(_BATCHES, _LENGTHS):
+        sizes = {axis.label: batch if axis.role == "batch" else length for axis in axes}
+        for axis in axes:  # the newer graph may fix a size
+            size = known[axis.input][axis.index]
+            if isinstance(size, int):
+                sizes[axis.label] = size
+        shapes = {node.name: list(node.shape) for node in old.get_inputs()}
+        for axis in axes:
+            shapes[axis.input][axis.index] = sizes[axis.label]
+        if shapes in tried or any(prod(shape) > _LARGEST for shape in shapes.values()):
             continue
+        tried.append(shapes)
         inputs = {node.name: _random(node, shapes[node.name], rng) for node in old.get_inputs()}
         try:
             expected = _run(old, inputs)
@@ -173,34 +174,6 @@ def _on_random_inputs(
     raise ExportError(
         f"none of the sizes tried runs, so no rewrite can be checked; {advice(axes)} ({failure})"
     )
-
-
-def _fixed_since(axes: Sequence[FreeAxis], new: Any) -> dict[str, int]:
-    """Return the sizes of axes, by label, that only the older graph leaves free."""
-    shapes = {node.name: node.shape for node in new.get_inputs()}
-    found = {axis.label: shapes[axis.input][axis.index] for axis in axes}
-    return {label: size for label, size in found.items() if isinstance(size, int)}
-
-
-def _sizes_to_try(axes: Sequence[FreeAxis], fixed: dict[str, int]) -> Iterator[dict[str, int]]:
-    """Yield sizes of all axes by label, without repeating a combination."""
-    tried = []
-    for batch in _BATCHES:
-        for length in _LENGTHS:
-            roles = {axis.label: batch if axis.role == "batch" else length for axis in axes}
-            sizes = roles | fixed
-            if sizes not in tried:
-                tried.append(sizes)
-                yield sizes
-
-
-def _shapes(
-    session: Any, axes: Sequence[FreeAxis], sizes: Mapping[str, int]
-) -> dict[str, list[int]]:
-    shapes = {node.name: list(node.shape) for node in session.get_inputs()}
-    for axis in axes:
-        shapes[axis.input][axis.index] = sizes[axis.label]
-    return shapes
 
 
 def _random(node: Any, shape: Sequence[int], rng: np.random.Generator) -> NDArray[Any]:

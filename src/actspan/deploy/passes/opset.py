@@ -3,12 +3,10 @@
 Upwards onnx's own converter is used, which supports every step from 7 on (onnxscript's starts at
 18). Downwards it supports few operators and fails at Relu, although most operators changed only in
 their types. So downwards a node is kept if the older version describes it too, nodes of another
-form are rewritten (see `older`), and the numeric check decides.
+form are rewritten (see `older_opsets`), and the numeric check decides.
 """
 
 from __future__ import annotations
-
-from typing import Self
 
 import onnx
 import onnx_ir as ir
@@ -16,11 +14,14 @@ import onnx_ir.passes.common as common
 from onnx import version_converter
 
 from actspan.core.errors import ExportError
-from actspan.deploy.passes.contract import Contract, GraphPass, PassSettings
-from actspan.deploy.passes.older import write_older
-from actspan.deploy.passes.tools import is_standard, opset_of, remove_unused
-
-__all__ = ["OLDEST", "ConvertOpset"]
+from actspan.deploy.passes.contract import (
+    Contract,
+    GraphPass,
+    is_standard,
+    opset_of,
+    remove_unused,
+)
+from actspan.deploy.passes.older_opsets import write_older
 
 OLDEST = 11
 
@@ -38,23 +39,15 @@ class ConvertOpset(GraphPass):
         tolerance=1e-6,
     )
 
-    def __init__(self, target: int | None = None) -> None:
-        self._target = target
-
-    @classmethod
-    def of(cls, settings: PassSettings) -> Self:
-        """Create the pass with its settings; see `GraphPass.of`."""
-        return cls(settings.opset)
-
     @property
     def tag(self) -> str:
         """Tag such as `opset11`."""
-        return f"opset{self._target}"
+        return f"opset{self._settings.opset}"
 
     def missing(self, model: ir.Model) -> str | None:
         """Check that the version is supported; see `GraphPass.missing`."""
-        newest = onnx.defs.onnx_opset_version()
-        if self._target is None or not OLDEST <= self._target <= newest:
+        newest, target = onnx.defs.onnx_opset_version(), self._settings.opset
+        if target is None or not OLDEST <= target <= newest:
             return f"give an opset from {OLDEST} to {newest}: --opset N"
         if "" not in model.opset_imports:
             return "the graph has no operators of the standard, so no opset"
@@ -63,11 +56,11 @@ class ConvertOpset(GraphPass):
     def broken(self, model: ir.Model) -> str | None:
         """Check the version of the result; see `GraphPass.broken`."""
         version = opset_of(model)
-        return None if version == self._target else f"the opset is {version}"
+        return None if version == self._settings.opset else f"the opset is {version}"
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Convert the model up or down."""
-        target, current = int(self._target or 0), opset_of(model)
+        target, current = int(self._settings.opset or 0), opset_of(model)
         if target == current:
             return ir.passes.PassResult(model, False)
         needed = onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", target)])

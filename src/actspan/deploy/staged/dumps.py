@@ -1,31 +1,111 @@
-"""Outputs that a device's runner wrote (dumps), and checks of files before a step uses them."""
+"""Files of a step: figures, parallel work, and a device's outputs (dumps) with their checks."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import partial
 from io import StringIO
 from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actspan.core.errors import StageError
 from actspan.core.files import read_text
 from actspan.core.limits import DOCUMENT
+from actspan.core.parallel import map_ordered
 from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_left
 from actspan.core.progress import Progress, no_progress
-from actspan.core.types import Float32
+from actspan.core.types import Float32, Float64
 from actspan.core.wording import counted
-from actspan.deploy.staged.stage import STAGED_NETS, Item, Stage, StagedNet, Table
-from actspan.deploy.staged.step_files import OnError, in_parallel
+from actspan.deploy.staged.stage import STAGED_NETS, Item, Stage, StagedNet, Table, table_writer
 
 RECORD = "inputs.csv"  # lists the inputs of the dumps; written by `staged run` and by the script
 SUFFIX = "_1.bin"  # of the guide's benchmark tool; ais_bench counts outputs from 0: _0.bin
 
 _CLOCK = 2.0  # seconds; coarsest resolution of file times in use
 _ALIKE = 1e-3  # largest difference of outputs for the same row, on the least exact device
+
+OnError = Literal["fail", "skip"]
+T = TypeVar("T")
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class StepReport:
+    """Figures of a step, counted while it runs."""
+
+    name: str  # name of the step for progress, which is counted in videos
+    total: int  # videos to come
+    out: Path  # file or folder that the step writes
+    progress: Progress = no_progress
+    problems: tuple[Problem, ...] = ()  # problems of skipped videos, and notes
+    notes: tuple[str, ...] = ()
+    inputs: int = 0  # number of inputs of the network
+    videos: int = 0  # number of their videos
+    begin: float = field(default_factory=time.perf_counter)
+    seconds: float = 0.0  # wall time of the work, after the check
+
+    def count(self, item: Item) -> None:
+        """Count one more finished input."""
+        self.inputs += 1
+        self.videos += item.ends_video
+        self.seconds = time.perf_counter() - self.begin
+        if item.ends_video:
+            self.progress(self.name, self.videos, self.total)
+
+
+def in_parallel(function: Callable[[T], Result], items: Iterable[T]) -> Iterator[Result]:
+    """Apply `function` on all cores; results come in order, and few are held in memory."""
+    threads = os.cpu_count() or 1
+    with ThreadPoolExecutor(threads, thread_name_prefix="actspan") as pool:
+        yield from map_ordered(pool, function, items, ahead=8 * threads)
+
+
+def write_items(
+    folder: Path,
+    work: Callable[[Any], Item],
+    items: Iterable[Any],
+    report: StepReport,
+    made_from: str = "",
+) -> None:
+    """Write the files and the table of a folder, on all cores."""
+    with table_writer(folder, made_from) as table:
+        for item in in_parallel(work, items):
+            table.add(item)
+            report.count(item)
+
+
+def make_folders(parent: Path, *names: str) -> None:
+    """Make folders in a folder, which is made if needed."""
+    for name in names:
+        (parent / name).mkdir(parents=True)
+
+
+def write_array(path: Path, array: NDArray[Any]) -> bytes:
+    """Write an array's values, row by row and without a header; return the bytes."""
+    data = np.ascontiguousarray(array).tobytes()
+    path.write_bytes(data)
+    return data
+
+
+def write_csv(path: Path, columns: Mapping[str, Float32 | Float64]) -> bytes:
+    """Write columns as CSV with the shortest digits that round-trip; return the bytes."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    sink = pa.BufferOutputStream()
+    sink.write((",".join(columns) + "\n").encode())  # pyarrow would put the names in quotes
+    csv.write_csv(pa.table(dict(columns)), sink, csv.WriteOptions(include_header=False))
+    data: bytes = sink.getvalue().to_pybytes()
+    path.write_bytes(data)
+    return data
 
 
 @dataclass(frozen=True, slots=True)

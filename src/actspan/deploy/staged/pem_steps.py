@@ -22,17 +22,20 @@ from actspan.core.types import Float64, Proposals, RaggedProposals
 from actspan.data.result_writers import result_writer
 from actspan.data.results import RESULT_FILE
 from actspan.data.scores import read_scores_csv
-from actspan.deploy.staged.dumps import Dumps, check_dumps, size_problem, without_problems
-from actspan.deploy.staged.stage import TABLE, Item, Stage, Table
-from actspan.deploy.staged.step_files import (
+from actspan.deploy.staged.dumps import (
+    Dumps,
     OnError,
     StepReport,
+    check_dumps,
     in_parallel,
     make_folders,
+    size_problem,
+    without_problems,
     write_array,
     write_csv,
     write_items,
 )
+from actspan.deploy.staged.stage import TABLE, Item, Stage, Table
 from actspan.pipeline.recordings import Recordings
 from actspan.pipeline.steps import final_proposals, find_candidates
 from actspan.proposals.bsp import bsp_features

@@ -19,9 +19,8 @@ from actspan.core.errors import DatasetError, StageError
 from actspan.core.files import atomic_file, atomic_folder
 from actspan.core.parallel import chunked, map_ordered
 from actspan.core.progress import Progress, no_progress
-from actspan.deploy.staged.dumps import RECORD, SUFFIX, Dumps, size_problem
+from actspan.deploy.staged.dumps import RECORD, SUFFIX, Dumps, StepReport, size_problem, write_array
 from actspan.deploy.staged.stage import Item, Stage, StagedNet
-from actspan.deploy.staged.step_files import StepReport, write_array
 from actspan.model.bundle import Bundle
 from actspan.pipeline.core import BATCH, open_nets
 from actspan.runtime.opening import INPUT
@@ -32,33 +31,16 @@ _SCRIPT = Path(__file__).with_name("standalone.py")
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """Settings of `run_net`.
-
-    Attributes
-    ----------
-    stage, model : Path
-        A stage, and the bundle that it was made with.
-    net : "tem" or "pem"
-    backend : str
-        Any of `actspan.runtime`, or "auto".
-    batch : int
-        Inputs per call.
-    threads : int, optional
-        Concurrent calls. Default: the number of cores.
-    out : Path, optional
-        Folder for the dumps. Default: the one in the stage.
-    overwrite : bool
-        Replace existing dumps.
-    """
+    """Settings of `run_net`."""
 
     stage: Path
-    model: Path
+    model: Path  # the bundle that the stage was made with
     net: StagedNet
-    backend: str = "auto"
-    batch: int = BATCH
-    threads: int | None = None
-    out: Path | None = None
-    overwrite: bool = False
+    backend: str = "auto"  # any of `actspan.runtime`, or "auto"
+    batch: int = BATCH  # inputs per call
+    threads: int | None = None  # concurrent calls. Default: the number of cores
+    out: Path | None = None  # folder for the dumps. Default: the one in the stage
+    overwrite: bool = False  # replace existing dumps
 
 
 def run_net(request: RunRequest, progress: Progress = no_progress) -> StepReport:
@@ -66,12 +48,9 @@ def run_net(request: RunRequest, progress: Progress = no_progress) -> StepReport
 
     Raises
     ------
-    StageError
-        The inputs do not exist yet, the model is a different one, or dumps already exist.
-    DatasetError
-        Inputs are missing or of a wrong size; nothing is written.
-    BundleError, BackendError
-        The model cannot be opened.
+    StageError, DatasetError, BundleError, BackendError
+        The step before is not done, inputs are missing or of a wrong size, dumps already exist, or
+        the model is a different one or cannot be opened; nothing is written.
     """
     stage, net = Stage.load(request.stage), request.net
     out = request.out or stage.outputs(net)

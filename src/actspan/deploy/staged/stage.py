@@ -40,29 +40,14 @@ _STEPS: dict[Step, tuple[Step | None, str]] = {
 
 
 class Item(Config, frozen=True):
-    """One input of a network: a video, or a window of a recording.
-
-    Attributes
-    ----------
-    video : str
-    seconds : float
-        Seconds at position 1.0.
-    rows : int
-        Cells in TEM's input, or candidates in PEM's, without padding.
-    crc32 : int
-        CRC-32 of the file that the next step reads.
-    since : float
-        Time of the last change of the network's input, seconds since 1970.
-    window : Window, optional
-        Window of the recording; None for a whole video.
-    """
+    """One input of a network: a video, or a window of a recording."""
 
     video: str
-    seconds: float
-    rows: int
-    crc32: int
-    since: float
-    window: Window | None = None
+    seconds: float  # seconds at position 1.0
+    rows: int  # cells in TEM's input, or candidates in PEM's, without padding
+    crc32: int  # CRC-32 of the file that the next step reads
+    since: float  # time of the last change of the network's input, seconds since 1970
+    window: Window | None = None  # window of the recording; None for a whole video
 
     @property
     def name(self) -> str:

@@ -18,7 +18,17 @@ from actspan.core.progress import Progress, no_progress
 from actspan.core.types import Features, Float64
 from actspan.data.dataset import Dataset
 from actspan.data.rescale import Edge
-from actspan.deploy.staged.dumps import Dumps, check_dumps, without_problems
+from actspan.deploy.staged.dumps import (
+    Dumps,
+    OnError,
+    StepReport,
+    check_dumps,
+    make_folders,
+    without_problems,
+    write_array,
+    write_csv,
+    write_items,
+)
 from actspan.deploy.staged.stage import (
     LONGEST_NAME,
     STAGE_FILE,
@@ -29,14 +39,6 @@ from actspan.deploy.staged.stage import (
     record_model,
     write_stage_file,
 )
-from actspan.deploy.staged.step_files import (
-    OnError,
-    StepReport,
-    make_folders,
-    write_array,
-    write_csv,
-    write_items,
-)
 from actspan.jobs.dataset_source import jobs_from_features
 from actspan.model.bundle import Bundle
 from actspan.pipeline.outcomes import Piece
@@ -45,31 +47,15 @@ from actspan.pipeline.steps import pieces_of, settled_edge, tem_input
 
 @dataclass(frozen=True, slots=True)
 class TemRequest:
-    """Settings of `write_tem_inputs`.
+    """Settings of `write_tem_inputs`."""
 
-    Attributes
-    ----------
-    model, dataset : Path
-        A bundle, and a dataset folder.
-    out : Path
-        Folder of the new stage.
-    subset : str, optional
-        Subset of the dataset. Default: all videos.
-    lean : bool
-        Leave out files that no later step reads: the anchors.
-    on_error : "fail" or "skip"
-        What to do about problems in the dataset.
-    overwrite : bool
-        Replace an existing stage, with all dumps in it.
-    """
-
-    model: Path
-    dataset: Path
-    out: Path
-    subset: str | None = None
-    lean: bool = False
-    on_error: OnError = "fail"
-    overwrite: bool = False
+    model: Path  # a bundle
+    dataset: Path  # a dataset folder
+    out: Path  # folder of the new stage
+    subset: str | None = None  # subset of the dataset. Default: all videos
+    lean: bool = False  # leave out files that no later step reads: the anchors
+    on_error: OnError = "fail"  # what to do about problems in the dataset
+    overwrite: bool = False  # replace an existing stage, with all dumps in it
 
 
 def write_tem_inputs(request: TemRequest, progress: Progress = no_progress) -> StepReport:
@@ -157,11 +143,9 @@ def take_tem_outputs(
 
     Raises
     ------
-    DatasetError
+    DatasetError, StageError
         Dumps are missing, superfluous, damaged, stale or mixed up, and `on_error` is "fail", or no
-        video is left.
-    StageError
-        The stage is incomplete; nothing is written.
+        video is left; the stage is incomplete; nothing is written.
     """
     before = stage.table("tem")
     problems = check_dumps(stage, "tem", before, dumps, progress)

@@ -92,28 +92,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Shares of the checkpoint's proposals that a variant finds, in [0, 1].
+    """Shares of the checkpoint's proposals that a variant finds, in [0, 1]."""
 
-    Attributes
-    ----------
-    same : float
-        Same segment at the same rank.
-    kept : float
-        Same segment at any rank.
-    proposals : int
-        Number of proposals of the checkpoint.
-    ties : frozenset of str
-        Videos in which two candidates of equal score (within `TIE`) are swapped: the pick of
-        Soft-NMS, and so all later ranks, depends on the last bit.
-    settled : float
-        Like `same`, without the ranks after such a tie.
-    """
-
-    same: float
-    kept: float
-    proposals: int
+    same: float  # same segment at the same rank
+    kept: float  # same segment at any rank
+    proposals: int  # number of proposals of the checkpoint
+    # Videos in which two candidates of equal score (within `TIE`) are swapped: the pick of Soft-
+    # NMS, and so all later ranks, depends on the last bit.
     ties: frozenset[str] = frozenset()
-    settled: float = 1.0
+    settled: float = 1.0  # like `same`, without the ranks after such a tie
 
 
 def compare_outputs(calls: Iterable[Call], session: Session) -> Difference:

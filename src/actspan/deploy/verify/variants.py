@@ -63,24 +63,14 @@ def precision_of(variant: str, backend: str = "float32") -> str:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A way to run a bundle.
+    """A way to run a bundle."""
 
-    Attributes
-    ----------
-    backend : str
-        Name for `open_session`.
-    graph : str
-        Variant in the file name: "fp16" is `tem.fp16.onnx`; empty for `tem.onnx`. A network
-        without such a file runs its plain one.
-    precision : str
-        Precision whose limits apply.
-    compiled : str
-        Suffix of compiled files that replace ONNX: ".xml"; empty if there are none.
-    """
-
-    backend: str
+    backend: str  # name for `open_session`
+    # Variant in the file name: "fp16" is `tem.fp16.onnx`; empty for `tem.onnx`. A network without
+    # such a file runs its plain one.
     graph: str = ""
-    precision: str = "float32"
+    precision: str = "float32"  # precision whose limits apply
+    # Suffix of compiled files that replace ONNX: ".xml"; empty if there are none.
     compiled: str = ""
 
     @property
