@@ -224,9 +224,7 @@ def _extract_worker(
     def work(numbers: Sequence[int]) -> Iterator[dict[str, Any]]:
         for number in numbers:
             path, name = videos[number]
-            (done,) = write_features(
-                extractor, {path: name}, folder, VideoProgress(no_progress, 0.0)
-            )
+            (done,) = write_features(extractor, {path: name}, folder, nobody)
             if isinstance(done.ending, VideoError):
                 yield {"error": str(done.ending)}
             else:

@@ -9,14 +9,13 @@ import pytest
 pytest.importorskip("av", reason="needs the extra 'video'")
 pytest.importorskip("onnx", reason="needs the extra 'video'")
 
-from actspan.streams.grid import Grid, Span
-
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest
 from actspan.jobs.ray_engine import ray_engine, ray_extraction
 from actspan.streams.backbone import find_backbone
 from actspan.streams.extraction import ExtractRequest, extract_videos
 from actspan.streams.snippet_features import Extractor
+from actspan.streams.snippet_grid import Grid, Span
 from tests.jobs.cluster.conftest import WORKERS
 from tests.made_up import write_bundle
 from tests.runs import contents
