@@ -13,7 +13,7 @@ from actspan.bench.report_check import ReportCheck
 from actspan.bench.result import Stage
 from actspan.bench.tables import Table
 from actspan.bench.timing import Pair
-from actspan.core.markdown import markdown_table
+from actspan.core.wording import markdown_table
 
 __all__ = ["comparison_page", "comparison_tables", "comparison_to_dict", "pair_table", "verdict"]
 

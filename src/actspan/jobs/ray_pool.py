@@ -32,12 +32,14 @@ class ClusterConfig(Config, frozen=True, kw_only=True):
     address: Annotated[
         str | None,
         Meta(
-            description="Ray: a running cluster: auto, host:port. [default: start one on this "
+            description="Ray: address of a running cluster, or auto. [default: start one on this "
             "machine]"
         ),
     ] = None
     workers: Annotated[int, Meta(ge=1, description="Ray: number of worker processes.")] = 1
-    worker_cpus: Annotated[int, Meta(ge=1, description="Ray: CPUs, and threads, per worker.")] = 1
+    worker_cpus: Annotated[
+        int, Meta(ge=1, description="Ray: number of CPUs and threads per worker.")
+    ] = 1
     worker_gpus: Annotated[float, Meta(ge=0, description="Ray: GPUs per worker.")] = 0.0
     worker_resources: Annotated[
         dict[str, float],

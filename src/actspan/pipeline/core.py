@@ -37,9 +37,9 @@ from actspan.pipeline.steps import (
     settled_edge,
     tem_input,
 )
-from actspan.proposals.bsp import bsp_features, bsp_features_batch
-from actspan.proposals.candidates import generate_proposals
-from actspan.proposals.suppression import soft_nms
+from actspan.proposals.bsp import bsp_features_batch
+from actspan.proposals.candidates import generate_proposals_batch
+from actspan.proposals.suppression import soft_nms_batch
 from actspan.runtime.backends import find_backend
 from actspan.runtime.opening import choose_backend, open_net
 from actspan.runtime.session import Session
@@ -333,6 +333,8 @@ def _load_kernels() -> None:
     cells = np.full((2, 1), 0.5, dtype=np.float32)
     fit_to_cells(Features(cells, stride=1.0, length=1.0), 3, "clamp")
     scores = BoundaryScores(*(cells.ravel() for _ in range(3)))
-    candidates = generate_proposals(scores)
-    bsp_features(scores, candidates)
-    soft_nms(candidates)
+    config = PipelineConfig()
+    candidates = generate_proposals_batch([scores], config.pgm, [(False, False)])
+    rows = np.empty((len(candidates.together), config.bsp.size), dtype=np.float32)
+    bsp_features_batch(rows, [scores], candidates, config.bsp)
+    soft_nms_batch(candidates, candidates.together.score, config.soft_nms)

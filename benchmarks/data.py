@@ -1,4 +1,4 @@
-"""Made-up data beyond those of `actspan bench`: result files, and features in CSV."""
+"""Synthetic data beyond those of `actspan bench`: result files, CSV, stores, long recordings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
+from actspan import Bundle, PemConfig, PipelineConfig, SoftNmsConfig, TemConfig
 from actspan.bench.synthetic import (
     CHANNELS,
     LENGTH,
@@ -32,6 +33,7 @@ from actspan.data.store.arrow_files import Row, write_shards
 from actspan.data.store.manifest import Manifest
 from actspan.data.store.pack import SHARD_SIZE
 from actspan.data.timebase import SnippetGrid
+from actspan.model.manifest import Source
 
 __all__ = [
     "CHANNELS",
@@ -41,9 +43,9 @@ __all__ = [
     "make_dataset",
     "make_features",
     "make_instances",
-    "make_pem",
+    "make_recording",
     "make_store",
-    "make_tem",
+    "make_window_bundle",
     "name_of",
     "seconds_of",
     "write_annotations",
@@ -51,9 +53,12 @@ __all__ = [
     "write_result",
 ]
 
+STRIDE = 0.5  # seconds, of recordings
+_STRETCHES = 60  # distinct stretches of a recording, in turn
+
 
 def write_annotations(path: Path, numbers: Sequence[int], seed: int = 0) -> None:
-    """Write ground truth in the ActivityNet form, all of it `validation`."""
+    """Write ground truth in the ActivityNet format, all of it `validation`."""
     saving.write_annotations(path, [make_video(number, seed) for number in numbers])
 
 
@@ -115,4 +120,50 @@ def make_store(path: Path, videos: int, seed: int = 0, distinct: int = 300) -> P
     spec = {"features": to_dict(FeatureSpec(channels=CHANNELS, layout="TC"))}
     (path / "dataset.toml").write_text(dump_toml(spec), encoding="utf-8")
     write_annotations(path / "annotations.json", range(videos), seed)
+    return path
+
+
+def make_window_bundle(path: Path, seed: int) -> Bundle:
+    """Write networks of the published sizes for recordings, which are cut into windows."""
+    from actspan.runtime.export import export_bundle
+
+    bundle = Bundle.create(
+        path,
+        config=PipelineConfig(
+            mode="window",
+            tem=TemConfig(),
+            pem=PemConfig(),
+            soft_nms=SoftNmsConfig(picks=1000, keep=1000),
+        ),
+        features=FeatureSpec(channels=CHANNELS, stride_seconds=STRIDE, length_seconds=STRIDE),
+        source=Source(note="made up for benchmarks: random weights"),
+        tem=make_tem(seed),
+        pem=make_pem(seed),
+    )
+    exported, _ = export_bundle(bundle, check_torch=False)
+    return exported
+
+
+def make_recording(path: Path, hours: float, seed: int) -> Path:
+    """Write a dataset folder with one recording, a snippet every half second."""
+    (path / "features").mkdir(parents=True)
+    snippets = round(hours * 3600 / STRIDE)
+    file = np.lib.format.open_memmap(
+        path / "features" / "recording.npy",
+        mode="w+",
+        dtype=np.float32,
+        shape=(snippets, CHANNELS),
+    )
+    for first in range(0, snippets, LENGTH):
+        stretch = make_features(first // LENGTH % _STRETCHES, seed)
+        file[first : first + LENGTH] = stretch[: snippets - first]
+    file.flush()
+    (path / "dataset.toml").write_text(
+        f'[features]\nchannels = {CHANNELS}\nlayout = "TC"\n'
+        f"stride_seconds = {STRIDE}\nlength_seconds = {STRIDE}\n",
+        encoding="utf-8",
+    )
+    entry = {"subset": "validation", "duration": snippets * STRIDE, "annotations": []}
+    document = {"version": "made up", "taxonomy": [], "database": {"recording": entry}}
+    (path / "annotations.json").write_text(json.dumps(document), encoding="utf-8")
     return path
