@@ -41,7 +41,7 @@ _Time = Annotated[str, Text("TIME")]
     stream="Encode what the frames show, how they change, or both. [default: both]",
     channels="Project features to N principal components of the training part. [default: keep all]",
     precision="Precision of the features on disk.",
-    threads="Threads of the backbone. [default: all cores]",
+    threads="Number of threads of the backbone. [default: all cores]",
     backend="Inference runtime for the backbone.",
     on_error="Stop at videos that cannot be opened, or skip them.",
     force="Remove features in --out that were made with other settings.",
@@ -149,7 +149,7 @@ def _bytes(text: str) -> int:
 
 @command(
     out="Store folder to write.",
-    dtype="Keep numbers as they are, or round them to half the size.",
+    dtype="Type of the stored features; float16 halves the size and rounds them.",
     length="Rescale every video to this many cells, as a model of that length would. [default: "
     "keep the snippets as they are]",
     edge="How --length fills the cells beyond the outer snippets. [default: as the dataset does]",

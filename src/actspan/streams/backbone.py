@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -44,22 +43,11 @@ _EXAMPLE = """
 
 @dataclass(frozen=True, slots=True)
 class BackboneFile:
-    """A backbone on disk.
+    """A backbone on disk."""
 
-    Attributes
-    ----------
-    name : str
-        The name in a dataset's `features.backbone`.
-    path : Path
-        An ONNX file with one input and one output, one vector per picture or clip.
-    sha256 : str
-        Checksum of the ONNX file; of the default backbone, that of the published weights.
-    pictures : PictureConfig
-    """
-
-    name: str
-    path: Path
-    sha256: str
+    name: str  # in a dataset's `features.backbone`
+    path: Path  # ONNX file with one input and one output: a vector per picture or clip
+    sha256: str  # of the file; of the published weights of the default backbone
     pictures: PictureConfig
 
 
@@ -72,19 +60,12 @@ class _Input(NamedTuple):
 
 
 def find_backbone(name: str) -> BackboneFile:
-    """Look up a backbone.
-
-    Parameters
-    ----------
-    name : str
-        "default", or "onnx:FILE" with FILE's preprocessing in a TOML file beside it.
+    """Look up a backbone: "default", or "onnx:FILE" with its preprocessing in FILE's .toml.
 
     Raises
     ------
-    ConfigError
-        There is no such backbone, or its TOML file is missing or wrong.
-    ModelError
-        The default's file is absent or damaged.
+    ConfigError, ModelError
+        There is no such backbone, its TOML file is missing or wrong, or a file is damaged.
     """
     if name in ("default", DEFAULT):
         if not _FILE.is_file() or sha256(_FILE) != _FILE_CHECKSUM:
@@ -121,11 +102,10 @@ class Backbone:
     threads : int
         Number of simultaneous calls.
     backend : str
-        See `actspan.runtime.open_session`.
+        See `open_session`.
 
     Attributes
     ----------
-    file : BackboneFile
     size : Size
         Size of the pictures.
     clip : int or None
@@ -136,9 +116,7 @@ class Backbone:
     Raises
     ------
     ModelError
-        Its inputs or outputs are not as expected; the message says how.
-    BackendError
-        The runtime refuses the file.
+        Its inputs or outputs are not as expected, or the runtime refuses the file.
     """
 
     def __init__(self, file: BackboneFile, *, threads: int = 1, backend: str = "auto") -> None:
@@ -172,10 +150,8 @@ class Backbone:
 
         Raises
         ------
-        ModelError
-            A vector holds NaN or infinity.
-        BackendError
-            The runtime failed.
+        ModelError, BackendError
+            A vector holds NaN or infinity, or the runtime failed.
         """
         vectors = self._run(pixels)
         if not np.isfinite(vectors).all():
@@ -199,12 +175,7 @@ class Backbone:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         self.close()
 
 

@@ -24,7 +24,7 @@ from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_
 from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
-from actspan.data.time_conflicts import find_conflict
+from actspan.data.time_conflicts import compare_times
 from actspan.data.times import require_seconds
 from actspan.runtime.backends import find_backend
 from actspan.streams.backbone import find_backbone
@@ -45,72 +45,36 @@ DEFAULT_GRID = Grid(Span(0.25, "s"), Span(0.5, "s"))
 
 @dataclass(frozen=True, slots=True)
 class ExtractRequest:
-    """Settings of `extract_videos`.
+    """Settings of `extract_videos`; for those without a comment see `Extractor`."""
 
-    Attributes
-    ----------
-    videos, backbone
-        See `find_videos` and `find_backbone`.
-    out : Path
-        Dataset folder to create or resume.
-    grid, streams, frames, threads, backend
-        See `Extractor`.
-    channels : int, optional
-        Project to this number, by principal components of the training part.
-    precision : "float16" or "float32"
-        Precision of the features.
-    on_error : "fail" or "skip"
-        What to do about videos that cannot be used.
-    force : bool
-        Remove features in `out` that were made with other settings.
-    """
-
-    videos: tuple[str, ...]
-    out: Path
-    backbone: str = "default"
+    videos: tuple[str, ...]  # see `find_videos`
+    out: Path  # dataset folder to create or resume
+    backbone: str = "default"  # see `find_backbone`
     grid: Grid = DEFAULT_GRID
     streams: Streams | None = None
     frames: int | None = None
-    channels: int | None = None
-    precision: Precision = "float16"
-    on_error: Literal["fail", "skip"] = "fail"
+    channels: int | None = None  # project to principal components of the training part
+    precision: Precision = "float16"  # of the features on disk
+    on_error: Literal["fail", "skip"] = "fail"  # what to do about videos that cannot be used
     threads: int | None = None
     backend: str = "auto"
-    force: bool = False
+    force: bool = False  # remove features in `out` that were made with other settings
 
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """Summary of an extraction, in figures.
-
-    Attributes
-    ----------
-    videos, kept : int
-        Numbers of videos extracted now, and found finished.
-        snippets : int
-        Number extracted now.
-    video_seconds, seconds : float
-        Seconds of the videos extracted now, and of wall time.
-    spec : FeatureSpec
-        Description of the features.
-    problems : tuple of Problem
-        Skipped videos, and notes.
-    removed : tuple of str
-        Videos whose features, made with other settings, were removed.
-    labelled : bool
-        True if the annotations hold instances to train on.
-    """
+    """Summary of an extraction, in figures."""
 
     out: Path
-    videos: int
-    kept: int
-    snippets: int
-    video_seconds: float
-    seconds: float
+    videos: int  # extracted now
+    kept: int  # found finished
+    snippets: int  # extracted now
+    video_seconds: float  # of the videos extracted now
+    seconds: float  # wall time
     spec: FeatureSpec
-    problems: tuple[Problem, ...]
-    removed: tuple[str, ...] = ()
-    labelled: bool = False
+    problems: tuple[Problem, ...]  # skipped videos, and notes
+    removed: tuple[str, ...] = ()  # videos whose features of other settings were removed
+    labelled: bool = False  # whether the annotations hold instances to train on
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +131,9 @@ def extract_videos(
         Videos are missing or cannot be decoded, and `on_error` is "fail", or none is left.
     DataError
         `out` holds something else, or features of other settings without `force`.
-    AnnotationError
-        Times of the annotations are in another unit than seconds.
-    VideoError, ConfigError, ModelError, BackendError
-        Nothing was found, or settings or the backbone cannot be used; nothing is written.
+    AnnotationError, VideoError, ConfigError, ModelError, BackendError
+        Times are not in seconds, nothing was found, or settings or the backbone cannot be used;
+        nothing is written.
     """
     check_extraction_folder(request.out)
     find_backbone(request.backbone)
@@ -235,9 +198,9 @@ def _check_times(annotations: Annotations, lengths: Mapping[str, float]) -> Iter
     videos, path = annotations.videos, annotations.path
     found = np.array([lengths.get(name, np.nan) for name in videos.ids])
     require_seconds(videos, path, np.where(np.isnan(found), videos.durations, found))
-    conflict = find_conflict(videos, found, np.zeros(len(videos)), FeatureSpec(), path)
+    conflict, notes = compare_times(videos, found, np.zeros(len(videos)), FeatureSpec(), path)
     if conflict is not None:
-        yield conflict.note(path)
+        yield from notes
 
 
 def open_extractor(request: ExtractRequest) -> Extractor:

@@ -68,21 +68,12 @@ class FeatureFolder:
         Number to project to; a projection in the folder is reused if it fits.
     precision : "float16" or "float32"
     force : bool
-        Remove features that were made with other settings.
-
-    Attributes
-    ----------
-    journal : Journal
-        Finished videos with valid settings.
-    removed : tuple of str
-        Videos whose features, made with other settings, were removed.
+        Remove features that were made with other settings; their videos are then in `removed`.
 
     Raises
     ------
-    ActSpanError
-        The folder cannot be made.
-    DataError
-        It holds features of other settings, and `force` is not set.
+    ActSpanError, DataError
+        The folder cannot be made, or holds features of other settings without `force`.
     """
 
     def __init__(
@@ -172,17 +163,9 @@ class FeatureFolder:
         )
 
     def project(self, training: Iterable[str]) -> None:
-        """Project the features that are not projected yet; fit the projection first if needed.
+        """Project the features that are not projected yet; fit to the training videos if needed.
 
-        Parameters
-        ----------
-        training : iterable of str
-            Videos to fit the projection to.
-
-        Raises
-        ------
-        ConfigError
-            There are too few snippets for this number of channels.
+        Raises ConfigError if there are too few snippets for this number of channels.
         """
         if self._channels is None:
             return
@@ -206,11 +189,7 @@ class FeatureFolder:
         """Write the source's annotations; otherwise add the videos to the labels that exist.
 
         Videos whose features were removed are no longer listed, unless they have annotations.
-
-        Returns
-        -------
-        bool
-            True if there are instances to train on.
+        Return True if there are instances to train on.
         """
         entries = self.journal.entries
         there = find_annotations(self._out)

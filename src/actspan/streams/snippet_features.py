@@ -25,45 +25,21 @@ _CLIPS = 2  # clips per call
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Result of decoding a whole video.
+    """Result of decoding a whole video."""
 
-    Attributes
-    ----------
-    seconds : float
-        Time of the end of its last frame.
-    fps : float
-        Frames per second, on average.
-    note : str
-        What was cut short or damaged; empty if nothing was.
-    """
-
-    seconds: float
-    fps: float
-    note: str
+    seconds: float  # end of its last frame
+    fps: float  # frames per second, on average
+    note: str  # what was cut short or damaged; empty if nothing was
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """The next snippets of a video.
-
-    Attributes
-    ----------
-    path : Path
-        The video.
-    rows : (k, C) float32
-        k may be 0.
-    seconds : float
-        Seconds of the video decoded so far.
-    stride : float
-        Seconds from snippet to snippet; 0 if the video could not be opened.
-    ending : Ending, VideoError or None
-        Only in the last part of a video: its summary, or why it failed.
-    """
+    """The next snippets of a video; its last part has its summary, or why it failed."""
 
     path: Path
-    rows: Float32
-    seconds: float
-    stride: float
+    rows: Float32  # (k, C); k may be 0
+    seconds: float  # of the video, decoded so far
+    stride: float  # seconds from snippet to snippet; 0 if the video could not be opened
     ending: Ending | VideoError | None = None
 
 
@@ -97,10 +73,8 @@ class Extractor:
 
     Raises
     ------
-    ConfigError
-        Settings do not fit the backbone.
-    ModelError, BackendError
-        The backbone cannot be used.
+    ConfigError, ModelError, BackendError
+        Settings do not fit the backbone, or it cannot be used.
 
     Examples
     --------
@@ -157,10 +131,8 @@ class Extractor:
 
         Raises
         ------
-        VideoError
-            Not one frame can be decoded.
-        ModelError, BackendError
-            The backbone failed.
+        VideoError, ModelError, BackendError
+            Not one frame can be decoded, or the backbone failed.
         """
         return self._parts(self._decode(video), ahead=0)
 
@@ -268,14 +240,9 @@ class SnippetMaker:
         self._width = _channels(streams, channels)
 
     def make(self, vectors: Float32, snippets: Iterable[tuple[int, ...]]) -> Float32:
-        """Add the next vectors; return the features of the next snippets, (k, channels).
+        """Add the next vectors, (n, C); return the features of the next snippets, (k, channels).
 
-        Parameters
-        ----------
-        vectors : (n, C) float32
-            The video's next vectors.
-        snippets : iterable of tuple of int
-            The next snippets, as numbers of vectors that have arrived, in order of time.
+        Snippets are given by the numbers of their vectors, in order of time.
         """
         held = np.concatenate([self._vectors, vectors])
         rows, oldest = [], self._first
@@ -300,5 +267,4 @@ def pool_frames(vectors: Float32, streams: Streams) -> Float32:
 
 
 def _channels(streams: Streams, channels: int) -> int:
-    """Return the number of channels of a snippet, from that of a vector."""
     return 2 * channels if streams == "both" else channels

@@ -26,13 +26,7 @@ class Span(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `0.25s`, `250ms` or `8f`.
-
-        Raises
-        ------
-        ConfigError
-            The text has another form, or the value is not positive.
-        """
+        """Read `0.25s`, `250ms` or `8f`; raise ConfigError for another text, or for 0."""
         found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*(s|ms|f)", text.strip().lower())
         value = float(found[1]) if found else 0.0
         if found is None or value <= 0:
@@ -55,15 +49,10 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Snippets of equal length at a fixed stride.
+    """Snippets of equal length at a fixed stride, in the same unit (otherwise ConfigError).
 
     Snippet i has its middle at (i + 0.5) * stride: a snippet longer than the stride
     overlaps its neighbours on both sides.
-
-    Attributes
-    ----------
-    stride, length : Span
-        Both in the same unit; otherwise ConfigError is raised.
     """
 
     stride: Span
@@ -99,19 +88,11 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Times at which the frames of each snippet are taken.
+    """Times at which the frames of each snippet are taken."""
 
-    Attributes
-    ----------
-    stride, length : float
-        Seconds.
-    frames : int
-        Number of frames per snippet, taken at the middles of equal parts of it.
-    """
-
-    stride: float
-    length: float
-    frames: int
+    stride: float  # seconds
+    length: float  # seconds
+    frames: int  # per snippet, taken at the middles of equal parts of it
 
     def time(self, snippet: int, frame: int) -> float:
         """Return the seconds at which a frame of a snippet is taken, with slack for rounding."""

@@ -27,18 +27,10 @@ class Readable(Protocol):
 
 
 class Frame(NamedTuple):
-    """A decoded frame.
+    """A decoded frame."""
 
-    Attributes
-    ----------
-    time : float
-        Seconds from the start of the video to its appearance; each is later than the one before.
-    image : av.VideoFrame
-        As decoded: neither rotated nor scaled.
-    """
-
-    time: float
-    image: Any
+    time: float  # seconds from the start of the video; each is later than the one before
+    image: Any  # av.VideoFrame as decoded: neither rotated nor scaled
 
 
 class VideoFile:
@@ -155,13 +147,7 @@ class VideoFile:
         return float(self.stream.sample_aspect_ratio or 1.0) or 1.0
 
     def frames(self) -> Iterator[Frame]:
-        """Decode all frames; skip and count damaged packets.
-
-        Raises
-        ------
-        VideoError
-            Not one frame can be decoded.
-        """
+        """Decode all frames; skip and count damaged packets; raise VideoError if there is none."""
         for image in self._decoded():
             frame = Frame(self._time(image), image)
             self._last, self.end = frame.time, frame.time + self._lasts(image)

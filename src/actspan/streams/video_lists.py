@@ -26,21 +26,11 @@ _NAMED = 8  # suffixes named in a message
 
 @dataclass(frozen=True, slots=True)
 class VideoList:
-    """The videos that arguments stand for.
+    """The videos that arguments stand for."""
 
-    Attributes
-    ----------
-    paths : mapping of video id to Path
-        Ids are file names without suffix and without the prefix `v_` of some datasets.
-    annotations : Annotations, optional
-        Annotations, if the videos belong to a dataset.
-    problems : tuple of Problem
-        Missing or duplicate videos, and ignored files.
-    """
-
-    paths: dict[str, Path]
-    annotations: Annotations | None = None
-    problems: tuple[Problem, ...] = ()
+    paths: dict[str, Path]  # by id: file names without suffix and without the prefix `v_`
+    annotations: Annotations | None = None  # if the videos belong to a dataset
+    problems: tuple[Problem, ...] = ()  # missing or duplicate videos, and ignored files
 
 
 def find_videos(given: Sequence[str]) -> VideoList:

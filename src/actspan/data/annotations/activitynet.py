@@ -69,13 +69,14 @@ def read(source: Source, options: ReadOptions) -> Annotations:
         entries, repeated = split(entries["database"]) or ({}, [])
     else:
         entries, of_document = {k: v for k, v in entries.items() if k not in _HEAD}, []
-    videos = reader.videos(entries, repeated)
+    videos = Videos(reader.videos(entries, repeated))
     notes = reader.notes()
     document = {}
     for key, part in beside.items():
         document[key], inner = source.decode(part)
         of_document += inner
-    reader.repeated_keys(of_document)
+    if of_document:
+        reader.repeated_keys(of_document)
     if document.keys() - set(_HEAD):
         subsets = _SubsetLists(source, document)
         videos = subsets.applied(videos, reader.problems)

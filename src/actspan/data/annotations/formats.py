@@ -151,7 +151,12 @@ def read_annotations(
         raise AnnotationError(f"{path}: cannot be read: no such file or folder")
     found = find_annotations(path) if path.is_dir() else None
     source = Source(found or path, format_is_given=format is not None)
-    chosen = _detect(source) if format is None else format_named(format)
+    if format is not None:
+        chosen = format_named(format)
+    elif (fitting := next((f for f in _ALL if f.fits(source)), None)) is not None:
+        chosen = fitting
+    else:
+        raise _unknown_format(source)
     options = ReadOptions(fps, tuple(tiers), columns or {}, will_clip, only_facts)
     if options.tiers and not chosen.has_tiers:
         raise ConfigError(f"{source.path}: {chosen.name} has no tiers; leave out --tier")
@@ -175,14 +180,12 @@ def format_named(name: str) -> Format:
     return FORMATS[name]
 
 
-def _detect(source: Source) -> Format:
-    for format in FORMATS.values():
-        if format.fits(source):
-            return format
+def _unknown_format(source: Source) -> AnnotationError:
+    """Return the error about a source that no format fits: what it is, and what to do."""
     path, known = source.path, f"known are: {'; '.join(f.what for f in FORMATS.values())}"
     if path.is_dir():
         in_folders = ", ".join(f.in_folder for f in FORMATS.values() if f.in_folder)
-        raise AnnotationError(
+        return AnnotationError(
             f"{path}{folder_kind(path)}: holds none of: {in_folders}; a file of another format has "
             "to be named itself"
         )
@@ -190,14 +193,14 @@ def _detect(source: Source) -> Format:
         suffix = path.suffix
         remedy = _REMEDIES.get(suffix.lower(), _OTHER)
         what = f"{suffix} is not read: {remedy}" if suffix else remedy
-        raise AnnotationError(f"{path}: of no known format; {what}; {known}")
+        return AnnotationError(f"{path}: of no known format; {what}; {known}")
     document = source.document[0]
     what = type(document).__name__
     if isinstance(document, dict):
         what = f"an object with {listed(map(repr, document), most=6) or 'no keys'}"
     elif isinstance(document, list) and document and isinstance(document[0], dict) and document[0]:
         what = f"a list of objects with {listed(map(repr, document[0]), most=6)}"
-    raise AnnotationError(f"{path}: JSON of no known format, {what}; {known}")
+    return AnnotationError(f"{path}: JSON of no known format, {what}; {known}")
 
 
 def _possible_mistakes(videos: Videos, path: Path) -> Iterator[str]:

@@ -48,13 +48,12 @@ class _Clock(NamedTuple):
     example: str
 
 
-def _clock(time: str, example: str) -> _Clock:
-    return _Clock(re.compile(rf"\s*{time}\s*-->\s*{time}"), example)
-
-
 # Times as in the standard's parser: hours are optional and may have any number of digits.
-_VTT = _clock(r"(?:(\d{1,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)", "00:01:02.345 --> 00:01:07.890")
-_SRT = _clock(r"(\d{1,9}):([0-5]?\d):([0-5]?\d)[,.](\d{3})(?!\d)", "00:01:02,345 --> 00:01:07,890")
+_VTT_TIME = r"(?:(\d{1,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})(?!\d)"
+_SRT_TIME = r"(\d{1,9}):([0-5]?\d):([0-5]?\d)[,.](\d{3})(?!\d)"
+_ARROW = r"\s*-->\s*"
+_VTT = _Clock(re.compile(rf"\s*{_VTT_TIME}{_ARROW}{_VTT_TIME}"), "00:01:02.345 --> 00:01:07.890")
+_SRT = _Clock(re.compile(rf"\s*{_SRT_TIME}{_ARROW}{_SRT_TIME}"), "00:01:02,345 --> 00:01:07,890")
 
 
 class _Cue(NamedTuple):
