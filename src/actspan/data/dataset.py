@@ -188,7 +188,7 @@ class Dataset:
         values = array.T if self.spec.layout == "CT" else array
         channels = self.spec.channels
         if entry.is_csv and values.shape[1] - 1 == channels and counter(values):
-            values = values[:, 1:]  # as `settle_spec` does
+            values = values[:, 1:]  # as `complete_spec` does
         if channels is not None and values.shape[1] != channels:
             raise FeatureError(f"{entry}: {values.shape[1]} channels, {channels} expected")
         grid = snippet_grid(self[video_id], self.spec, len(values), self.span_rule)

@@ -66,7 +66,7 @@ def _compare_with_features(videos: Videos, path: Path) -> tuple[Videos, TimeConf
     """
     if find_annotations(path.parent) != path:
         return videos, None
-    from actspan.data.check import measure
+    from actspan.data.check import measure_spans
     from actspan.data.dataset import Dataset  # takes longer to load than most evaluations
 
     places = np.flatnonzero(videos.counts)
@@ -75,7 +75,7 @@ def _compare_with_features(videos: Videos, path: Path) -> tuple[Videos, TimeConf
     some = videos.select(chosen.tolist())
     try:
         dataset = Dataset.load(path.parent).select(some)
-        spans, steps = measure(dataset)
+        spans, steps = measure_spans(dataset)
     except ActSpanError:
         return videos, None  # evaluation does not need features, so their faults do not matter
     conflict, _ = compare_times(some, spans, steps, dataset.spec, path.parent)

@@ -250,7 +250,7 @@ def _checked(dataset: Dataset) -> Dataset | None:
 def _annotation_faults(dataset: Dataset, checked: Dataset | None) -> list[Problem]:
     """Return the problems that matter; those of features do not, since features are not read."""
     if checked is None:
-        return annotation_faults(dataset, learns=False)
+        return annotation_faults(dataset, uses_instances=False)
     return [p for p in checked.problems if not p.is_error or p in dataset.problems]
 
 
