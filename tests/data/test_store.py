@@ -358,7 +358,7 @@ def test_a_full_disk_leaves_nothing_behind(
     def disk_full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("actspan.data.store.arrow_files._Measured.write", disk_full)
+    monkeypatch.setattr("actspan.data.store.arrow_files._record_batch", disk_full)
     with pytest.raises(ActSpanError, match="cannot be written: No space left"):
         pack(folder, tmp_path / "store")
     assert not list(tmp_path.iterdir())

@@ -26,7 +26,7 @@ from actspan.data.instances import after_features, good_segments, late_ends
 from actspan.data.layout import FileCheck, require_channels, settle_spec
 from actspan.data.readers import read_array, read_noted
 from actspan.data.store.shards import Packed
-from actspan.data.time_conflicts import find_conflict, gaps, require_right_times
+from actspan.data.time_conflicts import compare_times, require_right_times
 from actspan.data.timebase import SnippetGrid, other_stride, snippet_grid
 
 _ROWS = 4096  # rows checked at a time, so that memory does not grow with the recording
@@ -83,25 +83,24 @@ def check_dataset(
     check = _check_files if dataset.packing is None else _check_store
     found = check(dataset, channels, np.dtype(dtype), progress)
     path, spans = dataset.path, found.spans
-    conflict = find_conflict(dataset.videos, spans, found.steps, found.spec, path)
+    conflict, gaps = compare_times(dataset.videos, spans, found.steps, found.spec, path)
     if learns:
         require_right_times(dataset.videos, spans, found.spec, path, conflict)
     problems = [
         *annotation_faults(dataset, spans, learns=learns, conflict=conflict),
         *_feature_problems(dataset, found.problems),
+        *gaps,
     ]
-    if conflict is None:
-        problems += gaps(dataset.videos, spans, found.steps, path)
-    else:
-        problems.append(conflict.note(path))
     skipped = {p.video for p in problems if p.skipped is Skipped.VIDEO}
     ids = dataset.videos.ids
     places = [p for p in np.flatnonzero(found.is_usable).tolist() if ids[p] not in skipped]
     videos, spans = dataset.videos.select(places), spans[places]
     good = good_segments(videos, spans)
-    if on_error == "fail":
-        leaves_something = bool(videos) and bool(good.any() or not learns)
-        raise_errors(_stopping(problems, int(good.sum())), leaves_something=leaves_something)
+    if on_error == "fail" and problems:
+        # Bad instances stop the work only if they are the majority.
+        bad, n_good = sum(p.skipped is Skipped.SEGMENT for p in problems), int(good.sum())
+        stopping = [p for p in problems if bad > n_good or p.skipped is not Skipped.SEGMENT]
+        raise_errors(stopping, leaves_something=bool(videos) and (n_good > 0 or not learns))
     if not videos:
         nothing = Problem("", str(path), "no videos", "check the folder and the subset")
         raise_nothing_left(problems or [nothing], len(dataset))
@@ -119,12 +118,6 @@ def check_dataset(
         notes=(*dataset.notes, *notes),
         problems=tuple(problems),
     )
-
-
-def _stopping(problems: list[Problem], good: int) -> list[Problem]:
-    """Return the problems that stop the work: bad instances only if they are the majority."""
-    bad = sum(problem.skipped is Skipped.SEGMENT for problem in problems)
-    return [p for p in problems if bad > good or p.skipped is not Skipped.SEGMENT]
 
 
 def _feature_problems(dataset: Dataset, found: list[Problem]) -> list[Problem]:

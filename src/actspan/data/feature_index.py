@@ -67,7 +67,8 @@ def index_features(
     for file in sorted(path.glob("features.*")):
         if file.is_file() and file not in files:
             ignored.add("files", file.name if file.suffix.lower() in SUFFIXES else file.suffix)
-    indexer.add_unread(unread)
+    if unread:
+        indexer.add_unread(unread)
     place = folder or path
     notes = (*ignored.notes(place), *indexer.notes(place))
     return FeatureIndex(indexer.entries, tuple(indexer.problems), notes)

@@ -127,13 +127,15 @@ def _without_counters(
     only if all files have them, since features can look like times by chance. If the number of
     channels is unknown, row numbers are dropped if all files have them.
     """
+    channels = spec.channels or expected
+    if spec.layout == "CT" or not any(check.counter for check in checks):
+        return checks
 
     def all_have(*counters: str) -> bool:  # and enough rows that this is no coincidence
         has = all(check.counter in counters for check in checks)
         return has and sum(check.shape[0] - 1 for check in checks) > 2
 
-    channels = spec.channels or expected
-    if spec.layout == "CT" or (channels is None and not all_have(ROW_NUMBERS)):
+    if channels is None and not all_have(ROW_NUMBERS):
         return checks
     has_times = channels is not None and all_have(ROW_NUMBERS, TIMES)
     has_times = has_times and all(check.shape[1] - 1 == channels for check in checks)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -39,10 +38,6 @@ class TimeConflict(NamedTuple):
     remedy: str
     is_harmful: bool  # training on these times would be wrong
 
-    def note(self, path: Path) -> Problem:
-        """Return the conflict as a note about the whole dataset."""
-        return Problem("", str(path), self.what, self.remedy, Skipped.NOTHING)
-
 
 class _Fit(NamedTuple):
     """How instances fit into videos of given lengths."""
@@ -51,10 +46,12 @@ class _Fit(NamedTuple):
     reach: float  # the largest fraction of its video at which one ends
 
 
-def find_conflict(
+def compare_times(
     videos: Videos, spans: Float64, steps: Float64, spec: FeatureSpec, path: Path
-) -> TimeConflict | None:
-    """Return the conflict if durations and features of most videos differ by one factor.
+) -> tuple[TimeConflict | None, list[Problem]]:
+    """Return the conflict of most videos, if there is one, and notes.
+
+    The notes are the conflict, or a note per video whose features do not cover its duration.
 
     Parameters
     ----------
@@ -63,7 +60,30 @@ def find_conflict(
     path : Path
         The dataset folder.
     """
-    apart = _apart(videos, spans, steps)
+    durations = videos.durations
+    apart = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)  # NaN is not apart
+    if not apart.any():
+        return None, []
+    conflict = _find_conflict(videos, spans, steps, apart, spec, path)
+    if conflict is not None:
+        what, remedy = conflict.what, conflict.remedy
+        return conflict, [Problem("", str(path), what, remedy, Skipped.NOTHING)]
+    remedy = f"check the stride in {SPEC_FILE}, and the duration"
+    notes = []
+    for place in np.flatnonzero(apart).tolist():
+        what = f"features cover {spans[place]:,.1f} s of {durations[place]:,.1f} s"
+        notes.append(Problem(videos.ids[place], str(path), what, remedy, Skipped.NOTHING))
+    return None, notes
+
+
+def _find_conflict(
+    videos: Videos,
+    spans: Float64,
+    steps: Float64,
+    apart: Bools,
+    spec: FeatureSpec,
+    path: Path,
+) -> TimeConflict | None:
     ratio, count = videos.durations[apart] / spans[apart], int(apart.sum())
     if count < 2 or 2 * count <= len(videos):
         return None
@@ -92,21 +112,13 @@ def find_conflict(
     return TimeConflict("features", what, remedy, is_far or not by_spans.within)
 
 
-def gaps(videos: Videos, spans: Float64, steps: Float64, path: Path) -> Iterator[Problem]:
-    """Yield a note per video whose features do not cover its duration; parameters as above."""
-    for place in np.flatnonzero(_apart(videos, spans, steps)).tolist():
-        what = f"features cover {spans[place]:,.1f} s of {videos.durations[place]:,.1f} s"
-        remedy = f"check the stride in {SPEC_FILE}, and the duration"
-        yield Problem(videos.ids[place], str(path), what, remedy, Skipped.NOTHING)
-
-
 def require_right_times(
     videos: Videos, spans: Float64, spec: FeatureSpec, path: Path, conflict: TimeConflict | None
 ) -> None:
     """Raise if durations, instances or the stride cannot be right.
 
     `spans` (V,) are the seconds that features cover, NaN if unknown; `path` is the dataset folder,
-    and `conflict` the result of `find_conflict`. Raises DataError if one of the three disagrees
+    and `conflict` the result of `compare_times`. Raises DataError if one of the three disagrees
     with the others by so much that work on it would be wrong.
     """
     if conflict is not None:
@@ -117,13 +129,6 @@ def require_right_times(
     stride = f"correct the stride in {SPEC_FILE}" if is_alone else ""
     require_seconds(videos, path, spans, of="features", fps=spec.fps, otherwise=stride)
     require_seconds(videos, path, fps=spec.fps, otherwise="correct the durations")
-
-
-def _apart(videos: Videos, spans: Float64, steps: Float64) -> Bools:
-    """Return the videos whose features cover clearly another time than their duration, (V,)."""
-    durations = videos.durations
-    apart: Bools = np.abs(spans - durations) > np.maximum(0.1 * durations, 2 * steps)
-    return apart  # NaN is not apart
 
 
 def _fit(videos: Videos, lengths: Float64) -> _Fit:

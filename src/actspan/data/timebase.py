@@ -49,10 +49,10 @@ def span_rule(videos: Videos, spec: FeatureSpec) -> tuple[SpanRule, tuple[str, .
     The floor fits only features of 16 frames. All published features are like this, so 16 divides
     each `feature_frame` of the authors; for other features it cuts off up to the whole video.
     """
-    covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
-    both = _with_both(videos)
+    both = _with_both(videos) if videos.has("feature_frames") else np.zeros(0, bool)
     if not both.any():
         return SpanRule.COVERED, ()
+    covered, frames = videos.numbers("feature_frames"), videos.numbers("frames")
     rule = SpanRule.COVERED
     what = "results are scaled by feature_frame / duration_frame of each duration"
     if spec.stride_frames is not None or spec.stride_seconds is not None:

@@ -20,7 +20,7 @@ from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.instances import ends_of, lengths_of, slack
 from actspan.data.results import ResultTable
-from actspan.data.time_conflicts import TimeConflict, find_conflict, require_right_times
+from actspan.data.time_conflicts import TimeConflict, compare_times, require_right_times
 from actspan.data.times import far_beyond, require_seconds
 from actspan.data.videos import Videos
 
@@ -78,7 +78,7 @@ def _compare_with_features(videos: Videos, path: Path) -> tuple[Videos, TimeConf
         spans, steps = measure(dataset)
     except ActSpanError:
         return videos, None  # evaluation does not need features, so their faults do not matter
-    conflict = find_conflict(some, spans, steps, dataset.spec, path.parent)
+    conflict, _ = compare_times(some, spans, steps, dataset.spec, path.parent)
     if conflict is None or conflict.wrong != "durations":
         require_right_times(some, spans, dataset.spec, path.parent, conflict)
     if not np.isnan(some.durations).any():

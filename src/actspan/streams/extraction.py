@@ -24,7 +24,7 @@ from actspan.core.problems import Problem, Skipped, raise_errors, raise_nothing_
 from actspan.core.progress import Progress, no_progress
 from actspan.core.wording import counted
 from actspan.data.annotations.annotation_set import Annotations
-from actspan.data.time_conflicts import find_conflict
+from actspan.data.time_conflicts import compare_times
 from actspan.data.times import require_seconds
 from actspan.runtime.backends import find_backend
 from actspan.streams.backbone import find_backbone
@@ -198,9 +198,9 @@ def _check_times(annotations: Annotations, lengths: Mapping[str, float]) -> Iter
     videos, path = annotations.videos, annotations.path
     found = np.array([lengths.get(name, np.nan) for name in videos.ids])
     require_seconds(videos, path, np.where(np.isnan(found), videos.durations, found))
-    conflict = find_conflict(videos, found, np.zeros(len(videos)), FeatureSpec(), path)
+    conflict, notes = compare_times(videos, found, np.zeros(len(videos)), FeatureSpec(), path)
     if conflict is not None:
-        yield conflict.note(path)
+        yield from notes
 
 
 def open_extractor(request: ExtractRequest) -> Extractor:

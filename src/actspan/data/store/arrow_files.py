@@ -10,17 +10,16 @@ One row per video, in record batches of a few megabytes:
 
 from __future__ import annotations
 
-import hashlib
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actspan.core.files import atomic_file
+from actspan.core.files import atomic_file, sha256
 from actspan.data.store.manifest import Manifest, ShardRecord, shard_path
 from actspan.data.timebase import SnippetGrid
 
@@ -161,14 +160,12 @@ def _write(path: Path, schema: Any, rows: Iterable[Row]) -> ShardRecord:
     import pyarrow as pa
 
     videos = 0
-    with atomic_file(path) as stream:
-        measured = _Measured(stream)
-        with pa.ipc.new_file(measured, schema) as writer:
-            for _, group in groupby(rows, _Cut(_BATCH)):
-                batch = list(group)
-                writer.write_batch(_record_batch(batch, schema))
-                videos += len(batch)
-    return ShardRecord(videos=videos, size=measured.size, sha256=measured.sha256)
+    with atomic_file(path) as stream, pa.ipc.new_file(stream, schema) as writer:
+        for _, group in groupby(rows, _Cut(_BATCH)):
+            batch = list(group)
+            writer.write_batch(_record_batch(batch, schema))
+            videos += len(batch)
+    return ShardRecord(videos=videos, size=path.stat().st_size, sha256=sha256(path))
 
 
 def _record_batch(rows: Sequence[Row], schema: Any) -> Any:
@@ -191,25 +188,3 @@ def _features(values: Sequence[NDArray[Any]], kind: Any) -> Any:
     bounds = np.cumsum([0, *map(len, values)]).astype(np.int32)
     rows = pa.FixedSizeListArray.from_arrays(flat, values[0].shape[1])
     return pa.ListArray.from_arrays(pa.array(bounds), rows)
-
-
-class _Measured:
-    """A stream that records the size and checksum of the written bytes."""
-
-    closed = False  # required by pyarrow
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream, self._hash = stream, hashlib.sha256()
-        self.size = 0
-
-    def write(self, data: bytes) -> int:
-        self._hash.update(data)
-        self.size += len(data)
-        return self._stream.write(data)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
