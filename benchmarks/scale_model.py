@@ -63,7 +63,7 @@ def measure(folder: Path, videos: int, seed: int) -> Costs:
     opening = timed(lambda: Dataset.load(path)).cpu_seconds
     dataset = Dataset.load(path)
     ids = tuple(video.id for video in dataset)
-    plan = Plan(made_from={}, keeps="result", videos=ids, shard_size=64, spec=dataset.spec)
+    plan = Plan(inputs={}, keeps="result", videos=ids, shard_size=64, spec=dataset.spec)
     (folder / "shards").mkdir()
     checkpoint = Checkpoint.start(FolderStorage(folder / "shards"), plan)
     request = ProposeRequest(bundle.path, path, folder / "result.json", threads=1)

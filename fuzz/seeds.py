@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from actspan.bench.result import BenchResult, SamplesPerSecond, Stage, write_result
@@ -189,7 +190,7 @@ def _manifest(path: Path) -> None:
 
 
 def _plan(path: Path) -> None:
-    path.write_bytes(PLAN.to_bytes().partition(b"\n")[2].rstrip())
+    path.write_bytes(msgspec.json.encode(PLAN))
 
 
 def _computed(path: Path) -> None:

@@ -119,7 +119,7 @@ def session(path: Path) -> None:
     open_session(path, backend="onnxruntime").close()
 
 
-PLAN = Plan(made_from={}, keeps="run", videos=("a", "b"), shard_size=2)
+PLAN = Plan(inputs={}, keeps="run", videos=("a", "b"), shard_size=2)
 
 
 def plan(path: Path) -> None:

@@ -55,7 +55,8 @@ class DecodedSource(Source):
             )
         return self._features
 
-    def __exit__(self, *details: object) -> None:
+    def close(self) -> None:
+        """Close the backbone."""
         if self._features is not None:
             self._features.close()
 
@@ -104,13 +105,7 @@ class DecodedSource(Source):
 
 
 class VideoSource(DecodedSource):
-    """Video files; every one is opened before work starts.
-
-    Raises
-    ------
-    VideoError, AnnotationError
-        No videos were found, or the subset does not exist.
-    """
+    """Video files; every one is opened before work starts."""
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
@@ -159,7 +154,7 @@ class VideoSource(DecodedSource):
         named = {"path": str(folder.resolve()), "annotations": self._annotations.name}
         return {**named, "annotations_sha256": sha256(self._annotations), **found}
 
-    def inputs(self) -> tuple[Path, ...]:
+    def protected(self) -> tuple[Path, ...]:
         """Return the videos, lists of videos, and annotations beside them."""
         given = [Path(name.removeprefix("@")) for name in self.request.videos]
         files = [find_annotations(path) if path.is_dir() else path for path in given]
@@ -167,18 +162,13 @@ class VideoSource(DecodedSource):
 
 
 class LiveSource(DecodedSource):
-    """A video that is still being recorded; it cannot be read twice.
-
-    Raises
-    ------
-    BundleError
-        The model looks at whole videos.
-    """
+    """A video that is still being recorded; it cannot be read twice, and needs a window model."""
 
     def __init__(self, request: ProposeRequest, bundle: Bundle) -> None:
         super().__init__(request, bundle)
         assert request.live is not None
         self._live = request.live
+        self._video: VideoFile | None = None
         self.ids, self.seconds = (canonical_id(self._live.path.stem),), (0.0,)
         if bundle.config.mode != "window":
             raise BundleError(
@@ -191,9 +181,10 @@ class LiveSource(DecodedSource):
         self._open()
         self._video = VideoFile(self._live.path, self._live)
 
-    def __exit__(self, *details: object) -> None:
-        super().__exit__(*details)
-        if hasattr(self, "_video"):
+    def close(self) -> None:
+        """Close the backbone and the video."""
+        super().close()
+        if self._video is not None:
             self._video.close()
 
     def restore(self, plan: Plan, missing: Iterable[str], progress: Progress) -> None:
@@ -202,10 +193,11 @@ class LiveSource(DecodedSource):
 
     def pieces(self, videos: Iterable[str], progress: Progress) -> Iterator[Piece]:
         """Decode the video as it comes, and yield its windows."""
+        assert self._video is not None
         parts = self._open().follow(self._video)
         return self._pieces(parts, {self._live.path: self.ids[0]}, progress)
 
-    def inputs(self) -> tuple[Path, ...]:
+    def protected(self) -> tuple[Path, ...]:
         """Return the file that is being written."""
         return (self._live.path,)
 
@@ -238,15 +230,10 @@ def _subset(sources: VideoList, subset: str | None, set_apart: tuple[str, ...]) 
 
 
 class WindowCutter:
-    """Cutter of snippets, as they arrive, into the windows of `plan_windows`.
+    """Cutter of snippets, as they arrive, into the windows of `plan_windows`, T snippets each.
 
     A window is returned as soon as a snippet after it is known, since it is then not the last one.
     At most one and a half windows are kept.
-
-    Parameters
-    ----------
-    length : int
-        T, snippets per window.
 
     Examples
     --------
