@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from actspan.config.base import NOT_JSON
 from actspan.core.errors import ConfigError, ResultError
-from actspan.core.files import NOT_JSON
 from actspan.core.types import Float64, Proposals
 from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import canonical_id
