@@ -21,7 +21,7 @@ from actspan.data.recording import Window
 from actspan.data.result_writers import write_result as write_proposals
 from actspan.data.scores import score_writer
 from actspan.data.store.arrow_files import Row, write_shards
-from actspan.data.store.manifest import Manifest
+from actspan.data.store.store_manifest import Manifest
 from actspan.data.timebase import SnippetGrid
 from actspan.deploy.staged.stage import DatasetRecord, Item, table_writer, write_stage_file
 from actspan.jobs.run import CandidateWriter, write_info

@@ -15,9 +15,9 @@ from actspan import Dataset, Video, evaluate_recall
 from actspan.config.stages import FeatureSpec
 from actspan.core.errors import ActSpanError, ConfigError, DatasetError, StoreError
 from actspan.data.check import check_dataset
-from actspan.data.store.manifest import Manifest, find_manifest, verify_store
 from actspan.data.store.pack import PackRequest, PackSummary, pack_dataset
 from actspan.data.store.shards import Packed, PackedIndex, open_shard
+from actspan.data.store.store_manifest import Manifest, find_manifest, verify_store
 from actspan.data.timebase import SpanRule, packed_grid, snippet_grid
 from actspan.jobs.driver import propose
 from actspan.jobs.propose_request import ProposeRequest

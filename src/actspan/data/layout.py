@@ -15,7 +15,7 @@ from actspan.core.errors import DataError, FeatureError
 from actspan.core.problems import Problem
 from actspan.core.wording import counted
 from actspan.data.csv_features import ROW_NUMBERS, TIMES
-from actspan.data.store.manifest import Manifest
+from actspan.data.store.store_manifest import Manifest
 from actspan.data.timebase import infer_grid, stride_notes
 
 if TYPE_CHECKING:

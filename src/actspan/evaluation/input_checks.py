@@ -19,7 +19,7 @@ from actspan.core.wording import counted, listed
 from actspan.data.annotations.annotation_set import Annotations
 from actspan.data.annotations.formats import find_annotations, read_annotations
 from actspan.data.instances import ends_of, lengths_of, slack
-from actspan.data.results import ResultTable
+from actspan.data.result_files import ResultTable
 from actspan.data.time_conflicts import TimeConflict, compare_times, require_right_times
 from actspan.data.times import far_beyond, require_seconds
 from actspan.data.videos import Videos

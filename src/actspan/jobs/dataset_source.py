@@ -22,8 +22,8 @@ from actspan.data.layout import SPEC_FILE
 from actspan.data.names import VIDEOS
 from actspan.data.remote import url_of
 from actspan.data.scores import ScoreFiles
-from actspan.data.store.manifest import MANIFEST
 from actspan.data.store.shards import Packed
+from actspan.data.store.store_manifest import MANIFEST
 from actspan.jobs.checkpoint import Plan, Stamp
 from actspan.jobs.contracts import Source, stamps_of
 from actspan.jobs.origin import checksum
